@@ -1,0 +1,1 @@
+"""A LangGraph orchestrator that finds and calls its tools only through the gateway."""

@@ -1,0 +1,1 @@
+"""A restricted MCP server that runs named commands."""

@@ -1,0 +1,1 @@
+"""A restricted MCP server for the files under one root."""
