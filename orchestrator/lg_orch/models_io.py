@@ -1,0 +1,205 @@
+"""What crosses the borders of a run: routes, plans, calls, results, reports. `schemas/` is generated from these models.
+
+Everything here is frozen, refuses unknown keys and holds plain JSON values, so that a model's answer, a journal line and a
+checkpoint are checked by the same rules. Sizes are bounded because the bounds reach a model's output grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Intent = Literal["code_change", "analysis", "research", "question", "refactor", "debug"]
+Lane = Literal["interactive", "deep"]
+Text = Annotated[str, Field(max_length=4_000)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Strict(BaseModel):
+    """Base of all of them: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Route(Strict):
+    """What kind of request this is and how it will be handled."""
+
+    intent: Intent
+    lane: Lane
+    rationale: Text
+    """Why, in one sentence, for the reader of the trace."""
+    needs_model: bool = False
+    """True when the mind at hand cannot do it and a language model is needed; the run then ends with exit status 2."""
+
+
+class ToolUse(Strict):
+    """One tool call as a plan names it."""
+
+    tool: Name
+    """Qualified name, `fs__read_file`."""
+    input: dict[str, Any] = Field(default_factory=dict)
+
+
+class PlannedCall(Strict):
+    """One call that the executor is about to make."""
+
+    id: Name
+    """Unique within the run; the result carries it as `artifacts.call_id`."""
+    tool: Name
+    input: dict[str, Any] = Field(default_factory=dict)
+    why: Text = ""
+    """Shown as progress, so that a person can follow."""
+
+
+class PlanStep(Strict):
+    """One step: what it is for, the calls it needs, what should come out, which files it changes."""
+
+    id: Name
+    description: Text
+    tools: tuple[ToolUse, ...] = Field(default=(), max_length=50)
+    expected_outcome: Text = ""
+    files_touched: tuple[str, ...] = Field(default=(), max_length=200)
+
+
+class Plan(Strict):
+    """The planner's output (`schemas/planner_output.schema.json`)."""
+
+    steps: tuple[PlanStep, ...] = Field(max_length=30)
+    acceptance: tuple[str, ...] = Field(default=(), max_length=20)
+    verification: tuple[ToolUse, ...] = Field(default=(), max_length=10)
+    """Checks that the verifier really runs; their exit codes are the only proof of success."""
+    rollback: Text = ""
+
+    def calls(self) -> Iterator[PlannedCall]:
+        """The calls of all steps in order, with ids `<step id>.<n>`, n from 1."""
+        for step in self.steps:
+            for number, use in enumerate(step.tools, start=1):
+                yield PlannedCall(id=f"{step.id}.{number}", tool=use.tool, input=use.input, why=step.description)
+
+
+class Problem(Strict):
+    """Why a call was refused or failed; `code` is one of `lg_policy.errors.ERROR_CODES`, or a server's own."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Artifacts(Strict):
+    """What belongs to a result besides its text."""
+
+    call_id: str
+    """The `PlannedCall.id` this answers."""
+    input: dict[str, Any] = Field(default_factory=dict)
+    structured: dict[str, Any] | None = None
+    """The tool's `structuredContent`, when it has one; null in a trace or state that only refers to the stored result."""
+    error: Problem | None = None
+    digest: str = ""
+    """SHA-256 of the whole result in the run's result store."""
+    size: int = 0
+    """Bytes of the whole result."""
+    truncated: bool = False
+    """`stdout` is only the beginning of the result's text."""
+
+
+class ToolEnvelope(Strict):
+    """What every tool call comes back as (`schemas/tool_envelope.schema.json`)."""
+
+    tool: str
+    ok: bool
+    exit_code: int | None
+    """The command's exit status; null for tools that run no command, and for commands that were killed."""
+    stdout: str
+    """The tool's answer as text; for a command its standard output."""
+    stderr: str
+    """A failure's message; for a command its standard error."""
+    timing_ms: int
+    """Wall time of the call as the orchestrator saw it."""
+    artifacts: Artifacts
+
+
+class Check(Strict):
+    """One check that was run, judged by its exit code alone."""
+
+    name: str
+    ok: bool
+    tool: str
+    exit_code: int | None
+    summary: str
+
+
+class VerifierReport(Strict):
+    """The verifier's output (`schemas/verifier_report.schema.json`). No checks means that nothing is claimed."""
+
+    ok: bool
+    checks: tuple[Check, ...] = ()
+
+
+class Statement(Strict):
+    """One thing the answer claims and the place that proves it."""
+
+    text: str
+    file: str | None = None
+    """Relative to the root, with `/`; null only for totals over many files."""
+    line: int | None = None
+    """1-based."""
+
+
+class Answer(Strict):
+    """What the run has to say."""
+
+    text_markdown: str
+    statements: tuple[Statement, ...] = ()
+    missing: tuple[str, ...] = ()
+    """What was looked for and not found, or not looked at; the report shows it."""
+
+
+class Entry(Strict):
+    """One directory entry."""
+
+    path: str
+    type: str
+    size: int | None = None
+
+
+class ExtensionTotal(Strict):
+    """Files of one extension; `""` is none. `directory` is set in the per-directory rows only."""
+
+    extension: str
+    files: int
+    bytes: int
+    lines: int
+    directory: str | None = None
+
+
+class RepoTotals(Strict):
+    """`fs__list_files(totals=true)` as it came."""
+
+    files: int
+    bytes: int
+    lines: int
+    directories: int
+    binary_files: int = 0
+    skipped: int = 0
+    extensions: tuple[ExtensionTotal, ...] = ()
+    rows: tuple[ExtensionTotal, ...] = ()
+    """Per directory and extension, rolled up into ancestors at `depth`."""
+    depth: int | None = None
+    partial: str | None = None
+    """Why the numbers are incomplete, or null."""
+
+
+class RepoContext(Strict):
+    """What the context builder found out before any planning; costs no calls of the plan."""
+
+    root_name: str
+    root_id: str = ""
+    revision: str | None = None
+    """The commit checked out, when it could be read."""
+    totals: RepoTotals | None = None
+    top_level: tuple[Entry, ...] = ()
+    top_level_truncated: bool = False
+    problems: tuple[str, ...] = ()
+    """What could not be found out, in words for the report."""
