@@ -1,15 +1,17 @@
-"""What crosses the borders of a run: routes, plans, calls, results, reports. `schemas/` is generated from these models.
+"""What crosses the borders of a run: routes, plans, calls, results, reports. `schemas/` is generated from this file.
 
-Everything here is frozen, refuses unknown keys and holds plain JSON values, so that a model's answer, a journal line and a
-checkpoint are checked by the same rules. Sizes are bounded because the bounds reach a model's output grammar.
+Everything here is frozen, refuses unknown keys and holds plain JSON values, so that a model's answer, a journal line
+and a checkpoint are checked by the same rules. Sizes are bounded because the bounds reach a model's output grammar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Intent = Literal["code_change", "analysis", "research", "question", "refactor", "debug"]
 Lane = Literal["interactive", "deep"]
@@ -94,7 +96,7 @@ class Artifacts(Strict):
     """The `PlannedCall.id` this answers."""
     input: dict[str, Any] = Field(default_factory=dict)
     structured: dict[str, Any] | None = None
-    """The tool's `structuredContent`, when it has one; null in a trace or state that only refers to the stored result."""
+    """The tool's `structuredContent`, if it has one; null in a trace or state that only refers to the stored result."""
     error: Problem | None = None
     digest: str = ""
     """SHA-256 of the whole result in the run's result store."""

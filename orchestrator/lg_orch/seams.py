@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
 
 
 class Mind(Protocol):
     """Decides; never acts. The graph makes the calls, counts them, and hands back what they returned.
 
-    Each method is called in a worker thread and may take its time, but must not touch files, processes or the network of the
-    repository. Budgets belong to the graph: calls beyond `max_tool_calls_per_loop` are carried into the next loop while
-    `max_loops` allows, then dropped with a note in the report; so name the most useful calls first.
+    Each method is called in a worker thread and may take its time, but must not touch files, processes or the network
+    of the repository. Budgets belong to the graph: calls beyond `max_tool_calls_per_loop` are carried into the next
+    loop while `max_loops` allows, then dropped with a note in the report; so name the most useful calls first.
     """
 
     def route(self, request: str) -> Route:
@@ -34,5 +36,5 @@ class Mind(Protocol):
     def answer(
         self, request: str, plan: Plan, results: Sequence[ToolEnvelope], verification: VerifierReport | None
     ) -> Answer:
-        """The answer, from what the calls returned and nothing else. `verification` is null when no check was planned."""
+        """The answer, from what the calls returned and nothing else. `verification` is null when no check was run."""
         ...
