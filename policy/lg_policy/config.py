@@ -1,0 +1,351 @@
+"""The settings tree: frozen, unknown keys refused, every field documented by the docstring below it.
+
+`loading` builds it from the profile, the user's files and the flags; nothing else reads settings files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lg_policy.commands import DEFAULT_COMMANDS
+
+
+class Section(BaseModel):
+    """Base of every settings table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class ModelSettings(Section):
+    """One model: who serves it and what it is called."""
+
+    provider: str = "local"
+    """`local` is the built-in deterministic analyst; anything else is a provider that LangChain's `init_chat_model` knows."""
+    model: str = "deterministic"
+    """The provider's name for the model."""
+    base_url: str | None = None
+    """Endpoint of an OpenAI-compatible server; only for providers that take one."""
+    fallbacks: tuple[str, ...] = ()
+    """`provider:model` names, tried in this order on rate limit, time-out or server error."""
+
+
+class ModelsSettings(Section):
+    """Which model serves which role; a role that is not set uses `default`."""
+
+    default: ModelSettings = ModelSettings()
+    """Used by every role that has no table of its own."""
+    router: ModelSettings | None = None
+    """Classifies the request."""
+    planner: ModelSettings | None = None
+    """Writes the plan."""
+    coder: ModelSettings | None = None
+    """Works on the steps of the plan."""
+    verifier: ModelSettings | None = None
+    """Judges what checks cannot."""
+
+    def role(self, name: str) -> ModelSettings:
+        """Return the settings of `router`, `planner`, `coder` or `verifier`, falling back to `default`."""
+        chosen = getattr(self, name)
+        return chosen if isinstance(chosen, ModelSettings) else self.default
+
+
+class BudgetSettings(Section):
+    """Hard limits of one run, enforced in one place."""
+
+    max_loops: PositiveInt = 3
+    """Rounds of plan, execute, verify."""
+    max_tool_calls_per_loop: PositiveInt = 12
+    """Tool calls in one round."""
+    max_patch_bytes: PositiveInt = 200_000
+    """Bytes of one patch."""
+    tool_timeout_s: PositiveFloat = 600
+    """Seconds for one tool call."""
+    max_tokens: PositiveInt = 400_000
+    """Tokens of model traffic per run, prompt and completion together."""
+    max_cost_usd: PositiveFloat = 3.0
+    """US dollars of model traffic per run."""
+    max_wall_s: PositiveFloat = 3600
+    """Seconds of wall clock per run, waiting for a human not counted."""
+
+
+class PolicySettings(Section):
+    """Which files may be read and written. Lists in a settings file extend these defaults; `<name>_replace = true` replaces them."""
+
+    network_default: Literal["deny", "allow"] = "deny"
+    """Whether commands may reach the network when their template does not say."""
+    require_approval_for_mutations: bool = True
+    """Whether changing files needs a human's yes."""
+    read_allow: tuple[str, ...] = ("**",)
+    """Gitignore-style globs of files that may be read; any depth, case-folded, a leading `/` anchors."""
+    read_deny: tuple[str, ...] = (".ssh/", ".env", ".env.*", "*.pem", "id_*", ".git/config", ".git-credentials", ".netrc")
+    """Globs of files that are neither read, listed, searched nor written; deny wins."""
+    write_allow: tuple[str, ...] = ("**",)
+    """Globs of files that may be created, changed, moved or deleted."""
+    write_deny: tuple[str, ...] = (
+        ".git",
+        ".gitattributes",
+        ".gitmodules",
+        ".github/workflows/",
+        ".vscode/",
+        ".idea/",
+        ".cursor/",
+        ".claude/",
+        ".mcp.json",
+        ".envrc",
+        ".husky/",
+        ".pre-commit-config.yaml",
+        "*.lock",
+        "package-lock.json",
+        "go.sum",
+    )
+    """Globs of files that are never written; deny wins."""
+
+
+class FsSettings(Section):
+    """Limits of `lg-fs`."""
+
+    read_max_bytes: PositiveInt = 1_000_000
+    """Bytes of text in one `read_file` answer; the rest is read on with `start_line`."""
+    read_max_lines: PositiveInt = 20_000
+    """Lines in one `read_file` answer."""
+    read_max_files: PositiveInt = 64
+    """Files in one `read_file(paths=…)` call."""
+    list_max_entries: PositiveInt = 1_000
+    """Entries in one `list_files` page."""
+    totals_max_rows: PositiveInt = 2_000
+    """Rows of `list_files(totals=true)`; deeper directories are rolled up to stay within it."""
+    search_max_matches: PositiveInt = 500
+    """Matches in one `search_files` page."""
+    search_max_file_bytes: PositiveInt = 16_000_000
+    """Files over this size are not searched, only counted as skipped."""
+    search_max_reply_bytes: PositiveInt = 400_000
+    """Bytes of matched text in one `search_files` answer."""
+    walk_max_entries: PositiveInt = 2_000_000
+    """Directory entries that one call looks at."""
+    call_timeout_s: PositiveFloat = 60
+    """Seconds for one call; a walk that is cut says so."""
+    patch_max_bytes: PositiveInt = 2_000_000
+    """Bytes of one `apply_patch` input."""
+    patch_max_files: PositiveInt = 500
+    """Files that one `apply_patch` may touch."""
+    write_binary: bool = False
+    """Whether patches may touch files that are not text."""
+    write_hard_links: bool = False
+    """Whether files with more than one hard link may be written."""
+    threads: PositiveInt = 4
+    """Calls that work on files at the same time; further ones wait."""
+
+
+class CommandLimits(Section):
+    """Limits of one command call; in a template, `None` keeps the value of `[exec.limits]`."""
+
+    timeout_s: PositiveFloat | None = None
+    """Seconds of wall clock."""
+    memory_mb: PositiveInt | None = None
+    """Mebibytes for the whole process tree."""
+    processes: PositiveInt | None = None
+    """Processes and threads at one time."""
+    output_kb: PositiveInt | None = None
+    """Kibibytes kept of each output stream, half from its head, half from its tail."""
+
+
+class ExecLimits(Section):
+    """Default limits of command calls."""
+
+    timeout_s: PositiveFloat = 600
+    """Seconds of wall clock."""
+    memory_mb: PositiveInt = 2048
+    """Mebibytes for the whole process tree."""
+    processes: PositiveInt = 256
+    """Processes and threads at one time."""
+    output_kb: PositiveInt = 512
+    """Kibibytes kept of each output stream, half from its head, half from its tail."""
+
+
+class CommandTemplate(Section):
+    """A command that may be called by name. The request never chooses the executable."""
+
+    description: str = ""
+    """One line for the client's list of commands."""
+    enabled: bool = True
+    """Whether the command may be called at all."""
+    executable: str | None = None
+    """Program name or absolute path; by default the command's own name."""
+    from_: Literal["system", "project", "python"] = Field(default="system", alias="from")
+    """Where the executable is looked up: the fixed system path, the project's own environment, or this server's interpreter."""
+    prefix: tuple[str, ...] = ()
+    """Arguments that always come first."""
+    args_allow: tuple[str, ...] = ()
+    """What further arguments may be: a literal, `--opt=PATTERN` (`*` matches anything), `path:GLOB` under the root, or `text:PATTERN`."""
+    args_deny: tuple[str, ...] = ()
+    """Arguments that are refused although allowed above; same syntax."""
+    env: tuple[str, ...] = ()
+    """Environment names that a call may set."""
+    root: Literal["overlay", "ro", "rw"] = "overlay"
+    """How the sandboxed command sees the root: throw-away copy-on-write, read-only, or for real."""
+    network: bool | None = None
+    """Whether the command may reach the network; `None` follows `policy.network_default`."""
+    approval: bool = False
+    """Whether each call needs a human's yes."""
+    rerun: bool = False
+    """Whether the command may simply be run again after a crash lost its outcome."""
+    limits: CommandLimits = CommandLimits()
+    """Limits that differ from `[exec.limits]`."""
+
+
+class ExecSettings(Section):
+    """How `lg-exec` runs commands."""
+
+    sandbox: Literal["required", "off"] = "required"
+    """`required`: without a working OS sandbox every call answers `sandbox_unavailable`. `off`: commands run unconfined, and every result says so."""
+    environment: str = "auto"
+    """The project's own environment: `auto` (ROOT/.venv, ROOT/venv, ROOT/node_modules/.bin), a path, or `none`."""
+    commands: dict[str, CommandTemplate] = Field(default_factory=lambda: _default_commands())
+    """Command templates by name; a table in a settings file changes only the keys it names."""
+    limits: ExecLimits = ExecLimits()
+    """Limits for commands whose template sets none."""
+    max_concurrent: PositiveInt = 4
+    """Commands that run at the same time; further calls wait in order."""
+    kill_grace_s: PositiveFloat = 2.0
+    """Seconds between SIGTERM and SIGKILL."""
+    progress_interval_s: PositiveFloat = 0.5
+    """Shortest time between two progress messages of one call."""
+
+
+class UpstreamSettings(Section):
+    """One MCP server behind the gateway: `builtin`, or `command` (stdio), or `url` (Streamable HTTP)."""
+
+    builtin: Literal["fs", "exec"] | None = None
+    """Start our own server by module, with the gateway's effective configuration."""
+    command: str | None = None
+    """Program of a stdio server."""
+    args: tuple[str, ...] = ()
+    """Its arguments; `${NAME}` is expanded from the environment."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Its environment beyond HOME, LOGNAME, PATH, SHELL, TERM, USER; `${NAME}` is expanded."""
+    cwd: str | None = None
+    """Its working directory, relative to the settings file; by default the server's state directory."""
+    url: str | None = None
+    """Address of a Streamable HTTP server; `${NAME}` is expanded."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers sent to it; `${NAME}` is expanded."""
+    trusted: bool = False
+    """Whether its annotations and path marks count. Built-in servers always are."""
+    mode: Literal["auto", "legacy", "modern"] = "auto"
+    """Protocol era: probe, force the 2025 handshake, or force 2026-07-28."""
+    enabled: bool = True
+    """Whether the server is started at all."""
+    connect_timeout_s: PositiveFloat = 30
+    """Seconds until a start or connection counts as failed."""
+    call_timeout_s: PositiveFloat = 660
+    """Seconds for one call."""
+
+
+class RuleSettings(Section):
+    """One policy rule. deny beats approve beats allow, whatever the order."""
+
+    tools: tuple[str, ...]
+    """Qualified tool names; `*` matches any run of characters."""
+    identities: tuple[str, ...] = ("*",)
+    """Caller identities; `*` matches any run of characters."""
+    when: dict[str, Any] | bool = True
+    """JSON Schema over the call's arguments; in allow and approve rules every property named is required."""
+    effect: Literal["allow", "approve", "deny"]
+    """What happens to a matching call."""
+    approver: Literal["user", "operator"] = "user"
+    """Who may approve; of several matching rules the stricter wins."""
+    reason: str = ""
+    """Shown with the decision."""
+
+
+class GatewaySettings(Section):
+    """The gateway: its servers, rules and limits."""
+
+    servers: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    """MCP servers by name; without any, `lg-fs` and `lg-exec` on the root."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Policy rules; every settings file adds its own."""
+    identity: str = ""
+    """Name of the local caller on stdio; by default `local:<user>`."""
+    expose: Literal["all", "search"] = "all"
+    """`all`: clients list every permitted tool. `search`: only the meta tools."""
+    result_max_bytes: PositiveInt = 1_500_000
+    """Bytes of one result; a larger one is cut and says so."""
+    arguments_max_bytes: PositiveInt = 4_000_000
+    """Bytes of one call's arguments."""
+    restart_backoff_s: PositiveFloat = 0.2
+    """Seconds before the first restart of a server that died; doubles up to `restart_backoff_max_s`."""
+    restart_backoff_max_s: PositiveFloat = 30
+    """Longest pause between two restarts."""
+    tools_page_size: PositiveInt = 500
+    """Tools in one page of `tools/list`."""
+
+
+class ApprovalSettings(Section):
+    """How long a question to a human lives."""
+
+    live_timeout_s: PositiveFloat = 600
+    """Seconds that a live question waits."""
+    ttl: str = "7d"
+    """How long a deferred question may be answered: a number and `s`, `m`, `h` or `d`."""
+    hold_s: Annotated[float, Field(ge=0)] = 45
+    """Seconds that a call of a client without elicitation waits for an answer before it returns."""
+
+
+class TraceSettings(Section):
+    """The exported run trace."""
+
+    enabled: bool = False
+    """Whether every run is exported; `--trace` turns it on for one."""
+    output_dir: str = "artifacts/runs"
+    """Directory under the root; closed to the tools."""
+
+
+class StoreSettings(Section):
+    """Where ledger and checkpoints live."""
+
+    url: str = "sqlite"
+    """`sqlite`: a file in the state directory."""
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    profile: Literal["dev", "stage", "prod"] = "dev"
+    """Which shipped profile the defaults came from."""
+    models: ModelsSettings = ModelsSettings()
+    """Models by role."""
+    budgets: BudgetSettings = BudgetSettings()
+    """Limits of one run."""
+    policy: PolicySettings = PolicySettings()
+    """File policy."""
+    fs: FsSettings = FsSettings()
+    """The file server."""
+    exec: ExecSettings = Field(default_factory=ExecSettings)
+    """The command server."""
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    """The gateway."""
+    approval: ApprovalSettings = ApprovalSettings()
+    """Questions to a human."""
+    trace: TraceSettings = TraceSettings()
+    """Run traces."""
+    store: StoreSettings = StoreSettings()
+    """Storage."""
+
+    def policy_digest(self) -> str:
+        """Return 16 hex digits over what the built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""
+        chosen = self.model_dump(mode="json", by_alias=True, include={"policy": True, "fs": True, "exec": True, "trace": {"output_dir"}})
+        canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _default_commands() -> dict[str, CommandTemplate]:
+    return {name: CommandTemplate.model_validate(template) for name, template in DEFAULT_COMMANDS.items()}

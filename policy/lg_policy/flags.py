@@ -1,0 +1,80 @@
+"""The command-line flags that all programs share. Standard library only: `--help` must stay instant."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lg_policy.version import __version__
+
+PROFILES = ("dev", "stage", "prod")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonFlags:
+    """Where to work and which configuration to use; `None` means "not given on the command line"."""
+
+    root: Path | None
+    config: Path | None
+    profile: str | None
+    state_dir: Path | None
+    effective_config: Path | None
+    allow_broad_root: bool
+    log_level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeFlags:
+    """How a server is reached. `port` 0 lets the system choose; the chosen one is printed to stderr."""
+
+    transport: str
+    host: str
+    port: int
+
+
+def add_common_flags(parser: argparse.ArgumentParser, *, root_flag: str = "--root") -> None:
+    """Add `--root --config --profile --state-dir --allow-broad-root --log-level --version`."""
+    parser.add_argument(root_flag, dest="root", type=Path, metavar="DIR", help="directory to confine work to (default: the current directory)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); overrides the user's file. Also LG_CONFIG")
+    parser.add_argument("--profile", choices=PROFILES, help="settings profile (default: dev). Also LG_PROFILE")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where ledger, journals and logs live. Also LG_STATE_DIR")
+    parser.add_argument("--allow-broad-root", action="store_true", help="accept / or a home directory as root")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="warning", help="what goes to stderr (default: warning)")
+    parser.add_argument("--effective-config", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+
+def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--transport --host --port`."""
+    parser.add_argument("--transport", choices=("stdio", "http"), default="stdio", help="how clients connect (default: stdio)")
+    parser.add_argument("--host", default="127.0.0.1", help="address for --transport http (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port for --transport http (default: chosen by the system)")
+
+
+def common_flags(args: argparse.Namespace) -> CommonFlags:
+    """Read what `add_common_flags` defined out of parsed arguments, with `LG_CONFIG`, `LG_PROFILE`, `LG_STATE_DIR` as fallbacks.
+
+    A profile from the environment is checked later, with the settings.
+    """
+    return CommonFlags(
+        root=args.root,
+        config=args.config or _path_from("LG_CONFIG"),
+        profile=args.profile or os.environ.get("LG_PROFILE") or None,
+        state_dir=args.state_dir or _path_from("LG_STATE_DIR"),
+        effective_config=args.effective_config,
+        allow_broad_root=args.allow_broad_root,
+        log_level=args.log_level,
+    )
+
+
+def serve_flags(args: argparse.Namespace) -> ServeFlags:
+    """Read what `add_serve_flags` defined out of parsed arguments."""
+    return ServeFlags(transport=args.transport, host=args.host, port=args.port)
+
+
+def _path_from(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value) if value else None

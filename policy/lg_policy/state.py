@@ -1,0 +1,194 @@
+"""Where state and keys live: outside the root, private, found again from any directory.
+
+Layout below `$XDG_STATE_HOME/lg` (or the platform's equivalent): `index.json` maps ids to paths, `<id>/` holds one
+root's ledger, journals and logs. Keys live below the configuration directory, so that whoever can write the state
+alone cannot forge what the keys protect.
+
+Not covered: another program of the same user can read and write all of this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lg_policy.errors import ConfigError
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateDir:
+    """One root's private directory. `id` names it in `index.json` and in tools' `_meta["lg/root"]`."""
+
+    path: Path
+    id: str
+
+
+def root_id(path: Path) -> str:
+    """Return the id of a root: the first 16 hex digits of the SHA-256 of its real path."""
+    return hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
+
+
+def state_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory above all state directories."""
+    return _base(environ, "XDG_STATE_HOME", ".local/state", "Library/Application Support", "LOCALAPPDATA")
+
+
+def config_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory of the user's own settings file and trust records."""
+    return _base(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support", "APPDATA")
+
+
+def open_state(
+    *,
+    root: Path | None,
+    config: Path | None = None,
+    explicit: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> StateDir:
+    """Create (mode 0700) or find the state directory of `root`, or of `config` where there is no root.
+
+    `explicit` (`--state-dir`, `LG_STATE_DIR`) is used as it is. Raises `ConfigError` when the directory would lie
+    inside the root, where the agent could reach it, or cannot be created.
+    """
+    subject = root if root is not None else config
+    if subject is None:
+        raise ConfigError("neither a root nor a configuration file is known", hint="pass --root DIR or --config FILE")
+    state_id = root_id(subject)
+    path = explicit.absolute() if explicit is not None else state_home(environ) / state_id
+    if root is not None:
+        refuse_inside(path, root, "the state directory")
+    make_private(path)
+    if explicit is None:
+        _record(path.parent, state_id, os.path.realpath(subject))
+    return StateDir(path=path, id=state_id)
+
+
+def find_states(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return every known id with the path it belongs to."""
+    return _read_index(state_home(environ) / "index.json")
+
+
+def key_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Create (mode 0700) or find the directory of keys: `LG_KEY_DIR`, else `keys` below the configuration directory."""
+    explicit = environ.get("LG_KEY_DIR")
+    path = Path(explicit).absolute() if explicit else config_home(environ) / "keys"
+    refuse_inside(path, state_home(environ), "the key directory")
+    if environ.get("LG_STATE_DIR"):
+        refuse_inside(path, Path(environ["LG_STATE_DIR"]), "the key directory")
+    make_private(path)
+    return path
+
+
+def load_key(name: str, environ: Mapping[str, str] = os.environ, *, size: int = 32) -> bytes:
+    """Return the key `name`, made on first use with mode 0600; processes that race get the same bytes.
+
+    Raises `ConfigError` when the file is not `size` bytes long.
+    """
+    path = key_dir(environ) / f"{name}.key"
+    if not path.exists():
+        temporary = path.with_name(f".{name}.{secrets.token_hex(8)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(size))
+                file.flush()
+                os.fsync(file.fileno())
+            # link() fails if another process was first: its key is the key.
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            os.unlink(temporary)
+    key = path.read_bytes()
+    if len(key) != size:
+        raise ConfigError(f"{path} holds {len(key)} bytes, not {size}", hint="restore it from a backup, or remove it to start anew")
+    return key
+
+
+def refuse_inside(path: Path, root: Path, what: str) -> None:
+    """Raise `ConfigError` if `path`, its symlinks resolved as far as it exists, is `root` or lies below it."""
+    real, real_root = os.path.realpath(path), os.path.realpath(root)
+    if os.path.commonpath([real, real_root]) == real_root:
+        raise ConfigError(f"{what} {real} lies inside {real_root}", hint="choose a directory outside of it")
+
+
+def make_private(path: Path) -> None:
+    """Create `path` and set mode 0700. Raises `ConfigError` if that is impossible or the directory is somebody else's."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+        if os.name == "posix":
+            if status.st_uid != os.geteuid():
+                raise ConfigError(f"{path} belongs to user {status.st_uid}, not to you", hint="set LG_STATE_DIR or LG_KEY_DIR")
+            if status.st_mode & 0o077:
+                path.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(f"cannot use {path}: {error.strerror or error}", hint="set LG_STATE_DIR or LG_KEY_DIR") from error
+
+
+@contextlib.contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock between processes for the length of the block; it ends with the process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` (mode 0600) so that readers and a crash see the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _base(environ: Mapping[str, str], variable: str, posix: str, mac: str, windows: str) -> Path:
+    value = environ.get(variable)
+    if value and os.path.isabs(value):
+        return Path(value) / "lg"
+    if sys.platform == "win32" and environ.get(windows):
+        return Path(environ[windows]) / "lg"
+    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    return home / (mac if sys.platform == "darwin" else posix) / "lg"
+
+
+def _record(home: Path, state_id: str, subject: str) -> None:
+    index = home / "index.json"
+    if _read_index(index).get(state_id) == subject:
+        return
+    with file_lock(home / "index.lock"):
+        entries = _read_index(index)
+        entries[state_id] = subject
+        replace_file(index, json.dumps(entries, indent=1, sort_keys=True).encode())
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    try:
+        entries = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}", hint="remove it; it is rebuilt as roots are used") from error
+    if not isinstance(entries, dict):
+        raise ConfigError(f"{path} does not hold an object", hint="remove it; it is rebuilt as roots are used")
+    return {str(key): str(value) for key, value in entries.items()}
