@@ -14,7 +14,8 @@ class Mind(Protocol):
     """Decides; never acts. The graph makes the calls, counts them, and hands back what they returned.
 
     Each method is called in a worker thread and may take its time, but must not touch files, processes or the network
-    of the repository. Budgets belong to the graph: calls beyond `max_tool_calls_per_loop` are carried into the next
+    of the repository. A run may be resumed by another process: a mind keeps nothing between calls, all it needs is in
+    its arguments. Budgets belong to the graph: calls beyond `max_tool_calls_per_loop` are carried into the next
     loop while `max_loops` allows, then dropped with a note in the report; so name the most useful calls first.
     """
 
@@ -26,7 +27,9 @@ class Mind(Protocol):
         """The first calls to make; `tools` are the qualified names found at the gateway."""
         ...
 
-    def next_calls(self, request: str, plan: Plan, results: Sequence[ToolEnvelope]) -> Sequence[PlannedCall]:
+    def next_calls(
+        self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
+    ) -> Sequence[PlannedCall]:
         """Further read-only calls that follow from the results so far (all of them, in order); empty when done.
 
         Asked whenever no call is pending. A call whose id was already answered is not made again.
@@ -34,7 +37,12 @@ class Mind(Protocol):
         ...
 
     def answer(
-        self, request: str, plan: Plan, results: Sequence[ToolEnvelope], verification: VerifierReport | None
+        self,
+        request: str,
+        plan: Plan,
+        context: RepoContext,
+        results: Sequence[ToolEnvelope],
+        verification: VerifierReport | None,
     ) -> Answer:
-        """The answer, from what the calls returned and nothing else. `verification` is null when no check was run."""
+        """The answer, from the context and what the calls returned and nothing else. `verification` is null when no check was run."""
         ...
