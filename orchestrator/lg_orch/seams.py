@@ -44,5 +44,8 @@ class Mind(Protocol):
         results: Sequence[ToolEnvelope],
         verification: VerifierReport | None,
     ) -> Answer:
-        """The answer, from the context and what the calls returned and nothing else. `verification` is null when no check was run."""
+        """The answer, from the context and what the calls returned and nothing else.
+
+        `verification` is null when no check was run.
+        """
         ...
