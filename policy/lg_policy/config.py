@@ -85,7 +85,16 @@ class PolicySettings(Section):
     """Whether changing files needs a human's yes."""
     read_allow: tuple[str, ...] = ("**",)
     """Gitignore-style globs of files that may be read; any depth, case-folded, a leading `/` anchors."""
-    read_deny: tuple[str, ...] = (".ssh/", ".env", ".env.*", "*.pem", "id_*", ".git/config", ".git-credentials", ".netrc")
+    read_deny: tuple[str, ...] = (
+        ".ssh/",
+        ".env",
+        ".env.*",
+        "*.pem",
+        "id_*",
+        ".git/config",
+        ".git-credentials",
+        ".netrc",
+    )
     """Globs of files that are neither read, listed, searched nor written; deny wins."""
     write_allow: tuple[str, ...] = ("**",)
     """Globs of files that may be created, changed, moved or deleted."""
@@ -342,7 +351,9 @@ class Settings(Section):
 
     def policy_digest(self) -> str:
         """Return 16 hex digits over what the built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""
-        chosen = self.model_dump(mode="json", by_alias=True, include={"policy": True, "fs": True, "exec": True, "trace": {"output_dir"}})
+        chosen = self.model_dump(
+            mode="json", by_alias=True, include={"policy": True, "fs": True, "exec": True, "trace": {"output_dir"}}
+        )
         canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

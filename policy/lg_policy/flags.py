@@ -37,21 +37,37 @@ class ServeFlags:
 
 def add_common_flags(parser: argparse.ArgumentParser, *, root_flag: str = "--root") -> None:
     """Add `--root --config --profile --state-dir --allow-broad-root --log-level --version`."""
-    parser.add_argument(root_flag, dest="root", type=Path, metavar="DIR", help="directory to confine work to (default: the current directory)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML); overrides the user's file. Also LG_CONFIG")
+    parser.add_argument(
+        root_flag,
+        dest="root",
+        type=Path,
+        metavar="DIR",
+        help="directory to confine work to (default: the current directory)",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings file (TOML); overrides the user's file. Also LG_CONFIG"
+    )
     parser.add_argument("--profile", choices=PROFILES, help="settings profile (default: dev). Also LG_PROFILE")
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where ledger, journals and logs live. Also LG_STATE_DIR")
+    parser.add_argument(
+        "--state-dir", type=Path, metavar="DIR", help="where ledger, journals and logs live. Also LG_STATE_DIR"
+    )
     parser.add_argument("--allow-broad-root", action="store_true", help="accept / or a home directory as root")
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default="warning", help="what goes to stderr (default: warning)")
+    parser.add_argument(
+        "--log-level", choices=LOG_LEVELS, default="warning", help="what goes to stderr (default: warning)"
+    )
     parser.add_argument("--effective-config", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
 def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     """Add `--transport --host --port`."""
-    parser.add_argument("--transport", choices=("stdio", "http"), default="stdio", help="how clients connect (default: stdio)")
+    parser.add_argument(
+        "--transport", choices=("stdio", "http"), default="stdio", help="how clients connect (default: stdio)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address for --transport http (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port for --transport http (default: chosen by the system)")
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="N", help="port for --transport http (default: chosen by the system)"
+    )
 
 
 def common_flags(args: argparse.Namespace) -> CommonFlags:

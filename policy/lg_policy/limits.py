@@ -86,4 +86,6 @@ class Deadline:
     def check(self, what: str = "the call") -> None:
         """Raise `CallTimeout` when the time is over."""
         if self.passed():
-            raise CallTimeout(f"{what} took longer than {self.seconds:g} s", hint="narrow the request or raise the time limit")
+            raise CallTimeout(
+                f"{what} took longer than {self.seconds:g} s", hint="narrow the request or raise the time limit"
+            )

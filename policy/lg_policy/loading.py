@@ -60,7 +60,9 @@ def load_settings(
     come after `config`, `overrides` last. Raises `ConfigError`.
     """
     if effective is not None:
-        return Loaded(settings=_validate([Layer(name=str(effective), values=_read_json(effective))]), sources=(str(effective),))
+        return Loaded(
+            settings=_validate([Layer(name=str(effective), values=_read_json(effective))]), sources=(str(effective),)
+        )
     layers = [Layer(name="defaults", values={})]
     user_file = config_home(environ) / "config.toml"
     chosen: list[Layer] = []
@@ -68,7 +70,9 @@ def load_settings(
         chosen.append(read_layer(user_file))
     if config is not None:
         chosen.append(read_layer(config))
-    named = profile or next((str(layer.values["profile"]) for layer in reversed(chosen) if "profile" in layer.values), "dev")
+    named = profile or next(
+        (str(layer.values["profile"]) for layer in reversed(chosen) if "profile" in layer.values), "dev"
+    )
     layers += [_profile_layer(named), *chosen, *extra]
     layers.append(Layer(name="command line", values={**(overrides or {}), "profile": named}))
     return Loaded(settings=_validate(layers), sources=tuple(layer.name for layer in layers if layer.values))
@@ -90,7 +94,11 @@ def read_layer(path: Path) -> Layer:
 def denials_only(layer: Layer) -> Layer:
     """Keep of a layer what can only forbid more: `[policy] *_deny` lists and deny rules."""
     policy = layer.values.get("policy")
-    kept = {key: policy[key] for key in ("read_deny", "write_deny") if key in policy} if isinstance(policy, Mapping) else {}
+    kept = (
+        {key: policy[key] for key in ("read_deny", "write_deny") if key in policy}
+        if isinstance(policy, Mapping)
+        else {}
+    )
     gateway = layer.values.get("gateway")
     rules = gateway.get("rules", []) if isinstance(gateway, Mapping) else []
     denials = [rule for rule in rules if isinstance(rule, Mapping) and rule.get("effect") == "deny"]
@@ -143,7 +151,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _validate(layers: Sequence[Layer]) -> Settings:
-    merged: dict[str, Any] = {"policy": {name: list(PolicySettings.model_fields[name].default) for name in _POLICY_LISTS}}
+    merged: dict[str, Any] = {
+        "policy": {name: list(PolicySettings.model_fields[name].default) for name in _POLICY_LISTS}
+    }
     merged["exec"] = {"commands": _shipped_commands()}
     origin: dict[tuple[str, ...], str] = {}
     for layer in layers:
@@ -160,7 +170,13 @@ def _shipped_commands() -> dict[str, Any]:
     return {name: dict(template) for name, template in DEFAULT_COMMANDS.items()}
 
 
-def _merge(target: dict[str, Any], source: Mapping[str, Any], name: str, at: tuple[str, ...], origin: dict[tuple[str, ...], str]) -> None:
+def _merge(
+    target: dict[str, Any],
+    source: Mapping[str, Any],
+    name: str,
+    at: tuple[str, ...],
+    origin: dict[tuple[str, ...], str],
+) -> None:
     if at == ("policy",):
         source = _merge_policy_lists(target, source, name)
     for key, value in source.items():
@@ -185,7 +201,11 @@ def _merge_policy_lists(target: dict[str, Any], source: Mapping[str, Any], name:
             raise ConfigError(f"{name}: [policy] {key}_replace must be true or false, not {replace!r}")
         if key in rest and isinstance(rest[key], list):
             given = rest.pop(key)
-            target[key] = given if replace else [*target.get(key, []), *(item for item in given if item not in target.get(key, []))]
+            target[key] = (
+                given
+                if replace
+                else [*target.get(key, []), *(item for item in given if item not in target.get(key, []))]
+            )
         elif replace and key not in rest:
             raise ConfigError(f"{name}: [policy] {key}_replace is set but {key} is not", hint=f"add {key} = [...]")
     return rest
@@ -203,7 +223,10 @@ def _prepared(layer: Layer) -> Mapping[str, Any]:
     gateway = values.get("gateway")
     servers = gateway.get("servers") if isinstance(gateway, Mapping) else None
     if isinstance(gateway, Mapping) and isinstance(servers, Mapping):
-        values["gateway"] = {**gateway, "servers": {name: _anchored_server(server, layer.base) for name, server in servers.items()}}
+        values["gateway"] = {
+            **gateway,
+            "servers": {name: _anchored_server(server, layer.base) for name, server in servers.items()},
+        }
     return values
 
 
@@ -261,4 +284,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The first settings model inside a type such as `dict[str, Model]` or `Model | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for inner in getattr(annotation, "__args__", ()) if (found := _model_in(inner)) is not None), None)
+    return next(
+        (found for inner in getattr(annotation, "__args__", ()) if (found := _model_in(inner)) is not None), None
+    )

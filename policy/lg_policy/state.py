@@ -110,7 +110,9 @@ def load_key(name: str, environ: Mapping[str, str] = os.environ, *, size: int = 
             os.unlink(temporary)
     key = path.read_bytes()
     if len(key) != size:
-        raise ConfigError(f"{path} holds {len(key)} bytes, not {size}", hint="restore it from a backup, or remove it to start anew")
+        raise ConfigError(
+            f"{path} holds {len(key)} bytes, not {size}", hint="restore it from a backup, or remove it to start anew"
+        )
     return key
 
 
@@ -128,11 +130,15 @@ def make_private(path: Path) -> None:
         status = path.stat()
         if os.name == "posix":
             if status.st_uid != os.geteuid():
-                raise ConfigError(f"{path} belongs to user {status.st_uid}, not to you", hint="set LG_STATE_DIR or LG_KEY_DIR")
+                raise ConfigError(
+                    f"{path} belongs to user {status.st_uid}, not to you", hint="set LG_STATE_DIR or LG_KEY_DIR"
+                )
             if status.st_mode & 0o077:
                 path.chmod(0o700)
     except OSError as error:
-        raise ConfigError(f"cannot use {path}: {error.strerror or error}", hint="set LG_STATE_DIR or LG_KEY_DIR") from error
+        raise ConfigError(
+            f"cannot use {path}: {error.strerror or error}", hint="set LG_STATE_DIR or LG_KEY_DIR"
+        ) from error
 
 
 @contextlib.contextmanager
