@@ -1,8 +1,8 @@
-"""Make the clone's `.venv` from the pinned, hashed requirements; `dev.sh` and `dev.ps1` call this when it is not current.
+"""Make the clone's `.venv` from the pinned, hashed requirements; `dev.sh` and `dev.ps1` call this when it is stale.
 
 Standard library only: it runs on the machine's own Python before anything is installed. What it guarantees:
 
-- one set-up at a time: a lock on `.venv.lock`, inherited by the installers, so that it lasts until the last of them ended;
+- one set-up at a time: a lock on `.venv.lock`, inherited by the installers, so it lasts until the last one ended;
 - nothing half-done: `.venv/lg-unfinished` is written first and removed last; an environment that has it is made anew;
 - the caller's directory is never seen: everything runs in `scripts/`, whose empty `uv.toml` ends uv's search for
   configuration, with Python isolated (`-I`). The person's own pip and uv settings (mirrors, proxies, keys) count.
@@ -117,7 +117,7 @@ def environment() -> dict[str, str]:
 
 
 def passes(name: str, value: str) -> bool:
-    """Tell whether an installer may see this variable; a configuration file named relative to some directory is not seen."""
+    """Tell whether an installer may see this variable; a configuration file with a relative name is left out."""
     if name.endswith("_CONFIG_FILE") and not os.path.isabs(value):
         return False
     return name not in PYTHONS_OWN and (not name.startswith(("PIP_", "UV_")) or PASSING.search(name) is not None)
