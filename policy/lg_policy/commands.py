@@ -1,58 +1,59 @@
 """The command templates that ship with `lg-exec`, as data for `lg_policy.config.CommandTemplate`.
 
 What is absent is as deliberate as what is present: options that make an allowed program run another program, load a
-plugin or a configuration from elsewhere, or write outside its caches are not in any list. `docs/commands.md` names them.
+plugin or a configuration from elsewhere, or write outside its caches are in no list. `docs/commands.md` names them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-_PYTEST_ARGS = [
-    "-q", "-qq", "-v", "-vv", "-x", "-s", "-l", "-rA", "-ra", "-rf", "-rs",
-    "--quiet", "--verbose", "--exitfirst", "--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--sw",
-    "--collect-only", "--co", "--no-header", "--no-summary", "--strict-markers", "--showlocals", "--disable-warnings",
-    "--fixtures", "--markers", "--version", "--no-cov", "--runxfail", "--full-trace", "--doctest-modules",
-    "-k=*", "-m=*", "-W=*", "-n=*", "--maxfail=*", "--durations=*", "--tb=*", "--color=*", "--timeout=*", "--capture=*",
-    "--import-mode=*", "--deselect=*", "--ignore=path:**", "--cov=*", "--cov-report=term|term-missing", "--hypothesis-seed=*",
-    "path:**",
-]  # fmt: skip
 
-_MYPY_ARGS = [
-    "--strict", "--no-incremental", "--show-error-codes", "--pretty", "--no-pretty", "--no-error-summary", "--no-color-output",
-    "--ignore-missing-imports", "--explicit-package-bases", "--namespace-packages", "--check-untyped-defs", "--version",
-    "--follow-imports=normal|silent|skip|error", "--python-version=*", "--platform=*", "--exclude=*", "--config-file=path:**",
-    "-p=*", "-m=*", "path:**",
-]  # fmt: skip
+def _words(*lines: str) -> list[str]:
+    return " ".join(lines).split()
 
-_RUFF_ARGS = [
-    "check", "format", "rule", "version", "--version", "--check", "--diff", "--quiet", "-q", "--statistics", "--no-cache",
-    "--preview", "--isolated", "--no-fix", "--exit-zero", "--show-files", "--show-settings",
-    "--select=*", "--ignore=*", "--extend-select=*", "--output-format=*", "--line-length=*", "--target-version=*", "--exclude=*",
-    "text:*[A-Z][0-9]*", "path:**",
-]  # fmt: skip
 
-_CARGO_ARGS = [
-    "build", "check", "test", "clippy", "fmt", "metadata", "tree", "--version", "--check", "--workspace", "--all", "--all-targets",
-    "--all-features", "--no-default-features", "--lib", "--bins", "--tests", "--examples", "--release", "--locked", "--no-run",
-    "--no-fail-fast", "--keep-going", "--no-deps", "-q", "--quiet", "-v", "--verbose", "--doc",
-    "-p=*", "--package=*", "--features=*", "--test=*", "--bin=*", "--example=*", "--exclude=*", "-j=*", "--jobs=*", "--profile=*",
-    "--message-format=human|short|json", "--color=*", "--format-version=1", "--...", "text:*",
-]  # fmt: skip
+_PYTEST_ARGS = _words(
+    "-q -qq -v -vv -x -s -l -rA -ra -rf -rs --quiet --verbose --exitfirst --lf --last-failed --ff",
+    "--failed-first --nf --sw --collect-only --co --no-header --no-summary --strict-markers --showlocals",
+    "--disable-warnings --fixtures --markers --version --no-cov --runxfail --full-trace --doctest-modules",
+    "-k=* -m=* -W=* -n=* --maxfail=* --durations=* --tb=* --color=* --timeout=* --capture=* --import-mode=*",
+    "--deselect=* --ignore=path:** --cov=* --cov-report=term|term-missing --hypothesis-seed=* path:**",
+)
 
-_GO_ARGS = [
-    "build", "test", "vet", "list", "version", "-v", "-race", "-short", "-json", "-failfast", "-x",
-    "-run=*", "-count=*", "-timeout=*", "-bench=*", "-cover", "-tags=*", "-p=*", "./...", "path:**",
-]  # fmt: skip
+_MYPY_ARGS = _words(
+    "--strict --no-incremental --show-error-codes --pretty --no-pretty --no-error-summary --no-color-output",
+    "--ignore-missing-imports --explicit-package-bases --namespace-packages --check-untyped-defs --version",
+    "--follow-imports=normal|silent|skip|error --python-version=* --platform=* --exclude=*",
+    "--config-file=path:** -p=* -m=* path:**",
+)
 
-_GIT_ARGS = [
-    "status", "diff", "log", "show", "blame",
-    "--short", "-s", "--porcelain", "--branch", "-b", "--stat", "--numstat", "--shortstat", "--name-only", "--name-status", "--oneline",
-    "--cached", "--staged", "--no-color", "--graph", "--all", "--follow", "--merges", "--no-merges", "--reverse", "-p", "--patch", "--no-patch",
-    "--decorate", "--no-decorate", "--word-diff", "-w", "--ignore-all-space", "--untracked-files=no|normal|all",
-    "-n=*", "--max-count=*", "--since=*", "--until=*", "--author=*", "--grep=*", "--format=*", "--pretty=*", "--date=*", "-L=*", "-U=*",
-    "--diff-filter=*", "--abbrev=*", "--", "text:*",
-]  # fmt: skip
+_RUFF_ARGS = _words(
+    "first:check|format|rule|version|--version --check --diff --quiet -q --statistics --no-cache --preview",
+    "--isolated --no-fix --exit-zero --show-files --show-settings --select=* --ignore=* --extend-select=*",
+    "--output-format=* --line-length=* --target-version=* --exclude=* text:*[A-Z][0-9]* path:**",
+)
+
+_CARGO_ARGS = _words(
+    "first:build|check|test|clippy|fmt|metadata|tree|--version --check --workspace --all --all-targets",
+    "--all-features --no-default-features --lib --bins --tests --examples --release --locked --no-run",
+    "--no-fail-fast --keep-going --no-deps -q --quiet -v --verbose --doc -p=* --package=* --features=*",
+    "--test=* --bin=* --example=* --exclude=* -j=* --jobs=* --profile=* --message-format=human|short|json",
+    "--color=* --format-version=1 --... text:*",
+)
+
+_GO_ARGS = _words(
+    "first:build|test|vet|list|version -v -race -short -json -failfast -x -run=* -count=* -timeout=* -bench=*",
+    "-cover -tags=* -p=* path:**",
+)
+
+_GIT_ARGS = _words(
+    "first:status|diff|log|show|blame --short -s --porcelain --branch -b --stat --numstat --shortstat",
+    "--name-only --name-status --oneline --cached --staged --no-color --graph --all --follow --merges",
+    "--no-merges --reverse -p --patch --no-patch --decorate --no-decorate --word-diff -w --ignore-all-space",
+    "--untracked-files=no|normal|all -n=* --max-count=* --since=* --until=* --author=* --grep=* --format=*",
+    "--pretty=* --date=* -L=* -U=* --diff-filter=* --abbrev=* -- text:*",
+)
 
 DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
     "pytest": {
@@ -70,9 +71,11 @@ DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
         "rerun": True,
     },
     "python": {
-        "description": "Run a script under the root, `-m MODULE` or `-c CODE` with the project's interpreter (sandbox only)",
+        "description": "Run a script under the root, `-m MODULE` or `-c CODE` with the project's python (sandbox only)",
         "from": "project",
-        "args_allow": ["-B", "-E", "-I", "-O", "-u", "-v", "-V", "--version", "-W=*", "-X=*", "-m=*...", "-c=*...", "path:**..."],
+        "args_allow": _words(
+            "-B -E -I -O -u -v -V --version -W=* -X=* -m=*... -c=*... path:**...",
+        ),
         "needs_sandbox": True,
         "rerun": True,
     },
@@ -129,7 +132,9 @@ DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
         "description": "Run tests with `node --test`",
         "executable": "node",
         "prefix": ["--test"],
-        "args_allow": ["--test-only", "--test-name-pattern=*", "--test-reporter=spec|tap|dot", "--test-timeout=*", "path:**"],
+        "args_allow": (
+            ["--test-only", "--test-name-pattern=*", "--test-reporter=spec|tap|dot", "--test-timeout=*", "path:**"]
+        ),
         "rerun": True,
     },
     "go": {
