@@ -204,6 +204,8 @@ class CommandTemplate(Section):
     """Whether the command may reach the network; `None` follows `policy.network_default`."""
     approval: bool = False
     """Whether each call needs a human's yes."""
+    needs_sandbox: bool = False
+    """Whether the command is refused with `sandbox = "off"`: for programs that run whatever code the caller writes."""
     rerun: bool = False
     """Whether the command may simply be run again after a crash lost its outcome."""
     limits: CommandLimits = CommandLimits()

@@ -9,6 +9,8 @@ Not covered: Unicode look-alikes that case folding and NFC do not unify are diff
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -29,9 +31,35 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
-def _compile(patterns: Sequence[str]) -> Any:
-    """Compile all patterns into one RE2 expression; `None` when there are none."""
+def compile_lines(regexes: Sequence[str]) -> Any:
+    """Compile RE2 expressions over one path into their union over many paths, one a line; `None` if RE2 refuses."""
     import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.never_nl = True  # an expression never reaches from one path into the next
+    try:
+        return re2.compile(("(?m)" + "|".join(regexes)).encode(), options)
+    except re2.error:
+        return None
+
+
+def matching_lines(regex: Any, paths: Sequence[str]) -> set[int]:
+    """Return the indices of the `paths` that a `compile_lines` expression matches, in one pass over all of them.
+
+    No path may contain a newline.
+    """
+    text = "\n".join(paths).encode("utf-8", "surrogateescape")
+    found = [match.start() for match in regex.finditer(text)]
+    if not found:
+        return set()
+    starts = list(itertools.accumulate((len(line) + 1 for line in text.split(b"\n")), initial=0))
+    return {bisect.bisect_right(starts, place) - 1 for place in found}
+
+
+def _regexes(patterns: Sequence[str]) -> list[str]:
+    """Translate patterns into regular expressions over a folded path."""
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
     parts: list[str] = []
@@ -46,6 +74,14 @@ def _compile(patterns: Sequence[str]) -> Any:
         if regex is None or not include:
             raise ConfigError(f"pattern {pattern!r} matches nothing", hint="empty lines and comments are not patterns")
         parts.append(f"(?:{_NAMED_GROUP.sub('(?:', str(regex))})")
+    return parts
+
+
+def _compile(patterns: Sequence[str]) -> Any:
+    """Compile all patterns into one RE2 expression; `None` when there are none."""
+    import re2
+
+    parts = _regexes(patterns)
     if not parts:
         return None
     options = re2.Options()
@@ -68,6 +104,7 @@ class GlobSet:
         # "**" alone is the common allow-all; it needs no regex.
         self._all = any(pattern in ("**", "*") for pattern in self.patterns)
         self._regex = None if self._all else _compile(self.patterns)
+        self._many: Any = None
 
     def match(self, rel: str, *, is_dir: bool = False) -> bool:
         """Whether `rel` (relative, "/"-separated, "" for the root) or a directory above it matches a pattern."""
@@ -77,6 +114,18 @@ class GlobSet:
             return False
         name = fold(rel)
         return self._regex.search(f"{name}/" if is_dir else name) is not None
+
+    def select(self, paths: Sequence[str]) -> list[bool]:
+        """For each path (a directory with a trailing slash) what `match` answers; quick for whole directories.
+
+        No path may contain a newline.
+        """
+        if self._all or self._regex is None:
+            return [self._all] * len(paths)
+        if self._many is None:
+            self._many = compile_lines(_regexes(self.patterns))
+        found = matching_lines(self._many, [fold(path) for path in paths])
+        return [index in found for index in range(len(paths))]
 
     def first(self, rel: str, *, is_dir: bool = False) -> str | None:
         """The first pattern that matches, for error messages; `None` if none does."""
@@ -117,6 +166,12 @@ class FileRules:
         if self._read_deny.match(rel, is_dir=is_dir):
             return False
         return is_dir or self._read_allow.match(rel)
+
+    def readable(self, paths: Sequence[str]) -> list[bool]:
+        """For each path (a directory with a trailing slash) what `may_read` answers; quick for whole directories."""
+        denied = self._read_deny.select(paths)
+        allowed = self._read_allow.select(paths)
+        return [not no and (yes or path.endswith("/")) for path, no, yes in zip(paths, denied, allowed, strict=True)]
 
     def may_write(self, rel: str) -> bool:
         """Whether the file may be created, changed, moved or deleted. What may not be read may not be written either."""

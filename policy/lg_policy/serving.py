@@ -1,0 +1,133 @@
+"""Run a low-level MCP server over stdio or Streamable HTTP, and end it cleanly."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from mcp.server import Server
+from mcp.server.stdio import stdio_server
+
+from lg_policy.errors import ConfigError
+from lg_policy.flags import ServeFlags
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from starlette.routing import BaseRoute
+
+SHUTDOWN_S = 5
+"""Seconds that calls in flight get to finish after SIGTERM."""
+
+
+def start_logging(level: str) -> None:
+    """Send log records of `level` and above to stderr; stdout belongs to the protocol."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def serve(
+    server: Server[Any],
+    flags: ServeFlags,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    on_exit: Callable[[], None] | None = None,
+    authenticated: bool = False,
+    **app_options: Any,
+) -> int:
+    """Serve until the client leaves (stdio) or a signal arrives (HTTP); return the exit status.
+
+    `routes` are served beside `/mcp`; `on_exit` is called as soon as a signal arrives, before connections are drained;
+    `app_options` go to `streamable_http_app`. Without `authenticated` only loopback addresses are served: raises
+    `ConfigError` for others, and for an address that is taken.
+    """
+    if flags.transport == "stdio":
+        anyio.run(_serve_stdio, server)
+        return 0
+    listener = _listen(flags, authenticated=authenticated)
+    anyio.run(_serve_http, server, listener, flags.host, routes, on_exit, app_options)
+    return 0
+
+
+async def _serve_stdio(server: Server[Any]) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_on_signal, group.cancel_scope)
+        async with stdio_server() as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def _listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
+    if not authenticated and not _is_loopback(flags.host):
+        raise ConfigError(
+            f"--host {flags.host} is reachable from other machines", hint="use 127.0.0.1; there is no login"
+        )
+    family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((flags.host, flags.port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {flags.host} port {flags.port}: {error}", hint="choose another --port"
+        ) from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+async def _serve_http(
+    server: Server[Any],
+    listener: socket.socket,
+    host: str,
+    routes: Sequence[BaseRoute],
+    on_exit: Callable[[], None] | None,
+    app_options: dict[str, Any],
+) -> None:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    mcp_app = server.streamable_http_app(host=host, **app_options)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with server.session_manager.run():
+            yield
+
+    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan)
+
+    class HttpServer(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if on_exit is not None:
+                on_exit()
+            super().handle_exit(sig, frame)
+
+    # h11: with httptools the SDK's header checks miss one conformance case (white space around a header value).
+    config = uvicorn.Config(app, http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
+    await HttpServer(config).serve(sockets=[listener])

@@ -1,0 +1,172 @@
+"""Our own MCP servers as a list of tools: validation, errors and metadata are said once, here.
+
+Built on the SDK's low-level server, because schemas, `_meta` and error results are part of our contract.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+from mcp import MCPError
+from mcp import types as t
+from mcp.server import Server, ServerRequestContext
+from mcp.server.caching import CacheHint
+
+from lg_policy.errors import Internal, InvalidArguments, LgError
+from lg_policy.metadata import idempotency_key
+from lg_policy.version import __version__
+
+log = logging.getLogger(__name__)
+
+LIST_TTL_MS = 60_000
+"""How long a client may cache the tool list: it changes only with a restart."""
+
+Lifespan = Callable[[Server[Any]], AbstractAsyncContextManager[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a tool answers: text for a model to read, and the same as structured content."""
+
+    text: str
+    structured: dict[str, Any]
+    is_error: bool = False
+
+
+class CallContext:
+    """What a handler may know about its call, and its line for progress."""
+
+    def __init__(self, context: ServerRequestContext[Any, Any]) -> None:
+        self._session = context.session
+        self.meta: Mapping[str, Any] = context.meta or {}
+        self.lifespan: Any = context.lifespan_context
+        self.idempotency_key: str | None = idempotency_key(self.meta)
+
+    async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Report progress; nothing is sent if the client did not ask for it. `done` must grow from call to call."""
+        await self._session.report_progress(done, total, message)
+
+
+Handler = Callable[[dict[str, Any], CallContext], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolDef:
+    """One tool: its MCP definition and the coroutine that does the work with validated arguments."""
+
+    name: str
+    title: str
+    description: str
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+    handler: Handler
+    annotations: t.ToolAnnotations
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def definition(self) -> t.Tool:
+        """Return the definition that clients see."""
+        return t.Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=self.input_schema,
+            output_schema=self.output_schema,
+            annotations=self.annotations,
+            _meta=self.meta or None,
+        )
+
+
+class Toolbox:
+    """The tools of one server, with a validator compiled for each."""
+
+    def __init__(self, tools: Iterable[ToolDef]) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._validators = {name: Draft202012Validator(tool.input_schema) for name, tool in self._tools.items()}
+        self._list = t.ListToolsResult(tools=[self._tools[name].definition() for name in sorted(self._tools)])
+
+    def schema(self, name: str) -> Mapping[str, Any] | None:
+        """Return a tool's input schema; the SDK asks for it on each HTTP call."""
+        tool = self._tools.get(name)
+        return tool.input_schema if tool else None
+
+    async def list_tools(
+        self, _context: ServerRequestContext[Any, Any], _params: t.PaginatedRequestParams | None
+    ) -> t.ListToolsResult:
+        """Answer `tools/list`."""
+        return self._list
+
+    async def call_tool(
+        self, context: ServerRequestContext[Any, Any], params: t.CallToolRequestParams
+    ) -> t.CallToolResult:
+        """Answer `tools/call`; every refusal and failure is an error result with a code."""
+        tool = self._tools.get(params.name)
+        if tool is None:
+            raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {params.name}")
+        arguments = dict(params.arguments or {})
+        try:
+            problem = best_match(self._validators[tool.name].iter_errors(arguments))
+            if problem is not None:
+                raise invalid_arguments(problem, tool.input_schema)
+            reply = await tool.handler(arguments, CallContext(context))
+        except LgError as error:
+            return error_result(error)
+        except Exception:  # the edge of the program: the client gets a code, the log the trace
+            log.exception("%s failed", tool.name)
+            return error_result(Internal(f"{tool.name} failed unexpectedly", hint="the server's log has the details"))
+        return t.CallToolResult(
+            content=[t.TextContent(type="text", text=reply.text)],
+            structured_content=reply.structured,
+            is_error=reply.is_error,
+        )
+
+
+def build_server(
+    name: str, tools: Sequence[ToolDef], *, instructions: str, lifespan: Lifespan | None = None, **handlers: Any
+) -> Server[Any]:
+    """Return a low-level server for `tools`. `handlers` are further `on_*` arguments of `mcp.server.Server`."""
+    box = Toolbox(tools)
+    if lifespan is not None:
+        handlers["lifespan"] = lifespan
+    hints = {"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")}
+    server: Server[Any] = Server(
+        name,
+        version=__version__,
+        instructions=instructions,
+        on_list_tools=box.list_tools,
+        on_call_tool=box.call_tool,
+        get_tool_input_schema=box.schema,
+        cache_hints=hints,  # type: ignore[arg-type]  # the literal key type is private to the SDK
+        **handlers,
+    )
+    return server
+
+
+def error_result(error: LgError) -> t.CallToolResult:
+    """Return the tool result for a refusal or failure: readable text, and `structuredContent.error`."""
+    return t.CallToolResult(
+        content=[t.TextContent(type="text", text=error.text())],
+        structured_content={"error": error.payload()},
+        is_error=True,
+    )
+
+
+def invalid_arguments(problem: ValidationError, schema: Mapping[str, Any]) -> InvalidArguments:
+    """Say in words what is wrong with the arguments and what would be right."""
+    place = ".".join(str(part) for part in problem.absolute_path) or "arguments"
+    message = f"{place}: {problem.message}"
+    if len(message) > 500:
+        message = message[:500] + "…"
+    known = schema.get("properties", {})
+    hint = ""
+    if problem.validator in ("additionalProperties", "required") and not problem.absolute_path:
+        needed = schema.get("required", [])
+        hint = "arguments: " + ", ".join(f"{key} (required)" if key in needed else key for key in known)
+    elif isinstance(problem.schema, Mapping) and problem.schema.get("description"):
+        hint = str(problem.schema["description"])
+    return InvalidArguments(message, hint=hint)
