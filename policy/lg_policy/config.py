@@ -28,7 +28,7 @@ class ModelSettings(Section):
     """One model: who serves it and what it is called."""
 
     provider: str = "local"
-    """`local` is the built-in deterministic analyst; anything else is a provider that LangChain's `init_chat_model` knows."""
+    """`local` is the built-in deterministic analyst; anything else is a provider of LangChain's `init_chat_model`."""
     model: str = "deterministic"
     """The provider's name for the model."""
     base_url: str | None = None
@@ -77,7 +77,10 @@ class BudgetSettings(Section):
 
 
 class PolicySettings(Section):
-    """Which files may be read and written. Lists in a settings file extend these defaults; `<name>_replace = true` replaces them."""
+    """Which files may be read and written.
+
+    Lists in a settings file extend these defaults; `<name>_replace = true` replaces them.
+    """
 
     network_default: Literal["deny", "allow"] = "deny"
     """Whether commands may reach the network when their template does not say."""
@@ -189,11 +192,11 @@ class CommandTemplate(Section):
     executable: str | None = None
     """Program name or absolute path; by default the command's own name."""
     from_: Literal["system", "project", "python"] = Field(default="system", alias="from")
-    """Where the executable is looked up: the fixed system path, the project's own environment, or this server's interpreter."""
+    """Where the executable is looked up: the fixed system path, the project's own environment, or our interpreter's."""
     prefix: tuple[str, ...] = ()
     """Arguments that always come first."""
     args_allow: tuple[str, ...] = ()
-    """What further arguments may be: a literal, `--opt=PATTERN` (`*` matches anything), `path:GLOB` under the root, or `text:PATTERN`."""
+    """What further arguments may be: a literal, `--opt=PATTERN` (`*` matches anything), or `path:GLOB` under the root."""
     args_deny: tuple[str, ...] = ()
     """Arguments that are refused although allowed above; same syntax."""
     env: tuple[str, ...] = ()
@@ -212,14 +215,21 @@ class CommandTemplate(Section):
     """Limits that differ from `[exec.limits]`."""
 
 
+def _shipped_commands() -> dict[str, CommandTemplate]:
+    return {name: CommandTemplate.model_validate(template) for name, template in DEFAULT_COMMANDS.items()}
+
+
 class ExecSettings(Section):
     """How `lg-exec` runs commands."""
 
     sandbox: Literal["required", "off"] = "required"
-    """`required`: without a working OS sandbox every call answers `sandbox_unavailable`. `off`: commands run unconfined, and every result says so."""
+    """`required`: without a working OS sandbox each call answers `sandbox_unavailable`. `off`: commands run unconfined.
+
+    With `off` every result, the tool's description and `doctor` say so.
+    """
     environment: str = "auto"
     """The project's own environment: `auto` (ROOT/.venv, ROOT/venv, ROOT/node_modules/.bin), a path, or `none`."""
-    commands: dict[str, CommandTemplate] = Field(default_factory=lambda: _default_commands())
+    commands: dict[str, CommandTemplate] = Field(default_factory=_shipped_commands)
     """Command templates by name; a table in a settings file changes only the keys it names."""
     limits: ExecLimits = ExecLimits()
     """Limits for commands whose template sets none."""
@@ -358,7 +368,3 @@ class Settings(Section):
         )
         canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _default_commands() -> dict[str, CommandTemplate]:
-    return {name: CommandTemplate.model_validate(template) for name, template in DEFAULT_COMMANDS.items()}
