@@ -21,8 +21,18 @@ fail() {
     exit 2
 }
 
-# Where this file is, through symbolic links, without asking the caller's directory for anything but the way here.
 unset CDPATH PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
+# An empty or relative entry of PATH means the caller's directory: it is left out, here and for what is started.
+absolute=
+rest=$PATH:
+while [ -n "$rest" ]; do
+    case $rest in /*) absolute=${absolute:+$absolute:}${rest%%:*} ;; esac
+    rest=${rest#*:}
+done
+PATH=$absolute
+
+# Where this file is, through symbolic links.
 script=$0
 case $script in */*) ;; *) script=./$script ;; esac
 while [ -L "$script" ]; do

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "scripts"
+BOOTSTRAP = HERE / "bootstrap-requirements.txt"
 VENV = ROOT / ".venv"
 STAMP = VENV / "lg-stamp"
 UNFINISHED = VENV / "lg-unfinished"
@@ -222,34 +223,37 @@ def succeeds(python: str | Path, code: str) -> bool:
     return subprocess.run(argv, cwd=HERE, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def create(uv: str | None, lock: int) -> None:
-    """Make an empty environment; with pip in it only where no uv is at hand."""
+def create(lock: int) -> None:
+    """Make an empty environment, without pip: `install` adds that where it is needed."""
     clear()
     base = os.path.realpath(sys.executable)  # a versioned name: an upgrade of Python removes it rather than changing it
-    argv = [base, "-I", "-m", "venv"]
-    if uv is None:
-        if not succeeds(base, "import ensurepip"):
+    run([base, "-I", "-m", "venv", "--without-pip", str(VENV)], lock)
+
+
+def install_uv(lock: int) -> str:
+    """Put the pinned uv into the environment by pip, for a machine that has none. Raises `SetUpError`."""
+    isolated = [str(PYTHON), "-I", "-m"]
+    if not succeeds(PYTHON, "import pip"):
+        if not succeeds(PYTHON, "import ensurepip.__main__"):
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise SetUpError(
-                f"{base} has neither `ensurepip` nor is `uv` installed, so nothing can be installed.\n"
+                f"{os.path.realpath(sys.executable)} lacks `ensurepip` and there is no `uv`: nothing can be installed.\n"
                 f"On Debian and Ubuntu: apt install python{version}-venv   (elsewhere: a complete Python, or uv)"
             )
-    else:
-        argv.append("--without-pip")
-    run([*argv, str(VENV)], lock)
+        run([*isolated, "ensurepip", "--default-pip"], lock)
+    pip = [*isolated, "pip", "install", "--quiet", "--no-deps", "--no-user", "--only-binary=:all:"]
+    run([*pip, "--require-hashes", "-r", str(BOOTSTRAP)], lock)
+    return str(PYTHON.parent / ("uv.exe" if WINDOWS else "uv"))
 
 
 def install(uv: str | None, lock: int) -> None:
     """Install the pinned uv, the pinned requirements and this clone itself."""
     extra: dict[str, str] = {}
-    bootstrap = HERE / "bootstrap-requirements.txt"
     if uv is None:
-        pip = [str(PYTHON), "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-user", "--only-binary=:all:"]
-        run([*pip, "--require-hashes", "-r", str(bootstrap)], lock)
-        uv = str(PYTHON.parent / ("uv.exe" if WINDOWS else "uv"))
+        uv = install_uv(lock)
         extra = pip_indexes()
     into = [uv, "pip", "install", "--quiet", "--python", str(PYTHON), "--no-deps"]
-    pinned = ["--require-hashes", "-r", str(bootstrap), "-r", str(ROOT / "requirements.txt")]
+    pinned = ["--require-hashes", "-r", str(BOOTSTRAP), "-r", str(ROOT / "requirements.txt")]
     run([*into, "--compile-bytecode", *pinned], lock, extra)
     run([*into, "--no-build-isolation", "--reinstall-package", DISTRIBUTION, "-e", str(ROOT)], lock, extra)
     run([uv, "pip", "check", "--quiet", "--python", str(PYTHON)], lock)
@@ -274,7 +278,7 @@ def set_up(wanted: str, chosen: str) -> None:
             UNFINISHED.touch()
         else:
             say(f"making {VENV} {how}; this takes a minute, once")
-            create(uv, lock)
+            create(lock)
         STAMP.unlink(missing_ok=True)
         install(uv, lock)
         STAMP.write_text(text, encoding="utf-8")
