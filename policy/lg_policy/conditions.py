@@ -157,12 +157,12 @@ def _validator_class() -> Any:
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import extend
 
-    def pattern(validator: Any, expression: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    def pattern(validator: Any, expression: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
         if validator.is_type(instance, "string") and not _compiled(expression).search(instance):
             yield ValidationError(f"{instance!r} does not match {expression!r}")
 
     def pattern_properties(
-        validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any
+        validator: Any, patterns: Mapping[str, Any], instance: Any, _schema: Any
     ) -> Iterator[ValidationError]:
         if not validator.is_type(instance, "object"):
             return

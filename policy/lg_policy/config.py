@@ -196,7 +196,7 @@ class CommandTemplate(Section):
     prefix: tuple[str, ...] = ()
     """Arguments that always come first."""
     args_allow: tuple[str, ...] = ()
-    """What further arguments may be: a literal, `--opt=PATTERN` (`*` matches anything), or `path:GLOB` under the root."""
+    """What further arguments may be: a literal, `--opt=PATTERN` (`*`: anything), or `path:GLOB` under the root."""
     args_deny: tuple[str, ...] = ()
     """Arguments that are refused although allowed above; same syntax."""
     env: tuple[str, ...] = ()
@@ -362,7 +362,7 @@ class Settings(Section):
     """Storage."""
 
     def policy_digest(self) -> str:
-        """Return 16 hex digits over what the built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""
+        """Return 16 hex digits over what built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""
         chosen = self.model_dump(
             mode="json", by_alias=True, include={"policy": True, "fs": True, "exec": True, "trace": {"output_dir"}}
         )

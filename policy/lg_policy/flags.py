@@ -71,7 +71,7 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def common_flags(args: argparse.Namespace) -> CommonFlags:
-    """Read what `add_common_flags` defined out of parsed arguments, with `LG_CONFIG`, `LG_PROFILE`, `LG_STATE_DIR` as fallbacks.
+    """Read what `add_common_flags` defined; `LG_CONFIG`, `LG_PROFILE` and `LG_STATE_DIR` are the fallbacks.
 
     A profile from the environment is checked later, with the settings.
     """

@@ -174,7 +174,7 @@ class FileRules:
         return [not no and (yes or path.endswith("/")) for path, no, yes in zip(paths, denied, allowed, strict=True)]
 
     def may_write(self, rel: str) -> bool:
-        """Whether the file may be created, changed, moved or deleted. What may not be read may not be written either."""
+        """Whether the file may be created, changed, moved or deleted; never if it may not be read."""
         return not self._read_deny.match(rel) and self._write_allow.match(rel) and not self._write_deny.match(rel)
 
     def prune(self, rel_dir: str) -> bool:

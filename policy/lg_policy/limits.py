@@ -59,7 +59,7 @@ class HeadTail:
         return bytes(self._head), tail[-self._tail_room :] if tail else b""
 
     def text(self) -> str:
-        """Return head and tail as text, invalid UTF-8 replaced, with a line between them that counts what was dropped."""
+        """Return head and tail as text, invalid UTF-8 replaced; a line between them counts what was dropped."""
         head, tail = self.bytes_kept()
         if not self.dropped:
             return (head + tail).decode("utf-8", "replace")

@@ -217,9 +217,9 @@ def _prepared(layer: Layer) -> Mapping[str, Any]:
         return layer.values
     values = dict(layer.values)
     executor = values.get("exec")
-    if isinstance(executor, Mapping) and isinstance(executor.get("environment"), str):
-        if executor["environment"] not in ("auto", "none"):
-            values["exec"] = {**executor, "environment": _anchor(executor["environment"], layer.base)}
+    environment = executor.get("environment") if isinstance(executor, Mapping) else None
+    if isinstance(executor, Mapping) and isinstance(environment, str) and environment not in ("auto", "none"):
+        values["exec"] = {**executor, "environment": _anchor(environment, layer.base)}
     gateway = values.get("gateway")
     servers = gateway.get("servers") if isinstance(gateway, Mapping) else None
     if isinstance(gateway, Mapping) and isinstance(servers, Mapping):

@@ -11,6 +11,7 @@ another process with the same rights can read and write the files anyway.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -277,10 +278,8 @@ def write_atomic(root: Root, path: str, data: bytes, *, mode: int = 0o644) -> No
 
 
 def _unlink_quietly(name: str, dir_fd: int) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):  # the rename may already have consumed it
         os.unlink(name, dir_fd=dir_fd)
-    except FileNotFoundError:
-        pass  # the rename had already consumed it
 
 
 def _check_text(path: str) -> None:
@@ -289,7 +288,7 @@ def _check_text(path: str) -> None:
     for character in path:
         if character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff":
             raise InvalidArguments(
-                f"path {ascii(path)} contains the character U+{ord(character):04X}",
+                f"path {path!a} contains the character U+{ord(character):04X}",
                 hint="control characters and lone surrogates cannot be named",
             )
 

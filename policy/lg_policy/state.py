@@ -124,7 +124,7 @@ def refuse_inside(path: Path, root: Path, what: str) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Create `path` and set mode 0700. Raises `ConfigError` if that is impossible or the directory is somebody else's."""
+    """Create `path` with mode 0700. Raises `ConfigError` if that is impossible or it is somebody else's."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()

@@ -21,7 +21,7 @@ def resolve(root_fd: int, root_path: str, rel: str, flags: int, *, follow: bool)
     """Open `rel` below `root_fd` with `flags`; return the descriptor and the resolved relative name.
 
     `root_path` is the root's real path: absolute links to places below it are accepted. Raises `OSError`: EXDEV when a
-    link leads out of the root, ELOOP for more than 40 links (or any link when `follow` is false), else what the system says.
+    link leads out of the root, ELOOP for more than 40 links (any, unless `follow`), else what the system says.
     """
     pending = _reversed_parts(rel)
     done: list[str] = []
