@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -50,12 +51,27 @@ def serve(
     `app_options` go to `streamable_http_app`. Without `authenticated` only loopback addresses are served: raises
     `ConfigError` for others, and for an address that is taken.
     """
-    if flags.transport == "stdio":
-        anyio.run(_serve_stdio, server)
-        return 0
-    listener = _listen(flags, authenticated=authenticated)
-    anyio.run(_serve_http, server, listener, flags.host, routes, on_exit, app_options)
+    anyio.run(
+        partial(serve_here, server, flags, routes=routes, on_exit=on_exit, authenticated=authenticated, **app_options)
+    )
     return 0
+
+
+async def serve_here(
+    server: Server[Any],
+    flags: ServeFlags,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    on_exit: Callable[[], None] | None = None,
+    authenticated: bool = False,
+    **app_options: Any,
+) -> None:
+    """Do what `serve` does, in an event loop that is already running: for a program that owns more than the server."""
+    if flags.transport == "stdio":
+        await _serve_stdio(server)
+        return
+    listener = _listen(flags, authenticated=authenticated)
+    await _serve_http(server, listener, flags.host, routes, on_exit, app_options)
 
 
 async def _serve_stdio(server: Server[Any]) -> None:
