@@ -167,6 +167,14 @@ class CommandLimits(Section):
     """Processes and threads at one time."""
     output_kb: PositiveInt | None = None
     """Kibibytes kept of each output stream, half from its head, half from its tail."""
+    cpu_s: PositiveFloat | None = None
+    """Seconds of CPU time for the whole process tree."""
+    open_files: PositiveInt | None = None
+    """Open files per process."""
+    file_mb: PositiveInt | None = None
+    """Mebibytes of the largest file that may be written."""
+    disk_mb: PositiveInt | None = None
+    """Mebibytes of throw-away storage: private temporary directories and the overlay, each."""
 
 
 class ExecLimits(Section):
@@ -180,6 +188,14 @@ class ExecLimits(Section):
     """Processes and threads at one time."""
     output_kb: PositiveInt = 512
     """Kibibytes kept of each output stream, half from its head, half from its tail."""
+    cpu_s: PositiveFloat = 3600
+    """Seconds of CPU time for the whole process tree."""
+    open_files: PositiveInt = 4096
+    """Open files per process."""
+    file_mb: PositiveInt = 1024
+    """Mebibytes of the largest file that may be written."""
+    disk_mb: PositiveInt = 1024
+    """Mebibytes of throw-away storage: private temporary directories and the overlay, each."""
 
 
 class CommandTemplate(Section):
@@ -235,6 +251,8 @@ class ExecSettings(Section):
     """Limits for commands whose template sets none."""
     max_concurrent: PositiveInt = 4
     """Commands that run at the same time; further calls wait in order."""
+    max_waiting: PositiveInt = 64
+    """Calls that may wait for their turn; further ones are refused."""
     kill_grace_s: PositiveFloat = 2.0
     """Seconds between SIGTERM and SIGKILL."""
     progress_interval_s: PositiveFloat = 0.5
