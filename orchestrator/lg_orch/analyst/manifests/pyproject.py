@@ -1,0 +1,159 @@
+"""`pyproject.toml`: the standard tables, and what Poetry, pytest and tox add."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.analyst.facts import Dependency, Entry, Found, Manifest, TestCommand
+from lg_orch.analyst.manifests.requirement import requirement
+from lg_orch.analyst.manifests.toml_lines import Toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def read(file: str, text: str) -> Manifest:
+    """What the file says; without a `[project]` table, what `[tool.poetry]` says."""
+    toml = Toml(text)
+    if toml.problem:
+        return Manifest(file=file, ecosystem="Python", problems=(f"{file} {toml.problem}",))
+    base = ("project",) if toml.table("project") else ("tool", "poetry")
+    dynamic = toml.get("project", "dynamic")
+    problems = []
+    if isinstance(dynamic, list) and "version" in dynamic and not toml.text("project", "version"):
+        problems.append(f"{file} declares the version as dynamic ({_version_source(toml)})")
+    return Manifest(
+        file=file,
+        ecosystem="Python",
+        name=_found(toml, file, *base, "name"),
+        version=_found(toml, file, *base, "version"),
+        description=_found(toml, file, *base, "description"),
+        licence=_licence(toml, file, base),
+        requires=_found(toml, file, "project", "requires-python")
+        or _found(toml, file, "tool", "poetry", "dependencies", "python"),
+        dependencies=tuple(_dependencies(toml, file)),
+        entries=tuple(_entries(toml, file)),
+        tests=tuple(_tests(toml, file)),
+        members=tuple(_strings(toml, file, "tool", "uv", "workspace", "members")),
+        packages=tuple(_packages(toml, file)),
+        problems=tuple(problems),
+    )
+
+
+def _found(toml: Toml, file: str, *path: str) -> Found | None:
+    value = toml.text(*path)
+    return Found(text=value, file=file, line=toml.line(*path)) if value else None
+
+
+def _version_source(toml: Toml) -> str:
+    for path in (("tool", "hatch", "version"), ("tool", "setuptools", "dynamic", "version"), ("tool", "flit")):
+        table = toml.table(*path)
+        for key in ("path", "attr", "file", "source"):
+            if isinstance(table.get(key), str):
+                return f"{key} {table[key]}"
+    return "its build tool computes it"
+
+
+def _licence(toml: Toml, file: str, base: tuple[str, ...]) -> Found | None:
+    plain = _found(toml, file, *base, "license")
+    if plain is not None:
+        return plain
+    for key in ("text", "file"):
+        value = toml.text(*base, "license", key)
+        if value:
+            text = value if key == "text" else f"see {value}"
+            return Found(text=text.split("\n")[0], file=file, line=toml.line(*base, "license"))
+    classifiers = toml.get(*base, "classifiers")
+    for item in classifiers if isinstance(classifiers, list) else ():
+        if isinstance(item, str) and item.startswith("License ::"):
+            return Found(
+                text=item.rpartition("::")[2].strip(), file=file, line=toml.line(*base, "classifiers", item=item)
+            )
+    return None
+
+
+def _dependencies(toml: Toml, file: str) -> Iterator[Dependency]:
+    yield from _list(toml, file, "runtime", "project", "dependencies")
+    for extra in toml.table("project", "optional-dependencies"):
+        yield from _list(toml, file, f"extra {extra}", "project", "optional-dependencies", extra)
+    for group in toml.table("dependency-groups"):
+        yield from _list(toml, file, f"group {group}", "dependency-groups", group)
+    yield from _list(toml, file, "build", "build-system", "requires")
+    yield from _poetry(toml, file, "runtime", "tool", "poetry", "dependencies")
+    yield from _poetry(toml, file, "group dev", "tool", "poetry", "dev-dependencies")
+    for group in toml.table("tool", "poetry", "group"):
+        yield from _poetry(toml, file, f"group {group}", "tool", "poetry", "group", group, "dependencies")
+
+
+def _list(toml: Toml, file: str, group: str, *path: str) -> Iterator[Dependency]:
+    for found in _strings(toml, file, *path):
+        parsed = requirement(found.text, group=group, file=file, line=found.line)
+        if parsed is not None:
+            yield parsed
+
+
+def _poetry(toml: Toml, file: str, group: str, *path: str) -> Iterator[Dependency]:
+    for name, value in toml.table(*path).items():
+        if name != "python":
+            yield Dependency(name=name, range=range_of(value), group=group, file=file, line=toml.line(*path, name))
+
+
+def range_of(value: Any) -> str:
+    """The range in a dependency's value: the value itself, or its `version`, or where else it comes from."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        version = value.get("version")
+        if isinstance(version, str):
+            return version
+        for key in ("workspace", "path", "git", "url", "branch"):
+            if value.get(key):
+                return key if value[key] is True else f"{key} {value[key]}"
+    return ""
+
+
+def _strings(toml: Toml, file: str, *path: str) -> Iterator[Found]:
+    value = toml.get(*path)
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, str):
+            yield Found(text=item, file=file, line=toml.line(*path, item=item))
+
+
+def _entries(toml: Toml, file: str) -> Iterator[Entry]:
+    for path, kind in (
+        (("project", "scripts"), "console script"),
+        (("tool", "poetry", "scripts"), "console script"),
+        (("project", "gui-scripts"), "GUI script"),
+    ):
+        for name, target in toml.table(*path).items():
+            if isinstance(target, str):
+                yield Entry(kind=kind, name=name, target=target, file=file, line=toml.line(*path, name))
+    for group, table in toml.table("project", "entry-points").items():
+        for name, target in table.items() if isinstance(table, dict) else ():
+            line = toml.line("project", "entry-points", group, name)
+            yield Entry(kind=f"plug-in ({group})", name=name, target=str(target), file=file, line=line)
+
+
+def _tests(toml: Toml, file: str) -> Iterator[TestCommand]:
+    for path in (("tool", "pytest", "ini_options"), ("tool", "pytest")):
+        if toml.table(*path):
+            yield TestCommand(command="pytest", why="pytest is configured here", file=file, line=toml.line(*path))
+            break
+    for path in (("tool", "tox"), ("tool", "tox", "legacy_tox_ini")):
+        if toml.get(*path):
+            yield TestCommand(command="tox", why="tox is configured here", file=file, line=toml.line(*path))
+            break
+    for name in toml.table("tool", "hatch", "envs", "test", "scripts"):
+        line = toml.line("tool", "hatch", "envs", "test", "scripts", name)
+        yield TestCommand(
+            command=f"hatch run test:{name}", why="a script of the hatch environment `test`", file=file, line=line
+        )
+
+
+def _packages(toml: Toml, file: str) -> Iterator[Found]:
+    yield from _strings(toml, file, "tool", "hatch", "build", "targets", "wheel", "packages")
+    yield from _strings(toml, file, "tool", "setuptools", "packages")
+    yield from _strings(toml, file, "tool", "setuptools", "py-modules")
+    module = _found(toml, file, "tool", "flit", "module", "name")
+    if module is not None:
+        yield module

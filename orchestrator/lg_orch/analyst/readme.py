@@ -1,0 +1,122 @@
+"""Title and first paragraph of a README in Markdown, reStructuredText or plain text, as plain words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lg_orch.analyst.facts import Found
+from lg_orch.analyst.languages import extension
+
+if TYPE_CHECKING:
+    from lg_orch.analyst.evidence import FileText
+
+_MAX_LINES = 300  # a README that has said nothing by then has no introduction
+_UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}\s*$")
+_FENCE = re.compile(r"^\s*(```|~~~)")
+_IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
+_LINK = re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\])")
+_SHORT_LINK = re.compile(r"\[([^\[\]]+)\](?!\()")
+_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>")
+_RST_LINK = re.compile(r"`([^`<]+?)\s*(?:<[^>]*>)?`_{1,2}")
+_RST_ROLE = re.compile(r":[\w-]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`")
+_EMPHASIS = re.compile(r"(\*\*|__|(?<!\w)[*_])(?=\S)(.+?)(?<=\S)\1(?!\w)")
+_CODE = re.compile(r"`+([^`]+)`+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readme:
+    """What a README says first; either may be missing."""
+
+    title: Found | None
+    paragraph: Found | None
+
+
+def read_readme(file: FileText) -> Readme:
+    """The first heading and the first paragraph of words; badges, images, tags, quotes and code are passed by."""
+    rst = extension(file.path) == ".rst"
+    lines = file.lines()[:_MAX_LINES]
+    title = paragraph = None
+    words: list[str] = []
+    start = 0
+    hidden = ""  # the end of a block that is passed by
+    for number, line in enumerate(lines, start=1):
+        if hidden:
+            hidden = "" if hidden in line else hidden
+            continue
+        hidden = _opens(line)
+        if hidden:
+            continue
+        heading = _heading(lines, number, rst=rst)
+        text = "" if heading is not None else _words(line, rst=rst)
+        if heading is not None and title is None and not words:
+            title = Found(text=heading, file=file.path, line=number)
+        elif text and not _decoration(line, rst=rst):
+            start = start or number
+            words.append(text)
+            continue
+        if words and (not line.strip() or heading is not None):
+            if _speaks(words):
+                paragraph = Found(text=" ".join(words), file=file.path, line=start)
+                break
+            words, start = [], 0
+    if paragraph is None and words and _speaks(words):
+        paragraph = Found(text=" ".join(words), file=file.path, line=start)
+    return Readme(title=title, paragraph=paragraph)
+
+
+def _opens(line: str) -> str:
+    """What ends the fence or comment that this line opens and does not close; empty when it opens none."""
+    fence = _FENCE.match(line)
+    if fence:
+        return fence[1]
+    if "<!--" in line and "-->" not in line.partition("<!--")[2]:
+        return "-->"
+    return ""
+
+
+def _heading(lines: list[str], number: int, *, rst: bool) -> str | None:
+    line = lines[number - 1]
+    if not rst:
+        found = re.match(r"^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$", line) or re.match(
+            r"(?i)^\s*<h[1-3][^>]*>(.+?)</h[1-3]>", line
+        )
+        if found:
+            return _words(found[1], rst=False) or None
+    following = lines[number] if number < len(lines) else ""
+    if line.strip() and _UNDERLINE.match(following) and (rst or following[0] in "=-") and not _UNDERLINE.match(line):
+        return _words(line, rst=rst) or None
+    return None
+
+
+def _decoration(line: str, *, rst: bool) -> bool:
+    """Whether the line is a rule, a list of badges, a table, a quote, a list item, a directive: anything but prose."""
+    stripped = line.strip()
+    if _UNDERLINE.match(stripped) or stripped.startswith(("|", ">", "---", "***")):
+        return True
+    if re.match(r"^\[[^\]]+\]:\s", stripped) or re.match(r"^(?:[-*+]|\d+[.)])\s", stripped):
+        return True
+    return rst and (stripped.startswith((".. ", ":", "|", "__")) or line.startswith((" ", "\t")))
+
+
+def _words(line: str, *, rst: bool) -> str:
+    text = _TAG.sub("", line)
+    if rst:
+        text = _RST_ROLE.sub(r"\1", _RST_LINK.sub(r"\1", text))
+    else:
+        text = _IMAGE.sub("", text)
+        text = _LINK.sub(r"\1", _LINK.sub(r"\1", text))  # twice: a badge is a link around a link
+        text = _SHORT_LINK.sub(r"\1", text)
+    text = _CODE.sub(r"\1", text)
+    text = _EMPHASIS.sub(r"\2", text)
+    for entity, char in (("&nbsp;", " "), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&mdash;", "-")):
+        text = text.replace(entity, char)
+    return text.strip().rstrip("\\").strip()
+
+
+def _speaks(words: list[str]) -> bool:
+    """A paragraph, not leftovers of badges or a menu of links: at least four words, most of them letters."""
+    text = " ".join(words)
+    letters = sum(char.isalpha() for char in text)
+    return letters * 2 > len(text) and (len(text.split()) >= 4 or (letters >= 12 and not text.isascii()))

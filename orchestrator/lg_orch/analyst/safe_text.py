@@ -1,0 +1,68 @@
+"""Text from a repository, made safe to print: it may try to redraw a terminal, forge a heading or hide a link.
+
+Two steps that every quotation goes through: `visible` spells out characters that a reader cannot see, then `prose` or
+`code` takes away the meaning that Markdown would give to the rest. What this does not cover: text that simply lies in
+plain words; the report names the file and line, so that a reader knows who is speaking.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SPACES = re.compile(r"\s+")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&!$])")
+_LINE_START = re.compile(r"^(\d+)([.)])(?=\s)|^([-+=])")
+_SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|file):")
+_WWW = re.compile(r"(?i)\b(www)\.")
+_INSIDE_WORD = re.compile(r"(?<=[^\W_])\\_(?=[^\W_])")
+
+
+def visible(text: str) -> str:
+    """One line of `text` with control, bidirectional, invisible and unassigned characters as `\\u{…}`."""
+    line = _SPACES.sub(" ", text).strip()
+    return "".join(_spelled(char) for char in line)
+
+
+def _spelled(char: str) -> str:
+    if char == " " or (char.isascii() and char.isprintable()):
+        return char
+    # Cc, Cf, Co, Cn, Cs: nothing in them has a shape of its own; Zl and Zp break lines; Mn after nothing is harmless.
+    if unicodedata.category(char)[0] == "C" or unicodedata.category(char) in ("Zl", "Zp"):
+        return f"\\u{{{ord(char):x}}}"
+    # Variation selectors, fillers and blanks count as letters or marks although nothing is drawn.
+    if (
+        char in "\u115f\u1160\u3164\uffa0\u2800\u034f"
+        or 0xFE00 <= ord(char) <= 0xFE0F
+        or 0xE0100 <= ord(char) <= 0xE01EF
+    ):
+        return f"\\u{{{ord(char):x}}}"
+    return char
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` cut to `limit` characters, with an ellipsis when something was cut."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def prose(text: str, limit: int = 600) -> str:
+    """A sentence from a file, for running text or a table cell: nothing in it is markup, a link or a line break."""
+    line = shorten(visible(text), limit)
+    line = _SPECIAL.sub(r"\\\1", line)
+    line = _INSIDE_WORD.sub("_", line)  # an underscore between letters never starts emphasis
+    line = _LINE_START.sub(lambda found: f"{found[1]}\\{found[2]}" if found[1] else f"\\{found[3]}", line)
+    line = _SCHEME.sub(r"\1\\:", line)
+    return _WWW.sub(r"\1\\.", line)
+
+
+def code(text: str, limit: int = 160) -> str:
+    """A name, path or source line from a file as a code span that it cannot leave, also inside a table cell."""
+    line = shorten(visible(text), limit)
+    # A pipe ends a table cell even inside a code span, and GitHub's backslash would show elsewhere.
+    line = line.replace("|", "¦")
+    if not line:
+        return "`(empty)`"
+    runs = [len(run) for run in re.findall(r"`+", line)]
+    fence = "`" * (max(runs, default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
