@@ -237,7 +237,7 @@ def install_uv(lock: int) -> str:
         if not succeeds(PYTHON, "import ensurepip.__main__"):
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise SetUpError(
-                f"{os.path.realpath(sys.executable)} lacks `ensurepip` and there is no `uv`: nothing can be installed.\n"
+                f"{os.path.realpath(sys.executable)} lacks `ensurepip` and there is no `uv`: nothing can install.\n"
                 f"On Debian and Ubuntu: apt install python{version}-venv   (elsewhere: a complete Python, or uv)"
             )
         run([*isolated, "ensurepip", "--default-pip"], lock)
