@@ -12,8 +12,12 @@ from lg_orch.analyst.languages import extension
 if TYPE_CHECKING:
     from lg_orch.analyst.evidence import FileText
 
+_MAX_LINE = 2_000  # characters; the patterns below may take quadratic time in a line
+_MAX_PARAGRAPH = 3_000
 _MAX_LINES = 300  # a README that has said nothing by then has no introduction
 _UNDERLINE = re.compile(r"^([=\-~^\"'`#*+])\1{2,}\s*$")
+_HASHES = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_TAGGED = re.compile(r"(?i)^\s*<h[1-3][^>]*>(.+?)</h[1-3]>")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _IMAGE = re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])")
 _LINK = re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\])")
@@ -36,7 +40,7 @@ class Readme:
 def read_readme(file: FileText) -> Readme:
     """The first heading and the first paragraph of words; badges, images, tags, quotes and code are passed by."""
     rst = extension(file.path) == ".rst"
-    lines = file.lines()[:_MAX_LINES]
+    lines = [line[:_MAX_LINE] for line in file.lines()[:_MAX_LINES]]
     title = paragraph = None
     words: list[str] = []
     start = 0
@@ -54,15 +58,15 @@ def read_readme(file: FileText) -> Readme:
             title = Found(text=heading, file=file.path, line=number)
         elif text and not _decoration(line, rst=rst):
             start = start or number
-            words.append(text)
+            words.append(line.strip())
             continue
         if words and (not line.strip() or heading is not None):
-            if _speaks(words):
-                paragraph = Found(text=" ".join(words), file=file.path, line=start)
+            paragraph = _paragraph(words, file.path, start, rst=rst)
+            if paragraph is not None:
                 break
             words, start = [], 0
-    if paragraph is None and words and _speaks(words):
-        paragraph = Found(text=" ".join(words), file=file.path, line=start)
+    if paragraph is None and words:
+        paragraph = _paragraph(words, file.path, start, rst=rst)
     return Readme(title=title, paragraph=paragraph)
 
 
@@ -79,9 +83,7 @@ def _opens(line: str) -> str:
 def _heading(lines: list[str], number: int, *, rst: bool) -> str | None:
     line = lines[number - 1]
     if not rst:
-        found = re.match(r"^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$", line) or re.match(
-            r"(?i)^\s*<h[1-3][^>]*>(.+?)</h[1-3]>", line
-        )
+        found = _HASHES.match(line) or _TAGGED.match(line)
         if found:
             return _words(found[1], rst=False) or None
     following = lines[number] if number < len(lines) else ""
@@ -115,8 +117,13 @@ def _words(line: str, *, rst: bool) -> str:
     return text.strip().rstrip("\\").strip()
 
 
-def _speaks(words: list[str]) -> bool:
+def _paragraph(raw: list[str], file: str, line: int, *, rst: bool) -> Found | None:
+    """The lines as plain words, read together because a link may be broken over two of them."""
+    text = _words(" ".join(raw)[:_MAX_PARAGRAPH], rst=rst)
+    return Found(text=text, file=file, line=line) if _speaks(text) else None
+
+
+def _speaks(text: str) -> bool:
     """A paragraph, not leftovers of badges or a menu of links: at least four words, most of them letters."""
-    text = " ".join(words)
     letters = sum(char.isalpha() for char in text)
     return letters * 2 > len(text) and (len(text.split()) >= 4 or (letters >= 12 and not text.isascii()))

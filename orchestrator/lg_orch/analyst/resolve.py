@@ -52,9 +52,9 @@ class Resolver:
             family = family_of(path)
             if family is not None:
                 self._by_key[family, _parts(path, family)[-1]].append(path)
-        self._crates = {item.name.text.replace("-", "_"): item.directory for item in manifests if _is(item, "Rust")}
-        self._npm = {item.name.text: item.directory for item in manifests if _is(item, "Node.js")}
-        self._modules = {item.name.text: item.directory for item in manifests if _is(item, "Go")}
+        self._crates = {name.replace("-", "_"): where for name, where in _named(manifests, "Rust").items()}
+        self._npm = _named(manifests, "Node.js")
+        self._modules = _named(manifests, "Go")
         self._go_directories = {posixpath.dirname(path) for path in self._files if extension(path) == ".go"}
 
     def tally(self, imports: Iterable[Import]) -> Tally:
@@ -186,8 +186,11 @@ class Resolver:
         return []
 
 
-def _is(manifest: Manifest, ecosystem: str) -> bool:
-    return manifest.ecosystem == ecosystem and manifest.name is not None
+def _named(manifests: Sequence[Manifest], ecosystem: str) -> dict[str, str]:
+    """Name to directory of every manifest of an ecosystem that gives a name."""
+    return {
+        item.name.text: item.directory for item in manifests if item.name is not None and item.ecosystem == ecosystem
+    }
 
 
 def _parts(path: str, family: str) -> list[str]:
