@@ -64,15 +64,17 @@ def _regexes(patterns: Sequence[str]) -> list[str]:
 
     parts: list[str] = []
     for pattern in patterns:
+        if not pattern.strip() or pattern.startswith("#"):
+            raise ConfigError(f"pattern {pattern!r} matches nothing", hint="empty lines and comments are not patterns")
         if pattern.startswith("!"):
             raise ConfigError(f"pattern {pattern!r} is a negation", hint="use the allow list for exceptions; deny wins")
         anchored = pattern if pattern.startswith(("/", "**/")) else f"**/{pattern}"
         try:
-            regex, include = GitIgnoreSpecPattern.pattern_to_regex(fold(anchored) if pattern.strip() else "")
+            regex, include = GitIgnoreSpecPattern.pattern_to_regex(fold(anchored))
         except ValueError as error:
             raise ConfigError(f"pattern {pattern!r} is not a valid glob: {error}") from error
         if regex is None or not include:
-            raise ConfigError(f"pattern {pattern!r} matches nothing", hint="empty lines and comments are not patterns")
+            raise ConfigError(f"pattern {pattern!r} matches nothing")
         parts.append(f"(?:{_NAMED_GROUP.sub('(?:', str(regex))})")
     return parts
 
