@@ -1,0 +1,147 @@
+"""`lg-gateway audit`: read and check the ledger. Works without the MCP SDK and without starting any server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lg_gateway.head import HeadFile
+from lg_gateway.ledger import Ledger
+from lg_gateway.setup import Located, locate
+from lg_gateway.store import StoreError, Tx, read_store
+from lg_policy.errors import ConfigError
+from lg_policy.flags import common_flags
+
+PAGE = 500
+TAIL_POLL_S = 0.3
+_UNSAFE = re.compile(r"[^\x20-\x7e\u00a1-\u200a\u2010-\u2027\u2030-\u205f\u2070-\ufefe\uff00-\uffef]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which records to show; `None` is any."""
+
+    identity: str | None
+    tool: re.Pattern[str] | None
+    outcome: str | None
+    run: str | None
+    since: str | None
+
+    def wants(self, record: dict[str, Any]) -> bool:
+        """Whether a record is to be shown."""
+        return (
+            (self.identity is None or record.get("identity") == self.identity)
+            and (self.tool is None or self.tool.fullmatch(str(record.get("tool"))) is not None)
+            and (self.outcome is None or record.get("outcome") == self.outcome)
+            and (self.run is None or record.get("run_id") == self.run)
+            and (self.since is None or str(record.get("time")) >= self.since)
+        )
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """`lg-gateway audit ACTION`."""
+    located = locate(common_flags(args), mcp_json=args.mcp_json)
+    if not located.store_path.exists():
+        print(f"no ledger yet: {located.store_path}", file=sys.stderr)
+        return 0
+    try:
+        with read_store(located.store_path) as tx:
+            return _ACTIONS[args.action](tx, args, located)
+    except StoreError as error:
+        print(f"lg-gateway: {error}", file=sys.stderr)
+        return 1
+
+
+def _list(tx: Tx, args: argparse.Namespace, _located: Located) -> int:
+    wanted = _filter(args)
+    newest: list[dict[str, Any]] = []
+    for record in _backwards(tx):
+        if wanted.wants(record):
+            newest.append(record)
+            if len(newest) >= args.limit:
+                break
+    for record in reversed(newest):
+        _print(record, as_json=args.json)
+    return 0
+
+
+def _show(tx: Tx, args: argparse.Namespace, _located: Located) -> int:
+    if not args.id:
+        raise ConfigError("audit show needs the number of a record or the id of a call")
+    by_number = str(args.id).isdecimal()
+    rows = tx.execute(
+        f"SELECT record FROM ledger WHERE {'seq' if by_number else 'request_id'} = ? ORDER BY seq",  # noqa: S608  a constant
+        (int(args.id) if by_number else args.id,),
+    )
+    for (text,) in rows:
+        print(json.dumps(json.loads(text), indent=2, sort_keys=True))
+    if not rows:
+        print(f"lg-gateway: the ledger has no record {args.id}", file=sys.stderr)
+    return 0 if rows else 1
+
+
+def _tail(tx: Tx, args: argparse.Namespace, located: Located) -> int:
+    _list(tx, args, located)
+    wanted = _filter(args)
+    (last,) = tx.execute("SELECT coalesce(max(seq), 0) FROM ledger")[0]
+    while True:
+        for seq, text in tx.execute("SELECT seq, record FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?", (last, PAGE)):
+            last = seq
+            record = json.loads(text)
+            if wanted.wants(record):
+                _print(record, as_json=args.json)
+        sys.stdout.flush()
+        time.sleep(TAIL_POLL_S)
+
+
+def _verify(tx: Tx, _args: argparse.Namespace, located: Located) -> int:
+    ledger = Ledger(HeadFile(located.head_path, located.key("head")), located.key("ledger"))
+    count, problems = ledger.verify(tx)
+    for problem in problems:
+        print(f"record {problem.seq} {problem.what}" if problem.seq is not None else problem.what)
+    if problems:
+        print(f"NOT intact: {located.store_path}")
+        return 1
+    print(f"intact: {count} records, signed up to the last commit ({located.store_path})")
+    return 0
+
+
+_ACTIONS = {"list": _list, "show": _show, "tail": _tail, "verify": _verify}
+
+
+def _filter(args: argparse.Namespace) -> Filter:
+    tool = re.compile(".*".join(re.escape(part) for part in args.tool.split("*"))) if args.tool else None
+    return Filter(identity=args.identity, tool=tool, outcome=args.outcome, run=args.run, since=args.since)
+
+
+def _backwards(tx: Tx) -> Iterator[dict[str, Any]]:
+    """Records from the newest to the oldest, read in pages."""
+    before = 2**62
+    while rows := tx.execute("SELECT seq, record FROM ledger WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, PAGE)):
+        for seq, text in rows:
+            before = seq
+            yield json.loads(text)
+
+
+def _print(record: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(record, sort_keys=True))
+        return
+    state = record.get("outcome") or record.get("phase")
+    code = f" {record['error_code']}" if record.get("error_code") else ""
+    took = f" {record['duration_ms']:.0f} ms" if isinstance(record.get("duration_ms"), int | float) else ""
+    what = record.get("tool") or record.get("detail") or ""
+    line = f"{record['seq']:>6}  {record['time']}  {record.get('identity', '')}  {what}  {state}{code}{took}"
+    arguments = str(record.get("arguments") or "")
+    print(visible(f"{line}  {arguments[:160]}{'…' if len(arguments) > 160 else ''}"))
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with control, bidi and invisible characters as `\u{…}`: a record must not redraw a terminal."""
+    return _UNSAFE.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", text)

@@ -1,0 +1,37 @@
+"""One byte form for one JSON value, so that digests of equal values are equal."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+
+def canonical(value: Any) -> bytes:
+    """Return `value` as compact ASCII JSON with sorted keys; `1.0` and `1` are the same number.
+
+    Raises `ValueError` for NaN and infinities, `TypeError` for what is not JSON.
+    """
+    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of the canonical form, in hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def keyed_digest(key: bytes, value: Any) -> str:
+    """Return the HMAC-SHA-256 of the canonical form, in hex: without the key no guess can be tested."""
+    return hmac.new(key, canonical(value), hashlib.sha256).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value

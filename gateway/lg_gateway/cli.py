@@ -1,0 +1,100 @@
+"""`lg-gateway`: one place for all tools. Only light modules are imported here; commands import the rest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lg_policy.errors import ConfigError
+from lg_policy.flags import add_common_flags, add_serve_flags
+
+DESCRIPTION = (
+    "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
+)
+COMMANDS = ("serve", "tools", "call", "audit", "doctor")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or configuration."""
+    args = build_parser().parse_args(_with_default(list(sys.argv[1:] if argv is None else argv)))
+    try:
+        return _run(args)
+    except ConfigError as error:
+        print(f"lg-gateway: {error.text()}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = argparse.ArgumentParser(prog="lg-gateway", description=DESCRIPTION, epilog="Without a command: serve.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve clients over stdio or HTTP (the default)")
+    add_serve_flags(serve)
+    tools = commands.add_parser("tools", help="list the tools that a client would see")
+    tools.add_argument("--json", action="store_true", help="full definitions, one JSON object")
+    call = commands.add_parser("call", help="call one tool and print its answer")
+    call.add_argument("tool", metavar="TOOL")
+    call.add_argument(
+        "arguments", nargs="?", default="{}", metavar="JSON", help="arguments (default: {}); - reads stdin"
+    )
+    call.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    _add_audit(commands)
+    commands.add_parser("doctor", help="say what works and what does not")
+    for command in commands.choices.values():
+        _add_shared(command)
+    return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser("audit", help="read and check the ledger")
+    audit.add_argument("action", choices=("list", "show", "tail", "verify"))
+    audit.add_argument("id", nargs="?", metavar="ID", help="for show: a record's number or a call's id")
+    audit.add_argument("--identity", help="only calls of this caller")
+    audit.add_argument("--tool", help="only this tool; * matches any run of characters")
+    audit.add_argument("--outcome", help="only calls that ended so: ok, error, refused, cancelled, unknown")
+    audit.add_argument("--run", help="only calls of this run")
+    audit.add_argument("--since", metavar="TIME", help="only records from this UTC time on, for instance 2026-11-01")
+    audit.add_argument("--limit", type=int, default=50, metavar="N", help="newest records to show (default: 50)")
+    audit.add_argument("--json", action="store_true", help="one record a line, as stored")
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    add_common_flags(parser)
+    parser.add_argument("--mcp-json", type=Path, metavar="FILE", help="also serve the servers of an mcpServers file")
+
+
+def _version() -> str:
+    from lg_policy.version import __version__
+
+    return f"lg-gateway {__version__}"
+
+
+def _with_default(argv: list[str]) -> list[str]:
+    """Put `serve` in front unless a command, `--help` or `--version` is there."""
+    if argv and (argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    return ["serve", *argv]
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "audit":
+        from lg_gateway.audit import run_audit
+
+        return run_audit(args)
+    if args.command == "doctor":
+        from lg_gateway.doctor import run_doctor
+
+        return run_doctor(args)
+    from lg_gateway import programs
+
+    table: dict[str, Callable[[argparse.Namespace], int]] = {
+        "serve": programs.run_serve,
+        "tools": programs.run_tools,
+        "call": programs.run_call,
+    }
+    return table[args.command](args)

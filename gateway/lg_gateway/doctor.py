@@ -1,0 +1,106 @@
+"""`lg-gateway doctor`: what works, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lg_gateway.setup import Setup, prepare
+from lg_policy.flags import common_flags
+
+if TYPE_CHECKING:
+    from lg_gateway.gateway import Gateway
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the report. `bad` findings make the exit status 1."""
+
+    what: str
+    text: str
+    bad: bool = False
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """`lg-gateway doctor`."""
+    from lg_gateway.programs import running_gateway, start_logging
+
+    start_logging(args.log_level)
+    setup = prepare(common_flags(args), mcp_json=args.mcp_json)
+
+    async def examine() -> int:
+        async with running_gateway(setup) as gateway:
+            await gateway.settled()
+            findings = [*_places(setup), *_servers(gateway), *_rules(gateway), await _ledger(gateway)]
+        for finding in findings:
+            print(f"{'!!' if finding.bad else 'ok'}  {finding.what:<12} {finding.text}")
+        return 1 if any(finding.bad for finding in findings) else 0
+
+    return anyio.run(examine)
+
+
+def _places(setup: Setup) -> list[Finding]:
+    return [
+        Finding(what="settings", text=", ".join(setup.loaded.sources)),
+        Finding(what="root", text=str(setup.root) if setup.root else "none: no server of ours works on one"),
+        Finding(what="state", text=str(setup.state.path)),
+        Finding(what="identity", text=f"{setup.identity} on stdio"),
+    ]
+
+
+def _servers(gateway: Gateway) -> list[Finding]:
+    from lg_gateway.upstream import State
+
+    findings = []
+    for name, upstream in sorted(gateway.upstreams.items()):
+        if upstream.state is not State.UP:
+            findings.append(Finding(what=name, text=f"{upstream.state}: {upstream.error}", bad=True))
+            continue
+        entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
+        words = f"up, {len(entries)} tools, protocol {upstream.protocol}"
+        findings.append(Finding(what=name, text=f"{words}, version {upstream.version or 'not said'}"))
+        if upstream.spec.builtin:
+            metas = [entry.listed.meta or {} for entry in entries]
+            findings += _builtin(name, upstream.spec.builtin, metas, gateway.policy.settings.policy_digest())
+        elif upstream.spec.trusted:
+            findings.append(Finding(what=name, text="trusted: its annotations decide what counts as read-only"))
+    return findings
+
+
+def _builtin(name: str, kind: str, metas: list[dict[str, Any]], digest: str) -> list[Finding]:
+    """Compare what a built-in server enforces with what the gateway believes it enforces."""
+    reported = {str(meta.get("lg/policy")) for meta in metas}
+    same = reported == {digest}
+    text = f"enforces policy {digest}, like the gateway" if same else f"enforces {', '.join(reported)}, not {digest}"
+    findings = [Finding(what=name, text=text, bad=not same)]
+    if kind == "exec":
+        findings.append(_sandbox(name, metas))
+    return findings
+
+
+def _sandbox(name: str, metas: list[dict[str, Any]]) -> Finding:
+    reported = [meta["lg/sandbox"] for meta in metas if isinstance(meta.get("lg/sandbox"), dict)]
+    if any(sandbox.get("active") is True for sandbox in reported):
+        return Finding(what=name, text=f"sandbox active ({reported[0].get('backend')})")
+    return Finding(what=name, text="no sandbox: commands are refused, or run unconfined if so configured", bad=True)
+
+
+def _rules(gateway: Gateway) -> list[Finding]:
+    rules = gateway.policy.rules
+    problems = [problem for entry in gateway.catalog.entries() for problem in rules.problems(entry.facts)]
+    count = len(gateway.policy.settings.gateway.rules)
+    if not problems:
+        return [Finding(what="rules", text=f"{count} rules, each can match the tools it names")]
+    return [Finding(what="rules", text=problem, bad=True) for problem in problems]
+
+
+async def _ledger(gateway: Gateway) -> Finding:
+    count, problems = await gateway.store.read(gateway.ledger.verify)
+    if not problems:
+        return Finding(what="ledger", text=f"intact, {count} records")
+    first = problems[0]
+    where = f"record {first.seq} " if first.seq is not None else ""
+    return Finding(what="ledger", text=f"{where}{first.what}", bad=True)

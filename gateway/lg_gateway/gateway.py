@@ -1,0 +1,90 @@
+"""The running gateway: its store, catalogue and upstreams, tied together and ended together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import mcp_types as t
+
+from lg_gateway.books import Books
+from lg_gateway.catalog import Catalog
+from lg_gateway.children import Child, Reaper
+from lg_gateway.head import HeadFile
+from lg_gateway.ledger import Ledger
+from lg_gateway.pipeline import Pipeline, Policy
+from lg_gateway.setup import Setup
+from lg_gateway.store import SqliteStore
+from lg_gateway.upstream import Backoff, Upstream
+from lg_policy.redact import Masker
+from lg_policy.rules import RuleBook
+
+log = logging.getLogger(__name__)
+
+FIRST_LIST_S = 20.0
+
+Listener = Callable[[], Awaitable[None]]
+
+
+class Gateway:
+    """One gateway process. Enter `running` before anything else is used."""
+
+    def __init__(self, setup: Setup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
+        self.setup = setup
+        self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings))
+        self.catalog = Catalog()
+        self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
+        self.store = SqliteStore(setup.store_path, guard=self.ledger)
+        masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
+        self.books = Books(self.store, self.ledger, masker, setup.key("arguments"))
+        self._reaper = reaper
+        self._listeners: list[Listener] = []
+        settings = setup.settings.gateway
+        backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
+        self.upstreams = {
+            spec.name: Upstream(
+                spec, backoff=backoff, reaper=reaper, on_tools=self._tools_of, child=started.get(spec.name)
+            )
+            for spec in setup.specs
+        }
+        self.pipeline = Pipeline(
+            policy=lambda: self.policy, catalog=self.catalog, upstreams=self.upstreams, books=self.books
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Own the upstreams for as long as the block lasts; end them all in parallel."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                for upstream in self.upstreams.values():
+                    tasks.start_soon(upstream.run, name=f"upstream {upstream.name}")
+                try:
+                    yield
+                finally:
+                    tasks.cancel_scope.cancel()
+        finally:
+            self._reaper.close()
+            self.store.close()
+
+    def on_list_changed(self, listener: Listener) -> None:
+        """Have `listener` called whenever the merged list of tools really changed."""
+        self._listeners.append(listener)
+
+    async def settled(self, seconds: float = FIRST_LIST_S) -> None:
+        """Wait until every upstream is up or has failed once, but no longer than that: a list serves what is up."""
+        with anyio.move_on_after(seconds):
+            for upstream in self.upstreams.values():
+                await upstream.settled.wait()
+
+    async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
+        spec = self.upstreams[name].spec
+        if not self.catalog.update(spec, tools):
+            return
+        for entry in self.catalog.entries():
+            if entry.server.name == name:
+                for problem in self.policy.rules.problems(entry.facts):
+                    log.error("%s", problem)
+        for listener in self._listeners:
+            await listener()

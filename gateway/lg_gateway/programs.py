@@ -1,0 +1,158 @@
+"""The commands that need upstream servers: each starts the children first, then imports the MCP SDK, then works."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lg_gateway.children import Reaper
+from lg_gateway.setup import Setup, prepare, start_children
+from lg_gateway.store import StoreError
+from lg_policy.errors import ConfigError
+from lg_policy.fastimport import quick_imports
+from lg_policy.flags import common_flags, serve_flags
+
+if TYPE_CHECKING:
+    from lg_gateway.gateway import Gateway
+
+CALLER = "cli"
+
+
+def start_logging(level: str) -> None:
+    """Send log records of `level` and above to stderr; stdout belongs to the protocol."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+@asynccontextmanager
+async def running_gateway(setup: Setup) -> AsyncIterator[Gateway]:
+    """A gateway with its upstreams, for the length of the block."""
+    reaper = Reaper()
+    reaper.start()
+    started = await start_children(setup, reaper)
+    try:
+        with quick_imports():
+            from lg_gateway.gateway import Gateway
+
+        gateway = Gateway(setup, reaper=reaper, started=started)
+    except StoreError as error:
+        reaper.close()
+        raise ConfigError(str(error)) from error
+    except BaseException:
+        reaper.close()
+        raise
+    async with gateway.running():
+        yield gateway
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    """`lg-gateway serve`."""
+    setup = _prepare(args)
+    flags = serve_flags(args)
+
+    async def serve() -> None:
+        async with running_gateway(setup) as gateway:
+            from lg_gateway.health import health_route
+            from lg_gateway.server import Frontend
+            from lg_policy.serving import serve_here
+
+            frontend = Frontend(gateway, identify=lambda _ctx: setup.identity)
+            server = frontend.build()
+            await serve_here(server, flags, routes=[health_route(gateway)], on_exit=frontend.listen.close)
+
+    anyio.run(serve)
+    return 0
+
+
+def run_tools(args: argparse.Namespace) -> int:
+    """`lg-gateway tools`."""
+    setup = _prepare(args)
+
+    async def tools() -> int:
+        async with running_gateway(setup) as gateway:
+            await gateway.settled()
+            entries = gateway.pipeline.visible(setup.identity)
+            if args.json:
+                listed = [entry.listed.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in entries]
+                print(json.dumps({"tools": listed}, indent=2))
+            else:
+                for entry in entries:
+                    print(f"{entry.name:<40} {_first_line(entry.listed.description)}")
+            return _report_down(gateway)
+
+    return anyio.run(tools)
+
+
+def run_call(args: argparse.Namespace) -> int:
+    """`lg-gateway call TOOL [JSON]`."""
+    arguments = _arguments(args.arguments)
+    setup = _prepare(args)
+
+    async def call() -> int:
+        async with running_gateway(setup) as gateway:
+            from mcp.shared.exceptions import MCPError
+
+            from lg_gateway.call import Call
+
+            name = args.tool
+            server = gateway.upstreams.get(name.partition("__")[0])
+            await (server.settled.wait() if server is not None else gateway.settled())
+            request = Call(identity=setup.identity, client=CALLER, name=name, arguments=arguments)
+            try:
+                answer = await gateway.pipeline.run(request)
+            except MCPError as error:
+                print(f"lg-gateway: {error.message}", file=sys.stderr)
+                return 2
+            return _print_answer(answer, as_json=args.json)
+
+    return anyio.run(call)
+
+
+def _prepare(args: argparse.Namespace) -> Setup:
+    start_logging(args.log_level)
+    return prepare(common_flags(args), mcp_json=args.mcp_json)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    if text == "-":
+        text = sys.stdin.read()
+    try:
+        arguments = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"the arguments are not JSON: {error}", hint="""for instance '{"path": "README.md"}'"""
+        ) from error
+    if not isinstance(arguments, dict):
+        raise ConfigError("the arguments must be a JSON object")
+    return arguments
+
+
+def _print_answer(answer: Any, *, as_json: bool) -> int:
+    if as_json:
+        print(answer.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+    else:
+        for block in getattr(answer, "content", []):
+            print(getattr(block, "text", f"[{block.type}]"))
+    return 1 if getattr(answer, "is_error", True) else 0
+
+
+def _report_down(gateway: Gateway) -> int:
+    from lg_gateway.upstream import State
+
+    down = [upstream for upstream in gateway.upstreams.values() if upstream.state is not State.UP]
+    for upstream in down:
+        print(f"lg-gateway: {upstream.name} is {upstream.state}: {upstream.error}", file=sys.stderr)
+    return 1 if down else 0
+
+
+def _first_line(text: str | None) -> str:
+    line = (text or "").strip().splitlines()[0] if (text or "").strip() else ""
+    return line if len(line) <= 100 else f"{line[:99]}…"

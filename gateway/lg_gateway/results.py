@@ -1,0 +1,79 @@
+"""Results as a client gets them: refusals with a code, answers cut to size, nothing of the upstream's own envelope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mcp_types as t
+from mcp.shared.exceptions import MCPError
+
+from lg_gateway.catalog import CatalogEntry
+from lg_policy.errors import Internal, InvalidArguments, LgError
+from lg_policy.limits import cut_text
+
+_HIDDEN_META = ("io.modelcontextprotocol/",)
+
+
+def refusal(error: LgError) -> t.CallToolResult:
+    """Return the result that tells a model and a program what was refused or failed, and what to do."""
+    return t.CallToolResult(
+        content=[t.TextContent(type="text", text=error.text())],
+        structured_content={"error": error.payload()},
+        is_error=True,
+    )
+
+
+def upstream_refusal(server: str, error: MCPError) -> LgError:
+    """Turn a server's protocol error into a result: as a protocol error it would end many clients' runs."""
+    text = f"server {server} refused the call: {error.message[:500]} ({error.code})"
+    return InvalidArguments(text) if error.code == t.INVALID_PARAMS else Internal(text)
+
+
+def tidy(result: t.CallToolResult, entry: CatalogEntry) -> t.CallToolResult:
+    """Drop what belongs to the upstream's connection, and `lg/…` keys that only the gateway and our servers may set."""
+    meta = {
+        key: value
+        for key, value in (result.meta or {}).items()
+        if not key.startswith(_HIDDEN_META) and (entry.server.builtin or not key.startswith("lg/"))
+    }
+    return result.model_copy(update={"meta": meta or None})
+
+
+def size(result: t.CallToolResult) -> tuple[int, bytes]:
+    """Return the size of a result in bytes of JSON, and that JSON."""
+    data = result.model_dump_json(by_alias=True, exclude_none=True).encode("utf-8", "replace")
+    return len(data), data
+
+
+def cut(result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: int) -> t.CallToolResult:
+    """Cut a result of `actual` bytes to about `limit` and say so in its text and in `structuredContent`.
+
+    A tool with an output schema cannot return half an object, so its cut answer is an error `too_large` with the
+    beginning of the text; a caller that asks for less gets the whole.
+    """
+    note = f"[cut by the gateway: the answer has {actual} bytes, the limit is {limit}; ask for less]"
+    content: list[Any] = []
+    room = max(0, limit - 2_000)
+    for block in result.content:
+        if not isinstance(block, t.TextContent):
+            continue
+        text, was_cut = cut_text(block.text, room)
+        room -= len(text.encode("utf-8", "replace"))
+        content.append(block.model_copy(update={"text": text}))
+        if was_cut:
+            break
+    dropped = len(result.content) - len(content)
+    content.append(t.TextContent(type="text", text=note + (f" [{dropped} parts left out]" if dropped else "")))
+    error = {
+        "code": "too_large",
+        "message": f"the answer has {actual} bytes, the limit is {limit}",
+        "hint": "ask for less",
+    }
+    return result.model_copy(
+        update={
+            "content": content,
+            "structured_content": {"error": error} if entry.listed.output_schema or result.is_error else None,
+            "is_error": result.is_error or entry.listed.output_schema is not None,
+            "meta": (result.meta or {}) | {"lg/cut": {"bytes": actual, "limit": limit}},
+        }
+    )

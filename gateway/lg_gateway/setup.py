@@ -1,0 +1,161 @@
+"""From flags to everything the gateway needs before the MCP SDK is imported: settings, places, keys, servers.
+
+Kept light on purpose: built-in servers are started from here while the gateway is still importing.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lg_gateway import children
+from lg_gateway.children import Child, Reaper
+from lg_gateway.specs import Place, ServerSpec, build_specs, server_settings
+from lg_policy.config import Settings, UpstreamSettings
+from lg_policy.errors import ConfigError
+from lg_policy.flags import CommonFlags
+from lg_policy.loading import Loaded, load_settings
+from lg_policy.state import StateDir, key_dir, load_key, open_state, root_id
+from lg_policy.trust import repository_layer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """Where a gateway keeps its things."""
+
+    state: StateDir
+    environ: Mapping[str, str]
+
+    @property
+    def store_path(self) -> Path:
+        """The file of the store."""
+        return self.state.path / "gateway.sqlite"
+
+    @property
+    def head_path(self) -> Path:
+        """The file of the ledger's signed head, in the key directory. One store has one head, whatever its id."""
+        heads = key_dir(self.environ) / "heads"
+        heads.mkdir(mode=0o700, exist_ok=True)
+        return heads / f"{root_id(self.state.path)}.head"
+
+    def key(self, name: str) -> bytes:
+        """Return one of the gateway's secrets, made on first use."""
+        return load_key(f"gateway-{name}", self.environ)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Located):
+    """A gateway that could be started. `root` is `None` where no server works on a root."""
+
+    loaded: Loaded
+    root: Path | None
+    specs: tuple[ServerSpec, ...]
+    identity: str
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force at the start."""
+        return self.loaded.settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Basis:
+    """What both a gateway and a look at its ledger begin with."""
+
+    root: Path | None
+    loaded: Loaded
+    servers: Mapping[str, UpstreamSettings]
+    state: StateDir
+
+
+def locate(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Located:
+    """Find the state that a gateway with these flags uses, without preparing one. Raises `ConfigError`."""
+    return Located(state=_basis(flags, mcp_json, environ).state, environ=environ)
+
+
+def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Setup:
+    """Read the settings and find the places. Raises `ConfigError`."""
+    basis = _basis(flags, mcp_json, environ)
+    settings = basis.loaded.settings
+    place = Place(
+        root=basis.root or basis.state.path,
+        state=basis.state,
+        environ=environ,
+        allow_broad_root=flags.allow_broad_root,
+    )
+    return Setup(
+        state=basis.state,
+        environ=environ,
+        loaded=basis.loaded,
+        root=basis.root,
+        specs=tuple(build_specs(settings, basis.servers, place)),
+        identity=settings.gateway.identity or f"local:{user_name()}",
+    )
+
+
+def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]) -> _Basis:
+    root = _existing_directory(flags.root) if flags.root is not None else None
+    loaded = _load(flags, root, environ)
+    servers = server_settings(loaded.settings.gateway, mcp_json)
+    if root is None and any(server.builtin for server in servers.values()):
+        root = _existing_directory(Path.cwd())
+        loaded = _load(flags, root, environ)
+        servers = server_settings(loaded.settings.gateway, mcp_json)
+    if root is not None:
+        _refuse_broad(root, flags.allow_broad_root)
+    state = open_state(root=root, config=mcp_json or flags.config, explicit=flags.state_dir, environ=environ)
+    return _Basis(root=root, loaded=loaded, servers=servers, state=state)
+
+
+async def start_children(setup: Setup, reaper: Reaper) -> dict[str, Child]:
+    """Start every stdio server now. One that cannot be started is left to its owner task, which says why."""
+    started: dict[str, Child] = {}
+    for spec in setup.specs:
+        if spec.launch is not None:
+            try:
+                started[spec.name] = await children.start(spec.launch, reaper)
+            except OSError as error:
+                log.info("%s did not start: %s", spec.name, error)
+    return started
+
+
+def user_name() -> str:
+    """Return the name of the user this process runs as, from the system's user table, not from the environment."""
+    if sys.platform == "win32":
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _load(flags: CommonFlags, root: Path | None, environ: Mapping[str, str]) -> Loaded:
+    layer = repository_layer(root, environ) if root is not None and flags.effective_config is None else None
+    return load_settings(
+        profile=flags.profile,
+        config=flags.config,
+        effective=flags.effective_config,
+        extra=(layer,) if layer is not None else (),
+        environ=environ,
+    )
+
+
+def _existing_directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise ConfigError(f"--root {path} is not a directory")
+    return Path(os.path.realpath(path))
+
+
+def _refuse_broad(root: Path, allowed: bool) -> None:
+    from lg_policy.paths import Root
+
+    Root(root, allow_broad=allowed).close()

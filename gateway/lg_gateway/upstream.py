@@ -1,0 +1,333 @@
+"""One upstream server: connected, watched and restarted by its own task; called from any other.
+
+The MCP client is entered and left only in the owner task: one failed HTTP request cancels the task that holds a client,
+and a request handler must survive that. Handlers use `call`, which fails at once when the connection is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, cast
+
+import anyio
+import httpx2
+import mcp_types as t
+from mcp.client import Client
+from mcp.client._transport import TransportStreams
+from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from lg_gateway import children
+from lg_gateway.children import Child, Reaper
+from lg_gateway.specs import ServerSpec
+from lg_gateway.transport import child_transport, watched
+from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
+from lg_policy.version import __version__
+
+log = logging.getLogger(__name__)
+
+LIST_PAGES = 100
+QUICK_FAILURE_S = 10.0
+CRASH_LOOP = 8
+RETRY_AFTER_CRASH_LOOP_S = 300.0
+SESSION_GONE = "session not found"
+
+
+class Progress(Protocol):
+    """Passes progress on to the caller."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Report `progress` out of `total`."""
+        ...
+
+
+Answer = t.CallToolResult | t.InputRequiredResult
+
+
+class State(StrEnum):
+    """Where an upstream is in its life."""
+
+    STARTING = "starting"
+    UP = "up"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """Pauses between restarts: `first_s`, doubled each time, at most `longest_s`."""
+
+    first_s: float
+    longest_s: float
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after that many failures in a row."""
+        return float(min(self.first_s * 2 ** max(0, failures - 1), self.longest_s))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamCall:
+    """One call as it leaves. `repeatable`: doing it twice does no harm, so a lost one is not in doubt."""
+
+    tool: str
+    arguments: dict[str, Any]
+    meta: dict[str, Any]
+    timeout_s: float
+    repeatable: bool
+    progress: Progress | None = None
+    input_responses: dict[str, Any] | None = None
+    request_state: str | None = None
+
+
+class Upstream:
+    """A server behind the gateway. `on_tools` is told its complete list whenever that may have changed."""
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        backoff: Backoff,
+        reaper: Reaper,
+        on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
+        child: Child | None = None,
+    ) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.state = State.STARTING
+        self.error = ""
+        self.restarts = 0
+        self.protocol = ""
+        self.version = ""
+        self.settled = anyio.Event()
+        self._backoff = backoff
+        self._reaper = reaper
+        self._on_tools = on_tools
+        self._child = child
+        self._running: Child | None = None
+        self._client: Client | None = None
+        self._lost = anyio.Event()
+        self._changed = anyio.Event()
+        self._wanted = anyio.Event()
+        self._failures = 0
+        self._reconnected = anyio.Event()
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled. The only task that enters or leaves the client."""
+        try:
+            await self._keep_up()
+        finally:
+            self._client = None
+            if self._child is not None:  # started early, never connected
+                await self._child.stop()
+
+    async def _keep_up(self) -> None:
+        while True:
+            began = anyio.current_time()
+            try:
+                await self._connection()
+                self.error = self.error or "the connection ended"
+            except Exception as error:  # whatever a server or transport does, only this server is down
+                self.error = self._explain(error)
+                log.debug("%s: connection failed", self.name, exc_info=error)
+            self._client = None
+            lived = anyio.current_time() - began
+            self._failures = self._failures + 1 if lived < QUICK_FAILURE_S else 1
+            await self._pause()
+            self.restarts += 1
+
+    async def call(self, call: UpstreamCall) -> Answer:
+        """Send one call and return the server's answer as it came.
+
+        Raises `UpstreamUnavailable` (not sent, or lost and harmless to repeat), `OutcomeUnknown` (sent and lost),
+        `CallTimeout`, or `Internal` (the answer breaks the protocol or its own schema); `MCPError` is the server's own.
+        """
+        client = await self._ready()
+        try:
+            return await self._send(client, call)
+        except MCPError as error:
+            if not self._session_gone(error):
+                raise
+        # The server forgot the session and so did not look at the call: connect anew and send it once more.
+        log.warning("%s forgot its session; connecting again", self.name)
+        if self._client is client:
+            self._client = None
+            self._reconnected = anyio.Event()
+            self._lost.set()
+        with anyio.move_on_after(self.spec.connect_timeout_s):
+            await self._reconnected.wait()
+        return await self._send(await self._ready(), call)
+
+    async def _send(self, client: Client, call: UpstreamCall) -> Answer:
+        try:
+            return await client.session.call_tool(
+                call.tool,
+                call.arguments,
+                read_timeout_seconds=call.timeout_s,
+                progress_callback=call.progress,
+                input_responses=cast(Any, call.input_responses),
+                request_state=call.request_state,
+                meta=cast(Any, call.meta or None),
+                allow_input_required=True,
+            )
+        except MCPError as error:
+            failure = self._lost_call(error, call)
+            if failure is None:
+                raise
+            raise failure from error
+        except (RuntimeError, ValidationError) as error:
+            log.warning("%s answered a call of %s wrongly: %s", self.name, call.tool, error)
+            raise Internal(
+                f"server {self.name} sent an answer that does not fit the protocol or its own schema"
+            ) from error
+
+    def _lost_call(self, error: MCPError, call: UpstreamCall) -> LgError | None:
+        """What to tell the caller when the answer did not come; `None` when the error is the server's own."""
+        if error.code == t.REQUEST_TIMEOUT:
+            hint = "it may have taken effect: look before you repeat it" if not call.repeatable else ""
+            return CallTimeout(
+                f"{self.name} did not answer within {call.timeout_s:g} s and was told to stop", hint=hint
+            )
+        if error.code != t.CONNECTION_CLOSED:
+            return None
+        if call.repeatable:
+            return UpstreamUnavailable(
+                f"server {self.name} ended during the call", hint="it is being restarted; repeat the call"
+            )
+        return OutcomeUnknown(
+            f"server {self.name} ended during the call; whether it took effect is not known",
+            hint="look at the state of things before you repeat it",
+        )
+
+    async def _ready(self) -> Client:
+        """Return the client, waiting for the first connection (not for a restart)."""
+        if self.state is State.STARTING:
+            with anyio.move_on_after(self.spec.connect_timeout_s):
+                await self.settled.wait()
+        if self._client is None:
+            self._wanted.set()
+            raise UpstreamUnavailable(f"server {self.name} is {self.state}: {self.error}", hint="try again later")
+        return self._client
+
+    async def _connection(self) -> None:
+        """One connection from start to end."""
+        self._lost = anyio.Event()
+        with anyio.fail_after(self.spec.connect_timeout_s) as connecting:
+            async with Client(
+                await self._transport(),
+                mode=self.spec.mode,
+                cache=None,
+                message_handler=self._on_message,
+                client_info=t.Implementation(name="lg-gateway", version=__version__),
+            ) as client:
+                tools = await self._list(client)
+                connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
+                await self._up(client, tools)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._follow, client)
+                    tasks.start_soon(self._refresh_on_change, client)
+                    await self._lost.wait()
+                    tasks.cancel_scope.cancel()
+
+    async def _up(self, client: Client, tools: list[t.Tool]) -> None:
+        info = client.server_info
+        self.protocol, self.version = client.protocol_version, info.version if info else ""
+        self.error = ""
+        self._client = client
+        await self._on_tools(self.name, tools)
+        self.state = State.UP
+        self.settled.set()
+        self._reconnected.set()
+        log.info("%s is up: %d tools, protocol %s", self.name, len(tools), self.protocol)
+
+    async def _pause(self) -> None:
+        """Wait before the next start; after a crash loop for long, or until somebody calls."""
+        log.warning("%s is down: %s", self.name, self.error)
+        if self._failures < CRASH_LOOP:
+            self.state = State.RESTARTING
+            self.settled.set()
+            await anyio.sleep(self._backoff.pause(self._failures))
+            return
+        self.state = State.FAILED
+        self.settled.set()
+        await self._on_tools(self.name, [])
+        await anyio.sleep(self._backoff.longest_s)
+        self._wanted = anyio.Event()
+        with anyio.move_on_after(RETRY_AFTER_CRASH_LOOP_S):
+            await self._wanted.wait()
+
+    async def _transport(self) -> AbstractAsyncContextManager[TransportStreams]:
+        if self.spec.launch is not None:
+            child, self._child = self._child, None
+            if child is None:
+                child = await children.start(self.spec.launch, self._reaper)
+            self._running = child
+            return child_transport(child, self._lost)
+        timeout = httpx2.Timeout(30.0, read=self.spec.call_timeout_s + 30.0)
+        http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout)
+        return watched(_with_client(http, str(self.spec.url)), self._lost)
+
+    async def _list(self, client: Client) -> list[t.Tool]:
+        tools: list[t.Tool] = []
+        cursor: str | None = None
+        for _ in range(LIST_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            tools += page.tools
+            cursor = page.next_cursor
+            if cursor is None:
+                return tools
+        log.warning("%s has more than %d pages of tools; the rest is left out", self.name, LIST_PAGES)
+        return tools
+
+    async def _on_message(self, message: Any) -> None:
+        # The session must not be used from its own message handler: only a flag is set here.
+        if isinstance(message, t.ToolListChangedNotification):
+            self._changed.set()
+
+    async def _follow(self, client: Client) -> None:
+        """Hear of changed tools on modern connections; legacy ones send a notification unasked."""
+        with suppress(ListenNotSupportedError, MCPError, TimeoutError):
+            try:
+                async with client.listen(tools_list_changed=True) as subscription:
+                    async for _ in subscription:
+                        self._changed.set()
+            except SubscriptionLost:
+                log.debug("%s: its change stream ended", self.name)
+
+    async def _refresh_on_change(self, client: Client) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed = anyio.Event()
+            try:
+                with anyio.fail_after(self.spec.connect_timeout_s):
+                    tools = await self._list(client)
+            except (MCPError, TimeoutError, ValidationError) as error:
+                log.warning("%s announced changed tools and then did not list them: %s", self.name, error)
+                continue
+            await self._on_tools(self.name, tools)
+
+    def _session_gone(self, error: MCPError) -> bool:
+        return self.spec.url is not None and error.code == t.INVALID_REQUEST and SESSION_GONE in error.message.lower()
+
+    def _explain(self, error: BaseException) -> str:
+        """Say in one line why a connection failed, with the child's last words if there are any."""
+        while isinstance(error, BaseExceptionGroup) and error.exceptions:
+            error = error.exceptions[0]
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self.spec.connect_timeout_s:g} s"
+        words = self._running.last_words() if self._running is not None else ""
+        status = self._running.process.returncode if self._running is not None else None
+        ended = f"exited with status {status}" if status is not None else f"{type(error).__name__}: {error}"
+        return ended + (f" ({words})" if words else "")
+
+
+@asynccontextmanager
+async def _with_client(http: httpx2.AsyncClient, url: str) -> AsyncIterator[TransportStreams]:
+    async with http, streamable_http_client(url, http_client=http) as streams:
+        yield streams

@@ -1,0 +1,206 @@
+"""A small MCP server run as a process by the tests: it does what its arguments and its tools' arguments say.
+
+`--era legacy` serves with the handshake only; `--http` listens on a port it prints; `--journal FILE` appends one line
+for each call that really arrived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as t
+from mcp.server import NotificationOptions, Server
+from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+
+READ_ONLY = t.ToolAnnotations(read_only_hint=True)
+OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
+ECHO = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}, "count": {"type": "integer", "minimum": 1}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+
+
+class Fixture:
+    """Its tools and what they do."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.bus = InMemorySubscriptionBus()
+        self.extra = False
+        self.sessions: dict[int, Any] = {}
+
+    def tools(self) -> list[t.Tool]:
+        names = [
+            "echo",
+            "peek",
+            "meta",
+            "slow",
+            "die",
+            "grow",
+            "fail",
+            "crash",
+            "big",
+            "lie",
+            "progress",
+            "leave_child",
+        ]
+        made = [
+            t.Tool(
+                name=name,
+                description=f"the tool {name}",
+                input_schema=ECHO if name in ("echo", "peek") else OBJECT,
+                annotations=READ_ONLY if name in ("peek", "meta", "slow_read") else None,
+                output_schema={"type": "object", "required": ["value"]} if name == "lie" else None,
+            )
+            for name in [*names, "slow_read"]
+        ]
+        if self.extra:
+            made.append(t.Tool(name="grown", input_schema=OBJECT))
+        return made + [t.Tool(name=f"filler_{n}", input_schema=OBJECT) for n in range(self.args.filler)]
+
+    async def list_tools(self, _ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+        tools = self.tools()
+        start = int(params.cursor) if params and params.cursor else 0
+        end = start + self.args.page
+        return t.ListToolsResult(tools=tools[start:end], next_cursor=str(end) if end < len(tools) else None)
+
+    async def call_tool(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult:
+        arguments = params.arguments or {}
+        if self.args.journal:
+            with Path(self.args.journal).open("a") as file:
+                file.write(json.dumps({"tool": params.name, "arguments": arguments}) + "\n")
+        if params.name == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if params.name in ("slow", "slow_read"):
+            try:
+                await anyio.sleep(60)
+            finally:
+                if self.args.journal:
+                    with Path(self.args.journal).open("a") as file:
+                        file.write(json.dumps({"cancelled": params.name}) + "\n")
+        if params.name == "crash":
+            raise RuntimeError("inner secret detail")
+        if params.name == "grow":
+            await self.grow()
+        if params.name == "progress":
+            for step in range(3):
+                await ctx.session.report_progress(step + 1, 3, f"step {step + 1}")
+        return self.answer(params.name, arguments, ctx)
+
+    def answer(self, name: str, arguments: dict[str, Any], ctx: Any) -> t.CallToolResult:
+        structured: Any = None
+        text = str(arguments.get("text", name))
+        if name == "meta":
+            structured = {"meta": dict(ctx.meta or {}), "pid": os.getpid()}
+            structured["environment"] = dict(os.environ)
+        elif name == "big":
+            text = "x" * 300_000
+        elif name == "lie":
+            structured = {"other": 1}
+        elif name == "leave_child":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=subprocess.DEVNULL)
+            structured = {"pid": child.pid}
+        return t.CallToolResult(
+            content=[t.TextContent(type="text", text=text)], structured_content=structured, is_error=name == "fail"
+        )
+
+    async def grow(self) -> None:
+        self.extra = True
+        await self.bus.publish(ToolsListChanged())
+        for connection in self.sessions.values():
+            await connection.send_tool_list_changed()
+
+    async def remember(self, ctx: Any, call_next: Any) -> Any:
+        if ctx.method == "notifications/initialized":
+            self.sessions[id(ctx.session)] = ctx.session._connection
+        if self.args.era == "legacy" and ctx.method == "server/discover":
+            raise t_error()
+        return await call_next(ctx)
+
+
+def t_error() -> Exception:
+    from mcp import MCPError
+
+    return MCPError(t.METHOD_NOT_FOUND, "Method not found")
+
+
+class Announcing(Server[Any]):
+    def create_initialization_options(self, notification_options: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return super().create_initialization_options(NotificationOptions(tools_changed=True), *args, **kwargs)
+
+
+def build(args: argparse.Namespace) -> Announcing:
+    fixture = Fixture(args)
+    server = Announcing(
+        "fixture",
+        version="7",
+        on_list_tools=fixture.list_tools,
+        on_call_tool=fixture.call_tool,
+        on_subscriptions_listen=ListenHandler(fixture.bus),
+    )
+    server.middleware.append(fixture.remember)
+    return server
+
+
+async def over_stdio(server: Announcing) -> None:
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
+def over_http(server: Announcing, port: int) -> None:
+    import socket
+
+    import uvicorn
+
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    print(listener.getsockname()[1], flush=True)
+    app = server.streamable_http_app()
+    config = uvicorn.Config(app, log_level="error", http="h11", timeout_graceful_shutdown=1)
+    anyio.run(lambda: uvicorn.Server(config).serve(sockets=[listener]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--era", default="both")
+    parser.add_argument("--http", type=int)
+    parser.add_argument("--journal")
+    parser.add_argument("--filler", type=int, default=0)
+    parser.add_argument("--page", type=int, default=1000)
+    parser.add_argument("--exit", type=int)
+    parser.add_argument("--hang", action="store_true")
+    parser.add_argument("--ignore-eof", action="store_true")
+    parser.add_argument("--noise", type=int, default=0)
+    args = parser.parse_args()
+    if args.noise:
+        print("n" * args.noise, file=sys.stderr, flush=True)
+        print("this is not a message", flush=True)
+    if args.exit is not None:
+        print("the fixture gives up", file=sys.stderr)
+        sys.exit(args.exit)
+    if args.hang:
+        time.sleep(600)
+    if args.http is not None:
+        over_http(build(args), args.http)
+    else:
+        anyio.run(over_stdio, build(args))
+    if args.ignore_eof:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+
+
+if __name__ == "__main__":
+    main()
