@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -53,8 +53,8 @@ def mode(request: pytest.FixtureRequest) -> Any:
 async def test_a_good_call_answers_text_and_structure_and_reports_progress(mode: Any) -> None:
     seen: list[float] = []
 
-    async def on_progress(done: float, total: float | None, message: str | None) -> None:
-        seen.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        seen.append(progress)
 
     with anyio.fail_after(5):
         async with Client(server(), mode=mode) as client:
@@ -101,7 +101,8 @@ async def test_an_unknown_tool_is_a_protocol_error(mode: Any) -> None:
 
 
 async def test_the_idempotency_key_reaches_the_handler() -> None:
+    meta = cast("t.RequestParamsMeta", {"lg/idempotency-key": "r:1"})
     with anyio.fail_after(5):
         async with Client(server()) as client:
-            result = await client.call_tool("half", {"n": 4}, meta={"lg/idempotency-key": "r:1"})
+            result = await client.call_tool("half", {"n": 4}, meta=meta)
     assert result.structured_content["key"] == "r:1"
