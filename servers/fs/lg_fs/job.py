@@ -1,0 +1,113 @@
+"""One piece of blocking work: it can be stopped, has a deadline, and says how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from lg_policy.limits import Deadline
+
+T = TypeVar("T")
+_PROGRESS_EVERY_S = 0.5
+_CHECK_EVERY = 64
+
+
+class StoppedError(Exception):
+    """The caller went away; the work was ended. Never crosses the wire."""
+
+
+class Report(Protocol):
+    """How progress reaches the client."""
+
+    def __call__(self, done: float, total: float | None, message: str) -> Awaitable[None]:
+        """Send one progress notification."""
+        ...
+
+
+class Job:
+    """What a worker thread looks at while it works.
+
+    Workers call `check()` before each slow step, `tick()` in tight loops; both end the work when the caller cancelled.
+    `late()` tells a walk that it should answer with what it has.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.deadline = Deadline(seconds)
+        self.done = 0
+        self.message = ""
+        self._stop = threading.Event()
+        self._ticks = 0
+
+    def stop(self) -> None:
+        """Make the next `check()` raise."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """Raise `StoppedError` if the caller went away."""
+        if self._stop.is_set():
+            raise StoppedError
+
+    def check_time(self) -> None:
+        """Raise `StoppedError` if the caller went away and `CallTimeout` when the time is over."""
+        self.check()
+        self.deadline.check()
+
+    def tick(self) -> None:
+        """Count one step and `check()` every so many of them."""
+        self._ticks += 1
+        if self._ticks % _CHECK_EVERY == 0:
+            self.check()
+
+    def late(self) -> bool:
+        """Whether the time is over; also ends the work when the caller went away."""
+        self.check()
+        return self.deadline.passed()
+
+    def wait(self, seconds: float) -> None:
+        """Pause, ending at once with `StoppedError` when the caller goes away."""
+        if self._stop.wait(seconds):
+            raise StoppedError
+
+
+class Workers:
+    """A bounded pool of threads. Cancelling a call stops its work and waits until the thread has really ended it."""
+
+    def __init__(self, threads: int, seconds: float) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lg-fs")
+        self._seconds = seconds
+
+    def close(self) -> None:
+        """Let no further work begin. Running work ends by itself at its deadline."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, work: Callable[[Job], T], report: Report | None = None) -> T:
+        """Run `work` in a thread and return its result; raises what it raises."""
+        job = Job(self._seconds)
+        future: Future[T] = self._pool.submit(work, job)
+        waiter = asyncio.wrap_future(future)
+        try:
+            return await self._follow(job, waiter, report)
+        except asyncio.CancelledError:
+            job.stop()
+            future.cancel()
+            # The thread may hold a lock or descriptors: the call is over only when it let go of them. The wait is
+            # short, as every loop checks the job, and a second cancellation must not cut it.
+            while not future.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({waiter})
+            if not future.cancelled():
+                future.exception()
+            raise
+
+    async def _follow(self, job: Job, waiter: asyncio.Future[T], report: Report | None) -> T:
+        last = 0
+        while report is not None and not waiter.done():
+            await asyncio.wait({waiter}, timeout=_PROGRESS_EVERY_S)
+            if job.done != last and not waiter.done():
+                last = job.done
+                await report(float(last), None, job.message)
+        return await asyncio.shield(waiter)

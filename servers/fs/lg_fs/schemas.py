@@ -1,0 +1,238 @@
+"""JSON Schemas of the tools' arguments and results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lg_policy.config import FsSettings
+
+Schema = dict[str, Any]
+
+
+def _object(properties: dict[str, Schema], required: list[str] | None = None, **more: Any) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _nullable(kind: str) -> Schema:
+    return {"type": [kind, "null"]}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+FLAG: Schema = {"type": "boolean"}
+ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message", "hint"])
+
+
+def result(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> Schema:
+    """A tool's output: these properties, or only `error` when the call failed."""
+    required = [name for name in properties if name not in optional]
+    return {
+        "type": "object",
+        "properties": {**properties, "error": ERROR},
+        "anyOf": [{"required": required}, {"required": ["error"]}],
+    }
+
+
+def path(description: str) -> Schema:
+    """A path argument; the format tells the gateway to normalise it before it applies rules."""
+    return {"type": "string", "format": "lg-path", "maxLength": 4096, "description": description}
+
+
+def globs() -> Schema:
+    """The `glob` argument."""
+    return {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 100}],
+        "description": 'gitignore-style: "*.py", "src/**/*.{ts,tsx}"; a leading "!" excludes. One or a list',
+    }
+
+
+def cursor() -> Schema:
+    """The `cursor` argument."""
+    return {"type": "string", "maxLength": 8192, "description": "next_cursor of the previous answer"}
+
+
+def limit(maximum: int, what: str) -> Schema:
+    """The `limit` argument."""
+    return {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": maximum,
+        "description": f"{what} per answer (default {maximum})",
+    }
+
+
+def include_ignored() -> Schema:
+    """The `include_ignored` argument."""
+    return {"type": "boolean", "description": "also what .gitignore and .ignore hide, and .git (default false)"}
+
+
+def read_input(settings: FsSettings) -> Schema:
+    """Arguments of `read_file`."""
+    return _object(
+        {
+            "path": path("File to read, relative to the root"),
+            "paths": {
+                "type": "array",
+                "items": path("File to read"),
+                "minItems": 1,
+                "maxItems": settings.read_max_files,
+                "description": "Several files instead of path; a file that fails does not stop the others",
+            },
+            "start_line": {"type": "integer", "minimum": 1, "description": "First line, from 1 (default 1)"},
+            "line_count": {"type": "integer", "minimum": 1, "description": "Lines to return (default: to the end)"},
+            "line_numbers": {"type": "boolean", "description": "Put its number before each line (default false)"},
+        },
+        oneOf=[{"required": ["path"]}, {"required": ["paths"]}],
+    )
+
+
+READ_OUTPUT = result(
+    {
+        "files": _list(
+            _object(
+                {
+                    "path": TEXT,
+                    "text": TEXT,
+                    "encoding": TEXT,
+                    "sha256": TEXT,
+                    "size": WHOLE,
+                    "total_lines": WHOLE,
+                    "start_line": WHOLE,
+                    "line_count": WHOLE,
+                    "truncated": FLAG,
+                    "next_start_line": _nullable("integer"),
+                    "error": {"anyOf": [ERROR, {"type": "null"}]},
+                },
+                ["path", "error"],
+            )
+        )
+    }
+)
+
+
+def list_input(settings: FsSettings) -> Schema:
+    """Arguments of `list_files`."""
+    return _object(
+        {
+            "path": path("Directory, relative to the root (default: the root)"),
+            "recursive": {"type": "boolean", "description": "Also everything below it (default false)"},
+            "glob": globs(),
+            "limit": limit(settings.list_max_entries, "entries"),
+            "cursor": cursor(),
+            "include_ignored": include_ignored(),
+            "totals": {
+                "type": "boolean",
+                "description": "Instead of entries: files, bytes and lines per directory and extension, recursively",
+            },
+        }
+    )
+
+
+_COUNTS: dict[str, Schema] = {"files": WHOLE, "bytes": WHOLE, "lines": WHOLE}
+_TOTALS = _object(
+    {
+        **_COUNTS,
+        "directories": WHOLE,
+        "binary_files": WHOLE,
+        "skipped": {"type": "integer", "description": "Not counted: links, special files, unreadable, unnameable"},
+        "extensions": _list(_object({"extension": TEXT, **_COUNTS}, ["extension", *_COUNTS])),
+        "rows": _list(_object({"directory": TEXT, "extension": TEXT, **_COUNTS}, ["directory", "extension", *_COUNTS])),
+        "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
+        "partial": _nullable("string"),
+    },
+    [*_COUNTS, "directories", "binary_files", "skipped", "extensions", "rows", "depth", "partial"],
+)
+LIST_OUTPUT = result(
+    {
+        "entries": _list(
+            _object(
+                {
+                    "path": TEXT,
+                    "type": {"enum": ["file", "dir", "symlink", "other"]},
+                    "size": WHOLE,
+                    "mtime": _nullable("string"),
+                },
+                ["path", "type", "size", "mtime"],
+            )
+        ),
+        "truncated": FLAG,
+        "next_cursor": _nullable("string"),
+        "totals": {"anyOf": [_TOTALS, {"type": "null"}]},
+        "partial": _nullable("string"),
+    }
+)
+
+
+def search_input(settings: FsSettings) -> Schema:
+    """Arguments of `search_files`."""
+    return _object(
+        {
+            "regex": {"type": "string", "minLength": 1, "description": "RE2 syntax; ^ and $ match at each line"},
+            "path": path("File or directory to search (default: the root)"),
+            "glob": globs(),
+            "context_lines": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 20,
+                "description": "Lines around (default 0)",
+            },
+            "case_sensitive": {"type": "boolean", "description": "Default true"},
+            "multiline": {
+                "type": "boolean",
+                "description": "A match may span lines, and . matches \\n (default false)",
+            },
+            "output": {
+                "enum": ["matches", "files", "counts", "values"],
+                "description": "matches: lines (default); files: names; counts: matching lines per file; "
+                "values: distinct texts of group 1 (or of the match), most frequent first",
+            },
+            "limit": limit(settings.search_max_matches, "matches, files or values"),
+            "cursor": cursor(),
+            "include_ignored": include_ignored(),
+        },
+        ["regex"],
+    )
+
+
+SEARCH_OUTPUT = result(
+    {
+        "output": {"enum": ["matches", "files", "counts", "values"]},
+        "files": _list(
+            _object(
+                {
+                    "path": TEXT,
+                    "count": WHOLE,
+                    "matches": _list(
+                        _object(
+                            {"line": WHOLE, "column": WHOLE, "text": TEXT, "before": _list(TEXT), "after": _list(TEXT)},
+                            ["line", "column", "text", "before", "after"],
+                        )
+                    ),
+                },
+                ["path", "count", "matches"],
+            )
+        ),
+        "values": _list(
+            _object(
+                {"value": TEXT, "count": WHOLE, "files": WHOLE, "path": TEXT, "line": WHOLE},
+                ["value", "count", "files", "path", "line"],
+            )
+        ),
+        "total_matches": WHOLE,
+        "files_matched": WHOLE,
+        "files_searched": WHOLE,
+        "truncated": FLAG,
+        "next_cursor": _nullable("string"),
+        "skipped": _object(
+            {"binary": WHOLE, "too_large": WHOLE, "unreadable": WHOLE}, ["binary", "too_large", "unreadable"]
+        ),
+        "partial": _nullable("string"),
+    }
+)

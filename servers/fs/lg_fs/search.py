@@ -1,0 +1,259 @@
+"""`search_files`: whole files through a linear-time engine, over confined descriptors, bounded and paged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from lg_fs.cursor import WHOLE, pack, unpack
+from lg_fs.cursor import Place as CursorPlace
+from lg_fs.globarg import GlobArg
+from lg_fs.job import Job
+from lg_fs.matches import Excerpts, FileHits, Values
+from lg_fs.text import is_binary, marked
+from lg_fs.walk import open_regular
+from lg_fs.workspace import Located, WalkArgs, Workspace, refuse_unreadable, walking
+from lg_policy.config import FsSettings
+from lg_policy.errors import InvalidArguments, LgError
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """The arguments of `search_files`; `regex` is compiled, `raw` is what cursors are bound to."""
+
+    regex: Any
+    path: str
+    globs: str | Sequence[str] | None
+    output: str
+    context_lines: int
+    multiline: bool
+    limit: int
+    cursor: str | None
+    include_ignored: bool
+    raw: Mapping[str, Any]
+
+
+@dataclass(kw_only=True)
+class SearchResult:
+    """What was found; `partial` says why the search ended before it had looked everywhere."""
+
+    files: list[FileHits] = field(default_factory=list)
+    values: list[dict[str, Any]] = field(default_factory=list)
+    total_matches: int = 0
+    files_matched: int = 0
+    files_searched: int = 0
+    next_cursor: str | None = None
+    truncated: bool = False
+    binary: int = 0
+    too_large: int = 0
+    unreadable: int = 0
+    partial: str | None = None
+
+
+class Search:
+    """One search: collects until a limit of matches, bytes or time is reached."""
+
+    def __init__(self, workspace: Workspace, request: SearchRequest, job: Job) -> None:
+        self._workspace = workspace
+        self._settings: FsSettings = workspace.settings
+        self._request = request
+        self._job = job
+        self._excerpts = Excerpts(request.regex, context=request.context_lines, multiline=request.multiline)
+        self._values = Values(request.regex, multiline=request.multiline)
+        self._room = self._settings.search_max_reply_bytes
+        self._found = 0
+        self.result = SearchResult()
+
+    def run(self) -> SearchResult:
+        """Search everywhere the request says. Raises as `Root.open_dir`, `InvalidArguments` for a bad cursor."""
+        request, result = self._request, self.result
+        begin = unpack(request.cursor, request.raw) if request.cursor else None
+        starts = self._workspace.everywhere(request.path)
+        for located in _from(starts, begin):
+            if self._one_file(located, begin):
+                break
+            if not self._tree(located, begin):
+                break
+        if request.output == "values":
+            result.values = self._values.top(request.limit)
+            result.truncated = result.truncated or self._values.distinct > len(result.values)
+        return result
+
+    def _one_file(self, located: Located, begin: CursorPlace | None) -> bool:
+        """Search a path that names a file; whether it did."""
+        if not located.rel:
+            return False
+        try:
+            file = located.place.root.open_file(located.rel)
+        except InvalidArguments:
+            return False  # a directory; anything else is refused when it is opened as one
+        with file:
+            refuse_unreadable(located.place.rules, file.rel)
+            path = located.place.prefix + file.rel
+            data = _read(file.fd, self._settings.search_max_file_bytes, self._job)
+            self._look(path, data, _seen(begin, path))
+        return True
+
+    def _tree(self, located: Located, begin: CursorPlace | None) -> bool:
+        """Search a directory tree; whether to go on with the next one."""
+        with closing(self._entries(located, begin)) as entries:
+            for path, name, fd in entries:
+                self._job.tick()
+                data = self._load(name, fd)
+                if not self._look(path, data, _seen(begin, path)):
+                    return False
+                if self._job.late():
+                    self._stop_late(path)
+                    return False
+        return self.result.partial is None
+
+    def _entries(self, located: Located, begin: CursorPlace | None) -> Generator[tuple[str, str, int], None, None]:
+        """Files to look at: path on the wire, name, and the directory's descriptor."""
+        prefix = located.place.prefix
+        after = begin.path[len(prefix) :] if begin and begin.path.startswith(prefix) else None
+        args = WalkArgs(include_ignored=self._request.include_ignored, after=after)
+        wanted = GlobArg(self._request.globs, located.rel)
+        if begin and begin.seen != WHOLE and begin.path.startswith(prefix):
+            yield from self._again(located, begin)
+        with walking(located, args, self._settings, self._job) as walk:
+            for folder in walk:
+                files = [entry for entry in folder.entries if entry.kind == "file"]
+                if files and not wanted.everything:
+                    keep = wanted.select([entry.path for entry in files])
+                    files = [entry for entry, good in zip(files, keep, strict=True) if good]
+                for entry in files:
+                    yield prefix + entry.path, entry.name, folder.fd
+        self.result.unreadable += walk.result.unreadable + walk.result.unnameable
+        self.result.partial = self.result.partial or walk.result.stopped
+
+    def _again(self, located: Located, begin: CursorPlace) -> Generator[tuple[str, str, int], None, None]:
+        """The file in whose middle the last page ended."""
+        rel = begin.path[len(located.place.prefix) :]
+        try:
+            parent, name = located.place.root.open_parent(rel, follow=False)
+        except LgError:
+            return  # it is gone since: go on behind it
+        with parent:
+            if located.place.rules.may_read(rel):
+                yield begin.path, name, parent.fd
+
+    def _load(self, name: str, dir_fd: int) -> bytes | None:
+        try:
+            fd = open_regular(name, dir_fd)
+        except OSError:
+            self.result.unreadable += 1
+            return None
+        try:
+            return _read(fd, self._settings.search_max_file_bytes, self._job)
+        except OSError:
+            self.result.unreadable += 1
+            return None
+        finally:
+            os.close(fd)
+
+    def _look(self, path: str, data: bytes | None, seen: int) -> bool:
+        """Search one file's bytes; whether there is room for more."""
+        result = self.result
+        if data is None:
+            return True
+        if len(data) > self._settings.search_max_file_bytes:
+            result.too_large += 1
+            return True
+        if is_binary(data):
+            result.binary += 1
+            return True
+        result.files_searched += 1
+        self._job.done = result.files_searched
+        self._job.message = f"{result.files_searched} files searched, {result.total_matches} matches"
+        text = self._as_utf8(data)
+        if self._request.output == "values":
+            return self._gather(path, text)
+        if self._request.output == "matches":
+            return self._quote(path, text, seen)
+        count = self._excerpts.count(text, self._job)
+        if count:
+            if len(result.files) >= self._request.limit:
+                return self._full(CursorPlace(path=result.files[-1].path))
+            result.files_matched += 1
+            result.total_matches += count
+            result.files.append(FileHits(path=path, count=count))
+        return True
+
+    def _quote(self, path: str, text: bytes, seen: int) -> bool:
+        result = self.result
+        room = self._request.limit - self._found
+        hits, size, more = self._excerpts.read(path, text, seen, room, self._room, self._job)
+        if not hits.matches and not more:
+            return True
+        if hits.matches:
+            result.files.append(hits)
+            result.files_matched += 1
+            result.total_matches += len(hits.matches)
+            self._found += len(hits.matches)
+            self._room -= size
+        if more:
+            return self._full(CursorPlace(path=path, seen=seen + len(hits.matches)))
+        return True
+
+    def _gather(self, path: str, text: bytes) -> bool:
+        count = self._values.add(path, text, self._job)
+        self.result.total_matches += count
+        self.result.files_matched += count > 0
+        if self._values.full:
+            self.result.partial = f"stopped at {self._values.distinct} different values; narrow the regex"
+            self.result.truncated = True
+            return False
+        return True
+
+    def _full(self, place: CursorPlace) -> bool:
+        self.result.truncated = True
+        self.result.next_cursor = pack(place, self._request.raw)
+        return False
+
+    def _stop_late(self, path: str) -> None:
+        result = self.result
+        result.partial = f"stopped after {self._job.deadline.seconds:g} s; narrow path or glob"
+        if self._request.output != "values":
+            self._full(CursorPlace(path=path))
+
+    def _as_utf8(self, data: bytes) -> bytes:
+        """UTF-16 and UTF-32 with a mark become UTF-8; anything else is searched as it is."""
+        encoding = marked(data)
+        if encoding is None:
+            return data
+        return data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
+
+
+def _seen(begin: CursorPlace | None, path: str) -> int:
+    return max(0, begin.seen) if begin and begin.path == path else 0
+
+
+def _from(starts: Sequence[Located], begin: CursorPlace | None) -> Sequence[Located]:
+    if begin is None or len(starts) == 1:
+        return starts
+    for number, located in enumerate(starts):
+        if begin.path.startswith(located.place.prefix):
+            return starts[number:]
+    raise InvalidArguments("cursor names no root of this server", hint="begin again without a cursor")
+
+
+def _read(fd: int, max_bytes: int, job: Job) -> bytes:
+    """Read at most `max_bytes` + 1 bytes: one more tells that the file is too large."""
+    data = os.read(fd, _CHUNK)
+    if len(data) < _CHUNK:
+        return data
+    size = os.fstat(fd).st_size
+    if size > max_bytes:
+        return data + b"\0" * (max_bytes + 1 - len(data))
+    parts = [data]
+    total = len(data)
+    while total <= max_bytes and (chunk := os.read(fd, min(1 << 20, max_bytes + 1 - total))):
+        job.check()
+        parts.append(chunk)
+        total += len(chunk)
+    return b"".join(parts)

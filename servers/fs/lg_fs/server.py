@@ -1,0 +1,80 @@
+"""The MCP server: which tools there are, what they say about themselves, and who does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.server import Server
+from mcp_types import ToolAnnotations
+
+from lg_fs import schemas
+from lg_fs.handlers import Lookups
+from lg_fs.job import Workers
+from lg_fs.workspace import Workspace
+from lg_policy.config import FsSettings
+from lg_policy.toolserver import Lifespan, ToolDef, build_server
+
+INSTRUCTIONS = """\
+Files below one root directory. Paths are relative to it, with "/". Nothing outside can be reached.
+Find your way with list_files (totals=true shows the shape of a whole tree) and search_files; read with read_file.
+Change files only with apply_patch: all of a patch is applied or nothing is, and revert_patch takes it back."""
+
+_READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Everything the tools work with."""
+
+    workspace: Workspace
+    workers: Workers
+    settings: FsSettings
+    meta: Mapping[str, Any]
+
+
+def make_server(service: Service, *, lifespan: Lifespan | None = None) -> Server[Any]:
+    """Return the low-level MCP server."""
+    return build_server("lg-fs", tools(service), instructions=INSTRUCTIONS, lifespan=lifespan)
+
+
+def tools(service: Service) -> list[ToolDef]:
+    """Return the tools of the server."""
+    lookups = Lookups(service.workspace, service.workers, service.settings)
+    settings, meta = service.settings, dict(service.meta)
+    return [
+        ToolDef(
+            name="read_file",
+            title="Read files",
+            description="Read a text file, or several: text, encoding, sha256, number of lines. Long files are cut; "
+            "read on with start_line. Binary files are refused.",
+            input_schema=schemas.read_input(settings),
+            output_schema=schemas.READ_OUTPUT,
+            annotations=_READ_ONLY,
+            meta=meta,
+            handler=lookups.read_file,
+        ),
+        ToolDef(
+            name="list_files",
+            title="List files",
+            description="List a directory or a whole tree, sorted, with type, size and time; .gitignore is honoured. "
+            "totals=true gives files, bytes and lines per directory and extension instead.",
+            input_schema=schemas.list_input(settings),
+            output_schema=schemas.LIST_OUTPUT,
+            annotations=_READ_ONLY,
+            meta=meta,
+            handler=lookups.list_files,
+        ),
+        ToolDef(
+            name="search_files",
+            title="Search in files",
+            description="Search file contents with a regular expression (RE2: no look-around, no back-references). "
+            "Results by file with line, column and context; or only files, counts, or distinct values.",
+            input_schema=schemas.search_input(settings),
+            output_schema=schemas.SEARCH_OUTPUT,
+            annotations=_READ_ONLY,
+            meta=meta,
+            handler=lookups.search_files,
+        ),
+    ]

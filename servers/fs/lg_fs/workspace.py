@@ -1,0 +1,146 @@
+"""The roots of one server: from the path in a call to a root, a name below it, and the rules that hold there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lg_fs.job import Job
+from lg_fs.walk import Walk, WalkPlan
+from lg_policy.config import FsSettings
+from lg_policy.errors import ConfigError, InvalidArguments, NotFound, PolicyDenied
+from lg_policy.globs import FileRules
+from lg_policy.paths import Opened, Root
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A root, and the prefix ("" or "NAME/") that its paths carry on the wire."""
+
+    root: Root
+    prefix: str
+    rules: FileRules
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A path of a call: its root and the name below it, checked as text but not yet opened."""
+
+    place: Place
+    rel: str
+
+    @property
+    def shown(self) -> str:
+        """The path as the client knows it."""
+        return self.place.prefix + self.rel
+
+
+class Workspace:
+    """All roots. With several, every path begins with the name of one of them."""
+
+    def __init__(self, roots: Sequence[Root], rules: FileRules, settings: FsSettings) -> None:
+        several = len(roots) > 1
+        names = [root.name for root in roots]
+        if len(set(names)) != len(names):
+            raise ConfigError(
+                f"two roots are called {_twice(names)!r}", hint="the last parts of the root directories must differ"
+            )
+        self.places = [Place(root=root, prefix=f"{root.name}/" if several else "", rules=rules) for root in roots]
+        self.settings = settings
+
+    def locate(self, path: str) -> Located:
+        """Find the root of a path. Raises `InvalidArguments`, `NotFound` or `PolicyDenied`."""
+        if len(self.places) == 1:
+            place = self.places[0]
+            return Located(place=place, rel=place.root.normalise(path))
+        if path.startswith("/"):
+            for place in self.places:
+                base = str(place.root.path)
+                if path == base or path.startswith(base + "/"):
+                    return Located(place=place, rel=place.root.normalise(path))
+            raise PolicyDenied(f"{path!r} is outside every root", hint=self._names_hint())
+        clean = self.places[0].root.normalise(path)
+        name, _, rest = clean.partition("/")
+        for place in self.places:
+            if name == place.root.name:
+                return Located(place=place, rel=rest)
+        raise NotFound(f"no root is called {name!r}", hint=self._names_hint())
+
+    def everywhere(self, path: str) -> list[Located]:
+        """The places where a walk of `path` starts: one, or every root for the top of several."""
+        if len(self.places) > 1 and path.strip("/.") == "":
+            return [Located(place=place, rel="") for place in self.places]
+        return [self.locate(path)]
+
+    def open_file(self, path: str) -> tuple[Opened, Place]:
+        """Open a file that may be read. Raises `PolicyDenied` when a rule forbids it, and as `Root.open_file`."""
+        located = self.locate(path)
+        if not located.rel:
+            raise InvalidArguments(f"{path!r} is a directory", hint="list_files shows what is in it")
+        file = located.place.root.open_file(located.rel)
+        try:
+            refuse_unreadable(located.place.rules, file.rel)
+        except PolicyDenied:
+            file.close()
+            raise
+        return file, located.place
+
+    def _names_hint(self) -> str:
+        return "paths begin with one of: " + ", ".join(place.root.name for place in self.places)
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)
+
+
+def refuse_unreadable(rules: FileRules, rel: str, *, is_dir: bool = False) -> None:
+    """Raise `PolicyDenied` that names the rule if the resolved name may not be read."""
+    if not rules.may_read(rel, is_dir=is_dir):
+        why = rules.why_not_read(rel, is_dir=is_dir)
+        raise PolicyDenied(f"{rel!r} may not be read: {why}", hint="the server's settings decide what may be read")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkArgs:
+    """The part of a call that says where and how to walk."""
+
+    path: str = ""
+    recursive: bool = True
+    include_ignored: bool = False
+    after: str | None = None
+
+
+@contextmanager
+def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) -> Iterator[Walk]:
+    """Open a directory and prepare a walk from it, with the ignore files above it in force.
+
+    Raises as `Root.open_dir`, and `PolicyDenied` if the directory may not be read.
+    """
+    place = located.place
+    with place.root.open_dir(located.rel) as start:
+        refuse_unreadable(place.rules, start.rel, is_dir=True)
+        after = args.after
+        walk = Walk(
+            start,
+            WalkPlan(
+                rules=place.rules,
+                job=job,
+                max_entries=settings.walk_max_entries,
+                recursive=args.recursive,
+                include_ignored=args.include_ignored,
+                after=None if after is None else tuple(after.split("/")),
+            ),
+        )
+        if start.rel and not args.include_ignored:
+            _hold_ignores_above(place.root, start.rel, walk)
+        yield walk
+
+
+def _hold_ignores_above(root: Root, rel: str, walk: Walk) -> None:
+    parts = rel.split("/")
+    for depth in range(len(parts)):
+        with root.open_dir("/".join(parts[:depth])) as directory:
+            walk.hold_ignores(directory)
+    if walk.would_ignore(rel):
+        walk.forget_ignores()

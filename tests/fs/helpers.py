@@ -1,0 +1,79 @@
+"""A client of `lg-fs` over a directory, in memory; and trees to work on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+from mcp_types import CallToolResult, TextContent
+
+from lg_fs.app import make_service
+from lg_fs.server import make_server
+from lg_policy.config import Settings
+from lg_policy.paths import Root
+
+
+def write_tree(base: Path, files: Mapping[str, str | bytes]) -> None:
+    """Create files with their directories; text is written as UTF-8 with its line breaks as they are."""
+    for name, content in files.items():
+        path = base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def read_tree(base: Path) -> dict[str, bytes]:
+    """Every regular file below `base` with its content."""
+    return {
+        str(path.relative_to(base)): path.read_bytes()
+        for path in sorted(base.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+class FsClient:
+    """Calls tools and unpacks their results."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call(self, tool: str, **arguments: Any) -> CallToolResult:
+        result = await self.client.call_tool(tool, arguments)
+        assert isinstance(result, CallToolResult)
+        return result
+
+    async def ok(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await self.call(tool, **arguments)
+        assert not result.is_error, text_of(result)
+        assert isinstance(result.structured_content, dict)
+        return result.structured_content
+
+    async def fails(self, tool: str, **arguments: Any) -> dict[str, str]:
+        result = await self.call(tool, **arguments)
+        assert result.is_error, text_of(result)
+        assert isinstance(result.structured_content, dict)
+        error = result.structured_content["error"]
+        assert isinstance(error, dict)
+        return error
+
+    async def text(self, tool: str, **arguments: Any) -> str:
+        return text_of(await self.call(tool, **arguments))
+
+
+def text_of(result: CallToolResult) -> str:
+    block = result.content[0]
+    assert isinstance(block, TextContent)
+    return block.text
+
+
+@asynccontextmanager
+async def fs_client(*roots: Path, settings: Mapping[str, Any] | None = None) -> AsyncIterator[FsClient]:
+    """Serve the roots in memory; `settings` is a settings tree such as `{"fs": {"read_max_bytes": 100}}`."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Root(path)) for path in roots]
+        service = make_service(opened, Settings.model_validate(settings or {}))
+        stack.callback(service.workers.close)
+        async with Client(make_server(service)) as client:
+            yield FsClient(client)
