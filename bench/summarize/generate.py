@@ -6,25 +6,7 @@ import argparse
 import random
 from pathlib import Path
 
-_WORDS = [
-    "parse",
-    "token",
-    "stream",
-    "index",
-    "buffer",
-    "node",
-    "edge",
-    "graph",
-    "match",
-    "result",
-    "config",
-    "client",
-    "server",
-    "path",
-    "open",
-    "read",
-    "write",
-]
+_WORDS = ("parse", "token", "stream", "index", "buffer", "node", "edge", "graph", "match", "result", "config", "client")
 _PER_PACKAGE = 50
 
 
