@@ -19,6 +19,7 @@ from typing import Any
 import anyio
 import mcp_types as t
 from mcp.server import NotificationOptions, Server
+from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 
@@ -125,15 +126,7 @@ class Fixture:
     async def remember(self, ctx: Any, call_next: Any) -> Any:
         if ctx.method == "notifications/initialized":
             self.sessions[id(ctx.session)] = ctx.session._connection
-        if self.args.era == "legacy" and ctx.method == "server/discover":
-            raise t_error()
         return await call_next(ctx)
-
-
-def t_error() -> Exception:
-    from mcp import MCPError
-
-    return MCPError(t.METHOD_NOT_FOUND, "Method not found")
 
 
 class Announcing(Server[Any]):
@@ -154,9 +147,12 @@ def build(args: argparse.Namespace) -> Announcing:
     return server
 
 
-async def over_stdio(server: Announcing) -> None:
+async def over_stdio(server: Announcing, era: str) -> None:
     async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+        if era == "legacy":
+            await serve_loop(server, read, write, lifespan_state={})
+        else:
+            await server.run(read, write, server.create_initialization_options())
 
 
 def over_http(server: Announcing, port: int) -> None:
@@ -196,7 +192,7 @@ def main() -> None:
     if args.http is not None:
         over_http(build(args), args.http)
     else:
-        anyio.run(over_stdio, build(args))
+        anyio.run(over_stdio, build(args), args.era)
     if args.ignore_eof:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
