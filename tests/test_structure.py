@@ -1,0 +1,281 @@
+"""The shape of the code: sizes, directions, and habits that the linter cannot express. No rule has an exceptions list
+for sizes; what else is excepted is named here with its reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCT = ("policy/lg_policy", "servers/fs/lg_fs", "servers/exec/lg_exec", "gateway/lg_gateway", "orchestrator/lg_orch")
+PROGRAMS = ("lg_fs", "lg_exec", "lg_gateway", "lg_orch")
+HEAVY = {
+    "mcp",
+    "mcp_types",
+    "langgraph",
+    "langchain",
+    "langchain_core",
+    "rich",
+    "jsonschema",
+    "re2",
+    "pathspec",
+    "pydantic",
+}
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+
+# Where an error of any kind may be stopped, and why: the outermost edges, where what failed is somebody else's.
+EDGES = {
+    "policy/lg_policy/toolserver.py": "a tool's unforeseen error: `internal` for the client, a traceback for the log",
+    "gateway/lg_gateway/server.py": "an unforeseen error must not reach a client as text; one gone client is its own",
+    "gateway/lg_gateway/upstream.py": "whatever a foreign server or its transport does, only that server is down",
+    "gateway/lg_gateway/store.py": "the writer thread hands a job's error to the caller that waits for it",
+}
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+PRODUCT_SOURCES = sources(*PRODUCT)
+TEST_SOURCES = sources("tests")
+ALL_SOURCES = PRODUCT_SOURCES + TEST_SOURCES + sources("bench", "eval", "scripts")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def test_the_sources_are_found() -> None:
+    assert len(PRODUCT_SOURCES) > 30
+    assert len(TEST_SOURCES) > 20
+
+
+def test_no_module_is_longer_than_a_person_reads_at_once() -> None:
+    long = {
+        name_of(path): lines for path in ALL_SOURCES if (lines := len(path.read_bytes().splitlines())) > MODULE_LINES
+    }
+    assert not long
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = {
+        f"{name_of(path)}:{node.lineno} {node.name}": length
+        for path in ALL_SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
+    }
+    assert not long
+
+
+def test_product_code_checks_nothing_with_assert() -> None:
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in PRODUCT_SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Assert)
+    ]
+    assert not found
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(
+        kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"}) for kind in kinds
+    )
+
+
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """Tell whether the handler cleans up and raises again what it caught."""
+    raised = [node.exc for node in ast.walk(handler) if isinstance(node, ast.Raise)]
+    return any(exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised)
+
+
+def test_errors_of_every_kind_are_stopped_at_the_edges_only() -> None:
+    stopping = {
+        name_of(path)
+        for path in PRODUCT_SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler) and is_broad(node) and not passes_on(node)
+    }
+    assert stopping <= EDGES.keys()
+    assert EDGES.keys() <= stopping, "an edge that no longer stops anything is to be taken off the list"
+
+
+def test_no_error_is_swallowed_without_a_word() -> None:
+    silent = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in PRODUCT_SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler) and is_broad(node) and isinstance(node.body[-1], ast.Pass)
+    ]
+    assert not silent
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+STARTERS = re.compile(
+    r"os\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)|\w*\.?create_subprocess_\w+|\w*\.?run_process"
+)
+
+
+def test_the_orchestrator_starts_no_process_and_makes_no_temporary_file() -> None:
+    forbidden = {"subprocess", "shutil", "tempfile", "multiprocessing", "pty", "concurrent.futures.ProcessPoolExecutor"}
+    for path in sources("orchestrator/lg_orch"):
+        assert not imported(path) & forbidden, name_of(path)
+        calls = {ast.unparse(node.func) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)}
+        assert not [call for call in calls if STARTERS.fullmatch(call)], name_of(path)
+
+
+def test_no_test_replaces_parts_of_the_product() -> None:
+    for path in TEST_SOURCES:
+        assert not any(name.startswith("unittest") for name in imported(path)), name_of(path)
+        attributes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)]
+        replaced = [
+            f"{name_of(path)}:{node.lineno}" for node in attributes if ast.unparse(node) == "monkeypatch.setattr"
+        ]
+        assert not replaced
+
+
+def test_only_the_shared_helper_skips_and_it_fails_where_everything_is_required() -> None:
+    banned = re.compile(r"pytest\.(skip|xfail|importorskip|mark\.(skip|skipif|xfail))\b")
+    skipping = {
+        name_of(path)
+        for path in TEST_SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and banned.fullmatch(ast.unparse(node))
+    }
+    assert skipping == {"tests/support.py"}
+
+
+def test_tests_wait_for_events_and_never_for_a_time() -> None:
+    sleeping = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in TEST_SOURCES
+        if path.name.startswith(("test_", "conftest"))
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and re.fullmatch(r"(time|anyio|asyncio)\.sleep", ast.unparse(node.func))
+    ]
+    assert not sleeping
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    folders = {path.parent for path in TEST_SOURCES if "fixtures" not in path.parts}
+    assert not [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_every_suppression_says_why_on_its_line() -> None:
+    bare = re.compile(r"#\s*(noqa(:\s*[A-Z0-9, ]+)?|type:\s*ignore(\[[\w, -]+\])?)\s*$")
+    found = [
+        f"{name_of(path)}:{number}"
+        for path in ALL_SOURCES
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if bare.search(line)
+    ]
+    assert not found
+
+
+def test_nothing_is_left_for_later() -> None:
+    mark = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")))
+    found = [
+        f"{name_of(path)}:{number}"
+        for path in ALL_SOURCES
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if mark.search(line)
+    ]
+    assert not found
+
+
+def test_imports_point_one_way() -> None:
+    linter = "from importlinter.cli import lint_imports_command as main; main()"
+    done = subprocess.run([sys.executable, "-P", "-c", linter], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_help(program: str, *arguments: str) -> tuple[str, set[str]]:
+    """Run `--help` of a program's command in a fresh interpreter; returns its text and the heavy modules it loaded."""
+    code = (
+        f"import sys; sys.argv[0] = {program.replace('_', '-')!r}\n"
+        f"from {program}.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: status = ended.code\n"
+        f"print('\\nloaded', status, *sorted({HEAVY!r} & sys.modules.keys()))\n"
+    )
+    argv = [sys.executable, "-P", "-c", code, *arguments]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    text, _, loaded = done.stdout.rpartition("\nloaded ")
+    status, *modules = loaded.split()
+    assert status in {"0", "None"}, done.stderr
+    return text, set(modules)
+
+
+def commands_of(program: str) -> list[str]:
+    """Return the sub-commands that the program's help lists, one a line."""
+    text, _ = run_help(program, "--help")
+    return re.findall(r"^ {4}([a-z][a-z-]+)(?: {2,}|$)", text.partition("options:")[0], flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_a_program_tells_about_itself_without_loading_what_it_works_with(program: str, flag: str) -> None:
+    text, heavy = run_help(program, flag)
+    assert program.replace("_", "-") in text
+    assert heavy == set()
+
+
+@pytest.mark.parametrize("program", ["lg_gateway", "lg_orch"])
+def test_help_of_each_command_loads_nothing_heavy(program: str) -> None:
+    commands = commands_of(program)
+    assert len(commands) > 3
+    for command in commands:
+        _, heavy = run_help(program, command, "--help")
+        assert heavy == set(), command
+
+
+def test_importing_a_module_changes_nothing_outside_itself(tmp_path: Path) -> None:
+    names = [f"{Path(folder).name}.{module}" for folder in PRODUCT for module in modules_below(folder)]
+    code = (
+        "import importlib, os, sys, threading, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "before = (dict(os.environ), os.getcwd(), os.umask(0o77))\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "assert (dict(os.environ), os.getcwd(), os.umask(0)) == (before[0], before[1], 0o77)\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert os.listdir('.') == [], os.listdir('.')\n"
+    )
+    argv = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def modules_below(folder: str) -> list[str]:
+    """Return the dotted names, below the package, of its modules that may be imported."""
+    return [
+        ".".join(path.relative_to(ROOT / folder).with_suffix("").parts)
+        for path in sources(folder)
+        if path.name not in {"__main__.py", "__init__.py"}
+    ]
