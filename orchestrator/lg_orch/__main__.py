@@ -1,0 +1,7 @@
+"""`python -m lg_orch`."""
+
+import sys
+
+from lg_orch.cli import main
+
+sys.exit(main())

@@ -1,0 +1,105 @@
+"""The limits of a run, enforced here and nowhere else. Pure: no clock, no disk; the caller says what time it is.
+
+A loop is one round of plan, execute, verify. The context builder's fixed few calls belong to no loop but count in
+`calls`. Checks of the verifier are part of the loop: the executor leaves room for them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.models_io import Strict
+
+if TYPE_CHECKING:
+    from lg_policy.config import BudgetSettings
+
+PATCH_TOOLS = ("apply_patch",)
+FIXED_VISITS = 5
+"""ingest, policy_gate, context_builder, router, reporter."""
+
+
+class Spent(Strict):
+    """What a run has used so far; part of its state."""
+
+    loop: int = 0
+    room: int = 0
+    """Calls left in this loop."""
+    calls: int = 0
+    patch_bytes: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    elapsed_s: float = 0.0
+    """Wall clock of earlier processes that drove this run."""
+
+    def with_call(self, *, patch_bytes: int = 0, in_loop: bool = True) -> Spent:
+        """The same with one more call made."""
+        return self.model_copy(
+            update={
+                "calls": self.calls + 1,
+                "room": max(0, self.room - 1) if in_loop else self.room,
+                "patch_bytes": self.patch_bytes + patch_bytes,
+            }
+        )
+
+
+class Budgets:
+    """Answers "may this go on?"; every answer is `None` or the sentence for the report."""
+
+    def __init__(self, limits: BudgetSettings) -> None:
+        self.limits = limits
+
+    def run_stop(self, spent: Spent, wall_s: float) -> str | None:
+        """Why nothing more may be done at all."""
+        limits = self.limits
+        if wall_s >= limits.max_wall_s:
+            return f"the run used its wall clock of {limits.max_wall_s:g} s (budgets.max_wall_s)"
+        if spent.tokens >= limits.max_tokens:
+            return f"the run used its {limits.max_tokens} tokens (budgets.max_tokens)"
+        if spent.cost_usd >= limits.max_cost_usd:
+            return f"the run used its {limits.max_cost_usd:g} US dollars (budgets.max_cost_usd)"
+        return None
+
+    def next_loop(self, spent: Spent) -> Spent:
+        """What is spent once the next loop has begun; ask `loop_stop` first."""
+        return spent.model_copy(update={"loop": spent.loop + 1, "room": self.limits.max_tool_calls_per_loop})
+
+    def loop_stop(self, spent: Spent) -> str | None:
+        """Why no further loop may begin."""
+        if spent.loop >= self.limits.max_loops:
+            return (
+                f"all {self.limits.max_loops} loops of {self.limits.max_tool_calls_per_loop} tool calls were used "
+                "(budgets.max_loops, budgets.max_tool_calls_per_loop)"
+            )
+        return None
+
+    def check_room(self, planned_calls: int) -> int:
+        """How many checks a loop takes: one call of the plan, if it has any, must fit beside them."""
+        return self.limits.max_tool_calls_per_loop - (1 if planned_calls else 0)
+
+    def patch_stop(self, size: int) -> str | None:
+        """Why a patch of `size` bytes may not be sent."""
+        if size > self.limits.max_patch_bytes:
+            return f"a patch of {size} bytes is over budgets.max_patch_bytes = {self.limits.max_patch_bytes}"
+        return None
+
+    def call_timeout(self, wall_s: float) -> float:
+        """Seconds that one call may take when the run is `wall_s` old."""
+        return max(0.1, min(self.limits.tool_timeout_s, self.limits.max_wall_s - wall_s))
+
+    def recursion_limit(self) -> int:
+        """Graph steps that a run within its budgets can take at most; one more is a fault."""
+        per_loop = 1 + 2 * (self.limits.max_tool_calls_per_loop + 1)
+        return FIXED_VISITS + self.limits.max_loops * per_loop + 1
+
+
+def executor_room(spent: Spent, checks: int) -> int:
+    """Calls that the executor may still make in this loop; what `checks` planned checks need is kept free."""
+    return max(0, spent.room - checks)
+
+
+def patch_bytes(original_tool: str, arguments: dict[str, Any]) -> int:
+    """Bytes that a call would change; 0 for tools that change no files."""
+    if original_tool not in PATCH_TOOLS:
+        return 0
+    return len(json.dumps(arguments, ensure_ascii=False).encode())

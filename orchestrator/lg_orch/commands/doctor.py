@@ -1,0 +1,109 @@
+"""`lg-orch doctor`: says what works here and what does not, by trying it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lg_orch.text import visible
+from lg_policy.errors import LgError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from lg_orch.gateway import Connection
+    from lg_orch.setup import Setup
+
+Finding = tuple[bool, str]
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print one line a finding; exit status 1 if anything does not work."""
+    from lg_orch.setup import prepare
+
+    healthy = True
+    setup = prepare(args)
+    for fine, text in (*_local(setup), *_gateway(args, setup)):
+        healthy = healthy and fine
+        print(f"{'ok  ' if fine else 'FAIL'}  {visible(text)}")
+    return 0 if healthy else 1
+
+
+def _local(setup: Setup) -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    from lg_orch.driver import versions
+    from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
+    from lg_policy.trust import read_repository_file
+
+    yield True, "versions: " + ", ".join(f"{name} {number}" for name, number in versions().items())
+    missing = sorted(name for name in EXTRA_MODULES if find_spec(name) is None)
+    yield not missing, f"extra `orch`: {'installed' if not missing else f'{missing} missing, {INSTALL_HINT}'}"
+    yield True, f"repository: {setup.root} (id {setup.root_id})"
+    yield True, f"state: {setup.state.path}"
+    yield True, f"settings: profile {setup.loaded.settings.profile}; from {', '.join(setup.loaded.sources)}"
+    found = read_repository_file(setup.root)
+    if found is not None:
+        how = "trusted" if found.trusted else "not trusted: only its denials count (`lg-orch trust`)"
+        yield True, f"{found.path.name}: {how}"
+    planner = setup.loaded.settings.models.role("planner")
+    yield True, f"model: {planner.provider}:{planner.model}"
+
+
+def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
+    import anyio
+
+    from lg_policy.fastimport import quick_imports
+
+    with quick_imports():
+        from lg_orch.driver import import_heavy
+
+        os.chdir(setup.state.path)
+        import_heavy()
+
+    async def look() -> list[Finding]:
+        from contextlib import AsyncExitStack
+
+        from lg_orch.gateway import check_root, check_url, connect, local_launch, start
+
+        async with AsyncExitStack() as stack:
+            if args.gateway is not None:
+                token = os.environ.get("LG_GATEWAY_TOKEN") or None
+                check_url(args.gateway, token)
+                connection = await stack.enter_async_context(connect(url=args.gateway, token=token))
+            else:
+                log_path = setup.state.path / "doctor-gateway.log"
+                launch = local_launch(
+                    root=setup.root, allow_broad=setup.flags.allow_broad_root, state_dir=setup.state.path,
+                    settings=setup.loaded.settings, environ=dict(os.environ), log_path=log_path,
+                )  # fmt: skip
+                streams = await stack.enter_async_context(start(launch))
+                connection = await stack.enter_async_context(connect(streams, log_path=log_path))
+            check_root(connection.tools, setup.root_id)
+            return list(_offered(connection, setup))
+
+    try:
+        return anyio.run(look)
+    except LgError as error:
+        return [(False, f"gateway: {error.text()}")]
+
+
+def _offered(connection: Connection, setup: Setup) -> Iterator[Finding]:
+    names = [tool.name for tool in connection.tools]
+    yield bool(names), f"gateway: {connection.server or 'up'}, {len(names)} tools: {', '.join(names) or 'none'}"
+    expected = setup.loaded.settings.policy_digest()
+    for server in sorted({tool.server for tool in connection.tools if tool.policy is not None}):
+        digests = {tool.policy for tool in connection.tools if tool.server == server}
+        same = digests == {expected}
+        yield same, f"{server}: policy {'as here' if same else f'{digests} differs from {expected} here'}"
+    for tool in connection.tools:
+        if tool.sandbox is not None:
+            active = tool.sandbox.get("active") is True
+            wanted = setup.loaded.settings.exec.sandbox
+            state = f"active ({tool.sandbox.get('backend')})" if active else f"not active (exec.sandbox = {wanted!r})"
+            yield active or wanted == "off", f"{tool.name}: sandbox {state}"
+            return
+    if sys.platform != "linux":
+        yield True, "no sandbox on this platform"

@@ -1,0 +1,215 @@
+"""Drives one run: gateway up, modules in, graph through, trace out. Reads as the list of steps that a run is."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from lg_orch.errors import Interrupted
+from lg_orch.gateway import check_root, connect, local_launch, start
+from lg_orch.models_trace import Usage
+from lg_orch.signals import stoppable
+from lg_orch.state import EXIT_STATUS, Final, RunState
+from lg_policy.errors import LgError
+from lg_policy.fastimport import quick_imports
+from lg_policy.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from lg_orch.bus import Bus
+    from lg_orch.gateway import Connection
+    from lg_orch.minds import Chosen
+    from lg_orch.runs import RunDir
+    from lg_orch.services import Services
+    from lg_policy.config import Settings
+
+log = logging.getLogger(__name__)
+VERSIONED = ("mcp", "langgraph", "langchain", "fastmcp", "pydantic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a run needs to know before it begins."""
+
+    request: str
+    run: RunDir
+    root: Path
+    root_id: str
+    allow_broad: bool
+    state_dir: Path
+    settings: Settings
+    chosen: Chosen
+    bus: Bus
+    environ: Mapping[str, str]
+    say: Callable[[str], None]
+    gateway_url: str | None = None
+    gateway_token: str | None = None
+    begun: float = field(default_factory=time.monotonic)
+
+
+class Driver:
+    """Carries one job through; `last` is the newest state, for the report of a run that did not end by itself."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.last = RunState(request=job.request)
+        self.services: Services | None = None
+
+    async def run(self) -> Final:
+        """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""
+        try:
+            final = await stoppable(self._steps, self._ask_to_stop)
+        except Interrupted as error:
+            final = _ended("interrupted", str(error))
+        except LgError as error:
+            self.job.bus.emit("error", "run", "note", {"text": error.text()})
+            final = _ended("failed", error.text())
+        except Exception as error:
+            # The edge of a run: its trace must be written whatever broke.
+            log.exception("run %s failed", self.job.run.run_id)
+            self.job.bus.emit("error", "run", "note", {"text": f"internal: {type(error).__name__}: {error}"})
+            final = _ended("failed", f"internal error: {type(error).__name__}: {error} (traceback in the log above)")
+        self._end(final)
+        return final
+
+    async def _steps(self) -> Final:
+        job = self.job
+        async with AsyncExitStack() as stack:
+            streams = None
+            if job.gateway_url is None:
+                launch = local_launch(
+                    root=job.root,
+                    allow_broad=job.allow_broad,
+                    state_dir=job.state_dir,
+                    settings=job.settings,
+                    environ=job.environ,
+                    log_path=job.run.gateway_log,
+                )
+                with quick_imports():
+                    streams = await stack.enter_async_context(start(launch))
+                job.say("gateway    starting")
+            await anyio.to_thread.run_sync(import_heavy)
+            connection = await stack.enter_async_context(
+                connect(streams, url=job.gateway_url, token=job.gateway_token, log_path=job.run.gateway_log)
+                if streams is None
+                else connect(streams, log_path=job.run.gateway_log)
+            )
+            check_root(connection.tools, job.root_id)
+            job.bus.emit("node", "run", "connected", {
+                "tools": [tool.name for tool in connection.tools], "versions": {"gateway": connection.server},
+            })  # fmt: skip
+            return await self._graph(connection)
+
+    async def _graph(self, connection: Connection) -> Final:
+        from lg_orch.graph import build_graph
+
+        services = self._services(connection)
+        self.services = services
+        graph = build_graph()
+        self.job.bus.emit("thought", "graph", "note", {"mermaid": graph.get_graph().draw_mermaid()})
+        limit = services.budgets.recursion_limit()
+        steps = graph.astream(
+            RunState(request=self.job.request),
+            {"recursion_limit": limit},
+            context=services,
+            stream_mode="values",
+        )
+        async for values in steps:
+            self.last = RunState.model_validate(values)
+        if self.last.final is None:
+            return _ended("failed", "the graph ended without a report")
+        return self.last.final
+
+    def _services(self, connection: Connection) -> Services:
+        from lg_orch.budgets import Budgets
+        from lg_orch.results import ResultStore
+        from lg_orch.services import Services
+        from lg_orch.tools import GatewayTools
+
+        job = self.job
+        return Services(
+            run_id=job.run.run_id,
+            root_name=job.root.name,
+            root_id=job.root_id,
+            settings=job.settings,
+            mind=job.chosen.mind,
+            mind_name=job.chosen.name,
+            tools=GatewayTools(connection.tools, connection.send, bus=job.bus, run_id=job.run.run_id),
+            results=ResultStore(job.run.results),
+            bus=job.bus,
+            budgets=Budgets(job.settings.budgets),
+            started=job.begun,
+        )
+
+    def _ask_to_stop(self) -> bool:
+        """Ask for a stop between two calls; false while there is no graph yet that could hear it."""
+        if self.services is None:
+            return False
+        self.services.stop_requested = True
+        self.job.say("stopping after the current call; Ctrl-C again stops now")
+        return True
+
+    def _end(self, final: Final) -> None:
+        spent = self.last.budgets
+        usage = Usage(
+            tool_calls=spent.calls,
+            loops=spent.loop,
+            tokens=spent.tokens,
+            cost_usd=spent.cost_usd,
+            wall_s=round(time.monotonic() - self.job.begun, 3),
+        )
+        context = self.last.repo_context
+        self.job.bus.emit("node", "run", "end", {
+            "status": final.status, "final": final.model_dump(mode="json"), "usage": usage.model_dump(),
+            "revision": context.revision if context else None,
+        })  # fmt: skip
+
+
+def import_heavy() -> None:
+    """Import what the graph needs; done in a thread while the gateway starts."""
+    import warnings
+
+    with quick_imports(), warnings.catch_warnings():
+        # Beta by name only for us: its version is pinned and its call path is our own.
+        warnings.filterwarnings("ignore", message=".*langchain.mcp.*beta.*")
+
+        import lg_orch.graph
+        import lg_orch.streams  # noqa: F401  # imported for later use, in this thread
+
+
+def begin_data(job: Job, sources: tuple[str, ...]) -> dict[str, Any]:
+    """The run's record: what the first event of its journal holds."""
+    return {
+        "run_id": job.run.run_id,
+        "request": job.request,
+        "profile": job.settings.profile,
+        "sources": list(sources),
+        "mind": job.chosen.name,
+        "root": {"id": job.root_id, "name": job.root.name},
+        "gateway": job.gateway_url or "own",
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides how a run goes."""
+    found = {"lg-orchestration-platform": __version__, "python": sys.version.split()[0]}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _ended(status: Any, text: str) -> Final:
+    return Final(status=status, exit_status=EXIT_STATUS[status], text=f"Nothing to report: {text}.")

@@ -1,0 +1,43 @@
+"""Errors of the orchestrator itself.
+
+::
+
+    LgError
+    ├── GraphError        internal               a node broke the contract of the state
+    ├── GatewayGone       upstream_unavailable   the gateway could not be started, reached, or is not ours
+    ├── RunBusy           conflict               another process drives this run
+    └── Interrupted       interrupted            a signal asked the run to stop
+
+A missing extra is a `ConfigError`, like every mistake that ends a command with status 2.
+"""
+
+from __future__ import annotations
+
+from lg_policy.errors import LgError
+
+INSTALL_HINT = "pip install 'lg-orchestration-platform[orch]'"
+EXTRA_MODULES = frozenset({"langgraph", "langchain", "langchain_core", "fastmcp", "rich"})
+
+
+class GraphError(LgError):
+    """A node broke the contract of the state; a fault of ours."""
+
+    code = "internal"
+
+
+class GatewayGone(LgError):
+    """The gateway could not be started or reached, ended, or does not serve the root asked for."""
+
+    code = "upstream_unavailable"
+
+
+class RunBusy(LgError):
+    """Another living process drives this run."""
+
+    code = "conflict"
+
+
+class Interrupted(LgError):
+    """A signal asked the run to stop; it ends with status 130."""
+
+    code = "interrupted"

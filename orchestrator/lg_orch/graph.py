@@ -1,0 +1,118 @@
+"""Read this first: every node and every edge of a run.
+
+`ingest → policy_gate → context_builder → router → planner → executor`; the executor visits itself once per call, then
+goes on to the verifier, or back to the planner when the loop's calls are used up; the verifier visits itself once per
+check, then ends in the reporter, or goes back to the planner when a change did not pass. A refusal goes straight to
+the reporter. Which way is decided from the state alone, below.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from lg_orch.budgets import executor_room
+from lg_orch.nodes.context_builder import context_builder
+from lg_orch.nodes.executor import executor
+from lg_orch.nodes.ingest import ingest
+from lg_orch.nodes.planner import planner
+from lg_orch.nodes.policy_gate import policy_gate
+from lg_orch.nodes.reporter import reporter
+from lg_orch.nodes.router import router
+from lg_orch.nodes.verifier import verifier
+from lg_orch.services import Services
+from lg_orch.state import RunState, Update, checked_update
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+
+CHANGES = ("code_change", "refactor", "debug")
+
+
+class Node(Protocol):
+    """What a node is: state and services in, changed fields out."""
+
+    async def __call__(self, state: RunState, services: Services) -> Update:
+        """Do this node's part."""
+        ...
+
+
+NODES: tuple[tuple[str, Node], ...] = (
+    ("ingest", ingest),
+    ("policy_gate", policy_gate),
+    ("context_builder", context_builder),
+    ("router", router),
+    ("planner", planner),
+    ("executor", executor),
+    ("verifier", verifier),
+    ("reporter", reporter),
+)
+
+
+def build_graph(
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+) -> CompiledStateGraph[RunState, Services, RunState, RunState]:
+    """Compile the graph; it holds nothing of a run, services come with each invocation."""
+    graph = StateGraph(RunState, context_schema=Services)
+    for name, function in NODES:
+        graph.add_node(name, _visit(name, function))
+    graph.add_edge(START, "ingest")
+    graph.add_conditional_edges("ingest", _unless_refused("policy_gate"), ["policy_gate", "reporter"])
+    graph.add_conditional_edges("policy_gate", _unless_refused("context_builder"), ["context_builder", "reporter"])
+    graph.add_edge("context_builder", "router")
+    graph.add_conditional_edges("router", _unless_refused("planner"), ["planner", "reporter"])
+    graph.add_conditional_edges("planner", _unless_refused("executor"), ["executor", "reporter"])
+    graph.add_conditional_edges("executor", after_executor, ["executor", "verifier", "planner"])
+    graph.add_conditional_edges("verifier", after_verifier, ["verifier", "planner", "reporter"])
+    graph.add_edge("reporter", END)
+    return graph.compile(checkpointer=checkpointer, name="lg-orch")
+
+
+def after_executor(state: RunState) -> str:
+    """Another call, the checks, or a new loop for calls that found no room."""
+    if not state.queue:
+        return "verifier"
+    return "executor" if executor_room(state.budgets, len(state.checks)) > 0 else "planner"
+
+
+def after_verifier(state: RunState) -> str:
+    """Another check, the report, or a repair of a change that did not pass."""
+    if state.checks:
+        return "verifier"
+    failed = state.verification is not None and not state.verification.ok
+    repairable = state.intent is not None and state.intent.intent in CHANGES and state.guards.stopped is None
+    return "planner" if failed and repairable else "reporter"
+
+
+def mermaid() -> str:
+    """The compiled graph as Mermaid text."""
+    return build_graph().get_graph().draw_mermaid()
+
+
+def _unless_refused(following: str) -> Any:
+    def route(state: RunState) -> str:
+        return "reporter" if state.guards.refused is not None else following
+
+    return route
+
+
+def _visit(name: str, function: Node) -> Any:
+    """Wrap a node: journal its begin and end, check what it returns."""
+
+    async def visit(state: RunState, runtime: Runtime[Services]) -> Update:
+        services = runtime.context
+        services.check_stop()
+        begun = time.monotonic()
+        services.bus.emit("node", name, "begin", {"visit": state.telemetry.visits + 1})
+        update = await function(state, services)
+        plain = checked_update(name, update)
+        plain["telemetry"] = {"visits": state.telemetry.visits + 1}
+        elapsed = round((time.monotonic() - begun) * 1000)
+        services.bus.emit("node", name, "end", {"duration_ms": elapsed, "changed": sorted(update)})
+        return plain
+
+    return visit

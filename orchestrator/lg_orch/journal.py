@@ -1,0 +1,53 @@
+"""The event journal: one JSON object a line, on disk before the run goes on. Replay and traces read nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from lg_orch.models_trace import Event
+from lg_policy.errors import NotFound
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Journal:
+    """Appends events to one file; only the process that holds the run's lock has one open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def append(self, event: Event) -> None:
+        """Write one event and wait until it is on disk. Raises `OSError` when it cannot be kept."""
+        line = event.model_dump_json().encode() + b"\n"
+        while line:
+            line = line[os.write(self._fd, line) :]
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; further appends fail."""
+        os.close(self._fd)
+
+
+def read_journal(path: Path) -> list[Event]:
+    """Return the events of a journal in order. A torn last line, left by a crash, ends it.
+
+    Raises `NotFound` when there is no such journal.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError as error:
+        raise NotFound(f"no journal {path}") from error
+    events: list[Event] = []
+    for line in lines:
+        if not line:
+            continue
+        try:
+            events.append(Event.model_validate_json(line))
+        except ValidationError:
+            break
+    return events

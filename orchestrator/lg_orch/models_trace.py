@@ -1,0 +1,70 @@
+"""Events and the exported run trace (`schemas/run_trace.schema.json`)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lg_orch.models_io import Plan, Strict, ToolEnvelope, VerifierReport
+from lg_orch.state import Final, Status
+
+Kind = Literal["node", "thought", "tool", "approval", "verify", "error"]
+
+
+class Event(Strict):
+    """One thing that happened; a line of the journal."""
+
+    seq: int
+    """Counts the journal's lines from 1; progress, which is not kept, repeats the last one."""
+    time: str
+    """UTC, ISO 8601 with milliseconds."""
+    kind: Kind
+    name: str
+    phase: str
+    """begin, end, note, progress, retry."""
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class TracedCall(Strict):
+    """One tool call of the run; large parts are named by digest."""
+
+    call_id: str
+    step: str
+    """The node that made it."""
+    idempotency_key: str
+    started: str
+    result: ToolEnvelope | None
+    """Null when the run ended before the call did."""
+
+
+class Usage(Strict):
+    """What the run cost."""
+
+    tool_calls: int = 0
+    loops: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    wall_s: float = 0.0
+
+
+class RunTrace(Strict):
+    """The whole run, made from its journal alone."""
+
+    schema_version: Literal["1.0"] = "1.0"
+    run_id: str
+    request: str
+    profile: str
+    versions: dict[str, str]
+    graph: str
+    """Mermaid; empty when the run ended before its graph was built."""
+    root: dict[str, str | None]
+    """`id`, `name` and `revision` of the repository."""
+    events: tuple[Event, ...]
+    tool_calls: tuple[TracedCall, ...]
+    plans: tuple[Plan, ...]
+    verification: VerifierReport | None
+    patches: tuple[dict[str, Any], ...]
+    usage: Usage
+    final: Final | None
+    status: Status

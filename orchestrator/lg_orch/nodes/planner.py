@@ -1,0 +1,74 @@
+"""Writes the plan, or opens the next loop for calls that did not fit into the last one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.models_io import PlannedCall, Problem
+from lg_orch.services import think
+
+if TYPE_CHECKING:
+    from lg_orch.models_io import Plan, Route
+    from lg_orch.services import Services
+    from lg_orch.state import Guards, RunState, Update
+
+
+async def planner(state: RunState, services: Services) -> Update:
+    """Begin a loop: with a new plan the first time, with the calls left over later."""
+    budgets = services.budgets
+    stop = budgets.run_stop(state.budgets, services.wall_s(state.budgets)) or budgets.loop_stop(state.budgets)
+    if stop is not None:
+        return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
+    spent = budgets.next_loop(state.budgets)
+    if state.queue:
+        text = f"loop {spent.loop}: {len(state.queue)} calls carried over"
+        services.bus.emit("thought", "planner", "note", {"text": text})
+        return {"budgets": spent}
+    if state.intent is None:
+        return _refuse(state, Problem(code="internal", message="planned before the request was routed"))
+    plan = await _plan(state, state.intent, services)
+    known = {tool.name for tool in services.tools.tools}
+    named = [call.tool for call in plan.calls()] + [check.tool for check in plan.verification]
+    unknown = sorted({tool for tool in named if tool not in known})
+    services.bus.emit("thought", "planner", "end", {
+        "text": f"{len(plan.steps)} steps, {len(named)} calls", "plan": plan.model_dump(mode="json"),
+    })  # fmt: skip
+    if unknown:
+        message = f"the plan names tools that the gateway does not offer: {', '.join(unknown)}"
+        return {"plan": plan, **_refuse(state, Problem(code="invalid_arguments", message=message))}
+    calls, checks = list(plan.calls()), check_calls(plan)
+    kept = checks[: budgets.check_room(len(calls))]
+    update: Update = {
+        "plan": plan,
+        "budgets": spent,
+        "queue": tuple(services.mint(call) for call in calls),
+        "checks": tuple(services.mint(check) for check in kept),
+        "verification": None,
+    }
+    if len(kept) < len(checks):
+        why = "the plan names more checks than a loop has calls (budgets.max_tool_calls_per_loop)"
+        update["guards"] = stopped(state, why, len(checks) - len(kept))
+    return update
+
+
+async def _plan(state: RunState, route: Route, services: Services) -> Plan:
+    names = [tool.name for tool in services.tools.tools]
+    return await think(services.mind.plan, state.request, route, services.context(state), names)
+
+
+def stopped(state: RunState, why: str, dropped: int) -> Guards:
+    """The guards with a budget's stop noted; the first reason stays, what was dropped adds up."""
+    guards = state.guards
+    return guards.model_copy(update={"stopped": guards.stopped or why, "dropped": guards.dropped + dropped})
+
+
+def _refuse(state: RunState, problem: Problem) -> Update:
+    return {"guards": state.guards.model_copy(update={"refused": problem})}
+
+
+def check_calls(plan: Plan) -> list[PlannedCall]:
+    """The plan's checks as calls, with ids `check.<n>`."""
+    return [
+        PlannedCall(id=f"check.{number}", tool=use.tool, input=use.input, why="check")
+        for number, use in enumerate(plan.verification, start=1)
+    ]

@@ -1,0 +1,103 @@
+"""Says how the run ended: the answer, what was checked, what is missing, who did the thinking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.models_io import Answer
+from lg_orch.services import think
+from lg_orch.state import EXIT_STATUS, Final
+
+if TYPE_CHECKING:
+    from lg_orch.models_io import Problem, VerifierReport
+    from lg_orch.services import Services
+    from lg_orch.state import RunState, Status, Update
+
+
+async def reporter(state: RunState, services: Services) -> Update:
+    """Write the final report. A run without one useful tool result has failed, whatever the mind says."""
+    if state.guards.refused is not None:
+        return {"final": _refusal(state.guards.refused)}
+    answer = Answer(text_markdown="")
+    if state.plan is not None:
+        answer = await think(
+            services.mind.answer,
+            state.request,
+            state.plan,
+            services.context(state),
+            services.whole_results(state),
+            state.verification,
+        )
+    status, reason = verdict(state)
+    parts = [services.bus.mask(answer.text_markdown).strip()]
+    if reason:
+        parts.append(f"**Failed:** {reason}.")
+    if state.verification is not None:
+        parts.append(_checks(state.verification))
+    notes = _notes(state, answer)
+    if notes:
+        parts.append("Notes:\n\n" + "\n".join(f"- {services.bus.mask(note)}" for note in notes))
+    parts.append(f"_{_footer(state, services)}_")
+    final = Final(
+        status=status,
+        exit_status=EXIT_STATUS[status],
+        text="\n\n".join(part for part in parts if part),
+        statements=answer.statements,
+        missing=answer.missing,
+    )
+    return {"final": final, "facts": list(answer.statements)}
+
+
+def verdict(state: RunState) -> tuple[Status, str]:
+    """How the run ended and, unless it is done, why."""
+    if state.guards.stopped is not None:
+        return "failed", f"{state.guards.stopped}; {state.guards.dropped} decided calls were not made"
+    made = [result for result in state.tool_results if result.artifacts.error is None]
+    if not made and state.repo_context is not None and state.repo_context.files is None:
+        return "failed", "no tool call brought a result"
+    if not made and state.tool_results:
+        return "failed", "every planned tool call failed"
+    if state.verification is not None and not state.verification.ok:
+        failed = [check.name for check in state.verification.checks if not check.ok]
+        return "failed", f"checks did not pass: {', '.join(failed)}"
+    return "done", ""
+
+
+def _refusal(problem: Problem) -> Final:
+    status: Status = "refused" if problem.code in ("needs_model", "invalid_arguments", "too_large") else "failed"
+    hint = f"\n\n{problem.hint[:1].upper()}{problem.hint[1:]}." if problem.hint else ""
+    text = f"Nothing was done: {problem.message}.{hint}"
+    return Final(status=status, exit_status=EXIT_STATUS[status], text=text)
+
+
+def _checks(report: VerifierReport) -> str:
+    rows = [
+        f"| `{check.name}` | {'passed' if check.ok else 'not passed'} | "
+        f"{'-' if check.exit_code is None else check.exit_code} | {check.summary.replace('|', '/')} |"
+        for check in report.checks
+    ]
+    return "\n".join(["| check | result | exit code | last line |", "|---|---|---|---|", *rows])
+
+
+def _notes(state: RunState, answer: Answer) -> list[str]:
+    notes = list(state.guards.notes)
+    for result in state.tool_results:
+        error = result.artifacts.error
+        if error is not None:
+            notes.append(f"`{result.tool}` failed: {error.code}: {error.message}")
+    notes += [f"not found: {text}" for text in answer.missing if text not in answer.text_markdown]
+    sandbox = state.security.sandbox
+    ran = any(result.exit_code is not None for result in state.tool_results)
+    if ran and sandbox is not None and not sandbox.active:
+        notes.append('commands ran without a sandbox (`[exec] sandbox = "off"`)')
+    return notes
+
+
+def _footer(state: RunState, services: Services) -> str:
+    calls, loops = state.budgets.calls, state.budgets.loop
+    revision = state.repo_context.revision if state.repo_context else None
+    where = f"{services.root_name} at {revision[:12]}" if revision else services.root_name
+    return (
+        f"{where}; answered by {services.mind_name}; {calls} tool calls in {loops} "
+        f"{'loop' if loops == 1 else 'loops'}; run {services.run_id}"
+    )

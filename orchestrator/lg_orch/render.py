@@ -1,0 +1,143 @@
+"""Progress on stderr while a run goes on: plain lines when piped, a live line on a terminal, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lg_orch.text import one_line, visible
+
+if TYPE_CHECKING:
+    from lg_orch.models_trace import Event
+
+INPUT_WIDTH = 70
+_QUIET_NODES = frozenset({"node"})
+
+
+def describe(event: Event) -> str | None:
+    """The line for one event; `None` for events that only a trace needs."""
+    data = event.data
+    if event.kind == "tool":
+        return _describe_tool(event)
+    if event.kind == "verify":
+        result = "passed" if data.get("ok") else "not passed"
+        return f"check      {event.name}: {result}, exit code {data.get('exit_code')}"
+    if event.kind == "error":
+        return f"error      {data.get('text', '')}"
+    if event.kind == "thought" and data.get("text"):
+        return f"{event.name:<10} {data['text']}"
+    if event.name == "run" and event.phase == "connected":
+        return f"gateway    {len(data.get('tools', ()))} tools"
+    if event.name == "run" and event.phase == "end":
+        usage = data.get("usage") or {}
+        return f"ended      {data.get('status')} after {usage.get('wall_s', 0):.1f} s"
+    return None
+
+
+def _describe_tool(event: Event) -> str | None:
+    data = event.data
+    if event.phase == "begin":
+        return f"call       {event.name} {_arguments(data.get('input') or {})}"
+    if event.phase == "progress":
+        return f"           {one_line(str(data.get('message', '')), 100)}" if data.get("message") else None
+    if event.phase == "retry":
+        return f"retry      {event.name}: its server was away, again in {data.get('pause_s')} s"
+    result = data.get("result") or {}
+    if result.get("ok"):
+        return f"           {event.name} ok, {result.get('timing_ms')} ms"
+    return f"           {event.name} failed, {result.get('timing_ms')} ms: {one_line(result.get('stderr') or '', 160)}"
+
+
+def _arguments(values: dict[str, Any]) -> str:
+    shown = " ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    return one_line(shown, INPUT_WIDTH)
+
+
+class PlainRenderer:
+    """One line an event, with the seconds since the command began."""
+
+    def __init__(self, stream: TextIO, begun: float) -> None:
+        self._stream = stream
+        self._begun = begun
+
+    def show(self, event: Event) -> None:
+        """Print the event if a reader cares."""
+        line = describe(event)
+        if line is not None:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(f"[{time.monotonic() - self._begun:6.2f}] {visible(line)}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class JsonRenderer:
+    """One event a line, as it stands in the journal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, event: Event) -> None:
+        """Print the event."""
+        print(event.model_dump_json(), file=self._stream, flush=True)
+
+    def say(self, line: str) -> None:
+        """Plain remarks have no place between events."""
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class RichRenderer:
+    """On a terminal: finished things as lines, what is going on now as a live line below them."""
+
+    def __init__(self, stream: TextIO, begun: float) -> None:
+        from rich.console import Console
+        from rich.status import Status
+
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._begun = begun
+        self._status = Status("starting", console=self._console, spinner="dots")
+        self._status.start()
+
+    def show(self, event: Event) -> None:
+        """Update the live line; print what is finished."""
+        line = describe(event)
+        if line is None:
+            return
+        if event.kind == "tool" and event.phase in ("begin", "progress"):
+            from rich.markup import escape
+
+            self._status.update(escape(one_line(" ".join(line.split()), 100)))
+        if event.phase != "progress":
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line above the live one."""
+        from rich.text import Text
+
+        style = "red" if line.startswith(("error", "retry")) or " failed, " in line else ""
+        stamp = Text(f"{time.monotonic() - self._begun:6.2f}  ", style="dim")
+        self._console.print(stamp + Text(visible(line), style=style), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the live line down."""
+        self._status.stop()
+
+
+Renderer = PlainRenderer | JsonRenderer | RichRenderer
+
+
+def choose_renderer(stream: TextIO, begun: float, *, as_json: bool) -> Renderer:
+    """JSON when asked, a live view on a terminal that can show one, else plain lines."""
+    if as_json:
+        return JsonRenderer(stream)
+    import os
+
+    if stream.isatty() and os.environ.get("TERM") not in (None, "dumb") and "NO_COLOR" not in os.environ:
+        return RichRenderer(stream, begun)
+    return PlainRenderer(stream, begun)

@@ -1,0 +1,94 @@
+"""What nodes may use besides the state: one object, built by the driver, handed to every node."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import anyio.to_thread
+
+from lg_orch.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lg_orch.budgets import Budgets, Spent
+    from lg_orch.bus import Bus
+    from lg_orch.models_io import PlannedCall, RepoContext, ToolEnvelope
+    from lg_orch.results import ResultStore
+    from lg_orch.seams import Mind
+    from lg_orch.state import QueuedCall, RunState
+    from lg_orch.tools import ToolInfo
+    from lg_policy.config import Settings
+
+T = TypeVar("T")
+
+
+class Tools(Protocol):
+    """The tools that the gateway offers."""
+
+    @property
+    def tools(self) -> Sequence[ToolInfo]:
+        """All of them, sorted by name."""
+        ...
+
+    def find(self, original: str) -> ToolInfo | None:
+        """The built-in tool of that unqualified name, wherever the gateway lists it."""
+        ...
+
+    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float) -> ToolEnvelope:
+        """Make one call. Failures come back in the envelope; nothing but cancellation is raised."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Services:
+    """Mutable only in what belongs to this process: the stop flag."""
+
+    run_id: str
+    root_name: str
+    root_id: str
+    settings: Settings
+    mind: Mind
+    mind_name: str
+    """How the report names who did the thinking."""
+    tools: Tools
+    results: ResultStore
+    bus: Bus
+    budgets: Budgets
+    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    stop_requested: bool = False
+
+    def wall_s(self, spent: Spent) -> float:
+        """Age of the run in seconds, earlier processes included."""
+        return spent.elapsed_s + self.clock() - self.started
+
+    def mint(self, call: PlannedCall) -> QueuedCall:
+        """Give a decided call its idempotency key."""
+        from lg_orch.state import QueuedCall
+
+        return QueuedCall(call=call, key=f"{self.run_id}:{secrets.token_hex(8)}")
+
+    def check_stop(self) -> None:
+        """Raise `Interrupted` if a signal asked for it."""
+        if self.stop_requested:
+            raise Interrupted("the run was asked to stop")
+
+    def context(self, state: RunState) -> RepoContext:
+        """The whole repository context. Raises `NotFound` before the context builder ran."""
+        from lg_orch.models_io import RepoContext
+
+        digest = state.repo_context.digest if state.repo_context else ""
+        return self.results.get(digest, RepoContext)
+
+    def whole_results(self, state: RunState) -> list[ToolEnvelope]:
+        """The run's results so far, each whole. Raises `NotFound` when one is gone from disk."""
+        return [self.results.whole(brief) for brief in state.tool_results]
+
+
+async def think(function: Callable[..., T], *arguments: object) -> T:
+    """Run a mind's method in a worker thread, so that signals and progress stay alive."""
+    return await anyio.to_thread.run_sync(lambda: function(*arguments))

@@ -1,0 +1,63 @@
+"""From flags to the settings, state and root that every command needs. Raises `ConfigError` for what is wrong."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lg_orch.minds import model_overrides
+from lg_orch.roots import find_root
+from lg_policy.flags import CommonFlags, common_flags
+from lg_policy.loading import Loaded, load_settings
+from lg_policy.state import StateDir, open_state, root_id
+from lg_policy.trust import repository_layer
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Where a command works and with which settings."""
+
+    root: Path
+    root_id: str
+    flags: CommonFlags
+    loaded: Loaded
+    state: StateDir
+
+
+def locate(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> tuple[Path, StateDir]:
+    """Find the root and its state directory; settings are not read. Raises `ConfigError`."""
+    flags = common_flags(args)
+    root = find_root(flags.root, environ)
+    _refuse_broad(root, flags.allow_broad_root)
+    return root, open_state(root=root, explicit=flags.state_dir, environ=environ)
+
+
+def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Setup:
+    """Find root and state, read the settings. Paths in flags are relative to the current directory until here.
+
+    Raises `ConfigError`.
+    """
+    flags = common_flags(args)
+    root, state = locate(args, environ)
+    layer = repository_layer(root, environ)
+    loaded = load_settings(
+        profile=flags.profile,
+        config=flags.config,
+        effective=flags.effective_config,
+        extra=(layer,) if layer is not None else (),
+        overrides=model_overrides(getattr(args, "model", None), environ),
+        environ=environ,
+    )
+    return Setup(root=root, root_id=root_id(root), flags=flags, loaded=loaded, state=state)
+
+
+def _refuse_broad(root: Path, allowed: bool) -> None:
+    from lg_policy.paths import Root
+
+    Root(root, allow_broad=allowed).close()

@@ -1,0 +1,47 @@
+"""Stopping: the first Ctrl-C lets the current call finish, the second and SIGTERM end the run at once."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from lg_orch.errors import Interrupted
+from lg_policy.errors import LgError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+async def stoppable(work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], bool]) -> T:
+    """Run `work`; on a first SIGINT call `ask_to_stop`, and unless it returns true, or on SIGTERM, cancel the work.
+
+    Raises `Interrupted` for cancelled work, and what the work raises.
+    """
+    failure: LgError | None = None
+    done: list[T] = []
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            asked = False
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+                async for number in received:
+                    if number == signal.SIGINT and not asked and ask_to_stop():
+                        asked = True
+                        continue
+                    group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        try:
+            done.append(await work())
+        except LgError as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if not done:
+        raise Interrupted("the run was stopped by a signal")
+    return done[0]

@@ -1,0 +1,140 @@
+"""The graph's state: typed, plain JSON in every checkpoint, small whatever the tools return.
+
+Nodes get a validated `RunState` and return a dict of changed fields; `checked_update` refuses names that are not fields
+and turns models into JSON, so that a checkpoint never holds a class. Large results stay in the run's result store and
+are named by digest.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from lg_orch.budgets import Spent
+from lg_orch.errors import GraphError
+from lg_orch.models_io import (
+    Plan,
+    PlannedCall,
+    Problem,
+    Route,
+    Statement,
+    Strict,
+    ToolEnvelope,
+    VerifierReport,
+)
+
+Status = Literal["done", "failed", "refused", "waiting", "interrupted", "killed", "running"]
+EXIT_STATUS: Mapping[Status, int] = {"done": 0, "failed": 1, "refused": 2, "waiting": 3, "interrupted": 130}
+
+
+class QueuedCall(Strict):
+    """A decided call and its idempotency key, checkpointed before the visit that sends it."""
+
+    call: PlannedCall
+    key: str
+
+
+class ContextRef(Strict):
+    """Where the repository context is stored, and the little of it that people ask for."""
+
+    digest: str
+    root_name: str
+    revision: str | None = None
+    files: int | None = None
+    lines: int | None = None
+
+
+class Guards(Strict):
+    """What holds the run back."""
+
+    refused: Problem | None = None
+    """Set once: the run goes straight to the reporter."""
+    stopped: str | None = None
+    """Which budget ended the work, in words for the report."""
+    dropped: int = 0
+    """Calls that were decided and not made because of it."""
+    notes: tuple[str, ...] = ()
+    """Things the report must say: a server that was away, a setting that differs."""
+
+
+class Sandbox(Strict):
+    """What the command server says about its confinement."""
+
+    active: bool
+    backend: str
+
+
+class Security(Strict):
+    """What the policy gate saw at the gateway."""
+
+    policy_digest: str = ""
+    policy_mismatch: tuple[str, ...] = ()
+    """Tools whose server reports another policy digest than our settings have."""
+    sandbox: Sandbox | None = None
+    tools: int = 0
+
+
+class Telemetry(Strict):
+    """Counts for the summary."""
+
+    visits: int = 0
+
+
+class Final(Strict):
+    """How the run ended and what it has to say."""
+
+    status: Status
+    exit_status: int
+    text: str
+    """Markdown; what goes to stdout."""
+    statements: tuple[Statement, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class RunState(Strict):
+    """Everything a run remembers between two steps."""
+
+    request: str
+    intent: Route | None = None
+    repo_context: ContextRef | None = None
+    facts: Annotated[list[Statement], operator.add] = Field(default_factory=list)
+    plan: Plan | None = None
+    queue: tuple[QueuedCall, ...] = ()
+    """Decided calls, the next one first."""
+    checks: tuple[QueuedCall, ...] = ()
+    """Decided checks of the verifier."""
+    tool_results: Annotated[list[ToolEnvelope], operator.add] = Field(default_factory=list)
+    """Briefs: no structured content, the head of the text, the digest of the whole."""
+    patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
+    verification: VerifierReport | None = None
+    final: Final | None = None
+    guards: Guards = Guards()
+    budgets: Spent = Spent()
+    approvals: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
+    security: Security = Security()
+    telemetry: Telemetry = Telemetry()
+
+
+Update = dict[str, Any]
+"""What a node returns: the changed fields, as models or JSON values."""
+
+
+def checked_update(node: str, update: Mapping[str, Any]) -> Update:
+    """Validate what a node returned and turn it into plain JSON values. Raises `GraphError` naming node and field."""
+    plain: Update = {}
+    for name, value in update.items():
+        if name not in RunState.model_fields:
+            raise GraphError(f"node {node} returned {name!r}, which the state does not have")
+        adapter = _adapter(name)
+        plain[name] = adapter.dump_python(adapter.validate_python(value), mode="json")
+    return plain
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    annotation: Any = RunState.model_fields[name].annotation
+    return TypeAdapter(annotation)

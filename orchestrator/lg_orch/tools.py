@@ -1,0 +1,176 @@
+"""Tools found at the gateway, and the one way to call them.
+
+Discovery is `langchain.mcp`'s; the call path is our own over the same session, because a call must carry the run's
+metadata and report progress, and a failure must come back as an envelope instead of ending the graph.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from mcp.types import CallToolResult, InputRequiredResult
+
+    from lg_orch.bus import Bus
+    from lg_orch.state import QueuedCall
+
+RETRY_PAUSES_S = (0.3, 1.0, 2.5)
+"""Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
+_RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout", -32000: "upstream_unavailable"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolInfo:
+    """One tool as the gateway lists it. Everything but `name` is the server's word, believed only from our own."""
+
+    name: str
+    description: str
+    server: str
+    original: str
+    read_only: bool
+    root_id: str | None
+    policy: str | None
+    sandbox: Mapping[str, Any] | None
+
+
+def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None) -> ToolInfo:
+    """Read what `langchain.mcp` keeps of a tool's definition."""
+    tool = ((metadata or {}).get("mcp") or {}).get("tool") or {}
+    meta, annotations = tool.get("_meta") or {}, tool.get("annotations") or {}
+    server, _, original = name.partition("__")
+    root, sandbox = meta.get("lg/root"), meta.get("lg/sandbox")
+    return ToolInfo(
+        name=name,
+        description=description,
+        server=str(meta.get("lg/server", server)),
+        original=str(meta.get("lg/tool", original)),
+        read_only=annotations.get("read_only_hint") is True,
+        root_id=str(root["id"]) if isinstance(root, dict) and "id" in root else None,
+        policy=str(meta["lg/policy"]) if "lg/policy" in meta else None,
+        sandbox=sandbox if isinstance(sandbox, dict) else None,
+    )
+
+
+class GatewayTools:
+    """Makes calls through one connection; `send` is the connection's thin wire method."""
+
+    def __init__(
+        self,
+        tools: Sequence[ToolInfo],
+        send: Callable[..., Awaitable[CallToolResult | InputRequiredResult]],
+        *,
+        bus: Bus,
+        run_id: str,
+        epoch: int = 0,
+        pauses: Sequence[float] = RETRY_PAUSES_S,
+    ) -> None:
+        self.tools = tuple(sorted(tools, key=lambda tool: tool.name))
+        self._by_name = {tool.name: tool for tool in self.tools}
+        self._send = send
+        self._bus = bus
+        self._run_id = run_id
+        self._epoch = epoch
+        self._pauses = tuple(pauses)
+
+    def find(self, original: str) -> ToolInfo | None:
+        """The tool of a built-in server (one that reports the root) with that unqualified name."""
+        return next((tool for tool in self.tools if tool.original == original and tool.root_id is not None), None)
+
+    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float) -> ToolEnvelope:
+        """Make one call and journal its begin and end; repeat a read-only one whose server was away."""
+        call, begun = queued.call, time.monotonic()
+        self._bus.emit("tool", call.tool, "begin", {
+            "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
+        })  # fmt: skip
+        envelope = await self._attempt(queued, step, timeout_s)
+        info = self._by_name.get(call.tool)
+        repeatable = info is not None and info.read_only
+        for pause in self._pauses:
+            if not repeatable or envelope.artifacts.error is None:
+                break
+            if envelope.artifacts.error.code != "upstream_unavailable":
+                break
+            self._bus.emit("tool", call.tool, "retry", {
+                "call_id": call.id, "step": step, "pause_s": pause, "error": envelope.artifacts.error.model_dump(),
+            })  # fmt: skip
+            await anyio.sleep(pause)
+            envelope = await self._attempt(queued, step, timeout_s)
+        elapsed = round((time.monotonic() - begun) * 1000)
+        return envelope.model_copy(update={"timing_ms": elapsed})
+
+    async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float) -> ToolEnvelope:
+        from mcp import MCPError
+
+        call = queued.call
+
+        async def progress(done: float, total: float | None, message: str | None) -> None:
+            self._bus.progress(call.tool, {"call_id": call.id, "done": done, "total": total, "message": message or ""})
+
+        meta = {
+            "lg/run": {"run_id": self._run_id, "epoch": self._epoch, "step": step},
+            "lg/idempotency-key": queued.key,
+        }
+        try:
+            result = await self._send(call.tool, call.input, meta, timeout_s, progress)
+        except MCPError as error:
+            code = _RPC_CODES.get(error.error.code, "internal")
+            return failure(queued, Problem(code=code, message=error.error.message))
+        except (RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            # The session raises RuntimeError both when it ended and when a result breaks the tool's own schema.
+            gone = not isinstance(error, RuntimeError) or "content" not in str(error)
+            code = "upstream_unavailable" if gone else "internal"
+            return failure(queued, Problem(code=code, message=str(error) or type(error).__name__))
+        return envelope_of(queued, result)
+
+
+def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
+    """The envelope of a call that brought no result."""
+    text = f"{problem.code}: {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
+    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, error=problem)
+    return ToolEnvelope(
+        tool=queued.call.tool, ok=False, exit_code=None, stdout="", stderr=text, timing_ms=0, artifacts=artifacts
+    )
+
+
+def envelope_of(queued: QueuedCall, result: CallToolResult | InputRequiredResult) -> ToolEnvelope:
+    """Turn a tool's answer into an envelope; a question for a human becomes `approval_required`."""
+    from mcp.types import CallToolResult, TextContent
+
+    if not isinstance(result, CallToolResult):
+        asked = "the gateway asks a human first"
+        return failure(queued, Problem(code="approval_required", message=asked))
+    text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+    structured = result.structured_content if isinstance(result.structured_content, dict) else None
+    if result.is_error:
+        return failure(queued, _problem(structured, text))
+    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, structured=structured)
+    if structured is not None and {"exit_code", "stdout", "stderr"} <= structured.keys():
+        return ToolEnvelope(
+            tool=queued.call.tool,
+            ok=structured.get("ok") is True,
+            exit_code=structured["exit_code"] if isinstance(structured["exit_code"], int) else None,
+            stdout=str(structured["stdout"]),
+            stderr=str(structured["stderr"]),
+            timing_ms=0,
+            artifacts=artifacts,
+        )
+    return ToolEnvelope(
+        tool=queued.call.tool, ok=True, exit_code=None, stdout=text, stderr="", timing_ms=0, artifacts=artifacts
+    )
+
+
+def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
+    error = (structured or {}).get("error")
+    if isinstance(error, dict) and "code" in error:
+        return Problem(
+            code=str(error["code"]), message=str(error.get("message", text)), hint=str(error.get("hint") or "")
+        )
+    return Problem(code="internal", message=text or "the tool reported an error without a text")

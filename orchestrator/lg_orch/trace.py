@@ -1,0 +1,126 @@
+"""The exported trace: made from the journal alone, also of a run that was killed, and written below the root.
+
+The file goes through the confined-open primitive: a symlink on the way is refused. A root that cannot be written is a
+warning, not a failure of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from lg_orch.errors import RunBusy
+from lg_orch.journal import read_journal
+from lg_orch.models_io import Plan, ToolEnvelope, VerifierReport
+from lg_orch.models_trace import Event, RunTrace, TracedCall, Usage
+from lg_orch.runs import RunLock, all_runs
+from lg_orch.state import Final
+from lg_policy.errors import LgError
+from lg_policy.state import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lg_orch.runs import RunDir
+
+
+def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
+    """Make the trace of whatever happened so far; a journal without an end gives status `killed`."""
+    begin, end = _data(events, "run", "begin"), _data(events, "run", "end")
+    final = Final.model_validate(end["final"]) if end.get("final") else None
+    checks = [event.data for event in events if event.kind == "verify" and event.phase == "end"]
+    return RunTrace(
+        run_id=run_id,
+        request=str(begin.get("request", "")),
+        profile=str(begin.get("profile", "")),
+        versions=begin.get("versions", {}) | _data(events, "run", "connected").get("versions", {}),
+        graph=str(_data(events, "graph", "note").get("mermaid", "")),
+        root=begin.get("root", {}) | {"revision": end.get("revision")},
+        events=tuple(events),
+        tool_calls=tuple(_calls(events)),
+        plans=tuple(
+            Plan.model_validate(event.data["plan"])
+            for event in events
+            if event.name == "planner" and "plan" in event.data
+        ),
+        verification=VerifierReport.model_validate({"ok": all(check["ok"] for check in checks), "checks": checks})
+        if checks
+        else None,
+        patches=tuple(event.data for event in events if event.name == "patch"),
+        usage=Usage.model_validate(end.get("usage") or {"tool_calls": sum(1 for _ in _calls(events))}),
+        final=final,
+        status=final.status if final is not None else "killed",
+    )
+
+
+def owe_trace(run: RunDir, *, root: Path, output_dir: str) -> None:
+    """Note that a trace must be written, so that the next command does it if this process is killed."""
+    replace_file(run.pending_trace, json.dumps({"root": str(root), "output_dir": output_dir}).encode())
+
+
+def export_trace(run: RunDir, *, root: Path, output_dir: str) -> str:
+    """Write the trace below the root and return its path relative to it. Raises `LgError` when that is impossible."""
+    from lg_policy.paths import Root, write_atomic
+
+    trace = build_trace(run.run_id, read_journal(run.journal))
+    relative = f"{output_dir.strip('/')}/run-{run.run_id}.json"
+    # The run itself already decided whether a broad root is acceptable.
+    with Root(root, allow_broad=True) as confined:
+        write_atomic(confined, relative, trace.model_dump_json(indent=1).encode() + b"\n")
+    run.pending_trace.unlink(missing_ok=True)
+    return relative
+
+
+def complete_owed(state: Path) -> list[str]:
+    """Write the traces that killed runs still owe; returns a line to print for each."""
+    lines: list[str] = []
+    for run in all_runs(state):
+        if not run.pending_trace.exists():
+            continue
+        try:
+            lock = RunLock(run)
+        except RunBusy:
+            continue
+        try:
+            lines.append(_complete(run))
+        finally:
+            lock.release()
+    return lines
+
+
+def _complete(run: RunDir) -> str:
+    try:
+        owed = json.loads(run.pending_trace.read_bytes())
+        from pathlib import Path
+
+        path = export_trace(run, root=Path(owed["root"]), output_dir=str(owed["output_dir"]))
+    except (LgError, OSError, ValueError, KeyError, ValidationError) as error:
+        run.pending_trace.unlink(missing_ok=True)
+        return f"the trace of run {run.run_id} could not be completed: {error}"
+    return f"completed the trace of run {run.run_id}, which did not end by itself: {path}"
+
+
+def _data(events: Sequence[Event], name: str, phase: str) -> dict[str, Any]:
+    return next((event.data for event in reversed(events) if event.name == name and event.phase == phase), {})
+
+
+def _calls(events: Sequence[Event]) -> list[TracedCall]:
+    ended = {
+        event.data["call_id"]: ToolEnvelope.model_validate(event.data["result"])
+        for event in events
+        if event.kind == "tool" and event.phase == "end"
+    }
+    return [
+        TracedCall(
+            call_id=event.data["call_id"],
+            step=event.data["step"],
+            idempotency_key=event.data["idempotency_key"],
+            started=event.time,
+            result=ended.get(event.data["call_id"]),
+        )
+        for event in events
+        if event.kind == "tool" and event.phase == "begin"
+    ]
