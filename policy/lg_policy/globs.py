@@ -45,12 +45,9 @@ def compile_lines(regexes: Sequence[str]) -> Any:
         return None
 
 
-def matching_lines(regex: Any, paths: Sequence[str]) -> set[int]:
-    """Return the indices of the `paths` that a `compile_lines` expression matches, in one pass over all of them.
-
-    No path may contain a newline.
-    """
-    text = "\n".join(paths).encode("utf-8", "surrogateescape")
+def matching_lines(regex: Any, lines: str) -> set[int]:
+    """Return the numbers (from 0) of the lines that a `compile_lines` expression matches, in one pass over all."""
+    text = lines.encode("utf-8", "surrogateescape")
     found = [match.start() for match in regex.finditer(text)]
     if not found:
         return set()
@@ -117,17 +114,18 @@ class GlobSet:
         name = fold(rel)
         return self._regex.search(f"{name}/" if is_dir else name) is not None
 
-    def select(self, paths: Sequence[str]) -> list[bool]:
-        """For each path (a directory with a trailing slash) what `match` answers; quick for whole directories.
+    def matching(self, paths: Sequence[str]) -> set[int]:
+        """The indices of those paths (a directory with a trailing slash) that `match`; quick for whole directories.
 
         No path may contain a newline.
         """
-        if self._all or self._regex is None:
-            return [self._all] * len(paths)
+        if self._all:
+            return set(range(len(paths)))
+        if self._regex is None or not paths:
+            return set()
         if self._many is None:
             self._many = compile_lines(_regexes(self.patterns))
-        found = matching_lines(self._many, [fold(path) for path in paths])
-        return [index in found for index in range(len(paths))]
+        return matching_lines(self._many, fold("\n".join(paths)))
 
     def first(self, rel: str, *, is_dir: bool = False) -> str | None:
         """The first pattern that matches, for error messages; `None` if none does."""
@@ -169,11 +167,13 @@ class FileRules:
             return False
         return is_dir or self._read_allow.match(rel)
 
-    def readable(self, paths: Sequence[str]) -> list[bool]:
-        """For each path (a directory with a trailing slash) what `may_read` answers; quick for whole directories."""
-        denied = self._read_deny.select(paths)
-        allowed = self._read_allow.select(paths)
-        return [not no and (yes or path.endswith("/")) for path, no, yes in zip(paths, denied, allowed, strict=True)]
+    def unreadable(self, paths: Sequence[str]) -> set[int]:
+        """The indices of those paths (a directory with a trailing slash) that `may_read` refuses; quick for many."""
+        denied = self._read_deny.matching(paths)
+        allowed = self._read_allow.matching(paths)
+        if len(allowed) == len(paths):
+            return denied
+        return denied | {n for n, path in enumerate(paths) if n not in allowed and not path.endswith("/")}
 
     def may_write(self, rel: str) -> bool:
         """Whether the file may be created, changed, moved or deleted; never if it may not be read."""

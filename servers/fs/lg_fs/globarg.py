@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lg_fs.walk import Entry
 from lg_policy.errors import ConfigError, InvalidArguments
 from lg_policy.globs import GlobSet
 
@@ -36,19 +37,20 @@ class GlobArg:
         """Whether there is nothing to filter."""
         return self._wanted is None and self._unwanted is None
 
-    def select(self, paths: Sequence[str]) -> list[bool]:
-        """For each path (relative to the root, a directory with a trailing slash) whether it is wanted."""
-        keep = [True] * len(paths) if self._wanted is None else self._either(self._wanted, paths)
+    def select(self, entries: list[Entry]) -> list[Entry]:
+        """Those entries that are wanted."""
+        if self.everything or not entries:
+            return entries
+        paths = [entry.judged for entry in entries]
+        keep = set(range(len(paths))) if self._wanted is None else self._either(self._wanted, paths)
         if self._unwanted is not None:
-            dropped = self._either(self._unwanted, paths)
-            keep = [good and not bad for good, bad in zip(keep, dropped, strict=True)]
-        return keep
+            keep -= self._either(self._unwanted, paths)
+        return [entries[index] for index in sorted(keep)]
 
-    def _either(self, globs: GlobSet, paths: Sequence[str]) -> list[bool]:
-        found = globs.select(paths)
-        if self._cut and not all(found):
-            inner = globs.select([path[self._cut :] for path in paths])
-            found = [one or other for one, other in zip(found, inner, strict=True)]
+    def _either(self, globs: GlobSet, paths: Sequence[str]) -> set[int]:
+        found = globs.matching(paths)
+        if self._cut:
+            found = found | globs.matching([path[self._cut :] for path in paths])
         return found
 
 

@@ -35,24 +35,24 @@ class IgnoreFile:
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    def decide(self, names: Sequence[str], verdict: list[bool | None]) -> None:
-        """Fill in the open places of `verdict`: ignored, re-included, or still open. Names are relative to `base`."""
+    def decide(self, names: Sequence[str], verdict: dict[int, bool]) -> None:
+        """Add to `verdict` which of the names (relative to `base`) are ignored or re-included; what is there stays."""
+        lines = "\n".join(names)
         for group in reversed(self._groups):
-            for index in matching_lines(group.regex, names):
-                if verdict[index] is None:
-                    verdict[index] = group.ignored
+            for index in matching_lines(group.regex, lines):
+                verdict.setdefault(index, group.ignored)
 
 
-def ignored(files: Iterable[IgnoreFile], paths: Sequence[str]) -> list[bool]:
-    """For each path (relative to the root, directories with a trailing slash) whether it is ignored.
+def ignored(files: Iterable[IgnoreFile], paths: Sequence[str]) -> set[int]:
+    """The indices of those paths (relative to the root, directories with a trailing slash) that are ignored.
 
     `files` come strongest first. A path below an ignored directory is not asked about: walks do not descend there.
     """
-    verdict: list[bool | None] = [None] * len(paths)
+    verdict: dict[int, bool] = {}
     for file in files:
         cut = len(file.base) + 1 if file.base else 0
         file.decide([path[cut:] for path in paths] if cut else paths, verdict)
-    return [one is True for one in verdict]
+    return {index for index, is_ignored in verdict.items() if is_ignored}
 
 
 def _parse(text: str) -> list[tuple[str, bool]]:

@@ -91,11 +91,7 @@ def _from(starts: Sequence[Located], after: str | None) -> Sequence[Located]:
 def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str) -> bool:
     """Add entries until the page is full; whether it is."""
     for folder in walk:
-        entries = folder.entries
-        if not wanted.everything and entries:
-            keep = wanted.select([entry.slashed for entry in entries])
-            entries = [entry for entry, good in zip(entries, keep, strict=True) if good]
-        for entry in entries:
+        for entry in wanted.select(folder.entries):
             if len(listing.entries) >= request.limit:
                 last = CursorPlace(path=listing.entries[-1]["path"])
                 listing.next_cursor = pack(last, request.raw)
@@ -121,7 +117,7 @@ def _described(entry: Entry, prefix: str) -> dict[str, Any]:
 
 def as_time(seconds: float) -> str:
     """A file time as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(int(seconds), UTC).isoformat()[:19]}Z"
 
 
 def _root_entry(located: Located) -> dict[str, Any]:

@@ -30,14 +30,23 @@ FLAG: Schema = {"type": "boolean"}
 ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message", "hint"])
 
 
-def result(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> Schema:
-    """A tool's output: these properties, or only `error` when the call failed."""
-    required = [name for name in properties if name not in optional]
-    return {
+def result(properties: dict[str, Schema], items: dict[str, Schema] | None = None) -> Schema:
+    """A tool's output: these properties, or only `error` when the call failed.
+
+    `items` describes the members of long arrays under `$defs`, without a reference to it: clients check results
+    against this schema, and checking each of a thousand entries takes them longer than the call itself.
+    """
+    schema: Schema = {
         "type": "object",
         "properties": {**properties, "error": ERROR},
-        "anyOf": [{"required": required}, {"required": ["error"]}],
+        "anyOf": [{"required": list(properties)}, {"required": ["error"]}],
     }
+    return {**schema, "$defs": items} if items else schema
+
+
+def many(name: str) -> Schema:
+    """A long array; its items are described under `$defs`."""
+    return {"type": "array", "description": f"each as $defs.{name}"}
 
 
 def path(description: str) -> Schema:
@@ -142,8 +151,8 @@ _TOTALS = _object(
         "directories": WHOLE,
         "binary_files": WHOLE,
         "skipped": {"type": "integer", "description": "Not counted: links, special files, unreadable, unnameable"},
-        "extensions": _list(_object({"extension": TEXT, **_COUNTS}, ["extension", *_COUNTS])),
-        "rows": _list(_object({"directory": TEXT, "extension": TEXT, **_COUNTS}, ["directory", "extension", *_COUNTS])),
+        "extensions": many("row"),
+        "rows": many("row"),
         "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
         "partial": _nullable("string"),
     },
@@ -151,22 +160,24 @@ _TOTALS = _object(
 )
 LIST_OUTPUT = result(
     {
-        "entries": _list(
-            _object(
-                {
-                    "path": TEXT,
-                    "type": {"enum": ["file", "dir", "symlink", "other"]},
-                    "size": WHOLE,
-                    "mtime": _nullable("string"),
-                },
-                ["path", "type", "size", "mtime"],
-            )
-        ),
+        "entries": many("entry"),
         "truncated": FLAG,
         "next_cursor": _nullable("string"),
         "totals": {"anyOf": [_TOTALS, {"type": "null"}]},
         "partial": _nullable("string"),
-    }
+    },
+    {
+        "entry": _object(
+            {
+                "path": TEXT,
+                "type": {"enum": ["file", "dir", "symlink", "other"]},
+                "size": WHOLE,
+                "mtime": _nullable("string"),
+            },
+            ["path", "type", "size", "mtime"],
+        ),
+        "row": _object({"directory": TEXT, "extension": TEXT, **_COUNTS}, ["extension", *_COUNTS]),
+    },
 )
 
 
@@ -203,28 +214,9 @@ def search_input(settings: FsSettings) -> Schema:
 
 SEARCH_OUTPUT = result(
     {
-        "output": {"enum": ["matches", "files", "counts", "values"]},
-        "files": _list(
-            _object(
-                {
-                    "path": TEXT,
-                    "count": WHOLE,
-                    "matches": _list(
-                        _object(
-                            {"line": WHOLE, "column": WHOLE, "text": TEXT, "before": _list(TEXT), "after": _list(TEXT)},
-                            ["line", "column", "text", "before", "after"],
-                        )
-                    ),
-                },
-                ["path", "count", "matches"],
-            )
-        ),
-        "values": _list(
-            _object(
-                {"value": TEXT, "count": WHOLE, "files": WHOLE, "path": TEXT, "line": WHOLE},
-                ["value", "count", "files", "path", "line"],
-            )
-        ),
+        "output": TEXT,
+        "files": many("file"),
+        "values": many("value"),
         "total_matches": WHOLE,
         "files_matched": WHOLE,
         "files_searched": WHOLE,
@@ -234,5 +226,16 @@ SEARCH_OUTPUT = result(
             {"binary": WHOLE, "too_large": WHOLE, "unreadable": WHOLE}, ["binary", "too_large", "unreadable"]
         ),
         "partial": _nullable("string"),
-    }
+    },
+    {
+        "file": _object({"path": TEXT, "count": WHOLE, "matches": many("match")}, ["path", "count", "matches"]),
+        "match": _object(
+            {"line": WHOLE, "column": WHOLE, "text": TEXT, "before": _list(TEXT), "after": _list(TEXT)},
+            ["line", "column", "text", "before", "after"],
+        ),
+        "value": _object(
+            {"value": TEXT, "count": WHOLE, "files": WHOLE, "path": TEXT, "line": WHOLE},
+            ["value", "count", "files", "path", "line"],
+        ),
+    },
 )

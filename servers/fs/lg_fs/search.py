@@ -123,10 +123,7 @@ class Search:
         with walking(located, args, self._settings, self._job) as walk:
             for folder in walk:
                 files = [entry for entry in folder.entries if entry.kind == "file"]
-                if files and not wanted.everything:
-                    keep = wanted.select([entry.path for entry in files])
-                    files = [entry for entry, good in zip(files, keep, strict=True) if good]
-                for entry in files:
+                for entry in wanted.select(files):
                     yield prefix + entry.path, entry.name, folder.fd
         self.result.unreadable += walk.result.unreadable + walk.result.unnameable
         self.result.partial = self.result.partial or walk.result.stopped

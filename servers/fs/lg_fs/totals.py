@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lg_fs.globarg import GlobArg
 from lg_fs.job import Job
 from lg_fs.text import is_binary
-from lg_fs.walk import Entry, Folder, Walk, open_regular
+from lg_fs.walk import Folder, Walk, open_regular
 
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 16
@@ -59,7 +59,7 @@ Cells = dict[tuple[str, str], Count]
 class TotalsJob:
     """Counts the files of one or more walks."""
 
-    def __init__(self, job: Job, wanted: Any) -> None:
+    def __init__(self, job: Job, wanted: GlobArg) -> None:
         self._job = job
         self._wanted = wanted
         self._cells: Cells = defaultdict(Count)
@@ -101,7 +101,7 @@ class TotalsJob:
 
     def _folder(self, folder: Folder, prefix: str) -> None:
         directory = (prefix + folder.path).rstrip("/")
-        for entry in self._chosen(folder.entries):
+        for entry in self._wanted.select(folder.entries):
             if entry.kind != "file":
                 self._result.skipped += entry.kind != "dir"
                 continue
@@ -116,12 +116,6 @@ class TotalsJob:
             cell.bytes += size
             cell.lines += lines
             self._result.binary_files += binary
-
-    def _chosen(self, entries: list[Entry]) -> Iterable[Entry]:
-        if self._wanted.everything:
-            return entries
-        keep = self._wanted.select([entry.slashed for entry in entries])
-        return [entry for entry, good in zip(entries, keep, strict=True) if good]
 
     def _extension(self, name: str) -> str:
         extension = extension_of(name)

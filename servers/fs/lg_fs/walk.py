@@ -19,6 +19,7 @@ from lg_policy.globs import FileRules
 from lg_policy.paths import Opened
 
 MAX_DEPTH = 100  # a walk keeps one descriptor for each level
+_IGNORE_FILES = (".gitignore", ".ignore")
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -29,12 +30,9 @@ class Entry(NamedTuple):
     name: str
     path: str
     kind: str
+    judged: str
+    """The path, with a trailing slash for a directory: what glob sets judge."""
     dirent: os.DirEntry[str]
-
-    @property
-    def slashed(self) -> str:
-        """The path, with a trailing slash for a directory: what glob sets judge."""
-        return f"{self.path}/" if self.kind == "dir" else self.path
 
 
 class Folder(NamedTuple):
@@ -89,7 +87,7 @@ class Walk:
     def would_ignore(self, path: str) -> bool:
         """Whether the held ignore files hide the start directory itself."""
         parts = path.split("/")
-        return any(ignored(self._strongest(), [f"{'/'.join(parts[:n])}/"])[0] for n in range(1, len(parts) + 1))
+        return any(ignored(self._strongest(), [f"{'/'.join(parts[:n])}/"]) for n in range(1, len(parts) + 1))
 
     def forget_ignores(self) -> None:
         """Drop the held ignore files: the caller asked for an ignored directory by name."""
@@ -137,39 +135,40 @@ class Walk:
             self.result.stopped = f"stopped after {self._plan.job.deadline.seconds:g} s"
         return self.result.stopped is not None and not self.result.stopped.startswith("directories")
 
-    def _scan(self, fd: int, path: str) -> tuple[Folder, bool]:
-        prefix = f"{path}/" if path else ""
+    def _scan(self, fd: int, folder: str) -> tuple[Folder, bool]:
+        prefix = f"{folder}/" if folder else ""
         entries: list[Entry] = []
-        names: set[str] = set()
         with os.scandir(fd) as scan:
             for dirent in scan:
                 name = dirent.name
                 if not name.isprintable() and not _nameable(name):
                     self.result.unnameable += 1
                     continue
-                names.add(name)
-                entries.append(Entry(name, prefix + name, _kind(dirent), dirent))
+                path = prefix + name
+                kind = _kind(dirent)
+                entries.append(Entry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
         self.result.entries_seen += len(entries)
         self._plan.job.done = self.result.entries_seen
         self._plan.job.check()
-        entries.sort(key=_by_name)
+        entries.sort()  # by name: no two entries have the same
         has_ignores = False
-        if not self._plan.include_ignored and not names.isdisjoint((".gitignore", ".ignore")):
-            self._ignores.append(_read_ignores(fd, path, names))
-            has_ignores = True
-        return Folder(path, fd, self._permitted(entries)), has_ignores
+        if not self._plan.include_ignored:
+            names = {entry.name for entry in entries if entry.name in _IGNORE_FILES}
+            if names:
+                self._ignores.append(_read_ignores(fd, folder, names))
+                has_ignores = True
+        return Folder(folder, fd, self._permitted(entries)), has_ignores
 
     def _permitted(self, entries: list[Entry]) -> list[Entry]:
         if not entries:
             return entries
         if not self._plan.include_ignored:
             entries = [entry for entry in entries if entry.name != ".git"]
-        paths = [entry.slashed for entry in entries]
-        keep = self._plan.rules.readable(paths)
+        paths = [entry.judged for entry in entries]
+        hidden = self._plan.rules.unreadable(paths)
         if self._ignores:
-            hidden = ignored(self._strongest(), paths)
-            keep = [good and not bad for good, bad in zip(keep, hidden, strict=True)]
-        return entries if all(keep) else [entry for entry, good in zip(entries, keep, strict=True) if good]
+            hidden |= ignored(self._strongest(), paths)
+        return [entry for index, entry in enumerate(entries) if index not in hidden] if hidden else entries
 
     def _strongest(self) -> Iterator[IgnoreFile]:
         """Ignore files, strongest first: any `.ignore` before any `.gitignore`, the deeper before the higher."""
@@ -202,21 +201,17 @@ class Walk:
         return parts < after[:-1][: len(parts)]
 
 
-def _by_name(entry: Entry) -> str:
-    return entry.name
-
-
 def _parts(path: str) -> tuple[str, ...]:
     return tuple(path.split("/")) if path else ()
 
 
 def _kind(dirent: os.DirEntry[str]) -> str:
     try:
-        if dirent.is_symlink():
-            return "symlink"
+        if dirent.is_file(follow_symlinks=False):
+            return "file"
         if dirent.is_dir(follow_symlinks=False):
             return "dir"
-        return "file" if dirent.is_file(follow_symlinks=False) else "other"
+        return "symlink" if dirent.is_symlink() else "other"
     except OSError:
         return "other"  # gone since it was listed
 
