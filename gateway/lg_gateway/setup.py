@@ -103,11 +103,11 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
 def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]) -> _Basis:
     root = _existing_directory(flags.root) if flags.root is not None else None
     loaded = _load(flags, root, environ)
-    servers = server_settings(loaded.settings.gateway, mcp_json)
+    servers = server_settings(loaded.settings.gateway, mcp_json, root_given=root is not None)
     if root is None and any(server.builtin for server in servers.values()):
         root = _existing_directory(Path.cwd())
         loaded = _load(flags, root, environ)
-        servers = server_settings(loaded.settings.gateway, mcp_json)
+        servers = server_settings(loaded.settings.gateway, mcp_json, root_given=False)
     if root is not None:
         _refuse_broad(root, flags.allow_broad_root)
     state = open_state(root=root, config=mcp_json or flags.config, explicit=flags.state_dir, environ=environ)

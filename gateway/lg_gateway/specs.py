@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from lg_policy.loading import expand_env, write_effective
 from lg_policy.state import StateDir
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,30}(?<!_)")
+BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
 PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 MCP_JSON_KEYS = {"type", "command", "args", "env", "cwd", "url", "headers", "disabled"}
@@ -59,16 +60,21 @@ class Place:
     allow_broad_root: bool = False
 
 
-def server_settings(gateway: GatewaySettings, mcp_json: Path | None) -> dict[str, UpstreamSettings]:
-    """Return the enabled servers: those of the settings and of the file, or our two where neither names any."""
+def server_settings(
+    gateway: GatewaySettings, mcp_json: Path | None, *, root_given: bool
+) -> dict[str, UpstreamSettings]:
+    """Return the enabled servers: those of the settings and of the file.
+
+    Where the settings name none, our two are served: always without a file, beside its servers when a root was given.
+    """
     servers = dict(gateway.servers)
+    if not servers and (mcp_json is None or root_given):
+        servers = {name: UpstreamSettings(builtin=name) for name in BUILTINS}
     if mcp_json is not None:
         for name, upstream in read_mcp_json(mcp_json).items():
             if name in servers:
-                raise ConfigError(f"{mcp_json}: server {name!r} is also in the settings", hint="rename one of them")
+                raise ConfigError(f"{mcp_json}: there is already a server {name!r}", hint="rename one of them")
             servers[name] = upstream
-    if not servers:
-        servers = {name: UpstreamSettings(builtin=name) for name in ("fs", "exec")}
     return {name: upstream for name, upstream in servers.items() if upstream.enabled}
 
 
