@@ -35,8 +35,7 @@ async def context_builder(state: RunState, services: Services) -> Update:
         queued = services.mint(PlannedCall(id=f"context.{name}", tool=info.name, input=arguments, why=why))
         limit = services.budgets.call_timeout(services.wall_s(state.budgets))
         envelope = await services.tools.call(queued, step="context_builder", timeout_s=limit)
-        finish(services, envelope)
-        found[name] = envelope
+        found[name] = finish(services, envelope)
 
     async with anyio.create_task_group() as group:
         group.start_soon(look, "totals", "list_files", {"totals": True, "recursive": True}, "count files and lines")

@@ -1,0 +1,54 @@
+"""Doubles for tests, also of those who build on this: a mind that follows a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(kw_only=True)
+class ScriptedMind:
+    """A `Mind` whose every decision is given beforehand; keeps what it was asked for assertions."""
+
+    chosen: Route = field(default_factory=lambda: Route(intent="question", lane="interactive", rationale="scripted"))
+    planned: Plan = field(default_factory=lambda: Plan(steps=()))
+    rounds: list[Sequence[PlannedCall]] = field(default_factory=list)
+    """Answers to `next_calls`, one after the other; afterwards nothing follows."""
+    said: Answer = field(default_factory=lambda: Answer(text_markdown="scripted answer"))
+    context: RepoContext | None = None
+    results: list[ToolEnvelope] = field(default_factory=list)
+    verification: VerifierReport | None = None
+    plans_asked: int = 0
+
+    def route(self, request: str) -> Route:
+        """Return the scripted route."""
+        return self.chosen
+
+    def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
+        """Return the scripted plan."""
+        self.context = context
+        self.plans_asked += 1
+        return self.planned
+
+    def next_calls(
+        self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
+    ) -> Sequence[PlannedCall]:
+        """Return the next scripted round."""
+        return self.rounds.pop(0) if self.rounds else ()
+
+    def answer(
+        self,
+        request: str,
+        plan: Plan,
+        context: RepoContext,
+        results: Sequence[ToolEnvelope],
+        verification: VerifierReport | None,
+    ) -> Answer:
+        """Return the scripted answer."""
+        self.results, self.verification = list(results), verification
+        return self.said

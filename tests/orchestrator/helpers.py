@@ -1,0 +1,82 @@
+"""Building a run for a test: real graph, journal and result store; scripted mind; gateway in memory."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lg_orch.budgets import Budgets
+from lg_orch.bus import Bus
+from lg_orch.graph import build_graph
+from lg_orch.journal import Journal, read_journal
+from lg_orch.results import ResultStore
+from lg_orch.runs import RunDir, new_run
+from lg_orch.services import Services
+from lg_orch.state import RunState
+from lg_orch.tools import GatewayTools
+from lg_policy.config import BudgetSettings, Settings
+from lg_policy.redact import Masker
+from tests.orchestrator.fake_gateway import ROOT_ID, FakeGateway
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from lg_orch.bus import Listener
+    from lg_orch.models_trace import Event
+    from lg_orch.testing import ScriptedMind
+
+
+@dataclass(kw_only=True)
+class World:
+    services: Services
+    run: RunDir
+    gateway: FakeGateway
+
+    def events(self) -> list[Event]:
+        return read_journal(self.run.journal)
+
+    def visits(self) -> list[str]:
+        return [event.name for event in self.events() if event.kind == "node" and event.phase == "begin"]
+
+    async def go(self, request: str) -> RunState:
+        """Run the graph to its end within its recursion limit."""
+        values = await build_graph().ainvoke(
+            RunState(request=request),
+            {"recursion_limit": self.services.budgets.recursion_limit()},
+            context=self.services,
+        )
+        return RunState.model_validate(values)
+
+
+@asynccontextmanager
+async def world(
+    state: Path,
+    mind: ScriptedMind,
+    *,
+    gateway: FakeGateway | None = None,
+    budgets: Mapping[str, float] | None = None,
+    listeners: tuple[Listener, ...] = (),
+) -> AsyncIterator[World]:
+    gateway = gateway or FakeGateway()
+    run = new_run(state)
+    journal = Journal(run.journal)
+    bus = Bus(journal, Masker(b"k" * 32), listeners)
+    settings = Settings(budgets=BudgetSettings.model_validate(budgets or {}))
+    async with gateway.connected() as connection:
+        tools = GatewayTools(connection.tools, connection.send, bus=bus, run_id=run.run_id, pauses=(0.0, 0.0))
+        services = Services(
+            run_id=run.run_id,
+            root_name="repo",
+            root_id=ROOT_ID,
+            settings=settings,
+            mind=mind,
+            mind_name="a script",
+            tools=tools,
+            results=ResultStore(run.results),
+            bus=bus,
+            budgets=Budgets(settings.budgets),
+        )
+        yield World(services=services, run=run, gateway=gateway)
+    journal.close()
