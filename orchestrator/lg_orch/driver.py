@@ -96,7 +96,7 @@ class Driver:
                 )
                 with quick_imports():
                     streams = await stack.enter_async_context(start(launch))
-                job.say("gateway    starting")
+                job.say("gateway         starting")
             await anyio.to_thread.run_sync(import_heavy)
             connection = await stack.enter_async_context(
                 connect(streams, url=job.gateway_url, token=job.gateway_token, log_path=job.run.gateway_log)

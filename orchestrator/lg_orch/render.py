@@ -22,31 +22,31 @@ def describe(event: Event) -> str | None:
         return _describe_tool(event)
     if event.kind == "verify":
         result = "passed" if data.get("ok") else "not passed"
-        return f"check      {event.name}: {result}, exit code {data.get('exit_code')}"
+        return f"check           {event.name}: {result}, exit code {data.get('exit_code')}"
     if event.kind == "error":
-        return f"error      {data.get('text', '')}"
+        return f"error           {data.get('text', '')}"
     if event.kind == "thought" and data.get("text"):
-        return f"{event.name:<10} {data['text']}"
+        return f"{event.name:<15} {data['text']}"
     if event.name == "run" and event.phase == "connected":
-        return f"gateway    {len(data.get('tools', ()))} tools"
+        return f"gateway         {len(data.get('tools', ()))} tools"
     if event.name == "run" and event.phase == "end":
         usage = data.get("usage") or {}
-        return f"ended      {data.get('status')} after {usage.get('wall_s', 0):.1f} s"
+        return f"ended           {data.get('status')} after {usage.get('wall_s', 0):.1f} s"
     return None
 
 
 def _describe_tool(event: Event) -> str | None:
     data = event.data
     if event.phase == "begin":
-        return f"call       {event.name} {_arguments(data.get('input') or {})}"
+        return f"call            {event.name} {_arguments(data.get('input') or {})}"
     if event.phase == "progress":
-        return f"           {one_line(str(data.get('message', '')), 100)}" if data.get("message") else None
+        return f"                {one_line(str(data.get('message', '')), 100)}" if data.get("message") else None
     if event.phase == "retry":
-        return f"retry      {event.name}: its server was away, again in {data.get('pause_s')} s"
+        return f"retry           {event.name}: its server was away, again in {data.get('pause_s')} s"
     result = data.get("result") or {}
     if result.get("ok"):
-        return f"           {event.name} ok, {result.get('timing_ms')} ms"
-    return f"           {event.name} failed, {result.get('timing_ms')} ms: {one_line(result.get('stderr') or '', 160)}"
+        return f"                {event.name} ok, {result.get('timing_ms')} ms"
+    return f"                {event.name} failed, {result.get('timing_ms')} ms: {one_line(result.get('stderr') or '', 160)}"
 
 
 def _arguments(values: dict[str, Any]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from fastmcp.client.transports.base import ClientTransport, SessionKwargs, TransportOptions
-from typing_extensions import Unpack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,22 +23,30 @@ class ScriptedMind:
     context: RepoContext | None = None
     results: list[ToolEnvelope] = field(default_factory=list)
     verification: VerifierReport | None = None
-    plans_asked: int = 0
+    asked: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)
+    """Every question: the method's name and its arguments."""
+
+    @property
+    def plans_asked(self) -> int:
+        """How often a plan was asked for."""
+        return sum(1 for name, _ in self.asked if name == "plan")
 
     def route(self, request: str) -> Route:
         """Return the scripted route."""
+        self.asked.append(("route", (request,)))
         return self.chosen
 
     def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
         """Return the scripted plan."""
         self.context = context
-        self.plans_asked += 1
+        self.asked.append(("plan", (request, route, context, tools)))
         return self.planned
 
     def next_calls(
         self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
     ) -> Sequence[PlannedCall]:
         """Return the next scripted round."""
+        self.asked.append(("next_calls", (request, plan, context, results)))
         return self.rounds.pop(0) if self.rounds else ()
 
     def answer(
@@ -50,5 +58,6 @@ class ScriptedMind:
         verification: VerifierReport | None,
     ) -> Answer:
         """Return the scripted answer."""
+        self.asked.append(("answer", (request, plan, context, results, verification)))
         self.results, self.verification = list(results), verification
         return self.said

@@ -136,7 +136,7 @@ def _export(args: argparse.Namespace, setup: Setup, run: RunDir, say: Callable[[
         run.pending_trace.unlink(missing_ok=True)
         print(f"lg-orch: warning: the trace was not written: {error}", file=sys.stderr)
         return None
-    say(f"trace      {path}")
+    say(f"trace           {path}")
     return path
 
 
