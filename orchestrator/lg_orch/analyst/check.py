@@ -1,0 +1,91 @@
+"""Do the tests pass? The plan names a check, the verifier runs it, and its exit code is the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.analyst import calls
+from lg_orch.analyst import survey as surveying
+from lg_orch.analyst.languages import normal_extension
+from lg_orch.analyst.report import Report
+from lg_orch.analyst.safe_text import code, prose
+from lg_orch.analyst.survey import Survey
+from lg_orch.analyst.testing import commands
+from lg_orch.models_io import ToolUse
+
+if TYPE_CHECKING:
+    from lg_orch.analyst.case import Case
+    from lg_orch.models_io import Answer, PlannedCall, PlanStep, RepoContext
+
+_PYTHON = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", "conftest.py")
+_BY_FILE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    *((name, "pytest", ("-q",)) for name in _PYTHON),
+    ("Cargo.toml", "cargo", ("test",)),
+    ("go.mod", "go", ("test", "./...")),
+    ("package.json", "npm-test", ()),
+)
+"""A file at the root, and the shipped command template that runs such a project's tests."""
+
+
+class CheckTopic:
+    """Runs the tests that the files at the root call for; claims nothing that no command proved."""
+
+    def steps(self, case: Case) -> list[PlanStep]:
+        """Read how the repository itself says its tests are run, to put beside the result."""
+        return surveying.first_steps(case.context, {"look"})
+
+    def checks(self, case: Case) -> list[ToolUse]:
+        """One check for each kind of project at the root; none when the command server is not there."""
+        if case.tools is not None and calls.EXEC not in case.tools:
+            return []
+        names = {entry.path for entry in case.context.top_level}
+        wanted: dict[str, tuple[str, ...]] = {}
+        for name, command, arguments in _BY_FILE:
+            if name in names and (command != "pytest" or _has_python(case.context)):
+                wanted.setdefault(command, arguments)
+        return [
+            ToolUse(tool=calls.EXEC, input={"cmd": command, "args": list(arguments)})
+            for command, arguments in wanted.items()
+        ]
+
+    def next_calls(self, case: Case) -> list[PlannedCall]:
+        """Read the files that say how tests are run."""
+        return surveying.more_calls(Survey(evidence=case.evidence), {"look"})
+
+    def answer(self, case: Case) -> Answer:
+        """Exit codes, or why there are none."""
+        report = Report("Whether the checks pass")
+        ran = case.verification.checks if case.verification is not None else ()
+        for check in ran:
+            status = (
+                f"exit code {check.exit_code}"
+                if check.exit_code is not None
+                else "no exit code: it did not run to its end"
+            )
+            said = f" — {prose(check.summary, 300)}" if check.summary else ""
+            report.say(f"{code(check.name)}: {'passed' if check.ok else 'did not pass'}, {status}{said}")
+        if ran:
+            report.text("Judged by exit codes alone; a command that could not be started has proved nothing.")
+        else:
+            report.text("No check was run, so nothing is claimed.")
+            report.lacks(_why_not(case))
+        report.section("How the repository says its tests are run")
+        commands(Survey(evidence=case.evidence), report)
+        for problem in (*case.context.problems, *case.evidence.failures()):
+            report.lacks(problem)
+        return report.answer()
+
+
+def _why_not(case: Case) -> str:
+    if case.checks:
+        return "a result: the plan named a check, and the verifier did not run it"
+    return (
+        "a check to run: no file at the root calls for a test command of the command server, or the server is not there"
+    )
+
+
+def _has_python(context: RepoContext) -> bool:
+    """Whether there is Python at all: `pyproject.toml` may stand in a project of another language."""
+    if context.totals is None:
+        return True
+    return any(normal_extension(row.extension) == ".py" for row in context.totals.extensions)

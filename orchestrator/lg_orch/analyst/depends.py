@@ -1,0 +1,116 @@
+"""What depends on Y? Y is a module of this repository or a library from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lg_orch.analyst import calls, manifests
+from lg_orch.analyst.case import NoChecks
+from lg_orch.analyst.languages import FAMILIES
+from lg_orch.analyst.report import Report, number
+from lg_orch.analyst.roles import role
+from lg_orch.analyst.safe_text import code
+from lg_orch.analyst.where import finish, ranked
+from lg_orch.models_io import PlanStep
+
+if TYPE_CHECKING:
+    from lg_orch.analyst.case import Case
+    from lg_orch.analyst.evidence import Hit
+    from lg_orch.models_io import Answer, PlannedCall
+
+_SHOWN = 60
+
+
+class DependsTopic(NoChecks):
+    """Import statements that name it and manifests that declare it."""
+
+    def steps(self, case: Case) -> list[PlanStep]:
+        """Search imports in code, and the name in manifests."""
+        subject = case.ask.subject
+        globs = [f"*{ending}" for endings in FAMILIES.values() for ending in endings]
+        imports = calls.search(import_of(subject), globs=globs)
+        word = rf"(?:^|[^\w.-]){_spellings(subject)}(?:[^\w.-]|$)"
+        declared = calls.search(word, globs=manifests.GLOBS, ignore_case=True, limit=100)
+        return [
+            PlanStep(id="import", description=f"Search for imports of {subject}", tools=(imports,)),
+            PlanStep(id="declare", description=f"Search manifests for {subject}", tools=(declared,)),
+        ]
+
+    def next_calls(self, case: Case) -> list[PlannedCall]:
+        """Read the manifests that name it, so that a declaration is told from a mention."""
+        hits = case.evidence.search("declare").hits
+        paths = sorted({hit.path for hit in hits if role(hit.path) != "vendored"})[: calls.READ_FILES]
+        if not paths or case.evidence.answered("read.1"):
+            return []
+        return [calls.planned("read.1", calls.read(paths), f"Read the manifests that name {case.ask.subject}")]
+
+    def answer(self, case: Case) -> Answer:
+        """Importing lines and declarations with their ranges."""
+        subject = case.ask.subject
+        report = Report(f"What depends on {code(subject)}")
+        found = case.evidence.search("import")
+        hits = ranked(found.hits)
+        self._declared(case, report)
+        if hits:
+            report.section("Imported by")
+            files = {hit.path for hit in hits}
+            more = "at least " if found.truncated else ""
+            report.say(f"{more}{number(len(hits), 'import statement')} in {number(len(files), 'file')}")
+        for hit in hits[:_SHOWN]:
+            report.say(f"{code(hit.text)}{_remark(hit)}", file=hit.path, line=hit.line)
+        if len(hits) > _SHOWN:
+            report.lacks(f"{len(hits) - _SHOWN} further import statements, not shown")
+        if not hits:
+            report.lacks(f"an import statement that names {subject}")
+        else:
+            report.text("Found by name: a module of the same name elsewhere counts too.")
+        return finish(report, case)
+
+    def _declared(self, case: Case, report: Report) -> None:
+        wanted = _normal(case.ask.subject)
+        read = [manifests.read_manifest(text) for text in case.evidence.files(("read",)).values()]
+        found = [
+            item
+            for manifest in read
+            if manifest is not None
+            for item in manifest.dependencies
+            if wanted
+            in (_normal(item.name.partition("[")[0]), _normal(item.name.rpartition(":")[2].rpartition("/")[2]))
+        ]
+        if found:
+            report.section("Declared in")
+        for item in found:
+            ranged = f", range {code(item.range)}" if item.range else ", any version"
+            report.say(f"{code(item.name)} as {code(item.group)}{ranged}", file=item.file, line=item.line)
+        if not found:
+            report.lacks(f"a manifest that declares {case.ask.subject} as a dependency")
+
+
+def import_of(subject: str) -> str:
+    """RE2 expression for import lines that name the subject: as a module, a part of one, or out of one."""
+    path = re.sub(r"\.(?:pyi?|[cm]?[jt]sx?|rs|go|java|kt)$", "", subject)
+    parts = [part for part in re.split(r"::|[./\\]", path.removeprefix("src/").removeprefix("./")) if part]
+    name = r"(?:\.|::|/)".join(re.escape(part).replace(r"\-", "[-_]") for part in parts) or "^$"
+    edge, end = r"(?:^|[^\w-])", r"(?:[^\w-]|$)"
+    return "|".join(
+        (
+            rf"^[ \t]*(?:from|import)[ \t][^\"'\n]*{edge}{name}{end}",
+            rf"\b(?:from|require[ \t]*\(|import[ \t]*\(?)[ \t]*[\"'](?:[^\"'\n]*/)?{name}(?:\.\w+|/[^\"'\n]*)?[\"']",
+            rf"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:use|mod|extern crate)[ \t][^\n]*{edge}{name}{end}",
+            rf"^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"(?:[^\"\n]*/)?{name}(?:/[^\"\n]*)?\"[ \t]*\r?$",
+        )
+    )
+
+
+def _spellings(subject: str) -> str:
+    """The name as an expression in which `-`, `_` and `.` are one, as package indexes see it."""
+    return re.sub(r"(?:\\?[-_.])+", "[-_.]", re.escape(subject))
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _remark(hit: Hit) -> str:
+    return "" if role(hit.path) == "code" else f" (in {role(hit.path)})"

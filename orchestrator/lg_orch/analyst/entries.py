@@ -1,0 +1,95 @@
+"""Section of the summary about the ways into the program."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lg_orch.analyst.facts import Entry
+from lg_orch.analyst.languages import extension, family_of
+from lg_orch.analyst.report import number
+from lg_orch.analyst.roles import role
+from lg_orch.analyst.safe_text import code
+
+if TYPE_CHECKING:
+    from lg_orch.analyst.evidence import Hit
+    from lg_orch.analyst.report import Report
+    from lg_orch.analyst.survey import Survey
+
+_SHOWN = 40
+
+
+def entry_points(survey: Survey, report: Report) -> None:
+    """Scripts of manifests, `__main__.py`, main functions in product code; those elsewhere are only counted."""
+    report.section("Entry points")
+    found = find_entries(survey)
+    for entry in found[:_SHOWN]:
+        target = f" → {code(entry.target)}" if entry.target and entry.target != entry.name else ""
+        report.say(f"{entry.kind} {code(entry.name)}{target}", file=entry.file, line=entry.line)
+    if len(found) > _SHOWN:
+        report.lacks(f"{len(found) - _SHOWN} further entry points are not shown")
+    elsewhere = Counter(role(hit.path) for hit in survey.evidence.search("mains").hits)
+    others = [f"{count} in {kind}" for kind, count in sorted(elsewhere.items()) if kind != "code"]
+    if others:
+        report.say(f"Further main functions outside product code: {', '.join(others)}")
+    if not found:
+        report.text("None found: no script in a manifest, no `__main__.py`, no main function.")
+        report.lacks("entry points of the project itself")
+    if survey.evidence.search("mains").truncated:
+        report.lacks("main functions beyond the first 200")
+
+
+def find_entries(survey: Survey) -> list[Entry]:
+    """Every entry point of product code, manifests first."""
+    found = [_resolved(entry, survey) for item in survey.own_manifests for entry in item.entries]
+    modules = [path for path in sorted(survey.looked) if path.endswith("__main__.py") and role(path) == "code"]
+    found += [Entry(kind="module", name=f"python -m {_module(path)}", target="", file=path, line=1) for path in modules]
+    for hit in survey.evidence.search("mains").hits:
+        if role(hit.path) == "code" and hit.path not in modules:
+            found.append(_main(hit))
+    return found
+
+
+def _module(path: str) -> str:
+    parts = path.split("/")[:-1]
+    return ".".join(parts[parts.index("src") + 1 :] if "src" in parts else parts) or "."
+
+
+def _main(hit: Hit) -> Entry:
+    family = family_of(hit.path)
+    name = posixpath.basename(hit.path)
+    if hit.text.startswith("#!"):
+        kind = "executable script"
+    elif family == "python":
+        kind = "script (`__main__` check)"
+    elif name == "build.rs":
+        kind = "build script"
+    elif extension(hit.path) == ".go":
+        kind, name = "command (func main)", posixpath.basename(posixpath.dirname(hit.path)) or name
+    else:
+        kind = "main function in"
+    return Entry(kind=kind, name=name, target="", file=hit.path, line=hit.line)
+
+
+def _resolved(entry: Entry, survey: Survey) -> Entry:
+    """A console script's target with the file it stands for, when that file was listed."""
+    if "script" not in entry.kind and not entry.kind.startswith("plug-in"):
+        return entry
+    module = entry.target.partition(":")[0].split("[")[0].strip().replace(".", "/")
+    if not module:
+        return entry
+    endings = (f"{module}.py", f"{module}/__init__.py")
+    hits = [path for path, _ in survey.code if path.endswith(endings) and _starts_clean(path, module)]
+    target = f"{entry.target} in {hits[0]}" if len(hits) == 1 else entry.target
+    return Entry(kind=entry.kind, name=entry.name, target=target, file=entry.file, line=entry.line)
+
+
+def _starts_clean(path: str, module: str) -> bool:
+    start = path.rfind(module)
+    return (start == 0 or path[start - 1] == "/") and role(path) != "vendored"
+
+
+def summary_of_mains(survey: Survey) -> str:
+    """How many main functions were found, in words."""
+    return number(len(survey.evidence.search("mains").hits), "main function")
