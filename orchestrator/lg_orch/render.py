@@ -46,7 +46,8 @@ def _describe_tool(event: Event) -> str | None:
     result = data.get("result") or {}
     if result.get("ok"):
         return f"                {event.name} ok, {result.get('timing_ms')} ms"
-    return f"                {event.name} failed, {result.get('timing_ms')} ms: {one_line(result.get('stderr') or '', 160)}"
+    why = one_line(result.get("stderr") or f"exit code {result.get('exit_code')}", 160)
+    return f"                {event.name} failed, {result.get('timing_ms')} ms: {why}"
 
 
 def _arguments(values: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+PENDING = "pending-traces"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 
 
@@ -49,8 +50,8 @@ class RunDir:
 
     @property
     def pending_trace(self) -> Path:
-        """Exists while a trace is owed: where to write it, as JSON."""
-        return self.path / "pending-trace.json"
+        """Exists while a trace is owed: where to write it, as JSON. Apart from the runs, so that looking is cheap."""
+        return self.path.parent.parent / PENDING / f"{self.run_id}.json"
 
 
 class RunLock:
@@ -95,6 +96,16 @@ def all_runs(state: Path) -> Iterator[RunDir]:
     for name in sorted(names, reverse=True):
         if RUN_ID.fullmatch(name):
             yield RunDir(path=state / "runs" / name, run_id=name)
+
+
+def owing_runs(state: Path) -> list[RunDir]:
+    """Return the runs whose trace is still owed."""
+    try:
+        names = os.listdir(state / PENDING)
+    except FileNotFoundError:
+        return []
+    ids = sorted(name.removesuffix(".json") for name in names)
+    return [RunDir(path=state / "runs" / run_id, run_id=run_id) for run_id in ids if RUN_ID.fullmatch(run_id)]
 
 
 def is_driven(run: RunDir) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_orch.minds import model_overrides
 from lg_orch.roots import find_root
+from lg_orch.runs import owing_runs
 from lg_policy.flags import CommonFlags, common_flags
 from lg_policy.loading import Loaded, load_settings
 from lg_policy.state import StateDir, open_state, root_id
@@ -31,11 +33,20 @@ class Setup:
 
 
 def locate(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> tuple[Path, StateDir]:
-    """Find the root and its state directory; settings are not read. Raises `ConfigError`."""
+    """Find the root and its state directory, and write the traces that killed runs owe it; settings are not read.
+
+    Raises `ConfigError`.
+    """
     flags = common_flags(args)
     root = find_root(flags.root, environ)
     _refuse_broad(root, flags.allow_broad_root)
-    return root, open_state(root=root, explicit=flags.state_dir, environ=environ)
+    state = open_state(root=root, explicit=flags.state_dir, environ=environ)
+    if owing_runs(state.path):
+        from lg_orch.trace import complete_owed
+
+        for line in complete_owed(state.path):
+            print(f"lg-orch: {line}", file=sys.stderr)
+    return root, state
 
 
 def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Setup:

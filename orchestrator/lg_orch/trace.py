@@ -7,6 +7,7 @@ warning, not a failure of the run.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,14 +16,13 @@ from lg_orch.errors import RunBusy
 from lg_orch.journal import read_journal
 from lg_orch.models_io import Plan, ToolEnvelope, VerifierReport
 from lg_orch.models_trace import Event, RunTrace, TracedCall, Usage
-from lg_orch.runs import RunLock, all_runs
+from lg_orch.runs import RunLock, owing_runs
 from lg_orch.state import Final
 from lg_policy.errors import LgError
-from lg_policy.state import replace_file
+from lg_policy.state import make_private, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lg_orch.runs import RunDir
 
@@ -58,6 +58,7 @@ def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
 
 def owe_trace(run: RunDir, *, root: Path, output_dir: str) -> None:
     """Note that a trace must be written, so that the next command does it if this process is killed."""
+    make_private(run.pending_trace.parent)
     replace_file(run.pending_trace, json.dumps({"root": str(root), "output_dir": output_dir}).encode())
 
 
@@ -77,12 +78,10 @@ def export_trace(run: RunDir, *, root: Path, output_dir: str) -> str:
 def complete_owed(state: Path) -> list[str]:
     """Write the traces that killed runs still owe; returns a line to print for each."""
     lines: list[str] = []
-    for run in all_runs(state):
-        if not run.pending_trace.exists():
-            continue
+    for run in owing_runs(state):
         try:
             lock = RunLock(run)
-        except RunBusy:
+        except (RunBusy, FileNotFoundError):
             continue
         try:
             lines.append(_complete(run))
@@ -94,8 +93,6 @@ def complete_owed(state: Path) -> list[str]:
 def _complete(run: RunDir) -> str:
     try:
         owed = json.loads(run.pending_trace.read_bytes())
-        from pathlib import Path
-
         path = export_trace(run, root=Path(owed["root"]), output_dir=str(owed["output_dir"]))
     except (LgError, OSError, ValueError, KeyError, ValidationError) as error:
         run.pending_trace.unlink(missing_ok=True)

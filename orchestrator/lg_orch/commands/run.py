@@ -45,7 +45,7 @@ def command(args: argparse.Namespace) -> int:
     logging.basicConfig(level=setup.flags.log_level.upper(), stream=sys.stderr, force=True)
     # Some libraries read a `.env` of the current directory when imported: that must not be the repository's.
     os.chdir(setup.state.path)
-    with _job(args, setup, request, begun) as (job, renderer):
+    with Session(args, setup, request, begun) as (job, renderer):
         final = anyio.run(Driver(job).run)
         renderer.close()
         trace_path = _export(args, setup, job.run, renderer.say)
@@ -53,22 +53,20 @@ def command(args: argparse.Namespace) -> int:
     return final.exit_status
 
 
-class _job:  # noqa: N801  # a context manager used like a function
+class Session:
     """Everything of a run that must be taken down again: lock, journal, live view."""
 
     def __init__(self, args: argparse.Namespace, setup: Setup, request: str, begun: float) -> None:
-        from lg_orch.render import choose_renderer
-
         self._args, self._setup, self._request, self._begun = args, setup, request, begun
-        self._renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
 
     def __enter__(self) -> tuple[Job, Renderer]:
         from lg_orch.bus import Bus
         from lg_orch.driver import Job, begin_data
         from lg_orch.journal import Journal
         from lg_orch.minds import choose_mind
+        from lg_orch.render import choose_renderer
         from lg_orch.runs import RunLock, new_run
-        from lg_orch.trace import complete_owed, owe_trace
+        from lg_orch.trace import owe_trace
         from lg_policy.redact import Masker
         from lg_policy.state import load_key
 
@@ -76,13 +74,13 @@ class _job:  # noqa: N801  # a context manager used like a function
         url, token = _gateway(args)
         settings = setup.loaded.settings
         chosen = choose_mind(settings.models.role("planner"))
-        for line in complete_owed(setup.state.path):
-            self._renderer.say(line)
         run = new_run(setup.state.path)
         self._lock, self._journal = RunLock(run), Journal(run.journal)
         if _traced(args, setup):
             owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
         masker = Masker(load_key("mask"), [token] if token else [])
+        # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
+        self._renderer = choose_renderer(sys.stderr, self._begun, as_json=args.json)
         bus = Bus(self._journal, masker, [self._renderer])
         job = Job(
             request=self._request, run=run, root=setup.root, root_id=setup.root_id,

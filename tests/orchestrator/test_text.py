@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from lg_orch.models_trace import Event
+from lg_orch.render import JsonRenderer, PlainRenderer, choose_renderer
+from lg_orch.text import one_line, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\n\ttext", "plain\n\ttext"),
+        ("\x1b[31mred\x1b[0m", "\\u{1b}[31mred\\u{1b}[0m"),
+        ("a\u202eb", "a\\u{202e}b"),
+        ("zero\u200bwidth", "zero\\u{200b}width"),
+        ("ünïcode 漢字", "ünïcode 漢字"),
+        ("bell\x07 \r\x9b", "bell\\u{7} \\u{d}\\u{9b}"),
+    ],
+)
+def test_characters_that_could_deceive_a_terminal_are_spelled_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_one_line_is_one_line_and_not_longer_than_asked() -> None:
+    assert one_line("a\nb  c", 20) == "a b c"
+    assert one_line("x" * 30, 10) == "x" * 9 + "…"
+
+
+def test_piped_progress_is_plain_lines_and_json_is_one_event_a_line() -> None:
+    event = Event(
+        seq=1, time="t", kind="tool", name="fs__read_file", phase="begin", data={"input": {"path": "\x1b[2J"}}
+    )
+    plain, as_json = io.StringIO(), io.StringIO()
+    PlainRenderer(plain, 0.0).show(event)
+    JsonRenderer(as_json).show(event)
+    assert "\x1b" not in plain.getvalue()
+    assert plain.getvalue().count("\n") == 1
+    assert Event.model_validate_json(as_json.getvalue()) == event
+    assert isinstance(choose_renderer(io.StringIO(), 0.0, as_json=False), PlainRenderer)
