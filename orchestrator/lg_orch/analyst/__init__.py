@@ -1,5 +1,5 @@
 """The built-in analyst: answers about a repository without any language model, from what the tools return."""
 
-from lg_orch.analyst.mind import Analyst
+from lg_orch.analyst.mind import LocalAnalyst
 
-__all__ = ["Analyst"]
+__all__ = ["LocalAnalyst"]

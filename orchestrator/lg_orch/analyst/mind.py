@@ -42,7 +42,7 @@ _CHANGES = ("refactor", "restructure", "simplify", "clean up")
 _DEBUGS = ("fix", "debug", "repair", "solve", "bug")
 
 
-class Analyst:
+class LocalAnalyst:
     """Decides by fixed rules; the same request and results give the same calls and the same answer."""
 
     def route(self, request: str) -> Route:

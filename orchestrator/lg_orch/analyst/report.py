@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.analyst.safe_text import code, prose, visible
+from lg_orch.analyst.safe_text import code, prose
 from lg_orch.models_io import Answer, Statement
 
 if TYPE_CHECKING:
@@ -54,14 +54,15 @@ class Report:
 
     def lacks(self, what: str) -> None:
         """Something that was looked for and not found, or not looked at; safe whatever it contains."""
-        if what not in self._missing:
-            self._missing.append(visible(what)[:600])
+        said = prose(what)
+        if said not in self._missing:
+            self._missing.append(said)
 
     def answer(self) -> Answer:
         """The finished answer; what is missing ends it."""
         lines = list(self._lines)
         if self._missing:
-            lines += ["", "## Not found", "", *(f"- {prose(item)}" for item in self._missing)]
+            lines += ["", "## Not found", "", *(f"- {item}" for item in self._missing)]
         text = "\n".join(lines).strip() + "\n"
         while "\n\n\n" in text:
             text = text.replace("\n\n\n", "\n\n")

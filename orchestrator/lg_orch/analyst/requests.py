@@ -28,7 +28,7 @@ _PROJECT = r"(?:this|the) (?:repo\w*|project|code ?base|code|package|library)"
 # Read from the top: the first pattern that is found decides. Questions with a name come before those without.
 _RULES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
     ("check", "", (
-        rf"\b(?:do|does|are|is|will) {_OUR}(?:tests?|suite|checks?)\b.*\b(?:pass|passing|green|succeed|fail|failing|ok)\b",
+        rf"\b(?:do|does|are|is|will) {_OUR}(?:tests?|suite|checks?)\b.*\b(?:pass\w*|green|succeed|fail\w*|ok)\b",
         rf"^(?:please )?(?:run|execute) {_OUR}(?:tests?|test suite|checks?)\b",
     )),
     ("summary", "tests", (

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 40
 _TEST_GLOBS = (
-    "test_*.py", "*_test.py", "conftest.py", "*.test.*", "*.spec.*", "*_test.go", "*Test.java", "*Tests.java", "*IT.java",
-    "*Test.kt", "*Spec.scala", "**/tests/**", "**/test/**", "**/__tests__/**", "**/spec/**",
+    "test_*.py", "*_test.py", "conftest.py", "*.test.*", "*.spec.*", "*_test.go", "*Test.java", "*Tests.java",
+    "*IT.java", "*Test.kt", "*Spec.scala", "**/tests/**", "**/test/**", "**/__tests__/**", "**/spec/**",
 )  # fmt: skip
 
 
