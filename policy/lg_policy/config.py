@@ -148,10 +148,22 @@ class FsSettings(Section):
     """Bytes of one `apply_patch` input."""
     patch_max_files: PositiveInt = 500
     """Files that one `apply_patch` may touch."""
+    patch_max_file_bytes: PositiveInt = 16_000_000
+    """Bytes of one file that `apply_patch` touches, before and after."""
     write_binary: bool = False
-    """Whether patches may touch files that are not text."""
+    """Whether patches may change the content of files that are not text; they may always move and delete them."""
     write_hard_links: bool = False
     """Whether files with more than one hard link may be written."""
+    durable: bool = True
+    """Whether a patch is synced to disk before it is reported; without, a power cut (no crash) may lose or tear it."""
+    journal_max_changes: PositiveInt = 500
+    """Change sets kept for `revert_patch`; the oldest go first."""
+    journal_max_bytes: PositiveInt = 256_000_000
+    """Bytes kept for `revert_patch`."""
+    journal_days: PositiveFloat = 30
+    """Days that change sets are kept for `revert_patch`."""
+    allow_force_revert: bool = False
+    """Whether `revert_patch(force=true)` may overwrite files that changed since."""
     threads: PositiveInt = 4
     """Calls that work on files at the same time; further ones wait."""
 

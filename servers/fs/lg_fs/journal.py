@@ -1,0 +1,176 @@
+"""The journal of change sets, outside the root and out of the agent's reach.
+
+::
+
+    lock                                held while a change set is planned and applied, between processes too
+    pending/<name>/record.json, <n>     begun: undone by whoever holds the lock next, if its writer died
+    changes/<name>/record.json, <n>     done; <n> is file n's content before
+
+A change set is done when its directory is renamed from `pending` to `changes`: one atomic step. `<name>` is
+`<time in ns>.<change id>.<hash of the idempotency key, or ->`, so that listing the directory answers most questions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lg_fs.job import Job
+from lg_fs.records import ChangeRecord
+from lg_policy.config import FsSettings
+from lg_policy.state import make_private
+
+_RECORD = "record.json"
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A change set's directory, with what its name says."""
+
+    path: Path
+    time_ns: int
+    change_id: str
+    key_hash: str
+
+
+class Journal:
+    """The change sets of one root."""
+
+    def __init__(self, base: Path, settings: FsSettings) -> None:
+        self._base = base
+        self._pending = base / "pending"
+        self._changes = base / "changes"
+        self._settings = settings
+        for directory in (base, self._pending, self._changes):
+            make_private(directory)
+
+    @contextlib.contextmanager
+    def locked(self, job: Job) -> Iterator[None]:
+        """Hold the root's lock, which excludes other threads and processes. Raises `CallTimeout` if it stays taken."""
+        descriptor = os.open(self._base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while not _try_lock(descriptor):
+                job.check_time()
+                job.wait(_POLL_S)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def begin(self, record: ChangeRecord, blobs: Mapping[int, bytes]) -> Path:
+        """Write down what is about to happen, with the contents that may have to be put back."""
+        directory = self._pending / f"{time.time_ns():020d}.{record.change_id}.{key_hash(record.key)}"
+        directory.mkdir(mode=0o700)
+        for number, data in blobs.items():
+            self._write(directory / str(number), data)
+        # The record comes last: a directory without one means that nothing was touched yet.
+        self._write(directory / "record.new", record.to_json())
+        os.rename(directory / "record.new", directory / _RECORD)
+        self._sync(directory)
+        self._sync(self._pending)
+        return directory
+
+    def finish(self, directory: Path) -> None:
+        """Mark a begun change set as done."""
+        os.rename(directory, self._changes / directory.name)
+        self._sync(self._changes)
+
+    def drop(self, directory: Path) -> None:
+        """Forget a begun change set that was undone."""
+        shutil.rmtree(directory)
+
+    def pending(self) -> list[Path]:
+        """Change sets that were begun and neither done nor undone."""
+        return [item.path for item in _items(self._pending)]
+
+    def load(self, directory: Path) -> ChangeRecord | None:
+        """Read a record; `None` if the writer died before it was complete. Raises `ValueError` if it is damaged."""
+        try:
+            return ChangeRecord.from_json((directory / _RECORD).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def blob(self, directory: Path, number: int) -> bytes:
+        """The content that file `number` had before. Raises `OSError`."""
+        return (directory / str(number)).read_bytes()
+
+    def changes(self) -> list[Item]:
+        """Done change sets, oldest first."""
+        return _items(self._changes)
+
+    def find(self, change_id: str) -> Item | None:
+        """The change set of that id."""
+        return next((item for item in self.changes() if item.change_id == change_id), None)
+
+    def with_key(self, key: str) -> Item | None:
+        """The change set that was made under an idempotency key."""
+        wanted = key_hash(key)
+        return next((item for item in reversed(self.changes()) if item.key_hash == wanted), None)
+
+    def prune(self) -> None:
+        """Remove the oldest change sets that are over the limits of number, age and size; the newest always stays."""
+        items = self.changes()
+        oldest_ns = time.time_ns() - int(self._settings.journal_days * 86_400 * 1e9)
+        excess = len(items) - self._settings.journal_max_changes
+        sizes = [_size(item.path) for item in items]
+        total = sum(sizes)
+        for number, item in enumerate(items[:-1]):
+            if number >= excess and item.time_ns >= oldest_ns and total <= self._settings.journal_max_bytes:
+                break
+            shutil.rmtree(item.path)
+            total -= sizes[number]
+
+    def _write(self, path: Path, data: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if self._settings.durable:
+                os.fsync(file.fileno())
+
+    def _sync(self, directory: Path) -> None:
+        if self._settings.durable:
+            sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and removals in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def key_hash(key: str | None) -> str:
+    """What stands for an idempotency key in a directory name."""
+    return "-" if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _items(directory: Path) -> list[Item]:
+    items: list[Item] = []
+    for name in sorted(os.listdir(directory)):
+        parts = name.split(".")
+        if len(parts) == 3 and parts[0].isdigit():
+            items.append(Item(path=directory / name, time_ns=int(parts[0]), change_id=parts[1], key_hash=parts[2]))
+    return items
+
+
+def _size(directory: Path) -> int:
+    with os.scandir(directory) as scan:
+        return sum(entry.stat().st_size for entry in scan)

@@ -1,0 +1,263 @@
+"""From parsed changes to planned states of files: everything is read, checked and computed, nothing is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lg_fs.diff import FileDiff, file_diff
+from lg_fs.document import load, replaced
+from lg_fs.job import Job
+from lg_fs.patch_match import EXACT, apply_hunks
+from lg_fs.patch_model import FileChange
+from lg_fs.targets import Target, Targets
+from lg_fs.text import binary_kind, is_binary
+from lg_policy.config import FsSettings
+from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
+from lg_policy.globs import fold
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What tells that a file is still the one that was read."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """Return the identity that a `stat` shows."""
+        return cls(
+            device=status.st_dev,
+            inode=status.st_ino,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedFile:
+    """One file before and after. `path` and `to` are resolved names below the root; `before` is `None` for a new file,
+    `after` for a deleted one; `mode` are the permission bits that the file has or gets.
+    """
+
+    op: str
+    path: str
+    to: str | None
+    before: bytes | None
+    after: bytes | None
+    mode: int
+    identity: Identity | None
+    match: str | None
+    diff: FileDiff
+
+    @property
+    def before_sha256(self) -> str | None:
+        """Hash of the content before."""
+        return None if self.before is None else sha256(self.before)
+
+    @property
+    def after_sha256(self) -> str | None:
+        """Hash of the content after."""
+        return None if self.after is None else sha256(self.after)
+
+
+def sha256(data: bytes) -> str:
+    """Return the hash as hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class Planner:
+    """Plans all changes of one patch below one root."""
+
+    def __init__(self, targets: Targets, settings: FsSettings, job: Job) -> None:
+        self._targets = targets
+        self._settings = settings
+        self._job = job
+        self._names: set[str] = set()
+        self._inodes: dict[tuple[int, int], str] = {}
+
+    def plan(self, changes: Sequence[FileChange]) -> list[PlannedFile]:
+        """Plan in order. Raises the first error, its message beginning with the number of the operation."""
+        if len(changes) > self._settings.patch_max_files:
+            raise TooLarge(
+                f"the patch touches {len(changes)} files; {self._settings.patch_max_files} are allowed",
+                hint="split it into several patches",
+            )
+        planned: list[PlannedFile] = []
+        for number, change in enumerate(changes, 1):
+            self._job.check_time()
+            try:
+                planned.append(self._one(change))
+            except LgError as error:
+                if len(changes) == 1:
+                    raise
+                where = f"operation {number} ({change.op} {change.path!r})"
+                raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
+        return planned
+
+    def check_expected(self, planned: Sequence[PlannedFile], expected: Mapping[str, str | None]) -> None:
+        """Compare with what the caller saw. Raises `Conflict` that names every file that differs."""
+        known = {file.path: file.before_sha256 for file in planned}
+        known |= {file.to: None for file in planned if file.to is not None}
+        wrong: list[str] = []
+        for path, wanted in expected.items():
+            resolved = self._targets.resolve(path).rel
+            actual = known[resolved] if resolved in known else self._current(resolved)
+            if (wanted.lower() if wanted else None) != actual:
+                wrong.append(f"{path} ({'does not exist' if actual is None else f'is {actual}'})")
+        if wrong:
+            raise Conflict(
+                f"changed since it was read: {', '.join(wrong)}", hint="read the file again and make a new patch"
+            )
+
+    def _current(self, rel: str) -> str | None:
+        try:
+            with self._targets.open(rel) as file:
+                return sha256(self._read(file.fd, rel))
+        except NotFound:
+            return None
+
+    def _one(self, change: FileChange) -> PlannedFile:
+        if change.op == "add":
+            return self._add(change)
+        if change.op in ("delete", "move"):
+            self._targets.refuse_link(change.path)
+        target = self._claim(self._targets.existing(change.path))
+        data, identity = self._load(target)
+        mode = stat.S_IMODE(identity[1])
+        if change.op == "delete":
+            self._check_deleted(change, data)
+            return self._planned(change, target.rel, None, data, None, mode, identity[0], None)
+        to: str | None = None
+        if change.op == "move":
+            to = self._claim(self._targets.missing(change.to or "")).rel
+        after, match = self._changed(change, target, data, identity[2])
+        return self._planned(change, target.rel, to, data, after, mode, identity[0], match)
+
+    def _add(self, change: FileChange) -> PlannedFile:
+        target = self._claim(self._targets.missing(change.path))
+        after = self._encoded(change.content or "", change.path)
+        mode = (0o777 if change.executable else 0o666) & ~_umask()
+        return self._planned(change, target.rel, None, None, after, mode, None, None)
+
+    def _changed(self, change: FileChange, target: Target, data: bytes, links: int) -> tuple[bytes, str | None]:
+        if not change.hunks and change.content is None:
+            return data, None
+        if links > 1 and not self._settings.write_hard_links:
+            raise PolicyDenied(
+                f"{target.rel!r} has {links} hard links; the others may lie outside the root",
+                hint="copy the file first, or set [fs] write_hard_links",
+            )
+        if is_binary(data) and not self._settings.write_binary:
+            raise PolicyDenied(
+                f"{target.rel!r} is not text: {binary_kind(data)}", hint="[fs] write_binary allows changing it"
+            )
+        document = load(data)
+        if change.content is not None:
+            self._encoded(change.content, change.path)
+            return self._bounded(replaced(document, change.content).encode(), target.rel), None
+        applied = apply_hunks(document, change)
+        after = self._bounded(applied.document.encode(), target.rel)
+        self._encoded("".join(line.text for line in applied.document.lines), change.path)
+        return after, applied.match or EXACT
+
+    def _check_deleted(self, change: FileChange, data: bytes) -> None:
+        """A diff that deletes a file shows what it deletes: that must be what is there."""
+        if change.hunks and apply_hunks(load(data), change).document.lines:
+            raise Conflict(
+                f"{change.path!r} has lines that the patch does not delete",
+                hint="read the file again and make a new patch",
+            )
+
+    def _encoded(self, content: str, path: str) -> bytes:
+        if "\0" in content and not self._settings.write_binary:
+            raise PolicyDenied(f"the new content of {path!r} is not text: it contains NUL")
+        try:
+            return self._bounded(content.encode(), path)
+        except UnicodeEncodeError as error:
+            raise InvalidArguments(f"the new content of {path!r} has a lone surrogate") from error
+
+    def _bounded(self, data: bytes, path: str) -> bytes:
+        if len(data) > self._settings.patch_max_file_bytes:
+            raise TooLarge(f"{path!r} would have {len(data)} bytes; {self._settings.patch_max_file_bytes} are allowed")
+        return data
+
+    def _claim(self, target: Target) -> Target:
+        """Refuse a file that another operation already has, under whatever name."""
+        name = fold(target.rel)
+        if name in self._names:
+            raise InvalidArguments(
+                f"{target.given!r} is already part of this patch", hint="put all changes of a file into one operation"
+            )
+        self._names.add(name)
+        if target.status is not None:
+            same = self._inodes.setdefault((target.status.st_dev, target.status.st_ino), target.rel)
+            if same != target.rel:
+                raise InvalidArguments(f"{target.given!r} and {same!r} are the same file", hint="change it once")
+        return target
+
+    def _load(self, target: Target) -> tuple[bytes, tuple[Identity, int, int]]:
+        with self._targets.open(target.rel) as file:
+            data = self._read(file.fd, target.rel)
+            status = file.stat
+        return data, (Identity.of(status), status.st_mode, status.st_nlink)
+
+    def _read(self, fd: int, rel: str) -> bytes:
+        limit = self._settings.patch_max_file_bytes
+        parts: list[bytes] = []
+        size = 0
+        while chunk := os.read(fd, _CHUNK):
+            self._job.check_time()
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"{rel!r} has more than {limit} bytes", hint="[fs] patch_max_file_bytes is the limit")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def _planned(
+        self,
+        change: FileChange,
+        path: str,
+        to: str | None,
+        before: bytes | None,
+        after: bytes | None,
+        mode: int,
+        identity: Identity | None,
+        match: str | None,
+    ) -> PlannedFile:
+        prefix = self._targets.prefix
+        old = None if before is None else prefix + path
+        new = None if after is None else prefix + (to or path)
+        return PlannedFile(
+            op=change.op,
+            path=path,
+            to=to,
+            before=before,
+            after=after,
+            mode=mode,
+            identity=identity,
+            match=match,
+            diff=file_diff(old, new, before, after),
+        )
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it; the kernel shows it without."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        pass  # no /proc: fall through to the usual value
+    return 0o022

@@ -1,0 +1,127 @@
+"""Which file an operation means: links on the way resolved, write rules judged on the resolved name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from lg_fs.workspace import Place, Workspace, refuse_unreadable
+from lg_policy.errors import Conflict, InvalidArguments, NotFound, PolicyDenied
+from lg_policy.paths import Opened, as_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A file: as it was given, its resolved name, and its status if it exists."""
+
+    given: str
+    rel: str
+    status: os.stat_result | None
+
+
+class Targets:
+    """Resolves the paths of one patch, all of which must lie below one root."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._place: Place | None = None
+
+    @property
+    def place(self) -> Place:
+        """The root that the patch works on. Raises `InvalidArguments` before any path was resolved."""
+        if self._place is None:
+            raise InvalidArguments("the patch names no file")
+        return self._place
+
+    @property
+    def prefix(self) -> str:
+        """What stands before this root's paths on the wire."""
+        return self.place.prefix
+
+    def existing(self, path: str) -> Target:
+        """Resolve a file that is to be changed, moved or deleted.
+
+        Raises `NotFound`, `InvalidArguments` (no regular file), `PolicyDenied` (a rule, or a link out of the root).
+        """
+        target = self.resolve(path)
+        if target.status is None:
+            raise NotFound(f"{path!r} does not exist", hint="list_files shows what is there")
+        self._check(target)
+        return target
+
+    def missing(self, path: str) -> Target:
+        """Resolve a file that is to be created. Raises `Conflict` if something has its name already."""
+        target = self.resolve(path, follow_last=False)
+        if target.status is not None:
+            kind = "a directory" if stat.S_ISDIR(target.status.st_mode) else "something"
+            raise Conflict(f"{path!r} exists already as {kind}", hint="update it instead, or choose another name")
+        self._check(target)
+        return target
+
+    def open(self, rel: str) -> Opened:
+        """Open a resolved name; a link there now means that it was swapped meanwhile."""
+        return self.place.root.open_file(rel, follow=False)
+
+    def resolve(self, path: str, *, follow_last: bool = True) -> Target:
+        """Resolve links in a path, which need not exist. Raises `PolicyDenied` when it leads out of the root."""
+        located = self._workspace.locate(path)
+        if self._place is None:
+            self._place = located.place
+        elif self._place is not located.place:
+            raise InvalidArguments("a patch must stay below one root", hint="make one patch for each root")
+        root = located.place.root
+        if not located.rel:
+            raise InvalidArguments(f"{path!r} names the root itself", hint="name a file below it")
+        if follow_last:
+            try:
+                with root.open_file(located.rel) as file:
+                    return Target(given=path, rel=file.rel, status=file.stat)
+            except NotFound:
+                pass  # it, or a directory on the way, does not exist: resolve what does
+        rel, status = self._lexical_rest(located.rel)
+        if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
+            raise NotFound(f"{path!r} is a link to nothing")
+        return Target(given=path, rel=rel, status=status)
+
+    def _lexical_rest(self, rel: str) -> tuple[str, os.stat_result | None]:
+        """Resolve the part of a path that exists; the rest is taken as it is."""
+        parts = rel.split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            try:
+                parent = self.place.root.open_dir("/".join(parts[:depth]))
+            except NotFound:
+                continue
+            with parent:
+                status = _status(parts[depth], parent.fd)
+                if status is not None and depth < len(parts) - 1:
+                    raise InvalidArguments(f"{'/'.join(parts[: depth + 1])!r} is in the way of {rel!r}")
+                return "/".join([*parent.rel.split("/"), *parts[depth:]]).lstrip("/"), status
+        raise NotFound(f"{rel!r} does not exist")
+
+    def _check(self, target: Target) -> None:
+        rules = self.place.rules
+        refuse_unreadable(rules, target.rel)
+        if not rules.may_write(target.rel):
+            raise PolicyDenied(
+                f"{target.rel!r} may not be written: {rules.why_not_write(target.rel)}",
+                hint="the server's settings decide what may be written",
+            )
+
+    def refuse_link(self, path: str) -> None:
+        """Raise `InvalidArguments` if the last name of a path is a link: links are neither moved nor deleted."""
+        located = self._workspace.locate(path)
+        parent, name = located.place.root.open_parent(located.rel)
+        with parent:
+            status = _status(name, parent.fd)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            raise InvalidArguments(f"{path!r} is a symbolic link", hint="name the file that it points to")
+
+
+def _status(name: str, dir_fd: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise as_error(error, name) from error
