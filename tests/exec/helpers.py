@@ -1,0 +1,62 @@
+"""Executors for tests: templates that run small programs, unconfined unless a test asks for a sandbox."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lg_exec.environment import Programs
+from lg_exec.executor import Executor, Outcome, Request
+from lg_exec.unconfined import UnconfinedBackend
+from lg_policy.config import Settings
+from lg_policy.paths import Root
+
+PY = {"from": "python", "args_allow": ["-c=*...", "path:**..."]}
+SH = {"executable": "/bin/sh", "args_allow": ["-c=*..."]}
+
+
+def settings(
+    *, commands: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None, **exec_: Any
+) -> Settings:
+    """Settings with the templates `py` (this interpreter) and `sh`, and what a test adds."""
+    table = {"py": PY, "sh": SH, **(commands or {})}
+    return Settings.model_validate({"exec": {"commands": table, "kill_grace_s": 0.3, **exec_}, "policy": policy or {}})
+
+
+@contextmanager
+def unconfined(root: Path, scratch: Path, chosen: Settings | None = None) -> Iterator[Executor]:
+    """An executor without a sandbox."""
+    chosen = chosen or settings()
+    scratch.mkdir(exist_ok=True)
+    with Root(root) as opened:
+        programs = Programs(opened.path, chosen.exec.environment, home=scratch)
+        yield Executor(opened, chosen, UnconfinedBackend(str(opened.path), str(scratch), None), programs)
+
+
+async def py(executor: Executor, code: str, **more: Any) -> Outcome:
+    """Run Python code with the template `py`."""
+    return await executor.execute(Request(cmd="py", args=("-c", code), **more))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def make_venv(path: Path) -> Path:
+    """A virtual environment without pip, made by this interpreter."""
+    import venv
+
+    venv.create(path, with_pip=False, symlinks=os.name == "posix")
+    return path
+
+
+BASE_PYTHON = os.path.realpath(sys.executable)
