@@ -14,6 +14,7 @@ from lg_fs.app import make_service
 from lg_fs.server import make_server
 from lg_policy.config import Settings
 from lg_policy.paths import Root
+from lg_policy.state import open_state
 
 
 def write_tree(base: Path, files: Mapping[str, str | bytes]) -> None:
@@ -73,7 +74,7 @@ async def fs_client(*roots: Path, settings: Mapping[str, Any] | None = None) -> 
     """Serve the roots in memory; `settings` is a settings tree such as `{"fs": {"read_max_bytes": 100}}`."""
     with ExitStack() as stack:
         opened = [stack.enter_context(Root(path)) for path in roots]
-        service = make_service(opened, Settings.model_validate(settings or {}))
+        service = make_service(opened, Settings.model_validate(settings or {}), open_state(root=roots[0]).path)
         stack.callback(service.workers.close)
         async with Client(make_server(service)) as client:
             yield FsClient(client)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from mcp.server import Server
-
+from lg_fs.changes import Changes
 from lg_fs.job import Workers
 from lg_fs.server import Service, make_server
 from lg_fs.workspace import Workspace
 from lg_policy.config import Settings
+from lg_policy.errors import LgError
 from lg_policy.flags import CommonFlags, ServeFlags
 from lg_policy.globs import FileRules
 from lg_policy.loading import load_settings
 from lg_policy.paths import Root
 from lg_policy.serving import serve, start_logging
+from lg_policy.state import open_state, refuse_inside
+
+log = logging.getLogger(__name__)
 
 
 def run(roots: Sequence[Path], common: CommonFlags, flags: ServeFlags) -> int:
@@ -27,16 +30,31 @@ def run(roots: Sequence[Path], common: CommonFlags, flags: ServeFlags) -> int:
     loaded = load_settings(profile=common.profile, config=common.config, effective=common.effective_config)
     with ExitStack() as stack:
         opened = [stack.enter_context(Root(path, allow_broad=common.allow_broad_root)) for path in roots]
-        service = make_service(opened, loaded.settings)
+        state = open_state(root=opened[0].path, explicit=common.state_dir)
+        service = make_service(opened, loaded.settings, state.path)
         stack.callback(service.workers.close)
-        return serve(make_server(service, lifespan=_lifespan), flags)
+        try:
+            service.changes.recover()
+        except LgError:
+            # Reading works all the same, and the next change tries again.
+            log.exception("a change set of a process that died could not be undone")
+        return serve(make_server(service), flags)
 
 
-def make_service(roots: Sequence[Root], settings: Settings) -> Service:
-    """Build the service for opened roots. Raises `ConfigError`."""
+def make_service(
+    roots: Sequence[Root], settings: Settings, state: Path, *, on_step: Callable[[str], None] | None = None
+) -> Service:
+    """Build the service for opened roots; journals go below `state`, which must lie outside all of them.
+
+    `on_step` is called before each irreversible step of a change set. Raises `ConfigError`.
+    """
+    for root in roots:
+        refuse_inside(state, root.path, "the state directory")
     rules = FileRules.from_settings(settings.policy, extra_deny=closed_directories(settings))
+    workspace = Workspace(roots, rules, settings.fs)
     return Service(
-        workspace=Workspace(roots, rules, settings.fs),
+        workspace=workspace,
+        changes=Changes(workspace, state, on_step=on_step or (lambda _name: None)),
         workers=Workers(settings.fs.threads, settings.fs.call_timeout_s),
         settings=settings.fs,
         meta={
@@ -57,8 +75,3 @@ def joint_id(roots: Sequence[Root]) -> str:
     if len(roots) == 1:
         return roots[0].id
     return hashlib.sha256("\0".join(root.id for root in roots).encode()).hexdigest()[:16]
-
-
-@asynccontextmanager
-async def _lifespan(_server: Server[Any]) -> AsyncIterator[dict[str, Any]]:
-    yield {}

@@ -85,18 +85,18 @@ class Changes:
                 return known
             old = self._loaded(journal, item)
             reverter = Reverter(place, journal, self._settings, job)
-            planned = reverter.plan(old, item.path, self._reverted_by(journal, change_id), force=force)
+            planned = reverter.plan(old, item.path, self._reverted_by(journal, item), force=force)
             record = self._record(place, planned, "revert", change_id, key, digest)
             self._commit(place, journal, planned, record, job)
             reverter.remove_directories(old)
         return record.result()
 
-    def list(self, limit: int) -> list[dict[str, Any]]:
+    def recent(self, limit: int) -> list[dict[str, Any]]:
         """Return the newest change sets of all roots, newest first."""
         rows: list[tuple[int, dict[str, Any]]] = []
         for journal in self._journals.values():
             reverted: dict[str, str] = {}
-            for item in reversed(journal.changes()):
+            for item in reversed(journal.changes()[-limit:]):
                 record = self._loaded(journal, item)
                 if record.reverts:
                     reverted.setdefault(record.reverts, record.change_id)
@@ -180,11 +180,10 @@ class Changes:
                 return place, journal, item
         raise NotFound(f"no change set {change_id!r}", hint="list_changes shows those that are kept")
 
-    def _reverted_by(self, journal: Journal, change_id: str) -> str | None:
+    def _reverted_by(self, journal: Journal, reverted: Item) -> str | None:
         for item in journal.changes():
-            record = self._loaded(journal, item)
-            if record.reverts == change_id:
-                return record.change_id
+            if item.time_ns > reverted.time_ns and self._loaded(journal, item).reverts == reverted.change_id:
+                return item.change_id
         return None
 
     def _loaded(self, journal: Journal, item: Item) -> ChangeRecord:

@@ -7,9 +7,11 @@ from typing import Any
 from lg_fs.listing import Listing
 from lg_fs.search import SearchResult
 from lg_fs.totals import Totals
+from lg_policy.limits import cut_text
 
 _TOP_EXTENSIONS = 30
 _TOP_ROWS = 100
+_MAX_DIFF = 100_000
 
 
 def files(entries: list[dict[str, Any]]) -> str:
@@ -120,3 +122,32 @@ def _match(match: dict[str, Any]) -> list[str]:
     below = line + match["text"].count("\n") + 1
     after = [f"  {below + n}- {text}" for n, text in enumerate(match["after"])]
     return [*before, f"  {line}: {match['text']}", *after]
+
+
+def change(result: dict[str, Any]) -> str:
+    """What a change set did, or would do."""
+    word = "would change" if result["dry_run"] else f"change {result['change_id']}:"
+    lines = [f"{word} {len(result['files'])} files, +{result['added']} -{result['removed']} lines"]
+    if result["replayed"]:
+        lines[0] += " [done before under the same key; not done again]"
+    for file in result["files"]:
+        moved = f" -> {file['to']}" if file["to"] else ""
+        fuzzy = f" [matched ignoring {file['match'].replace('_', ' ')}]" if file["match"] not in (None, "exact") else ""
+        lines.append(f"{file['op']} {file['path']}{moved} (+{file['added']} -{file['removed']}){fuzzy}")
+    if result["dry_run"]:
+        diff, cut = cut_text(result["diff"], _MAX_DIFF)
+        lines.append(diff + ("\n[cut: the whole diff is in the structured result]" if cut else ""))
+    return "\n".join(lines)
+
+
+def changes(found: list[dict[str, Any]]) -> str:
+    """Change sets, newest first."""
+    lines: list[str] = []
+    for one in found:
+        note = f" reverts {one['reverts']}" if one["reverts"] else ""
+        note += f" [reverted by {one['reverted_by']}]" if one["reverted_by"] else ""
+        lines.append(f"{one['change_id']} {one['time']} {one['kind']}{note} (+{one['added']} -{one['removed']})")
+        lines += [
+            f"  {file['op']} {file['path']}" + (f" -> {file['to']}" if file["to"] else "") for file in one["files"]
+        ]
+    return "\n".join(lines) or "[no changes are kept]"

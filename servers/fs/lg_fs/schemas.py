@@ -239,3 +239,111 @@ SEARCH_OUTPUT = result(
         ),
     },
 )
+
+
+def patch_input(settings: FsSettings) -> Schema:
+    """Arguments of `apply_patch`."""
+    change = _object(
+        {
+            "path": path("File, relative to the root"),
+            "op": {"enum": ["add", "update", "delete", "move"]},
+            "content": {"type": "string", "description": "The whole new text (add, update; optional for move)"},
+            "to": path("New path (move)"),
+        },
+        ["path", "op"],
+    )
+    return _object(
+        {
+            "patch": {
+                "type": "string",
+                "minLength": 1,
+                "description": "One of three formats, told apart by the first line: '*** Begin Patch' envelope, "
+                "unified diff, or PATH with '<<<<<<< SEARCH' / '=======' / '>>>>>>> REPLACE' blocks. "
+                "Context decides where a change goes, line numbers do not",
+            },
+            "changes": {
+                "type": "array",
+                "items": change,
+                "minItems": 1,
+                "maxItems": settings.patch_max_files,
+                "description": "Instead of patch: whole files",
+            },
+            "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
+            "expected_sha256": {
+                "type": "object",
+                "propertyNames": {"format": "lg-path"},
+                "additionalProperties": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
+                "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
+            },
+        },
+        oneOf=[{"required": ["patch"]}, {"required": ["changes"]}],
+    )
+
+
+def revert_input() -> Schema:
+    """Arguments of `revert_patch`."""
+    return _object(
+        {
+            "change_id": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "As apply_patch returned it"},
+            "force": {
+                "type": "boolean",
+                "description": "Overwrite files that changed since; only if the settings allow it (default false)",
+            },
+        },
+        ["change_id"],
+    )
+
+
+CHANGE_OUTPUT = result(
+    {
+        "change_id": _nullable("string"),
+        "dry_run": FLAG,
+        "replayed": {"type": "boolean", "description": "Answered from the journal: the same call was made before"},
+        "diff": TEXT,
+        "files": many("file"),
+        "added": WHOLE,
+        "removed": WHOLE,
+    },
+    {
+        "file": _object(
+            {
+                "path": TEXT,
+                "op": {"enum": ["add", "update", "delete", "move"]},
+                "to": _nullable("string"),
+                "before_sha256": _nullable("string"),
+                "after_sha256": _nullable("string"),
+                "added": WHOLE,
+                "removed": WHOLE,
+                "match": {"enum": ["exact", "trailing_whitespace", "leading_whitespace", None]},
+            },
+            ["path", "op", "to", "before_sha256", "after_sha256", "added", "removed", "match"],
+        )
+    },
+)
+
+
+def changes_input() -> Schema:
+    """Arguments of `list_changes`."""
+    return _object(
+        {"limit": {"type": "integer", "minimum": 1, "maximum": 500, "description": "Newest first (default 20)"}}
+    )
+
+
+CHANGES_OUTPUT = result(
+    {"changes": many("change")},
+    {
+        "change": _object(
+            {
+                "change_id": TEXT,
+                "time": TEXT,
+                "kind": {"enum": ["patch", "revert"]},
+                "reverts": _nullable("string"),
+                "reverted_by": _nullable("string"),
+                "files": _list(_object({"path": TEXT, "op": TEXT, "to": _nullable("string")}, ["path", "op", "to"])),
+                "added": WHOLE,
+                "removed": WHOLE,
+            },
+            ["change_id", "time", "kind", "reverts", "reverted_by", "files", "added", "removed"],
+        )
+    },
+)

@@ -10,10 +10,13 @@ from mcp.server import Server
 from mcp_types import ToolAnnotations
 
 from lg_fs import schemas
+from lg_fs.changes import Changes
+from lg_fs.editing import Editing
 from lg_fs.handlers import Lookups
 from lg_fs.job import Workers
 from lg_fs.workspace import Workspace
 from lg_policy.config import FsSettings
+from lg_policy.metadata import PREVIEW
 from lg_policy.toolserver import Lifespan, ToolDef, build_server
 
 INSTRUCTIONS = """\
@@ -29,6 +32,7 @@ class Service:
     """Everything the tools work with."""
 
     workspace: Workspace
+    changes: Changes
     workers: Workers
     settings: FsSettings
     meta: Mapping[str, Any]
@@ -39,8 +43,15 @@ def make_server(service: Service, *, lifespan: Lifespan | None = None) -> Server
     return build_server("lg-fs", tools(service), instructions=INSTRUCTIONS, lifespan=lifespan)
 
 
+_CHANGING = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
+
+
 def tools(service: Service) -> list[ToolDef]:
     """Return the tools of the server."""
+    return [*_reading_tools(service), *_changing_tools(service)]
+
+
+def _reading_tools(service: Service) -> list[ToolDef]:
     lookups = Lookups(service.workspace, service.workers, service.settings)
     settings, meta = service.settings, dict(service.meta)
     return [
@@ -76,5 +87,45 @@ def tools(service: Service) -> list[ToolDef]:
             annotations=_READ_ONLY,
             meta=meta,
             handler=lookups.search_files,
+        ),
+    ]
+
+
+def _changing_tools(service: Service) -> list[ToolDef]:
+    editing = Editing(service.changes, service.workers, service.settings)
+    settings, meta = service.settings, dict(service.meta)
+    return [
+        ToolDef(
+            name="apply_patch",
+            title="Apply a patch",
+            description="Add, update, delete and move files in one step: all of the patch is applied or nothing is. "
+            "Encoding, line breaks and permissions are kept. dry_run shows the diff only; the change_id in the "
+            "result can be given to revert_patch.",
+            input_schema=schemas.patch_input(settings),
+            output_schema=schemas.CHANGE_OUTPUT,
+            annotations=_CHANGING,
+            meta={**meta, PREVIEW: {"arguments": {"dry_run": True}}},
+            handler=editing.apply_patch,
+        ),
+        ToolDef(
+            name="revert_patch",
+            title="Revert a patch",
+            description="Put back exactly what one apply_patch (or revert_patch) changed. If a file changed since, it "
+            "says which and changes nothing.",
+            input_schema=schemas.revert_input(),
+            output_schema=schemas.CHANGE_OUTPUT,
+            annotations=_CHANGING,
+            meta=meta,
+            handler=editing.revert_patch,
+        ),
+        ToolDef(
+            name="list_changes",
+            title="List changes",
+            description="The change sets that apply_patch and revert_patch made, newest first.",
+            input_schema=schemas.changes_input(),
+            output_schema=schemas.CHANGES_OUTPUT,
+            annotations=_READ_ONLY,
+            meta=meta,
+            handler=editing.list_changes,
         ),
     ]
