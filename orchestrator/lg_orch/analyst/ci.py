@@ -27,10 +27,12 @@ _SERVICES: tuple[tuple[str, str], ...] = (
 _KEY = re.compile(r"""^( *)["']?([\w .-]+?)["']?\s*:(?:\s|$)""")
 _RUNS_TESTS = re.compile(
     r"\b(pytest|tox|nox|cargo (?:test|nextest)|go test|npm (?:run )?test[\w:-]*|npm t\b|yarn (?:run )?test[\w:-]*"
-    r"|pnpm (?:-r |run )*test[\w:-]*|npx (?:jest|vitest|mocha)|jest|vitest|mocha|mvnw? [^#|&]*\b(?:test|verify)"
-    r"|gradlew? [^#|&]*\b(?:test|check)|make (?:test|check)[\w-]*|python -m unittest|hatch (?:run )?test"
-    r"|uv run (?:pytest|tox|nox)|ctest|bundle exec rspec)\b"
+    r"|pnpm (?:-r |run )*test[\w:-]*|npx (?:jest|vitest|mocha)|jest|vitest|mocha|make (?:test|check)[\w-]*"
+    r"|python -m unittest|hatch (?:run )?test|uv run (?:pytest|tox|nox)|ctest|bundle exec rspec"
+    r"|mvnw? (?:[\w.:-]+ )*(?:test|verify|integration-test)(?![\w.:-])"
+    r"|gradlew? (?:[\w.:-]+ )*(?::?[\w:-]+:)?(?:test|check)(?![\w.:-]))(?!\w)"
 )
+_SKIPPED = re.compile(r"maven\.test\.skip|-DskipTests|-x test\b")
 _NOT_A_STEP = re.compile(r"^\s*(?:#|-?\s*(?:name|uses|id|key|path|if)\s*:)")
 
 
@@ -64,14 +66,23 @@ def read_workflow(file: FileText) -> Workflow | None:
     tests: dict[str, TestCommand] = {}
     for number, line in enumerate(lines, start=1):
         found = None if _NOT_A_STEP.match(line) else _RUNS_TESTS.search(line)
-        if found:
-            command = line[found.start() :].split(" #")[0].strip().rstrip("\"'|&;,")
+        if found and not _SKIPPED.search(line):
+            command = _command(line[found.start() :])
             tests.setdefault(
                 command, TestCommand(command=command, why=f"run by {service}", file=file.path, line=number)
             )
     return Workflow(
         service=service, file=file.path, name=name, jobs=tuple(_jobs(lines, file.path)), tests=tuple(tests.values())
     )
+
+
+def _command(text: str) -> str:
+    """The rest of the line without a comment, what joins it to the next, and a quote that was opened before."""
+    command = text.partition(" #")[0].strip().rstrip("|&;,\\ ")
+    for quote in "\"'":
+        if command.count(quote) % 2:
+            command = command.removesuffix(quote)
+    return command
 
 
 def _jobs(lines: list[str], path: str) -> list[Found]:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _FULL_MANIFESTS = 8
 _FULL_ROWS = 60
 _GROUP_NAMES = 25
-_TABLED = ("runtime", "peer")
+_TABLED = ("runtime", "peer", "optional")
 
 
 def dependencies(survey: Survey, report: Report) -> None:
     """Runtime dependencies one by one with their lines; other groups one line each; further manifests counted."""
     report.section("Dependencies")
-    with_some = [item for item in survey.own_manifests if item.dependencies]
+    with_some = [item for item in survey.own_manifests if item.dependencies or _main(item)]
     for manifest in with_some[:_FULL_MANIFESTS]:
         _manifest(manifest, report)
     rest = with_some[_FULL_MANIFESTS:]
@@ -32,7 +32,7 @@ def dependencies(survey: Survey, report: Report) -> None:
         report.say(
             f"{code(manifest.file)} declares {number(len(manifest.dependencies), 'dependency', 'dependencies')}",
             file=manifest.file,
-            line=manifest.dependencies[0].line,
+            line=manifest.dependencies[0].line if manifest.dependencies else 1,
         )
     if len(rest) > 40:
         report.lacks(f"details of {len(rest) - 40} further manifests with dependencies (only the first 48 are shown)")
@@ -41,6 +41,11 @@ def dependencies(survey: Survey, report: Report) -> None:
         report.lacks("declared dependencies")
     if survey.unread:
         report.lacks(f"{survey.unread} further manifests and CI files were not read, to stay within the call budget")
+
+
+def _main(manifest: Manifest) -> bool:
+    """Whether it is a manifest of the root that names a project: then it is told when it declares nothing."""
+    return manifest.name is not None and not manifest.directory and not manifest.members
 
 
 def _manifest(manifest: Manifest, report: Report) -> None:
@@ -53,6 +58,10 @@ def _manifest(manifest: Manifest, report: Report) -> None:
         report.table(("dependency", "range", "group"), rows)
         if len(tabled) > _FULL_ROWS:
             report.lacks(f"{len(tabled) - _FULL_ROWS} further runtime dependencies of {manifest.file} are not shown")
+    elif manifest.name is not None:
+        report.say(
+            f"{code(manifest.name.text)} declares no runtime dependencies", file=manifest.file, line=manifest.name.line
+        )
     others = [item for item in manifest.dependencies if item.group not in _TABLED]
     for group, items in groupby(others, key=lambda item: item.group):
         _group(group, list(items), report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lg_orch.analyst import ci
@@ -12,6 +13,7 @@ from lg_orch.analyst.readme import read_readme
 from lg_orch.analyst.report import number
 from lg_orch.analyst.roles import directory_role
 from lg_orch.analyst.safe_text import code, prose
+from lg_orch.analyst.survey import main_manifests
 
 if TYPE_CHECKING:
     from lg_orch.analyst.facts import Manifest
@@ -22,9 +24,10 @@ _DOC_TOOLS = {
     "mkdocs.yml": "MkDocs", "conf.py": "Sphinx", "docusaurus.config": "Docusaurus", "book.toml": "mdBook",
     ".readthedocs": "Read the Docs",
 }  # fmt: skip
+_VERSION = re.compile(r"""^\s*(?:__version__|version|VERSION)\b[^=]*=\s*["']([^"']+)["']|^\s*(\d+\.\d[\w.+-]*)\s*$""")
 _NOTES = {
-    "changelog": "a changelog", "changes": "a changelog", "history": "a changelog", "news": "a changelog",
-    "contributing": "notes for contributors", "security": "a security policy",
+    "changelog": "Changelog", "changes": "Changelog", "history": "Changelog", "news": "Changelog",
+    "contributing": "Notes for contributors", "security": "Security policy",
 }  # fmt: skip
 
 
@@ -48,18 +51,13 @@ def identity(survey: Survey, report: Report) -> None:
     main = main_manifests(survey)
     for manifest in main:
         _manifest(manifest, report)
+        if manifest.version_files:
+            _version_elsewhere(manifest, survey, report)
     if not main:
         report.lacks("a manifest that names the project (pyproject.toml, package.json, Cargo.toml, go.mod, pom.xml, …)")
     for manifest in survey.own_manifests:
         for problem in manifest.problems:
             report.lacks(problem)
-
-
-def main_manifests(survey: Survey) -> list[Manifest]:
-    """The manifests nearest to the root that name a project: those at the root, else of the highest level."""
-    named = [item for item in survey.own_manifests if item.name is not None or item.members]
-    level = min((item.file.count("/") for item in named), default=0)
-    return [item for item in named if item.file.count("/") == level][:6]
 
 
 def _manifest(manifest: Manifest, report: Report) -> None:
@@ -80,6 +78,19 @@ def _manifest(manifest: Manifest, report: Report) -> None:
         more = f" and {len(manifest.members) - 20} more" if len(manifest.members) > 20 else ""
         first = manifest.members[0]
         report.say(f"{manifest.ecosystem} workspace members: {names}{more}", file=first.file, line=first.line)
+
+
+def _version_elsewhere(manifest: Manifest, survey: Survey, report: Report) -> None:
+    heads = survey.evidence.files(("version",))
+    for path in manifest.version_files:
+        for row, line in enumerate(heads[path].lines() if path in heads else (), start=1):
+            found = _VERSION.match(line)
+            if found:
+                report.say(f"{manifest.ecosystem} version: {code(found[1] or found[2])}", file=path, line=row)
+                return
+    report.lacks(
+        f"the version: {manifest.file} says that it stands in {manifest.version_files[0]}, where none was read"
+    )
 
 
 def languages(survey: Survey, report: Report) -> None:
@@ -151,7 +162,7 @@ def documentation(survey: Survey, report: Report) -> None:
         tool = next((tool for start, tool in _DOC_TOOLS.items() if name.startswith(start)), None)
         note = next((what for start, what in _NOTES.items() if "/" not in path and name.startswith(start)), None)
         if tool or note:
-            report.say(f"{tool} configuration" if tool else f"There is {note}", file=path, line=1)
+            report.say(f"{tool} configuration" if tool else note or "", file=path, line=1)
             said = True
     if not said:
         report.text("None found besides the README." if survey.readme else "None found.")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst.facts import Entry
 from lg_orch.analyst.languages import extension, family_of
-from lg_orch.analyst.report import number
 from lg_orch.analyst.roles import role
 from lg_orch.analyst.safe_text import code
 
 if TYPE_CHECKING:
     from lg_orch.analyst.evidence import Hit
+    from lg_orch.analyst.facts import Manifest
     from lg_orch.analyst.report import Report
     from lg_orch.analyst.survey import Survey
 
@@ -45,10 +45,40 @@ def find_entries(survey: Survey) -> list[Entry]:
     found = [_resolved(entry, survey) for item in survey.own_manifests for entry in item.entries]
     modules = [path for path in sorted(survey.looked) if path.endswith("__main__.py") and role(path) == "code"]
     found += [Entry(kind="module", name=f"python -m {_module(path)}", target="", file=path, line=1) for path in modules]
-    for hit in survey.evidence.search("mains").hits:
-        if role(hit.path) == "code" and hit.path not in modules:
-            found.append(_main(hit))
+    targets = {target for entry in found if (target := _beside(entry))}
+    found += [_default_index(item) for item in survey.own_manifests if _lacks_entry(item, survey)]
+    found += [
+        _main(hit)
+        for hit in survey.evidence.search("mains").hits
+        if role(hit.path) == "code" and hit.path not in modules and _is_program(hit.path, targets)
+    ]
     return found
+
+
+def _beside(entry: Entry) -> str:
+    """The entry's target as a path from the root, when it is a path beside its manifest."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(entry.file), entry.target)) if entry.target else ""
+
+
+def _is_program(path: str, targets: set[str]) -> bool:
+    """Cargo runs `main` only where it looks for programs; elsewhere the words stand in a string or a test."""
+    name = posixpath.basename(path)
+    return extension(path) != ".rs" or name in ("main.rs", "build.rs") or "/bin/" in path or path in targets
+
+
+def _lacks_entry(manifest: Manifest, survey: Survey) -> bool:
+    if manifest.ecosystem != "Node.js" or any(entry.kind.startswith("package entry") for entry in manifest.entries):
+        return False
+    return manifest.name is not None and _index(manifest) in dict(survey.code)
+
+
+def _default_index(manifest: Manifest) -> Entry:
+    path = _index(manifest)
+    return Entry(kind="package entry (Node's default)", name="index.js", target="", file=path, line=1)
+
+
+def _index(manifest: Manifest) -> str:
+    return posixpath.join(manifest.directory, "index.js")
 
 
 def _module(path: str) -> str:
@@ -88,8 +118,3 @@ def _resolved(entry: Entry, survey: Survey) -> Entry:
 def _starts_clean(path: str, module: str) -> bool:
     start = path.rfind(module)
     return (start == 0 or path[start - 1] == "/") and role(path) != "vendored"
-
-
-def summary_of_mains(survey: Survey) -> str:
-    """How many main functions were found, in words."""
-    return number(len(survey.evidence.search("mains").hits), "main function")

@@ -68,6 +68,8 @@ class Manifest:
     """Patterns or directories of a workspace, relative to the manifest."""
     packages: tuple[Found, ...] = ()
     """Directories or modules that the manifest itself calls its packages, relative to the manifest."""
+    version_files: tuple[str, ...] = ()
+    """Where the version may stand when the manifest only refers to it, relative to the root; the first that exists."""
     problems: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
     """Named values that other manifests may refer to (Maven properties)."""

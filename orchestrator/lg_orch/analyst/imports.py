@@ -23,7 +23,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"\b(?:require|import)[ \t]*\([ \t]*[\"'][^\"'\n]+[\"']",
         r"^[ \t]*import[ \t]+[\"'][^\"'\n]+[\"']",
     ),
-    "rust": (r"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?use[ \t]+[A-Za-z_][\w:]*",),
+    "rust": (r"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?use[ \t]+[A-Za-z_][\w:]*(?:\{[^{}\n]*\})?",),
     "go": (r"^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"[\w./~-]+\"[ \t]*\r?$",),
     "jvm": (r"^[ \t]*import[ \t]+(?:static[ \t]+)?[A-Za-z_][\w.]*",),
 }
@@ -75,10 +75,18 @@ def parse(value: Value, family: str) -> list[Import]:
         found = _QUOTED.search(text)
         names = [found[1]] if found else []
     elif family == "rust" and re.search(r"\buse\s", text):
-        names = [text.rpartition(" ")[2].rstrip(":")]
+        names = _rust(text)
     elif family == "jvm" and text.startswith("import"):
         names = [text.split()[-1].rstrip(".")]
     return [Import(name=name, level=0, family=family, value=value) for name in names]
+
+
+def _rust(text: str) -> list[str]:
+    """`use a::{b, c::d}` names `a::b` and `a::c::d`; braces over several lines or in one another are not opened."""
+    path, brace, inside = re.split(r"\buse\s+", text, maxsplit=1)[1].partition("{")
+    if not brace:
+        return [path.rstrip(":")]
+    return [path + part.strip().split(" as ")[0] for part in inside.rstrip("} ").split(",") if part.strip()]
 
 
 def _python(text: str, value: Value) -> list[Import]:

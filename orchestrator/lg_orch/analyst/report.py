@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.analyst.safe_text import code, prose
+from lg_orch.analyst.safe_text import cell, code, prose
 from lg_orch.models_io import Answer, Statement
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Report:
         self._lines.append(f"|{'|'.join(' --- ' for _ in heads)}|")
         for cells, file, line in rows:
             shown = [*cells, place(file, line) if file else ""] if placed else list(cells)
-            self._lines.append(f"| {' | '.join(shown)} |")
+            self._lines.append(f"| {' | '.join(cell(item) for item in shown)} |")
             self._state(": ".join(part for part in (cells[0], ", ".join(filter(None, cells[1:]))) if part), file, line)
         self._lines.append("")
 

@@ -125,7 +125,9 @@ class Resolver:
     def _js(self, item: Import) -> list[str]:
         if not item.name.startswith("."):
             directory = self._npm.get(item.name)
-            return [directory or "."] if directory is not None else []
+            inside = directory is not None and f"{item.value.path}/".startswith(f"{directory}/".lstrip("/"))
+            # A package seldom imports itself; where its name stands in its own files it is mostly in a comment.
+            return [directory or "."] if directory is not None and not inside else []
         exact = self._js_file(posixpath.dirname(item.value.path), item.name)
         if item.value.files == 1:
             return exact
@@ -148,12 +150,23 @@ class Resolver:
         if parts[0] in ("self", "super", "std", "core", "alloc"):
             return []
         if parts[0] == "crate":
-            crates = {self._crate_of(item.value.path)} if item.value.files == 1 else set(self._crates.values())
-            return [hit for crate in sorted(crates) for hit in self._rust_file(crate, parts[1:])]
+            return self._rust_own(item, parts[1:])
         directory = self._crates.get(parts[0])
         if directory is None or self._crate_of(item.value.path) == directory:
             return []
         return self._rust_file(directory, parts[1:]) or [directory or "."]
+
+    def _rust_own(self, item: Import, parts: list[str]) -> list[str]:
+        """A module of the file's own crate; each file in `tests/` or `examples/` is the root of a crate of its own."""
+        path = item.value.path
+        if role(path) == "code":
+            exact = self._rust_file(self._crate_of(path), parts)
+        else:
+            exact = self._below(posixpath.dirname(path), parts[:1], "rust")
+        if item.value.files == 1 or not exact:
+            return exact
+        same = self._by_key["rust", _parts(exact[0], "rust")[-1]]
+        return exact if len(same) <= 1 else same
 
     def _crate_of(self, path: str) -> str:
         inside = [crate for crate in self._crates.values() if not crate or path.startswith(f"{crate}/")]

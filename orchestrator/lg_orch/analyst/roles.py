@@ -41,7 +41,7 @@ def role(path: str) -> Role:
         return "tests"
     if directories & _EXAMPLES:
         return "examples"
-    if directories & _DOCS:
+    if directories & _DOCS and extension(path) != ".go":  # a Go package about documentation is product code
         return "docs"
     return "code"
 

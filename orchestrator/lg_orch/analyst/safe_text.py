@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 _SPACES = re.compile(r"\s+")
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&!$])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>~#&!$])")
 _LINE_START = re.compile(r"^(\d+)([.)])(?=\s)|^([-+=])")
 _SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|file):")
 _WWW = re.compile(r"(?i)\b(www)\.")
@@ -46,7 +46,7 @@ def shorten(text: str, limit: int) -> str:
 
 
 def prose(text: str, limit: int = 600) -> str:
-    """A sentence from a file, for running text or a table cell: nothing in it is markup, a link or a line break."""
+    """A sentence from a file, for running text: nothing in it is markup, a link or a line break."""
     line = shorten(visible(text), limit)
     line = _SPECIAL.sub(r"\\\1", line)
     line = _INSIDE_WORD.sub("_", line)  # an underscore between letters never starts emphasis
@@ -56,13 +56,16 @@ def prose(text: str, limit: int = 600) -> str:
 
 
 def code(text: str, limit: int = 160) -> str:
-    """A name, path or source line from a file as a code span that it cannot leave, also inside a table cell."""
+    """A name, path or source line from a file as a code span that it cannot leave."""
     line = shorten(visible(text), limit)
-    # A pipe ends a table cell even inside a code span, and GitHub's backslash would show elsewhere.
-    line = line.replace("|", "¦")
     if not line:
         return "`(empty)`"
     runs = [len(run) for run in re.findall(r"`+", line)]
     fence = "`" * (max(runs, default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def cell(markdown: str) -> str:
+    """Safe Markdown as a table cell: a bar would end it, even inside a code span."""
+    return markdown.replace("|", "\\|")

@@ -97,8 +97,9 @@ def _go_packages(survey: Survey) -> list[Package]:
         if extension(path) == ".go" and role(path) == "code":
             first.setdefault(path.rpartition("/")[0], path)
     return [
-        Package(name=directory.rpartition("/")[2] or ".", kind="Go package", directory=directory, file=path, line=1)
+        Package(name=directory, kind="Go package", directory=directory, file=path, line=1)
         for directory, path in sorted(first.items())
+        if directory  # the root's package is the module itself
     ]
 
 

@@ -16,7 +16,7 @@ from lg_orch.analyst.roles import role
 from lg_orch.models_io import PlanStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from lg_orch.analyst.evidence import Evidence, FileText, Search
     from lg_orch.analyst.facts import Manifest
@@ -94,21 +94,30 @@ def more_calls(survey: Survey, parts: Iterable[str] = PARTS) -> list[PlannedCall
     wanted = set(parts)
     found: list[PlannedCall] = []
     if "look" in wanted and survey.evidence.answered("look.1"):
-        groups = calls.batches(survey.to_read)[:_MAX_READS]
-        for index, group in enumerate(groups, start=1):
-            found.append(
-                calls.planned(f"read.{index}", calls.read(group), "Read manifests, README, licence and CI files")
-            )
+        found += _reads(survey)
     if "files" in wanted and survey.evidence.answered("files.1"):
-        listing = survey.evidence.listing("files")
-        page = survey.file_pages + 1
-        if listing.next_cursor and page <= _MAX_FILE_PAGES and survey.code_total <= _MAX_FILE_PAGES * calls.PAGE:
-            use = calls.listing(_code_globs(survey.evidence.context), cursor=listing.next_cursor)
-            found.append(calls.planned(f"files.{page}", use, "List more source files"))
-        elif "sizes" in wanted and survey.largest:
-            use = calls.read([path for path, _ in survey.largest], line_count=1)
-            found.append(calls.planned("sizes.1", use, "Ask the largest source files for their number of lines"))
+        found += _files(survey, sizes="sizes" in wanted)
     return [call for call in found if not survey.evidence.answered(call.id)]
+
+
+def _reads(survey: Survey) -> Iterator[PlannedCall]:
+    for index, group in enumerate(calls.batches(survey.to_read)[:_MAX_READS], start=1):
+        yield calls.planned(f"read.{index}", calls.read(group), "Read manifests, README, licence and CI files")
+    places = [path for item in main_manifests(survey) for path in item.version_files]
+    inside = [path for path in places if not path.startswith("..")]
+    if inside:
+        yield calls.planned("version.1", calls.read(inside[:20], line_count=400), "Read where the version stands")
+
+
+def _files(survey: Survey, *, sizes: bool) -> Iterator[PlannedCall]:
+    cursor = survey.evidence.listing("files").next_cursor
+    page = survey.file_pages + 1
+    if cursor and page <= _MAX_FILE_PAGES and survey.code_total <= _MAX_FILE_PAGES * calls.PAGE:
+        use = calls.listing(_code_globs(survey.evidence.context), cursor=cursor)
+        yield calls.planned(f"files.{page}", use, "List more source files")
+    elif sizes and survey.largest:
+        use = calls.read([path for path, _ in survey.largest], line_count=1)
+        yield calls.planned("sizes.1", use, "Ask the largest source files for their number of lines")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +215,13 @@ class Survey:
     def unread(self) -> int:
         """Describing files that did not fit into the reading calls."""
         return sum(len(group) for group in calls.batches(self.to_read)[_MAX_READS:])
+
+
+def main_manifests(survey: Survey) -> list[Manifest]:
+    """The manifests nearest to the root that name a project: those at the root, else of the highest level."""
+    named = [item for item in survey.own_manifests if item.name is not None or item.members]
+    level = min((item.file.count("/") for item in named), default=0)
+    return [item for item in named if item.file.count("/") == level][:6]
 
 
 def _nearness(path: str) -> tuple[int, int, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lg_orch.analyst import ci, imports
@@ -27,20 +28,21 @@ def tests(survey: Survey, report: Report) -> None:
 
 def layout(survey: Survey, report: Report) -> None:
     """Directories with test files, and how many test functions the search saw."""
-    by_directory: Counter[str] = Counter()
-    first: dict[str, str] = {}
+    by_directory: dict[str, list[str]] = defaultdict(list)
     for path, _ in survey.code:
-        if role(path) == "tests" and (is_test_file(path) or "test" in path.rpartition("/")[2].lower()):
-            top = _top(path)
-            by_directory[top] += 1
-            first.setdefault(top, path)
-    for directory, count in by_directory.most_common(8):
+        if role(path) == "tests":
+            by_directory[_top(path)].append(path)
+    ranked = sorted(by_directory.items(), key=lambda item: (-len(item[1]), item[0]))
+    for directory, paths in ranked[:8]:
         where = code(f"{directory}/") if directory else "the root"
-        report.say(f"{number(count, 'test file')} below {where}", file=first[directory], line=1)
-    if len(by_directory) > 8:
-        rest = sum(count for _, count in by_directory.most_common()[8:])
-        further = number(len(by_directory) - 8, "further directory", "further directories")
-        report.say(f"{number(rest, 'test file')} in {further}")
+        named = [path for path in paths if is_test_file(path)]
+        spelled = f", {len(named):,} of them named as tests" if named else ""
+        first = min(named or paths)
+        report.say(f"{number(len(paths), 'source file')} of tests below {where}{spelled}", file=first, line=1)
+    if len(ranked) > 8:
+        rest = sum(len(paths) for _, paths in ranked[8:])
+        further = number(len(ranked) - 8, "further directory", "further directories")
+        report.say(f"{number(rest, 'source file')} of tests in {further}")
     markers = [value for value in survey.imports.values if imports.is_test_marker(value.value)]
     if markers:
         total = sum(value.count for value in markers)
@@ -68,7 +70,7 @@ def commands(survey: Survey, report: Report) -> None:
     for test in found[:_SHOWN]:
         report.say(f"{code(test.command)}: {_why(test)}", file=test.file, line=test.line)
     if len(found) > _SHOWN:
-        report.say(f"{number(len(found) - _SHOWN, 'further command')} in nested manifests")
+        report.say(f"{number(len(found) - _SHOWN, 'further command')}, not shown")
     if not found:
         report.text("No file says how tests are run.")
         report.lacks("a command that runs the tests")
@@ -76,23 +78,38 @@ def commands(survey: Survey, report: Report) -> None:
 
 def _why(test: TestCommand) -> str:
     if test.why.startswith("runs "):  # the manifest's own words follow
-        return f"runs {code(test.why[5:].strip(chr(39)))}"
+        command, _, rest = test.why[5:].rpartition("; ") if test.why.endswith(" the same") else (test.why[5:], "", "")
+        return f"runs {code(command)}{'; ' + rest if rest else ''}"
     return test.why
 
 
 def find_commands(survey: Survey) -> list[TestCommand]:
-    """Commands of manifests, the root's first, then those of CI; each command of a file once."""
-    found = [test for manifest in survey.own_manifests for test in manifest.tests]
+    """Commands of manifests, then those of CI; the same command of a nested manifest is only counted."""
     wrapped = {"gradle": "gradlew", "mvn": "mvnw"}
-    result: dict[tuple[str, str], TestCommand] = {}
-    for test in found:
+    nearest: dict[str, TestCommand] = {}
+    nested: Counter[str] = Counter()
+    for test in sorted((test for item in survey.own_manifests for test in item.tests), key=_depth):
         program, _, rest = test.command.partition(" ")
         wrapper = wrapped.get(program, "")
         command = f"./{wrapper} {rest}" if wrapper in survey.looked else test.command
-        changed = type(test)(command=command, why=test.why, file=test.file, line=test.line)
-        result.setdefault((command, test.file), changed)
+        whole = f"{command} --workspace"  # the root's command runs this one too
+        if command in nearest or whole in nearest:
+            nested[command if command in nearest else whole] += 1
+        else:
+            nearest[command] = replace(test, command=command)
+    result = [
+        replace(test, why=f"{test.why}; {number(nested[command], 'nested manifest')} the same")
+        if nested[command]
+        else test
+        for command, test in nearest.items()
+    ]
+    in_ci: dict[str, TestCommand] = {}
     for path in sorted(survey.texts):
         flow = ci.read_workflow(survey.texts[path])
         for test in flow.tests if flow is not None else ():
-            result.setdefault((test.command, path), test)
-    return sorted(result.values(), key=lambda test: (test.why.startswith("run by"), test.file.count("/")))
+            in_ci.setdefault(test.command, test)
+    return [*result, *in_ci.values()]
+
+
+def _depth(test: TestCommand) -> int:
+    return test.file.count("/")

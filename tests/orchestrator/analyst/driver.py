@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
-from lg_fs.app import make_service
-from lg_fs.server import make_server
 from lg_orch.analyst import LocalAnalyst
 from lg_orch.models_io import (
     Answer,
@@ -26,12 +22,13 @@ from lg_orch.models_io import (
     ToolEnvelope,
     VerifierReport,
 )
-from lg_policy.config import Settings
-from lg_policy.paths import Root
+from tests.fs.helpers import fs_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from mcp import Client
 
 FS_TOOLS = ("fs__list_files", "fs__read_file", "fs__search_files")
 ALL_TOOLS = (*FS_TOOLS, "exec__exec", "exec__list_commands")
@@ -75,11 +72,8 @@ async def ask(
 ) -> Outcome:
     """Route, plan, call, follow up and answer. `canned` answers calls by id (commands, say); others go to `lg-fs`."""
     mind = LocalAnalyst()
-    async with AsyncExitStack() as stack:
-        opened = stack.enter_context(Root(root))
-        service = make_service([opened], Settings())
-        stack.callback(service.workers.close)
-        client = await stack.enter_async_context(Client(make_server(service)))
+    async with fs_client(root) as server:
+        client = server.client
         with anyio.fail_after(60):
             known = await _context(client, root.name) if context else RepoContext(root_name=root.name)
             route = mind.route(request)

@@ -56,7 +56,9 @@ def _dependencies(toml: Toml, file: str) -> Iterator[Dependency]:
 
 def _group(toml: Toml, file: str, group: str, *path: str) -> Iterator[Dependency]:
     for name, value in toml.table(*path).items():
-        yield Dependency(name=name, range=range_of(value), group=group, file=file, line=toml.line(*path, name))
+        optional = isinstance(value, dict) and value.get("optional") is True
+        kind = group.replace("runtime", "optional", 1) if optional else group
+        yield Dependency(name=name, range=range_of(value), group=kind, file=file, line=toml.line(*path, name))
 
 
 def _entries(toml: Toml, file: str) -> Iterator[Entry]:

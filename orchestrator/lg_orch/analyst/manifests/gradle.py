@@ -40,7 +40,9 @@ def read(file: str, text: str) -> Manifest:
         if found is not None:
             dependencies.append(found)
         elif main := _MAIN.match(line):
-            entries.append(Entry(kind="main class", name=main[1], target=main[1], file=file, line=number))
+            entries.append(
+                Entry(kind="main class set in the build", name=main[1], target=main[1], file=file, line=number)
+            )
         elif plain := _SIMPLE.match(line):
             simple.setdefault(plain[1], Found(text=plain[2], file=file, line=number))
         elif java := _JAVA.search(line):

@@ -77,7 +77,7 @@ def _tests(json: Json, file: str) -> Iterator[TestCommand]:
             continue
         if name == "test" or name.startswith(("test:", "test-")):
             run = "npm test" if name == "test" else f"npm run {name}"
-            yield TestCommand(command=run, why=f"runs {command!r}", file=file, line=json.line("scripts", name))
+            yield TestCommand(command=run, why=f"runs {command}", file=file, line=json.line("scripts", name))
 
 
 def _members(json: Json, file: str) -> Iterator[Found]:

@@ -27,6 +27,9 @@ def read(file: str, text: str) -> Manifest:
     version = root.child("version") or root.child("parent", "version")
     if version is not None:
         properties.setdefault("project.version", version.text.strip())
+    parent = root.child("parent", "version")
+    if parent is not None:
+        properties.setdefault("project.parent.version", parent.text.strip())
     requires = next((item for name in _REQUIRES for item in _children(root, "properties") if item.name == name), None)
     return Manifest(
         file=file,
@@ -38,7 +41,13 @@ def read(file: str, text: str) -> Manifest:
         requires=_found(requires, file, properties, prefix="Java "),
         dependencies=tuple(_dependencies(root, file, properties)),
         entries=tuple(
-            Entry(kind="main class", name=item.text.strip(), target=item.text.strip(), file=file, line=item.line)
+            Entry(
+                kind="main class set in the build",
+                name=item.text.strip(),
+                target=item.text.strip(),
+                file=file,
+                line=item.line,
+            )
             for item in _deep(root, "mainClass")
         ),
         tests=(TestCommand(command="mvn test", why="Maven's own test phase", file=file, line=root.line),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.analyst.facts import Dependency, Entry, Found, Manifest, TestCommand
-from lg_orch.analyst.manifests.requirement import requirement
+from lg_orch.analyst.manifests.requirement import attribute_files, beside, requirement
 from lg_orch.analyst.manifests.toml_lines import Toml
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ def read(file: str, text: str) -> Manifest:
         return Manifest(file=file, ecosystem="Python", problems=(f"{file} {toml.problem}",))
     base = ("project",) if toml.table("project") else ("tool", "poetry")
     dynamic = toml.get("project", "dynamic")
-    problems = []
-    if isinstance(dynamic, list) and "version" in dynamic and not toml.text("project", "version"):
-        problems.append(f"{file} declares the version as dynamic ({_version_source(toml)})")
+    moving = isinstance(dynamic, list) and "version" in dynamic and not toml.text("project", "version")
     return Manifest(
         file=file,
         ecosystem="Python",
@@ -36,7 +34,8 @@ def read(file: str, text: str) -> Manifest:
         tests=tuple(_tests(toml, file)),
         members=tuple(_strings(toml, file, "tool", "uv", "workspace", "members")),
         packages=tuple(_packages(toml, file)),
-        problems=tuple(problems),
+        version_files=_version_files(toml, file) if moving else (),
+        problems=(f"{file} declares the version as dynamic",) if moving and not _version_files(toml, file) else (),
     )
 
 
@@ -45,13 +44,20 @@ def _found(toml: Toml, file: str, *path: str) -> Found | None:
     return Found(text=value, file=file, line=toml.line(*path)) if value else None
 
 
-def _version_source(toml: Toml) -> str:
-    for path in (("tool", "hatch", "version"), ("tool", "setuptools", "dynamic", "version"), ("tool", "flit")):
-        table = toml.table(*path)
-        for key in ("path", "attr", "file", "source"):
-            if isinstance(table.get(key), str):
-                return f"{key} {table[key]}"
-    return "its build tool computes it"
+def _version_files(toml: Toml, file: str) -> tuple[str, ...]:
+    """Files that the build tool reads the version from; empty when it is computed."""
+    path = toml.text("tool", "hatch", "version", "path") or toml.text(
+        "tool", "setuptools", "dynamic", "version", "file"
+    )
+    attribute = toml.text("tool", "setuptools", "dynamic", "version", "attr")
+    if path:
+        return (beside(file, path),)
+    if attribute:
+        return attribute_files(file, attribute)
+    if "flit" in str(toml.get("build-system", "build-backend")):
+        module = toml.text("tool", "flit", "module", "name") or toml.text("project", "name") or ""
+        return attribute_files(file, f"{module}.__version__")
+    return ()
 
 
 def _licence(toml: Toml, file: str, base: tuple[str, ...]) -> Found | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst.evidence import split_lines
 from lg_orch.analyst.facts import Dependency, Entry, Found, Manifest, TestCommand
-from lg_orch.analyst.manifests.requirement import requirement
+from lg_orch.analyst.manifests.requirement import attribute_files, beside, requirement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,21 +66,25 @@ def read_setup_cfg(file: str, text: str) -> Manifest:
         elif item.section == "tool:pytest" and not tests:
             tests.append(TestCommand(command="pytest", why="pytest is configured here", file=file, line=item.number))
     version = single.get("version")
+    elsewhere = version is not None and version.text.startswith(("attr:", "file:"))
     return Manifest(
         file=file,
         ecosystem="Python",
         name=single.get("name"),
-        version=None if version is not None and version.text.startswith(("attr:", "file:")) else version,
+        version=None if elsewhere else version,
+        version_files=_version_files(file, version.text) if version is not None and elsewhere else (),
         description=single.get("description"),
         licence=single.get("license"),
         requires=single.get("python_requires"),
         dependencies=tuple(item for item in dependencies if item is not None),
         entries=tuple(entries),
         tests=tuple(tests),
-        problems=(f"{file} takes the version from elsewhere ({version.text})",)
-        if version is not None and version.text.startswith(("attr:", "file:"))
-        else (),
     )
+
+
+def _version_files(file: str, text: str) -> tuple[str, ...]:
+    kind, _, value = text.partition(":")
+    return (beside(file, value.strip()),) if kind == "file" else attribute_files(file, value.strip())
 
 
 def read_requirements(file: str, text: str) -> Manifest:

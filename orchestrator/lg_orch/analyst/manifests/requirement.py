@@ -1,7 +1,8 @@
-"""One Python requirement as packaging spells it: a name, extras, a range, a marker."""
+"""What Python manifests share: requirements as packaging spells them, and files that hold a version."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from lg_orch.analyst.facts import Dependency
@@ -21,3 +22,16 @@ def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | 
     if marker:
         ranges = f"{ranges} ; {marker.strip()}".strip()
     return Dependency(name=name, range=ranges, group=group, file=file, line=line)
+
+
+def beside(file: str, path: str) -> str:
+    """A path that a manifest names, relative to the root."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(file), path)).lstrip("/")
+
+
+def attribute_files(file: str, attribute: str) -> tuple[str, ...]:
+    """Where the module of `package.module.NAME` may stand: beside the manifest or below `src`."""
+    module = attribute.partition(":")[0] if ":" in attribute else attribute.rpartition(".")[0]
+    stem = module.replace(".", "/")
+    names = (f"{stem}.py", f"{stem}/__init__.py")
+    return tuple(beside(file, f"{start}{name}") for start in ("", "src/") for name in names) if stem else ()
