@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -47,18 +48,36 @@ class Books:
             bytes_in=size,
         )
 
-    async def begun(self, passage: Passage) -> None:
-        """Record that the call is about to leave; durable on return. Raises `Internal` when that is impossible."""
+    async def begun(self, passage: Passage, checks: Callable[[Tx], None]) -> None:
+        """Record that the call is about to leave; durable on return. Raises `Internal` when that is impossible.
+
+        `checks` run in the same transaction: what they raise undoes it, and the call is not made.
+        """
         entry = self._entry(passage, phase="begun")
+
+        def begin(tx: Tx) -> None:
+            checks(tx)
+            self._ledger.append(tx, entry)
+
         try:
-            await self._store.write(lambda tx: self._append(tx, entry))
+            await self._store.write(begin)
         except StoreError as error:
             raise Internal("the call was not made, because the ledger cannot be written") from error
 
     async def ended(
-        self, passage: Passage, outcome: str, *, code: str | None = None, data: bytes | None = None, detail: str = ""
+        self,
+        passage: Passage,
+        outcome: str,
+        *,
+        code: str | None = None,
+        data: bytes | None = None,
+        detail: str = "",
+        along: Callable[[Tx], None] | None = None,
     ) -> bool:
-        """Record the outcome; return whether it could be written. The call has happened, so this never raises."""
+        """Record the outcome; return whether it could be written. The call has happened, so this never raises.
+
+        `along` is written in the same transaction.
+        """
         entry = replace(
             self._entry(passage, phase="ended"),
             outcome=outcome,
@@ -68,7 +87,7 @@ class Books:
             result_digest=hashlib.sha256(data).hexdigest() if data is not None else None,
             detail=self._detail(detail),
         )
-        return await self._try(entry)
+        return await self._try(entry, along)
 
     async def refused(self, passage: Passage, error: LgError) -> None:
         """Record a call that was not made. That nothing happened holds even when this cannot be written."""
@@ -100,16 +119,18 @@ class Books:
         """Record an event that is no call."""
         return await self._try(Entry(phase="note", identity=identity, outcome=outcome, detail=self._detail(detail)))
 
-    async def _try(self, entry: Entry) -> bool:
+    async def _try(self, entry: Entry, along: Callable[[Tx], None] | None = None) -> bool:
+        def write(tx: Tx) -> None:
+            if along is not None:
+                along(tx)
+            self._ledger.append(tx, entry)
+
         try:
-            await self._store.write(lambda tx: self._append(tx, entry))
+            await self._store.write(write)
         except StoreError:
             log.exception("a ledger record could not be written: %s %s %s", entry.phase, entry.tool, entry.outcome)
             return False
         return True
-
-    def _append(self, tx: Tx, entry: Entry) -> None:
-        self._ledger.append(tx, entry)
 
     def _detail(self, text: str) -> str | None:
         return cut_text(self._masker.mask(text), DETAIL_BYTES)[0] or None

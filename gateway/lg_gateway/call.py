@@ -6,12 +6,20 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from lg_gateway.catalog import CatalogEntry
 from lg_gateway.marks import Marks
 from lg_gateway.upstream import Progress
 from lg_policy.rules import Decision
+
+
+class Ask(Protocol):
+    """Puts a question to the caller's human and returns the action and the content of the answer."""
+
+    async def __call__(self, message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+        """Ask and wait."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +34,11 @@ class Call:
     progress: Progress | None = None
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
+    asking: Literal["rounds", "live", "none"] = "none"
+    """How the caller can be asked: by an answer that asks for input, by a question while the call waits, or not."""
+    ask: Ask | None = None
+    hold_s: float | None = None
+    """Seconds to wait for an answer from elsewhere; `None` is the setting."""
 
 
 def new_request_id() -> str:
@@ -47,6 +60,17 @@ class Passage:
     bytes_in: int = 0
     decision: Decision | None = None
     approval_id: str | None = None
+    expected: dict[str, str | None] | None = None
+    """Hashes of what a preview saw: the call is executed on exactly that, or conflicts."""
+    recalled: bool = False
+    """A repeat under a known idempotency key, whose approval was already spent."""
+
+    def sent_arguments(self) -> dict[str, Any]:
+        """Return the arguments as they leave."""
+        if not self.expected:
+            return self.call.arguments
+        given = self.call.arguments.get("expected_sha256")
+        return self.call.arguments | {"expected_sha256": self.expected | (given if isinstance(given, dict) else {})}
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the call arrived."""

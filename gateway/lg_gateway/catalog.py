@@ -17,6 +17,7 @@ import mcp_types as t
 from lg_gateway.canonical import digest
 from lg_gateway.specs import ServerSpec
 from lg_gateway.validation import ArgumentCheck
+from lg_policy.metadata import PREVIEW, SANDBOX, SERVER, TOOL
 from lg_policy.rules import ToolFacts
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ TOOLS_PER_SERVER = 2000
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _HASH = 8
 # Keys that describe the upstream's own connection, or that only the gateway may say.
-_OWN_META = ("io.modelcontextprotocol/", "lg/server", "lg/tool")
+_OWN_META = ("io.modelcontextprotocol/", SERVER, TOOL)
 _BUILTIN_META = "lg/"
 
 
@@ -55,6 +56,8 @@ class CatalogEntry:
     facts: ToolFacts
     check: ArgumentCheck
     definition_digest: str
+    preview: Mapping[str, Any] | None
+    """Arguments that make the call show what it would do; only trusted servers may name them."""
 
     @property
     def read_only(self) -> bool:
@@ -128,6 +131,7 @@ def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -
         facts=facts,
         check=ArgumentCheck(tool.input_schema),
         definition_digest=definition,
+        preview=_preview(spec, tool),
     )
 
 
@@ -138,13 +142,19 @@ def _listed(spec: ServerSpec, tool: t.Tool, name: str) -> t.Tool:
         for key, value in (tool.meta or {}).items()
         if not key.startswith(_OWN_META) and (spec.builtin or not key.startswith(_BUILTIN_META))
     }
-    meta |= {"lg/server": spec.name, "lg/tool": tool.name}
+    meta |= {SERVER: spec.name, TOOL: tool.name}
     description = tool.description or f"{tool.name} of the server {spec.name} (it gives no description)"
     return tool.model_copy(update={"name": name, "description": description, "meta": meta, "execution": None})
+
+
+def _preview(spec: ServerSpec, tool: t.Tool) -> Mapping[str, Any] | None:
+    declared = (tool.meta or {}).get(PREVIEW)
+    arguments = declared.get("arguments") if isinstance(declared, dict) else None
+    return arguments if spec.trusted and isinstance(arguments, dict) else None
 
 
 def _sandbox_active(spec: ServerSpec, tool: t.Tool) -> bool:
     if spec.builtin != "exec":
         return False
-    reported = (tool.meta or {}).get("lg/sandbox")
+    reported = (tool.meta or {}).get(SANDBOX)
     return isinstance(reported, dict) and reported.get("active") is True

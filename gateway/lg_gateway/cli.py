@@ -13,7 +13,7 @@ from lg_policy.flags import add_common_flags, add_serve_flags
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
 )
-COMMANDS = ("serve", "tools", "call", "audit", "doctor")
+COMMANDS = ("serve", "tools", "call", "audit", "approvals", "doctor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     call.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _add_audit(commands)
+    _add_approvals(commands)
     commands.add_parser("doctor", help="say what works and what does not")
     for command in commands.choices.values():
         _add_shared(command)
@@ -61,6 +62,16 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit.add_argument("--since", metavar="TIME", help="only records from this UTC time on, for instance 2026-11-01")
     audit.add_argument("--limit", type=int, default=50, metavar="N", help="newest records to show (default: 50)")
     audit.add_argument("--json", action="store_true", help="one record a line, as stored")
+
+
+def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    approvals = commands.add_parser("approvals", help="see and answer the questions that calls wait for")
+    approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny"))
+    approvals.add_argument("id", nargs="?", metavar="ID", help="for show, approve, deny: the question")
+    approvals.add_argument("--all", action="store_true", help="for list: answered and expired ones too")
+    approvals.add_argument("--for-run", action="store_true", help="for approve: this tool for the rest of its run")
+    approvals.add_argument("--reason", default="", help="for deny: what the caller is told")
+    approvals.add_argument("--json", action="store_true", help="for list, show: as JSON")
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +97,10 @@ def _run(args: argparse.Namespace) -> int:
         from lg_gateway.audit import run_audit
 
         return run_audit(args)
+    if args.command == "approvals":
+        from lg_gateway.approvals_cli import run_approvals
+
+        return run_approvals(args)
     if args.command == "doctor":
         from lg_gateway.doctor import run_doctor
 

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 import anyio
 import mcp_types as t
 
+from lg_gateway.approvals import ApprovalBook
 from lg_gateway.books import Books
 from lg_gateway.catalog import Catalog
 from lg_gateway.children import Child, Reaper
+from lg_gateway.gate import Gate
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
 from lg_gateway.pipeline import Pipeline, Policy
@@ -38,6 +40,8 @@ class Gateway:
         self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
         self.store = SqliteStore(setup.store_path, guard=self.ledger)
         masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
+        self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
+        gate = Gate(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
         self.books = Books(self.store, self.ledger, masker, setup.key("arguments"))
         self._reaper = reaper
         self._listeners: list[Listener] = []
@@ -50,7 +54,13 @@ class Gateway:
             for spec in setup.specs
         }
         self.pipeline = Pipeline(
-            policy=lambda: self.policy, catalog=self.catalog, upstreams=self.upstreams, books=self.books
+            policy=lambda: self.policy,
+            catalog=self.catalog,
+            upstreams=self.upstreams,
+            store=self.store,
+            books=self.books,
+            gate=gate,
+            approvals=self.approvals,
         )
 
     @asynccontextmanager

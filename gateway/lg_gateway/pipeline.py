@@ -6,31 +6,39 @@ Every refusal is a result a model can read, and one record. Nothing leaves befor
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
+from lg_gateway import effects
+from lg_gateway.approvals import ApprovalBook
 from lg_gateway.books import Books
-from lg_gateway.call import Call, Passage
+from lg_gateway.call import Call, Passage, new_request_id
 from lg_gateway.catalog import Catalog, CatalogEntry
+from lg_gateway.gate import Gate, Preview, binding_of
 from lg_gateway.marks import forwarded_meta, read_marks
-from lg_gateway.results import cut, refusal, size, tidy, upstream_refusal
+from lg_gateway.results import as_preview, cut, error_code, recorded, refusal, size, tidy, upstream_refusal
+from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall
 from lg_policy.config import Settings
 from lg_policy.errors import (
-    ApprovalRequired,
+    CallTimeout,
+    Conflict,
     Internal,
     InvalidArguments,
     LgError,
     OutcomeUnknown,
     PolicyDenied,
     TooLarge,
+    UpstreamUnavailable,
 )
 from lg_policy.redact import find_marker
-from lg_policy.rules import Decision, Effect, RuleBook
+from lg_policy.rules import Effect, RuleBook
 
 log = logging.getLogger(__name__)
 
@@ -49,22 +57,39 @@ class Pipeline:
     """Everything a call passes. `policy` is asked anew for every call."""
 
     def __init__(
-        self, *, policy: Callable[[], Policy], catalog: Catalog, upstreams: Mapping[str, Upstream], books: Books
+        self,
+        *,
+        policy: Callable[[], Policy],
+        catalog: Catalog,
+        upstreams: Mapping[str, Upstream],
+        store: Store,
+        books: Books,
+        gate: Gate,
+        approvals: ApprovalBook,
     ) -> None:
         self._policy = policy
         self._catalog = catalog
         self._upstreams = upstreams
+        self._store = store
         self._books = books
+        self._gate = gate
+        self._approvals = approvals
+        self._in_flight: set[str] = set()
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
-        entry = await self._find(call)
-        passage = Passage(call=call, entry=entry)
+        passage = Passage(call=call, entry=await self._find(call))
         try:
             passage = self._read(passage)
             passage = self._decide(passage)
-            self._permit(passage)
-            await self._books.begun(passage)
+            recalled = await self._recall(passage)
+            if not isinstance(recalled, Passage):
+                return recalled
+            permitted = await self._permit(recalled)
+            if not isinstance(permitted, Passage):
+                return permitted
+            passage = permitted
+            await self._books.begun(passage, self._last_checks(passage))
         except LgError as error:
             await self._books.refused(passage, error)
             return refusal(error)
@@ -102,34 +127,121 @@ class Pipeline:
         decision = self._policy().rules.decide(
             identity=passage.call.identity, facts=passage.entry.facts, arguments=passage.call.arguments
         )
+        if decision.effect is Effect.DENY:
+            raise PolicyDenied(f"{decision.reason} ({decision.rule})")
         return replace(passage, decision=decision)
 
-    def _permit(self, passage: Passage) -> None:
-        decision = passage.decision
-        if decision is None or decision.effect is Effect.DENY:
-            raise PolicyDenied(_because(decision))
-        if decision.effect is Effect.APPROVE:
-            raise ApprovalRequired(
-                f"a human must approve this call of {passage.entry.name}: {decision.reason}",
-                hint="nothing was done",
+    async def _recall(self, passage: Passage) -> Passage | t.CallToolResult:
+        """Answer a repeated idempotency key from the record, or find out that the call may safely be made again."""
+        try:
+            effect = await self._store.read(lambda tx: effects.recall(tx, passage))
+        except StoreError as error:
+            raise Internal("the record of earlier calls cannot be read; nothing was done") from error
+        if effect is None:
+            return passage
+        if effect.result is not None:
+            await self._books.ended(passage, "replayed", detail=f"outcome of {effect.request_id}")
+            result = t.CallToolResult.model_validate_json(effect.result)
+            return result.model_copy(update={"meta": (result.meta or {}) | {"lg/replayed": True}})
+        if effect.request_id in self._in_flight:
+            raise Conflict("this call is still running", hint="wait for its outcome")
+        if not self._may_repeat(passage):
+            raise OutcomeUnknown(
+                "this call was begun before and its outcome was lost",
+                hint="look at the state of things; then repeat it under a new key, or not",
             )
+        return await self._as_before(passage, effect.approval_id)
+
+    async def _as_before(self, passage: Passage, approval_id: str | None) -> Passage:
+        """Repeat a lost call exactly as it was approved, with the hashes that its preview saw."""
+        passage = replace(passage, recalled=True, approval_id=approval_id)
+        if approval_id is None:
+            return passage
+        approval = await self._store.read(lambda tx: self._approvals.get(tx, approval_id, 0.0))
+        return replace(passage, expected=approval.expected) if approval is not None else passage
+
+    def _may_repeat(self, passage: Passage) -> bool:
+        """Whether doing it twice is harmless: it changes nothing, knows its own key, or is declared repeatable."""
+        if passage.entry.read_only or passage.entry.server.builtin == "fs":
+            return True
+        template = self._policy().settings.exec.commands.get(str(passage.call.arguments.get("cmd")))
+        return passage.entry.server.builtin == "exec" and template is not None and template.rerun
+
+    async def _permit(self, passage: Passage) -> Passage | Answer:
+        """Ask a human where policy says so; a repeated call was permitted when it was begun."""
+        if passage.recalled or passage.decision is None or passage.decision.effect is Effect.ALLOW:
+            return passage
+        answer = await self._gate.permit(passage, self._preview)
+        if isinstance(answer, t.InputRequiredResult):
+            await self._books.ended(passage, "asked")
+        elif isinstance(answer, t.CallToolResult):
+            await self._books.ended(passage, "refused", code=error_code(answer), detail="its preview failed")
+        return answer
+
+    def _last_checks(self, passage: Passage) -> Callable[[Tx], None]:
+        """What must hold in the transaction that begins the call: nothing has changed since it was permitted."""
+
+        def check(tx: Tx) -> None:
+            now = time.time()
+            self._decide(passage)
+            current = self._catalog.find(passage.entry.name)
+            if current is None or current.definition_digest != passage.entry.definition_digest:
+                raise Conflict("the tool has changed since the call was made", hint="list the tools again")
+            effects.check_epoch(tx, passage, now)
+            if passage.approval_id is not None and passage.approval_id.startswith("ap-") and not passage.recalled:
+                self._approvals.use(tx, passage.approval_id, binding_of(passage), now)
+            effects.claim(tx, passage, now)
+
+        return check
+
+    async def _preview(self, passage: Passage) -> Preview | None:
+        """Have a trusted server say what the call would do. Recorded like any call."""
+        if passage.entry.preview is None:
+            return None
+        trial = replace(
+            passage,
+            call=replace(passage.call, arguments=passage.call.arguments | dict(passage.entry.preview)),
+            request_id=new_request_id(),
+            marks=replace(passage.marks, key=None),
+        )
+        await self._books.begun(trial, lambda _tx: None)
+        try:
+            answer = await self._send(trial)
+        except LgError as error:
+            await self._books.ended(trial, "error", code=error.code, detail=error.message)
+            raise
+        if not isinstance(answer, t.CallToolResult):
+            raise Internal(f"the preview of {passage.entry.name} asked a question of its own")
+        await self._books.ended(trial, "error" if answer.is_error else "preview", code=error_code(answer))
+        return as_preview(answer)
 
     async def _carry_out(self, passage: Passage) -> Answer:
         """Send, shape, record. From here on the call may have had an effect."""
+        self._in_flight.add(passage.request_id)
         try:
             answer = await self._send(passage)
         except LgError as error:
-            outcome = "unknown" if isinstance(error, OutcomeUnknown) else "error"
-            await self._books.ended(passage, outcome, code=error.code, detail=error.message)
-            return refusal(error)
+            return await self._failed(passage, error)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True), anyio.move_on_after(RECORD_GRACE_S):
                 await self._books.ended(passage, "cancelled")
             raise
+        finally:
+            self._in_flight.discard(passage.request_id)
         if isinstance(answer, t.InputRequiredResult):
-            await self._books.ended(passage, "input_required")
-            return answer
+            return await self._failed(passage, Internal("the server asked a question that cannot be passed on"))
         return await self._finish(passage, answer)
+
+    async def _failed(self, passage: Passage, error: LgError) -> t.CallToolResult:
+        result = refusal(error)
+        along: Callable[[Tx], None] | None = None
+        if isinstance(error, UpstreamUnavailable):
+            along = partial(effects.release, passage=passage)
+        elif not isinstance(error, OutcomeUnknown | CallTimeout):
+            along = partial(effects.settle, passage=passage, result=recorded(result))
+        outcome = "unknown" if isinstance(error, OutcomeUnknown) else "error"
+        await self._books.ended(passage, outcome, code=error.code, detail=error.message, along=along)
+        return result
 
     async def _send(self, passage: Passage) -> Answer:
         entry, call = passage.entry, passage.call
@@ -138,7 +250,7 @@ class Pipeline:
             return await upstream.call(
                 UpstreamCall(
                     tool=entry.tool,
-                    arguments=call.arguments,
+                    arguments=passage.sent_arguments(),
                     meta=forwarded_meta(
                         call.meta, passage.marks, builtin=entry.server.builtin is not None, trusted=entry.server.trusted
                     ),
@@ -156,7 +268,13 @@ class Pipeline:
         limit = self._policy().settings.gateway.result_max_bytes
         if actual > limit:
             result = cut(result, passage.entry, limit=limit, actual=actual)
-        written = await self._books.ended(passage, "error" if result.is_error else "ok", code=_code(result), data=data)
+        written = await self._books.ended(
+            passage,
+            "error" if result.is_error else "ok",
+            code=error_code(result),
+            data=data,
+            along=partial(effects.settle, passage=passage, result=recorded(result)),
+        )
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
         return result
@@ -166,16 +284,3 @@ def internal_failure(error: BaseException) -> t.CallToolResult:
     """Log an exception nobody expected and return a result that says nothing about it."""
     log.error("a call failed inside the gateway", exc_info=error)
     return refusal(Internal("the gateway failed; its log says more"))
-
-
-def _because(decision: Decision | None) -> str:
-    return f"{decision.reason} ({decision.rule})" if decision is not None else "no decision"
-
-
-def _code(result: t.CallToolResult) -> str | None:
-    """The error code inside a failed result, as our own servers set it."""
-    if not result.is_error or not isinstance(result.structured_content, dict):
-        return None
-    error = result.structured_content.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    return code[:64] if isinstance(code, str) else None

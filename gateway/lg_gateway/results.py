@@ -8,6 +8,8 @@ import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.catalog import CatalogEntry
+from lg_gateway.effects import OUTCOME_BYTES
+from lg_gateway.gate import Preview
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
 
@@ -77,3 +79,42 @@ def cut(result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: in
             "meta": (result.meta or {}) | {"lg/cut": {"bytes": actual, "limit": limit}},
         }
     )
+
+
+def recorded(result: t.CallToolResult) -> str:
+    """Return a result as it is kept for a repeat of its call: one that is too large keeps its beginning and says so."""
+    actual, data = size(result)
+    if actual <= OUTCOME_BYTES:
+        return data.decode("utf-8", "replace")
+    error = {"code": "too_large", "message": "the outcome was too large to be kept", "hint": "the call did take place"}
+    kept = t.CallToolResult(
+        content=[t.TextContent(type="text", text="too_large: the outcome was too large to be kept; it took place")],
+        structured_content={"error": error},
+        is_error=True,
+    )
+    return kept.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def error_code(result: t.CallToolResult) -> str | None:
+    """Return the error code inside a failed result, as our own servers set it."""
+    if not result.is_error or not isinstance(result.structured_content, dict):
+        return None
+    error = result.structured_content.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    return code[:64] if isinstance(code, str) else None
+
+
+def as_preview(result: t.CallToolResult) -> Preview:
+    """Read what a preview says: text for the human, and the hashes of the files it looked at."""
+    if result.is_error:
+        return Preview(failure=result)
+    structured = result.structured_content if isinstance(result.structured_content, dict) else {}
+    files = structured.get("files")
+    expected = {
+        str(file["path"]): file["before_sha256"]
+        for file in (files if isinstance(files, list) else [])
+        if isinstance(file, dict) and isinstance(file.get("path"), str) and isinstance(file.get("before_sha256"), str)
+    }
+    diff = structured.get("diff")
+    text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
+    return Preview(text=diff if isinstance(diff, str) and diff else text, expected=expected or None)

@@ -19,7 +19,55 @@ CREATE INDEX ledger_request ON ledger (request_id);
 CREATE INDEX ledger_run ON ledger (run_id) WHERE run_id IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (LEDGER,)
+# A question to a human and its answer. `mac` covers everything else in the row: someone who can write the store but not
+# the key directory cannot turn a question into a yes.
+APPROVALS = """
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    binding TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    expires REAL NOT NULL,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL
+);
+CREATE INDEX approvals_binding ON approvals (binding, created);
+CREATE INDEX approvals_state ON approvals (state, identity);
+CREATE TABLE grants (
+    id TEXT PRIMARY KEY,
+    identity TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    expires REAL NOT NULL,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL
+);
+CREATE INDEX grants_run ON grants (identity, run_id, tool);
+"""
+
+# One row for each idempotency key that reached a server, and the newest epoch of each run.
+EFFECTS = """
+CREATE TABLE effects (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    arguments_digest TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    approval_id TEXT,
+    result TEXT,
+    created REAL NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+CREATE INDEX effects_created ON effects (created);
+CREATE TABLE runs (
+    scope TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    seen REAL NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (LEDGER, APPROVALS, EFFECTS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import mcp_types as t
 from mcp.server import NotificationOptions, Server, ServerRequestContext
 from mcp.server.caching import CacheHint
 from mcp.server.models import InitializationOptions
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from lg_gateway.call import Call
+from lg_gateway.call import Ask, Call
 from lg_gateway.catalog import CatalogEntry
 from lg_gateway.gateway import Gateway
 from lg_gateway.pipeline import internal_failure
@@ -71,6 +72,10 @@ class Frontend:
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
         )
         server.middleware.append(self._remember_legacy)
+        settings = self._gateway.policy.settings.approval
+        # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
+        security = RequestStateSecurity(keys=[self._gateway.setup.key("state")], ttl=settings.live_timeout_s)
+        server.middleware.append(RequestStateBoundary(security, default_audience="lg-gateway"))
         return server
 
     async def list_tools(self, ctx: Context, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
@@ -94,6 +99,8 @@ class Frontend:
             progress=_progress(ctx),
             input_responses=dict(params.input_responses) if params.input_responses else None,
             request_state=params.request_state,
+            asking=_asking(ctx),
+            ask=_ask(ctx),
         )
         try:
             answer = await self._gateway.pipeline.run(call)
@@ -147,6 +154,27 @@ def _progress(ctx: Context) -> Progress | None:
         await ctx.session.report_progress(progress, total, message)
 
     return report
+
+
+def _asking(ctx: Context) -> Literal["rounds", "live", "none"]:
+    """How this caller's human can be asked. Empty elicitation capabilities mean forms."""
+    declared = ctx.session.client_capabilities
+    elicitation = declared.elicitation if declared is not None else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return "none"
+    return "rounds" if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else "live"
+
+
+def _ask(ctx: Context) -> Ask | None:
+    if _asking(ctx) != "live":
+        return None
+
+    async def ask(message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+        # With the request's id the question travels on its own stream; without, over HTTP, it would need another.
+        answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+        return answer.action, answer.content
+
+    return ask
 
 
 def _for_era(

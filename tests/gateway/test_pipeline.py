@@ -176,18 +176,19 @@ async def test_progress_of_a_server_reaches_the_caller(tmp_path: Path) -> None:
 async def test_run_and_key_are_recorded_and_stripped_before_an_untrusted_server(tmp_path: Path) -> None:
     meta = {
         "lg/run": {"run_id": "r1", "epoch": 2, "step": "s"},
-        "baggage": "idempotency-key=r1%3Aabc,other=1",
+        "baggage": "other=1",
         "io.modelcontextprotocol/clientInfo": {"name": "x"},
         "vendor/key": "kept",
     }
     async with gateway_of(tmp_path, server("a"), server("b", trusted=True), ALLOW_ALL) as gateway:
         seen = {}
         for name in ("a", "b"):
-            answer = await send(gateway, f"{name}__meta", {}, meta=meta)
+            marked = meta | {"baggage": f"idempotency-key=r1%3A{name},other=1"}
+            answer = await send(gateway, f"{name}__meta", {}, meta=marked)
             seen[name] = answer.structured_content["meta"]
         record = records(gateway)[0]
 
-    assert (record["run_id"], record["idempotency_key"]) == ("r1", "r1:abc")
+    assert (record["run_id"], record["idempotency_key"]) == ("r1", "r1:a")
     assert seen["a"]["vendor/key"] == "kept"
     assert seen["a"]["baggage"] == "other=1"
     assert "lg/run" not in seen["a"]

@@ -1,0 +1,258 @@
+"""Questions to a human and their answers: one table of legal moves, bound to one exact call, used once.
+
+A question is found again by its binding, never asked twice: clients repeat first rounds. Rows carry a keyed code, so
+that a yes cannot be written into the store by someone without the keys. Not covered: the user's own processes, which
+can answer as the user can.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from lg_gateway.canonical import canonical
+from lg_gateway.ledger import Entry, Ledger
+from lg_gateway.store import StoreError, Tx
+from lg_policy.errors import ApprovalDenied, Conflict, LimitExceeded
+
+PENDING_PER_IDENTITY = 10
+GRANT_S = 8 * 3600.0
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+class State(StrEnum):
+    """The life of a question."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    USED = "used"
+
+
+# Every legal move; anything else raises `Conflict` and changes nothing.
+MOVES: dict[tuple[State, str], State] = {
+    (State.PENDING, "approve"): State.APPROVED,
+    (State.PENDING, "deny"): State.DENIED,
+    (State.PENDING, "expire"): State.EXPIRED,
+    (State.APPROVED, "use"): State.USED,
+    (State.APPROVED, "expire"): State.EXPIRED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """The one call that a question is about."""
+
+    identity: str
+    server: str
+    tool: str
+    pin: str
+    arguments_digest: str
+    key: str | None
+
+    def digest(self) -> str:
+        """Return what finds the question again."""
+        return sha256(canonical(asdict(self))).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """A question. `text` is what a human is shown, the same in every round; `expected` are hashes the preview saw."""
+
+    id: str
+    binding: str
+    identity: str
+    state: State
+    created: float
+    expires: float
+    tool: str
+    server: str
+    approver: str
+    text: str
+    hidden_lines: int = 0
+    full: str = ""
+    run_id: str | None = None
+    expected: dict[str, str | None] | None = None
+    decided_by: str = ""
+    reason: str = ""
+
+    def open(self, now: float) -> bool:
+        """Whether it can still be answered or used."""
+        return self.state in (State.PENDING, State.APPROVED) and now < self.expires
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a new question needs, apart from its life."""
+
+    binding: Binding
+    approver: str
+    text: str
+    hidden_lines: int
+    full: str
+    run_id: str | None
+    expected: dict[str, str | None] | None
+    lifetime_s: float
+
+
+class ApprovalBook:
+    """Reads and moves questions inside transactions. `now` is seconds since the epoch, given by the caller."""
+
+    def __init__(self, key: bytes, ledger: Ledger) -> None:
+        self._key = key
+        self._ledger = ledger
+
+    def find(self, tx: Tx, binding: Binding, now: float) -> Approval | None:
+        """Return the newest question about this call, as it stands now."""
+        sql = "SELECT body, mac FROM approvals WHERE binding = ? ORDER BY created DESC, id LIMIT 1"
+        rows = tx.execute(sql, (binding.digest(),))
+        return _aged(self._read(rows[0]), now) if rows else None
+
+    def get(self, tx: Tx, approval_id: str, now: float) -> Approval | None:
+        """Return a question by id, as it stands now."""
+        rows = tx.execute("SELECT body, mac FROM approvals WHERE id = ?", (approval_id,))
+        return _aged(self._read(rows[0]), now) if rows else None
+
+    def pending(self, tx: Tx, now: float) -> list[Approval]:
+        """Return every question that waits for an answer, oldest first."""
+        rows = tx.execute(
+            "SELECT body, mac FROM approvals WHERE state = 'pending' AND expires > ? ORDER BY created",
+            (now,),
+        )
+        return [self._read(row) for row in rows]
+
+    def recent(self, tx: Tx, limit: int) -> list[Approval]:
+        """Return the newest questions, newest first."""
+        rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
+        return [self._read(row) for row in rows]
+
+    def ask(self, tx: Tx, question: Question, now: float) -> Approval:
+        """Return the open question about this call, made if there is none. Raises `LimitExceeded` at ten pending."""
+        known = self.find(tx, question.binding, now)
+        if known is not None and known.open(now):
+            return known
+        identity = question.binding.identity
+        sql = "SELECT count(*) FROM approvals WHERE identity = ? AND state = 'pending' AND expires > ?"
+        if tx.execute(sql, (identity, now))[0][0] >= PENDING_PER_IDENTITY:
+            raise LimitExceeded(f"{PENDING_PER_IDENTITY} questions of {identity} already wait for an answer")
+        approval = Approval(
+            id="ap-" + "".join(secrets.choice(_ALPHABET) for _ in range(10)),
+            binding=question.binding.digest(),
+            identity=identity,
+            state=State.PENDING,
+            created=now,
+            expires=now + question.lifetime_s,
+            tool=question.binding.tool,
+            server=question.binding.server,
+            approver=question.approver,
+            text=question.text,
+            hidden_lines=question.hidden_lines,
+            full=question.full,
+            run_id=question.run_id,
+            expected=question.expected,
+        )
+        self._write(tx, approval)
+        return approval
+
+    def move(self, tx: Tx, approval: Approval, how: str, *, by: str = "", reason: str = "") -> Approval:
+        """Make one legal move and return the question as it is then. Raises `Conflict` for any other."""
+        current = self.get(tx, approval.id, 0.0)
+        state = MOVES.get((current.state, how)) if current is not None else None
+        if current is None or state is None:
+            raise Conflict(f"{approval.id} is {current.state if current else 'gone'}; it cannot be changed by {how!r}")
+        moved = replace(current, state=state, decided_by=by or current.decided_by, reason=reason or current.reason)
+        self._write(tx, moved)
+        if how in ("approve", "deny"):
+            self._record(tx, moved)
+        return moved
+
+    def use(self, tx: Tx, approval_id: str, binding: Binding, now: float) -> Approval:
+        """Spend a yes in the transaction that begins the call. Raises `Conflict` unless it is this call's."""
+        approval = self.get(tx, approval_id, now)
+        if approval is None or approval.binding != binding.digest():
+            raise Conflict("the approval is for another call")
+        if approval.state is State.DENIED:
+            raise ApprovalDenied(approval.reason or "a human said no")
+        if approval.state is not State.APPROVED:
+            raise Conflict(f"the approval is {approval.state}", hint="make the call again to be asked again")
+        return self.move(tx, approval, "use")
+
+    def grant(self, tx: Tx, approval: Approval, now: float) -> None:
+        """Record "for this run": later calls of this tool in this run by this caller are not asked about."""
+        if approval.run_id is None:
+            raise Conflict("only a call that belongs to a run can be approved for the run")
+        body = {"from": approval.id, "tool": approval.tool, "identity": approval.identity, "run_id": approval.run_id}
+        row = (f"gr-{approval.id[3:]}", approval.identity, approval.run_id, approval.tool, now + GRANT_S)
+        text = canonical(body | {"expires": row[4]}).decode("ascii")
+        tx.execute(
+            "INSERT OR REPLACE INTO grants (id, identity, run_id, tool, expires, body, mac)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*row, text, self._mac(text)),
+        )
+
+    def granted(self, tx: Tx, *, identity: str, run_id: str, tool: str, now: float) -> str | None:
+        """Return the id of a grant that covers a call."""
+        sql = "SELECT id, body, mac FROM grants WHERE identity = ? AND run_id = ? AND tool = ? AND expires > ?"
+        for grant_id, text, mac in tx.execute(sql, (identity, run_id, tool, now)):
+            body = json.loads(text)
+            named = (body["identity"], body["run_id"], body["tool"])
+            good = hmac.compare_digest(self._mac(text), str(mac)) and named == (identity, run_id, tool)
+            if good and body["expires"] > now:
+                return str(grant_id)
+        return None
+
+    def _record(self, tx: Tx, approval: Approval) -> None:
+        """Who decided what belongs into the chain as much as the call itself."""
+        self._ledger.append(
+            tx,
+            Entry(
+                phase="note",
+                identity=approval.identity,
+                run_id=approval.run_id,
+                server=approval.server,
+                tool=approval.tool,
+                approval_id=approval.id,
+                outcome=str(approval.state),
+                detail=f"by {approval.decided_by}",
+            ),
+        )
+
+    def _write(self, tx: Tx, approval: Approval) -> None:
+        text = canonical(asdict(approval)).decode("ascii")
+        tx.execute(
+            "INSERT OR REPLACE INTO approvals (id, binding, identity, state, created, expires, body, mac)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                approval.id,
+                approval.binding,
+                approval.identity,
+                str(approval.state),
+                approval.created,
+                approval.expires,
+                text,
+                self._mac(text),
+            ),
+        )
+
+    def _read(self, row: tuple[Any, ...]) -> Approval:
+        text, mac = str(row[0]), str(row[1])
+        if not hmac.compare_digest(self._mac(text), mac):
+            raise StoreError("an approval in the store was not written by this gateway")
+        body = json.loads(text)
+        return Approval(**(body | {"state": State(body["state"])}))
+
+    def _mac(self, text: str) -> str:
+        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
+
+
+def _aged(approval: Approval, now: float) -> Approval:
+    """A question past its time is expired, whether or not anybody has written that down."""
+    if approval.state in (State.PENDING, State.APPROVED) and now >= approval.expires:
+        return replace(approval, state=State.EXPIRED)
+    return approval

@@ -1,0 +1,263 @@
+"""The step that asks a human: it finds the question about a call or asks it, and waits as the caller can wait.
+
+A yes is only noted here; it is spent in the transaction that writes `begun`, where policy is decided once more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import anyio
+import mcp_types as t
+
+from lg_gateway.approvals import Approval, ApprovalBook, Binding, Question, State
+from lg_gateway.call import Passage
+from lg_gateway.canonical import digest
+from lg_gateway.question import Frame, Verdict, compose, form, read_answer
+from lg_gateway.store import Store, StoreError, Tx
+from lg_policy.config import ApprovalSettings
+from lg_policy.errors import ApprovalDenied, ApprovalRequired, ConfigError, Internal, InvalidArguments
+from lg_policy.redact import Masker
+
+POLL_S = 0.25
+PROGRESS_EVERY = 20
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a call would do: text for the human, hashes of what it saw. `failure` instead when it would fail."""
+
+    text: str = ""
+    expected: dict[str, str | None] | None = None
+    failure: t.CallToolResult | None = None
+
+
+Previewer = Callable[[Passage], Awaitable[Preview | None]]
+
+
+class Gate:
+    """Approvals as a step of the pipeline. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        store: Store,
+        book: ApprovalBook,
+        masker: Masker,
+        settings: Callable[[], ApprovalSettings],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._masker = masker
+        self._settings = settings
+        self._clock = clock
+
+    async def permit(self, passage: Passage, preview: Previewer) -> Passage | t.CallToolResult | t.InputRequiredResult:
+        """Return the passage with an approval to spend, a question for the client to answer, or a failed preview.
+
+        Raises `ApprovalRequired` (nobody answered yet), `ApprovalDenied`, `LimitExceeded`.
+        """
+        try:
+            return await self._permit(passage, preview)
+        except StoreError as error:
+            raise Internal("the approval cannot be recorded or read; nothing was done") from error
+
+    async def _permit(self, passage: Passage, preview: Previewer) -> Passage | t.CallToolResult | t.InputRequiredResult:
+        grant = await self._granted(passage)
+        if grant is not None:
+            return replace(passage, approval_id=grant)
+        binding = binding_of(passage)
+        known = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
+        if known is not None and known.state is State.DENIED and (passage.marks.key or _same_run(known, passage)):
+            raise _denied(known)
+        if known is None or not known.open(self._clock()):
+            if passage.call.request_state is not None:
+                raise ApprovalRequired("that question is no longer open", hint="make the call again without its state")
+            seen = await preview(passage)
+            if seen is not None and seen.failure is not None:
+                return seen.failure
+            question = self._question(passage, binding, seen)
+            known = await self._store.write(lambda tx: self._book.ask(tx, question, self._clock()))
+        if known.state is State.APPROVED:
+            return _approved(passage, known)
+        return await self._ask(passage, known)
+
+    async def _granted(self, passage: Passage) -> str | None:
+        run_id, decision = passage.marks.run_id, passage.decision
+        if run_id is None or decision is None or decision.approver != "user":
+            return None
+        call, tool = passage.call, passage.entry.name
+        return await self._store.read(
+            lambda tx: self._book.granted(tx, identity=call.identity, run_id=run_id, tool=tool, now=self._clock())
+        )
+
+    async def _ask(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
+        call = passage.call
+        # A question that only an operator may answer, or that is not shown whole, is never answered by the client.
+        if approval.approver == "user" and approval.hidden_lines == 0:
+            if call.asking == "rounds":
+                return await self._ask_in_rounds(passage, approval)
+            if call.asking == "live" and call.ask is not None:
+                return await self._ask_live(passage, approval)
+        return await self._hold(passage, approval)
+
+    async def _ask_in_rounds(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
+        key = question_key(approval)
+        answer = (passage.call.input_responses or {}).get(key)
+        if answer is None or passage.call.request_state is None:
+            request = t.ElicitRequest(
+                params=t.ElicitRequestFormParams(
+                    message=approval.text, requested_schema=form(in_run=approval.run_id is not None)
+                )
+            )
+            return t.InputRequiredResult(
+                input_requests={key: request}, request_state=json.dumps({"approval": approval.id})
+            )
+        if _state_of(passage.call.request_state) != approval.id:
+            raise InvalidArguments("this answer belongs to another question")
+        return await self._settle(passage, approval, _verdict(answer))
+
+    async def _ask_live(self, passage: Passage, approval: Approval) -> Passage:
+        ask = passage.call.ask
+        answer = None
+        if ask is not None:
+            with anyio.move_on_after(self._settings().live_timeout_s):
+                answer = await ask(approval.text, form(in_run=approval.run_id is not None))
+        if answer is None:
+            await self._store.write(lambda tx: self._expire(tx, approval))
+            raise ApprovalRequired("nobody answered in time; the question has expired", hint="nothing was done")
+        return await self._settle(passage, approval, read_answer(*answer))
+
+    async def _hold(self, passage: Passage, approval: Approval) -> Passage:
+        """Wait for an answer from another terminal or process."""
+        hold = passage.call.hold_s if passage.call.hold_s is not None else self._settings().hold_s
+        current: Approval | None = approval
+        waited = 0
+        with anyio.move_on_after(hold):
+            while current is not None and current.state is State.PENDING:
+                await anyio.sleep(POLL_S)
+                waited += 1
+                if passage.call.progress is not None and waited % PROGRESS_EVERY == 1:
+                    await passage.call.progress(waited * POLL_S, None, "waiting for a human's approval")
+                current = await self._store.read(lambda tx: self._book.get(tx, approval.id, self._clock()))
+        if current is not None and current.state is State.APPROVED:
+            return _approved(passage, current)
+        if current is not None and current.state is State.DENIED:
+            raise _denied(current)
+        raise ApprovalRequired(
+            f"a human must approve this call of {approval.tool}; the question is {approval.id}",
+            hint="nothing was done; make the same call again once it is approved",
+            approval_id=approval.id,
+        )
+
+    async def _settle(self, passage: Passage, approval: Approval, verdict: Verdict) -> Passage:
+        by = f"{passage.call.identity} through the client"
+        decided = await self._store.write(lambda tx: self._decide(tx, approval, verdict, by))
+        if decided.state is State.DENIED:
+            raise _denied(decided)
+        return _approved(passage, decided)
+
+    def _decide(self, tx: Tx, approval: Approval, verdict: Verdict, by: str) -> Approval:
+        current = self._book.get(tx, approval.id, self._clock())
+        if current is None or current.state in (State.EXPIRED, State.USED):
+            raise ApprovalRequired("that question is no longer open", hint="make the call again")
+        if current.state is not State.PENDING:
+            return current  # already answered elsewhere: the first answer counts
+        moved = self._book.move(tx, current, "approve" if verdict.approved else "deny", by=by, reason=verdict.reason)
+        if verdict.for_run:
+            self._book.grant(tx, moved, self._clock())
+        return moved
+
+    def _expire(self, tx: Tx, approval: Approval) -> None:
+        current = self._book.get(tx, approval.id, self._clock())
+        if current is not None and current.state is State.PENDING:
+            self._book.move(tx, current, "expire")
+
+    def _question(self, passage: Passage, binding: Binding, seen: Preview | None) -> Question:
+        decision, entry = passage.decision, passage.entry
+        approver = decision.approver if decision else "operator"
+        frame = Frame(
+            server=entry.server.name,
+            builtin=entry.server.builtin is not None,
+            tool=entry.tool,
+            effect=f"{decision.reason} ({decision.rule})" if decision else "",
+            identity=passage.call.identity,
+            client=passage.call.client,
+            run_id=passage.marks.run_id,
+            approver=approver,
+        )
+        text = self._masker.mask(seen.text) if seen is not None else None
+        shown = compose(frame, self._masker.mask_json(passage.call.arguments), text)
+        live = passage.call.asking == "live" and approver == "user" and not shown.hidden_lines
+        return Question(
+            binding=binding,
+            approver=approver,
+            text=shown.text,
+            hidden_lines=shown.hidden_lines,
+            full=shown.full,
+            run_id=passage.marks.run_id,
+            expected=seen.expected if seen is not None else None,
+            lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl),
+        )
+
+
+def binding_of(passage: Passage) -> Binding:
+    """Return what a yes to this call is bound to."""
+    return Binding(
+        identity=passage.call.identity,
+        server=passage.entry.server.name,
+        tool=passage.entry.name,
+        pin=passage.entry.definition_digest,
+        arguments_digest=passage.arguments_digest,
+        key=passage.marks.key,
+    )
+
+
+def question_key(approval: Approval) -> str:
+    """Return the request key of a question: the same in every round of the same call, another for any other text.
+
+    Adapters match a stored answer by this key alone, so that an answer to one call can never be delivered to another.
+    """
+    return f"approve.{digest([approval.binding, approval.text])[:32]}"
+
+
+def seconds(duration: str) -> float:
+    """Read a duration such as `7d`. Raises `ConfigError`."""
+    match = re.fullmatch(r"(\d{1,6})\s*([smhd])", duration)
+    if match is None or int(match.group(1)) == 0:
+        raise ConfigError(f"approval.ttl: {duration!r} is no duration", hint="a number and s, m, h or d, like 7d")
+    return float(int(match.group(1)) * _UNITS[match.group(2)])
+
+
+def _approved(passage: Passage, approval: Approval) -> Passage:
+    return replace(passage, approval_id=approval.id, expected=approval.expected)
+
+
+def _denied(approval: Approval) -> ApprovalDenied:
+    return ApprovalDenied(approval.reason or "a human said no", hint="do not repeat this call; ask for something else")
+
+
+def _same_run(approval: Approval, passage: Passage) -> bool:
+    return approval.run_id is not None and approval.run_id == passage.marks.run_id
+
+
+def _state_of(request_state: str) -> str | None:
+    try:
+        state = json.loads(request_state)
+    except ValueError:
+        return None
+    return state.get("approval") if isinstance(state, dict) else None
+
+
+def _verdict(answer: object) -> Verdict:
+    result = answer if isinstance(answer, t.ElicitResult) else None
+    if result is None and isinstance(answer, dict):
+        result = t.ElicitResult.model_validate(answer)
+    if result is None:
+        raise InvalidArguments("the answer to the question is not an elicitation result")
+    return read_answer(result.action, result.content)

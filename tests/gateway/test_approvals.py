@@ -1,0 +1,424 @@
+"""A human in the loop: asked by rounds, live, or from another terminal; bound to one call; used once."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as t
+import pytest
+from mcp.client import Client
+
+from lg_gateway.approvals import MOVES, Approval, ApprovalBook, Binding, Question, State
+from lg_gateway.gateway import Gateway
+from lg_gateway.server import Frontend
+from lg_policy.errors import ApprovalRequired, Conflict, LimitExceeded
+from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
+from tests.gateway.test_ledger import KEY, open_ledger
+
+pytestmark = pytest.mark.anyio
+OPERATOR = '[[gateway.rules]]\ntools = ["*"]\neffect = "approve"\napprover = "operator"\n'
+NO_HOLD = "[approval]\nhold_s = 0\n"
+Answer = Callable[[str], dict[str, Any] | None]
+
+
+@asynccontextmanager
+async def asked_client(gateway: Gateway, mode: str, answer: Answer, seen: list[str]) -> AsyncIterator[Client]:
+    """A client whose human answers by a function: content to accept with, `None` to decline."""
+
+    async def elicit(context: Any, params: Any) -> t.ElicitResult:
+        seen.append(params.message)
+        content = answer(params.message)
+        return t.ElicitResult(action="accept" if content is not None else "decline", content=content)
+
+    built = Frontend(gateway, identify=lambda _ctx: "local:me").build()
+    async with Client(built, mode=mode, elicitation_callback=elicit) as client:
+        yield client
+
+
+def yes(_message: str) -> dict[str, Any]:
+    return {"decision": "once"}
+
+
+BOTH = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+
+
+@BOTH
+async def test_an_approved_call_is_made_and_the_approval_is_on_its_record(tmp_path: Path, mode: str) -> None:
+    seen: list[str] = []
+    async with gateway_of(tmp_path, server("a")) as gateway, asked_client(gateway, mode, yes, seen) as client:
+        result = await client.call_tool("a__echo", {"text": "hello"})
+        begun = next(record for record in records(gateway) if record["phase"] == "begun")
+        noted = next(record for record in records(gateway) if record["phase"] == "note")
+
+    assert result.content[0].text == "hello"  # type: ignore[union-attr]
+    assert len(seen) == 1
+    assert '| text: "hello"' in seen[0]
+    assert begun["approval_id"] == noted["approval_id"]
+    assert noted["outcome"] == "approved"
+
+
+@BOTH
+@pytest.mark.parametrize("content", [None, {"decision": "deny", "reason": "too risky"}, {"decision": "maybe"}, {}])
+async def test_anything_but_a_clear_yes_is_a_no_and_nothing_is_done(
+    tmp_path: Path, mode: str, content: dict[str, Any] | None
+) -> None:
+    log = tmp_path / "journal"
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log))) as gateway,
+        asked_client(gateway, mode, lambda _m: content, []) as client,
+    ):
+        result = await client.call_tool("a__echo", {"text": "x"})
+
+    assert result.structured_content["error"]["code"] == "approval_denied"
+    assert journal(log) == []
+    if content and content.get("reason"):
+        assert "too risky" in result.content[0].text  # type: ignore[union-attr]
+
+
+@BOTH
+async def test_a_yes_is_spent_by_one_call(tmp_path: Path, mode: str) -> None:
+    seen: list[str] = []
+    async with gateway_of(tmp_path, server("a")) as gateway, asked_client(gateway, mode, yes, seen) as client:
+        await client.call_tool("a__echo", {"text": "x"})
+        await client.call_tool("a__echo", {"text": "x"})
+
+    assert len(seen) == 2
+
+
+async def first_round(client: Client, arguments: dict[str, Any], meta: Any = None) -> t.InputRequiredResult:
+    answer = await client.session.call_tool("a__echo", arguments, allow_input_required=True, meta=meta)
+    assert isinstance(answer, t.InputRequiredResult)
+    return answer
+
+
+def accept(question: t.InputRequiredResult) -> dict[str, Any]:
+    (key,) = question.input_requests or {}
+    return {key: t.ElicitResult(action="accept", content={"decision": "once"})}
+
+
+async def test_a_repeated_first_round_finds_the_same_question(tmp_path: Path) -> None:
+    async with (
+        gateway_of(tmp_path, server("a")) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        one = await first_round(client, {"text": "x"})
+        two = await first_round(client, {"text": "x"})
+        other = await first_round(client, {"text": "y"})
+        waiting = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+
+    assert one.input_requests == two.input_requests
+    assert set(other.input_requests or {}).isdisjoint(one.input_requests or {})
+    assert len(waiting) == 2
+
+
+async def test_an_answer_survives_a_restart_of_the_gateway_between_question_and_answer(tmp_path: Path) -> None:
+    async with (
+        gateway_of(tmp_path, server("a")) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        question = await first_round(client, {"text": "x"})
+    async with (
+        gateway_of(tmp_path, server("a")) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        result = await client.session.call_tool(
+            "a__echo", {"text": "x"}, input_responses=accept(question), request_state=question.request_state
+        )
+
+    assert result.content[0].text == "x"  # type: ignore[union-attr]
+
+
+async def test_for_this_run_covers_the_tool_in_that_run_and_nothing_else(tmp_path: Path) -> None:
+    seen: list[str] = []
+    run: Any = {"lg/run": {"run_id": "r1"}}
+    other: Any = {"lg/run": {"run_id": "r2"}}
+
+    def for_run(_message: str) -> dict[str, Any]:
+        return {"decision": "run"}
+
+    async with (
+        gateway_of(tmp_path, server("a")) as gateway,
+        asked_client(gateway, "2026-07-28", for_run, seen) as client,
+    ):
+        for text in ("one", "two", "three"):
+            await client.call_tool("a__echo", {"text": text}, meta=run)
+        assert len(seen) == 1
+        await client.call_tool("a__peek", {"text": "x"}, meta=run)
+        await client.call_tool("a__echo", {"text": "x"}, meta=other)
+        await client.call_tool("a__echo", {"text": "x"})
+
+    assert len(seen) == 4
+
+
+async def test_a_client_that_cannot_be_asked_gets_an_id_and_the_same_call_works_once_approved(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        question = first.structured_content["error"]["approval_id"]
+        await approve(gateway, question)
+        second = await send(gateway, "a__echo", {"text": "x"})
+        third = await send(gateway, "a__echo", {"text": "x"})
+
+    assert first.structured_content["error"]["code"] == "approval_required"
+    assert "approvals" not in first.content[0].text  # no command for a model to run
+    assert second.content[0].text == "x"
+    assert third.structured_content["error"]["code"] == "approval_required"
+    assert third.structured_content["error"]["approval_id"] != question
+
+
+async def approve(gateway: Gateway, approval_id: str, how: str = "approve") -> Approval:
+    def work(tx: Any) -> Approval:
+        found = gateway.approvals.get(tx, approval_id, 0)
+        assert found is not None
+        return gateway.approvals.move(tx, found, how, by="test")
+
+    return await gateway.store.write(work)
+
+
+async def test_a_waiting_call_goes_on_as_soon_as_another_terminal_answers(tmp_path: Path) -> None:
+    beats: list[str | None] = []
+
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        beats.append(message)
+
+    async with gateway_of(tmp_path, server("a")) as gateway:
+        answers: list[Any] = []
+
+        async def wait() -> None:
+            answers.append(await send(gateway, "a__echo", {"text": "x"}, progress=progress))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await until(
+                lambda: bool(gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))) and bool(beats)
+            )
+            (pending,) = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+            await approve(gateway, pending.id)
+
+    assert answers[0].content[0].text == "x"
+    assert "waiting" in str(beats[0])
+
+
+@BOTH
+async def test_a_question_for_an_operator_is_never_answered_by_the_client(tmp_path: Path, mode: str) -> None:
+    seen: list[str] = []
+    async with (
+        gateway_of(tmp_path, server("a"), OPERATOR, NO_HOLD) as gateway,
+        asked_client(gateway, mode, yes, seen) as client,
+    ):
+        result = await client.call_tool("a__echo", {"text": "x"})
+
+    assert seen == []
+    assert result.structured_content["error"]["code"] == "approval_required"
+
+
+@BOTH
+async def test_a_question_with_hidden_lines_is_never_answered_by_the_client(tmp_path: Path, mode: str) -> None:
+    seen: list[str] = []
+    text = "\n".join(f"line {n}" for n in range(300))
+    async with (
+        gateway_of(tmp_path, server("a"), NO_HOLD) as gateway,
+        asked_client(gateway, mode, yes, seen) as client,
+    ):
+        result = await client.call_tool("a__echo", {"text": text})
+        (pending,) = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+
+    assert seen == []
+    assert result.structured_content["error"]["code"] == "approval_required"
+    assert pending.hidden_lines > 100
+    assert "line 299" in pending.full
+
+
+async def test_the_eleventh_waiting_question_of_one_caller_is_refused(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        answers = [await send(gateway, "a__echo", {"text": str(n)}) for n in range(11)]
+        other = await send(gateway, "a__echo", {"text": "x"}, identity="local:other")
+
+    codes = [answer.structured_content["error"]["code"] for answer in answers]
+    assert codes == ["approval_required"] * 10 + ["limit_exceeded"]
+    assert other.structured_content["error"]["code"] == "approval_required"
+
+
+async def test_a_denial_within_a_run_is_not_asked_again(tmp_path: Path) -> None:
+    seen: list[str] = []
+    run: Any = {"lg/run": {"run_id": "r1"}}
+    async with (
+        gateway_of(tmp_path, server("a")) as gateway,
+        asked_client(gateway, "2026-07-28", lambda _m: {"decision": "deny", "reason": "no!"}, seen) as client,
+    ):
+        for _ in range(2):
+            result = await client.call_tool("a__echo", {"text": "x"}, meta=run)
+            assert result.structured_content["error"]["code"] == "approval_denied"
+
+    assert len(seen) == 1
+
+
+async def test_a_rule_that_comes_to_deny_wins_over_a_yes_that_was_given_before(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        await approve(gateway, first.structured_content["error"]["approval_id"])
+    deny = '[[gateway.rules]]\ntools = ["*"]\neffect = "deny"\nwhen = { properties = { text = { const = "x" } } }\n'
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, deny) as gateway:
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert second.structured_content["error"]["code"] == "policy_denied"
+
+
+def question(text: str = "q", lifetime_s: float = 100) -> Question:
+    binding = Binding(identity="me", server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
+    return Question(
+        binding=binding,
+        approver="user",
+        text=text,
+        hidden_lines=0,
+        full="",
+        run_id=None,
+        expected=None,
+        lifetime_s=lifetime_s,
+    )
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("how", ["approve", "deny", "expire", "use"])
+async def test_only_the_moves_of_the_table_are_possible(tmp_path: Path, state: State, how: str) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalBook(KEY, ledger)
+    path = {
+        State.PENDING: [],
+        State.APPROVED: ["approve"],
+        State.DENIED: ["deny"],
+        State.EXPIRED: ["expire"],
+        State.USED: ["approve", "use"],
+    }
+    approval = await store.write(lambda tx: book.ask(tx, question(), 0))
+    for step in path[state]:
+        await store.write(partial(book.move, approval=approval, how=step))
+    expected = MOVES.get((state, how))
+    if expected is None:
+        with pytest.raises(Conflict):
+            await store.write(partial(book.move, approval=approval, how=how))
+        after = store.read_now(lambda tx: book.get(tx, approval.id, 0))
+        assert after is not None
+        assert after.state is state
+    else:
+        moved = await store.write(partial(book.move, approval=approval, how=how))
+        assert moved.state is expected
+    store.close()
+
+
+async def test_an_expired_question_is_not_a_denial_and_is_asked_anew(tmp_path: Path) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalBook(KEY, ledger)
+    first = await store.write(lambda tx: book.ask(tx, question(lifetime_s=10), 0))
+    later = store.read_now(lambda tx: book.get(tx, first.id, 11))
+    second = await store.write(lambda tx: book.ask(tx, question(), 11))
+    store.close()
+
+    assert later is not None
+    assert later.state is State.EXPIRED
+    assert second.id != first.id
+
+
+async def test_a_clock_that_jumps_ahead_expires_a_yes_and_one_that_jumps_back_does_not_revive_a_used_one(
+    tmp_path: Path,
+) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalBook(KEY, ledger)
+    asked = question(lifetime_s=10)
+    first = await store.write(lambda tx: book.ask(tx, asked, 1000))
+    await store.write(lambda tx: book.move(tx, first, "approve"))
+    with pytest.raises(Conflict, match="expired"):
+        await store.write(lambda tx: book.use(tx, first.id, asked.binding, 10**9))
+    await store.write(lambda tx: book.use(tx, first.id, asked.binding, 1001))
+    with pytest.raises(Conflict, match="used"):
+        await store.write(lambda tx: book.use(tx, first.id, asked.binding, 0))
+    store.close()
+
+
+async def test_too_many_questions_are_counted_per_caller(tmp_path: Path) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalBook(KEY, ledger)
+    for n in range(10):
+        await store.write(lambda tx, n=n: book.ask(tx, question(f"q{n}"), 0))  # type: ignore[misc]
+    with pytest.raises(LimitExceeded):
+        await store.write(lambda tx: book.ask(tx, question("one more"), 0))
+    store.close()
+
+
+def on_terminal(typed: str, *args: str) -> tuple[int, str]:
+    """Run the command with a terminal of its own, type something, and return its status and all that was shown."""
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.execvpe(sys.executable, [sys.executable, "-m", "lg_gateway", "approvals", *args], program_environment())
+    shown = b""
+    try:
+        while b"type" not in shown and b"lg-gateway:" not in shown:
+            shown += os.read(descriptor, 4096)
+        if "CODE" in typed:
+            after = shown.split(b"type ")[-1].split()
+            typed = typed.replace("CODE", after[0].decode())
+        os.write(descriptor, typed.encode() + b"\n")
+        while chunk := os.read(descriptor, 4096):
+            shown += chunk
+    except OSError:  # the terminal is gone with its process
+        pass
+    finally:
+        os.close(descriptor)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+async def test_a_human_approves_at_a_terminal_after_seeing_everything(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "what to see"})
+        asked = first.structured_content["error"]["approval_id"]
+        where = ("--config", str(tmp_path / "gateway.toml"))
+        refused, _ = await anyio.to_thread.run_sync(on_terminal, "n", "approve", asked, *where)
+        status, shown = await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, *where)
+        second = await send(gateway, "a__echo", {"text": "what to see"})
+
+    assert (refused, status) == (1, 0)
+    assert "what to see" in shown
+    assert second.content[0].text == "what to see"
+
+
+async def test_an_operators_question_wants_the_code_that_only_its_terminal_shows(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, OPERATOR) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        where = ("--config", str(tmp_path / "gateway.toml"))
+        wrong, _ = await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, *where)
+        right, _ = await anyio.to_thread.run_sync(on_terminal, "CODE", "approve", asked, *where)
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert (wrong, right) == (1, 0)
+    assert second.content[0].text == "x"
+
+
+async def test_a_program_without_a_terminal_cannot_approve(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        command = [sys.executable, "-m", "lg_gateway", "approvals", "approve", asked]
+        done = await anyio.to_thread.run_sync(
+            lambda: subprocess.run(
+                [*command, "--config", str(tmp_path / "gateway.toml")],
+                input="yes\n",
+                text=True,
+                capture_output=True,
+                start_new_session=True,
+                env=program_environment(),
+            )
+        )
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert second.structured_content["error"]["code"] == ApprovalRequired.code
