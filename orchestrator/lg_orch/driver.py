@@ -17,7 +17,7 @@ from lg_orch.gateway import check_root, connect, local_launch, start
 from lg_orch.models_trace import Usage
 from lg_orch.signals import stoppable
 from lg_orch.state import EXIT_STATUS, Final, RunState
-from lg_policy.errors import LgError
+from lg_policy.errors import ConfigError, LgError
 from lg_policy.fastimport import quick_imports
 from lg_policy.version import __version__
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from lg_orch.approvals import Approver
     from lg_orch.bus import Bus
     from lg_orch.gateway import Connection
     from lg_orch.minds import Chosen
@@ -51,6 +52,7 @@ class Job:
     bus: Bus
     environ: Mapping[str, str]
     say: Callable[[str], None]
+    approver: Approver
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -72,7 +74,7 @@ class Driver:
             final = _ended("interrupted", str(error))
         except LgError as error:
             self.job.bus.emit("error", "run", "note", {"text": error.text()})
-            final = _ended("failed", error.text())
+            final = _ended("refused" if isinstance(error, ConfigError) else "failed", error.text())
         except Exception as error:
             # The edge of a run: its trace must be written whatever broke.
             log.exception("run %s failed", self.job.run.run_id)
@@ -136,6 +138,9 @@ class Driver:
         from lg_orch.tools import GatewayTools
 
         job = self.job
+        tools = GatewayTools(
+            connection.tools, connection.send, bus=job.bus, run_id=job.run.run_id, approver=job.approver
+        )
         return Services(
             run_id=job.run.run_id,
             root_name=job.root.name,
@@ -143,7 +148,7 @@ class Driver:
             settings=job.settings,
             mind=job.chosen.mind,
             mind_name=job.chosen.name,
-            tools=GatewayTools(connection.tools, connection.send, bus=job.bus, run_id=job.run.run_id),
+            tools=tools,
             results=ResultStore(job.run.results),
             bus=job.bus,
             budgets=Budgets(job.settings.budgets),

@@ -143,10 +143,10 @@ def check_url(url: str, token: str | None) -> None:
 
 
 def check_root(tools: tuple[ToolInfo, ...], root_id: str) -> None:
-    """Raise `GatewayGone` when a tool works on another root than the run does."""
+    """Raise `ConfigError` when a tool works on another root than the run does."""
     for tool in tools:
         if tool.root_id is not None and tool.root_id != root_id:
-            raise GatewayGone(
+            raise ConfigError(
                 f"the gateway's {tool.name} works on another directory (root id {tool.root_id}, not {root_id})",
                 hint="point --repo-root and --gateway at the same repository",
             )
@@ -169,10 +169,10 @@ def _connection(client: Any, found: list[Any]) -> Connection:
     from lg_orch.tools import tool_info
 
     async def send(
-        name: str, arguments: dict[str, Any], meta: dict[str, Any], timeout_s: float, progress: Any
+        name: str, arguments: dict[str, Any], meta: dict[str, Any], timeout_s: float, progress: Any, **again: Any
     ) -> CallToolResult | InputRequiredResult:
         call: Coroutine[Any, Any, CallToolResult | InputRequiredResult] = client.session.call_tool(
-            name, arguments, timeout_s, progress, meta=meta, allow_input_required=True
+            name, arguments, timeout_s, progress, meta=meta, allow_input_required=True, **again
         )
         # Over HTTP a failure ends the session's own task, not the call: FastMCP's guard tells the waiting call.
         answer: CallToolResult | InputRequiredResult = await client._await_with_session_monitoring(call)
