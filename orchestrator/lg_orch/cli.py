@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -43,10 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except Exception:
-        logging.basicConfig(stream=sys.stderr)
-        logging.getLogger(__name__).exception("internal error")
-        return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
     run.add_argument("--model", metavar="PROVIDER:NAME", help="language model for all roles. Also LG_MODEL")
     run.add_argument("--trace", action="store_true", help="write artifacts/runs/run-<id>.json below the root")
+    answers = run.add_mutually_exclusive_group()
+    answers.add_argument("--yes", action="store_true", help="approve calls of the built-in tools; not in profile prod")
+    answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
     run.add_argument("--json", action="store_true", help="events as JSON lines on stderr, the result as JSON on stdout")
     _add_gateway(run)
     commands.add_parser("export-graph", help="print the graph as Mermaid")

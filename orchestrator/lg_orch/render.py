@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lg_orch.text import one_line, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from lg_orch.models_trace import Event
 
 INPUT_WIDTH = 70
-_QUIET_NODES = frozenset({"node"})
 
 
 def describe(event: Event) -> str | None:
@@ -23,6 +26,9 @@ def describe(event: Event) -> str | None:
     if event.kind == "verify":
         result = "passed" if data.get("ok") else "not passed"
         return f"check           {event.name}: {result}, exit code {data.get('exit_code')}"
+    if event.kind == "approval":
+        how = f"{data.get('decision')} ({data.get('by')})" if event.phase == "end" else "a human is asked"
+        return f"approval        {event.name}: {how}"
     if event.kind == "error":
         return f"error           {data.get('text', '')}"
     if event.kind == "thought" and data.get("text"):
@@ -75,6 +81,10 @@ class PlainRenderer:
     def close(self) -> None:
         """Nothing to take down."""
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing moves here."""
+        return nullcontext()
+
 
 class JsonRenderer:
     """One event a line, as it stands in the journal."""
@@ -91,6 +101,10 @@ class JsonRenderer:
 
     def close(self) -> None:
         """Nothing to take down."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing moves here."""
+        return nullcontext()
 
 
 class RichRenderer:
@@ -128,6 +142,15 @@ class RichRenderer:
     def close(self) -> None:
         """Take the live line down."""
         self._status.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the live line away while a person types."""
+        self._status.stop()
+        try:
+            yield
+        finally:
+            self._status.start()
 
 
 Renderer = PlainRenderer | JsonRenderer | RichRenderer

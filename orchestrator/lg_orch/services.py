@@ -34,6 +34,11 @@ class Tools(Protocol):
         """All of them, sorted by name."""
         ...
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds spent waiting for people so far."""
+        ...
+
     def find(self, original: str) -> ToolInfo | None:
         """The built-in tool of that unqualified name, wherever the gateway lists it."""
         ...
@@ -63,8 +68,8 @@ class Services:
     stop_requested: bool = False
 
     def wall_s(self, spent: Spent) -> float:
-        """Age of the run in seconds, earlier processes included."""
-        return spent.elapsed_s + self.clock() - self.started
+        """Age of the run in seconds, earlier processes included, waiting for people not."""
+        return spent.elapsed_s + self.clock() - self.started - self.tools.waited_s
 
     def mint(self, call: PlannedCall) -> QueuedCall:
         """Give a decided call its idempotency key."""

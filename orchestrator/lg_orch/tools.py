@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from lg_orch.approvals import APPROVAL_KEY, Nobody, Question
 from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from mcp.types import CallToolResult, InputRequiredResult
+    from mcp.types import CallToolResult, ElicitResult, InputRequiredResult
 
+    from lg_orch.approvals import Approver, Verdict
     from lg_orch.bus import Bus
     from lg_orch.state import QueuedCall
 
 RETRY_PAUSES_S = (0.3, 1.0, 2.5)
 """Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
+MAX_QUESTIONS = 4
+"""Rounds of questions that one call may ask before it counts as unanswered."""
 _RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout", -32000: "upstream_unavailable"}
 
 
@@ -70,6 +74,7 @@ class GatewayTools:
         bus: Bus,
         run_id: str,
         epoch: int = 0,
+        approver: Approver | None = None,
         pauses: Sequence[float] = RETRY_PAUSES_S,
     ) -> None:
         self.tools = tuple(sorted(tools, key=lambda tool: tool.name))
@@ -78,7 +83,10 @@ class GatewayTools:
         self._bus = bus
         self._run_id = run_id
         self._epoch = epoch
+        self._approver = approver or Nobody()
         self._pauses = tuple(pauses)
+        self.waited_s = 0.0
+        """Seconds spent waiting for people; the run's wall clock does not count them."""
 
     def find(self, original: str) -> ToolInfo | None:
         """The tool of a built-in server (one that reports the root) with that unqualified name."""
@@ -108,6 +116,7 @@ class GatewayTools:
 
     async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float) -> ToolEnvelope:
         from mcp import MCPError
+        from mcp.types import CallToolResult
 
         call = queued.call
 
@@ -118,8 +127,21 @@ class GatewayTools:
             "lg/run": {"run_id": self._run_id, "epoch": self._epoch, "step": step},
             "lg/idempotency-key": queued.key,
         }
+        answered: Verdict | None = None
+        again: dict[str, Any] = {}
         try:
-            result = await self._send(call.tool, call.input, meta, timeout_s, progress)
+            for _ in range(MAX_QUESTIONS):
+                result = await self._send(call.tool, call.input, meta, timeout_s, progress, **again)
+                if isinstance(result, CallToolResult):
+                    envelope = envelope_of(queued, result)
+                    by = answered.by if answered is not None else None
+                    return envelope.model_copy(
+                        update={"artifacts": envelope.artifacts.model_copy(update={"approved_by": by})}
+                    )
+                responses, answered = await self._answers(queued, result)
+                if responses is None:
+                    break
+                again = {"input_responses": responses, "request_state": result.request_state}
         except MCPError as error:
             code = _RPC_CODES.get(error.error.code, "internal")
             return failure(queued, Problem(code=code, message=error.error.message))
@@ -128,7 +150,41 @@ class GatewayTools:
             gone = not isinstance(error, RuntimeError) or "content" not in str(error)
             code = "upstream_unavailable" if gone else "internal"
             return failure(queued, Problem(code=code, message=str(error) or type(error).__name__))
-        return envelope_of(queued, result)
+        hint = "answer it on a terminal, or start the run with --yes or --deny-all"
+        return failure(queued, Problem(code="approval_required", message="a human must approve this call", hint=hint))
+
+    async def _answers(
+        self, queued: QueuedCall, asked: InputRequiredResult
+    ) -> tuple[dict[str, ElicitResult] | None, Verdict | None]:
+        """Put the gateway's questions to the approver; `None` when one stays open. A server's own are declined."""
+        from mcp.types import ElicitRequest, ElicitResult
+
+        responses: dict[str, ElicitResult] = {}
+        verdict: Verdict | None = None
+        info = self._by_name.get(queued.call.tool)
+        for key, request in (asked.input_requests or {}).items():
+            if not key.startswith(APPROVAL_KEY) or not isinstance(request, ElicitRequest):
+                responses[key] = ElicitResult(action="decline")
+                continue
+            question = Question(
+                tool=queued.call.tool,
+                builtin=info is not None and info.root_id is not None,
+                message=request.params.message,
+            )
+            self._bus.emit("approval", queued.call.tool, "begin", {
+                "call_id": queued.call.id, "message": question.message,
+            })  # fmt: skip
+            begun = time.monotonic()
+            verdict = await self._approver.ask(question)
+            self.waited_s += time.monotonic() - begun
+            if verdict is None:
+                return None, None
+            self._bus.emit("approval", queued.call.tool, "end", {
+                "call_id": queued.call.id, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
+            })  # fmt: skip
+            content: dict[str, Any] = {"decision": verdict.decision, "reason": verdict.reason}
+            responses[key] = ElicitResult(action="accept", content=content)
+        return responses or None, verdict
 
 
 def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
@@ -140,13 +196,10 @@ def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
     )
 
 
-def envelope_of(queued: QueuedCall, result: CallToolResult | InputRequiredResult) -> ToolEnvelope:
-    """Turn a tool's answer into an envelope; a question for a human becomes `approval_required`."""
-    from mcp.types import CallToolResult, TextContent
+def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
+    """Turn a tool's answer into an envelope."""
+    from mcp.types import TextContent
 
-    if not isinstance(result, CallToolResult):
-        asked = "the gateway asks a human first"
-        return failure(queued, Problem(code="approval_required", message=asked))
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     structured = result.structured_content if isinstance(result.structured_content, dict) else None
     if result.is_error:

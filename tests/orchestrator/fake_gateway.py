@@ -53,7 +53,7 @@ class FakeGateway:
             "lg/root": {"id": ROOT_ID, "name": "repo"}, "lg/sandbox": {"active": True, "backend": "test"},
         }})  # fmt: skip
 
-    def _answer(self, params: t.CallToolRequestParams) -> t.CallToolResult:
+    def _answer(self, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
         arguments = params.arguments or {}
         if params.name == "fs__list_files" and arguments.get("totals"):
             return text_result("totals", {"entries": [], "truncated": False, "next_cursor": None, "totals": TOTALS})
@@ -79,7 +79,7 @@ class FakeGateway:
                 for name, facts in self.tools.items()
             ])  # fmt: skip
 
-        async def call_tool(ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult:
+        async def call_tool(ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
             self.calls.append(params)
             if self.progress is not None:
                 await ctx.session.report_progress(*self.progress)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from lg_orch.approvals import Approver
     from lg_orch.bus import Listener
     from lg_orch.models_trace import Event
     from lg_orch.testing import ScriptedMind
@@ -58,6 +59,7 @@ async def world(
     gateway: FakeGateway | None = None,
     budgets: Mapping[str, float] | None = None,
     listeners: tuple[Listener, ...] = (),
+    approver: Approver | None = None,
 ) -> AsyncIterator[World]:
     gateway = gateway or FakeGateway()
     run = new_run(state)
@@ -65,7 +67,9 @@ async def world(
     bus = Bus(journal, Masker(b"k" * 32), listeners)
     settings = Settings(budgets=BudgetSettings.model_validate(budgets or {}))
     async with gateway.connected() as connection:
-        tools = GatewayTools(connection.tools, connection.send, bus=bus, run_id=run.run_id, pauses=(0.0, 0.0))
+        tools = GatewayTools(
+            connection.tools, connection.send, bus=bus, run_id=run.run_id, approver=approver, pauses=(0.0, 0.0)
+        )
         services = Services(
             run_id=run.run_id,
             root_name="repo",

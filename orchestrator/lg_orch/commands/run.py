@@ -60,6 +60,7 @@ class Session:
         self._args, self._setup, self._request, self._begun = args, setup, request, begun
 
     def __enter__(self) -> tuple[Job, Renderer]:
+        from lg_orch.approvals import choose_approver
         from lg_orch.bus import Bus
         from lg_orch.driver import Job, begin_data
         from lg_orch.journal import Journal
@@ -73,6 +74,8 @@ class Session:
         args, setup = self._args, self._setup
         url, token = _gateway(args)
         settings = setup.loaded.settings
+        if args.yes and settings.profile == "prod":
+            raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
         chosen = choose_mind(settings.models.role("planner"))
         run = new_run(setup.state.path)
         self._lock, self._journal = RunLock(run), Journal(run.journal)
@@ -86,7 +89,7 @@ class Session:
             request=self._request, run=run, root=setup.root, root_id=setup.root_id,
             allow_broad=setup.flags.allow_broad_root, state_dir=setup.state.path, settings=settings, chosen=chosen,
             bus=bus, environ=dict(os.environ), say=self._renderer.say, gateway_url=url, gateway_token=token,
-            begun=self._begun,
+            approver=choose_approver(yes=args.yes, deny_all=args.deny_all, view=self._renderer), begun=self._begun,
         )  # fmt: skip
         bus.emit("node", "run", "begin", begin_data(job, setup.loaded.sources))
         return job, self._renderer

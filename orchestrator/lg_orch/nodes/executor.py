@@ -34,6 +34,10 @@ async def executor(state: RunState, services: Services) -> Update:
     envelope, spent = await perform(state, services, queued, step="executor")
     results = [*state.tool_results, envelope]
     update: Update = {"tool_results": [envelope], "budgets": spent, "queue": tuple(rest)}
+    if envelope.artifacts.approved_by is not None:
+        update["approvals"] = [
+            {"call_id": queued.call.id, "tool": queued.call.tool, "by": envelope.artifacts.approved_by}
+        ]
     if not rest:
         update["queue"] = await _follow_up(state, services, results)
     return update

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lg_orch.state import Guards, RunState, Update
 
 
+CHECK_ID = "check."
+
+
 async def planner(state: RunState, services: Services) -> Update:
     """Begin a loop: with a new plan the first time, with the calls left over later."""
     budgets = services.budgets
@@ -69,6 +72,6 @@ def _refuse(state: RunState, problem: Problem) -> Update:
 def check_calls(plan: Plan) -> list[PlannedCall]:
     """The plan's checks as calls, with ids `check.<n>`."""
     return [
-        PlannedCall(id=f"check.{number}", tool=use.tool, input=use.input, why="check")
+        PlannedCall(id=f"{CHECK_ID}{number}", tool=use.tool, input=use.input, why="check")
         for number, use in enumerate(plan.verification, start=1)
     ]

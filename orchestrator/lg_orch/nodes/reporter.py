@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lg_orch.models_io import Answer
+from lg_orch.nodes.planner import CHECK_ID
 from lg_orch.services import think
 from lg_orch.state import EXIT_STATUS, Final
 
@@ -66,7 +67,7 @@ def verdict(state: RunState) -> tuple[Status, str]:
 def _refusal(problem: Problem) -> Final:
     status: Status = "refused" if problem.code in ("needs_model", "invalid_arguments", "too_large") else "failed"
     hint = f"\n\n{problem.hint[:1].upper()}{problem.hint[1:]}." if problem.hint else ""
-    text = f"Nothing was done: {problem.message}.{hint}"
+    text = f"Nothing was done: {problem.message.rstrip('.')}.{hint}"
     return Final(status=status, exit_status=EXIT_STATUS[status], text=text)
 
 
@@ -83,7 +84,10 @@ def _notes(state: RunState, answer: Answer) -> list[str]:
     notes = list(state.guards.notes)
     for result in state.tool_results:
         error = result.artifacts.error
-        if error is not None:
+        if result.artifacts.approved_by is not None:
+            notes.append(f"`{result.tool}` was answered by {result.artifacts.approved_by} when the gateway asked")
+        # A check that could not run is in the table already.
+        if error is not None and not result.artifacts.call_id.startswith(CHECK_ID):
             notes.append(f"`{result.tool}` failed: {error.code}: {error.message}")
     notes += [f"not found: {text}" for text in answer.missing if text not in answer.text_markdown]
     sandbox = state.security.sandbox

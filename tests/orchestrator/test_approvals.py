@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp.types as t
+import pytest
+
+from lg_orch.approvals import Approver, DenyAll, Nobody, Question, Terminal, Verdict, YesToBuiltin
+from lg_orch.models_io import Plan, PlannedCall, PlanStep, ToolUse
+from lg_orch.testing import ScriptedMind
+from tests.orchestrator.fake_gateway import FakeGateway, error_result, text_result
+from tests.orchestrator.helpers import world
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from lg_orch.models_io import ToolEnvelope
+
+pytestmark = pytest.mark.anyio
+
+ASK = t.InputRequiredResult(
+    input_requests={
+        "approve.abc": t.ElicitRequest(
+            params=t.ElicitRequestFormParams(message="run ls?", requested_schema={"type": "object", "properties": {}})
+        )
+    },
+    request_state="sealed",
+)
+
+
+class Gate(FakeGateway):
+    """Asks about `exec__exec` and third-party tools; judges the answer as the real gate does."""
+
+    def _answer(self, params: t.CallToolRequestParams) -> Any:
+        if params.name.startswith("fs__"):
+            return super()._answer(params)
+        given = (params.input_responses or {}).get("approve.abc")
+        if given is None or params.request_state != "sealed":
+            return ASK
+        content = getattr(given, "content", None) or {}
+        if content.get("decision") in ("once", "run"):
+            return text_result("ran", {"ok": True, "exit_code": 0, "stdout": "ran", "stderr": ""})
+        return error_result("approval_denied", str(content.get("reason")))
+
+
+async def ask(tmp_path: Path, approver: Approver, tool: str = "exec__exec") -> tuple[ToolEnvelope, Gate]:
+    gateway = Gate()
+    gateway.tools["other__tool"] = {"read_only": False, "meta": {}}
+    async with world(tmp_path, ScriptedMind(), gateway=gateway, approver=approver) as run:
+        queued = run.services.mint(PlannedCall(id="c1", tool=tool, input={}))
+        with anyio.fail_after(30):
+            return await run.services.tools.call(queued, step="executor", timeout_s=20), gateway
+
+
+async def test_yes_approves_a_call_of_a_built_in_tool_and_says_so(tmp_path: Path) -> None:
+    envelope, gateway = await ask(tmp_path, YesToBuiltin(Nobody()))
+    assert envelope.ok
+    assert envelope.artifacts.approved_by == "--yes"
+    keys: set[Any] = {dict(params.meta or {})["lg/idempotency-key"] for params in gateway.calls}
+    assert len(gateway.calls) == 2
+    assert len(keys) == 1
+
+
+async def test_yes_does_not_approve_tools_of_others(tmp_path: Path) -> None:
+    envelope, gateway = await ask(tmp_path, YesToBuiltin(Nobody()), tool="other__tool")
+    assert envelope.artifacts.error is not None
+    assert envelope.artifacts.error.code == "approval_required"
+    assert len(gateway.calls) == 1
+
+
+async def test_deny_all_denies_with_a_reason(tmp_path: Path) -> None:
+    envelope, _ = await ask(tmp_path, DenyAll())
+    assert envelope.artifacts.error is not None
+    assert envelope.artifacts.error.code == "approval_denied"
+    assert "--deny-all" in envelope.artifacts.error.message
+
+
+async def test_time_a_person_takes_is_not_the_runs(tmp_path: Path) -> None:
+    class Person:
+        async def ask(self, _question: Question) -> Verdict | None:
+            run.services.started -= 500
+            run.services.tools.waited_s += 500  # type: ignore[misc]  # a person who takes 500 s, without waiting
+            return Verdict(decision="once", by="terminal")
+
+    plan = Plan(steps=(PlanStep(id="s", description="d", tools=(ToolUse(tool="exec__exec"),)),))
+    async with world(
+        tmp_path, ScriptedMind(planned=plan), gateway=Gate(), budgets={"max_wall_s": 100}, approver=Person()
+    ) as run:
+        with anyio.fail_after(30):
+            state = await run.go("go")
+    assert state.final is not None
+    assert state.final.status == "done"
+    assert state.approvals == [{"call_id": "s.1", "tool": "exec__exec", "by": "terminal"}]
+    assert "was answered by terminal" in state.final.text
+
+
+class Still:
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("typed", "decision", "reason"),
+    [
+        ("o\n", "once", ""),
+        ("run\n", "run", ""),
+        ("\nbecause\n", "deny", "because"),
+        ("yes\n\n", "deny", ""),
+        ("", "deny", ""),
+    ],
+        ("o\n", "once", ""),
+        ("run\n", "run", ""),
+        ("\nbecause\n", "deny", "because"),
+        ("yes\n\n", "deny", ""),
+        ("", "deny", ""),
+    ],
+)
+async def test_on_the_terminal_only_a_clear_yes_is_a_yes(typed: str, decision: str, reason: str) -> None:
+    shown = io.StringIO()
+    terminal = Terminal(Still(), source=io.StringIO(typed), target=shown)
+    with anyio.fail_after(10):
+        verdict = await terminal.ask(Question(tool="exec__exec", builtin=True, message="run \x1b[2Jls?"))
+    assert verdict == Verdict(decision=decision, by="terminal", reason=reason)  # type: ignore[arg-type]  # parametrised
+    assert "\x1b" not in shown.getvalue()
+    assert "run \\u{1b}[2Jls?" in shown.getvalue()
