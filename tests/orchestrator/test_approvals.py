@@ -112,12 +112,6 @@ class Still:
         ("yes\n\n", "deny", ""),
         ("", "deny", ""),
     ],
-        ("o\n", "once", ""),
-        ("run\n", "run", ""),
-        ("\nbecause\n", "deny", "because"),
-        ("yes\n\n", "deny", ""),
-        ("", "deny", ""),
-    ],
 )
 async def test_on_the_terminal_only_a_clear_yes_is_a_yes(typed: str, decision: str, reason: str) -> None:
     shown = io.StringIO()
