@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
@@ -42,6 +42,11 @@ class FsClient:
 
     async def call(self, tool: str, **arguments: Any) -> CallToolResult:
         result = await self.client.call_tool(tool, arguments)
+        assert isinstance(result, CallToolResult)
+        return result
+
+    async def with_key(self, key: str, tool: str, **arguments: Any) -> CallToolResult:
+        result = await self.client.call_tool(tool, arguments, meta=cast("Any", {"lg/idempotency-key": key}))
         assert isinstance(result, CallToolResult)
         return result
 

@@ -1,0 +1,152 @@
+"""A process that dies while it applies a patch leaves the old tree or the new one, never a mixture."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lg_fs.job import Job
+from lg_policy.paths import Root
+from tests.fs.crasher import NEW, OLD, Bomb, changes, request
+from tests.fs.helpers import read_tree, write_tree
+
+REPOSITORY = Path(__file__).parents[2]
+WAIT_S = 60
+ROUNDS = 12
+
+
+def encoded(tree: dict[str, str]) -> dict[str, bytes]:
+    return {name: text.encode() for name, text in tree.items()}
+
+
+def directories(base: Path) -> set[str]:
+    return {str(path.relative_to(base)) for path in base.rglob("*") if path.is_dir()}
+
+
+def start(root: Path, state: Path, step: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.fs.crasher", str(root), str(state), step],
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def recover(root: Path, state: Path) -> None:
+    with Root(root) as opened:
+        changes(opened, state, Bomb(None)).recover()
+
+
+def assert_old_or_new(root: Path) -> str:
+    tree = read_tree(root)
+    if tree == encoded(OLD):
+        assert directories(root) == {"sub"}
+        return "old"
+    assert tree == encoded(NEW)
+    assert directories(root) == {"sub", "new", "new/deep", "moved"}
+    return "new"
+
+
+def apply_again(root: Path, state: Path) -> dict[str, Any]:
+    with Root(root) as opened:
+        return changes(opened, state, Bomb(None)).apply(request("key"), Job(60))
+
+
+def test_killed_before_any_step_the_next_start_makes_it_whole_and_a_repeat_is_right(tmp_path: Path) -> None:
+    states: list[str] = []
+    step = 0
+    while True:
+        root, state = tmp_path / f"root{step}", tmp_path / f"state{step}"
+        write_tree(root, OLD)
+        process = start(root, state, str(step))
+        code = process.wait(timeout=WAIT_S)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        recover(root, state)
+        found = assert_old_or_new(root)
+        states.append(found)
+        assert list(state.glob("fs/*/pending/*")) == []
+        # A repeat under the same key is answered if the change was done, and done if it was not.
+        assert apply_again(root, state)["replayed"] is (found == "new")
+        assert assert_old_or_new(root) == "new"
+        step += 1
+    assert step > 15
+    assert set(states) == {"old", "new"}
+
+
+def test_killed_at_random_times_every_file_is_whole_each_time(tmp_path: Path) -> None:
+    root, state = tmp_path / "root", tmp_path / "state"
+    write_tree(root, OLD)
+    chance = random.Random(7)
+    journals = 0
+    for _ in range(ROUNDS):
+        process = start(root, state, "loop")
+        seen = len(os.listdir(next(iter(state.glob("fs/*/changes")), tmp_path)))
+        try:
+            # It is killed some time after it has begun to work: then and not at a guessed time.
+            while process.poll() is None:
+                done = list(state.glob("fs/*/changes/*"))
+                if len(done) > seen:
+                    break
+            process.wait(timeout=chance.uniform(0.0, 0.15))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            process.kill()
+            assert process.wait(timeout=WAIT_S) == -signal.SIGKILL
+        journals += len(list(state.glob("fs/*/pending/*")))
+        recover(root, state)
+        if assert_old_or_new(root) == "new":
+            revert_last(root, state)
+        assert assert_old_or_new(root) == "old"
+    assert journals > 0, "no round hit a change in the middle: the test proves nothing"
+
+
+def revert_last(root: Path, state: Path) -> None:
+    with Root(root) as opened:
+        service = changes(opened, state, Bomb(None))
+        last = service.recent(1)[0]
+        service.revert(last["change_id"], force=False, key=None, job=Job(60))
+
+
+def test_undoing_that_is_itself_killed_can_be_repeated(tmp_path: Path) -> None:
+    root, state = tmp_path / "root", tmp_path / "state"
+    write_tree(root, OLD)
+    assert start(root, state, "14").wait(timeout=WAIT_S) == -signal.SIGKILL
+    pending = list(state.glob("fs/*/pending/*"))
+    assert len(pending) == 1
+    recover(root, state)
+    assert assert_old_or_new(root) == "old"
+
+
+def test_a_foreign_change_after_the_crash_is_left_alone(tmp_path: Path) -> None:
+    root, state = tmp_path / "root", tmp_path / "state"
+    write_tree(root, OLD)
+    step = 0
+    while (root / "d").exists():  # die after d was moved to d2
+        assert start(root, state, str(step)).wait(timeout=WAIT_S) == -signal.SIGKILL
+        if (root / "d").exists():
+            recover(root, state)
+        step += 1
+    (root / "a").write_text("somebody else's\n")
+    recover(root, state)
+    assert read_tree(root) == encoded({**OLD, "a": "somebody else's\n"})
+
+
+@pytest.mark.parametrize("text", ["{", "{\"version\": 99}"])
+def test_a_damaged_journal_entry_does_not_stop_later_changes(tmp_path: Path, text: str) -> None:
+    root, state = tmp_path / "root", tmp_path / "state"
+    write_tree(root, OLD)
+    assert start(root, state, "5").wait(timeout=WAIT_S) == -signal.SIGKILL
+    (record,) = state.glob("fs/*/pending/*/record.json")
+    record.write_text(text)
+    recover(root, state)
+    apply_again(root, state)
+    assert {name: data for name, data in read_tree(root).items() if ".lg-" not in name} == encoded(NEW)
