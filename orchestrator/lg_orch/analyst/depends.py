@@ -93,11 +93,14 @@ def import_of(subject: str) -> str:
     parts = [part for part in re.split(r"::|[./\\]", path.removeprefix("src/").removeprefix("./")) if part]
     name = r"(?:\.|::|/)".join(re.escape(part).replace(r"\-", "[-_]") for part in parts) or "^$"
     edge, end = r"(?:^|[^\w-])", r"(?:[^\w-]|$)"
+    use = r"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:use|mod|extern[ \t]+crate)[ \t]+"
     return "|".join(
         (
-            rf"^[ \t]*(?:from|import)[ \t][^\"'\n]*{edge}{name}{end}",
+            rf"^[ \t]*from[ \t]+(?:[\w.]*\.)?{name}(?:\.[\w.]+)?[ \t]+import\b",
+            rf"^[ \t]*from[ \t]+[\w.]+[ \t]+import[ \t][^#\n]*{edge}{name}{end}",
+            rf"^[ \t]*import[ \t]+(?:static[ \t]+)?(?:[\w., \t]*[., \t])?{name}(?:[., \t;\r]|$)",
             rf"\b(?:from|require[ \t]*\(|import[ \t]*\(?)[ \t]*[\"'](?:[^\"'\n]*/)?{name}(?:\.\w+|/[^\"'\n]*)?[\"']",
-            rf"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:use|mod|extern crate)[ \t][^\n]*{edge}{name}{end}",
+            rf"{use}(?:[\w:]+::)?(?:\{{[^\n]*)?\b{name}(?:::|[ \t]*[;,}}]|[ \t]+as\b)",
             rf"^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"(?:[^\"\n]*/)?{name}(?:/[^\"\n]*)?\"[ \t]*\r?$",
         )
     )

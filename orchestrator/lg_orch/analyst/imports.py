@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lg_orch.analyst.languages import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +38,7 @@ _TESTS: dict[str, tuple[str, ...]] = {
     "jvm": (r"^[ \t]*@(?:Test|ParameterizedTest)\b",),
 }
 _TEST_VALUE = re.compile(r"^(?:(?:async\s+)?def\s+test_|(?:it|test)(?:\.\w+)*\s*\($|#\[|func\s+Test|@)")
+_STDLIB = sys.stdlib_module_names
 _QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
 
 
@@ -101,3 +105,25 @@ def _python(text: str, value: Value) -> list[Import]:
     plain = re.match(r"import\s+(.+)$", text)
     modules = [part.split()[0] for part in plain[1].split(",") if part.split()] if plain else []
     return [Import(name=name, level=0, family="python", value=value) for name in modules]
+
+
+def candidates(values: Iterable[Value], limit: int = 96) -> list[str]:
+    """Globs for the files that the most frequent absolute imports could mean, at most `limit`.
+
+    For repositories that are too big to list. Relative imports are left out: their words mean another file in each
+    directory.
+    """
+    globs: dict[str, None] = {}
+    for value in values:
+        family = family_of(value.path)
+        if family not in ("python", "jvm"):
+            continue
+        for item in parse(value, family):
+            if item.level or not item.name or (family == "python" and item.name.partition(".")[0] in _STDLIB):
+                continue
+            stem = item.name.replace(".", "/")
+            endings = (".py", "/__init__.py") if family == "python" else (".java", ".kt")
+            globs.update(dict.fromkeys(f"**/{stem}{ending}" for ending in endings))
+        if len(globs) >= limit:
+            break
+    return list(globs)[:limit]

@@ -31,10 +31,14 @@ class Report:
 
     def text(self, markdown: str) -> None:
         """A paragraph of this program's own words; whatever comes from a file in it has been made safe already."""
+        if self._lines[-1]:
+            self._lines.append("")
         self._lines += [markdown, ""]
 
     def say(self, markdown: str, *, file: str | None = None, line: int | None = None) -> None:
         """One statement as a list item, with its place when it has one."""
+        if self._lines[-1] and not self._lines[-1].startswith("- "):
+            self._lines.append("")
         self._lines.append(f"- {markdown}{f' ({place(file, line)})' if file else ''}")
         self._state(markdown, file, line)
 

@@ -20,7 +20,7 @@ class Ask:
 
 _IT = (
     r"(?:the |a |an )?(?:(?:class|function|method|variable|constant|type|struct|trait|interface|module|package|library"
-    r"|file|symbol|enum|macro|dependency|crate) )?[`\"']?(?P<name>[\w@][\w./:@#\-]*(?:\(\))?)[`\"']?"
+    r"|file|symbol|enum|macro|dependency|crate) )?[`\"']?(?P<name>(?:\./)?[\w@][\w./:@#\-]*(?:\(\))?)[`\"']?"
 )
 _OUR = r"(?:all |any |the |of |unit |our |my )*"
 _PROJECT = r"(?:this|the) (?:repo\w*|project|code ?base|code|package|library)"

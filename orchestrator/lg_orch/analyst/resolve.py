@@ -43,7 +43,8 @@ class Tally:
 class Resolver:
     """Knows the code files of the repository and the names its manifests give to directories."""
 
-    def __init__(self, files: Iterable[str], manifests: Sequence[Manifest]) -> None:
+    def __init__(self, files: Iterable[str], manifests: Sequence[Manifest], *, complete: bool = True) -> None:
+        self._complete = complete
         self._files = [path for path in files if role(path) != "vendored"]
         self._known = set(self._files)
         self._by_key: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -92,11 +93,18 @@ class Resolver:
         for _ in range(item.level):
             base = posixpath.dirname(base)
         exact = self._below(base, parts, "python") or self._below(base, [], "python")
-        if item.value.files == 1 or not parts:
-            return exact if item.value.files == 1 else []
-        # Several files say the same words: it is one module only if no other module has that name.
-        same = self._by_key["python", parts[-1]]
-        return exact if len(same) <= 1 else (same if exact else [])
+        return self._sure(item, exact, parts)
+
+    def _sure(self, item: Import, exact: list[str], parts: Sequence[str]) -> list[str]:
+        """A relative import from several files is sure only if it names a module whose name occurs once.
+
+        `exact` is what the first of these files means by it. Two results stand for "not sure".
+        """
+        if item.value.files == 1 or not exact:
+            return exact
+        name = _parts(exact[0], item.family)[-1]
+        alone = self._complete and name in parts and len(self._by_key[item.family, name]) == 1
+        return exact if alone else [*exact, "elsewhere"]
 
     def _absolute_python(self, parts: list[str]) -> list[str]:
         found = []
@@ -129,10 +137,7 @@ class Resolver:
             # A package seldom imports itself; where its name stands in its own files it is mostly in a comment.
             return [directory or "."] if directory is not None and not inside else []
         exact = self._js_file(posixpath.dirname(item.value.path), item.name)
-        if item.value.files == 1:
-            return exact
-        same = self._by_key["js", _parts(exact[0], "js")[-1]] if exact else []
-        return exact if len(same) <= 1 else same
+        return self._sure(item, exact, [part.partition(".")[0] for part in item.name.split("/") if part])
 
     def _js_file(self, base: str, name: str) -> list[str]:
         path = posixpath.normpath(posixpath.join(base, name))
@@ -163,10 +168,7 @@ class Resolver:
             exact = self._rust_file(self._crate_of(path), parts)
         else:
             exact = self._below(posixpath.dirname(path), parts[:1], "rust")
-        if item.value.files == 1 or not exact:
-            return exact
-        same = self._by_key["rust", _parts(exact[0], "rust")[-1]]
-        return exact if len(same) <= 1 else same
+        return self._sure(item, exact, parts)
 
     def _crate_of(self, path: str) -> str:
         inside = [crate for crate in self._crates.values() if not crate or path.startswith(f"{crate}/")]

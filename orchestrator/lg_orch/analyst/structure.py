@@ -12,6 +12,7 @@ from lg_orch.analyst.report import number
 from lg_orch.analyst.resolve import Resolver
 from lg_orch.analyst.roles import directory_role, role
 from lg_orch.analyst.safe_text import code, shorten
+from lg_orch.analyst.survey import heavy_directories
 
 if TYPE_CHECKING:
     from lg_orch.analyst.report import Report
@@ -70,7 +71,7 @@ def find_packages(survey: Survey) -> list[Package]:
 
 
 def _python_packages(survey: Survey) -> list[Package]:
-    files = {path for path, _ in survey.code} | set(survey.looked)
+    files = survey.known_code
     inits = {path.rpartition("/")[0]: path for path in files if path.endswith("/__init__.py")}
     tops = [
         directory
@@ -139,10 +140,10 @@ def modules(survey: Survey, report: Report) -> None:
 
 
 def _largest(survey: Survey, report: Report) -> None:
-    if not survey.code_complete:
+    if not survey.code_complete and survey.totals is not None:
         many = number(survey.code_total, "source file")
-        report.lacks(f"the largest single files: {many} are too many to list within the call budget")
-        return
+        where = len(heavy_directories(survey.totals))
+        report.lacks(f"all {many} one by one: the largest are those of the {where} directories with most code")
     heads = survey.evidence.files(("sizes",))
     rows = []
     for path, size in survey.largest:
@@ -169,7 +170,7 @@ def _most_imported(survey: Survey, report: Report) -> None:
         if (family := family_of(value.path)) and not imports.is_test_marker(value.value)
         for item in imports.parse(value, family)
     ]
-    tally = Resolver((path for path, _ in survey.code), survey.manifests).tally(found)
+    tally = Resolver(survey.known_code, survey.manifests, complete=survey.code_complete).tally(found)
     ranked = sorted(tally.uses.items(), key=lambda item: (-item[1].count, item[0]))[:_TOP]
     if ranked:
         rows = [((code(path), number(use.count, "import statement")), use.file, use.line) for path, use in ranked]
@@ -185,5 +186,3 @@ def _most_imported(survey: Survey, report: Report) -> None:
         report.lacks("rarer import statements: only the most frequent ones were returned")
     if search.partial:
         report.lacks(f"imports in the whole repository ({search.partial})")
-    if not survey.code_complete and survey.code:
-        report.lacks("imports of modules beyond the source files that were listed")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst import calls, ci, imports, manifests
 from lg_orch.analyst.languages import CODE, FAMILIES, normal_extension
-from lg_orch.analyst.roles import role
+from lg_orch.analyst.roles import directory_role, role
 from lg_orch.models_io import PlanStep
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ PARTS = frozenset({"look", "files", "imports", "mains", "sizes"})
 _MAX_FILE_PAGES = 3
 _MAX_READS = 2
 _LARGEST = 10
+_HEAVY = 60
 _LOOK = (
     *manifests.GLOBS, *ci.GLOBS, "/README*", "/LICEN[SC]E*", "/COPYING*", "/UNLICENSE*", "/CHANGELOG*", "/CHANGES*",
     "/HISTORY*", "/NEWS*", "/CONTRIBUTING*", "/SECURITY*", "mkdocs.yml", "docs/conf.py", "doc/conf.py",
@@ -70,10 +71,9 @@ def first_steps(context: RepoContext, parts: Iterable[str] = PARTS) -> list[Plan
     if "imports" in wanted and present:
         use = calls.search(imports.expression(present), globs=globs, output="values")
         steps.append(_step("imports", "Count import statements and test functions", use))
-    if "mains" in wanted and _code_globs(context):
-        steps.append(
-            _step("mains", "Find main functions", calls.search("|".join(_MAINS), globs=_code_globs(context), limit=200))
-        )
+    if "mains" in wanted and _present_globs(context):
+        use = calls.search("|".join(_MAINS), globs=_present_globs(context), limit=200)
+        steps.append(_step("mains", "Find main functions", use))
     return steps
 
 
@@ -81,12 +81,49 @@ def _step(name: str, description: str, use: ToolUse) -> PlanStep:
     return PlanStep(id=name, description=description, tools=(use,))
 
 
-def _code_globs(context: RepoContext) -> list[str]:
+def _present_globs(context: RepoContext) -> list[str]:
     """Globs for the code that is there; for every known language when nothing was counted."""
     if context.totals is None:
         return [f"*{ending}" for ending in CODE]
     present = {normal_extension(row.extension) for row in context.totals.extensions}
     return [f"*{ending}" for ending in CODE if ending in present]
+
+
+def _code_globs(context: RepoContext) -> list[str]:
+    """Globs for the listing of source files: all that are there, or where most of a big repository's code is."""
+    if context.totals is not None and is_big(context):
+        return _heavy_globs(context.totals)
+    return _present_globs(context)
+
+
+def is_big(context: RepoContext) -> bool:
+    """Whether there are more source files than a run can list within its calls."""
+    if context.totals is None:
+        return False
+    code = sum(row.files for row in context.totals.extensions if normal_extension(row.extension) in CODE)
+    return code > _MAX_FILE_PAGES * calls.PAGE
+
+
+def heavy_directories(totals: RepoTotals) -> list[tuple[str, str]]:
+    """Directory and extension of the product code that weighs most, as many as one listing may name."""
+    rows = [
+        row
+        for row in totals.rows
+        if normal_extension(row.extension) in CODE
+        and directory_role(row.directory or "") == "code"
+        and not set(row.directory or "") & set("[]{}*?!\\")
+    ]
+    rows.sort(key=lambda row: (-row.bytes, row.directory or "", row.extension))
+    return [(row.directory or "", normal_extension(row.extension)) for row in rows[:_HEAVY]]
+
+
+def _heavy_globs(totals: RepoTotals) -> list[str]:
+    globs = []
+    for directory, ending in heavy_directories(totals):
+        # At the depth to which the counts were rolled up, a row stands for everything below.
+        rolled = totals.depth is not None and directory.count("/") + 1 >= totals.depth
+        globs.append(f"/{directory}/{'**/' if rolled else ''}*{ending}".replace("//", "/"))
+    return globs
 
 
 def more_calls(survey: Survey, parts: Iterable[str] = PARTS) -> list[PlannedCall]:
@@ -112,10 +149,15 @@ def _reads(survey: Survey) -> Iterator[PlannedCall]:
 def _files(survey: Survey, *, sizes: bool) -> Iterator[PlannedCall]:
     cursor = survey.evidence.listing("files").next_cursor
     page = survey.file_pages + 1
-    if cursor and page <= _MAX_FILE_PAGES and survey.code_total <= _MAX_FILE_PAGES * calls.PAGE:
+    big = is_big(survey.evidence.context)
+    if cursor and page <= _MAX_FILE_PAGES and not big:
         use = calls.listing(_code_globs(survey.evidence.context), cursor=cursor)
         yield calls.planned(f"files.{page}", use, "List more source files")
-    elif sizes and survey.largest:
+        return
+    wanted = imports.candidates(survey.imports.values) if big and sizes else []
+    if wanted:
+        yield calls.planned("resolve.1", calls.listing(wanted), "Find the modules that are imported most")
+    if sizes and survey.largest:
         use = calls.read([path for path, _ in survey.largest], line_count=1)
         yield calls.planned("sizes.1", use, "Ask the largest source files for their number of lines")
 
@@ -159,13 +201,19 @@ class Survey:
     @property
     def code_complete(self) -> bool:
         """Whether every source file was listed."""
-        return self.evidence.answered("files.1") and self.evidence.listing("files").next_cursor is None
+        whole = self.evidence.listing("files").next_cursor is None
+        return self.evidence.answered("files.1") and whole and not is_big(self.evidence.context)
+
+    @cached_property
+    def known_code(self) -> set[str]:
+        """Paths of source files from every listing."""
+        return {path for path, _ in (*self.code, *self.evidence.listing("resolve").files)} | set(self.looked)
 
     @cached_property
     def largest(self) -> tuple[tuple[str, int | None], ...]:
-        """The largest source files that are the project's own product code, if all files are known."""
+        """The largest of the listed source files that are the project's own product code."""
         own = [(path, size) for path, size in self.code if role(path) == "code" and size]
-        return tuple(sorted(own, key=lambda item: (-(item[1] or 0), item[0]))[:_LARGEST]) if self.code_complete else ()
+        return tuple(sorted(own, key=lambda item: (-(item[1] or 0), item[0]))[:_LARGEST])
 
     @cached_property
     def texts(self) -> dict[str, FileText]:

@@ -15,9 +15,10 @@ _MEMBER = (
 )
 _KINDS = (
     "class|interface|struct|enum|trait|union|record|object|protocol|namespace|module|mod|impl|type|typedef|def|func|fn|fun"
-    "|function\\*?|macro_rules!|let|var|val|const|static|sub"
+    "|function\\*?|macro_rules!|sub"
 )
-_KIND = re.compile(rf"\b({_KINDS})\b")
+_VALUES = "let|var|val|const|static"
+_KIND = re.compile(rf"\b({_KINDS}|{_VALUES})\b")
 
 
 def definition(name: str) -> str:
@@ -26,6 +27,8 @@ def definition(name: str) -> str:
     return "|".join(
         (
             rf"{_HEAD}(?:{_KINDS})[ \t]+(?:mut[ \t]+|\w+\.)?{word}\b",
+            rf"{_HEAD}(?:{_VALUES})[ \t]+(?:mut[ \t]+)?{word}\b[ \t]*(?:[:=;,]|[^(\n]*$)",
+            rf"^[ \t]*(?:[\w$]+\.)+{word}[ \t]*=[ \t]*(?:async[ \t]+)?(?:function\b|\(|\w+[ \t]*=>)",
             rf"^func[ \t]+\([^)\n]*\)[ \t]*{word}\b",
             rf"^{word}[ \t]*(?::[^=\n]+)?=(?:[^=]|$)",
             rf"^[ \t]*(?:[\w$]+\.)*(?:exports|prototype)\.{word}[ \t]*=",

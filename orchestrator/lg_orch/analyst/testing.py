@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lg_orch.analyst import ci, imports
+from lg_orch.analyst.languages import CODE, normal_extension
 from lg_orch.analyst.report import number
-from lg_orch.analyst.roles import is_test_file, role
+from lg_orch.analyst.roles import directory_role, is_test_file, role
 from lg_orch.analyst.safe_text import code
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _SHOWN = 15
 def tests(survey: Survey, report: Report) -> None:
     """Layout and commands."""
     report.section("Tests")
-    layout(survey, report)
     commands(survey, report)
+    layout(survey, report)
 
 
 def layout(survey: Survey, report: Report) -> None:
@@ -48,11 +49,22 @@ def layout(survey: Survey, report: Report) -> None:
         total = sum(value.count for value in markers)
         best = max(markers, key=lambda value: value.count)
         report.say(f"{number(total, 'test function')} by their spelling, the first", file=best.path, line=best.line)
-    if not by_directory and not markers:
+    counted = _counted(survey) if not survey.code_complete else []
+    for directory, files in counted[:8]:
+        report.say(f"{number(files, 'source file')} of tests below {code(directory + '/')}")
+    if not by_directory and not markers and not counted:
         report.text("No test files found.")
         report.lacks("test files")
-    if survey.code and not survey.code_complete:
-        report.lacks("test files beyond the source files that were listed")
+
+
+def _counted(survey: Survey) -> list[tuple[str, int]]:
+    """Test directories by the counts, for repositories whose files were not all listed."""
+    files: Counter[str] = Counter()
+    for row in survey.totals.rows if survey.totals else ():
+        directory = row.directory or ""
+        if directory_role(directory) == "tests" and normal_extension(row.extension) in CODE:
+            files[_top(f"{directory}/x")] += row.files
+    return files.most_common()
 
 
 def _top(path: str) -> str:
