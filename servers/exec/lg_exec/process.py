@@ -112,14 +112,17 @@ class Container(Protocol):
     def survivors(self) -> bool:
         """Whether a process of the tree is left; reaps those that are ours to reap."""
 
-    def verdict(self, returncode: int) -> tuple[int | None, str | None]:
-        """Exit code or signal name of the command, from the return code of the process that was started.
+    def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
+        """Exit code or signal name of the command, from the return code and stderr of the process that was started.
 
         Raises `SandboxUnavailable` when the command never began.
         """
 
     def accounted(self) -> Usage:
         """What the tree has used in total and at its peak, as far as known only after its end."""
+
+    def keep_changes(self) -> None:
+        """The command has ended within its limits: carry its changes over, where its template says so."""
 
     def close(self) -> None:
         """Release descriptors and groups."""
@@ -247,11 +250,14 @@ async def run(
         finally:
             with anyio.CancelScope(shield=True):
                 returncode, used = await _end_tree(container, ending, timing.grace_s, streams)
+        exit_code, signal_name = container.verdict(returncode, streams.stderr.text())
+        total = container.accounted()
+        limit_hit = watch.limit_hit or container.breach(total) or _LIMIT_SIGNALS.get(signal_name or "")
+        if limit_hit is None:
+            container.keep_changes()
     finally:
         streams.close()
         container.close()
-    exit_code, signal_name = container.verdict(returncode)
-    total = container.accounted()
     cpu_ms = max(watch.peak_cpu_ms, total.cpu_ms, (used.ru_utime + used.ru_stime) * 1000)
     peak = max(watch.peak_memory, total.memory, used.ru_maxrss * 1024)
     return Finished(
@@ -262,7 +268,7 @@ async def run(
         wall_ms=round((time.monotonic() - begun) * 1000),
         cpu_ms=round(cpu_ms),
         peak_memory_mb=round(peak / 2**20, 1),
-        limit_hit=watch.limit_hit or container.breach(total) or _LIMIT_SIGNALS.get(signal_name or ""),
+        limit_hit=limit_hit,
     )
 
 

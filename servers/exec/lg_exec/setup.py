@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import anyio
+
+from lg_exec.carry import Carrier
 from lg_exec.environment import Programs
 from lg_exec.executor import Executor
+from lg_exec.masks import MaskFinder
 from lg_exec.orphans import Orphans
 from lg_exec.sandbox import Backend, NoBackend
 from lg_exec.unconfined import UnconfinedBackend
+from lg_policy.globs import FileRules
 from lg_policy.loading import load_settings
 from lg_policy.paths import Root
 
 if TYPE_CHECKING:
+    from lg_exec.backend import Place
     from lg_policy.config import Settings
     from lg_policy.flags import CommonFlags
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -54,7 +64,7 @@ class Assembly:
 
 
 def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> Assembly:
-    """Build everything a server needs. Raises `ConfigError`."""
+    """Build everything a server needs; probes the sandbox. Raises `ConfigError`."""
     overrides: dict[str, Any] = {"exec": {"sandbox": sandbox}} if sandbox else {}
     loaded = load_settings(
         profile=flags.profile, config=flags.config, effective=flags.effective_config, overrides=overrides
@@ -62,7 +72,7 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
     root = Root(flags.root or default_root, allow_broad=flags.allow_broad_root)
     scratch = tempfile.mkdtemp(prefix="lg-exec-")
     programs = Programs(root.path, loaded.settings.exec.environment)
-    backend = choose_backend(loaded.settings, root, scratch, programs)
+    backend = choose_backend(loaded.settings, root, scratch, Orphans())
     return Assembly(
         root=root,
         settings=loaded.settings,
@@ -73,9 +83,37 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
     )
 
 
-def choose_backend(settings: Settings, root: Root, scratch: str, programs: Programs) -> Backend:
-    """Return the backend that the settings ask for; never a weaker one than they do."""
-    del programs
+def choose_backend(settings: Settings, root: Root, scratch: str, orphans: Orphans | None) -> Backend:
+    """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
     if settings.exec.sandbox == "off":
-        return UnconfinedBackend(str(root.path), scratch, Orphans())
-    return NoBackend("no sandbox backend is built in yet")
+        return UnconfinedBackend(str(root.path), scratch, orphans)
+    if sys.platform != "linux":
+        return NoBackend(f"there is no sandbox for {sys.platform} yet")
+    from lg_exec.backend import BubblewrapBackend, binaries
+    from lg_exec.cgroups import find_hierarchy
+    from lg_exec.probes import attempt, failures
+
+    place = _place(settings, root, scratch, orphans)
+    hierarchy = find_hierarchy()
+    reasons = []
+    for binary in binaries():
+        backend = BubblewrapBackend(binary, place, hierarchy)
+        failed = failures(anyio.run(attempt, backend, str(root.path)))
+        if not failed:
+            return backend
+        reasons.append(f"{binary.label}: {'; '.join(failed)}")
+        log.warning("not used as a sandbox: %s", reasons[-1])
+    return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
+
+
+def _place(settings: Settings, root: Root, scratch: str, orphans: Orphans | None) -> Place:
+    from lg_exec.backend import Place
+
+    traces = f"/{settings.trace.output_dir}"
+    return Place(
+        root=str(root.path),
+        scratch=scratch,
+        masks=MaskFinder(str(root.path), hide=(*settings.policy.read_deny, traces), protect=settings.policy.write_deny),
+        carrier=Carrier(root, FileRules.from_settings(settings.policy, extra_deny=(traces,))),
+        orphans=orphans,
+    )

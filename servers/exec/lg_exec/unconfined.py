@@ -139,13 +139,16 @@ class Unconfined:
         self._orphans.reap()
         return bool(self._orphans.strays(self._marker))
 
-    def verdict(self, returncode: int) -> tuple[int | None, str | None]:
+    def verdict(self, returncode: int, _complaint: str) -> tuple[int | None, str | None]:
         """Exit code or signal of the command."""
         return (returncode, None) if returncode >= 0 else (None, signal_name(-returncode))
 
     def accounted(self) -> Usage:
         """Nothing beyond what the process's own accounting says."""
         return Usage()
+
+    def keep_changes(self) -> None:
+        """Nothing to do: the command has changed the root itself."""
 
     def close(self) -> None:
         """Remove what was written to the private directory."""

@@ -1,0 +1,129 @@
+"""The attempts that a sandbox must refuse, made from inside. Runs alone, fed to an interpreter through its stdin.
+
+Reads a JSON object as its argument; prints one with a line per attempt: "refused", or what it achieved.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import sys
+
+TYPE_CHECKING = False  # the typing module would cost more than all attempts together
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+GIVEN: dict[str, Any] = json.loads(sys.argv[1]) if __name__ == "__main__" else {}
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWUSER, MS_BIND = 0x10000000, 4096
+
+
+def refused(action: Callable[[], object]) -> str:
+    """Run an attempt that must raise `OSError`."""
+    try:
+        achieved = action()
+    except OSError:
+        return "refused"
+    return "achieved: " + str(achieved)[:200]
+
+
+def system_call(result: int) -> int:
+    """Raise for a failed libc call."""
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    return result
+
+
+def read(path: str) -> bytes:
+    """Read a file."""
+    with open(path, "rb") as file:
+        return file.read(100)
+
+
+def write(path: str) -> int:
+    """Write a file."""
+    with open(path, "wb") as file:
+        return file.write(b"escaped")
+
+
+def connect(family: int, address: Any) -> str:
+    """Connect a stream socket."""
+    with socket.socket(family, socket.SOCK_STREAM) as one:
+        one.settimeout(2)
+        one.connect(address)
+        return "connected"
+
+
+def loopback() -> str:
+    """Connect to a listener of our own: test suites need that."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        connect(socket.AF_INET, listener.getsockname())
+    return "refused"  # meaning: as it should be
+
+
+def status() -> str:
+    """What the kernel says about this process."""
+    lines = dict(line.split(":", 1) for line in read_text("/proc/self/status").splitlines() if ":" in line)
+    wanted = {"NoNewPrivs": "1", "CapEff": "0" * 16, "CapBnd": "0" * 16}
+    if GIVEN["seccomp"]:
+        wanted["Seccomp"] = "2"
+    wrong = [name for name, value in wanted.items() if lines.get(name, "").strip() != value]
+    return "achieved: " + ", ".join(wrong) if wrong else "refused"
+
+
+def read_text(path: str) -> str:
+    """Read a file as text."""
+    with open(path) as file:
+        return file.read()
+
+
+def others() -> str:
+    """Processes seen besides our own few."""
+    pids = [name for name in os.listdir("/proc") if name.isdigit()]
+    return "refused" if len(pids) <= 4 else f"achieved: sees {len(pids)} processes"
+
+
+def descriptors() -> str:
+    """Descriptors inherited beyond the standard three (one more is open while they are listed)."""
+    extra = [name for name in os.listdir("/proc/self/fd") if int(name) > 2]
+    return "refused" if len(extra) <= 1 else "achieved: inherited " + ", ".join(extra)
+
+
+ATTEMPTS: dict[str, Callable[[], str]] = {
+    "read outside": lambda: refused(lambda: read(GIVEN["secret"])),
+    "read the launcher's environment": lambda: "achieved: seen" if b"PATH=" in read("/proc/1/environ") else "refused",
+    "write outside": lambda: refused(lambda: write(GIVEN["outside"])),
+    "write to the system": lambda: refused(lambda: write("/usr/lg-exec-probe")),
+    "write a kernel setting": lambda: refused(lambda: write("/proc/sys/kernel/core_pattern")),
+    "connect to the host": lambda: refused(lambda: connect(socket.AF_INET, ("127.0.0.1", GIVEN["port"]))),
+    "connect to an abstract socket": lambda: refused(lambda: connect(socket.AF_UNIX, "\0" + GIVEN["abstract"])),
+    "signal outside": lambda: refused(lambda: os.kill(GIVEN["pid"], 0)),
+    "see other processes": others,
+    "inherit descriptors": descriptors,
+    "new user namespace": lambda: refused(lambda: system_call(LIBC.unshare(CLONE_NEWUSER))),
+    "mount": lambda: refused(lambda: system_call(LIBC.mount(b"/usr", b"/tmp", None, MS_BIND, None))),
+    "keep privileges": status,
+    "loopback inside": loopback,
+}
+
+
+def main() -> None:
+    """Make every attempt."""
+    results = {}
+    for name, attempt in ATTEMPTS.items():
+        try:
+            results[name] = attempt()
+        except Exception as error:  # noqa: BLE001  # a probe that fails oddly has proved nothing
+            results[name] = f"failed: {error!r}"
+    if GIVEN["overlay"]:
+        results["write below the root"] = refused(lambda: write(GIVEN["inside"]))
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
