@@ -172,14 +172,26 @@ def test_only_the_shared_helper_skips_and_it_fails_where_everything_is_required(
 
 
 def test_tests_wait_for_events_and_never_for_a_time() -> None:
+    """A short sleep inside a loop that asks for a condition is such a wait, where another process gives no event."""
     sleeping = [
-        f"{name_of(path)}:{node.lineno}"
+        f"{name_of(path)}:{line}"
         for path in TEST_SOURCES
         if path.name.startswith(("test_", "conftest"))
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call) and re.fullmatch(r"(time|anyio|asyncio)\.sleep", ast.unparse(node.func))
+        for line in sleeps(tree_of(path)) - polls(tree_of(path))
     ]
     assert not sleeping
+
+
+def sleeps(node: ast.AST) -> set[int]:
+    """Return the lines of a tree where a test sleeps."""
+    calls = [call for call in ast.walk(node) if isinstance(call, ast.Call)]
+    return {call.lineno for call in calls if re.fullmatch(r"(time|anyio|asyncio)\.sleep", ast.unparse(call.func))}
+
+
+def polls(tree: ast.Module) -> set[int]:
+    """Return the lines of a tree where a sleep only spaces out looks at a condition."""
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.While) and not isinstance(node.test, ast.Constant)]
+    return {line for loop in loops for line in sleeps(loop)}
 
 
 def test_every_folder_of_tests_is_a_package() -> None:
