@@ -142,6 +142,10 @@ class Upstream:
             await self._pause()
             self.restarts += 1
 
+    def process_group(self) -> int | None:
+        """Return the process group of a stdio server that is running, or ran last."""
+        return self._running.process.pid if self._running is not None else None
+
     async def call(self, call: UpstreamCall) -> Answer:
         """Send one call and return the server's answer as it came.
 

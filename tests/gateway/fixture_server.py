@@ -60,7 +60,7 @@ class Fixture:
         made = [
             t.Tool(
                 name=name,
-                description=f"the tool {name}",
+                description=f"{self.args.describe} {name}",
                 input_schema=ECHO if name in ("echo", "peek") else OBJECT,
                 annotations=READ_ONLY if name in ("peek", "meta", "slow_read") else None,
                 output_schema={"type": "object", "required": ["value"]} if name == "lie" else None,
@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--filler", type=int, default=0)
     parser.add_argument("--page", type=int, default=1000)
     parser.add_argument("--exit", type=int)
+    parser.add_argument("--describe", default="the tool")
     parser.add_argument("--hang", action="store_true")
     parser.add_argument("--ignore-eof", action="store_true")
     parser.add_argument("--noise", type=int, default=0)

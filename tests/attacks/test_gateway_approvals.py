@@ -1,0 +1,160 @@
+"""Attempts to get a call approved that no human approved."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import mcp_types as t
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp.shared.exceptions import MCPError
+
+from lg_gateway.question import Frame, compose, visible
+from tests.gateway.rig import gateway_of, journal, records, send, server
+from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
+
+pytestmark = pytest.mark.anyio
+
+
+async def answer(client: Any, arguments: dict[str, Any], responses: Any, state: str | None, **options: Any) -> Any:
+    return await client.session.call_tool(
+        "a__echo", arguments, input_responses=responses, request_state=state, allow_input_required=True, **options
+    )
+
+
+async def test_answers_of_two_calls_in_flight_cannot_be_swapped(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log))) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        one = await first_round(client, {"text": "one"})
+        two = await first_round(client, {"text": "two"})
+        with pytest.raises(MCPError, match="requestState"):
+            await answer(client, {"text": "two"}, accept(one), one.request_state)
+        crossed = await answer(client, {"text": "two"}, accept(one), two.request_state)
+
+    assert isinstance(crossed, t.InputRequiredResult)  # the answer has another key: asked again, nothing done
+    assert journal(log) == []
+
+
+async def test_an_answer_without_the_question_is_only_asked_about(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log))) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        question = await first_round(client, {"text": "x"})
+        unasked = await answer(client, {"text": "x"}, accept(question), None)
+        with pytest.raises(MCPError, match="requestState"):
+            await answer(client, {"text": "x"}, accept(question), "made up")
+
+    assert isinstance(unasked, t.InputRequiredResult)
+    assert journal(log) == []
+
+
+async def test_a_replayed_answer_does_not_make_the_call_again(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log))) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        question = await first_round(client, {"text": "x"})
+        first = await answer(client, {"text": "x"}, accept(question), question.request_state)
+        again = await answer(client, {"text": "x"}, accept(question), question.request_state)
+
+    assert first.content[0].text == "x"
+    assert again.is_error
+    assert len(journal(log)) == 1
+
+
+async def test_an_answer_does_not_fit_the_same_call_under_another_key_or_changed_arguments(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log))) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        question = await first_round(client, {"text": "x"}, meta={"lg/idempotency-key": "k1"})
+        with pytest.raises(MCPError, match="requestState"):
+            await answer(client, {"text": "x "}, accept(question), question.request_state)
+        other = await answer(
+            client, {"text": "x"}, accept(question), question.request_state, meta={"lg/idempotency-key": "k2"}
+        )
+
+    assert isinstance(other, t.InputRequiredResult) or other.is_error
+    assert journal(log) == []
+
+
+async def test_a_yes_for_one_caller_is_none_for_another(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        await approve(gateway, first.structured_content["error"]["approval_id"])
+        other = await send(gateway, "a__echo", {"text": "x"}, identity="local:other")
+
+    assert other.structured_content["error"]["code"] == "approval_required"
+
+
+async def test_a_yes_written_into_the_store_without_the_keys_is_not_believed(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with gateway_of(tmp_path, server("a", "--journal", str(log)), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        forger = sqlite3.connect(gateway.setup.store_path)
+        forger.execute(
+            "UPDATE approvals SET state = 'approved', body = replace(body, '\"pending\"', '\"approved\"') WHERE id = ?",
+            (asked,),
+        )
+        forger.commit()
+        forger.close()
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert second.is_error
+    assert journal(log) == []
+
+
+async def test_a_yes_does_not_survive_a_changed_definition_of_the_tool(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a", "--describe", "one"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        await approve(gateway, first.structured_content["error"]["approval_id"])
+    async with gateway_of(tmp_path, server("a", "--describe", "two"), NO_HOLD) as gateway:
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert second.is_error
+    assert second.structured_content["error"]["code"] != "ok"
+
+
+async def test_asking_and_refusing_leave_records_without_an_effect(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        await send(gateway, "a__echo", {"text": "x"})
+        phases = [record["phase"] for record in records(gateway)]
+
+    assert "begun" not in phases
+
+
+FRAME = Frame(
+    server="s", builtin=False, tool="t", effect="because", identity="local:me", client="c", run_id=None, approver="user"
+)
+
+
+@given(name=st.text(), value=st.text())
+def test_no_argument_can_redraw_or_reframe_the_question(name: str, value: str) -> None:
+    shown = compose(FRAME, {name: value}, None)
+    lines = (shown.full or shown.text).split("\n")
+    frame, body = lines[: lines.index("arguments:") + 1], lines[lines.index("arguments:") + 1 :]
+
+    assert frame == compose(FRAME, {"a": 1}, None).text.split("\n")[:-1]
+    assert all(line.startswith("| ") for line in body)
+    assert all(visible(line) == line for line in lines)
+
+
+@pytest.mark.parametrize("sneaky", ["\x1b[2J", "\u202e", "\u200b", "\u2066", "\x00", "\r", "\u2028", "\u3164"])
+def test_characters_that_move_hide_or_turn_text_are_spelled_out(sneaky: str) -> None:
+    shown = compose(FRAME, {"cmd": f"ls{sneaky}\ntool: harmless"}, f"diff{sneaky}\nserver: fs").text
+
+    assert sneaky not in shown.replace("\n", "")
+    assert f"\\u{{{ord(sneaky[0]):x}}}" in shown or sneaky == "\r"
+    assert "\ntool: harmless" not in shown
+    assert "\nserver: fs" not in shown

@@ -1,0 +1,158 @@
+"""The commands, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.rig import ALLOW_ALL, program_environment, server, write_config
+
+
+def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "lg_gateway", *args],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        timeout=60,
+        cwd=cwd,
+    )
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["audit", "--help"], ["approvals", "--help"]])
+def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
+    script = (
+        "import sys\nfrom lg_gateway.cli import main\n"
+        f"try:\n    main({args!r})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'mcp', 'mcp_types', 'pydantic', 'jsonschema', 'anyio', 're2', 'pathspec'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=program_environment())
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("action", [["audit", "list"], ["audit", "verify"], ["approvals", "list"]])
+def test_looking_at_the_ledger_needs_no_mcp(tmp_path: Path, action: list[str]) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    run("call", "a__echo", '{"text": "x"}', "--config", str(config))
+    script = (
+        "import sys\nfrom lg_gateway.cli import main\n"
+        f"status = main({[*action, '--config', str(config)]!r})\n"
+        "heavy = {'mcp', 'mcp_types', 'jsonschema'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=program_environment())
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_tools_and_call_work_without_any_configuration_on_the_current_directory(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("written here\n")
+    listed = run("tools", cwd=tmp_path)
+    called = run("call", "fs__read_file", '{"path": "note.txt"}', cwd=tmp_path)
+    full = run("call", "fs__read_file", '{"path": "note.txt"}', "--json", cwd=tmp_path)
+
+    assert listed.returncode == 0, listed.stderr
+    assert "fs__read_file" in listed.stdout
+    assert "exec__list_commands" in listed.stdout
+    assert called.stdout.strip() == "written here"
+    assert json.loads(full.stdout)["structuredContent"]["files"][0]["path"] == "note.txt"
+
+
+def test_the_exit_status_tells_done_from_refused_from_wrong(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL, "[approval]\nhold_s = 0\n")
+
+    assert run("call", "a__echo", '{"text": "x"}', "--config", str(config)).returncode == 0
+    assert run("call", "a__fail", "--config", str(config)).returncode == 1
+    assert run("call", "a__nothing", "--config", str(config)).returncode == 2
+    assert run("call", "a__echo", "{", "--config", str(config)).returncode == 2
+    assert run("tools", "--root", str(tmp_path / "missing")).returncode == 2
+    assert run("tools", "--root", "/").returncode == 2
+
+
+def test_audit_lists_shows_filters_and_verifies(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    where = ("--config", str(config))
+    run("call", "a__echo", '{"text": "first"}', *where)
+    run("call", "a__fail", *where)
+    listed = run("audit", "list", *where).stdout.splitlines()
+    failed = run("audit", "list", "--outcome", "error", "--json", *where).stdout.splitlines()
+    shown = run("audit", "show", "1", *where)
+    by_call = run("audit", "show", json.loads(shown.stdout)["request_id"], *where)
+    verified = run("audit", "verify", *where)
+
+    assert len(listed) == 4
+    assert [json.loads(line)["tool"] for line in failed] == ["a__fail"]
+    assert json.loads(shown.stdout)["arguments"] == '{"text": "first"}'
+    assert by_call.stdout.count('"phase"') == 2
+    assert verified.returncode == 0
+    assert "intact: 4 records" in verified.stdout
+    assert run("audit", "show", "99", *where).returncode == 1
+    assert run("audit", "list", "--tool", "b__*", *where).stdout == ""
+
+
+def test_a_record_cannot_redraw_the_terminal_it_is_listed_on(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    run("call", "a__echo", json.dumps({"text": "\x1b[2Jcleared\u202e"}), "--config", str(config))
+    listed = run("audit", "list", "--config", str(config)).stdout
+
+    assert "\x1b" not in listed
+    assert "\u202e" not in listed
+
+
+def test_an_mcp_json_file_is_served_beside_our_own_servers_when_a_root_is_given(tmp_path: Path) -> None:
+    fixture = Path(__file__).with_name("fixture_server.py")
+    file = tmp_path / "mcp.json"
+    entry = {"type": "stdio", "command": sys.executable, "args": [str(fixture)], "env": {"A": "b"}}
+    file.write_text(json.dumps({"mcpServers": {"third": entry, "off": {"command": "x", "disabled": True}}}))
+    alone = run("tools", "--mcp-json", str(file))
+    beside = run("tools", "--mcp-json", str(file), "--root", str(tmp_path))
+
+    assert alone.returncode == 0, alone.stderr
+    assert "third__echo" in alone.stdout
+    assert "fs__" not in alone.stdout
+    assert "third__echo" in beside.stdout
+    assert "fs__read_file" in beside.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot read"),
+        ("[]", "mcpServers"),
+        ('{"mcpServers": {"a": {"command": "x", "comand": 1}}}', "unknown key 'comand'"),
+        ('{"mcpServers": {"a": {"type": "sse", "url": "http://x"}}}', "'sse' is not supported"),
+        ('{"mcpServers": {"a__b": {"command": "x"}}}', "without `__`"),
+        ('{"mcpServers": {"a": {"command": "x", "url": "http://y"}}}', "exactly one"),
+        ('{"mcpServers": {"a": {"url": "file:///etc/passwd"}}}', "must begin with http"),
+        ('{"mcpServers": {"a": {"command": "x", "env": {"T": "${NOT_SET_ANYWHERE}"}}}}', "NOT_SET_ANYWHERE"),
+    ],
+)
+def test_a_wrong_mcp_json_file_is_explained(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text(text)
+    done = run("tools", "--mcp-json", str(file))
+
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_doctor_reports_servers_policy_sandbox_rules_and_ledger(tmp_path: Path) -> None:
+    rule = (
+        '[[gateway.rules]]\ntools = ["fs__read_file"]\neffect = "allow"\n'
+        "when = { properties = { no_such_argument = { const = 1 } } }\n"
+    )
+    builtin = '[gateway.servers.fs]\nbuiltin = "fs"\n'
+    config = write_config(tmp_path, builtin, server("gone", "--exit", "1"), rule)
+    done = run("doctor", "--config", str(config), "--root", str(tmp_path))
+
+    assert done.returncode == 1
+    assert "like the gateway" in done.stdout
+    assert "exited with status 1" in done.stdout
+    assert "no_such_argument" in done.stdout
+    assert "intact" in done.stdout

@@ -1,0 +1,73 @@
+"""Servers that nobody here wrote, from PyPI and npm, behind the gateway."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.rig import ALLOW_ALL, call, gateway_of
+from tests.support import require
+
+pytestmark = pytest.mark.anyio
+EVERYTHING = "@modelcontextprotocol/server-everything"
+
+
+@pytest.fixture(scope="session")
+def time_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`mcp-server-time` in an environment of its own."""
+    uv = shutil.which("uv")
+    require(uv is not None, "uv, to install mcp-server-time")
+    place = tmp_path_factory.mktemp("time")
+    subprocess.run([str(uv), "venv", "-q", str(place)], check=True)
+    install = [str(uv), "pip", "install", "-q", "--python", str(place / "bin" / "python"), "mcp-server-time"]
+    done = subprocess.run(install, capture_output=True, text=True)
+    require(done.returncode == 0, f"mcp-server-time from the package index: {done.stderr[-300:]}")
+    return place / "bin" / "mcp-server-time"
+
+
+async def test_a_python_server_from_the_package_index_answers_through_the_gateway(
+    tmp_path: Path, time_server: Path
+) -> None:
+    part = f"[gateway.servers.time]\ncommand = {json.dumps(str(time_server))}\n"
+    async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+        names = [entry.name for entry in gateway.catalog.entries()]
+        arguments = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}
+        result = await call(gateway, "time__convert_time", **arguments)
+
+    assert names == ["time__convert_time", "time__get_current_time"]
+    assert "21:00" in result.content[0].text
+
+
+async def test_an_npm_server_started_by_npx_answers_and_ends_with_all_its_wrappers(tmp_path: Path) -> None:
+    npx = shutil.which("npx")
+    require(npx is not None, "npx, to run server-everything")
+    done = subprocess.run(
+        [str(npx), "-y", "-p", EVERYTHING, "node", "-e", ""], capture_output=True, text=True, cwd=tmp_path, timeout=150
+    )
+    require(done.returncode == 0, f"{EVERYTHING} from npm: {done.stderr[-300:]}")
+    part = f'[gateway.servers.every]\ncommand = "npx"\nargs = ["-y", "{EVERYTHING}"]\n'
+    async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+        names = [entry.name for entry in gateway.catalog.entries()]
+        result = await call(gateway, "every__echo", message="through npx")
+        group = gateway.upstreams["every"].process_group()
+
+    assert len(names) > 8
+    assert "through npx" in result.content[0].text
+    assert group is not None
+    assert members(group) == []
+
+
+def members(group: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
