@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FULL_MANIFESTS = 8
 _FULL_ROWS = 60
 _GROUP_NAMES = 25
-_TABLED = ("runtime", "peer", "optional")
+_TABLED = ("runtime", "requirements", "peer", "optional")
 
 
 def dependencies(survey: Survey, report: Report) -> None:

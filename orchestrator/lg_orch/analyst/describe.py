@@ -134,9 +134,9 @@ def continuous_integration(survey: Survey, report: Report) -> None:
     flows = [flow for path in sorted(survey.texts) if (flow := ci.read_workflow(survey.texts[path])) is not None]
     for flow in flows:
         jobs = ", ".join(code(job.text) for job in flow.jobs[:12])
-        name = f" {prose(flow.name.text)}" if flow.name else ""
+        name = f": {prose(flow.name.text)}" if flow.name else ""
         line = flow.name.line if flow.name else 1
-        report.say(f"{flow.service}:{name}{f', jobs {jobs}' if jobs else ''}", file=flow.file, line=line)
+        report.say(f"{flow.service}{name}{f', jobs {jobs}' if jobs else ''}", file=flow.file, line=line)
     others = [path for path in survey.looked if ci.service_of(path) and path not in survey.texts]
     if others:
         report.lacks(f"the content of {number(len(others), 'further CI file')}, among them {min(others)}")

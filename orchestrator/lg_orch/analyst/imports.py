@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from lg_orch.analyst.evidence import Value
 
 # RE2 syntax; whole matches are the values, so that one call serves all languages.
+_MODULE = r"[A-Za-z_][\w.]*(?:[ \t]+as[ \t]+\w+)?"
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "python": (
         r"^[ \t]*from[ \t]+\.+[ \t]+import[ \t]+[\w, \t]*",
         r"^[ \t]*from[ \t]+[.\w]+[ \t]+import\b",
-        r"^[ \t]*import[ \t]+[A-Za-z_][\w., \t]*",
+        rf"^[ \t]*import[ \t]+{_MODULE}(?:[ \t]*,[ \t]*{_MODULE})*",
     ),
     "js": (
         r"\bfrom[ \t]*[\"'][^\"'\n]+[\"']",

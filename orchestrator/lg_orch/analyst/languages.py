@@ -7,7 +7,7 @@ CODE: dict[str, str] = {
     ".js": "JavaScript", ".mjs": "JavaScript", ".cjs": "JavaScript", ".jsx": "JavaScript",
     ".ts": "TypeScript", ".mts": "TypeScript", ".cts": "TypeScript", ".tsx": "TypeScript",
     ".vue": "Vue", ".svelte": "Svelte",
-    ".rs": "Rust", ".go": "Go", ".java": "Java", ".kt": "Kotlin", ".kts": "Kotlin",
+    ".rs": "Rust", ".go": "Go", ".java": "Java", ".kt": "Kotlin",
     ".scala": "Scala", ".groovy": "Groovy",
     ".c": "C", ".h": "C/C++ header", ".cc": "C++", ".cpp": "C++", ".cxx": "C++", ".hpp": "C++",
     ".hh": "C++", ".cs": "C#",
@@ -25,7 +25,7 @@ OTHER: dict[str, str] = {
     ".md": "Markdown", ".markdown": "Markdown", ".rst": "reStructuredText", ".adoc": "AsciiDoc", ".txt": "plain text",
     ".json": "JSON", ".yml": "YAML", ".yaml": "YAML", ".toml": "TOML", ".xml": "XML", ".ini": "INI", ".cfg": "INI",
     ".html": "HTML", ".htm": "HTML", ".css": "CSS", ".scss": "CSS", ".sass": "CSS", ".less": "CSS", ".svg": "SVG",
-    ".csv": "CSV", ".ipynb": "Jupyter notebook", ".tf": "Terraform", ".gradle": "Gradle", ".lock": "lock file",
+    ".csv": "CSV", ".ipynb": "Jupyter notebook", ".tf": "Terraform", ".gradle": "Gradle", ".kts": "Kotlin script", ".lock": "lock file",
     ".j2": "template", ".jinja2": "template", ".tmpl": "template", ".cmake": "CMake",
 }  # fmt: skip
 """Extensions of text that is not source code."""

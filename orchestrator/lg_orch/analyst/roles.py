@@ -33,8 +33,10 @@ _TEST_FILE = re.compile(
 
 def role(path: str) -> Role:
     """The role of a file or directory, judged by names alone; a vendored tree wins over everything inside it."""
-    parts = path.split("/")
-    directories = {part.lower() for part in parts[:-1]}
+    above, source, _ = path.partition("/src/main/")
+    # Below `src/main` stand package names, and `org/example` is no example.
+    parts = above.split("/") if source else path.split("/")[:-1]
+    directories = {part.lower() for part in parts}
     if directories & _VENDORED:
         return "vendored"
     if directories & _TESTS or is_test_file(path):

@@ -65,6 +65,10 @@ def find_packages(survey: Survey) -> list[Package]:
             kind = f"{manifest.ecosystem} project"
             at = manifest.name
             found.append(Package(name=at.text, kind=kind, directory=manifest.directory, file=at.file, line=at.line))
+        elif manifest.ecosystem == "Java" and manifest.directory and "/build.gradle" in manifest.file:
+            name = ":" + manifest.directory.replace("/", ":")
+            directory = manifest.directory
+            found.append(Package(name=name, kind="Gradle project", directory=directory, file=manifest.file, line=1))
     found += _python_packages(survey)
     found += _go_packages(survey)
     return list({(item.kind, item.directory, item.name): item for item in found}.values())
@@ -94,13 +98,14 @@ def _python_packages(survey: Survey) -> list[Package]:
 
 def _go_packages(survey: Survey) -> list[Package]:
     first: dict[str, str] = {}
+    modules = {item.directory for item in survey.own_manifests if item.ecosystem == "Go"}
     for path, _ in survey.code:
         if extension(path) == ".go" and role(path) == "code":
             first.setdefault(path.rpartition("/")[0], path)
     return [
         Package(name=directory, kind="Go package", directory=directory, file=path, line=1)
         for directory, path in sorted(first.items())
-        if directory  # the root's package is the module itself
+        if directory not in modules  # a module's own directory is told as the module
     ]
 
 
@@ -127,7 +132,8 @@ def _directories(survey: Survey, report: Report) -> None:
     ranked = sorted(lines, key=lambda item: (-lines[item], item))[:8]
     if ranked:
         shown = ", ".join(
-            f"{code((item or '.') + '/')} {lines[item]:,} lines in {number(files[item], 'file')}" for item in ranked
+            f"{code((item or '.') + '/')} {number(lines[item], 'line')} in {number(files[item], 'file')}"
+            for item in ranked
         )
         report.say(f"Directories with most source lines: {shown}")
 

@@ -48,7 +48,9 @@ def layout(survey: Survey, report: Report) -> None:
     if markers:
         total = sum(value.count for value in markers)
         best = max(markers, key=lambda value: value.count)
-        report.say(f"{number(total, 'test function')} by their spelling, the first", file=best.path, line=best.line)
+        report.say(
+            f"{number(total, 'test function')} recognised by spelling, the first", file=best.path, line=best.line
+        )
     counted = _counted(survey) if not survey.code_complete else []
     for directory, files in counted[:8]:
         report.say(f"{number(files, 'source file')} of tests below {code(directory + '/')}")
