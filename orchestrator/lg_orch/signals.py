@@ -39,9 +39,25 @@ async def stoppable(work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], 
             done.append(await work())
         except LgError as error:
             failure = error
+        except ExceptionGroup as errors:
+            # The task groups of the connections on the way out wrap what the work raised.
+            failure = _only(errors)
+            if failure is None:
+                raise
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
     if not done:
         raise Interrupted("the run was stopped by a signal")
     return done[0]
+
+
+def _only(errors: ExceptionGroup[Exception]) -> LgError | None:
+    """The one `LgError` in a tree of groups; `None` if there is anything else in it."""
+    own, rest = errors.split(LgError)
+    if own is None or rest is not None:
+        return None
+    first: BaseException = own
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, LgError) else None

@@ -15,11 +15,6 @@ SCHEMA = Path(__file__).parents[2] / "schemas" / "run_trace.schema.json"
 FACTS = ("Tidal", "`tidal`", "0.3.1", "`attrs`", ">=23.1", "tidal.cli:main", "MIT", "Python")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return write_project(tmp_path / "a project")
-
-
 def test_the_main_job_reports_facts_and_writes_a_valid_trace(project: Path) -> None:
     done = run("lg-orch", "run", "summarize repo", "--trace", cwd=project)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,28 @@
+"""Expensive things that the end-to-end tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.repository import write_project
+from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, npm_script, python_program
+
+
+@pytest.fixture(scope="session")
+def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of `mcp-server-time`, a third-party server of today's era."""
+    return python_program(tmp_path_factory.mktemp("time-server"), TIME_SERVER, "mcp-server-time")
+
+
+@pytest.fixture(scope="session")
+def everything_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of npm's `server-everything`, a third-party server of the 2025 era; run it with node."""
+    return npm_script(tmp_path_factory.mktemp("everything"), EVERYTHING_SERVER, "dist/index.js")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small project in a path with a space."""
+    return write_project(tmp_path / "a project")

@@ -1,0 +1,57 @@
+"""Other people's MCP servers, installed apart from our environment."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import require
+
+TIME_SERVER = "mcp-server-time==2026.10.19"
+EVERYTHING_SERVER = "@modelcontextprotocol/server-everything@2026.8.31"
+INSTALL_TIMEOUT_S = 300
+
+
+def python_program(target: Path, requirement: str, program: str) -> str:
+    """Install a PyPI package into an environment of its own below `target`; return the path of its command."""
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    environment = target / "venv"
+    python = str(environment / "bin" / "python")
+    if uv is not None:
+        commands = [
+            [uv, "venv", "--no-config", "-q", "-p", sys.executable, str(environment)],
+            [uv, "pip", "install", "--no-config", "-q", "-p", python, requirement],
+        ]
+    else:
+        commands = [
+            [sys.executable, "-m", "venv", str(environment)],
+            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement],
+        ]
+    for command in commands:
+        _install(command, target, requirement)
+    return str(environment / "bin" / program)
+
+
+def npm_script(target: Path, requirement: str, script: str) -> str:
+    """Install an npm package below `target`; return the path of `script` inside its package directory."""
+    npm = shutil.which("npm")
+    require(npm is not None and shutil.which("node") is not None, "Node.js and npm")
+    command = [str(npm), "install", "--prefix", str(target), "--no-audit", "--no-fund", "--silent", requirement]
+    _install(command, target, requirement)
+    package = requirement.rpartition("@")[0]
+    return str(target / "node_modules" / package / script)
+
+
+def _install(command: list[str], cwd: Path, requirement: str) -> None:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    require(done.returncode == 0, f"{requirement} could not be installed: {done.stderr[-400:]}")
