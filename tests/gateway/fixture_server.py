@@ -44,6 +44,7 @@ class Fixture:
 
     def tools(self) -> list[t.Tool]:
         names = [
+            "nap",
             "echo",
             "peek",
             "meta",
@@ -62,7 +63,7 @@ class Fixture:
                 name=name,
                 description=f"{self.args.describe} {name}",
                 input_schema=ECHO if name in ("echo", "peek") else OBJECT,
-                annotations=READ_ONLY if name in ("peek", "meta", "slow_read") else None,
+                annotations=READ_ONLY if name in ("peek", "meta", "slow_read", "nap") else None,
                 output_schema={"type": "object", "required": ["value"]} if name == "lie" else None,
             )
             for name in [*names, "slow_read"]
@@ -91,6 +92,8 @@ class Fixture:
                 if self.args.journal:
                     with Path(self.args.journal).open("a") as file:
                         file.write(json.dumps({"cancelled": params.name}) + "\n")
+        if params.name == "nap":
+            await anyio.sleep(self.args.nap)
         if params.name == "crash":
             raise RuntimeError("inner secret detail")
         if params.name == "grow":
@@ -178,6 +181,7 @@ def main() -> None:
     parser.add_argument("--page", type=int, default=1000)
     parser.add_argument("--exit", type=int)
     parser.add_argument("--describe", default="the tool")
+    parser.add_argument("--nap", type=float, default=0)
     parser.add_argument("--hang", action="store_true")
     parser.add_argument("--ignore-eof", action="store_true")
     parser.add_argument("--noise", type=int, default=0)
