@@ -140,7 +140,7 @@ def test_a_foreign_change_after_the_crash_is_left_alone(tmp_path: Path) -> None:
     assert read_tree(root) == encoded({**OLD, "a": "somebody else's\n"})
 
 
-@pytest.mark.parametrize("text", ["{", "{\"version\": 99}"])
+@pytest.mark.parametrize("text", ["{", '{"version": 99}'])
 def test_a_damaged_journal_entry_does_not_stop_later_changes(tmp_path: Path, text: str) -> None:
     root, state = tmp_path / "root", tmp_path / "state"
     write_tree(root, OLD)

@@ -17,7 +17,7 @@ from lg_fs.text import is_binary, marked
 from lg_fs.walk import open_regular
 from lg_fs.workspace import Located, WalkArgs, Workspace, refuse_unreadable, walking
 from lg_policy.config import FsSettings
-from lg_policy.errors import InvalidArguments, LgError
+from lg_policy.errors import InvalidArguments, LgError, TooLarge
 
 _CHUNK = 1 << 18
 
@@ -95,8 +95,7 @@ class Search:
         with file:
             refuse_unreadable(located.place.rules, file.rel)
             path = located.place.prefix + file.rel
-            data = _read(file.fd, self._settings.search_max_file_bytes, self._job)
-            self._look(path, data, _seen(begin, path))
+            self._look(path, self._content(file.fd), _seen(begin, path))
         return True
 
     def _tree(self, located: Located, begin: CursorPlace | None) -> bool:
@@ -146,20 +145,24 @@ class Search:
             self.result.unreadable += 1
             return None
         try:
-            return _read(fd, self._settings.search_max_file_bytes, self._job)
-        except OSError:
-            self.result.unreadable += 1
-            return None
+            return self._content(fd)
         finally:
             os.close(fd)
+
+    def _content(self, fd: int) -> bytes | None:
+        """The bytes of an open file; `None`, counted, for one that is too large or cannot be read."""
+        try:
+            return _read(fd, self._settings.search_max_file_bytes, self._job)
+        except TooLarge:
+            self.result.too_large += 1
+        except OSError:
+            self.result.unreadable += 1
+        return None
 
     def _look(self, path: str, data: bytes | None, seen: int) -> bool:
         """Search one file's bytes; whether there is room for more."""
         result = self.result
         if data is None:
-            return True
-        if len(data) > self._settings.search_max_file_bytes:
-            result.too_large += 1
             return True
         if is_binary(data):
             result.binary += 1
@@ -240,17 +243,18 @@ def _from(starts: Sequence[Located], begin: CursorPlace | None) -> Sequence[Loca
 
 
 def _read(fd: int, max_bytes: int, job: Job) -> bytes:
-    """Read at most `max_bytes` + 1 bytes: one more tells that the file is too large."""
+    """Read a whole file. Raises `TooLarge` for more than `max_bytes`, `OSError`."""
     data = os.read(fd, _CHUNK)
-    if len(data) < _CHUNK:
+    if len(data) < _CHUNK:  # a regular file is read short only at its end
         return data
-    size = os.fstat(fd).st_size
-    if size > max_bytes:
-        return data + b"\0" * (max_bytes + 1 - len(data))
+    if os.fstat(fd).st_size > max_bytes:
+        raise TooLarge(f"more than {max_bytes} bytes")
     parts = [data]
     total = len(data)
-    while total <= max_bytes and (chunk := os.read(fd, min(1 << 20, max_bytes + 1 - total))):
+    while chunk := os.read(fd, 1 << 20):
         job.check()
         parts.append(chunk)
         total += len(chunk)
+        if total > max_bytes:  # it grew meanwhile
+            raise TooLarge(f"more than {max_bytes} bytes")
     return b"".join(parts)

@@ -1,0 +1,104 @@
+"""A process that swaps directories and files for links to the outside while the server works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.attacks.fs_fortress import TOKEN, Attacker, Fortress
+from tests.fs.helpers import write_tree
+
+pytestmark = pytest.mark.anyio
+
+CALLS = 150
+
+RACER = """
+import ctypes, os, sys
+one, two = (os.fsencode(name) for name in sys.argv[1:])
+libc = ctypes.CDLL(None, use_errno=True)
+print("ready", flush=True)
+while True:
+    if libc.renameat2(-100, one, -100, two, 2):  # RENAME_EXCHANGE: both names exist at every moment
+        sys.exit(os.strerror(ctypes.get_errno()))
+"""
+
+
+@contextmanager
+def racing(one: Path, two: Path) -> Iterator[None]:
+    """Let a process exchange two names as quickly as it can."""
+    process = subprocess.Popen([sys.executable, "-c", RACER, str(one), str(two)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield
+        assert process.poll() is None, "the racer stopped: the test proves nothing"
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+async def hammer(attacker: Attacker, tool: str, **arguments: object) -> None:
+    async def calls() -> None:
+        for _ in range(CALLS // 5):
+            await attacker.call(tool, **arguments)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(calls)
+
+
+async def test_reading_through_a_directory_that_becomes_a_link_out_never_shows_the_outside(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    write_tree(fortress.root, {"dir/secret.txt": "harmless\n"})
+    (fortress.root / "evil").symlink_to("../outside")
+    with racing(fortress.root / "dir", fortress.root / "evil"), anyio.fail_after(90):
+        async with fortress.attacked() as attacker:
+            await hammer(attacker, "read_file", path="dir/secret.txt")
+            await hammer(attacker, "search_files", regex="TOKEN", path="dir")
+            await hammer(attacker, "list_files", totals=True)
+
+
+async def test_reading_a_file_that_becomes_a_link_out_never_shows_the_outside(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    write_tree(fortress.root, {"file": "harmless\n"})
+    (fortress.root / "evil").symlink_to("../outside/secret.txt")
+    with racing(fortress.root / "file", fortress.root / "evil"), anyio.fail_after(90):
+        async with fortress.attacked() as attacker:
+            await hammer(attacker, "read_file", path="file")
+            await hammer(attacker, "search_files", regex="TOKEN")
+
+
+async def test_writing_through_a_directory_that_becomes_a_link_out_never_writes_there(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    write_tree(fortress.root, {"dir/secret.txt": "harmless\n"})
+    (fortress.root / "evil").symlink_to("../outside")
+    settings = {"fs": {"durable": False}}
+    with racing(fortress.root / "dir", fortress.root / "evil"), anyio.fail_after(90):
+        async with fortress.attacked(settings) as attacker:
+            for number in range(CALLS):
+                await attacker.call(
+                    "apply_patch", changes=[{"op": "add", "path": f"dir/new{number}", "content": "mine"}]
+                )
+                await attacker.call(
+                    "apply_patch", changes=[{"op": "update", "path": "dir/secret.txt", "content": "mine"}]
+                )
+            await attacker.call("apply_patch", changes=[{"op": "delete", "path": "dir/secret.txt"}])
+    assert os.listdir(fortress.outside) == ["secret.txt"]
+
+
+async def test_a_denied_file_swapped_in_is_not_shown(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    write_tree(fortress.root, {"open": "harmless\n", ".env": f"{TOKEN}\n"})
+    (fortress.root / "evil").symlink_to(".env")
+    with racing(fortress.root / "open", fortress.root / "evil"), anyio.fail_after(90):
+        async with fortress.attacked() as attacker:
+            await hammer(attacker, "read_file", path="open")

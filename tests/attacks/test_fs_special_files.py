@@ -1,0 +1,86 @@
+"""Things that look like files and are not, and files made to exhaust the server."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.attacks.fs_fortress import Attacker, Fortress
+
+pytestmark = pytest.mark.anyio
+
+PEAK_GROWTH_KIB = 250 * 1024
+
+
+async def read(attacker: Attacker, path: str) -> None:
+    await attacker.refused("read_file", path=path)
+
+
+async def test_pipes_sockets_and_devices_are_refused_at_once_and_block_nothing(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    for number in range(10):
+        os.mkfifo(fortress.root / f"pipe{number}")
+    (fortress.root / "null").symlink_to("/dev/null")
+    here = os.getcwd()
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        os.chdir(fortress.root)  # the path of a socket is short
+        listener.bind("sock")
+    finally:
+        os.chdir(here)
+    with listener, anyio.fail_after(20):
+        async with fortress.attacked() as attacker, anyio.create_task_group() as group:
+            for number in range(10):  # more than there are threads: a blocked one would stop everything
+                group.start_soon(read, attacker, f"pipe{number}")
+            for name in ("sock", "null", "src"):
+                await attacker.refused("read_file", path=name)
+            await attacker.refused("apply_patch", changes=[{"op": "update", "path": "pipe1", "content": "x"}])
+            await attacker.refused("apply_patch", changes=[{"op": "add", "path": "pipe1", "content": "x"}])
+            await attacker.call("search_files", regex="x", include_ignored=True)
+            await attacker.call("list_files", totals=True)
+
+
+async def test_a_sparse_giant_is_refused_without_being_read(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    with open(fortress.root / "giant", "wb") as file:
+        file.truncate(8 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with anyio.fail_after(60):
+        async with fortress.attacked() as attacker:
+            await attacker.refused("read_file", path="giant")
+            await attacker.call("search_files", regex="x")
+            await attacker.call("list_files", totals=True)
+            await attacker.refused("apply_patch", changes=[{"op": "delete", "path": "giant"}])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < PEAK_GROWTH_KIB
+
+
+async def test_a_large_text_file_is_read_in_constant_memory(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    block = b"0123456789abcde\n" * 65_536
+    with open(fortress.root / "large.txt", "wb") as file:
+        for _ in range(300):
+            file.write(block)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with anyio.fail_after(60):
+        async with fortress.attacked() as attacker:
+            answer = await attacker.call("read_file", path="large.txt", start_line=19_000_000, line_count=2)
+            await attacker.call("search_files", regex="x", path="large.txt")
+            await attacker.call("list_files", totals=True)
+    assert answer["files"][0]["total_lines"] == 300 * 65_536
+    assert answer["files"][0]["text"] == "0123456789abcde\n" * 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+async def test_one_endless_line_is_cut(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    (fortress.root / "line").write_bytes(b"x" * 20_000_000)
+    with anyio.fail_after(30):
+        async with fortress.attacked() as attacker:
+            answer = await attacker.call("read_file", path="line")
+    assert answer["files"][0]["truncated"]
+    assert len(answer["files"][0]["text"]) <= 1_000_000
