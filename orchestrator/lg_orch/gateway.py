@@ -89,19 +89,19 @@ async def start(launch: Launch) -> AsyncIterator[TransportStreams]:
         command=launch.argv[0], args=list(launch.argv[1:]), env=dict(launch.env), cwd=launch.cwd
     )
     descriptor = os.open(launch.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    begun = False
     with os.fdopen(descriptor, "a") as log:
         try:
-            client = stdio_client(parameters, errlog=log)
-            streams = await client.__aenter__()
+            async with stdio_client(parameters, errlog=log) as streams:
+                begun = True
+                yield streams
         except OSError as error:
-            raise GatewayGone(f"the gateway could not be started: {error}") from error
-        try:
-            yield streams
-        except BaseException as error:
-            if not await client.__aexit__(type(error), error, error.__traceback__):
+            if begun:
                 raise
-        else:
-            await client.__aexit__(None, None, None)
+            raise GatewayGone(f"the gateway could not be started: {error}") from error
+        except ExceptionGroup as group:
+            # The client's task group wraps whatever ends the block; callers handle the error itself.
+            raise _only(group) from None
 
 
 @asynccontextmanager
@@ -150,6 +150,13 @@ def check_root(tools: tuple[ToolInfo, ...], root_id: str) -> None:
                 f"the gateway's {tool.name} works on another directory (root id {tool.root_id}, not {root_id})",
                 hint="point --repo-root and --gateway at the same repository",
             )
+
+
+def _only(error: Exception) -> Exception:
+    """The one error inside nested groups of one, else the group."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _client(streams: TransportStreams | None, url: str | None, token: str | None) -> Any:
