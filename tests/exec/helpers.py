@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lg_exec.backend import BubblewrapBackend, binaries
+from lg_exec.cgroups import find_hierarchy
 from lg_exec.environment import Programs
 from lg_exec.executor import Executor, Outcome, Request
+from lg_exec.setup import make_place
 from lg_exec.unconfined import UnconfinedBackend
 from lg_policy.config import Settings
 from lg_policy.paths import Root
+from tests.support import require
 
 PY = {"from": "python", "args_allow": ["-c=*...", "path:**..."]}
 SH = {"executable": "/bin/sh", "args_allow": ["-c=*..."]}
@@ -60,3 +64,19 @@ def make_venv(path: Path) -> Path:
 
 
 BASE_PYTHON = os.path.realpath(sys.executable)
+
+
+@contextmanager
+def sandboxed(root: Path, scratch: Path, chosen: Settings | None = None) -> Iterator[Executor]:
+    """An executor in bubblewrap, the limits held by whatever this machine has."""
+    require(sys.platform == "linux", "bubblewrap runs on Linux")
+    binary = next(binaries(), None)
+    require(binary is not None, "bubblewrap")
+    assert binary is not None
+    chosen = chosen or settings()
+    scratch.mkdir(exist_ok=True)
+    with Root(root) as opened:
+        place = make_place(chosen, opened, str(scratch), None)
+        backend = BubblewrapBackend(binary, place, find_hierarchy())
+        programs = Programs(opened.path, chosen.exec.environment, home=scratch)
+        yield Executor(opened, chosen, backend, programs)

@@ -23,7 +23,7 @@ _ETC = (
     "ca-certificates.conf", "pki/tls/certs", "pki/ca-trust/extracted", "crypto-policies", "localtime", "timezone",
     "mime.types", "protocols", "services", "terminfo", "nanorc", "inputrc",
 )  # fmt: skip
-_PROC_DIRS = ("acpi", "asound", "driver", "fs", "scsi")
+_PROC_DIRS = ("acpi", "asound", "driver", "fs", "pressure", "scsi")
 _PROC_FILES = (
     "cmdline", "config.gz", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "mtrr",
     "sched_debug", "sysrq-trigger", "timer_list",
@@ -74,6 +74,7 @@ class Layout:
                 yield from ("--ro-bind", place, place)
         if os.path.isdir("/nix/store"):
             yield from ("--ro-bind", "/nix/store", "/nix/store")
+        yield from ("--perms", "0755", "--dir", "/etc")
         for name in _ETC:
             yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
         for name in ACCOUNTS:

@@ -93,7 +93,7 @@ def choose_backend(settings: Settings, root: Root, scratch: str, orphans: Orphan
     from lg_exec.cgroups import find_hierarchy
     from lg_exec.probes import attempt, failures
 
-    place = _place(settings, root, scratch, orphans)
+    place = make_place(settings, root, scratch, orphans)
     hierarchy = find_hierarchy()
     reasons = []
     for binary in binaries():
@@ -106,7 +106,8 @@ def choose_backend(settings: Settings, root: Root, scratch: str, orphans: Orphan
     return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
 
 
-def _place(settings: Settings, root: Root, scratch: str, orphans: Orphans | None) -> Place:
+def make_place(settings: Settings, root: Root, scratch: str, orphans: Orphans | None) -> Place:
+    """Say where jobs happen, which names are masked, and which changes may be carried over."""
     from lg_exec.backend import Place
 
     traces = f"/{settings.trace.output_dir}"

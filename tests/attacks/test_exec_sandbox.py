@@ -1,0 +1,441 @@
+"""Escapes tried for real, from code that runs inside the sandbox as a test suite would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from lg_exec.executor import Executor, Request
+from tests.exec.helpers import alive, py, sandboxed, settings
+from tests.support import require
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "hunter2-not-for-you"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    (tmp_path / "secret").write_text(SECRET)
+    return path
+
+
+@pytest.fixture
+def executor(root: Path, tmp_path: Path) -> Iterator[Executor]:
+    with sandboxed(root, tmp_path / "scratch") as made:
+        yield made
+
+
+async def output(executor: Executor, code: str, **more: object) -> str:
+    with anyio.fail_after(60):
+        outcome = await py(executor, code, **more)
+    shown = outcome.as_json()
+    assert shown["sandbox"]["active"]
+    return str(shown["stdout"] + shown["stderr"])
+
+
+READS = {
+    "absolute": "open('{secret}').read()",
+    "dot dot": "open('../secret').read()",
+    "link made inside": "(__import__('os').symlink('{secret}', 'l'), open('l').read())[1]",
+    "link found": "open('planted').read()",
+    "directory link found": "open('planted_dir/secret').read()",
+    "parent listing": "[name for name in __import__('os').listdir('..') if name != 'root'][0]",
+    "home": "__import__('os').listdir('/root') + __import__('os').listdir('/home')",
+    "shadow": "open('/etc/shadow').read()",
+    "host passwd": "[line for line in open('/etc/passwd') if '/bin/bash' in line][0]",
+    "machine id": "open('/etc/machine-id').read()",
+    "proc root": "open('/proc/1/root{secret}').read()",
+    "proc cwd": "open('/proc/1/cwd/../secret').read()",
+    "parent process": "open(f'/proc/{{__import__(\"os\").getppid()}}/root{secret}').read()",
+    "oldroot": "__import__('os').listdir('/oldroot')",
+    "sys": "__import__('os').listdir('/sys')",
+    "dev disk": "open('/dev/sda').read(1) or open('/dev/vda').read(1)",
+    "dev mem": "open('/dev/mem', 'rb').read(1)",
+    "kcore": "open('/proc/kcore', 'rb').read(1) or open('/nonexistent')",
+    "kernel command line": "open('/proc/cmdline').read() or open('/nonexistent')",
+    "run": "__import__('os').listdir('/run')[0]",
+    "var": "__import__('os').listdir('/var/log')",
+}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_nothing_outside_can_be_read(executor: Executor, root: Path, tmp_path: Path, name: str) -> None:
+    (root / "planted").symlink_to(tmp_path / "secret")
+    (root / "planted_dir").symlink_to(tmp_path)
+    expression = READS[name].format(secret=tmp_path / "secret")
+    shown = await output(executor, f"print('GOT', {expression})")
+    assert "GOT" not in shown, shown
+    assert SECRET not in shown
+
+
+async def test_secrets_of_the_launcher_are_in_no_environment(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    code = (
+        "import os\n"
+        "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "    for name in ('environ', 'cmdline'):\n"
+        "        try: print(pid, open(f'/proc/{pid}/{name}', 'rb').read())\n"
+        "        except OSError as error: print(error)\n"
+        "print(dict(os.environ))"
+    )
+    shown = await output(executor, code)
+    assert SECRET not in shown
+    assert "AWS_" not in shown
+
+
+async def test_names_that_may_not_be_read_are_empty_inside_and_at_any_depth(executor: Executor, root: Path) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    (root / ".git").mkdir()
+    (root / "a" / ".ssh").mkdir()
+    for name in (".env", "a/b/.ENV", "a/b/key.pem", "a/.ssh/id_ed25519", ".git/config", "a/.env.local"):
+        (root / name).write_text(SECRET)
+    code = (
+        "import os\n"
+        "for place, dirs, names in os.walk('.'):\n"
+        "    for name in names: print(place, name, repr(open(os.path.join(place, name)).read()))"
+    )
+    shown = await output(executor, code)
+    assert SECRET not in shown
+    assert "key.pem ''" in shown
+    assert "id_ed25519" not in shown
+
+
+@pytest.mark.parametrize("mode", ["overlay", "ro"])
+async def test_nothing_below_the_root_is_changed(root: Path, tmp_path: Path, mode: str) -> None:
+    (root / "kept.txt").write_text("kept")
+    (root / "sub").mkdir()
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": mode}
+    code = (
+        "import os, shutil\n"
+        "for action in (lambda: open('new', 'w').write('x'), lambda: open('kept.txt', 'a').write('x'),\n"
+        "               lambda: os.remove('kept.txt'), lambda: os.rename('sub', 'other'),\n"
+        "               lambda: os.chmod('.', 0o777), lambda: os.utime('.', (1, 1))):\n"
+        "    try: action(); print('did')\n"
+        "    except OSError as error: print(error)"
+    )
+    before = root.stat().st_mode, root.stat().st_mtime
+    with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor:
+        shown = await output(executor, code)
+    assert ("did" in shown) == (mode == "overlay")
+    assert sorted(path.name for path in root.iterdir()) == ["kept.txt", "sub"]
+    assert (root / "kept.txt").read_text() == "kept"
+    assert (root.stat().st_mode, root.stat().st_mtime) == before
+
+
+@pytest.mark.parametrize(
+    "target", ["{outside}/new", "/usr/new", "/etc/new", "/new", "/dev/new", "/proc/sys/kernel/core_pattern"]
+)
+async def test_nothing_outside_can_be_written(executor: Executor, tmp_path: Path, target: str) -> None:
+    path = target.format(outside=tmp_path)
+    shown = await output(executor, f"open({path!r}, 'w').write('x'); print('WROTE')")
+    # The root lies below /tmp here, and a directory above it may be part of the private, throw-away /tmp inside.
+    assert "WROTE" not in shown or path.startswith("/tmp/")
+    assert not (tmp_path / "new").exists()
+
+
+async def test_no_kernel_setting_can_be_written_even_by_a_real_root(executor: Executor) -> None:
+    code = (
+        "import os\n"
+        "for place, _, names in os.walk('/proc'):\n"
+        "    if place[6:7].isdigit() or 'self' in place: continue\n"
+        "    for name in names:\n"
+        "        path = os.path.join(place, name)\n"
+        "        try: os.close(os.open(path, os.O_WRONLY)); print('WRITABLE', path)\n"
+        "        except OSError: pass"
+    )
+    assert "WRITABLE" not in await output(executor, code)
+
+
+async def test_protected_names_stay_in_place_when_their_parent_is_moved(root: Path, tmp_path: Path) -> None:
+    (root / ".git" / "hooks").mkdir(parents=True)
+    (root / "sub" / ".vscode").mkdir(parents=True)
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    code = (
+        "import os\n"
+        "def attempt(action):\n"
+        "    try: action()\n"
+        "    except OSError as error: print(error)\n"
+        "attempt(lambda: open('.git/hooks/post-checkout', 'w').write('evil'))\n"
+        "attempt(lambda: os.rename('.git', 'g2'))\n"
+        "attempt(lambda: os.rename('sub', 'sub2'))\n"
+        "attempt(lambda: os.makedirs('sub/.vscode', exist_ok=True))\n"
+        "attempt(lambda: open('sub/.vscode/tasks.json', 'w').write('evil'))\n"
+        "attempt(lambda: open('.mcp.json', 'w').write('evil'))\n"
+        "attempt(lambda: open('.env', 'w').write('evil'))\n"
+        "attempt(lambda: os.makedirs('deep/.github/workflows'))\n"
+        "attempt(lambda: open('deep/.github/workflows/ci.yml', 'w').write('evil'))\n"
+        "attempt(lambda: os.symlink('/etc/passwd', 'link'))\n"
+        "attempt(lambda: open('good.txt', 'w').write('good'))"
+    )
+    with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor:
+        with anyio.fail_after(60):
+            outcome = await py(executor, code)
+    written = [path for path in root.rglob("*") if path.is_file() and "evil" in path.read_text()]
+    assert written == []
+    assert (root / ".git" / "hooks").is_dir()
+    assert not (root / ".mcp.json").exists()
+    assert (root / "good.txt").read_text() == "good"
+    assert outcome.changed_paths is not None
+    assert "good.txt" in outcome.changed_paths
+    assert any(".mcp.json (not kept" in path for path in outcome.changed_paths)
+    assert list((tmp_path / "s").glob("upper-*")) == []
+
+
+async def test_a_command_with_a_writable_root_that_is_stopped_changes_nothing(root: Path, tmp_path: Path) -> None:
+    (root / "a.txt").write_text("a")
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    code = "import os, time\nopen('a.txt', 'w').write('b'); open('new', 'w').write('x'); time.sleep(600)"
+    with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor, anyio.fail_after(60):
+        outcome = await py(executor, code, timeout_s=1)
+    assert outcome.finished.limit_hit == "time"
+    assert (root / "a.txt").read_text() == "a"
+    assert not (root / "new").exists()
+
+
+async def test_a_writable_root_takes_edits_removals_and_new_directories(root: Path, tmp_path: Path) -> None:
+    (root / "old").mkdir()
+    (root / "old" / "x").write_text("x")
+    (root / "edit").write_text("1")
+    (root / "run.sh").write_text("#!/bin/sh\n")
+    (root / "run.sh").chmod(0o755)
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    code = (
+        "import os, shutil\nshutil.rmtree('old'); open('edit', 'a').write('2'); open('run.sh', 'a').write('true')\n"
+        "os.makedirs('n/e/w'); open('n/e/w/f', 'w').write('f'); os.symlink('edit', 'n/link')"
+    )
+    with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor, anyio.fail_after(60):
+        outcome = await py(executor, code)
+    assert outcome.changed_paths == ("edit", "n/e/w/f", "n/link", "old", "run.sh")
+    assert not (root / "old").exists()
+    assert (root / "edit").read_text() == "12"
+    assert (root / "n" / "e" / "w" / "f").read_text() == "f"
+    assert os.readlink(root / "n" / "link") == "edit"
+    assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o755
+
+
+async def test_the_projects_own_environment_is_read_only(root: Path, tmp_path: Path) -> None:
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (root / ".venv" / "bin" / "tool").write_text("x")
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    code = "import os\nos.rename('.venv/bin/tool', '.venv/bin/t2')"
+    with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor:
+        shown = await output(executor, code)
+        moved = await output(executor, "import os; os.rename('.venv', 'v2')")
+    assert "Read-only" in shown
+    assert "busy" in moved
+    assert (root / ".venv" / "bin" / "tool").exists()
+
+
+CONNECTIONS = {
+    "tcp on loopback": "s = socket.socket(); s.connect(('127.0.0.1', {port}))",
+    "tcp elsewhere": "s = socket.socket(); s.connect(('192.0.2.1', 80))",
+    "udp": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('192.0.2.1', 53))",
+    "abstract unix": "s = socket.socket(socket.AF_UNIX); s.connect('\\0{abstract}')",
+    "unix by path": "s = socket.socket(socket.AF_UNIX); s.connect('{path}')",
+    "vsock": "s = socket.socket(40, socket.SOCK_STREAM); s.connect((2, 1))",
+    "packet": "s = socket.socket(17, socket.SOCK_RAW)",
+    "netlink audit": "s = socket.socket(16, socket.SOCK_RAW, 9)",
+    "raw": "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
+    "name look-up": "socket.getaddrinfo('example.com', 80)",
+}
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
+async def test_no_connection_leaves_the_sandbox(executor: Executor, tmp_path: Path, name: str) -> None:
+    path, abstract = tmp_path / "sock", f"lg-test-{os.getpid()}"
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as hidden:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen(1)
+        unix.bind(str(path))
+        unix.listen(1)
+        hidden.bind(f"\0{abstract}")
+        hidden.listen(1)
+        attempt = CONNECTIONS[name].format(port=tcp.getsockname()[1], abstract=abstract, path=path)
+        shown = await output(executor, f"import socket\nsocket.setdefaulttimeout(3)\n{attempt}\nprint('CONNECTED')")
+    assert "CONNECTED" not in shown
+
+
+async def test_loopback_and_unix_sockets_work_inside(executor: Executor) -> None:
+    code = (
+        "import socket, asyncio, multiprocessing\n"
+        "l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(); c = socket.create_connection(l.getsockname())\n"
+        "six = socket.socket(socket.AF_INET6); six.bind(('::1', 0))\n"
+        "a, b = socket.socketpair(); u = socket.socket(socket.AF_UNIX); u.bind('/tmp/s')\n"
+        "print(socket.getaddrinfo('localhost', 80)[0][4][0] in ('127.0.0.1', '::1'), socket.gethostname())"
+    )
+    assert await output(executor, code) == "True sandbox\n"
+
+
+SYSTEM_CALLS = {
+    "ptrace": "libc.ptrace(16, os.getppid(), 0, 0)",
+    "unshare user": "libc.unshare(0x10000000)",
+    "unshare mount": "libc.unshare(0x00020000)",
+    "clone into a user namespace": "libc.syscall(56 if x86 else 220, 0x10000000 | 17, 0, 0, 0, 0)",
+    "mount": "libc.mount(b'/usr', b'/tmp', None, 4096, None)",
+    "umount": "libc.umount2(b'{root}', 2)",
+    "keyctl": "libc.syscall(250 if x86 else 219, 0, -3, 0)",
+    "bpf": "libc.syscall(321 if x86 else 280, 0, 0, 0)",
+    "perf": "libc.syscall(298 if x86 else 241, 0, 0, -1, -1, 0)",
+    "io_uring": "libc.syscall(425, 1, 0)",
+    "userfaultfd": "libc.syscall(323 if x86 else 282, 0)",
+    "open by handle": "libc.syscall(304 if x86 else 265, -100, 0, 0)",
+    "chroot": "libc.chroot(b'/tmp')",
+    "setns": "libc.setns(0, 0)",
+    "process memory": "libc.syscall(310 if x86 else 270, os.getppid(), 0, 0, 0, 0, 0)",
+    "new mount api": "libc.syscall(428, -100, b'/', 1)",
+    "set the clock": "libc.syscall(227 if x86 else 112, 0, 0)",
+    "type into the terminal": "libc.ioctl(0, 0x5412, b'x')",
+    "host name": "libc.sethostname(b'x', 1)",
+    "raise a limit": "libc.setrlimit(4, (ctypes.c_ulong * 2)(1 << 40, 1 << 40))",
+}
+
+
+@pytest.mark.parametrize("name", SYSTEM_CALLS)
+async def test_the_kernel_refuses_what_no_build_needs(executor: Executor, root: Path, name: str) -> None:
+    call = SYSTEM_CALLS[name].format(root=root)
+    code = (
+        "import ctypes, os, platform\nlibc = ctypes.CDLL(None, use_errno=True)\nx86 = platform.machine() == 'x86_64'\n"
+        f"print('RESULT', {call}, ctypes.get_errno())"
+    )
+    shown = await output(executor, code)
+    assert "RESULT -1" in shown, shown
+
+
+async def test_a_call_of_a_foreign_abi_ends_the_process(executor: Executor) -> None:
+    require(os.uname().machine == "x86_64", "x32 numbers exist on x86-64 only")
+    code = "import ctypes; ctypes.CDLL(None).syscall(0x40000000 + 39); print('ALIVE')"
+    with anyio.fail_after(30):
+        outcome = await py(executor, code)
+    assert outcome.finished.signal == "SIGSYS"
+    assert "ALIVE" not in outcome.as_json()["stdout"]
+
+
+async def test_other_processes_are_neither_seen_nor_signalled(executor: Executor) -> None:
+    code = (
+        "import os\nprint(len([p for p in os.listdir('/proc') if p.isdigit()]))\n"
+        f"try: os.kill({os.getpid()}, 0); print('SIGNALLED')\nexcept OSError as error: print(error)\n"
+    )
+    shown = await output(executor, code)
+    assert int(shown.split()[0]) <= 4
+    assert "SIGNALLED" not in shown
+
+
+async def test_no_descriptor_of_the_server_is_inherited(executor: Executor, tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(fd, True)
+    try:
+        shown = await output(executor, "import os; print(sorted(os.listdir('/proc/self/fd')))")
+    finally:
+        os.close(fd)
+    assert shown == "['0', '1', '2', '3']\n"
+
+
+async def test_privileges_cannot_be_gained(executor: Executor) -> None:
+    code = "print([l for l in open('/proc/self/status') if l.startswith(('Cap', 'NoNewPrivs', 'Seccomp:'))])"
+    shown = await output(executor, code)
+    assert "NoNewPrivs:\\t1" in shown
+    assert "Seccomp:\\t2" in shown
+    assert shown.count("0000000000000000") == 5
+
+
+async def test_planted_executables_are_not_what_runs(root: Path, tmp_path: Path) -> None:
+    for name in ("sh", "make", "bin/sh", ".venv/bin/sh"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("#!/bin/sh\necho PLANTED\n")
+        (root / name).chmod(0o755)
+    (root / "Makefile").write_text("all:\n\t@echo made\n")
+    chosen = settings(commands={"sh": {"args_allow": ["-c=*..."]}, "made": {"executable": "make", "args_allow": []}})
+    with sandboxed(root, tmp_path / "s", chosen) as executor, anyio.fail_after(60):
+        outcome = await executor.execute(Request(cmd="sh", args=("-c", "echo real")))
+    assert outcome.as_json()["stdout"] == "real\n"
+
+
+async def test_an_environment_link_that_leads_out_of_the_root_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "private" / "bin").mkdir(parents=True)
+    (tmp_path / "private" / "pyvenv.cfg").write_text("")
+    (tmp_path / "private" / "secret").write_text(SECRET)
+    (root / ".venv").symlink_to(tmp_path / "private")
+    with sandboxed(root, tmp_path / "s") as executor:
+        shown = await output(executor, f"print(open('{tmp_path}/private/secret').read())")
+    assert SECRET not in shown
+
+
+async def test_a_crafted_environment_uncovers_no_home(root: Path, tmp_path: Path) -> None:
+    home = tmp_path / "s"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").write_text("#!/bin/sh\n")
+    (home / "secret").write_text(SECRET)
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "pyvenv.cfg").write_text(f"home = {home}/bin\n")
+    (root / ".venv" / "bin" / "python").symlink_to(home / "bin" / "python")
+    (root / ".venv" / "bin" / "evil").write_text("#!/bin/sh\nwhile read l; do echo $l; done < $1\n")
+    (root / ".venv" / "bin" / "evil").chmod(0o755)
+    chosen = settings(commands={"evil": {"from": "project", "args_allow": ["text:*"]}})
+    with sandboxed(root, home, chosen) as executor, anyio.fail_after(60):
+        outcome = await executor.execute(Request(cmd="evil", args=(str(home / "secret"),)))
+    assert SECRET not in outcome.as_json()["stdout"]
+
+
+async def test_daemons_end_with_the_command(executor: Executor, tmp_path: Path) -> None:
+    mark = f"lg-daemon-{os.getpid()}-{os.urandom(4).hex()}"
+    code = (
+        "import os, signal, sys, time\n"
+        "for n in (signal.SIGTERM, signal.SIGHUP): signal.signal(n, signal.SIG_IGN)\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        f"        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'])\n"
+        "    os._exit(0)\n"
+        "print('main done')"
+    )
+    with anyio.fail_after(30):
+        outcome = await py(executor, code)
+    assert outcome.ok
+    assert not processes_with(mark)
+
+
+async def test_cancelling_ends_everything(executor: Executor, root: Path) -> None:
+    mark = f"lg-cancel-{os.urandom(4).hex()}"
+    code = (
+        "import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "if os.fork(): time.sleep(600)\n"
+        f"os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'])"
+    )
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(py, executor, code)
+            while not processes_with(mark):
+                await anyio.sleep(0.02)
+            group.cancel_scope.cancel()
+    assert not processes_with(mark)
+
+
+def processes_with(mark: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if mark.encode() in line.split(b"\0") and alive(int(entry.name)):
+                found.append(int(entry.name))
+    return found
+
+
+async def test_the_hostile_repository_cannot_move_the_root_with_a_link_as_cwd(executor: Executor, root: Path) -> None:
+    (root / "way").symlink_to("/")
+    with pytest.raises(Exception, match="leads out"):
+        await py(executor, "pass", cwd="way")
