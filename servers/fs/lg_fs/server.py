@@ -14,6 +14,7 @@ from lg_fs.changes import Changes
 from lg_fs.editing import Editing
 from lg_fs.handlers import Lookups
 from lg_fs.job import Workers
+from lg_fs.resources import Resources
 from lg_fs.workspace import Workspace
 from lg_policy.config import FsSettings
 from lg_policy.metadata import PREVIEW
@@ -40,7 +41,8 @@ class Service:
 
 def make_server(service: Service, *, lifespan: Lifespan | None = None) -> Server[Any]:
     """Return the low-level MCP server."""
-    return build_server("lg-fs", tools(service), instructions=INSTRUCTIONS, lifespan=lifespan)
+    resources = Resources(service.workspace, service.workers, service.settings)
+    return build_server("lg-fs", tools(service), instructions=INSTRUCTIONS, lifespan=lifespan, **resources.handlers())
 
 
 _CHANGING = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
