@@ -25,7 +25,8 @@ OTHER: dict[str, str] = {
     ".md": "Markdown", ".markdown": "Markdown", ".rst": "reStructuredText", ".adoc": "AsciiDoc", ".txt": "plain text",
     ".json": "JSON", ".yml": "YAML", ".yaml": "YAML", ".toml": "TOML", ".xml": "XML", ".ini": "INI", ".cfg": "INI",
     ".html": "HTML", ".htm": "HTML", ".css": "CSS", ".scss": "CSS", ".sass": "CSS", ".less": "CSS", ".svg": "SVG",
-    ".csv": "CSV", ".ipynb": "Jupyter notebook", ".tf": "Terraform", ".gradle": "Gradle", ".kts": "Kotlin script", ".lock": "lock file",
+    ".csv": "CSV", ".ipynb": "Jupyter notebook", ".tf": "Terraform", ".gradle": "Gradle", ".kts": "Kotlin script",
+    ".lock": "lock file",
     ".j2": "template", ".jinja2": "template", ".tmpl": "template", ".cmake": "CMake",
 }  # fmt: skip
 """Extensions of text that is not source code."""
