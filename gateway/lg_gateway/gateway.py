@@ -66,22 +66,21 @@ class Gateway:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Own the upstreams for as long as the block lasts; end them all in parallel."""
-        failure: Exception | None = None
         try:
             async with anyio.create_task_group() as tasks:
                 for upstream in self.upstreams.values():
                     tasks.start_soon(upstream.run, name=f"upstream {upstream.name}")
                 try:
                     yield
-                except Exception as error:  # noqa: BLE001  raised again below, as it is: a task group would wrap it
-                    failure = error
                 finally:
                     tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None  # what the block raised, as it raised it
         finally:
             self._reaper.close()
             self.store.close()
-        if failure is not None:
-            raise failure
 
     def on_list_changed(self, listener: Listener) -> None:
         """Have `listener` called whenever the merged list of tools really changed."""

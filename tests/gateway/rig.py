@@ -74,6 +74,11 @@ async def send(gateway: Gateway, name: str, arguments: dict[str, Any], **options
     return await gateway.pipeline.run(Call(name=name, arguments=arguments, **given))
 
 
+def text_of(result: Any) -> str:
+    """Return the text of a result's first part."""
+    return str(result.content[0].text)
+
+
 def records(gateway: Gateway) -> list[dict[str, Any]]:
     """Return the whole ledger."""
     rows = gateway.store.read_now(lambda tx: tx.execute("SELECT record FROM ledger ORDER BY seq"))

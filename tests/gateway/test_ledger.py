@@ -14,7 +14,7 @@ import pytest
 
 from lg_gateway.head import Head, HeadFile
 from lg_gateway.ledger import Entry, Ledger, verify_export
-from lg_gateway.store import SqliteStore, StoreError
+from lg_gateway.store import SqliteStore, StoreError, Tx
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, server
 
 pytestmark = pytest.mark.anyio
@@ -68,8 +68,8 @@ async def test_four_processes_on_one_file_make_one_verifiable_chain(tmp_path: Pa
 async def test_a_job_that_fails_undoes_its_own_changes_only(tmp_path: Path) -> None:
     store, ledger = open_ledger(tmp_path)
 
-    def append_then_fail(tx: object) -> None:
-        ledger.append(tx, Entry(phase="note", outcome="never"))  # type: ignore[arg-type]
+    def append_then_fail(tx: Tx) -> None:
+        ledger.append(tx, Entry(phase="note", outcome="never"))
         raise ValueError("changed my mind")
 
     async with anyio.create_task_group() as tasks:

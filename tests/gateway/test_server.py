@@ -27,6 +27,7 @@ from tests.gateway.rig import (
     journal,
     program_environment,
     server,
+    text_of,
     until,
     write_config,
 )
@@ -91,7 +92,7 @@ async def test_every_client_lists_calls_and_hears_progress(tmp_path: Path, trans
     echo = next(tool for tool in listed if tool.name == "b__echo")
     assert echo.meta is not None
     assert (echo.meta["lg/server"], echo.meta["lg/tool"]) == ("b", "echo")
-    assert result.content[0].text == "hi"  # type: ignore[union-attr]
+    assert text_of(result) == "hi"
     assert heard == [1, 2, 3]
 
 

@@ -11,28 +11,21 @@ import pytest
 
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of
 from tests.support import require
+from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, python_program
 
 pytestmark = pytest.mark.anyio
-EVERYTHING = "@modelcontextprotocol/server-everything"
 
 
 @pytest.fixture(scope="session")
-def time_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """`mcp-server-time` in an environment of its own."""
-    uv = shutil.which("uv")
-    require(uv is not None, "uv, to install mcp-server-time")
-    place = tmp_path_factory.mktemp("time")
-    subprocess.run([str(uv), "venv", "-q", str(place)], check=True)
-    install = [str(uv), "pip", "install", "-q", "--python", str(place / "bin" / "python"), "mcp-server-time"]
-    done = subprocess.run(install, capture_output=True, text=True)
-    require(done.returncode == 0, f"mcp-server-time from the package index: {done.stderr[-300:]}")
-    return place / "bin" / "mcp-server-time"
+    return python_program(tmp_path_factory.mktemp("time"), TIME_SERVER, "mcp-server-time")
 
 
 async def test_a_python_server_from_the_package_index_answers_through_the_gateway(
-    tmp_path: Path, time_server: Path
+    tmp_path: Path, time_server: str
 ) -> None:
-    part = f"[gateway.servers.time]\ncommand = {json.dumps(str(time_server))}\n"
+    part = f"[gateway.servers.time]\ncommand = {json.dumps(time_server)}\n"
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         names = [entry.name for entry in gateway.catalog.entries()]
         arguments = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}
@@ -46,10 +39,14 @@ async def test_an_npm_server_started_by_npx_answers_and_ends_with_all_its_wrappe
     npx = shutil.which("npx")
     require(npx is not None, "npx, to run server-everything")
     done = subprocess.run(
-        [str(npx), "-y", "-p", EVERYTHING, "node", "-e", ""], capture_output=True, text=True, cwd=tmp_path, timeout=150
+        [str(npx), "-y", "-p", EVERYTHING_SERVER, "node", "-e", ""],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=150,
     )
-    require(done.returncode == 0, f"{EVERYTHING} from npm: {done.stderr[-300:]}")
-    part = f'[gateway.servers.every]\ncommand = "npx"\nargs = ["-y", "{EVERYTHING}"]\n'
+    require(done.returncode == 0, f"{EVERYTHING_SERVER} from npm: {done.stderr[-300:]}")
+    part = f'[gateway.servers.every]\ncommand = "npx"\nargs = ["-y", "{EVERYTHING_SERVER}"]\n'
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         names = [entry.name for entry in gateway.catalog.entries()]
         result = await call(gateway, "every__echo", message="through npx")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,10 @@ async def test_a_server_that_keeps_crashing_is_left_alone_until_somebody_asks(tm
     assert listed == ()
 
 
+def knows(gateway: Any, name: str) -> bool:
+    return gateway.catalog.find(name) is not None
+
+
 async def test_a_changed_tool_list_is_taken_over_from_both_eras(tmp_path: Path) -> None:
     heard: list[int] = []
 
@@ -110,7 +115,7 @@ async def test_a_changed_tool_list_is_taken_over_from_both_eras(tmp_path: Path) 
         gateway.on_list_changed(listener)
         for name in ("a", "b"):
             await call(gateway, f"{name}__grow")
-            await until(lambda name=name: gateway.catalog.find(f"{name}__grown") is not None)  # type: ignore[misc]
+            await until(partial(knows, gateway, f"{name}__grown"))
 
     assert len(heard) == 2
 
