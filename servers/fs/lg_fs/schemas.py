@@ -38,7 +38,7 @@ def result(properties: dict[str, Schema], items: dict[str, Schema] | None = None
     """
     schema: Schema = {
         "type": "object",
-        "properties": {**properties, "error": ERROR},
+        "properties": {**properties, "error": {"type": "object", "description": "code, message, hint"}},
         "anyOf": [{"required": list(properties)}, {"required": ["error"]}],
     }
     return {**schema, "$defs": items} if items else schema
