@@ -14,7 +14,7 @@ from tests.e2e.programs import run
 def config(tmp_path: Path, time_server: str, everything_server: str) -> Path:
     path = tmp_path / "gateway.toml"
     path.write_text(
-        '[gateway.servers.fs]\nbuiltin = "fs"\n'
+        '[approval]\nhold_s = 0\n[gateway.servers.fs]\nbuiltin = "fs"\n'
         f"[gateway.servers.time]\ncommand = {json.dumps(time_server)}\n"
         f'[gateway.servers.everything]\ncommand = "node"\nargs = [{json.dumps(everything_server)}]\n'
         '[[gateway.rules]]\ntools = ["time__get_current_time"]\neffect = "allow"\n'
