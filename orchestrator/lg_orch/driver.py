@@ -53,6 +53,8 @@ class Job:
     environ: Mapping[str, str]
     say: Callable[[str], None]
     approver: Approver
+    sources: tuple[str, ...] = ()
+    """Where the settings came from."""
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -85,6 +87,7 @@ class Driver:
 
     async def _steps(self) -> Final:
         job = self.job
+        job.bus.emit("node", "run", "begin", begin_data(job))
         async with AsyncExitStack() as stack:
             streams = None
             if job.gateway_url is None:
@@ -160,7 +163,8 @@ class Driver:
         if self.services is None:
             return False
         self.services.stop_requested = True
-        self.job.say("stopping after the current call; Ctrl-C again stops now")
+        text = "stopping after the current call; Ctrl-C again stops now"
+        self.job.bus.emit("thought", "run", "note", {"text": text})
         return True
 
     def _end(self, final: Final) -> None:
@@ -191,13 +195,13 @@ def import_heavy() -> None:
         import lg_orch.streams  # noqa: F401  # imported for later use, in this thread
 
 
-def begin_data(job: Job, sources: tuple[str, ...]) -> dict[str, Any]:
+def begin_data(job: Job) -> dict[str, Any]:
     """The run's record: what the first event of its journal holds."""
     return {
         "run_id": job.run.run_id,
         "request": job.request,
         "profile": job.settings.profile,
-        "sources": list(sources),
+        "sources": list(job.sources),
         "mind": job.chosen.name,
         "root": {"id": job.root_id, "name": job.root.name},
         "gateway": job.gateway_url or "own",

@@ -13,6 +13,8 @@ from lg_policy.errors import LgError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from anyio.abc import TaskStatus
+
 T = TypeVar("T")
 
 
@@ -25,16 +27,17 @@ async def stoppable(work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], 
     done: list[T] = []
     async with anyio.create_task_group() as group:
 
-        async def watch() -> None:
+        async def watch(*, task_status: TaskStatus[None]) -> None:
             asked = False
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+                task_status.started()
                 async for number in received:
                     if number == signal.SIGINT and not asked and ask_to_stop():
                         asked = True
                         continue
                     group.cancel_scope.cancel()
 
-        group.start_soon(watch)
+        await group.start(watch)
         try:
             done.append(await work())
         except LgError as error:

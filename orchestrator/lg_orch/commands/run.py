@@ -62,7 +62,7 @@ class Session:
     def __enter__(self) -> tuple[Job, Renderer]:
         from lg_orch.approvals import choose_approver
         from lg_orch.bus import Bus
-        from lg_orch.driver import Job, begin_data
+        from lg_orch.driver import Job
         from lg_orch.journal import Journal
         from lg_orch.minds import choose_mind
         from lg_orch.render import choose_renderer
@@ -90,8 +90,8 @@ class Session:
             allow_broad=setup.flags.allow_broad_root, state_dir=setup.state.path, settings=settings, chosen=chosen,
             bus=bus, environ=dict(os.environ), say=self._renderer.say, gateway_url=url, gateway_token=token,
             approver=choose_approver(yes=args.yes, deny_all=args.deny_all, view=self._renderer), begun=self._begun,
+            sources=setup.loaded.sources,
         )  # fmt: skip
-        bus.emit("node", "run", "begin", begin_data(job, setup.loaded.sources))
         return job, self._renderer
 
     def __exit__(self, *_: object) -> None:
