@@ -32,6 +32,7 @@ _RUNS_TESTS = re.compile(
     r"|mvnw? (?:[\w.:-]+ )*(?:test|verify|integration-test)(?![\w.:-])"
     r"|gradlew? (?:[\w.:-]+ )*(?::?[\w:-]+:)?(?:test|check)(?![\w.:-]))(?!\w)"
 )
+_INSTALLS = re.compile(r"\b(?:install|add|download|cache)\b[^&;|]*$")
 _SKIPPED = re.compile(r"maven\.test\.skip|-DskipTests|-x test\b")
 _NOT_A_STEP = re.compile(r"^\s*(?:#|-?\s*(?:name|uses|id|key|path|if)\s*:)")
 
@@ -66,7 +67,7 @@ def read_workflow(file: FileText) -> Workflow | None:
     tests: dict[str, TestCommand] = {}
     for number, line in enumerate(lines, start=1):
         found = None if _NOT_A_STEP.match(line) else _RUNS_TESTS.search(line)
-        if found and not _SKIPPED.search(line):
+        if found and not _SKIPPED.search(line) and not _INSTALLS.search(line[: found.start()]):
             command = _command(line[found.start() :])
             tests.setdefault(
                 command, TestCommand(command=command, why=f"run by {service}", file=file.path, line=number)
