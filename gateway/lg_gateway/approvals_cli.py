@@ -8,7 +8,6 @@ that drives a terminal as the same user.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import secrets
 import sys
@@ -17,12 +16,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TextIO
 
-from lg_gateway.approvals import Approval, ApprovalBook, State
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Ledger
+from lg_gateway.approvals import Approval, State
+from lg_gateway.desk import Desk
 from lg_gateway.question import visible
-from lg_gateway.setup import Located, locate, user_name
-from lg_gateway.store import SqliteStore, StoreError, Tx
+from lg_gateway.setup import locate, user_name
+from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.flags import common_flags
 
@@ -31,40 +29,33 @@ CODE_DIGITS = 6
 KEYS = {"a": "approve this call", "r": "approve this tool for the run", "d": "deny", "s": "skip for now"}
 
 
-class Desk:
-    """The questions of one gateway state, and the means to answer them."""
+def _find(desk: Desk, approval_id: str | None) -> Approval:
+    """Return a question. Raises `ConfigError` when there is none."""
+    if not approval_id:
+        raise ConfigError("which question? give its id", hint="see `lg-gateway approvals list`")
+    found = desk.read(lambda tx: desk.approvals.get(tx, approval_id, time.time()))
+    if found is None:
+        raise ConfigError(f"there is no question {visible(approval_id)}")
+    return found
 
-    def __init__(self, located: Located) -> None:
-        ledger = Ledger(HeadFile(located.head_path, located.key("head")), located.key("ledger"))
-        self.store = SqliteStore(located.store_path, guard=ledger)
-        self.book = ApprovalBook(located.key("approvals"), ledger)
 
-    def get(self, approval_id: str | None) -> Approval:
-        """Return a question. Raises `ConfigError` when there is none."""
-        if not approval_id:
-            raise ConfigError("which question? give its id", hint="see `lg-gateway approvals list`")
-        found = self.store.read_now(lambda tx: self.book.get(tx, approval_id, time.time()))
-        if found is None:
-            raise ConfigError(f"there is no question {visible(approval_id)}")
-        return found
+def _pending(desk: Desk) -> list[Approval]:
+    return desk.read(lambda tx: desk.approvals.pending(tx, time.time()))
 
-    def pending(self) -> list[Approval]:
-        """Return what waits for an answer."""
-        return self.store.read_now(lambda tx: self.book.pending(tx, time.time()))
 
-    def decide(self, approval: Approval, how: str, *, by: str, reason: str = "", for_run: bool = False) -> Approval:
-        """Answer. Raises `Conflict` when somebody else was faster or the question has expired."""
+def _decide(desk: Desk, approval: Approval, how: str, *, by: str, reason: str = "", for_run: bool = False) -> Approval:
+    """Answer. Raises `Conflict` when somebody else was faster, `ConfigError` when the question has expired."""
 
-        def work(tx: Tx) -> Approval:
-            current = self.book.get(tx, approval.id, time.time())
-            if current is not None and current.state is State.EXPIRED:
-                raise ConfigError(f"{approval.id} has expired")
-            moved = self.book.move(tx, approval, how, by=by, reason=reason)
-            if for_run:
-                self.book.grant(tx, moved, time.time())
-            return moved
+    def work(tx: Tx) -> Approval:
+        current = desk.approvals.get(tx, approval.id, time.time())
+        if current is not None and current.state is State.EXPIRED:
+            raise ConfigError(f"{approval.id} has expired")
+        moved = desk.approvals.move(tx, approval, how, by=by, reason=reason)
+        if for_run:
+            desk.approvals.grant(tx, moved, time.time())
+        return moved
 
-        return asyncio.run(self.store.write(work))
+    return desk.write(work)
 
 
 def run_approvals(args: argparse.Namespace) -> int:
@@ -75,7 +66,7 @@ def run_approvals(args: argparse.Namespace) -> int:
         try:
             return _ACTIONS[args.action](desk, args)
         finally:
-            desk.store.close()
+            desk.close()
     except ConfigError:
         raise
     except (StoreError, LgError) as error:
@@ -84,7 +75,7 @@ def run_approvals(args: argparse.Namespace) -> int:
 
 
 def _list(desk: Desk, args: argparse.Namespace) -> int:
-    found = desk.store.read_now(lambda tx: desk.book.recent(tx, 100)) if args.all else desk.pending()
+    found = desk.read(lambda tx: desk.approvals.recent(tx, 100)) if args.all else _pending(desk)
     for approval in found:
         if args.json:
             print(json.dumps(asdict(approval), sort_keys=True))
@@ -98,7 +89,7 @@ def _list(desk: Desk, args: argparse.Namespace) -> int:
 
 
 def _show(desk: Desk, args: argparse.Namespace) -> int:
-    approval = desk.get(args.id)
+    approval = _find(desk, args.id)
     if args.json:
         print(json.dumps(asdict(approval), indent=2, sort_keys=True))
     else:
@@ -107,20 +98,20 @@ def _show(desk: Desk, args: argparse.Namespace) -> int:
 
 
 def _approve(desk: Desk, args: argparse.Namespace) -> int:
-    approval = desk.get(args.id)
+    approval = _find(desk, args.id)
     with _terminal() as (keyboard, screen):
         screen.write(f"{approval.id}\n\n{approval.full or approval.text}\n\n")
         if not _confirmed(approval, keyboard, screen):
             print("not approved", file=sys.stderr)
             return 1
-    desk.decide(approval, "approve", by=_by(approval), for_run=args.for_run)
+    _decide(desk, approval, "approve", by=_by(approval), for_run=args.for_run)
     print(f"{approval.id} approved", file=sys.stderr)
     return 0
 
 
 def _deny(desk: Desk, args: argparse.Namespace) -> int:
-    approval = desk.get(args.id)
-    desk.decide(approval, "deny", by=_by(approval), reason=args.reason)
+    approval = _find(desk, args.id)
+    _decide(desk, approval, "deny", by=_by(approval), reason=args.reason)
     print(f"{approval.id} denied", file=sys.stderr)
     return 0
 
@@ -132,7 +123,7 @@ def _watch(desk: Desk, _args: argparse.Namespace) -> int:
         screen.write("waiting for questions; Ctrl-C ends\n")
         screen.flush()
         while True:
-            for approval in desk.pending():
+            for approval in _pending(desk):
                 if approval.id not in skipped:
                     _answer(desk, approval, keyboard, screen, skipped)
             time.sleep(WATCH_POLL_S)
@@ -155,7 +146,7 @@ def _answer(desk: Desk, approval: Approval, keyboard: TextIO, screen: TextIO, sk
         skipped.add(approval.id)
         return
     try:
-        done = desk.decide(approval, verdict, by=_by(approval), for_run=key == "r")
+        done = _decide(desk, approval, verdict, by=_by(approval), for_run=key == "r")
         screen.write(f"{done.id} {done.state}\n")
     except LgError as error:
         screen.write(f"{error.text()}\n")

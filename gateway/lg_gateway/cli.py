@@ -13,7 +13,7 @@ from lg_policy.flags import add_common_flags, add_serve_flags
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
 )
-COMMANDS = ("serve", "tools", "call", "audit", "approvals", "doctor")
+COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "doctor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     call.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _add_audit(commands)
     _add_approvals(commands)
+    _add_pins(commands)
     commands.add_parser("doctor", help="say what works and what does not")
     for command in commands.choices.values():
         _add_shared(command)
@@ -74,6 +75,13 @@ def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     approvals.add_argument("--json", action="store_true", help="for list, show: as JSON")
 
 
+def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    pins = commands.add_parser("pins", help="see and accept the definitions of foreign tools")
+    pins.add_argument("action", choices=("list", "diff", "accept"))
+    pins.add_argument("server", nargs="?", metavar="SERVER", help="only this server")
+    pins.add_argument("tool", nargs="?", metavar="TOOL", help="only this tool, by the server's own name")
+
+
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     add_common_flags(parser)
     parser.add_argument("--mcp-json", type=Path, metavar="FILE", help="also serve the servers of an mcpServers file")
@@ -101,6 +109,10 @@ def _run(args: argparse.Namespace) -> int:
         from lg_gateway.approvals_cli import run_approvals
 
         return run_approvals(args)
+    if args.command == "pins":
+        from lg_gateway.pins_cli import run_pins
+
+        return run_pins(args)
     if args.command == "doctor":
         from lg_gateway.doctor import run_doctor
 

@@ -34,7 +34,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     async def examine() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            findings = [*_places(setup), *_servers(gateway), *_rules(gateway), await _ledger(gateway)]
+            findings = [*_places(setup), *_servers(gateway), *_rules(gateway), *_pins(gateway), await _ledger(gateway)]
         for finding in findings:
             print(f"{'!!' if finding.bad else 'ok'}  {finding.what:<12} {finding.text}")
         return 1 if any(finding.bad for finding in findings) else 0
@@ -95,6 +95,22 @@ def _rules(gateway: Gateway) -> list[Finding]:
     if not problems:
         return [Finding(what="rules", text=f"{count} rules, each can match the tools it names")]
     return [Finding(what="rules", text=problem, bad=True) for problem in problems]
+
+
+def _pins(gateway: Gateway) -> list[Finding]:
+    from lg_gateway.lint import lint, lookalikes
+
+    findings = [
+        Finding(what="pins", text=f"{name}: held back: {', '.join(held)}; see `pins diff`", bad=True)
+        for name, held in gateway.held.items()
+        if held
+    ]
+    entries = gateway.catalog.entries()
+    foreign = [entry for entry in entries if entry.server.builtin is None]
+    findings += [Finding(what="lint", text=f"{e.name} {what}", bad=True) for e in foreign for what in lint(e.listed)]
+    pairs = lookalikes(entry.name for entry in entries)
+    findings += [Finding(what="lint", text=f"{one} and {two} look alike") for one, two in pairs]
+    return findings
 
 
 async def _ledger(gateway: Gateway) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import mcp_types as t
@@ -16,9 +17,11 @@ from lg_gateway.children import Child, Reaper
 from lg_gateway.gate import Gate
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
+from lg_gateway.lint import lint
+from lg_gateway.pins import PinBook
 from lg_gateway.pipeline import Pipeline, Policy
 from lg_gateway.setup import Setup
-from lg_gateway.store import SqliteStore
+from lg_gateway.store import SqliteStore, StoreError
 from lg_gateway.upstream import Backoff, Upstream
 from lg_policy.redact import Masker
 from lg_policy.rules import RuleBook
@@ -26,6 +29,7 @@ from lg_policy.rules import RuleBook
 log = logging.getLogger(__name__)
 
 FIRST_LIST_S = 20.0
+HELD_POLL_S = 1.0
 
 Listener = Callable[[], Awaitable[None]]
 
@@ -41,6 +45,9 @@ class Gateway:
         self.store = SqliteStore(setup.store_path, guard=self.ledger)
         masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
         self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
+        self.pins = PinBook(setup.key("pins"), self.ledger)
+        self.held: dict[str, list[str]] = {}
+        self._offered: dict[str, list[t.Tool]] = {}
         gate = Gate(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
         self.books = Books(self.store, self.ledger, masker, setup.key("arguments"))
         self._reaper = reaper
@@ -61,6 +68,7 @@ class Gateway:
             books=self.books,
             gate=gate,
             approvals=self.approvals,
+            masker=masker,
         )
 
     @asynccontextmanager
@@ -70,6 +78,7 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 for upstream in self.upstreams.values():
                     tasks.start_soon(upstream.run, name=f"upstream {upstream.name}")
+                tasks.start_soon(self._watch_pins)
                 try:
                     yield
                 finally:
@@ -93,12 +102,44 @@ class Gateway:
                 await upstream.settled.wait()
 
     async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
-        spec = self.upstreams[name].spec
-        if not self.catalog.update(spec, tools):
-            return
+        """Take over a server's list, except for definitions that wait for a human."""
+        self._offered[name] = tools
+        if self.catalog.update(self.upstreams[name].spec, await self._accepted(name, tools)):
+            self._report(name)
+            for listener in self._listeners:
+                await listener()
+
+    async def _accepted(self, name: str, tools: list[t.Tool]) -> list[t.Tool]:
+        mode = self.policy.settings.gateway.pins
+        if self.upstreams[name].spec.builtin is not None or mode == "off":
+            return tools
+        try:
+            passed, held = await self.store.write(lambda tx: self.pins.sift(tx, name, tools, strict=mode == "strict"))
+        except StoreError:
+            log.exception("%s: its definitions cannot be compared with the accepted ones; none is offered", name)
+            return []
+        self.held[name] = held
+        if held:
+            log.warning("%s: held back until `lg-gateway pins accept %s`: %s", name, name, ", ".join(held)[:500])
+        return passed
+
+    async def _watch_pins(self) -> None:
+        """Offer what was held back once it has been accepted, from whatever process."""
+        while True:
+            await anyio.sleep(HELD_POLL_S)
+            for name in [name for name, held in self.held.items() if held]:
+                try:
+                    pins = await self.store.read(partial(self.pins.all, server=name))
+                except StoreError as error:
+                    log.warning("%s", error)
+                    continue
+                if sum(pin.waiting is not None for pin in pins) != len(self.held[name]):
+                    await self._tools_of(name, self._offered[name])
+
+    def _report(self, name: str) -> None:
         for entry in self.catalog.entries():
             if entry.server.name == name:
                 for problem in self.policy.rules.problems(entry.facts):
                     log.error("%s", problem)
-        for listener in self._listeners:
-            await listener()
+                for problem in () if entry.server.builtin else lint(entry.listed):
+                    log.warning("%s %s", entry.name, problem)

@@ -22,7 +22,19 @@ from lg_gateway.call import Call, Passage, new_request_id
 from lg_gateway.catalog import Catalog, CatalogEntry
 from lg_gateway.gate import Gate, Preview, binding_of
 from lg_gateway.marks import forwarded_meta, read_marks
-from lg_gateway.results import as_preview, cut, error_code, recorded, refusal, size, tidy, upstream_refusal
+from lg_gateway.meter import Meter
+from lg_gateway.results import (
+    as_preview,
+    cut,
+    error_code,
+    masked,
+    masks,
+    recorded,
+    refusal,
+    size,
+    tidy,
+    upstream_refusal,
+)
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall
 from lg_policy.config import Settings
@@ -37,7 +49,7 @@ from lg_policy.errors import (
     TooLarge,
     UpstreamUnavailable,
 )
-from lg_policy.redact import find_marker
+from lg_policy.redact import Masker, find_marker
 from lg_policy.rules import Effect, RuleBook
 
 log = logging.getLogger(__name__)
@@ -66,6 +78,7 @@ class Pipeline:
         books: Books,
         gate: Gate,
         approvals: ApprovalBook,
+        masker: Masker,
     ) -> None:
         self._policy = policy
         self._catalog = catalog
@@ -74,6 +87,8 @@ class Pipeline:
         self._books = books
         self._gate = gate
         self._approvals = approvals
+        self._masker = masker
+        self._meter = Meter(lambda: policy().settings.gateway)
         self._in_flight: set[str] = set()
 
     async def run(self, call: Call) -> Answer:
@@ -89,11 +104,12 @@ class Pipeline:
             if not isinstance(permitted, Passage):
                 return permitted
             passage = permitted
-            await self._books.begun(passage, self._last_checks(passage))
+            with self._meter.admit(call.identity):
+                await self._books.begun(passage, self._last_checks(passage))
+                return await self._carry_out(passage)
         except LgError as error:
             await self._books.refused(passage, error)
             return refusal(error)
-        return await self._carry_out(passage)
 
     def visible(self, identity: str) -> list[CatalogEntry]:
         """Return the tools that an identity may know of, in order."""
@@ -263,9 +279,12 @@ class Pipeline:
             raise upstream_refusal(entry.server.name, error) from error
 
     async def _finish(self, passage: Passage, answer: t.CallToolResult) -> t.CallToolResult:
+        settings = self._policy().settings.gateway
         result = tidy(answer, passage.entry)
+        if masks(settings.mask_results, passage.entry):
+            result = masked(result, self._masker)
         actual, data = size(result)
-        limit = self._policy().settings.gateway.result_max_bytes
+        limit = settings.result_max_bytes
         if actual > limit:
             result = cut(result, passage.entry, limit=limit, actual=actual)
         written = await self._books.ended(

@@ -12,6 +12,7 @@ from lg_gateway.effects import OUTCOME_BYTES
 from lg_gateway.gate import Preview
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
+from lg_policy.redact import Masker
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)
 
@@ -38,7 +39,24 @@ def tidy(result: t.CallToolResult, entry: CatalogEntry) -> t.CallToolResult:
         for key, value in (result.meta or {}).items()
         if not key.startswith(_HIDDEN_META) and (entry.server.builtin or not key.startswith("lg/"))
     }
+    if not entry.server.trusted:
+        meta["lg/untrusted"] = True  # what follows is data from a stranger, not instructions
     return result.model_copy(update={"meta": meta or None})
+
+
+def masks(setting: str, entry: CatalogEntry) -> bool:
+    """Whether secrets in this tool's results are hidden."""
+    return setting == "all" or (setting == "auto" and (not entry.server.trusted or entry.server.builtin == "exec"))
+
+
+def masked(result: t.CallToolResult, masker: Masker) -> t.CallToolResult:
+    """Return a result with known secret shapes hidden in its text and structured content; binary parts stay."""
+    content = [
+        block.model_copy(update={"text": masker.mask(block.text)}) if isinstance(block, t.TextContent) else block
+        for block in result.content
+    ]
+    structured = masker.mask_json(result.structured_content)
+    return result.model_copy(update={"content": content, "structured_content": structured})
 
 
 def size(result: t.CallToolResult) -> tuple[int, bytes]:

@@ -67,7 +67,18 @@ CREATE TABLE runs (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (LEDGER, APPROVALS, EFFECTS)
+# The definition of each foreign tool that was accepted, and the changed one that waits for it, if any.
+PINS = """
+CREATE TABLE pins (
+    server TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    PRIMARY KEY (server, tool)
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (LEDGER, APPROVALS, EFFECTS, PINS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -338,6 +338,15 @@ class GatewaySettings(Section):
     """Longest pause between two restarts."""
     tools_page_size: PositiveInt = 500
     """Tools in one page of `tools/list`."""
+    pins: Literal["first_use", "strict", "off"] = "first_use"
+    """Tool definitions of servers that are not built in: `first_use` trusts the first and holds changed ones back until
+    `pins accept`; `strict` holds back new ones too; `off` takes what comes."""
+    mask_results: Literal["auto", "all", "none"] = "auto"
+    """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
+    calls_per_minute: PositiveInt = 600
+    """Calls of one identity in any minute; more are `limit_exceeded`."""
+    calls_at_once: PositiveInt = 32
+    """Calls of one identity that run at the same time."""
 
 
 class ApprovalSettings(Section):

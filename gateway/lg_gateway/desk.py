@@ -1,0 +1,42 @@
+"""The stored questions and pins, for commands beside a running gateway. Starts no server, needs no MCP SDK."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from lg_gateway.approvals import ApprovalBook
+from lg_gateway.head import HeadFile
+from lg_gateway.ledger import Ledger
+from lg_gateway.pins import PinBook
+from lg_gateway.setup import Located
+from lg_gateway.store import SqliteStore, Tx
+
+T = TypeVar("T")
+
+
+class Desk:
+    """One gateway's store with its books. Close it. Raises `StoreError` when it cannot be opened."""
+
+    def __init__(self, located: Located) -> None:
+        ledger = Ledger(HeadFile(located.head_path, located.key("head")), located.key("ledger"))
+        self._store = SqliteStore(located.store_path, guard=ledger)
+        self.approvals = ApprovalBook(located.key("approvals"), ledger)
+        self.pins = PinBook(located.key("pins"), ledger)
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` on a consistent view."""
+        return self._store.read_now(work)
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction and return once it is durable."""
+
+        async def write() -> T:
+            return await self._store.write(work)
+
+        return asyncio.run(write())
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
