@@ -19,8 +19,8 @@ from lg_orch.analyst.manifests.xml_lines import XmlRefusedError, parse_xml
 
 NAMES = (
     "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "package.json", "pnpm-workspace.yaml",
-    "Cargo.toml",    "go.mod", "go.work", "pom.xml", "build.gradle", "settings.gradle", "libs.versions.toml", "Makefile",
-    "requirements.txt",
+    "Cargo.toml", "go.mod", "go.work", "pom.xml", "build.gradle", "settings.gradle", "libs.versions.toml",
+    "Makefile", "requirements.txt",
 )  # fmt: skip
 
 
@@ -193,7 +193,8 @@ def test_a_version_file_outside_the_repository_is_never_named_for_reading() -> N
 
 def test_cargo_marks_optional_and_targets() -> None:
     text = (
-        '[package]\nname = "c"\nversion = "1"\nedition = "2021"\n[dependencies]\na = { version = "1", optional = true }\n'
+        '[package]\nname = "c"\nversion = "1"\nedition = "2021"\n[dependencies]\n'
+        'a = { version = "1", optional = true }\n'
         "[target.'cfg(unix)'.dependencies]\nlibc = \"0.2\"\n"
     )
     groups = {item.name: (item.group, item.line) for item in read("Cargo.toml", text).dependencies}

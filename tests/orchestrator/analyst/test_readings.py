@@ -117,7 +117,8 @@ def test_a_file_that_no_service_reads_is_no_workflow() -> None:
     ("path", "expected"),
     [
         ("src/app.py", "code"), ("tests/app.py", "tests"), ("src/app_test.go", "tests"), ("web/a.spec.tsx", "tests"),
-        ("examples/a.py", "examples"), ("docs/conf.py", "docs"), ("doc/man.go", "code"), ("vendor/x/tests/a.py", "vendored"),
+        ("examples/a.py", "examples"), ("docs/conf.py", "docs"), ("doc/man.go", "code"),
+        ("vendor/x/tests/a.py", "vendored"),
         ("a/src/main/java/org/example/test/A.java", "code"), ("a/src/test/java/org/A.java", "tests"),
         ("node_modules/x/index.js", "vendored"), ("contest/app.py", "code"), ("crates/a/benches/b.rs", "examples"),
     ],
