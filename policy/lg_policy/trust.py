@@ -49,9 +49,10 @@ def read_repository_file(root: Path, environ: Mapping[str, str] = os.environ) ->
         raise ConfigError(
             f"cannot read {path}: {error.strerror or error}", hint="remove it or make it a file"
         ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigError(f"{path} is not a regular file", hint="remove it or make it a file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ConfigError(f"{path} is not a regular file", hint="remove it or make it a file")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path} is over {MAX_BYTES} bytes")
