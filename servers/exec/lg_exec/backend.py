@@ -8,7 +8,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lg_exec import seccomp
@@ -91,6 +91,7 @@ class Place:
     masks: MaskFinder
     carrier: Carrier
     orphans: Orphans | None
+    mark: Mapping[str, str] = field(default_factory=dict)
 
 
 class BubblewrapBackend:
@@ -148,6 +149,7 @@ class BubblewrapBackend:
             limit_processes=self._counts_processes(),
             user=self._user,
             group=self._group,
+            mark=self._place.mark,
             keep=self._place.carrier.apply,
         )
         group = Group(self._hierarchy, job.limits) if self._hierarchy is not None else None

@@ -11,9 +11,10 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lg_exec import tree
 from lg_exec.carry import remove_tree
@@ -46,6 +47,7 @@ class Start:
     limit_processes: bool
     user: int | None = None
     group: int | None = None
+    mark: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[str], tuple[str, ...]] | None = None
 
 
@@ -53,13 +55,13 @@ class Sandboxed:
     """One command in its sandbox."""
 
     cwd: str | None = "/"
-    env: Mapping[str, str] = {}  # bwrap's own environment can be read inside, as that of process 1
 
     def __init__(self, start: Start, cgroup: Group | None, orphans: Orphans | None) -> None:
         self._start = start
         self._cgroup = cgroup
         self._orphans = orphans
         self.user, self.group = start.user, start.group
+        self.env = start.mark  # nothing else: bwrap's own environment can be read inside, as that of process 1
         self.changed_paths: tuple[str, ...] | None = None
         self._outer = 0
         self._inner = 0
@@ -190,7 +192,7 @@ class Sandboxed:
             # An orphan is handed to this server when that is a subreaper: then it also tells what the tree has used.
             ended, _, used = os.wait4(self._inner, os.WNOHANG)
         except ChildProcessError:
-            return tree.children(self._inner) != [] or _running(self._inner_fd)
+            return _running(self._inner_fd)
         if ended:
             self._cpu_ms = (used.ru_utime + used.ru_stime) * 1000
             self._memory = used.ru_maxrss * 1024
@@ -241,11 +243,8 @@ class Sandboxed:
 
 
 def _running(pidfd: int) -> bool:
-    try:
-        signal.pidfd_send_signal(pidfd, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether the process still runs; one that ended but is not reaped yet does not."""
+    return not select.select([pidfd], [], [], 0)[0]
 
 
 def _nul_separated(options: Sequence[str]) -> bytes:

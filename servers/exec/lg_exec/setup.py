@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import anyio
 from lg_exec.carry import Carrier
 from lg_exec.environment import Programs
 from lg_exec.executor import Executor
+from lg_exec.lifeline import Lifeline
 from lg_exec.masks import MaskFinder
 from lg_exec.orphans import Orphans
 from lg_exec.sandbox import Backend, NoBackend
@@ -34,14 +35,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Assembly:
-    """The parts of a running server. Closing it removes the scratch directory."""
+    """The parts of a running server. Closing it ends what commands left behind, and removes the scratch directory."""
 
     root: Root
     settings: Settings
     executor: Executor
     programs: Programs
     sources: tuple[str, ...]
-    scratch: str
+    lifeline: Lifeline
 
     @property
     def why(self) -> str:
@@ -60,7 +61,7 @@ class Assembly:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.root.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.lifeline.close()
 
 
 def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> Assembly:
@@ -72,28 +73,33 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
     root = Root(flags.root or default_root, allow_broad=flags.allow_broad_root)
     scratch = tempfile.mkdtemp(prefix="lg-exec-")
     programs = Programs(root.path, loaded.settings.exec.environment)
-    backend = choose_backend(loaded.settings, root, scratch, Orphans())
+    lifeline = Lifeline(scratch)
+    orphans = Orphans()
+    orphans.expect(lifeline.pid)
+    backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment)
     return Assembly(
         root=root,
         settings=loaded.settings,
         executor=Executor(root, loaded.settings, backend, programs),
         programs=programs,
         sources=loaded.sources,
-        scratch=scratch,
+        lifeline=lifeline,
     )
 
 
-def choose_backend(settings: Settings, root: Root, scratch: str, orphans: Orphans | None) -> Backend:
+def choose_backend(
+    settings: Settings, root: Root, scratch: str, orphans: Orphans | None, mark: Mapping[str, str]
+) -> Backend:
     """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
     if settings.exec.sandbox == "off":
-        return UnconfinedBackend(str(root.path), scratch, orphans)
+        return UnconfinedBackend(str(root.path), scratch, orphans, mark)
     if sys.platform != "linux":
         return NoBackend(f"there is no sandbox for {sys.platform} yet")
     from lg_exec.backend import BubblewrapBackend, binaries
     from lg_exec.cgroups import find_hierarchy
     from lg_exec.probes import attempt, failures
 
-    place = make_place(settings, root, scratch, orphans)
+    place = make_place(settings, root, scratch, orphans, mark)
     hierarchy = find_hierarchy()
     reasons = []
     for binary in binaries():
@@ -106,7 +112,9 @@ def choose_backend(settings: Settings, root: Root, scratch: str, orphans: Orphan
     return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
 
 
-def make_place(settings: Settings, root: Root, scratch: str, orphans: Orphans | None) -> Place:
+def make_place(
+    settings: Settings, root: Root, scratch: str, orphans: Orphans | None, mark: Mapping[str, str] | None = None
+) -> Place:
     """Say where jobs happen, which names are masked, and which changes may be carried over."""
     from lg_exec.backend import Place
 
@@ -117,4 +125,5 @@ def make_place(settings: Settings, root: Root, scratch: str, orphans: Orphans | 
         masks=MaskFinder(str(root.path), hide=(*settings.policy.read_deny, traces), protect=settings.policy.write_deny),
         carrier=Carrier(root, FileRules.from_settings(settings.policy, extra_deny=(traces,))),
         orphans=orphans,
+        mark=mark or {},
     )

@@ -1,8 +1,7 @@
 """Running without a sandbox: only by explicit configuration, and every result says so.
 
 Limited, but not contained: the command can read and change whatever this server's user can, and reach the network.
-A process that leaves its process group *and* replaces its environment is not found again, and when this server is
-killed with SIGKILL its commands live on.
+A process that leaves its process group *and* replaces its environment is not found again.
 """
 
 from __future__ import annotations
@@ -47,7 +46,8 @@ def rlimits(limits: Limits) -> dict[int, tuple[int, int]]:
 class UnconfinedBackend:
     """Runs jobs as they are, each with a private home and temporary directory that is removed afterwards."""
 
-    def __init__(self, root: str, scratch: str, orphans: Orphans | None) -> None:
+    def __init__(self, root: str, scratch: str, orphans: Orphans | None, mark: Mapping[str, str] | None = None) -> None:
+        self._mark = dict(mark or {})
         self._root = root
         self._scratch = scratch
         self._orphans = orphans
@@ -60,7 +60,7 @@ class UnconfinedBackend:
         env = base_environment(home=private, tmp=private, path=path)
         return Unconfined(
             argv=(job.program.path, *job.args),
-            env={**env, **job.program.env, **job.env},
+            env={**env, **job.program.env, **job.env, **self._mark},
             cwd=os.path.join(self._root, job.cwd),
             limits=job.limits,
             orphans=self._orphans,

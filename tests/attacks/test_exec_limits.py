@@ -1,0 +1,216 @@
+"""Commands that take more than they may, and servers that die while commands run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from lg_exec.backend import BubblewrapBackend, binaries
+from lg_exec.cgroups import find_hierarchy
+from lg_exec.environment import Programs
+from lg_exec.executor import Executor, Request
+from lg_exec.setup import make_place
+from lg_policy.config import Settings
+from lg_policy.paths import Root
+from tests.attacks.test_exec_sandbox import processes_with
+from tests.exec.helpers import py, settings
+from tests.support import require
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.contextmanager
+def limited(root: Path, scratch: Path, chosen: Settings, mechanism: str) -> Iterator[Executor]:
+    """A sandboxed executor whose tree limits are held by control groups, or by sampling alone."""
+    require(sys.platform == "linux", "bubblewrap runs on Linux")
+    binary = next(binaries(), None)
+    require(binary is not None, "bubblewrap")
+    assert binary is not None
+    hierarchy = find_hierarchy() if mechanism == "cgroup" else None
+    if mechanism == "cgroup" and hierarchy is None:
+        pytest.skip("control groups are not delegated to this user; the sampled limits are tested beside this")
+    root.mkdir(exist_ok=True)
+    scratch.mkdir()
+    with Root(root) as opened:
+        backend = BubblewrapBackend(binary, make_place(chosen, opened, str(scratch), None), hierarchy)
+        yield Executor(opened, chosen, backend, Programs(opened.path, "auto", home=scratch))
+
+
+MECHANISMS = pytest.mark.parametrize("mechanism", ["cgroup", "sampled"])
+
+
+@MECHANISMS
+async def test_a_fork_bomb_is_named_and_ended(tmp_path: Path, mechanism: str) -> None:
+    mark = f"lg-bomb-{os.urandom(4).hex()}"
+    code = f"import os, time\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)\n# {mark}"
+    with limited(tmp_path / "root", tmp_path / "s", settings(limits={"processes": 40}), mechanism) as executor:
+        with anyio.fail_after(60):
+            outcome = await py(executor, code, timeout_s=20)
+    assert outcome.finished.limit_hit == "processes"
+    assert not processes_with_part(mark)
+
+
+@MECHANISMS
+async def test_a_memory_bomb_of_one_process_is_named(tmp_path: Path, mechanism: str) -> None:
+    code = "x = []\nwhile True: x.append(bytearray(8_000_000))"
+    with limited(tmp_path / "root", tmp_path / "s", settings(limits={"memory_mb": 120}), mechanism) as executor:
+        with anyio.fail_after(60):
+            outcome = await py(executor, code, timeout_s=30)
+    assert outcome.finished.limit_hit == "memory"
+    assert not outcome.ok
+
+
+@MECHANISMS
+async def test_a_memory_bomb_of_many_processes_is_named(tmp_path: Path, mechanism: str) -> None:
+    child = "x = bytearray(40_000_000); time.sleep(600)"
+    code = f"import os, time\nfor _ in range(6):\n if os.fork() == 0: {child}\ntime.sleep(600)"
+    with limited(tmp_path / "root", tmp_path / "s", settings(limits={"memory_mb": 120}), mechanism) as executor:
+        with anyio.fail_after(60):
+            outcome = await py(executor, code, timeout_s=30)
+    assert outcome.finished.limit_hit == "memory"
+
+
+@MECHANISMS
+async def test_cpu_time_of_the_tree_is_limited(tmp_path: Path, mechanism: str) -> None:
+    code = "import os\nos.fork()\nwhile True: pass"
+    with limited(tmp_path / "root", tmp_path / "s", settings(limits={"cpu_s": 1}), mechanism) as executor:
+        with anyio.fail_after(60):
+            outcome = await py(executor, code, timeout_s=40)
+    assert outcome.finished.limit_hit == "cpu"
+
+
+async def test_writing_into_the_overlay_is_limited(tmp_path: Path) -> None:
+    code = "import time\nfor i in range(40): open(f'f{i}', 'wb').write(bytes(1_000_000))\ntime.sleep(600)"
+    chosen = settings(limits={"disk_mb": 20})
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
+        outcome = await py(executor, code, timeout_s=30)
+    assert outcome.finished.limit_hit == "disk"
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["/tmp/x", "/dev/shm/x"])
+async def test_private_temporary_space_is_limited(tmp_path: Path, place: str) -> None:
+    code = f"f = open('{place}', 'wb')\nfor _ in range(60): f.write(bytes(1_000_000)); f.flush()"
+    chosen = settings(limits={"disk_mb": 20})
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
+        outcome = await py(executor, code)
+    assert "No space left" in outcome.as_json()["stderr"]
+
+
+async def test_a_file_over_its_size_limit_is_named(tmp_path: Path) -> None:
+    code = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nopen('f', 'wb').write(bytes(3_000_000))"
+    chosen = settings(limits={"file_mb": 1})
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
+        outcome = await py(executor, code)
+    assert outcome.finished.limit_hit == "file_size"
+
+
+async def test_limits_cannot_be_raised_from_inside(tmp_path: Path) -> None:
+    code = (
+        "import resource\n"
+        "for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_CORE):\n"
+        "    try: resource.setrlimit(kind, (resource.RLIM_INFINITY,) * 2); print('RAISED', kind)\n"
+        "    except (ValueError, OSError) as error: print(error)"
+    )
+    with limited(tmp_path / "root", tmp_path / "s", settings(), "sampled") as executor, anyio.fail_after(60):
+        outcome = await py(executor, code)
+    assert outcome.ok
+    assert "RAISED" not in outcome.as_json()["stdout"]
+
+
+async def test_a_gigabyte_of_output_is_bounded(tmp_path: Path) -> None:
+    code = "import os\nchunk = bytes(1 << 20)\nfor _ in range(1024): os.write(1, chunk)"
+    chosen = settings(limits={"output_kb": 64})
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(120):
+        outcome = await executor.execute(Request(cmd="py", args=("-c", code)))
+    assert outcome.ok
+    assert outcome.finished.stdout.total == 1 << 30
+    assert outcome.finished.stdout.dropped == (1 << 30) - 65_536
+
+
+async def test_forty_calls_at_once_leave_nothing_behind(tmp_path: Path) -> None:
+    mark = f"lg-many-{os.urandom(4).hex()}"
+    chosen = settings(commands={"true": {"executable": "/bin/true"}}, max_concurrent=8)
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "cgroup" if find_hierarchy() else "sampled") as executor:
+        await executor.execute(Request(cmd="true"))
+        before = (len(os.listdir("/proc/self/fd")), Path("/proc/self/mounts").read_text().count("\n"))
+        with anyio.fail_after(120):
+            async with anyio.create_task_group() as group:
+                for _ in range(40):
+                    group.start_soon(executor.execute, Request(cmd="true"))
+        after = (len(os.listdir("/proc/self/fd")), Path("/proc/self/mounts").read_text().count("\n"))
+        hierarchy = find_hierarchy()
+        groups = [
+            path for parent in (hierarchy.parents.values() if hierarchy else ()) for path in Path(parent).iterdir()
+        ]
+    assert after == before
+    assert not processes_with(mark)
+    assert [path for path in groups if path.name.startswith(f"lg-exec-{os.getpid()}-")] == []
+
+
+@pytest.mark.parametrize("building", [1, 2, 4])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_commands_die_with_the_server(tmp_path: Path, number: signal.Signals, building: int) -> None:
+    require(sys.platform == "linux" and next(binaries(), None) is not None, "bubblewrap")
+    root = tmp_path / "root"
+    root.mkdir()
+    config = tmp_path / "c.toml"
+    config.write_text('[exec.commands.py]\nfrom = "python"\nargs_allow = ["-c=*..."]\n')
+    mark = f"lg-server-{os.urandom(4).hex()}"
+    code = (
+        f"import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()\ntime.sleep(600) # {mark}"
+    )
+    request = {
+        "jsonrpc": "2.0",
+        "id": 2,
+        "method": "tools/call",
+        "params": {"name": "exec", "arguments": {"cmd": "py", "args": ["-c", code]}},
+    }
+    hello = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    command = [sys.executable, "-P", "-m", "lg_exec", "--root", str(root), "--config", str(config)]
+    server = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/"
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        server.stdin.write("".join(json.dumps(each) + "\n" for each in (hello, ready, request)).encode())
+        server.stdin.flush()
+        with anyio.fail_after(60):
+            # With 1 the sandbox is still being built, with 4 the command has forked.
+            while len(processes_with_part(mark)) < building:
+                await anyio.sleep(0.001)
+            server.send_signal(number)
+            while processes_with_part(mark):
+                await anyio.sleep(0.05)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def processes_with_part(mark: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (
+                    f"# {mark}".encode() in (entry / "cmdline").read_bytes()
+                    and b"-P" not in (entry / "cmdline").read_bytes()
+                ):
+                    found.append(int(entry.name))
+    return found
