@@ -101,7 +101,8 @@ class Sandboxed:
             self._cgroup.add(self._inner)
         wanted = rlimits(self._start.limits)
         if self._start.limit_processes:
-            wanted[resource.RLIMIT_NPROC] = (self._start.limits.processes + 1, self._start.limits.processes + 1)
+            # One for bwrap's own process inside, one so that a tree which is at its limit is seen to be over it.
+            wanted[resource.RLIMIT_NPROC] = (self._start.limits.processes + 2, self._start.limits.processes + 2)
         for kind, values in wanted.items():
             resource.prlimit(self._inner, kind, values)
         os.write(self._block, b"\n")

@@ -1,9 +1,9 @@
 """A small process that outlives this server just long enough to end what a killed server left behind.
 
 bubblewrap ends its command when this server dies, except in the few milliseconds while a sandbox is being built;
-without a sandbox nothing does. So every command carries this server's mark in its environment, and a shell waits for the
-server's end of a pipe to close: then it kills what still carries the mark, and removes the scratch directory. A server
-that ended its commands itself says so first.
+without a sandbox nothing does. So every command carries this server's mark in its environment, and a shell waits for
+the server's end of a pipe to close: then it kills what still carries the mark, and removes the scratch directory. A
+server that ended its commands itself says so first.
 
 Not covered: systems without `/proc`, and unconfined commands that replace their environment.
 """

@@ -6,6 +6,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -70,21 +71,25 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
     loaded = load_settings(
         profile=flags.profile, config=flags.config, effective=flags.effective_config, overrides=overrides
     )
-    root = Root(flags.root or default_root, allow_broad=flags.allow_broad_root)
-    scratch = tempfile.mkdtemp(prefix="lg-exec-")
-    programs = Programs(root.path, loaded.settings.exec.environment)
-    lifeline = Lifeline(scratch)
-    orphans = Orphans()
-    orphans.expect(lifeline.pid)
-    backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment)
-    return Assembly(
-        root=root,
-        settings=loaded.settings,
-        executor=Executor(root, loaded.settings, backend, programs),
-        programs=programs,
-        sources=loaded.sources,
-        lifeline=lifeline,
-    )
+    with ExitStack() as undo:
+        root = undo.enter_context(Root(flags.root or default_root, allow_broad=flags.allow_broad_root))
+        scratch = tempfile.mkdtemp(prefix="lg-exec-")
+        lifeline = Lifeline(scratch)
+        undo.callback(lifeline.close)
+        orphans = Orphans()
+        orphans.expect(lifeline.pid)
+        programs = Programs(root.path, loaded.settings.exec.environment)
+        backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment)
+        assembly = Assembly(
+            root=root,
+            settings=loaded.settings,
+            executor=Executor(root, loaded.settings, backend, programs),
+            programs=programs,
+            sources=loaded.sources,
+            lifeline=lifeline,
+        )
+        undo.pop_all()
+        return assembly
 
 
 def choose_backend(
