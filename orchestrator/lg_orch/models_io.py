@@ -98,6 +98,8 @@ class Artifacts(Strict):
     structured: dict[str, Any] | None = None
     """The tool's `structuredContent`, if it has one; null in a trace or state that only refers to the stored result."""
     error: Problem | None = None
+    repeated: int = 0
+    """How often the call was made again because its server was away."""
     approved_by: str | None = None
     """Who answered the gateway's question about this call: `terminal`, `--yes`; null when nothing was asked."""
     digest: str = ""

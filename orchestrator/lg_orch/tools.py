@@ -101,6 +101,7 @@ class GatewayTools:
         envelope = await self._attempt(queued, step, timeout_s)
         info = self._by_name.get(call.tool)
         repeatable = info is not None and info.read_only
+        repeated = 0
         for pause in self._pauses:
             if not repeatable or envelope.artifacts.error is None:
                 break
@@ -111,8 +112,10 @@ class GatewayTools:
             })  # fmt: skip
             await anyio.sleep(pause)
             envelope = await self._attempt(queued, step, timeout_s)
+            repeated += 1
         elapsed = round((time.monotonic() - begun) * 1000)
-        return envelope.model_copy(update={"timing_ms": elapsed})
+        artifacts = envelope.artifacts.model_copy(update={"repeated": repeated})
+        return envelope.model_copy(update={"timing_ms": elapsed, "artifacts": artifacts})
 
     async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float) -> ToolEnvelope:
         from mcp import MCPError

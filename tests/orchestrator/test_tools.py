@@ -67,6 +67,7 @@ async def test_a_read_only_call_whose_server_was_away_is_repeated_under_the_same
         keys = {(params.meta or {}).get("lg/idempotency-key") for params in gateway.calls}
     assert (envelope.ok, envelope.stdout) == (True, "back")
     assert phases == ["begin", "retry", "retry"]
+    assert envelope.artifacts.repeated == 2
     assert len(keys) == 1
 
 

@@ -12,6 +12,7 @@ import anyio
 from pydantic import ValidationError
 
 from lg_orch.models_io import Entry, PlannedCall, RepoContext, RepoTotals
+from lg_orch.nodes.reporter import repetition
 from lg_orch.state import ContextRef
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ async def context_builder(state: RunState, services: Services) -> Update:
     for _ in found:
         spent = spent.with_call(in_loop=False)
     totals = context.totals
+    notes = tuple(repetition(brief) for brief in found.values() if brief.artifacts.repeated)
     return {
+        "guards": state.guards.model_copy(update={"notes": (*state.guards.notes, *notes)}),
         "budgets": spent,
         "repo_context": ContextRef(
             digest=digest,

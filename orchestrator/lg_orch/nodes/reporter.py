@@ -10,7 +10,7 @@ from lg_orch.services import think
 from lg_orch.state import EXIT_STATUS, Final
 
 if TYPE_CHECKING:
-    from lg_orch.models_io import Problem, VerifierReport
+    from lg_orch.models_io import Problem, ToolEnvelope, VerifierReport
     from lg_orch.services import Services
     from lg_orch.state import RunState, Status, Update
 
@@ -84,6 +84,8 @@ def _notes(state: RunState, answer: Answer) -> list[str]:
     notes = list(state.guards.notes)
     for result in state.tool_results:
         error = result.artifacts.error
+        if result.artifacts.repeated:
+            notes.append(repetition(result))
         if result.artifacts.approved_by is not None:
             notes.append(f"`{result.tool}` was answered by {result.artifacts.approved_by} when the gateway asked")
         # A check that could not run is in the table already.
@@ -95,6 +97,12 @@ def _notes(state: RunState, answer: Answer) -> list[str]:
     if ran and sandbox is not None and not sandbox.active:
         notes.append('commands ran without a sandbox (`[exec] sandbox = "off"`)')
     return notes
+
+
+def repetition(result: ToolEnvelope) -> str:
+    """The note on a call that was made again."""
+    came = "came back" if result.ok else "did not come back"
+    return f"the server of `{result.tool}` was away and {came}; the call was repeated {result.artifacts.repeated} times"
 
 
 def _footer(state: RunState, services: Services) -> str:
