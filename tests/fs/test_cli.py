@@ -196,7 +196,7 @@ async def test_a_cancelled_search_over_stdio_leaves_the_server_usable(tmp_path: 
 
 
 async def test_long_work_reports_progress(tmp_path: Path) -> None:
-    write_tree(tmp_path, {f"d{n}/big.txt": "word word word\n" * 700_000 for n in range(8)})
+    write_tree(tmp_path, {f"d{n}/big.txt": "word word word\n" * 50_000 for n in range(3)})
     seen: list[float] = []
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:

@@ -101,6 +101,7 @@ class Lookups:
             room = max(0, room - len(one.text.encode("utf-8", "surrogatepass")))
             entries.append(_file_entry(one, numbers))
             job.done += 1
+            job.message = f"{job.done} files read"
         return entries
 
 

@@ -107,7 +107,7 @@ class Workers:
         last = 0
         while report is not None and not waiter.done():
             await asyncio.wait({waiter}, timeout=_PROGRESS_EVERY_S)
-            if job.done != last and not waiter.done():
+            if job.done != last:
                 last = job.done
                 await report(float(last), None, job.message)
         return await asyncio.shield(waiter)

@@ -168,7 +168,6 @@ class Search:
             result.binary += 1
             return True
         result.files_searched += 1
-        self._job.done = result.files_searched
         self._job.message = f"{result.files_searched} files searched, {result.total_matches} matches"
         text = self._as_utf8(data)
         if self._request.output == "values":

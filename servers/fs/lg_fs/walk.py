@@ -148,7 +148,8 @@ class Walk:
                 kind = _kind(dirent)
                 entries.append(Entry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
         self.result.entries_seen += len(entries)
-        self._plan.job.done = self.result.entries_seen
+        self._plan.job.done += len(entries)
+        self._plan.job.message = f"{self._plan.job.done} entries seen"
         self._plan.job.check()
         entries.sort()  # by name: no two entries have the same
         has_ignores = False
