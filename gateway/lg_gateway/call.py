@@ -65,6 +65,11 @@ class Passage:
     recalled: bool = False
     """A repeat under a known idempotency key, whose approval was already spent."""
 
+    def is_preview(self) -> bool:
+        """Whether the arguments make the call show what it would do, as its trusted server declares."""
+        declared, given = self.entry.preview or {}, self.call.arguments
+        return bool(declared) and all(name in given and given[name] == value for name, value in declared.items())
+
     def sent_arguments(self) -> dict[str, Any]:
         """Return the arguments as they leave."""
         if not self.expected:

@@ -21,6 +21,7 @@ from lg_gateway.books import Books
 from lg_gateway.call import Call, Passage, new_request_id
 from lg_gateway.catalog import Catalog, CatalogEntry
 from lg_gateway.gate import Gate, Preview, binding_of
+from lg_gateway.keep import keep
 from lg_gateway.marks import forwarded_meta, read_marks
 from lg_gateway.meter import Meter
 from lg_gateway.results import (
@@ -34,6 +35,7 @@ from lg_gateway.results import (
     size,
     tidy,
     upstream_refusal,
+    whole_text,
 )
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall
@@ -50,7 +52,7 @@ from lg_policy.errors import (
     UpstreamUnavailable,
 )
 from lg_policy.redact import Masker, find_marker
-from lg_policy.rules import Effect, RuleBook
+from lg_policy.rules import Decision, Effect, RuleBook
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +147,8 @@ class Pipeline:
         )
         if decision.effect is Effect.DENY:
             raise PolicyDenied(f"{decision.reason} ({decision.rule})")
+        if decision.rule.startswith("default:") and passage.is_preview():
+            decision = Decision(effect=Effect.ALLOW, rule="default:preview", reason="only shows what would be done")
         return replace(passage, decision=decision)
 
     async def _recall(self, passage: Passage) -> Passage | t.CallToolResult:
@@ -286,7 +290,8 @@ class Pipeline:
         actual, data = size(result)
         limit = settings.result_max_bytes
         if actual > limit:
-            result = cut(result, passage.entry, limit=limit, actual=actual)
+            result_id = await self._keep(passage, result)
+            result = cut(result, passage.entry, limit=limit, actual=actual, result_id=result_id)
         written = await self._books.ended(
             passage,
             "error" if result.is_error else "ok",
@@ -297,6 +302,15 @@ class Pipeline:
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
         return result
+
+    async def _keep(self, passage: Passage, result: t.CallToolResult) -> str | None:
+        """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
+        text, identity = whole_text(result), passage.call.identity
+        try:
+            return await self._store.write(lambda tx: keep(tx, identity, text, time.time()))
+        except StoreError:
+            log.exception("a long answer could not be kept")
+            return None
 
 
 def internal_failure(error: BaseException) -> t.CallToolResult:

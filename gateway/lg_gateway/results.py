@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import mcp_types as t
@@ -65,13 +66,22 @@ def size(result: t.CallToolResult) -> tuple[int, bytes]:
     return len(data), data
 
 
-def cut(result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: int) -> t.CallToolResult:
+def whole_text(result: t.CallToolResult) -> str:
+    """Return what is kept of a result that was cut: its text, or its structured content where there is none."""
+    text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
+    return text if text else json.dumps(result.structured_content, ensure_ascii=False)
+
+
+def cut(
+    result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: int, result_id: str | None
+) -> t.CallToolResult:
     """Cut a result of `actual` bytes to about `limit` and say so in its text and in `structuredContent`.
 
     A tool with an output schema cannot return half an object, so its cut answer is an error `too_large` with the
     beginning of the text; a caller that asks for less gets the whole.
     """
-    note = f"[cut by the gateway: the answer has {actual} bytes, the limit is {limit}; ask for less]"
+    advice = f"read on with mcp_result(result_id={result_id!r}), or ask for less" if result_id else "ask for less"
+    note = f"[cut by the gateway: the answer has {actual} bytes, the limit is {limit}; {advice}]"
     content: list[Any] = []
     room = max(0, limit - 2_000)
     for block in result.content:
@@ -87,14 +97,14 @@ def cut(result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: in
     error = {
         "code": "too_large",
         "message": f"the answer has {actual} bytes, the limit is {limit}",
-        "hint": "ask for less",
+        "hint": advice,
     }
     return result.model_copy(
         update={
             "content": content,
             "structured_content": {"error": error} if entry.listed.output_schema or result.is_error else None,
             "is_error": result.is_error or entry.listed.output_schema is not None,
-            "meta": (result.meta or {}) | {"lg/cut": {"bytes": actual, "limit": limit}},
+            "meta": (result.meta or {}) | {"lg/cut": {"bytes": actual, "limit": limit, "result_id": result_id}},
         }
     )
 

@@ -78,7 +78,18 @@ CREATE TABLE pins (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (LEDGER, APPROVALS, EFFECTS, PINS)
+# What did not fit into an answer, for its caller to read on.
+RESULTS = """
+CREATE TABLE results (
+    id TEXT PRIMARY KEY,
+    identity TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created REAL NOT NULL
+);
+CREATE INDEX results_created ON results (created);
+"""
+
+MIGRATIONS: tuple[str, ...] = (LEDGER, APPROVALS, EFFECTS, PINS, RESULTS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -17,8 +17,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from lg_gateway.call import Ask, Call
-from lg_gateway.catalog import CatalogEntry
 from lg_gateway.gateway import Gateway
+from lg_gateway.metatools import DISCOVER, RESULT, MetaTools
+from lg_gateway.metatools import NAMES as META_NAMES
+from lg_gateway.metatools import TOOLS as META_TOOLS
 from lg_gateway.pipeline import internal_failure
 from lg_gateway.upstream import Progress
 from lg_policy.version import __version__
@@ -57,6 +59,7 @@ class Frontend:
         self._bus = InMemorySubscriptionBus()
         self.listen = ListenHandler(self._bus)
         self._legacy: dict[int, Any] = {}
+        self._meta = MetaTools(gateway.pipeline, gateway.store)
         gateway.on_list_changed(self._announce)
 
     def build(self) -> GatewayServer:
@@ -68,7 +71,7 @@ class Frontend:
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
             on_subscriptions_listen=self.listen,
-            get_tool_input_schema=self._gateway.catalog.schema,
+            get_tool_input_schema=self._schema,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
         )
         server.middleware.append(self._remember_legacy)
@@ -81,14 +84,19 @@ class Frontend:
     async def list_tools(self, ctx: Context, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
         """Answer from memory: what this caller may know, sorted, in pages."""
         await self._gateway.settled()
-        entries = self._gateway.pipeline.visible(self._identify(ctx))
-        return page(entries, params.cursor if params else None, self._gateway.policy.settings.gateway.tools_page_size)
+        settings = self._gateway.policy.settings.gateway
+        if settings.expose == "search":
+            tools = list(META_TOOLS)
+        else:
+            tools = [entry.listed for entry in self._gateway.pipeline.visible(self._identify(ctx))]
+            tools += [tool for tool in META_TOOLS if tool.name == RESULT]
+        return page(tools, params.cursor if params else None, settings.tools_page_size)
 
     async def call_tool(
         self, ctx: Context, params: t.CallToolRequestParams
     ) -> t.CallToolResult | t.InputRequiredResult:
         """Take the call through the pipeline; nothing unexpected reaches the client as text."""
-        if self._gateway.catalog.find(params.name) is None:
+        if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
             await self._gateway.settled()
         call = Call(
             identity=self._identify(ctx),
@@ -103,12 +111,17 @@ class Frontend:
             ask=_ask(ctx),
         )
         try:
-            answer = await self._gateway.pipeline.run(call)
+            own = call.name in META_NAMES
+            answer = await (self._meta.run(call) if own else self._gateway.pipeline.run(call))
         except MCPError:
             raise
         except Exception as error:  # noqa: BLE001  the outermost edge: an older client would be shown the text
             return internal_failure(error)
         return _for_era(answer, ctx.protocol_version)
+
+    def _schema(self, name: str) -> Mapping[str, Any] | None:
+        own = next((tool.input_schema for tool in META_TOOLS if tool.name == name), None)
+        return own if own is not None else self._gateway.catalog.schema(name)
 
     async def _announce(self) -> None:
         await self._bus.publish(ToolsListChanged())
@@ -127,18 +140,18 @@ class Frontend:
         return await call_next(ctx)
 
 
-def page(entries: list[CatalogEntry], cursor: str | None, length: int) -> t.ListToolsResult:
+def page(tools: list[t.Tool], cursor: str | None, length: int) -> t.ListToolsResult:
     """Return one page. The cursor names the list it belongs to: raises `MCPError` -32602 once that has changed."""
-    mark = hashlib.sha256("\0".join(entry.name for entry in entries).encode()).hexdigest()[:12]
+    mark = hashlib.sha256("\0".join(tool.name for tool in tools).encode()).hexdigest()[:12]
     offset = 0
     if cursor is not None:
         named, _, number = cursor.partition(":")
-        if named != mark or not number.isdecimal() or int(number) >= len(entries):
+        if named != mark or not number.isdecimal() or int(number) >= len(tools):
             raise MCPError(t.INVALID_PARAMS, "Invalid cursor")
         offset = int(number)
     end = offset + length
-    following = f"{mark}:{end}" if end < len(entries) else None
-    return t.ListToolsResult(tools=[entry.listed for entry in entries[offset:end]], next_cursor=following)
+    following = f"{mark}:{end}" if end < len(tools) else None
+    return t.ListToolsResult(tools=tools[offset:end], next_cursor=following)
 
 
 def _client(ctx: Context) -> str:

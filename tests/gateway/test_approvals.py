@@ -27,7 +27,9 @@ Answer = Callable[[str], dict[str, Any] | None]
 
 
 @asynccontextmanager
-async def asked_client(gateway: Gateway, mode: str, answer: Answer, seen: list[str]) -> AsyncIterator[Client]:
+async def asked_client(
+    gateway: Gateway, mode: str, answer: Answer, seen: list[str], identity: str = "local:me"
+) -> AsyncIterator[Client]:
     """A client whose human answers by a function: content to accept with, `None` to decline."""
 
     async def elicit(context: Any, params: Any) -> t.ElicitResult:
@@ -35,7 +37,7 @@ async def asked_client(gateway: Gateway, mode: str, answer: Answer, seen: list[s
         content = answer(params.message)
         return t.ElicitResult(action="accept" if content is not None else "decline", content=content)
 
-    built = Frontend(gateway, identify=lambda _ctx: "local:me").build()
+    built = Frontend(gateway, identify=lambda _ctx: identity).build()
     async with Client(built, mode=mode, elicitation_callback=elicit) as client:
         yield client
 
