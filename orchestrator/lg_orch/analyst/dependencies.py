@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FULL_MANIFESTS = 8
 _FULL_ROWS = 60
 _GROUP_NAMES = 25
+_LOCK = 20
 _TABLED = ("runtime", "requirements", "peer", "optional")
 
 
@@ -48,7 +49,18 @@ def _main(manifest: Manifest) -> bool:
     return manifest.name is not None and not manifest.directory and not manifest.members
 
 
+def _is_lock(manifest: Manifest) -> bool:
+    """Whether a requirements file is a list of exact versions: made by a tool, and too long to be read."""
+    found = manifest.dependencies
+    return len(found) >= _LOCK and all(item.group.startswith("requirements") and "==" in item.range for item in found)
+
+
 def _manifest(manifest: Manifest, report: Report) -> None:
+    if _is_lock(manifest):
+        first = manifest.dependencies[0]
+        many = number(len(manifest.dependencies), "package")
+        report.say(f"{code(manifest.file)} pins {many} to exact versions", file=first.file, line=first.line)
+        return
     tabled = [item for item in manifest.dependencies if item.group in _TABLED]
     if tabled:
         rows = [

@@ -88,22 +88,34 @@ class DependsTopic(NoChecks):
 
 
 def import_of(subject: str) -> str:
-    """RE2 expression for import lines that name the subject: as a module, a part of one, or out of one."""
-    path = re.sub(r"\.(?:pyi?|[cm]?[jt]sx?|rs|go|java|kt)$", "", subject)
-    parts = [part for part in re.split(r"::|[./\\]", path.removeprefix("src/").removeprefix("./")) if part]
-    name = r"(?:\.|::|/)".join(re.escape(part).replace(r"\-", "[-_]") for part in parts) or "^$"
-    edge, end = r"(?:^|[^\w-])", r"(?:[^\w-]|$)"
-    use = r"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:use|mod|extern[ \t]+crate)[ \t]+"
-    return "|".join(
-        (
-            rf"^[ \t]*from[ \t]+(?:[\w.]*\.)?{name}(?:\.[\w.]+)?[ \t]+import\b",
-            rf"^[ \t]*from[ \t]+[\w.]+[ \t]+import[ \t][^#\n]*{edge}{name}{end}",
-            rf"^[ \t]*import[ \t]+(?:static[ \t]+)?(?:[\w., \t]*[., \t])?{name}(?:[., \t;\r]|$)",
-            rf"\b(?:from|require[ \t]*\(|import[ \t]*\(?)[ \t]*[\"'](?:[^\"'\n]*/)?{name}(?:\.\w+|/[^\"'\n]*)?[\"']",
-            rf"{use}(?:[\w:]+::)?(?:\{{[^\n]*)?\b{name}(?:::|[ \t]*[;,}}]|[ \t]+as\b)",
-            rf"^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"(?:[^\"\n]*/)?{name}(?:/[^\"\n]*)?\"[ \t]*\r?$",
-        )
-    )
+    """RE2 expression for import lines that name the subject: as a module, a part of one, or out of one.
+
+    Of a path only the last names count (`pkg/mod.py` is `pkg.mod` wherever `pkg` stands), for a file's own name is all
+    that a relative import says.
+    """
+    path = re.sub(r"\.(?:pyi?|[cm]?[jt]sx?|rs|go|java|kt)$", "", subject).removeprefix("./")
+    named = [part for part in re.split(r"::|[./\\]", path) if part]
+    if "/" in path and not path.startswith("@"):
+        named = [part for part in named if part not in ("src", "lib", "__init__", "index", "mod")][-2:] or named[-1:]
+    parts = [re.escape(part).replace(r"\-", "[-_]") for part in named] or ["^$"]
+    name, last = r"(?:\.|::|/)".join(parts), parts[-1] if "/" in path and len(parts) > 1 else ""
+    use = r"^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:use|mod|extern[ \t]+crate)[ \t]+(?:[\w:]+::)?(?:\{[^\n]*)?"
+    file = last if last and not subject.startswith("@") else name
+    patterns = [
+        rf"^[ \t]*from[ \t]+(?:[\w.]*\.)?{name}(?:\.[\w.]+)?[ \t]+import\b",
+        rf"^[ \t]*from[ \t]+[\w.]+[ \t]+import[ \t][^#\n]*(?:^|[^\w-]){name}(?:[^\w-]|$)",
+        rf"^[ \t]*import[ \t]+(?:static[ \t]+)?(?:[\w., \t]*[., \t])?{name}(?:[., \t;\r]|$)",
+        rf"\b(?:from|require[ \t]*\(|import[ \t]*\(?)[ \t]*[\"'](?:[^\"'\n]*/)?{file}(?:\.\w+|/[^\"'\n]*)?[\"']",
+        rf"{use}\b{file}(?:::|[ \t]*[;,}}]|[ \t]+as\b)",
+        rf"^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"(?:[^\"\n]*/)?{name}(?:/[^\"\n]*)?\"[ \t]*\r?$",
+    ]
+    if len(parts) > 1:
+        above = r"\.".join(parts[:-1])
+        patterns.append(rf"^[ \t]*from[ \t]+(?:[\w.]*\.)?{above}[ \t]+import[ \t][^#\n]*\b{parts[-1]}\b")
+    if last:
+        patterns.append(rf"^[ \t]*from[ \t]+\.+(?:[\w.]*\.)?{last}[ \t]+import\b")
+        patterns.append(rf"^[ \t]*from[ \t]+\.+[ \t]+import[ \t][^#\n]*\b{last}\b")
+    return "|".join(patterns)
 
 
 def _spellings(subject: str) -> str:

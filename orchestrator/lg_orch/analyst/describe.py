@@ -118,7 +118,9 @@ def languages(survey: Survey, report: Report) -> None:
         report.lacks("source code in a language this analyst knows")
     others = sorted(texts.items(), key=lambda item: (-item[1][1], item[0]))[:8]
     if others:
-        report.say("Other text: " + ", ".join(f"{name} {files:,} ({lines:,} lines)" for name, (files, lines) in others))
+        report.say(
+            "Other text: " + ", ".join(f"{name} {files:,} ({number(lines, 'line')})" for name, (files, lines) in others)
+        )
     directories = number(totals.directories, "directory", "directories")
     whole = f"{number(totals.files, 'file')}, {totals.lines:,} lines, {directories}"
     binary = f", {number(totals.binary_files, 'binary file')}" if totals.binary_files else ""

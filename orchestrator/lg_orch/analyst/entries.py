@@ -44,7 +44,9 @@ def find_entries(survey: Survey) -> list[Entry]:
     """Every entry point of product code, manifests first."""
     found = [_resolved(entry, survey) for item in survey.own_manifests for entry in item.entries]
     modules = [path for path in sorted(survey.looked) if path.endswith("__main__.py") and role(path) == "code"]
-    found += [Entry(kind="module", name=f"python -m {_module(path)}", target="", file=path, line=1) for path in modules]
+    for path in modules:
+        name = f"python -m {_module(path, survey.known_code)}"
+        found.append(Entry(kind="module", name=name, target="", file=path, line=1))
     targets = {target for entry in found if (target := _beside(entry))}
     found += [_default_index(item) for item in survey.own_manifests if _lacks_entry(item, survey)]
     found += [
@@ -81,9 +83,14 @@ def _index(manifest: Manifest) -> str:
     return posixpath.join(manifest.directory, "index.js")
 
 
-def _module(path: str) -> str:
-    parts = path.split("/")[:-1]
-    return ".".join(parts[parts.index("src") + 1 :] if "src" in parts else parts) or "."
+def _module(path: str, known: set[str]) -> str:
+    """The dotted name: as many directories as are packages, at least the last one."""
+    directory = posixpath.dirname(path)
+    names = [posixpath.basename(directory) or "."]
+    while f"{posixpath.dirname(directory)}/__init__.py" in known:
+        directory = posixpath.dirname(directory)
+        names.insert(0, posixpath.basename(directory))
+    return ".".join(names)
 
 
 def _main(hit: Hit) -> Entry:

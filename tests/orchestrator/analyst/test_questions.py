@@ -141,3 +141,39 @@ async def test_a_use_is_no_definition(path: str, line: str, tmp_path: Path) -> N
     outcome = await ask(tmp_path, "where is brew defined?")
     assert outcome.answer.statements == ()
     assert (await ask(tmp_path, "who uses brew?")).says(at=f"{path}:2")
+
+
+@pytest.mark.parametrize(
+    ("subject", "path", "line"),
+    [
+        ("gateway/pkg/store.py", "tests/test_a.py", "from pkg.store import Store"),
+        ("gateway/pkg/store.py", "tests/test_a.py", "from pkg import other, store"),
+        ("gateway/pkg/store.py", "gateway/pkg/b.py", "from .store import Store"),
+        ("gateway/pkg/store.py", "gateway/pkg/b.py", "from . import store"),
+        ("src/pkg/store/__init__.py", "a.py", "import pkg.store"),
+        ("pkg.store", "a.py", "import os, pkg.store as s"),
+        ("httpx", "a.py", "from httpx._client import Client"),
+        ("@shop/ui", "a.js", 'import { B } from "@shop/ui/button";'),
+        ("packages/web/src/utils.ts", "a.ts", 'export * from "../web/utils.js";'),
+        ("crates/ignore/src/walk.rs", "a.rs", "use crate::walk::{Walk, Other};"),
+        ("tea-clock", "a.rs", "use tea_clock::Minutes;"),
+        ("internal/urn", "a.go", '\turn "example.org/x/internal/urn"'),
+        ("org.example.Mesh", "A.java", "import static org.example.Mesh.hold;"),
+    ],
+)
+async def test_imports_of_many_languages_are_found(subject: str, path: str, line: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {path: f"\n{line}\n"})
+    assert (await ask(tmp_path, f"what depends on {subject}?")).says(at=f"{path}:2")
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("a.py", "use this store when in doubt"), ("a.py", "# the import of stores"),
+        ("a.py", "from pkg.storeroom import x"),
+        ("a.py", "import restore"), ("a.js", 'const x = "store";'), ("a.rs", "    restore::use_it();"),
+    ],
+)  # fmt: skip
+async def test_what_only_looks_like_an_import_is_none(path: str, line: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {path: f"\n{line}\n"})
+    assert (await ask(tmp_path, "what depends on store?")).answer.statements == ()
