@@ -107,6 +107,7 @@ class BubblewrapBackend:
         _write_accounts(self._accounts)
         if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
             os.chmod(place.scratch, 0o711)  # noqa: S103  # it must find its files there
+        self.probes: Mapping[str, str] = {}
         self.report = Report(active=True, backend=binary.label, enforced=self._enforced())
 
     @property

@@ -161,10 +161,13 @@ class Sandboxed:
         """What the command has written below the root, while that is a throw-away overlay in memory."""
         if self._start.layout.mode != "overlay" or not self._inner:
             return 0
+        place = f"/proc/{self._inner}/root{self._start.layout.root}"
         try:
-            found = os.statvfs(f"/proc/{self._inner}/root{self._start.layout.root}")
+            if os.stat(place).st_dev == os.stat(self._start.layout.root).st_dev:
+                return 0  # not mounted yet: this is the real root, whose file system is somebody else's affair
+            found = os.statvfs(place)
         except OSError:
-            return 0  # ended meanwhile, or the mounts are not there yet
+            return 0  # ended meanwhile
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
     def signal(self, number: int) -> None:

@@ -20,8 +20,10 @@ def examine(assembly: Assembly, out: TextIO) -> int:
         print("sandbox     OFF by configuration: commands run unconfined, with this user's rights", file=out)
     else:
         print(f"sandbox     none: {assembly.why}; exec answers sandbox_unavailable", file=out)
+    for name, result in executor.backend.probes.items():
+        print(f"  {name:<32}{result}", file=out)
     for limit, mechanism in sorted(report.enforced.items()):
-        print(f"  {limit:<10}{mechanism}", file=out)
+        print(f"  {limit:<32}{mechanism}", file=out)
     projects = assembly.programs.projects()
     print(f"environment {', '.join(project.path for project in projects) or 'none found'}", file=out)
     for entry in executor.catalogue():

@@ -1,11 +1,14 @@
 """The attempts that a sandbox must refuse, made from inside. Runs alone, fed to an interpreter through its stdin.
 
+None of them does harm where it succeeds: a broken sandbox of a server that runs as root must not break the machine.
+
 Reads a JSON object as its argument; prints one with a line per attempt: "refused", or what it achieved.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import socket
@@ -30,11 +33,10 @@ def refused(action: Callable[[], object]) -> str:
     return "achieved: " + str(achieved)[:200]
 
 
-def system_call(result: int) -> int:
-    """Raise for a failed libc call."""
-    if result != 0:
-        raise OSError(ctypes.get_errno(), "refused")
-    return result
+def permission(result: int) -> str:
+    """Whether a libc call was refused for lack of permission; any other failure means that it was looked at."""
+    code = ctypes.get_errno()
+    return "refused" if result != 0 and code == errno.EPERM else f"achieved: result {result}, errno {code}"
 
 
 def read(path: str) -> bytes:
@@ -44,9 +46,22 @@ def read(path: str) -> bytes:
 
 
 def write(path: str) -> int:
-    """Write a file."""
-    with open(path, "wb") as file:
+    """Write a new file."""
+    with open(path, "xb") as file:
         return file.write(b"escaped")
+
+
+def may_write(path: str) -> str:
+    """Open an existing file for writing, without writing: what succeeds must do no harm."""
+    os.close(os.open(path, os.O_WRONLY))
+    return "opened"
+
+
+def may_create(path: str) -> str:
+    """Make a file and remove it again."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.unlink(path)
+    return "created"
 
 
 def connect(family: int, address: Any) -> str:
@@ -63,7 +78,7 @@ def loopback() -> str:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         connect(socket.AF_INET, listener.getsockname())
-    return "refused"  # meaning: as it should be
+    return "works"
 
 
 def status() -> str:
@@ -98,15 +113,15 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "read outside": lambda: refused(lambda: read(GIVEN["secret"])),
     "read the launcher's environment": lambda: "achieved: seen" if b"PATH=" in read("/proc/1/environ") else "refused",
     "write outside": lambda: refused(lambda: write(GIVEN["outside"])),
-    "write to the system": lambda: refused(lambda: write("/usr/lg-exec-probe")),
-    "write a kernel setting": lambda: refused(lambda: write("/proc/sys/kernel/core_pattern")),
+    "write to the system": lambda: refused(lambda: may_create("/usr/lg-exec-probe")),
+    "write a kernel setting": lambda: refused(lambda: may_write("/proc/sys/kernel/core_pattern")),
     "connect to the host": lambda: refused(lambda: connect(socket.AF_INET, ("127.0.0.1", GIVEN["port"]))),
     "connect to an abstract socket": lambda: refused(lambda: connect(socket.AF_UNIX, "\0" + GIVEN["abstract"])),
     "signal outside": lambda: refused(lambda: os.kill(GIVEN["pid"], 0)),
     "see other processes": others,
     "inherit descriptors": descriptors,
-    "new user namespace": lambda: refused(lambda: system_call(LIBC.unshare(CLONE_NEWUSER))),
-    "mount": lambda: refused(lambda: system_call(LIBC.mount(b"/usr", b"/tmp", None, MS_BIND, None))),
+    "new user namespace": lambda: permission(LIBC.unshare(CLONE_NEWUSER)),
+    "mount": lambda: permission(LIBC.mount(b"/usr", b"/lg-exec-no-such-place", None, MS_BIND, None)),
     "keep privileges": status,
     "loopback inside": loopback,
 }

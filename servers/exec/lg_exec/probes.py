@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -80,15 +80,15 @@ def _judge(done: Finished, targets: _Targets) -> dict[str, str]:
         # Inside, the write must work (that is what an overlay is for); outside, nothing may be seen of it.
         worked = results["write below the root"] != "refused"
         leaked = os.path.lexists(targets.inside)
-        results["write below the root"] = "refused" if worked and not leaked else f"worked {worked}, leaked {leaked}"
+        results["write below the root"] = "works" if worked and not leaked else f"worked {worked}, leaked {leaked}"
     if os.path.lexists(targets.outside):
         results["write outside"] = "achieved: the file exists"
     return results
 
 
-def failures(results: dict[str, str]) -> list[str]:
-    """The attempts that were not refused."""
-    return [f"{name}: {result}" for name, result in results.items() if result != "refused"]
+def failures(results: Mapping[str, str]) -> list[str]:
+    """The attempts that were not refused, and what should work inside and does not."""
+    return [f"{name}: {result}" for name, result in results.items() if result not in ("refused", "works")]
 
 
 @contextmanager

@@ -51,6 +51,8 @@ class Backend(Protocol):
     """A way to run jobs."""
 
     report: Report
+    probes: Mapping[str, str]
+    """What was tried from inside at the start, and that it was refused; empty where nothing confines."""
 
     def contain(self, job: Job) -> Container:
         """Prepare one job; the caller closes the container. Raises `SandboxUnavailable` or `OSError`."""
@@ -61,6 +63,7 @@ class NoBackend:
 
     def __init__(self, why: str) -> None:
         self.why = why
+        self.probes: Mapping[str, str] = {}
         self.report = Report(active=False, backend="none")
 
     def contain(self, job: Job) -> Container:

@@ -109,7 +109,8 @@ def choose_backend(
     reasons = []
     for binary in binaries():
         backend = BubblewrapBackend(binary, place, hierarchy)
-        failed = failures(anyio.run(attempt, backend, str(root.path)))
+        backend.probes = anyio.run(attempt, backend, str(root.path))
+        failed = failures(backend.probes)
         if not failed:
             return backend
         reasons.append(f"{binary.label}: {'; '.join(failed)}")

@@ -51,6 +51,7 @@ class UnconfinedBackend:
         self._root = root
         self._scratch = scratch
         self._orphans = orphans
+        self.probes: Mapping[str, str] = {}
         self.report = Report(active=False, backend="off", enforced={"memory": "sampled", "processes": "sampled"})
 
     def contain(self, job: Job) -> Unconfined:
