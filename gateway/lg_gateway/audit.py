@@ -8,11 +8,12 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Ledger
+from lg_gateway.canonical import canonical
+from lg_gateway.head import HeadFile, signature_is_good
+from lg_gateway.ledger import Ledger, Problem, verify_export
 from lg_gateway.setup import Located, locate
 from lg_gateway.store import StoreError, Tx, read_store
 from lg_policy.errors import ConfigError
@@ -46,6 +47,8 @@ class Filter:
 
 def run_audit(args: argparse.Namespace) -> int:
     """`lg-gateway audit ACTION`."""
+    if args.action == "verify" and args.export is not None:
+        return verify_file(args.export, args.head)
     located = locate(common_flags(args), mcp_json=args.mcp_json)
     if not located.store_path.exists():
         print(f"no ledger yet: {located.store_path}", file=sys.stderr)
@@ -112,7 +115,57 @@ def _verify(tx: Tx, _args: argparse.Namespace, located: Located) -> int:
     return 0
 
 
-_ACTIONS = {"list": _list, "show": _show, "tail": _tail, "verify": _verify}
+def _export(tx: Tx, _args: argparse.Namespace, _located: Located) -> int:
+    """Every record as it is chained, one JSON object a line; `verify --export` checks it anywhere."""
+    after = 0
+    while rows := tx.execute("SELECT seq, hash, record FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?", (after, PAGE)):
+        for seq, digest, record in rows:
+            after = seq
+            print(json.dumps({"hash": digest, "record": record}))
+    return 0
+
+
+def _head(_tx: Tx, _args: argparse.Namespace, located: Located) -> int:
+    """One line to be kept where this machine cannot change it."""
+    file = HeadFile(located.head_path, located.key("head"))
+    head = file.read()
+    if head is None:
+        print("lg-gateway: nothing is signed yet", file=sys.stderr)
+        return 1
+    body = asdict(head)
+    print(json.dumps(body | {"signature": file.sign(canonical(body)), "public_key": file.public_key()}, sort_keys=True))
+    return 0
+
+
+def verify_file(path: str, anchor: str | None) -> int:
+    """Check an export, and against an anchored head line if there is one. Needs neither store nor keys."""
+    with open(path, encoding="utf-8") as file:
+        count, head, problems = verify_export(file)
+    if not problems and anchor is not None:
+        problems = _against_anchor(path, anchor)
+    for problem in problems:
+        print(f"record {problem.seq} {problem.what}" if problem.seq is not None else problem.what)
+    print(f"{'NOT intact' if problems else 'intact'}: {count} records" + (f", ends in {head.hash}" if head else ""))
+    return 1 if problems else 0
+
+
+def _against_anchor(path: str, anchor: str) -> list[Problem]:
+    try:
+        body = json.loads(anchor)
+        signature, public_key = body.pop("signature"), body.pop("public_key")
+        seq, digest = body["seq"], body["hash"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError("--head is not a line that `audit head` printed") from error
+    if not signature_is_good(public_key, signature, canonical(body)):
+        return [Problem(seq=None, what="the signature of the anchored head is wrong")]
+    with open(path, encoding="utf-8") as file:
+        found = next((row["hash"] for row in map(json.loads, file) if json.loads(row["record"])["seq"] == seq), None)
+    if found != digest:
+        return [Problem(seq=seq, what="is not the one that was anchored")]
+    return []
+
+
+_ACTIONS = {"list": _list, "show": _show, "tail": _tail, "verify": _verify, "export": _export, "head": _head}
 
 
 def _filter(args: argparse.Namespace) -> Filter:

@@ -13,7 +13,7 @@ from lg_policy.flags import add_common_flags, add_serve_flags
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
 )
-COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "doctor")
+COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "doctor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_approvals(commands)
     _add_pins(commands)
+    _add_policy(commands)
     commands.add_parser("doctor", help="say what works and what does not")
     for command in commands.choices.values():
         _add_shared(command)
@@ -54,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     audit = commands.add_parser("audit", help="read and check the ledger")
-    audit.add_argument("action", choices=("list", "show", "tail", "verify"))
+    audit.add_argument("action", choices=("list", "show", "tail", "verify", "export", "head"))
     audit.add_argument("id", nargs="?", metavar="ID", help="for show: a record's number or a call's id")
     audit.add_argument("--identity", help="only calls of this caller")
     audit.add_argument("--tool", help="only this tool; * matches any run of characters")
@@ -63,6 +64,8 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit.add_argument("--since", metavar="TIME", help="only records from this UTC time on, for instance 2026-11-01")
     audit.add_argument("--limit", type=int, default=50, metavar="N", help="newest records to show (default: 50)")
     audit.add_argument("--json", action="store_true", help="one record a line, as stored")
+    audit.add_argument("--export", metavar="FILE", help="for verify: check this export, not the store")
+    audit.add_argument("--head", metavar="LINE", help="for verify --export: a line that `audit head` printed earlier")
 
 
 def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -80,6 +83,14 @@ def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     pins.add_argument("action", choices=("list", "diff", "accept"))
     pins.add_argument("server", nargs="?", metavar="SERVER", help="only this server")
     pins.add_argument("tool", nargs="?", metavar="TOOL", help="only this tool, by the server's own name")
+
+
+def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    policy = commands.add_parser("policy", help="say how calls would be decided, and why; nothing is called")
+    policy.add_argument("action", choices=("explain", "test"))
+    policy.add_argument("subject", metavar="TOOL|FILE", help="for explain: a tool; for test: a TOML table of decisions")
+    policy.add_argument("--args", default="{}", metavar="JSON", help="for explain: the call's arguments")
+    policy.add_argument("--identity", help="for explain: the caller (default: you, on stdio)")
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
@@ -118,10 +129,12 @@ def _run(args: argparse.Namespace) -> int:
 
         return run_doctor(args)
     from lg_gateway import programs
+    from lg_gateway.policy_cli import run_policy
 
     table: dict[str, Callable[[argparse.Namespace], int]] = {
         "serve": programs.run_serve,
         "tools": programs.run_tools,
         "call": programs.run_call,
+        "policy": run_policy,
     }
     return table[args.command](args)
