@@ -130,12 +130,13 @@ class Changes:
         for directory in journal.pending():
             try:
                 record = journal.load(directory)
+                if record is not None:
+                    left = Undo(place.root, journal, durable=self._settings.durable).run(record, directory)
+                    log.warning(
+                        "undid change %s of a process that died; left alone: %s", record.change_id, left or "none"
+                    )
             except ValueError:
                 log.exception("journal entry %s is damaged and was dropped", directory.name)
-                record = None
-            if record is not None:
-                left = Undo(place.root, journal, durable=self._settings.durable).run(record, directory)
-                log.warning("undid change %s of a process that died; left alone: %s", record.change_id, left or "none")
             journal.drop(directory)
 
     def _answered(self, journal: Journal, key: str | None, digest: str) -> dict[str, Any] | None:

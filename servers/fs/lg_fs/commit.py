@@ -20,7 +20,7 @@ from lg_fs.journal import Journal
 from lg_fs.plan import Identity, PlannedFile
 from lg_fs.records import ChangeRecord
 from lg_fs.rename import rename_new
-from lg_fs.staging import stage, temporary_name
+from lg_fs.staging import Staging, temporary_name
 from lg_fs.undo import Undo
 from lg_policy.errors import Conflict, Internal, LgError
 from lg_policy.paths import Opened, Root, as_error
@@ -72,14 +72,16 @@ class Commit:
         for name in record.made_dirs:
             self._step(f"make {name}")
             self._root.make_dirs(name, follow=False)
-        for number, file in enumerate(planned):
-            self._job.check()
-            if file.after is None or not _has_new_content(file):
-                continue
-            parent, _ = self._root.open_parent(file.to or file.path, follow=False)
-            with parent:
-                self._step(f"stage {number}")
-                stage(parent, temporary_name(record.change_id, number), file.after, file.mode, durable=self._durable)
+        with Staging(durable=self._durable) as staging:
+            for number, file in enumerate(planned):
+                self._job.check()
+                if file.after is None or not _has_new_content(file):
+                    continue
+                parent, _ = self._root.open_parent(file.to or file.path, follow=False)
+                with parent:
+                    self._step(f"stage {number}")
+                    staging.write(parent, temporary_name(record.change_id, number), file.after, file.mode)
+            staging.sync()
 
     def _recheck(self, planned: Sequence[PlannedFile]) -> None:
         """Refuse if a file is no longer the one that was read."""

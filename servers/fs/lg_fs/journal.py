@@ -2,9 +2,9 @@
 
 ::
 
-    lock                                held while a change set is planned and applied, between processes too
-    pending/<name>/record.json, <n>     begun: undone by whoever holds the lock next, if its writer died
-    changes/<name>/record.json, <n>     done; <n> is file n's content before
+    lock                                   held while a change set is planned and applied, between processes too
+    pending/<name>/record.json, before     begun: undone by whoever holds the lock next, if its writer died
+    changes/<name>/record.json, before     done; `before` holds the old contents, one after the other
 
 A change set is done when its directory is renamed from `pending` to `changes`: one atomic step. `<name>` is
 `<time in ns>.<change id>.<hash of the idempotency key, or ->`, so that listing the directory answers most questions.
@@ -15,12 +15,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lg_fs.job import Job
 from lg_fs.records import ChangeRecord
@@ -28,6 +30,7 @@ from lg_policy.config import FsSettings
 from lg_policy.state import make_private
 
 _RECORD = "record.json"
+_BEFORE = "before"
 _POLL_S = 0.01
 
 
@@ -68,10 +71,14 @@ class Journal:
         """Write down what is about to happen, with the contents that may have to be put back."""
         directory = self._pending / f"{time.time_ns():020d}.{record.change_id}.{key_hash(record.key)}"
         directory.mkdir(mode=0o700)
+        places: dict[str, tuple[int, int]] = {}
+        start = 0
         for number, data in blobs.items():
-            self._write(directory / str(number), data)
+            places[str(number)] = (start, len(data))
+            start += len(data)
+        self._write(directory / _BEFORE, b"".join(blobs.values()))
         # The record comes last: a directory without one means that nothing was touched yet.
-        self._write(directory / "record.new", record.to_json())
+        self._write(directory / "record.new", json.dumps({"record": record.as_dict(), "before": places}).encode())
         os.rename(directory / "record.new", directory / _RECORD)
         self._sync(directory)
         self._sync(self._pending)
@@ -93,13 +100,27 @@ class Journal:
     def load(self, directory: Path) -> ChangeRecord | None:
         """Read a record; `None` if the writer died before it was complete. Raises `ValueError` if it is damaged."""
         try:
-            return ChangeRecord.from_json((directory / _RECORD).read_bytes())
+            return ChangeRecord.from_dict(self._entry(directory)["record"])
         except FileNotFoundError:
             return None
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a journal entry: {error}") from error
 
     def blob(self, directory: Path, number: int) -> bytes:
-        """The content that file `number` had before. Raises `OSError`."""
-        return (directory / str(number)).read_bytes()
+        """The content that file `number` had before. Raises `OSError`; `ValueError` if the entry is damaged."""
+        try:
+            start, size = self._entry(directory)["before"][str(number)]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a journal entry: {error}") from error
+        with open(directory / _BEFORE, "rb") as file:
+            file.seek(start)
+            data = file.read(size)
+        if len(data) != size:
+            raise ValueError("the old content in the journal is cut short")
+        return data
+
+    def _entry(self, directory: Path) -> Any:
+        return json.loads((directory / _RECORD).read_bytes())
 
     def changes(self) -> list[Item]:
         """Done change sets, oldest first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -50,16 +49,16 @@ class ChangeRecord:
     made_dirs: tuple[str, ...]
     diff: str
 
-    def to_json(self) -> bytes:
+    def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return json.dumps({"version": VERSION, **asdict(self)}).encode()
+        return {"version": VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, data: bytes) -> ChangeRecord:
+    def from_dict(cls, data: Any) -> ChangeRecord:
         """Read the JSON form. Raises `ValueError` if it is none, or of another version."""
-        values: Any = json.loads(data)
-        if not isinstance(values, dict) or values.pop("version", None) != VERSION:
+        if not isinstance(data, dict) or data.get("version") != VERSION:
             raise ValueError("not a change record of this version")
+        values = {key: value for key, value in data.items() if key != "version"}
         try:
             files = tuple(FileRecord(**file) for file in values.pop("files"))
             return cls(files=files, made_dirs=tuple(values.pop("made_dirs")), **values)

@@ -78,15 +78,24 @@ class Reverter:
         if file.op == "delete":
             if now is not None:
                 return None
-            return self._planned("add", file, self._journal.blob(directory, number), None, None, file.mode)
+            return self._planned("add", file, self._old(directory, number, file), None, None, file.mode)
         if now is None or (sha256(now) != file.after_sha256 and not force):
             return None
         if file.op == "add":
             return self._planned("delete", file, None, now, identity, mode)
         if file.op == "move" and self._current(file.path)[0] is not None:
             return None
-        old = now if file.keeps_content else self._journal.blob(directory, number)
+        old = now if file.keeps_content else self._old(directory, number, file)
         return self._planned(file.op, file, old, now, identity, file.mode)
+
+    def _old(self, directory: Path, number: int, file: FileRecord) -> bytes:
+        try:
+            data = self._journal.blob(directory, number)
+        except (OSError, ValueError) as error:
+            raise NotFound(f"the old content of {file.path!r} is no longer in the journal: {error}") from error
+        if sha256(data) != file.before_sha256:
+            raise Conflict(f"the old content of {file.path!r} in the journal is damaged; nothing was reverted")
+        return data
 
     def _planned(
         self, op: str, file: FileRecord, after: bytes | None, before: bytes | None, identity: Identity | None, mode: int

@@ -14,7 +14,7 @@ from lg_fs.journal import Journal
 from lg_fs.plan import sha256
 from lg_fs.records import ChangeRecord, FileRecord
 from lg_fs.rename import rename_new
-from lg_fs.staging import stage, temporary_name
+from lg_fs.staging import Staging, temporary_name
 from lg_policy.errors import LgError, NotFound
 from lg_policy.paths import Root
 
@@ -88,7 +88,9 @@ class Undo:
         with parent:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=parent.fd)
-            stage(parent, temporary, data, file.mode, durable=self._durable)
+            with Staging(durable=self._durable) as staging:
+                staging.write(parent, temporary, data, file.mode)
+                staging.sync()
             os.rename(temporary, name, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
             if self._durable:
                 os.fsync(parent.fd)
