@@ -1,0 +1,87 @@
+"""The settings of the gateway: its servers, its rules, its limits. Part of the tree in `config`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lg_policy.config_section import PositiveFloat, PositiveInt, Section
+
+
+class UpstreamSettings(Section):
+    """One MCP server behind the gateway: `builtin`, or `command` (stdio), or `url` (Streamable HTTP)."""
+
+    builtin: Literal["fs", "exec"] | None = None
+    """Start our own server by module, with the gateway's effective configuration."""
+    command: str | None = None
+    """Program of a stdio server."""
+    args: tuple[str, ...] = ()
+    """Its arguments; `${NAME}` is expanded from the environment."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Its environment beyond HOME, LOGNAME, PATH, SHELL, TERM, USER; `${NAME}` is expanded."""
+    cwd: str | None = None
+    """Its working directory, relative to the settings file; by default the server's state directory."""
+    url: str | None = None
+    """Address of a Streamable HTTP server; `${NAME}` is expanded."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers sent to it; `${NAME}` is expanded."""
+    trusted: bool = False
+    """Whether its annotations and path marks count. Built-in servers always are."""
+    mode: Literal["auto", "legacy", "modern"] = "auto"
+    """Protocol era: probe, force the 2025 handshake, or force 2026-07-28."""
+    enabled: bool = True
+    """Whether the server is started at all."""
+    connect_timeout_s: PositiveFloat = 30
+    """Seconds until a start or connection counts as failed."""
+    call_timeout_s: PositiveFloat = 660
+    """Seconds for one call."""
+
+
+class RuleSettings(Section):
+    """One policy rule. deny beats approve beats allow, whatever the order."""
+
+    tools: tuple[str, ...]
+    """Qualified tool names; `*` matches any run of characters."""
+    identities: tuple[str, ...] = ("*",)
+    """Caller identities; `*` matches any run of characters."""
+    when: dict[str, Any] | bool = True
+    """JSON Schema over the call's arguments; in allow and approve rules every property named is required."""
+    effect: Literal["allow", "approve", "deny"]
+    """What happens to a matching call."""
+    approver: Literal["user", "operator"] = "user"
+    """Who may approve; of several matching rules the stricter wins."""
+    reason: str = ""
+    """Shown with the decision."""
+
+
+class GatewaySettings(Section):
+    """The gateway: its servers, rules and limits."""
+
+    servers: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    """MCP servers by name; without any, `lg-fs` and `lg-exec` on the root."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Policy rules; every settings file adds its own."""
+    identity: str = ""
+    """Name of the local caller on stdio; by default `local:<user>`."""
+    expose: Literal["all", "search"] = "all"
+    """`all`: clients list every permitted tool. `search`: only the meta tools."""
+    result_max_bytes: PositiveInt = 1_500_000
+    """Bytes of one result; a larger one is cut and says so."""
+    arguments_max_bytes: PositiveInt = 4_000_000
+    """Bytes of one call's arguments."""
+    restart_backoff_s: PositiveFloat = 0.2
+    """Seconds before the first restart of a server that died; doubles up to `restart_backoff_max_s`."""
+    restart_backoff_max_s: PositiveFloat = 30
+    """Longest pause between two restarts."""
+    tools_page_size: PositiveInt = 500
+    """Tools in one page of `tools/list`."""
+    pins: Literal["first_use", "strict", "off"] = "first_use"
+    """Tool definitions of servers that are not built in: `first_use` trusts the first and holds changed ones back until
+    `pins accept`; `strict` holds back new ones too; `off` takes what comes."""
+    mask_results: Literal["auto", "all", "none"] = "auto"
+    """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
+    calls_per_minute: PositiveInt = 600
+    """Calls of one identity in any minute; more are `limit_exceeded`."""
+    calls_at_once: PositiveInt = 32
+    """Calls of one identity that run at the same time."""
