@@ -37,6 +37,7 @@ EDGES = {
     "gateway/lg_gateway/server.py": "an unforeseen error must not reach a client as text; one gone client is its own",
     "gateway/lg_gateway/upstream.py": "whatever a foreign server or its transport does, only that server is down",
     "orchestrator/lg_orch/driver.py": "whatever breaks a run, its end is journalled and its trace written",
+    "servers/exec/lg_exec/inside.py": "an attempt to break out that fails in an unforeseen way has proved nothing",
     "gateway/lg_gateway/store.py": "the writer thread hands a job's error to the caller that waits for it",
 }
 

@@ -97,7 +97,7 @@ class Layout:
         size = str(self.tmp_bytes)
         for place in (TMP, "/dev/shm"):  # noqa: S108  # likewise private
             yield from ("--perms", "1777", "--size", size, "--tmpfs", place)
-        yield from ("--perms", "0700", "--dir", HOME, "--dir", "/run", "--dir", "/var", "--symlink", TMP, "/var/tmp")  # noqa: S108
+        yield from ("--perms", "0700", "--dir", HOME, "--dir", "/run", "--dir", "/var", "--symlink", TMP, "/var/tmp")  # noqa: S108  # inside
 
     def _toolchains(self) -> Iterator[str]:
         for prefix in self.prefixes:
