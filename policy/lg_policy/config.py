@@ -17,8 +17,8 @@ from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
 __all__ = [
     "ApprovalSettings", "BudgetSettings", "CommandLimits", "CommandTemplate", "ExecLimits", "ExecSettings",
-    "FsSettings", "GatewaySettings", "ModelSettings", "ModelsSettings", "PolicySettings", "RuleSettings", "Section", "Settings",
-    "StoreSettings", "TraceSettings", "UpstreamSettings",
+    "FsSettings", "GatewaySettings", "ModelSettings", "ModelsSettings", "PolicySettings", "RuleSettings",
+    "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
 ]  # fmt: skip
 
 
