@@ -19,7 +19,7 @@ _FULL_MANIFESTS = 8
 _FULL_ROWS = 60
 _GROUP_NAMES = 25
 _LOCK = 20
-_TABLED = ("runtime", "requirements", "peer", "optional")
+_TABLED = ("runtime", "requirements", "peer", "optional", "catalog")
 
 
 def dependencies(survey: Survey, report: Report) -> None:

@@ -41,6 +41,22 @@ def read_readme(file: FileText) -> Readme:
     """The first heading and the first paragraph of words; badges, images, tags, quotes and code are passed by."""
     rst = extension(file.path) == ".rst"
     lines = [line[:_MAX_LINE] for line in file.lines()[:_MAX_LINES]]
+    # Blocks of HTML hold logos, badges and thanks; the introduction is among them only if it is nowhere else.
+    readme = _read(_without_html(lines), file, rst=rst)
+    return readme if readme.paragraph is not None else _read(lines, file, rst=rst)
+
+
+def _without_html(lines: list[str]) -> list[str]:
+    """The lines with blocks of HTML emptied, headings apart: a block begins with a tag and ends at an empty line."""
+    kept: list[str] = []
+    inside = False
+    for line in lines:
+        inside = bool(line.strip()) and (inside or re.match(r"^\s{0,3}</?[A-Za-z]", line) is not None)
+        kept.append("" if inside and not _TAGGED.match(line) else line)
+    return kept
+
+
+def _read(lines: list[str], file: FileText, *, rst: bool) -> Readme:
     title = paragraph = None
     words: list[str] = []
     start = 0
@@ -58,7 +74,7 @@ def read_readme(file: FileText) -> Readme:
             title = Found(text=heading, file=file.path, line=number)
         elif text and not _decoration(line, rst=rst):
             start = start or number
-            words.append(line.strip())
+            words.append(line.strip().removeprefix(">").strip())
             continue
         if words and (not line.strip() or heading is not None):
             paragraph = _paragraph(words, file.path, start, rst=rst)
@@ -93,9 +109,9 @@ def _heading(lines: list[str], number: int, *, rst: bool) -> str | None:
 
 
 def _decoration(line: str, *, rst: bool) -> bool:
-    """Whether the line is a rule, a list of badges, a table, a quote, a list item, a directive: anything but prose."""
+    """Whether the line is a rule, a table, a note, a list item, a directive: anything but prose."""
     stripped = line.strip()
-    if _UNDERLINE.match(stripped) or stripped.startswith(("|", ">", "---", "***")):
+    if _UNDERLINE.match(stripped) or stripped.startswith(("|", "> [!", "---", "***")):
         return True
     if re.match(r"^\[[^\]]+\]:\s", stripped) or re.match(r"^(?:[-*+]|\d+[.)])\s", stripped):
         return True
@@ -103,7 +119,7 @@ def _decoration(line: str, *, rst: bool) -> bool:
 
 
 def _words(line: str, *, rst: bool) -> str:
-    text = _TAG.sub("", line)
+    text = _TAG.sub(lambda tag: " " if tag[0].lower().startswith("<br") else "", line)
     if rst:
         text = _RST_ROLE.sub(r"\1", _RST_LINK.sub(r"\1", text))
     else:
@@ -119,7 +135,10 @@ def _words(line: str, *, rst: bool) -> str:
 
 def _paragraph(raw: list[str], file: str, line: int, *, rst: bool) -> Found | None:
     """The lines as plain words, read together because a link may be broken over two of them."""
-    text = _words(" ".join(raw)[:_MAX_PARAGRAPH], rst=rst)
+    joined = " ".join(raw)[:_MAX_PARAGRAPH]
+    text = _words(joined, rst=rst)
+    if not re.search(r"[^\W\d_]{2}", _LINK.sub("", _IMAGE.sub("", joined))):
+        return None  # a menu: nothing but links
     return Found(text=text, file=file, line=line) if _speaks(text) else None
 
 

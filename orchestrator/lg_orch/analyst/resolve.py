@@ -193,9 +193,8 @@ class Resolver:
     def _jvm(self, parts: list[str]) -> list[str]:
         for length in range(len(parts), 1, -1):  # static imports name members of a class
             tail = "/" + "/".join(parts[:length])
-            hits = [
-                path for path in self._by_key["jvm", parts[length - 1]] if f"/{path}".rpartition(".")[0].endswith(tail)
-            ]
+            same = self._by_key["jvm", parts[length - 1]]
+            hits = [path for path in same if _at_source_root(f"/{path}".rpartition(".")[0], tail)]
             if hits:
                 return _prefer_code(hits)
         return []
@@ -214,6 +213,12 @@ def _parts(path: str, family: str) -> list[str]:
     if parts[-1] == _INDEX_NAMES.get(family) and len(parts) > 1:
         parts.pop()
     return parts
+
+
+def _at_source_root(stem: str, tail: str) -> bool:
+    """Whether the package path begins where packages begin: `kotlin.jvm` is not `src/main/kotlin/jvm.kt`."""
+    root = stem.removesuffix(tail).rpartition("/")[2]
+    return stem.endswith(tail) and root in ("", "java", "kotlin", "scala", "groovy", "src")
 
 
 def _prefer_code(paths: list[str]) -> list[str]:

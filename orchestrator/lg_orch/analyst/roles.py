@@ -25,6 +25,7 @@ _TESTS = {
 _EXAMPLES = {"example", "examples", "sample", "samples", "demo", "demos", "bench", "benches", "benchmark", "benchmarks"}
 _DOCS = {"doc", "docs", "documentation", "website"}
 _VENDORED = {"node_modules", "vendor", "third_party", "third-party", "_vendor", "vendored", "external", ".venv", "venv"}
+_SOURCE_SET = re.compile(r"(?:^|/)src/(main|test|\w+Main|\w+Test)/")
 _TEST_FILE = re.compile(
     r"(?:^test_.*\.pyi?|.*_test\.(?:py|go|cc|cpp|c|exs?|dart)|.*_spec\.rb|.*\.(?:test|spec)\.[cm]?[jt]sx?|conftest\.py"
     r"|.*Tests?\.(?:java|kt|scala|cs)|.*(?:IT|Spec)\.(?:java|kt|scala|groovy))$"
@@ -33,13 +34,13 @@ _TEST_FILE = re.compile(
 
 def role(path: str) -> Role:
     """The role of a file or directory, judged by names alone; a vendored tree wins over everything inside it."""
-    above, source, _ = path.partition("/src/main/")
+    source = _SOURCE_SET.search(path)
     # Below `src/main` stand package names, and `org/example` is no example.
-    parts = above.split("/") if source else path.split("/")[:-1]
+    parts = path[: source.start()].split("/") if source else path.split("/")[:-1]
     directories = {part.lower() for part in parts}
     if directories & _VENDORED:
         return "vendored"
-    if directories & _TESTS or is_test_file(path):
+    if directories & _TESTS or is_test_file(path) or (source is not None and source[1].endswith(("test", "Test"))):
         return "tests"
     if directories & _EXAMPLES:
         return "examples"

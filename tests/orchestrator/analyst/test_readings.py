@@ -23,7 +23,7 @@ def file(path: str, text: str) -> FileText:
         ("README.md", "# Tea\n\nTea is a warm drink for all.\n", ("Tea", 1), ("Tea is a warm drink for all.", 3)),
         ("README.md", "Tea\n===\n\nTea is a warm\ndrink.\n", ("Tea", 1), ("Tea is a warm drink.", 4)),
         (
-            "README.md", "<h1 align=center>Tea</h1>\n\n> quoted\n\nTea is a warm drink.",
+            "README.md", "<h1 align=center>Tea</h1>\n\n> [!NOTE]\n\nTea is a warm drink.",
             ("Tea", 1), ("Tea is a warm drink.", 5),
         ),
         (
@@ -37,6 +37,18 @@ def file(path: str, text: str) -> FileText:
         (
             "README.rst", "===\nTea\n===\n\n.. image:: x\n   :alt: y\n\nThe `tea <http://x>`_ is ``hot`` now.\n",
             ("Tea", 2), ("The tea is hot now.", 8),
+        ),
+        (
+            "README.md", "# Tea\n\n<p>Thanks to<br>\nour many sponsors</p>\n\n> Warm and drinkable leaves\n\nMore.",
+            ("Tea", 1), ("Warm and drinkable leaves", 6),
+        ),
+        (
+            "README.md", "<h1>Tea</h1>\n<p>Warm and drinkable<br>leaves</p>\n",
+            ("Tea", 1), ("Warm and drinkable leaves", 2),
+        ),
+        (
+            "README.md", "# Tea\n\n[See how it compares to coffee](x)\n\nTea is a warm drink.",
+            ("Tea", 1), ("Tea is a warm drink.", 5),
         ),
         ("README", "Tea is a warm drink made of leaves.\n", None, ("Tea is a warm drink made of leaves.", 1)),
         ("README.md", "# 茶\n\n茶は温かい飲み物です。とても\n", ("茶", 1), ("茶は温かい飲み物です。とても", 3)),
@@ -120,6 +132,7 @@ def test_a_file_that_no_service_reads_is_no_workflow() -> None:
         ("examples/a.py", "examples"), ("docs/conf.py", "docs"), ("doc/man.go", "code"),
         ("vendor/x/tests/a.py", "vendored"),
         ("a/src/main/java/org/example/test/A.java", "code"), ("a/src/test/java/org/A.java", "tests"),
+        ("okio/src/jvmTest/kotlin/okio/Util.kt", "tests"), ("okio/src/commonMain/kotlin/example/A.kt", "code"),
         ("node_modules/x/index.js", "vendored"), ("contest/app.py", "code"), ("crates/a/benches/b.rs", "examples"),
     ],
 )  # fmt: skip

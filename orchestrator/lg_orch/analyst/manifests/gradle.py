@@ -115,9 +115,7 @@ def _catalog(toml: Toml, file: str) -> Iterator[Dependency]:
         elif isinstance(value, dict):
             name = str(value.get("module") or f"{value.get('group')}:{value.get('name')}")
             version = _catalog_version(toml, value.get("version"))
-        yield Dependency(
-            name=name, range=version, group=f"catalog {alias}", file=file, line=toml.line("libraries", alias)
-        )
+        yield Dependency(name=name, range=version, group="catalog", file=file, line=toml.line("libraries", alias))
 
 
 def _catalog_version(toml: Toml, value: object) -> str:
