@@ -48,12 +48,13 @@ class PinBook:
         known = {pin.tool: pin for pin in self.all(tx, server)}
         passed: list[t.Tool] = []
         held: list[str] = []
+        new: list[dict[str, Any]] = []
         for tool in tools:
             definition = definition_of(tool)
             pin = known.get(tool.name)
             if pin is None and not strict:
                 self._write(tx, Pin(server=server, tool=tool.name, accepted=definition))
-                self._note(tx, server, tool.name, "pinned", f"first seen as {digest(definition)[:16]}")
+                new.append(definition)
                 passed.append(tool)
             elif pin is not None and pin.holds(definition):
                 if pin.waiting is not None:
@@ -62,6 +63,8 @@ class PinBook:
             else:
                 self._hold(tx, pin or Pin(server=server, tool=tool.name), definition)
                 held.append(tool.name)
+        if new:
+            self._note(tx, server, "", "pinned", f"{len(new)} tools first seen, together {digest(new)[:16]}")
         return passed, held
 
     def accept(self, tx: Tx, pin: Pin, *, by: str) -> None:

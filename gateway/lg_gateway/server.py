@@ -90,6 +90,7 @@ class Frontend:
         else:
             tools = [entry.listed for entry in self._gateway.pipeline.visible(self._identify(ctx))]
             tools += [tool for tool in META_TOOLS if tool.name == RESULT]
+            tools.sort(key=lambda tool: tool.name)
         return page(tools, params.cursor if params else None, settings.tools_page_size)
 
     async def call_tool(

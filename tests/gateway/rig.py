@@ -79,10 +79,11 @@ def text_of(result: Any) -> str:
     return str(result.content[0].text)
 
 
-def records(gateway: Gateway) -> list[dict[str, Any]]:
-    """Return the whole ledger."""
+def records(gateway: Gateway, *, notes: bool = False) -> list[dict[str, Any]]:
+    """Return the ledger's records of calls, or its notes."""
     rows = gateway.store.read_now(lambda tx: tx.execute("SELECT record FROM ledger ORDER BY seq"))
-    return [json.loads(text) for (text,) in rows]
+    found: list[dict[str, Any]] = [json.loads(text) for (text,) in rows]
+    return [record for record in found if (record["phase"] == "note") is notes]
 
 
 def journal(path: Path) -> list[dict[str, Any]]:

@@ -82,16 +82,16 @@ def test_audit_lists_shows_filters_and_verifies(tmp_path: Path) -> None:
     run("call", "a__fail", *where)
     listed = run("audit", "list", *where).stdout.splitlines()
     failed = run("audit", "list", "--outcome", "error", "--json", *where).stdout.splitlines()
-    shown = run("audit", "show", "1", *where)
+    shown = run("audit", "show", "2", *where)
     by_call = run("audit", "show", json.loads(shown.stdout)["request_id"], *where)
     verified = run("audit", "verify", *where)
 
-    assert len(listed) == 4
+    assert len(listed) == 5  # the first says that the server's tools were pinned
     assert [json.loads(line)["tool"] for line in failed] == ["a__fail"]
     assert json.loads(shown.stdout)["arguments"] == '{"text": "first"}'
     assert by_call.stdout.count('"phase"') == 2
     assert verified.returncode == 0
-    assert "intact: 4 records" in verified.stdout
+    assert "intact: 5 records" in verified.stdout
     assert run("audit", "show", "99", *where).returncode == 1
     assert run("audit", "list", "--tool", "b__*", *where).stdout == ""
 

@@ -32,7 +32,7 @@ async def test_a_changed_definition_is_held_back_shown_and_offered_again_once_ac
         accepted = pins(tmp_path, "accept", "a", "echo")
         await until(lambda: gateway.catalog.find("a__echo") is not None)
         answer = await call(gateway, "a__echo", text="again")
-        notes = [record["outcome"] for record in records(gateway) if record["phase"] == "note"]
+        notes = [record["outcome"] for record in records(gateway, notes=True)]
         still = gateway.catalog.find("a__peek")
 
     assert not any(name.startswith("a__") for name in names)
