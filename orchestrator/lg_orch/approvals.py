@@ -31,6 +31,8 @@ class Question:
     tool: str
     builtin: bool
     message: str
+    key: str = ""
+    """The gateway's name for it: the same for the same call, another for any other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +53,26 @@ class Approver(Protocol):
 
 
 class Nobody:
-    """Without a terminal the question stays open."""
+    """The question stays open, the call is not made."""
 
     async def ask(self, _question: Question) -> Verdict | None:
         """Answer nothing."""
         return None
+
+
+class Later:
+    """The graph stops here with a checkpoint; the answer comes with `lg-orch resume`, if it answers this question."""
+
+    async def ask(self, question: Question) -> Verdict | None:
+        """Interrupt the graph, or return what it was resumed with. Raises LangGraph's `GraphInterrupt`."""
+        from langgraph.types import interrupt
+
+        payload = {"tool": question.tool, "builtin": question.builtin, "message": question.message, "key": question.key}
+        while True:
+            answer = interrupt(payload)
+            # An answer to another question must not count for this one: ask again.
+            if answer.get("key") == question.key:
+                return Verdict(decision=answer["decision"], by=answer["by"], reason=answer.get("reason", ""))
 
 
 class DenyAll:
@@ -115,9 +132,9 @@ class Terminal:
         return self._source.readline().strip()
 
 
-def choose_approver(*, yes: bool, deny_all: bool, view: Pausing) -> Approver:
-    """The flags' answer, else a person at the terminal, else nobody."""
+def choose_approver(*, yes: bool, deny_all: bool, view: Pausing, absent: Approver) -> Approver:
+    """The flags' answer, else a person at the terminal, else `absent`."""
     if deny_all:
         return DenyAll()
-    person: Approver = Terminal(view) if sys.stdin.isatty() and sys.stderr.isatty() else Nobody()
+    person: Approver = Terminal(view) if sys.stdin.isatty() and sys.stderr.isatty() else absent
     return YesToBuiltin(person) if yes else person

@@ -29,8 +29,6 @@ class Spent(Strict):
     patch_bytes: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
-    elapsed_s: float = 0.0
-    """Wall clock of earlier processes that drove this run."""
 
     def with_call(self, *, patch_bytes: int = 0, in_loop: bool = True) -> Spent:
         """The same with one more call made."""

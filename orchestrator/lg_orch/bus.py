@@ -23,13 +23,13 @@ class Listener(Protocol):
 
 
 class Bus:
-    """Gives each event its number and time, hides secrets in it, keeps it, shows it."""
+    """Gives each event its number and time, hides secrets in it, keeps it, shows it. Numbers go on from `after`."""
 
-    def __init__(self, journal: Journal, masker: Masker, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(self, journal: Journal, masker: Masker, listeners: Sequence[Listener] = (), *, after: int = 0) -> None:
         self._journal = journal
         self._masker = masker
         self._listeners = tuple(listeners)
-        self._seq = 0
+        self._seq = after
 
     def emit(self, kind: Kind, name: str, phase: str, data: dict[str, Any] | None = None) -> Event:
         """Keep one event and show it. Raises `OSError` when it cannot be kept."""

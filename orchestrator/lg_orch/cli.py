@@ -51,13 +51,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="work on one request", epilog=EXITS)
     run.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
-    run.add_argument("--model", metavar="PROVIDER:NAME", help="language model for all roles. Also LG_MODEL")
-    run.add_argument("--trace", action="store_true", help="write artifacts/runs/run-<id>.json below the root")
-    answers = run.add_mutually_exclusive_group()
-    answers.add_argument("--yes", action="store_true", help="approve calls of the built-in tools; not in profile prod")
-    answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
-    run.add_argument("--json", action="store_true", help="events as JSON lines on stderr, the result as JSON on stdout")
-    _add_gateway(run)
+    _add_driving(run)
+    resume = commands.add_parser("resume", help="go on with a run that waits, was interrupted or killed", epilog=EXITS)
+    resume.add_argument("run_id", metavar="RUN_ID")
+    answer = resume.add_mutually_exclusive_group()
+    answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
+    answer.add_argument("--deny", action="store_true", help="deny it; the run goes on without it")
+    resume.add_argument("--for-run", action="store_true", help="with --approve: this tool for the rest of the run")
+    resume.add_argument("--reason", metavar="TEXT", help="with --deny: for the run to read")
+    _add_driving(resume)
     commands.add_parser("export-graph", help="print the graph as Mermaid")
     doctor = commands.add_parser("doctor", help="say what works and what does not")
     _add_gateway(doctor)
@@ -72,6 +74,18 @@ def build_parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         add_common_flags(command, root_flag="--repo-root")
     return parser
+
+
+def _add_driving(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="PROVIDER:NAME", help="language model for all roles. Also LG_MODEL")
+    parser.add_argument("--trace", action="store_true", help="write artifacts/runs/run-<id>.json below the root")
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument("--yes", action="store_true", help="approve calls of the built-in tools; not in profile prod")
+    answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
+    parser.add_argument(
+        "--json", action="store_true", help="events as JSON lines on stderr, the result as JSON on stdout"
+    )
+    _add_gateway(parser)
 
 
 def _add_gateway(parser: argparse.ArgumentParser) -> None:

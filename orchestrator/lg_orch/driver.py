@@ -16,7 +16,7 @@ from lg_orch.errors import Interrupted
 from lg_orch.gateway import check_root, connect, local_launch, start
 from lg_orch.models_trace import Usage
 from lg_orch.signals import stoppable
-from lg_orch.state import EXIT_STATUS, Final, RunState
+from lg_orch.state import EXIT_STATUS, Final, RunState, Status
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.fastimport import quick_imports
 from lg_policy.version import __version__
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lg_orch.approvals import Approver
+    from lg_orch.approvals import Approver, Verdict
     from lg_orch.bus import Bus
     from lg_orch.gateway import Connection
     from lg_orch.minds import Chosen
@@ -53,8 +53,19 @@ class Job:
     environ: Mapping[str, str]
     say: Callable[[str], None]
     approver: Approver
-    sources: tuple[str, ...] = ()
-    """Where the settings came from."""
+    """Answers the questions of calls inside the graph."""
+    present: Approver
+    """Answers the question that a run waited for, if somebody is here now."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """What the run's record holds besides: sources of the settings, options for a later resume."""
+    resumed: bool = False
+    """Whether an earlier process began it."""
+    epoch: int = 0
+    """Sent with each call, so that the gateway shuts out an earlier process that still writes."""
+    prior_s: float = 0.0
+    """Seconds that earlier processes spent on it."""
+    answer: Verdict | None = None
+    """What to answer the question that the run waits for."""
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -73,21 +84,25 @@ class Driver:
         try:
             final = await stoppable(self._steps, self._ask_to_stop)
         except Interrupted as error:
-            final = _ended("interrupted", str(error))
+            resume = f"`lg-orch resume {self.job.run.run_id}` goes on" if self.services else "nothing was begun"
+            final = ended("interrupted", f"{error.message}; {resume}")
         except LgError as error:
             self.job.bus.emit("error", "run", "note", {"text": error.text()})
-            final = _ended("refused" if isinstance(error, ConfigError) else "failed", error.text())
+            final = ended("refused" if isinstance(error, ConfigError) else "failed", error.text())
         except Exception as error:
             # The edge of a run: its trace must be written whatever broke.
             log.exception("run %s failed", self.job.run.run_id)
             self.job.bus.emit("error", "run", "note", {"text": f"internal: {type(error).__name__}: {error}"})
-            final = _ended("failed", f"internal error: {type(error).__name__}: {error} (traceback in the log above)")
+            final = ended("failed", f"internal error: {type(error).__name__}: {error} (traceback in the log above)")
         self._end(final)
         return final
 
     async def _steps(self) -> Final:
         job = self.job
-        job.bus.emit("node", "run", "begin", begin_data(job))
+        if not job.resumed:
+            job.bus.emit("node", "run", "begin", begin_data(job))
+        else:
+            job.bus.emit("node", "run", "resume", {"epoch": job.epoch, "versions": versions()})
         async with AsyncExitStack() as stack:
             streams = None
             if job.gateway_url is None:
@@ -115,24 +130,21 @@ class Driver:
             return await self._graph(connection)
 
     async def _graph(self, connection: Connection) -> Final:
+        from lg_orch.checkpoint import RunSaver
         from lg_orch.graph import build_graph
+        from lg_orch.stepping import Stepper
 
-        services = self._services(connection)
-        self.services = services
-        graph = build_graph()
-        self.job.bus.emit("thought", "graph", "note", {"mermaid": graph.get_graph().draw_mermaid()})
-        limit = services.budgets.recursion_limit()
-        steps = graph.astream(
-            RunState(request=self.job.request),
-            {"recursion_limit": limit},
-            context=services,
-            stream_mode="values",
-        )
-        async for values in steps:
-            self.last = RunState.model_validate(values)
-        if self.last.final is None:
-            return _ended("failed", "the graph ended without a report")
-        return self.last.final
+        self.services = self._services(connection)
+        saver = RunSaver(self.job.run.checkpoints)
+        try:
+            graph = build_graph(saver)
+            self.job.bus.emit("thought", "graph", "note", {"mermaid": graph.get_graph().draw_mermaid()})
+            return await Stepper(graph, self.job, self.services).run(self._remember)
+        finally:
+            saver.close()
+
+    def _remember(self, state: RunState) -> None:
+        self.last = state
 
     def _services(self, connection: Connection) -> Services:
         from lg_orch.budgets import Budgets
@@ -142,7 +154,12 @@ class Driver:
 
         job = self.job
         tools = GatewayTools(
-            connection.tools, connection.send, bus=job.bus, run_id=job.run.run_id, approver=job.approver
+            connection.tools,
+            connection.send,
+            bus=job.bus,
+            run_id=job.run.run_id,
+            epoch=job.epoch,
+            approver=job.approver,
         )
         return Services(
             run_id=job.run.run_id,
@@ -156,6 +173,7 @@ class Driver:
             bus=job.bus,
             budgets=Budgets(job.settings.budgets),
             started=job.begun,
+            prior_s=job.prior_s,
         )
 
     def _ask_to_stop(self) -> bool:
@@ -174,7 +192,7 @@ class Driver:
             loops=spent.loop,
             tokens=spent.tokens,
             cost_usd=spent.cost_usd,
-            wall_s=round(time.monotonic() - self.job.begun, 3),
+            wall_s=round(self.job.prior_s + time.monotonic() - self.job.begun, 3),
         )
         context = self.last.repo_context
         self.job.bus.emit("node", "run", "end", {
@@ -201,7 +219,7 @@ def begin_data(job: Job) -> dict[str, Any]:
         "run_id": job.run.run_id,
         "request": job.request,
         "profile": job.settings.profile,
-        "sources": list(job.sources),
+        **job.record,
         "mind": job.chosen.name,
         "root": {"id": job.root_id, "name": job.root.name},
         "gateway": job.gateway_url or "own",
@@ -220,5 +238,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _ended(status: Any, text: str) -> Final:
+def ended(status: Status, text: str) -> Final:
+    """The report of a run that has none of its own."""
     return Final(status=status, exit_status=EXIT_STATUS[status], text=f"Nothing to report: {text}.")

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Appends events to one file; only the process that holds the run's lock has one open."""
+    """Appends events to one file; only the process that holds the run's lock has one open.
+
+    A torn last line, left by a crash, is cut off first: whatever follows it would not be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        kept = path.read_bytes()
+        if kept and not kept.endswith(b"\n"):
+            os.ftruncate(self._fd, kept.rfind(b"\n") + 1)
 
     def append(self, event: Event) -> None:
         """Write one event and wait until it is on disk. Raises `OSError` when it cannot be kept."""

@@ -1,7 +1,7 @@
 """Run directories in the state directory: one per run, locked by the process that drives it.
 
-`runs/<run_id>/` holds `journal.jsonl`, `results/`, `gateway.log` and `lock`; the lock ends with its process, so a run
-whose lock is free and whose journal has no end was killed.
+`runs/<run_id>/` holds `journal.jsonl`, `checkpoints.sqlite`, `results/`, `gateway.log` and `lock`; the lock ends with
+its process, so a run whose lock is free and whose journal has no end was killed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lg_orch.errors import RunBusy
 from lg_policy.errors import NotFound
-from lg_policy.state import make_private
+from lg_policy.state import find_states, make_private, state_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
 PENDING = "pending-traces"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
@@ -42,6 +42,11 @@ class RunDir:
     def results(self) -> Path:
         """The result store."""
         return self.path / "results"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The graph's checkpoints."""
+        return self.path / "checkpoints.sqlite"
 
     @property
     def gateway_log(self) -> Path:
@@ -85,6 +90,14 @@ def find_run(state: Path, run_id: str) -> RunDir:
     if not RUN_ID.fullmatch(run_id) or not path.is_dir():
         raise NotFound(f"there is no run {run_id!r}", hint="`lg-orch runs list` shows the runs of this repository")
     return RunDir(path=path, run_id=run_id)
+
+
+def find_anywhere(run_id: str, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the root of the repository that a run worked on, from any directory; `None` when no index knows it."""
+    for state_id, path in find_states(environ).items():
+        if RUN_ID.fullmatch(run_id) and (state_home(environ) / state_id / "runs" / run_id).is_dir():
+            return Path(path)
+    return None
 
 
 def all_runs(state: Path) -> Iterator[RunDir]:

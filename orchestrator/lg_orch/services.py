@@ -14,7 +14,7 @@ from lg_orch.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lg_orch.budgets import Budgets, Spent
+    from lg_orch.budgets import Budgets
     from lg_orch.bus import Bus
     from lg_orch.models_io import PlannedCall, RepoContext, ToolEnvelope
     from lg_orch.results import ResultStore
@@ -43,8 +43,8 @@ class Tools(Protocol):
         """The built-in tool of that unqualified name, wherever the gateway lists it."""
         ...
 
-    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float) -> ToolEnvelope:
-        """Make one call. Failures come back in the envelope; nothing but cancellation is raised."""
+    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
+        """Make one call. Failures come back in the envelope; nothing but cancellation and interrupts are raised."""
         ...
 
 
@@ -64,12 +64,14 @@ class Services:
     bus: Bus
     budgets: Budgets
     started: float = field(default_factory=time.monotonic)
+    prior_s: float = 0.0
+    """Seconds that earlier processes spent on this run."""
     clock: Callable[[], float] = time.monotonic
     stop_requested: bool = False
 
-    def wall_s(self, spent: Spent) -> float:
+    def wall_s(self) -> float:
         """Age of the run in seconds, earlier processes included, waiting for people not."""
-        return spent.elapsed_s + self.clock() - self.started - self.tools.waited_s
+        return self.prior_s + self.clock() - self.started - self.tools.waited_s
 
     def mint(self, call: PlannedCall) -> QueuedCall:
         """Give a decided call its idempotency key."""

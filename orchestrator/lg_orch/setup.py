@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lg_orch.minds import model_overrides
@@ -55,6 +55,8 @@ def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
     Raises `ConfigError`.
     """
     flags = common_flags(args)
+    if flags.config is not None:
+        flags = replace(flags, config=flags.config.absolute())
     root, state = locate(args, environ)
     layer = repository_layer(root, environ)
     loaded = load_settings(

@@ -92,13 +92,17 @@ class GatewayTools:
         """The tool of a built-in server (one that reports the root) with that unqualified name."""
         return next((tool for tool in self.tools if tool.original == original and tool.root_id is not None), None)
 
-    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float) -> ToolEnvelope:
-        """Make one call and journal its begin and end; repeat a read-only one whose server was away."""
+    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
+        """Make one call and journal its begin and end; repeat a read-only one whose server was away.
+
+        Without `may_ask` a call that needs a human comes back as `approval_required`.
+        """
         call, begun = queued.call, time.monotonic()
         self._bus.emit("tool", call.tool, "begin", {
             "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
+            "epoch": self._epoch,
         })  # fmt: skip
-        envelope = await self._attempt(queued, step, timeout_s)
+        envelope = await self._attempt(queued, step, timeout_s, may_ask)
         info = self._by_name.get(call.tool)
         repeatable = info is not None and info.read_only
         repeated = 0
@@ -111,13 +115,13 @@ class GatewayTools:
                 "call_id": call.id, "step": step, "pause_s": pause, "error": envelope.artifacts.error.model_dump(),
             })  # fmt: skip
             await anyio.sleep(pause)
-            envelope = await self._attempt(queued, step, timeout_s)
+            envelope = await self._attempt(queued, step, timeout_s, may_ask)
             repeated += 1
         elapsed = round((time.monotonic() - begun) * 1000)
         artifacts = envelope.artifacts.model_copy(update={"repeated": repeated})
         return envelope.model_copy(update={"timing_ms": elapsed, "artifacts": artifacts})
 
-    async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float) -> ToolEnvelope:
+    async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
         from mcp import MCPError
         from mcp.types import CallToolResult
 
@@ -141,7 +145,7 @@ class GatewayTools:
                     return envelope.model_copy(
                         update={"artifacts": envelope.artifacts.model_copy(update={"approved_by": by})}
                     )
-                responses, answered = await self._answers(queued, result)
+                responses, answered = await self._answers(queued, result) if may_ask else (None, None)
                 if responses is None:
                     break
                 again = {"input_responses": responses, "request_state": result.request_state}
@@ -173,6 +177,7 @@ class GatewayTools:
                 tool=queued.call.tool,
                 builtin=info is not None and info.root_id is not None,
                 message=request.params.message,
+                key=key,
             )
             self._bus.emit("approval", queued.call.tool, "begin", {
                 "call_id": queued.call.id, "message": question.message,

@@ -7,6 +7,7 @@ warning, not a failure of the run.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
     """Make the trace of whatever happened so far; a journal without an end gives status `killed`."""
-    begin, end = _data(events, "run", "begin"), _data(events, "run", "end")
+    begin, end = _data(events, "run", "begin"), _end_of(events)
     final = Final.model_validate(end["final"]) if end.get("final") else None
     checks = [event.data for event in events if event.kind == "verify" and event.phase == "end"]
     return RunTrace(
@@ -100,6 +101,41 @@ def _complete(run: RunDir) -> str:
     return f"completed the trace of run {run.run_id}, which did not end by itself: {path}"
 
 
+def driven_seconds(events: Sequence[Event]) -> float:
+    """Seconds that processes spent on the run so far; the time between them does not count."""
+    total, since, last = 0.0, None, None
+    for event in events:
+        now = datetime.fromisoformat(event.time)
+        if event.name == "run" and event.phase in ("begin", "resume"):
+            total += (last - since).total_seconds() if since is not None and last is not None else 0.0
+            since = now
+        last = now
+    return total + ((last - since).total_seconds() if since is not None and last is not None else 0.0)
+
+
+def next_epoch(events: Sequence[Event]) -> int:
+    """The epoch under which a new process may go on: one up from that of the last call that surely reached a server.
+
+    The gateway accepts the epoch it knows or the next one. A call whose outcome is not journalled may or may not have
+    been seen there, so it does not count; the run's lock keeps two processes from sharing an epoch.
+    """
+    epochs = {event.data["call_id"]: int(event.data.get("epoch", 0)) for event in events if _begins_call(event)}
+    reached = [
+        epochs.get(event.data["call_id"], 0)
+        for event in events
+        if event.kind == "tool" and event.phase == "end" and event.data["result"]["artifacts"]["error"] is None
+    ]
+    return max(reached) + 1 if reached else 0
+
+
+def _end_of(events: Sequence[Event]) -> dict[str, Any]:
+    """What the run's last end says, unless the run was taken up again since."""
+    for event in reversed(events):
+        if event.name == "run" and event.phase in ("end", "resume"):
+            return event.data if event.phase == "end" else {}
+    return {}
+
+
 def _data(events: Sequence[Event], name: str, phase: str) -> dict[str, Any]:
     return next((event.data for event in reversed(events) if event.name == name and event.phase == phase), {})
 
@@ -110,6 +146,8 @@ def _calls(events: Sequence[Event]) -> list[TracedCall]:
         for event in events
         if event.kind == "tool" and event.phase == "end"
     }
+    # A call that waited for a human begins again, under the same key, when its run is resumed.
+    first = {event.data["idempotency_key"]: event for event in reversed(events) if _begins_call(event)}
     return [
         TracedCall(
             call_id=event.data["call_id"],
@@ -118,6 +156,9 @@ def _calls(events: Sequence[Event]) -> list[TracedCall]:
             started=event.time,
             result=ended.get(event.data["call_id"]),
         )
-        for event in events
-        if event.kind == "tool" and event.phase == "begin"
+        for event in sorted(first.values(), key=lambda event: event.seq)
     ]
+
+
+def _begins_call(event: Event) -> bool:
+    return event.kind == "tool" and event.phase == "begin"

@@ -34,8 +34,8 @@ async def context_builder(state: RunState, services: Services) -> Update:
         if info is None:
             return
         queued = services.mint(PlannedCall(id=f"context.{name}", tool=info.name, input=arguments, why=why))
-        limit = services.budgets.call_timeout(services.wall_s(state.budgets))
-        envelope = await services.tools.call(queued, step="context_builder", timeout_s=limit)
+        limit = services.budgets.call_timeout(services.wall_s())
+        envelope = await services.tools.call(queued, step="context_builder", timeout_s=limit, may_ask=False)
         found[name] = finish(services, envelope)
 
     async with anyio.create_task_group() as group:

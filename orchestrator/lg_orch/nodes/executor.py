@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def executor(state: RunState, services: Services) -> Update:
     """Make the next call if there is one and the loop has room for it; else decide the calls that follow."""
     services.check_stop()
-    stop = services.budgets.run_stop(state.budgets, services.wall_s(state.budgets))
+    stop = services.budgets.run_stop(state.budgets, services.wall_s())
     if stop is not None:
         return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
     if not state.queue:
@@ -51,7 +51,7 @@ async def perform(state: RunState, services: Services, queued: QueuedCall, *, st
     if stop is not None:
         refused = failure(queued, Problem(code="too_large", message=stop))
         return finish(services, refused), state.budgets.with_call()
-    timeout = services.budgets.call_timeout(services.wall_s(state.budgets))
+    timeout = services.budgets.call_timeout(services.wall_s())
     envelope = await services.tools.call(queued, step=step, timeout_s=timeout)
     return finish(services, envelope), state.budgets.with_call(patch_bytes=size)
 

@@ -19,7 +19,7 @@ CHECK_ID = "check."
 async def planner(state: RunState, services: Services) -> Update:
     """Begin a loop: with a new plan the first time, with the calls left over later."""
     budgets = services.budgets
-    stop = budgets.run_stop(state.budgets, services.wall_s(state.budgets)) or budgets.loop_stop(state.budgets)
+    stop = budgets.run_stop(state.budgets, services.wall_s()) or budgets.loop_stop(state.budgets)
     if stop is not None:
         return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
     spent = budgets.next_loop(state.budgets)

@@ -21,7 +21,7 @@ async def verifier(state: RunState, services: Services) -> Update:
     services.check_stop()
     if not state.checks:
         return {}
-    stop = services.budgets.run_stop(state.budgets, services.wall_s(state.budgets))
+    stop = services.budgets.run_stop(state.budgets, services.wall_s())
     if stop is None and state.budgets.room == 0:
         stop = "the loop's tool calls were used before all checks ran (budgets.max_tool_calls_per_loop)"
     if stop is not None:

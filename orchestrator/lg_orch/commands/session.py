@@ -1,0 +1,165 @@
+"""What `run` and `resume` share: everything of a run that is set up, shown, exported and taken down again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
+from lg_orch.text import visible
+from lg_policy.errors import ConfigError, LgError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from lg_orch.approvals import Verdict
+    from lg_orch.models_trace import Event
+    from lg_orch.runs import RunDir
+    from lg_orch.setup import Setup
+    from lg_orch.state import Final
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """An earlier part of the run that is going on now."""
+
+    run: RunDir
+    events: tuple[Event, ...]
+    answer: Verdict | None
+    """What to answer the question that the run waits for."""
+
+
+def require_extra() -> None:
+    """Raise `ConfigError` with what to install unless everything that a run imports is there."""
+    missing = sorted(name for name in EXTRA_MODULES if find_spec(name) is None)
+    if missing:
+        raise ConfigError(f"lg-orch run needs {', '.join(missing)}", hint=INSTALL_HINT)
+
+
+def drive(args: argparse.Namespace, setup: Setup, request: str, begun: float, past: Past | None = None) -> int:
+    """Drive a run to its end, print its report and return its exit status."""
+    import anyio
+
+    from lg_orch.driver import Driver
+
+    logging.basicConfig(level=setup.flags.log_level.upper(), stream=sys.stderr, force=True)
+    # Some libraries read a `.env` of the current directory when imported: that must not be the repository's.
+    os.chdir(setup.state.path)
+    with Session(args, setup, request, begun, past) as session:
+        final = anyio.run(Driver(session.job).run)
+        session.renderer.close()
+        trace_path = _export(args, setup, session.job.run, session.renderer.say)
+    _print(args, session.job.run, final, trace_path)
+    return final.exit_status
+
+
+class Session:
+    """Lock, journal and live view of a run; `job` is what the driver needs. Raises `ConfigError`, `RunBusy`."""
+
+    def __init__(
+        self, args: argparse.Namespace, setup: Setup, request: str, begun: float, past: Past | None = None
+    ) -> None:
+        from lg_orch.approvals import Later, Nobody, choose_approver
+        from lg_orch.bus import Bus
+        from lg_orch.driver import Job
+        from lg_orch.journal import Journal
+        from lg_orch.minds import choose_mind
+        from lg_orch.render import choose_renderer
+        from lg_orch.runs import RunLock, new_run
+        from lg_orch.trace import driven_seconds, next_epoch, owe_trace
+        from lg_policy.redact import Masker
+        from lg_policy.state import load_key
+
+        settings = setup.loaded.settings
+        url, token = _gateway(args)
+        if args.yes and settings.profile == "prod":
+            raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
+        chosen = choose_mind(settings.models.role("planner"))
+        masker = Masker(load_key("mask"), [token] if token else [])
+        run = past.run if past is not None else new_run(setup.state.path)
+        self._lock, self._journal = RunLock(run), Journal(run.journal)
+        events = past.events if past is not None else ()
+        if traced(args, setup):
+            owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
+        # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
+        self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
+        self.job = Job(
+            request=request, run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
+            allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen,
+            bus=Bus(self._journal, masker, [self.renderer], after=events[-1].seq if events else 0),
+            environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,
+            approver=choose_approver(yes=args.yes, deny_all=args.deny_all, view=self.renderer, absent=Later()),
+            present=choose_approver(yes=args.yes, deny_all=args.deny_all, view=self.renderer, absent=Nobody()),
+            begun=begun,
+            record=_record(args, setup), answer=past.answer if past is not None else None,
+            epoch=next_epoch(events), resumed=past is not None,
+            prior_s=driven_seconds(events),
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.renderer.close()
+        self._journal.close()
+        self._lock.release()
+
+
+def traced(args: argparse.Namespace, setup: Setup) -> bool:
+    """Whether this run's trace is exported."""
+    return bool(args.trace or setup.loaded.settings.trace.enabled)
+
+
+def _record(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
+    """What a later `resume` needs to go on under the same conditions."""
+    config = setup.flags.config
+    return {
+        "sources": list(setup.loaded.sources),
+        "options": {
+            "config": str(config) if config is not None else None,
+            "profile": setup.loaded.settings.profile,
+            "model": args.model,
+            "gateway": args.gateway,
+            "trace": traced(args, setup),
+        },
+    }
+
+
+def _gateway(args: argparse.Namespace) -> tuple[str | None, str | None]:
+    token = os.environ.get("LG_GATEWAY_TOKEN") or None
+    if args.gateway is None:
+        return None, None
+    from lg_orch.gateway import check_url
+
+    check_url(args.gateway, token)
+    return args.gateway, token
+
+
+def _export(args: argparse.Namespace, setup: Setup, run: RunDir, say: Callable[[str], None]) -> str | None:
+    """Write the trace if one is wanted; a root that cannot be written is a warning."""
+    if not traced(args, setup):
+        return None
+    from lg_orch.trace import export_trace
+
+    try:
+        path = export_trace(run, root=setup.root, output_dir=setup.loaded.settings.trace.output_dir)
+    except (LgError, OSError) as error:
+        run.pending_trace.unlink(missing_ok=True)
+        print(f"lg-orch: warning: the trace was not written: {error}", file=sys.stderr)
+        return None
+    say(f"trace           {path}")
+    return path
+
+
+def _print(args: argparse.Namespace, run: RunDir, final: Final, trace_path: str | None) -> None:
+    if args.json:
+        result = {"run_id": run.run_id, "trace": trace_path, **final.model_dump(mode="json")}
+        print(json.dumps(result, ensure_ascii=False), flush=True)
+    else:
+        print(visible(final.text), flush=True)
