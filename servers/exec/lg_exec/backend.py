@@ -83,6 +83,14 @@ def _version(path: str) -> tuple[int, ...] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A user and group to run commands as."""
+
+    user: int
+    group: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """Where jobs of one server happen: the root, a private directory, how names are masked and changes carried over."""
 
@@ -97,12 +105,15 @@ class Place:
 class BubblewrapBackend:
     """Runs jobs in bubblewrap. Whether it counts as a sandbox is for `probes` to say."""
 
-    def __init__(self, binary: Binary, place: Place, hierarchy: Hierarchy | None) -> None:
+    def __init__(
+        self, binary: Binary, place: Place, hierarchy: Hierarchy | None, identity: Identity | None = None
+    ) -> None:
         self._binary = binary
         self._place = place
         self._hierarchy = hierarchy
         self._filter = seccomp.build()
-        self._user, self._group = _other_user(place.root)
+        self._user = identity.user if identity is not None else None
+        self._group = identity.group if identity is not None else None
         self._accounts = os.path.join(place.scratch, "accounts")
         _write_accounts(self._accounts)
         if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
@@ -193,10 +204,15 @@ class BubblewrapBackend:
         return upper
 
 
-def _other_user(root: str) -> tuple[int | None, int | None]:
-    """Whom commands run as when this server is root and the root directory is somebody else's."""
+def identities(root: str) -> Iterator[Identity | None]:
+    """Whom commands may run as, best first: where this server is root, the owner of the root directory, then itself.
+
+    The owner may be unable to reach the interpreter, or limits may not be settable for another user: the probes tell.
+    """
     owner = os.stat(root)
-    return (owner.st_uid, owner.st_gid) if os.geteuid() == 0 and owner.st_uid != 0 else (None, None)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        yield Identity(user=owner.st_uid, group=owner.st_gid)
+    yield None
 
 
 def _write_accounts(directory: str) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -100,21 +101,21 @@ def choose_backend(
         return UnconfinedBackend(str(root.path), scratch, orphans, mark)
     if sys.platform != "linux":
         return NoBackend(f"there is no sandbox for {sys.platform} yet")
-    from lg_exec.backend import BubblewrapBackend, binaries
+    from lg_exec.backend import BubblewrapBackend, binaries, identities
     from lg_exec.cgroups import find_hierarchy
     from lg_exec.probes import attempt, failures
 
     place = make_place(settings, root, scratch, orphans, mark)
     hierarchy = find_hierarchy()
     reasons = []
-    for binary in binaries():
-        backend = BubblewrapBackend(binary, place, hierarchy)
+    for binary, identity in product(binaries(), identities(str(root.path))):
+        backend = BubblewrapBackend(binary, place, hierarchy, identity)
         backend.probes = anyio.run(attempt, backend, str(root.path))
         failed = failures(backend.probes)
         if not failed:
             return backend
         reasons.append(f"{binary.label}: {'; '.join(failed)}")
-        log.warning("not used as a sandbox: %s", reasons[-1])
+        log.info("not used as a sandbox: %s", reasons[-1])
     return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
 
 
