@@ -157,7 +157,7 @@ def toml(item: Any) -> str:
 def shipped_commands() -> list[str]:
     """Return a table of the command templates that ship."""
     rows = [
-        "What arguments each allows: `lg-gateway call exec__list_commands`; what they mean: [commands.md](commands.md).",
+        "What arguments each allows: `lg-gateway call exec__list_commands`; see [commands.md](commands.md).",
         "",
         "| name | what it does | looked up in | |",
         "| --- | --- | --- | --- |",
