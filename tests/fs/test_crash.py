@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from tests.fs.helpers import read_tree, write_tree
 
 REPOSITORY = Path(__file__).parents[2]
 WAIT_S = 60
-ROUNDS = 12
+WANTED_HITS = 5
+MOST_ROUNDS = 40
 
 
 def encoded(tree: dict[str, str]) -> dict[str, bytes]:
@@ -85,28 +86,32 @@ def test_killed_at_random_times_every_file_is_whole_each_time(tmp_path: Path) ->
     root, state = tmp_path / "root", tmp_path / "state"
     write_tree(root, OLD)
     chance = random.Random(7)
-    journals = 0
-    for _ in range(ROUNDS):
+    hits = 0
+    for _ in range(MOST_ROUNDS):
         process = start(root, state, "loop")
-        seen = len(os.listdir(next(iter(state.glob("fs/*/changes")), tmp_path)))
-        try:
-            # It is killed some time after it has begun to work: then and not at a guessed time.
-            while process.poll() is None:
-                done = list(state.glob("fs/*/changes/*"))
-                if len(done) > seen:
-                    break
-            process.wait(timeout=chance.uniform(0.0, 0.15))
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()
-            assert process.wait(timeout=WAIT_S) == -signal.SIGKILL
-        journals += len(list(state.glob("fs/*/pending/*")))
+        kill_at_work(process, state, chance.randrange(40))
+        hits += len(list(state.glob("fs/*/pending/*/record.json")))
         recover(root, state)
         if assert_old_or_new(root) == "new":
             revert_last(root, state)
         assert assert_old_or_new(root) == "old"
-    assert journals > 0, "no round hit a change in the middle: the test proves nothing"
+        if hits == WANTED_HITS:
+            return
+    assert hits > 0, "no round hit a change in the middle: the test proves nothing"
+
+
+def kill_at_work(process: subprocess.Popen[bytes], state: Path, delay: int) -> None:
+    """Kill a process that is in the middle of a change, some looks at the disk after it began it."""
+    deadline = time.monotonic() + WAIT_S
+    try:
+        while not list(state.glob("fs/*/pending/*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+        for _ in range(delay):
+            list(state.glob("fs/*/pending/*"))
+    finally:
+        process.kill()
+        assert process.wait(timeout=WAIT_S) == -signal.SIGKILL
 
 
 def revert_last(root: Path, state: Path) -> None:
