@@ -68,7 +68,7 @@ async def connection(place: Path, what: str) -> AsyncIterator[tuple[Client, str,
             yield client, "echo", None
         return
     path = config(place, everything=what == "everything on")
-    environment = {"XDG_STATE_HOME": str(place / what), "XDG_CONFIG_HOME": str(place / what)}
+    environment = {"XDG_STATE_HOME": str(place / what / "state"), "XDG_CONFIG_HOME": str(place / what / "config")}
     arguments = ["-P", "-m", "lg_gateway", "--config", str(path)]
     async with Client(StdioServerParameters(command=sys.executable, args=arguments, env=environment)) as client:
         await client.list_tools()

@@ -65,6 +65,9 @@ class HeadFile:
         try:
             os.lseek(fd, (head.seq % 2) * SLOT, os.SEEK_SET)
             os.write(fd, line.ljust(SLOT))
+            # What this process has just signed itself need not be verified again before the next record.
+            os.lseek(fd, 0, os.SEEK_SET)
+            self._last = (os.read(fd, 4 * SLOT), head)
         finally:
             os.close(fd)
 

@@ -153,6 +153,8 @@ class Pipeline:
 
     async def _recall(self, passage: Passage) -> Passage | t.CallToolResult:
         """Answer a repeated idempotency key from the record, or find out that the call may safely be made again."""
+        if passage.marks.key is None:
+            return passage
         try:
             effect = await self._store.read(lambda tx: effects.recall(tx, passage))
         except StoreError as error:
