@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 from lg_exec.executor import Executor, Request
 from tests.exec.helpers import alive, py, sandboxed, settings
-from tests.support import require
 
 pytestmark = pytest.mark.anyio
 
@@ -236,118 +234,6 @@ async def test_the_projects_own_environment_is_read_only(root: Path, tmp_path: P
     assert "Read-only" in shown
     assert "busy" in moved
     assert (root / ".venv" / "bin" / "tool").exists()
-
-
-CONNECTIONS = {
-    "tcp on loopback": "s = socket.socket(); s.connect(('127.0.0.1', {port}))",
-    "tcp elsewhere": "s = socket.socket(); s.connect(('192.0.2.1', 80))",
-    "udp": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('192.0.2.1', 53))",
-    "abstract unix": "s = socket.socket(socket.AF_UNIX); s.connect('\\0{abstract}')",
-    "unix by path": "s = socket.socket(socket.AF_UNIX); s.connect('{path}')",
-    "vsock": "s = socket.socket(40, socket.SOCK_STREAM); s.connect((2, 1))",
-    "packet": "s = socket.socket(17, socket.SOCK_RAW)",
-    "netlink audit": "s = socket.socket(16, socket.SOCK_RAW, 9)",
-    "raw": "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
-    "name look-up": "socket.getaddrinfo('example.com', 80)",
-}
-
-
-@pytest.mark.parametrize("name", CONNECTIONS)
-async def test_no_connection_leaves_the_sandbox(executor: Executor, tmp_path: Path, name: str) -> None:
-    path, abstract = tmp_path / "sock", f"lg-test-{os.getpid()}"
-    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as hidden:
-        tcp.bind(("127.0.0.1", 0))
-        tcp.listen(1)
-        unix.bind(str(path))
-        unix.listen(1)
-        hidden.bind(f"\0{abstract}")
-        hidden.listen(1)
-        attempt = CONNECTIONS[name].format(port=tcp.getsockname()[1], abstract=abstract, path=path)
-        shown = await output(executor, f"import socket\nsocket.setdefaulttimeout(3)\n{attempt}\nprint('CONNECTED')")
-    assert "CONNECTED" not in shown
-
-
-async def test_loopback_and_unix_sockets_work_inside(executor: Executor) -> None:
-    code = (
-        "import socket, asyncio, multiprocessing\n"
-        "l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(); c = socket.create_connection(l.getsockname())\n"
-        "six = socket.socket(socket.AF_INET6); six.bind(('::1', 0))\n"
-        "a, b = socket.socketpair(); u = socket.socket(socket.AF_UNIX); u.bind('/tmp/s')\n"
-        "print(socket.getaddrinfo('localhost', 80)[0][4][0] in ('127.0.0.1', '::1'), socket.gethostname())"
-    )
-    assert await output(executor, code) == "True sandbox\n"
-
-
-SYSTEM_CALLS = {
-    "ptrace": "libc.ptrace(16, os.getppid(), 0, 0)",
-    "unshare user": "libc.unshare(0x10000000)",
-    "unshare mount": "libc.unshare(0x00020000)",
-    "clone into a user namespace": "libc.syscall(56 if x86 else 220, 0x10000000 | 17, 0, 0, 0, 0)",
-    "mount": "libc.mount(b'/usr', b'/tmp', None, 4096, None)",
-    "umount": "libc.umount2(b'{root}', 2)",
-    "keyctl": "libc.syscall(250 if x86 else 219, 0, -3, 0)",
-    "bpf": "libc.syscall(321 if x86 else 280, 0, 0, 0)",
-    "perf": "libc.syscall(298 if x86 else 241, 0, 0, -1, -1, 0)",
-    "io_uring": "libc.syscall(425, 1, 0)",
-    "userfaultfd": "libc.syscall(323 if x86 else 282, 0)",
-    "open by handle": "libc.syscall(304 if x86 else 265, -100, 0, 0)",
-    "chroot": "libc.chroot(b'/tmp')",
-    "setns": "libc.setns(0, 0)",
-    "process memory": "libc.syscall(310 if x86 else 270, os.getppid(), 0, 0, 0, 0, 0)",
-    "new mount api": "libc.syscall(428, -100, b'/', 1)",
-    "set the clock": "libc.syscall(227 if x86 else 112, 0, 0)",
-    "type into the terminal": "libc.ioctl(0, 0x5412, b'x')",
-    "host name": "libc.sethostname(b'x', 1)",
-    "raise a limit": "libc.setrlimit(4, (ctypes.c_ulong * 2)(1 << 40, 1 << 40))",
-}
-
-
-@pytest.mark.parametrize("name", SYSTEM_CALLS)
-async def test_the_kernel_refuses_what_no_build_needs(executor: Executor, root: Path, name: str) -> None:
-    call = SYSTEM_CALLS[name].format(root=root)
-    code = (
-        "import ctypes, os, platform\nlibc = ctypes.CDLL(None, use_errno=True)\nx86 = platform.machine() == 'x86_64'\n"
-        f"print('RESULT', {call}, ctypes.get_errno())"
-    )
-    shown = await output(executor, code)
-    assert "RESULT -1" in shown, shown
-
-
-async def test_a_call_of_a_foreign_abi_ends_the_process(executor: Executor) -> None:
-    require(os.uname().machine == "x86_64", "x32 numbers exist on x86-64 only")
-    code = "import ctypes; ctypes.CDLL(None).syscall(0x40000000 + 39); print('ALIVE')"
-    with anyio.fail_after(30):
-        outcome = await py(executor, code)
-    assert outcome.finished.signal == "SIGSYS"
-    assert "ALIVE" not in outcome.as_json()["stdout"]
-
-
-async def test_other_processes_are_neither_seen_nor_signalled(executor: Executor) -> None:
-    code = (
-        "import os\nprint(len([p for p in os.listdir('/proc') if p.isdigit()]))\n"
-        f"try: os.kill({os.getpid()}, 0); print('SIGNALLED')\nexcept OSError as error: print(error)\n"
-    )
-    shown = await output(executor, code)
-    assert int(shown.split()[0]) <= 4
-    assert "SIGNALLED" not in shown
-
-
-async def test_no_descriptor_of_the_server_is_inherited(executor: Executor, tmp_path: Path) -> None:
-    fd = os.open(tmp_path, os.O_RDONLY)
-    os.set_inheritable(fd, True)
-    try:
-        shown = await output(executor, "import os; print(sorted(os.listdir('/proc/self/fd')))")
-    finally:
-        os.close(fd)
-    assert shown == "['0', '1', '2', '3']\n"
-
-
-async def test_privileges_cannot_be_gained(executor: Executor) -> None:
-    code = "print([l for l in open('/proc/self/status') if l.startswith(('Cap', 'NoNewPrivs', 'Seccomp:'))])"
-    shown = await output(executor, code)
-    assert "NoNewPrivs:\\t1" in shown
-    assert "Seccomp:\\t2" in shown
-    assert shown.count("0000000000000000") == 5
 
 
 async def test_planted_executables_are_not_what_runs(root: Path, tmp_path: Path) -> None:
