@@ -25,7 +25,7 @@ class Condition:
     def __init__(self, schema: Mapping[str, Any] | bool, *, where: str, require: bool) -> None:
         self.always = schema is True or schema == {}
         self._schema = _requiring(schema) if require and isinstance(schema, Mapping) else schema
-        self._never: dict[int, str | None] = {}
+        self._never: tuple[Mapping[str, Any], str | None] | None = None
         if self.always:
             self._validator = None
             return
@@ -40,10 +40,10 @@ class Condition:
         """Say why no valid call can satisfy this condition, or `None`. Finds names and constants that do not exist."""
         if input_schema is None or not isinstance(self._schema, Mapping):
             return None
-        key = id(input_schema)
-        if key not in self._never:
-            self._never[key] = _mismatch(self._schema, input_schema)
-        return self._never[key]
+        # The last schema asked about is kept, not its id alone: an id is given out again once its object is gone.
+        if self._never is None or self._never[0] is not input_schema:
+            self._never = (input_schema, _mismatch(self._schema, input_schema))
+        return self._never[1]
 
 
 def normalised_paths(input_schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:

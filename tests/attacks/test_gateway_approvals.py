@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.question import Frame, compose, visible
-from tests.gateway.rig import gateway_of, journal, records, send, server
+from tests.gateway.rig import gateway_of, journal, records, send, server, until
 from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
+from tests.gateway.test_pins import pins
 
 pytestmark = pytest.mark.anyio
 
@@ -120,10 +121,14 @@ async def test_a_yes_does_not_survive_a_changed_definition_of_the_tool(tmp_path:
         first = await send(gateway, "a__echo", {"text": "x"})
         await approve(gateway, first.structured_content["error"]["approval_id"])
     async with gateway_of(tmp_path, server("a", "--describe", "two"), NO_HOLD) as gateway:
+        with pytest.raises(MCPError, match="Unknown tool"):  # held back until somebody accepts it
+            await send(gateway, "a__echo", {"text": "x"})
+        assert pins(tmp_path, "accept", "a", "echo").returncode == 0
+        await until(lambda: gateway.catalog.find("a__echo") is not None)
         second = await send(gateway, "a__echo", {"text": "x"})
 
     assert second.is_error
-    assert second.structured_content["error"]["code"] != "ok"
+    assert second.structured_content["error"]["code"] == "approval_required"
 
 
 async def test_asking_and_refusing_leave_records_without_an_effect(tmp_path: Path) -> None:
