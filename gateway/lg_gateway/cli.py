@@ -18,7 +18,8 @@ COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "d
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or configuration."""
-    args = build_parser().parse_args(_with_default(list(sys.argv[1:] if argv is None else argv)))
+    parser, given = build_parser(), list(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(_command_first(parser, given))
     try:
         return _run(args)
     except ConfigError as error:
@@ -104,10 +105,18 @@ def _version() -> str:
     return f"lg-gateway {__version__}"
 
 
-def _with_default(argv: list[str]) -> list[str]:
-    """Put `serve` in front unless a command, `--help` or `--version` is there."""
-    if argv and (argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version")):
+def _command_first(parser: argparse.ArgumentParser, argv: list[str]) -> list[str]:
+    """Bring a command to the front of the options before it; without one, and without `--help`, it is `serve`."""
+    if argv and argv[0] in ("-h", "--help", "--version"):
         return argv
+    serve = next(choice for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+                 for name, choice in action.choices.items() if name == "serve")  # fmt: skip
+    valued = {flag for action in serve._actions if action.nargs is None for flag in action.option_strings}
+    index = 0
+    while index < len(argv) and argv[index].startswith("-"):
+        index += 2 if argv[index] in valued else 1
+    if index < len(argv) and argv[index] in COMMANDS:
+        return [argv[index], *argv[index + 1 :], *argv[:index]]
     return ["serve", *argv]
 
 

@@ -64,6 +64,15 @@ def test_tools_and_call_work_without_any_configuration_on_the_current_directory(
     assert json.loads(full.stdout)["structuredContent"]["files"][0]["path"] == "note.txt"
 
 
+def test_options_may_stand_before_the_command(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "a.txt").write_text("hello\n")
+    done = run("--root", "tools", "call", "fs__read_file", '{"path": "a.txt"}', cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "hello" in done.stdout
+
+
 def test_the_exit_status_tells_done_from_refused_from_wrong(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL, "[approval]\nhold_s = 0\n")
 
