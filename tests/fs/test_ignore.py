@@ -87,12 +87,13 @@ def test_git_itself_agrees(tmp_path_factory: pytest.TempPathFactory, patterns: l
     paths = ["a/", "b/", "ab/", "axb/", "ba"]
     answer = subprocess.run(
         [git, "-C", str(base), "-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--stdin"],
-        input="\n".join(paths),
+        # Without the trailing slash: git lets "b/*" match the empty name after "b/", which no walk ever asks about.
+        input="\n".join(path.rstrip("/") for path in paths),
         capture_output=True,
         text=True,
         timeout=30,
     )
-    assert hidden(text, *paths) == answer.stdout.split()
+    assert [path.rstrip("/") for path in hidden(text, *paths)] == answer.stdout.split()
 
 
 def test_a_pattern_cannot_be_made_to_take_exponential_time() -> None:

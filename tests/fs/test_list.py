@@ -231,3 +231,23 @@ async def test_the_top_of_two_roots_walks_both_in_pages(tmp_path: Path) -> None:
             assert await pages(fs, recursive=True, limit=1) == ["one/a", "one/b", "two/a"]
             totals = (await fs.ok("list_files", totals=True))["totals"]
     assert [row["directory"] for row in totals["rows"]] == ["one", "two"]
+
+
+async def test_what_tools_made_is_left_out_unless_asked_for_or_named(tmp_path: Path) -> None:
+    made = [
+        "env/pyvenv.cfg",
+        "env/lib/x.py",
+        "out/CACHEDIR.TAG",
+        "out/y.o",
+        "web/node_modules/z.js",
+        "__pycache__/a.pyc",
+    ]
+    write_tree(tmp_path, {"a.py": "1\n", **dict.fromkeys(made, "x\n")})
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            assert await pages(fs, recursive=True) == ["a.py", "env", "out", "web"]
+            assert (await fs.ok("list_files", totals=True))["totals"]["files"] == 1
+            assert set(made) <= set(await pages(fs, recursive=True, include_ignored=True))
+            assert await pages(fs, path="env", recursive=True) == ["env/lib", "env/pyvenv.cfg", "env/lib/x.py"]
+            found = await fs.ok("search_files", regex="x", output="files")
+    assert found["files"] == []

@@ -153,7 +153,7 @@ async def test_children_get_no_environment_beyond_what_was_configured(
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", "expanded-value")
     monkeypatch.setenv("UNRELATED_SECRET", "s3cret")
-    part = server("a") + '[gateway.servers.a.env]\nGIVEN = "pre-${MY_TOKEN}"\n'
+    part = '[gateway]\nmask_results = "none"\n' + server("a") + '[gateway.servers.a.env]\nGIVEN = "pre-${MY_TOKEN}"\n'
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         answer = await call(gateway, "a__meta")
 

@@ -79,7 +79,11 @@ def limit(maximum: int, what: str) -> Schema:
 
 def include_ignored() -> Schema:
     """The `include_ignored` argument."""
-    return {"type": "boolean", "description": "also what .gitignore and .ignore hide, and .git (default false)"}
+    return {
+        "type": "boolean",
+        "description": "also what .gitignore and .ignore hide, .git, node_modules, virtual environments, caches "
+        "(default false)",
+    }
 
 
 def read_input(settings: FsSettings) -> Schema:

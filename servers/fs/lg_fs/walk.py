@@ -20,6 +20,10 @@ from lg_policy.paths import Opened
 
 MAX_DEPTH = 100  # a walk keeps one descriptor for each level
 _IGNORE_FILES = (".gitignore", ".ignore")
+# Not the project's own text, whatever ignore files say; `include_ignored` or naming the directory shows it.
+_NEVER_SOURCE = frozenset({".git", "node_modules", "__pycache__"})
+# A directory with one of these was filled by a tool: a virtual environment (PEP 405), a cache (CACHEDIR.TAG).
+_MADE_BY_TOOLS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -158,13 +162,15 @@ class Walk:
             if names:
                 self._ignores.append(_read_ignores(fd, folder, names))
                 has_ignores = True
+            if folder != self._start.rel and any(entry.name in _MADE_BY_TOOLS for entry in entries):
+                entries = []
         return Folder(folder, fd, self._permitted(entries)), has_ignores
 
     def _permitted(self, entries: list[Entry]) -> list[Entry]:
         if not entries:
             return entries
         if not self._plan.include_ignored:
-            entries = [entry for entry in entries if entry.name != ".git"]
+            entries = [entry for entry in entries if entry.name not in _NEVER_SOURCE]
         paths = [entry.judged for entry in entries]
         hidden = self._plan.rules.unreadable(paths)
         if self._ignores:
