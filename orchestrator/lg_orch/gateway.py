@@ -187,7 +187,7 @@ def _connection(client: Any, found: list[Any]) -> Connection:
 
     info = client.server_info
     server = f"{info.name} {info.version}".strip() if info is not None else ""
-    tools = tuple(tool_info(tool.name, tool.description, tool.metadata) for tool in found)
+    tools = tuple(tool_info(tool.name, tool.description, tool.metadata, tool.args_schema) for tool in found)
     return Connection(tools=tools, send=send, server=server)
 
 

@@ -7,7 +7,7 @@ metadata and report progress, and a failure must come back as an envelope instea
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -43,9 +43,11 @@ class ToolInfo:
     root_id: str | None
     policy: str | None
     sandbox: Mapping[str, Any] | None
+    input_schema: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema of its arguments; empty when the gateway gave none."""
 
 
-def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None) -> ToolInfo:
+def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None, input_schema: object = None) -> ToolInfo:
     """Read what `langchain.mcp` keeps of a tool's definition."""
     tool = ((metadata or {}).get("mcp") or {}).get("tool") or {}
     meta, annotations = tool.get("_meta") or {}, tool.get("annotations") or {}
@@ -60,6 +62,7 @@ def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None) -
         root_id=str(root["id"]) if isinstance(root, dict) and "id" in root else None,
         policy=str(meta["lg/policy"]) if "lg/policy" in meta else None,
         sandbox=sandbox if isinstance(sandbox, dict) else None,
+        input_schema=input_schema if isinstance(input_schema, dict) else {},
     )
 
 
