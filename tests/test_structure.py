@@ -36,6 +36,7 @@ EDGES = {
     "policy/lg_policy/toolserver.py": "a tool's unforeseen error: `internal` for the client, a traceback for the log",
     "gateway/lg_gateway/server.py": "an unforeseen error must not reach a client as text; one gone client is its own",
     "gateway/lg_gateway/upstream.py": "whatever a foreign server or its transport does, only that server is down",
+    "orchestrator/lg_orch/thinker/requests.py": "clients of model providers share no base class; the run tells",
     "orchestrator/lg_orch/driver.py": "whatever breaks a run, its end is journalled and its trace written",
     "servers/exec/lg_exec/inside.py": "an attempt to break out that fails in an unforeseen way has proved nothing",
     "gateway/lg_gateway/store.py": "the writer thread hands a job's error to the caller that waits for it",

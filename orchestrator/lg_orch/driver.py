@@ -64,6 +64,8 @@ class Job:
     """Sent with each call, so that the gateway shuts out an earlier process that still writes."""
     prior_s: float = 0.0
     """Seconds that earlier processes spent on it."""
+    prior_tokens: int = 0
+    """Tokens of model traffic that earlier processes used on it."""
     answer: Verdict | None = None
     """What to answer the question that the run waits for."""
     gateway_url: str | None = None
@@ -148,7 +150,10 @@ class Driver:
 
     def _services(self, connection: Connection) -> Services:
         from lg_orch.budgets import Budgets
+        from lg_orch.desk import RunDesk
+        from lg_orch.meter import Meter
         from lg_orch.results import ResultStore
+        from lg_orch.seams import ActingMind
         from lg_orch.services import Services
         from lg_orch.tools import GatewayTools
 
@@ -161,7 +166,8 @@ class Driver:
             epoch=job.epoch,
             approver=job.approver,
         )
-        return Services(
+        meter = Meter(job.settings.budgets.max_tokens, job.prior_tokens)
+        services = Services(
             run_id=job.run.run_id,
             root_name=job.root.name,
             root_id=job.root_id,
@@ -172,9 +178,13 @@ class Driver:
             results=ResultStore(job.run.results),
             bus=job.bus,
             budgets=Budgets(job.settings.budgets),
+            meter=meter,
             started=job.begun,
             prior_s=job.prior_s,
         )
+        if isinstance(job.chosen.mind, ActingMind):
+            job.chosen.mind.attach(RunDesk(services, meter))
+        return services
 
     def _ask_to_stop(self) -> bool:
         """Ask for a stop between two calls; false while there is no graph yet that could hear it."""

@@ -6,6 +6,7 @@
     ├── GraphError        internal               a node broke the contract of the state
     ├── GatewayGone       upstream_unavailable   the gateway could not be started, reached, or is not ours
     ├── RunBusy           conflict               another process drives this run
+    ├── ThinkingFailed    upstream_unavailable   the language model gave no answer, or none that can be used
     └── Interrupted       interrupted            a signal asked the run to stop
 
 A missing extra is a `ConfigError`, like every mistake that ends a command with status 2.
@@ -35,6 +36,12 @@ class RunBusy(LgError):
     """Another living process drives this run."""
 
     code = "conflict"
+
+
+class ThinkingFailed(LgError):
+    """The language model could not be asked, or its answers cannot be used."""
+
+    code = "upstream_unavailable"
 
 
 class Interrupted(LgError):

@@ -15,6 +15,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
 from lg_orch.budgets import executor_room
+from lg_orch.models_io import CHANGES
 from lg_orch.nodes.context_builder import context_builder
 from lg_orch.nodes.executor import executor
 from lg_orch.nodes.ingest import ingest
@@ -29,8 +30,6 @@ from lg_orch.state import RunState, Update, checked_update
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
-
-CHANGES = ("code_change", "refactor", "debug")
 
 
 class Node(Protocol):
@@ -109,6 +108,9 @@ def _visit(name: str, function: Node) -> Any:
         begun = time.monotonic()
         services.bus.emit("node", name, "begin", {"visit": state.telemetry.visits + 1})
         update = await function(state, services)
+        if services.meter is not None and services.meter.total != state.budgets.tokens:
+            spent = update.get("budgets", state.budgets)
+            update["budgets"] = spent.model_copy(update={"tokens": services.meter.total})
         plain = checked_update(name, update)
         plain["telemetry"] = {"visits": state.telemetry.visits + 1}
         elapsed = round((time.monotonic() - begun) * 1000)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lg_policy.errors import ConfigError
+from lg_policy.fastimport import quick_imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lg_orch.seams import Mind
-    from lg_policy.config import ModelSettings
+    from lg_policy.config import ModelsSettings
 
 LOCAL = "local"
+ROLES = ("planner", "coder", "router")
 LOCAL_NAME = "the built-in analyst (no language model)"
 
 
@@ -41,13 +44,22 @@ def model_overrides(flag: str | None, environ: Mapping[str, str] = os.environ) -
     return {"models": {"default": {"provider": provider, "model": name}}}
 
 
-def choose_mind(planner: ModelSettings) -> Chosen:
-    """Return the mind for these settings. Raises `ConfigError` for a provider that this version cannot use."""
-    if planner.provider != LOCAL:
-        raise ConfigError(
-            f"provider {planner.provider!r}: this version answers with the built-in analyst only",
-            hint='use --model local, or leave [models.default] provider = "local"',
-        )
-    from lg_orch.analyst import LocalAnalyst
+def choose_mind(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> Chosen:
+    """The analyst, unless the planner is a language model. Raises `ConfigError` when a provider cannot be used."""
+    if models.role("planner").provider == LOCAL:
+        from lg_orch.analyst import LocalAnalyst
 
-    return Chosen(mind=LocalAnalyst(), name=LOCAL_NAME)
+        return Chosen(mind=LocalAnalyst(), name=LOCAL_NAME)
+    from lg_orch.providers import require_package
+
+    # LangChain's import turns its beta warnings on; whatever it does to the filters ends with the block.
+    with quick_imports(), warnings.catch_warnings():
+        from lg_orch.thinker.mind import ModelMind
+        from lg_orch.thinker.requests import Models, candidates
+
+    named = {candidate: None for role in ROLES for candidate in candidates(models, role)}
+    for candidate in named:
+        if not candidate.provider or not candidate.model:
+            raise ConfigError(f"the fallback {candidate.name!r} is not PROVIDER:NAME")
+        require_package(candidate.provider)
+    return Chosen(mind=ModelMind(Models(models, environ)), name=" / ".join(dict.fromkeys(one.name for one in named)))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Intent = Literal["code_change", "analysis", "research", "question", "refactor", "debug"]
+CHANGES: tuple[Intent, ...] = ("code_change", "refactor", "debug")
+"""Requests that are done only when files were changed."""
 Lane = Literal["interactive", "deep"]
 Text = Annotated[str, Field(max_length=4_000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]

@@ -9,7 +9,7 @@ from pydantic import Field
 from lg_orch.models_io import Plan, Strict, ToolEnvelope, VerifierReport
 from lg_orch.state import Final, Status
 
-Kind = Literal["node", "thought", "tool", "approval", "verify", "error"]
+Kind = Literal["node", "thought", "tool", "approval", "verify", "model", "error"]
 
 
 class Event(Strict):

@@ -23,6 +23,8 @@ def describe(event: Event) -> str | None:
     data = event.data
     if event.kind == "tool":
         return _describe_tool(event)
+    if event.kind == "model":
+        return _describe_model(event)
     if event.kind == "verify":
         result = "passed" if data.get("ok") else "not passed"
         return f"check           {event.name}: {result}, exit code {data.get('exit_code')}"
@@ -54,6 +56,15 @@ def _describe_tool(event: Event) -> str | None:
         return f"                {event.name} ok, {result.get('timing_ms')} ms"
     why = one_line(result.get("stderr") or f"exit code {result.get('exit_code')}", 160)
     return f"                {event.name} failed, {result.get('timing_ms')} ms: {why}"
+
+
+def _describe_model(event: Event) -> str | None:
+    data = event.data
+    if event.phase == "begin":
+        return f"model           {event.name} is asked ({data.get('role')})"
+    if event.phase == "end":
+        return f"                {event.name} answered, {data.get('latency_ms')} ms, {data.get('total_tokens')} tokens"
+    return f"                {event.name} failed: {one_line(str(data.get('error', '')), 160)}"
 
 
 def _arguments(values: dict[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
+    from lg_orch.tools import ToolInfo
 
 
 class Mind(Protocol):
@@ -48,4 +49,55 @@ class Mind(Protocol):
 
         `verification` is null when no check was run.
         """
+        ...
+
+
+class Desk(Protocol):
+    """What the graph lends to a mind that asks a language model; made for one run in one process."""
+
+    @property
+    def tools(self) -> Sequence[ToolInfo]:
+        """The tools found at the gateway."""
+        ...
+
+    @property
+    def wall_left_s(self) -> float:
+        """Seconds until the run's wall clock is used up."""
+        ...
+
+    def reply_room(self, prompt_chars: int) -> int:
+        """Tokens that the next reply may have. Raises `LimitExceeded` when the request may not be made."""
+        ...
+
+    def record(self, name: str, phase: str, data: Mapping[str, Any], tokens: int = 0) -> None:
+        """Journal a request to a model or its end, and count what it used; from the event loop's thread only."""
+        ...
+
+    def mask(self, text: str) -> str:
+        """Hide known secrets."""
+        ...
+
+
+@runtime_checkable
+class ActingMind(Mind, Protocol):
+    """A mind that may change things: its `next_calls` may name any tool, and the same call again.
+
+    It hears of a call that failed, of an unknown tool and of a denied approval by the result. Raises `ThinkingFailed`
+    when it cannot decide; the run then ends with what it has. Each method is called in a worker thread that may run
+    coroutines on the event loop by `anyio.from_thread`.
+    """
+
+    def attach(self, desk: Desk) -> None:
+        """Take what this run lends; called once, before any other method."""
+        ...
+
+    def replan(
+        self,
+        request: str,
+        route: Route,
+        context: RepoContext,
+        results: Sequence[ToolEnvelope],
+        verification: VerifierReport,
+    ) -> Plan:
+        """Another plan, after checks of the one before did not pass; `results` has their output."""
         ...

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from lg_orch.budgets import Budgets
     from lg_orch.bus import Bus
-    from lg_orch.models_io import PlannedCall, RepoContext, ToolEnvelope
+    from lg_orch.meter import Meter
+    from lg_orch.models_io import PlannedCall, Problem, RepoContext, ToolEnvelope
     from lg_orch.results import ResultStore
     from lg_orch.seams import Mind
     from lg_orch.state import QueuedCall, RunState
     from lg_orch.tools import ToolInfo
     from lg_policy.config import Settings
+    from lg_policy.errors import LgError
 
 T = TypeVar("T")
 
@@ -63,6 +65,8 @@ class Services:
     results: ResultStore
     bus: Bus
     budgets: Budgets
+    meter: Meter | None = None
+    """Counts tokens when a language model does the thinking."""
     started: float = field(default_factory=time.monotonic)
     prior_s: float = 0.0
     """Seconds that earlier processes spent on this run."""
@@ -94,6 +98,13 @@ class Services:
     def whole_results(self, state: RunState) -> list[ToolEnvelope]:
         """The run's results so far, each whole. Raises `NotFound` when one is gone from disk."""
         return [self.results.whole(brief) for brief in state.tool_results]
+
+
+def problem_of(error: LgError) -> Problem:
+    """Why a mind did not decide, for the state."""
+    from lg_orch.models_io import Problem
+
+    return Problem(code=error.code, message=error.message, hint=error.hint)
 
 
 async def think(function: Callable[..., T], *arguments: object) -> T:

@@ -69,7 +69,9 @@ class Session:
         from lg_orch.bus import Bus
         from lg_orch.driver import Job
         from lg_orch.journal import Journal
+        from lg_orch.meter import used_tokens
         from lg_orch.minds import choose_mind
+        from lg_orch.providers import api_keys
         from lg_orch.render import choose_renderer
         from lg_orch.runs import RunLock, new_run
         from lg_orch.trace import driven_seconds, next_epoch, owe_trace
@@ -80,8 +82,8 @@ class Session:
         url, token = _gateway(args)
         if args.yes and settings.profile == "prod":
             raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
-        chosen = choose_mind(settings.models.role("planner"))
-        masker = Masker(load_key("mask"), [token] if token else [])
+        chosen = choose_mind(settings.models)
+        masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         run = past.run if past is not None else new_run(setup.state.path)
         self._lock, self._journal = RunLock(run), Journal(run.journal)
         events = past.events if past is not None else ()
@@ -99,7 +101,7 @@ class Session:
             begun=begun,
             record=_record(args, setup), answer=past.answer if past is not None else None,
             epoch=next_epoch(events), resumed=past is not None,
-            prior_s=driven_seconds(events),
+            prior_s=driven_seconds(events), prior_tokens=used_tokens(events),
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -124,7 +126,7 @@ def _record(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
         "options": {
             "config": str(config) if config is not None else None,
             "profile": setup.loaded.settings.profile,
-            "model": args.model,
+            "model": args.model or os.environ.get("LG_MODEL"),
             "gateway": args.gateway,
             "trace": traced(args, setup),
         },

@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from lg_orch.budgets import executor_room, patch_bytes
+from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
 from lg_orch.nodes.context_builder import finish
 from lg_orch.nodes.planner import stopped
+from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.tools import failure
+from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.budgets import Spent
@@ -26,7 +29,7 @@ async def executor(state: RunState, services: Services) -> Update:
     if stop is not None:
         return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
     if not state.queue:
-        return {"queue": await _follow_up(state, services, state.tool_results)}
+        return await _follow_up(state, services, state.tool_results)
     if executor_room(state.budgets, len(state.checks)) == 0:
         stop = services.budgets.loop_stop(state.budgets)
         return {} if stop is None else {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
@@ -39,7 +42,7 @@ async def executor(state: RunState, services: Services) -> Update:
             {"call_id": queued.call.id, "tool": queued.call.tool, "by": envelope.artifacts.approved_by}
         ]
     if not rest:
-        update["queue"] = await _follow_up(state, services, results)
+        update |= await _follow_up(state, services, results)
     return update
 
 
@@ -56,18 +59,24 @@ async def perform(state: RunState, services: Services, queued: QueuedCall, *, st
     return finish(services, envelope), state.budgets.with_call(patch_bytes=size)
 
 
-async def _follow_up(state: RunState, services: Services, results: list[ToolEnvelope]) -> tuple[QueuedCall, ...]:
-    if state.plan is None:
-        return ()
+async def _follow_up(state: RunState, services: Services, results: list[ToolEnvelope]) -> Update:
+    """The calls that the mind wants next; a mind that cannot decide stops the run, with what it has."""
+    if state.plan is None or state.guards.stopped is not None:
+        return {"queue": ()}
     whole = [services.results.whole(brief) for brief in results]
-    proposed = await think(services.mind.next_calls, state.request, state.plan, services.context(state), whole)
-    known = {tool.name for tool in services.tools.tools if tool.read_only}
-    chosen = _new_calls(proposed, results, known)
+    try:
+        proposed = await think(services.mind.next_calls, state.request, state.plan, services.context(state), whole)
+    except (ThinkingFailed, LimitExceeded) as error:
+        return {"queue": (), "guards": stopped(state, error.text(), 0)}
+    if isinstance(services.mind, ActingMind):
+        chosen = list(proposed)
+    else:
+        chosen = _new_calls(proposed, results, {tool.name for tool in services.tools.tools if tool.read_only})
     if chosen:
         services.bus.emit("thought", "executor", "note", {
             "text": f"{len(chosen)} further calls follow from the results", "calls": [call.id for call in chosen],
         })  # fmt: skip
-    return tuple(services.mint(call) for call in chosen)
+    return {"queue": tuple(services.mint(call) for call in chosen)}
 
 
 def _new_calls(proposed: object, results: list[ToolEnvelope], read_only: set[str]) -> list[PlannedCall]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import PlannedCall, Problem
-from lg_orch.services import think
+from lg_orch.seams import ActingMind
+from lg_orch.services import problem_of, think
+from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.models_io import Plan, Route
@@ -29,7 +32,12 @@ async def planner(state: RunState, services: Services) -> Update:
         return {"budgets": spent}
     if state.intent is None:
         return _refuse(state, Problem(code="internal", message="planned before the request was routed"))
-    plan = await _plan(state, state.intent, services)
+    try:
+        plan = await _plan(state, state.intent, services)
+    except (ThinkingFailed, LimitExceeded) as error:
+        if state.plan is None:
+            return _refuse(state, problem_of(error))
+        return {"guards": stopped(state, error.text(), 0)}
     known = {tool.name for tool in services.tools.tools}
     named = [call.tool for call in plan.calls()] + [check.tool for check in plan.verification]
     unknown = sorted({tool for tool in named if tool not in known})
@@ -39,7 +47,7 @@ async def planner(state: RunState, services: Services) -> Update:
     if unknown:
         message = f"the plan names tools that the gateway does not offer: {', '.join(unknown)}"
         return {"plan": plan, **_refuse(state, Problem(code="invalid_arguments", message=message))}
-    calls, checks = list(plan.calls()), check_calls(plan)
+    calls, checks = list(plan.calls()), check_calls(plan, spent.loop)
     kept = checks[: budgets.check_room(len(calls))]
     update: Update = {
         "plan": plan,
@@ -55,6 +63,10 @@ async def planner(state: RunState, services: Services) -> Update:
 
 
 async def _plan(state: RunState, route: Route, services: Services) -> Plan:
+    mind = services.mind
+    if isinstance(mind, ActingMind) and state.verification is not None:
+        results = services.whole_results(state)
+        return await think(mind.replan, state.request, route, services.context(state), results, state.verification)
     names = [tool.name for tool in services.tools.tools]
     return await think(services.mind.plan, state.request, route, services.context(state), names)
 
@@ -69,9 +81,10 @@ def _refuse(state: RunState, problem: Problem) -> Update:
     return {"guards": state.guards.model_copy(update={"refused": problem})}
 
 
-def check_calls(plan: Plan) -> list[PlannedCall]:
-    """The plan's checks as calls, with ids `check.<n>`."""
+def check_calls(plan: Plan, loop: int) -> list[PlannedCall]:
+    """The plan's checks as calls, with ids `check.<n>`, from the second loop on `check.<loop>.<n>`."""
+    prefix = CHECK_ID if loop == 1 else f"{CHECK_ID}{loop}."
     return [
-        PlannedCall(id=f"{CHECK_ID}{number}", tool=use.tool, input=use.input, why="check")
+        PlannedCall(id=f"{prefix}{number}", tool=use.tool, input=use.input, why="check")
         for number, use in enumerate(plan.verification, start=1)
     ]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.models_io import Answer
+from lg_orch.budgets import PATCH_TOOLS
+from lg_orch.errors import ThinkingFailed
+from lg_orch.models_io import CHANGES, Answer
 from lg_orch.nodes.planner import CHECK_ID
+from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.state import EXIT_STATUS, Final
+from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.models_io import Problem, ToolEnvelope, VerifierReport
@@ -19,17 +23,10 @@ async def reporter(state: RunState, services: Services) -> Update:
     """Write the final report. A run without one useful tool result has failed, whatever the mind says."""
     if state.guards.refused is not None:
         return {"final": _refusal(state.guards.refused)}
-    answer = Answer(text_markdown="")
-    if state.plan is not None:
-        answer = await think(
-            services.mind.answer,
-            state.request,
-            state.plan,
-            services.context(state),
-            services.whole_results(state),
-            state.verification,
-        )
+    answer = await _answer(state, services)
     status, reason = verdict(state)
+    if status == "done" and isinstance(services.mind, ActingMind):
+        status, reason = _changed(state, services)
     parts = [services.bus.mask(answer.text_markdown).strip()]
     if reason:
         parts.append(f"**Failed:** {reason}.")
@@ -49,10 +46,35 @@ async def reporter(state: RunState, services: Services) -> Update:
     return {"final": final, "facts": list(answer.statements)}
 
 
+async def _answer(state: RunState, services: Services) -> Answer:
+    if state.plan is None:
+        return Answer(text_markdown="")
+    results = services.whole_results(state)
+    try:
+        return await think(
+            services.mind.answer, state.request, state.plan, services.context(state), results, state.verification
+        )
+    except (ThinkingFailed, LimitExceeded) as error:
+        # What was done stands in the tables and notes; the words for it are missing.
+        return Answer(text_markdown="", missing=(f"an answer in words: {error.text()}",))
+
+
+def _changed(state: RunState, services: Services) -> tuple[Status, str]:
+    """A request for a change is not done while no file was changed."""
+    if state.intent is None or state.intent.intent not in CHANGES:
+        return "done", ""
+    patching = {tool.name for tool in services.tools.tools if tool.original in PATCH_TOOLS}
+    for result in state.tool_results:
+        if result.ok and result.tool in patching and not result.artifacts.input.get("dry_run"):
+            return "done", ""
+    return "failed", "a change was asked for and no file was changed"
+
+
 def verdict(state: RunState) -> tuple[Status, str]:
     """How the run ended and, unless it is done, why."""
     if state.guards.stopped is not None:
-        return "failed", f"{state.guards.stopped}; {state.guards.dropped} decided calls were not made"
+        dropped = f"; {state.guards.dropped} decided calls were not made" if state.guards.dropped else ""
+        return "failed", f"{state.guards.stopped}{dropped}"
     made = [result for result in state.tool_results if result.artifacts.error is None]
     if not made and state.repo_context is not None and state.repo_context.files is None:
         return "failed", "no tool call brought a result"
@@ -107,9 +129,10 @@ def repetition(result: ToolEnvelope) -> str:
 
 def _footer(state: RunState, services: Services) -> str:
     calls, loops = state.budgets.calls, state.budgets.loop
+    tokens = services.meter.total if services.meter is not None else 0
     revision = state.repo_context.revision if state.repo_context else None
     where = f"{services.root_name} at {revision[:12]}" if revision else services.root_name
     return (
         f"{where}; answered by {services.mind_name}; {calls} tool calls in {loops} "
-        f"{'loop' if loops == 1 else 'loops'}; run {services.run_id}"
+        f"{'loop' if loops == 1 else 'loops'}{f', {tokens} tokens' if tokens else ''}; run {services.run_id}"
     )

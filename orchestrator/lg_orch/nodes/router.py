@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
-from lg_orch.services import think
+from lg_orch.services import problem_of, think
+from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.services import Services
@@ -21,7 +23,10 @@ MODEL_HINT = (
 
 async def router(state: RunState, services: Services) -> Update:
     """Route the request; one that needs a language model which is not configured is refused."""
-    route = await think(services.mind.route, state.request)
+    try:
+        route = await think(services.mind.route, state.request)
+    except (ThinkingFailed, LimitExceeded) as error:
+        return {"guards": state.guards.model_copy(update={"refused": problem_of(error)})}
     services.bus.emit("thought", "router", "note", {"text": route.rationale, "route": route.model_dump(mode="json")})
     if not route.needs_model:
         return {"intent": route}

@@ -1,0 +1,1 @@
+"""The prompts, one file each; `rules.md` comes before each of the others."""
