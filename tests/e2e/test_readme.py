@@ -1,0 +1,59 @@
+"""Every command and example in README.md is run, loaded or compared with one that is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lg_policy.loading import load_settings
+from tests.e2e.programs import run
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+BY_SCRIPT = ['./scripts/dev.sh run "summarize repo" --trace', "./scripts/dev.sh test"]
+"""Run in a fresh clone by test_dev_script.py, the second also by continuous integration."""
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [lines for block in blocks("sh") if (lines := block.split("\n")[:-1]) and lines[0] not in BY_SCRIPT]
+
+
+def test_the_two_commands_stand_first_as_they_are() -> None:
+    assert [block.strip() for block in blocks("sh")[:2]] == BY_SCRIPT
+    assert "scripts/dev.sh test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("commands", COMMANDS, ids=lambda commands: commands[0])
+def test_the_commands_of_the_page_work_in_their_order(project: Path, commands: list[str]) -> None:
+    for command in commands:
+        name, *args = shlex.split(command)
+        done = run(name, *args, cwd=project)
+        assert done.returncode == 0, command + done.stdout + done.stderr
+        assert done.stdout.strip()
+
+
+def test_each_client_configuration_is_one_that_docs_clients_md_tests() -> None:
+    tested = [json.loads(block) for block in blocks("json", (ROOT / "docs" / "clients.md").read_text("utf-8"))]
+    examples = [json.loads(block) for block in blocks("json")]
+    assert len(examples) == 4
+    for example in examples:
+        assert example in tested
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_a_settings_example_loads(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(text)
+    assert load_settings(config=path).sources[-2] == str(path)
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
