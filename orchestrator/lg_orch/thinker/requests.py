@@ -33,7 +33,10 @@ MAX_ERROR_CHARS = 500
 RETRIES = 2
 """Repetitions by the provider's own client, with its own pauses, when nobody else can be asked."""
 _TRANSIENT = (408, 409, 425, 429)
-_TRANSIENT_NAMES = ("Timeout", "Connection", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable")
+_TRANSIENT_NAMES = (
+    "Timeout", "Connect", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable", "ReadError",
+    "ProtocolError",
+)  # fmt: skip
 _CHATTY = ("openai", "anthropic", "httpx", "httpcore", "google_genai", "ollama")
 
 
@@ -117,7 +120,7 @@ class Models:
             begun = time.monotonic()
             answer = await self._attempt(desk, candidate, room, messages, tools, last=place == len(chain))
             elapsed = round((time.monotonic() - begun) * 1000)
-            if not isinstance(answer, _Failure):
+            if not isinstance(answer, Failure):
                 return _finish(desk, candidate, role, answer, elapsed, size_of(messages, tools))
             text = desk.mask(answer.text)
             desk.record(candidate.name, "failed", {
@@ -138,16 +141,16 @@ class Models:
         tools: Sequence[dict[str, Any]],
         *,
         last: bool,
-    ) -> AIMessage | _Failure:
+    ) -> AIMessage | Failure:
         limit = min(REQUEST_TIMEOUT_S, desk.wall_left_s)
         try:
             with anyio.fail_after(limit):
                 model = await anyio.to_thread.run_sync(self._build, candidate, room, RETRIES if last else 0)
                 return await (model.bind_tools(list(tools)) if tools else model).ainvoke(list(messages))
         except TimeoutError:
-            return _Failure(text=f"no answer within {limit:.0f} s", transient=True)
+            return Failure(text=f"no answer within {limit:.0f} s", transient=True)
         except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
-            return _failure(error, candidate)
+            return failure_of(error, candidate)
 
     def _require_key(self, candidate: Candidate) -> None:
         known = PROVIDERS.get(candidate.provider)
@@ -164,6 +167,8 @@ class Models:
         for name in _CHATTY:
             # At debug these would write requests, and what is sent with them, to our log.
             logging.getLogger(name).setLevel(logging.WARNING)
+        # It warns, at each request, of every keyword of a schema that it leaves out.
+        logging.getLogger("langchain_google_genai").setLevel(logging.ERROR)
         options: dict[str, Any] = {}
         if candidate.provider in ("openai", "anthropic", "google_genai"):
             options = {"max_tokens": room, "max_retries": retries, "timeout": REQUEST_TIMEOUT_S}
@@ -181,9 +186,12 @@ class Models:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Failure:
+class Failure:
+    """Why a request brought nothing."""
+
     text: str
     transient: bool
+    """Whether another model may do better."""
 
 
 def candidates(settings: ModelsSettings, role: str) -> list[Candidate]:
@@ -199,12 +207,12 @@ def candidates(settings: ModelsSettings, role: str) -> list[Candidate]:
     return found
 
 
-def _failure(error: Exception, candidate: Candidate) -> _Failure:
+def failure_of(error: Exception, candidate: Candidate) -> Failure:
     """What a provider's client raised, in words. Being too busy, gone or broken is a reason to ask somebody else."""
     status = getattr(error, "status_code", None) or getattr(error, "code", None)
     status = status if isinstance(status, int) else None
     if isinstance(error, ImportError):
-        return _Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
+        return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
     named = any(part in type(error).__name__ for part in _TRANSIENT_NAMES) or isinstance(error, OSError)
     transient = status in _TRANSIENT or status >= 500 if status is not None else named
     text = " ".join((str(error) or type(error).__name__).split())[:MAX_ERROR_CHARS]
@@ -213,7 +221,7 @@ def _failure(error: Exception, candidate: Candidate) -> _Failure:
     known = PROVIDERS.get(candidate.provider)
     if status in (401, 403) and known is not None and known.key_names:
         text = f"{text} (is {known.key_names[0]} right?)"
-    return _Failure(text=text, transient=transient)
+    return Failure(text=text, transient=transient)
 
 
 def _finish(desk: Desk, candidate: Candidate, role: str, message: AIMessage, elapsed: int, size: int) -> Reply:

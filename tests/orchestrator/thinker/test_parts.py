@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from lg_orch.errors import ThinkingFailed
 from lg_orch.meter import MAX_REPLY, Meter
 from lg_orch.models_io import Artifacts, Plan, Route, ToolEnvelope
 from lg_orch.thinker.messages import MAX_RESULT_CHARS, MAX_RESULTS_CHARS, parameters, result_text, system, transcript
-from lg_orch.thinker.requests import candidates
+from lg_orch.thinker.requests import Candidate, candidates, failure_of
 from lg_orch.thinker.structured import ask_json
 from lg_orch.tools import tool_info
 from lg_policy.config import ModelSettings, ModelsSettings
@@ -81,3 +82,30 @@ def test_a_role_without_a_model_of_its_own_asks_the_planners_and_fallbacks_share
     assert [(one.name, one.base_url) for one in found] == [
         ("openai:big", "http://here/v1"), ("openai:small", "http://here/v1"), ("ollama:x", None),
     ]  # fmt: skip
+
+
+class Refused(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (httpx.ConnectError("refused"), True),
+        (httpx.ReadTimeout("slow"), True),
+        (ConnectionResetError("gone"), True),
+        (Refused(429), True),
+        (Refused(503), True),
+        (Refused(400), False),
+        (Refused(401), False),
+        (ValueError("what?"), False),
+        (ImportError("no such package"), False),
+    ],
+)
+def test_being_busy_or_gone_is_a_reason_to_ask_another_model_and_being_wrong_is_not(
+    error: Exception, transient: bool
+) -> None:
+    candidate = Candidate(provider="openai", model="m", base_url=None)
+    assert failure_of(error, candidate).transient is transient
