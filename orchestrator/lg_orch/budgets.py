@@ -1,4 +1,4 @@
-"""The limits of a run, enforced here and nowhere else. Pure: no clock, no disk; the caller says what time it is.
+"""The limits of a run, enforced here, and what the next request to a model may use in `meter`, and nowhere else.
 
 A loop is one round of plan, execute, verify. The context builder's fixed few calls belong to no loop but count in
 `calls`. Checks of the verifier are part of the loop: the executor leaves room for them.
