@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lg_policy.version import __version__
+from tests.e2e.repository import write_project
 from tests.support import require
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -212,6 +213,16 @@ def test_arguments_reach_the_program_as_they_were_given(clone: Clone, tmp_path: 
     assert done.status == 2
     assert "no such directory; $(touch x) *" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_main_job_works_on_the_repository_one_stands_in(clone: Clone, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "a project")
+    private = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    done = clone.call("run", "summarize repo", "--trace", cwd=project / "src", **private)
+    assert done.status == 0, done.err
+    assert done.out.startswith("# Summary of `a project`")
+    assert "tidal.cli:main" in done.out
+    assert len(list((project / "artifacts" / "runs").iterdir())) == 1
 
 
 def test_the_tests_run_in_the_clone_wherever_one_stands(clone: Clone, hostile: Path) -> None:
