@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lg_policy.config import ModelSettings, ModelsSettings
 from lg_policy.errors import ConfigError
 from lg_policy.fastimport import quick_imports
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lg_orch.seams import Mind
-    from lg_policy.config import ModelsSettings
 
 LOCAL = "local"
 ROLES = ("planner", "coder", "router")
@@ -29,11 +29,17 @@ class Chosen:
     name: str
 
 
-def model_overrides(flag: str | None, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Turn `--model PROVIDER:NAME`, or `LG_MODEL`, into settings. Raises `ConfigError` when it is not of that form."""
+def models_asked_for(
+    configured: ModelsSettings, flag: str | None, environ: Mapping[str, str] = os.environ
+) -> ModelsSettings:
+    """Apply `--model PROVIDER:NAME`, or `LG_MODEL`: that model serves every role.
+
+    `base_url` and `fallbacks` of `[models.default]` are kept only for the same provider: another one's key must not be
+    sent to an address that was configured for the first. Raises `ConfigError` when the name is not of that form.
+    """
     given, source = (flag, "--model") if flag else (environ.get("LG_MODEL"), "LG_MODEL")
     if not given:
-        return {}
+        return configured
     if given == LOCAL:
         given = f"{LOCAL}:deterministic"
     provider, colon, name = given.partition(":")
@@ -41,7 +47,8 @@ def model_overrides(flag: str | None, environ: Mapping[str, str] = os.environ) -
         raise ConfigError(
             f"{source} {given!r} is not PROVIDER:NAME", hint="for example openai:gpt-5, ollama:qwen3, or local"
         )
-    return {"models": {"default": {"provider": provider, "model": name}}}
+    same = configured.default if configured.default.provider == provider else ModelSettings()
+    return ModelsSettings(default=same.model_copy(update={"provider": provider, "model": name}))
 
 
 def choose_mind(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> Chosen:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lg_orch.minds import model_overrides
+from lg_orch.minds import models_asked_for
 from lg_orch.roots import find_root
 from lg_orch.runs import owing_runs
 from lg_policy.flags import CommonFlags, common_flags
@@ -64,9 +64,10 @@ def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
         config=flags.config,
         effective=flags.effective_config,
         extra=(layer,) if layer is not None else (),
-        overrides=model_overrides(getattr(args, "model", None), environ),
         environ=environ,
     )
+    models = models_asked_for(loaded.settings.models, getattr(args, "model", None), environ)
+    loaded = replace(loaded, settings=loaded.settings.model_copy(update={"models": models}))
     return Setup(root=root, root_id=root_id(root), flags=flags, loaded=loaded, state=state)
 
 

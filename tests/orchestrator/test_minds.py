@@ -1,0 +1,39 @@
+"""`--model` over the settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from lg_orch.minds import models_asked_for
+from lg_policy.config import ModelsSettings
+from lg_policy.errors import ConfigError
+
+CONFIGURED = ModelsSettings.model_validate(
+    {
+        "default": {"provider": "openai", "model": "a", "base_url": "http://127.0.0.1:1/v1", "fallbacks": ["openai:b"]},
+        "planner": {"provider": "local", "model": "deterministic"},
+    }
+)
+
+
+def test_without_the_flag_the_settings_stand() -> None:
+    assert models_asked_for(CONFIGURED, None, {}) == CONFIGURED
+
+
+def test_the_named_model_serves_every_role() -> None:
+    models = models_asked_for(CONFIGURED, "openai:c", {})
+    for role in ("router", "planner", "coder", "verifier"):
+        assert (models.role(role).provider, models.role(role).model) == ("openai", "c")
+    assert models.default.base_url == "http://127.0.0.1:1/v1"
+
+
+def test_another_provider_gets_neither_the_address_nor_the_fallbacks_of_the_first() -> None:
+    models = models_asked_for(CONFIGURED, None, {"LG_MODEL": "anthropic:x"})
+    assert models.default.base_url is None
+    assert models.default.fallbacks == ()
+
+
+@pytest.mark.parametrize("given", ["openai", ":x", "openai:"])
+def test_a_name_of_another_form_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match="PROVIDER:NAME"):
+        models_asked_for(CONFIGURED, given, {})
