@@ -4,41 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from lg_exec.executor import Executor, Request
+from tests.attacks.conftest import SECRET, output
 from tests.exec.helpers import alive, py, sandboxed, settings
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "hunter2-not-for-you"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "root"
-    path.mkdir()
-    (tmp_path / "secret").write_text(SECRET)
-    return path
-
-
-@pytest.fixture
-def executor(root: Path, tmp_path: Path) -> Iterator[Executor]:
-    with sandboxed(root, tmp_path / "scratch") as made:
-        yield made
-
-
-async def output(executor: Executor, code: str, **more: object) -> str:
-    with anyio.fail_after(60):
-        outcome = await py(executor, code, **more)
-    shown = outcome.as_json()
-    assert shown["sandbox"]["active"]
-    return str(shown["stdout"] + shown["stderr"])
-
 
 READS = {
     "absolute": "open('{secret}').read()",
