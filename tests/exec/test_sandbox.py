@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import struct
 import sys
 from pathlib import Path
@@ -50,9 +51,10 @@ async def test_a_program_that_only_pretends_to_be_a_sandbox_does_not_count(tmp_p
     binary = next(binaries(), None)
     require(binary is not None, "bubblewrap")
     assert binary is not None
-    fake = tmp_path / "bwrap"
-    fake.write_text(
-        f"#!{sys.executable}\n"
+    fake, body = tmp_path / "bwrap", tmp_path / "body.py"
+    # Through a shell: a first line cannot name an interpreter whose path has a space.
+    fake.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(body))} "$@"\n')
+    body.write_text(
         "import json, os, sys\n"
         "args = sys.argv[1:]\n"
         "status, block = (int(args[args.index(n) + 1]) for n in ('--json-status-fd', '--block-fd'))\n"

@@ -195,6 +195,7 @@ async def test_an_http_server_that_is_restarted_is_found_again(tmp_path: Path, m
     with http_server(port):
         stack = gateway_of(tmp_path, pace, part, ALLOW_ALL)
         gateway = await stack.__aenter__()
+        await until(lambda: gateway.catalog.find("a__peek") is not None)  # it says its port before it listens
         first = await call(gateway, "a__peek", text="one")
     try:
         with http_server(port):
