@@ -18,7 +18,7 @@ CHECKS = {
     "lint": [*MODULE, "ruff", "check", "."],
     "types": [*MODULE, "mypy"],
     "imports": [sys.executable, "-P", "-c", "from importlinter.cli import lint_imports_command as main; main()"],
-    "tests": [*MODULE, "pytest"],
+    "tests": [*MODULE, "pytest", "-n", "auto", "--dist", "worksteal"],
     "eval": [*MODULE, "eval.run", "--smoke"],
 }
 
