@@ -14,8 +14,9 @@ PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
-def test_the_settings_reference_is_what_the_settings_tree_says() -> None:
-    argv = [sys.executable, "-P", str(ROOT / "scripts" / "settings_reference.py"), "--check"]
+@pytest.mark.parametrize("script", ["settings_reference.py", "attack_table.py"])
+def test_generated_parts_are_what_their_source_says(script: str) -> None:
+    argv = [sys.executable, "-P", str(ROOT / "scripts" / script), "--check"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 

@@ -30,6 +30,10 @@ CONNECTIONS = {
 }
 
 
+@pytest.mark.attack(
+    "Network",
+    "TCP, UDP, Unix sockets by path and abstract, vsock, packet, netlink and raw sockets, name look-up",
+)
 @pytest.mark.parametrize("name", CONNECTIONS)
 async def test_no_connection_leaves_the_sandbox(executor: Executor, tmp_path: Path, name: str) -> None:
     path, abstract = tmp_path / "sock", f"lg-test-{os.getpid()}"
@@ -45,6 +49,7 @@ async def test_no_connection_leaves_the_sandbox(executor: Executor, tmp_path: Pa
     assert "CONNECTED" not in shown
 
 
+@pytest.mark.attack("Network", "nothing: what tests need must go on working")
 async def test_loopback_and_unix_sockets_work_inside(executor: Executor) -> None:
     code = (
         "import socket, asyncio, multiprocessing\n"
@@ -80,6 +85,10 @@ SYSTEM_CALLS = {
 }
 
 
+@pytest.mark.attack(
+    "System calls",
+    "ptrace, namespaces, mounts, keys, bpf, perf, io_uring, userfaultfd, handles, chroot, clock, terminal input",
+)
 @pytest.mark.parametrize("name", SYSTEM_CALLS)
 async def test_the_kernel_refuses_what_no_build_needs(executor: Executor, root: Path, name: str) -> None:
     call = SYSTEM_CALLS[name].format(root=root)
@@ -91,6 +100,7 @@ async def test_the_kernel_refuses_what_no_build_needs(executor: Executor, root: 
     assert "RESULT -1" in shown, shown
 
 
+@pytest.mark.attack("System calls", "a call by its x32 number")
 async def test_a_call_of_a_foreign_abi_ends_the_process(executor: Executor) -> None:
     require(os.uname().machine == "x86_64", "x32 numbers exist on x86-64 only")
     code = "import ctypes; ctypes.CDLL(None).syscall(0x40000000 + 39); print('ALIVE')"
@@ -100,6 +110,7 @@ async def test_a_call_of_a_foreign_abi_ends_the_process(executor: Executor) -> N
     assert "ALIVE" not in outcome.as_json()["stdout"]
 
 
+@pytest.mark.attack("Processes", "listing /proc, a signal to the server")
 async def test_other_processes_are_neither_seen_nor_signalled(executor: Executor) -> None:
     code = (
         "import os\nprint(len([p for p in os.listdir('/proc') if p.isdigit()]))\n"
@@ -110,6 +121,7 @@ async def test_other_processes_are_neither_seen_nor_signalled(executor: Executor
     assert "SIGNALLED" not in shown
 
 
+@pytest.mark.attack("Processes", "an inheritable descriptor left open by the server")
 async def test_no_descriptor_of_the_server_is_inherited(executor: Executor, tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(fd, True)
@@ -120,6 +132,9 @@ async def test_no_descriptor_of_the_server_is_inherited(executor: Executor, tmp_
     assert shown == "['0', '1', '2', '3']\n"
 
 
+@pytest.mark.attack(
+    "Privileges", "capabilities, no_new_privs and seccomp of the running command, looked at from inside"
+)
 async def test_privileges_cannot_be_gained(executor: Executor) -> None:
     code = "print([l for l in open('/proc/self/status') if l.startswith(('Cap', 'NoNewPrivs', 'Seccomp:'))])"
     shown = await output(executor, code)

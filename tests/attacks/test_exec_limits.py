@@ -46,6 +46,7 @@ def limited(root: Path, scratch: Path, chosen: Settings, mechanism: str) -> Iter
 MECHANISMS = pytest.mark.parametrize("mechanism", ["best", "sampled"])
 
 
+@pytest.mark.attack("Exhaustion", "a fork bomb")
 @MECHANISMS
 async def test_a_fork_bomb_is_named_and_ended(tmp_path: Path, mechanism: str) -> None:
     mark = f"lg-bomb-{os.urandom(4).hex()}"
@@ -57,6 +58,7 @@ async def test_a_fork_bomb_is_named_and_ended(tmp_path: Path, mechanism: str) ->
     assert not processes_with_part(mark)
 
 
+@pytest.mark.attack("Exhaustion", "one process that takes memory")
 @MECHANISMS
 async def test_a_memory_bomb_of_one_process_is_named(tmp_path: Path, mechanism: str) -> None:
     code = "x = []\nwhile True: x.append(bytearray(8_000_000))"
@@ -67,6 +69,7 @@ async def test_a_memory_bomb_of_one_process_is_named(tmp_path: Path, mechanism: 
     assert not outcome.ok
 
 
+@pytest.mark.attack("Exhaustion", "six processes that take memory together")
 @MECHANISMS
 async def test_a_memory_bomb_of_many_processes_is_named(tmp_path: Path, mechanism: str) -> None:
     child = "x = bytearray(40_000_000); time.sleep(600)"
@@ -77,6 +80,7 @@ async def test_a_memory_bomb_of_many_processes_is_named(tmp_path: Path, mechanis
     assert outcome.finished.limit_hit == "memory"
 
 
+@pytest.mark.attack("Exhaustion", "endless loops in two processes")
 @MECHANISMS
 async def test_cpu_time_of_the_tree_is_limited(tmp_path: Path, mechanism: str) -> None:
     code = "import os\nos.fork()\nwhile True: pass"
@@ -86,6 +90,7 @@ async def test_cpu_time_of_the_tree_is_limited(tmp_path: Path, mechanism: str) -
     assert outcome.finished.limit_hit == "cpu"
 
 
+@pytest.mark.attack("Exhaustion", "filling the throw-away copy of the root")
 async def test_writing_into_the_overlay_is_limited(tmp_path: Path) -> None:
     code = "import time\nfor i in range(40): open(f'f{i}', 'wb').write(bytes(1_000_000))\ntime.sleep(600)"
     chosen = settings(limits={"disk_mb": 20})
@@ -95,6 +100,7 @@ async def test_writing_into_the_overlay_is_limited(tmp_path: Path) -> None:
     assert list((tmp_path / "root").iterdir()) == []
 
 
+@pytest.mark.attack("Exhaustion", "filling /tmp and /dev/shm")
 @pytest.mark.parametrize("place", ["/tmp/x", "/dev/shm/x"])
 async def test_private_temporary_space_is_limited(tmp_path: Path, place: str) -> None:
     code = f"f = open('{place}', 'wb')\nfor _ in range(60): f.write(bytes(1_000_000)); f.flush()"
@@ -104,6 +110,7 @@ async def test_private_temporary_space_is_limited(tmp_path: Path, place: str) ->
     assert "No space left" in outcome.as_json()["stderr"]
 
 
+@pytest.mark.attack("Exhaustion", "one huge file")
 async def test_a_file_over_its_size_limit_is_named(tmp_path: Path) -> None:
     code = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nopen('f', 'wb').write(bytes(3_000_000))"
     chosen = settings(limits={"file_mb": 1})
@@ -112,6 +119,7 @@ async def test_a_file_over_its_size_limit_is_named(tmp_path: Path) -> None:
     assert outcome.finished.limit_hit == "file_size"
 
 
+@pytest.mark.attack("Exhaustion", "setrlimit from inside")
 async def test_limits_cannot_be_raised_from_inside(tmp_path: Path) -> None:
     code = (
         "import resource\n"
@@ -125,6 +133,7 @@ async def test_limits_cannot_be_raised_from_inside(tmp_path: Path) -> None:
     assert "RAISED" not in outcome.as_json()["stdout"]
 
 
+@pytest.mark.attack("Exhaustion", "a gigabyte on standard output")
 async def test_a_gigabyte_of_output_is_bounded(tmp_path: Path) -> None:
     code = "import os\nchunk = bytes(1 << 20)\nfor _ in range(1024): os.write(1, chunk)"
     chosen = settings(limits={"output_kb": 64})
@@ -135,6 +144,7 @@ async def test_a_gigabyte_of_output_is_bounded(tmp_path: Path) -> None:
     assert outcome.finished.stdout.dropped == (1 << 30) - 65_536
 
 
+@pytest.mark.attack("Exhaustion", "forty calls at once")
 async def test_forty_calls_at_once_leave_nothing_behind(tmp_path: Path) -> None:
     mark = f"lg-many-{os.urandom(4).hex()}"
     chosen = settings(commands={"true": {"executable": "/bin/true"}}, max_concurrent=8)
@@ -155,6 +165,7 @@ async def test_forty_calls_at_once_leave_nothing_behind(tmp_path: Path) -> None:
     assert [path for path in groups if path.name.startswith(f"lg-exec-{os.getpid()}-")] == []
 
 
+@pytest.mark.attack("Processes", "the server killed and terminated at several moments")
 @pytest.mark.parametrize("building", [1, 2, 4])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_commands_die_with_the_server(tmp_path: Path, number: signal.Signals, building: int) -> None:

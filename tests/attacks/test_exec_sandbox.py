@@ -40,6 +40,10 @@ READS = {
 }
 
 
+@pytest.mark.attack(
+    "Files",
+    "absolute names, `..`, links made and found, /proc/N/root, homes, shadow, devices, kernel memory, /run, /var",
+)
 @pytest.mark.parametrize("name", READS)
 async def test_nothing_outside_can_be_read(executor: Executor, root: Path, tmp_path: Path, name: str) -> None:
     (root / "planted").symlink_to(tmp_path / "secret")
@@ -50,6 +54,7 @@ async def test_nothing_outside_can_be_read(executor: Executor, root: Path, tmp_p
     assert SECRET not in shown
 
 
+@pytest.mark.attack("Secrets", "own environment, and those of every visible process")
 async def test_secrets_of_the_launcher_are_in_no_environment(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +72,7 @@ async def test_secrets_of_the_launcher_are_in_no_environment(
     assert "AWS_" not in shown
 
 
+@pytest.mark.attack("Secrets", "denied names below the root")
 async def test_names_that_may_not_be_read_are_empty_inside_and_at_any_depth(executor: Executor, root: Path) -> None:
     (root / "a" / "b").mkdir(parents=True)
     (root / ".git").mkdir()
@@ -84,6 +90,7 @@ async def test_names_that_may_not_be_read_are_empty_inside_and_at_any_depth(exec
     assert "id_ed25519" not in shown
 
 
+@pytest.mark.attack("Files", "writing, deleting, renaming and changing permissions below the root in both modes")
 @pytest.mark.parametrize("mode", ["overlay", "ro"])
 async def test_nothing_below_the_root_is_changed(root: Path, tmp_path: Path, mode: str) -> None:
     (root / "kept.txt").write_text("kept")
@@ -106,6 +113,7 @@ async def test_nothing_below_the_root_is_changed(root: Path, tmp_path: Path, mod
     assert (root.stat().st_mode, root.stat().st_mtime) == before
 
 
+@pytest.mark.attack("Files", "writing beside the root, to /usr, /etc, /, /dev and kernel settings")
 @pytest.mark.parametrize(
     "target", ["{outside}/new", "/usr/new", "/etc/new", "/new", "/dev/new", "/proc/sys/kernel/core_pattern"]
 )
@@ -117,6 +125,7 @@ async def test_nothing_outside_can_be_written(executor: Executor, tmp_path: Path
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.attack("Files", "opening everything below /proc/sys and the like for writing")
 async def test_no_kernel_setting_can_be_written_even_by_a_real_root(executor: Executor) -> None:
     code = (
         "import os\n"
@@ -130,6 +139,7 @@ async def test_no_kernel_setting_can_be_written_even_by_a_real_root(executor: Ex
     assert "WRITABLE" not in await output(executor, code)
 
 
+@pytest.mark.attack("Protected names", "moving `.git` away and making another, writing missing protected names")
 async def test_protected_names_stay_in_place_when_their_parent_is_moved(root: Path, tmp_path: Path) -> None:
     (root / ".git" / "hooks").mkdir(parents=True)
     (root / "sub" / ".vscode").mkdir(parents=True)
@@ -165,6 +175,7 @@ async def test_protected_names_stay_in_place_when_their_parent_is_moved(root: Pa
     assert list((tmp_path / "s").glob("upper-*")) == []
 
 
+@pytest.mark.attack("Files", "a command with a writable root stopped half-way")
 async def test_a_command_with_a_writable_root_that_is_stopped_changes_nothing(root: Path, tmp_path: Path) -> None:
     (root / "a.txt").write_text("a")
     template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
@@ -176,6 +187,7 @@ async def test_a_command_with_a_writable_root_that_is_stopped_changes_nothing(ro
     assert not (root / "new").exists()
 
 
+@pytest.mark.attack("Files", 'nothing: what `root = "rw"` is for must go on working')
 async def test_a_writable_root_takes_edits_removals_and_new_directories(root: Path, tmp_path: Path) -> None:
     (root / "old").mkdir()
     (root / "old" / "x").write_text("x")
@@ -197,6 +209,7 @@ async def test_a_writable_root_takes_edits_removals_and_new_directories(root: Pa
     assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o755
 
 
+@pytest.mark.attack("Planted programs", "writing into and renaming the project's virtual environment")
 async def test_the_projects_own_environment_is_read_only(root: Path, tmp_path: Path) -> None:
     (root / ".venv" / "bin").mkdir(parents=True)
     (root / ".venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
@@ -211,6 +224,7 @@ async def test_the_projects_own_environment_is_read_only(root: Path, tmp_path: P
     assert (root / ".venv" / "bin" / "tool").exists()
 
 
+@pytest.mark.attack("Planted programs", "executables of the names of templates in the root")
 async def test_planted_executables_are_not_what_runs(root: Path, tmp_path: Path) -> None:
     for name in ("sh", "make", "bin/sh", ".venv/bin/sh"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -223,6 +237,7 @@ async def test_planted_executables_are_not_what_runs(root: Path, tmp_path: Path)
     assert outcome.as_json()["stdout"] == "real\n"
 
 
+@pytest.mark.attack("Planted programs", "a virtual environment that is a link to a private directory")
 async def test_an_environment_link_that_leads_out_of_the_root_is_not_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "private" / "bin").mkdir(parents=True)
     (tmp_path / "private" / "pyvenv.cfg").write_text("")
@@ -233,6 +248,7 @@ async def test_an_environment_link_that_leads_out_of_the_root_is_not_followed(ro
     assert SECRET not in shown
 
 
+@pytest.mark.attack("Planted programs", "a virtual environment whose settings name the home as its base")
 async def test_a_crafted_environment_uncovers_no_home(root: Path, tmp_path: Path) -> None:
     home = tmp_path / "s"
     (home / "bin").mkdir(parents=True)
@@ -249,6 +265,7 @@ async def test_a_crafted_environment_uncovers_no_home(root: Path, tmp_path: Path
     assert SECRET not in outcome.as_json()["stdout"]
 
 
+@pytest.mark.attack("Processes", "daemons in own sessions that ignore signals")
 async def test_daemons_end_with_the_command(executor: Executor, tmp_path: Path) -> None:
     mark = f"lg-daemon-{os.getpid()}-{os.urandom(4).hex()}"
     code = (
@@ -267,6 +284,7 @@ async def test_daemons_end_with_the_command(executor: Executor, tmp_path: Path) 
     assert not processes_with(mark)
 
 
+@pytest.mark.attack("Processes", "a cancelled call with children")
 async def test_cancelling_ends_everything(executor: Executor, root: Path) -> None:
     mark = f"lg-cancel-{os.urandom(4).hex()}"
     code = (
@@ -296,6 +314,7 @@ def processes_with(mark: str) -> list[int]:
     return found
 
 
+@pytest.mark.attack("Files", "a link out as working directory")
 async def test_the_hostile_repository_cannot_move_the_root_with_a_link_as_cwd(executor: Executor, root: Path) -> None:
     (root / "way").symlink_to("/")
     with pytest.raises(Exception, match="leads out"):

@@ -46,6 +46,11 @@ CLIMBING = [
 ]
 
 
+@pytest.mark.attack(
+    "Paths",
+    "`..` in every place, absolute names, `/proc` and `/dev` names, NUL and control characters, over-long "
+    "names, encoded and look-alike dots",
+)
 @pytest.mark.parametrize("path", CLIMBING, ids=lambda path: ascii(path)[:40])
 async def test_no_spelling_of_a_path_leads_outside(tmp_path: Path, path: str) -> None:
     fortress = Fortress(tmp_path)
@@ -58,6 +63,7 @@ async def test_no_spelling_of_a_path_leads_outside(tmp_path: Path, path: str) ->
             await attacker.refused("apply_patch", changes=[{"op": "update", "path": path, "content": "x"}])
 
 
+@pytest.mark.attack("Paths", "a sibling directory whose name begins with the root's, the root's parent")
 async def test_absolute_paths_beside_the_root_are_outside_even_with_its_name_as_prefix(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     with anyio.fail_after(20):
@@ -71,6 +77,11 @@ async def test_absolute_paths_beside_the_root_are_outside_even_with_its_name_as_
                 await attacker.refused_everywhere(path)
 
 
+@pytest.mark.attack(
+    "Links",
+    "relative, absolute, chained and looping links to files and directories outside, `/proc/self/root`, `..` "
+    "behind a link",
+)
 async def test_links_that_leave_the_root_are_refused_by_every_tool(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     root = fortress.root
@@ -108,6 +119,7 @@ async def test_links_that_leave_the_root_are_refused_by_every_tool(tmp_path: Pat
     assert totals["totals"]["files"] == 2
 
 
+@pytest.mark.attack("Links", "new files through dangling and directory links")
 async def test_a_link_out_is_not_even_replaced_or_created_through(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     (fortress.root / "dangling").symlink_to("../outside/new.txt")
@@ -119,6 +131,7 @@ async def test_a_link_out_is_not_even_replaced_or_created_through(tmp_path: Path
     assert (fortress.root / "dangling").is_symlink()
 
 
+@pytest.mark.attack("Denied names", "`.env` and keys as `./`, `.//`, in other case, behind links, moved to a free name")
 @pytest.mark.parametrize(
     "path",
     [".env", "./.env", ".//.env", "src/.env", ".ENV", "link-to-env", "links/.env", "sub/key.PEM", ".ssh/id", "id_rsa"],
@@ -143,6 +156,7 @@ async def test_denied_files_are_closed_under_every_name(tmp_path: Path, path: st
             assert "error" in diff
 
 
+@pytest.mark.attack("Denied names", "reading and writing the traces of runs")
 async def test_the_systems_own_traces_are_closed(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {"artifacts/runs/run-1.json": TOKEN})

@@ -48,6 +48,10 @@ REGEXES = [
 ]
 
 
+@pytest.mark.attack(
+    "Patterns",
+    "globs with `..` or links, nested and multiplied braces, hundreds of stars and brackets",
+)
 @pytest.mark.parametrize("glob", GLOBS, ids=lambda glob: ascii(glob)[:24])
 async def test_no_glob_shows_outside_names_or_hangs(tmp_path: Path, glob: str) -> None:
     fortress = Fortress(tmp_path)
@@ -62,6 +66,10 @@ async def test_no_glob_shows_outside_names_or_hangs(tmp_path: Path, glob: str) -
             assert not [file for file in answer.get("files", ()) if "secret" in file["path"]]
 
 
+@pytest.mark.attack(
+    "Patterns",
+    "nested quantifiers, huge repeats, 10,000 parentheses, 1 MB of pattern, back-references",
+)
 @pytest.mark.parametrize("regex", REGEXES, ids=lambda regex: regex[:24])
 async def test_no_regex_takes_exponential_time(tmp_path: Path, regex: str) -> None:
     fortress = Fortress(tmp_path)
@@ -72,6 +80,11 @@ async def test_no_regex_takes_exponential_time(tmp_path: Path, regex: str) -> No
             await attacker.call("search_files", regex=regex, output="counts", multiline=True)
 
 
+@pytest.mark.attack(
+    "Patterns",
+    "ignore files with thousands of stars, invalid bytes, re-inclusion of denied files, an ignore file that "
+    "is a link out",
+)
 async def test_hostile_ignore_files_cost_little_and_open_nothing(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(
@@ -90,6 +103,7 @@ async def test_hostile_ignore_files_cost_little_and_open_nothing(tmp_path: Path)
     assert ".env" not in {entry["path"] for entry in answer["entries"]}
 
 
+@pytest.mark.attack("Patterns", "a search that takes long, reads beside it")
 async def test_other_calls_are_answered_while_a_slow_search_runs(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {f"big{n}.txt": "word word word\n" * 200_000 for n in range(4)})

@@ -56,6 +56,10 @@ async def hammer(attacker: Attacker, tool: str, **arguments: object) -> None:
             group.start_soon(calls)
 
 
+@pytest.mark.attack(
+    "Races",
+    "a process exchanges a directory and a link out, without pause, while files are read, searched and counted",
+)
 async def test_reading_through_a_directory_that_becomes_a_link_out_never_shows_the_outside(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {"dir/secret.txt": "harmless\n"})
@@ -67,6 +71,7 @@ async def test_reading_through_a_directory_that_becomes_a_link_out_never_shows_t
             await hammer(attacker, "list_files", totals=True)
 
 
+@pytest.mark.attack("Races", "a process exchanges a file and a link out while it is read and searched")
 async def test_reading_a_file_that_becomes_a_link_out_never_shows_the_outside(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {"file": "harmless\n"})
@@ -77,6 +82,10 @@ async def test_reading_a_file_that_becomes_a_link_out_never_shows_the_outside(tm
             await hammer(attacker, "search_files", regex="TOKEN")
 
 
+@pytest.mark.attack(
+    "Races",
+    "a process exchanges a directory and a link out while files are added, changed and deleted",
+)
 async def test_writing_through_a_directory_that_becomes_a_link_out_never_writes_there(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {"dir/secret.txt": "harmless\n"})
@@ -95,6 +104,7 @@ async def test_writing_through_a_directory_that_becomes_a_link_out_never_writes_
     assert os.listdir(fortress.outside) == ["secret.txt"]
 
 
+@pytest.mark.attack("Races", "a process exchanges a file and a link to a denied one while it is read")
 async def test_a_denied_file_swapped_in_is_not_shown(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {"open": "harmless\n", ".env": f"{TOKEN}\n"})

@@ -21,6 +21,10 @@ async def read(attacker: Attacker, path: str) -> None:
     await attacker.refused("read_file", path=path)
 
 
+@pytest.mark.attack(
+    "Special files",
+    "ten FIFOs at once (more than there are threads), a socket, a device behind a link, a directory",
+)
 async def test_pipes_sockets_and_devices_are_refused_at_once_and_block_nothing(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     for number in range(10):
@@ -45,6 +49,7 @@ async def test_pipes_sockets_and_devices_are_refused_at_once_and_block_nothing(t
             await attacker.call("list_files", totals=True)
 
 
+@pytest.mark.attack("Exhaustion", "a sparse file of 8 GiB read, searched, counted and deleted")
 async def test_a_sparse_giant_is_refused_without_being_read(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     with open(fortress.root / "giant", "wb") as file:
@@ -59,6 +64,7 @@ async def test_a_sparse_giant_is_refused_without_being_read(tmp_path: Path) -> N
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < PEAK_GROWTH_KIB
 
 
+@pytest.mark.attack("Exhaustion", "a large text file read near its end, searched and counted")
 async def test_a_large_text_file_is_read_in_constant_memory(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     block = b"0123456789abcde\n" * 65_536
@@ -76,6 +82,7 @@ async def test_a_large_text_file_is_read_in_constant_memory(tmp_path: Path) -> N
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
+@pytest.mark.attack("Exhaustion", "a file that is one line of 20 MB")
 async def test_one_endless_line_is_cut(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     (fortress.root / "line").write_bytes(b"x" * 20_000_000)

@@ -71,6 +71,7 @@ def search(root: Root, job: Job) -> list[str]:
     return [match["text"] for file in found.files for match in file.matches]
 
 
+@pytest.mark.attack("Races", "a directory replaced by a link out exactly between the look and the use")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_directory_swapped_between_listing_and_opening_is_not_entered(tmp_path: Path, method: str) -> None:
     fortress = Fortress(tmp_path)
@@ -89,6 +90,7 @@ def test_a_directory_swapped_between_listing_and_opening_is_not_entered(tmp_path
         assert "dir/secret.txt" not in listed
 
 
+@pytest.mark.attack("Races", "a file replaced by a link out exactly between the look and the use")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_file_swapped_between_listing_and_opening_is_not_read(tmp_path: Path, method: str) -> None:
     fortress = Fortress(tmp_path)
@@ -113,6 +115,7 @@ def patched(root: Root, state: Path, step: str, act: Callable[[], None], change:
         changes.apply(request, Job())
 
 
+@pytest.mark.attack("Races", "a directory replaced by a link out at each step of a patch")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("step", ["begin", "stage 0", "change 0"])
 def test_a_directory_swapped_while_a_patch_is_applied_is_not_written_through(
@@ -131,6 +134,7 @@ def test_a_directory_swapped_while_a_patch_is_applied_is_not_written_through(
     assert (fortress.root / "aside" / "secret.txt").read_bytes() == b"harmless\n"
 
 
+@pytest.mark.attack("Races", "another program's edit between planning and writing")
 @pytest.mark.parametrize("step", ["begin", "stage 0"])
 def test_a_file_that_someone_else_writes_while_a_patch_is_prepared_keeps_that(tmp_path: Path, step: str) -> None:
     fortress = Fortress(tmp_path)
@@ -144,6 +148,7 @@ def test_a_file_that_someone_else_writes_while_a_patch_is_prepared_keeps_that(tm
     assert list((tmp_path / "state").glob("fs/*/pending/*")) == []
 
 
+@pytest.mark.attack("Races", "another program's new file in the place of an added one")
 def test_a_file_that_someone_else_creates_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
 

@@ -33,6 +33,11 @@ PROTECTED = [
 ]
 
 
+@pytest.mark.attack(
+    "Protected names",
+    "`.git/hooks`, `.git/config`, nested and upper-case `.git`, CI, editor and agent settings, lock files; "
+    "added, moved to, by diff",
+)
 @pytest.mark.parametrize("path", PROTECTED)
 async def test_names_that_make_programs_run_are_never_written(tmp_path: Path, path: str) -> None:
     fortress = Fortress(tmp_path)
@@ -50,6 +55,7 @@ async def test_names_that_make_programs_run_are_never_written(tmp_path: Path, pa
     assert sorted(read_tree(fortress.root)) == ["inside.txt", "src/a.py"]
 
 
+@pytest.mark.attack("Protected names", "the same through links to them, deleted, moved away")
 async def test_protected_names_are_protected_behind_a_link_too(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {".git/hooks/sample": "x", ".vscode/tasks.json": "{}"})
@@ -69,6 +75,10 @@ async def test_protected_names_are_protected_behind_a_link_too(tmp_path: Path) -
     assert read_tree(fortress.root) == before
 
 
+@pytest.mark.attack(
+    "Patches",
+    "`..`, absolute and quoted octal names, mode 120000, names that differ, CR and NUL in headers, in all formats",
+)
 @pytest.mark.parametrize(
     "patch",
     [
@@ -94,6 +104,7 @@ async def test_no_patch_format_reaches_outside(tmp_path: Path, patch: str) -> No
     assert sorted(read_tree(fortress.root)) == ["inside.txt", "src/a.py"]
 
 
+@pytest.mark.attack("Links", "a hard link to a file outside, also with the setting that allows writing it")
 async def test_a_hard_link_to_the_outside_is_not_written_through(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     os.link(fortress.outside / "secret.txt", fortress.root / "hard")
@@ -110,6 +121,7 @@ async def test_a_hard_link_to_the_outside_is_not_written_through(tmp_path: Path)
     assert (fortress.outside / "secret.txt").read_bytes() == before
 
 
+@pytest.mark.attack("Patches", "links planted under names like those of temporary files")
 async def test_the_staging_name_cannot_be_prepared_as_a_trap(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     for number in range(50):
@@ -121,6 +133,7 @@ async def test_the_staging_name_cannot_be_prepared_as_a_trap(tmp_path: Path) -> 
     assert (fortress.root / "new").read_text() == "mine"
 
 
+@pytest.mark.attack("Patches", "the journal's files by absolute name and through a link")
 async def test_the_journal_cannot_be_reached_through_the_tools(tmp_path: Path, clean_environment: Path) -> None:
     fortress = Fortress(tmp_path)
     with anyio.fail_after(20):

@@ -26,6 +26,7 @@ async def answer(client: Any, arguments: dict[str, Any], responses: Any, state: 
     )
 
 
+@pytest.mark.attack("Approvals", "the answer of one question sent with the other's state")
 async def test_answers_of_two_calls_in_flight_cannot_be_swapped(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     async with (
@@ -42,6 +43,7 @@ async def test_answers_of_two_calls_in_flight_cannot_be_swapped(tmp_path: Path) 
     assert journal(log) == []
 
 
+@pytest.mark.attack("Approvals", "a yes without a question, with a made-up state")
 async def test_an_answer_without_the_question_is_only_asked_about(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     async with (
@@ -57,6 +59,7 @@ async def test_an_answer_without_the_question_is_only_asked_about(tmp_path: Path
     assert journal(log) == []
 
 
+@pytest.mark.attack("Approvals", "the same yes twice")
 async def test_a_replayed_answer_does_not_make_the_call_again(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     async with (
@@ -72,6 +75,7 @@ async def test_a_replayed_answer_does_not_make_the_call_again(tmp_path: Path) ->
     assert len(journal(log)) == 1
 
 
+@pytest.mark.attack("Approvals", "a yes for one call given for another key or other arguments")
 async def test_an_answer_does_not_fit_the_same_call_under_another_key_or_changed_arguments(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     async with (
@@ -89,6 +93,7 @@ async def test_an_answer_does_not_fit_the_same_call_under_another_key_or_changed
     assert journal(log) == []
 
 
+@pytest.mark.attack("Approvals", "another identity that repeats an approved call")
 async def test_a_yes_for_one_caller_is_none_for_another(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
         first = await send(gateway, "a__echo", {"text": "x"})
@@ -98,6 +103,7 @@ async def test_a_yes_for_one_caller_is_none_for_another(tmp_path: Path) -> None:
     assert other.structured_content["error"]["code"] == "approval_required"
 
 
+@pytest.mark.attack("Approvals", "a forged approval in the store")
 async def test_a_yes_written_into_the_store_without_the_keys_is_not_believed(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     async with gateway_of(tmp_path, server("a", "--journal", str(log)), NO_HOLD) as gateway:
@@ -116,6 +122,7 @@ async def test_a_yes_written_into_the_store_without_the_keys_is_not_believed(tmp
     assert journal(log) == []
 
 
+@pytest.mark.attack("Approvals", "a tool that changes its definition after it was approved")
 async def test_a_yes_does_not_survive_a_changed_definition_of_the_tool(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, server("a", "--describe", "one"), NO_HOLD) as gateway:
         first = await send(gateway, "a__echo", {"text": "x"})
@@ -131,6 +138,7 @@ async def test_a_yes_does_not_survive_a_changed_definition_of_the_tool(tmp_path:
     assert second.structured_content["error"]["code"] == "approval_required"
 
 
+@pytest.mark.attack("Approvals", "a call that only asks")
 async def test_asking_and_refusing_leave_records_without_an_effect(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
         await send(gateway, "a__echo", {"text": "x"})
@@ -144,6 +152,7 @@ FRAME = Frame(
 )
 
 
+@pytest.mark.attack("Display", "any text as argument name and value")
 @given(name=st.text(), value=st.text())
 def test_no_argument_can_redraw_or_reframe_the_question(name: str, value: str) -> None:
     shown = compose(FRAME, {name: value}, None)
@@ -155,6 +164,7 @@ def test_no_argument_can_redraw_or_reframe_the_question(name: str, value: str) -
     assert all(visible(line) == line for line in lines)
 
 
+@pytest.mark.attack("Display", "escape sequences, bidirectional and invisible characters")
 @pytest.mark.parametrize("sneaky", ["\x1b[2J", "\u202e", "\u200b", "\u2066", "\x00", "\r", "\u2028", "\u3164"])
 def test_characters_that_move_hide_or_turn_text_are_spelled_out(sneaky: str) -> None:
     shown = compose(FRAME, {"cmd": f"ls{sneaky}\ntool: harmless"}, f"diff{sneaky}\nserver: fs").text

@@ -50,6 +50,7 @@ def row(tmp_path: Path, seq: int) -> tuple[str, str, str]:
     return str(found[0]), str(found[1]), str(found[2])
 
 
+@pytest.mark.attack("Ledger", "each field of a record edited")
 @pytest.mark.parametrize("name", ALL_FIELDS)
 async def test_an_edit_of_any_field_is_found_at_its_record(tmp_path: Path, name: str) -> None:
     store, ledger = open_ledger(tmp_path)
@@ -62,6 +63,7 @@ async def test_an_edit_of_any_field_is_found_at_its_record(tmp_path: Path, name:
     assert [problem.seq for problem in verdict(tmp_path)] == [4]
 
 
+@pytest.mark.attack("Ledger", "each field edited and the hash made to fit")
 @pytest.mark.parametrize("name", ALL_FIELDS)
 async def test_an_edit_with_its_hash_recomputed_is_found_too(tmp_path: Path, name: str) -> None:
     store, ledger = open_ledger(tmp_path)
@@ -75,6 +77,7 @@ async def test_an_edit_with_its_hash_recomputed_is_found_too(tmp_path: Path, nam
     assert [problem.seq for problem in verdict(tmp_path)] == [4]
 
 
+@pytest.mark.attack("Ledger", "the whole chain rebuilt behind an edit")
 async def test_a_rebuilt_chain_is_found_at_its_first_changed_record(tmp_path: Path) -> None:
     store, ledger = open_ledger(tmp_path)
     await append(store, ledger, 10)
@@ -91,6 +94,7 @@ async def test_a_rebuilt_chain_is_found_at_its_first_changed_record(tmp_path: Pa
     assert [problem.seq for problem in verdict(tmp_path)] == [4]
 
 
+@pytest.mark.attack("Ledger", "the first, a middle and the last record deleted")
 @pytest.mark.parametrize(("seq", "first_bad"), [(1, 1), (5, 5), (10, 10)])
 async def test_a_deleted_record_is_missed(tmp_path: Path, seq: int, first_bad: int) -> None:
     problems = await tampered(tmp_path, ("DELETE FROM ledger WHERE seq = ?", (seq,)))
@@ -98,6 +102,7 @@ async def test_a_deleted_record_is_missed(tmp_path: Path, seq: int, first_bad: i
     assert problems[0].seq == first_bad
 
 
+@pytest.mark.attack("Ledger", "two records exchanged")
 async def test_two_records_that_swapped_places_are_found(tmp_path: Path) -> None:
     problems = await tampered(
         tmp_path,
@@ -109,6 +114,7 @@ async def test_two_records_that_swapped_places_are_found(tmp_path: Path) -> None
     assert problems[0].seq == 4
 
 
+@pytest.mark.attack("Ledger", "a copied record inserted")
 async def test_an_inserted_record_is_found_at_the_end_and_in_the_middle(tmp_path: Path) -> None:
     copy = "INSERT INTO ledger (seq, hash, mac, record) SELECT ?, hash, mac, record FROM ledger WHERE seq = 3"
     at_the_end = await tampered(tmp_path, (copy, (11,)))
@@ -119,6 +125,7 @@ async def test_an_inserted_record_is_found_at_the_end_and_in_the_middle(tmp_path
     assert verdict(tmp_path)[0].seq is not None
 
 
+@pytest.mark.attack("Ledger", "the newest records removed")
 async def test_a_truncated_ledger_is_found_and_not_continued(tmp_path: Path) -> None:
     problems = await tampered(tmp_path, ("DELETE FROM ledger WHERE seq > 7", ()))
     store, ledger = open_ledger(tmp_path)
@@ -129,6 +136,7 @@ async def test_a_truncated_ledger_is_found_and_not_continued(tmp_path: Path) -> 
     assert problems[0].seq == 8
 
 
+@pytest.mark.attack("Ledger", "the store replaced by an older copy")
 async def test_an_older_copy_of_the_store_is_found(tmp_path: Path) -> None:
     store, ledger = open_ledger(tmp_path)
     await append(store, ledger, 5)
@@ -144,6 +152,7 @@ async def test_an_older_copy_of_the_store_is_found(tmp_path: Path) -> None:
     assert verdict(tmp_path)[0].seq == 6
 
 
+@pytest.mark.attack("Ledger", "the store emptied or removed")
 async def test_a_store_that_was_emptied_or_removed_is_not_silently_begun_anew(tmp_path: Path) -> None:
     problems = await tampered(tmp_path, ("DELETE FROM ledger", ()))
     store = SqliteStore(tmp_path / "other.sqlite", guard=Ledger(HeadFile(tmp_path / "ledger.head", SEED), KEY))
@@ -154,6 +163,7 @@ async def test_a_store_that_was_emptied_or_removed_is_not_silently_begun_anew(tm
     assert problems[0].seq == 1
 
 
+@pytest.mark.attack("Ledger", "a head signed with another key")
 async def test_a_forged_head_is_not_believed(tmp_path: Path) -> None:
     await tampered(tmp_path)
     own = HeadFile(tmp_path / "ledger.head", SEED).read()

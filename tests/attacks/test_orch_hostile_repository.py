@@ -60,6 +60,10 @@ def hostile(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.attack(
+    "Hostile repository",
+    "modules with our names, `.env`, settings files, git hooks and settings, escape sequences in its README",
+)
 def test_nothing_in_the_repository_runs_or_configures_us(hostile: Path) -> None:
     done = lg_orch("run", "summarize repo", cwd=hostile, env={"PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 0, done.stderr
@@ -72,6 +76,7 @@ def test_nothing_in_the_repository_runs_or_configures_us(hostile: Path) -> None:
     assert "root:x:" not in done.stdout
 
 
+@pytest.mark.attack("Hostile repository", "nothing: denials in an untrusted `.lg.toml` must count")
 def test_denials_of_an_untrusted_file_count(hostile: Path) -> None:
     done = lg_orch("run", "where is Hidden defined?", cwd=hostile)
     assert "private/module.py" not in done.stdout
@@ -83,6 +88,7 @@ def provider_for(root: Path) -> str:
     return prepare(args).loaded.settings.models.default.provider
 
 
+@pytest.mark.attack("Hostile repository", "a trusted `.lg.toml` that changes by one byte")
 def test_trust_counts_for_one_content_only(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = str(hostile)
     assert provider_for(hostile) == "local"
@@ -99,6 +105,7 @@ def test_trust_counts_for_one_content_only(hostile: Path, capsys: pytest.Capture
     assert not [path for path in hostile.rglob("*") if "trust" in path.name]
 
 
+@pytest.mark.attack("Hostile repository", "a `.lg.toml` that is a FIFO, a link, a directory, huge or broken")
 @pytest.mark.parametrize("kind", ["fifo", "symlink", "directory", "huge", "broken"])
 def test_a_settings_file_that_is_no_small_readable_file_is_an_error_and_not_a_hang(kind: str, tmp_path: Path) -> None:
     root = tmp_path / "repo"
@@ -120,6 +127,7 @@ def test_a_settings_file_that_is_no_small_readable_file_is_an_error_and_not_a_ha
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.attack("Hostile repository", "a trace directory that is a link out")
 def test_a_trace_directory_that_leads_elsewhere_is_not_followed(hostile: Path) -> None:
     elsewhere = hostile.parent / "victim"
     (elsewhere / "runs").mkdir(parents=True)
@@ -130,6 +138,7 @@ def test_a_trace_directory_that_leads_elsewhere_is_not_followed(hostile: Path) -
     assert done.returncode == 0
 
 
+@pytest.mark.attack("Hostile repository", "a state directory below the root")
 def test_state_is_never_kept_inside_the_repository(hostile: Path) -> None:
     done = lg_orch("run", "summarize repo", "--state-dir", str(hostile / "state"), cwd=hostile)
     assert done.returncode == 2
