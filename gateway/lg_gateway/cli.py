@@ -91,7 +91,8 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     policy.add_argument("action", choices=("explain", "test"))
     policy.add_argument("subject", metavar="TOOL|FILE", help="for explain: a tool; for test: a TOML table of decisions")
     policy.add_argument("--args", default="{}", metavar="JSON", help="for explain: the call's arguments")
-    policy.add_argument("--identity", help="for explain: the caller (default: you, on stdio)")
+    policy.add_argument("--identity", help="the caller, where a case names none (default: you, on stdio)")
+    policy.add_argument("--json", action="store_true", help="for explain: as JSON")
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

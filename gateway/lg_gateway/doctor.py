@@ -89,12 +89,16 @@ def _sandbox(name: str, metas: list[dict[str, Any]]) -> Finding:
 
 
 def _rules(gateway: Gateway) -> list[Finding]:
-    rules = gateway.policy.rules
-    problems = [problem for entry in gateway.catalog.entries() for problem in rules.problems(entry.facts)]
+    from lg_gateway.policy_cli import mistakes
+    from lg_gateway.upstream import State
+
+    rules, entries = gateway.policy.rules, gateway.catalog.entries()
+    findings = [Finding(what="rules", text=problem, bad=True) for problem in mistakes(gateway)]
+    if all(upstream.state is State.UP for upstream in gateway.upstreams.values()):
+        findings += [Finding(what="rules", text=problem) for problem in rules.unused(entry.name for entry in entries)]
+    findings += [Finding(what="rules", text=problem) for problem in rules.shadowed()]
     count = len(gateway.policy.settings.gateway.rules)
-    if not problems:
-        return [Finding(what="rules", text=f"{count} rules, each can match the tools it names")]
-    return [Finding(what="rules", text=problem, bad=True) for problem in problems]
+    return findings or [Finding(what="rules", text=f"{count} rules, each can match the tools it names")]
 
 
 def _pins(gateway: Gateway) -> list[Finding]:

@@ -39,7 +39,7 @@ class Gateway:
 
     def __init__(self, setup: Setup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
         self.setup = setup
-        self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings))
+        self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
         self.catalog = Catalog()
         self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
         self.store = SqliteStore(setup.store_path, guard=self.ledger)

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,11 +47,14 @@ def run_policy(args: argparse.Namespace) -> int:
     async def judge() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
+            caller = args.identity or setup.identity
             if args.action == "explain":
-                return explain(gateway, args.subject, _arguments(args.args), args.identity or setup.identity)
-            failed = [case for case in cases if not _holds(gateway, case, case.identity or setup.identity)]
+                return explain(gateway, args.subject, _arguments(args.args), caller, as_json=args.json)
+            failed, wrong = failures(gateway, cases, caller), mistakes(gateway)
+        for line in [*failed, *wrong]:
+            print(line, file=sys.stderr)
         print(f"{len(cases) - len(failed)} of {len(cases)} decisions are as expected")
-        return 1 if failed else 0
+        return 1 if failed or wrong else 0
 
     return anyio.run(judge)
 
@@ -69,36 +73,73 @@ def read_cases(path: Path) -> list[Case]:
         raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: str) -> int:
-    """Print the decision about one call, and what else would stop it."""
-    entry = _entry(gateway, tool)
-    rules = gateway.policy.rules
-    decision = rules.decide(identity=identity, facts=entry.facts, arguments=arguments)
-    print(f"{decision.effect}: {decision.reason}")
-    print(f"decided by {decision.rule}" + (f", approver: {decision.approver}" if decision.effect == "approve" else ""))
-    if not rules.visible(identity=identity, facts=entry.facts):
+def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: str, *, as_json: bool = False) -> int:
+    """Print the decision about one call, what each rule about its tool says, and what else would stop it."""
+    told = _explanation(gateway, _entry(gateway, tool), arguments, identity)
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return 0
+    place = f" ({told['place']})" if told["place"] else ""
+    approver = f", approver: {told['approver']}" if told["effect"] == "approve" else ""
+    print(f"{told['effect']}: {told['reason']}\ndecided by {told['rule']}{place}{approver}")
+    if not told["visible"]:
         print(f"{identity} does not see this tool at all")
-    facts = entry.facts
-    print(f"server {facts.server}: {'trusted' if facts.trusted else 'not trusted'}, read-only: {entry.read_only}")
-    try:
-        entry.check.check(arguments)
-    except InvalidArguments as error:
-        print(f"the arguments would be refused before: {error.text()}")
-    for problem in rules.problems(facts):
+    for view in told["rules"]:
+        print(f"  {view['effect']:<8} {view['name']} ({view['place']}): {view['why'] or 'matches'}")
+    print(f"server {told['server']}: {'trusted' if told['trusted'] else 'not trusted'}, read-only: {told['read_only']}")
+    if told["arguments_refused"]:
+        print(f"the arguments would be refused before: {told['arguments_refused']}")
+    for problem in told["problems"]:
         print(f"problem: {problem}")
     return 0
 
 
-def _holds(gateway: Gateway, case: Case, identity: str) -> bool:
-    entry = _entry(gateway, case.tool)
-    decision = gateway.policy.rules.decide(identity=identity, facts=entry.facts, arguments=case.args)
-    if decision.effect == case.effect and case.rule in (None, decision.rule):
-        return True
-    shown = f"{case.tool} {json.dumps(case.args)} by {identity}"
-    print(
-        f"{shown}: {decision.effect} by {decision.rule}, not {case.effect} {case.rule or ''}".rstrip(), file=sys.stderr
-    )
-    return False
+def _explanation(gateway: Gateway, entry: CatalogEntry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
+    rules, facts = gateway.policy.rules, entry.facts
+    decision = rules.decide(identity=identity, facts=facts, arguments=arguments)
+    refused = ""
+    try:
+        entry.check.check(arguments)
+    except InvalidArguments as error:
+        refused = error.text()
+    return {
+        "tool": entry.name,
+        "identity": identity,
+        "effect": str(decision.effect),
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "place": rules.place(decision.rule),
+        "approver": decision.approver,
+        "visible": rules.visible(identity=identity, facts=facts),
+        "rules": [asdict(view) for view in rules.views(identity=identity, facts=facts, arguments=arguments)],
+        "server": facts.server,
+        "trusted": facts.trusted,
+        "read_only": entry.read_only,
+        "arguments_refused": refused,
+        "problems": rules.problems(facts),
+    }
+
+
+def mistakes(gateway: Gateway) -> list[str]:
+    """Return what is wrong with the rules, now that the tools of the servers that are up are known."""
+    rules = gateway.policy.rules
+    return [problem for entry in gateway.catalog.entries() for problem in rules.problems(entry.facts)]
+
+
+def failures(gateway: Gateway, cases: list[Case], identity: str) -> list[str]:
+    """Return a line for each case that is not decided as it says."""
+    found = []
+    for number, case in enumerate(cases, 1):
+        entry, caller = gateway.catalog.find(case.tool), case.identity or identity
+        shown = f"case {number}: {case.tool} {json.dumps(case.args)} by {caller}"
+        if entry is None:
+            found.append(f"{shown}: there is no such tool")
+            continue
+        decision = gateway.policy.rules.decide(identity=caller, facts=entry.facts, arguments=case.args)
+        if decision.effect != case.effect or case.rule not in (None, decision.rule):
+            wanted = f"{case.effect} {f'by {case.rule}' if case.rule else ''}".strip()
+            found.append(f"{shown}: {decision.effect} by {decision.rule} ({decision.reason}), not {wanted}")
+    return found
 
 
 def _entry(gateway: Gateway, tool: str) -> CatalogEntry:

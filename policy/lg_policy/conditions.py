@@ -6,11 +6,13 @@ because Python's own engine can be driven into exponential time by a caller's te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from lg_policy.errors import ConfigError
+from lg_policy.predicates import compiled
+from lg_policy.reach import meant_type, never
 
 PATH_FORMAT = "lg-path"
 """JSON Schema `format` by which our servers mark path arguments."""
@@ -25,25 +27,43 @@ class Condition:
     def __init__(self, schema: Mapping[str, Any] | bool, *, where: str, require: bool) -> None:
         self.always = schema is True or schema == {}
         self._schema = _requiring(schema) if require and isinstance(schema, Mapping) else schema
-        self._never: tuple[Mapping[str, Any], str | None] | None = None
-        if self.always:
-            self._validator = None
-            return
-        _check(self._schema, where)
-        self._validator = _validator_class()(self._schema)
-
-    def holds(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether the arguments satisfy the condition."""
-        return self._validator is None or bool(self._validator.is_valid(dict(arguments)))
+        self.holds: Callable[[Any], bool] = _anything
+        """Whether arguments, a `dict`, satisfy the condition."""
+        if not self.always:
+            _check(self._schema, where)
+            self.holds = compiled(self._schema, _compiled) or self._validator().is_valid
 
     def can_never_match(self, input_schema: Mapping[str, Any] | None) -> str | None:
-        """Say why no valid call can satisfy this condition, or `None`. Finds names and constants that do not exist."""
+        """Say why no valid call can satisfy this condition, or `None` where that is not certain."""
         if input_schema is None or not isinstance(self._schema, Mapping):
             return None
-        # The last schema asked about is kept, not its id alone: an id is given out again once its object is gone.
-        if self._never is None or self._never[0] is not input_schema:
-            self._never = (input_schema, _mismatch(self._schema, input_schema))
-        return self._never[1]
+        return never(self._schema, input_schema, _compiled)
+
+    def unmet(self, arguments: Mapping[str, Any]) -> str:
+        """Say what about the arguments does not satisfy the condition; empty if they do."""
+        if self.always:
+            return ""
+        error = next(iter(self._validator().iter_errors(dict(arguments))), None)
+        if error is None:
+            return ""
+        where = ".".join(str(part) for part in error.absolute_path)
+        return f"{where}: {error.message}" if where else str(error.message)
+
+    def _validator(self) -> Any:
+        return _validator_class()(self._schema)
+
+
+def _anything(_arguments: Any) -> bool:
+    return True
+
+
+def marks_paths(schema: Any) -> bool:
+    """Whether a tool's input schema marks any argument as a path, at any depth that `normalised_paths` looks at."""
+    if not isinstance(schema, Mapping):
+        return False
+    properties = schema.get("properties")
+    inner = list(properties.values()) if isinstance(properties, Mapping) else []
+    return schema.get("format") == PATH_FORMAT or any(map(marks_paths, [*inner, schema.get("items")]))
 
 
 def normalised_paths(input_schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -80,8 +100,13 @@ def _normalise(schema: Mapping[str, Any], value: Any) -> tuple[bool, Any]:
 
 
 def _requiring(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Add every named property to `required`: `{"properties": {"cmd": …}}` alone would accept a call without `cmd`."""
+    """Close what JSON Schema leaves open: `{"properties": {"cmd": {"pattern": …}}}` accepts a call without `cmd`, and
+    one where `cmd` is no string. Every named property becomes required, every test implies the type it looks at.
+    """
     result = dict(schema)
+    meant = meant_type(schema)
+    if meant is not None:
+        result["type"] = meant
     properties = schema.get("properties")
     if isinstance(properties, Mapping):
         result["properties"] = {
@@ -92,27 +117,10 @@ def _requiring(schema: Mapping[str, Any]) -> dict[str, Any]:
     for keyword in ("allOf", "anyOf", "oneOf"):
         if isinstance(schema.get(keyword), list):
             result[keyword] = [_requiring(inner) if isinstance(inner, Mapping) else inner for inner in schema[keyword]]
+    for keyword in ("items", "contains"):
+        if isinstance(schema.get(keyword), Mapping):
+            result[keyword] = _requiring(schema[keyword])
     return result
-
-
-def _mismatch(condition: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
-    wanted, known = condition.get("properties"), schema.get("properties")
-    if not isinstance(wanted, Mapping) or not isinstance(known, Mapping):
-        return None
-    for name, inner in wanted.items():
-        if name not in known:
-            if schema.get("additionalProperties") is False or condition.get("required", []):
-                return f"the tool has no argument {name!r}; it has {', '.join(sorted(known)) or 'none'}"
-            continue
-        allowed = known[name].get("enum") if isinstance(known[name], Mapping) else None
-        if (
-            isinstance(inner, Mapping)
-            and isinstance(allowed, list)
-            and "const" in inner
-            and inner["const"] not in allowed
-        ):
-            return f"argument {name!r} is never {inner['const']!r}; it is one of {allowed}"
-    return None
 
 
 def _check(schema: Any, where: str) -> None:
@@ -138,6 +146,11 @@ def _patterns(schema: Any) -> Iterator[str]:
     elif isinstance(schema, list):
         for inner in schema:
             yield from _patterns(inner)
+
+
+def linear(pattern: str) -> Any:
+    """Compile a pattern on RE2: time linear in the text. Raises `ConfigError` for one that does not run there."""
+    return _compiled(pattern)
 
 
 @cache

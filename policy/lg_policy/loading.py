@@ -25,6 +25,7 @@ from lg_policy.flags import PROFILES
 from lg_policy.state import config_home, replace_file
 
 _POLICY_LISTS = ("read_allow", "read_deny", "write_allow", "write_deny")
+_RULE_HEADER = re.compile(r"\s*\[\[\s*gateway\s*\.\s*rules\s*\]\]")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -35,6 +36,8 @@ class Layer:
     name: str
     values: Mapping[str, Any]
     base: Path | None = None
+    rule_lines: tuple[int, ...] = ()
+    """The line of each rule, where that could be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class Loaded:
 
     settings: Settings
     sources: tuple[str, ...]
+    rule_places: tuple[str, ...] = ()
+    """Where each of `gateway.rules` was written: file and line."""
 
 
 def load_settings(
@@ -75,20 +80,26 @@ def load_settings(
     )
     layers += [_profile_layer(named), *chosen, *extra]
     layers.append(Layer(name="command line", values={**(overrides or {}), "profile": named}))
-    return Loaded(settings=_validate(layers), sources=tuple(layer.name for layer in layers if layer.values))
+    return Loaded(
+        settings=_validate(layers),
+        sources=tuple(layer.name for layer in layers if layer.values),
+        rule_places=tuple(place for layer in layers for place in _rule_places(layer)),
+    )
 
 
 def read_layer(path: Path) -> Layer:
     """Read a TOML settings file. Raises `ConfigError` that names the file, and the line of a syntax error."""
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        values = tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"settings file {path} does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read settings file {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return Layer(name=str(path), values=values, base=path.absolute().parent)
+    lines = tuple(number for number, line in enumerate(text.splitlines(), 1) if _RULE_HEADER.match(line))
+    return Layer(name=str(path), values=values, base=path.absolute().parent, rule_lines=lines)
 
 
 def denials_only(layer: Layer) -> Layer:
@@ -129,6 +140,17 @@ def expand_env(text: str, environ: Mapping[str, str], where: str) -> str:
         return environ[name]
 
     return _VARIABLE.sub(value, text)
+
+
+def _rule_places(layer: Layer) -> list[str]:
+    """Name where each rule of a layer stands. Lines are given only where every rule has a table of its own."""
+    gateway = layer.values.get("gateway")
+    rules = gateway.get("rules", []) if isinstance(gateway, Mapping) else []
+    if not isinstance(rules, list):
+        return []
+    if len(layer.rule_lines) == len(rules):
+        return [f"{layer.name}:{line}" for line in layer.rule_lines]
+    return [f"{layer.name}, rule {number}" for number in range(1, len(rules) + 1)]
 
 
 def _profile_layer(name: str) -> Layer:

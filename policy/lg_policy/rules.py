@@ -1,9 +1,7 @@
 """Which calls are allowed, need approval or are denied. Pure: no clock, disk or network.
 
-deny beats approve beats allow among the rules that match a call. Only when no rule matches do the built-in defaults
-decide: read-only tools of trusted servers are allowed; `exec` with an active sandbox, no network and a template
-without `approval` is allowed; changing files needs approval unless `require_approval_for_mutations` is false;
-everything else needs approval.
+deny beats approve beats allow among the rules that match a call; only when none matches do the built-in defaults of
+`decisions` decide. Rules are compiled once and sorted by tool on the first call of each.
 
 Not covered: what a tool really does. Annotations of untrusted servers count for nothing.
 """
@@ -12,76 +10,82 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any
 
-from lg_policy.conditions import Condition, normalised_paths
+from lg_policy.conditions import Condition, linear, marks_paths, normalised_paths
 from lg_policy.config import RuleSettings, Settings
+from lg_policy.decisions import Decision, Effect, ToolFacts, default
 from lg_policy.errors import ConfigError
 
-
-class Effect(StrEnum):
-    """What happens to a call."""
-
-    ALLOW = "allow"
-    APPROVE = "approve"
-    DENY = "deny"
-
+__all__ = ["Decision", "Effect", "RuleBook", "RuleView", "ToolFacts"]
 
 _STRICTNESS = {Effect.ALLOW: 0, Effect.APPROVE: 1, Effect.DENY: 2}
+NO_ARGUMENTS_YET = "its condition waits until the tool's schema is known"
+DOT_DOT = "a path argument contains `..`, which no allowance matches"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolFacts:
-    """What the gateway knows about a tool, apart from the call."""
+class RuleView:
+    """What one rule says to one call, for `policy explain`. `why` is empty where it matches."""
 
-    server: str
-    tool: str
-    """The qualified name, `<server>__<tool>`."""
-    trusted: bool = False
-    builtin: str | None = None
-    """`fs` or `exec` for our own servers."""
-    name: str = ""
-    """The server's own name for the tool."""
-    read_only: bool = False
-    """The annotation `readOnlyHint`; counts only for trusted servers."""
-    sandbox_active: bool = False
-    """For `exec`: whether the server reported a working sandbox."""
-    input_schema: Mapping[str, Any] | None = None
-    """The tool's input schema once it is known."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """The outcome. `rule` names what decided: `gateway.rules[N]` or `default:<which>`."""
-
+    name: str
+    place: str
     effect: Effect
-    rule: str
-    reason: str
-    approver: str = "user"
+    matches: bool
+    why: str
+
+
+class Names:
+    """A set of names in which `*` stands for any run of characters. Linear in the name, whatever the patterns."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        given = frozenset(patterns)
+        self.all = "*" in given
+        self._plain = frozenset(pattern for pattern in given if "*" not in pattern)
+        globs = sorted(given - self._plain)
+        text = "|".join(".*".join(re.escape(part) for part in pattern.split("*")) for pattern in globs)
+        self._glob = linear(f"(?s:{text})") if globs else None
+
+    def __contains__(self, name: str) -> bool:
+        return self.all or name in self._plain or (self._glob is not None and self._glob.fullmatch(name) is not None)
+
+    def covers(self, other: Names) -> bool:
+        """Whether every name of the other set is certainly in this one."""
+        return self.all or (other._glob is None and all(name in self for name in other._plain))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
     name: str
+    place: str
     settings: RuleSettings
-    tools: re.Pattern[str]
-    identities: re.Pattern[str]
+    tools: Names
+    identities: Names
     condition: Condition
-    effect: Effect = field(default=Effect.DENY)
+    effect: Effect
 
-    def concerns(self, identity: str, tool: str) -> bool:
-        return self.tools.fullmatch(tool) is not None and self.identities.fullmatch(identity) is not None
+
+@dataclass(frozen=True, kw_only=True)
+class _Indexed:
+    """The rules about one tool as it is defined now; `hopeless` names those whose condition no call can satisfy."""
+
+    schema: Mapping[str, Any] | None
+    rules: Sequence[_Rule]
+    hopeless: Mapping[str, str]
+    has_paths: bool
 
 
 class RuleBook:
-    """All rules, compiled once and indexed by tool. Raises `ConfigError` for a condition that is no valid schema."""
+    """All rules. `places` says where each was written. Raises `ConfigError` for a condition that is no valid schema."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, places: Sequence[str] = ()) -> None:
         self._settings = settings
-        self._rules = [_compile(index, rule) for index, rule in enumerate(settings.gateway.rules)]
-        self._by_tool: dict[str, list[_Rule]] = {}
+        self._rules = [
+            _compile(index, rule, places[index] if index < len(places) else "")
+            for index, rule in enumerate(settings.gateway.rules)
+        ]
+        self._by_tool: dict[str, _Indexed] = {}
 
     def decide(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
         """Decide one call.
@@ -89,99 +93,136 @@ class RuleBook:
         Arguments that a trusted server marks as paths are normalised before allow and approve conditions see them; one
         that contains `..` matches no allow rule.
         """
-        seen = normalised_paths(facts.input_schema, arguments) if facts.trusted else arguments
+        indexed = self._indexed(facts)
+        raw = arguments if isinstance(arguments, dict) else dict(arguments)
+        seen = normalised_paths(facts.input_schema, raw) if facts.trusted and indexed.has_paths else raw
         winner: _Rule | None = None
         strictest_approver = "user"
-        for rule in self._for_tool(facts.tool):
-            if not rule.concerns(identity, facts.tool) or not self._matches(rule, facts, arguments, seen):
+        for rule in indexed.rules:
+            if identity not in rule.identities or not _matches(rule, indexed, raw, seen):
                 continue
             if rule.settings.approver == "operator":
                 strictest_approver = "operator"
             if winner is None or _STRICTNESS[rule.effect] > _STRICTNESS[winner.effect]:
                 winner = rule
         if winner is None:
-            return self._default(facts, arguments)
+            return default(self._settings, facts, raw)
         reason = winner.settings.reason or f"{winner.name} says {winner.effect}"
         return Decision(effect=winner.effect, rule=winner.name, reason=reason, approver=strictest_approver)
 
     def visible(self, *, identity: str, facts: ToolFacts) -> bool:
         """Whether the identity may see the tool at all: not if a deny rule without a condition covers it."""
         return not any(
-            rule.effect is Effect.DENY and rule.condition.always and rule.concerns(identity, facts.tool)
-            for rule in self._for_tool(facts.tool)
+            rule.effect is Effect.DENY and rule.condition.always and identity in rule.identities
+            for rule in self._indexed(facts).rules
         )
 
-    def problems(self, facts: ToolFacts) -> list[str]:
-        """Say which rules can never match this tool's arguments, once its schema is known."""
+    def place(self, name: str) -> str:
+        """Return where the rule of that name was written; empty for a default."""
+        return next((rule.place for rule in self._rules if rule.name == name), "")
+
+    def views(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> list[RuleView]:
+        """Say of every rule about the tool whether it matches the call and, if not, why."""
+        indexed, raw = self._indexed(facts), dict(arguments)
+        seen = normalised_paths(facts.input_schema, raw) if facts.trusted else raw
         found = []
-        for rule in self._for_tool(facts.tool):
-            why = rule.condition.can_never_match(facts.input_schema)
-            if why:
-                found.append(f"{rule.name}: for {facts.tool}: {why}")
+        for rule in indexed.rules:
+            matches = identity in rule.identities and _matches(rule, indexed, raw, seen)
+            why = "" if matches else _why_not(rule, indexed, identity, seen)
+            found.append(RuleView(name=rule.name, place=rule.place, effect=rule.effect, matches=matches, why=why))
         return found
 
-    def _matches(self, rule: _Rule, facts: ToolFacts, raw: Mapping[str, Any], seen: Mapping[str, Any] | None) -> bool:
-        if rule.effect is Effect.DENY:
-            # A denial holds for the arguments as given and as normalised, whichever it hits.
-            return rule.condition.holds(raw) or (seen is not None and rule.condition.holds(seen))
-        if not rule.condition.always and facts.input_schema is None:
-            return False
-        if seen is None or rule.condition.can_never_match(facts.input_schema):
-            return False
-        return rule.condition.holds(seen)
+    def problems(self, facts: ToolFacts) -> list[str]:
+        """Say which rules about this tool are mistaken: their condition can match none of its calls."""
+        indexed = self._indexed(facts)
+        return [
+            f"{_named(rule)}: for {facts.tool}: {indexed.hopeless[rule.name]}"
+            for rule in indexed.rules
+            if rule.name in indexed.hopeless
+        ]
 
-    def _for_tool(self, tool: str) -> Sequence[_Rule]:
-        rules = self._by_tool.get(tool)
-        if rules is None:
-            rules = [rule for rule in self._rules if rule.tools.fullmatch(tool)]
-            self._by_tool[tool] = rules
-        return rules
+    def unused(self, tools: Iterable[str]) -> list[str]:
+        """Say which rules concern none of these tools. Meant for when every server's tools are known."""
+        known = list(tools)
+        return [
+            f"{_named(rule)}: there is no tool {' or '.join(rule.settings.tools)}"
+            for rule in self._rules
+            if not any(tool in rule.tools for tool in known)
+        ]
 
-    def _default(self, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
-        if facts.builtin == "exec" and facts.name == "exec":
-            return self._default_exec(facts, arguments)
-        if facts.trusted and facts.read_only:
-            return Decision(effect=Effect.ALLOW, rule="default:read_only", reason="read-only tool of a trusted server")
-        if facts.builtin == "fs" and not self._settings.policy.require_approval_for_mutations:
-            return Decision(
-                effect=Effect.ALLOW, rule="default:mutation", reason="policy.require_approval_for_mutations is false"
+    def shadowed(self) -> list[str]:
+        """Say which rules never decide, because a stricter rule without a condition covers all that they cover."""
+        found = []
+        for rule in self._rules:
+            over = next((other for other in self._rules if _shadows(other, rule)), None)
+            if over is not None:
+                found.append(f"{_named(rule)} never decides: {_named(over)} says {over.effect} to all that it covers")
+        return found
+
+    def _indexed(self, facts: ToolFacts) -> _Indexed:
+        known = self._by_tool.get(facts.tool)
+        # Compared by object, and the object kept: a changed definition comes as a new one.
+        if known is None or known.schema is not facts.input_schema:
+            rules = [rule for rule in self._rules if facts.tool in rule.tools]
+            reasons = {rule.name: rule.condition.can_never_match(facts.input_schema) for rule in rules}
+            known = _Indexed(
+                schema=facts.input_schema,
+                rules=rules,
+                hopeless={name: why for name, why in reasons.items() if why},
+                has_paths=marks_paths(facts.input_schema),
             )
-        reason = "changes files" if facts.builtin == "fs" else "no rule allows it"
-        return Decision(effect=Effect.APPROVE, rule="default:approve", reason=reason)
-
-    def _default_exec(self, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
-        template = self._settings.exec.commands.get(str(arguments.get("cmd")))
-        if template is None:
-            return Decision(effect=Effect.APPROVE, rule="default:exec", reason="the command has no template")
-        network = template.network if template.network is not None else self._settings.policy.network_default == "allow"
-        for blocked, why in (
-            (not facts.sandbox_active, "no sandbox is active"),
-            (network, "the command may reach the network"),
-            (template.approval, "its template asks for approval"),
-            (template.root == "rw", "the command may change files under the root"),
-        ):
-            if blocked:
-                return Decision(effect=Effect.APPROVE, rule="default:exec", reason=why)
-        return Decision(effect=Effect.ALLOW, rule="default:exec", reason="sandboxed, no network, nothing kept")
+            self._by_tool[facts.tool] = known
+        return known
 
 
-def _compile(index: int, rule: RuleSettings) -> _Rule:
-    name = f"gateway.rules[{index}]"
-    if not rule.tools or not rule.identities:
-        raise ConfigError(f"{name}: tools and identities must not be empty", hint='use ["*"] for all')
-    effect = Effect(rule.effect)
-    return _Rule(
-        name=name,
-        settings=rule,
-        tools=_wildcards(rule.tools),
-        identities=_wildcards(rule.identities),
-        condition=Condition(rule.when, where=name, require=effect is not Effect.DENY),
-        effect=effect,
+def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Mapping[str, Any] | None) -> bool:
+    condition = rule.condition
+    if rule.effect is Effect.DENY:
+        # A denial holds for the arguments as given and as normalised, whichever it hits.
+        return condition.holds(raw) or (seen is not None and seen is not raw and condition.holds(seen))
+    if seen is None or rule.name in indexed.hopeless or (indexed.schema is None and not condition.always):
+        return False
+    return condition.holds(seen)
+
+
+def _why_not(rule: _Rule, indexed: _Indexed, identity: str, seen: Mapping[str, Any] | None) -> str:
+    if identity not in rule.identities:
+        return f"it is about {', '.join(rule.settings.identities)}, not {identity}"
+    if rule.effect is not Effect.DENY:
+        if rule.name in indexed.hopeless:
+            return f"it can never match: {indexed.hopeless[rule.name]}"
+        if indexed.schema is None:
+            return NO_ARGUMENTS_YET
+        if seen is None:
+            return DOT_DOT
+    return f"its condition does not hold: {rule.condition.unmet(seen or {})}"
+
+
+def _shadows(strict: _Rule, mild: _Rule) -> bool:
+    return (
+        _STRICTNESS[strict.effect] > _STRICTNESS[mild.effect]
+        and strict.condition.always
+        and strict.tools.covers(mild.tools)
+        and strict.identities.covers(mild.identities)
     )
 
 
-def _wildcards(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Compile names in which `*` stands for any run of characters."""
-    return re.compile(
-        "|".join(".*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns), re.DOTALL
+def _named(rule: _Rule) -> str:
+    return f"{rule.name} ({rule.place})" if rule.place else rule.name
+
+
+def _compile(index: int, rule: RuleSettings, place: str) -> _Rule:
+    name = f"gateway.rules[{index}]"
+    where = f"{name} ({place})" if place else name
+    if not rule.tools or not rule.identities:
+        raise ConfigError(f"{where}: tools and identities must not be empty", hint='use ["*"] for all')
+    effect = Effect(rule.effect)
+    return _Rule(
+        name=name,
+        place=place,
+        settings=rule,
+        tools=Names(rule.tools),
+        identities=Names(rule.identities),
+        condition=Condition(rule.when, where=where, require=effect is not Effect.DENY),
+        effect=effect,
     )

@@ -61,3 +61,35 @@ def test_an_export_is_verified_against_a_head_that_was_anchored(tmp_path: Path) 
     export.write_text("\n".join(lines))
     forged = json.dumps(json.loads(anchored) | {"hash": "0" * 64})
     assert run("audit", "verify", "--export", str(export), "--head", forged).returncode == 1
+
+
+def test_explain_names_every_rule_about_the_tool_with_its_file_and_line(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL, DENY)
+    told = json.loads(
+        run("policy", "explain", "a__echo", "--args", '{"text": "x"}', "--json", "--config", str(config)).stdout
+    )
+    lines = [n for n, line in enumerate(config.read_text().splitlines(), 1) if line == "[[gateway.rules]]"]
+    assert (told["effect"], told["place"]) == ("allow", f"{config}:{lines[0]}")
+    assert [(rule["matches"], rule["place"]) for rule in told["rules"]] == [
+        (True, f"{config}:{lines[0]}"),
+        (False, f"{config}:{lines[1]}"),
+    ]
+    assert "'x' does not match '(a+)+secret'" in told["rules"][1]["why"]
+
+
+def test_a_rule_that_can_never_match_fails_the_table_with_its_place(tmp_path: Path) -> None:
+    never = (
+        '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "allow"\nwhen = { properties = { txt = { const = "x" } } }\n'
+    )
+    config = write_config(tmp_path, server("a"), never)
+    table = tmp_path / "cases.toml"
+    table.write_text(
+        '[[case]]\ntool = "a__echo"\nargs = { txt = "x" }\neffect = "approve"\n'
+        '[[case]]\ntool = "a__ecko"\neffect = "deny"\n'
+    )
+    done = run("policy", "test", str(table), "--config", str(config))
+    assert done.returncode == 1
+    assert "1 of 2" in done.stdout
+    assert "case 2: a__ecko {} by" in done.stderr
+    line = config.read_text().splitlines().index("[[gateway.rules]]") + 1
+    assert f"gateway.rules[0] ({config}:{line}): for a__echo: the tool has no argument 'txt'" in done.stderr

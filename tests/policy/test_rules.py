@@ -156,3 +156,58 @@ def test_a_condition_that_is_no_schema_is_an_error_with_its_place(when: dict[str
 def test_a_rule_for_no_tool_is_an_error() -> None:
     with pytest.raises(ConfigError, match="must not be empty"):
         book({"tools": [], "effect": "deny"})
+
+
+@pytest.mark.parametrize("odd", [5, None, ["docs/a"], {"docs/": 1}])
+def test_an_allowance_by_pattern_never_matches_what_is_no_text(odd: Any) -> None:
+    untyped = ToolFacts(server="x", tool="x__y", name="y", input_schema={"properties": {"path": {}}})
+    rules = book({"tools": ["*"], "when": {"properties": {"path": {"pattern": "^docs/"}}}, "effect": "allow"})
+    assert effect(rules, untyped, {"path": "docs/a"}) is Effect.ALLOW
+    assert effect(rules, untyped, {"path": odd}) is Effect.APPROVE
+
+
+def test_a_rule_for_several_tools_counts_for_each_by_that_tools_own_schema() -> None:
+    one = ToolFacts(server="x", tool="x__one", input_schema={"properties": {"a": {"type": "string"}}})
+    two = ToolFacts(server="x", tool="x__two", input_schema={"properties": {"b": {"type": "string"}}})
+    rules = book({"tools": ["x__*"], "when": {"properties": {"a": {"const": "1"}}}, "effect": "allow"})
+    for _ in range(2):
+        assert effect(rules, one, {"a": "1"}) is Effect.ALLOW
+        assert effect(rules, two, {"a": "1"}) is Effect.APPROVE
+    changed = ToolFacts(server="x", tool="x__one", input_schema={"properties": {"c": {"type": "string"}}})
+    assert effect(rules, changed, {"a": "1"}) is Effect.APPROVE
+
+
+def test_wildcards_that_explode_elsewhere_are_linear_here() -> None:
+    rules = book({"tools": ["*a" * 30 + "b"], "identities": ["*x" * 30 + "y"], "effect": "deny"})
+    facts = ToolFacts(server="s", tool="a" * 64)
+    assert effect(rules, facts, identity="x" * 5000) is Effect.APPROVE
+
+
+def test_a_rule_that_a_stricter_one_hides_is_named() -> None:
+    deny = {"tools": ["fs__*"], "effect": "deny"}
+    allow = {"tools": ["fs__read_file"], "effect": "allow"}
+    other = {"tools": ["fs__*", "web__get"], "effect": "allow"}
+    narrower = {"tools": ["fs__list_files"], "effect": "deny", "identities": ["ci"]}
+    told = book(deny, allow, other, narrower).shadowed()
+    assert told == ["gateway.rules[1] never decides: gateway.rules[0] says deny to all that it covers"]
+
+
+def test_a_rule_that_names_no_tool_there_is_is_named() -> None:
+    told = book({"tools": ["fs__reed"], "effect": "deny"}, {"tools": ["fs__*"], "effect": "deny"}).unused(["fs__read"])
+    assert told == ["gateway.rules[0]: there is no tool fs__reed"]
+
+
+def test_every_rule_about_a_tool_says_whether_it_matches_and_why_not() -> None:
+    rules = book(
+        {"tools": ["*"], "effect": "allow"},
+        {"tools": ["*"], "identities": ["ci"], "effect": "deny"},
+        {"tools": ["*"], "when": {"properties": {"path": {"pattern": "^docs/"}}}, "effect": "approve"},
+        {"tools": ["*"], "when": {"properties": {"nothing": {"const": 1}}}, "effect": "allow"},
+    )
+    views = rules.views(identity="me", facts=PATCH, arguments={"path": "src/x"})
+    assert [view.matches for view in views] == [True, False, False, False]
+    assert views[1].why == "it is about ci, not me"
+    assert views[2].why == "its condition does not hold: path: 'src/x' does not match '^docs/'"
+    assert views[3].why.startswith("it can never match: the tool has no argument 'nothing'")
+    escaped = rules.views(identity="me", facts=PATCH, arguments={"path": "docs/../x"})
+    assert "`..`" in escaped[2].why
