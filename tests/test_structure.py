@@ -27,6 +27,7 @@ HEAVY = {
     "re2",
     "pathspec",
     "pydantic",
+    "psycopg",
 }
 MODULE_LINES = 400
 FUNCTION_LINES = 60
@@ -39,7 +40,7 @@ EDGES = {
     "orchestrator/lg_orch/thinker/requests.py": "clients of model providers share no base class; the run tells",
     "orchestrator/lg_orch/driver.py": "whatever breaks a run, its end is journalled and its trace written",
     "servers/exec/lg_exec/inside.py": "an attempt to break out that fails in an unforeseen way has proved nothing",
-    "gateway/lg_gateway/store.py": "the writer thread hands a job's error to the caller that waits for it",
+    "gateway/lg_gateway/group_commit.py": "the writer thread hands every error to the callers that wait for it",
 }
 
 

@@ -23,7 +23,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.store import SqliteStore
+from lg_gateway.sqlite_store import SqliteStore
 from lg_policy.loading import load_settings
 from lg_policy.rules import RuleBook, ToolFacts
 

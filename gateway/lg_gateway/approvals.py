@@ -191,8 +191,8 @@ class ApprovalBook:
         row = (f"gr-{approval.id[3:]}", approval.identity, approval.run_id, approval.tool, now + GRANT_S)
         text = canonical(body | {"expires": row[4]}).decode("ascii")
         tx.execute(
-            "INSERT OR REPLACE INTO grants (id, identity, run_id, tool, expires, body, mac)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO grants (id, identity, run_id, tool, expires, body, mac) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, body = excluded.body, mac = excluded.mac",
             (*row, text, self._mac(text)),
         )
 
@@ -226,8 +226,9 @@ class ApprovalBook:
     def _write(self, tx: Tx, approval: Approval) -> None:
         text = canonical(asdict(approval)).decode("ascii")
         tx.execute(
-            "INSERT OR REPLACE INTO approvals (id, binding, identity, state, created, expires, body, mac)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO approvals (id, binding, identity, state, created, expires, body, mac)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
+            " expires = excluded.expires, body = excluded.body, mac = excluded.mac",
             (
                 approval.id,
                 approval.binding,

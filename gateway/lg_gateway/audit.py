@@ -15,7 +15,8 @@ from lg_gateway.canonical import canonical
 from lg_gateway.head import HeadFile, signature_is_good
 from lg_gateway.ledger import Ledger, Problem, verify_export
 from lg_gateway.setup import Located, locate
-from lg_gateway.store import StoreError, Tx, read_store
+from lg_gateway.store import StoreError, Tx
+from lg_gateway.stores import read_store
 from lg_policy.errors import ConfigError
 from lg_policy.flags import common_flags
 
@@ -50,11 +51,11 @@ def run_audit(args: argparse.Namespace) -> int:
     if args.action == "verify" and args.export is not None:
         return verify_file(args.export, args.head)
     located = locate(common_flags(args), mcp_json=args.mcp_json)
-    if not located.store_path.exists():
-        print(f"no ledger yet: {located.store_path}", file=sys.stderr)
+    if not located.store_place.exists():
+        print(f"no ledger yet: {located.store_place.shown}", file=sys.stderr)
         return 0
     try:
-        with read_store(located.store_path) as tx:
+        with read_store(located.store_place) as tx:
             return _ACTIONS[args.action](tx, args, located)
     except StoreError as error:
         print(f"lg-gateway: {error}", file=sys.stderr)
@@ -109,9 +110,9 @@ def _verify(tx: Tx, _args: argparse.Namespace, located: Located) -> int:
     for problem in problems:
         print(f"record {problem.seq} {problem.what}" if problem.seq is not None else problem.what)
     if problems:
-        print(f"NOT intact: {located.store_path}")
+        print(f"NOT intact: {located.store_place.shown}")
         return 1
-    print(f"intact: {count} records, signed up to the last commit ({located.store_path})")
+    print(f"intact: {count} records, signed up to the last commit ({located.store_place.shown})")
     return 0
 
 

@@ -11,7 +11,8 @@ from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
 from lg_gateway.pins import PinBook
 from lg_gateway.setup import Located
-from lg_gateway.store import SqliteStore, Tx
+from lg_gateway.store import Tx
+from lg_gateway.stores import open_store
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ class Desk:
 
     def __init__(self, located: Located) -> None:
         ledger = Ledger(HeadFile(located.head_path, located.key("head")), located.key("ledger"))
-        self._store = SqliteStore(located.store_path, guard=ledger)
+        self._store = open_store(located.store_place, guard=ledger)
         self.approvals = ApprovalBook(located.key("approvals"), ledger)
         self.pins = PinBook(located.key("pins"), ledger)
 

@@ -55,8 +55,9 @@ def claim(tx: Tx, passage: Passage, now: float) -> None:
         raise Conflict("this idempotency key is already in use", hint="repeat the call to get its outcome")
     tx.execute("DELETE FROM effects WHERE created < ?", (now - KEPT_S,))
     tx.execute(
-        "INSERT OR REPLACE INTO effects (scope, key, tool, arguments_digest, request_id, approval_id, result, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
+        "INSERT INTO effects (scope, key, tool, arguments_digest, request_id, approval_id, result, created)"
+        " VALUES (?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (scope, key) DO UPDATE SET request_id = excluded.request_id,"
+        " approval_id = excluded.approval_id, result = NULL, created = excluded.created",
         (
             scope(passage),
             passage.marks.key,
@@ -94,7 +95,11 @@ def check_epoch(tx: Tx, passage: Passage, now: float) -> None:
     if known is not None and epoch > known + 1:
         raise Conflict(f"the run is at epoch {known}; it can be taken over with {known + 1}, not {epoch}")
     if known != epoch:
-        tx.execute("INSERT OR REPLACE INTO runs (scope, epoch, seen) VALUES (?, ?, ?)", (scope(passage), epoch, now))
+        sql = (
+            "INSERT INTO runs (scope, epoch, seen) VALUES (?, ?, ?)"
+            " ON CONFLICT (scope) DO UPDATE SET epoch = excluded.epoch, seen = excluded.seen"
+        )
+        tx.execute(sql, (scope(passage), epoch, now))
 
 
 def scope(passage: Passage) -> str:

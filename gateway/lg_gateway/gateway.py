@@ -21,7 +21,8 @@ from lg_gateway.lint import lint
 from lg_gateway.pins import PinBook
 from lg_gateway.pipeline import Pipeline, Policy
 from lg_gateway.setup import Setup
-from lg_gateway.store import SqliteStore, StoreError
+from lg_gateway.store import StoreError
+from lg_gateway.stores import open_store
 from lg_gateway.upstream import Backoff, Upstream
 from lg_policy.redact import Masker
 from lg_policy.rules import RuleBook
@@ -42,7 +43,7 @@ class Gateway:
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
         self.catalog = Catalog()
         self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
-        self.store = SqliteStore(setup.store_path, guard=self.ledger)
+        self.store = open_store(setup.store_place, guard=self.ledger)
         masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
         self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
         self.pins = PinBook(setup.key("pins"), self.ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from lg_policy.errors import NotFound
 
 KEPT_S = 86400.0
 KEPT_CHARACTERS = 20_000_000
+PIECE = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +27,26 @@ class Piece:
 def keep(tx: Tx, identity: str, text: str, now: float) -> str:
     """Keep a text and return its id; what has been kept for a day is dropped."""
     tx.execute("DELETE FROM results WHERE created < ?", (now - KEPT_S,))
-    result_id = f"re-{secrets.token_hex(8)}"
-    sql = "INSERT INTO results (id, identity, text, created) VALUES (?, ?, ?, ?)"
-    tx.execute(sql, (result_id, identity, text[:KEPT_CHARACTERS], now))
+    result_id, kept = f"re-{secrets.token_hex(8)}", text[:KEPT_CHARACTERS]
+    sql = "INSERT INTO results (id, identity, characters, created) VALUES (?, ?, ?, ?)"
+    tx.execute(sql, (result_id, identity, len(kept), now))
+    for number in range(0, len(kept), PIECE):
+        piece = json.dumps(kept[number : number + PIECE])
+        sql = "INSERT INTO result_pieces (id, number, text) VALUES (?, ?, ?)"
+        tx.execute(sql, (result_id, number // PIECE, piece))
     return result_id
 
 
 def read_kept(tx: Tx, identity: str, result_id: str, *, offset: int, limit: int, now: float) -> Piece:
     """Return a part of a kept text. Raises `NotFound` when it is gone, or another caller's."""
-    sql = "SELECT substr(text, ?, ?), length(text) FROM results WHERE id = ? AND identity = ? AND created >= ?"
-    rows = tx.execute(sql, (offset + 1, limit, result_id, identity, now - KEPT_S))
+    sql = "SELECT characters FROM results WHERE id = ? AND identity = ? AND created >= ?"
+    rows = tx.execute(sql, (result_id, identity, now - KEPT_S))
     if not rows:
         raise NotFound(f"there is no result {result_id[:40]}", hint="it is kept for a day, for its own caller")
-    text, total = str(rows[0][0]), int(rows[0][1])
+    first, last = offset // PIECE, (offset + limit) // PIECE
+    sql = "SELECT text FROM result_pieces WHERE id = ? AND number BETWEEN ? AND ? ORDER BY number"
+    covering = "".join(json.loads(piece) for (piece,) in tx.execute(sql, (result_id, first, last)))
+    start = offset - first * PIECE
+    text, total = covering[start : start + limit], int(rows[0][0])
     end = offset + len(text)
     return Piece(text=text, offset=offset, total=total, next_offset=end if text and end < total else None)

@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 from lg_gateway.canonical import canonical
 from lg_gateway.head import Head, HeadFile
-from lg_gateway.store import StoreError, Tx
+from lg_gateway.store import StoreDown, Tx
 
 log = logging.getLogger(__name__)
 
 Phase = Literal["begun", "ended", "note"]
 FIRST = "0" * 64
 LAST_RECORD = "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1"
-IN_ORDER = "SELECT seq, hash, mac, record FROM ledger WHERE seq > ? ORDER BY seq LIMIT 1000"
+IN_ORDER = "SELECT seq, hash, mac, record, request_id, run_id FROM ledger WHERE seq > ? ORDER BY seq LIMIT 1000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class Ledger:
     def __init__(self, head: HeadFile, key: bytes) -> None:
         self.head = head
         self._key = key
+        self._next: Head | None = None
 
     def append(self, tx: Tx, entry: Entry) -> int:
         """Add one record at the end of the chain and return its number. Durable when the transaction is."""
@@ -82,9 +83,8 @@ class Ledger:
         body = asdict(entry) | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
         record = canonical(body).decode("ascii")
         digest = record_hash(record)
-        tx.execute(
-            "INSERT INTO ledger (seq, hash, mac, record) VALUES (?, ?, ?, ?)", (seq, digest, self._mac(digest), record)
-        )
+        sql = "INSERT INTO ledger (seq, hash, mac, record, request_id, run_id) VALUES (?, ?, ?, ?, ?, ?)"
+        tx.execute(sql, (seq, digest, self._mac(digest), record, entry.request_id, entry.run_id))
         return int(seq)
 
     def before(self, tx: Tx) -> None:
@@ -92,24 +92,27 @@ class Ledger:
         try:
             head = self.head.read()
         except (ValueError, OSError) as error:
-            raise StoreError(f"the ledger's head cannot be read: {error}") from error
+            raise StoreDown(f"the ledger's head cannot be read: {error}") from error
         if head is None:
             return
         row = tx.execute("SELECT hash FROM ledger WHERE seq = ?", (head.seq,))
         if not row or row[0][0] != head.hash:
-            raise StoreError(
+            raise StoreDown(
                 f"the ledger does not contain record {head.seq} as it was signed; see `lg-gateway audit verify`"
             )
 
-    def after(self, tx: Tx) -> None:
+    def committing(self, tx: Tx) -> None:
+        """Take note of what will be the end of the chain."""
+        self._next = current_head(tx)
+
+    def after(self) -> None:
         """Sign what is now the end of the chain."""
-        head = current_head(tx)
-        if head is None:
+        if self._next is None:
             return
         try:
-            self.head.write(head)
+            self.head.write(self._next)
         except OSError as error:
-            raise StoreError(f"the ledger's head cannot be written: {error}") from error
+            raise StoreDown(f"the ledger's head cannot be written: {error}") from error
 
     def verify(self, tx: Tx) -> tuple[int, list[Problem]]:
         """Check the whole chain; return the number of records and what is wrong, the first bad record first.
@@ -124,9 +127,9 @@ class Ledger:
         count = 0
         chain = _Chain()
         signed: str | None = None
-        for seq, digest, mac, record in _rows(tx):
+        for seq, digest, mac, record, *found_by in _rows(tx):
             count += 1
-            problem = chain.step(seq, digest, record)
+            problem = chain.step(seq, digest, record) or _found_elsewhere(seq, record, found_by)
             if problem is None and not hmac.compare_digest(str(mac), self._mac(digest)):
                 problem = Problem(seq=seq, what="was not written by this gateway (its keyed code is wrong)")
             if problem is not None:
@@ -210,6 +213,14 @@ def _against_head(head: Head | None, signed: str | None, count: int) -> list[Pro
     if signed != head.hash:
         return [Problem(seq=head.seq, what="is not the record that was signed: the chain was rewritten")]
     return []
+
+
+def _found_elsewhere(seq: int, record: str, found_by: list[Any]) -> Problem | None:
+    """Compare the columns that a record is looked up by with what it says itself."""
+    body = json.loads(record)
+    if found_by == [body.get("request_id"), body.get("run_id")]:
+        return None
+    return Problem(seq=seq, what="was edited (it is filed under another call or run)")
 
 
 def _rows(tx: Tx) -> Iterator[tuple[Any, ...]]:

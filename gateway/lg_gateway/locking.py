@@ -16,25 +16,43 @@ class ProcessLock:
     def __init__(self, path: Path, *, timeout_s: float) -> None:
         self._path = path
         self._timeout_s = timeout_s
+        self._fd: int | None = None
+        self._held = False
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock; raises `TimeoutError` when another process keeps it longer than the limit."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            self._acquire(fd)
-            yield
-        finally:
-            os.close(fd)
-
-    def _acquire(self, fd: int) -> None:
+    def acquire(self) -> None:
+        """Take the lock; raises `TimeoutError` when another process keeps it longer than the limit."""
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         deadline = time.monotonic() + self._timeout_s
         pause = 0.0002
-        while not _try_lock(fd):
+        while not _try_lock(self._fd):
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"another process holds {self._path} for more than {self._timeout_s:g} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.004)
+        self._held = True
+
+    def release(self) -> None:
+        """Give the lock back. Does nothing when it is not held."""
+        if self._held and self._fd is not None:
+            _unlock(self._fd)
+        self._held = False
+
+    def close(self) -> None:
+        """Give the lock back and close its file."""
+        self.release()
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for the length of the block. Raises `TimeoutError`."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
 
 
 if sys.platform == "win32":
@@ -47,6 +65,9 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _unlock(fd: int) -> None:
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -56,3 +77,6 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)

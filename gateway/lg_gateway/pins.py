@@ -91,7 +91,10 @@ class PinBook:
 
     def _write(self, tx: Tx, pin: Pin) -> None:
         text = canonical(asdict(pin)).decode("ascii")
-        sql = "INSERT OR REPLACE INTO pins (server, tool, body, mac) VALUES (?, ?, ?, ?)"
+        sql = (
+            "INSERT INTO pins (server, tool, body, mac) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (server, tool) DO UPDATE SET body = excluded.body, mac = excluded.mac"
+        )
         tx.execute(sql, (pin.server, pin.tool, text, self._mac(text)))
 
     def _read(self, row: tuple[Any, ...]) -> Pin:

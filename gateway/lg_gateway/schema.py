@@ -1,12 +1,40 @@
-"""The tables of the store, as a list of migrations that is only ever appended to."""
+"""The tables of the store, as a list of steps that is only ever appended to, for both databases.
+
+`{real}` and `{rowid}` stand for what the two call differently. A step that only one of them needs names it.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-# The ledger keeps each record once, as the text that was hashed; the columns to search by are derived from it, so that
-# an edit of what a query shows is an edit of what the chain covers.
-LEDGER = """
+from lg_gateway.store import StoreTooNew, StoreTooOld
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+@dataclass(frozen=True)
+class Step:
+    """One migration: the statements for both databases, or one text for each."""
+
+    sqlite: str
+    postgres: str
+
+
+def both(sql: str) -> Step:
+    """Return a step that is written once for both."""
+    return Step(
+        sqlite=sql.replace("{real}", "REAL").replace("{rowid}", "INTEGER PRIMARY KEY"),
+        postgres=sql.replace("{real}", "DOUBLE PRECISION").replace("{rowid}", "BIGINT PRIMARY KEY"),
+    )
+
+
+# The ledger keeps each record once, as the text that was hashed. `request_id` and `run_id` repeat what the record says,
+# to find it by; `verify` compares them.
+LEDGER = Step(
+    sqlite="""
 CREATE TABLE ledger (
     seq INTEGER PRIMARY KEY,
     hash TEXT NOT NULL,
@@ -17,18 +45,31 @@ CREATE TABLE ledger (
 );
 CREATE INDEX ledger_request ON ledger (request_id);
 CREATE INDEX ledger_run ON ledger (run_id) WHERE run_id IS NOT NULL;
-"""
+""",
+    postgres="""
+CREATE TABLE ledger (
+    seq BIGINT PRIMARY KEY,
+    hash TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    record TEXT NOT NULL,
+    request_id TEXT,
+    run_id TEXT
+);
+CREATE INDEX ledger_request ON ledger (request_id);
+CREATE INDEX ledger_run ON ledger (run_id) WHERE run_id IS NOT NULL;
+""",
+)
 
 # A question to a human and its answer. `mac` covers everything else in the row: someone who can write the store but not
 # the key directory cannot turn a question into a yes.
-APPROVALS = """
+APPROVALS = both("""
 CREATE TABLE approvals (
     id TEXT PRIMARY KEY,
     binding TEXT NOT NULL,
     identity TEXT NOT NULL,
     state TEXT NOT NULL,
-    created REAL NOT NULL,
-    expires REAL NOT NULL,
+    created {real} NOT NULL,
+    expires {real} NOT NULL,
     body TEXT NOT NULL,
     mac TEXT NOT NULL
 );
@@ -39,15 +80,15 @@ CREATE TABLE grants (
     identity TEXT NOT NULL,
     run_id TEXT NOT NULL,
     tool TEXT NOT NULL,
-    expires REAL NOT NULL,
+    expires {real} NOT NULL,
     body TEXT NOT NULL,
     mac TEXT NOT NULL
 );
 CREATE INDEX grants_run ON grants (identity, run_id, tool);
-"""
+""")
 
 # One row for each idempotency key that reached a server, and the newest epoch of each run.
-EFFECTS = """
+EFFECTS = both("""
 CREATE TABLE effects (
     scope TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -56,19 +97,19 @@ CREATE TABLE effects (
     request_id TEXT NOT NULL,
     approval_id TEXT,
     result TEXT,
-    created REAL NOT NULL,
+    created {real} NOT NULL,
     PRIMARY KEY (scope, key)
 );
 CREATE INDEX effects_created ON effects (created);
 CREATE TABLE runs (
     scope TEXT PRIMARY KEY,
-    epoch INTEGER NOT NULL,
-    seen REAL NOT NULL
+    epoch BIGINT NOT NULL,
+    seen {real} NOT NULL
 );
-"""
+""")
 
 # The definition of each foreign tool that was accepted, and the changed one that waits for it, if any.
-PINS = """
+PINS = both("""
 CREATE TABLE pins (
     server TEXT NOT NULL,
     tool TEXT NOT NULL,
@@ -76,31 +117,92 @@ CREATE TABLE pins (
     mac TEXT NOT NULL,
     PRIMARY KEY (server, tool)
 );
-"""
+""")
 
 # What did not fit into an answer, for its caller to read on.
-RESULTS = """
+RESULTS = both("""
 CREATE TABLE results (
     id TEXT PRIMARY KEY,
     identity TEXT NOT NULL,
     text TEXT NOT NULL,
-    created REAL NOT NULL
+    created {real} NOT NULL
 );
 CREATE INDEX results_created ON results (created);
-"""
+""")
 
-MIGRATIONS: tuple[str, ...] = (LEDGER, APPROVALS, EFFECTS, PINS, RESULTS)
+# Columns that both databases can fill in the same way, instead of generated ones.
+LEDGER_COLUMNS = Step(
+    sqlite="""
+DROP INDEX ledger_request;
+DROP INDEX ledger_run;
+ALTER TABLE ledger DROP COLUMN request_id;
+ALTER TABLE ledger DROP COLUMN run_id;
+ALTER TABLE ledger ADD COLUMN request_id TEXT;
+ALTER TABLE ledger ADD COLUMN run_id TEXT;
+UPDATE ledger SET request_id = json_extract(record, '$.request_id'), run_id = json_extract(record, '$.run_id')
+    WHERE json_valid(record);
+CREATE INDEX ledger_request ON ledger (request_id);
+CREATE INDEX ledger_run ON ledger (run_id) WHERE run_id IS NOT NULL;
+""",
+    postgres="",
+)
+
+# Kept texts in pieces, each as a JSON string: a reader fetches only the part it asked for, and text may hold anything.
+KEPT_PIECES = both("""
+DROP TABLE results;
+CREATE TABLE results (
+    id TEXT PRIMARY KEY,
+    identity TEXT NOT NULL,
+    characters BIGINT NOT NULL,
+    created {real} NOT NULL
+);
+CREATE INDEX results_created ON results (created);
+CREATE TABLE result_pieces (
+    id TEXT NOT NULL REFERENCES results (id) ON DELETE CASCADE,
+    number BIGINT NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (id, number)
+);
+""")
+
+MIGRATIONS: tuple[Step, ...] = (LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to the newest version, each step in its own transaction.
-
-    Raises `sqlite3.DatabaseError` when the file was written by a newer version of this program.
-    """
+def migrate_sqlite(connection: sqlite3.Connection) -> None:
+    """Bring a file to the newest version, each step in its own transaction. Raises `StoreTooNew`, `sqlite3.Error`."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise sqlite3.DatabaseError(
-            f"written by a newer version (schema {version}, this program knows {len(MIGRATIONS)})"
-        )
+    _refuse_newer(version)
     for number in range(version, len(MIGRATIONS)):
-        connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+        step = MIGRATIONS[number].sqlite
+        connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def migrate_postgres(connection: Connection[Any]) -> None:
+    """Bring a database to the newest version, all steps in the caller's transaction. Raises `StoreTooNew`.
+
+    The caller holds the lock that keeps other gateways from doing the same.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS lg_schema (version BIGINT NOT NULL)")
+    row = connection.execute("SELECT max(version) FROM lg_schema").fetchone()
+    version = int(row[0]) if row is not None and row[0] is not None else 0
+    _refuse_newer(version)
+    for number in range(version, len(MIGRATIONS)):
+        for statement in MIGRATIONS[number].postgres.split(";\n"):
+            if statement.strip():
+                connection.execute(statement.encode("ascii"))
+        connection.execute("INSERT INTO lg_schema (version) VALUES (%s)", (number + 1,))
+
+
+def check_version(version: int) -> None:
+    """Refuse to read a store that is not of this version. Raises `StoreTooNew`, `StoreTooOld`."""
+    _refuse_newer(version)
+    if version < len(MIGRATIONS):
+        raise StoreTooOld(f"it is of an older version (schema {version}; this one reads {len(MIGRATIONS)})")
+
+
+def _refuse_newer(version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise StoreTooNew(
+            f"it was written by a newer version of lg-gateway (schema {version}; this one knows {len(MIGRATIONS)});"
+            " install that version or a later one"
+        )

@@ -16,6 +16,7 @@ from pathlib import Path
 from lg_gateway import children
 from lg_gateway.children import Child, Reaper
 from lg_gateway.specs import Place, ServerSpec, build_specs, server_settings
+from lg_gateway.stores import StorePlace, server_id, store_url
 from lg_policy.config import Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.flags import CommonFlags
@@ -32,18 +33,22 @@ class Located:
 
     state: StateDir
     environ: Mapping[str, str]
+    store_url: str | None = None
+    """Address of a PostgreSQL server; `None` is a file in the state directory."""
 
     @property
-    def store_path(self) -> Path:
-        """The file of the store."""
-        return self.state.path / "gateway.sqlite"
+    def store_place(self) -> StorePlace:
+        """Where the store is."""
+        path, lock_path = self.state.path / "gateway.sqlite", self.head_path.with_suffix(".lock")
+        return StorePlace(path=path, url=self.store_url, lock_path=lock_path)
 
     @property
     def head_path(self) -> Path:
         """The file of the ledger's signed head, in the key directory. One store has one head, whatever its id."""
         heads = key_dir(self.environ) / "heads"
         heads.mkdir(mode=0o700, exist_ok=True)
-        return heads / f"{root_id(self.state.path)}.head"
+        name = root_id(self.state.path) if self.store_url is None else server_id(self.store_url)
+        return heads / f"{name}.head"
 
     def key(self, name: str) -> bytes:
         """Return one of the gateway's secrets, made on first use."""
@@ -77,7 +82,8 @@ class _Basis:
 
 def locate(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Located:
     """Find the state that a gateway with these flags uses, without preparing one. Raises `ConfigError`."""
-    return Located(state=_basis(flags, mcp_json, environ).state, environ=environ)
+    basis = _basis(flags, mcp_json, environ)
+    return Located(state=basis.state, environ=environ, store_url=_store_url(basis.loaded, environ))
 
 
 def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Setup:
@@ -93,6 +99,7 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
     return Setup(
         state=basis.state,
         environ=environ,
+        store_url=_store_url(basis.loaded, environ),
         loaded=basis.loaded,
         root=basis.root,
         specs=tuple(build_specs(settings, basis.servers, place)),
@@ -147,6 +154,10 @@ def _load(flags: CommonFlags, root: Path | None, environ: Mapping[str, str]) -> 
         extra=(layer,) if layer is not None else (),
         environ=environ,
     )
+
+
+def _store_url(loaded: Loaded, environ: Mapping[str, str]) -> str | None:
+    return store_url(loaded.settings.store.url, environ)
 
 
 def _existing_directory(path: Path) -> Path:

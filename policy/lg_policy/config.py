@@ -290,10 +290,11 @@ class TraceSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where ledger and checkpoints live."""
+    """Where the gateway keeps ledger, approvals, recorded outcomes and pins."""
 
     url: str = "sqlite"
-    """`sqlite`: a file in the state directory."""
+    """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`): shared by gateways
+    on several machines that have the same keys; `${NAME}` is expanded."""
 
 
 class Settings(Section):

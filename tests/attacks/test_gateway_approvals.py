@@ -109,7 +109,7 @@ async def test_a_yes_written_into_the_store_without_the_keys_is_not_believed(tmp
     async with gateway_of(tmp_path, server("a", "--journal", str(log)), NO_HOLD) as gateway:
         first = await send(gateway, "a__echo", {"text": "x"})
         asked = first.structured_content["error"]["approval_id"]
-        forger = sqlite3.connect(gateway.setup.store_path)
+        forger = sqlite3.connect(gateway.setup.store_place.path)
         forger.execute(
             "UPDATE approvals SET state = 'approved', body = replace(body, '\"pending\"', '\"approved\"') WHERE id = ?",
             (asked,),

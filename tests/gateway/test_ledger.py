@@ -14,19 +14,21 @@ import pytest
 
 from lg_gateway.head import Head, HeadFile
 from lg_gateway.ledger import Entry, Ledger, verify_export
-from lg_gateway.store import SqliteStore, StoreError, Tx
+from lg_gateway.store import Store, StoreError, Tx
+from lg_gateway.stores import StorePlace, open_store
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, server
 
 pytestmark = pytest.mark.anyio
 SEED, KEY = b"s" * 32, b"k" * 32
 
 
-def open_ledger(tmp_path: Path, *, busy_s: float = 10) -> tuple[SqliteStore, Ledger]:
+def open_ledger(tmp_path: Path, *, url: str | None = None, busy_s: float = 10) -> tuple[Store, Ledger]:
     ledger = Ledger(HeadFile(tmp_path / "ledger.head", SEED), KEY)
-    return SqliteStore(tmp_path / "store.sqlite", guard=ledger, busy_s=busy_s), ledger
+    place = StorePlace(path=tmp_path / "store.sqlite", url=url, lock_path=tmp_path / "ledger.lock")
+    return open_store(place, guard=ledger, busy_s=busy_s), ledger
 
 
-async def append(store: SqliteStore, ledger: Ledger, count: int, who: str = "a") -> None:
+async def append(store: Store, ledger: Ledger, count: int, who: str = "a") -> None:
     async with anyio.create_task_group() as tasks:
         for n in range(count):
             entry = Entry(phase="note", identity=who, outcome=f"event {n}")
@@ -41,12 +43,12 @@ async def test_records_are_numbered_chained_and_verified(tmp_path: Path) -> None
     store.close()
 
 
-async def test_four_processes_on_one_file_make_one_verifiable_chain(tmp_path: Path) -> None:
+async def test_four_processes_on_one_store_make_one_verifiable_chain(tmp_path: Path, store_url: str | None) -> None:
     script = (
         "import anyio, sys, pathlib\n"
         "from tests.gateway.test_ledger import append, open_ledger\n"
         "async def main():\n"
-        "    store, ledger = open_ledger(pathlib.Path(sys.argv[1]))\n"
+        "    store, ledger = open_ledger(pathlib.Path(sys.argv[1]), url=sys.argv[3] or None)\n"
         "    for _ in range(10):\n"
         "        await append(store, ledger, 10, sys.argv[2])\n"
         "    store.close()\n"
@@ -54,10 +56,10 @@ async def test_four_processes_on_one_file_make_one_verifiable_chain(tmp_path: Pa
     )
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", script, str(tmp_path)]
-    writers = [subprocess.Popen([*command, f"writer {n}"], cwd=root) for n in range(4)]
+    writers = [subprocess.Popen([*command, f"writer {n}", store_url or ""], cwd=root) for n in range(4)]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0, 0]
 
-    store, ledger = open_ledger(tmp_path)
+    store, ledger = open_ledger(tmp_path, url=store_url)
     rows = store.read_now(lambda tx: tx.execute("SELECT record FROM ledger ORDER BY seq"))
     writers_seen = [json.loads(text)["identity"] for (text,) in rows]
     assert store.read_now(ledger.verify) == (400, [])
