@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from lg_gateway.approvals import Binding
 from lg_gateway.catalog import CatalogEntry
+from lg_gateway.dialogues import Dialogue
 from lg_gateway.marks import Marks
 from lg_gateway.upstream import Progress
 from lg_policy.rules import Decision
@@ -63,7 +65,20 @@ class Passage:
     expected: dict[str, str | None] | None = None
     """Hashes of what a preview saw: the call is executed on exactly that, or conflicts."""
     recalled: bool = False
-    """A repeat under a known idempotency key, whose approval was already spent."""
+    """A repeat under a known idempotency key, or a call that goes on, whose approval was already spent."""
+    dialogue: Dialogue | None = None
+    """The questions of the server that this call stands still for."""
+
+    def binding(self) -> Binding:
+        """Return what a yes to this call is bound to, and what finds its questions again."""
+        return Binding(
+            identity=self.call.identity,
+            server=self.entry.server.name,
+            tool=self.entry.name,
+            pin=self.entry.definition_digest,
+            arguments_digest=self.arguments_digest,
+            key=self.marks.key,
+        )
 
     def is_preview(self) -> bool:
         """Whether the arguments make the call show what it would do, as its trusted server declares."""

@@ -6,7 +6,6 @@ A yes is only noted here; it is spent in the transaction that writes `begun`, wh
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -17,15 +16,16 @@ import mcp_types as t
 from lg_gateway.approvals import Approval, ApprovalBook, Binding, Question, State
 from lg_gateway.call import Passage
 from lg_gateway.canonical import digest
+from lg_gateway.dialogues import round_of
+from lg_gateway.durations import seconds
 from lg_gateway.question import Frame, Verdict, compose, form, read_answer
 from lg_gateway.store import Store, StoreError, Tx
 from lg_policy.config import ApprovalSettings
-from lg_policy.errors import ApprovalDenied, ApprovalRequired, ConfigError, Internal, InvalidArguments
+from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
 from lg_policy.redact import Masker
 
 POLL_S = 0.25
 PROGRESS_EVERY = 20
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +68,12 @@ class Gate:
             raise Internal("the approval cannot be recorded or read; nothing was done") from error
 
     async def _permit(self, passage: Passage, preview: Previewer) -> Passage | t.CallToolResult | t.InputRequiredResult:
+        if passage.dialogue is not None:
+            return await self._again(passage)
         grant = await self._granted(passage)
         if grant is not None:
             return replace(passage, approval_id=grant)
-        binding = binding_of(passage)
+        binding = passage.binding()
         known = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
         if known is not None and known.state is State.DENIED and (passage.marks.key or _same_run(known, passage)):
             raise _denied(known)
@@ -86,6 +88,26 @@ class Gate:
         if known.state is State.APPROVED:
             return _approved(passage, known)
         return await self._ask(passage, known)
+
+    async def _again(self, passage: Passage) -> Passage | t.InputRequiredResult:
+        """A call that was begun and stands still for its server's question: its yes is spent and not needed twice.
+
+        Clients that start again from the first round are shown the same question once more, as they expect it; a no now
+        is a no to going on.
+        """
+        approval_id, dialogue = passage.approval_id, passage.dialogue
+        if dialogue is None or approval_id is None or round_of(passage.call.request_state) is not None:
+            return passage
+        known = await self._store.read(lambda tx: self._book.get(tx, approval_id, 0.0))
+        if known is None or known.approver != "user" or known.hidden_lines:
+            return passage
+        answer = self._answer_in(passage, known)
+        if answer is None:
+            return self._round(known)
+        verdict = _verdict(answer)
+        if not verdict.approved:
+            raise ApprovalDenied(verdict.reason, hint="do not repeat this call; ask for something else")
+        return _approved(passage, known)
 
     async def _granted(self, passage: Passage) -> str | None:
         run_id, decision = passage.marks.run_id, passage.decision
@@ -107,20 +129,25 @@ class Gate:
         return await self._hold(passage, approval)
 
     async def _ask_in_rounds(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
-        key = question_key(approval)
-        answer = (passage.call.input_responses or {}).get(key)
+        answer = self._answer_in(passage, approval)
+        if answer is None:
+            return self._round(approval)
+        return await self._settle(passage, approval, _verdict(answer))
+
+    def _answer_in(self, passage: Passage, approval: Approval) -> object | None:
+        """Return this round's answer. Raises `InvalidArguments` when it was given to another question."""
+        answer: object = (passage.call.input_responses or {}).get(question_key(approval))
         if answer is None or passage.call.request_state is None:
-            request = t.ElicitRequest(
-                params=t.ElicitRequestFormParams(
-                    message=approval.text, requested_schema=form(in_run=approval.run_id is not None)
-                )
-            )
-            return t.InputRequiredResult(
-                input_requests={key: request}, request_state=json.dumps({"approval": approval.id})
-            )
+            return None
         if _state_of(passage.call.request_state) != approval.id:
             raise InvalidArguments("this answer belongs to another question")
-        return await self._settle(passage, approval, _verdict(answer))
+        return answer
+
+    def _round(self, approval: Approval) -> t.InputRequiredResult:
+        schema = form(in_run=approval.run_id is not None)
+        request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=approval.text, requested_schema=schema))
+        state = json.dumps({"approval": approval.id})
+        return t.InputRequiredResult(input_requests={question_key(approval): request}, request_state=state)
 
     async def _ask_live(self, passage: Passage, approval: Approval) -> Passage:
         ask = passage.call.ask
@@ -206,32 +233,13 @@ class Gate:
         )
 
 
-def binding_of(passage: Passage) -> Binding:
-    """Return what a yes to this call is bound to."""
-    return Binding(
-        identity=passage.call.identity,
-        server=passage.entry.server.name,
-        tool=passage.entry.name,
-        pin=passage.entry.definition_digest,
-        arguments_digest=passage.arguments_digest,
-        key=passage.marks.key,
-    )
-
-
 def question_key(approval: Approval) -> str:
-    """Return the request key of a question: the same in every round of the same call, another for any other text.
+    """Return the request key of a question: the same in every round of the same call while the question is open.
 
-    Adapters match a stored answer by this key alone, so that an answer to one call can never be delivered to another.
+    Adapters match a stored answer by this key alone: an answer to one call cannot be delivered to another, and a yes
+    that was used does not fit when the same call is asked about anew.
     """
-    return f"approve.{digest([approval.binding, approval.text])[:32]}"
-
-
-def seconds(duration: str) -> float:
-    """Read a duration such as `7d`. Raises `ConfigError`."""
-    match = re.fullmatch(r"(\d{1,6})\s*([smhd])", duration)
-    if match is None or int(match.group(1)) == 0:
-        raise ConfigError(f"approval.ttl: {duration!r} is no duration", hint="a number and s, m, h or d, like 7d")
-    return float(int(match.group(1)) * _UNITS[match.group(2)])
+    return f"approve.{digest([approval.id, approval.binding, approval.text])[:32]}"
 
 
 def _approved(passage: Passage, approval: Approval) -> Passage:

@@ -14,6 +14,8 @@ from lg_gateway.approvals import ApprovalBook
 from lg_gateway.books import Books
 from lg_gateway.catalog import Catalog
 from lg_gateway.children import Child, Reaper
+from lg_gateway.conversation import Conversations
+from lg_gateway.dialogues import DialogueBook
 from lg_gateway.gate import Gate
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
@@ -50,6 +52,10 @@ class Gateway:
         self.held: dict[str, list[str]] = {}
         self._offered: dict[str, list[t.Tool]] = {}
         gate = Gate(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
+        conversations = Conversations(
+            self.store, DialogueBook(setup.key("dialogues")), lambda: self.policy.settings.approval
+        )
+        self._conversations = conversations
         self.books = Books(self.store, self.ledger, masker, setup.key("arguments"))
         self._reaper = reaper
         self._listeners: list[Listener] = []
@@ -69,6 +75,7 @@ class Gateway:
             books=self.books,
             gate=gate,
             approvals=self.approvals,
+            conversations=conversations,
             masker=masker,
         )
 
@@ -80,6 +87,7 @@ class Gateway:
                 for upstream in self.upstreams.values():
                     tasks.start_soon(upstream.run, name=f"upstream {upstream.name}")
                 tasks.start_soon(self._watch_pins)
+                self._conversations.tasks = tasks
                 try:
                     yield
                 finally:

@@ -20,10 +20,12 @@ from lg_gateway.approvals import ApprovalBook
 from lg_gateway.books import Books
 from lg_gateway.call import Call, Passage, new_request_id
 from lg_gateway.catalog import Catalog, CatalogEntry
-from lg_gateway.gate import Gate, Preview, binding_of
+from lg_gateway.conversation import Conversations
+from lg_gateway.gate import Gate, Preview
 from lg_gateway.keep import keep
 from lg_gateway.marks import forwarded_meta, read_marks
 from lg_gateway.meter import Meter
+from lg_gateway.parking import Outcome
 from lg_gateway.results import (
     as_preview,
     cut,
@@ -41,6 +43,7 @@ from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall
 from lg_policy.config import Settings
 from lg_policy.errors import (
+    ApprovalDenied,
     CallTimeout,
     Conflict,
     Internal,
@@ -80,6 +83,7 @@ class Pipeline:
         books: Books,
         gate: Gate,
         approvals: ApprovalBook,
+        conversations: Conversations,
         masker: Masker,
     ) -> None:
         self._policy = policy
@@ -89,6 +93,7 @@ class Pipeline:
         self._books = books
         self._gate = gate
         self._approvals = approvals
+        self._conversations = conversations
         self._masker = masker
         self._meter = Meter(lambda: policy().settings.gateway)
         self._in_flight: set[str] = set()
@@ -99,6 +104,7 @@ class Pipeline:
         try:
             passage = self._read(passage)
             passage = self._decide(passage)
+            passage = await self._conversations.join(passage)
             recalled = await self._recall(passage)
             if not isinstance(recalled, Passage):
                 return recalled
@@ -106,6 +112,11 @@ class Pipeline:
             if not isinstance(permitted, Passage):
                 return permitted
             passage = permitted
+            question = self._conversations.question(passage)
+            if question is not None:
+                await self._books.ended(passage, "asked")
+                return question
+            passage = replace(passage, recalled=passage.recalled or passage.dialogue is not None)
             with self._meter.admit(call.identity):
                 await self._books.begun(passage, self._last_checks(passage))
                 return await self._carry_out(passage)
@@ -153,7 +164,7 @@ class Pipeline:
 
     async def _recall(self, passage: Passage) -> Passage | t.CallToolResult:
         """Answer a repeated idempotency key from the record, or find out that the call may safely be made again."""
-        if passage.marks.key is None:
+        if passage.marks.key is None or passage.dialogue is not None:
             return passage
         try:
             effect = await self._store.read(lambda tx: effects.recall(tx, passage))
@@ -193,7 +204,12 @@ class Pipeline:
         """Ask a human where policy says so; a repeated call was permitted when it was begun."""
         if passage.recalled or passage.decision is None or passage.decision.effect is Effect.ALLOW:
             return passage
-        answer = await self._gate.permit(passage, self._preview)
+        try:
+            answer = await self._gate.permit(passage, self._preview)
+        except ApprovalDenied:
+            if passage.dialogue is not None:
+                await self._conversations.close(passage.dialogue)
+            raise
         if isinstance(answer, t.InputRequiredResult):
             await self._books.ended(passage, "asked")
         elif isinstance(answer, t.CallToolResult):
@@ -205,16 +221,25 @@ class Pipeline:
 
         def check(tx: Tx) -> None:
             now = time.time()
-            self._decide(passage)
+            self._decide_again(passage)
             current = self._catalog.find(passage.entry.name)
             if current is None or current.definition_digest != passage.entry.definition_digest:
                 raise Conflict("the tool has changed since the call was made", hint="list the tools again")
             effects.check_epoch(tx, passage, now)
             if passage.approval_id is not None and passage.approval_id.startswith("ap-") and not passage.recalled:
-                self._approvals.use(tx, passage.approval_id, binding_of(passage), now)
+                self._approvals.use(tx, passage.approval_id, passage.binding(), now)
             effects.claim(tx, passage, now)
+            self._conversations.check(tx, passage)
 
         return check
+
+    def _decide_again(self, passage: Passage) -> None:
+        """Policy at the last moment: a denial wins, and so does a rule that has come to ask, or to ask an operator."""
+        before, now = passage.decision, self._decide(passage).decision
+        if before is None or now is None or passage.recalled or now.effect is Effect.ALLOW:
+            return
+        if before.effect is Effect.ALLOW or (now.approver == "operator" and before.approver != "operator"):
+            raise Conflict("the rules have changed since the call was made", hint="make the call again")
 
     async def _preview(self, passage: Passage) -> Preview | None:
         """Have a trusted server say what the call would do. Recorded like any call."""
@@ -222,7 +247,7 @@ class Pipeline:
             return None
         trial = replace(
             passage,
-            call=replace(passage.call, arguments=passage.call.arguments | dict(passage.entry.preview)),
+            call=replace(passage.call, arguments=passage.call.arguments | dict(passage.entry.preview), asking="none"),
             request_id=new_request_id(),
             marks=replace(passage.marks, key=None),
         )
@@ -251,8 +276,18 @@ class Pipeline:
         finally:
             self._in_flight.discard(passage.request_id)
         if isinstance(answer, t.InputRequiredResult):
-            return await self._failed(passage, Internal("the server asked a question that cannot be passed on"))
+            await self._books.ended(passage, "asked", detail=f"by {passage.entry.server.name}")
+            return answer
         return await self._finish(passage, answer)
+
+    async def _left(self, passage: Passage, outcome: Outcome) -> None:
+        """Record the outcome of a call whose caller did not come back for it."""
+        if isinstance(outcome, t.CallToolResult):
+            await self._finish(passage, outcome)
+        elif isinstance(outcome, LgError):
+            await self._failed(passage, outcome)
+        elif isinstance(outcome, MCPError):
+            await self._failed(passage, upstream_refusal(passage.entry.server.name, outcome))
 
     async def _failed(self, passage: Passage, error: LgError) -> t.CallToolResult:
         result = refusal(error)
@@ -268,19 +303,18 @@ class Pipeline:
     async def _send(self, passage: Passage) -> Answer:
         entry, call = passage.entry, passage.call
         upstream = self._upstreams[entry.server.name]
+        sent = UpstreamCall(
+            tool=entry.tool,
+            arguments=passage.sent_arguments(),
+            meta=forwarded_meta(
+                call.meta, passage.marks, builtin=entry.server.builtin is not None, trusted=entry.server.trusted
+            ),
+            timeout_s=entry.server.call_timeout_s,
+            repeatable=entry.read_only,
+            progress=call.progress,
+        )
         try:
-            return await upstream.call(
-                UpstreamCall(
-                    tool=entry.tool,
-                    arguments=passage.sent_arguments(),
-                    meta=forwarded_meta(
-                        call.meta, passage.marks, builtin=entry.server.builtin is not None, trusted=entry.server.trusted
-                    ),
-                    timeout_s=entry.server.call_timeout_s,
-                    repeatable=entry.read_only,
-                    progress=call.progress,
-                )
-            )
+            return await self._conversations.carry(passage, upstream, sent, partial(self._left, passage))
         except MCPError as error:
             raise upstream_refusal(entry.server.name, error) from error
 

@@ -19,6 +19,7 @@ LINE_LENGTH = 500
 _BLANKS = {0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0x034F, 0x00AD}
 
 ONCE, RUN, DENY = "once", "run", "deny"
+_CHOICES = {ONCE: "Approve once", RUN: "Approve for this run", DENY: "Deny"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None) -> 
         body += _field(str(name), value)
     head = "\n".join([*lines, "arguments:" if body else "no arguments"])
     if preview is not None:
-        body += ["what it would do, as the server says:", *(f"| {line}" for line in _lines(preview))]
+        body += ["what it would do, as the server says:", *quoted(preview)]
     full = "\n".join([head, *body])
     hidden = max(0, len(body) - SHOWN_LINES)
     if not hidden:
@@ -85,8 +86,16 @@ def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None) -> 
 def form(*, in_run: bool) -> dict[str, Any]:
     """Return the schema of the answer."""
     choices = [ONCE, RUN, DENY] if in_run else [ONCE, DENY]
-    words = "once: this call only. run: this tool for the rest of this run, 8 hours at most. deny: no."
-    decision = {"type": "string", "title": "Decision", "enum": choices, "default": DENY, "description": words}
+    words = "once: this call only. " + ("run: this tool for the rest of this run, 8 hours at most. " if in_run else "")
+    names = [_CHOICES[choice] for choice in choices]
+    decision = {
+        "type": "string",
+        "title": "Decision",
+        "description": words + "deny: no.",
+        "enum": choices,
+        "enumNames": names,
+        "default": DENY,
+    }
     reason = {"type": "string", "title": "Reason", "description": "optional; the caller is told", "maxLength": 500}
     return {"type": "object", "properties": {"decision": decision, "reason": reason}, "required": ["decision"]}
 
@@ -105,6 +114,11 @@ def read_answer(action: str, content: Mapping[str, Any] | None) -> Verdict:
 def visible(text: str) -> str:
     r"""Return `text` on one line with everything that does not show as itself written as `\u{…}`."""
     return "".join(character if _shows(character) else f"\\u{{{ord(character):x}}}" for character in text)
+
+
+def quoted(text: str) -> list[str]:
+    """Return somebody else's text as lines behind the quotation mark."""
+    return [f"| {line}" for line in _lines(text)]
 
 
 def _field(name: str, value: Any) -> list[str]:

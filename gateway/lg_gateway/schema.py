@@ -165,7 +165,20 @@ CREATE TABLE result_pieces (
 );
 """)
 
-MIGRATIONS: tuple[Step, ...] = (LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES)
+# A call that stands still because its server asked a question, for callers who answer in another round.
+DIALOGUES = both("""
+CREATE TABLE dialogues (
+    id TEXT PRIMARY KEY,
+    binding TEXT NOT NULL,
+    waiting BIGINT NOT NULL,
+    expires {real} NOT NULL,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL
+);
+CREATE INDEX dialogues_binding ON dialogues (binding, waiting);
+""")
+
+MIGRATIONS: tuple[Step, ...] = (LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES)
 
 
 def migrate_sqlite(connection: sqlite3.Connection) -> None:

@@ -17,6 +17,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from lg_gateway.call import Ask, Call
+from lg_gateway.durations import seconds
 from lg_gateway.gateway import Gateway
 from lg_gateway.metatools import DISCOVER, RESULT, MetaTools
 from lg_gateway.metatools import NAMES as META_NAMES
@@ -77,7 +78,8 @@ class Frontend:
         server.middleware.append(self._remember_legacy)
         settings = self._gateway.policy.settings.approval
         # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
-        security = RequestStateSecurity(keys=[self._gateway.setup.key("state")], ttl=settings.live_timeout_s)
+        lifetime = max(settings.live_timeout_s, seconds(settings.ttl))
+        security = RequestStateSecurity(keys=[self._gateway.setup.key("state")], ttl=lifetime)
         server.middleware.append(RequestStateBoundary(security, default_audience="lg-gateway"))
         return server
 
@@ -185,7 +187,11 @@ def _ask(ctx: Context) -> Ask | None:
 
     async def ask(message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
         # With the request's id the question travels on its own stream; without, over HTTP, it would need another.
-        answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+        try:
+            answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+        except MCPError as error:
+            log.warning("a client failed to put a question: %s", error)
+            return "cancel", None
         return answer.action, answer.content
 
     return ask

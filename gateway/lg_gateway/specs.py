@@ -41,6 +41,7 @@ class ServerSpec:
     headers: Mapping[str, str]
     connect_timeout_s: float
     call_timeout_s: float
+    one_at_a_time: bool = False
 
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
@@ -158,6 +159,7 @@ def _spec(
         headers={key: expand(value, f"headers.{key}") for key, value in upstream.headers.items()},
         connect_timeout_s=upstream.connect_timeout_s,
         call_timeout_s=upstream.call_timeout_s,
+        one_at_a_time=upstream.one_at_a_time,
     )
 
 

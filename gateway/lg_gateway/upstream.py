@@ -22,10 +22,12 @@ from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from lg_gateway import children
 from lg_gateway.children import Child, Reaper
+from lg_gateway.flights import Flights, OnQuestion
 from lg_gateway.specs import ServerSpec
 from lg_gateway.transport import child_transport, watched
 from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
@@ -84,6 +86,8 @@ class UpstreamCall:
     progress: Progress | None = None
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
+    on_question: OnQuestion | None = None
+    """Answers a question that a handshake-era server asks while the call runs; without it, such a one is cancelled."""
 
 
 class Upstream:
@@ -117,6 +121,7 @@ class Upstream:
         self._wanted = anyio.Event()
         self._failures = 0
         self._reconnected = anyio.Event()
+        self._flights = self._new_flights()
 
     async def run(self) -> None:
         """Keep the connection up until cancelled. The only task that enters or leaves the client."""
@@ -168,12 +173,29 @@ class Upstream:
             await self._reconnected.wait()
         return await self._send(await self._ready(), call)
 
+    @property
+    def asks_live(self) -> bool:
+        """Whether the server is of the handshake era, whose questions come while a call waits."""
+        return self.protocol not in MODERN_PROTOCOL_VERSIONS
+
     async def _send(self, client: Client, call: UpstreamCall) -> Answer:
+        if not self.asks_live:
+            return await self._exchange(client, call, call.timeout_s)
+        flights = self._flights
+        try:
+            async with flights.flight(call.on_question or _cancelled, call.timeout_s) as flight:
+                return noted(await self._exchange(client, call, None), flight.notes)
+        finally:
+            if flights.stale and flights.idle() and self._flights is flights:
+                self._lost.set()  # what an earlier call may still ask cannot be told apart until it is started anew
+        raise self._late(call)
+
+    async def _exchange(self, client: Client, call: UpstreamCall, timeout_s: float | None) -> Answer:
         try:
             return await client.session.call_tool(
                 call.tool,
                 call.arguments,
-                read_timeout_seconds=call.timeout_s,
+                read_timeout_seconds=timeout_s,
                 progress_callback=call.progress,
                 input_responses=cast(Any, call.input_responses),
                 request_state=call.request_state,
@@ -194,10 +216,7 @@ class Upstream:
     def _lost_call(self, error: MCPError, call: UpstreamCall) -> LgError | None:
         """What to tell the caller when the answer did not come; `None` when the error is the server's own."""
         if error.code == t.REQUEST_TIMEOUT:
-            hint = "it may have taken effect: look before you repeat it" if not call.repeatable else ""
-            return CallTimeout(
-                f"{self.name} did not answer within {call.timeout_s:g} s and was told to stop", hint=hint
-            )
+            return self._late(call)
         if error.code != t.CONNECTION_CLOSED:
             return None
         if call.repeatable:
@@ -208,6 +227,16 @@ class Upstream:
             f"server {self.name} ended during the call; whether it took effect is not known",
             hint="look at the state of things before you repeat it",
         )
+
+    def _late(self, call: UpstreamCall) -> CallTimeout:
+        hint = "it may have taken effect: look before you repeat it" if not call.repeatable else ""
+        return CallTimeout(f"{self.name} did not answer within {call.timeout_s:g} s and was told to stop", hint=hint)
+
+    def _new_flights(self) -> Flights:
+        return Flights(self.name, tied=self.spec.url is not None, one_at_a_time=self.spec.one_at_a_time)
+
+    async def _on_elicit(self, context: Any, params: t.ElicitRequestParams) -> t.ElicitResult:  # noqa: ARG002  the SDK passes it by name
+        return await self._flights.ask(t.ElicitRequest(params=params))
 
     async def _ready(self) -> Client:
         """Return the client, waiting for the first connection (not for a restart)."""
@@ -222,12 +251,14 @@ class Upstream:
     async def _connection(self) -> None:
         """One connection from start to end."""
         self._lost = anyio.Event()
+        self._flights = self._new_flights()
         with anyio.fail_after(self.spec.connect_timeout_s) as connecting:
             async with Client(
                 await self._transport(),
                 mode=self.spec.mode,
                 cache=None,
                 message_handler=self._on_message,
+                elicitation_callback=self._on_elicit,
                 client_info=t.Implementation(name="lg-gateway", version=__version__),
             ) as client:
                 tools = await self._list(client)
@@ -329,6 +360,18 @@ class Upstream:
         status = self._running.process.returncode if self._running is not None else None
         ended = f"exited with status {status}" if status is not None else f"{type(error).__name__}: {error}"
         return ended + (f" ({words})" if words else "")
+
+
+def noted(answer: Answer, notes: list[str]) -> Answer:
+    """Return an answer with what the gateway has to say about it, as a text of its own at the end."""
+    if not notes or not isinstance(answer, t.CallToolResult):
+        return answer
+    said = [t.TextContent(type="text", text=f"[the gateway: {note}]") for note in notes]
+    return answer.model_copy(update={"content": [*answer.content, *said]})
+
+
+async def _cancelled(_request: t.ElicitRequest) -> t.ElicitResult:
+    return t.ElicitResult(action="cancel")
 
 
 @asynccontextmanager

@@ -35,7 +35,12 @@ class UpstreamSettings(Section):
     connect_timeout_s: PositiveFloat = 30
     """Seconds until a start or connection counts as failed."""
     call_timeout_s: PositiveFloat = 660
-    """Seconds for one call."""
+    """Seconds for one call, waiting for a human not counted."""
+    one_at_a_time: bool = False
+    """Make its calls one after another: for a handshake-era stdio server that asks questions while a tool runs.
+
+    Its questions do not say which call asks. A server that asked once is treated so from then on by itself.
+    """
 
 
 class RuleSettings(Section):

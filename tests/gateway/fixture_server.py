@@ -22,6 +22,7 @@ from mcp.server import NotificationOptions, Server
 from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 READ_ONLY = t.ToolAnnotations(read_only_hint=True)
 OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
@@ -57,6 +58,7 @@ class Fixture:
             "lie",
             "progress",
             "leave_child",
+            "ask",
         ]
         made = [
             t.Tool(
@@ -78,7 +80,7 @@ class Fixture:
         end = start + self.args.page
         return t.ListToolsResult(tools=tools[start:end], next_cursor=str(end) if end < len(tools) else None)
 
-    async def call_tool(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult:
+    async def call_tool(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
         arguments = params.arguments or {}
         if self.args.journal:
             with Path(self.args.journal).open("a") as file:
@@ -101,7 +103,34 @@ class Fixture:
         if params.name == "progress":
             for step in range(3):
                 await ctx.session.report_progress(step + 1, 3, f"step {step + 1}")
-        return self.answer(params.name, arguments, ctx)
+        return await self.ask(ctx, params) if params.name == "ask" else self.answer(params.name, arguments, ctx)
+
+    async def ask(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
+        """Ask for one field, `rounds` times, in the way of the era, and tell what came back."""
+        arguments = params.arguments or {}
+        field, rounds = arguments.get("field", "colour"), arguments.get("rounds", 1)
+        schema: dict[str, Any] = arguments.get("schema") or {
+            "type": "object", "properties": {field: {"type": "string"}}
+        }  # fmt: skip
+        message = arguments.get("message", "Which one?")
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            told = json.loads(params.request_state or "[]")
+            told += [self.told(field, answer) for answer in (params.input_responses or {}).values()]
+            if len(told) < rounds:
+                request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=message, requested_schema=schema))
+                return t.InputRequiredResult(input_requests={f"q{len(told)}": request}, request_state=json.dumps(told))
+        else:
+            told = []
+            for _ in range(rounds):
+                answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+                told.append(self.told(field, answer))
+        return t.CallToolResult(content=[t.TextContent(type="text", text="; ".join(told))])
+
+    def told(self, field: str, answer: Any) -> str:
+        if self.args.journal:
+            with Path(self.args.journal).open("a") as file:
+                file.write(json.dumps({"answer": answer.action}) + "\n")
+        return f"{answer.action} {(answer.content or {}).get(field, '')}".strip()
 
     def answer(self, name: str, arguments: dict[str, Any], ctx: Any) -> t.CallToolResult:
         structured: Any = None

@@ -1,0 +1,267 @@
+"""Questions of servers on their way to the caller's human and back, whatever the eras of the two.
+
+A 2025 client is asked while its call waits. A 2026 client gets the question as the answer of a round and comes again:
+a 2026 server then goes on from its own state, a 2025 one has waited in this process. A caller who cannot be asked has
+the question cancelled, and the answer of the call says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import anyio
+import anyio.abc
+import mcp_types as t
+from pydantic import ValidationError
+
+from lg_gateway.call import Passage
+from lg_gateway.dialogues import Dialogue, DialogueBook, may_live, new_id, round_of, this_process
+from lg_gateway.durations import seconds
+from lg_gateway.parking import Outcome, ParkedCall
+from lg_gateway.server_question import Refused, ServerQuestion, read_question
+from lg_gateway.store import Store, StoreError, Tx
+from lg_gateway.upstream import Answer, Upstream, UpstreamCall, noted
+from lg_policy.config import ApprovalSettings
+from lg_policy.errors import Conflict, Internal, InvalidArguments
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 20
+Left = Callable[[Outcome], Awaitable[None]]
+
+
+@dataclass
+class _Talk:
+    """One exchange of a call with its server. `notes` are for the caller."""
+
+    passage: Passage
+    upstream: Upstream
+    call: UpstreamCall
+    left: Left
+    notes: list[str] = field(default_factory=list)
+
+    def refused(self, why: object) -> t.ElicitResult:
+        note = f"server {self.upstream.name} asked a question that was not passed on: {why}"
+        log.warning("%s", note)
+        self.notes.append(note)
+        return t.ElicitResult(action="decline")
+
+
+class Conversations:
+    """The step of the pipeline that sends a call and answers what its server asks."""
+
+    def __init__(
+        self,
+        store: Store,
+        book: DialogueBook,
+        settings: Callable[[], ApprovalSettings],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._settings = settings
+        self._clock = clock
+        self._parked: dict[str, ParkedCall] = {}
+        self.tasks: anyio.abc.TaskGroup | None = None
+        """Where calls run that outlive a request; set while the gateway runs."""
+
+    async def join(self, passage: Passage) -> Passage:
+        """Find the open dialogue of this call. Raises `Conflict` for an answer to a question that is not open."""
+        if passage.call.asking != "rounds":
+            return passage
+        binding, named = passage.binding().digest(), round_of(passage.call.request_state)
+        try:
+            found = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
+        except StoreError as error:
+            raise Internal("open questions cannot be read; nothing was done") from error
+        if found is not None and found.owner and found.id not in self._parked:
+            await self._not_here(found)
+            found = None
+        if named is not None and (found is None or named != (found.id, found.round)):
+            raise Conflict("that question is no longer open", hint="look at the state of things, then call again")
+        if found is None:
+            return passage
+        return replace(passage, dialogue=found, request_id=found.request_id, approval_id=found.approval_id)
+
+    async def _not_here(self, found: Dialogue) -> None:
+        if found.owner != this_process() and may_live(found.owner):
+            raise Conflict(
+                "another gateway process holds this call open",
+                hint="answer there, or repeat the call later",
+            )
+        # Its process has ended and the call with it: what is known of the call's effect decides what happens now.
+        await self.close(found)
+
+    async def close(self, dialogue: Dialogue) -> None:
+        """Give up a dialogue."""
+        parked = self._parked.pop(dialogue.id, None)
+        if parked is not None:
+            parked.deliver(t.ElicitResult(action="cancel"))
+        await self._store.write(lambda tx: self._book.close(tx, dialogue))
+
+    def question(self, passage: Passage) -> t.InputRequiredResult | None:
+        """Return what the caller must still answer before the call can go on; `None` when it may."""
+        dialogue = passage.dialogue
+        if dialogue is None or (round_of(passage.call.request_state) is not None and self._answers(passage)):
+            return None
+        return _asking(dialogue)
+
+    def check(self, tx: Tx, passage: Passage) -> None:
+        """Take the answers of this round, once, in the transaction that lets the call go on."""
+        if passage.dialogue is not None:
+            self._book.close(tx, passage.dialogue)
+
+    async def carry(self, passage: Passage, upstream: Upstream, call: UpstreamCall, left: Left) -> Answer:
+        """Send a call, or go on with one, until it has its outcome or a question for another round.
+
+        `left` is told the outcome of a call whose caller never came back for it. Raises what `Upstream.call` raises.
+        """
+        talk = _Talk(passage, upstream, call, left)
+        if upstream.asks_live and passage.call.asking == "rounds" and self.tasks is not None:
+            answer = await self._beside(talk, self.tasks)
+        else:
+            answer = await self._in_turns(talk)
+        return noted(answer, talk.notes)
+
+    async def _in_turns(self, talk: _Talk) -> Answer:
+        """A server that answers with its questions; a handshake-era one asks while this waits."""
+        call = replace(talk.call, on_question=lambda request: self._live(talk, "", request))
+        dialogue = talk.passage.dialogue
+        if dialogue is not None:
+            call = replace(call, input_responses=self._answers(talk.passage), request_state=dialogue.state)
+        for _ in range(ROUNDS):
+            answer = await talk.upstream.call(call)
+            if not isinstance(answer, t.InputRequiredResult):
+                return answer
+            requests: Mapping[str, Any] = answer.input_requests or {}
+            given: dict[str, Any]
+            if talk.passage.call.asking == "rounds":
+                questions, given = _sort(talk, requests)
+                if questions:
+                    return await self._pause(talk, questions, given=given, state=answer.request_state)
+            else:
+                given = {theirs: await self._live(talk, theirs, request) for theirs, request in requests.items()}
+            call = replace(call, input_responses=given or None, request_state=answer.request_state)
+        raise Internal(f"server {talk.upstream.name} asked more than {ROUNDS} times in one call")
+
+    async def _beside(self, talk: _Talk, tasks: anyio.abc.TaskGroup) -> Answer:
+        """A server that asks while its call waits, for a caller who cannot wait: the call gets a task of its own."""
+        dialogue = talk.passage.dialogue
+        if dialogue is None:
+            parked = ParkedCall(
+                lambda ask: talk.upstream.call(replace(talk.call, on_question=ask)),
+                patience_s=self._settings().live_timeout_s,
+                left=talk.left,
+            )
+            tasks.start_soon(parked.run)
+        else:
+            held = self._parked.pop(dialogue.id, None)
+            if held is None:
+                raise Conflict("that question is no longer open")
+            parked = held
+            (answer,) = (self._answers(talk.passage) or {}).values()
+            parked.deliver(answer)
+        for _ in range(ROUNDS):
+            said = await parked.next()
+            if not isinstance(said, t.ElicitRequest):
+                return said
+            questions, given = _sort(talk, {"": said})
+            if questions:
+                return await self._pause(talk, questions, given={}, parked=parked)
+            parked.deliver(given[""])
+        raise Internal(f"server {talk.upstream.name} asked more than {ROUNDS} times in one call")
+
+    async def _pause(
+        self,
+        talk: _Talk,
+        questions: list[ServerQuestion],
+        *,
+        given: Mapping[str, t.ElicitResult],
+        state: str | None = None,
+        parked: ParkedCall | None = None,
+    ) -> t.InputRequiredResult:
+        passage, settings, now = talk.passage, self._settings(), self._clock()
+        before = passage.dialogue
+        dialogue = Dialogue(
+            id=before.id if before is not None else new_id(),
+            binding=passage.binding().digest(),
+            request_id=passage.request_id,
+            approval_id=passage.approval_id,
+            round=before.round + 1 if before is not None else 1,
+            questions={one.key: {k: v for k, v in asdict(one).items() if k != "key"} for one in questions},
+            given={theirs: answer.model_dump(mode="json", exclude_none=True) for theirs, answer in given.items()},
+            state=state,
+            owner=this_process() if parked is not None else "",
+            expires=now + (settings.live_timeout_s if parked is not None else seconds(settings.ttl)),
+        )
+        try:
+            await self._store.write(lambda tx: self._book.open(tx, dialogue, now))
+        except StoreError as error:
+            raise Internal(f"a question of server {talk.upstream.name} could not be kept") from error
+        if parked is not None:
+            self._parked[dialogue.id] = parked
+        return _asking(dialogue)
+
+    async def _live(self, talk: _Talk, theirs: str, request: object) -> t.ElicitResult:
+        """Ask while the call waits; nobody there or no answer in time is a cancel."""
+        ask = talk.passage.call.ask
+        try:
+            question = read_question(talk.passage.entry, talk.passage.binding().digest(), theirs, request)
+        except Refused as why:
+            return talk.refused(why)
+        if talk.passage.call.asking != "live" or ask is None:
+            talk.notes.append(
+                f"server {talk.upstream.name} asked a question that this client cannot show; it was cancelled"
+            )
+            return t.ElicitResult(action="cancel")
+        with anyio.move_on_after(self._settings().live_timeout_s):
+            action, content = await ask(question.text, question.schema)
+            return question.answer(_result({"action": action, "content": content}))
+        return t.ElicitResult(action="cancel")
+
+    def _answers(self, passage: Passage) -> dict[str, t.ElicitResult] | None:
+        """Return the server's own keys with the answers of this round; `None` while one is missing."""
+        dialogue, responses = passage.dialogue, passage.call.input_responses or {}
+        if dialogue is None or any(key not in responses for key in dialogue.questions):
+            return None
+        answers = {theirs: _result(answer) for theirs, answer in dialogue.given.items()}
+        for key, stored in dialogue.questions.items():
+            question = ServerQuestion(key=key, **stored)
+            answers[question.theirs] = question.answer(_result(responses[key]))
+        return answers
+
+
+def _sort(talk: _Talk, requests: Mapping[str, Any]) -> tuple[list[ServerQuestion], dict[str, t.ElicitResult]]:
+    """Return the questions for the human, and the answers to those that no human is asked."""
+    binding = talk.passage.binding().digest()
+    questions: list[ServerQuestion] = []
+    given: dict[str, t.ElicitResult] = {}
+    for theirs, request in requests.items():
+        try:
+            questions.append(read_question(talk.passage.entry, binding, theirs, request))
+        except Refused as why:
+            given[theirs] = talk.refused(why)
+    return questions, given
+
+
+def _asking(dialogue: Dialogue) -> t.InputRequiredResult:
+    requests = {
+        key: t.ElicitRequest(
+            params=t.ElicitRequestFormParams(message=question["text"], requested_schema=question["schema"])
+        )
+        for key, question in dialogue.questions.items()
+    }
+    return t.InputRequiredResult(input_requests=dict(requests), request_state=dialogue.round_mark())
+
+
+def _result(answer: object) -> t.ElicitResult:
+    if isinstance(answer, t.ElicitResult):
+        return answer
+    try:
+        return t.ElicitResult.model_validate(answer)
+    except ValidationError as error:
+        raise InvalidArguments("the answer to the question is not an elicitation result") from error

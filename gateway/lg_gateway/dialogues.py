@@ -1,0 +1,129 @@
+"""Calls that stand still because their server asked a question, for callers who answer in another round.
+
+A dialogue is found again by its call's binding, as an approval is: clients repeat first rounds. Each round is answered
+once, in the transaction that lets the call go on; a replayed answer changes nothing. Rows carry a keyed code.
+
+The answer of a 2026 server is all that its call needs to go on, from any gateway process, also after a restart. A call
+of a handshake-era server waits in the process that holds its connection (`owner`) and ends with it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from lg_gateway.canonical import canonical
+from lg_gateway.store import StoreError, Tx
+from lg_policy.errors import Conflict
+
+KEPT_S = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialogue:
+    """One call that waits. `questions`: key as the client knows it → `{theirs, text, schema}`.
+
+    `given` are answers to questions of this round that no human is asked. `owner` is the process that holds the call,
+    "" when any can go on with `state`, the server's own.
+    """
+
+    id: str
+    binding: str
+    request_id: str
+    approval_id: str | None
+    round: int
+    questions: dict[str, dict[str, Any]]
+    given: dict[str, Any] = field(default_factory=dict)
+    state: str | None = None
+    owner: str = ""
+    expires: float = 0.0
+    open: bool = True
+
+    def round_mark(self) -> str:
+        """Return what the client carries from the question to the answer."""
+        return json.dumps({"dialogue": self.id, "round": self.round})
+
+
+class DialogueBook:
+    """Reads and writes dialogues inside transactions. `now` is seconds since the epoch."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def find(self, tx: Tx, binding: str, now: float) -> Dialogue | None:
+        """Return the open dialogue of a call."""
+        sql = "SELECT body, mac FROM dialogues WHERE binding = ? AND waiting = 1 AND expires > ? ORDER BY expires DESC"
+        rows = tx.execute(sql, (binding, now))
+        return self._read(rows[0]) if rows else None
+
+    def open(self, tx: Tx, dialogue: Dialogue, now: float) -> None:
+        """Write a question, the first or the next of its call. What expired a day ago is dropped."""
+        tx.execute("DELETE FROM dialogues WHERE expires < ?", (now - KEPT_S,))
+        self._write(tx, dialogue)
+
+    def close(self, tx: Tx, dialogue: Dialogue) -> None:
+        """End a round, in the transaction that lets the call go on. Raises `Conflict` when that was done before."""
+        rows = tx.execute("SELECT body, mac FROM dialogues WHERE id = ?", (dialogue.id,))
+        current = self._read(rows[0]) if rows else None
+        if current is None or not current.open or current.round != dialogue.round:
+            raise Conflict("that question of the server was already answered", hint="nothing was done again")
+        self._write(tx, replace(current, open=False))
+
+    def _write(self, tx: Tx, dialogue: Dialogue) -> None:
+        text = canonical(asdict(dialogue)).decode("ascii")
+        tx.execute("DELETE FROM dialogues WHERE id = ?", (dialogue.id,))
+        tx.execute(
+            "INSERT INTO dialogues (id, binding, waiting, expires, body, mac) VALUES (?, ?, ?, ?, ?, ?)",
+            (dialogue.id, dialogue.binding, int(dialogue.open), dialogue.expires, text, self._mac(text)),
+        )
+
+    def _read(self, row: tuple[Any, ...]) -> Dialogue:
+        text, mac = str(row[0]), str(row[1])
+        if not hmac.compare_digest(self._mac(text), mac):
+            raise StoreError("a server's question in the store was not written by this gateway")
+        return Dialogue(**json.loads(text))
+
+    def _mac(self, text: str) -> str:
+        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
+
+
+def new_id() -> str:
+    """Return an id for a dialogue."""
+    return f"di-{secrets.token_hex(8)}"
+
+
+def round_of(request_state: str | None) -> tuple[str, int] | None:
+    """Return dialogue and round that a client's state names, `None` when it names none."""
+    try:
+        state = json.loads(request_state) if request_state else None
+    except ValueError:
+        return None
+    if not isinstance(state, Mapping) or "dialogue" not in state:
+        return None
+    return str(state["dialogue"]), int(state.get("round", 0))
+
+
+def this_process() -> str:
+    """Return a name for this process that another one can look at."""
+    return f"{os.getpid()}@{socket.gethostname()}"
+
+
+def may_live(owner: str) -> bool:
+    """Whether the process of that name may still run. One on another machine is taken to."""
+    pid, _, host = owner.partition("@")
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
