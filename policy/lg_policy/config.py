@@ -267,6 +267,8 @@ class ExecSettings(Section):
     """Seconds between SIGTERM and SIGKILL."""
     progress_interval_s: PositiveFloat = 0.5
     """Shortest time between two progress messages of one call."""
+    heartbeat_s: PositiveFloat = 15.0
+    """A command that says nothing for so long sends a progress message, so that no client gives it up."""
 
 
 class ApprovalSettings(Section):

@@ -102,21 +102,50 @@ async def test_writing_into_the_overlay_is_limited(tmp_path: Path) -> None:
 
 @pytest.mark.attack("Exhaustion", "filling /tmp and /dev/shm")
 @pytest.mark.parametrize("place", ["/tmp/x", "/dev/shm/x"])
-async def test_private_temporary_space_is_limited(tmp_path: Path, place: str) -> None:
-    code = f"f = open('{place}', 'wb')\nfor _ in range(60): f.write(bytes(1_000_000)); f.flush()"
+@pytest.mark.parametrize("then", ["", "time.sleep(600)"])
+async def test_private_temporary_space_is_limited_and_named(tmp_path: Path, place: str, then: str) -> None:
+    code = (
+        f"import time\nf = open('{place}', 'wb')\n"
+        f"try:\n    for _ in range(60): f.write(bytes(1_000_000)); f.flush()\nfinally: {then or 'pass'}"
+    )
     chosen = settings(limits={"disk_mb": 20})
     with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
-        outcome = await py(executor, code)
-    assert "No space left" in outcome.as_json()["stderr"]
+        outcome = await py(executor, code, timeout_s=30)
+    assert outcome.finished.limit_hit == "disk"
+    assert not outcome.ok
 
 
-@pytest.mark.attack("Exhaustion", "one huge file")
-async def test_a_file_over_its_size_limit_is_named(tmp_path: Path) -> None:
-    code = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nopen('f', 'wb').write(bytes(3_000_000))"
+@pytest.mark.attack("Exhaustion", "filling the disk through a writable root")
+async def test_a_writable_root_cannot_fill_the_disk(tmp_path: Path) -> None:
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    code = "import time\nfor i in range(40): open(f'f{i}', 'wb').write(bytes(1_000_000))\ntime.sleep(600)"
+    chosen = settings(commands={"py": template}, limits={"disk_mb": 20})
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
+        outcome = await py(executor, code, timeout_s=30)
+    assert outcome.finished.limit_hit == "disk"
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+@pytest.mark.attack("Exhaustion", "one huge file, by a program that minds the signal and by one that ignores it")
+@pytest.mark.parametrize("signalled", [True, False])
+async def test_a_file_over_its_size_limit_is_named(tmp_path: Path, signalled: bool) -> None:
+    """Python ignores the signal, as Node does, and gets an error number."""
+    code = "open('f', 'wb').write(bytes(3_000_000))"
+    if signalled:
+        code = f"import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n{code}"
     chosen = settings(limits={"file_mb": 1})
     with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
         outcome = await py(executor, code)
     assert outcome.finished.limit_hit == "file_size"
+
+
+@pytest.mark.attack("Exhaustion", "more open files than allowed")
+async def test_too_many_open_files_are_named(tmp_path: Path) -> None:
+    code = "kept = [open('/dev/null') for _ in range(100)]"
+    chosen = settings(limits={"open_files": 50})
+    with limited(tmp_path / "root", tmp_path / "s", chosen, "sampled") as executor, anyio.fail_after(60):
+        outcome = await py(executor, code)
+    assert outcome.finished.limit_hit == "open_files"
 
 
 @pytest.mark.attack("Exhaustion", "setrlimit from inside")

@@ -104,6 +104,19 @@ async def test_output_streams_as_progress_while_the_command_runs(root: Path, tmp
     assert outcome.as_json()["stdout"] == "first\nlast\n"
 
 
+async def test_a_silent_command_gives_a_sign_of_life(root: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def on_output(text: str) -> None:
+        seen.append(text)
+        (root / "go").touch()
+
+    code = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    with unconfined(root, tmp_path / "s", settings(heartbeat_s=0.05)) as executor, anyio.fail_after(30):
+        await executor.execute(Request(cmd="py", args=("-c", code)), on_output)
+    assert seen[0].startswith("still running, without new output")
+
+
 async def test_time_is_up_even_for_a_command_that_ignores_sigterm(executor: Executor) -> None:
     code = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(600)"

@@ -11,10 +11,11 @@ import contextlib
 import json
 import os
 import resource
-import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import anyio
 
 from lg_exec import tree
 from lg_exec.carry import remove_tree
@@ -22,6 +23,7 @@ from lg_exec.cgroups import Group
 from lg_exec.layout import Layout
 from lg_exec.orphans import Orphans
 from lg_exec.process import Limits
+from lg_exec.storage import Storage
 from lg_exec.tree import Usage
 from lg_exec.unconfined import rlimits, signal_name
 from lg_policy.errors import SandboxUnavailable
@@ -69,9 +71,10 @@ class Sandboxed:
         self._cpu_ms = 0.0
         self._memory = 0
         self._heard = bytearray()
+        self._storage = Storage(start.layout.storage, start.layout.upper)
         self._status, status_end = os.pipe()
         block_end, self._block = os.pipe()
-        self._child_ends = [status_end, block_end, _memory_file("args", _nul_separated(self._options()))]
+        self._child_ends = [status_end, block_end, _memory_file("args", _nul_separated(self.options()))]
         flags = ["--json-status-fd", str(status_end), "--block-fd", str(block_end)]
         if start.seccomp is not None:
             self._child_ends.append(_memory_file("seccomp", start.seccomp))
@@ -79,7 +82,8 @@ class Sandboxed:
         self.argv = (start.bwrap, *flags, "--args", str(self._child_ends[2]), "--", *start.command)
         self.pass_fds = tuple(self._child_ends)
 
-    def _options(self) -> list[str]:
+    def options(self) -> list[str]:
+        """What the sandbox is built from: bubblewrap's options without the descriptors of this call."""
         options = [*_NAMESPACES, *(["--share-net"] if self._start.network else [])]
         for name, value in self._start.env.items():
             options += ["--setenv", name, value]
@@ -155,20 +159,9 @@ class Sandboxed:
             return "cpu"
         if "memory" not in controllers and usage.memory > limits.memory_mb << 20:
             return "memory" if tree.proportional_memory(self._members()) > limits.memory_mb << 20 else None
-        return "disk" if self._overlay_bytes() > limits.disk_mb << 20 else None
-
-    def _overlay_bytes(self) -> int:
-        """What the command has written below the root, while that is a throw-away overlay in memory."""
-        if self._start.layout.mode != "overlay" or not self._inner:
-            return 0
-        place = f"/proc/{self._inner}/root{self._start.layout.root}"
-        try:
-            if os.stat(place).st_dev == os.stat(self._start.layout.root).st_dev:
-                return 0  # not mounted yet: this is the real root, whose file system is somebody else's affair
-            found = os.statvfs(place)
-        except OSError:
-            return 0  # ended meanwhile
-        return (found.f_blocks - found.f_bfree) * found.f_frsize
+        if self._inner_fd >= 0:
+            self._storage.look(f"/proc/{self._inner}/root")
+        return "disk" if self._storage.exceeds(limits.disk_mb << 20) else None
 
     def signal(self, number: int) -> None:
         """Signal the command's process group; SIGKILL ends the process namespace and so everything in it."""
@@ -187,24 +180,24 @@ class Sandboxed:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
 
-    def survivors(self) -> bool:
-        """Whether the namespace's first process is left: it ends after all others in it."""
+    async def gone(self) -> None:
+        """Wait for the namespace's first process: it ends after all others in it."""
         self._outer = 0  # reaped; its number may belong to somebody else from now on
         if self._inner_fd < 0:
-            return False
-        try:
-            # An orphan is handed to this server when that is a subreaper: then it also tells what the tree has used.
-            ended, _, used = os.wait4(self._inner, os.WNOHANG)
-        except ChildProcessError:
-            return _running(self._inner_fd)
-        if ended:
+            return
+        await anyio.wait_readable(self._inner_fd)
+        self._collect()
+
+    def _collect(self) -> None:
+        """Reap the ended process, where orphans are handed to this server: it tells what the tree has used."""
+        with contextlib.suppress(ChildProcessError):
+            _, _, used = os.wait4(self._inner, os.WNOHANG)
             self._cpu_ms = (used.ru_utime + used.ru_stime) * 1000
             self._memory = used.ru_maxrss * 1024
-            if self._orphans is not None:
-                self._orphans.forget(self._inner)
-            os.close(self._inner_fd)
-            self._inner_fd = -1
-        return not ended
+        if self._orphans is not None:
+            self._orphans.forget(self._inner)
+        os.close(self._inner_fd)
+        self._inner_fd = -1
 
     def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
         """How the command ended. Raises `SandboxUnavailable` when bwrap reports that it never began."""
@@ -220,13 +213,17 @@ class Sandboxed:
         # As shells do, bwrap reports death by signal N as 128 + N.
         return (None, signal_name(code - 128)) if 128 < code < 193 else (code, None)
 
-    def accounted(self) -> Usage:
-        """CPU time of everything that ran inside, and the largest process."""
-        return Usage(cpu_ms=self._cpu_ms, memory=self._memory)
+    def accounted(self, used: resource.struct_rusage) -> Usage:
+        """CPU time of everything that ran inside, and the largest process.
+
+        The started process's own peak is left out: the kernel counts into it what this server held when it started it.
+        """
+        return Usage(cpu_ms=max(self._cpu_ms, (used.ru_utime + used.ru_stime) * 1000), memory=self._memory)
 
     def close(self) -> None:
         """Release descriptors, the control group, and what the command wrote that was not kept."""
         self._close_child_ends()
+        self._storage.close()
         for fd in (self._status, self._block, self._inner_fd):
             if fd >= 0:
                 os.close(fd)
@@ -244,11 +241,6 @@ class Sandboxed:
     def _close_child_ends(self) -> None:
         while self._child_ends:
             os.close(self._child_ends.pop())
-
-
-def _running(pidfd: int) -> bool:
-    """Whether the process still runs; one that ended but is not reaped yet does not."""
-    return not select.select([pidfd], [], [], 0)[0]
 
 
 def _nul_separated(options: Sequence[str]) -> bytes:

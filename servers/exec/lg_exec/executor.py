@@ -97,7 +97,11 @@ class Executor:
             raise LimitExceeded(
                 f"{self._settings.max_waiting} calls wait already", hint="wait for the running commands"
             )
-        timing = Timing(grace_s=self._settings.kill_grace_s, progress_s=self._settings.progress_interval_s)
+        timing = Timing(
+            grace_s=self._settings.kill_grace_s,
+            progress_s=self._settings.progress_interval_s,
+            silence_s=self._settings.heartbeat_s,
+        )
         async with self._turns:
             container = self.backend.contain(job)
             finished = await run(

@@ -16,6 +16,7 @@ from lg_exec.masks import Masks
 
 TMP = "/tmp"  # noqa: S108  # inside the sandbox, where it is private
 HOME = f"{TMP}/.home"
+_PRIVATE = (TMP, "/dev/shm")  # noqa: S108  # likewise
 
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = (
@@ -53,6 +54,11 @@ class Layout:
     tmp_bytes: int
     network: bool
     upper: str | None = None
+
+    @property
+    def storage(self) -> tuple[str, ...]:
+        """The mount points of throw-away storage in memory."""
+        return (*_PRIVATE, self.root) if self.mode == "overlay" else _PRIVATE
 
     def arguments(self) -> list[str]:
         """Return the bubblewrap options, in order."""
@@ -95,7 +101,7 @@ class Layout:
 
     def _private(self) -> Iterator[str]:
         size = str(self.tmp_bytes)
-        for place in (TMP, "/dev/shm"):  # noqa: S108  # likewise private
+        for place in _PRIVATE:
             yield from ("--perms", "1777", "--size", size, "--tmpfs", place)
         yield from ("--perms", "0700", "--dir", HOME, "--dir", "/run", "--dir", "/var", "--symlink", TMP, "/var/tmp")  # noqa: S108  # inside
 

@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import codecs
 import logging
-import os
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,20 +15,19 @@ from typing import Protocol
 
 import anyio
 
-from lg_exec.textout import clean
+from lg_exec.child import Exit, Streams, spawn
+from lg_exec.complaints import limit_complained_of
 from lg_exec.tree import Usage
 from lg_policy.limits import Deadline, HeadTail
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 65_536
 _DRAIN_S = 1.0
 _GONE_S = 5.0
-_PROGRESS_BYTES = 4_000
 _LIMIT_SIGNALS = {"SIGXFSZ": "file_size", "SIGXCPU": "cpu"}
 
 OnOutput = Callable[[str], Awaitable[None]]
-"""Called with new output while the command runs, at most every `progress_interval_s`."""
+"""Called with new output while the command runs, and with a sign of life when there was none for a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +104,11 @@ class Container(Protocol):
     def signal(self, number: int) -> None:
         """Send a signal to the tree; SIGKILL reaches every process of it."""
 
-    def survivors(self) -> bool:
-        """Whether a process of the tree is left; reaps those that are ours to reap."""
+    async def gone(self) -> None:
+        """Return when no process of the tree is left; the started one was reaped, others that are ours are reaped here.
+
+        Called after SIGKILL was sent; may not return if a process cannot be ended.
+        """
 
     def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
         """Exit code or signal name of the command, from the return code and stderr of the process that was started.
@@ -118,8 +116,8 @@ class Container(Protocol):
         Raises `SandboxUnavailable` when the command never began.
         """
 
-    def accounted(self) -> Usage:
-        """What the tree has used in total and at its peak, as far as known only after its end."""
+    def accounted(self, used: resource.struct_rusage) -> Usage:
+        """What the tree has used in total and at its peak; `used` is what the started process reported."""
 
     def keep_changes(self) -> None:
         """The command has ended within its limits: carry its changes over, where its template says so."""
@@ -128,106 +126,13 @@ class Container(Protocol):
         """Release descriptors and groups."""
 
 
-class Streams:
-    """The two output pipes of a command, read whenever they have something, for as long as they are open."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.stdout = HeadTail(limit_bytes)
-        self.stderr = HeadTail(limit_bytes)
-        self.ended = asyncio.Event()
-        self._fresh = bytearray()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._open: set[int] = set()
-        self._loop = asyncio.get_running_loop()
-
-    def attach(self) -> tuple[int, int]:
-        """Make both pipes; returns their write ends for the child."""
-        ends = []
-        for kept in (self.stdout, self.stderr):
-            reader, writer = os.pipe()
-            os.set_blocking(reader, False)
-            self._open.add(reader)
-            self._loop.add_reader(reader, self._take, reader, kept)
-            ends.append(writer)
-        return ends[0], ends[1]
-
-    def _take(self, reader: int, kept: HeadTail) -> None:
-        try:
-            data = os.read(reader, _CHUNK)
-        except BlockingIOError:
-            return
-        if not data:
-            self._close(reader)
-            return
-        kept.feed(data)
-        self._fresh += data
-        if len(self._fresh) > 4 * _CHUNK:
-            del self._fresh[:-_CHUNK]
-
-    def fresh_text(self) -> str:
-        """Output since the last call, cut to its end when it is long."""
-        data = bytes(self._fresh)
-        self._fresh.clear()
-        text = clean(self._decoder.decode(data))
-        return text if len(text) <= _PROGRESS_BYTES else f"… {text[-_PROGRESS_BYTES:]}"
-
-    def close(self) -> None:
-        """Stop reading."""
-        for reader in list(self._open):
-            self._close(reader)
-
-    def _close(self, reader: int) -> None:
-        self._loop.remove_reader(reader)
-        self._open.discard(reader)
-        os.close(reader)
-        if not self._open:
-            self.ended.set()
-
-
-class Exit:
-    """Notices that a child ended without reaping it, so that its process group id stays taken until `reap`."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.happened = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._fd = -1
-        if hasattr(os, "pidfd_open"):
-            self._fd = os.pidfd_open(pid)
-            self._loop.add_reader(self._fd, self._noticed)
-        else:  # macOS: a thread per command waits
-            waiting = self._loop.run_in_executor(None, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            waiting.add_done_callback(lambda _: self.happened.set())
-
-    def _noticed(self) -> None:
-        self._loop.remove_reader(self._fd)
-        self.happened.set()
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`; returns whether the child has ended."""
-        with anyio.move_on_after(seconds):
-            await self.happened.wait()
-        return self.happened.is_set()
-
-    def reap(self) -> tuple[int, resource.struct_rusage]:
-        """Collect the ended child: its return code (negative for a signal) and what it and its reaped children used."""
-        _, status, used = os.wait4(self.pid, 0)
-        return os.waitstatus_to_exitcode(status), used
-
-    def close(self) -> None:
-        """Release the descriptor."""
-        if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd = -1
-
-
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds: between SIGTERM and SIGKILL, and between two progress messages."""
+    """Seconds: between SIGTERM and SIGKILL, between two progress messages at least, and at most."""
 
     grace_s: float
     progress_s: float
+    silence_s: float = 15
 
 
 async def run(
@@ -237,37 +142,37 @@ async def run(
     begun = time.monotonic()
     streams = Streams(limits.output_kb * 1024)
     try:
-        pid = _spawn(container, stdin, streams)
+        pid = spawn(container, stdin, streams)
         ending = Exit(pid)
         watch = _Watch(container, ending, limits)
         try:
             await container.adopt(pid)
             async with anyio.create_task_group() as group:
                 if on_output is not None:
-                    group.start_soon(_report, streams, on_output, timing.progress_s)
+                    group.start_soon(_report, streams, on_output, timing)
                 await watch.until_end(timing.grace_s)
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
                 returncode, used = await _end_tree(container, ending, timing.grace_s, streams)
         exit_code, signal_name = container.verdict(returncode, streams.stderr.text())
-        total = container.accounted()
+        total = container.accounted(used)
         limit_hit = watch.limit_hit or container.breach(total) or _LIMIT_SIGNALS.get(signal_name or "")
+        if limit_hit is None and exit_code:
+            limit_hit = limit_complained_of(streams.stderr, streams.stdout)
         if limit_hit is None:
             container.keep_changes()
     finally:
         streams.close()
         container.close()
-    cpu_ms = max(watch.peak_cpu_ms, total.cpu_ms, (used.ru_utime + used.ru_stime) * 1000)
-    peak = max(watch.peak_memory, total.memory, used.ru_maxrss * 1024)
     return Finished(
         exit_code=exit_code,
         signal=signal_name,
         stdout=streams.stdout,
         stderr=streams.stderr,
         wall_ms=round((time.monotonic() - begun) * 1000),
-        cpu_ms=round(cpu_ms),
-        peak_memory_mb=round(peak / 2**20, 1),
+        cpu_ms=round(max(watch.peak_cpu_ms, total.cpu_ms)),
+        peak_memory_mb=round(max(watch.peak_memory, total.memory) / 2**20, 1),
         limit_hit=limit_hit,
     )
 
@@ -302,12 +207,17 @@ class _Watch:
                 return
 
 
-async def _report(streams: Streams, on_output: OnOutput, interval_s: float) -> None:
+async def _report(streams: Streams, on_output: OnOutput, timing: Timing) -> None:
+    """Pass new output on; of a silent command say now and then that it runs, so that no client gives it up."""
+    begun = told = time.monotonic()
     while True:
-        await anyio.sleep(interval_s)
+        await anyio.sleep(min(timing.progress_s, timing.silence_s))
         text = streams.fresh_text()
+        if not text and time.monotonic() - told >= timing.silence_s:
+            text = f"still running, without new output, after {time.monotonic() - begun:.0f} s"
         if text:
             await on_output(text)
+            told = time.monotonic()
 
 
 async def _end_tree(
@@ -324,55 +234,9 @@ async def _end_tree(
     returncode, used = ending.reap()
     ending.close()
     with anyio.move_on_after(_GONE_S) as patience:
-        while container.survivors():
-            container.signal(signal.SIGKILL)
-            await anyio.sleep(0.002)
+        await container.gone()
     if patience.cancelled_caught:
         log.error("processes of the tree of %d are left after SIGKILL", ending.pid)
     with anyio.move_on_after(_DRAIN_S):
         await streams.ended.wait()
     return returncode, used
-
-
-def _spawn(container: Container, stdin: bytes, streams: Streams) -> int:
-    """Start the process; its pid is ours to reap. No `preexec_fn`: that is unsafe with threads and slow."""
-    out, err = streams.attach()
-    source = _stdin(stdin)
-    try:
-        started = subprocess.Popen(
-            list(container.argv),
-            stdin=source,
-            stdout=out,
-            stderr=err,
-            env=dict(container.env),
-            cwd=container.cwd,
-            pass_fds=tuple(container.pass_fds),
-            start_new_session=True,
-            user=container.user,
-            group=container.group,
-            extra_groups=[] if container.user is not None else None,
-        )
-    finally:
-        for end in (source, out, err):
-            os.close(end)
-    # `Exit` reaps it. Without a return code Popen would warn, and keep it in a list of its own to poll.
-    started.returncode = 0
-    return started.pid
-
-
-def _stdin(data: bytes) -> int:
-    """A descriptor to read `data` from. A file in memory: nobody has to feed it and it cannot block."""
-    if not data:
-        return os.open(os.devnull, os.O_RDONLY)
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("stdin")
-    else:
-        import tempfile
-
-        fd, name = tempfile.mkstemp()
-        os.unlink(name)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd

@@ -240,5 +240,6 @@ def _limit_value(outcome: Outcome) -> str:
         "processes": f"{limits.processes} processes",
         "disk": f"{limits.disk_mb} MB written",
         "file_size": f"{limits.file_mb} MB in one file",
+        "open_files": f"{limits.open_files} open files",
     }
     return values.get(outcome.finished.limit_hit or "", "")

@@ -12,8 +12,11 @@ import resource
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+
+import anyio
 
 from lg_exec import tree
 from lg_exec.environment import SYSTEM_PATH, base_environment
@@ -132,21 +135,29 @@ class Unconfined:
         if number == signal.SIGKILL and self._orphans is not None:
             self._orphans.kill(self._marker)
 
-    def survivors(self) -> bool:
-        """Whether an orphan of this call is left; ended ones are reaped."""
+    async def gone(self) -> None:
+        """Wait until no orphan of this call is left, ending those that are; ended ones are reaped."""
         if self._orphans is None:
-            return False
+            return
         self._orphans.forget(self._pid)
         self._orphans.reap()
-        return bool(self._orphans.strays(self._marker))
+        while self._orphans.strays(self._marker):
+            self._orphans.kill(self._marker)
+            await anyio.sleep(0.002)
+            self._orphans.reap()
 
     def verdict(self, returncode: int, _complaint: str) -> tuple[int | None, str | None]:
         """Exit code or signal of the command."""
         return (returncode, None) if returncode >= 0 else (None, signal_name(-returncode))
 
-    def accounted(self) -> Usage:
-        """Nothing beyond what the process's own accounting says."""
-        return Usage()
+    def accounted(self, used: resource.struct_rusage) -> Usage:
+        """What the process and those it waited for used.
+
+        A peak below this server's own says nothing: the kernel counts what the server held when it started the process.
+        """
+        known = used.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) if known else 0
+        return Usage(cpu_ms=(used.ru_utime + used.ru_stime) * 1000, memory=peak)
 
     def keep_changes(self) -> None:
         """Nothing to do: the command has changed the root itself."""
