@@ -164,7 +164,8 @@ def shipped_commands() -> list[str]:
     ]
     for name, template in DEFAULT_COMMANDS.items():
         notes = [] if template.get("enabled", True) else ["off by default"]
-        notes += ["needs the sandbox"] if template.get("needs_sandbox") else []
+        alone = template.get("needs_sandbox", template.get("from") == "project")
+        notes += ["needs the sandbox"] if alone else []
         rows.append(f"| `{name}` | {template['description']} | {template.get('from', 'system')} | {', '.join(notes)} |")
     return rows
 

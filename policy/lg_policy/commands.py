@@ -76,7 +76,6 @@ DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
         "args_allow": _words(
             "-B -E -I -O -u -v -V --version -W=* -X=* -m=*... -c=*... path:**...",
         ),
-        "needs_sandbox": True,
         "rerun": True,
     },
     "ruff": {
@@ -154,6 +153,8 @@ DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
         "root": "ro",
         "prefix": ["--no-pager", "--literal-pathspecs"],
         "args_allow": _GIT_ARGS,
+        "args_deny": ["text:/*", "text:..", "text:../*", "text:*/../*"],  # two such operands are `--no-index` unasked
+        "needs_sandbox": True,  # filters that the repository configures run on `status`
         "rerun": True,
     },
 }

@@ -233,12 +233,17 @@ class CommandTemplate(Section):
     """Whether the command may reach the network; `None` follows `policy.network_default`."""
     approval: bool = False
     """Whether each call needs a human's yes."""
-    needs_sandbox: bool = False
-    """Whether the command is refused with `sandbox = "off"`: for programs that run whatever code the caller writes."""
+    needs_sandbox: bool | None = None
+    """Whether the command is refused with `sandbox = "off"`; by default those of the project's own environment are."""
     rerun: bool = False
     """Whether the command may simply be run again after a crash lost its outcome."""
     limits: CommandLimits = CommandLimits()
     """Limits that differ from `[exec.limits]`."""
+
+    @property
+    def only_sandboxed(self) -> bool:
+        """Whether the command is never run unconfined."""
+        return self.from_ == "project" if self.needs_sandbox is None else self.needs_sandbox
 
 
 def _shipped_commands() -> dict[str, CommandTemplate]:

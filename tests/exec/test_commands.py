@@ -166,6 +166,9 @@ def test_every_shipped_template_is_well_formed_and_git_is_off() -> None:
         ("git", ["log", "--exec-path=/x"]),
         ("git", ["status", "--upload-pack=x"]),
         ("git", ["grep", "-Ox"]),
+        ("git", ["diff", "/etc/passwd", "/etc/hosts"]),
+        ("git", ["diff", "../a", "b"]),
+        ("git", ["diff", "x/../../a", "b"]),
         ("git", ["show", "--textconv"]),
     ],
 )

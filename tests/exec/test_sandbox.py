@@ -14,14 +14,16 @@ from lg_exec import seccomp
 from lg_exec.backend import BubblewrapBackend, Place, binaries
 from lg_exec.cgroups import find_hierarchy
 from lg_exec.cli import main
+from lg_exec.executor import Request
 from lg_exec.masks import MaskFinder
 from lg_exec.probes import attempt, failures
 from lg_exec.sandbox import NoBackend
 from lg_exec.setup import choose_backend, make_place
+from lg_policy.commands import DEFAULT_COMMANDS
 from lg_policy.config import Settings
-from lg_policy.errors import LimitExceeded, NotFound, SandboxUnavailable
+from lg_policy.errors import LimitExceeded, SandboxUnavailable
 from lg_policy.paths import Root
-from tests.exec.helpers import settings, unconfined
+from tests.exec.helpers import make_venv, settings, unconfined
 from tests.support import require
 
 pytestmark = pytest.mark.anyio
@@ -111,19 +113,20 @@ def test_doctor_reports_what_each_limit_is_held_by(tmp_path: Path, capsys: pytes
     assert "refused" in shown
 
 
-def test_without_a_sandbox_code_programs_are_refused_even_when_it_is_off(tmp_path: Path) -> None:
-    from lg_exec.executor import Request
+@pytest.mark.parametrize("command", ["python", "pytest", "uv-run", "git"])
+def test_code_programs_and_the_projects_own_are_refused_when_the_sandbox_is_off(tmp_path: Path, command: str) -> None:
+    chosen = Settings.model_validate({"exec": {"commands": {"git": {**DEFAULT_COMMANDS["git"], "enabled": True}}}})
+    chosen.exec.commands.update({**Settings().exec.commands, "git": chosen.exec.commands["git"]})
+    with unconfined(tmp_path, tmp_path / "s", chosen) as executor, pytest.raises(SandboxUnavailable) as caught:
+        executor.prepare(Request(cmd=command, args=("status",) if command == "git" else ()))
+    assert f"[exec.commands.{command}] needs_sandbox = false" in caught.value.hint
 
-    with unconfined(tmp_path, tmp_path / "s", Settings()) as executor, pytest.raises(SandboxUnavailable):
-        executor.prepare(Request(cmd="python", args=("-c", "pass")))
 
-
-def test_a_missing_environment_names_the_command_that_creates_it(tmp_path: Path) -> None:
-    from lg_exec.executor import Request
-
-    with unconfined(tmp_path, tmp_path / "s", Settings()) as executor, pytest.raises(NotFound) as caught:
-        executor.prepare(Request(cmd="pytest"))
-    assert "python3 -m venv .venv" in caught.value.hint
+def test_a_person_may_let_one_of_the_projects_programs_run_unconfined(tmp_path: Path) -> None:
+    make_venv(tmp_path / ".venv")
+    chosen = settings(commands={"python": {"from": "project", "needs_sandbox": False}}, sandbox="off")
+    with unconfined(tmp_path, tmp_path / "s", chosen) as executor:
+        assert executor.prepare(Request(cmd="python")).program.path == f"{tmp_path}/.venv/bin/python"
 
 
 def test_masks_find_names_at_any_depth_and_follow_changes(tmp_path: Path) -> None:

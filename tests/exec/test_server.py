@@ -101,7 +101,8 @@ async def test_the_tool_lists_its_commands_and_its_containment(root: Path, tmp_p
     assert set(tools) == {"exec", "list_commands"}
     tool = tools["exec"]
     assert tool.description is not None
-    assert "- pytest: " in tool.description
+    assert "pytest" in tool.description
+    assert "- pytest: Run Python tests" in tool.input_schema["properties"]["cmd"]["description"]
     assert "unconfined" in tool.description
     assert tool.meta is not None
     assert tool.meta["lg/root"] == {"id": root_id, "name": "root"}

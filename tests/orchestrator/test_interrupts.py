@@ -28,7 +28,9 @@ def project(tmp_path: Path) -> Path:
     (root / "tests" / "test_wait.py").write_text(
         f"def test_wait():\n    print('waiting')\n    open({str(tmp_path / RELEASE)!r}).close()\n"
     )
-    (tmp_path / "settings.toml").write_text(f'[exec]\nsandbox = "off"\nenvironment = "{sys.prefix}"\n')
+    (tmp_path / "settings.toml").write_text(
+        f'[exec]\nsandbox = "off"\nenvironment = "{sys.prefix}"\n[exec.commands.pytest]\nneeds_sandbox = false\n'
+    )
     return root
 
 

@@ -23,7 +23,9 @@ def project(tmp_path: Path) -> Path:
     (root / "tests" / "test_ran.py").write_text(
         f"def test_ran():\n    with open({str(tmp_path / 'ran')!r}, 'a') as file:\n        file.write('x')\n"
     )
-    (tmp_path / "settings.toml").write_text(f'[exec]\nsandbox = "off"\nenvironment = "{sys.prefix}"\n')
+    (tmp_path / "settings.toml").write_text(
+        f'[exec]\nsandbox = "off"\nenvironment = "{sys.prefix}"\n[exec.commands.pytest]\nneeds_sandbox = false\n'
+    )
     return root
 
 

@@ -187,7 +187,7 @@ class BubblewrapBackend:
         tools = [f"{prefix}/bin" for prefix in job.program.prefixes if os.path.isdir(f"{prefix}/bin")]
         places = [f"{each}/.bin" if each.endswith("node_modules") else f"{each}/bin" for each in job.environments]
         path = ":".join(dict.fromkeys([*places, os.path.dirname(job.program.path), *tools, *SYSTEM_PATH]))
-        env = base_environment(home=HOME, tmp=TMP, path=path)
+        env = base_environment(home=HOME, tmp=TMP, path=path, network=job.network)
         venv = [each for each in job.environments if os.path.isfile(f"{each}/pyvenv.cfg")]
         if venv:
             env |= {"VIRTUAL_ENV": venv[0], "UV_PROJECT_ENVIRONMENT": venv[0]}

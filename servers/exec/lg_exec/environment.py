@@ -19,6 +19,8 @@ from lg_policy.errors import NotFound
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _HOME_TOOLS = (".local/bin", ".cargo/bin", ".nvm/versions/node/*/bin", ".volta/bin", ".bun/bin", "go/bin")
 _OTHER_TOOLS = ("/usr/local/go/bin", "/opt/homebrew/bin", "/opt/*/bin", "/snap/bin")
+_PYTHON_TOOLS = ("python", "pytest", "ruff", "mypy")
+_NODE_TOOLS = ("tsc",)
 _SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 
@@ -48,6 +50,7 @@ class Programs:
         self._root = str(root)
         self._home = str(home or _home())
         self._setting = environment
+        self._found: dict[str, str] = {}
         self.search_path = tuple(self._search_path())
 
     def find(self, name: str, template: CommandTemplate) -> Program:
@@ -57,10 +60,17 @@ class Programs:
             return Program(path=sys.executable, prefixes=_outside((sys.prefix, sys.base_prefix)))
         if template.from_ == "project":
             return self._in_project(wanted)
-        for candidate in [wanted] if os.path.isabs(wanted) else [f"{place}/{wanted}" for place in self.search_path]:
+        candidates = [wanted] if os.path.isabs(wanted) else [f"{place}/{wanted}" for place in self.search_path]
+        # Once found it stays: a program put earlier on the path later is not what this server was started with.
+        for candidate in (self._found.get(wanted, ""), *candidates):
             if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
-                return self._system_program(wanted, candidate)
-        raise NotFound(f"the program {wanted!r} is not installed", hint=f"looked in {':'.join(self.search_path)}")
+                program = self._system_program(wanted, candidate)
+                self._found[wanted] = candidate
+                return program
+        raise NotFound(
+            f"the program {wanted!r} is not installed on this machine",
+            hint=f"it needs installing by a person; looked in {':'.join(self.search_path)}",
+        )
 
     def _system_program(self, wanted: str, path: str) -> Program:
         real = os.path.realpath(path)
@@ -71,13 +81,14 @@ class Programs:
         env: dict[str, str] = {}
         prefixes = [prefix for each in (path, real) if (prefix := self._prefix(each))]
         cargo, rustup = f"{self._home}/.cargo", f"{self._home}/.rustup"
-        if wanted == "cargo" and _within(path, cargo):
+        name = os.path.basename(wanted)
+        if name == "cargo" and _within(path, cargo):
             env = {"CARGO_HOME": cargo, "RUSTUP_HOME": rustup}
             prefixes += [f"{cargo}/bin", f"{cargo}/registry", f"{cargo}/git", rustup]
-        if wanted == "go":
+        if name == "go":
             env = {"GOPATH": f"{self._home}/go"}
             prefixes.append(f"{self._home}/go/pkg/mod")
-        if wanted == "uv":
+        if name == "uv":
             prefixes.append(f"{self._home}/.local/share/uv/python")
         return Program(
             path=path, prefixes=tuple(dict.fromkeys(each for each in prefixes if os.path.exists(each))), env=env
@@ -96,22 +107,28 @@ class Programs:
             path = f"{project.bin}/{wanted}"
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return Program(path=path, prefixes=project.prefixes)
-        if not projects or (wanted == "tsc" and all(project.kind != "node" for project in projects)):
+        node = self._is_node(wanted)
+        there = next((project for project in projects if (project.kind == "node") == node), None)
+        if there is None:
+            where = "" if self._setting in ("auto", "none") else f" at {self._places()[0]}"
             raise NotFound(
-                f"the project has no environment of its own with {wanted!r}", hint=self._how_to_create(wanted)
+                f"the project has no environment of its own{where} with {wanted!r}", hint=self._how_to_create(wanted)
             )
-        project = projects[0]
-        how = "npm install" if project.kind == "node" else f"{project.bin}/python -m pip install {wanted}"
-        raise NotFound(f"{wanted!r} is not installed in the project's environment {project.path}", hint=f"run: {how}")
+        how = f"npm install --save-dev {wanted}" if node else f"{there.bin}/python -m pip install {wanted}"
+        raise NotFound(
+            f"{wanted!r} is not installed in the project's environment {there.path}", hint=f"in {self._root}: {how}"
+        )
 
     def projects(self) -> list[ProjectEnvironment]:
         """The project's environments, looked up anew each time: they may be created while this server runs."""
         if self._setting == "none":
             return []
-        places = [f"{self._root}/.venv", f"{self._root}/venv", f"{self._root}/node_modules"]
+        return [found for place in self._places() if (found := self._environment_at(place)) is not None]
+
+    def _places(self) -> list[str]:
         if self._setting != "auto":
-            places = [os.path.join(self._root, self._setting)]
-        return [found for place in places if (found := self._environment_at(place)) is not None]
+            return [os.path.join(self._root, self._setting)]
+        return [f"{self._root}/.venv", f"{self._root}/venv", f"{self._root}/node_modules"]
 
     def _environment_at(self, place: str) -> ProjectEnvironment | None:
         real = os.path.realpath(place)
@@ -143,10 +160,28 @@ class Programs:
             return False
         return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
 
+    def _is_node(self, wanted: str) -> bool:
+        """Whether a program is Node's rather than Python's, as far as its name and the project's files tell."""
+        if wanted in _PYTHON_TOOLS or wanted in _NODE_TOOLS:
+            return wanted in _NODE_TOOLS
+        return self._has("package.json") and not self._has("pyproject.toml", "setup.py", "requirements.txt")
+
+    def _has(self, *names: str) -> bool:
+        return any(os.path.isfile(f"{self._root}/{name}") for name in names)
+
     def _how_to_create(self, wanted: str) -> str:
-        if wanted == "tsc" or os.path.exists(f"{self._root}/package.json"):
-            return f"in {self._root}: npm install"
-        return f"in {self._root}: python3 -m venv .venv && .venv/bin/python -m pip install -e . {wanted}"
+        if self._is_node(wanted):
+            return f"in {self._root}: npm install" + ("" if self._has("package.json") else f" --save-dev {wanted}")
+        if self._setting == "none":
+            return 'set [exec] environment = "auto", or the path of a virtual environment'
+        venv = ".venv" if self._setting == "auto" else self._setting
+        if self._has("uv.lock") and venv == ".venv":
+            return f"in {self._root}: uv sync"
+        things = ["-e ."] if self._has("pyproject.toml", "setup.py") else []
+        things += ["-r requirements.txt"] if self._has("requirements.txt") else []
+        things += [wanted] if wanted != "python" else []
+        install = f" && {venv}/bin/python -m pip install {' '.join(things)}" if things else ""
+        return f"in {self._root}: python3 -m venv {venv}{install}"
 
     def _search_path(self) -> Iterator[str]:
         yield from SYSTEM_PATH
@@ -154,7 +189,11 @@ class Programs:
             yield from sorted(glob.glob(pattern), reverse=True)
 
 
-def base_environment(*, home: str, tmp: str, path: str) -> dict[str, str]:
+_OFFLINE = {"npm_config_offline": "true", "CARGO_NET_OFFLINE": "true", "GOPROXY": "off", "UV_OFFLINE": "1"}
+"""Without a network, package managers say at once what is missing instead of trying to reach it."""
+
+
+def base_environment(*, home: str, tmp: str, path: str, network: bool) -> dict[str, str]:
     """What every command finds: nothing of this server's own environment."""
     return {
         "PATH": path,
@@ -167,13 +206,10 @@ def base_environment(*, home: str, tmp: str, path: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "npm_config_update_notifier": "false",
-        "npm_config_offline": "true",
-        "CARGO_NET_OFFLINE": "true",
-        "GOPROXY": "off",
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-mod=readonly",
-        "UV_OFFLINE": "1",
         "UV_PYTHON_DOWNLOADS": "never",
+        **({} if network else _OFFLINE),
         **git_environment(),
     }
 

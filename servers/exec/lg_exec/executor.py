@@ -128,15 +128,19 @@ class Executor:
         limits = effective_limits(self._settings.limits, template.limits)
         if request.timeout_s is not None:
             limits = replace(limits, timeout_s=min(limits.timeout_s, request.timeout_s))
+        program = self._programs.find(request.cmd, template)
+        projects = self._programs.projects()
+        # Whatever runs may start a program of the project's environment, which then needs its interpreter.
+        prefixes = dict.fromkeys([*program.prefixes, *(prefix for each in projects for prefix in each.prefixes)])
         return Job(
-            program=self._programs.find(request.cmd, template),
+            program=replace(program, prefixes=tuple(prefixes)),
             args=(*template.prefix, *accepted.args),
             env=env,
             cwd=cwd,
             root_mode=template.root,
             network=self._network_default if template.network is None else template.network,
             limits=limits,
-            environments=tuple(project.path for project in self._programs.projects()),
+            environments=tuple(project.path for project in projects),
         )
 
     def catalogue(self) -> list[dict[str, Any]]:
@@ -157,7 +161,10 @@ class Executor:
             "available": not reason,
             "reason": reason,
             "args_allow": list(template.args_allow),
+            "args_deny": list(template.args_deny),
             "network": self._network_default if template.network is None else template.network,
+            "root": template.root,
+            "env": list(template.env),
             "approval": template.approval,
             "rerun": template.rerun,
         }
@@ -178,9 +185,11 @@ class Executor:
         if report.backend != "off":
             why = getattr(self.backend, "why", "no sandbox works on this machine")
             raise SandboxUnavailable(f"{name!r} is not run: {why}", hint=HOW_TO_GET_ONE)
-        if template.needs_sandbox:
+        if template.only_sandboxed:
+            why = "comes from the project's own environment" if template.from_ == "project" else "runs code it is given"
             raise SandboxUnavailable(
-                f"{name!r} runs any code it is given, so never without a sandbox", hint=HOW_TO_GET_ONE
+                f"{name!r} {why}, so it is not run without a sandbox",
+                hint=f"{HOW_TO_GET_ONE}; [exec.commands.{name}] needs_sandbox = false runs this command all the same",
             )
 
     def _directory(self, cwd: str) -> str:

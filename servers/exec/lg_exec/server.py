@@ -72,6 +72,9 @@ _LIST_OUTPUT: dict[str, Any] = {
                     "available": {"type": "boolean"},
                     "reason": {"type": "string", "description": "why it cannot run now"},
                     "args_allow": {"type": "array", "items": {"type": "string"}},
+                    "args_deny": {"type": "array", "items": {"type": "string"}},
+                    "env": {"type": "array", "items": {"type": "string"}},
+                    "root": {"type": "string", "description": "overlay: what it writes is thrown away; ro; rw: kept"},
                     "network": {"type": "boolean"},
                     "approval": {"type": "boolean"},
                     "rerun": {"type": "boolean"},
@@ -138,8 +141,7 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
 def describe(executor: Executor, settings: Settings) -> str:
     """Return the tool's description: the commands, one line each, and how far they are contained."""
     report = executor.backend.report
-    lines = ["Run a named command below the root and return its output. Commands:"]
-    lines += [f"- {name}: {each.description}" for name, each in sorted(settings.exec.commands.items()) if each.enabled]
+    lines = [f"Run a named command below the root and return its output: {', '.join(enabled(settings))}."]
     if report.active:
         lines.append(
             f"Runs in a sandbox ({report.backend}). Unless list_commands says otherwise a command has no network"
@@ -152,12 +154,19 @@ def describe(executor: Executor, settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def enabled(settings: Settings) -> dict[str, str]:
+    """Return the commands that may be called, with one line about each."""
+    commands = settings.exec.commands
+    return {name: commands[name].description for name in sorted(commands) if commands[name].enabled}
+
+
 def _exec_input(settings: Settings) -> dict[str, Any]:
-    names = sorted(name for name, each in settings.exec.commands.items() if each.enabled)
+    names = enabled(settings)
+    listed = "\n".join(f"- {name}: {line}" if line else f"- {name}" for name, line in names.items())
     return {
         "type": "object",
         "properties": {
-            "cmd": {"type": "string", "enum": names, "description": f"one of: {', '.join(names)}"},
+            "cmd": {"type": "string", "enum": list(names), "description": f"one of:\n{listed}"},
             "args": {
                 "type": "array",
                 "items": {"type": "string"},

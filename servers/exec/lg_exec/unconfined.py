@@ -61,7 +61,7 @@ class UnconfinedBackend:
         """Prepare one job."""
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         path = ":".join(dict.fromkeys((os.path.dirname(job.program.path), *SYSTEM_PATH)))
-        env = base_environment(home=private, tmp=private, path=path)
+        env = base_environment(home=private, tmp=private, path=path, network=job.network)
         return Unconfined(
             argv=(job.program.path, *job.args),
             env={**env, **job.program.env, **job.env, **self._mark},
