@@ -15,7 +15,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from lg_gateway.canonical import canonical
+from lg_gateway.canonical import canonical, keyed_hex
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import ApprovalDenied, Conflict, LimitExceeded
@@ -249,7 +249,7 @@ class ApprovalBook:
         return Approval(**(body | {"state": State(body["state"])}))
 
     def _mac(self, text: str) -> str:
-        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
+        return keyed_hex(self._key, text.encode("ascii", "replace"))
 
 
 def _aged(approval: Approval, now: float) -> Approval:

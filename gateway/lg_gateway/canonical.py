@@ -7,14 +7,15 @@ import hmac
 import json
 from typing import Any
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def canonical(value: Any) -> bytes:
     """Return `value` as compact ASCII JSON with sorted keys; `1.0` and `1` are the same number.
 
     Raises `ValueError` for NaN and infinities, `TypeError` for what is not JSON.
     """
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.encode("ascii")
+    return _ENCODER.encode(_plain(value)).encode("ascii")
 
 
 def digest(value: Any) -> str:
@@ -24,10 +25,18 @@ def digest(value: Any) -> str:
 
 def keyed_digest(key: bytes, value: Any) -> str:
     """Return the HMAC-SHA-256 of the canonical form, in hex: without the key no guess can be tested."""
-    return hmac.new(key, canonical(value), hashlib.sha256).hexdigest()
+    return keyed_hex(key, canonical(value))
+
+
+def keyed_hex(key: bytes, data: bytes) -> str:
+    """Return the HMAC-SHA-256 of `data`, in hex."""
+    return hmac.digest(key, data, "sha256").hex()
 
 
 def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind is str or kind is int or value is None or kind is bool:
+        return value
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

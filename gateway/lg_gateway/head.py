@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SLOT = 512
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,28 +49,34 @@ class HeadFile:
         Raises `ValueError` when there is a file and neither slot verifies.
         """
         try:
-            data = self.path.read_bytes()
+            fd = os.open(self.path, os.O_RDONLY | _CLOEXEC)
         except FileNotFoundError:
+            self._last = None
             return None
+        try:
+            data = os.read(fd, 4 * SLOT)
+        finally:
+            os.close(fd)
         if self._last is None or self._last[0] != data:
             self._last = (data, self._newest(data))
         return self._last[1]
 
     def write(self, head: Head) -> None:
-        """Replace the older slot."""
+        """Replace the older slot. Other writers are shut out, and this one has read the file since it was so."""
         body = {"ledger": head.ledger, "seq": head.seq, "hash": head.hash}
         line = canonical(body | {"signature": self.sign(canonical(body))}) + b"\n"
         if len(line) > SLOT:
             raise ValueError("a head does not fit its slot")
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        slot, at = line.ljust(SLOT), (head.seq % 2) * SLOT
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | _CLOEXEC, 0o600)
         try:
-            os.lseek(fd, (head.seq % 2) * SLOT, os.SEEK_SET)
-            os.write(fd, line.ljust(SLOT))
-            # What this process has just signed itself need not be verified again before the next record.
-            os.lseek(fd, 0, os.SEEK_SET)
-            self._last = (os.read(fd, 4 * SLOT), head)
+            os.lseek(fd, at, os.SEEK_SET)
+            os.write(fd, slot)
         finally:
             os.close(fd)
+        # What this process has just signed itself need not be verified again before the next record.
+        before = self._last[0] if self._last is not None else b""
+        self._last = (before[:at].ljust(at, b"\0") + slot + before[at + SLOT :], head)
 
     def sign(self, data: bytes) -> str:
         """Return the base64 Ed25519 signature of `data`."""

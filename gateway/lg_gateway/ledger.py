@@ -12,11 +12,11 @@ import hmac
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from lg_gateway.canonical import canonical
+from lg_gateway.canonical import canonical, keyed_hex
 from lg_gateway.head import Head, HeadFile
 from lg_gateway.store import StoreDown, Tx
 
@@ -60,6 +60,9 @@ class Entry:
     detail: str | None = None
 
 
+_FIELDS = tuple(field.name for field in fields(Entry))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """Something wrong with a ledger. `seq` is the first bad record, `None` when it is not about one record."""
@@ -80,7 +83,7 @@ class Ledger:
         """Add one record at the end of the chain and return its number. Durable when the transaction is."""
         last = tx.execute(LAST_RECORD)
         seq, prev_hash = (last[0][0] + 1, last[0][1]) if last else (1, FIRST)
-        body = asdict(entry) | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
+        body = {name: getattr(entry, name) for name in _FIELDS} | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
         record = canonical(body).decode("ascii")
         digest = record_hash(record)
         sql = "INSERT INTO ledger (seq, hash, mac, record, request_id, run_id) VALUES (?, ?, ?, ?, ?, ?)"
@@ -139,7 +142,7 @@ class Ledger:
         return count, _against_head(head, signed, count)
 
     def _mac(self, digest: str) -> str:
-        return hmac.new(self._key, str(digest).encode("ascii", "replace"), hashlib.sha256).hexdigest()
+        return keyed_hex(self._key, str(digest).encode("ascii", "replace"))
 
 
 class _Chain:

@@ -11,10 +11,9 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from lg_gateway.canonical import canonical, digest
+from lg_gateway.canonical import canonical, digest, keyed_hex
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.store import StoreError, Tx
 
@@ -104,7 +103,7 @@ class PinBook:
         return Pin(**json.loads(text))
 
     def _mac(self, text: str) -> str:
-        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
+        return keyed_hex(self._key, text.encode("ascii", "replace"))
 
 
 def definition_of(tool: t.Tool) -> dict[str, Any]:
