@@ -20,12 +20,12 @@ from pydantic import ValidationError
 
 from lg_gateway.call import Passage
 from lg_gateway.dialogues import Dialogue, DialogueBook, may_live, new_id, round_of, this_process
-from lg_gateway.durations import seconds
 from lg_gateway.parking import Outcome, ParkedCall
 from lg_gateway.server_question import Refused, ServerQuestion, read_question
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall, noted
 from lg_policy.config import ApprovalSettings
+from lg_policy.durations import seconds
 from lg_policy.errors import Conflict, Internal, InvalidArguments
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Conversations:
             given={theirs: answer.model_dump(mode="json", exclude_none=True) for theirs, answer in given.items()},
             state=state,
             owner=this_process() if parked is not None else "",
-            expires=now + (settings.live_timeout_s if parked is not None else seconds(settings.ttl)),
+            expires=now + (settings.live_timeout_s if parked is not None else seconds(settings.ttl, "approval.ttl")),
         )
         try:
             await self._store.write(lambda tx: self._book.open(tx, dialogue, now))

@@ -17,10 +17,10 @@ from lg_gateway.approvals import Approval, ApprovalBook, Binding, Question, Stat
 from lg_gateway.call import Passage
 from lg_gateway.canonical import digest
 from lg_gateway.dialogues import round_of
-from lg_gateway.durations import seconds
 from lg_gateway.question import Frame, Verdict, compose, form, read_answer
 from lg_gateway.store import Store, StoreError, Tx
 from lg_policy.config import ApprovalSettings
+from lg_policy.durations import seconds
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
 from lg_policy.redact import Masker
 
@@ -229,7 +229,7 @@ class Gate:
             full=shown.full,
             run_id=passage.marks.run_id,
             expected=seen.expected if seen is not None else None,
-            lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl),
+            lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl, "approval.ttl"),
         )
 
 

@@ -101,6 +101,14 @@ class Pipeline:
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
         passage = Passage(call=call, entry=await self._find(call))
+        answer = await self._steps(passage)
+        if isinstance(answer, t.CallToolResult):
+            # What ties a client's own record of the call to the ledger's.
+            answer = answer.model_copy(update={"meta": (answer.meta or {}) | {"lg/request": passage.request_id}})
+        return answer
+
+    async def _steps(self, passage: Passage) -> Answer:
+        call = passage.call
         try:
             passage = self._read(passage)
             passage = self._decide(passage)

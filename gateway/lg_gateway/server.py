@@ -17,13 +17,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from lg_gateway.call import Ask, Call
-from lg_gateway.durations import seconds
 from lg_gateway.gateway import Gateway
 from lg_gateway.metatools import DISCOVER, RESULT, MetaTools
 from lg_gateway.metatools import NAMES as META_NAMES
 from lg_gateway.metatools import TOOLS as META_TOOLS
 from lg_gateway.pipeline import internal_failure
 from lg_gateway.upstream import Progress
+from lg_policy.durations import seconds
 from lg_policy.version import __version__
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Frontend:
         server.middleware.append(self._remember_legacy)
         settings = self._gateway.policy.settings.approval
         # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
-        lifetime = max(settings.live_timeout_s, seconds(settings.ttl))
+        lifetime = max(settings.live_timeout_s, seconds(settings.ttl, "approval.ttl"))
         security = RequestStateSecurity(keys=[self._gateway.setup.key("state")], ttl=lifetime)
         server.middleware.append(RequestStateBoundary(security, default_audience="lg-gateway"))
         return server

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
 from lg_policy.errors import ConfigError, LgError
@@ -14,6 +15,7 @@ from lg_policy.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RUN_ID_HELP = "a run's id, the beginning of one, or `last`"
 DESCRIPTION = "Answer questions about a repository and work on it; every tool comes through the gateway."
 EXITS = (
     "exit status: 0 done, 1 finished but failed, 2 bad usage or configuration, 3 waiting for a human, 130 interrupted"
@@ -52,28 +54,66 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="work on one request", epilog=EXITS)
     run.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
     _add_driving(run)
-    resume = commands.add_parser("resume", help="go on with a run that waits, was interrupted or killed", epilog=EXITS)
-    resume.add_argument("run_id", metavar="RUN_ID")
-    answer = resume.add_mutually_exclusive_group()
-    answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
-    answer.add_argument("--deny", action="store_true", help="deny it; the run goes on without it")
-    resume.add_argument("--for-run", action="store_true", help="with --approve: this tool for the rest of the run")
-    resume.add_argument("--reason", metavar="TEXT", help="with --deny: for the run to read")
-    _add_driving(resume)
+    _add_resume(
+        commands.add_parser("resume", help="go on with a run that waits, was interrupted or killed", epilog=EXITS)
+    )
+    approvals = commands.add_parser("approvals", help="show the runs that wait for a human, and what they ask")
+    approvals.add_argument("--json", action="store_true", help="one object a line")
+    _add_past(commands)
     commands.add_parser("export-graph", help="print the graph as Mermaid")
     doctor = commands.add_parser("doctor", help="say what works and what does not")
     _add_gateway(doctor)
     trust = commands.add_parser("trust", help="let the repository's .lg.toml count in full, as it is now")
     trust.add_argument("--forget", action="store_true", help="withdraw the trust")
     trust.add_argument("--show", action="store_true", help="only say whether it is trusted")
-    runs = commands.add_parser("runs", help="show past runs of this repository")
-    runs.add_argument("action", choices=("list", "show"))
-    runs.add_argument("run_id", nargs="?", metavar="RUN_ID", help="for show")
-    runs.add_argument("--limit", type=int, default=20, metavar="N", help="newest runs to list (default: 20)")
-    runs.add_argument("--json", action="store_true", help="list: one object a line; show: the whole trace")
     for command in commands.choices.values():
         add_common_flags(command, root_flag="--repo-root")
     return parser
+
+
+def _add_resume(resume: argparse.ArgumentParser) -> None:
+    resume.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    answer = resume.add_mutually_exclusive_group()
+    answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
+    answer.add_argument("--deny", action="store_true", help="deny it; the run goes on without it")
+    answer.add_argument("--edit", type=Path, metavar="FILE", help="deny it and make it with the JSON object in FILE")
+    for flag, words in (
+        ("--done", "the call whose outcome was lost was carried out"),
+        ("--not-done", "it was not: make it again, as a new call"),
+        ("--stop", "end the run instead"),
+    ):
+        value = flag[2:].replace("-", "_")
+        answer.add_argument(flag, dest="outcome", action="store_const", const=value, help=words)
+    resume.add_argument("--for-run", action="store_true", help="with --approve: this tool for the rest of the run")
+    resume.add_argument("--reason", metavar="TEXT", help="with --deny: for the run to read")
+    resume.add_argument("--say", metavar="TEXT", help="add guidance; a call that waits for approval is denied with it")
+    _add_driving(resume)
+
+
+def _add_past(commands: Any) -> None:
+    """What can be done with runs of the past."""
+    runs = commands.add_parser("runs", help="list, show or remove past runs")
+    runs.add_argument("action", choices=("list", "show", "prune"))
+    runs.add_argument("run_id", nargs="?", metavar="RUN_ID", help=f"for show: {RUN_ID_HELP}")
+    runs.add_argument("--limit", type=int, default=20, metavar="N", help="list: newest runs to list (default: 20)")
+    runs.add_argument("--all", action="store_true", help="list: of every repository; prune: also runs that can go on")
+    runs.add_argument("--diff", action="store_true", help="show: what the run changed in files")
+    runs.add_argument("--older-than", metavar="AGE", help="prune: such as 12h or 30d (default: store.runs_ttl)")
+    runs.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
+    runs.add_argument("--json", action="store_true", help="list: one object a line; show: the whole trace")
+    replay = commands.add_parser("replay", help="show a run again, from its journal: no model, no tools", epilog=EXITS)
+    replay.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    replay.add_argument("--json", action="store_true", help="as the run's own --json")
+    fork = commands.add_parser("fork", help="go on from a step of a run, as a run of its own", epilog=EXITS)
+    fork.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    fork.add_argument("--at", type=int, required=True, metavar="STEP", help="step number, as `runs show` gives it")
+    fork.add_argument("--say", metavar="TEXT", help="add guidance for the new run")
+    _add_driving(fork)
+    undo = commands.add_parser("undo", help="take back what a run's patches changed", epilog=EXITS)
+    undo.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    undo.add_argument("--to", type=int, metavar="STEP", help="only what was changed after that step")
+    undo.add_argument("--yes", action="store_true", help="do not ask")
+    _add_gateway(undo)
 
 
 def _add_driving(parser: argparse.ArgumentParser) -> None:

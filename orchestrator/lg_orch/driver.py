@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from lg_orch.accounting import usage_of
 from lg_orch.errors import Interrupted
 from lg_orch.gateway import check_root, connect, local_launch, start
-from lg_orch.models_trace import Usage
+from lg_orch.history import Prior
+from lg_orch.journal import read_journal
 from lg_orch.signals import stoppable
 from lg_orch.state import EXIT_STATUS, Final, RunState, Status
 from lg_policy.errors import ConfigError, LgError
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lg_orch.approvals import Approver, Verdict
+    from lg_orch.approvals import Approver
     from lg_orch.bus import Bus
     from lg_orch.gateway import Connection
+    from lg_orch.inquiry import Inquiry
     from lg_orch.minds import Chosen
     from lg_orch.runs import RunDir
     from lg_orch.services import Services
@@ -52,22 +55,18 @@ class Job:
     bus: Bus
     environ: Mapping[str, str]
     say: Callable[[str], None]
-    approver: Approver
-    """Answers the questions of calls inside the graph."""
-    present: Approver
-    """Answers the question that a run waited for, if somebody is here now."""
+    flags: Approver
+    """Answers what the command's flags answer."""
+    person: Approver
+    """Answers the rest, if somebody is here."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """What the run's record holds besides: sources of the settings, options for a later resume."""
+    store_url: str = "sqlite"
+    """`store.url` with its variables filled in."""
     resumed: bool = False
     """Whether an earlier process began it."""
-    epoch: int = 0
-    """Sent with each call, so that the gateway shuts out an earlier process that still writes."""
-    prior_s: float = 0.0
-    """Seconds that earlier processes spent on it."""
-    prior_tokens: int = 0
-    """Tokens of model traffic that earlier processes used on it."""
-    answer: Verdict | None = None
-    """What to answer the question that the run waits for."""
+    prior: Prior = field(default_factory=Prior)
+    """What earlier processes did for it."""
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -104,7 +103,7 @@ class Driver:
         if not job.resumed:
             job.bus.emit("node", "run", "begin", begin_data(job))
         else:
-            job.bus.emit("node", "run", "resume", {"epoch": job.epoch, "versions": versions()})
+            job.bus.emit("node", "run", "resume", {"epoch": job.prior.epoch, "versions": versions()})
         async with AsyncExitStack() as stack:
             streams = None
             if job.gateway_url is None:
@@ -132,23 +131,23 @@ class Driver:
             return await self._graph(connection)
 
     async def _graph(self, connection: Connection) -> Final:
-        from lg_orch.checkpoint import RunSaver
+        from lg_orch.checkpoint import open_saver
         from lg_orch.graph import build_graph
+        from lg_orch.inquiry import Inquiry
         from lg_orch.stepping import Stepper
 
-        self.services = self._services(connection)
-        saver = RunSaver(self.job.run.checkpoints)
-        try:
+        job = self.job
+        inquiry = Inquiry(job.bus, flags=job.flags, person=job.person, given=job.prior.answers)
+        async with open_saver(job.store_url, job.run.checkpoints) as saver:
+            self.services = self._services(connection, inquiry)
             graph = build_graph(saver)
-            self.job.bus.emit("thought", "graph", "note", {"mermaid": graph.get_graph().draw_mermaid()})
-            return await Stepper(graph, self.job, self.services).run(self._remember)
-        finally:
-            saver.close()
+            job.bus.emit("thought", "graph", "note", {"mermaid": graph.get_graph().draw_mermaid()})
+            return await Stepper(graph, job, self.services, inquiry).run(self._remember)
 
     def _remember(self, state: RunState) -> None:
         self.last = state
 
-    def _services(self, connection: Connection) -> Services:
+    def _services(self, connection: Connection, inquiry: Inquiry) -> Services:
         from lg_orch.budgets import Budgets
         from lg_orch.desk import RunDesk
         from lg_orch.meter import Meter
@@ -163,10 +162,10 @@ class Driver:
             connection.send,
             bus=job.bus,
             run_id=job.run.run_id,
-            epoch=job.epoch,
-            approver=job.approver,
+            epoch=job.prior.epoch,
+            approver=inquiry,
         )
-        meter = Meter(job.settings.budgets.max_tokens, job.prior_tokens)
+        meter = Meter(job.settings.budgets.max_tokens, job.prior.tokens)
         services = Services(
             run_id=job.run.run_id,
             root_name=job.root.name,
@@ -180,15 +179,16 @@ class Driver:
             budgets=Budgets(job.settings.budgets),
             meter=meter,
             started=job.begun,
-            prior_s=job.prior_s,
+            prior_s=job.prior.driven_s,
+            guidance=job.prior.guidance,
         )
         if isinstance(job.chosen.mind, ActingMind):
             job.chosen.mind.attach(RunDesk(services, meter))
         return services
 
     def _ask_to_stop(self) -> bool:
-        """Ask for a stop between two calls; false while there is no graph yet that could hear it."""
-        if self.services is None:
+        """Ask for a stop between two calls; false while there is no call that it could wait for."""
+        if self.services is None or self.services.asking:
             return False
         self.services.stop_requested = True
         text = "stopping after the current call; Ctrl-C again stops now"
@@ -196,17 +196,21 @@ class Driver:
         return True
 
     def _end(self, final: Final) -> None:
-        spent = self.last.budgets
-        usage = Usage(
-            tool_calls=spent.calls,
-            loops=spent.loop,
-            tokens=spent.tokens,
-            cost_usd=spent.cost_usd,
-            wall_s=round(self.job.prior_s + time.monotonic() - self.job.begun, 3),
-        )
-        context = self.last.repo_context
-        self.job.bus.emit("node", "run", "end", {
-            "status": final.status, "final": final.model_dump(mode="json"), "usage": usage.model_dump(),
+        job, spent, context = self.job, self.last.budgets, self.last.repo_context
+        known = usage_of(read_journal(job.run.journal))
+        usage = known.model_copy(update={
+            "tool_calls": max(spent.calls, known.tool_calls),
+            "loops": spent.loop,
+            "tokens": max(spent.tokens, known.tokens),
+            "cost_usd": max(spent.cost_usd, known.cost_usd),
+            "wall_s": round(job.prior.driven_s + time.monotonic() - job.begun, 3),
+            "waited_s": round(job.prior.waited_s + (self.services.waited_s if self.services else 0.0), 3),
+        })  # fmt: skip
+        job.bus.emit("node", "run", "end", {
+            "status": final.status,
+            "finished": self.last.final is not None,
+            "final": final.model_dump(mode="json"),
+            "usage": usage.model_dump(),
             "revision": context.revision if context else None,
         })  # fmt: skip
 

@@ -25,11 +25,13 @@ from lg_policy.state import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from contextlib import AsyncExitStack
     from pathlib import Path
 
     from mcp.client._transport import TransportStreams
     from mcp.types import CallToolResult, InputRequiredResult
 
+    from lg_orch.setup import Setup
     from lg_orch.tools import ToolInfo
     from lg_policy.config import Settings
 
@@ -64,14 +66,14 @@ def local_launch(
 ) -> Launch:
     """Write the effective settings (0600, in the state directory) and say how to start a gateway with them.
 
-    The environment is what `[gateway.servers.*]` refer to as `${NAME}` plus the few names that place state, keys and
-    locale; a provider's API key does not reach the gateway unless a server names it.
+    The environment is what `[gateway.servers.*]` and `store.url` refer to as `${NAME}` plus the few names that place
+    state, keys and locale; a provider's API key does not reach the gateway unless a server names it.
     """
     effective = state_dir / "effective-settings.json"
     values = settings.model_dump_json(by_alias=True, exclude={"models"})
     replace_file(effective, values.encode())
     names = {name for name in environ if name.startswith("XDG_")} | set(_PASSED)
-    names |= set(_VARIABLE.findall(settings.gateway.model_dump_json()))
+    names |= set(_VARIABLE.findall(settings.gateway.model_dump_json() + settings.store.url))
     argv = [sys.executable, "-P", "-m", "lg_gateway", "serve", "--root", str(root)]
     argv += ["--state-dir", str(state_dir), "--effective-config", str(effective)]
     if allow_broad:
@@ -128,6 +130,26 @@ async def connect(
             raise
         what = str(error) or type(error).__name__
         raise GatewayGone(f"no answer from the gateway: {what}", hint=_tail(log_path)) from error
+
+
+async def opened(
+    stack: AsyncExitStack, url: str | None, setup: Setup, environ: Mapping[str, str], log_path: Path
+) -> Connection:
+    """Connect to the gateway at `url`, else to one of our own that ends with `stack`. Raises `GatewayGone`."""
+    if url is not None:
+        token = environ.get("LG_GATEWAY_TOKEN") or None
+        check_url(url, token)
+        return await stack.enter_async_context(connect(url=url, token=token))
+    launch = local_launch(
+        root=setup.root,
+        allow_broad=setup.flags.allow_broad_root,
+        state_dir=setup.state.path,
+        settings=setup.loaded.settings,
+        environ=environ,
+        log_path=log_path,
+    )
+    streams = await stack.enter_async_context(start(launch))
+    return await stack.enter_async_context(connect(streams, log_path=log_path))
 
 
 def check_url(url: str, token: str | None) -> None:

@@ -89,6 +89,8 @@ class Problem(Strict):
     code: str
     message: str
     hint: str = ""
+    approval_id: str = ""
+    """The gateway's name for a question that only it can be answered at."""
 
 
 class Artifacts(Strict):
@@ -104,6 +106,13 @@ class Artifacts(Strict):
     """How often the call was made again because its server was away."""
     approved_by: str | None = None
     """Who answered the gateway's question about this call: `terminal`, `--yes`; null when nothing was asked."""
+    decision: Literal["edit", "not_done", "stop"] | None = None
+    """What a human said that changes what follows: `edit` (make the call in `edited` instead), and of a call whose
+    outcome was lost `not_done` (make it again, as a new call) or `stop`."""
+    edited: dict[str, Any] | None = None
+    """The arguments that a human gave instead of `input`; the call with them follows."""
+    ledger_id: str = ""
+    """The call's `request_id` in the gateway's ledger (`lg-gateway audit show`); empty when it never got there."""
     digest: str = ""
     """SHA-256 of the whole result in the run's result store."""
     size: int = 0

@@ -46,6 +46,32 @@ class Usage(Strict):
     tokens: int = 0
     cost_usd: float = 0.0
     wall_s: float = 0.0
+    """Seconds that processes spent on it; the time between them does not count."""
+    requests: int = 0
+    """Requests to language models."""
+    model_s: float = 0.0
+    tools_s: float = 0.0
+    """Seconds of all tool calls, added up; some run side by side."""
+    waited_s: float = 0.0
+    """Seconds that its processes waited for people."""
+
+    def summary(self) -> str:
+        """One line for a person."""
+        parts = [f"{self.wall_s:.1f} s"]
+        if self.requests:
+            money = f", ${self.cost_usd:.4f}" if self.cost_usd else ""
+            parts.append(
+                f"model {self.model_s:.1f} s in {_count(self.requests, 'request')}, {self.tokens:,} tokens{money}"
+            )
+        loops = f" in {_count(self.loops, 'loop')}" if self.loops else ""
+        parts.append(f"tools {self.tools_s:.1f} s in {_count(self.tool_calls, 'call')}{loops}")
+        if self.waited_s >= 0.05:
+            parts.append(f"waited {self.waited_s:.1f} s for people")
+        return "; ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 class RunTrace(Strict):

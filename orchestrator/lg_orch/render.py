@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lg_orch.models_trace import Usage
 from lg_orch.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ def describe(event: Event) -> str | None:
         return f"{event.name:<15} {data['text']}"
     if event.name == "run" and event.phase == "connected":
         return f"gateway         {len(data.get('tools', ()))} tools"
+    if event.name == "trace":
+        return f"trace           {data.get('path')}"
     if event.name == "run" and event.phase == "end":
         usage = data.get("usage") or {}
-        return f"ended           {data.get('status')} after {usage.get('wall_s', 0):.1f} s"
+        return f"ended           {data.get('status')}: {Usage.model_validate(usage).summary()}"
     return None
 
 
@@ -73,21 +77,32 @@ def _arguments(values: dict[str, Any]) -> str:
 
 
 class PlainRenderer:
-    """One line an event, with the seconds since the command began."""
+    """One line an event, with the seconds since the command began; of a replayed run, since that run began."""
 
-    def __init__(self, stream: TextIO, begun: float) -> None:
+    def __init__(self, stream: TextIO, begun: float, *, replayed: bool = False) -> None:
         self._stream = stream
         self._begun = begun
+        self._replayed = replayed
+        self._first: datetime | None = None
 
     def show(self, event: Event) -> None:
         """Print the event if a reader cares."""
         line = describe(event)
-        if line is not None:
+        if line is None:
+            return
+        if not self._replayed:
             self.say(line)
+            return
+        then = datetime.fromisoformat(event.time)
+        self._first = self._first or then
+        self._print((then - self._first).total_seconds(), line)
 
     def say(self, line: str) -> None:
         """Print a line."""
-        print(f"[{time.monotonic() - self._begun:6.2f}] {visible(line)}", file=self._stream, flush=True)
+        self._print(time.monotonic() - self._begun, line)
+
+    def _print(self, seconds: float, line: str) -> None:
+        print(f"[{seconds:6.2f}] {visible(line)}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to take down."""
@@ -167,12 +182,14 @@ class RichRenderer:
 Renderer = PlainRenderer | JsonRenderer | RichRenderer
 
 
-def choose_renderer(stream: TextIO, begun: float, *, as_json: bool) -> Renderer:
-    """JSON when asked, a live view on a terminal that can show one, else plain lines."""
+def choose_renderer(stream: TextIO, begun: float, *, as_json: bool, replayed: bool = False) -> Renderer:
+    """JSON when asked, a live view on a terminal that can show one, else plain lines; nothing lives in a replay."""
     if as_json:
         return JsonRenderer(stream)
     import os
 
+    if replayed:
+        return PlainRenderer(stream, begun, replayed=True)
     if stream.isatty() and os.environ.get("TERM") not in (None, "dumb") and "NO_COLOR" not in os.environ:
         return RichRenderer(stream, begun)
     return PlainRenderer(stream, begun)

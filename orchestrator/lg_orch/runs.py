@@ -1,6 +1,6 @@
 """Run directories in the state directory: one per run, locked by the process that drives it.
 
-`runs/<run_id>/` holds `journal.jsonl`, `checkpoints.sqlite`, `results/`, `gateway.log` and `lock`; the lock ends with
+`runs/<run_id>/` holds `journal.jsonl`, `checkpoints.db`, `results/`, `gateway.log` and `lock`; the lock ends with
 its process, so a run whose lock is free and whose journal has no end was killed.
 """
 
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lg_orch.errors import RunBusy
-from lg_policy.errors import NotFound
-from lg_policy.state import find_states, make_private, state_home
+from lg_policy.errors import LgError
+from lg_policy.state import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from lg_orch.pglock import PostgresLock
 
 PENDING = "pending-traces"
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
@@ -45,8 +47,13 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        """The graph's checkpoints."""
-        return self.path / "checkpoints.sqlite"
+        """The graph's checkpoints, where they are SQLite."""
+        return self.path / "checkpoints.db"
+
+    @property
+    def drafts(self) -> Path:
+        """Where a call's arguments are laid out for a person to edit."""
+        return self.path / "edit"
 
     @property
     def gateway_log(self) -> Path:
@@ -60,19 +67,39 @@ class RunDir:
 
 
 class RunLock:
-    """Held by the process that drives a run."""
+    """Held by the process that drives a run, and gone with it. Raises `RunBusy`.
 
-    def __init__(self, run: RunDir) -> None:
+    With `store_url` PostgreSQL it is held there as well, for state directories that machines share. Raises
+    `ConfigError` when that server cannot be used.
+    """
+
+    def __init__(self, run: RunDir, store_url: str = "sqlite") -> None:
         self._fd = os.open(run.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._fd)
             raise RunBusy(f"run {run.run_id} is being driven by another process") from error
+        try:
+            self._shared = _shared_lock(store_url, run.run_id)
+        except LgError:
+            os.close(self._fd)
+            raise
 
     def release(self) -> None:
         """Let another process drive the run."""
+        if self._shared is not None:
+            self._shared.release()
         os.close(self._fd)
+
+
+def _shared_lock(store_url: str, run_id: str) -> PostgresLock | None:
+    if store_url == "sqlite":
+        return None
+    from lg_orch.checkpoint import is_postgres
+    from lg_orch.pglock import PostgresLock
+
+    return PostgresLock(store_url, run_id) if is_postgres(store_url) else None
 
 
 def new_run(state: Path) -> RunDir:
@@ -82,22 +109,6 @@ def new_run(state: Path) -> RunDir:
     make_private(path.parent)
     make_private(path)
     return RunDir(path=path, run_id=run_id)
-
-
-def find_run(state: Path, run_id: str) -> RunDir:
-    """Return an existing run. Raises `NotFound`; never looks outside of `runs/`."""
-    path = state / "runs" / run_id
-    if not RUN_ID.fullmatch(run_id) or not path.is_dir():
-        raise NotFound(f"there is no run {run_id!r}", hint="`lg-orch runs list` shows the runs of this repository")
-    return RunDir(path=path, run_id=run_id)
-
-
-def find_anywhere(run_id: str, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the root of the repository that a run worked on, from any directory; `None` when no index knows it."""
-    for state_id, path in find_states(environ).items():
-        if RUN_ID.fullmatch(run_id) and (state_home(environ) / state_id / "runs" / run_id).is_dir():
-            return Path(path)
-    return None
 
 
 def all_runs(state: Path) -> Iterator[RunDir]:

@@ -36,11 +36,6 @@ class Tools(Protocol):
         """All of them, sorted by name."""
         ...
 
-    @property
-    def waited_s(self) -> float:
-        """Seconds spent waiting for people so far."""
-        ...
-
     def find(self, original: str) -> ToolInfo | None:
         """The built-in tool of that unqualified name, wherever the gateway lists it."""
         ...
@@ -70,12 +65,18 @@ class Services:
     started: float = field(default_factory=time.monotonic)
     prior_s: float = 0.0
     """Seconds that earlier processes spent on this run."""
+    waited_s: float = 0.0
+    """Seconds that this process waited for people; the run's wall clock does not count them."""
+    guidance: Sequence[str] = ()
+    """What the user added with `resume --say`, oldest first."""
     clock: Callable[[], float] = time.monotonic
     stop_requested: bool = False
+    asking: bool = False
+    """Whether a person is being asked just now, so that there is no call whose end a stop could wait for."""
 
     def wall_s(self) -> float:
         """Age of the run in seconds, earlier processes included, waiting for people not."""
-        return self.prior_s + self.clock() - self.started - self.tools.waited_s
+        return self.prior_s + self.clock() - self.started - self.waited_s
 
     def mint(self, call: PlannedCall) -> QueuedCall:
         """Give a decided call its idempotency key."""
@@ -87,6 +88,14 @@ class Services:
         """Raise `Interrupted` if a signal asked for it."""
         if self.stop_requested:
             raise Interrupted("the run was asked to stop")
+
+    def request(self, state: RunState) -> str:
+        """The request with what the user added to it since, for minds that can follow words."""
+        from lg_orch.seams import ActingMind
+
+        if not self.guidance or not isinstance(self.mind, ActingMind):
+            return state.request
+        return "\n\n".join((state.request, *(f"Added by the user later: {text}" for text in self.guidance)))
 
     def context(self, state: RunState) -> RepoContext:
         """The whole repository context. Raises `NotFound` before the context builder ran."""

@@ -2,50 +2,68 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
-from lg_orch.approvals import Question
 from lg_orch.driver import ended
+from lg_orch.inquiry import how_to_answer, question_of
 from lg_orch.state import Final, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.graph.state import CompiledStateGraph
-    from langgraph.types import Interrupt, StateSnapshot
+    from langgraph.types import StateSnapshot
 
+    from lg_orch.approvals import Question
     from lg_orch.driver import Job
+    from lg_orch.inquiry import Inquiry
     from lg_orch.services import Services
 
 
 class Stepper:
-    """Drives one compiled graph with its checkpoints."""
+    """Drives one compiled graph with its checkpoints; `inquiry` knows the answers or whom to ask."""
 
     def __init__(
-        self, graph: CompiledStateGraph[RunState, Services, RunState, RunState], job: Job, services: Services
+        self,
+        graph: CompiledStateGraph[RunState, Services, RunState, RunState],
+        job: Job,
+        services: Services,
+        inquiry: Inquiry,
     ) -> None:
         self._graph = graph
         self._job = job
         self._services = services
+        self._inquiry = inquiry
         self._config: RunnableConfig = {
             "recursion_limit": services.budgets.recursion_limit(),
             "configurable": {"thread_id": job.run.run_id},
         }
 
     async def run(self, remember: Callable[[RunState], None]) -> Final:
-        """Step to the end or to a question. `remember` gets the state after each step."""
+        """Step to the end or to a question that nobody answers. `remember` gets the state after each step."""
         snapshot = await self._graph.aget_state(self._config)
         if snapshot.values and not snapshot.next:
             # Killed between its last step and the end of its journal: only the report is missing.
             remember(RunState.model_validate(snapshot.values))
             return _final(snapshot)
-        entry = await self._entry(snapshot)
-        if entry is _WAIT:
-            remember(RunState.model_validate(snapshot.values))
-            return self._waiting(snapshot.interrupts)
+        entry: Any = None if snapshot.values else {"request": self._job.request}
+        while True:
+            if snapshot.interrupts:
+                if not await self._settled(snapshot):
+                    remember(RunState.model_validate(snapshot.values))
+                    return waiting(self._job.run.run_id, _questions(snapshot))
+                # The answers are the inquiry's to give, by key; this only wakes the graph.
+                entry = Command(resume={one.id: True for one in snapshot.interrupts})
+            await self._step(entry, remember)
+            snapshot = await self._graph.aget_state(self._config)
+            if not snapshot.interrupts:
+                return _final(snapshot)
+
+    async def _step(self, entry: Any, remember: Callable[[RunState], None]) -> None:
         steps = self._graph.astream(
             entry, self._config, context=self._services, stream_mode="values", durability="sync"
         )
@@ -53,43 +71,37 @@ class Stepper:
             known = {name: value for name, value in values.items() if name in RunState.model_fields}
             if "request" in known:
                 remember(RunState.model_validate(known))
-        snapshot = await self._graph.aget_state(self._config)
-        if snapshot.interrupts:
-            return self._waiting(snapshot.interrupts)
-        return _final(snapshot)
 
-    async def _entry(self, snapshot: StateSnapshot) -> Any:
-        """What to start the graph with, or `_WAIT` when its question has no answer yet."""
-        if not snapshot.values:
-            return {"request": self._job.request}
-        if snapshot.interrupts:
-            answers = {one.id: await self._answer(one) for one in snapshot.interrupts}
-            return _WAIT if None in answers.values() else Command(resume=answers)
-        return None
+    async def _settled(self, snapshot: StateSnapshot) -> bool:
+        """Whether every question has an answer; the time a person takes is not the run's."""
+        begun = time.monotonic()
+        self._services.asking = True
+        try:
+            answered = [await self._inquiry.settle(question) for question in _questions(snapshot)]
+        finally:
+            self._services.asking = False
+            self._services.waited_s += time.monotonic() - begun
+        return all(answered)
 
-    async def _answer(self, asked: Interrupt) -> dict[str, str] | None:
-        value = asked.value
-        verdict = self._job.answer
-        if verdict is None:
-            question = Question(
-                tool=value["tool"], builtin=value["builtin"], message=value["message"], key=value["key"]
-            )
-            verdict = await self._job.present.ask(question)
-        if verdict is None:
-            return None
-        return {"key": value["key"], "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason}
 
-    def _waiting(self, interrupts: tuple[Interrupt, ...]) -> Final:
-        run_id = self._job.run.run_id
-        questions = "\n\n".join(str(one.value["message"]) for one in interrupts)
-        how = f"`lg-orch resume {run_id} --approve` or `lg-orch resume {run_id} --deny`"
-        text = f"The run waits for a human.\n\n{questions}\n\nAnswer with {how}."
-        return Final(status="waiting", exit_status=3, text=text)
+def waiting(run_id: str, questions: list[Question]) -> Final:
+    """The report of a run that waits for a human."""
+    parts = ["The run waits for a human."]
+    parts += [f"{question.message}\n\n{how_to_answer(run_id, question)}" for question in questions]
+    return Final(status="waiting", exit_status=3, text="\n\n".join(parts))
+
+
+def _questions(snapshot: StateSnapshot) -> list[Question]:
+    inputs = _inputs(snapshot.values)
+    return [question_of(one.value, inputs.get(one.value["call_id"])) for one in snapshot.interrupts]
+
+
+def _inputs(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The arguments of the decided calls, by id."""
+    decided = (*values.get("queue", ()), *values.get("checks", ()))
+    return {queued["call"]["id"]: queued["call"]["input"] for queued in decided}
 
 
 def _final(snapshot: StateSnapshot) -> Final:
     final = snapshot.values.get("final")
     return ended("failed", "the graph ended without a report") if final is None else Final.model_validate(final)
-
-
-_WAIT = object()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from lg_orch.approvals import APPROVAL_KEY, Nobody, Question
+from lg_orch.effects import effect_kind
+from lg_orch.lost import after_outcome, outcome_question
 from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
 
 if TYPE_CHECKING:
@@ -88,8 +90,6 @@ class GatewayTools:
         self._epoch = epoch
         self._approver = approver or Nobody()
         self._pauses = tuple(pauses)
-        self.waited_s = 0.0
-        """Seconds spent waiting for people; the run's wall clock does not count them."""
 
     def find(self, original: str) -> ToolInfo | None:
         """The tool of a built-in server (one that reports the root) with that unqualified name."""
@@ -101,12 +101,12 @@ class GatewayTools:
         Without `may_ask` a call that needs a human comes back as `approval_required`.
         """
         call, begun = queued.call, time.monotonic()
+        info = self._by_name.get(call.tool)
         self._bus.emit("tool", call.tool, "begin", {
             "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
-            "epoch": self._epoch,
+            "epoch": self._epoch, "effect": effect_kind(info),
         })  # fmt: skip
-        envelope = await self._attempt(queued, step, timeout_s, may_ask)
-        info = self._by_name.get(call.tool)
+        envelope = await self._answered(queued, step, timeout_s, may_ask)
         repeatable = info is not None and info.read_only
         repeated = 0
         for pause in self._pauses:
@@ -123,6 +123,39 @@ class GatewayTools:
         elapsed = round((time.monotonic() - begun) * 1000)
         artifacts = envelope.artifacts.model_copy(update={"repeated": repeated})
         return envelope.model_copy(update={"timing_ms": elapsed, "artifacts": artifacts})
+
+    async def _answered(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
+        """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says."""
+        while True:
+            envelope = await self._attempt(queued, step, timeout_s, may_ask)
+            error = envelope.artifacts.error
+            if error is None or not may_ask:
+                return envelope
+            if error.code == "outcome_unknown":
+                verdict = await self._approver.ask(outcome_question(queued, builtin=self._is_builtin(queued)))
+                return envelope if verdict is None else after_outcome(envelope, verdict)
+            if not error.approval_id:
+                return envelope
+            verdict = await self._approver.ask(self._elsewhere(queued, error))
+            if verdict is None:
+                return envelope
+            if verdict.decision != "again":
+                return failure(queued, Problem(code="approval_denied", message=verdict.reason or "a human said no"))
+
+    def _is_builtin(self, queued: QueuedCall) -> bool:
+        info = self._by_name.get(queued.call.tool)
+        return info is not None and info.root_id is not None
+
+    def _elsewhere(self, queued: QueuedCall, error: Problem) -> Question:
+        where = f"`lg-gateway approvals show {error.approval_id}` shows it; `lg-gateway approvals approve` answers it."
+        return Question(
+            kind="elsewhere",
+            tool=queued.call.tool,
+            builtin=self._is_builtin(queued),
+            message=f"A tool call needs an approval that is not given here.\n{error.message}\n{where}",
+            key=f"elsewhere.{error.approval_id}",
+            call_id=queued.call.id,
+        )
 
     async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
         from mcp import MCPError
@@ -144,10 +177,7 @@ class GatewayTools:
                 result = await self._send(call.tool, call.input, meta, timeout_s, progress, **again)
                 if isinstance(result, CallToolResult):
                     envelope = envelope_of(queued, result)
-                    by = answered.by if answered is not None else None
-                    return envelope.model_copy(
-                        update={"artifacts": envelope.artifacts.model_copy(update={"approved_by": by})}
-                    )
+                    return _with_verdict(envelope, answered)
                 responses, answered = await self._answers(queued, result) if may_ask else (None, None)
                 if responses is None:
                     break
@@ -171,31 +201,35 @@ class GatewayTools:
 
         responses: dict[str, ElicitResult] = {}
         verdict: Verdict | None = None
-        info = self._by_name.get(queued.call.tool)
         for key, request in (asked.input_requests or {}).items():
             if not key.startswith(APPROVAL_KEY) or not isinstance(request, ElicitRequest):
                 responses[key] = ElicitResult(action="decline")
                 continue
             question = Question(
                 tool=queued.call.tool,
-                builtin=info is not None and info.root_id is not None,
+                builtin=self._is_builtin(queued),
                 message=request.params.message,
                 key=key,
+                call_id=queued.call.id,
+                arguments=queued.call.input,
             )
-            self._bus.emit("approval", queued.call.tool, "begin", {
-                "call_id": queued.call.id, "message": question.message,
-            })  # fmt: skip
-            begun = time.monotonic()
             verdict = await self._approver.ask(question)
-            self.waited_s += time.monotonic() - begun
             if verdict is None:
                 return None, None
-            self._bus.emit("approval", queued.call.tool, "end", {
-                "call_id": queued.call.id, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
-            })  # fmt: skip
-            content: dict[str, Any] = {"decision": verdict.decision, "reason": verdict.reason}
+            decision = verdict.decision if verdict.decision in ("once", "run") else "deny"
+            content: dict[str, Any] = {"decision": decision, "reason": verdict.reason}
             responses[key] = ElicitResult(action="accept", content=content)
         return responses or None, verdict
+
+
+def _with_verdict(envelope: ToolEnvelope, verdict: Verdict | None) -> ToolEnvelope:
+    """Note who answered, and what is to be called instead."""
+    if verdict is None:
+        return envelope
+    update: dict[str, Any] = {"approved_by": verdict.by}
+    if verdict.decision == "edit":
+        update |= {"decision": "edit", "edited": dict(verdict.arguments or {})}
+    return envelope.model_copy(update={"artifacts": envelope.artifacts.model_copy(update=update)})
 
 
 def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
@@ -213,9 +247,11 @@ def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
 
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     structured = result.structured_content if isinstance(result.structured_content, dict) else None
+    ledger_id = str((result.meta or {}).get("lg/request", ""))
     if result.is_error:
-        return failure(queued, _problem(structured, text))
-    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, structured=structured)
+        failed = failure(queued, _problem(structured, text))
+        return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update={"ledger_id": ledger_id})})
+    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, structured=structured, ledger_id=ledger_id)
     if structured is not None and {"exit_code", "stdout", "stderr"} <= structured.keys():
         return ToolEnvelope(
             tool=queued.call.tool,
@@ -235,6 +271,9 @@ def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
     error = (structured or {}).get("error")
     if isinstance(error, dict) and "code" in error:
         return Problem(
-            code=str(error["code"]), message=str(error.get("message", text)), hint=str(error.get("hint") or "")
+            code=str(error["code"]),
+            message=str(error.get("message", text)),
+            hint=str(error.get("hint") or ""),
+            approval_id=str(error.get("approval_id") or ""),
         )
     return Problem(code="internal", message=text or "the tool reported an error without a text")

@@ -7,12 +7,12 @@ warning, not a failure of the run.
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from lg_orch.accounting import usage_of
 from lg_orch.errors import RunBusy
 from lg_orch.journal import read_journal
 from lg_orch.models_io import Plan, ToolEnvelope, VerifierReport
@@ -50,8 +50,10 @@ def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
         verification=VerifierReport.model_validate({"ok": all(check["ok"] for check in checks), "checks": checks})
         if checks
         else None,
-        patches=tuple(event.data for event in events if event.name == "patch"),
-        usage=Usage.model_validate(end.get("usage") or {"tool_calls": sum(1 for _ in _calls(events))}),
+        patches=tuple(
+            event.data["patch"] for event in events if event.kind == "tool" and event.data.get("patch") is not None
+        ),
+        usage=Usage.model_validate(end["usage"]) if end.get("usage") else usage_of(events),
         final=final,
         status=final.status if final is not None else "killed",
     )
@@ -101,31 +103,9 @@ def _complete(run: RunDir) -> str:
     return f"completed the trace of run {run.run_id}, which did not end by itself: {path}"
 
 
-def driven_seconds(events: Sequence[Event]) -> float:
-    """Seconds that processes spent on the run so far; the time between them does not count."""
-    total, since, last = 0.0, None, None
-    for event in events:
-        now = datetime.fromisoformat(event.time)
-        if event.name == "run" and event.phase in ("begin", "resume"):
-            total += (last - since).total_seconds() if since is not None and last is not None else 0.0
-            since = now
-        last = now
-    return total + ((last - since).total_seconds() if since is not None and last is not None else 0.0)
-
-
-def next_epoch(events: Sequence[Event]) -> int:
-    """The epoch under which a new process may go on: one up from that of the last call that surely reached a server.
-
-    The gateway accepts the epoch it knows or the next one. A call whose outcome is not journalled may or may not have
-    been seen there, so it does not count; the run's lock keeps two processes from sharing an epoch.
-    """
-    epochs = {event.data["call_id"]: int(event.data.get("epoch", 0)) for event in events if _begins_call(event)}
-    reached = [
-        epochs.get(event.data["call_id"], 0)
-        for event in events
-        if event.kind == "tool" and event.phase == "end" and event.data["result"]["artifacts"]["error"] is None
-    ]
-    return max(reached) + 1 if reached else 0
+def finished(events: Sequence[Event]) -> bool:
+    """Whether the graph came to its end: there is nothing left to resume. A run that only broke off can go on."""
+    return bool(_end_of(events).get("finished"))
 
 
 def _end_of(events: Sequence[Event]) -> dict[str, Any]:

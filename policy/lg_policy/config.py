@@ -297,11 +297,13 @@ class TraceSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where the gateway keeps ledger, approvals, recorded outcomes and pins."""
+    """Where ledger, approvals, recorded outcomes, pins and checkpoints are kept, and how long runs are."""
 
     url: str = "sqlite"
     """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`): shared by gateways
     on several machines that have the same keys; `${NAME}` is expanded."""
+    runs_ttl: str = "30d"
+    """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
 
 
 class Settings(Section):

@@ -8,13 +8,15 @@ import anyio
 import mcp.types as t
 import pytest
 
-from lg_orch.approvals import Approver, DenyAll, Nobody, Question, Terminal, Verdict, YesToBuiltin
+from lg_orch.approvals import Approver, DenyAll, Nobody, Question, Verdict, YesToBuiltin, by_flags
 from lg_orch.models_io import Plan, PlannedCall, PlanStep, ToolUse
+from lg_orch.terminal import Terminal
 from lg_orch.testing import ScriptedMind
 from tests.orchestrator.fake_gateway import FakeGateway, error_result, text_result
 from tests.orchestrator.helpers import world
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -83,7 +85,7 @@ async def test_time_a_person_takes_is_not_the_runs(tmp_path: Path) -> None:
     class Person:
         async def ask(self, _question: Question) -> Verdict | None:
             run.services.started -= 500
-            run.services.tools.waited_s += 500  # type: ignore[misc]  # a person who takes 500 s, without waiting
+            run.services.waited_s += 500  # a person who takes 500 s, without waiting
             return Verdict(decision="once", by="terminal")
 
     plan = Plan(steps=(PlanStep(id="s", description="d", tools=(ToolUse(tool="exec__exec"),)),))
@@ -103,21 +105,80 @@ class Still:
         return nullcontext()
 
 
+class At:
+    """A terminal where these lines are typed, one after the other; `then` happens before the line of its number."""
+
+    def __init__(self, drafts: Path, *typed: str, then: Mapping[int, Callable[[], object]] | None = None) -> None:
+        self.shown = io.StringIO()
+        self._typed = iter(enumerate(typed))
+        self._then = then or {}
+        self.terminal = Terminal(Still(), drafts, read=self._line, target=self.shown)
+
+    async def _line(self) -> str:
+        number, line = next(self._typed, (-1, ""))
+        self._then.get(number, lambda: None)()
+        return line
+
+
 @pytest.mark.parametrize(
     ("typed", "decision", "reason"),
     [
-        ("o\n", "once", ""),
-        ("run\n", "run", ""),
-        ("\nbecause\n", "deny", "because"),
-        ("yes\n\n", "deny", ""),
-        ("", "deny", ""),
+        (["o\n"], "once", ""),
+        (["run\n"], "run", ""),
+        (["\n", "because\n"], "deny", "because"),
+        (["yes\n", "\n"], "deny", ""),
+        ([], "deny", ""),
     ],
 )
-async def test_on_the_terminal_only_a_clear_yes_is_a_yes(typed: str, decision: str, reason: str) -> None:
-    shown = io.StringIO()
-    terminal = Terminal(Still(), source=io.StringIO(typed), target=shown)
-    with anyio.fail_after(10):
-        verdict = await terminal.ask(Question(tool="exec__exec", builtin=True, message="run \x1b[2Jls?"))
+async def test_on_the_terminal_only_a_clear_yes_is_a_yes(
+    tmp_path: Path, typed: list[str], decision: str, reason: str
+) -> None:
+    at = At(tmp_path, *typed)
+    verdict = await at.terminal.ask(Question(tool="exec__exec", builtin=True, message="run \x1b[2Jls?"))
     assert verdict == Verdict(decision=decision, by="terminal", reason=reason)  # type: ignore[arg-type]  # parametrised
-    assert "\x1b" not in shown.getvalue()
-    assert "run \\u{1b}[2Jls?" in shown.getvalue()
+    assert "\x1b" not in at.shown.getvalue()
+    assert "run \\u{1b}[2Jls?" in at.shown.getvalue()
+
+
+PATCH = {"patch": "a.py\n-x\n+y\n", "dry_run": False}
+
+
+async def test_arguments_are_edited_in_files_a_patch_as_plain_text(tmp_path: Path) -> None:
+    def edit() -> None:
+        assert (tmp_path / "patch.txt").read_text() == PATCH["patch"]
+        (tmp_path / "patch.txt").write_text("a.py\n-x\n+z\n")
+
+    at = At(tmp_path, "e\n", "\n", then={1: edit})
+    verdict = await at.terminal.ask(Question(tool="fs__apply_patch", builtin=True, message="?", arguments=PATCH))
+    assert verdict is not None
+    assert verdict.decision == "edit"
+    assert verdict.arguments == {"patch": "a.py\n-x\n+z\n", "dry_run": False}
+    assert str(tmp_path / "patch.txt") in at.shown.getvalue()
+
+
+async def test_an_edit_that_changes_nothing_or_is_not_json_is_asked_for_again(tmp_path: Path) -> None:
+    def spoil() -> None:
+        (tmp_path / "arguments.json").write_text("{")
+
+    at = At(tmp_path, "e\n", "\n", "e\n", "\n", "o\n", then={3: spoil})
+    verdict = await at.terminal.ask(Question(tool="t", builtin=True, message="?", arguments={"a": 1}))
+    assert verdict is not None
+    assert verdict.decision == "once"
+    assert "Nothing was changed" in at.shown.getvalue()
+    assert "is not JSON" in at.shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("typed", "decision"), [("d\n", "done"), ("n\n", "not_done"), ("s\n", "stop"), ("", "stop"), ("yes\n", "stop")]
+)
+async def test_of_a_lost_call_only_clear_words_say_that_it_was_or_was_not_made(
+    tmp_path: Path, typed: str, decision: str
+) -> None:
+    verdict = await At(tmp_path, typed).terminal.ask(Question(kind="outcome", tool="t", builtin=True, message="?"))
+    assert verdict is not None
+    assert verdict.decision == decision
+
+
+@pytest.mark.parametrize("flags", [{"yes": True, "deny_all": False}, {"yes": False, "deny_all": True}])
+async def test_no_flag_answers_whether_a_lost_call_was_made(flags: dict[str, bool]) -> None:
+    assert await by_flags(**flags).ask(Question(kind="outcome", tool="t", builtin=True, message="?")) is None

@@ -103,7 +103,7 @@ def test_a_token_is_not_sent_in_the_clear_to_another_machine(
 def test_runs_of_a_fresh_repository_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "list", "--repo-root", str(tmp_path)]) == 0
     assert "no runs yet" in capsys.readouterr().out
-    assert main(["runs", "show", "../../x", "--repo-root", str(tmp_path)]) == 1
+    assert main(["runs", "show", "../../x", "--repo-root", str(tmp_path)]) == 2
     assert main(["runs", "show", "--repo-root", str(tmp_path)]) == 2
 
 

@@ -10,11 +10,11 @@ import pytest
 from lg_orch.errors import RunBusy
 from lg_orch.journal import read_journal
 from lg_orch.models_io import Plan, PlanStep, ToolUse
-from lg_orch.runs import RunLock, all_runs, find_run, is_driven, new_run, owing_runs
+from lg_orch.runs import RunLock, is_driven, new_run, owing_runs
 from lg_orch.schemas import schema
 from lg_orch.testing import ScriptedMind
 from lg_orch.trace import build_trace, complete_owed, export_trace, owe_trace
-from lg_policy.errors import LgError, NotFound
+from lg_policy.errors import LgError
 from tests.orchestrator.helpers import world
 
 if TYPE_CHECKING:
@@ -97,12 +97,3 @@ def test_two_processes_cannot_drive_one_run(tmp_path: Path) -> None:
     assert is_driven(run)
     lock.release()
     assert not is_driven(run)
-
-
-def test_a_run_is_found_by_its_id_and_nothing_else(tmp_path: Path) -> None:
-    run = new_run(tmp_path)
-    assert find_run(tmp_path, run.run_id) == run
-    assert [found.run_id for found in all_runs(tmp_path)] == [run.run_id]
-    for wrong in ("../../etc", "", "20260101T000000-000000", run.run_id + "/.."):
-        with pytest.raises(NotFound):
-            find_run(tmp_path, wrong)

@@ -86,5 +86,5 @@ def test_a_killed_run_goes_on_without_repeating_what_it_had_done(project: Path) 
 
 def test_a_run_that_never_was_is_not_resumed(tmp_path: Path) -> None:
     done = lg_orch("resume", "20260101T000000-abcdef", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no run" in done.stderr

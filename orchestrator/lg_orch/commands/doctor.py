@@ -66,21 +66,11 @@ def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
     async def look() -> list[Finding]:
         from contextlib import AsyncExitStack
 
-        from lg_orch.gateway import check_root, check_url, connect, local_launch, start
+        from lg_orch.gateway import check_root, opened
 
         async with AsyncExitStack() as stack:
-            if args.gateway is not None:
-                token = os.environ.get("LG_GATEWAY_TOKEN") or None
-                check_url(args.gateway, token)
-                connection = await stack.enter_async_context(connect(url=args.gateway, token=token))
-            else:
-                log_path = setup.state.path / "doctor-gateway.log"
-                launch = local_launch(
-                    root=setup.root, allow_broad=setup.flags.allow_broad_root, state_dir=setup.state.path,
-                    settings=setup.loaded.settings, environ=dict(os.environ), log_path=log_path,
-                )  # fmt: skip
-                streams = await stack.enter_async_context(start(launch))
-                connection = await stack.enter_async_context(connect(streams, log_path=log_path))
+            log_path = setup.state.path / "doctor-gateway.log"
+            connection = await opened(stack, args.gateway, setup, os.environ, log_path)
             check_root(connection.tools, setup.root_id)
             return list(_offered(connection, setup))
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import Past, drive, require_extra
 from lg_orch.text import one_line
-from lg_policy.errors import ConfigError, Conflict
+from lg_policy.errors import ConfigError, Conflict, InvalidArguments
 from lg_policy.fastimport import quick_imports
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from lg_orch.approvals import Verdict
+    from lg_orch.approvals import Question, Verdict
+    from lg_orch.models_trace import Event
 
 
 def command(args: argparse.Namespace) -> int:
@@ -23,44 +25,88 @@ def command(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     require_extra()
     with quick_imports():
+        from lg_orch.finding import find
         from lg_orch.journal import read_journal
-        from lg_orch.runs import find_anywhere, find_run
-        from lg_orch.setup import locate, prepare
-        from lg_orch.trace import build_trace
+        from lg_orch.setup import prepare
+        from lg_orch.trace import build_trace, finished
 
-    if args.root is None:
-        args.root = find_anywhere(args.run_id)
-    _root, state = locate(args)
-    run = find_run(state.path, args.run_id)
+    found = find(args.run_id, args)
+    run, args.root = found.run, found.root or args.root
     events = tuple(read_journal(run.journal))
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
-    _adopt(args, begin.get("options") or {})
-    status = build_trace(run.run_id, events).status
-    if status in ("done", "failed", "refused"):
-        raise Conflict(f"run {run.run_id} has ended ({status}); there is nothing to resume")
+    adopt(args, begin.get("options") or {})
+    if finished(events):
+        status = build_trace(run.run_id, events).status
+        raise Conflict(f"run {run.run_id} has ended ({status}); there is nothing to resume", hint=fork_hint(run.run_id))
+    verdict = _verdict(args, events)
     request = str(begin.get("request", ""))
     if not args.json:
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
-    return drive(args, prepare(args), request, begun, Past(run=run, events=events, answer=_answer(args)))
+    return drive(args, prepare(args), request, begun, Past(run=run, verdict=verdict, say=args.say))
 
 
-def _adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
+def fork_hint(run_id: str) -> str:
+    """What can be done with a run that has ended."""
+    return f"`lg-orch fork {run_id} --at STEP` goes on from one of its steps as a run of its own"
+
+
+def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Fill in what the run was started with where no flag says otherwise."""
     for name in ("profile", "model", "gateway"):
         if getattr(args, name) is None:
             setattr(args, name, options.get(name))
-    if args.config is None and options.get("config"):
-        args.config = Path(options["config"])
+    for name in ("config", "root"):
+        if getattr(args, name) is None and options.get(name):
+            setattr(args, name, Path(options[name]))
     args.trace = args.trace or bool(options.get("trace"))
 
 
-def _answer(args: argparse.Namespace) -> Verdict | None:
+def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Question, Verdict] | None:
+    """The answer that the flags give, to the question that is open. Raises `ConfigError` when they do not fit."""
+    from lg_orch.inquiry import fits, open_questions
+
+    said = _said(args)
+    questions = open_questions(events)
+    if said is None:
+        return None
+    if not questions:
+        if said.by == "resume --say":
+            return None
+        raise ConfigError(
+            f"the run waits for no answer, so {said.by.partition(' ')[2]} has nothing to answer",
+            hint="`lg-orch resume RUN_ID` alone goes on with it",
+        )
+    question = questions[-1]
+    if not fits(question, said):
+        if said.by == "resume --say":
+            return None
+        wanted = "--done, --not-done or --stop" if question.kind == "outcome" else "--approve, --deny or --edit FILE"
+        wanted = "--deny, or nothing to look again" if question.kind == "elsewhere" else wanted
+        raise ConfigError(f"{said.by.partition(' ')[2]} does not answer what the run asks", hint=f"use {wanted}")
+    return question, said
+
+
+def _said(args: argparse.Namespace) -> Verdict | None:
     from lg_orch.approvals import Verdict
+    from lg_orch.drafts import read_arguments
 
     if args.reason and not args.deny:
         raise ConfigError("--reason goes with --deny")
+    if args.for_run and not args.approve:
+        raise ConfigError("--for-run goes with --approve")
     if args.approve:
         return Verdict(decision="run" if args.for_run else "once", by="resume --approve")
     if args.deny:
-        return Verdict(decision="deny", by="resume --deny", reason=args.reason or "")
+        return Verdict(decision="deny", by="resume --deny", reason=args.reason or args.say or "")
+    if args.edit is not None:
+        reason = "the user changed its arguments; the changed call follows"
+        try:
+            arguments = read_arguments(args.edit)
+        except InvalidArguments as error:
+            raise ConfigError(f"--edit: {error.message}", hint=error.hint) from error
+        return Verdict(decision="edit", by="resume --edit", reason=reason, arguments=arguments)
+    if args.outcome is not None:
+        return Verdict(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
+    if args.say is not None:
+        return Verdict(decision="deny", by="resume --say", reason=args.say)
     return None

@@ -1,39 +1,51 @@
-"""`lg-orch runs list|show`: what the journals of this repository's runs say."""
+"""`lg-orch runs list|show|prune`: what the journals of past runs say, and how they go."""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from lg_orch.text import one_line, visible
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from lg_orch.models_trace import RunTrace
+    from lg_orch.finding import Found
+    from lg_orch.models_trace import Event, RunTrace
     from lg_orch.runs import RunDir
+    from lg_orch.timeline import Step
 
 
 def command(args: argparse.Namespace) -> int:
-    """List the newest runs, or show one."""
-    from lg_orch.runs import all_runs
-    from lg_orch.setup import locate
+    """List the newest runs, show one, or remove old ones."""
+    from lg_policy.errors import ConfigError
 
-    _root, state = locate(args)
     if args.action == "show":
-        return _show(state.path, args)
+        if args.run_id is None:
+            raise ConfigError("runs show needs a RUN_ID", hint="`lg-orch runs list` shows them")
+        return _show(args)
+    if args.run_id is not None:
+        raise ConfigError(f"runs {args.action} takes no RUN_ID", hint="`lg-orch runs show RUN_ID` shows one")
+    return _prune(args) if args.action == "prune" else _list(args)
+
+
+def _list(args: argparse.Namespace) -> int:
     shown = 0
-    for run in all_runs(state.path):
-        trace = load(run)
+    for found in chosen(args):
+        trace = load(found.run)
         if trace is None:
             continue
+        where = f"  {found.root}" if args.all else ""
         if args.json:
             summary = {"run_id": trace.run_id, "status": trace.status, "request": trace.request}
-            print(json.dumps(summary | {"usage": trace.usage.model_dump()}, ensure_ascii=False))
+            place = {"root": str(found.root)} if found.root is not None else {}
+            print(json.dumps(summary | {"usage": trace.usage.model_dump()} | place, ensure_ascii=False))
         else:
             print(
-                f"{trace.run_id}  {trace.status:<11}  {trace.usage.tool_calls:>3} calls  {one_line(trace.request, 60)}"
+                f"{trace.run_id}  {trace.status:<11}  {trace.usage.tool_calls:>3} calls  "
+                f"{one_line(trace.request, 60)}{visible(where)}"
             )
         shown += 1
         if shown == args.limit:
@@ -41,6 +53,18 @@ def command(args: argparse.Namespace) -> int:
     if shown == 0 and not args.json:
         print("no runs yet")
     return 0
+
+
+def chosen(args: argparse.Namespace) -> Sequence[Found]:
+    """The runs of the repository here, or with `--all` of every one, the newest first."""
+    from lg_orch.finding import Found, everywhere
+    from lg_orch.runs import all_runs
+    from lg_orch.setup import locate
+
+    if args.all:
+        return everywhere(args)
+    root, state = locate(args)
+    return [Found(run=run, root=root) for run in all_runs(state.path)]
 
 
 def load(run: RunDir) -> RunTrace | None:
@@ -60,26 +84,76 @@ def load(run: RunDir) -> RunTrace | None:
     return trace
 
 
-def _show(state: Path, args: argparse.Namespace) -> int:
-    from lg_orch.runs import find_run
-    from lg_policy.errors import ConfigError
+def _show(args: argparse.Namespace) -> int:
+    from lg_orch.finding import find
+    from lg_orch.timeline import steps_of
 
-    if args.run_id is None:
-        raise ConfigError("runs show needs a RUN_ID", hint="`lg-orch runs list` shows them")
-    trace = load(find_run(state, args.run_id))
+    run = find(args.run_id, args).run
+    trace = load(run)
     if trace is None:
-        print(f"run {args.run_id} ended before it wrote anything")
+        print(f"run {run.run_id} ended before it wrote anything")
         return 1
+    if args.diff:
+        return _diff(run, trace.events)
     if args.json:
         print(trace.model_dump_json(indent=1))
         return 0
+    usage = trace.usage
     print(f"run       {trace.run_id}\nrequest   {visible(trace.request)}\nstatus    {trace.status}")
-    print(f"profile   {trace.profile}\ncalls     {trace.usage.tool_calls} in {trace.usage.loops} loops")
-    for call in trace.tool_calls:
-        outcome = "no outcome" if call.result is None else "ok" if call.result.ok else "failed"
-        took = "" if call.result is None else f", {call.result.timing_ms} ms"
-        tool = call.result.tool if call.result is not None else ""
-        print(f"  {call.call_id:<20} {tool} {outcome}{took}")
+    print(f"profile   {trace.profile}\ncost      {usage.summary()}")
+    for step in steps_of(trace.events):
+        print(visible(_step(step, trace)))
     if trace.final is not None:
         print(f"\n{visible(trace.final.text)}")
+    return 0
+
+
+def _step(step: Step, trace: RunTrace) -> str:
+    """A line for the visit, one for each of its calls."""
+    lines = [f"{step.number:>4}  {step.node}" + ("" if step.done else "  (broke off)")]
+    changed = {patch["call_id"]: [file["to"] or file["path"] for file in patch["files"]] for patch in trace.patches}
+    for result in step.results:
+        names = changed.get(result.artifacts.call_id)
+        what = f", changed {', '.join(names)}" if names else ""
+        lines.append(
+            f"      {result.artifacts.call_id:<20} {result.tool} {'ok' if result.ok else 'failed'}, "
+            f"{result.timing_ms} ms{what}"
+        )
+    lines += [f"      {call_id:<20} {tool} no outcome" for call_id, tool in step.open_calls.items()]
+    return "\n".join(lines)
+
+
+def _diff(run: RunDir, events: Sequence[Event]) -> int:
+    from lg_orch.diffs import diff_of
+    from lg_orch.results import ResultStore
+    from lg_orch.timeline import patches_of, standing
+
+    results = ResultStore(run.results)
+    patches = standing(patches_of(events))
+    for patch in patches:
+        print(visible(f"# step {patch.step}, change set {patch.change_id}\n{diff_of(patch, results)}"), end="")
+    if not patches:
+        print("the run left no changes of its own in files")
+    return 0
+
+
+def _prune(args: argparse.Namespace) -> int:
+    from lg_orch.checkpoint import forget
+    from lg_orch.retention import expired, remove
+    from lg_orch.setup import prepare
+    from lg_policy.durations import seconds
+    from lg_policy.loading import expand_env
+
+    setup = prepare(args)
+    store = setup.loaded.settings.store
+    age = seconds(args.older_than, "--older-than") if args.older_than else seconds(store.runs_ttl, "store.runs_ttl")
+    going = list(expired(setup.state.path, age, unfinished=args.all))
+    if not args.dry_run:
+        # A run's directory goes last: as long as it is there, a prune that was cut short can be repeated.
+        forget(expand_env(store.url, os.environ, "store.url"), [run.run_id for run in going])
+        going = [run for run in going if remove(run)]
+    for run in going:
+        print(f"{'would remove' if args.dry_run else 'removed'} {run.run_id}")
+    if not going:
+        print("nothing to remove" + ("" if args.all else " (runs that can still go on are kept; --all takes them too)"))
     return 0

@@ -16,9 +16,11 @@ from lg_policy.errors import ConfigError, LgError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from lg_orch.approvals import Verdict
+    from lg_orch.approvals import Question, Verdict
+    from lg_orch.bus import Bus
+    from lg_orch.driver import Job
     from lg_orch.models_trace import Event
     from lg_orch.runs import RunDir
     from lg_orch.setup import Setup
@@ -30,9 +32,12 @@ class Past:
     """An earlier part of the run that is going on now."""
 
     run: RunDir
-    events: tuple[Event, ...]
-    answer: Verdict | None
-    """What to answer the question that the run waits for."""
+    verdict: tuple[Question, Verdict] | None = None
+    """The answer that is given now, and to what."""
+    say: str | None = None
+    """What the user adds to the request now."""
+    forked_from: dict[str, Any] | None = None
+    """Where the run's state comes from, when the run itself is new."""
 
 
 def require_extra() -> None:
@@ -54,7 +59,7 @@ def drive(args: argparse.Namespace, setup: Setup, request: str, begun: float, pa
     with Session(args, setup, request, begun, past) as session:
         final = anyio.run(Driver(session.job).run)
         session.renderer.close()
-        trace_path = _export(args, setup, session.job.run, session.renderer.say)
+        trace_path = _export(args, setup, session.job)
     _print(args, session.job.run, final, trace_path)
     return final.exit_status
 
@@ -65,16 +70,18 @@ class Session:
     def __init__(
         self, args: argparse.Namespace, setup: Setup, request: str, begun: float, past: Past | None = None
     ) -> None:
-        from lg_orch.approvals import Later, Nobody, choose_approver
+        from lg_orch.approvals import Nobody, by_flags
         from lg_orch.bus import Bus
         from lg_orch.driver import Job
-        from lg_orch.journal import Journal
-        from lg_orch.meter import used_tokens
+        from lg_orch.history import prior_of
+        from lg_orch.journal import Journal, read_journal
         from lg_orch.minds import choose_mind
         from lg_orch.providers import api_keys
         from lg_orch.render import choose_renderer
         from lg_orch.runs import RunLock, new_run
-        from lg_orch.trace import driven_seconds, next_epoch, owe_trace
+        from lg_orch.terminal import Terminal, is_attended
+        from lg_orch.trace import owe_trace
+        from lg_policy.loading import expand_env
         from lg_policy.redact import Masker
         from lg_policy.state import load_key
 
@@ -85,23 +92,27 @@ class Session:
         chosen = choose_mind(settings.models)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         run = past.run if past is not None else new_run(setup.state.path)
-        self._lock, self._journal = RunLock(run), Journal(run.journal)
-        events = past.events if past is not None else ()
+        store_url = expand_env(settings.store.url, os.environ, "store.url")
+        self._lock = RunLock(run, store_url)
+        self._journal = Journal(run.journal)
+        origin = past.forked_from if past is not None else None
+        events = tuple(read_journal(run.journal)) if past is not None and origin is None else ()
         if traced(args, setup):
             owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
         # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
         self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
+        bus = Bus(self._journal, masker, [self.renderer], after=events[-1].seq if events else 0)
+        if past is not None:
+            events = (*events, *_said_now(bus, past))
         self.job = Job(
             request=request, run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
             allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen,
-            bus=Bus(self._journal, masker, [self.renderer], after=events[-1].seq if events else 0),
+            bus=bus, store_url=store_url,
             environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,
-            approver=choose_approver(yes=args.yes, deny_all=args.deny_all, view=self.renderer, absent=Later()),
-            present=choose_approver(yes=args.yes, deny_all=args.deny_all, view=self.renderer, absent=Nobody()),
-            begun=begun,
-            record=_record(args, setup), answer=past.answer if past is not None else None,
-            epoch=next_epoch(events), resumed=past is not None,
-            prior_s=driven_seconds(events), prior_tokens=used_tokens(events),
+            flags=by_flags(yes=args.yes, deny_all=args.deny_all),
+            person=Terminal(self.renderer, run.drafts) if is_attended() else Nobody(),
+            begun=begun, record=_record(args, setup) | ({"forked_from": origin} if origin else {}),
+            resumed=past is not None and origin is None, prior=prior_of(events, origin),
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -111,6 +122,17 @@ class Session:
         self.renderer.close()
         self._journal.close()
         self._lock.release()
+
+
+def _said_now(bus: Bus, past: Past) -> Iterator[Event]:
+    """Journal what the user said with this command, before anything else can fail."""
+    from lg_orch.inquiry import record
+
+    if past.say is not None:
+        yield bus.emit("thought", "user", "note", {"text": past.say, "guidance": True})
+    if past.verdict is not None:
+        question, verdict = past.verdict
+        yield record(bus, question.tool, question.key, verdict)
 
 
 def traced(args: argparse.Namespace, setup: Setup) -> bool:
@@ -128,6 +150,7 @@ def _record(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
             "profile": setup.loaded.settings.profile,
             "model": args.model or os.environ.get("LG_MODEL"),
             "gateway": args.gateway,
+            "root": str(setup.root),
             "trace": traced(args, setup),
         },
     }
@@ -143,19 +166,19 @@ def _gateway(args: argparse.Namespace) -> tuple[str | None, str | None]:
     return args.gateway, token
 
 
-def _export(args: argparse.Namespace, setup: Setup, run: RunDir, say: Callable[[str], None]) -> str | None:
+def _export(args: argparse.Namespace, setup: Setup, job: Job) -> str | None:
     """Write the trace if one is wanted; a root that cannot be written is a warning."""
     if not traced(args, setup):
         return None
     from lg_orch.trace import export_trace
 
     try:
-        path = export_trace(run, root=setup.root, output_dir=setup.loaded.settings.trace.output_dir)
+        path = export_trace(job.run, root=setup.root, output_dir=setup.loaded.settings.trace.output_dir)
     except (LgError, OSError) as error:
-        run.pending_trace.unlink(missing_ok=True)
+        job.run.pending_trace.unlink(missing_ok=True)
         print(f"lg-orch: warning: the trace was not written: {error}", file=sys.stderr)
         return None
-    say(f"trace           {path}")
+    job.bus.emit("node", "trace", "end", {"path": path})
     return path
 
 

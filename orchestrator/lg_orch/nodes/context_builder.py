@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from pydantic import ValidationError
 
+from lg_orch.effects import effects_of
 from lg_orch.models_io import Entry, PlannedCall, RepoContext, RepoTotals
 from lg_orch.nodes.reporter import repetition
 from lg_orch.state import ContextRef
@@ -68,8 +69,9 @@ async def context_builder(state: RunState, services: Services) -> Update:
 def finish(services: Services, envelope: ToolEnvelope) -> ToolEnvelope:
     """Keep a whole result, journal the brief, return the brief."""
     brief = services.results.brief(envelope)
+    info = next((tool for tool in services.tools.tools if tool.name == envelope.tool), None)
     services.bus.emit("tool", brief.tool, "end", {
-        "call_id": brief.artifacts.call_id, "result": brief.model_dump(mode="json"),
+        "call_id": brief.artifacts.call_id, "result": brief.model_dump(mode="json"), **effects_of(envelope, info),
     })  # fmt: skip
     return brief
 

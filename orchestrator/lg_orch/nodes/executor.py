@@ -9,6 +9,7 @@ from lg_orch.budgets import executor_room, patch_bytes
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
 from lg_orch.nodes.context_builder import finish
+from lg_orch.nodes.human import STOPPED, called_instead, is_result
 from lg_orch.nodes.planner import stopped
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
@@ -35,8 +36,14 @@ async def executor(state: RunState, services: Services) -> Update:
         return {} if stop is None else {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
     queued, *rest = state.queue
     envelope, spent = await perform(state, services, queued, step="executor")
-    results = [*state.tool_results, envelope]
-    update: Update = {"tool_results": [envelope], "budgets": spent, "queue": tuple(rest)}
+    new = [envelope] if is_result(envelope) else []
+    instead = called_instead(services, queued, envelope)
+    if instead is not None:
+        rest = [instead, *rest]
+    results = [*state.tool_results, *new]
+    update: Update = {"tool_results": new, "budgets": spent, "queue": tuple(rest)}
+    if envelope.artifacts.decision == "stop":
+        return update | {"queue": (), "guards": stopped(state, STOPPED, len(rest))}
     if envelope.artifacts.approved_by is not None:
         update["approvals"] = [
             {"call_id": queued.call.id, "tool": queued.call.tool, "by": envelope.artifacts.approved_by}
@@ -65,7 +72,9 @@ async def _follow_up(state: RunState, services: Services, results: list[ToolEnve
         return {"queue": ()}
     whole = [services.results.whole(brief) for brief in results]
     try:
-        proposed = await think(services.mind.next_calls, state.request, state.plan, services.context(state), whole)
+        proposed = await think(
+            services.mind.next_calls, services.request(state), state.plan, services.context(state), whole
+        )
     except (ThinkingFailed, LimitExceeded) as error:
         return {"queue": (), "guards": stopped(state, error.text(), 0)}
     if isinstance(services.mind, ActingMind):

@@ -66,9 +66,11 @@ async def _plan(state: RunState, route: Route, services: Services) -> Plan:
     mind = services.mind
     if isinstance(mind, ActingMind) and state.verification is not None:
         results = services.whole_results(state)
-        return await think(mind.replan, state.request, route, services.context(state), results, state.verification)
+        return await think(
+            mind.replan, services.request(state), route, services.context(state), results, state.verification
+        )
     names = [tool.name for tool in services.tools.tools]
-    return await think(services.mind.plan, state.request, route, services.context(state), names)
+    return await think(services.mind.plan, services.request(state), route, services.context(state), names)
 
 
 def stopped(state: RunState, why: str, dropped: int) -> Guards:

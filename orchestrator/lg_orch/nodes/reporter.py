@@ -52,7 +52,12 @@ async def _answer(state: RunState, services: Services) -> Answer:
     results = services.whole_results(state)
     try:
         return await think(
-            services.mind.answer, state.request, state.plan, services.context(state), results, state.verification
+            services.mind.answer,
+            services.request(state),
+            state.plan,
+            services.context(state),
+            results,
+            state.verification,
         )
     except (ThinkingFailed, LimitExceeded) as error:
         # What was done stands in the tables and notes; the words for it are missing.

@@ -24,7 +24,7 @@ MODEL_HINT = (
 async def router(state: RunState, services: Services) -> Update:
     """Route the request; one that needs a language model which is not configured is refused."""
     try:
-        route = await think(services.mind.route, state.request)
+        route = await think(services.mind.route, services.request(state))
     except (ThinkingFailed, LimitExceeded) as error:
         return {"guards": state.guards.model_copy(update={"refused": problem_of(error)})}
     services.bus.emit("thought", "router", "note", {"text": route.rationale, "route": route.model_dump(mode="json")})

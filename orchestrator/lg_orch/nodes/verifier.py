@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.models_io import Check, VerifierReport
 from lg_orch.nodes.executor import perform
+from lg_orch.nodes.human import STOPPED, called_instead, is_result
 from lg_orch.nodes.planner import stopped
 
 if TYPE_CHECKING:
@@ -28,16 +29,24 @@ async def verifier(state: RunState, services: Services) -> Update:
         return {"guards": stopped(state, stop, len(state.checks)), "checks": ()}
     queued, *rest = state.checks
     envelope, spent = await perform(state, services, queued, step="verifier")
+    instead = called_instead(services, queued, envelope)
+    if instead is not None:
+        rest = [instead, *rest]
+    if not is_result(envelope):
+        return {"checks": tuple(rest), "budgets": spent}
     check = judge(queued, services.results.whole(envelope))
     before = state.verification.checks if state.verification else ()
     report = VerifierReport(ok=all(one.ok for one in (*before, check)), checks=(*before, check))
     services.bus.emit("verify", check.name, "end", check.model_dump(mode="json"))
-    return {
+    update: Update = {
         "verification": report,
         "checks": tuple(rest),
         "budgets": spent,
         "tool_results": [envelope],
     }
+    if envelope.artifacts.decision == "stop":
+        update |= {"checks": (), "guards": stopped(state, STOPPED, len(rest))}
+    return update
 
 
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:

@@ -1,0 +1,31 @@
+"""What a run cost, added up from its journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.models_trace import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lg_orch.models_trace import Event
+
+
+def usage_of(events: Iterable[Event]) -> Usage:
+    """Calls, requests, tokens and the time they took; what only the run's state knows is left at zero."""
+    calls = requests = tokens = tool_ms = model_ms = 0
+    cost = 0.0
+    for event in events:
+        if event.kind == "tool" and event.phase == "end":
+            calls += 1
+            tool_ms += int(event.data["result"]["timing_ms"])
+        elif event.kind == "model" and event.phase in ("end", "failed"):
+            requests += 1
+            tokens += int(event.data.get("total_tokens") or 0)
+            model_ms += int(event.data.get("latency_ms") or 0)
+            cost += float(event.data.get("cost_usd") or 0)
+    return Usage(
+        tool_calls=calls, tokens=tokens, cost_usd=cost, requests=requests, tools_s=tool_ms / 1000,
+        model_s=model_ms / 1000,
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""`lg-orch approvals`: the runs that wait for a human, from any directory, with what they ask and how to answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.text import one_line, visible
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from lg_orch.finding import Found
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the waiting runs of every repository, or of the one that `--repo-root` names; the newest first."""
+    from lg_orch.finding import everywhere
+
+    shown = 0
+    for found in everywhere(args):
+        for row in _waiting(found):
+            if shown and not args.json:
+                print()
+            print(json.dumps(row, ensure_ascii=False) if args.json else _text(row))
+            shown += 1
+    if shown == 0 and not args.json:
+        print("no run waits for a human")
+    return 0
+
+
+def _waiting(found: Found) -> Iterator[dict[str, Any]]:
+    from lg_orch.inquiry import how_to_answer, open_questions
+    from lg_orch.journal import read_journal
+    from lg_orch.runs import is_driven
+    from lg_orch.trace import finished
+    from lg_policy.errors import NotFound
+
+    try:
+        events = read_journal(found.run.journal)
+    except NotFound:
+        return
+    questions = [] if finished(events) else open_questions(events)
+    request = next((event.data.get("request") for event in events if event.name == "run"), "")
+    for question in questions:
+        yield {
+            "run_id": found.run.run_id,
+            "root": str(found.root) if found.root is not None else None,
+            "request": request,
+            "kind": question.kind,
+            "tool": question.tool,
+            "message": question.message,
+            "answer": (
+                "It is asked on the terminal that drives the run."
+                if is_driven(found.run)
+                else how_to_answer(found.run.run_id, question)
+            ),
+        }
+
+
+def _text(row: dict[str, Any]) -> str:
+    head = f"{row['run_id']}  {row['root'] or ''}\n{one_line(str(row['request']), 100)}"
+    return visible(f"{head}\n\n{row['message']}\n\n{row['answer']}")

@@ -1,0 +1,51 @@
+"""`lg-orch fork RUN_ID --at STEP`: go on from a step of a run as a run of its own; the old one stays as it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.commands.resume import adopt
+from lg_orch.commands.session import Past, drive, require_extra
+from lg_policy.fastimport import quick_imports
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def command(args: argparse.Namespace) -> int:
+    """Make the new run and drive it, under the old one's conditions except for what flags say now."""
+    begun = time.monotonic()
+    require_extra()
+    with quick_imports():
+        import anyio
+
+        from lg_orch.driver import import_heavy
+        from lg_orch.finding import find
+        from lg_orch.forking import fork
+        from lg_orch.journal import read_journal
+        from lg_orch.retention import remove
+        from lg_orch.runs import new_run
+        from lg_orch.setup import prepare
+        from lg_policy.loading import expand_env
+
+    found = find(args.run_id, args)
+    args.root = found.root or args.root
+    events = read_journal(found.run.journal)
+    begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
+    adopt(args, begin.get("options") or {})
+    setup = prepare(args)
+    store_url = expand_env(setup.loaded.settings.store.url, os.environ, "store.url")
+    import_heavy()
+    run = new_run(setup.state.path)
+    try:
+        origin = anyio.run(fork, found.run, events, run, args.at, store_url)
+    except BaseException:
+        remove(run)
+        raise
+    if not args.json:
+        text = f"lg-orch: {run.run_id} goes on from step {args.at} of {found.run.run_id}"
+        print(f"{text}; files are as they are now, not as they were then", file=sys.stderr, flush=True)
+    return drive(args, setup, str(begin.get("request", "")), begun, Past(run=run, say=args.say, forked_from=origin))

@@ -1,0 +1,137 @@
+"""`lg-orch undo RUN_ID [--to STEP]`: take back what the run's patches changed; shown before it is done."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.commands.session import require_extra
+from lg_orch.text import visible
+from lg_policy.errors import ConfigError, Conflict
+from lg_policy.fastimport import quick_imports
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from lg_orch.models_trace import Event
+    from lg_orch.runs import RunDir
+    from lg_orch.setup import Setup
+    from lg_orch.undoing import Undoing
+
+WAITING = 3
+
+
+def command(args: argparse.Namespace) -> int:
+    """Show what would be taken back, ask, take it back.
+
+    All of it is compared with the files as they are now first: where one was changed since, nothing is done and the
+    place is named. Exit status 3 when nobody is here to say yes.
+    """
+    require_extra()
+    with quick_imports():
+        from lg_orch.commands.resume import adopt
+        from lg_orch.finding import find
+        from lg_orch.journal import read_journal
+        from lg_orch.runs import RunLock
+        from lg_orch.setup import prepare
+        from lg_orch.undoing import plan_undo
+
+    found = find(args.run_id, args)
+    run, args.root, args.trace, args.model = found.run, found.root or args.root, False, None
+    lock = RunLock(run)
+    try:
+        events = read_journal(run.journal)
+        begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
+        adopt(args, begin.get("options") or {})
+        last = max((int(event.data["visit"]) for event in events if "visit" in event.data), default=0)
+        if args.to is not None and not 0 <= args.to <= last:
+            raise ConfigError(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 takes all back")
+        undoing = plan_undo(events, after=args.to or 0)
+        _show(run, undoing)
+        return _undo(args, prepare(args), run, events, undoing) if undoing.patches else 0
+    finally:
+        lock.release()
+
+
+def _show(run: RunDir, undoing: Undoing) -> None:
+    from lg_orch.diffs import diff_of, reversed_diff
+    from lg_orch.results import ResultStore
+
+    results = ResultStore(run.results)
+    for patch in undoing.patches:
+        print(f"# takes back change set {patch.change_id} of step {patch.step}")
+        print(visible(reversed_diff(diff_of(patch, results))), end="")
+    if not undoing.patches:
+        print("nothing to undo: no patch of the run still stands")
+    for text in undoing.uncovered:
+        print(visible(f"not covered: {text}"))
+    sys.stdout.flush()
+
+
+def _undo(args: argparse.Namespace, setup: Setup, run: RunDir, events: Sequence[Event], undoing: Undoing) -> int:
+    import anyio
+
+    with quick_imports():
+        from lg_orch.bus import Bus
+        from lg_orch.journal import Journal
+        from lg_orch.terminal import is_attended
+        from lg_policy.redact import Masker
+        from lg_policy.state import load_key
+
+    if not args.yes and not is_attended():
+        print("lg-orch: nothing was undone; say --yes to undo this", file=sys.stderr)
+        return WAITING
+    os.chdir(setup.state.path)
+    journal = Journal(run.journal)
+    try:
+        bus = Bus(journal, Masker(load_key("mask"), []), after=events[-1].seq if events else 0)
+        return anyio.run(_through_gateway, args, setup, run, bus, events, undoing)
+    finally:
+        journal.close()
+
+
+async def _through_gateway(
+    args: argparse.Namespace, setup: Setup, run: RunDir, bus: Any, events: Sequence[Event], undoing: Undoing
+) -> int:
+    from contextlib import AsyncExitStack
+
+    from lg_orch.driver import import_heavy
+    from lg_orch.gateway import check_root, opened
+    from lg_orch.history import next_epoch
+    from lg_orch.results import ResultStore
+    from lg_orch.terminal import typed_line
+    from lg_orch.tools import GatewayTools
+    from lg_orch.undoer import Assent, Undoer
+
+    import_heavy()
+    async with AsyncExitStack() as stack:
+        connection = await opened(stack, args.gateway, setup, os.environ, run.gateway_log)
+        check_root(connection.tools, setup.root_id)
+        tools = GatewayTools(
+            connection.tools, connection.send, bus=bus, run_id=run.run_id, epoch=next_epoch(events), approver=Assent()
+        )
+        timeout_s = setup.loaded.settings.budgets.tool_timeout_s
+        undoer = Undoer(tools, bus, ResultStore(run.results), run.run_id, timeout_s)
+        obstacles = await undoer.obstacles(undoing)
+        if obstacles:
+            listed = "".join(f"\n    {text}" for text in obstacles)
+            raise Conflict(f"nothing was undone:{listed}", hint="put those files right, or undo with --to STEP")
+        if not args.yes:
+            print(f"Take back {len(undoing.patches)} change sets? [y/N] ", end="", file=sys.stderr, flush=True)
+            if (await typed_line()).strip().lower() not in ("y", "yes"):
+                print("lg-orch: nothing was undone", file=sys.stderr)
+                return 1
+        begun = time.monotonic()
+        for number, patch in enumerate(undoing.patches):
+            try:
+                await undoer.take_back(patch)
+            except Conflict as error:
+                rest = len(undoing.patches) - number
+                raise Conflict(f"{error.message}; {number} change sets were taken back, {rest} were not") from error
+        count, files = len(undoing.patches), len(undoing.paths)
+        what = f"{count} change set{'s' if count > 1 else ''} in {files} file{'s' if files > 1 else ''}"
+        print(f"took back {what}, {time.monotonic() - begun:.1f} s")
+    return 0

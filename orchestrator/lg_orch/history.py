@@ -1,0 +1,92 @@
+"""What earlier processes did for a run, read from its journal: what the next process starts with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.inquiry import answers_of
+from lg_orch.meter import used_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lg_orch.approvals import Verdict
+    from lg_orch.models_trace import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """The past of a run; that of a new one is empty."""
+
+    epoch: int = 0
+    """Sent with each call, so that the gateway shuts out an earlier process that still writes."""
+    driven_s: float = 0.0
+    """Seconds that processes spent on it."""
+    waited_s: float = 0.0
+    """Seconds that they waited for people."""
+    tokens: int = 0
+    """Tokens of model traffic."""
+    answers: Mapping[str, Verdict] = field(default_factory=dict)
+    """What humans answered, by the key of their question."""
+    guidance: tuple[str, ...] = ()
+    """What the user added to the request since, oldest first."""
+
+
+def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -> Prior:
+    """Add it up. `origin` is what a fork's record says of the run that it goes on from."""
+    origin = origin or next((event.data.get("forked_from") for event in events if event.name == "run"), None)
+    return Prior(
+        epoch=next_epoch(events),
+        driven_s=driven_seconds(events),
+        waited_s=waited_seconds(events),
+        # What the forked state had used counts against the fork's limits too.
+        tokens=used_tokens(events) + int((origin or {}).get("tokens", 0)),
+        answers=answers_of(events),
+        guidance=guidance_of(events),
+    )
+
+
+def driven_seconds(events: Sequence[Event]) -> float:
+    """Seconds that processes spent on the run so far; the time between them does not count."""
+    total, since, last = 0.0, None, None
+    for event in events:
+        now = datetime.fromisoformat(event.time)
+        starts = event.name == "run" and event.phase in ("begin", "resume")
+        ends = event.name == "run" and event.phase == "end"
+        if since is not None and last is not None and (starts or ends):
+            total += ((now if ends else last) - since).total_seconds()
+            since = None
+        since, last = (now if starts else since), now
+    return total + ((last - since).total_seconds() if since is not None and last is not None else 0.0)
+
+
+def waited_seconds(events: Sequence[Event]) -> float:
+    """Seconds that earlier processes waited for people, as far as they came to say so."""
+    ends = [event.data.get("usage") or {} for event in events if event.name == "run" and event.phase == "end"]
+    return float(ends[-1].get("waited_s", 0.0)) if ends else 0.0
+
+
+def guidance_of(events: Sequence[Event]) -> tuple[str, ...]:
+    """What the user added to the request since it was made, oldest first."""
+    return tuple(str(event.data["text"]) for event in events if event.name == "user" and event.data.get("guidance"))
+
+
+def next_epoch(events: Sequence[Event]) -> int:
+    """The epoch under which a new process may go on: one up from that of the last call that surely reached a server.
+
+    The gateway accepts the epoch it knows or the next one. A call whose outcome is not journalled may or may not have
+    been seen there, so it does not count; the run's lock keeps two processes from sharing an epoch.
+    """
+    epochs = {event.data["call_id"]: int(event.data.get("epoch", 0)) for event in events if _begins_call(event)}
+    reached = [
+        epochs.get(event.data["call_id"], 0)
+        for event in events
+        if event.kind == "tool" and event.phase == "end" and event.data["result"]["artifacts"]["error"] is None
+    ]
+    return max(reached) + 1 if reached else 0
+
+
+def _begins_call(event: Event) -> bool:
+    return event.kind == "tool" and event.phase == "begin"

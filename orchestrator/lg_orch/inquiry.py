@@ -1,0 +1,147 @@
+"""How a run asks a human and keeps the answer: journalled when given, found again by key, whatever happens between.
+
+Inside the graph an unanswered question is a LangGraph `interrupt`: the run is checkpointed and the process may end.
+The answer is matched by the question's key alone, never by the order in which interrupts came, because LangGraph runs
+a node again from its top and hands out resume values by position.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.approvals import DECISIONS, Approver, Nobody, Question, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lg_orch.bus import Bus
+    from lg_orch.models_trace import Event
+
+
+class Inquiry:
+    """The approver of one run in one process.
+
+    `flags` answer at once, `person` only between two steps; `given` are answers that the journal holds already.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        flags: Approver | None = None,
+        person: Approver | None = None,
+        given: Mapping[str, Verdict] | None = None,
+    ) -> None:
+        self._bus = bus
+        self._flags = flags or Nobody()
+        self._person = person or Nobody()
+        self._given = dict(given or {})
+        self._retry = True
+
+    async def ask(self, question: Question) -> Verdict | None:
+        """Return the answer if there is one, else interrupt the graph. Raises LangGraph's `GraphInterrupt`."""
+        from langgraph.types import interrupt
+
+        verdict = self._take(question.key)
+        if verdict is None:
+            self._bus.emit("approval", question.tool, "begin", _described(question))
+            verdict = await self._flags.ask(question)
+            if verdict is not None:
+                self._keep(question, verdict)
+        while verdict is None:
+            # The value is some earlier answer's wake-up call when several were asked in this visit.
+            interrupt(_described(question))
+            verdict = self._take(question.key)
+        return verdict
+
+    async def settle(self, question: Question) -> bool:
+        """Whether an interrupted question has an answer now; a person who is here is asked, the answer journalled."""
+        if question.key in self._given:
+            return True
+        verdict = await self._answer(question)
+        if verdict is None:
+            return False
+        self._keep(question, verdict)
+        return True
+
+    def _keep(self, question: Question, verdict: Verdict) -> None:
+        record(self._bus, question.tool, question.key, verdict)
+        self._given[question.key] = verdict
+
+    async def _answer(self, question: Question) -> Verdict | None:
+        if question.kind == "elsewhere" and self._retry:
+            # Whoever resumes such a run says that the answer may be there by now.
+            self._retry = False
+            return Verdict(decision="again", by="resume")
+        self._retry = False
+        return await self._flags.ask(question) or await self._person.ask(question)
+
+    def _take(self, key: str) -> Verdict | None:
+        """The answer; a request to try again counts once."""
+        verdict = self._given.get(key)
+        if verdict is not None and verdict.decision == "again":
+            del self._given[key]
+        return verdict
+
+
+def record(bus: Bus, tool: str, key: str, verdict: Verdict) -> Event:
+    """Journal an answer: from here on it counts, in whatever process the run goes on."""
+    return bus.emit("approval", tool, "end", {
+        "key": key, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
+        "arguments": dict(verdict.arguments) if verdict.arguments is not None else None,
+    })  # fmt: skip
+
+
+def answers_of(events: Iterable[Event]) -> dict[str, Verdict]:
+    """The answers that a journal holds, by the key of their question."""
+    return {
+        str(event.data["key"]): Verdict(
+            decision=event.data["decision"],
+            by=str(event.data["by"]),
+            reason=str(event.data.get("reason") or ""),
+            arguments=event.data.get("arguments"),
+        )
+        for event in events
+        if event.kind == "approval" and event.phase == "end" and event.data["decision"] != "again"
+    }
+
+
+def open_questions(events: Iterable[Event]) -> list[Question]:
+    """The questions of a journal that have no answer yet and whose call has not ended, oldest first."""
+    found: dict[str, Question] = {}
+    for event in events:
+        if event.kind == "approval" and event.phase == "begin":
+            found[str(event.data["key"])] = question_of(event.data)
+        elif event.kind == "approval" and event.phase == "end":
+            found.pop(str(event.data["key"]), None)
+        elif event.kind == "tool" and event.phase == "end":
+            ended = event.data["call_id"]
+            found = {key: question for key, question in found.items() if question.call_id != ended}
+    return list(found.values())
+
+
+def question_of(payload: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Question:
+    """The question that an interrupt or a journal line holds."""
+    return Question(**payload, arguments=arguments or {})
+
+
+def how_to_answer(run_id: str, question: Question) -> str:
+    """The commands that answer it, in a sentence."""
+    resume = f"lg-orch resume {run_id}"
+    if question.kind == "outcome":
+        return f"Answer with `{resume} --done`, `{resume} --not-done` or `{resume} --stop`."
+    if question.kind == "elsewhere":
+        return f"Once it is answered there, `{resume}` goes on; `{resume} --deny` goes on without the call."
+    return (
+        f"Answer with `{resume} --approve` or `{resume} --deny`; `{resume} --say TEXT` denies it and says what to do."
+    )
+
+
+def fits(question: Question, verdict: Verdict) -> bool:
+    """Whether this answers a question of that kind."""
+    return verdict.decision in DECISIONS[question.kind]
+
+
+def _described(question: Question) -> dict[str, Any]:
+    names = ("tool", "builtin", "message", "key", "kind", "call_id")
+    return {name: getattr(question, name) for name in names}

@@ -1,0 +1,57 @@
+"""How long runs are kept: those that have ended go after `store.runs_ttl`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from lg_orch.errors import RunBusy
+from lg_orch.journal import read_journal
+from lg_orch.runs import RunLock, all_runs
+from lg_orch.trace import finished
+from lg_policy.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lg_orch.runs import RunDir
+
+
+def expired(state: Path, older_than_s: float, *, unfinished: bool = False) -> Iterator[RunDir]:
+    """Yield the runs whose journal was last written that long ago; `unfinished` ones only if asked for."""
+    edge = time.time() - older_than_s
+    for run in all_runs(state):
+        try:
+            written = run.journal.stat().st_mtime
+        except FileNotFoundError:
+            written = run.path.stat().st_mtime
+        if written < edge and (unfinished or _is_finished(run)):
+            yield run
+
+
+def remove(run: RunDir) -> bool:
+    """Remove a run's directory, its lock held; whether it is gone. One that is driven just now stays."""
+    try:
+        lock = RunLock(run)
+    except RunBusy:
+        return False
+    try:
+        run.pending_trace.unlink(missing_ok=True)
+        for directory, folders, files in os.walk(run.path, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(directory, name))
+            for name in folders:
+                os.rmdir(os.path.join(directory, name))
+        os.rmdir(run.path)
+    finally:
+        lock.release()
+    return True
+
+
+def _is_finished(run: RunDir) -> bool:
+    try:
+        return finished(read_journal(run.journal))
+    except NotFound:
+        return True  # killed before it wrote anything: nothing can go on from there

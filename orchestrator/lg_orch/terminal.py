@@ -1,0 +1,122 @@
+"""A person at the terminal is asked, one question at a time; anything but a clear yes is a no."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+import anyio
+
+from lg_orch.approvals import Decision, Question, Verdict
+from lg_orch.drafts import read_draft, write_draft
+from lg_orch.text import visible
+from lg_policy.errors import InvalidArguments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+_APPROVAL: Mapping[str, Decision] = {
+    "o": "once", "once": "once", "r": "run", "run": "run", "e": "edit", "edit": "edit",
+}  # fmt: skip
+_OUTCOME: Mapping[str, Decision] = {"d": "done", "done": "done", "n": "not_done", "not done": "not_done"}
+
+
+class Pausing(Protocol):
+    """A live view that can step aside."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Hold still for the length of the block."""
+        ...
+
+
+class Terminal:
+    """Asks on the terminal. `drafts` is where arguments are laid out for editing; `read` returns "" at the end."""
+
+    def __init__(
+        self,
+        view: Pausing,
+        drafts: Path,
+        *,
+        read: Callable[[], Awaitable[str]] | None = None,
+        target: TextIO = sys.stderr,
+    ) -> None:
+        self._view = view
+        self._drafts = drafts
+        self._line = read or typed_line
+        self._target = target
+
+    async def ask(self, question: Question) -> Verdict | None:
+        """Show the question and read the answer; the end of input is a no."""
+        with self._view.paused():
+            self._say(f"\n{visible(question.message)}\n")
+            if question.kind == "outcome":
+                return await self._ask_outcome()
+            if question.kind == "elsewhere":
+                return await self._ask_elsewhere()
+            return await self._ask_approval(question)
+
+    async def _ask_approval(self, question: Question) -> Verdict:
+        while True:
+            answer = await self._prompt("[o]nce, for this [r]un, [e]dit, or [D]eny? ")
+            decision = _APPROVAL.get(answer.lower(), "deny")
+            if decision != "edit":
+                break
+            edited = await self._edit(question)
+            if edited is not None:
+                reason = "the user changed its arguments; the changed call follows"
+                return Verdict(decision="edit", by="terminal", reason=reason, arguments=edited)
+        reason = await self._prompt("Reason, for the run to read (may be empty): ") if decision == "deny" else ""
+        return Verdict(decision=decision, by="terminal", reason=reason)
+
+    async def _ask_outcome(self) -> Verdict:
+        answer = await self._prompt("[d]one, [n]ot done (make it again), or [S]top? ")
+        return Verdict(decision=_OUTCOME.get(answer.lower(), "stop"), by="terminal")
+
+    async def _ask_elsewhere(self) -> Verdict:
+        answer = await self._prompt("Enter once it is answered there, or [d] to go on without the call: ")
+        if answer.lower() in ("d", "deny"):
+            return Verdict(decision="deny", by="terminal", reason="the user did not wait for the answer")
+        return Verdict(decision="again", by="terminal")
+
+    async def _edit(self, question: Question) -> Mapping[str, object] | None:
+        """What the person made of the arguments; `None` to ask again."""
+        for path in write_draft(self._drafts, question.arguments):
+            self._say(f"  {path}")
+        if await self._prompt("Change these files, then press Enter; [b] goes back: "):
+            return None
+        try:
+            edited = read_draft(self._drafts)
+        except InvalidArguments as error:
+            self._say(f"lg-orch: {visible(error.text())}")
+            return None
+        if edited == dict(question.arguments):
+            self._say("Nothing was changed.")
+            return None
+        return edited
+
+    async def _prompt(self, text: str) -> str:
+        print(text, end="", file=self._target, flush=True)
+        return (await self._line()).strip()
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._target, flush=True)
+
+
+async def typed_line() -> str:
+    """Read what is typed up to Enter, without a thread that a signal could not end."""
+    descriptor, data = sys.stdin.fileno(), b""
+    while not data.endswith(b"\n"):
+        await anyio.wait_readable(descriptor)
+        part = os.read(descriptor, 4096)
+        if not part:
+            break
+        data += part
+    return data.decode("utf-8", "replace")
+
+
+def is_attended() -> bool:
+    """Whether a person can be asked here."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
