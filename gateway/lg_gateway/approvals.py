@@ -79,6 +79,7 @@ class Approval:
     full: str = ""
     run_id: str | None = None
     expected: dict[str, str | None] | None = None
+    pin: str = ""
     decided_by: str = ""
     reason: str = ""
 
@@ -127,10 +128,10 @@ class ApprovalBook:
         )
         return [self._read(row) for row in rows]
 
-    def recent(self, tx: Tx, limit: int) -> list[Approval]:
-        """Return the newest questions, newest first."""
+    def recent(self, tx: Tx, limit: int, now: float) -> list[Approval]:
+        """Return the newest questions as they stand now, newest first."""
         rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
-        return [self._read(row) for row in rows]
+        return [_aged(self._read(row), now) for row in rows]
 
     def ask(self, tx: Tx, question: Question, now: float) -> Approval:
         """Return the open question about this call, made if there is none. Raises `LimitExceeded` at ten pending."""
@@ -156,6 +157,7 @@ class ApprovalBook:
             full=question.full,
             run_id=question.run_id,
             expected=question.expected,
+            pin=question.binding.pin,
         )
         self._write(tx, approval)
         return approval
@@ -188,6 +190,7 @@ class ApprovalBook:
         if approval.run_id is None:
             raise Conflict("only a call that belongs to a run can be approved for the run")
         body = {"from": approval.id, "tool": approval.tool, "identity": approval.identity, "run_id": approval.run_id}
+        body["pin"] = approval.pin
         row = (f"gr-{approval.id[3:]}", approval.identity, approval.run_id, approval.tool, now + GRANT_S)
         text = canonical(body | {"expires": row[4]}).decode("ascii")
         tx.execute(
@@ -196,13 +199,13 @@ class ApprovalBook:
             (*row, text, self._mac(text)),
         )
 
-    def granted(self, tx: Tx, *, identity: str, run_id: str, tool: str, now: float) -> str | None:
-        """Return the id of a grant that covers a call."""
+    def granted(self, tx: Tx, *, identity: str, run_id: str, tool: str, pin: str, now: float) -> str | None:
+        """Return the id of a grant that covers a call of the tool as it was defined when it was granted."""
         sql = "SELECT id, body, mac FROM grants WHERE identity = ? AND run_id = ? AND tool = ? AND expires > ?"
         for grant_id, text, mac in tx.execute(sql, (identity, run_id, tool, now)):
             body = json.loads(text)
-            named = (body["identity"], body["run_id"], body["tool"])
-            good = hmac.compare_digest(self._mac(text), str(mac)) and named == (identity, run_id, tool)
+            named = (body["identity"], body["run_id"], body["tool"], body.get("pin"))
+            good = hmac.compare_digest(self._mac(text), str(mac)) and named == (identity, run_id, tool, pin)
             if good and body["expires"] > now:
                 return str(grant_id)
         return None

@@ -31,6 +31,7 @@ from lg_policy.errors import Conflict, Internal, InvalidArguments
 log = logging.getLogger(__name__)
 
 ROUNDS = 20
+LOOK_S = 1.0
 Left = Callable[[Outcome], Awaitable[None]]
 
 
@@ -66,6 +67,8 @@ class Conversations:
         self._settings = settings
         self._clock = clock
         self._parked: dict[str, ParkedCall] = {}
+        self._some_wait = True
+        self._looked = 0.0
         self.tasks: anyio.abc.TaskGroup | None = None
         """Where calls run that outlive a request; set while the gateway runs."""
 
@@ -73,9 +76,11 @@ class Conversations:
         """Find the open dialogue of this call. Raises `Conflict` for an answer to a question that is not open."""
         if passage.call.asking != "rounds":
             return passage
-        binding, named = passage.binding().digest(), round_of(passage.call.request_state)
+        named = round_of(passage.call.request_state)
+        if named is None and not self._some_wait and time.monotonic() - self._looked < LOOK_S:
+            return passage
         try:
-            found = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
+            found = await self._store.read(lambda tx: self._find(tx, passage))
         except StoreError as error:
             raise Internal("open questions cannot be read; nothing was done") from error
         if found is not None and found.owner and found.id not in self._parked:
@@ -86,6 +91,12 @@ class Conversations:
         if found is None:
             return passage
         return replace(passage, dialogue=found, request_id=found.request_id, approval_id=found.approval_id)
+
+    def _find(self, tx: Tx, passage: Passage) -> Dialogue | None:
+        """Look for the call's dialogue, and whether there is any: mostly not, and that is remembered a while."""
+        now = self._clock()
+        self._looked, self._some_wait = time.monotonic(), self._book.any(tx, now)
+        return self._book.find(tx, passage.binding().digest(), now) if self._some_wait else None
 
     async def _not_here(self, found: Dialogue) -> None:
         if found.owner != this_process() and may_live(found.owner):
@@ -200,6 +211,7 @@ class Conversations:
         )
         try:
             await self._store.write(lambda tx: self._book.open(tx, dialogue, now))
+            self._some_wait = True
         except StoreError as error:
             raise Internal(f"a question of server {talk.upstream.name} could not be kept") from error
         if parked is not None:

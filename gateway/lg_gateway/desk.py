@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from lg_gateway.approvals import ApprovalBook
+from lg_gateway.approvals import Approval, ApprovalBook
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
 from lg_gateway.pins import PinBook
@@ -25,6 +26,18 @@ class Desk:
         self._store = open_store(located.store_place, guard=ledger)
         self.approvals = ApprovalBook(located.key("approvals"), ledger)
         self.pins = PinBook(located.key("pins"), ledger)
+
+    def pending(self) -> list[Approval]:
+        """Return every question that waits for an answer, oldest first."""
+        return self.read(lambda tx: self.approvals.pending(tx, time.time()))
+
+    def recent(self, limit: int) -> list[Approval]:
+        """Return the newest questions of any state, newest first."""
+        return self.read(lambda tx: self.approvals.recent(tx, limit, time.time()))
+
+    def question(self, approval_id: str) -> Approval | None:
+        """Return a question as it stands now."""
+        return self.read(lambda tx: self.approvals.get(tx, approval_id, time.time()))
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a consistent view."""

@@ -63,6 +63,10 @@ class DialogueBook:
         rows = tx.execute(sql, (binding, now))
         return self._read(rows[0]) if rows else None
 
+    def any(self, tx: Tx, now: float) -> bool:
+        """Whether any call waits."""
+        return bool(tx.execute("SELECT 1 FROM dialogues WHERE waiting = 1 AND expires > ? LIMIT 1", (now,)))
+
     def open(self, tx: Tx, dialogue: Dialogue, now: float) -> None:
         """Write a question, the first or the next of its call. What expired a day ago is dropped."""
         tx.execute("DELETE FROM dialogues WHERE expires < ?", (now - KEPT_S,))

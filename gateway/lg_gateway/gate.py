@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import anyio
 import mcp_types as t
@@ -19,6 +20,7 @@ from lg_gateway.canonical import digest
 from lg_gateway.dialogues import round_of
 from lg_gateway.question import Frame, Verdict, compose, form, read_answer
 from lg_gateway.store import Store, StoreError, Tx
+from lg_gateway.upstream import Progress
 from lg_policy.config import ApprovalSettings
 from lg_policy.durations import seconds
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
@@ -110,13 +112,17 @@ class Gate:
         return _approved(passage, known)
 
     async def _granted(self, passage: Passage) -> str | None:
-        run_id, decision = passage.marks.run_id, passage.decision
-        if run_id is None or decision is None or decision.approver != "user":
+        if passage.marks.run_id is None or passage.decision is None or passage.decision.approver != "user":
             return None
-        call, tool = passage.call, passage.entry.name
-        return await self._store.read(
-            lambda tx: self._book.granted(tx, identity=call.identity, run_id=run_id, tool=tool, now=self._clock())
-        )
+        return await self._store.read(lambda tx: self.grant_of(tx, passage))
+
+    def grant_of(self, tx: Tx, passage: Passage) -> str | None:
+        """Return the id of the "for this run" that covers a call now."""
+        call, entry, run_id = passage.call, passage.entry, passage.marks.run_id
+        if run_id is None:
+            return None
+        pin, now = entry.definition_digest, self._clock()
+        return self._book.granted(tx, identity=call.identity, run_id=run_id, tool=entry.name, pin=pin, now=now)
 
     async def _ask(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
         call = passage.call
@@ -150,44 +156,54 @@ class Gate:
         return t.InputRequiredResult(input_requests={question_key(approval): request}, request_state=state)
 
     async def _ask_live(self, passage: Passage, approval: Approval) -> Passage:
+        """Ask through the client; an answer from another terminal counts as well, whichever comes first."""
         ask = passage.call.ask
-        answer = None
-        if ask is not None:
-            with anyio.move_on_after(self._settings().live_timeout_s):
-                answer = await ask(approval.text, form(in_run=approval.run_id is not None))
-        if answer is None:
+        answer: tuple[str, Mapping[str, Any] | None] | None = None
+        current: Approval | None = approval
+        async with anyio.create_task_group() as tasks:
+
+            async def elsewhere() -> None:
+                nonlocal current
+                current = await self._answered(approval, None)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(elsewhere)
+            if ask is not None:
+                with anyio.move_on_after(self._settings().live_timeout_s):
+                    answer = await ask(approval.text, form(in_run=approval.run_id is not None))
+            tasks.cancel_scope.cancel()
+        if answer is not None:
+            return await self._settle(passage, approval, read_answer(*answer))
+        if current is None or current.state is State.PENDING:
             await self._store.write(lambda tx: self._expire(tx, approval))
             raise ApprovalRequired("nobody answered in time; the question has expired", hint="nothing was done")
-        return await self._settle(passage, approval, read_answer(*answer))
+        return _outcome(passage, current)
 
     async def _hold(self, passage: Passage, approval: Approval) -> Passage:
         """Wait for an answer from another terminal or process."""
         hold = passage.call.hold_s if passage.call.hold_s is not None else self._settings().hold_s
         current: Approval | None = approval
-        waited = 0
         with anyio.move_on_after(hold):
-            while current is not None and current.state is State.PENDING:
-                await anyio.sleep(POLL_S)
-                waited += 1
-                if passage.call.progress is not None and waited % PROGRESS_EVERY == 1:
-                    await passage.call.progress(waited * POLL_S, None, "waiting for a human's approval")
-                current = await self._store.read(lambda tx: self._book.get(tx, approval.id, self._clock()))
-        if current is not None and current.state is State.APPROVED:
-            return _approved(passage, current)
-        if current is not None and current.state is State.DENIED:
-            raise _denied(current)
-        raise ApprovalRequired(
-            f"a human must approve this call of {approval.tool}; the question is {approval.id}",
-            hint="nothing was done; make the same call again once it is approved",
-            approval_id=approval.id,
-        )
+            current = await self._answered(approval, passage.call.progress)
+        if current is None or current.state is State.PENDING:
+            raise _unanswered(approval)
+        return _outcome(passage, current)
+
+    async def _answered(self, approval: Approval, progress: Progress | None) -> Approval | None:
+        """Wait until a question is no longer pending; tell the caller now and then that this is why it waits."""
+        current: Approval | None = approval
+        waited = 0
+        while current is not None and current.state is State.PENDING:
+            await anyio.sleep(POLL_S)
+            waited += 1
+            if progress is not None and waited % PROGRESS_EVERY == 1:
+                await progress(waited * POLL_S, None, "waiting for a human's approval")
+            current = await self._store.read(lambda tx: self._book.get(tx, approval.id, self._clock()))
+        return current
 
     async def _settle(self, passage: Passage, approval: Approval, verdict: Verdict) -> Passage:
         by = f"{passage.call.identity} through the client"
-        decided = await self._store.write(lambda tx: self._decide(tx, approval, verdict, by))
-        if decided.state is State.DENIED:
-            raise _denied(decided)
-        return _approved(passage, decided)
+        return _outcome(passage, await self._store.write(lambda tx: self._decide(tx, approval, verdict, by)))
 
     def _decide(self, tx: Tx, approval: Approval, verdict: Verdict, by: str) -> Approval:
         current = self._book.get(tx, approval.id, self._clock())
@@ -240,6 +256,23 @@ def question_key(approval: Approval) -> str:
     that was used does not fit when the same call is asked about anew.
     """
     return f"approve.{digest([approval.id, approval.binding, approval.text])[:32]}"
+
+
+def _outcome(passage: Passage, approval: Approval) -> Passage:
+    """Return the passage with the yes that was given. Raises for everything else."""
+    if approval.state is State.APPROVED:
+        return _approved(passage, approval)
+    if approval.state is State.DENIED:
+        raise _denied(approval)
+    raise _unanswered(approval)
+
+
+def _unanswered(approval: Approval) -> ApprovalRequired:
+    return ApprovalRequired(
+        f"a human must approve this call of {approval.tool}; the question is {approval.id}",
+        hint="nothing was done; make the same call again once it is approved",
+        approval_id=approval.id,
+    )
 
 
 def _approved(passage: Passage, approval: Approval) -> Passage:

@@ -236,6 +236,8 @@ class Pipeline:
             effects.check_epoch(tx, passage, now)
             if passage.approval_id is not None and passage.approval_id.startswith("ap-") and not passage.recalled:
                 self._approvals.use(tx, passage.approval_id, passage.binding(), now)
+            elif passage.approval_id is not None and not passage.recalled and self._gate.grant_of(tx, passage) is None:
+                raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
             effects.claim(tx, passage, now)
             self._conversations.check(tx, passage)
 

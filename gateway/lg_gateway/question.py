@@ -125,7 +125,10 @@ def _field(name: str, value: Any) -> list[str]:
     label = visible(name)[:LINE_LENGTH]
     if isinstance(value, str) and "\n" in value:
         return [f"| {label}:", *(f"|   {line}" for line in _lines(value))]
-    shown = visible(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        shown = visible('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    else:
+        shown = visible(json.dumps(value, ensure_ascii=False))
     if len(shown) <= LINE_LENGTH:
         return [f"| {label}: {shown}"]
     return [f"| {label}:", *(f"|   {line}" for line in _lines(shown))]

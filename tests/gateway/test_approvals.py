@@ -28,17 +28,17 @@ Answer = Callable[[str], dict[str, Any] | None]
 
 @asynccontextmanager
 async def asked_client(
-    gateway: Gateway, mode: str, answer: Answer, seen: list[str], identity: str = "local:me"
+    gateway: Gateway, mode: str, answer: Answer, seen: list[str], identity: str = "local:me", elicit: Any = None
 ) -> AsyncIterator[Client]:
-    """A client whose human answers by a function: content to accept with, `None` to decline."""
+    """A client whose human answers by a function: content to accept with, `None` to decline; or by an own callback."""
 
-    async def elicit(context: Any, params: Any) -> t.ElicitResult:
+    async def by_function(context: Any, params: Any) -> t.ElicitResult:
         seen.append(params.message)
         content = answer(params.message)
         return t.ElicitResult(action="accept" if content is not None else "decline", content=content)
 
     built = Frontend(gateway, identify=lambda _ctx: identity).build()
-    async with Client(built, mode=mode, elicitation_callback=elicit) as client:
+    async with Client(built, mode=mode, elicitation_callback=elicit or by_function) as client:
         yield client
 
 

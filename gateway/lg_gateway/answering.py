@@ -1,0 +1,76 @@
+"""A question on its way to a human at a terminal, and the answer on its way into the store it came from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from lg_gateway.approvals import Approval, State
+from lg_gateway.desk import Desk
+from lg_gateway.question import visible
+from lg_gateway.setup import user_name
+from lg_gateway.store import Tx
+from lg_gateway.terminal import Terminal
+from lg_policy.errors import Conflict
+
+CODE_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """One question, the store it is in, and the root or file that its gateway works for."""
+
+    approval: Approval
+    desk: Desk
+    subject: str
+
+    def now(self) -> Approval | None:
+        """Return the question as it stands now."""
+        return self.desk.question(self.approval.id)
+
+
+def shown(one: Pending) -> str:
+    """Return all of a question, the parts that a client leaves out included."""
+    approval = one.approval
+    left = max(0, int(approval.expires - time.time()))
+    lines = [f"{approval.id}   for {visible(one.subject)}   {_span(left)} left", "", approval.full or approval.text]
+    return "\n".join(lines)
+
+
+def decide(one: Pending, how: str, *, reason: str = "", for_run: bool = False, by: str = "") -> Approval:
+    """Answer. Raises `Conflict` when somebody else was faster or the question has expired."""
+    approval, book = one.approval, one.desk.approvals
+
+    def work(tx: Tx) -> Approval:
+        now = time.time()
+        current = book.get(tx, approval.id, now)
+        if current is not None and current.state is State.EXPIRED:
+            raise Conflict(f"{approval.id} has expired", hint="the caller is asked anew when it repeats the call")
+        moved = book.move(tx, approval, how, by=by or _by(approval), reason=reason)
+        if for_run:
+            book.grant(tx, moved, now)
+        return moved
+
+    return one.desk.write(work)
+
+
+def confirmed(one: Pending, terminal: Terminal) -> bool:
+    """Have a human at the terminal say yes: an operator by copying a code that is shown nowhere else."""
+    if one.approval.approver == "operator":
+        code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
+        typed = terminal.line(f"Operator approval: type {code} to approve, anything else to leave it: ")
+        return secrets.compare_digest(typed.encode(), code.encode())
+    return terminal.line("Approve this call? Type yes: ").lower() == "yes"
+
+
+def _by(approval: Approval) -> str:
+    role = "operator" if approval.approver == "operator" else "user"
+    return f"{role} {user_name()} at a terminal"
+
+
+def _span(seconds: int) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
