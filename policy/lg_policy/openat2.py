@@ -11,6 +11,7 @@ import os
 import sys
 from functools import cache
 
+RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
@@ -34,8 +35,8 @@ def _syscall() -> ctypes._NamedFuncPointer:
 def openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
     """Open `path` relative to `dir_fd` and return the new descriptor, close-on-exec. Raises `OSError`.
 
-    `resolve` is an OR of the `RESOLVE_*` constants. EXDEV: the path leaves `dir_fd`. ELOOP: a link that `resolve`
-    forbids, or too many of them. EAGAIN: renames kept racing.
+    `resolve` is an OR of the `RESOLVE_*` constants. EXDEV: the path leaves `dir_fd`, or crosses a mount that `resolve`
+    forbids. ELOOP: a link that `resolve` forbids, or too many of them. EAGAIN: renames kept racing.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     name = os.fsencode(path)

@@ -24,6 +24,7 @@ from typing import Self
 
 from lg_policy import openat2, walk
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
+from lg_policy.mounts import on_own_disk
 from lg_policy.state import root_id
 
 MAX_PATH = 4096
@@ -31,6 +32,7 @@ MAX_NAME = 255
 
 _FILE_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIR_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_PLAIN = openat2.RESOLVE_BENEATH | openat2.RESOLVE_NO_MAGICLINKS | openat2.RESOLVE_NO_SYMLINKS | openat2.RESOLVE_NO_XDEV
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -92,6 +94,7 @@ class Root:
         self._given = os.path.abspath(path)
         self.name = name or self.path.name or "root"
         self.id = root_id(self.path)
+        self._on_own_disk = on_own_disk(real)
         self.method = "openat2" if openat2.available() and os.path.isdir("/proc/self/fd") else "dir_fd"
 
     def __enter__(self) -> Self:
@@ -137,6 +140,24 @@ class Root:
         opened.close()
         kind = next((words for test, words in _KINDS if test(opened.stat.st_mode)), "no regular file")
         raise InvalidArguments(f"{path!r} is {kind}", hint="only regular files are read and written")
+
+    def open_at_once(self, path: str) -> Opened | None:
+        """Open a regular file if neither that nor reading it can keep the caller waiting, else return `None`.
+
+        That is so on the root's own file system if it is one of this machine's; a path with links or mounts in it is
+        left to `open_file`, as is saying why a file cannot be opened. Raises as `normalise`.
+        """
+        rel = self.normalise(path)
+        if self.method != "openat2" or not self._on_own_disk:
+            return None
+        try:
+            opened = self._opened(openat2.openat2(self.fd, rel or ".", _FILE_FLAGS, _PLAIN), rel)
+        except OSError:
+            return None
+        if stat.S_ISREG(opened.stat.st_mode):
+            return opened
+        opened.close()
+        return None
 
     def open_dir(self, path: str = "", *, follow: bool = True) -> Opened:
         """Open a directory, for scanning or as `dir_fd`. Raises as `open_file`; `InvalidArguments` if it is none."""

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import Server
-from mcp.server.stdio import stdio_server
 
 from lg_policy.errors import ConfigError
 from lg_policy.flags import ServeFlags
-from lg_policy.stdio import stdin_lines, stdout_file
+from lg_policy.stdio import stdio_streams
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -77,7 +76,7 @@ async def serve_here(
 async def _serve_stdio(server: Server[Any]) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(_cancel_on_signal, group.cancel_scope)
-        async with stdio_server(stdin=stdin_lines(), stdout=stdout_file()) as (read, write):
+        async with stdio_streams() as (read, write):
             await server.run(read, write, server.create_initialization_options())
         group.cancel_scope.cancel()
 

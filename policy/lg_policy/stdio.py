@@ -1,87 +1,193 @@
-"""Standard input and output for the SDK's stdio server, without a thread: a task can stop waiting for either.
+"""MCP over standard input and output, without a thread on either side.
 
-The SDK's own reader blocks a thread that nothing can interrupt, and its writer changes threads twice for each answer.
-Both descriptors are taken over: 0 then reads end-of-file and 1 writes to standard error, so that neither a child nor a
-stray print touches the protocol.
+The SDK's own stdio transport hands every line in and every write out to a worker thread: three thread switches a
+message, and a reader that SIGTERM cannot interrupt. Pipes and sockets are waited for in the event loop here, and so is
+typing on a terminal. Otherwise the SDK's way is taken: regular files and the null device never block, and a terminal
+must not be made non-blocking for everybody who shares it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import stat
 import sys
+from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 import anyio
+from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
+from mcp_types import jsonrpc_message_adapter
 
-_CHUNK = 1 << 18
+_PIPE_SIZE = 1 << 20
 
 
-def stdin_lines() -> Any:
-    """Return an async iterator over the lines of standard input for the SDK's `stdio_server`, or `None`.
+@asynccontextmanager
+async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
+    """The read and the write stream for `Server.run`.
 
-    `None` where readiness cannot be waited for (regular files, the null device, Windows): the SDK reads those in a
-    thread, which is harmless because they never block.
+    Meanwhile descriptor 0 is the null device and descriptor 1 is standard error, so that child processes read
+    end-of-file and what somebody prints misses the protocol.
     """
-    if not _can_be_waited_for(0):
-        return None
-    wire = os.dup(0)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    return _lines(wire)
+    if sys.platform == "win32" or not _can_be_waited_for(os.fstat(0), os.fstat(1)):
+        typed: Any = _typed_lines() if os.isatty(0) else None
+        async with stdio_server(stdin=typed) as streams:
+            yield streams
+        return
+    with _claimed(0, os.open(os.devnull, os.O_RDONLY)) as source, _claimed(1, os.dup(2)) as sink:
+        _widen(sink.fileno())
+        loop = asyncio.get_running_loop()
+        incoming, outgoing = _Incoming(), _Outgoing()
+        reading, _ = await loop.connect_read_pipe(lambda: incoming, source)
+        writing, _ = await loop.connect_write_pipe(lambda: outgoing, sink)
+        outgoing.transport = writing
+        try:
+            yield incoming, outgoing
+            await outgoing.drained()
+        finally:
+            for wire in (source, sink):
+                if not wire.closed:  # by the transport, when the other side is gone
+                    os.set_blocking(wire.fileno(), True)  # whoever shares the pipe may rely on it
+            reading.close()
+            if not writing.is_closing():  # asyncio's transport cannot be aborted twice
+                writing.abort()
 
 
-def stdout_file() -> Any:
-    """Return what the SDK's `stdio_server` writes its messages to, or `None` where it had better do so in a thread.
-
-    Only pipes and sockets: they are made non-blocking, which on a terminal would reach everybody who shares it.
-    """
-    if not _can_be_waited_for(1) or os.isatty(1):
-        return None
-    wire = os.dup(1)
-    os.set_blocking(wire, False)
-    os.dup2(2, 1)
-    return _Messages(wire)
+def _can_be_waited_for(*ends: os.stat_result) -> bool:
+    """Whether both are pipes or sockets, and not one socket for both: asyncio takes a message on it for its end."""
+    proper = all(stat.S_ISFIFO(end.st_mode) or stat.S_ISSOCK(end.st_mode) for end in ends)
+    return proper and len({(end.st_dev, end.st_ino) for end in ends}) == len(ends)
 
 
-def _can_be_waited_for(fd: int) -> bool:
-    mode = os.fstat(fd).st_mode
-    return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd))
+def _widen(fd: int) -> None:
+    """Let a pipe hold a large answer, so that writer and reader need not take turns for every 64 KiB of it."""
+    import fcntl  # not on Windows, which never comes here
+
+    with contextlib.suppress(AttributeError, OSError):  # macOS; a socket, or more than this user may have
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
 
 
-async def _lines(fd: int) -> AsyncIterator[str]:
-    pending: list[bytes] = []
+def _claimed(fd: int, instead: int) -> BinaryIO:
+    """Take a standard descriptor away, put another in its place, and return it as a file."""
+    wire = os.dup(fd)
+    os.dup2(instead, fd)
+    os.close(instead)
+    return os.fdopen(wire, "rb" if fd == 0 else "wb", buffering=0)
+
+
+async def _typed_lines() -> AsyncIterator[str]:
+    """The lines of a terminal, which gives one for each read."""
     while True:
-        await anyio.wait_readable(fd)
-        chunk = os.read(fd, _CHUNK)
-        if not chunk:
-            break
-        *complete, rest = chunk.split(b"\n")
+        await anyio.wait_readable(0)
+        line = os.read(0, 1 << 16)
+        if not line:
+            return
+        yield line.decode("utf-8", "replace")
+
+
+class _Stream:
+    """What the SDK's streams have in common: they are context managers, and closing twice is harmless."""
+
+    async def aclose(self) -> None:
+        """Nothing: `stdio_streams` owns the transports."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Incoming(_Stream, asyncio.Protocol):
+    """Messages from the client, one a line; a line that is none is handed on as the error it caused."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._part: list[bytes] = []
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the pipe had."""
+        *complete, rest = data.split(b"\n")
         for line in complete:
-            yield b"".join([*pending, line]).decode("utf-8", "replace")
-            pending.clear()
+            self._lines.append(b"".join([*self._part, line]))
+            self._part.clear()
         if rest:
-            pending.append(rest)
-    if pending:
-        yield b"".join(pending).decode("utf-8", "replace")
+            self._part.append(rest)
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The client left; a last line without its end still counts."""
+        if self._part:
+            self._lines.append(b"".join(self._part))
+            self._part.clear()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Nothing more will come."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        while not self._lines:
+            if self._ended:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        line = self._lines.popleft().decode("utf-8", "replace")
+        try:
+            return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+        except ValueError as error:
+            return error
 
 
-class _Messages:
-    """A text file as far as the SDK's writer uses one."""
+class _Outgoing(_Stream, asyncio.BaseProtocol):
+    """Messages to the client. A message is written whole or not at all, also when its sender is cancelled."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    transport: asyncio.WriteTransport
 
-    async def write(self, text: str) -> None:
-        """Write all of it, waiting whenever the reader is behind. Raises `OSError` once the reader is gone."""
-        rest = memoryview(text.encode("utf-8", "replace"))
-        while rest:
-            try:
-                rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:
-                await anyio.wait_writable(self._fd)
+    def __init__(self) -> None:
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        self._lost = False
 
-    async def flush(self) -> None:
-        """Nothing is held back."""
+    def pause_writing(self) -> None:
+        """The client does not keep up."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._may_write.set()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The client closed its end."""
+        self._lost = True
+        self._may_write.set()
+
+    async def send(self, item: SessionMessage) -> None:
+        """Write a message, or put it behind those that wait; returns when there is room for more."""
+        await self._may_write.wait()
+        if self._lost:
+            return  # as with any pipe nobody reads: end of input ends the server
+        # As `model_dump_json`, without turning bytes into text and back: that counts for a megabyte.
+        data = item.message.__pydantic_serializer__.to_json(item.message, by_alias=True, exclude_unset=True)
+        self.transport.write(data + b"\n")
+
+    async def drained(self) -> None:
+        """Wait until everything was written."""
+        self.transport.set_write_buffer_limits(0)
+        await self._may_write.wait()

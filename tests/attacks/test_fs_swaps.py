@@ -57,6 +57,7 @@ def workspace(root: Root) -> Workspace:
 def search(root: Root, job: Job) -> list[str]:
     request = SearchRequest(
         regex=compile_regex("TOKEN|harmless", case_sensitive=True, multiline=False),
+        joinable=True,
         path="",
         globs=None,
         output="matches",

@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from lg_fs import schemas
 from lg_fs.job import Job
 from lg_fs.matches import Excerpts
-from lg_fs.regex import compile_regex
+from lg_fs.regex import compile_regex, is_joinable
+from lg_fs.search import Search, SearchRequest
+from lg_fs.workspace import Workspace
+from lg_policy.config import FsSettings, PolicySettings
 from lg_policy.errors import InvalidArguments
+from lg_policy.globs import FileRules
+from lg_policy.paths import Root
 from tests.fs.helpers import FsClient, fs_client, write_tree
 from tests.fs.test_list import detailed
 
@@ -196,3 +201,50 @@ def test_matching_lines_are_those_that_python_finds_line_by_line(lines: list[str
     assert not more
     expected = [(n, line) for n, line in enumerate(lines, 1) if re.search(regex, line)]
     assert [(match["line"], match["text"]) for match in hits.matches] == expected
+
+
+_FILES = st.lists(st.text(alphabet="ab \n", max_size=8).map(str.encode) | st.just(b"a\0a"), max_size=5)
+_SPEAKING_OF_ENDS = [
+    r"\Aa",
+    r"b\z",
+    r"(?-m:^a)",
+    r"(?-m)b$",
+    "^a",
+    "b$",
+    "^$",
+    r"\bab\b",
+    r"\Bb",
+    "b\na",
+    r"a\s+b",
+    "ba*",
+]
+
+
+@settings(max_examples=120, deadline=None)
+@given(files=_FILES, regex=st.sampled_from(_SPEAKING_OF_ENDS), multiline=st.booleans())
+def test_files_searched_together_give_what_each_gives_alone(
+    tmp_path_factory: pytest.TempPathFactory, files: list[bytes], regex: str, multiline: bool
+) -> None:
+    base = tmp_path_factory.mktemp("together")
+    write_tree(base, {f"f{n}": data for n, data in enumerate(files)})
+    compiled = compile_regex(regex, case_sensitive=True, multiline=multiline)
+    request = SearchRequest(
+        regex=compiled,
+        joinable=is_joinable(regex),
+        path="",
+        globs=None,
+        output="counts",
+        context_lines=0,
+        multiline=multiline,
+        limit=100,
+        cursor=None,
+        include_ignored=False,
+        raw={},
+    )
+    with Root(base) as root:
+        workspace = Workspace([root], FileRules.from_settings(PolicySettings()), FsSettings())
+        result = Search(workspace, request, Job()).run()
+    alone = Excerpts(compiled, context=0, multiline=multiline)
+    counts = [(f"f{n}", alone.count(data, Job())) for n, data in enumerate(files) if b"\0" not in data]
+    assert [(found.path, found.count) for found in result.files] == [one for one in counts if one[1]]
+    assert (result.files_searched, result.binary) == (len(counts), len(files) - len(counts))

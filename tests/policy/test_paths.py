@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lg_policy.errors import ConfigError, InvalidArguments, LgError, NotFound, PolicyDenied
+from lg_policy.mounts import on_own_disk
 from lg_policy.paths import Root, write_atomic
 from tests.support import require
 
@@ -214,3 +215,23 @@ def test_a_directory_swapped_for_a_link_while_opening_never_leads_out(root: Root
         done.set()
         thread.join()
     assert seen <= {b"inside"}
+
+
+def test_what_could_keep_a_reader_waiting_is_not_opened_at_once(root: Root, tmp_path: Path) -> None:
+    link(root, "link", "a/b/f.txt")
+    link(root, "out", tmp_path / "outside" / "secret.txt")
+    os.mkfifo(root.path / "pipe")
+    for path in ("link", "out", "pipe", "a", "missing", ""):
+        assert root.open_at_once(path) is None
+    with pytest.raises(PolicyDenied):
+        root.open_at_once("../outside/secret.txt")
+    opened = root.open_at_once("a/b/f.txt")
+    assert (opened is not None) == (root.method == "openat2" and on_own_disk(str(root.path)))
+    if opened is not None:
+        with opened:
+            assert (opened.rel, os.read(opened.fd, 100)) == ("a/b/f.txt", b"inside")
+
+
+def test_a_file_on_a_mount_below_the_root_is_not_opened_at_once() -> None:
+    with Root("/", allow_broad=True) as everything:
+        assert everything.open_at_once("proc/self/status") is None

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from lg_fs import render
 from lg_fs.job import Job, Workers
 from lg_fs.listing import Listing, ListRequest, count_totals, list_entries
 from lg_fs.read import FileText, Window, read_text, with_numbers
-from lg_fs.regex import compile_regex
+from lg_fs.regex import compile_regex, is_joinable
 from lg_fs.search import Search, SearchRequest, SearchResult
 from lg_fs.totals import Totals
 from lg_fs.workspace import Workspace
 from lg_policy.config import FsSettings
-from lg_policy.errors import LgError
+from lg_policy.errors import CallTimeout, LgError
 from lg_policy.toolserver import CallContext, Reply
 
 Arguments = dict[str, Any]
+_SMALL = 1 << 16
+_AT_ONCE_S = 0.05
 
 
 class Lookups:
@@ -31,7 +34,9 @@ class Lookups:
         """Read one file, or several, each with its own success or failure."""
         numbers = bool(arguments.get("line_numbers", False))
         if "path" in arguments:
-            one = await self._workers.run(lambda job: self._read(arguments["path"], arguments, None, job))
+            one = self._read_small(arguments)
+            if one is None:
+                one = await self._workers.run(lambda job: self._read(arguments["path"], arguments, None, job))
             entry = _file_entry(one, numbers)
             trailer = one.trailer()
             text = entry["text"] + (("" if entry["text"].endswith("\n") or not entry["text"] else "\n") + trailer)
@@ -65,6 +70,7 @@ class Lookups:
                 case_sensitive=bool(arguments.get("case_sensitive", True)),
                 multiline=multiline,
             ),
+            joinable=is_joinable(arguments["regex"]),
             path=arguments.get("path", ""),
             globs=arguments.get("glob"),
             output=arguments.get("output", "matches"),
@@ -78,16 +84,28 @@ class Lookups:
         found = await self._workers.run(lambda job: Search(self._workspace, request, job).run(), context.progress)
         return _search_reply(found, request.output)
 
+    def _read_small(self, arguments: Arguments) -> FileText | None:
+        """Read a small file here and now: changing threads takes longer. `None`: it is none, or took too long."""
+        opened = self._workspace.open_small(arguments["path"], _SMALL)
+        if opened is None:
+            return None
+        file, place = opened
+        with file, contextlib.suppress(CallTimeout):
+            return read_text(file, self._window(arguments, None), Job(_AT_ONCE_S), prefix=place.prefix)
+        return None
+
     def _read(self, path: str, arguments: Arguments, max_bytes: int | None, job: Job) -> FileText:
-        window = Window(
+        file, place = self._workspace.open_file(path)
+        with file:
+            return read_text(file, self._window(arguments, max_bytes), job, prefix=place.prefix)
+
+    def _window(self, arguments: Arguments, max_bytes: int | None) -> Window:
+        return Window(
             start_line=int(arguments.get("start_line", 1)),
             line_count=arguments.get("line_count"),
             max_lines=self._settings.read_max_lines,
             max_bytes=self._settings.read_max_bytes if max_bytes is None else max_bytes,
         )
-        file, place = self._workspace.open_file(path)
-        with file:
-            return read_text(file, window, job, prefix=place.prefix)
 
     def _read_many(self, arguments: Arguments, numbers: bool, job: Job) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from lg_fs.cursor import Place as CursorPlace
@@ -91,12 +92,13 @@ def _from(starts: Sequence[Located], after: str | None) -> Sequence[Located]:
 def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str) -> bool:
     """Add entries until the page is full; whether it is."""
     for folder in walk:
-        for entry in wanted.select(folder.entries):
-            if len(listing.entries) >= request.limit:
-                last = CursorPlace(path=listing.entries[-1]["path"])
-                listing.next_cursor = pack(last, request.raw)
-                return True
-            listing.entries.append(_described(entry, prefix))
+        chosen = wanted.select(folder.entries)
+        room = request.limit - len(listing.entries)
+        listing.entries += [_described(entry, prefix) for entry in chosen[:room]]
+        if len(chosen) > room:
+            last = CursorPlace(path=listing.entries[-1]["path"])
+            listing.next_cursor = pack(last, request.raw)
+            return True
     if walk.result.stopped and listing.entries and not walk.result.stopped.startswith("directories"):
         listing.next_cursor = pack(CursorPlace(path=listing.entries[-1]["path"]), request.raw)
     return False
@@ -107,17 +109,18 @@ def _described(entry: Entry, prefix: str) -> dict[str, Any]:
         status = entry.dirent.stat(follow_symlinks=False)
     except OSError:
         return {"path": prefix + entry.path, "type": entry.kind, "size": 0, "mtime": None}
-    return {
-        "path": prefix + entry.path,
-        "type": entry.kind,
-        "size": 0 if entry.kind == "dir" else status.st_size,
-        "mtime": as_time(status.st_mtime),
-    }
+    size = 0 if entry.kind == "dir" else status.st_size
+    return {"path": prefix + entry.path, "type": entry.kind, "size": size, "mtime": as_time(status.st_mtime)}
 
 
 def as_time(seconds: float) -> str:
     """A file time as ISO 8601 in UTC, to the second."""
-    return f"{datetime.fromtimestamp(int(seconds), UTC).isoformat()[:19]}Z"
+    return _as_time(int(seconds))
+
+
+@lru_cache(maxsize=4_096)  # the files of a checkout share a few seconds
+def _as_time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
 
 
 def _root_entry(located: Located) -> dict[str, Any]:

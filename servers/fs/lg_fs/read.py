@@ -14,6 +14,7 @@ from lg_policy.errors import InvalidArguments
 from lg_policy.paths import Opened
 
 _CHUNK = 1 << 20
+_BLOCK = 1 << 12  # line breaks are counted in steps of this size before single ones are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +207,11 @@ class _Collector:
 
 
 def _after_newlines(data: bytes, count: int) -> int:
-    """The place after the first `count` line breaks."""
+    """The place after the first `count` line breaks, of which there must be so many."""
     place = 0
+    while count > (found := data.count(b"\n", place, place + _BLOCK)):
+        count -= found
+        place += _BLOCK
     for _ in range(count):
         place = data.find(b"\n", place) + 1
     return place

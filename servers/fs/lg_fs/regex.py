@@ -19,6 +19,18 @@ _UNSUPPORTED = (
 )
 
 
+_TEXT_ANCHOR = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")
+
+
+def is_joinable(regex: str) -> bool:
+    """Whether an expression that has no match in several texts joined by line breaks has none in any of them.
+
+    Not so with what speaks of the very beginning or end of a text: `\\A`, `\\z`, and flags being cleared, which could
+    give `^` and `$` that meaning.
+    """
+    return _TEXT_ANCHOR.search(regex) is None
+
+
 def compile_regex(regex: str, *, case_sensitive: bool, multiline: bool) -> Any:
     """Compile for searching whole files as bytes; `^` and `$` match at each line.
 

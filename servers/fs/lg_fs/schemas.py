@@ -107,26 +107,25 @@ def read_input(settings: FsSettings) -> Schema:
 
 
 READ_OUTPUT = result(
+    {"files": many("file")},
     {
-        "files": _list(
-            _object(
-                {
-                    "path": TEXT,
-                    "text": TEXT,
-                    "encoding": TEXT,
-                    "sha256": TEXT,
-                    "size": WHOLE,
-                    "total_lines": WHOLE,
-                    "start_line": WHOLE,
-                    "line_count": WHOLE,
-                    "truncated": FLAG,
-                    "next_start_line": _nullable("integer"),
-                    "error": {"anyOf": [ERROR, {"type": "null"}]},
-                },
-                ["path", "error"],
-            )
+        "file": _object(
+            {
+                "path": TEXT,
+                "text": TEXT,
+                "encoding": TEXT,
+                "sha256": TEXT,
+                "size": WHOLE,
+                "total_lines": WHOLE,
+                "start_line": WHOLE,
+                "line_count": WHOLE,
+                "truncated": FLAG,
+                "next_start_line": _nullable("integer"),
+                "error": {"anyOf": [ERROR, {"type": "null"}]},
+            },
+            ["path", "error"],
         )
-    }
+    },
 )
 
 

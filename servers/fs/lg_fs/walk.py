@@ -24,6 +24,7 @@ _IGNORE_FILES = (".gitignore", ".ignore")
 _NEVER_SOURCE = frozenset({".git", "node_modules", "__pycache__"})
 # A directory with one of these was filled by a tool: a virtual environment (PEP 405), a cache (CACHEDIR.TAG).
 _MADE_BY_TOOLS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
+_TELLING = frozenset(_IGNORE_FILES) | _NEVER_SOURCE | _MADE_BY_TOOLS
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -142,9 +143,12 @@ class Walk:
     def _scan(self, fd: int, folder: str) -> tuple[Folder, bool]:
         prefix = f"{folder}/" if folder else ""
         entries: list[Entry] = []
+        telling: set[str] = set()
         with os.scandir(fd) as scan:
             for dirent in scan:
                 name = dirent.name
+                if name in _TELLING:
+                    telling.add(name)
                 if not name.isprintable() and not _nameable(name):
                     self.result.unnameable += 1
                     continue
@@ -158,19 +162,18 @@ class Walk:
         entries.sort()  # by name: no two entries have the same
         has_ignores = False
         if not self._plan.include_ignored:
-            names = {entry.name for entry in entries if entry.name in _IGNORE_FILES}
-            if names:
-                self._ignores.append(_read_ignores(fd, folder, names))
+            if not telling.isdisjoint(_IGNORE_FILES):
+                self._ignores.append(_read_ignores(fd, folder, telling))
                 has_ignores = True
-            if folder != self._start.rel and any(entry.name in _MADE_BY_TOOLS for entry in entries):
+            if folder != self._start.rel and not telling.isdisjoint(_MADE_BY_TOOLS):
                 entries = []
+            elif not telling.isdisjoint(_NEVER_SOURCE):
+                entries = [entry for entry in entries if entry.name not in _NEVER_SOURCE]
         return Folder(folder, fd, self._permitted(entries)), has_ignores
 
     def _permitted(self, entries: list[Entry]) -> list[Entry]:
         if not entries:
             return entries
-        if not self._plan.include_ignored:
-            entries = [entry for entry in entries if entry.name not in _NEVER_SOURCE]
         paths = [entry.judged for entry in entries]
         hidden = self._plan.rules.unreadable(paths)
         if self._ignores:
