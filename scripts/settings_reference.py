@@ -123,9 +123,8 @@ def words(annotation: Any, bounds: list[Any]) -> str:
     if origin is dict:
         return f"table of {words(arguments[1], [])}"
     if hasattr(annotation, "__metadata__"):
-        return words(
-            arguments[0], [limit for limit in annotation.__metadata__[0].metadata if isinstance(limit, Ge | Gt)]
-        )
+        limits = [limit for data in annotation.__metadata__ for limit in getattr(data, "metadata", ())]
+        return words(arguments[0], [limit for limit in limits if isinstance(limit, Ge | Gt)])
     return " or ".join(words(part, bounds) for part in arguments if part is not type(None))
 
 

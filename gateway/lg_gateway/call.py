@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from lg_gateway.approvals import Binding
 from lg_gateway.catalog import CatalogEntry
 from lg_gateway.dialogues import Dialogue
 from lg_gateway.marks import Marks
+from lg_gateway.store import Tx
 from lg_gateway.upstream import Progress
 from lg_policy.rules import Decision
 
@@ -22,6 +23,10 @@ class Ask(Protocol):
     async def __call__(self, message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
         """Ask and wait."""
         ...
+
+
+Standing = Callable[[Tx], None]
+"""Looks whether a caller's credential still holds; raises `PolicyDenied` where it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,8 @@ class Call:
     asking: Literal["rounds", "live", "none"] = "none"
     """How the caller can be asked: by an answer that asks for input, by a question while the call waits, or not."""
     ask: Ask | None = None
+    standing: Standing | None = None
+    """Asked again in the transaction that begins the call: it may have waited for long. `None` for the local user."""
     hold_s: float | None = None
     """Seconds to wait for an answer from elsewhere; `None` is the setting."""
 

@@ -13,7 +13,7 @@ from lg_policy.flags import add_common_flags, add_serve_flags
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
 )
-COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "doctor")
+COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "tokens", "doctor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve clients over stdio or HTTP (the default)")
     add_serve_flags(serve)
+    serve.add_argument(
+        "--no-login", action="store_true", help="over HTTP, take every program on this machine for you: no token"
+    )
     tools = commands.add_parser("tools", help="list the tools that a client would see")
     tools.add_argument("--json", action="store_true", help="full definitions, one JSON object")
     call = commands.add_parser("call", help="call one tool and print its answer")
@@ -48,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_approvals(commands)
     _add_pins(commands)
     _add_policy(commands)
+    _add_tokens(commands)
     commands.add_parser("doctor", help="say what works and what does not")
     for command in commands.choices.values():
         _add_shared(command)
@@ -95,6 +99,20 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     policy.add_argument("--json", action="store_true", help="for explain: as JSON")
 
 
+def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    tokens = commands.add_parser("tokens", help="make, list and revoke the tokens of callers over HTTP")
+    tokens.add_argument("action", choices=("create", "list", "revoke"))
+    tokens.add_argument("name", nargs="?", metavar="NAME", help="for create: the caller; for revoke: a caller or an id")
+    tokens.add_argument(
+        "--role", choices=("client", "operator"), default="client",
+        help="for create: client calls tools, operator answers questions (default: client)",
+    )  # fmt: skip
+    tokens.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="for create: may be repeated")
+    tokens.add_argument("--days", type=float, default=90, metavar="N", help="for create: days it lasts (default: 90)")
+    tokens.add_argument("--all", action="store_true", help="for list: revoked and expired ones too")
+    tokens.add_argument("--json", action="store_true", help="for list: one token a line, as JSON")
+
+
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     add_common_flags(parser)
     parser.add_argument("--mcp-json", type=Path, metavar="FILE", help="also serve the servers of an mcpServers file")
@@ -134,6 +152,10 @@ def _run(args: argparse.Namespace) -> int:
         from lg_gateway.pins_cli import run_pins
 
         return run_pins(args)
+    if args.command == "tokens":
+        from lg_gateway.tokens_cli import run_tokens
+
+        return run_tokens(args)
     if args.command == "doctor":
         from lg_gateway.doctor import run_doctor
 

@@ -14,6 +14,7 @@ from lg_gateway.pins import PinBook
 from lg_gateway.setup import Located
 from lg_gateway.store import Tx
 from lg_gateway.stores import open_store
+from lg_gateway.tokens import TokenBook
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Desk:
         self._store = open_store(located.store_place, guard=ledger)
         self.approvals = ApprovalBook(located.key("approvals"), ledger)
         self.pins = PinBook(located.key("pins"), ledger)
+        self.tokens = TokenBook(located.key("tokens"), ledger)
 
     def pending(self) -> list[Approval]:
         """Return every question that waits for an answer, oldest first."""

@@ -25,6 +25,7 @@ from lg_gateway.pipeline import Pipeline, Policy
 from lg_gateway.setup import Setup
 from lg_gateway.store import StoreError
 from lg_gateway.stores import open_store
+from lg_gateway.tokens import TokenBook
 from lg_gateway.upstream import Backoff, Upstream
 from lg_policy.redact import Masker
 from lg_policy.rules import RuleBook
@@ -49,6 +50,7 @@ class Gateway:
         masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
         self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
         self.pins = PinBook(setup.key("pins"), self.ledger)
+        self.tokens = TokenBook(setup.key("tokens"), self.ledger)
         self.held: dict[str, list[str]] = {}
         self._offered: dict[str, list[t.Tool]] = {}
         gate = Gate(self.store, self.approvals, masker, lambda: self.policy.settings.approval)

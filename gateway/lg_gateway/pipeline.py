@@ -229,6 +229,8 @@ class Pipeline:
 
         def check(tx: Tx) -> None:
             now = time.time()
+            if passage.call.standing is not None:
+                passage.call.standing(tx)
             self._decide_again(passage)
             current = self._catalog.find(passage.entry.name)
             if current is None or current.definition_digest != passage.entry.definition_digest:

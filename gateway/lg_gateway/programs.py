@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from lg_gateway.children import Reaper
+from lg_gateway.login import check_login
 from lg_gateway.setup import Setup, prepare, start_children
 from lg_gateway.store import StoreError
 from lg_policy.errors import ConfigError
 from lg_policy.fastimport import quick_imports
-from lg_policy.flags import common_flags, serve_flags
+from lg_policy.flags import ServeFlags, common_flags, serve_flags
 
 if TYPE_CHECKING:
+    from lg_gateway.front import Front
     from lg_gateway.gateway import Gateway
 
 CALLER = "cli"
@@ -57,6 +59,9 @@ def run_serve(args: argparse.Namespace) -> int:
     """`lg-gateway serve`."""
     setup = _prepare(args)
     flags = serve_flags(args)
+    login = setup.settings.gateway.http.login == "required" and not args.no_login
+    if flags.transport == "http":
+        check_login(setup, flags.host, login=login)
 
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
@@ -64,12 +69,32 @@ def run_serve(args: argparse.Namespace) -> int:
             from lg_gateway.server import Frontend
             from lg_policy.serving import serve_here
 
-            frontend = Frontend(gateway, identify=lambda _ctx: setup.identity)
-            server = frontend.build()
-            await serve_here(server, flags, routes=[health_route(gateway)], on_exit=frontend.listen.close)
+            front = _front(gateway, flags, login=login)
+            frontend = Frontend(gateway, identify=front.identify, standing=front.standing)
+            await serve_here(
+                frontend.build(),
+                flags,
+                routes=[health_route(gateway)],
+                on_exit=frontend.listen.close,
+                authenticated=front.authenticated,
+                middleware=front.middleware,
+                **front.app_options,
+            )
 
     anyio.run(serve)
     return 0
+
+
+def _front(gateway: Gateway, flags: ServeFlags, *, login: bool) -> Front:
+    """Choose how callers are told apart; `login.check` has looked whether that can be."""
+    from lg_gateway.front import Verifier, login_front, open_front
+    from lg_gateway.jwt_login import JwtVerifier
+
+    settings, oauth = gateway.policy.settings.gateway.http, gateway.policy.settings.gateway.http.oauth
+    if flags.transport == "stdio" or not login:
+        return open_front(gateway.setup.identity)
+    verifier = JwtVerifier(oauth, oauth.audience or str(settings.resource_url)) if oauth is not None else None
+    return login_front(Verifier(gateway.store, gateway.tokens, verifier), settings)
 
 
 def run_tools(args: argparse.Namespace) -> int:

@@ -178,7 +178,29 @@ CREATE TABLE dialogues (
 CREATE INDEX dialogues_binding ON dialogues (binding, waiting);
 """)
 
-MIGRATIONS: tuple[Step, ...] = (LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES)
+# Who may call over HTTP. `body` holds a keyed digest of the secret, never the secret; `mac` covers the row.
+TOKENS = both("""
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL
+);
+""")
+
+# What each run has used up, whatever processes it went through.
+BUDGETS = both("""
+CREATE TABLE budgets (
+    scope TEXT PRIMARY KEY,
+    calls BIGINT NOT NULL,
+    bytes_in BIGINT NOT NULL,
+    bytes_out BIGINT NOT NULL,
+    seconds {real} NOT NULL
+);
+""")
+
+MIGRATIONS: tuple[Step, ...] = (
+    LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS,
+)  # fmt: skip
 
 
 def migrate_sqlite(connection: sqlite3.Connection) -> None:

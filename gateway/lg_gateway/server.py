@@ -16,7 +16,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from lg_gateway.call import Ask, Call
+from lg_gateway.call import Ask, Call, Standing
 from lg_gateway.gateway import Gateway
 from lg_gateway.metatools import DISCOVER, RESULT, MetaTools
 from lg_gateway.metatools import NAMES as META_NAMES
@@ -52,11 +52,19 @@ class GatewayServer(Server[Any]):
 
 
 class Frontend:
-    """The handlers of one gateway. `identify` tells who is calling, from the transport alone."""
+    """The handlers of one gateway. `identify` tells who is calling, from the transport alone; `standing` whether that
+    still holds later."""
 
-    def __init__(self, gateway: Gateway, *, identify: Callable[[Context], str]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        identify: Callable[[Context], str],
+        standing: Callable[[Context], Standing | None] = lambda _ctx: None,
+    ) -> None:
         self._gateway = gateway
         self._identify = identify
+        self._standing = standing
         self._bus = InMemorySubscriptionBus()
         self.listen = ListenHandler(self._bus)
         self._legacy: dict[int, Any] = {}
@@ -112,6 +120,7 @@ class Frontend:
             request_state=params.request_state,
             asking=_asking(ctx),
             ask=_ask(ctx),
+            standing=self._standing(ctx),
         )
         try:
             own = call.name in META_NAMES

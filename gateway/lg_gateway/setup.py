@@ -103,7 +103,7 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
         loaded=basis.loaded,
         root=basis.root,
         specs=tuple(build_specs(settings, basis.servers, place)),
-        identity=settings.gateway.identity or f"local:{user_name()}",
+        identity=local_identity(settings.gateway.identity),
     )
 
 
@@ -131,6 +131,11 @@ async def start_children(setup: Setup, reaper: Reaper) -> dict[str, Child]:
             except OSError as error:
                 log.info("%s did not start: %s", spec.name, error)
     return started
+
+
+def local_identity(name: str) -> str:
+    """Return who calls on stdio. The prefix keeps configured names apart from those that a login gives."""
+    return f"local:{user_name()}" + (f"/{name}" if name else "")
 
 
 def user_name() -> str:

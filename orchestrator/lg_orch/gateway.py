@@ -129,7 +129,8 @@ async def connect(
         if connecting.deadline == float("inf"):
             raise
         what = str(error) or type(error).__name__
-        raise GatewayGone(f"no answer from the gateway: {what}", hint=_tail(log_path)) from error
+        # A gateway that was started elsewhere writes no log here.
+        raise GatewayGone(f"no answer from the gateway: {what}", hint=_tail(None if url else log_path)) from error
 
 
 async def opened(

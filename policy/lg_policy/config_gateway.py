@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from lg_policy.config_http import HttpSettings
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
 
@@ -67,8 +68,10 @@ class GatewaySettings(Section):
     """MCP servers by name; without any, `lg-fs` and `lg-exec` on the root."""
     rules: tuple[RuleSettings, ...] = ()
     """Policy rules; every settings file adds its own."""
-    identity: str = ""
-    """Name of the local caller on stdio; by default `local:<user>`."""
+    identity: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._@-]{0,63})?$")] = ""
+    """Name of this client on stdio: the caller is `local:<user>/<identity>`, without it `local:<user>`."""
+    http: HttpSettings = HttpSettings()
+    """Who may call over HTTP."""
     expose: Literal["all", "search"] = "all"
     """`all`: clients list every permitted tool. `search`: only the meta tools."""
     result_max_bytes: PositiveInt = 1_500_000

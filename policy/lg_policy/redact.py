@@ -24,6 +24,7 @@ _SHAPES: tuple[tuple[str, str], ...] = (
         "private_key",
         r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[A-Za-z0-9+/=\s:,-]{20,8000}?-----END [A-Z ]{0,20}PRIVATE KEY-----",
     ),
+    ("gateway_token", r"\blg[to]_[0-9a-f]{12}_[A-Za-z0-9_-]{43}"),
     ("github_token", r"\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36,255}\b|\bgithub_pat_[A-Za-z0-9_]{22,255}\b"),
     ("gitlab_token", r"\bglpat-[A-Za-z0-9_-]{20,64}\b"),
     ("aws_access_key", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),

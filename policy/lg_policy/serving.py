@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import Server
 
+from lg_policy.config_http import is_loopback
 from lg_policy.errors import ConfigError
 from lg_policy.flags import ServeFlags
 from lg_policy.stdio import stdio_streams
@@ -22,6 +22,7 @@ from lg_policy.stdio import stdio_streams
 if TYPE_CHECKING:
     from types import FrameType
 
+    from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
 
 SHUTDOWN_S = 5
@@ -63,6 +64,7 @@ async def serve_here(
     routes: Sequence[BaseRoute] = (),
     on_exit: Callable[[], None] | None = None,
     authenticated: bool = False,
+    middleware: Sequence[Middleware] = (),
     **app_options: Any,
 ) -> None:
     """Do what `serve` does, in an event loop that is already running: for a program that owns more than the server."""
@@ -70,7 +72,7 @@ async def serve_here(
         await _serve_stdio(server)
         return
     listener = _listen(flags, authenticated=authenticated)
-    await _serve_http(server, listener, flags.host, routes, on_exit, app_options)
+    await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
 
 
 async def _serve_stdio(server: Server[Any]) -> None:
@@ -89,9 +91,9 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
 
 
 def _listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
-    if not authenticated and not _is_loopback(flags.host):
+    if not authenticated and not is_loopback(flags.host):
         raise ConfigError(
-            f"--host {flags.host} is reachable from other machines", hint="use 127.0.0.1; there is no login"
+            f"--host {flags.host} is reachable from other machines", hint="use 127.0.0.1; callers do not log in here"
         )
     family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -107,14 +109,6 @@ def _listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
     return listener
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
-
-
 async def _serve_http(
     server: Server[Any],
     listener: socket.socket,
@@ -122,6 +116,7 @@ async def _serve_http(
     routes: Sequence[BaseRoute],
     on_exit: Callable[[], None] | None,
     app_options: dict[str, Any],
+    middleware: Sequence[Middleware],
 ) -> None:
     import uvicorn
     from starlette.applications import Starlette
@@ -134,7 +129,7 @@ async def _serve_http(
         async with server.session_manager.run():
             yield
 
-    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan)
+    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=list(middleware))
 
     class HttpServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -96,13 +96,22 @@ async def test_a_client_that_follows_the_page_gets_the_tools(
 
 
 def test_the_settings_example_loads_and_says_what_the_page_says(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
+    text, _ = reversed(blocks("toml"))
     path = tmp_path / "config.toml"
     path.write_text(text)
     settings = load_settings(config=path, environ={"HOME": str(tmp_path)}).settings
     assert set(settings.gateway.servers) == {"fs", "exec", "time"}
     assert not settings.gateway.servers["time"].trusted
     assert tomllib.loads(text)["gateway"]["rules"][0]["effect"] == "allow"
+
+
+def test_the_login_example_loads_and_names_what_the_page_says(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(blocks("toml")[0])
+    http = load_settings(config=path, environ={"HOME": str(tmp_path)}).settings.gateway.http
+    assert http.oauth is not None
+    assert (http.oauth.issuer, http.oauth.audience) == ("https://login.example.com", "")
+    assert http.login == "required"
 
 
 def test_the_third_party_example_lists_and_calls_through_the_gateway(tmp_path: Path) -> None:

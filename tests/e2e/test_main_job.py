@@ -46,9 +46,15 @@ def test_from_a_directory_below_it_works_on_the_whole_repository(project: Path) 
     assert "src/tidal/model.py:1" in done.stdout
 
 
-def test_through_a_running_gateway_over_http(project: Path, tmp_path: Path) -> None:
+def test_through_a_running_gateway_over_http_with_a_token(project: Path, tmp_path: Path) -> None:
+    made = run("lg-gateway", "tokens", "create", "orchestrator", "--root", str(project), cwd=tmp_path)
+    token = {"LG_GATEWAY_TOKEN": made.stdout.strip()}
     with serving("lg-gateway", "--root", str(project), cwd=tmp_path) as url:
-        done = run("lg-orch", "run", "summarize repo", "--gateway", url, "--repo-root", str(project), cwd=tmp_path)
+        to = ("--gateway", url, "--repo-root", str(project))
+        done = run("lg-orch", "run", "summarize repo", *to, cwd=tmp_path, env=token)
+        refused = run("lg-orch", "run", "summarize repo", *to, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "LG_GATEWAY_TOKEN" in refused.stderr
     assert done.returncode == 0, done.stderr
     for fact in FACTS:
         assert fact in done.stdout
@@ -56,7 +62,7 @@ def test_through_a_running_gateway_over_http(project: Path, tmp_path: Path) -> N
 
 def test_a_gateway_for_another_root_is_refused(project: Path, tmp_path: Path) -> None:
     other = write_project(tmp_path / "other")
-    with serving("lg-gateway", "--root", str(other), cwd=tmp_path) as url:
+    with serving("lg-gateway", "--no-login", "--root", str(other), cwd=tmp_path) as url:
         done = run("lg-orch", "run", "summarize repo", "--gateway", url, "--repo-root", str(project), cwd=tmp_path)
     assert done.returncode == 2
     assert "root" in done.stderr

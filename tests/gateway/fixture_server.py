@@ -187,7 +187,22 @@ async def over_stdio(server: Announcing, era: str) -> None:
             await server.run(read, write, server.create_initialization_options())
 
 
-def over_http(server: Announcing, port: int) -> None:
+class RecordedHeaders:
+    """An ASGI application that writes the headers of every request to a file and passes it on."""
+
+    def __init__(self, app: Any, path: str) -> None:
+        self.app = app
+        self.path = Path(path)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            headers = [(name.decode(), value.decode()) for name, value in scope["headers"]]
+            with self.path.open("a") as file:
+                file.write(json.dumps({"path": scope["path"], "headers": headers}) + "\n")
+        await self.app(scope, receive, send)
+
+
+def over_http(server: Announcing, port: int, headers: str | None) -> None:
     import socket
 
     import uvicorn
@@ -196,7 +211,9 @@ def over_http(server: Announcing, port: int) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     print(listener.getsockname()[1], flush=True)
-    app = server.streamable_http_app()
+    app: Any = server.streamable_http_app()
+    if headers is not None:
+        app = RecordedHeaders(app, headers)
     config = uvicorn.Config(app, log_level="error", http="h11", timeout_graceful_shutdown=1)
     anyio.run(lambda: uvicorn.Server(config).serve(sockets=[listener]))
 
@@ -206,6 +223,7 @@ def main() -> None:
     parser.add_argument("--era", default="both")
     parser.add_argument("--http", type=int)
     parser.add_argument("--journal")
+    parser.add_argument("--headers", help="over HTTP: record every request's headers in this file")
     parser.add_argument("--filler", type=int, default=0)
     parser.add_argument("--page", type=int, default=1000)
     parser.add_argument("--exit", type=int)
@@ -224,7 +242,7 @@ def main() -> None:
     if args.hang:
         time.sleep(600)
     if args.http is not None:
-        over_http(build(args), args.http)
+        over_http(build(args), args.http, args.headers)
     else:
         anyio.run(over_stdio, build(args), args.era)
     if args.ignore_eof:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,31 @@ def flags(**given: Any) -> CommonFlags:
 def make_setup(tmp_path: Path, *parts: str) -> Setup:
     """Prepare a gateway from settings."""
     return prepare(flags(config=write_config(tmp_path, *parts)), mcp_json=None)
+
+
+@contextmanager
+def http_gateway(*args: str, login: bool = False) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A gateway process on a port of the system's choice; yields its URL."""
+    opened = () if login else ("--no-login",)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "lg_gateway", "--transport", "http", *opened, *args],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=program_environment(),
+    )
+    try:
+        for line in process.stderr or ():
+            found = re.search(r"listening on (http://\S+)/mcp", line)
+            if found:
+                break
+        else:
+            raise RuntimeError("the gateway did not start")
+        yield found.group(1), process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from tests.gateway.rig import (
     ALLOW_ALL,
     client_of,
     gateway_of,
+    http_gateway,
     journal,
     program_environment,
     records,
@@ -24,7 +25,6 @@ from tests.gateway.rig import (
     until,
     write_config,
 )
-from tests.gateway.test_server import http_gateway
 
 pytestmark = pytest.mark.anyio
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.gateway.rig import (
     ALLOW_ALL,
     alive,
     client_of,
+    http_gateway,
     journal,
     program_environment,
     server,
@@ -34,31 +34,6 @@ from tests.gateway.rig import (
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
-
-
-@contextmanager
-def http_gateway(*args: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A gateway process on a port of the system's choice; yields its URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "lg_gateway", "--transport", "http", *args],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=program_environment(),
-    )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            found = re.search(r"listening on (http://\S+)/mcp", line)
-            if found:
-                break
-        else:
-            pytest.fail("the gateway did not start")
-        yield found.group(1), process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        if process.stderr is not None:
-            process.stderr.close()
 
 
 @asynccontextmanager
@@ -125,7 +100,7 @@ async def test_a_long_list_comes_in_pages_and_a_stale_cursor_is_refused(tmp_path
             await client.list_tools(cursor="000000000000:10")
 
     assert pages == 5
-    assert len(names) == len(set(names)) == 45
+    assert len(names) == len(set(names)) == 46
 
 
 async def test_a_changed_list_is_announced_to_a_client_that_listens(tmp_path: Path) -> None:

@@ -1,0 +1,164 @@
+"""Access tokens of an authorization server: signed JWTs, checked against the keys that it publishes.
+
+Covers signature, issuer, audience, time and token type, with the algorithms that the settings name; a key counts only
+for its own algorithm, and nothing in a token says where keys come from. Does not cover: tokens that the server revoked
+before they expired, which it would have to be asked about.
+
+Source: RFC 9068 and RFC 8725 for the checks, RFC 8414 and OpenID Connect Discovery for finding the keys; the signature
+itself and the cache of keys are PyJWT's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import anyio
+import httpx2
+import jwt
+
+from lg_policy.config_http import OAuthSettings, safe_url
+
+log = logging.getLogger(__name__)
+
+TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
+NAME_LENGTH = 200
+METADATA_BYTES = 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """Who a valid token speaks for. `expires` is in seconds since the epoch, the allowed skew included."""
+
+    name: str
+    subject: str
+    client_id: str
+    issuer: str
+    scopes: tuple[str, ...]
+    expires: float
+
+
+class JwtVerifier:
+    """Checks access tokens. `audience` is what they must have been made for; `clock` is monotonic."""
+
+    def __init__(self, settings: OAuthSettings, audience: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._audience = audience
+        self._clock = clock
+        self._client: jwt.PyJWKClient | None = None
+        self._finding = Lock()
+        self._failed_at: float | None = None
+
+    async def verify(self, token: str) -> Principal | None:
+        """Return whom a token speaks for, `None` for one that does not count; the log says why, never the token."""
+        try:
+            # The cache of keys fetches over the network, in the calling thread.
+            return await anyio.to_thread.run_sync(self._verify, token)
+        except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
+            log.info("an access token was refused: %s: %s", type(error).__name__, str(error)[:300])
+            return None
+
+    def keys(self) -> int:
+        """Fetch the keys and return how many there are. Raises `PyJWTError`, `HTTPError` or `ValueError`."""
+        return len(self._keys().get_signing_keys(refresh=True))
+
+    def _verify(self, token: str) -> Principal:
+        settings = self._settings
+        header = jwt.get_unverified_header(token)
+        kind = header.get("typ")
+        if (kind.lower() if isinstance(kind, str) else kind) not in TYPES:
+            raise ValueError(f"type {kind!r} is no access token")
+        if header.get("alg") not in settings.algorithms:
+            raise ValueError(f"algorithm {header.get('alg')!r} does not count")
+        key = self._keys().get_signing_key(_key_id(header))
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=list(settings.algorithms),
+            issuer=settings.issuer,
+            audience=self._audience,
+            leeway=settings.clock_skew_s,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        return Principal(
+            name=_name(claims, settings.identity_claim),
+            subject=str(claims["sub"]),
+            client_id=str(claims.get("client_id") or claims.get("azp") or claims["sub"]),
+            issuer=settings.issuer,
+            scopes=_scopes(claims),
+            expires=float(claims["exp"]) + settings.clock_skew_s,
+        )
+
+    def _keys(self) -> jwt.PyJWKClient:
+        with self._finding:
+            if self._client is None:
+                cooldown = self._settings.keys_cooldown_s
+                if self._failed_at is not None and self._clock() - self._failed_at < cooldown:
+                    raise ValueError("the authorization server did not say where its keys are")
+                try:
+                    url = self._settings.jwks_url or self._discover()
+                except (httpx2.HTTPError, ValueError):
+                    self._failed_at = self._clock()
+                    raise
+                self._client = jwt.PyJWKClient(
+                    url,
+                    lifespan=self._settings.keys_ttl_s,
+                    timeout=self._settings.timeout_s,
+                    cooldown_duration=cooldown,
+                )
+            return self._client
+
+    def _discover(self) -> str:
+        """Ask the issuer where its keys are. Raises `HTTPError` or `ValueError`."""
+        with httpx2.Client(timeout=self._settings.timeout_s) as http:
+            for url in metadata_urls(self._settings.issuer):
+                answer = http.get(url, headers={"Accept": "application/json"})
+                if answer.status_code == 404:
+                    continue
+                answer.raise_for_status()
+                if len(answer.content) > METADATA_BYTES:
+                    raise ValueError(f"{url} answers with more than {METADATA_BYTES} bytes")
+                found = answer.json()
+                if not isinstance(found, dict) or found.get("issuer") != self._settings.issuer:
+                    raise ValueError(f"{url} does not speak for the issuer {self._settings.issuer}")
+                return safe_url(str(found.get("jwks_uri")))
+        raise ValueError(f"{self._settings.issuer} publishes no metadata; set gateway.http.oauth.jwks_url")
+
+
+def metadata_urls(issuer: str) -> tuple[str, ...]:
+    """Return where an issuer's metadata is looked for: RFC 8414, section 3.1, then OpenID Connect Discovery."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+
+    def at(whole: str) -> str:
+        return urlunsplit((parts.scheme, parts.netloc, whole, "", ""))
+
+    return (
+        at(f"/.well-known/oauth-authorization-server{path}"),
+        at(f"{path}/.well-known/openid-configuration"),
+    )
+
+
+def _key_id(header: Mapping[str, Any]) -> str:
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise ValueError("the token does not say which key signed it")
+    return kid
+
+
+def _name(claims: Mapping[str, Any], claim: str) -> str:
+    name = claims.get(claim)
+    if not isinstance(name, str) or not name or len(name) > NAME_LENGTH or not name.isprintable():
+        raise ValueError(f"the claim {claim!r} does not name a caller")
+    return name
+
+
+def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    given = claims.get("scope", claims.get("scp", ""))
+    words = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
+    return tuple(word for word in words if isinstance(word, str))

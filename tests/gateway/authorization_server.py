@@ -1,0 +1,112 @@
+"""An OAuth 2.1 authorization server for tests: real HTTP on loopback, real keys, and it counts what it is asked.
+
+It publishes metadata and keys, and gives access tokens to clients that show their credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+
+class AuthorizationServer:
+    """One issuer. `url` is its name; `asked` lists the paths of requests; tokens are made by `token`."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.asked: list[str] = []
+        self.keys: dict[str, Any] = {}
+        self.clients: dict[str, str] = {}
+        self.issued: list[str] = []
+        self.forms: list[dict[str, str]] = []
+        self.lifetime_s = 3600
+        self.up = True
+        self.speaks_for = self.url
+        self.add_key("first")
+
+    def add_key(self, kid: str) -> None:
+        self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def published(self) -> dict[str, Any]:
+        keys = []
+        for kid, key in self.keys.items():
+            public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+            keys.append(public | {"kid": kid, "alg": "RS256", "use": "sig"})
+        return {"keys": keys}
+
+    def token(self, *, kid: str = "first", key: Any = None, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Sign a token; claims given as `None` are left out."""
+        now = int(time.time())
+        body = {"iss": self.url, "sub": "alice", "aud": "https://gw.test/mcp", "iat": now, "exp": now + 600} | claims
+        wanted = {name: value for name, value in body.items() if value is not None}
+        return jwt.encode(wanted, key or self.keys[kid], algorithm="RS256", headers={"kid": kid} | (header or {}))
+
+    def answer(self, path: str, authorization: str, form: dict[str, str]) -> tuple[int, Any]:
+        self.asked.append(path)
+        if not self.up:
+            return 503, {}
+        if path == "/.well-known/oauth-authorization-server":
+            return 200, {
+                "issuer": self.speaks_for,
+                "jwks_uri": f"{self.url}/keys",
+                "token_endpoint": f"{self.url}/token",
+            }
+        if path == "/keys":
+            return 200, self.published()
+        if path == "/token":
+            return self._give(authorization, form)
+        return 404, {}
+
+    def _give(self, authorization: str, form: dict[str, str]) -> tuple[int, Any]:
+        self.forms.append(form)
+        name, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+        if form.get("grant_type") != "client_credentials" or not secret or self.clients.get(name) != secret:
+            return 401, {"error": "invalid_client"}
+        token = f"upstream-access-{len(self.issued)}-{'x' * 24}"
+        self.issued.append(token)
+        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime_s}
+
+
+@contextmanager
+def authorization_server() -> Iterator[AuthorizationServer]:
+    """Serve one for the length of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply({})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            self._reply({name: values[0] for name, values in parse_qs(body).items()})
+
+        def _reply(self, form: dict[str, str]) -> None:
+            status, body = issuer.answer(self.path, self.headers.get("Authorization", ""), form)
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        issuer = AuthorizationServer(http.server_address[1])
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        try:
+            yield issuer
+        finally:
+            http.shutdown()
+            thread.join()
