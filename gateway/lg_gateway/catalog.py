@@ -15,6 +15,7 @@ from typing import Any
 import mcp_types as t
 
 from lg_gateway.canonical import digest
+from lg_gateway.pins import definition_of
 from lg_gateway.specs import ServerSpec
 from lg_gateway.validation import ArgumentCheck
 from lg_policy.metadata import PREVIEW, SANDBOX, SERVER, TOOL
@@ -56,6 +57,8 @@ class CatalogEntry:
     facts: ToolFacts
     check: ArgumentCheck
     definition_digest: str
+    """What a pin covers, as its digest."""
+    source: t.Tool
     preview: Mapping[str, Any] | None
     """Arguments that make the call show what it would do; only trusted servers may name them."""
 
@@ -108,9 +111,8 @@ class Catalog:
 
 def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -> CatalogEntry:
     name = public_name(spec.name, tool.name)
-    definition = digest(tool.model_dump(mode="json", by_alias=True, exclude_none=True))
     known = before.get(name)
-    if known is not None and known.definition_digest == definition and known.server == spec:
+    if known is not None and known.source == tool and known.server == spec:
         return known
     annotations = tool.annotations
     facts = ToolFacts(
@@ -130,7 +132,8 @@ def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -
         listed=_listed(spec, tool, name),
         facts=facts,
         check=ArgumentCheck(tool.input_schema),
-        definition_digest=definition,
+        definition_digest=digest(definition_of(tool)),
+        source=tool,
         preview=_preview(spec, tool),
     )
 

@@ -88,6 +88,7 @@ def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     pins.add_argument("action", choices=("list", "diff", "accept"))
     pins.add_argument("server", nargs="?", metavar="SERVER", help="only this server")
     pins.add_argument("tool", nargs="?", metavar="TOOL", help="only this tool, by the server's own name")
+    pins.add_argument("--json", action="store_true", help="for list: what is accepted, as a file for gateway.pins_file")
 
 
 def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -103,15 +103,17 @@ def _rules(gateway: Gateway) -> list[Finding]:
 
 def _pins(gateway: Gateway) -> list[Finding]:
     from lg_gateway.lint import lint, lookalikes
+    from lg_gateway.pins import definition_of
 
     findings = [
         Finding(what="pins", text=f"{name}: held back: {', '.join(held)}; see `pins diff`", bad=True)
-        for name, held in gateway.held.items()
+        for name, held in gateway.pinning.held.items()
         if held
     ]
     entries = gateway.catalog.entries()
     foreign = [entry for entry in entries if entry.server.builtin is None]
-    findings += [Finding(what="lint", text=f"{e.name} {what}", bad=True) for e in foreign for what in lint(e.listed)]
+    flagged = [(entry.name, what) for entry in foreign for what in lint(definition_of(entry.listed))]
+    findings += [Finding(what="lint", text=f"{name} {what}", bad=True) for name, what in flagged]
     pairs = lookalikes(entry.name for entry in entries)
     findings += [Finding(what="lint", text=f"{one} and {two} look alike") for one, two in pairs]
     return findings

@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 
 import anyio
 import mcp_types as t
 
 from lg_gateway.approvals import ApprovalBook
 from lg_gateway.books import Books
-from lg_gateway.catalog import Catalog
+from lg_gateway.catalog import SEPARATOR, Catalog
 from lg_gateway.children import Child, Reaper
 from lg_gateway.conversation import Conversations
 from lg_gateway.dialogues import DialogueBook
 from lg_gateway.gate import Gate
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
-from lg_gateway.lint import lint
-from lg_gateway.pins import PinBook
+from lg_gateway.lint import lint, lookalikes
+from lg_gateway.pinning import Pinning
+from lg_gateway.pins import PinBook, definition_of
 from lg_gateway.pipeline import Pipeline, Policy
 from lg_gateway.setup import Setup
-from lg_gateway.store import StoreError
 from lg_gateway.stores import open_store
 from lg_gateway.tokens import TokenBook
 from lg_gateway.upstream import Backoff, Upstream
@@ -33,7 +32,6 @@ from lg_policy.rules import RuleBook
 log = logging.getLogger(__name__)
 
 FIRST_LIST_S = 20.0
-HELD_POLL_S = 1.0
 
 Listener = Callable[[], Awaitable[None]]
 
@@ -51,8 +49,7 @@ class Gateway:
         self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
         self.pins = PinBook(setup.key("pins"), self.ledger)
         self.tokens = TokenBook(setup.key("tokens"), self.ledger)
-        self.held: dict[str, list[str]] = {}
-        self._offered: dict[str, list[t.Tool]] = {}
+        self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
         gate = Gate(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
         conversations = Conversations(
             self.store, DialogueBook(setup.key("dialogues")), lambda: self.policy.settings.approval
@@ -88,7 +85,7 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 for upstream in self.upstreams.values():
                     tasks.start_soon(upstream.run, name=f"upstream {upstream.name}")
-                tasks.start_soon(self._watch_pins)
+                tasks.start_soon(self.pinning.watch, self._tools_of)
                 self._conversations.tasks = tasks
                 try:
                     yield
@@ -114,43 +111,21 @@ class Gateway:
 
     async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
         """Take over a server's list, except for definitions that wait for a human."""
-        self._offered[name] = tools
-        if self.catalog.update(self.upstreams[name].spec, await self._accepted(name, tools)):
+        if self.catalog.update(
+            self.upstreams[name].spec, await self.pinning.accepted(self.upstreams[name].spec, tools)
+        ):
             self._report(name)
             for listener in self._listeners:
                 await listener()
 
-    async def _accepted(self, name: str, tools: list[t.Tool]) -> list[t.Tool]:
-        mode = self.policy.settings.gateway.pins
-        if self.upstreams[name].spec.builtin is not None or mode == "off":
-            return tools
-        try:
-            passed, held = await self.store.write(lambda tx: self.pins.sift(tx, name, tools, strict=mode == "strict"))
-        except StoreError:
-            log.exception("%s: its definitions cannot be compared with the accepted ones; none is offered", name)
-            return []
-        self.held[name] = held
-        if held:
-            log.warning("%s: held back until `lg-gateway pins accept %s`: %s", name, name, ", ".join(held)[:500])
-        return passed
-
-    async def _watch_pins(self) -> None:
-        """Offer what was held back once it has been accepted, from whatever process."""
-        while True:
-            await anyio.sleep(HELD_POLL_S)
-            for name in [name for name, held in self.held.items() if held]:
-                try:
-                    pins = await self.store.read(partial(self.pins.all, server=name))
-                except StoreError as error:
-                    log.warning("%s", error)
-                    continue
-                if sum(pin.waiting is not None for pin in pins) != len(self.held[name]):
-                    await self._tools_of(name, self._offered[name])
-
     def _report(self, name: str) -> None:
-        for entry in self.catalog.entries():
+        entries = self.catalog.entries()
+        for entry in entries:
             if entry.server.name == name:
                 for problem in self.policy.rules.problems(entry.facts):
                     log.error("%s", problem)
-                for problem in () if entry.server.builtin else lint(entry.listed):
+                for problem in () if entry.server.builtin else lint(definition_of(entry.listed)):
                     log.warning("%s %s", entry.name, problem)
+        for one, two in lookalikes(entry.name for entry in entries):
+            if name in (one.partition(SEPARATOR)[0], two.partition(SEPARATOR)[0]):
+                log.warning("%s and %s look alike", one, two)

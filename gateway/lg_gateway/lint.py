@@ -6,16 +6,15 @@ Heuristics over English text: they miss other wordings and languages, and flag s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lg_gateway.question import visible
 
-if TYPE_CHECKING:
-    import mcp_types as t
-
 LONG = 4_000
+_TWINS = str.maketrans("015", "ols")
 _WORDINGS = {
     "tells the model to ignore something": r"\b(ignore|disregard|forget)\b.{0,40}\b(instruction|previous|above|rule)",
     "tells the model to hide something": r"\b(not|don't|never)\b.{0,30}\b(tell|mention|inform|reveal)\b.{0,30}\buser",
@@ -31,28 +30,36 @@ def _signs() -> list[tuple[str, re.Pattern[str]]]:
     return [(what, re.compile(wording, re.IGNORECASE)) for what, wording in _WORDINGS.items()]
 
 
-def lint(tool: t.Tool) -> list[str]:
-    """Return what is suspicious about one definition."""
-    texts = list(_texts(tool.model_dump(mode="json", by_alias=True, exclude_none=True)))
+def lint(definition: Mapping[str, Any]) -> list[str]:
+    """Return what is suspicious about one definition, as a pin holds it."""
+    texts = list(_texts(definition))
     found = [what for what, sign in _signs() if any(sign.search(text) for text in texts)]
     if any(visible(line) != line for text in texts for line in re.split(r"[\n\r\t]", text)):
         found.append("contains invisible or direction-changing characters")
-    if len(tool.description or "") > LONG:
-        found.append(f"has a description of {len(tool.description or '')} characters")
+    length = len(str(definition.get("description", "")))
+    if length > LONG:
+        found.append(f"has a description of {length} characters")
+    if not str(definition.get("name", "")).isascii():
+        found.append("has a name with letters beyond ASCII, which may look like others")
     return found
 
 
 def lookalikes(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs of tools of different servers whose own names differ only in case or separators, or not at all."""
+    """Return pairs of tools of different servers whose own names look the same, or are."""
     seen: dict[str, str] = {}
     pairs = []
     for name in names:
         server, _, tool = name.partition("__")
-        folded = re.sub(r"[^a-z0-9]", "", tool.casefold().replace("0", "o").replace("1", "l"))
-        first = seen.setdefault(folded, name)
+        first = seen.setdefault(_folded(tool), name)
         if first.partition("__")[0] != server:
             pairs.append((first, name))
     return pairs
+
+
+def _folded(name: str) -> str:
+    """Leave of a name what the eye keeps apart: no case, separators or accents, no 0 for o, 1 or I for l, rn for m."""
+    plain = unicodedata.normalize("NFKD", name.replace("I", "l")).casefold()
+    return re.sub(r"[^a-z0-9]", "", plain).translate(_TWINS).replace("rn", "m").replace("vv", "w")
 
 
 def _texts(value: Any) -> Iterable[str]:

@@ -1,34 +1,45 @@
-"""Trust in a foreign tool's definition is given once, to exactly what was seen then.
+"""Trust in a tool's definition is given once, to exactly what was seen then.
 
-A definition (name, title, description, schemas, annotations) that changes afterwards is held back: neither listed nor
-callable until a human accepts it. Rows carry a keyed code. Not covered: a server that keeps its definition and changes
-what the tool does.
+A definition is name, title, description, schemas and annotations. A foreign one that changes afterwards is held back:
+neither listed nor callable until a human accepts it. Our own servers change with our version and their configuration:
+they are pinned anew, and the ledger says so. Rows carry a keyed code. Not covered: a server that keeps its definition
+and changes what the tool does.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_gateway.canonical import canonical, digest, keyed_hex
+from lg_gateway.canonical import canonical, digest
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.store import StoreError, Tx
+from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
     import mcp_types as t
 
+PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """What is accepted of one tool, and what waits. `None`: nothing was accepted yet, nothing waits."""
+    """What is accepted of one tool, and what waits. `None`: nothing was accepted yet, nothing waits.
+
+    `basis` says what vouches for it: "" a human or first sight, else a file, or version and configuration of our own
+    server.
+    """
 
     server: str
     tool: str
     accepted: dict[str, Any] | None = None
     waiting: dict[str, Any] | None = None
+    basis: str = ""
 
     def holds(self, definition: dict[str, Any]) -> bool:
         """Whether a definition is the accepted one."""
@@ -60,16 +71,56 @@ class PinBook:
                     self._write(tx, replace(pin, waiting=None))
                 passed.append(tool)
             else:
-                self._hold(tx, pin or Pin(server=server, tool=tool.name), definition)
+                wanted = replace(pin or Pin(server=server, tool=tool.name), waiting=definition, basis="")
+                self._hold(tx, pin, wanted)
                 held.append(tool.name)
         if new:
             self._note(tx, server, "", "pinned", f"{len(new)} tools first seen, together {digest(new)[:16]}")
         return passed, held
 
+    def sift_by_file(
+        self, tx: Tx, server: str, tools: Sequence[t.Tool], digests: Mapping[str, str], basis: str
+    ) -> tuple[list[t.Tool], list[str]]:
+        """Like `sift`, where a file says which definitions are accepted; whatever it does not name is held back."""
+        known = {pin.tool: pin for pin in self.all(tx, server)}
+        passed: list[t.Tool] = []
+        held: list[str] = []
+        for tool in tools:
+            definition = definition_of(tool)
+            pin = known.get(tool.name, Pin(server=server, tool=tool.name))
+            if digests.get(tool.name) == digest(definition):
+                wanted = replace(pin, accepted=definition, waiting=None, basis=basis)
+                if pin != wanted:
+                    self._write(tx, wanted)
+                    self._note(tx, server, tool.name, "pinned", f"{digest(definition)[:16]} by {basis}")
+                passed.append(tool)
+            else:
+                self._hold(tx, known.get(tool.name), replace(pin, waiting=definition, basis=basis))
+                held.append(tool.name)
+        return passed, held
+
+    def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
+        """Pin our own server's definitions as they are. What changed is noted, with version and configuration."""
+        known = {pin.tool: pin for pin in self.all(tx, server)}
+        changed = []
+        for tool in tools:
+            definition = definition_of(tool)
+            pin = known.get(tool.name)
+            if pin is None or pin.basis != basis or not pin.holds(definition):
+                self._write(tx, Pin(server=server, tool=tool.name, accepted=definition, basis=basis))
+                if pin is None or not pin.holds(definition):
+                    changed.append(tool.name)
+        before = {pin.basis for pin in known.values()}
+        if changed or before != {basis}:
+            what = f"{len(changed)} definitions new or changed ({', '.join(changed)})" if changed else "none changed"
+            self._note(tx, server, "", "pinned anew" if known else "pinned", f"{basis}: {what}"[:480])
+
     def accept(self, tx: Tx, pin: Pin, *, by: str) -> None:
-        """Accept what waits. Raises `ValueError` when nothing does."""
+        """Accept what waits. Raises `ValueError` when nothing does, or when only a file may accept it."""
         if pin.waiting is None:
             raise ValueError(f"nothing waits for {pin.server}: {pin.tool}")
+        if pin.basis:
+            raise ValueError(f"{pin.server}: {pin.tool} is pinned by {pin.basis}; change it there")
         self._write(tx, replace(pin, accepted=pin.waiting, waiting=None))
         self._note(tx, pin.server, pin.tool, "pin accepted", f"{digest(pin.waiting)[:16]} by {by}")
 
@@ -79,11 +130,12 @@ class PinBook:
         rows = tx.execute(f"SELECT body, mac FROM pins{where} ORDER BY server, tool", params)  # noqa: S608  both constant
         return [self._read(row) for row in rows]
 
-    def _hold(self, tx: Tx, pin: Pin, definition: dict[str, Any]) -> None:
-        if pin.waiting is not None and digest(pin.waiting) == digest(definition):
-            return
-        self._write(tx, replace(pin, waiting=definition))
-        self._note(tx, pin.server, pin.tool, "held back", f"its definition is now {digest(definition)[:16]}")
+    def _hold(self, tx: Tx, known: Pin | None, wanted: Pin) -> None:
+        if known != wanted:
+            self._write(tx, wanted)
+            self._note(
+                tx, wanted.server, wanted.tool, "held back", f"its definition is now {digest(wanted.waiting)[:16]}"
+            )
 
     def _note(self, tx: Tx, server: str, tool: str, outcome: str, detail: str) -> None:
         self._ledger.append(tx, Entry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail))
@@ -103,11 +155,27 @@ class PinBook:
         return Pin(**json.loads(text))
 
     def _mac(self, text: str) -> str:
-        return keyed_hex(self._key, text.encode("ascii", "replace"))
+        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
 
 
 def definition_of(tool: t.Tool) -> dict[str, Any]:
     """Return the part of a tool that a pin covers."""
     whole = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
-    names = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
-    return {name: whole[name] for name in names if name in whole}
+    return {name: whole[name] for name in PARTS if name in whole}
+
+
+def read_pins_file(path: Path) -> dict[str, dict[str, str]]:
+    """Return digests by tool by server from a file as `pins list --json` prints it. Raises `ConfigError`."""
+    try:
+        pins = json.loads(path.read_bytes())["pins"]
+        found: dict[str, dict[str, str]] = {}
+        for pin in pins:
+            found.setdefault(str(pin["server"]), {})[str(pin["tool"])] = str(pin["digest"])
+    except OSError as error:
+        raise ConfigError(f"gateway.pins_file: cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"gateway.pins_file: {path} is no file of pins ({error!r})",
+            hint="as `lg-gateway pins list --json` prints it",
+        ) from error
+    return found

@@ -5,18 +5,24 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from lg_gateway.canonical import digest
 from lg_gateway.desk import Desk
+from lg_gateway.lint import lint, lookalikes
 from lg_gateway.pins import Pin
 from lg_gateway.question import visible
 from lg_gateway.setup import locate, user_name
 from lg_gateway.store import StoreError
 from lg_policy.errors import ConfigError
 from lg_policy.flags import common_flags
+
+LONG_LINE = 100
+_SENTENCE = re.compile(r"(?<=[.;!?]) ")
 
 
 def run_pins(args: argparse.Namespace) -> int:
@@ -35,10 +41,19 @@ def run_pins(args: argparse.Namespace) -> int:
         return 1
 
 
-def _list(_desk: Desk, pins: list[Pin], _args: argparse.Namespace) -> int:
+def _list(_desk: Desk, pins: list[Pin], args: argparse.Namespace) -> int:
+    if args.json:
+        shown = [pin for pin in pins if pin.accepted is not None]
+        rows = [{"server": pin.server, "tool": pin.tool, "digest": digest(pin.accepted)} for pin in shown]
+        print(json.dumps({"pins": rows}, indent=1, sort_keys=True))
+        return 0
     for pin in pins:
         state = "accepted" if pin.waiting is None else ("changed, held back" if pin.accepted else "new, held back")
-        print(f"{visible(pin.server)}  {visible(pin.tool)}  {state}")
+        basis = f"  by {visible(pin.basis)}" if pin.basis else ""
+        print(f"{digest(pin.accepted or pin.waiting)[:16]}  {visible(pin.server)}  {visible(pin.tool)}  {state}{basis}")
+        _warn(pin)
+    for one, two in lookalikes(f"{pin.server}__{pin.tool}" for pin in pins):
+        print(f"!! {visible(one)} and {visible(two)} look alike")
     return 0
 
 
@@ -46,9 +61,10 @@ def _diff(_desk: Desk, pins: list[Pin], _args: argparse.Namespace) -> int:
     """Exit status 1 when something waits, as `diff` does."""
     waiting = [pin for pin in pins if pin.waiting is not None]
     for pin in waiting:
-        print(f"{visible(pin.server)}: {visible(pin.tool)}")
+        print(f"{visible(pin.server)}: {visible(pin.tool)}" + ("" if pin.accepted else " (new)"))
         for line in difflib.unified_diff(_text(pin.accepted), _text(pin.waiting), "accepted", "now", lineterm=""):
             print(f"  {visible(line)}")
+        _warn(pin)
     return 1 if waiting else 0
 
 
@@ -57,19 +73,31 @@ def _accept(desk: Desk, pins: list[Pin], args: argparse.Namespace) -> int:
         raise ConfigError("pins accept needs a server, or a server and a tool", hint="see `lg-gateway pins diff`")
     waiting = [pin for pin in pins if pin.waiting is not None]
     for pin in waiting:
-        desk.write(partial(desk.pins.accept, pin=pin, by=f"{user_name()} at a command line"))
+        try:
+            desk.write(partial(desk.pins.accept, pin=pin, by=f"{user_name()} at a command line"))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         print(f"accepted {visible(pin.server)}: {visible(pin.tool)}")
     if not waiting:
         print("nothing waits there", file=sys.stderr)
     return 0 if waiting else 1
 
 
+def _warn(pin: Pin) -> None:
+    """Say what is suspicious about the definition that waits, or else about the accepted one."""
+    if pin.basis.startswith("version"):
+        return
+    for what in lint(pin.waiting or pin.accepted or {}):
+        print(f"  !! {what}")
+
+
 def _text(definition: dict[str, Any] | None) -> list[str]:
-    """Lines of a definition for comparing: long texts line by line, so that a changed sentence shows alone."""
+    """Lines of a definition for comparing: long texts by line, long lines by sentence, so that a change shows alone."""
     if definition is None:
         return []
     shown = json.dumps(definition, indent=2, sort_keys=True, ensure_ascii=False)
-    return [part for line in shown.split("\n") for part in line.split("\\n")]
+    lines = [part for line in shown.split("\n") for part in line.split("\\n")]
+    return [part for line in lines for part in (_SENTENCE.split(line) if len(line) > LONG_LINE else [line])]
 
 
 _ACTIONS: dict[str, Callable[[Desk, list[Pin], argparse.Namespace], int]] = {

@@ -233,7 +233,7 @@ class Pipeline:
                 passage.call.standing(tx)
             self._decide_again(passage)
             current = self._catalog.find(passage.entry.name)
-            if current is None or current.definition_digest != passage.entry.definition_digest:
+            if current is None or (current is not passage.entry and current.source != passage.entry.source):
                 raise Conflict("the tool has changed since the call was made", hint="list the tools again")
             effects.check_epoch(tx, passage, now)
             if passage.approval_id is not None and passage.approval_id.startswith("ap-") and not passage.recalled:

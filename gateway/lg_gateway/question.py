@@ -72,9 +72,11 @@ def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None) -> 
         if preview is not None and name in ("patch", "changes"):
             continue  # the preview below says what it does, from the server that would do it
         body += _field(str(name), value)
-    head = "\n".join([*lines, "arguments:" if body else "no arguments"])
+    if body or preview is None:
+        lines.append("arguments:" if body else "no arguments")
+    head = "\n".join(lines)
     if preview is not None:
-        body += ["what it would do, as the server says:", *quoted(preview)]
+        body += ["what it would do, as the server says:", *quoted(preview.rstrip("\n"))]
     full = "\n".join([head, *body])
     hidden = max(0, len(body) - SHOWN_LINES)
     if not hidden:

@@ -87,6 +87,10 @@ class GatewaySettings(Section):
     pins: Literal["first_use", "strict", "off"] = "first_use"
     """Tool definitions of servers that are not built in: `first_use` trusts the first and holds changed ones back until
     `pins accept`; `strict` holds back new ones too; `off` takes what comes."""
+    pins_file: str | None = None
+    """File of accepted definitions, as `pins list --json` prints it, relative to the settings file.
+
+    A server named there is offered with exactly those; any other tool of it is held back until the file changes."""
     mask_results: Literal["auto", "all", "none"] = "auto"
     """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
     calls_per_minute: PositiveInt = 600

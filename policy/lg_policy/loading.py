@@ -243,6 +243,8 @@ def _prepared(layer: Layer) -> Mapping[str, Any]:
     if isinstance(executor, Mapping) and isinstance(environment, str) and environment not in ("auto", "none"):
         values["exec"] = {**executor, "environment": _anchor(environment, layer.base)}
     gateway = values.get("gateway")
+    if isinstance(gateway, Mapping) and isinstance(gateway.get("pins_file"), str):
+        gateway = values["gateway"] = {**gateway, "pins_file": _anchor(gateway["pins_file"], layer.base)}
     servers = gateway.get("servers") if isinstance(gateway, Mapping) else None
     if isinstance(gateway, Mapping) and isinstance(servers, Mapping):
         values["gateway"] = {
