@@ -45,6 +45,10 @@ def listing(page: Listing) -> str:
     return "\n".join(lines)
 
 
+def _number(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def _entry(entry: dict[str, Any]) -> str:
     match entry["type"]:
         case "dir":
@@ -98,7 +102,8 @@ def search(found: SearchResult, output: str) -> str:
         lines.append(f"[no match in {found.files_searched} files]")
     else:
         lines.append(
-            f"[{found.total_matches} matches in {found.files_matched} of {found.files_searched} files searched]"
+            f"[{_number(found.total_matches, 'match', 'matches')} in {found.files_matched} of "
+            f"{_number(found.files_searched, 'file')} searched]"
         )
     if found.partial:
         lines.append(f"[incomplete: {found.partial}]")
@@ -127,7 +132,7 @@ def _match(match: dict[str, Any]) -> list[str]:
 def change(result: dict[str, Any]) -> str:
     """What a change set did, or would do."""
     word = "would change" if result["dry_run"] else f"change {result['change_id']}:"
-    lines = [f"{word} {len(result['files'])} files, +{result['added']} -{result['removed']} lines"]
+    lines = [f"{word} {_number(len(result['files']), 'file')}, +{result['added']} -{result['removed']} lines"]
     if result["replayed"]:
         lines[0] += " [done before under the same key; not done again]"
     for file in result["files"]:

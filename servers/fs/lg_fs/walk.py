@@ -86,8 +86,7 @@ class Walk:
 
     def hold_ignores(self, directory: Opened) -> None:
         """Let the ignore files of a directory above the start count too; call from the root downwards."""
-        names = set(os.listdir(directory.fd))
-        self._ignores.append(_read_ignores(directory.fd, directory.rel, names))
+        self._ignores.append(_read_ignores(directory.fd, directory.rel, set(_IGNORE_FILES)))
 
     def would_ignore(self, path: str) -> bool:
         """Whether the held ignore files hide the start directory itself."""
