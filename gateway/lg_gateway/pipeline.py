@@ -96,7 +96,7 @@ class Pipeline:
         self._conversations = conversations
         self._masker = masker
         self._meter = Meter(lambda: policy().settings.gateway)
-        self._in_flight: set[str] = set()
+        self._in_flight: dict[str, anyio.Event] = {}
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
@@ -184,8 +184,11 @@ class Pipeline:
             await self._books.ended(passage, "replayed", detail=f"outcome of {effect.request_id}")
             result = t.CallToolResult.model_validate_json(effect.result)
             return result.model_copy(update={"meta": (result.meta or {}) | {"lg/replayed": True}})
-        if effect.request_id in self._in_flight:
-            raise Conflict("this call is still running", hint="wait for its outcome")
+        running = self._in_flight.get(effect.request_id)
+        if running is not None:
+            # The caller came back sooner than its first try ended: what that one brings is the answer to both.
+            await running.wait()
+            return await self._recall(passage)
         if not self._may_repeat(passage):
             raise OutcomeUnknown(
                 "this call was begun before and its outcome was lost",
@@ -276,7 +279,14 @@ class Pipeline:
 
     async def _carry_out(self, passage: Passage) -> Answer:
         """Send, shape, record. From here on the call may have had an effect."""
-        self._in_flight.add(passage.request_id)
+        ended = self._in_flight[passage.request_id] = anyio.Event()
+        try:
+            return await self._to_its_end(passage)
+        finally:
+            del self._in_flight[passage.request_id]
+            ended.set()
+
+    async def _to_its_end(self, passage: Passage) -> Answer:
         try:
             answer = await self._send(passage)
         except LgError as error:
@@ -285,8 +295,6 @@ class Pipeline:
             with anyio.CancelScope(shield=True), anyio.move_on_after(RECORD_GRACE_S):
                 await self._books.ended(passage, "cancelled")
             raise
-        finally:
-            self._in_flight.discard(passage.request_id)
         if isinstance(answer, t.InputRequiredResult):
             await self._books.ended(passage, "asked", detail=f"by {passage.entry.server.name}")
             return answer

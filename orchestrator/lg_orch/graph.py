@@ -106,15 +106,16 @@ def _visit(name: str, function: Node) -> Any:
         services = runtime.context
         services.check_stop()
         begun = time.monotonic()
-        services.bus.emit("node", name, "begin", {"visit": state.telemetry.visits + 1})
+        number = state.telemetry.visits + 1
+        services.bus.emit("node", name, "begin", {"visit": number})
         update = await function(state, services)
         if services.meter is not None and services.meter.total != state.budgets.tokens:
             spent = update.get("budgets", state.budgets)
             update["budgets"] = spent.model_copy(update={"tokens": services.meter.total})
         plain = checked_update(name, update)
-        plain["telemetry"] = {"visits": state.telemetry.visits + 1}
+        plain["telemetry"] = {"visits": number}
         elapsed = round((time.monotonic() - begun) * 1000)
-        services.bus.emit("node", name, "end", {"duration_ms": elapsed, "changed": sorted(update)})
+        services.bus.emit("node", name, "end", {"visit": number, "duration_ms": elapsed, "changed": sorted(update)})
         return plain
 
     return visit

@@ -77,16 +77,19 @@ def next_epoch(events: Sequence[Event]) -> int:
     """The epoch under which a new process may go on: one up from that of the last call that surely reached a server.
 
     The gateway accepts the epoch it knows or the next one. A call whose outcome is not journalled may or may not have
-    been seen there, so it does not count; the run's lock keeps two processes from sharing an epoch.
+    been seen there, and one that was answered from the record leaves no mark, so neither counts; the run's lock keeps
+    two processes from sharing an epoch.
     """
-    epochs = {event.data["call_id"]: int(event.data.get("epoch", 0)) for event in events if _begins_call(event)}
-    reached = [
-        epochs.get(event.data["call_id"], 0)
-        for event in events
-        if event.kind == "tool" and event.phase == "end" and event.data["result"]["artifacts"]["error"] is None
-    ]
-    return max(reached) + 1 if reached else 0
-
-
-def _begins_call(event: Event) -> bool:
-    return event.kind == "tool" and event.phase == "begin"
+    began: dict[str, int] = {}
+    reached = -1
+    for event in events:
+        if event.kind != "tool" or event.phase not in ("begin", "end"):
+            continue
+        call_id = str(event.data["call_id"])
+        if event.phase == "begin":
+            began[call_id] = int(event.data.get("epoch", 0))
+            continue
+        artifacts = event.data["result"]["artifacts"]
+        if artifacts["error"] is None and not artifacts.get("replayed"):
+            reached = max(reached, began.get(call_id, 0))
+    return reached + 1

@@ -111,6 +111,8 @@ class Artifacts(Strict):
     outcome was lost `not_done` (make it again, as a new call) or `stop`."""
     edited: dict[str, Any] | None = None
     """The arguments that a human gave instead of `input`; the call with them follows."""
+    replayed: bool = False
+    """The gateway answered from its record: the call was made before, under the same key."""
     ledger_id: str = ""
     """The call's `request_id` in the gateway's ledger (`lg-gateway audit show`); empty when it never got there."""
     digest: str = ""

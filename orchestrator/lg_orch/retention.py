@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from lg_orch.errors import RunBusy
 from lg_orch.journal import read_journal
 from lg_orch.runs import RunLock, all_runs
 from lg_orch.trace import finished
+from lg_policy.durations import seconds
 from lg_policy.errors import NotFound
 
 if TYPE_CHECKING:
@@ -31,6 +31,21 @@ def expired(state: Path, older_than_s: float, *, unfinished: bool = False) -> It
             yield run
 
 
+def drop_expired(state: Path, runs_ttl: str, store_url: str) -> list[RunDir]:
+    """Remove what is older than `store.runs_ttl`. Raises `ConfigError` for a wrong duration or an unusable store."""
+    return drop(list(expired(state, seconds(runs_ttl, "store.runs_ttl"))), store_url)
+
+
+def drop(runs: list[RunDir], store_url: str) -> list[RunDir]:
+    """Remove runs with their checkpoints; returns those that are gone."""
+    if runs:
+        from lg_orch.checkpoint import forget
+
+        # A run's directory goes last: as long as it is there, what was cut short can be repeated.
+        forget(store_url, [run.run_id for run in runs])
+    return [run for run in runs if remove(run)]
+
+
 def remove(run: RunDir) -> bool:
     """Remove a run's directory, its lock held; whether it is gone. One that is driven just now stays."""
     try:
@@ -38,13 +53,7 @@ def remove(run: RunDir) -> bool:
     except RunBusy:
         return False
     try:
-        run.pending_trace.unlink(missing_ok=True)
-        for directory, folders, files in os.walk(run.path, topdown=False):
-            for name in files:
-                os.unlink(os.path.join(directory, name))
-            for name in folders:
-                os.rmdir(os.path.join(directory, name))
-        os.rmdir(run.path)
+        run.remove()
     finally:
         lock.release()
     return True

@@ -65,6 +65,16 @@ class RunDir:
         """Exists while a trace is owed: where to write it, as JSON. Apart from the runs, so that looking is cheap."""
         return self.path.parent.parent / PENDING / f"{self.run_id}.json"
 
+    def remove(self) -> None:
+        """Remove the directory and what is owed for it; the caller holds the lock."""
+        self.pending_trace.unlink(missing_ok=True)
+        for directory, folders, files in os.walk(self.path, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(directory, name))
+            for name in folders:
+                os.rmdir(os.path.join(directory, name))
+        os.rmdir(self.path)
+
 
 class RunLock:
     """Held by the process that drives a run, and gone with it. Raises `RunBusy`.

@@ -247,11 +247,14 @@ def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
 
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     structured = result.structured_content if isinstance(result.structured_content, dict) else None
-    ledger_id = str((result.meta or {}).get("lg/request", ""))
+    meta = result.meta or {}
+    known = {"ledger_id": str(meta.get("lg/request", "")), "replayed": meta.get("lg/replayed") is True}
     if result.is_error:
         failed = failure(queued, _problem(structured, text))
-        return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update={"ledger_id": ledger_id})})
-    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, structured=structured, ledger_id=ledger_id)
+        return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update=known)})
+    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, structured=structured).model_copy(
+        update=known
+    )
     if structured is not None and {"exit_code", "stdout", "stderr"} <= structured.keys():
         return ToolEnvelope(
             tool=queued.call.tool,

@@ -59,6 +59,26 @@ async def test_a_recorded_outcome_is_found_after_a_restart_and_a_failure_is_an_o
     assert len(journal(log)) == 1
 
 
+async def test_a_key_repeated_while_its_call_still_runs_waits_for_that_outcome(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    answers: list[Any] = []
+
+    async with gateway_of(tmp_path, server("a", "--journal", str(log), "--nap", "0.5"), ALLOW_ALL) as gateway:
+
+        async def call() -> None:
+            answers.append(await send(gateway, "a__nap", {"text": "x"}, meta=marked("k")))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await until(lambda: len(journal(log)) == 1)
+            group.start_soon(call)
+
+    first, second = answers
+    assert first.content == second.content
+    assert second.meta["lg/replayed"] is True
+    assert len(journal(log)) == 1
+
+
 async def test_a_key_used_for_another_call_is_refused(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     async with gateway_of(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL) as gateway:

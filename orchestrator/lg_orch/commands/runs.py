@@ -138,8 +138,7 @@ def _diff(run: RunDir, events: Sequence[Event]) -> int:
 
 
 def _prune(args: argparse.Namespace) -> int:
-    from lg_orch.checkpoint import forget
-    from lg_orch.retention import expired, remove
+    from lg_orch.retention import drop, expired
     from lg_orch.setup import prepare
     from lg_policy.durations import seconds
     from lg_policy.loading import expand_env
@@ -149,9 +148,7 @@ def _prune(args: argparse.Namespace) -> int:
     age = seconds(args.older_than, "--older-than") if args.older_than else seconds(store.runs_ttl, "store.runs_ttl")
     going = list(expired(setup.state.path, age, unfinished=args.all))
     if not args.dry_run:
-        # A run's directory goes last: as long as it is there, a prune that was cut short can be repeated.
-        forget(expand_env(store.url, os.environ, "store.url"), [run.run_id for run in going])
-        going = [run for run in going if remove(run)]
+        going = drop(going, expand_env(store.url, os.environ, "store.url"))
     for run in going:
         print(f"{'would remove' if args.dry_run else 'removed'} {run.run_id}")
     if not going:

@@ -78,6 +78,7 @@ class Session:
         from lg_orch.minds import choose_mind
         from lg_orch.providers import api_keys
         from lg_orch.render import choose_renderer
+        from lg_orch.retention import drop_expired
         from lg_orch.runs import RunLock, new_run
         from lg_orch.terminal import Terminal, is_attended
         from lg_orch.trace import owe_trace
@@ -91,9 +92,16 @@ class Session:
             raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
         chosen = choose_mind(settings.models)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
-        run = past.run if past is not None else new_run(setup.state.path)
         store_url = expand_env(settings.store.url, os.environ, "store.url")
-        self._lock = RunLock(run, store_url)
+        if past is None:
+            drop_expired(setup.state.path, settings.store.runs_ttl, store_url)
+        run = past.run if past is not None else new_run(setup.state.path)
+        try:
+            self._lock = RunLock(run, store_url)
+        except LgError:
+            if past is None:
+                run.remove()
+            raise
         self._journal = Journal(run.journal)
         origin = past.forked_from if past is not None else None
         events = tuple(read_journal(run.journal)) if past is not None and origin is None else ()
