@@ -15,13 +15,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLY = ("node", "tool", "approval", "model")
+DEADLY = ("node", "tool", "approval")
 Boundary = tuple[str, str, str, str]
 """Kind, name, phase, and the visit or call that an event is about."""
 
@@ -114,15 +115,10 @@ def main() -> None:
 
 
 def _preload() -> None:
-    import langchain_openai  # noqa: F401  # what the children need
-
-    import lg_orch.commands.resume
-    import lg_orch.commands.run
-    import lg_orch.stepping
-    import lg_orch.terminal
-    import lg_orch.thinker.mind  # noqa: F401
+    for name in ("commands.resume", "commands.run", "stepping", "terminal", "thinker.mind", "gateway"):
+        import_module(f"lg_orch.{name}")
+    import_module("langchain_openai")
     from lg_orch.driver import import_heavy
-    from lg_orch.gateway import connect  # noqa: F401
 
     import_heavy()
 

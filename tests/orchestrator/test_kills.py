@@ -143,7 +143,7 @@ model = "scripted"
 base_url = "{model.base_url}"
 """)
         arguments = ("--config", str(folder / "settings.toml"), "--root", str(folder / "repo"))
-        with serving("lg-gateway", "serve", *arguments, cwd=folder) as url, forker(folder) as forks:
+        with serving("lg-gateway", "serve", "--no-login", *arguments, cwd=folder) as url, forker(folder) as forks:
             yield Place(folder=folder, gateway=url, forker=forks)
 
 
@@ -155,6 +155,7 @@ def environment(place: Place, clean_environment: Path, monkeypatch: pytest.Monke
     place.reset()
 
 
+@pytest.mark.timeout(600)
 def test_a_run_that_is_killed_at_every_boundary_it_comes_to_ends_as_one_that_never_was(place: Place) -> None:
     seen: set[Boundary] = set()
     ended, deaths = place.begin(seen=seen), 0
