@@ -88,7 +88,8 @@ class Budgets:
     def recursion_limit(self) -> int:
         """Graph steps that a run within its budgets can take at most; one more is a fault."""
         per_loop = 1 + 2 * (self.limits.max_tool_calls_per_loop + 1)
-        return FIXED_VISITS + self.limits.max_loops * per_loop + 1
+        baseline = self.limits.max_tool_calls_per_loop
+        return FIXED_VISITS + baseline + self.limits.max_loops * per_loop + 1
 
 
 def executor_room(spent: Spent, checks: int) -> int:

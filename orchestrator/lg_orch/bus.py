@@ -39,9 +39,9 @@ class Bus:
         self._show(event)
         return event
 
-    def progress(self, name: str, data: dict[str, Any]) -> None:
+    def progress(self, name: str, data: dict[str, Any], *, kind: Kind = "tool") -> None:
         """Show something passing that is not worth keeping."""
-        self._show(self._event("tool", name, "progress", data))
+        self._show(self._event(kind, name, "progress", data))
 
     def mask(self, text: str) -> str:
         """Return `text` with known secrets replaced by markers."""

@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what works and what does not")
     _add_gateway(doctor)
     trust = commands.add_parser("trust", help="let the repository's .lg.toml count in full, as it is now")
+    trust.add_argument("--guide", action="store_true", help="instead: let language models be shown its AGENTS.md")
     trust.add_argument("--forget", action="store_true", help="withdraw the trust")
     trust.add_argument("--show", action="store_true", help="only say whether it is trusted")
     for command in commands.choices.values():

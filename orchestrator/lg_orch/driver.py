@@ -17,6 +17,7 @@ from lg_orch.errors import Interrupted
 from lg_orch.gateway import check_root, connect, local_launch, start
 from lg_orch.history import Prior
 from lg_orch.journal import read_journal
+from lg_orch.prompts import versions as prompt_versions
 from lg_orch.signals import stoppable
 from lg_orch.state import EXIT_STATUS, Final, RunState, Status
 from lg_policy.errors import ConfigError, LgError
@@ -67,6 +68,8 @@ class Job:
     """Whether an earlier process began it."""
     prior: Prior = field(default_factory=Prior)
     """What earlier processes did for it."""
+    accepted_guide: str | None = None
+    """SHA-256 of the `AGENTS.md` that the user accepted."""
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -148,6 +151,7 @@ class Driver:
         self.last = state
 
     def _services(self, connection: Connection, inquiry: Inquiry) -> Services:
+        from lg_orch.approvals import YesToBuiltin
         from lg_orch.budgets import Budgets
         from lg_orch.desk import RunDesk
         from lg_orch.meter import Meter
@@ -165,7 +169,7 @@ class Driver:
             epoch=job.prior.epoch,
             approver=inquiry,
         )
-        meter = Meter(job.settings.budgets.max_tokens, job.prior.tokens)
+        meter = Meter(job.settings.budgets, job.settings.models.prices, job.prior.traffic)
         services = Services(
             run_id=job.run.run_id,
             root_name=job.root.name,
@@ -178,6 +182,8 @@ class Driver:
             bus=job.bus,
             budgets=Budgets(job.settings.budgets),
             meter=meter,
+            answers_itself=isinstance(job.flags, YesToBuiltin),
+            accepted_guide=job.accepted_guide,
             started=job.begun,
             prior_s=job.prior.driven_s,
             guidance=job.prior.guidance,
@@ -238,6 +244,7 @@ def begin_data(job: Job) -> dict[str, Any]:
         "root": {"id": job.root_id, "name": job.root.name},
         "gateway": job.gateway_url or "own",
         "versions": versions(),
+        "prompts": prompt_versions(),
     }
 
 

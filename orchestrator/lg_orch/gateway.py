@@ -70,7 +70,9 @@ def local_launch(
     state, keys and locale; a provider's API key does not reach the gateway unless a server names it.
     """
     effective = state_dir / "effective-settings.json"
-    values = settings.model_dump_json(by_alias=True, exclude={"models"})
+    # What a model is told of is chosen here; a gateway of our own lists everything.
+    offered = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"expose": "all"})})
+    values = offered.model_dump_json(by_alias=True, exclude={"models"})
     replace_file(effective, values.encode())
     names = {name for name in environ if name.startswith("XDG_")} | set(_PASSED)
     names |= set(_VARIABLE.findall(settings.gateway.model_dump_json() + settings.store.url))

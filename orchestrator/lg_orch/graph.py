@@ -1,7 +1,8 @@
 """Read this first: every node and every edge of a run.
 
-`ingest → policy_gate → context_builder → router → planner → executor`; the executor visits itself once per call, then
-goes on to the verifier, or back to the planner when the loop's calls are used up; the verifier visits itself once per
+`ingest → policy_gate → context_builder → router → planner → executor`; before a change the planner goes to the verifier
+first, which runs the checks as they stand. The executor visits itself once per call, then goes on to the verifier, or
+back to the planner when the loop's calls are used up or the plan does not fit; the verifier visits itself once per
 check, then ends in the reporter, or goes back to the planner when a change did not pass. A refusal goes straight to
 the reporter. Which way is decided from the state alone, below.
 """
@@ -64,27 +65,40 @@ def build_graph(
     graph.add_conditional_edges("policy_gate", _unless_refused("context_builder"), ["context_builder", "reporter"])
     graph.add_edge("context_builder", "router")
     graph.add_conditional_edges("router", _unless_refused("planner"), ["planner", "reporter"])
-    graph.add_conditional_edges("planner", _unless_refused("executor"), ["executor", "reporter"])
+    graph.add_conditional_edges("planner", after_planner, ["executor", "verifier", "reporter"])
     graph.add_conditional_edges("executor", after_executor, ["executor", "verifier", "planner"])
-    graph.add_conditional_edges("verifier", after_verifier, ["verifier", "planner", "reporter"])
+    graph.add_conditional_edges("verifier", after_verifier, ["verifier", "executor", "planner", "reporter"])
     graph.add_edge("reporter", END)
     return graph.compile(checkpointer=checkpointer, name="lg-orch")
 
 
+def after_planner(state: RunState) -> str:
+    """The work; before the first of a change, the checks as they stand."""
+    if state.guards.refused is not None:
+        return "reporter"
+    return "verifier" if state.baseline_checks else "executor"
+
+
 def after_executor(state: RunState) -> str:
-    """Another call, the checks, or a new loop for calls that found no room."""
+    """Another call, the checks, another plan, or a new loop for calls that found no room."""
+    if state.replan:
+        return "planner"
     if not state.queue:
         return "verifier"
     return "executor" if executor_room(state.budgets, len(state.checks)) > 0 else "planner"
 
 
 def after_verifier(state: RunState) -> str:
-    """Another check, the report, or a repair of a change that did not pass."""
-    if state.checks:
+    """Another check, the work after the baseline, the report, or a repair of a change that did not pass."""
+    if state.baseline_checks:
         return "verifier"
+    if state.checks:
+        # Checks are still to come and none was judged: that was the last one of the baseline.
+        return "verifier" if state.verification is not None else "executor"
     failed = state.verification is not None and not state.verification.ok
+    unwanted = state.review is not None and not state.review.ok and not state.reflections
     repairable = state.intent is not None and state.intent.intent in CHANGES and state.guards.stopped is None
-    return "planner" if failed and repairable else "reporter"
+    return "planner" if (failed or unwanted) and repairable else "reporter"
 
 
 def mermaid() -> str:
@@ -109,9 +123,11 @@ def _visit(name: str, function: Node) -> Any:
         number = state.telemetry.visits + 1
         services.bus.emit("node", name, "begin", {"visit": number})
         update = await function(state, services)
-        if services.meter is not None and services.meter.total != state.budgets.tokens:
+        if services.meter is not None and services.meter.tokens != state.budgets.tokens:
             spent = update.get("budgets", state.budgets)
-            update["budgets"] = spent.model_copy(update={"tokens": services.meter.total})
+            update["budgets"] = spent.model_copy(
+                update={"tokens": services.meter.tokens, "cost_usd": services.meter.usd}
+            )
         plain = checked_update(name, update)
         plain["telemetry"] = {"visits": number}
         elapsed = round((time.monotonic() - begun) * 1000)

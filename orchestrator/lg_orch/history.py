@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.inquiry import answers_of
-from lg_orch.meter import used_tokens
+from lg_orch.meter import Traffic, traffic_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ class Prior:
     """Seconds that processes spent on it."""
     waited_s: float = 0.0
     """Seconds that they waited for people."""
-    tokens: int = 0
-    """Tokens of model traffic."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """Model traffic."""
     answers: Mapping[str, Verdict] = field(default_factory=dict)
     """What humans answered, by the key of their question."""
     guidance: tuple[str, ...] = ()
@@ -42,7 +42,9 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
         driven_s=driven_seconds(events),
         waited_s=waited_seconds(events),
         # What the forked state had used counts against the fork's limits too.
-        tokens=used_tokens(events) + int((origin or {}).get("tokens", 0)),
+        traffic=traffic_so_far(events).plus(
+            Traffic(tokens=int((origin or {}).get("tokens", 0)), usd=float((origin or {}).get("cost_usd", 0.0)))
+        ),
         answers=answers_of(events),
         guidance=guidance_of(events),
     )

@@ -1,50 +1,117 @@
-"""Counts the tokens of a run's model traffic and says how many the next request may use.
+"""What a run's model traffic used, in tokens and money, and how much the next request may use.
 
-The sum starts from the journal, so that a request whose step was lost in a crash stays counted.
+The sums start from the journal, so that a request whose step was lost in a crash stays counted. A limit is checked
+before a request is made, for the whole prompt and the longest reply that it is allowed.
+
+Not covered: a provider whose own count of a prompt is above the estimate; the limit can be passed by that difference.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lg_orch.models_trace import Event
+    from lg_policy.config import BudgetSettings, PriceSettings
 
-MAX_REPLY = 8_192
-"""Tokens that one reply may have."""
 MIN_REPLY = 64
 """A request that leaves less than this for its reply is not made."""
-CHARS_PER_TOKEN = 3
-"""For the estimate of a prompt before it is sent; low on purpose, so that the estimate is rather too high."""
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """Tokens of one request, as the provider counted them."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    """Of the prompt, found in the provider's cache."""
+    estimated: bool = False
+    """The provider reported nothing; the numbers are ours."""
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion."""
+        return self.prompt + self.completion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Sums over requests."""
+
+    tokens: int = 0
+    usd: float = 0.0
+
+    def plus(self, other: Traffic) -> Traffic:
+        """The sum of both."""
+        return Traffic(tokens=self.tokens + other.tokens, usd=self.usd + other.usd)
 
 
 class Meter:
-    """One run's tokens; `limit` is `budgets.max_tokens`."""
+    """One run's tokens and money against its budgets."""
 
-    def __init__(self, limit: int, total: int = 0) -> None:
-        self.limit = limit
-        self.total = total
+    def __init__(
+        self, limits: BudgetSettings, prices: Mapping[str, PriceSettings], before: Traffic | None = None
+    ) -> None:
+        self._limits = limits
+        self._prices = prices
+        begun = before or Traffic()
+        self.tokens, self.usd = begun.tokens, begun.usd
+        self.unpriced: set[str] = set()
+        """Models that were asked and have no price."""
 
-    def reply_room(self, prompt_chars: int) -> int:
-        """Tokens that the reply to a prompt of that size may have. Raises `LimitExceeded` when none are left."""
-        room = self.limit - self.total - prompt_chars // CHARS_PER_TOKEN
+    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
+        """Tokens, at most `wanted`, that the reply to a prompt may have. Raises `LimitExceeded` when none are left."""
+        room = self._limits.max_tokens - self.tokens - prompt_tokens
         if room < MIN_REPLY:
+            raise LimitExceeded(self._too_many(prompt_tokens))
+        price = self._prices.get(model)
+        if price is not None:
+            room = min(room, self._affordable(price, prompt_tokens))
+        return min(wanted, room)
+
+    def _too_many(self, prompt_tokens: int) -> str:
+        left = max(0, self._limits.max_tokens - self.tokens)
+        return (
+            f"the next request to the model, about {prompt_tokens} tokens, does not fit into what is left of the run's "
+            f"{self._limits.max_tokens} tokens, {left} (budgets.max_tokens)"
+        )
+
+    def _affordable(self, price: PriceSettings, prompt_tokens: int) -> int:
+        left = self._limits.max_cost_usd - self.usd
+        after_prompt = left - prompt_tokens * price.input / MILLION
+        room = int(after_prompt * MILLION / price.output) if price.output > 0 else self._limits.max_tokens
+        if after_prompt < 0 or room < MIN_REPLY:
             message = (
-                f"the next request to the model, about {prompt_chars // CHARS_PER_TOKEN} tokens, does not fit into "
-                f"what is left of the run's {self.limit} tokens, {max(0, self.limit - self.total)} (budgets.max_tokens)"
+                f"the next request to the model does not fit into what is left of the run's "
+                f"{self._limits.max_cost_usd:g} US dollars, {max(0.0, left):.4f} (budgets.max_cost_usd)"
             )
             raise LimitExceeded(message)
-        return min(MAX_REPLY, room)
+        return room
 
-    def add(self, tokens: int) -> None:
-        """Count what a request used."""
-        self.total += max(0, tokens)
+    def add(self, model: str, used: Used) -> float | None:
+        """Count what a request used; returns its price in US dollars, `None` when it has none in the settings."""
+        self.tokens += used.total
+        price = self._prices.get(model)
+        if price is None:
+            self.unpriced.add(model)
+            return None
+        cached = price.cached_input if price.cached_input is not None else price.input
+        usd = (used.prompt - used.cached) * price.input + used.cached * cached + used.completion * price.output
+        self.usd += usd / MILLION
+        return usd / MILLION
 
 
-def used_tokens(events: Sequence[Event]) -> int:
-    """Tokens that the journal's requests used."""
-    return sum(int(event.data.get("total_tokens", 0)) for event in events if event.kind == "model")
+def traffic_so_far(events: Sequence[Event]) -> Traffic:
+    """What the journal's requests used."""
+    asked = [event.data for event in events if event.kind == "model"]
+    return Traffic(
+        tokens=sum(int(data.get("total_tokens", 0)) for data in asked),
+        usd=sum(float(data.get("cost_usd") or 0.0) for data in asked),
+    )

@@ -13,11 +13,12 @@ from lg_policy.fastimport import quick_imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from lg_orch.seams import Mind
+    from lg_orch.seams import ActingMind, Mind
 
 LOCAL = "local"
-ROLES = ("planner", "coder", "router")
+ROLES = ("planner", "coder", "router", "verifier")
 LOCAL_NAME = "the built-in analyst (no language model)"
 
 
@@ -25,7 +26,7 @@ LOCAL_NAME = "the built-in analyst (no language model)"
 class Chosen:
     """A mind and how reports name it."""
 
-    mind: Mind
+    mind: Mind | ActingMind
     name: str
 
 
@@ -48,11 +49,17 @@ def models_asked_for(
             f"{source} {given!r} is not PROVIDER:NAME", hint="for example openai:gpt-5, ollama:qwen3, or local"
         )
     same = configured.default if configured.default.provider == provider else ModelSettings()
-    return ModelsSettings(default=same.model_copy(update={"provider": provider, "model": name}))
+    only = {"default": same.model_copy(update={"provider": provider, "model": name})}
+    return configured.model_copy(update=only | dict.fromkeys(ROLES))
 
 
-def choose_mind(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> Chosen:
-    """The analyst, unless the planner is a language model. Raises `ConfigError` when a provider cannot be used."""
+def choose_mind(
+    models: ModelsSettings, environ: Mapping[str, str] = os.environ, *, cache_dir: Path | None = None
+) -> Chosen:
+    """The analyst, unless the planner is a language model. Raises `ConfigError` when a provider cannot be used.
+
+    Replies at temperature 0 are kept in `cache_dir`, if one is given.
+    """
     if models.role("planner").provider == LOCAL:
         from lg_orch.analyst import LocalAnalyst
 
@@ -61,12 +68,14 @@ def choose_mind(models: ModelsSettings, environ: Mapping[str, str] = os.environ)
 
     # LangChain's import turns its beta warnings on; whatever it does to the filters ends with the block.
     with quick_imports(), warnings.catch_warnings():
+        from lg_orch.thinker.clients import candidates
         from lg_orch.thinker.mind import ModelMind
-        from lg_orch.thinker.requests import Models, candidates
+        from lg_orch.thinker.requests import Models
 
     named = {candidate: None for role in ROLES for candidate in candidates(models, role)}
     for candidate in named:
         if not candidate.provider or not candidate.model:
             raise ConfigError(f"the fallback {candidate.name!r} is not PROVIDER:NAME")
         require_package(candidate.provider)
-    return Chosen(mind=ModelMind(Models(models, environ)), name=" / ".join(dict.fromkeys(one.name for one in named)))
+    mind = ModelMind(Models(models, environ, cache_dir=cache_dir), tools_at_once=models.tools_at_once)
+    return Chosen(mind=mind, name=" / ".join(dict.fromkeys(one.name for one in named)))

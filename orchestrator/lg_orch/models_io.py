@@ -83,6 +83,31 @@ class Plan(Strict):
                 yield PlannedCall(id=f"{step.id}.{number}", tool=use.tool, input=use.input, why=step.description)
 
 
+class Repair(Strict):
+    """Another plan after one that did not work, and what was learnt from it."""
+
+    reflection: Text
+    """Why the work so far did not do it, in one or two sentences; shown to every later request of the run."""
+    plan: Plan
+
+
+class Turn(Strict):
+    """What a mind that acts wants next; without calls and without `replan` it is done."""
+
+    calls: tuple[PlannedCall, ...] = ()
+    words: str = ""
+    """Its closing words, for the user."""
+    replan: Text = ""
+    """Why the plan does not fit what was found."""
+
+
+class Review(Strict):
+    """Whether a change does what was asked, as a model sees it. Never counts as a check that passed."""
+
+    ok: bool
+    problems: tuple[Text, ...] = Field(default=(), max_length=10)
+
+
 class Problem(Strict):
     """Why a call was refused or failed; `code` is one of `lg_policy.errors.ERROR_CODES`, or a server's own."""
 
@@ -147,6 +172,8 @@ class Check(Strict):
     tool: str
     exit_code: int | None
     summary: str
+    failed_before: bool = False
+    """It did not pass before the change either."""
 
 
 class VerifierReport(Strict):
@@ -210,6 +237,15 @@ class RepoTotals(Strict):
     """Why the numbers are incomplete, or null."""
 
 
+class Command(Strict):
+    """One command of the command server."""
+
+    name: str
+    description: str = ""
+    approval: bool = False
+    """A human is asked each time."""
+
+
 class RepoContext(Strict):
     """What the context builder found out before any planning; costs no calls of the plan."""
 
@@ -222,3 +258,13 @@ class RepoContext(Strict):
     top_level_truncated: bool = False
     problems: tuple[str, ...] = ()
     """What could not be found out, in words for the report."""
+    paths: tuple[str, ...] = ()
+    """Every file of a small repository; empty for a large one."""
+    commands: tuple[Command, ...] = ()
+    """What the command server runs here; empty when nobody asked."""
+    scripts: tuple[str, ...] = ()
+    """Names of package.json's scripts that do something, and of the Makefile's targets as `make:NAME`."""
+    runtimes: tuple[str, ...] = ()
+    """Languages and the versions that the manifests ask for."""
+    guide: str = ""
+    """The repository's own advice (`AGENTS.md`), only if the user accepted this very text."""

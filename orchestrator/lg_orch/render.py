@@ -28,8 +28,7 @@ def describe(event: Event) -> str | None:
     if event.kind == "model":
         return _describe_model(event)
     if event.kind == "verify":
-        result = "passed" if data.get("ok") else "not passed"
-        return f"check           {event.name}: {result}, exit code {data.get('exit_code')}"
+        return _describe_check(event)
     if event.kind == "approval":
         how = f"{data.get('decision')} ({data.get('by')})" if event.phase == "end" else "a human is asked"
         return f"approval        {event.name}: {how}"
@@ -45,6 +44,13 @@ def describe(event: Event) -> str | None:
         usage = data.get("usage") or {}
         return f"ended           {data.get('status')}: {Usage.model_validate(usage).summary()}"
     return None
+
+
+def _describe_check(event: Event) -> str:
+    code = f"exit code {event.data.get('exit_code')}"
+    if event.phase == "baseline":
+        return f"baseline        {event.name}: {code}"
+    return f"check           {event.name}: {'passed' if event.data.get('ok') else 'not passed'}, {code}"
 
 
 def _describe_tool(event: Event) -> str | None:
@@ -66,9 +72,18 @@ def _describe_model(event: Event) -> str | None:
     data = event.data
     if event.phase == "begin":
         return f"model           {event.name} is asked ({data.get('role')})"
+    if event.phase == "progress":
+        return None
     if event.phase == "end":
-        return f"                {event.name} answered, {data.get('latency_ms')} ms, {data.get('total_tokens')} tokens"
-    return f"                {event.name} failed: {one_line(str(data.get('error', '')), 160)}"
+        if data.get("from_cache"):
+            return f"                {event.name}: the kept answer to the same request"
+        cost = f", ${data['cost_usd']:.4f}" if data.get("cost_usd") else ""
+        spent = f"{data.get('latency_ms')} ms, {data.get('total_tokens')} tokens{cost}"
+        return f"                {event.name} answered, {spent}"
+    why = one_line(str(data.get("error", "")), 160)
+    if event.phase == "retry":
+        return f"retry           {event.name} in {data.get('pause_s', 0):.1f} s: {why}"
+    return f"                {event.name} failed{', a fallback is asked' if data.get('falls_back') else ''}: {why}"
 
 
 def _arguments(values: dict[str, Any]) -> str:
@@ -147,6 +162,11 @@ class RichRenderer:
 
     def show(self, event: Event) -> None:
         """Update the live line; print what is finished."""
+        from rich.text import Text
+
+        if event.kind == "model" and event.phase == "progress":
+            self._status.update(Text(one_line(str(event.data.get("text", ""))[-90:], 100)))
+            return
         line = describe(event)
         if line is None:
             return

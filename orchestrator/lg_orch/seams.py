@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
+    from lg_orch.meter import Used
+    from lg_orch.models_io import (
+        Answer,
+        Plan,
+        PlannedCall,
+        Repair,
+        RepoContext,
+        Review,
+        Route,
+        ToolEnvelope,
+        Turn,
+        VerifierReport,
+    )
     from lg_orch.tools import ToolInfo
 
 
@@ -53,7 +66,10 @@ class Mind(Protocol):
 
 
 class Desk(Protocol):
-    """What the graph lends to a mind that asks a language model; made for one run in one process."""
+    """What the graph lends to a mind that asks a language model; made for one run in one process.
+
+    To be used from the event loop's thread only.
+    """
 
     @property
     def tools(self) -> Sequence[ToolInfo]:
@@ -65,12 +81,23 @@ class Desk(Protocol):
         """Seconds until the run's wall clock is used up."""
         ...
 
-    def reply_room(self, prompt_chars: int) -> int:
-        """Tokens that the next reply may have. Raises `LimitExceeded` when the request may not be made."""
+    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
+        """Tokens, at most `wanted`, that the next reply may have.
+
+        Raises `LimitExceeded` when the request may not be made: tokens, money or wall clock are used up.
+        """
         ...
 
-    def record(self, name: str, phase: str, data: Mapping[str, Any], tokens: int = 0) -> None:
-        """Journal a request to a model or its end, and count what it used; from the event loop's thread only."""
+    def record(self, name: str, phase: str, data: Mapping[str, Any]) -> None:
+        """Journal a request to a model."""
+        ...
+
+    def spend(self, name: str, phase: str, used: Used, data: Mapping[str, Any]) -> None:
+        """Journal the end of a request and count what it used."""
+        ...
+
+    def progress(self, name: str, data: Mapping[str, Any]) -> None:
+        """Show what comes in, without keeping it."""
         ...
 
     def mask(self, text: str) -> str:
@@ -78,9 +105,28 @@ class Desk(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All that is known when a mind that acts is asked; it keeps nothing itself, so that any process can go on."""
+
+    request: str
+    route: Route
+    context: RepoContext
+    plan: Plan | None = None
+    results: Sequence[ToolEnvelope] = ()
+    """Whole, in order; those of checks and of the baseline too."""
+    baseline: VerifierReport | None = None
+    """How the checks ended before anything was changed."""
+    verification: VerifierReport | None = None
+    reflections: Sequence[str] = ()
+    """What was learnt from attempts that did not work, oldest first."""
+    contradiction: str = ""
+    """Why the plan no longer fits what was found."""
+
+
 @runtime_checkable
-class ActingMind(Mind, Protocol):
-    """A mind that may change things: its `next_calls` may name any tool, and the same call again.
+class ActingMind(Protocol):
+    """A mind that may change things: its calls may name any tool, and the same call again.
 
     It hears of a call that failed, of an unknown tool and of a denied approval by the result. Raises `ThinkingFailed`
     when it cannot decide; the run then ends with what it has. Each method is called in a worker thread that may run
@@ -91,13 +137,22 @@ class ActingMind(Mind, Protocol):
         """Take what this run lends; called once, before any other method."""
         ...
 
-    def replan(
-        self,
-        request: str,
-        route: Route,
-        context: RepoContext,
-        results: Sequence[ToolEnvelope],
-        verification: VerifierReport,
-    ) -> Plan:
-        """Another plan, after checks of the one before did not pass; `results` has their output."""
+    def route(self, request: str) -> Route:
+        """What kind of request this is."""
+        ...
+
+    def draft(self, work: Work) -> Plan:
+        """The plan to begin with. Checks that it does not name are found in the project's own files."""
+        ...
+
+    def replan(self, work: Work) -> Repair:
+        """Another plan, and what was learnt, after checks did not pass or the plan was contradicted."""
+        ...
+
+    def act(self, work: Work) -> Turn:
+        """The calls of the next turn, or the closing words, or that the plan does not fit."""
+        ...
+
+    def review(self, work: Work) -> Review | None:
+        """What the change lacks although its checks passed; `None` when there is nothing to compare it with."""
         ...

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lg_orch.meter import Meter
     from lg_orch.models_io import PlannedCall, Problem, RepoContext, ToolEnvelope
     from lg_orch.results import ResultStore
-    from lg_orch.seams import Mind
+    from lg_orch.seams import ActingMind, Mind
     from lg_orch.state import QueuedCall, RunState
     from lg_orch.tools import ToolInfo
     from lg_policy.config import Settings
@@ -53,7 +53,7 @@ class Services:
     root_name: str
     root_id: str
     settings: Settings
-    mind: Mind
+    mind: Mind | ActingMind
     mind_name: str
     """How the report names who did the thinking."""
     tools: Tools
@@ -61,7 +61,11 @@ class Services:
     bus: Bus
     budgets: Budgets
     meter: Meter | None = None
-    """Counts tokens when a language model does the thinking."""
+    """Counts tokens and money when a language model does the thinking."""
+    answers_itself: bool = False
+    """Whether questions about our own tools are answered without a human (`--yes`)."""
+    accepted_guide: str | None = None
+    """SHA-256 of the `AGENTS.md` that the user accepted."""
     started: float = field(default_factory=time.monotonic)
     prior_s: float = 0.0
     """Seconds that earlier processes spent on this run."""

@@ -20,6 +20,7 @@ from lg_orch.models_io import (
     Plan,
     PlannedCall,
     Problem,
+    Review,
     Route,
     Statement,
     Strict,
@@ -36,6 +37,8 @@ class QueuedCall(Strict):
 
     call: PlannedCall
     key: str
+    alone: bool = False
+    """It asked a human while others were made beside it; the next visit makes it by itself."""
 
 
 class ContextRef(Strict):
@@ -107,10 +110,22 @@ class RunState(Strict):
     """Decided calls, the next one first."""
     checks: tuple[QueuedCall, ...] = ()
     """Decided checks of the verifier."""
+    baseline_checks: tuple[QueuedCall, ...] = ()
+    """The same checks, to be run before anything is changed."""
     tool_results: Annotated[list[ToolEnvelope], operator.add] = Field(default_factory=list)
     """Briefs: no structured content, the head of the text, the digest of the whole."""
     patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
+    baseline: VerifierReport | None = None
+    """How the checks ended before anything was changed; null when none could be run."""
     verification: VerifierReport | None = None
+    review: Review | None = None
+    """What a model said of a change whose checks passed; asked once."""
+    reflections: Annotated[list[str], operator.add] = Field(default_factory=list)
+    """What was learnt from attempts that did not work."""
+    replan: str = ""
+    """Why the plan does not fit what was found; the planner clears it."""
+    words: str = ""
+    """The closing words of a mind that acts. A claim, not a proof."""
     final: Final | None = None
     guards: Guards = Guards()
     budgets: Spent = Spent()

@@ -48,6 +48,11 @@ class ToolInfo:
     input_schema: Mapping[str, Any] = field(default_factory=dict)
     """JSON Schema of its arguments; empty when the gateway gave none."""
 
+    @property
+    def builtin(self) -> bool:
+        """Whether it is one of our own servers' tools, which report the root they work on."""
+        return self.root_id is not None
+
 
 def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None, input_schema: object = None) -> ToolInfo:
     """Read what `langchain.mcp` keeps of a tool's definition."""

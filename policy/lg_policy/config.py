@@ -13,46 +13,14 @@ from pydantic import Field
 
 from lg_policy.commands import DEFAULT_COMMANDS
 from lg_policy.config_gateway import GatewaySettings, RuleSettings, UpstreamSettings
+from lg_policy.config_models import ModelSettings, ModelsSettings, PriceSettings
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
 __all__ = [
     "ApprovalSettings", "BudgetSettings", "CommandLimits", "CommandTemplate", "ExecLimits", "ExecSettings",
-    "FsSettings", "GatewaySettings", "ModelSettings", "ModelsSettings", "PolicySettings", "RuleSettings",
-    "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
+    "FsSettings", "GatewaySettings", "ModelSettings", "ModelsSettings", "PolicySettings", "PriceSettings",
+    "RuleSettings", "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
 ]  # fmt: skip
-
-
-class ModelSettings(Section):
-    """One model: who serves it and what it is called."""
-
-    provider: str = "local"
-    """`local` is the built-in deterministic analyst; anything else is a provider of LangChain's `init_chat_model`."""
-    model: str = "deterministic"
-    """The provider's name for the model."""
-    base_url: str | None = None
-    """Endpoint of an OpenAI-compatible server; only for providers that take one."""
-    fallbacks: tuple[str, ...] = ()
-    """`provider:model` names, tried in this order on rate limit, time-out or server error."""
-
-
-class ModelsSettings(Section):
-    """Which model serves which role; a role that is not set uses `default`."""
-
-    default: ModelSettings = ModelSettings()
-    """Used by every role that has no table of its own."""
-    router: ModelSettings | None = None
-    """Classifies the request."""
-    planner: ModelSettings | None = None
-    """Writes the plan."""
-    coder: ModelSettings | None = None
-    """Works on the steps of the plan."""
-    verifier: ModelSettings | None = None
-    """Judges what checks cannot."""
-
-    def role(self, name: str) -> ModelSettings:
-        """Return the settings of `router`, `planner`, `coder` or `verifier`, falling back to `default`."""
-        chosen = getattr(self, name)
-        return chosen if isinstance(chosen, ModelSettings) else self.default
 
 
 class BudgetSettings(Section):

@@ -1,4 +1,5 @@
-"""A repository's `.lg.toml`: in full once its digest was trusted, else only what it forbids.
+"""What a user trusts of a repository: `.lg.toml`, in full once its digest was trusted, else only what it forbids; and
+`AGENTS.md`, advice that language models are shown only after its digest was accepted.
 
 Trust is recorded below the configuration directory, per root and for exactly one content: any change to the file ends
 it. The bytes that are hashed are the bytes that are parsed.
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FILE_NAME = ".lg.toml"
+FILE_NAME, GUIDE_NAME = ".lg.toml", "AGENTS.md"
+_KEYS = {FILE_NAME: "sha256", GUIDE_NAME: "guide_sha256"}
 MAX_BYTES = 256_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepositoryFile:
-    """What a repository's settings file holds and whether its content is trusted."""
+    """What one of these files holds and whether its content is trusted."""
 
     path: Path
     data: bytes
@@ -38,9 +40,11 @@ class RepositoryFile:
     trusted: bool
 
 
-def read_repository_file(root: Path, environ: Mapping[str, str] = os.environ) -> RepositoryFile | None:
-    """Read `ROOT/.lg.toml`; `None` when there is none. Raises `ConfigError` for anything but a small regular file."""
-    path = root / FILE_NAME
+def read_repository_file(
+    root: Path, environ: Mapping[str, str] = os.environ, *, name: str = FILE_NAME
+) -> RepositoryFile | None:
+    """Read the file of that name; `None` when there is none. Raises `ConfigError` for all but a small regular file."""
+    path = root / name
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -57,7 +61,7 @@ def read_repository_file(root: Path, environ: Mapping[str, str] = os.environ) ->
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path} is over {MAX_BYTES} bytes")
     digest = hashlib.sha256(data).hexdigest()
-    recorded = _read(_records(environ)).get(root_id(root), {}).get("sha256")
+    recorded = _read(_records(environ)).get(root_id(root), {}).get(_KEYS[name])
     return RepositoryFile(path=path, data=data, digest=digest, trusted=recorded == digest)
 
 
@@ -77,17 +81,24 @@ def repository_layer(root: Path, environ: Mapping[str, str] = os.environ) -> Lay
     return layer if found.trusted else denials_only(layer)
 
 
-def trust_repository_file(root: Path, environ: Mapping[str, str] = os.environ) -> RepositoryFile:
-    """Record the digest of `ROOT/.lg.toml` as it is now. Raises `ConfigError` when there is no such file."""
-    found = read_repository_file(root, environ)
+def accepted_guide(root: Path, environ: Mapping[str, str] = os.environ) -> str | None:
+    """SHA-256 of the `AGENTS.md` that the user accepted for this root; the file itself is not looked at."""
+    return _read(_records(environ)).get(root_id(root), {}).get(_KEYS[GUIDE_NAME])
+
+
+def trust_repository_file(
+    root: Path, environ: Mapping[str, str] = os.environ, *, name: str = FILE_NAME
+) -> RepositoryFile:
+    """Record the digest of the file as it is now. Raises `ConfigError` when there is no such file."""
+    found = read_repository_file(root, environ, name=name)
     if found is None:
-        raise ConfigError(f"{root / FILE_NAME} does not exist", hint="there is nothing to trust")
-    _update(root, {"path": os.path.realpath(root), "sha256": found.digest}, environ)
+        raise ConfigError(f"{root / name} does not exist", hint="there is nothing to trust")
+    _update(root, {"path": os.path.realpath(root), _KEYS[name]: found.digest}, environ)
     return RepositoryFile(path=found.path, data=found.data, digest=found.digest, trusted=True)
 
 
 def forget_repository_file(root: Path, environ: Mapping[str, str] = os.environ) -> bool:
-    """Withdraw the trust in this root's file; returns whether there was any."""
+    """Withdraw the trust in this root's files; returns whether there was any."""
     known = root_id(root) in _read(_records(environ))
     if known:
         _update(root, None, environ)
@@ -103,9 +114,9 @@ def _update(root: Path, record: dict[str, str] | None, environ: Mapping[str, str
     make_private(path.parent)
     with file_lock(path.with_suffix(".lock")):
         records = _read(path)
-        records.pop(root_id(root), None)
+        before = records.pop(root_id(root), {})
         if record is not None:
-            records[root_id(root)] = record
+            records[root_id(root)] = {**before, **record}
         replace_file(path, json.dumps(records, indent=1, sort_keys=True).encode())
 
 

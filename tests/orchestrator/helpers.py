@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from lg_orch.budgets import Budgets
 from lg_orch.bus import Bus
+from lg_orch.desk import RunDesk
 from lg_orch.graph import build_graph
 from lg_orch.journal import Journal, read_journal
+from lg_orch.meter import Meter
 from lg_orch.results import ResultStore
 from lg_orch.runs import RunDir, new_run
+from lg_orch.seams import ActingMind
 from lg_orch.services import Services
 from lg_orch.state import RunState
 from lg_orch.tools import GatewayTools
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from lg_orch.approvals import Approver
     from lg_orch.bus import Listener
     from lg_orch.models_trace import Event
-    from lg_orch.testing import ScriptedMind
+    from lg_orch.seams import Mind
 
 
 @dataclass(kw_only=True)
@@ -54,18 +57,20 @@ class World:
 @asynccontextmanager
 async def world(
     state: Path,
-    mind: ScriptedMind,
+    mind: Mind | ActingMind,
     *,
     gateway: FakeGateway | None = None,
     budgets: Mapping[str, float] | None = None,
+    settings: Settings | None = None,
     listeners: tuple[Listener, ...] = (),
     approver: Approver | None = None,
 ) -> AsyncIterator[World]:
     gateway = gateway or FakeGateway()
+    settings = settings or Settings(budgets=BudgetSettings.model_validate(budgets or {}))
     run = new_run(state)
     journal = Journal(run.journal)
     bus = Bus(journal, Masker(b"k" * 32), listeners)
-    settings = Settings(budgets=BudgetSettings.model_validate(budgets or {}))
+    meter = Meter(settings.budgets, settings.models.prices)
     async with gateway.connected() as connection:
         tools = GatewayTools(
             connection.tools, connection.send, bus=bus, run_id=run.run_id, approver=approver, pauses=(0.0, 0.0)
@@ -81,6 +86,9 @@ async def world(
             results=ResultStore(run.results),
             bus=bus,
             budgets=Budgets(settings.budgets),
+            meter=meter,
         )
+        if isinstance(mind, ActingMind):
+            mind.attach(RunDesk(services, meter))
         yield World(services=services, run=run, gateway=gateway)
     journal.close()

@@ -101,15 +101,15 @@ async def test_a_patch_over_the_limit_is_never_sent(tmp_path_factory: pytest.Tem
 
 
 async def test_a_run_out_of_wall_clock_makes_no_further_call(tmp_path_factory: pytest.TempPathFactory) -> None:
-    uses = tuple(ToolUse(tool="fs__read_file", input={"path": f"{n}"}) for n in range(3))
+    uses = tuple(ToolUse(tool="exec__exec", input={"cmd": f"{n}"}) for n in range(3))
     mind = ScriptedMind(planned=Plan(steps=(PlanStep(id="s", description="d", tools=uses),)))
     async with world(tmp_path_factory.mktemp("s"), mind, budgets={"max_wall_s": 100}) as run:
         made = 0
 
         async def age(name: str) -> None:
             nonlocal made
-            made += name == "fs__read_file"
-            if made == 2:  # the first one looked for the commit
+            made += name == "exec__exec"
+            if made == 1:
                 run.services.started -= 1000
 
         run.gateway.on_call = age

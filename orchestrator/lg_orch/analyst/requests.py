@@ -94,6 +94,11 @@ _COMPILED = tuple(
 )
 
 
+def orders_a_change(request: str) -> bool:
+    """Whether the wording orders something to be done, rather than asking about it."""
+    return _DOING.search(" ".join(request[:2_000].split()).lower()) is not None
+
+
 def understand(request: str) -> Ask:
     """The topic of a request. Its wording decides, nothing else; what fits no topic is `unknown`, never a guess."""
     text = " ".join(request[:2_000].split())

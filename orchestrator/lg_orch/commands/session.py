@@ -85,12 +85,13 @@ class Session:
         from lg_policy.loading import expand_env
         from lg_policy.redact import Masker
         from lg_policy.state import load_key
+        from lg_policy.trust import accepted_guide
 
         settings = setup.loaded.settings
         url, token = _gateway(args)
         if args.yes and settings.profile == "prod":
             raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
-        chosen = choose_mind(settings.models)
+        chosen = choose_mind(settings.models, cache_dir=setup.state.path / "model-cache")
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         store_url = expand_env(settings.store.url, os.environ, "store.url")
         if past is None:
@@ -121,6 +122,7 @@ class Session:
             person=Terminal(self.renderer, run.drafts) if is_attended() else Nobody(),
             begun=begun, record=_record(args, setup) | ({"forked_from": origin} if origin else {}),
             resumed=past is not None and origin is None, prior=prior_of(events, origin),
+            accepted_guide=accepted_guide(setup.root),
         )  # fmt: skip
 
     def __enter__(self) -> Self:

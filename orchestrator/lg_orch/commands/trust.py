@@ -1,4 +1,4 @@
-"""`lg-orch trust`: let a repository's `.lg.toml` count in full, for exactly the content it has now."""
+"""`lg-orch trust`: a repository's `.lg.toml` counts in full, its `AGENTS.md` as advice, as they are now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 def command(args: argparse.Namespace) -> int:
     """Show the file and record its digest outside the root, or forget it with `--forget`."""
     from lg_orch.setup import locate
-    from lg_policy.trust import forget_repository_file, read_repository_file, trust_repository_file
+    from lg_policy.trust import (
+        FILE_NAME,
+        GUIDE_NAME,
+        forget_repository_file,
+        read_repository_file,
+        trust_repository_file,
+    )
 
     root, _state = locate(args)
     if args.forget:
@@ -22,10 +28,15 @@ def command(args: argparse.Namespace) -> int:
         print(f"{root}: {'no longer trusted' if had else 'was not trusted'}")
         return 0
     if args.show:
-        found = read_repository_file(root)
-        print(f"{root}: " + ("no .lg.toml" if found is None else "trusted" if found.trusted else "not trusted"))
+        for name in (FILE_NAME, GUIDE_NAME):
+            found = read_repository_file(root, name=name)
+            print(f"{root}: " + (f"no {name}" if found is None else f"{name} {_word(found.trusted)}"))
         return 0
-    found = trust_repository_file(root)
+    found = trust_repository_file(root, name=GUIDE_NAME if args.guide else FILE_NAME)
     print(visible(found.data.decode("utf-8", "replace")), file=sys.stderr)
     print(f"trusted {found.path} with SHA-256 {found.digest}; any change to it ends this")
     return 0
+
+
+def _word(trusted: bool) -> str:
+    return "trusted" if trusted else "not trusted"

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from lg_orch.effects import effects_of
 from lg_orch.models_io import Entry, PlannedCall, RepoContext, RepoTotals
 from lg_orch.nodes.reporter import repetition
+from lg_orch.nodes.surroundings import LOOKS, surroundings
+from lg_orch.seams import ActingMind
 from lg_orch.state import ContextRef
 
 if TYPE_CHECKING:
@@ -43,16 +45,22 @@ async def context_builder(state: RunState, services: Services) -> Update:
         group.start_soon(look, "totals", "list_files", {"totals": True, "recursive": True}, "count files and lines")
         group.start_soon(look, "top", "list_files", {"path": "", "limit": TOP_LEVEL_LIMIT}, "list the top level")
         group.start_soon(look, "head", "read_file", {"path": ".git/HEAD"}, "find the commit")
+        for name, tool, arguments, why in LOOKS if isinstance(services.mind, ActingMind) else ():
+            group.start_soon(look, name, tool, arguments, why)
     reference = _match(_REFERENCE, found.get("head"))
     if reference is not None:
         await look("ref", "read_file", {"path": f".git/{reference}"}, "find the commit")
-    context = _context(services, found)
+    context, remark = _context(services, found), ""
+    if isinstance(services.mind, ActingMind):
+        whole = {name: services.results.whole(brief) for name, brief in found.items()}
+        context, remark = surroundings(context, whole, services.accepted_guide)
     digest, _size = services.results.put(context)
     spent = state.budgets
     for _ in found:
         spent = spent.with_call(in_loop=False)
     totals = context.totals
-    notes = tuple(repetition(brief) for brief in found.values() if brief.artifacts.repeated)
+    notes = [repetition(brief) for brief in found.values() if brief.artifacts.repeated]
+    notes += [remark] if remark else []
     return {
         "guards": state.guards.model_copy(update={"notes": (*state.guards.notes, *notes)}),
         "budgets": spent,

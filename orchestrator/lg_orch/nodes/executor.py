@@ -1,18 +1,28 @@
-"""Makes the plan's calls, one a visit, and asks the mind what follows when none is left."""
+"""Makes the decided calls and asks the mind what follows when none is left.
+
+A visit makes one call that may have an effect, or several that only read, side by side: LangGraph runs a visit again
+after a crash or a question.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import anyio
 
 from lg_orch.budgets import executor_room, patch_bytes
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
 from lg_orch.nodes.context_builder import finish
 from lg_orch.nodes.human import STOPPED, called_instead, is_result
-from lg_orch.nodes.planner import stopped
+from lg_orch.nodes.local import answer_here
+from lg_orch.nodes.planner import changes, stopped, work_of
+from lg_orch.patches import has_effect
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
+from lg_orch.stuck import circle
 from lg_orch.tools import failure
 from lg_policy.errors import LimitExceeded
 
@@ -22,70 +32,154 @@ if TYPE_CHECKING:
     from lg_orch.services import Services
     from lg_orch.state import QueuedCall, RunState, Update
 
+AT_ONCE = 8
+"""Reading calls of one visit."""
+
 
 async def executor(state: RunState, services: Services) -> Update:
-    """Make the next call if there is one and the loop has room for it; else decide the calls that follow."""
+    """Make the next calls if there are some and the loop has room for them; else decide the calls that follow."""
     services.check_stop()
     stop = services.budgets.run_stop(state.budgets, services.wall_s())
     if stop is not None:
         return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
     if not state.queue:
-        return await _follow_up(state, services, state.tool_results)
-    if executor_room(state.budgets, len(state.checks)) == 0:
+        return await _follow_up(state, services)
+    room = executor_room(state.budgets, len(state.checks))
+    if room == 0:
         stop = services.budgets.loop_stop(state.budgets)
         return {} if stop is None else {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
-    queued, *rest = state.queue
-    envelope, spent = await perform(state, services, queued, step="executor")
-    new = [envelope] if is_result(envelope) else []
-    instead = called_instead(services, queued, envelope)
-    if instead is not None:
-        rest = [instead, *rest]
-    results = [*state.tool_results, *new]
-    update: Update = {"tool_results": new, "budgets": spent, "queue": tuple(rest)}
-    if envelope.artifacts.decision == "stop":
+    batch = _batch(state, services, room)
+    made = await _make(state, services, batch)
+    rest = [*made.again, *state.queue[len(batch) :]]
+    update: Update = {"tool_results": made.results, "budgets": made.spent, "queue": tuple(rest)}
+    if made.stop:
         return update | {"queue": (), "guards": stopped(state, STOPPED, len(rest))}
-    if envelope.artifacts.approved_by is not None:
+    answered = [one for one in made.results if one.artifacts.approved_by is not None]
+    if answered:
         update["approvals"] = [
-            {"call_id": queued.call.id, "tool": queued.call.tool, "by": envelope.artifacts.approved_by}
+            {"call_id": one.artifacts.call_id, "tool": one.tool, "by": one.artifacts.approved_by} for one in answered
         ]
     if not rest:
-        update |= await _follow_up(state, services, results)
+        results = [*state.tool_results, *made.results]
+        after = state.model_copy(update={"tool_results": results, "budgets": made.spent})
+        update |= await _follow_up(after, services)
     return update
 
 
-async def perform(state: RunState, services: Services, queued: QueuedCall, *, step: str) -> tuple[ToolEnvelope, Spent]:
+def _batch(state: RunState, services: Services, room: int) -> tuple[QueuedCall, ...]:
+    """The next call, and those after it that only read, as long as the first does."""
+    reading = {tool.name for tool in services.tools.tools if tool.read_only}
+    batch: list[QueuedCall] = []
+    for queued in state.queue[: min(room, AT_ONCE)]:
+        if queued.alone or queued.call.tool not in reading:
+            break
+        batch.append(queued)
+    return tuple(batch) or state.queue[:1]
+
+
+@dataclass(kw_only=True)
+class _Made:
+    """What came of the calls of one visit."""
+
+    results: list[ToolEnvelope]
+    again: list[QueuedCall]
+    """Calls to be made next: one that needs a human and must be made alone, or what a human wants instead."""
+    spent: Spent
+    stop: bool = False
+    """A human chose to stop."""
+
+
+async def _make(state: RunState, services: Services, batch: tuple[QueuedCall, ...]) -> _Made:
+    """Make one call, or several reading ones at once; results in the order of the calls.
+
+    One of several that needs a human is put back, to be made alone: an interruption would repeat the others.
+    """
+    if len(batch) == 1:
+        queued = batch[0]
+        envelope, spent = await perform(state, services, queued, step="executor")
+        instead = called_instead(services, queued, envelope)
+        return _Made(
+            results=[envelope] if is_result(envelope) else [],
+            again=[instead] if instead is not None else [],
+            spent=spent,
+            stop=envelope.artifacts.decision == "stop",
+        )
+    found: dict[str, ToolEnvelope] = {}
+
+    async def make(queued: QueuedCall) -> None:
+        found[queued.key], _spent = await perform(state, services, queued, step="executor", may_ask=False)
+
+    async with anyio.create_task_group() as group:
+        for queued in batch:
+            group.start_soon(make, queued)
+    done: list[ToolEnvelope] = []
+    again: list[QueuedCall] = []
+    spent = state.budgets
+    for queued in batch:
+        error = found[queued.key].artifacts.error
+        if error is not None and error.code == "approval_required":
+            again.append(queued.model_copy(update={"alone": True}))
+            continue
+        done.append(found[queued.key])
+        spent = spent.with_call()
+    return _Made(results=done, again=again, spent=spent)
+
+
+async def perform(
+    state: RunState, services: Services, queued: QueuedCall, *, step: str, in_loop: bool = True, may_ask: bool = True
+) -> tuple[ToolEnvelope, Spent]:
     """Make one call within its limits; returns the brief envelope and what the run has then used."""
     info = next((tool for tool in services.tools.tools if tool.name == queued.call.tool), None)
     size = patch_bytes(info.original, queued.call.input) if info is not None else 0
     stop = services.budgets.patch_stop(size)
     if stop is not None:
         refused = failure(queued, Problem(code="too_large", message=stop))
-        return finish(services, refused), state.budgets.with_call()
+        return finish(services, refused), state.budgets.with_call(in_loop=in_loop)
+    here = answer_here(state, services, queued, info) if isinstance(services.mind, ActingMind) else None
+    if here is not None:
+        return finish(services, here), state.budgets.with_call(in_loop=in_loop)
     timeout = services.budgets.call_timeout(services.wall_s())
-    envelope = await services.tools.call(queued, step=step, timeout_s=timeout)
-    return finish(services, envelope), state.budgets.with_call(patch_bytes=size)
+    envelope = await services.tools.call(queued, step=step, timeout_s=timeout, may_ask=may_ask)
+    return finish(services, envelope), state.budgets.with_call(patch_bytes=size, in_loop=in_loop)
 
 
-async def _follow_up(state: RunState, services: Services, results: list[ToolEnvelope]) -> Update:
+async def _follow_up(state: RunState, services: Services) -> Update:
     """The calls that the mind wants next; a mind that cannot decide stops the run, with what it has."""
     if state.plan is None or state.guards.stopped is not None:
         return {"queue": ()}
-    whole = [services.results.whole(brief) for brief in results]
     try:
-        proposed = await think(
-            services.mind.next_calls, services.request(state), state.plan, services.context(state), whole
-        )
+        if isinstance(services.mind, ActingMind):
+            return await _turn(state, services, services.mind)
+        request, whole = services.request(state), services.whole_results(state)
+        proposed = await think(services.mind.next_calls, request, state.plan, services.context(state), whole)
     except (ThinkingFailed, LimitExceeded) as error:
         return {"queue": (), "guards": stopped(state, error.text(), 0)}
-    if isinstance(services.mind, ActingMind):
-        chosen = list(proposed)
-    else:
-        chosen = _new_calls(proposed, results, {tool.name for tool in services.tools.tools if tool.read_only})
-    if chosen:
+    reading = {tool.name for tool in services.tools.tools if tool.read_only}
+    return _decided(services, _new_calls(proposed, state.tool_results, reading))
+
+
+async def _turn(state: RunState, services: Services, mind: ActingMind) -> Update:
+    work = work_of(state, services)
+    reason = circle([one for one in work.results if not one.artifacts.call_id.startswith(("base.", "check."))])
+    if reason is not None:
+        return {"queue": (), "guards": stopped(state, reason, 0)}
+    turn = await think(mind.act, work)
+    if turn.replan:
+        services.bus.emit("thought", "executor", "note", {"text": f"the plan does not fit: {turn.replan}"})
+        return {"queue": (), "replan": turn.replan}
+    update = _decided(services, list(turn.calls)) | {"words": turn.words}
+    if not turn.calls and changes(state) and not any(has_effect(services, one) for one in work.results):
+        # Nothing was changed: the checks would say again what the baseline said.
+        update["checks"] = ()
+    return update
+
+
+def _decided(services: Services, calls: list[PlannedCall]) -> Update:
+    if calls:
         services.bus.emit("thought", "executor", "note", {
-            "text": f"{len(chosen)} further calls follow from the results", "calls": [call.id for call in chosen],
+            "text": f"{len(calls)} further calls follow from the results", "calls": [call.id for call in calls],
         })  # fmt: skip
-    return {"queue": tuple(services.mint(call) for call in chosen)}
+    return {"queue": tuple(services.mint(call) for call in calls)}
 
 
 def _new_calls(proposed: object, results: list[ToolEnvelope], read_only: set[str]) -> list[PlannedCall]:

@@ -1,30 +1,32 @@
-"""Writes the plan, or opens the next loop for calls that did not fit into the last one."""
+"""Writes the plan, or another one, or opens the next loop for calls that did not fit into the last one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.checks import check_commands
 from lg_orch.errors import ThinkingFailed
-from lg_orch.models_io import PlannedCall, Problem
-from lg_orch.seams import ActingMind
+from lg_orch.models_io import CHANGES, PlannedCall, Problem, ToolUse
+from lg_orch.seams import ActingMind, Work
 from lg_orch.services import problem_of, think
 from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
+    from lg_orch.budgets import Spent
     from lg_orch.models_io import Plan, Route
     from lg_orch.services import Services
     from lg_orch.state import Guards, RunState, Update
 
 
-CHECK_ID = "check."
+CHECK_ID, BASELINE_ID = "check.", "base."
 
 
 async def planner(state: RunState, services: Services) -> Update:
-    """Begin a loop: with a new plan the first time, with the calls left over later."""
+    """Begin a loop: with a new plan, or with the calls left over."""
     budgets = services.budgets
     stop = budgets.run_stop(state.budgets, services.wall_s()) or budgets.loop_stop(state.budgets)
     if stop is not None:
-        return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
+        return {"guards": stopped(state, stop, len(state.queue)), "queue": (), "replan": ""}
     spent = budgets.next_loop(state.budgets)
     if state.queue:
         text = f"loop {spent.loop}: {len(state.queue)} calls carried over"
@@ -33,17 +35,22 @@ async def planner(state: RunState, services: Services) -> Update:
     if state.intent is None:
         return _refuse(state, Problem(code="internal", message="planned before the request was routed"))
     try:
-        plan = await _plan(state, state.intent, services)
+        plan, reflection = await _plan(state, state.intent, services)
     except (ThinkingFailed, LimitExceeded) as error:
         if state.plan is None:
             return _refuse(state, problem_of(error))
-        return {"guards": stopped(state, error.text(), 0)}
+        return {"guards": stopped(state, error.text(), 0), "replan": ""}
+    return _begin(state, services, plan, reflection, spent)
+
+
+def _begin(state: RunState, services: Services, plan: Plan, reflection: str, spent: Spent) -> Update:
+    """Journal the plan and decide its calls and checks, as far as the loop has room."""
+    budgets = services.budgets
     known = {tool.name for tool in services.tools.tools}
     named = [call.tool for call in plan.calls()] + [check.tool for check in plan.verification]
     unknown = sorted({tool for tool in named if tool not in known})
-    services.bus.emit("thought", "planner", "end", {
-        "text": f"{len(plan.steps)} steps, {len(named)} calls", "plan": plan.model_dump(mode="json"),
-    })  # fmt: skip
+    data = {"text": f"{len(plan.steps)} steps, {len(named)} calls", "plan": plan.model_dump(mode="json")}
+    services.bus.emit("thought", "planner", "end", data | ({"reflection": reflection} if reflection else {}))
     if unknown:
         message = f"the plan names tools that the gateway does not offer: {', '.join(unknown)}"
         return {"plan": plan, **_refuse(state, Problem(code="invalid_arguments", message=message))}
@@ -55,26 +62,73 @@ async def planner(state: RunState, services: Services) -> Update:
         "queue": tuple(services.mint(call) for call in calls),
         "checks": tuple(services.mint(check) for check in kept),
         "verification": None,
+        "replan": "",
+        "words": "",
     }
+    if reflection:
+        update["reflections"] = [reflection]
+    if state.plan is None and isinstance(services.mind, ActingMind) and changes(state):
+        before = [check.model_copy(update={"id": f"{BASELINE_ID}{n}"}) for n, check in enumerate(kept, start=1)]
+        update["baseline_checks"] = tuple(services.mint(check) for check in before)
     if len(kept) < len(checks):
         why = "the plan names more checks than a loop has calls (budgets.max_tool_calls_per_loop)"
         update["guards"] = stopped(state, why, len(checks) - len(kept))
     return update
 
 
-async def _plan(state: RunState, route: Route, services: Services) -> Plan:
+async def _plan(state: RunState, route: Route, services: Services) -> tuple[Plan, str]:
+    """The plan, and what was learnt from the one before it."""
     mind = services.mind
-    if isinstance(mind, ActingMind) and state.verification is not None:
-        results = services.whole_results(state)
-        return await think(
-            mind.replan, services.request(state), route, services.context(state), results, state.verification
-        )
-    names = [tool.name for tool in services.tools.tools]
-    return await think(services.mind.plan, services.request(state), route, services.context(state), names)
+    if not isinstance(mind, ActingMind):
+        names = [tool.name for tool in services.tools.tools]
+        return await think(mind.plan, services.request(state), route, services.context(state), names), ""
+    work = work_of(state, services)
+    if state.plan is not None:
+        repair = await think(mind.replan, work)
+        return _with_checks(state, services, repair.plan), repair.reflection
+    return _with_checks(state, services, await think(mind.draft, work)), ""
+
+
+def _with_checks(state: RunState, services: Services, plan: Plan) -> Plan:
+    """A change whose plan names no check is checked as the project's own files say."""
+    runner = services.tools.find("exec")
+    if plan.verification or not changes(state) or runner is None:
+        return plan
+    found = tuple(
+        ToolUse(tool=runner.name, input={"cmd": command, "args": list(arguments)})
+        for command, arguments in check_commands(services.context(state))
+    )
+    return plan.model_copy(update={"verification": found})
+
+
+def changes(state: RunState) -> bool:
+    """Whether the request is done only when files were changed."""
+    return state.intent is not None and state.intent.intent in CHANGES
+
+
+def work_of(state: RunState, services: Services) -> Work:
+    """What a mind that acts is told. Raises `NotFound` when a result is gone from disk."""
+    if state.intent is None:
+        raise ThinkingFailed("asked to work before the request was routed")
+    contradiction = state.replan
+    passed = state.verification is not None and state.verification.ok
+    if not contradiction and passed and state.review is not None and not state.review.ok:
+        contradiction = f"the checks passed, but a review found: {'; '.join(state.review.problems)}"
+    return Work(
+        request=services.request(state),
+        route=state.intent,
+        context=services.context(state),
+        plan=state.plan,
+        results=services.whole_results(state),
+        baseline=state.baseline,
+        verification=state.verification,
+        reflections=state.reflections,
+        contradiction=contradiction,
+    )
 
 
 def stopped(state: RunState, why: str, dropped: int) -> Guards:
-    """The guards with a budget's stop noted; the first reason stays, what was dropped adds up."""
+    """The guards with a stop noted; the first reason stays, what was dropped adds up."""
     guards = state.guards
     return guards.model_copy(update={"stopped": guards.stopped or why, "dropped": guards.dropped + dropped})
 

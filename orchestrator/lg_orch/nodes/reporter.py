@@ -1,22 +1,24 @@
-"""Says how the run ended: the answer, what was checked, what is missing, who did the thinking."""
+"""Says how the run ended: why it failed, then the answer, what was checked, what is missing, who did the thinking."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.budgets import PATCH_TOOLS
 from lg_orch.errors import ThinkingFailed
-from lg_orch.models_io import CHANGES, Answer
-from lg_orch.nodes.planner import CHECK_ID
+from lg_orch.models_io import Answer
+from lg_orch.nodes.planner import BASELINE_ID, CHECK_ID, changes
+from lg_orch.patches import has_effect
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.state import EXIT_STATUS, Final
 from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
-    from lg_orch.models_io import Problem, ToolEnvelope, VerifierReport
+    from lg_orch.models_io import Check, Problem, ToolEnvelope, VerifierReport
     from lg_orch.services import Services
     from lg_orch.state import RunState, Status, Update
+
+UNPROVED = "The model's own words, which nothing above or below proves:"
 
 
 async def reporter(state: RunState, services: Services) -> Update:
@@ -26,13 +28,15 @@ async def reporter(state: RunState, services: Services) -> Update:
     answer = await _answer(state, services)
     status, reason = verdict(state)
     if status == "done" and isinstance(services.mind, ActingMind):
-        status, reason = _changed(state, services)
-    parts = [services.bus.mask(answer.text_markdown).strip()]
-    if reason:
-        parts.append(f"**Failed:** {reason}.")
+        status, reason = _worked(state, services)
+    words = services.bus.mask(answer.text_markdown).strip()
+    if reason and words and isinstance(services.mind, ActingMind):
+        words = f"{UNPROVED}\n\n" + "\n".join(f"> {line}".rstrip() for line in words.splitlines())
+    parts = [f"**Failed:** {reason.rstrip('.')}."] if reason else []
+    parts.append(words)
     if state.verification is not None:
         parts.append(_checks(state.verification))
-    notes = _notes(state, answer)
+    notes = [*_notes(state, answer), *_doubts(state, services)]
     if notes:
         parts.append("Notes:\n\n" + "\n".join(f"- {services.bus.mask(note)}" for note in notes))
     parts.append(f"_{_footer(state, services)}_")
@@ -47,8 +51,11 @@ async def reporter(state: RunState, services: Services) -> Update:
 
 
 async def _answer(state: RunState, services: Services) -> Answer:
+    """The mind's answer; of a mind that acts, the words it closed its work with: no request is made for them."""
     if state.plan is None:
         return Answer(text_markdown="")
+    if isinstance(services.mind, ActingMind):
+        return Answer(text_markdown=state.words)
     results = services.whole_results(state)
     try:
         return await think(
@@ -64,22 +71,24 @@ async def _answer(state: RunState, services: Services) -> Answer:
         return Answer(text_markdown="", missing=(f"an answer in words: {error.text()}",))
 
 
-def _changed(state: RunState, services: Services) -> tuple[Status, str]:
-    """A request for a change is not done while no file was changed."""
-    if state.intent is None or state.intent.intent not in CHANGES:
-        return "done", ""
-    patching = {tool.name for tool in services.tools.tools if tool.original in PATCH_TOOLS}
-    for result in state.tool_results:
-        if result.ok and result.tool in patching and not result.artifacts.input.get("dry_run"):
-            return "done", ""
-    return "failed", "a change was asked for and no file was changed"
+def _worked(state: RunState, services: Services) -> tuple[Status, str]:
+    """A request for a change is not done while no file was changed, and one for an answer not without one."""
+    if not changes(state):
+        return ("done", "") if state.words else ("failed", "the model gave no answer")
+    if not _changed(state, services):
+        return "failed", "a change was asked for and no file was changed"
+    return "done", ""
+
+
+def _changed(state: RunState, services: Services) -> bool:
+    return any(has_effect(services, result) for result in services.whole_results(state))
 
 
 def verdict(state: RunState) -> tuple[Status, str]:
     """How the run ended and, unless it is done, why."""
     if state.guards.stopped is not None:
         dropped = f"; {state.guards.dropped} decided calls were not made" if state.guards.dropped else ""
-        return "failed", f"{state.guards.stopped}{dropped}"
+        return "failed", f"{state.guards.stopped.rstrip('.')}{dropped}"
     made = [result for result in state.tool_results if result.artifacts.error is None]
     if not made and state.repo_context is not None and state.repo_context.files is None:
         return "failed", "no tool call brought a result"
@@ -100,11 +109,17 @@ def _refusal(problem: Problem) -> Final:
 
 def _checks(report: VerifierReport) -> str:
     rows = [
-        f"| `{check.name}` | {'passed' if check.ok else 'not passed'} | "
+        f"| `{check.name}` | {_result(check)} | "
         f"{'-' if check.exit_code is None else check.exit_code} | {check.summary.replace('|', '/')} |"
         for check in report.checks
     ]
     return "\n".join(["| check | result | exit code | last line |", "|---|---|---|---|", *rows])
+
+
+def _result(check: Check) -> str:
+    if check.ok:
+        return "passed"
+    return "not passed, as before the change" if check.failed_before else "not passed"
 
 
 def _notes(state: RunState, answer: Answer) -> list[str]:
@@ -115,8 +130,12 @@ def _notes(state: RunState, answer: Answer) -> list[str]:
             notes.append(repetition(result))
         if result.artifacts.approved_by is not None:
             notes.append(f"`{result.tool}` was answered by {result.artifacts.approved_by} when the gateway asked")
+        if error is None:
+            continue
+        if result.artifacts.call_id.startswith(BASELINE_ID):
+            notes.append(f"no baseline from `{result.artifacts.input.get('cmd')}`: {error.code}: {error.message}")
         # A check that could not run is in the table already.
-        if error is not None and not result.artifacts.call_id.startswith(CHECK_ID):
+        elif not result.artifacts.call_id.startswith(CHECK_ID):
             notes.append(f"`{result.tool}` failed: {error.code}: {error.message}")
     notes += [f"not found: {text}" for text in answer.missing if text not in answer.text_markdown]
     sandbox = state.security.sandbox
@@ -124,6 +143,24 @@ def _notes(state: RunState, answer: Answer) -> list[str]:
     if ran and sandbox is not None and not sandbox.active:
         notes.append('commands ran without a sandbox (`[exec] sandbox = "off"`)')
     return notes
+
+
+def _doubts(state: RunState, services: Services) -> list[str]:
+    """What a reader of a model's work must know: nothing was checked, it failed before, what it cost is not known."""
+    doubts: list[str] = []
+    if not isinstance(services.mind, ActingMind):
+        return doubts
+    if changes(state) and _changed(state, services) and state.verification is None:
+        doubts.append("no check was run on the change: none was planned, and none was found that can be run here")
+    before = [check.name for check in state.baseline.checks if not check.ok] if state.baseline else []
+    if before:
+        doubts.append(f"did not pass before the change: {', '.join(f'`{name}`' for name in before)}")
+    if state.review is not None and not state.review.ok:
+        doubts.append(f"a model that reviewed an earlier state of the change found: {'; '.join(state.review.problems)}")
+    if services.meter is not None and services.meter.unpriced:
+        models = ", ".join(sorted(services.meter.unpriced))
+        doubts.append(f"cost unknown and not limited: `[models.prices]` has no price for {models}")
+    return doubts
 
 
 def repetition(result: ToolEnvelope) -> str:
@@ -134,10 +171,20 @@ def repetition(result: ToolEnvelope) -> str:
 
 def _footer(state: RunState, services: Services) -> str:
     calls, loops = state.budgets.calls, state.budgets.loop
-    tokens = services.meter.total if services.meter is not None else 0
     revision = state.repo_context.revision if state.repo_context else None
     where = f"{services.root_name} at {revision[:12]}" if revision else services.root_name
     return (
         f"{where}; answered by {services.mind_name}; {calls} tool calls in {loops} "
-        f"{'loop' if loops == 1 else 'loops'}{f', {tokens} tokens' if tokens else ''}; run {services.run_id}"
+        f"{'loop' if loops == 1 else 'loops'}{_traffic(services)}; run {services.run_id}"
+    )
+
+
+def _traffic(services: Services) -> str:
+    """What the models used, for the summary that ends every run."""
+    meter = services.meter
+    if meter is None or not meter.tokens:
+        return ""
+    cost = "" if meter.unpriced and not meter.usd else f", ${meter.usd:.4f}"
+    return (
+        f", {meter.tokens} tokens{cost}{' and more' if meter.unpriced and meter.usd else ''}, {services.wall_s():.0f} s"
     )

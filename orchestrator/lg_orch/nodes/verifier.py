@@ -1,13 +1,22 @@
-"""Runs the plan's checks, one a visit. Only the exit code of our own call counts as passed."""
+"""Runs the checks, one a visit: first those before any change, later those that prove it.
+
+Only the exit code of our own call counts as passed.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.models_io import Check, VerifierReport
+from lg_orch.errors import ThinkingFailed
+from lg_orch.failing import only_old_failures
+from lg_orch.models_io import CHANGES, Check, VerifierReport
 from lg_orch.nodes.executor import perform
 from lg_orch.nodes.human import STOPPED, called_instead, is_result
-from lg_orch.nodes.planner import stopped
+from lg_orch.nodes.planner import stopped, work_of
+from lg_orch.seams import ActingMind
+from lg_orch.services import think
+from lg_orch.stuck import circle
+from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.models_io import ToolEnvelope
@@ -20,6 +29,8 @@ SUMMARY_CHARS = 300
 async def verifier(state: RunState, services: Services) -> Update:
     """Run the next check; without any, claim nothing."""
     services.check_stop()
+    if state.baseline_checks:
+        return await _baseline(state, services)
     if not state.checks:
         return {}
     stop = services.budgets.run_stop(state.budgets, services.wall_s())
@@ -34,19 +45,80 @@ async def verifier(state: RunState, services: Services) -> Update:
         rest = [instead, *rest]
     if not is_result(envelope):
         return {"checks": tuple(rest), "budgets": spent}
-    check = judge(queued, services.results.whole(envelope))
+    check = _told_apart(state, services, judge(queued, services.results.whole(envelope)), envelope)
     before = state.verification.checks if state.verification else ()
-    report = VerifierReport(ok=all(one.ok for one in (*before, check)), checks=(*before, check))
+    checks = (*before, check)
+    report = VerifierReport(ok=all(counts_as_ok(state, one) for one in checks), checks=checks)
     services.bus.emit("verify", check.name, "end", check.model_dump(mode="json"))
-    update: Update = {
-        "verification": report,
-        "checks": tuple(rest),
-        "budgets": spent,
-        "tool_results": [envelope],
-    }
+    update: Update = {"verification": report, "checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
     if envelope.artifacts.decision == "stop":
-        update |= {"checks": (), "guards": stopped(state, STOPPED, len(rest))}
+        return update | {"checks": (), "guards": stopped(state, STOPPED, len(rest))}
+    if not rest:
+        update |= await _conclude(state, services, report, envelope)
     return update
+
+
+def counts_as_ok(state: RunState, check: Check) -> bool:
+    """Passed, or failed before in the same way; but what was asked to be repaired has to pass."""
+    repairing = state.intent is not None and state.intent.intent == "debug"
+    return check.ok or (check.failed_before and not repairing)
+
+
+async def _baseline(state: RunState, services: Services) -> Update:
+    """One check before anything is changed. It asks no human: without an answer there is no baseline."""
+    queued, *rest = state.baseline_checks
+    stop = services.budgets.run_stop(state.budgets, services.wall_s())
+    if stop is not None:
+        return {"baseline_checks": ()}
+    envelope, spent = await perform(
+        state, services, queued, step="verifier", in_loop=False, may_ask=services.answers_itself
+    )
+    update: Update = {"baseline_checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
+    if envelope.artifacts.error is not None:
+        return update
+    check = judge(queued, services.results.whole(envelope))
+    before = state.baseline.checks if state.baseline else ()
+    report = VerifierReport(ok=all(one.ok for one in (*before, check)), checks=(*before, check))
+    services.bus.emit("verify", check.name, "baseline", check.model_dump(mode="json"))
+    return update | {"baseline": report}
+
+
+def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
+    if check.ok or state.baseline is None:
+        return check
+    same = [
+        result
+        for result in state.tool_results
+        if result.artifacts.call_id.startswith("base.") and result.artifacts.input == envelope.artifacts.input
+    ]
+    before = services.results.whole(same[-1]) if same else None
+    return check.model_copy(update={"failed_before": only_old_failures(before, services.results.whole(envelope))})
+
+
+async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:
+    """After the last check: stop a run that goes in circles; let a model look at a change whose checks passed."""
+    if not report.ok:
+        results = [one for one in services.whole_results(state) if not one.artifacts.call_id.startswith("base.")]
+        reason = circle([*results, services.results.whole(last)])
+        return {"guards": stopped(state, reason, 0)} if reason else {}
+    mind = services.mind
+    changing = state.intent is not None and state.intent.intent in CHANGES
+    if not isinstance(mind, ActingMind) or not changing or state.review is not None or state.guards.stopped:
+        return {}
+    if services.budgets.loop_stop(state.budgets) is not None:
+        return {}
+    try:
+        review = await think(mind.review, work_of(state, services))
+    except (ThinkingFailed, LimitExceeded) as error:
+        services.bus.emit("error", "review", "note", {"text": f"no review: {error.text()}"})
+        return {}
+    if review is None:
+        return {}
+    services.bus.emit("thought", "review", "note", {
+        "text": "a model finds nothing missing" if review.ok else f"a model finds: {'; '.join(review.problems)}",
+        "review": review.model_dump(mode="json"),
+    })  # fmt: skip
+    return {"review": review}
 
 
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:

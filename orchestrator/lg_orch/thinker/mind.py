@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
-from lg_orch.analyst import LocalAnalyst
 from lg_orch.errors import ThinkingFailed
-from lg_orch.models_io import Answer, Plan, PlannedCall, Route
-from lg_orch.thinker.messages import exchange, parameters, plan_text, system, task, tool_schemas, transcript, wrapped
+from lg_orch.models_io import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
+from lg_orch.observations import middle_out
+from lg_orch.thinker.conversation import BASELINE_ID, CHECK_ID, conversation, transcript
+from lg_orch.thinker.lanes import route_by_rules
+from lg_orch.thinker.messages import checks_text, plan_text, result_text, system, task, wrapped
+from lg_orch.thinker.offer import EXECUTE, REPLAN, chosen, offer, parameters
+from lg_orch.thinker.requests import Ask
 from lg_orch.thinker.structured import ask_json
 
 if TYPE_CHECKING:
@@ -19,20 +23,23 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from lg_orch.models_io import RepoContext, ToolEnvelope, VerifierReport
-    from lg_orch.seams import Desk
-    from lg_orch.thinker.requests import Models, Reply
+    from lg_orch.models_io import ToolEnvelope, VerifierReport
+    from lg_orch.seams import Desk, Work
+    from lg_orch.thinker.replies import Reply
+    from lg_orch.thinker.requests import Models
 
 MAX_CALLS_A_TURN = 8
-MAX_SAME = 3
-"""So many times the same call with the same result, one after the other, is a loop that leads nowhere."""
+MAX_FAILURE_CHARS = 4_000
+"""Of one failing check's output, in a digest."""
+MAX_WORDS = 8_000
 
 
 class ModelMind:
     """A mind that may act (`lg_orch.seams.ActingMind`)."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, *, tools_at_once: int = 40) -> None:
         self._models = models
+        self._at_once = tools_at_once
         self._given: Desk | None = None
 
     def attach(self, desk: Desk) -> None:
@@ -46,120 +53,178 @@ class ModelMind:
         return self._given
 
     def route(self, request: str) -> Route:
-        """The analyst's rules for what they know for sure; the router model for everything else."""
-        known = LocalAnalyst().route(request)
-        if not known.needs_model:
+        """The rules' word where the wording says enough; the router model's for everything else."""
+        known = route_by_rules(request)
+        if known is not None:
             return known
         messages = [system("route"), HumanMessage(f"<request>\n{request}\n</request>")]
-        found = ask_json(self._asking("router"), messages, Route, what="classification")
+        found = ask_json(self._asking("router", Route), messages, Route, what="classification")
         return found.model_copy(update={"needs_model": False})
 
-    def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
-        """The planner model's plan, checked and with ids of our own."""
-        message = task(request, context, f"Kind of request: {route.intent}", self._offer(tools))
-        return self._plan(message, made=0)
-
-    def replan(
-        self,
-        request: str,
-        route: Route,
-        context: RepoContext,
-        results: Sequence[ToolEnvelope],
-        verification: VerifierReport,
-    ) -> Plan:
-        """A plan that repairs what the checks found."""
-        failed = "\n".join(
-            f"{check.name}: exit code {check.exit_code}: {check.summary}"
-            for check in verification.checks
-            if not check.ok
+    def draft(self, work: Work) -> Plan:
+        """In the interactive lane the plan is the request itself and costs nothing; else the planner's."""
+        if work.route.lane == "interactive":
+            return Plan(steps=(PlanStep(id="p0s1", description=middle_out(work.request, 2_000)),))
+        message = task(work.request, work.context, f"Kind of request: {work.route.intent}", self._offer(work))
+        asked = ask_json(
+            self._asking("planner", Plan), [system("plan"), message], Plan, what="plan", check=self._problem
         )
-        parts = (
-            f"Kind of request: {route.intent}", self._offer([tool.name for tool in self._desk.tools]),
-            "What was done so far, with results:",
-            transcript(results), wrapped("failed_checks", failed),
-            "The checks above did not pass. Write a new plan that repairs this from the present state of the files.",
-        )  # fmt: skip
-        return self._plan(task(request, context, *parts), made=len(results))
+        return _numbered(asked, 0)
 
-    def next_calls(
-        self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
-    ) -> Sequence[PlannedCall]:
-        """The tool calls of the coder model's next turn; empty when it makes none."""
-        self._refuse_a_loop(results)
-        tools = tool_schemas(self._desk.tools)
-        messages: list[BaseMessage] = [system("act"), task(request, context, plan_text(plan)), *exchange(results)]
-        reply = self._models.ask(self._desk, "coder", messages, tools)
+    def replan(self, work: Work) -> Repair:
+        """A plan that repairs what the checks found, or fits what was found.
+
+        In the interactive lane the digest of the failure is what a plan would say, and the first time it goes straight
+        to who works on it.
+        """
+        failure = self._failure(work)
+        if work.route.lane == "interactive" and not work.reflections and not work.contradiction:
+            step = PlanStep(id=f"p{len(work.results)}s1", description="Repair what the checks found.")
+            plan = Plan(steps=(step,), verification=work.plan.verification if work.plan else ())
+            return Repair(reflection=middle_out(failure, 1_000), plan=plan)
+        parts = [
+            f"Kind of request: {work.route.intent}", self._offer(work), "What was done so far, with results:",
+            self._transcript(work), *(f"Learnt before: {text}" for text in work.reflections), failure,
+        ]  # fmt: skip
+        messages = [system("replan"), task(work.request, work.context, *parts)]
+        found = ask_json(
+            self._asking("planner", Repair), messages, Repair, what="plan", check=lambda one: self._problem(one.plan)
+        )
+        plan = _numbered(found.plan, len(work.results))
+        if not plan.verification and work.plan is not None:
+            plan = plan.model_copy(update={"verification": work.plan.verification})
+        return found.model_copy(update={"plan": plan})
+
+    def act(self, work: Work) -> Turn:
+        """The tool calls of the coder model's next turn; its closing words when it makes none."""
+        deep = work.route.lane == "deep"
+        messages, shortened = self._messages(work)
+        tools = offer(self._desk.tools, work.context.commands, self._at_once, replan=deep, results=shortened)
+        reply = self._models.ask(self._desk, Ask(role="coder", messages=messages, tools=tools))
         if reply.broken:
             problem = "; ".join(reply.broken)
             again = [*messages, AIMessage(reply.text or "(a tool call)"), HumanMessage(f"Unreadable call: {problem}")]
-            reply = self._models.ask(self._desk, "coder", again, tools)
+            reply = self._models.ask(self._desk, Ask(role="coder", messages=again, tools=tools))
         if reply.broken and not reply.calls:
             raise ThinkingFailed(f"the model's tool calls could not be read twice: {'; '.join(reply.broken)}")
-        return _planned(reply, len(results))
+        if not reply.calls and reply.cut:
+            raise ThinkingFailed("the model talked to the limit of a reply without a call (models.*.max_reply_tokens)")
+        if not reply.calls and not reply.text.strip():
+            raise ThinkingFailed("the model answered with nothing")
+        return self._turn(reply, len(work.results))
 
-    def answer(
-        self,
-        request: str,
-        plan: Plan,
-        context: RepoContext,
-        results: Sequence[ToolEnvelope],
-        verification: VerifierReport | None,
-    ) -> Answer:
-        """The planner model's words on what was found and done; whether it worked is the verifier's to say."""
-        checks = "No check was run." if verification is None else verification.model_dump_json()
-        parts = (plan_text(plan), "What was done, with results:", transcript(results), wrapped("checks", checks))
-        message = task(request, context, *parts)
-        reply = self._models.ask(self._desk, "planner", [system("answer"), message])
-        if not reply.text.strip():
-            raise ThinkingFailed("the model gave an empty answer")
-        return Answer(text_markdown=reply.text)
+    def review(self, work: Work) -> Review | None:
+        """The verifier model's comparison with the acceptance criteria; only where a plan has some."""
+        if work.route.lane != "deep" or work.plan is None or not work.plan.acceptance:
+            return None
+        parts = (plan_text(work.plan), "What was done, with results:", self._transcript(work))
+        messages = [system("review"), task(work.request, work.context, *parts)]
+        return ask_json(self._asking("verifier", Review), messages, Review, what="review")
 
-    def _asking(self, role: str) -> Any:
-        return lambda messages: self._models.ask(self._desk, role, messages).text
+    def _messages(self, work: Work) -> tuple[list[BaseMessage], bool]:
+        counter = self._models.counter("coder")
+        parts = [self._baseline(work)]
+        notes: dict[int, str] = {}
+        if work.plan is not None and work.route.lane == "deep":
+            notes[_made_before(work.plan) + 1] = plan_text(work.plan)
+        if work.reflections and (work.route.lane == "deep" or len(work.reflections) > 1):
+            notes[_made_before(work.plan) + 1] = "\n".join(
+                (*(f"Learnt: {text}" for text in work.reflections), plan_text(work.plan) if work.plan else "")
+            )
+        first = [system("act"), task(work.request, work.context, *parts)]
+        fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
+        tools = offer(self._desk.tools, work.context.commands, self._at_once, replan=True, results=True)
+        room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
+        if room < 0:
+            what = "request, rules, plan and tools alone need more tokens than a request may have"
+            raise ThinkingFailed(f"{what} (models.*.context_tokens)")
+        told = conversation(work.results, counter.count, room, notes)
+        return [*first, *told.messages], told.shortened
 
-    def _plan(self, message: HumanMessage, *, made: int) -> Plan:
-        plan = ask_json(self._asking("planner"), [system("plan"), message], Plan, what="plan", check=self._problem)
-        # Ids must not meet those of an earlier plan of this run.
-        steps = tuple(
-            step.model_copy(update={"id": f"p{made}s{number}"}) for number, step in enumerate(plan.steps, start=1)
-        )
-        return plan.model_copy(update={"steps": steps})
+    def _baseline(self, work: Work) -> str:
+        if work.baseline is None:
+            return ""
+        outputs = _outputs(work.baseline, work.results, BASELINE_ID)
+        return checks_text(work.baseline, outputs, "Checks before any change, run by the program:")
+
+    def _failure(self, work: Work) -> str:
+        """A digest of what went wrong: what contradicted the plan, or the output of the checks that did not pass."""
+        if work.contradiction:
+            return f"What was found contradicts the plan: {work.contradiction}"
+        if work.verification is None:
+            return "The work is not done."
+        outputs = _outputs(work.verification, work.results, CHECK_ID)
+        return checks_text(work.verification, outputs, "These checks were run after the change:")
+
+    def _transcript(self, work: Work) -> str:
+        counter = self._models.counter("planner")
+        return transcript(work.results, counter.count, self._models.context_tokens("planner") // 2)
+
+    def _asking(self, role: str, model: type[Any]) -> Any:
+        schema = model.model_json_schema()
+        return lambda messages: self._models.ask(self._desk, Ask(role=role, messages=messages, schema=schema)).text
 
     def _problem(self, plan: Plan) -> str | None:
         known = {tool.name for tool in self._desk.tools}
         named = {call.tool for call in plan.calls()} | {use.tool for use in plan.verification}
         if unknown := sorted(named - known):
             return f"there are no tools {', '.join(unknown)}; there are: {', '.join(sorted(known))}"
-        runner = self._runner()
+        runner = next((tool.name for tool in self._desk.tools if tool.original == "exec" and tool.builtin), None)
         if any(use.tool != runner for use in plan.verification):
             return f"verification may only call {runner}" if runner else "nothing here can run checks: leave them empty"
         return None
 
-    def _runner(self) -> str | None:
-        tools = self._desk.tools
-        return next((tool.name for tool in tools if tool.original == "exec" and tool.root_id is not None), None)
-
-    def _offer(self, names: Sequence[str]) -> str:
+    def _offer(self, work: Work) -> str:
         """The tools in words, for a plan."""
-        lines = [
-            f"- {tool.name}: {tool.description}\n  input: {json.dumps(parameters(tool))}"
-            for tool in self._desk.tools
-            if tool.name in names
-        ]
+        told, _more = chosen(self._desk.tools, self._at_once)
+        lines = [f"- {tool.name}: {json.dumps(parameters(tool, work.context.commands)['properties'])}" for tool in told]
         return wrapped("tools", "\n".join(lines))
 
-    def _refuse_a_loop(self, results: Sequence[ToolEnvelope]) -> None:
-        last = [(one.tool, one.artifacts.input, one.ok, one.stdout, one.stderr) for one in results[-MAX_SAME:]]
-        if len(last) == MAX_SAME and all(one == last[0] for one in last):
-            raise ThinkingFailed(f"the model made the same call {MAX_SAME} times with the same result ({last[0][0]})")
+    def _turn(self, reply: Reply, made: int) -> Turn:
+        calls: list[PlannedCall] = []
+        for number, call in enumerate(reply.calls[:MAX_CALLS_A_TURN], start=1):
+            if call.tool == REPLAN:
+                return Turn(replan=str(call.input.get("reason", ""))[:2_000] or "the model gave no reason")
+            tool, arguments = self._resolved(call.tool, call.input)
+            try:
+                why = reply.text[:300] if number == 1 else ""
+                calls.append(PlannedCall(id=f"m{made}.{number}", tool=tool, input=arguments, why=why))
+            except ValidationError as error:
+                raise ThinkingFailed(f"the model named a tool that no tool can be called: {tool[:50]!r}") from error
+        return Turn(calls=tuple(calls), words="" if calls else reply.text.strip()[:MAX_WORDS])
+
+    def _resolved(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The tool that is meant: out of `mcp_execute`, and by its own name where a model leaves the server's out."""
+        inner = arguments.get("arguments")
+        if name == EXECUTE and isinstance(arguments.get("tool"), str) and isinstance(inner, dict):
+            name, arguments = arguments["tool"], inner
+        tools = self._desk.tools
+        if any(tool.name == name for tool in tools):
+            return name, arguments
+        meant = [tool.name for tool in tools if tool.original == name]
+        return (meant[0], arguments) if len(meant) == 1 else (name, arguments)
 
 
-def _planned(reply: Reply, made: int) -> list[PlannedCall]:
-    calls: list[PlannedCall] = []
-    for number, call in enumerate(reply.calls[:MAX_CALLS_A_TURN], start=1):
-        try:
-            why = reply.text[:300] if number == 1 else ""
-            calls.append(PlannedCall(id=f"m{made}.{number}", tool=call.tool, input=call.input, why=why))
-        except ValidationError as error:
-            raise ThinkingFailed(f"the model named a tool that no tool can be called: {call.tool[:50]!r}") from error
-    return calls
+def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope], prefix: str) -> dict[str, str]:
+    """The newest output of each check that did not pass."""
+    newest = [one for one in results if one.artifacts.call_id.startswith(prefix)][-len(report.checks) :]
+    return {
+        check.name: result_text(result, MAX_FAILURE_CHARS)
+        for check, result in zip(report.checks, newest, strict=False)
+        if not check.ok
+    }
+
+
+def _made_before(plan: Plan | None) -> int:
+    """How many results there were when a plan was written; its step ids say so."""
+    first = plan.steps[0].id if plan is not None and plan.steps else "p0s1"
+    made = first.removeprefix("p").partition("s")[0]
+    return int(made) if made.isdigit() else 0
+
+
+def _numbered(plan: Plan, made: int) -> Plan:
+    """With ids of our own, which must not meet those of an earlier plan of this run."""
+    steps = tuple(
+        step.model_copy(update={"id": f"p{made}s{number}"}) for number, step in enumerate(plan.steps, start=1)
+    )
+    return plan.model_copy(update={"steps": steps})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -14,242 +13,164 @@ import anyio.from_thread
 import anyio.to_thread
 
 from lg_orch.errors import Interrupted, ThinkingFailed
-from lg_orch.meter import CHARS_PER_TOKEN
-from lg_orch.minds import LOCAL
-from lg_orch.providers import PROVIDERS
-from lg_orch.thinker.messages import size_of
+from lg_orch.thinker.cache import ReplyCache, cache_key
+from lg_orch.thinker.clients import Clients, candidates
+from lg_orch.thinker.failures import Failure, failure_of, pause_s
+from lg_orch.thinker.record import Asked, begin, end, failed, retry
+from lg_orch.thinker.replies import Reply, Stream, finish_reason, read_reply
+from lg_orch.tokens import token_counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.runnables import Runnable
 
     from lg_orch.seams import Desk
-    from lg_policy.config import ModelSettings, ModelsSettings
-
-REQUEST_TIMEOUT_S = 300.0
-MAX_ERROR_CHARS = 500
-RETRIES = 2
-"""Repetitions by the provider's own client, with its own pauses, when nobody else can be asked."""
-_TRANSIENT = (408, 409, 425, 429)
-_TRANSIENT_NAMES = (
-    "Timeout", "Connect", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable", "ReadError",
-    "ProtocolError",
-)  # fmt: skip
-_CHATTY = ("openai", "anthropic", "httpx", "httpcore", "google_genai", "ollama")
+    from lg_orch.thinker.clients import Candidate
+    from lg_orch.tokens import Calibrated
+    from lg_policy.config import ModelsSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A model that may be asked."""
+class Ask:
+    """What is asked of whichever model answers."""
 
-    provider: str
-    model: str
-    base_url: str | None
-
-    @property
-    def name(self) -> str:
-        """`provider:model`."""
-        return f"{self.provider}:{self.model}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A tool call as the model made it; nothing of it is checked yet."""
-
-    tool: str
-    input: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What a model answered."""
-
-    text: str
-    calls: tuple[Call, ...]
-    broken: tuple[str, ...]
-    """Why tool calls could not be read."""
+    role: str
+    messages: Sequence[BaseMessage]
+    tools: Sequence[dict[str, Any]] = ()
+    schema: dict[str, Any] | None = None
+    """JSON Schema of the answer, for models whose server takes one."""
 
 
 class Models:
-    """The models of the settings, asked by role. Keys come from the environment and are kept by the clients alone."""
+    """The models of the settings, asked by role."""
 
-    def __init__(self, settings: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, settings: ModelsSettings, environ: Mapping[str, str] = os.environ, *, cache_dir: Path | None = None
+    ) -> None:
         self._settings = settings
-        self._environ = environ
+        self._clients = Clients(environ)
+        self._counters: dict[str, Calibrated] = {}
+        keep = settings.cache and cache_dir is not None
+        self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
 
-    def candidates(self, role: str) -> list[Candidate]:
-        """Who is asked for that role, in this order. A role that is left to the analyst asks the planner's model."""
-        return candidates(self._settings, role)
+    def counter(self, role: str) -> Calibrated:
+        """Counts tokens as the role's first model would."""
+        return self._counter(candidates(self._settings, role)[0])
 
-    def ask(
-        self, desk: Desk, role: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] = ()
-    ) -> Reply:
+    def context_tokens(self, role: str) -> int:
+        """Tokens that a request for that role may have."""
+        return candidates(self._settings, role)[0].settings.context_tokens
+
+    def ask(self, desk: Desk, ask: Ask) -> Reply:
         """Ask; called in a worker thread of the event loop.
 
-        Raises `ThinkingFailed` when nobody answers, `LimitExceeded` when the request does not fit into the budget,
+        Raises `ThinkingFailed` when nobody answers, `LimitExceeded` when the request does not fit into the budgets,
         `Interrupted` when the run was cancelled meanwhile.
         """
-        masked = [_masked(desk, message) for message in messages]
-        reply = anyio.from_thread.run(self._until_cancelled, desk, role, masked, tools)
+        masked = Ask(
+            role=ask.role, tools=ask.tools, schema=ask.schema, messages=[_masked(desk, one) for one in ask.messages]
+        )
+        reply = anyio.from_thread.run(self._until_cancelled, desk, masked)
         if reply is None:
             raise Interrupted("the run was asked to stop")
         return reply
 
-    async def _until_cancelled(
-        self, desk: Desk, role: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
-    ) -> Reply | None:
+    async def _until_cancelled(self, desk: Desk, ask: Ask) -> Reply | None:
         """Ask; `None` when the run is cancelled: asyncio would report the cancellation of this task as an error."""
         try:
-            return await self._ask(desk, role, messages, tools)
+            return await self._ask(desk, ask)
         except anyio.get_cancelled_exc_class():
             return None
 
-    async def _ask(
-        self, desk: Desk, role: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
-    ) -> Reply:
-        chain = self.candidates(role)
-        failed: list[str] = []
+    async def _ask(self, desk: Desk, ask: Ask) -> Reply:
+        chain = candidates(self._settings, ask.role)
+        why: list[str] = []
         for place, candidate in enumerate(chain, start=1):
-            self._require_key(candidate)
-            room = desk.reply_room(size_of(messages, tools))
-            desk.record(candidate.name, "begin", {
-                "role": role, "messages": len(messages), "prompt": _digest(messages), "max_reply_tokens": room,
-            })  # fmt: skip
-            begun = time.monotonic()
-            answer = await self._attempt(desk, candidate, room, messages, tools, last=place == len(chain))
-            elapsed = round((time.monotonic() - begun) * 1000)
-            if not isinstance(answer, Failure):
-                return _finish(desk, candidate, role, answer, elapsed, size_of(messages, tools))
-            text = desk.mask(answer.text)
-            desk.record(candidate.name, "failed", {
-                "role": role, "error": text, "latency_ms": elapsed,
-                "falls_back": answer.transient and place < len(chain),
-            })  # fmt: skip
-            failed.append(f"{candidate.name}: {text}")
+            self._clients.require_key(candidate)
+            answer = await self._ask_one(desk, ask, candidate, falls_back=place < len(chain))
+            if isinstance(answer, Reply):
+                return answer
+            why.append(f"{candidate.name}: {answer.text}")
             if not answer.transient:
                 break
-        raise ThinkingFailed(f"the language model could not be asked: {'; '.join(failed)}")
+        raise ThinkingFailed(f"the language model could not be asked: {'; '.join(why)}")
 
-    async def _attempt(
-        self,
-        desk: Desk,
-        candidate: Candidate,
-        room: int,
-        messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any]],
-        *,
-        last: bool,
-    ) -> AIMessage | Failure:
-        limit = min(REQUEST_TIMEOUT_S, desk.wall_left_s)
+    async def _ask_one(self, desk: Desk, ask: Ask, candidate: Candidate, *, falls_back: bool) -> Reply | Failure:
+        """One model, with repetitions; every one of them is measured against the budgets before it is made."""
+        counter = self._counter(candidate)
+        size = counter.count(_text_of(ask))
+        attempt = 0
+        while True:
+            room = desk.reply_room(candidate.name, size, candidate.settings.max_reply_tokens)
+            asked = Asked(candidate=candidate.name, ask=ask, room=room, prompt_tokens=size)
+            key = self._key(candidate, ask, room)
+            kept = self._cache.get(key) if self._cache is not None and key else None
+            begin(desk, asked)
+            begun = time.monotonic()
+            answer = kept or await self._attempt(desk, ask, candidate, room)
+            elapsed = round((time.monotonic() - begun) * 1000)
+            if not isinstance(answer, Failure):
+                reply = read_reply(answer)
+                end(desk, asked, answer, reply, elapsed, counter, kept=kept is not None)
+                if self._cache is not None and key and kept is None and not reply.cut and not reply.broken:
+                    self._cache.put(key, answer)
+                return reply
+            attempt += 1
+            pause = pause_s(candidate.settings, attempt, answer)
+            if pause is None or pause >= desk.wall_left_s:
+                failed(desk, asked, answer, elapsed, falls_back=answer.transient and falls_back)
+                return Failure(text=desk.mask(answer.text), transient=answer.transient)
+            retry(desk, asked, answer, elapsed, pause)
+            await anyio.sleep(pause)
+
+    async def _attempt(self, desk: Desk, ask: Ask, candidate: Candidate, room: int) -> AIMessage | Failure:
+        limit = min(candidate.settings.timeout_s, desk.wall_left_s)
         try:
             with anyio.fail_after(limit):
-                model = await anyio.to_thread.run_sync(self._build, candidate, room, RETRIES if last else 0)
-                return await (model.bind_tools(list(tools)) if tools else model).ainvoke(list(messages))
+                client = await anyio.to_thread.run_sync(self._clients.get, candidate, room)
+                model: Runnable[Any, Any] = client.bind_tools(list(ask.tools)) if ask.tools else client
+                if ask.schema is not None and candidate.settings.json_schema and candidate.provider == "openai":
+                    model = model.bind(response_format=_response_format(ask.schema))
+                if not candidate.settings.streaming:
+                    whole: AIMessage = await model.ainvoke(list(ask.messages))
+                    return whole
+                stream = Stream(desk, candidate.name, ask.role)
+                async for chunk in model.astream(list(ask.messages)):
+                    stream.take(chunk)
+                message = stream.message()
+            if candidate.provider == "openai" and not finish_reason(message):
+                return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
+            return message
         except TimeoutError:
-            return Failure(text=f"no answer within {limit:.0f} s", transient=True)
+            return Failure(text=f"no answer within {limit:.0f} s", transient=True, taken=True)
         except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
             return failure_of(error, candidate)
 
-    def _require_key(self, candidate: Candidate) -> None:
-        known = PROVIDERS.get(candidate.provider)
-        if known is None or not known.key_names or candidate.base_url:
-            return
-        if not any(self._environ.get(name) for name in known.key_names):
-            raise ThinkingFailed(
-                f"there is no API key for {candidate.name}", hint=f"set {' or '.join(known.key_names)}"
-            )
+    def _key(self, candidate: Candidate, ask: Ask, room: int) -> str | None:
+        if self._cache is None or candidate.settings.temperature != 0:
+            return None
+        schema = ask.schema if candidate.settings.json_schema else None
+        return cache_key(candidate, room, ask.messages, ask.tools, schema)
 
-    def _build(self, candidate: Candidate, room: int, retries: int) -> BaseChatModel:
-        from langchain.chat_models import init_chat_model
-
-        for name in _CHATTY:
-            # At debug these would write requests, and what is sent with them, to our log.
-            logging.getLogger(name).setLevel(logging.WARNING)
-        # It warns, at each request, of every keyword of a schema that it leaves out.
-        logging.getLogger("langchain_google_genai").setLevel(logging.ERROR)
-        options: dict[str, Any] = {}
-        if candidate.provider in ("openai", "anthropic", "google_genai"):
-            options = {"max_tokens": room, "max_retries": retries, "timeout": REQUEST_TIMEOUT_S}
-        elif candidate.provider == "ollama":
-            options = {"num_predict": room}
-        if candidate.base_url:
-            options["base_url"] = candidate.base_url
-            if candidate.provider == "openai":
-                options["use_responses_api"] = False
-                if not self._environ.get("OPENAI_API_KEY"):
-                    # Servers of one's own often want no key, but the client wants one.
-                    options["api_key"] = "none"
-        model: BaseChatModel = init_chat_model(candidate.model, model_provider=candidate.provider, **options)
-        return model
+    def _counter(self, candidate: Candidate) -> Calibrated:
+        return self._counters.setdefault(candidate.name, token_counter())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why a request brought nothing."""
-
-    text: str
-    transient: bool
-    """Whether another model may do better."""
-
-
-def candidates(settings: ModelsSettings, role: str) -> list[Candidate]:
-    """The role's model and its fallbacks, which share its address when they are of the same provider."""
-    chosen: ModelSettings = settings.role(role)
-    if chosen.provider == LOCAL:
-        chosen = settings.role("planner")
-    found = [Candidate(provider=chosen.provider, model=chosen.model, base_url=chosen.base_url)]
-    for name in chosen.fallbacks:
-        provider, _, model = name.partition(":")
-        base_url = chosen.base_url if provider == chosen.provider else None
-        found.append(Candidate(provider=provider, model=model, base_url=base_url))
-    return found
+def _text_of(ask: Ask) -> str:
+    """All of a request that costs tokens, as one text."""
+    parts = [str(one.content) for one in ask.messages]
+    parts += [json.dumps(calls) for one in ask.messages if (calls := getattr(one, "tool_calls", None))]
+    parts += [json.dumps(list(ask.tools))] if ask.tools else []
+    return "\n".join(parts)
 
 
-def failure_of(error: Exception, candidate: Candidate) -> Failure:
-    """What a provider's client raised, in words. Being too busy, gone or broken is a reason to ask somebody else."""
-    status = getattr(error, "status_code", None) or getattr(error, "code", None)
-    status = status if isinstance(status, int) else None
-    if isinstance(error, ImportError):
-        return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
-    named = any(part in type(error).__name__ for part in _TRANSIENT_NAMES) or isinstance(error, OSError)
-    transient = status in _TRANSIENT or status >= 500 if status is not None else named
-    text = " ".join((str(error) or type(error).__name__).split())[:MAX_ERROR_CHARS]
-    if status is None and named:
-        text = f"{text} ({candidate.base_url or 'the address of the provider'} cannot be reached)"
-    known = PROVIDERS.get(candidate.provider)
-    if status in (401, 403) and known is not None and known.key_names:
-        text = f"{text} (is {known.key_names[0]} right?)"
-    return Failure(text=text, transient=transient)
-
-
-def _finish(desk: Desk, candidate: Candidate, role: str, message: AIMessage, elapsed: int, size: int) -> Reply:
-    text = str(message.text)
-    used = message.usage_metadata
-    calls = tuple(Call(tool=str(call["name"]), input=dict(call["args"] or {})) for call in message.tool_calls)
-    if used is not None:
-        prompt, completion, total = used["input_tokens"], used["output_tokens"], used["total_tokens"]
-    else:
-        prompt = size // CHARS_PER_TOKEN
-        completion = (len(text) + sum(len(str(call.input)) for call in calls)) // CHARS_PER_TOKEN
-        total = prompt + completion
-    desk.record(candidate.name, "end", {
-        "role": role, "latency_ms": elapsed, "prompt_tokens": prompt, "completion_tokens": completion,
-        "total_tokens": total, "estimated": used is None, "calls": [call.tool for call in calls],
-    }, tokens=total)  # fmt: skip
-    broken = tuple(
-        f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}"
-        for call in message.invalid_tool_calls
-    )
-    return Reply(text=text, calls=calls, broken=broken)
+def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 def _masked(desk: Desk, message: BaseMessage) -> BaseMessage:
     content = message.content
     return message.model_copy(update={"content": desk.mask(content)}) if isinstance(content, str) else message
-
-
-def _digest(messages: Sequence[BaseMessage]) -> str:
-    """Of the first message, which is the same in every request of its kind: says which prompt was used."""
-    return hashlib.sha256(str(messages[0].content).encode()).hexdigest()[:16]

@@ -17,18 +17,8 @@ if TYPE_CHECKING:
 
 KEY = "sk-scripted-0123456789abcdef0123456789abcdef"
 WRONG, RIGHT = "return a - b", "return a + b"
-CHECK = {"tool": "exec__exec", "input": {"cmd": "python-pytest", "args": ["-q"]}}
-ROUTE = '{"intent": "debug", "lane": "interactive", "rationale": "A test fails."}'
 ANSWER = "`add` subtracted; it adds now."
-
-
-def plan(*tools: dict[str, Any], verification: tuple[dict[str, Any], ...] = (CHECK,)) -> str:
-    step = {"id": "s1", "description": "look", "tools": list(tools)}
-    return json.dumps({"steps": [step], "verification": list(verification), "acceptance": ["The test passes."]})
-
-
-def read(path: str) -> dict[str, Any]:
-    return {"tool": "fs__read_file", "input": {"path": path}}
+READ = ("fs__read_file", {"path": "calc.py"})
 
 
 def patch(old: str = WRONG, new: str = RIGHT) -> tuple[str, dict[str, Any]]:
@@ -48,7 +38,7 @@ class Project:
         self.settings.write_text(
             f'{extra}\n[exec]\nenvironment = "{sys.prefix}"\n'
             f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{model.base_url}"\n'
-            f"fallbacks = {json.dumps(fallbacks)}\n"
+            f"fallbacks = {json.dumps(fallbacks)}\nretries = 0\n"
         )
 
     def run(self, *flags: str, request: str = "fix the failing test") -> subprocess.CompletedProcess[str]:
@@ -58,7 +48,8 @@ class Project:
         return {"OPENAI_API_KEY": KEY, "LG_MODEL": ""}
 
     def trace(self) -> dict[str, Any]:
-        (path,) = (self.root / "artifacts" / "runs").iterdir()
+        """Return the newest trace."""
+        path = max((self.root / "artifacts" / "runs").iterdir())
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 

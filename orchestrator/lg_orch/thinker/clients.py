@@ -1,0 +1,109 @@
+"""Who may be asked for a role, and the LangChain client that asks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.errors import ThinkingFailed
+from lg_orch.minds import LOCAL
+from lg_orch.providers import PROVIDERS
+from lg_policy.config import ModelSettings, ModelsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.language_models import BaseChatModel
+
+_CHATTY = ("openai", "anthropic", "httpx", "httpcore", "google_genai", "ollama")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that may be asked, with the settings of the role it is asked for."""
+
+    provider: str
+    model: str
+    base_url: str | None
+    settings: ModelSettings = field(default_factory=ModelSettings)
+
+    @property
+    def name(self) -> str:
+        """`provider:model`."""
+        return f"{self.provider}:{self.model}"
+
+
+def candidates(settings: ModelsSettings, role: str) -> list[Candidate]:
+    """The role's model and its fallbacks, which share its address when they are of the same provider.
+
+    A role that is left to the analyst asks the planner's model.
+    """
+    chosen = settings.role(role)
+    if chosen.provider == LOCAL:
+        chosen = settings.role("planner")
+    found = [Candidate(provider=chosen.provider, model=chosen.model, base_url=chosen.base_url, settings=chosen)]
+    for name in chosen.fallbacks:
+        provider, _, model = name.partition(":")
+        base_url = chosen.base_url if provider == chosen.provider else None
+        found.append(Candidate(provider=provider, model=model, base_url=base_url, settings=chosen))
+    return found
+
+
+class Clients:
+    """Builds clients and keeps them: making one costs more than a request. Keys are kept by the clients alone."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._built: dict[tuple[Candidate, int], BaseChatModel] = {}
+
+    def require_key(self, candidate: Candidate) -> None:
+        """Raise `ThinkingFailed` naming the variable when the candidate's provider needs a key and has none."""
+        known = PROVIDERS.get(candidate.provider)
+        if known is None or not known.key_names or candidate.base_url:
+            return
+        if not any(self._environ.get(name) for name in known.key_names):
+            raise ThinkingFailed(
+                f"there is no API key for {candidate.name}", hint=f"set {' or '.join(known.key_names)}"
+            )
+
+    def get(self, candidate: Candidate, room: int) -> BaseChatModel:
+        """The client for replies of at most `room` tokens; made in a worker thread, since imports take their time."""
+        found = self._built.get((candidate, room))
+        if found is None:
+            found = self._built[candidate, room] = self._build(candidate, room)
+        return found
+
+    def _build(self, candidate: Candidate, room: int) -> BaseChatModel:
+        from langchain.chat_models import init_chat_model
+
+        for name in _CHATTY:
+            # At debug these would write requests, and what is sent with them, to our log.
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # It warns, at each request, of every keyword of a schema that it leaves out.
+        logging.getLogger("langchain_google_genai").setLevel(logging.ERROR)
+        model: BaseChatModel = init_chat_model(
+            candidate.model, model_provider=candidate.provider, **self._options(candidate, room)
+        )
+        return model
+
+    def _options(self, candidate: Candidate, room: int) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if candidate.provider in ("openai", "anthropic", "google_genai"):
+            # Repetitions are ours: they are seen in the trace, and each is measured against the budgets.
+            options = {"max_tokens": room, "max_retries": 0, "timeout": candidate.settings.timeout_s}
+        elif candidate.provider == "ollama":
+            options = {"num_predict": room}
+        if candidate.settings.temperature is not None:
+            options["temperature"] = candidate.settings.temperature
+        if candidate.provider == "openai":
+            options["stream_usage"] = True
+        if candidate.base_url:
+            options["base_url"] = candidate.base_url
+            if candidate.provider == "openai":
+                options["use_responses_api"] = False
+                if not self._environ.get("OPENAI_API_KEY"):
+                    # Servers of one's own often want no key, but the client wants one.
+                    options["api_key"] = "none"
+        return options

@@ -1,0 +1,90 @@
+"""What the journal holds of requests to models: who, how big, how long, what it cost, what came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.meter import Used
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+    from lg_orch.seams import Desk
+    from lg_orch.thinker.failures import Failure
+    from lg_orch.thinker.replies import Reply
+    from lg_orch.thinker.requests import Ask
+    from lg_orch.tokens import Calibrated
+
+MAX_TEXT = 4_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One try of one request."""
+
+    candidate: str
+    ask: Ask
+    room: int
+    prompt_tokens: int
+    """As estimated before it was sent."""
+
+
+def begin(desk: Desk, asked: Asked) -> None:
+    """A request is about to be made."""
+    messages = asked.ask.messages
+    desk.record(asked.candidate, "begin", {
+        "role": asked.ask.role, "messages": len(messages), "prompt": _digest(str(messages[0].content)),
+        "request": _digest("\0".join(str(one.content) for one in messages)), "tools": len(asked.ask.tools),
+        "prompt_tokens_estimate": asked.prompt_tokens, "max_reply_tokens": asked.room,
+    })  # fmt: skip
+
+
+def end(
+    desk: Desk, asked: Asked, message: AIMessage, reply: Reply, elapsed: int, counter: Calibrated, *, kept: bool
+) -> None:
+    """An answer came, from the model or, `kept`, from the cache, which costs nothing."""
+    used = Used(prompt=0, completion=0) if kept else _used(asked, message, reply, counter)
+    if not kept and not used.estimated:
+        counter.observe(asked.prompt_tokens, used.prompt)
+    desk.spend(asked.candidate, "end", used, {
+        "role": asked.ask.role, "latency_ms": elapsed, "prompt_tokens": used.prompt,
+        "completion_tokens": used.completion, "cached_tokens": used.cached, "estimated": used.estimated,
+        "from_cache": kept, "calls": [call.tool for call in reply.calls], "cut": reply.cut,
+        "text": reply.text[:MAX_TEXT],
+    })  # fmt: skip
+
+
+def failed(desk: Desk, asked: Asked, failure: Failure, elapsed: int, *, falls_back: bool) -> None:
+    """No answer came and this model is not asked again; what a time-out may have cost is counted."""
+    desk.spend(asked.candidate, "failed", _lost(asked, failure), {
+        "role": asked.ask.role, "error": desk.mask(failure.text), "latency_ms": elapsed, "falls_back": falls_back,
+    })  # fmt: skip
+
+
+def retry(desk: Desk, asked: Asked, failure: Failure, elapsed: int, pause: float) -> None:
+    """No answer came and the same model is asked again."""
+    desk.spend(asked.candidate, "retry", _lost(asked, failure), {
+        "role": asked.ask.role, "error": desk.mask(failure.text), "latency_ms": elapsed, "pause_s": round(pause, 3),
+    })  # fmt: skip
+
+
+def _lost(asked: Asked, failure: Failure) -> Used:
+    """What a request that brought nothing may have cost."""
+    return Used(prompt=asked.prompt_tokens if failure.taken else 0, completion=0, estimated=True)
+
+
+def _used(asked: Asked, message: AIMessage, reply: Reply, counter: Calibrated) -> Used:
+    reported: Any = message.usage_metadata
+    if reported is not None and reported["total_tokens"] > 0:
+        cached = int((reported.get("input_token_details") or {}).get("cache_read") or 0)
+        prompt = int(reported["input_tokens"])
+        return Used(prompt=prompt, completion=int(reported["output_tokens"]), cached=min(cached, prompt))
+    said = reply.text + "".join(f"{call.tool}{json.dumps(call.input)}" for call in reply.calls)
+    return Used(prompt=asked.prompt_tokens, completion=counter.count(said), estimated=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,118 @@
+"""What a model answered: chunks as they come, then one message, then a reply that nothing of is believed yet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+
+from lg_orch.errors import ThinkingFailed
+
+if TYPE_CHECKING:
+    from lg_orch.seams import Desk
+
+SHOWN_CHARS = 400
+"""Of the newest text, as progress."""
+SHOW_EVERY = 40
+"""Characters between two showings."""
+_CUT = ("length", "max_tokens", "MAX_TOKENS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A tool call as the model made it; nothing of it is checked yet."""
+
+    tool: str
+    input: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a model answered."""
+
+    text: str
+    calls: tuple[Call, ...] = ()
+    broken: tuple[str, ...] = ()
+    """Why tool calls could not be read."""
+    cut: bool = False
+    """It reached the limit of a reply."""
+
+
+class Stream:
+    """Takes the chunks of one reply and shows the text so far, masked as a whole, up to the last space in it."""
+
+    def __init__(self, desk: Desk, model: str, role: str) -> None:
+        self._desk = desk
+        self._model = model
+        self._role = role
+        self._chunks: list[AIMessageChunk] = []
+        self._text = ""
+        self._shown = 0
+
+    def take(self, chunk: Any) -> None:
+        """Take one chunk."""
+        self._chunks.append(chunk)
+        self._text += str(chunk.text)
+        if len(self._text) - self._shown < SHOW_EVERY:
+            return
+        self._shown = len(self._text)
+        whole = self._text[: max(self._text.rfind(" "), self._text.rfind("\n"), 0)]
+        self._desk.progress(self._model, {"role": self._role, "text": self._desk.mask(whole)[-SHOWN_CHARS:]})
+
+    def message(self) -> AIMessage:
+        """The whole reply. Raises `ThinkingFailed` when nothing came."""
+        if not self._chunks:
+            raise ThinkingFailed("the reply was empty")
+        first, *rest = self._chunks
+        # Added up at once: one by one each sum would read the arguments of all tool calls again.
+        whole = first + rest if rest else first
+        calls, broken = _strict(whole)
+        return AIMessage(
+            content=whole.content,
+            tool_calls=calls,
+            invalid_tool_calls=broken,
+            usage_metadata=whole.usage_metadata,
+            response_metadata=whole.response_metadata,
+        )
+
+
+def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """The calls whose arguments are whole JSON objects, and the others.
+
+    LangChain completes torn arguments of a stream by guessing; what was cut off must not be called.
+    """
+    if not whole.tool_call_chunks:
+        return whole.tool_calls, whole.invalid_tool_calls  # a client that hands over whole calls
+    calls: list[ToolCall] = []
+    broken: list[InvalidToolCall] = []
+    for number, chunk in enumerate(whole.tool_call_chunks):
+        name, identity = chunk["name"] or "", chunk["id"] or f"call_{number}"
+        try:
+            arguments = json.loads(chunk["args"] or "{}")
+        except ValueError as error:
+            broken.append(invalid_tool_call(name=name, args=chunk["args"], id=identity, error=str(error)))
+            continue
+        if isinstance(arguments, dict):
+            calls.append(tool_call(name=name, args=arguments, id=identity))
+        else:
+            broken.append(invalid_tool_call(name=name, args=chunk["args"], id=identity, error="not an object"))
+    return calls, broken
+
+
+def read_reply(message: AIMessage) -> Reply:
+    """Take apart what a provider's client made of the answer."""
+    calls = tuple(Call(tool=str(call["name"]), input=dict(call["args"] or {})) for call in message.tool_calls)
+    broken = tuple(
+        f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}"
+        for call in message.invalid_tool_calls
+    )
+    return Reply(text=str(message.text), calls=calls, broken=broken, cut=finish_reason(message) in _CUT)
+
+
+def finish_reason(message: AIMessage) -> str:
+    """Why the reply ended, in the provider's word; empty when it gave none."""
+    facts = message.response_metadata or {}
+    return str(facts.get("finish_reason") or facts.get("stop_reason") or facts.get("done_reason") or "")
