@@ -1,4 +1,4 @@
-"""Doubles for tests, also of those who build on this: a mind that follows a script."""
+"""Doubles for tests, also of those who build on this: a mind and a model server that follow scripts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
+from lg_orch.testing_openai import Scripted, ScriptedModel, broken, calls, silent, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+__all__ = ["Scripted", "ScriptedMind", "ScriptedModel", "broken", "calls", "silent", "text"]
 
 
 @dataclass(kw_only=True)
