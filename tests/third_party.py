@@ -16,22 +16,27 @@ INSTALL_TIMEOUT_S = 300
 
 def python_program(target: Path, requirement: str, program: str) -> str:
     """Install a PyPI package into an environment of its own below `target`; return the path of its command."""
+    return str(Path(python_environment(target, requirement)).parent / program)
+
+
+def python_environment(target: Path, *requirements: str) -> str:
+    """Install PyPI packages into an environment of their own below `target`; return the path of its interpreter."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     environment = target / "venv"
     python = str(environment / "bin" / "python")
     if uv is not None:
         commands = [
             [uv, "venv", "--no-config", "-q", "-p", sys.executable, str(environment)],
-            [uv, "pip", "install", "--no-config", "-q", "-p", python, requirement],
+            [uv, "pip", "install", "--no-config", "-q", "-p", python, *requirements],
         ]
     else:
         commands = [
             [sys.executable, "-m", "venv", str(environment)],
-            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement],
+            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements],
         ]
     for command in commands:
-        _install(command, target, requirement)
-    return str(environment / "bin" / program)
+        _install(command, target, " ".join(requirements))
+    return python
 
 
 def npm_script(target: Path, requirement: str, script: str) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.adapters import adapters_requirements
 from tests.e2e.repository import write_project
-from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, npm_script, python_program
+from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, npm_script, python_environment, python_program
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,12 @@ def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
 def everything_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The script of npm's `server-everything`, a third-party server of the 2025 era; run it with node."""
     return npm_script(tmp_path_factory.mktemp("everything"), EVERYTHING_SERVER, "dist/index.js")
+
+
+@pytest.fixture(scope="session")
+def adapters_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter with what docs/langchain-mcp-adapters.md says to install, and MCP's SDK of the 2025 era."""
+    return python_environment(tmp_path_factory.mktemp("adapters"), *adapters_requirements())
 
 
 @pytest.fixture
