@@ -10,8 +10,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from mcp import MCPError
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 LIST_TTL_MS = 60_000
 """How long a client may cache the tool list: it changes only with a restart."""
 
+T = TypeVar("T")
 Lifespan = Callable[[Server[Any]], AbstractAsyncContextManager[Any]]
 
 
@@ -48,6 +50,7 @@ class CallContext:
 
     def __init__(self, context: ServerRequestContext[Any, Any]) -> None:
         self._session = context.session
+        self._request = context.request
         self.meta: Mapping[str, Any] = context.meta or {}
         self.lifespan: Any = context.lifespan_context
         self.idempotency_key: str | None = idempotency_key(self.meta)
@@ -55,6 +58,37 @@ class CallContext:
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Report progress; nothing is sent if the client did not ask for it. `done` must grow from call to call."""
         await self._session.report_progress(done, total, message)
+
+    async def while_connected(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do long work, and cancel it when the HTTP client of this call has closed its connection.
+
+        Calls of the 2026 revision are cancelled by the SDK then, those over stdio when the stream ends. Older HTTP
+        clients could resume, but only from a store of events, which our servers do not keep: nobody would ever read
+        the answer. Raises what `work` raises, and `Internal`, which nobody reads, when the client has gone.
+        """
+        request = self._request
+        if request is None:
+            return await work()
+        done: list[T] = []
+        refused: LgError | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(_cancel_after_disconnect, request, group.cancel_scope)
+            try:
+                done.append(await work())
+            except LgError as error:
+                refused = error
+            group.cancel_scope.cancel()
+        if refused is not None:
+            raise refused
+        if not done:
+            raise Internal("the client closed its connection during the call")
+        return done[0]
+
+
+async def _cancel_after_disconnect(request: Any, scope: anyio.CancelScope) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+    scope.cancel()
 
 
 Handler = Callable[[dict[str, Any], CallContext], Awaitable[Reply]]

@@ -21,7 +21,6 @@ from lg_exec.executor import Executor, Request
 from lg_exec.setup import make_place
 from lg_policy.config import Settings
 from lg_policy.paths import Root
-from tests.attacks.test_exec_sandbox import processes_with
 from tests.exec.helpers import py, settings
 from tests.support import require
 
@@ -173,25 +172,38 @@ async def test_a_gigabyte_of_output_is_bounded(tmp_path: Path) -> None:
     assert outcome.finished.stdout.dropped == (1 << 30) - 65_536
 
 
-@pytest.mark.attack("Exhaustion", "forty calls at once")
-async def test_forty_calls_at_once_leave_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.attack("Exhaustion", "a hundred calls, many at once, some that leave daemons, files and links behind")
+async def test_a_hundred_calls_leave_nothing_behind(tmp_path: Path) -> None:
     mark = f"lg-many-{os.urandom(4).hex()}"
-    chosen = settings(commands={"true": {"executable": "/bin/true"}}, max_concurrent=8)
+    littering = (
+        "import os, time\nfor name in ('left', '/tmp/left'): open(name, 'w').write('x')\nos.symlink('/', 'way')\n"
+        f"if os.fork() == 0: os.setsid(); time.sleep(600)  # {mark}"
+    )
+    rw = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    chosen = settings(commands={"true": {"executable": "/bin/true"}, "rw": rw}, max_concurrent=8, max_waiting=100)
+    calls = [Request(cmd="true")] * 90 + [Request(cmd="py", args=("-c", littering))] * 8
+    calls += [Request(cmd="rw", args=("-c", "pass"))] * 2
     with limited(tmp_path / "root", tmp_path / "s", chosen, "best") as executor:
         await executor.execute(Request(cmd="true"))
-        before = (len(os.listdir("/proc/self/fd")), Path("/proc/self/mounts").read_text().count("\n"))
+        before, scratch = held(), sorted((tmp_path / "s").rglob("*"))
         with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
-                for _ in range(40):
-                    group.start_soon(executor.execute, Request(cmd="true"))
-        after = (len(os.listdir("/proc/self/fd")), Path("/proc/self/mounts").read_text().count("\n"))
+                for call in calls:
+                    group.start_soon(executor.execute, call)
+        assert held() == before
+        assert sorted((tmp_path / "s").rglob("*")) == scratch
         hierarchy = find_hierarchy()
-        groups = [
-            path for parent in (hierarchy.parents.values() if hierarchy else ()) for path in Path(parent).iterdir()
-        ]
-    assert after == before
-    assert not processes_with(mark)
-    assert [path for path in groups if path.name.startswith(f"lg-exec-{os.getpid()}-")] == []
+        parents = hierarchy.parents.values() if hierarchy else ()
+        groups = [path.name for parent in parents for path in Path(parent).glob(f"lg-exec-{os.getpid()}-*")]
+    assert list((tmp_path / "root").iterdir()) == []
+    assert not processes_with_part(mark)
+    assert groups == []
+
+
+def held() -> tuple[int, int, int]:
+    """This process's descriptors and children, and the mounts it sees."""
+    children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
+    return len(os.listdir("/proc/self/fd")), children, Path("/proc/self/mounts").read_text().count("\n")
 
 
 @pytest.mark.attack("Processes", "the server killed and terminated at several moments")

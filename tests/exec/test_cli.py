@@ -28,7 +28,10 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_doctor_says_that_the_sandbox_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(tmp_path), "--sandbox", "off", "doctor"]) == 0
-    assert "OFF by configuration" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "OFF by configuration" in shown
+    assert "limit: memory" in shown
+    assert "NOT HELD" not in shown
 
 
 def test_a_wrong_root_ends_with_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,12 @@ from lg_exec.backend import BubblewrapBackend, Place, binaries
 from lg_exec.cgroups import find_hierarchy
 from lg_exec.cli import main
 from lg_exec.executor import Request
+from lg_exec.limit_probes import try_limits
 from lg_exec.masks import MaskFinder
 from lg_exec.probes import attempt, failures
-from lg_exec.sandbox import NoBackend
+from lg_exec.sandbox import Job, NoBackend
 from lg_exec.setup import choose_backend, make_place
+from lg_exec.unconfined import Unconfined, UnconfinedBackend
 from lg_policy.commands import DEFAULT_COMMANDS
 from lg_policy.config import Settings
 from lg_policy.errors import LimitExceeded, SandboxUnavailable
@@ -109,8 +113,9 @@ def test_doctor_reports_what_each_limit_is_held_by(tmp_path: Path, capsys: pytes
     assert main(["--root", str(tmp_path), "doctor"]) == 0
     shown = capsys.readouterr().out
     assert "bubblewrap" in shown
-    assert "memory" in shown
     assert "refused" in shown
+    for limit in ("time", "cpu", "memory", "processes", "open_files", "file_size", "disk", "output", "end of daemons"):
+        assert re.search(rf"limit: {limit} +held", shown), shown
 
 
 @pytest.mark.parametrize("command", ["python", "pytest", "uv-run", "git"])
@@ -190,3 +195,20 @@ def test_cgroup_places_are_read_from_the_systems_own_files(tmp_path: Path) -> No
 
 def test_no_set_uid_program_is_ever_used() -> None:
     assert all(not os.stat(binary.path).st_mode & 0o4000 for binary in binaries())
+
+
+class Unlimited(UnconfinedBackend):
+    """Runs commands under limits far above those that are asked for."""
+
+    def contain(self, job: Job) -> Unconfined:
+        limits = replace(
+            job.limits, cpu_s=60, memory_mb=4096, processes=4096, open_files=1024, file_mb=512, disk_mb=512
+        )
+        return super().contain(replace(job, limits=limits))
+
+
+async def test_a_limit_that_does_not_hold_is_found_out(tmp_path: Path) -> None:
+    results = await try_limits(Unlimited(str(tmp_path), str(tmp_path), None))
+    assert results["time"] == results["output"] == "held"
+    for name in ("memory", "processes", "open_files", "file_size", "disk"):
+        assert results[name].startswith("NOT HELD"), results

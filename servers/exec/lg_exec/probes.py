@@ -52,16 +52,19 @@ async def attempt(backend: BubblewrapBackend, root: str) -> dict[str, str]:
         return _judge(done, targets)
 
 
+def own_python() -> Program:
+    """This interpreter's real program: a virtual environment's may lie where the sandbox shows nothing."""
+    base = (sys.base_prefix, os.path.realpath(sys.base_prefix))
+    return Program(
+        path=os.path.realpath(sys.executable),
+        prefixes=tuple(dict.fromkeys(each for each in base if not f"{each}/".startswith("/usr/"))),
+    )
+
+
 def _job(backend: BubblewrapBackend, targets: _Targets) -> Job:
     given = {**asdict(targets), "overlay": backend.overlays, "seccomp": backend.filters}
-    base = (sys.base_prefix, os.path.realpath(sys.base_prefix))
-    # This interpreter's real program: a virtual environment's may lie where the sandbox shows nothing.
-    program = Program(
-        path=os.path.realpath(sys.executable),
-        prefixes=tuple(each for each in base if not f"{each}/".startswith("/usr/")),
-    )
     return Job(
-        program=program,
+        program=own_python(),
         args=("-I", "-S", "-", json.dumps(given)),
         env={},
         cwd="",

@@ -1,7 +1,8 @@
-"""How much a sandboxed command has written to its throw-away storage: private directories, and what overlays the root.
+"""How much a command has written to its throw-away storage: private directories, and what overlays the root.
 
-Memory file systems are asked through descriptors, which still answer when the sandbox has ended. An overlay on disk
-(`root = "rw"`) has no size of its own: its files are added up from time to time, the seldomer the longer that takes.
+Memory file systems are asked through descriptors, which still answer when the sandbox has ended. A directory on disk
+(the overlay of `root = "rw"`, the private one without a sandbox) has no size of its own: its files are added up from
+time to time, the seldomer the longer that takes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _BUSY_SHARE = 20  # adding up takes at most one part in so many of the time
 
 
 class Storage:
-    """The storage of one command. `places` are mount points inside; `upper` is the host directory of a disk overlay."""
+    """The storage of one command. `places` are mount points inside; `upper` is a directory of the host."""
 
     def __init__(self, places: tuple[str, ...], upper: str | None) -> None:
         self._waiting = list(places)

@@ -23,6 +23,7 @@ from lg_exec.environment import SYSTEM_PATH, base_environment
 from lg_exec.orphans import MARKER, Orphans
 from lg_exec.process import Limits
 from lg_exec.sandbox import Job, Report
+from lg_exec.storage import Storage
 from lg_exec.tree import Usage
 
 # The shell sets the limits and becomes the command: unlike `preexec_fn` that is safe with threads, and works on macOS.
@@ -91,6 +92,7 @@ class Unconfined:
         private: str,
     ) -> None:
         self._private = private
+        self._storage = Storage((), private)
         self._limits = limits
         self._orphans = orphans
         self._marker = f"{MARKER}={secrets.token_hex(8)}"
@@ -125,7 +127,7 @@ class Unconfined:
         over = usage.memory > self._limits.memory_mb << 20
         if over and tree.proportional_memory(tree.members(self._pid)) > self._limits.memory_mb << 20:
             return "memory"
-        return None
+        return "disk" if self._storage.exceeds(self._limits.disk_mb << 20) else None
 
     def signal(self, number: int) -> None:
         """Signal the process group; SIGKILL also what left it and was handed to this server."""
