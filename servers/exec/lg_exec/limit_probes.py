@@ -13,7 +13,7 @@ from lg_exec.sandbox import Backend, Job
 from lg_policy.errors import LgError
 
 _AMPLE = Limits(
-    timeout_s=20, cpu_s=20, memory_mb=512, processes=64, open_files=256, file_mb=64, disk_mb=64, output_kb=64
+    timeout_s=6, cpu_s=20, memory_mb=512, processes=64, open_files=256, file_mb=64, disk_mb=64, output_kb=64
 )
 _TIMING = Timing(grace_s=0.2, progress_s=60)
 HELD = "held"
