@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lg_exec import seccomp
 from lg_exec.backend import BubblewrapBackend, Place, binaries
 from lg_exec.cgroups import find_hierarchy
 from lg_exec.cli import main
@@ -158,20 +156,6 @@ def test_a_tree_with_too_many_secrets_is_refused_rather_than_shown(tmp_path: Pat
         (tmp_path / f"{number}.pem").touch()
     with pytest.raises(LimitExceeded, match="read_deny"):
         MaskFinder(str(tmp_path), hide=["*.pem"], protect=[]).find()
-
-
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_filter_is_a_well_formed_program(machine: str) -> None:
-    program = seccomp.build(machine)
-    assert program is not None
-    steps = [struct.unpack("=HBBI", program[at : at + 8]) for at in range(0, len(program), 8)]
-    assert len(program) % 8 == 0
-    assert len(steps) < 4096
-    for at, (code, if_true, if_false, _) in enumerate(steps):
-        if code & 0x07 == 0x05:
-            assert at + 1 + max(if_true, if_false) < len(steps)
-    assert steps[-1] == (0x06, 0, 0, 0x7FFF0000)
-    assert seccomp.build("riscv64") is None
 
 
 def test_cgroup_places_are_read_from_the_systems_own_files(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """Limits for a whole process tree by control groups: version 2 where delegated, else version 1, else none.
 
-A group is made per call, below this process's own, so that limits set from outside keep holding.
+A group is made per call, below this process's own where that is possible, so that limits set from outside keep holding.
+In version 2 a group that holds processes cannot hand controllers down. So a group of our own that was delegated, and
+that holds nobody else, is divided: this process moves into a leaf of it. Elsewhere the call's group is made below the
+nearest group above that hands both controllers down and that this user may write to (as systemd's `app.slice` is);
+then limits of this process's own group do not bind its commands, those further up do.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lg_exec import tree
 from lg_exec.process import Limits
 
 _CONTROLLERS = ("memory", "pids")
@@ -112,7 +117,7 @@ def find_hierarchy(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/
         return None
     for kind, _, point in mounted:
         if kind == "cgroup2" and "" in places:
-            parent = _delegated(point, places[""])
+            parent = _divided(point, places[""]) or _delegated(point, places[""])
             if parent is not None:
                 return Hierarchy(version=2, parents=dict.fromkeys(_CONTROLLERS, parent))
     parents = {}
@@ -140,15 +145,55 @@ def _places(text: str) -> Iterator[tuple[str, str]]:
             yield controller, path
 
 
-def _delegated(point: str, path: str) -> str | None:
-    """The nearest group above this process in which sub-groups get both controllers and this user may make them.
+def _divided(point: str, path: str) -> str | None:
+    """This process's own group, made ready to have groups below it; `None` where that is not ours to do."""
+    directory = point + path.rstrip("/")
+    leaf = f"{directory}/lg-exec-{os.getpid()}"
+    try:
+        if not _is_ours(directory) or not set(_CONTROLLERS) <= set(_words(f"{directory}/cgroup.controllers")):
+            return None
+        os.mkdir(leaf)
+    except OSError:
+        return None
+    try:
+        _move(_words(f"{directory}/cgroup.procs"), leaf)
+        with open(f"{directory}/cgroup.subtree_control", "w", encoding="ascii") as file:
+            file.write(" ".join(f"+{controller}" for controller in _CONTROLLERS))
+    except OSError:
+        with contextlib.suppress(OSError):
+            _move(_words(f"{leaf}/cgroup.procs"), directory)
+            os.rmdir(leaf)
+        return None
+    return directory
 
-    A group that holds processes cannot hand controllers down, so this process's own rarely qualifies.
-    """
+
+def _is_ours(directory: str) -> bool:
+    """Whether the group was delegated to this user, and holds this process and its descendants only."""
+    try:
+        delegated = os.getxattr(directory, "user.delegate") == b"1"
+    except OSError:
+        delegated = os.stat(directory).st_uid == os.geteuid() != 0
+    return delegated and {int(pid) for pid in _words(f"{directory}/cgroup.procs")} <= set(tree.members(os.getpid()))
+
+
+def _move(pids: list[str], directory: str) -> None:
+    for pid in pids:
+        with open(f"{directory}/cgroup.procs", "w", encoding="ascii") as file:
+            file.write(pid)
+
+
+def _words(path: str) -> list[str]:
+    with open(path, encoding="ascii") as file:
+        return file.read().split()
+
+
+def _delegated(point: str, path: str) -> str | None:
+    """The nearest group above this process in which sub-groups get both controllers and this user may make them."""
     while True:
         directory = point + path.rstrip("/")
-        with contextlib.suppress(OSError), open(f"{directory}/cgroup.subtree_control", encoding="ascii") as file:
-            if set(_CONTROLLERS) <= set(file.read().split()) and _can_make_groups(directory):
+        with contextlib.suppress(OSError):
+            handed_down = set(_words(f"{directory}/cgroup.subtree_control"))
+            if set(_CONTROLLERS) <= handed_down and _can_make_groups(directory):
                 return directory
         if path in ("", "/"):
             return None

@@ -26,14 +26,15 @@ _REFUSED = _names(
     "userfaultfd mount umount2 pivot_root chroot setns unshare kexec_load kexec_file_load init_module",
     "finit_module delete_module open_by_handle_at open_tree move_mount fsopen fsconfig fsmount fspick",
     "mount_setattr swapon swapoff reboot settimeofday clock_settime acct quotactl quotactl_fd fanotify_init",
-    "syslog move_pages migrate_pages vhangup sethostname setdomainname lookup_dcookie",
+    "syslog move_pages migrate_pages vhangup sethostname setdomainname lookup_dcookie open_tree_attr",
 )
+_REFUSED_X86_64 = _names("modify_ldt iopl ioperm")
 _ABSENT = ["io_uring_setup", "io_uring_enter", "io_uring_register", "clone3"]  # callers fall back to something older
 # Numbers from 424 on are the same everywhere.
 _COMMON = {
     "pidfd_getfd": 438, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     "fspick": 433, "mount_setattr": 442, "quotactl_fd": 443, "io_uring_setup": 425, "io_uring_enter": 426,
-    "io_uring_register": 427, "clone3": 435,
+    "io_uring_register": 427, "clone3": 435, "open_tree_attr": 467,
 }  # fmt: skip
 _X86_64 = _COMMON | {
     "arch": 0xC000003E, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "keyctl": 250,
@@ -43,6 +44,7 @@ _X86_64 = _COMMON | {
     "swapon": 167, "swapoff": 168, "reboot": 169, "settimeofday": 164, "clock_settime": 227, "acct": 163,
     "quotactl": 179, "fanotify_init": 300, "syslog": 103, "move_pages": 279, "migrate_pages": 256, "vhangup": 153,
     "sethostname": 170, "setdomainname": 171, "lookup_dcookie": 212, "socket": 41, "clone": 56, "ioctl": 16,
+    "socketpair": 53, "modify_ldt": 154, "iopl": 172, "ioperm": 173,
 }  # fmt: skip
 _AARCH64 = _COMMON | {
     "arch": 0xC00000B7, "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "keyctl": 219,
@@ -52,6 +54,7 @@ _AARCH64 = _COMMON | {
     "swapon": 224, "swapoff": 225, "reboot": 142, "settimeofday": 170, "clock_settime": 112, "acct": 89,
     "quotactl": 60, "fanotify_init": 262, "syslog": 116, "move_pages": 239, "migrate_pages": 238, "vhangup": 58,
     "sethostname": 161, "setdomainname": 162, "lookup_dcookie": 18, "socket": 198, "clone": 220, "ioctl": 29,
+    "socketpair": 199,
 }  # fmt: skip
 _TABLES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
@@ -59,6 +62,11 @@ _NEW_NAMESPACES = 0x7E020000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # type into, or paste into, the terminal the server was started from
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_RAW, _TYPE_MASK = 3, 0xF
+
+
+def numbers(machine: str) -> dict[str, int]:
+    """Return the numbers of the calls that the filter treats, and as `arch` the architecture's own."""
+    return dict(_TABLES[machine])
 
 
 def build(machine: str | None = None) -> bytes | None:
@@ -69,14 +77,14 @@ def build(machine: str | None = None) -> bytes | None:
     program = [_op(_LD, _ARCH), _op(_JEQ, table["arch"], 1, 0), _op(_RET, _KILL), _op(_LD, _NR)]
     if table is _X86_64:
         program += [_op(_JGE, 0x40000000, 0, 1), _op(_RET, _KILL)]  # x32 carries bit 30
-    for name in _REFUSED:
+    for name in (*_REFUSED, *(_REFUSED_X86_64 if table is _X86_64 else ())):
         program += [_op(_JEQ, table[name], 0, 1), _op(_RET, _EPERM)]
     for name in _ABSENT:
         program += [_op(_JEQ, table[name], 0, 1), _op(_RET, _ENOSYS)]
     program += _only_for(table["clone"], [_op(_LD, _ARG0), _op(_JSET, _NEW_NAMESPACES, 0, 1), _op(_RET, _EPERM)])
     terminal = [_op(_LD, _ARG1), _op(_JEQ, _TIOCSTI, 1, 0), _op(_JEQ, _TIOCLINUX, 0, 1), _op(_RET, _EPERM)]
     program += _only_for(table["ioctl"], terminal)
-    program += _only_for(table["socket"], _sockets())
+    program += _only_for(table["socket"], _sockets()) + _only_for(table["socketpair"], _sockets())
     return b"".join([*program, _op(_RET, _ALLOW)])
 
 
