@@ -47,7 +47,7 @@ def program(path: Path) -> Path:
         (["package.json"], "pytest", "auto", "pip install pytest"),
         (["package.json"], "tsc", "auto", "npm install"),
         (["package.json"], "eslint", "auto", "npm install"),
-        ([], "tsc", "auto", "npm install --save-dev tsc"),
+        ([], "tsc", "auto", "npm install --save-dev typescript"),
         (["pyproject.toml"], "pytest", "/opt/env", "python3 -m venv /opt/env && /opt/env/bin/python -m pip"),
         ([], "pytest", "none", '[exec] environment = "auto"'),
     ],

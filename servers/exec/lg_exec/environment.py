@@ -20,7 +20,7 @@ SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/s
 _HOME_TOOLS = (".local/bin", ".cargo/bin", ".nvm/versions/node/*/bin", ".volta/bin", ".bun/bin", "go/bin")
 _OTHER_TOOLS = ("/usr/local/go/bin", "/opt/homebrew/bin", "/opt/*/bin", "/snap/bin")
 _PYTHON_TOOLS = ("python", "pytest", "ruff", "mypy")
-_NODE_TOOLS = ("tsc",)
+_NODE_TOOLS = {"tsc": "typescript"}  # by the package that brings them
 _SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 
@@ -114,7 +114,11 @@ class Programs:
             raise NotFound(
                 f"the project has no environment of its own{where} with {wanted!r}", hint=self._how_to_create(wanted)
             )
-        how = f"npm install --save-dev {wanted}" if node else f"{there.bin}/python -m pip install {wanted}"
+        how = (
+            f"npm install --save-dev {_NODE_TOOLS.get(wanted, wanted)}"
+            if node
+            else f"{there.bin}/python -m pip install {wanted}"
+        )
         raise NotFound(
             f"{wanted!r} is not installed in the project's environment {there.path}", hint=f"in {self._root}: {how}"
         )
@@ -171,7 +175,8 @@ class Programs:
 
     def _how_to_create(self, wanted: str) -> str:
         if self._is_node(wanted):
-            return f"in {self._root}: npm install" + ("" if self._has("package.json") else f" --save-dev {wanted}")
+            package = _NODE_TOOLS.get(wanted, wanted)
+            return f"in {self._root}: npm install" + ("" if self._has("package.json") else f" --save-dev {package}")
         if self._setting == "none":
             return 'set [exec] environment = "auto", or the path of a virtual environment'
         venv = ".venv" if self._setting == "auto" else self._setting

@@ -109,15 +109,17 @@ def descriptors() -> str:
     return "refused" if len(extra) <= 1 else "achieved: inherited " + ", ".join(extra)
 
 
-ATTEMPTS: dict[str, Callable[[], str]] = {
+EVERYWHERE: dict[str, Callable[[], str]] = {
     "read outside": lambda: refused(lambda: read(GIVEN["secret"])),
-    "read the launcher's environment": lambda: "achieved: seen" if b"PATH=" in read("/proc/1/environ") else "refused",
     "write outside": lambda: refused(lambda: write(GIVEN["outside"])),
     "write to the system": lambda: refused(lambda: may_create("/usr/lg-exec-probe")),
-    "write a kernel setting": lambda: refused(lambda: may_write("/proc/sys/kernel/core_pattern")),
     "connect to the host": lambda: refused(lambda: connect(socket.AF_INET, ("127.0.0.1", GIVEN["port"]))),
-    "connect to an abstract socket": lambda: refused(lambda: connect(socket.AF_UNIX, "\0" + GIVEN["abstract"])),
     "signal outside": lambda: refused(lambda: os.kill(GIVEN["pid"], 0)),
+}
+ON_LINUX: dict[str, Callable[[], str]] = {
+    "read the launcher's environment": lambda: "achieved: seen" if b"PATH=" in read("/proc/1/environ") else "refused",
+    "write a kernel setting": lambda: refused(lambda: may_write("/proc/sys/kernel/core_pattern")),
+    "connect to an abstract socket": lambda: refused(lambda: connect(socket.AF_UNIX, "\0" + GIVEN["abstract"])),
     "see other processes": others,
     "inherit descriptors": descriptors,
     "new user namespace": lambda: permission(LIBC.unshare(CLONE_NEWUSER)),
@@ -130,7 +132,7 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
 def main() -> None:
     """Make every attempt."""
     results = {}
-    for name, attempt in ATTEMPTS.items():
+    for name, attempt in {**EVERYWHERE, **(ON_LINUX if sys.platform == "linux" else {})}.items():
         try:
             results[name] = attempt()
         except Exception as error:  # noqa: BLE001  # a probe that fails oddly has proved nothing

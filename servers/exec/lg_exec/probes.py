@@ -21,6 +21,7 @@ from lg_policy.errors import LgError
 
 if TYPE_CHECKING:
     from lg_exec.backend import BubblewrapBackend
+    from lg_exec.seatbelt import SeatbeltBackend
 
 _LIMITS = Limits(
     timeout_s=20, cpu_s=20, memory_mb=512, processes=32, open_files=256, file_mb=16, disk_mb=16, output_kb=64
@@ -39,7 +40,7 @@ class _Targets:
     pid: int
 
 
-async def attempt(backend: BubblewrapBackend, root: str) -> dict[str, str]:
+async def attempt(backend: BubblewrapBackend | SeatbeltBackend, root: str) -> dict[str, str]:
     """Run every attempt inside the backend; the result maps its name to "refused" or to what happened instead."""
     with _targets(root) as targets:
         timing = Timing(grace_s=0.5, progress_s=60)
@@ -61,7 +62,7 @@ def own_python() -> Program:
     )
 
 
-def _job(backend: BubblewrapBackend, targets: _Targets) -> Job:
+def _job(backend: BubblewrapBackend | SeatbeltBackend, targets: _Targets) -> Job:
     given = {**asdict(targets), "overlay": backend.overlays, "seccomp": backend.filters}
     return Job(
         program=own_python(),
@@ -104,8 +105,9 @@ def _targets(root: str) -> Iterator[_Targets]:
         with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
             tcp.bind(("127.0.0.1", 0))
             tcp.listen(1)
-            unix.bind(f"\0lg-exec-probe-{mark}")
-            unix.listen(1)
+            if sys.platform == "linux":  # abstract names exist there only
+                unix.bind(f"\0lg-exec-probe-{mark}")
+                unix.listen(1)
             yield _Targets(
                 secret=secret,
                 outside=os.path.join(directory, "written"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -28,7 +28,8 @@ from lg_policy.loading import load_settings
 from lg_policy.paths import Root
 
 if TYPE_CHECKING:
-    from lg_exec.backend import Place
+    from lg_exec.backend import BubblewrapBackend, Place
+    from lg_exec.seatbelt import SeatbeltBackend
     from lg_policy.config import Settings
     from lg_policy.flags import CommonFlags
 
@@ -99,24 +100,33 @@ def choose_backend(
     """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
     if settings.exec.sandbox == "off":
         return UnconfinedBackend(str(root.path), scratch, orphans, mark)
-    if sys.platform != "linux":
-        return NoBackend(f"there is no sandbox for {sys.platform} yet")
-    from lg_exec.backend import BubblewrapBackend, binaries, identities
-    from lg_exec.cgroups import find_hierarchy
     from lg_exec.probes import attempt, failures
 
-    place = make_place(settings, root, scratch, orphans, mark)
-    hierarchy = find_hierarchy()
     reasons = []
-    for binary, identity in product(binaries(), identities(str(root.path))):
-        backend = BubblewrapBackend(binary, place, hierarchy, identity)
+    for backend in _candidates(make_place(settings, root, scratch, orphans, mark)):
         backend.probes = anyio.run(attempt, backend, str(root.path))
         failed = failures(backend.probes)
         if not failed:
             return backend
-        reasons.append(f"{binary.label}: {'; '.join(failed)}")
+        reasons.append(f"{backend.report.backend}: {'; '.join(failed)}")
         log.info("not used as a sandbox: %s", reasons[-1])
-    return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
+    missing = "bubblewrap is not installed" if sys.platform == "linux" else f"there is none for {sys.platform}"
+    return NoBackend("; ".join(reasons) if reasons else missing)
+
+
+def _candidates(place: Place) -> Iterator[BubblewrapBackend | SeatbeltBackend]:
+    """What may be a sandbox on this system, best first."""
+    if sys.platform == "darwin":
+        from lg_exec.seatbelt import SeatbeltBackend
+
+        yield SeatbeltBackend(place)
+    elif sys.platform == "linux":
+        from lg_exec.backend import BubblewrapBackend, binaries, identities
+        from lg_exec.cgroups import find_hierarchy
+
+        hierarchy = find_hierarchy()
+        for binary, identity in product(binaries(), identities(place.root)):
+            yield BubblewrapBackend(binary, place, hierarchy, identity)
 
 
 def make_place(
