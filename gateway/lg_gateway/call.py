@@ -75,6 +75,12 @@ class Passage:
     """A repeat under a known idempotency key, or a call that goes on, whose approval was already spent."""
     dialogue: Dialogue | None = None
     """The questions of the server that this call stands still for."""
+    sent: float | None = None
+    """When it left, by the monotonic clock."""
+
+    def took_s(self) -> float:
+        """Seconds since the call left; waiting for a human before that is not in it."""
+        return time.monotonic() - self.sent if self.sent is not None else 0.0
 
     def binding(self) -> Binding:
         """Return what a yes to this call is bound to, and what finds its questions again."""

@@ -67,6 +67,14 @@ class CatalogEntry:
         """Whether a trusted server says that the tool changes nothing."""
         return self.facts.trusted and self.facts.read_only
 
+    def same_tool(self, other: CatalogEntry) -> bool:
+        """Whether this is the same definition, trusted as far."""
+        if self is other:
+            return True
+        one, two = self.facts, other.facts
+        as_far = (one.trusted, one.builtin, one.sandbox_active) == (two.trusted, two.builtin, two.sandbox_active)
+        return as_far and self.source == other.source
+
 
 class Catalog:
     """The merged list. `update` replaces one server's tools and says whether anything changed."""
@@ -91,9 +99,18 @@ class Catalog:
         if before == entries and spec.name in self._by_server:
             return False
         self._by_server[spec.name] = entries
+        self._merge()
+        return True
+
+    def drop(self, server: str) -> bool:
+        """Forget a server; return whether it had any tools."""
+        had = self._by_server.pop(server, None)
+        self._merge()
+        return bool(had)
+
+    def _merge(self) -> None:
         self._by_name = {name: entry for table in self._by_server.values() for name, entry in table.items()}
         self._ordered = tuple(self._by_name[name] for name in sorted(self._by_name))
-        return True
 
     def find(self, name: str) -> CatalogEntry | None:
         """Return the tool of that public name."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
+import anyio.abc
 import mcp_types as t
 
 from lg_gateway.approvals import ApprovalBook
@@ -15,6 +17,7 @@ from lg_gateway.catalog import SEPARATOR, Catalog
 from lg_gateway.children import Child, Reaper
 from lg_gateway.conversation import Conversations
 from lg_gateway.dialogues import DialogueBook
+from lg_gateway.fleet import Fleet
 from lg_gateway.gate import Gate
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Ledger
@@ -25,7 +28,7 @@ from lg_gateway.pipeline import Pipeline, Policy
 from lg_gateway.setup import Setup
 from lg_gateway.stores import open_store
 from lg_gateway.tokens import TokenBook
-from lg_gateway.upstream import Backoff, Upstream
+from lg_gateway.upstream import Backoff
 from lg_policy.redact import Masker
 from lg_policy.rules import RuleBook
 
@@ -45,7 +48,7 @@ class Gateway:
         self.catalog = Catalog()
         self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
         self.store = open_store(setup.store_place, guard=self.ledger)
-        masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
+        self.masker = masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
         self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
         self.pins = PinBook(setup.key("pins"), self.ledger)
         self.tokens = TokenBook(setup.key("tokens"), self.ledger)
@@ -58,14 +61,13 @@ class Gateway:
         self.books = Books(self.store, self.ledger, masker, setup.key("arguments"))
         self._reaper = reaper
         self._listeners: list[Listener] = []
+        self._tasks: anyio.abc.TaskGroup | None = None
         settings = setup.settings.gateway
         backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
-        self.upstreams = {
-            spec.name: Upstream(
-                spec, backoff=backoff, reaper=reaper, on_tools=self._tools_of, child=started.get(spec.name)
-            )
-            for spec in setup.specs
-        }
+        self.fleet = Fleet(backoff=backoff, reaper=reaper, on_tools=self._tools_of)
+        for spec in setup.specs:
+            self.fleet.add(spec, started.get(spec.name))
+        self.upstreams = self.fleet.upstreams
         self.pipeline = Pipeline(
             policy=lambda: self.policy,
             catalog=self.catalog,
@@ -83,9 +85,9 @@ class Gateway:
         """Own the upstreams for as long as the block lasts; end them all in parallel."""
         try:
             async with anyio.create_task_group() as tasks:
-                for upstream in self.upstreams.values():
-                    tasks.start_soon(upstream.run, name=f"upstream {upstream.name}")
+                self.fleet.start(tasks)
                 tasks.start_soon(self.pinning.watch, self._tools_of)
+                self._tasks = tasks
                 self._conversations.tasks = tasks
                 try:
                     yield
@@ -98,6 +100,34 @@ class Gateway:
         finally:
             self._reaper.close()
             self.store.close()
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside the gateway for as long as it runs. Raises `RuntimeError` before that."""
+        if self._tasks is None:
+            raise RuntimeError("the gateway does not run")
+        self._tasks.start_soon(work)
+
+    async def take_over(self, setup: Setup, policy: Policy) -> None:
+        """Bring settings into force that were found good as a whole, and start, replace and end servers accordingly."""
+        changes, before = self.fleet.changes(setup.specs), self.policy.settings.gateway
+        self.masker.learn(word for spec in setup.specs for word in spec.secrets())
+        self.setup, self.policy = setup, policy
+        for name, spec in changes.items():
+            if name in self.upstreams:
+                self.fleet.retire(name, policy.settings.gateway.drain_s)
+            if spec is None:
+                self.catalog.drop(name)
+                self.pinning.forget(name)
+            else:
+                self.fleet.add(spec)
+                # Its tools stay listed until it says which it has now, but trusted only as far as its new entry says.
+                listed = [entry.source for entry in self.catalog.entries() if entry.server.name == name]
+                self.catalog.update(spec, listed)
+        after = policy.settings.gateway
+        if (before.pins, before.pins_file) != (after.pins, after.pins_file):
+            for name, tools in self.pinning.offered().items():
+                await self._tools_of(name, tools)
+        await self._tell()
 
     def on_list_changed(self, listener: Listener) -> None:
         """Have `listener` called whenever the merged list of tools really changed."""
@@ -115,8 +145,11 @@ class Gateway:
             self.upstreams[name].spec, await self.pinning.accepted(self.upstreams[name].spec, tools)
         ):
             self._report(name)
-            for listener in self._listeners:
-                await listener()
+            await self._tell()
+
+    async def _tell(self) -> None:
+        for listener in self._listeners:
+            await listener()
 
     def _report(self, name: str) -> None:
         entries = self.catalog.entries()

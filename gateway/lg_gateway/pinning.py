@@ -54,6 +54,15 @@ class Pinning:
             log.warning("%s: held back, see `lg-gateway pins diff %s`: %s", spec.name, spec.name, names)
         return passed
 
+    def offered(self) -> dict[str, list[t.Tool]]:
+        """Return what each server listed last, accepted or not."""
+        return dict(self._offered)
+
+    def forget(self, server: str) -> None:
+        """Drop what is known of a server that is gone; its pins stay, should it come back."""
+        self._offered.pop(server, None)
+        self.held.pop(server, None)
+
     async def watch(self, offer: Offer) -> None:
         """Offer what was held back once it has been accepted, from whatever process."""
         while True:

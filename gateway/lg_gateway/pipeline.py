@@ -15,7 +15,7 @@ import anyio
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway import effects
+from lg_gateway import budgets, effects
 from lg_gateway.approvals import ApprovalBook
 from lg_gateway.books import Books
 from lg_gateway.call import Call, Passage, new_request_id
@@ -24,7 +24,7 @@ from lg_gateway.conversation import Conversations
 from lg_gateway.gate import Gate, Preview
 from lg_gateway.keep import keep
 from lg_gateway.marks import forwarded_meta, read_marks
-from lg_gateway.meter import Meter
+from lg_gateway.meter import Meter, Subject
 from lg_gateway.parking import Outcome
 from lg_gateway.results import (
     as_preview,
@@ -95,7 +95,7 @@ class Pipeline:
         self._approvals = approvals
         self._conversations = conversations
         self._masker = masker
-        self._meter = Meter(lambda: policy().settings.gateway)
+        self.meter = Meter(lambda: policy().settings.gateway)
         self._in_flight: dict[str, anyio.Event] = {}
 
     async def run(self, call: Call) -> Answer:
@@ -108,7 +108,6 @@ class Pipeline:
         return answer
 
     async def _steps(self, passage: Passage) -> Answer:
-        call = passage.call
         try:
             passage = self._read(passage)
             passage = self._decide(passage)
@@ -125,9 +124,9 @@ class Pipeline:
                 await self._books.ended(passage, "asked")
                 return question
             passage = replace(passage, recalled=passage.recalled or passage.dialogue is not None)
-            with self._meter.admit(call.identity):
+            with self.meter.admit(_subject(passage), bytes_in=passage.bytes_in, again=passage.recalled):
                 await self._books.begun(passage, self._last_checks(passage))
-                return await self._carry_out(passage)
+                return await self._carry_out(replace(passage, sent=time.monotonic()))
         except LgError as error:
             await self._books.refused(passage, error)
             return refusal(error)
@@ -236,7 +235,7 @@ class Pipeline:
                 passage.call.standing(tx)
             self._decide_again(passage)
             current = self._catalog.find(passage.entry.name)
-            if current is None or (current is not passage.entry and current.source != passage.entry.source):
+            if current is None or not current.same_tool(passage.entry):
                 raise Conflict("the tool has changed since the call was made", hint="list the tools again")
             effects.check_epoch(tx, passage, now)
             if passage.approval_id is not None and passage.approval_id.startswith("ap-") and not passage.recalled:
@@ -244,6 +243,7 @@ class Pipeline:
             elif passage.approval_id is not None and not passage.recalled and self._gate.grant_of(tx, passage) is None:
                 raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
             effects.claim(tx, passage, now)
+            budgets.charge(tx, passage, self._policy().settings.gateway.run_budget)
             self._conversations.check(tx, passage)
 
         return check
@@ -310,26 +310,32 @@ class Pipeline:
             await self._failed(passage, upstream_refusal(passage.entry.server.name, outcome))
 
     async def _failed(self, passage: Passage, error: LgError) -> t.CallToolResult:
-        result = refusal(error)
-        along: Callable[[Tx], None] | None = None
-        if isinstance(error, UpstreamUnavailable):
-            along = partial(effects.release, passage=passage)
-        elif not isinstance(error, OutcomeUnknown | CallTimeout):
-            along = partial(effects.settle, passage=passage, result=recorded(result))
+        result, seconds = refusal(error), passage.took_s()
+        self.meter.took(_subject(passage), bytes_out=0, seconds=seconds)
+
+        def along(tx: Tx) -> None:
+            if isinstance(error, UpstreamUnavailable):
+                effects.release(tx, passage)
+            elif not isinstance(error, OutcomeUnknown | CallTimeout):
+                effects.settle(tx, passage, recorded(result))
+            budgets.settle(tx, passage, bytes_out=0, seconds=seconds)
+
         outcome = "unknown" if isinstance(error, OutcomeUnknown) else "error"
         await self._books.ended(passage, outcome, code=error.code, detail=error.message, along=along)
         return result
 
     async def _send(self, passage: Passage) -> Answer:
         entry, call = passage.entry, passage.call
-        upstream = self._upstreams[entry.server.name]
+        upstream = self._upstreams.get(entry.server.name)
+        if upstream is None:
+            raise UpstreamUnavailable(f"server {entry.server.name} was removed from the settings")
         sent = UpstreamCall(
             tool=entry.tool,
             arguments=passage.sent_arguments(),
             meta=forwarded_meta(
                 call.meta, passage.marks, builtin=entry.server.builtin is not None, trusted=entry.server.trusted
             ),
-            timeout_s=entry.server.call_timeout_s,
+            timeout_s=self.meter.timeout_s(_subject(passage), entry.server.call_timeout_s),
             repeatable=entry.read_only,
             progress=call.progress,
         )
@@ -344,17 +350,19 @@ class Pipeline:
         if masks(settings.mask_results, passage.entry):
             result = masked(result, self._masker)
         actual, data = size(result)
-        limit = settings.result_max_bytes
+        seconds, limit = passage.took_s(), settings.result_max_bytes
+        self.meter.took(_subject(passage), bytes_out=actual, seconds=seconds)
         if actual > limit:
             result_id = await self._keep(passage, result)
             result = cut(result, passage.entry, limit=limit, actual=actual, result_id=result_id)
-        written = await self._books.ended(
-            passage,
-            "error" if result.is_error else "ok",
-            code=error_code(result),
-            data=data,
-            along=partial(effects.settle, passage=passage, result=recorded(result)),
-        )
+        kept = recorded(result)
+
+        def along(tx: Tx) -> None:
+            effects.settle(tx, passage, kept)
+            budgets.settle(tx, passage, bytes_out=actual, seconds=seconds)
+
+        outcome = "error" if result.is_error else "ok"
+        written = await self._books.ended(passage, outcome, code=error_code(result), data=data, along=along)
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
         return result
@@ -367,6 +375,10 @@ class Pipeline:
         except StoreError:
             log.exception("a long answer could not be kept")
             return None
+
+
+def _subject(passage: Passage) -> Subject:
+    return Subject(identity=passage.call.identity, server=passage.entry.server.name, tool=passage.entry.name)
 
 
 def internal_failure(error: BaseException) -> t.CallToolResult:

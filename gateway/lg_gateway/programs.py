@@ -66,9 +66,11 @@ def run_serve(args: argparse.Namespace) -> int:
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
             from lg_gateway.health import health_route
+            from lg_gateway.reload import Reloader
             from lg_gateway.server import Frontend
             from lg_policy.serving import serve_here
 
+            gateway.start_soon(Reloader(gateway, lambda: _prepared(args)).run)
             front = _front(gateway, flags, login=login)
             frontend = Frontend(gateway, identify=front.identify, standing=front.standing)
             await serve_here(
@@ -164,6 +166,10 @@ async def _ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str
 
 def _prepare(args: argparse.Namespace) -> Setup:
     start_logging(args.log_level)
+    return _prepared(args)
+
+
+def _prepared(args: argparse.Namespace) -> Setup:
     return prepare(common_flags(args), mcp_json=args.mcp_json)
 
 

@@ -22,8 +22,10 @@ from lg_gateway.metatools import DISCOVER, RESULT, MetaTools
 from lg_gateway.metatools import NAMES as META_NAMES
 from lg_gateway.metatools import TOOLS as META_TOOLS
 from lg_gateway.pipeline import internal_failure
-from lg_gateway.upstream import Progress
+from lg_gateway.results import refusal
+from lg_gateway.upstream import Answer, Progress
 from lg_policy.durations import seconds
+from lg_policy.errors import LimitExceeded
 from lg_policy.version import __version__
 
 log = logging.getLogger(__name__)
@@ -123,13 +125,26 @@ class Frontend:
             standing=self._standing(ctx),
         )
         try:
-            own = call.name in META_NAMES
-            answer = await (self._meta.run(call) if own else self._gateway.pipeline.run(call))
+            answer = await self._answer(call)
         except MCPError:
             raise
         except Exception as error:  # noqa: BLE001  the outermost edge: an older client would be shown the text
             return internal_failure(error)
         return _for_era(answer, ctx.protocol_version)
+
+    async def _answer(self, call: Call) -> Answer:
+        """Answer a request within its caller's limit. Of a flood, the first refusal and a count are recorded."""
+        meter, books = self._gateway.pipeline.meter, self._gateway.books
+        try:
+            with meter.request(call.identity) as refused:
+                if refused > 1:
+                    await books.note("requests refused", f"{refused} requests over the limit", call.identity)
+                own = call.name in META_NAMES
+                return await (self._meta.run(call) if own else self._gateway.pipeline.run(call))
+        except LimitExceeded as error:
+            if meter.refused(call.identity) == 1:
+                await books.note("requests refused", error.message, call.identity)
+            return refusal(error)
 
     def _schema(self, name: str) -> Mapping[str, Any] | None:
         own = next((tool.input_schema for tool in META_TOOLS if tool.name == name), None)

@@ -21,8 +21,8 @@ from lg_policy.config import Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.flags import CommonFlags
 from lg_policy.loading import Loaded, load_settings
-from lg_policy.state import StateDir, key_dir, load_key, open_state, root_id
-from lg_policy.trust import repository_layer
+from lg_policy.state import StateDir, config_home, key_dir, load_key, open_state, root_id
+from lg_policy.trust import FILE_NAME, repository_layer
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class Setup(Located):
     root: Path | None
     specs: tuple[ServerSpec, ...]
     identity: str
+    watched: tuple[Path, ...] = ()
+    """Files whose change may change the settings, whether they exist or not."""
 
     @property
     def settings(self) -> Settings:
@@ -104,6 +106,7 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
         root=basis.root,
         specs=tuple(build_specs(settings, basis.servers, place)),
         identity=local_identity(settings.gateway.identity),
+        watched=_watched(flags, mcp_json, basis.root, environ),
     )
 
 
@@ -131,6 +134,17 @@ async def start_children(setup: Setup, reaper: Reaper) -> dict[str, Child]:
             except OSError as error:
                 log.info("%s did not start: %s", spec.name, error)
     return started
+
+
+def _watched(
+    flags: CommonFlags, mcp_json: Path | None, root: Path | None, environ: Mapping[str, str]
+) -> tuple[Path, ...]:
+    if flags.effective_config is not None:
+        found = [flags.effective_config, mcp_json]
+    else:
+        own = config_home(environ)
+        found = [own / "config.toml", own / "trust.json", flags.config, mcp_json, root / FILE_NAME if root else None]
+    return tuple(path.absolute() for path in found if path is not None)
 
 
 def local_identity(name: str) -> str:

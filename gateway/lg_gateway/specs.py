@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from lg_gateway.children import Launch
 from lg_policy.config import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
-from lg_policy.loading import expand_env, write_effective
+from lg_policy.loading import effective_json, expand_env, write_effective
 from lg_policy.state import StateDir
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,30}(?<!_)")
@@ -81,7 +82,9 @@ def server_settings(
 
 def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], place: Place) -> list[ServerSpec]:
     """Expand every server's settings. Writes the effective configuration for built-in servers. Raises `ConfigError`."""
-    effective = place.state.path / "effective.json"
+    # Named by its content: settings that are being reloaded must not change the file of servers that go on.
+    mark = hashlib.sha256(effective_json(settings)).hexdigest()[:12]
+    effective = place.state.path / f"effective-{mark}.json"
     if any(upstream.builtin for upstream in servers.values()):
         write_effective(settings, effective)
     logs = place.state.path / "logs"

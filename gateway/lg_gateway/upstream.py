@@ -120,6 +120,8 @@ class Upstream:
         self._changed = anyio.Event()
         self._wanted = anyio.Event()
         self._failures = 0
+        self._in_flight = 0
+        self._idle = anyio.Event()
         self._reconnected = anyio.Event()
         self._flights = self._new_flights()
 
@@ -157,6 +159,21 @@ class Upstream:
         Raises `UpstreamUnavailable` (not sent, or lost and harmless to repeat), `OutcomeUnknown` (sent and lost),
         `CallTimeout`, or `Internal` (the answer breaks the protocol or its own schema); `MCPError` is the server's own.
         """
+        self._in_flight += 1
+        try:
+            return await self._call(call)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no call is on its way."""
+        while self._in_flight:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def _call(self, call: UpstreamCall) -> Answer:
         client = await self._ready()
         try:
             return await self._send(client, call)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lg_policy.config_http import HttpSettings
+from lg_policy.config_limits import LimitSettings, RunBudgetSettings
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
 
@@ -82,6 +83,10 @@ class GatewaySettings(Section):
     """Seconds before the first restart of a server that died; doubles up to `restart_backoff_max_s`."""
     restart_backoff_max_s: PositiveFloat = 30
     """Longest pause between two restarts."""
+    reload_poll_s: Annotated[float, Field(ge=0)] = 2
+    """Seconds between two looks at the settings files for changes; 0 looks at none. SIGHUP reloads at once."""
+    drain_s: PositiveFloat = 30
+    """Seconds that calls in flight get to finish on a server that a reload replaces or removes."""
     tools_page_size: PositiveInt = 500
     """Tools in one page of `tools/list`."""
     pins: Literal["first_use", "strict", "off"] = "first_use"
@@ -97,3 +102,15 @@ class GatewaySettings(Section):
     """Calls of one identity in any minute; more are `limit_exceeded`."""
     calls_at_once: PositiveInt = 32
     """Calls of one identity that run at the same time."""
+    bytes_in_per_minute: PositiveInt = 200_000_000
+    """Bytes of arguments of one identity in any minute."""
+    bytes_out_per_minute: PositiveInt = 1_000_000_000
+    """Bytes of results for one identity in any minute."""
+    requests_per_minute: PositiveInt = 6_000
+    """Requests of one identity in any minute, those included that are refused, replayed or only asked about."""
+    requests_at_once: PositiveInt = 256
+    """Requests of one identity that are being answered, those included that wait for a human."""
+    limits: tuple[LimitSettings, ...] = ()
+    """More limits, for identities, servers or tools."""
+    run_budget: RunBudgetSettings = RunBudgetSettings()
+    """What one run may use in all."""

@@ -36,6 +36,7 @@ class Layer:
     name: str
     values: Mapping[str, Any]
     base: Path | None = None
+    path: Path | None = None
     rule_lines: tuple[int, ...] = ()
     """The line of each rule, where that could be told."""
 
@@ -48,6 +49,8 @@ class Loaded:
     sources: tuple[str, ...]
     rule_places: tuple[str, ...] = ()
     """Where each of `gateway.rules` was written: file and line."""
+    files: tuple[Path, ...] = ()
+    """The files among the sources."""
 
 
 def load_settings(
@@ -65,8 +68,12 @@ def load_settings(
     come after `config`, `overrides` last. Raises `ConfigError`.
     """
     if effective is not None:
+        layer = Layer(name=str(effective), values=_read_json(effective))
         return Loaded(
-            settings=_validate([Layer(name=str(effective), values=_read_json(effective))]), sources=(str(effective),)
+            settings=_validate([layer]),
+            sources=(str(effective),),
+            rule_places=tuple(_rule_places(layer)),
+            files=(effective.absolute(),),
         )
     layers = [Layer(name="defaults", values={})]
     user_file = config_home(environ) / "config.toml"
@@ -84,6 +91,7 @@ def load_settings(
         settings=_validate(layers),
         sources=tuple(layer.name for layer in layers if layer.values),
         rule_places=tuple(place for layer in layers for place in _rule_places(layer)),
+        files=tuple(layer.path for layer in layers if layer.path is not None),
     )
 
 
@@ -99,7 +107,7 @@ def read_layer(path: Path) -> Layer:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     lines = tuple(number for number, line in enumerate(text.splitlines(), 1) if _RULE_HEADER.match(line))
-    return Layer(name=str(path), values=values, base=path.absolute().parent, rule_lines=lines)
+    return Layer(name=str(path), values=values, base=path.absolute().parent, path=path.absolute(), rule_lines=lines)
 
 
 def denials_only(layer: Layer) -> Layer:
@@ -122,12 +130,15 @@ def denials_only(layer: Layer) -> Layer:
 
 
 def write_effective(settings: Settings, path: Path) -> None:
-    """Write the settings for a child process, mode 0600, to be read with `load_settings(effective=…)`.
+    """Write the settings for a child process, mode 0600, to be read with `load_settings(effective=…)`."""
+    replace_file(path, effective_json(settings))
 
-    Upstream definitions are left out: they may hold other servers' secrets.
-    """
-    values = settings.model_dump(mode="json", by_alias=True, exclude={"gateway": {"servers", "rules"}, "models": True})
-    replace_file(path, json.dumps(values, sort_keys=True).encode())
+
+def effective_json(settings: Settings) -> bytes:
+    """Return what a built-in server is told of the settings: not the gateway's, which may hold others' secrets."""
+    left_out = {"gateway", "models", "approval", "store", "budgets"}
+    values = settings.model_dump(mode="json", by_alias=True, exclude=left_out)
+    return json.dumps(values, sort_keys=True).encode()
 
 
 def expand_env(text: str, environ: Mapping[str, str], where: str) -> str:

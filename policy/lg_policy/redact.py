@@ -46,7 +46,14 @@ class Masker:
 
     def __init__(self, key: bytes, secrets: Iterable[str] = ()) -> None:
         self._key = key
-        known = sorted({secret for secret in secrets if len(secret) >= MIN_SECRET}, key=len, reverse=True)
+        self._known: set[str] = set()
+        self._pattern = re.compile("")
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these values too, from now on. What was once a secret stays one."""
+        self._known |= set(secrets)
+        known = sorted({secret for secret in self._known if len(secret) >= MIN_SECRET}, key=len, reverse=True)
         shapes = [f"(?P<{kind}>{pattern})" for kind, pattern in _SHAPES]
         if known:
             shapes.insert(0, f"(?P<configured>{'|'.join(re.escape(secret) for secret in known)})")

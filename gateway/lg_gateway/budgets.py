@@ -1,0 +1,46 @@
+"""What one run of one caller may use in all, kept in the store: it holds across restarts and gateways.
+
+Counted in the transaction that begins a call, so that no two gateways give out the same last call. No clock is
+involved. A run is what a caller names: this restrains a run that goes astray, not a caller who names another (those
+limits hang on identity, in `meter.py`).
+"""
+
+from __future__ import annotations
+
+from lg_gateway.call import Passage
+from lg_gateway.effects import scope
+from lg_gateway.store import Tx
+from lg_policy.config_limits import RunBudgetSettings
+from lg_policy.errors import LimitExceeded
+
+
+def charge(tx: Tx, passage: Passage, budget: RunBudgetSettings) -> None:
+    """Count a call that is about to leave. Raises `LimitExceeded` when its run has used up what it may."""
+    if passage.marks.run_id is None or passage.recalled:
+        return
+    key = scope(passage)
+    rows = tx.execute("SELECT calls, bytes_in, bytes_out, seconds FROM budgets WHERE scope = ?", (key,))
+    calls, bytes_in, bytes_out, seconds = rows[0] if rows else (0, 0, 0, 0.0)
+    for name, most, used in (
+        ("calls", budget.calls, calls + 1),
+        ("bytes_in", budget.bytes_in, bytes_in + passage.bytes_in),
+        ("bytes_out", budget.bytes_out, bytes_out + 1),
+        ("seconds", budget.seconds, seconds),
+    ):
+        if used > most:
+            raise LimitExceeded(
+                f"this run has used up its {name.replace('_', ' ')}: {most:g} (gateway.run_budget.{name})",
+                hint="end the run with what it has; a human can raise the setting",
+            )
+    sql = (
+        "INSERT INTO budgets (scope, calls, bytes_in, bytes_out, seconds) VALUES (?, 1, ?, 0, 0)"
+        " ON CONFLICT (scope) DO UPDATE SET calls = budgets.calls + 1, bytes_in = budgets.bytes_in + ?"
+    )
+    tx.execute(sql, (key, passage.bytes_in, passage.bytes_in))
+
+
+def settle(tx: Tx, passage: Passage, *, bytes_out: int, seconds: float) -> None:
+    """Count what came back."""
+    if passage.marks.run_id is not None:
+        sql = "UPDATE budgets SET bytes_out = bytes_out + ?, seconds = seconds + ? WHERE scope = ?"
+        tx.execute(sql, (bytes_out, seconds, scope(passage)))
