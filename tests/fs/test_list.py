@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from lg_fs import schemas
-from tests.fs.helpers import FsClient, fs_client, write_tree
+from tests.fs.helpers import FsClient, fs_client, text_of, write_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -125,6 +125,30 @@ async def test_denied_files_are_not_shown_anywhere(tmp_path: Path) -> None:
             error = await fs.fails("list_files", path=".ssh")
     assert totals["files"] == 1
     assert error["code"] == "policy_denied"
+
+
+async def test_that_something_is_hidden_is_said_without_saying_what(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"src/id_mapping.py": "word", ".ssh/key": "word", "src/a.py": "word"})
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            listed = await fs.call("list_files", recursive=True)
+            totals = await fs.ok("list_files", totals=True)
+            found = await fs.call("search_files", regex="word")
+            clean = await fs.call("list_files", path="src", glob="*.txt", include_ignored=True)
+            read = await fs.fails("read_file", path="src/id_mapping.py")
+        async with fs_client(tmp_path, settings={"policy": {"read_deny": ["id_rsa*"]}}) as fs:
+            allowed = await fs.call("read_file", path="src/id_mapping.py")
+    note = "[2 entries not shown: read_deny and read_allow in the server's settings hide them from every tool]"
+    for answer in (listed, found):
+        assert answer.structured_content is not None
+        assert answer.structured_content["hidden"] == 2
+        assert note in text_of(answer)
+        assert "mapping" not in text_of(answer)
+    assert (totals["hidden"], totals["totals"]["hidden"]) == (2, 2)
+    assert "[1 entry not shown" in text_of(clean)
+    assert read["code"] == "policy_denied"
+    assert "read_deny pattern 'id_*'" in read["message"]
+    assert text_of(allowed) == "word"
 
 
 async def test_totals_count_files_bytes_and_lines_by_directory_and_extension(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ def _file_entry(one: FileText, numbers: bool) -> dict[str, Any]:
 def _listing_reply(listing: Listing) -> Reply:
     structured = {
         "entries": listing.entries,
+        "hidden": listing.hidden,
         "truncated": listing.next_cursor is not None or listing.stopped is not None,
         "next_cursor": listing.next_cursor,
         "totals": None,
@@ -153,6 +154,7 @@ def _listing_reply(listing: Listing) -> Reply:
 def _totals_reply(totals: Totals) -> Reply:
     structured = {
         "entries": [],
+        "hidden": totals.hidden,
         "truncated": totals.partial is not None,
         "next_cursor": None,
         "totals": totals.as_dict(),
@@ -172,6 +174,7 @@ def _search_reply(found: SearchResult, output: str) -> Reply:
         "truncated": found.truncated,
         "next_cursor": found.next_cursor,
         "skipped": {"binary": found.binary, "too_large": found.too_large, "unreadable": found.unreadable},
+        "hidden": found.hidden,
         "partial": found.partial,
     }
     return Reply(text=render.search(found, output), structured=structured)

@@ -34,12 +34,17 @@ class ListRequest:
 
 @dataclass(kw_only=True)
 class Listing:
-    """One page. `stopped` says why the walk ended early; `hidden` counts names that no tool accepts."""
+    """One page. `stopped` says why the walk ended early.
+
+    `hidden` counts names that rules do not let be read, as far as the walk came; `unnameable` those that no tool
+    accepts.
+    """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     next_cursor: str | None = None
     stopped: str | None = None
     hidden: int = 0
+    unnameable: int = 0
     unreadable: int = 0
 
 
@@ -58,7 +63,8 @@ def list_entries(workspace: Workspace, request: ListRequest, job: Job) -> Listin
         wanted = GlobArg(request.globs, located.rel)
         with walking(located, args, workspace.settings, job) as walk:
             full = _fill(listing, walk, wanted, request, prefix)
-        listing.hidden += walk.result.unnameable
+        listing.hidden += walk.result.hidden
+        listing.unnameable += walk.result.unnameable
         listing.unreadable += walk.result.unreadable
         listing.stopped = listing.stopped or walk.result.stopped
         if full or listing.stopped:

@@ -38,8 +38,9 @@ def listing(page: Listing) -> str:
         lines.append(f"[incomplete: {page.stopped}]")
     if page.next_cursor:
         lines.append(f"[more: call again with cursor={page.next_cursor}]")
-    if page.hidden:
-        lines.append(f"[{page.hidden} names with control characters or invalid UTF-8 are not shown]")
+    lines += _hidden(page.hidden)
+    if page.unnameable:
+        lines.append(f"[{page.unnameable} names with control characters or invalid UTF-8 are not shown]")
     if page.unreadable:
         lines.append(f"[{page.unreadable} directories could not be opened]")
     return "\n".join(lines)
@@ -47,6 +48,13 @@ def listing(page: Listing) -> str:
 
 def _number(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _hidden(count: int) -> list[str]:
+    if not count:
+        return []
+    entries = _number(count, "entry", "entries")
+    return [f"[{entries} not shown: read_deny and read_allow in the server's settings hide them from every tool]"]
 
 
 def _entry(entry: dict[str, Any]) -> str:
@@ -80,6 +88,7 @@ def totals(counted: Totals) -> str:
     lines += [f"{directory or '.'}/: {sums[0]} files, {sums[1]} lines" for directory, sums in ranked[:_TOP_ROWS]]
     if len(ranked) > _TOP_ROWS:
         lines.append(f"[{len(ranked) - _TOP_ROWS} more directories in the structured result]")
+    lines += _hidden(counted.hidden)
     if counted.partial:
         lines.append(f"[incomplete: {counted.partial}]")
     return "\n".join(lines)
@@ -118,6 +127,7 @@ def search(found: SearchResult, output: str) -> str:
     ]
     if skipped:
         lines.append(f"[skipped files: {', '.join(skipped)}]")
+    lines += _hidden(found.hidden)
     return "\n".join(lines)
 
 

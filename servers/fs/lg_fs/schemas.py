@@ -26,6 +26,7 @@ def _list(items: Schema) -> Schema:
 
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
+HIDDEN: Schema = {"type": "integer", "description": "Entries met that the settings let no tool read"}
 FLAG: Schema = {"type": "boolean"}
 ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message", "hint"])
 
@@ -153,17 +154,19 @@ _TOTALS = _object(
         **_COUNTS,
         "directories": WHOLE,
         "binary_files": WHOLE,
+        "hidden": HIDDEN,
         "skipped": {"type": "integer", "description": "Not counted: links, special files, unreadable, unnameable"},
         "extensions": many("row"),
         "rows": many("row"),
         "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
         "partial": _nullable("string"),
     },
-    [*_COUNTS, "directories", "binary_files", "skipped", "extensions", "rows", "depth", "partial"],
+    [*_COUNTS, "directories", "binary_files", "skipped", "hidden", "extensions", "rows", "depth", "partial"],
 )
 LIST_OUTPUT = result(
     {
         "entries": many("entry"),
+        "hidden": HIDDEN,
         "truncated": FLAG,
         "next_cursor": _nullable("string"),
         "totals": {"anyOf": [_TOTALS, {"type": "null"}]},
@@ -228,6 +231,7 @@ SEARCH_OUTPUT = result(
         "skipped": _object(
             {"binary": WHOLE, "too_large": WHOLE, "unreadable": WHOLE}, ["binary", "too_large", "unreadable"]
         ),
+        "hidden": HIDDEN,
         "partial": _nullable("string"),
     },
     {

@@ -58,6 +58,7 @@ class SearchResult:
     binary: int = 0
     too_large: int = 0
     unreadable: int = 0
+    hidden: int = 0
     partial: str | None = None
 
 
@@ -160,6 +161,7 @@ class Search:
                 files = wanted.select([entry for entry in folder.entries if entry.kind == "file"])
                 yield folder.fd, [(prefix + entry.path, entry.name) for entry in files]
         self.result.unreadable += walk.result.unreadable + walk.result.unnameable
+        self.result.hidden += walk.result.hidden
         self.result.partial = self.result.partial or walk.result.stopped
 
     def _again(self, located: Located, begin: CursorPlace) -> Generator[tuple[int, list[tuple[str, str]]], None, None]:

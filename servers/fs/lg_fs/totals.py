@@ -43,6 +43,7 @@ class Totals:
     directories: int = 0
     binary_files: int = 0
     skipped: int = 0
+    hidden: int = 0
     extensions: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     depth: int | None = None
@@ -75,6 +76,7 @@ class TotalsJob:
                 break
         self._result.directories += max(0, walk.result.directories - 1)
         self._result.skipped += walk.result.unreadable + walk.result.unnameable
+        self._result.hidden += walk.result.hidden
         self._result.partial = self._result.partial or walk.result.stopped
 
     def result(self, max_rows: int) -> Totals:

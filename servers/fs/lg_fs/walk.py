@@ -71,6 +71,8 @@ class WalkResult:
     """Directories that the system would not open."""
     unnameable: int = 0
     """Names with control characters or invalid UTF-8, which no tool accepts."""
+    hidden: int = 0
+    """Names that the rules do not let be read; what lies below a hidden directory is not counted."""
     stopped: str | None = None
     """Why the walk ended early, for the reader."""
 
@@ -175,6 +177,7 @@ class Walk:
             return entries
         paths = [entry.judged for entry in entries]
         hidden = self._plan.rules.unreadable(paths)
+        self.result.hidden += len(hidden)
         if self._ignores:
             hidden |= ignored(self._strongest(), paths)
         return [entry for index, entry in enumerate(entries) if index not in hidden] if hidden else entries

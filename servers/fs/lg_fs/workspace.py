@@ -112,7 +112,9 @@ def refuse_unreadable(rules: FileRules, rel: str, *, is_dir: bool = False) -> No
     """Raise `PolicyDenied` that names the rule if the resolved name may not be read."""
     if not rules.may_read(rel, is_dir=is_dir):
         why = rules.why_not_read(rel, is_dir=is_dir)
-        raise PolicyDenied(f"{rel!r} may not be read: {why}", hint="the server's settings decide what may be read")
+        raise PolicyDenied(
+            f"{rel!r} may not be read: {why}", hint="[policy] read_deny and read_allow decide that for every tool"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
