@@ -22,6 +22,7 @@ class Fortress:
         self.root = base / "root"
         self.outside = base / "outside"
         write_tree(base, {"outside/secret.txt": f"{TOKEN}\n", "root-sibling/secret.txt": f"{TOKEN}\n"})
+        write_tree(base, {"root-sibling/shared.txt": "shared\n"})
         write_tree(self.root, {"inside.txt": "inside\n", "src/a.py": "x = 1\n"})
         self._before = self.surroundings()
 

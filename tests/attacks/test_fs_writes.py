@@ -107,8 +107,8 @@ async def test_no_patch_format_reaches_outside(tmp_path: Path, patch: str) -> No
 @pytest.mark.attack("Links", "a hard link to a file outside, also with the setting that allows writing it")
 async def test_a_hard_link_to_the_outside_is_not_written_through(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
-    os.link(fortress.outside / "secret.txt", fortress.root / "hard")
-    before = (fortress.outside / "secret.txt").read_bytes()
+    shared = tmp_path / "root-sibling" / "shared.txt"
+    os.link(shared, fortress.root / "hard")
     with anyio.fail_after(20):
         async with fortress.attacked() as attacker:
             assert (
@@ -116,9 +116,13 @@ async def test_a_hard_link_to_the_outside_is_not_written_through(tmp_path: Path)
                 == "policy_denied"
             )
         async with fortress.attacked({"fs": {"write_hard_links": True}}) as attacker:
-            change = {"op": "move", "path": "hard", "to": "moved"}
-            await attacker.call("apply_patch", changes=[change])
-    assert (fortress.outside / "secret.txt").read_bytes() == before
+            for change in (
+                {"op": "update", "path": "hard", "content": "mine"},
+                {"op": "move", "path": "hard", "to": "moved", "content": "mine too"},
+            ):
+                assert "error" not in await attacker.call("apply_patch", changes=[change])
+            assert (fortress.root / "moved").read_text() == "mine too"
+    assert shared.read_text() == "shared\n"
 
 
 @pytest.mark.attack("Patches", "links planted under names like those of temporary files")
@@ -144,3 +148,26 @@ async def test_the_journal_cannot_be_reached_through_the_tools(tmp_path: Path, c
             (fortress.root / "journal").symlink_to(record.parent)
             await attacker.refused_everywhere("journal/record.json")
     assert record.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.attack(
+    "Names", "new names that look like others (Cyrillic, ligatures, other case) or hide and reorder characters"
+)
+async def test_no_file_is_made_that_a_reader_takes_for_another(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    before = read_tree(fortress.root)
+    names = [
+        "Inside.txt",
+        "insi\u0501e.txt",
+        "SRC/b.py",
+        "s\u0433c\u200b/b.py",
+        "src/\uff41.py",
+        "txt.\u202egpj",
+        "\ufefftop",
+    ]
+    with anyio.fail_after(20):
+        async with fortress.attacked() as attacker:
+            for name in names:
+                await attacker.refused("apply_patch", changes=[{"op": "add", "path": name, "content": "x"}])
+                await attacker.refused("apply_patch", changes=[{"op": "move", "path": "src/a.py", "to": name}])
+    assert read_tree(fortress.root) == before

@@ -79,6 +79,7 @@ def test_a_place_that_is_not_unique_is_refused_with_all_places() -> None:
     with pytest.raises(Conflict) as caught:
         patched(b"x = 1\ny\nx = 1\n", "@@\n-x = 1\n+x = 2\n")
     assert "2 places: lines 1, 3" in caught.value.message
+    assert caught.value.hint.endswith("it could go to\n1: x = 1\n2: y\n3: x = 1")
 
 
 def test_a_weaker_match_that_is_not_unique_is_refused_too() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import anyio
 import pytest
 from mcp import MCPError
-from mcp_types import ReadResourceResult, ResourceTemplateReference, TextResourceContents
+from mcp_types import BlobResourceContents, ReadResourceResult, ResourceTemplateReference, TextResourceContents
 
 from lg_fs.resources import TEMPLATE
 from tests.fs.helpers import FsClient, fs_client, write_tree
@@ -39,6 +40,20 @@ async def test_any_file_is_a_resource_by_relative_or_absolute_path(tmp_path: Pat
             assert await read(fs, f"file://{tmp_path}/src/%C3%A4%20b.py") == "x = 1\n"
 
 
+async def test_an_image_is_attached_as_it_is(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"pic.png": b"\x89PNG\0\xff", "odd": b"\0"})
+    kinds: dict[str, tuple[str | None, bytes]] = {}
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            for name in ("pic.png", "odd"):
+                result = await fs.client.read_resource(f"file:///{name}")
+                assert isinstance(result, ReadResourceResult)
+                (content,) = result.contents
+                assert isinstance(content, BlobResourceContents)
+                kinds[name] = content.mime_type, base64.b64decode(content.blob)
+    assert kinds == {"pic.png": ("image/png", b"\x89PNG\0\xff"), "odd": ("application/octet-stream", b"\0")}
+
+
 @pytest.mark.parametrize(
     "uri",
     [
@@ -56,7 +71,9 @@ async def test_any_file_is_a_resource_by_relative_or_absolute_path(tmp_path: Pat
     ],
 )
 async def test_a_resource_obeys_the_rules_of_reading(tmp_path: Path, uri: str) -> None:
-    write_tree(tmp_path, {"root/.env": "S", "root/pic.png": b"\x89PNG\0", "root/long": "x\n" * 300, "secret": "S"})
+    write_tree(
+        tmp_path, {"root/.env": "S", "root/pic.png": b"\x89PNG\0" * 100, "root/long": "x\n" * 300, "secret": "S"}
+    )
     with anyio.fail_after(10):
         async with fs_client(tmp_path / "root", settings={"fs": {"read_max_bytes": 300}}) as fs:
             with pytest.raises(MCPError) as caught:

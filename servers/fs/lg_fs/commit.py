@@ -80,6 +80,7 @@ class Commit:
                 parent, _ = self._root.open_parent(file.to or file.path, follow=False)
                 with parent:
                     self._step(f"stage {number}")
+                    self._job.done, self._job.message = self._job.done + 1, f"writing {file.to or file.path}"
                     staging.write(parent, temporary_name(record.change_id, number), file.after, file.mode)
             staging.sync()
 

@@ -34,7 +34,7 @@ class Editing:
             key=context.idempotency_key,
             arguments=arguments,
         )
-        result = await self._workers.run(lambda job: self._changes.apply(request, job))
+        result = await self._workers.run(lambda job: self._changes.apply(request, job), context.progress)
         return Reply(text=render.change(result), structured=result)
 
     async def revert_patch(self, arguments: Arguments, context: CallContext) -> Reply:
@@ -42,7 +42,8 @@ class Editing:
         result = await self._workers.run(
             lambda job: self._changes.revert(
                 arguments["change_id"], force=bool(arguments.get("force", False)), key=context.idempotency_key, job=job
-            )
+            ),
+            context.progress,
         )
         return Reply(text=render.change(result), structured=result)
 

@@ -23,6 +23,7 @@ LEVELS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 _ORDER = [name for name, _ in LEVELS]
 _MAX_NAMED = 10
+_MAX_SHOWN = 5
 _MAX_COMPARED = 20_000
 
 
@@ -151,8 +152,14 @@ class _Finder:
         how = "" if level == EXACT else f" (comparing by {level})"
         return Conflict(
             f"{self._where()} fits in {len(places)} places{how}: lines {shown}",
-            hint="include more unchanged lines around it, so that it fits in one place only",
+            hint="include more unchanged lines around it, so that it fits in one place only; it could go to\n"
+            + "\n".join(self._shown(at) for at in places[:_MAX_SHOWN]),
         )
+
+    def _shown(self, at: int) -> str:
+        """A place as its first line, with the line before it, which tells it from the others."""
+        first = max(0, at - 1)
+        return "\n".join(f"{n + 1}: {text[:160]}" for n, text in enumerate(self._texts[first : at + 1], first))
 
     def _missing(self, floor: int) -> Conflict:
         below = f" below line {floor}" if floor else ""

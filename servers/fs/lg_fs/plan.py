@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from lg_fs.diff import FileDiff, file_diff
 from lg_fs.document import load, replaced
 from lg_fs.job import Job
+from lg_fs.names import skeleton
 from lg_fs.patch_match import EXACT, apply_hunks
 from lg_fs.patch_model import FileChange
 from lg_fs.targets import Target, Targets
 from lg_fs.text import binary_kind, is_binary
 from lg_policy.config import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
-from lg_policy.globs import fold
 
 _CHUNK = 1 << 20
 
@@ -96,8 +96,10 @@ class Planner:
         planned: list[PlannedFile] = []
         for number, change in enumerate(changes, 1):
             self._job.check_time()
+            self._job.message = f"planning {change.path}"
             try:
                 planned.append(self._one(change))
+                self._job.done += 1
             except LgError as error:
                 if len(changes) == 1:
                     raise
@@ -140,7 +142,7 @@ class Planner:
             return self._planned(change, target.rel, None, data, None, mode, identity[0], None)
         to: str | None = None
         if change.op == "move":
-            to = self._claim(self._targets.missing(change.to or "")).rel
+            to = self._claim(self._targets.missing(change.to or "", source=target.rel), moved=target.rel).rel
         after, match = self._changed(change, target, data, identity[2])
         return self._planned(change, target.rel, to, data, after, mode, identity[0], match)
 
@@ -192,10 +194,10 @@ class Planner:
             raise TooLarge(f"{path!r} would have {len(data)} bytes; {self._settings.patch_max_file_bytes} are allowed")
         return data
 
-    def _claim(self, target: Target) -> Target:
-        """Refuse a file that another operation already has, under whatever name."""
-        name = fold(target.rel)
-        if name in self._names:
+    def _claim(self, target: Target, *, moved: str | None = None) -> Target:
+        """Refuse a file that another operation already has, under whatever name; `moved` is what becomes `target`."""
+        name = skeleton(target.rel)
+        if name in self._names and (moved is None or skeleton(moved) != name):
             raise InvalidArguments(
                 f"{target.given!r} is already part of this patch", hint="put all changes of a file into one operation"
             )

@@ -1,7 +1,10 @@
-"""Files as MCP resources, so that clients can attach them, and completion of their paths."""
+"""Files as MCP resources, so that clients can attach them, text and images alike; completion of their paths."""
 
 from __future__ import annotations
 
+import base64
+import mimetypes
+import os
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -10,9 +13,11 @@ from mcp import MCPError
 
 from lg_fs.job import Job, Workers
 from lg_fs.read import Window, read_text
+from lg_fs.text import SNIFF, is_binary
 from lg_fs.workspace import WalkArgs, Workspace, walking
 from lg_policy.config import FsSettings
 from lg_policy.errors import InvalidArguments, LgError, TooLarge
+from lg_policy.paths import Opened
 
 TEMPLATE = "file:///{+path}"
 _MAX_COMPLETIONS = 100
@@ -45,7 +50,7 @@ class Resources:
             name="file",
             title="File below the root",
             uri_template=TEMPLATE,
-            description="A text file; path relative to the root, or absolute if it lies below it",
+            description="A text file, or another such as an image as it is; path relative to the root, or absolute",
         )
         return t.ListResourceTemplatesResult(resource_templates=[template])
 
@@ -53,12 +58,10 @@ class Resources:
         """Read a whole file. Raises `MCPError` with the refusal's text: a resource has no error result."""
         uri = str(params.uri)
         try:
-            text = await self._workers.run(lambda job: self._read(uri, job))
+            contents = await self._workers.run(lambda job: self._read(uri, job))
         except LgError as error:
             raise MCPError(t.INVALID_PARAMS, error.text(), {"uri": uri, "error": error.payload()}) from error
-        return t.ReadResourceResult(
-            contents=[t.TextResourceContents(uri=uri, mime_type="text/plain; charset=utf-8", text=text)]
-        )
+        return t.ReadResourceResult(contents=[contents])
 
     async def complete(self, _context: Any, params: t.CompleteRequestParams) -> t.CompleteResult:
         """Complete a path by what is in its directory; a path that cannot be looked at has no completions."""
@@ -75,17 +78,17 @@ class Resources:
             completion=t.Completion(values=values, total=len(found), has_more=len(found) > len(values))
         )
 
-    def _read(self, uri: str, job: Job) -> str:
+    def _read(self, uri: str, job: Job) -> t.TextResourceContents | t.BlobResourceContents:
         file, place = self._workspace.open_file(self._path(uri))
-        window = Window(max_lines=self._settings.read_max_lines, max_bytes=self._settings.read_max_bytes)
+        limit = self._settings.read_max_bytes
+        window = Window(max_lines=self._settings.read_max_lines, max_bytes=limit)
         with file:
+            if is_binary(os.pread(file.fd, SNIFF, 0)):
+                return _blob(uri, file, limit)
             read = read_text(file, window, job, prefix=place.prefix)
         if read.truncated:
-            raise TooLarge(
-                f"{read.path!r} has {read.size} bytes, too many for an attachment",
-                hint="read it in parts with the tool read_file",
-            )
-        return read.text
+            raise _too_large(read.path, read.size)
+        return t.TextResourceContents(uri=uri, mime_type="text/plain; charset=utf-8", text=read.text)
 
     def _path(self, uri: str) -> str:
         parts = urlsplit(uri)
@@ -111,3 +114,22 @@ class Resources:
                         if entry.name.startswith(name)
                     ]
         return [one for one in found if one.startswith(prefix)]
+
+
+def _blob(uri: str, file: Opened, limit: int) -> t.BlobResourceContents:
+    """A file that is no text, such as an image, whole. Raises `TooLarge`."""
+    parts: list[bytes] = []
+    room = limit + 1
+    while room and (chunk := os.read(file.fd, room)):
+        parts.append(chunk)
+        room -= len(chunk)
+    if not room:
+        raise _too_large(file.rel, file.stat.st_size)
+    kind = mimetypes.guess_type(file.rel)[0] or "application/octet-stream"
+    return t.BlobResourceContents(uri=uri, mime_type=kind, blob=base64.b64encode(b"".join(parts)).decode())
+
+
+def _too_large(path: str, size: int) -> TooLarge:
+    return TooLarge(
+        f"{path!r} has {size} bytes, too many for an attachment", hint="read text in parts with the tool read_file"
+    )

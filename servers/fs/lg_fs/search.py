@@ -17,7 +17,7 @@ from lg_fs.text import MARK_BEGINS, SNIFF, is_binary, marked
 from lg_fs.walk import open_regular
 from lg_fs.workspace import Located, WalkArgs, Workspace, refuse_unreadable, walking
 from lg_policy.config import FsSettings
-from lg_policy.errors import InvalidArguments, LgError, TooLarge
+from lg_policy.errors import InvalidArguments, LgError, NotFound, TooLarge
 
 _CHUNK = 1 << 18
 
@@ -97,6 +97,8 @@ class Search:
             return False
         try:
             file = located.place.root.open_file(located.rel)
+        except NotFound as error:
+            raise located.absent(error) from error
         except InvalidArguments:
             return False  # a directory; anything else is refused when it is opened as one
         with file:

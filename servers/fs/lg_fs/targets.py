@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 
+from lg_fs.names import invisible, look_alike
 from lg_fs.workspace import Place, Workspace, refuse_unreadable
 from lg_policy.errors import Conflict, InvalidArguments, NotFound, PolicyDenied
+from lg_policy.globs import fold
 from lg_policy.paths import Opened, as_error
 
 
@@ -46,18 +49,46 @@ class Targets:
         """
         target = self.resolve(path)
         if target.status is None:
-            raise NotFound(f"{path!r} does not exist", hint="list_files shows what is there")
+            error = NotFound(f"{path!r} does not exist", hint="list_files shows what is there")
+            raise self._workspace.locate(path).absent(error)
         self._check(target)
         return target
 
-    def missing(self, path: str) -> Target:
-        """Resolve a file that is to be created. Raises `Conflict` if something has its name already."""
+    def missing(self, path: str, *, source: str | None = None) -> Target:
+        """Resolve a file that is to be created, or to which `source` is to be moved.
+
+        Raises `Conflict` if something has its name already, or one that looks like it; `InvalidArguments` for a name
+        with invisible characters.
+        """
         target = self.resolve(path, follow_last=False)
         if target.status is not None:
             kind = "a directory" if stat.S_ISDIR(target.status.st_mode) else "something"
             raise Conflict(f"{path!r} exists already as {kind}", hint="update it instead, or choose another name")
         self._check(target)
+        self._refuse_deceptive(target, source)
         return target
+
+    def _refuse_deceptive(self, target: Target, source: str | None) -> None:
+        """Refuse a new name that hides characters, or that many systems and readers take for one that is there."""
+        hidden = invisible(target.rel)
+        if hidden is not None:
+            raise InvalidArguments(
+                f"the new name {target.given!a} contains {hidden}, which does not show", hint="leave it out of the name"
+            )
+        # A file may be given another spelling of its own name.
+        own = source if source is not None and fold(source) == fold(target.rel) else None
+        parts = target.rel.split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            above = "/".join(parts[:depth])
+            with suppress(NotFound), self.place.root.open_dir(above) as directory:
+                others = [other for other in os.listdir(directory.fd) if f"{above}/{other}".lstrip("/") != own]
+                twin = look_alike(parts[depth], others)
+                if twin is not None:
+                    raise Conflict(
+                        f"{target.given!r}: {parts[depth]!r} looks like {twin!a}, which is there",
+                        hint="many systems take such names for one: choose another, or change what is there",
+                    )
+                return
 
     def open(self, rel: str) -> Opened:
         """Open a resolved name; a link there now means that it was swapped meanwhile."""
@@ -111,7 +142,10 @@ class Targets:
     def refuse_link(self, path: str) -> None:
         """Raise `InvalidArguments` if the last name of a path is a link: links are neither moved nor deleted."""
         located = self._workspace.locate(path)
-        parent, name = located.place.root.open_parent(located.rel)
+        try:
+            parent, name = located.place.root.open_parent(located.rel)
+        except NotFound as error:
+            raise located.absent(error) from error
         with parent:
             status = _status(name, parent.fd)
         if status is not None and stat.S_ISLNK(status.st_mode):

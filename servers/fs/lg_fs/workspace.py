@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from lg_fs.job import Job
+from lg_fs.names import suggestion
 from lg_fs.walk import Walk, WalkPlan
 from lg_policy.config import FsSettings
-from lg_policy.errors import ConfigError, InvalidArguments, NotFound, PolicyDenied
+from lg_policy.errors import ConfigError, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.globs import FileRules
 from lg_policy.paths import Opened, Root
 
@@ -34,6 +36,22 @@ class Located:
     def shown(self) -> str:
         """The path as the client knows it."""
         return self.place.prefix + self.rel
+
+    def absent(self, error: NotFound) -> NotFound:
+        """The error that nothing has this name, with the names in its place that may be meant."""
+        parts = self.rel.split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            with suppress(LgError), self.place.root.open_dir("/".join(parts[:depth])) as directory:
+                hint = suggestion(parts[depth], _visible(directory, self.place.rules))
+                return NotFound(error.message, hint=f"in {directory.rel or 'the root'} {hint}" if hint else error.hint)
+        return error
+
+
+def _visible(directory: Opened, rules: FileRules) -> list[str]:
+    names = [name for name in os.listdir(directory.fd) if name.isprintable()]
+    prefix = f"{directory.rel}/" if directory.rel else ""
+    hidden = rules.unreadable([prefix + name for name in names])
+    return [name for number, name in enumerate(names) if number not in hidden]
 
 
 class Workspace:
@@ -69,7 +87,7 @@ class Workspace:
 
     def everywhere(self, path: str) -> list[Located]:
         """The places where a walk of `path` starts: one, or every root for the top of several."""
-        if len(self.places) > 1 and path.strip("/.") == "":
+        if len(self.places) > 1 and not path.startswith("/") and not self.places[0].root.normalise(path):
             return [Located(place=place, rel="") for place in self.places]
         return [self.locate(path)]
 
@@ -78,7 +96,11 @@ class Workspace:
         located = self.locate(path)
         if not located.rel:
             raise InvalidArguments(f"{path!r} is a directory", hint="list_files shows what is in it")
-        return self._permitted(located, located.place.root.open_file(located.rel))
+        try:
+            file = located.place.root.open_file(located.rel)
+        except NotFound as error:
+            raise located.absent(error) from error
+        return self._permitted(located, file)
 
     def open_small(self, path: str, max_bytes: int) -> tuple[Opened, Place] | None:
         """Open a file that may be read, if it is small and takes no waiting. Raises `PolicyDenied` as `open_file`."""
@@ -134,7 +156,7 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
     Raises as `Root.open_dir`, and `PolicyDenied` if the directory may not be read.
     """
     place = located.place
-    with place.root.open_dir(located.rel) as start:
+    with _opened(located) as start:
         refuse_unreadable(place.rules, start.rel, is_dir=True)
         after = args.after
         walk = Walk(
@@ -151,6 +173,13 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
         if start.rel and not args.include_ignored:
             _hold_ignores_above(place.root, start.rel, walk)
         yield walk
+
+
+def _opened(located: Located) -> Opened:
+    try:
+        return located.place.root.open_dir(located.rel)
+    except NotFound as error:
+        raise located.absent(error) from error
 
 
 def _hold_ignores_above(root: Root, rel: str, walk: Walk) -> None:
