@@ -16,6 +16,7 @@ import mcp_types as t
 from lg_gateway.children import Child, Reaper
 from lg_gateway.specs import ServerSpec
 from lg_gateway.upstream import Backoff, Upstream
+from lg_gateway.upstream_login import Learn
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,12 @@ OnTools = Callable[[str, list[t.Tool]], Awaitable[None]]
 class Fleet:
     """Upstreams by name in `upstreams`, which others may keep: it is changed in place."""
 
-    def __init__(self, *, backoff: Backoff, reaper: Reaper, on_tools: OnTools) -> None:
+    def __init__(self, *, backoff: Backoff, reaper: Reaper, on_tools: OnTools, learn: Learn) -> None:
         self.upstreams: dict[str, Upstream] = {}
         self._backoff = backoff
         self._reaper = reaper
         self._on_tools = on_tools
+        self._learn = learn
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -40,7 +42,9 @@ class Fleet:
             if self.upstreams.get(name) is upstream:  # one that is being replaced has nothing to say any more
                 await self._on_tools(name, tools)
 
-        upstream = Upstream(spec, backoff=self._backoff, reaper=self._reaper, on_tools=on_tools, child=child)
+        upstream = Upstream(
+            spec, backoff=self._backoff, reaper=self._reaper, on_tools=on_tools, child=child, learn=self._learn
+        )
         self.upstreams[spec.name] = upstream
         if self._tasks is not None:
             self._start(self._tasks, upstream)

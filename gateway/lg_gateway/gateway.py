@@ -64,7 +64,7 @@ class Gateway:
         self._tasks: anyio.abc.TaskGroup | None = None
         settings = setup.settings.gateway
         backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
-        self.fleet = Fleet(backoff=backoff, reaper=reaper, on_tools=self._tools_of)
+        self.fleet = Fleet(backoff=backoff, reaper=reaper, on_tools=self._tools_of, learn=masker.learn)
         for spec in setup.specs:
             self.fleet.add(spec, started.get(spec.name))
         self.upstreams = self.fleet.upstreams

@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from lg_gateway.gateway import Gateway
 
 CALLER = "cli"
+TALKATIVE = ("mcp", "httpx2", "httpcore2")
 
 
 def start_logging(level: str) -> None:
-    """Send log records of `level` and above to stderr; stdout belongs to the protocol."""
+    """Send log records of `level` and above to stderr; stdout belongs to the protocol.
+
+    What the protocol's libraries say at `debug` holds whole messages, arguments in clear: it is left out.
+    """
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 
 
 @asynccontextmanager

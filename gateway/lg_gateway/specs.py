@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from lg_gateway.children import Launch
 from lg_policy.config import GatewaySettings, Settings, UpstreamSettings
+from lg_policy.config_gateway import UpstreamOAuthSettings
+from lg_policy.config_http import safe_url
 from lg_policy.errors import ConfigError
 from lg_policy.loading import effective_json, expand_env, write_effective
 from lg_policy.state import StateDir
@@ -27,6 +29,19 @@ BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
 PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 MCP_JSON_KEYS = {"type", "command", "args", "env", "cwd", "url", "headers", "disabled"}
 MCP_JSON_TYPES = {"stdio": "command", "http": "url", "streamable-http": "url", "streamableHttp": "url"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientLogin:
+    """How to get a token for one server."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: tuple[str, ...]
+    resource: str
+    in_body: bool
+    """Send id and secret in the form rather than as HTTP Basic."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +58,14 @@ class ServerSpec:
     connect_timeout_s: float
     call_timeout_s: float
     one_at_a_time: bool = False
+    login: ClientLogin | None = None
 
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
-        values = list(self.headers.values()) + (
-            list(self.launch.env.values()) if self.launch and not self.builtin else []
+        values = (
+            list(self.headers.values())
+            + ([self.login.client_secret] if self.login else [])
+            + (list(self.launch.env.values()) if self.launch and not self.builtin else [])
         )
         return [word for value in values for word in value.split() if len(word) >= 8]
 
@@ -163,6 +181,22 @@ def _spec(
         connect_timeout_s=upstream.connect_timeout_s,
         call_timeout_s=upstream.call_timeout_s,
         one_at_a_time=upstream.one_at_a_time,
+        login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
+    )
+
+
+def _login(oauth: UpstreamOAuthSettings, url: str | None, expand: Callable[[str, str], str]) -> ClientLogin:
+    try:
+        resource = safe_url(url or "")
+    except ValueError as error:
+        raise ConfigError(f"oauth needs a url that a token may travel to: {error}") from error
+    return ClientLogin(
+        token_url=oauth.token_url,
+        client_id=expand(oauth.client_id, "oauth.client_id"),
+        client_secret=expand(oauth.client_secret, "oauth.client_secret"),
+        scopes=oauth.scopes,
+        resource=oauth.resource or resource,
+        in_body=oauth.client_auth == "post",
     )
 
 

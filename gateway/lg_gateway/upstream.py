@@ -30,6 +30,7 @@ from lg_gateway.children import Child, Reaper
 from lg_gateway.flights import Flights, OnQuestion
 from lg_gateway.specs import ServerSpec
 from lg_gateway.transport import child_transport, watched
+from lg_gateway.upstream_login import ClientCredentials, Learn
 from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
 from lg_policy.version import __version__
 
@@ -91,7 +92,8 @@ class UpstreamCall:
 
 
 class Upstream:
-    """A server behind the gateway. `on_tools` is told its complete list whenever that may have changed."""
+    """A server behind the gateway. `on_tools` is told its complete list whenever that may have changed, `learn` every
+    token that was fetched for it."""
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class Upstream:
         reaper: Reaper,
         on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
         child: Child | None = None,
+        learn: Learn = lambda _secrets: None,
     ) -> None:
         self.spec = spec
         self.name = spec.name
@@ -124,6 +127,7 @@ class Upstream:
         self._idle = anyio.Event()
         self._reconnected = anyio.Event()
         self._flights = self._new_flights()
+        self._auth = ClientCredentials(spec.login, learn) if spec.login is not None else None
 
     async def run(self) -> None:
         """Keep the connection up until cancelled. The only task that enters or leaves the client."""
@@ -322,7 +326,7 @@ class Upstream:
             self._running = child
             return child_transport(child, self._lost)
         timeout = httpx2.Timeout(30.0, read=self.spec.call_timeout_s + 30.0)
-        http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout)
+        http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout, auth=self._auth)
         return watched(_with_client(http, str(self.spec.url)), self._lost)
 
     async def _list(self, client: Client) -> list[t.Tool]:

@@ -6,9 +6,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lg_policy.config_http import HttpSettings
+from lg_policy.config_http import HttpSettings, SafeUrl
 from lg_policy.config_limits import LimitSettings, RunBudgetSettings
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
+
+
+class UpstreamOAuthSettings(Section):
+    """The gateway's own login at an HTTP server: OAuth 2.1 client credentials. Callers' tokens are never sent on."""
+
+    token_url: SafeUrl
+    """Where the token is fetched."""
+    client_id: str
+    """The gateway's name there; `${NAME}` is expanded."""
+    client_secret: str
+    """Its secret; `${NAME}` is expanded, so that it need not stand in the file."""
+    scopes: tuple[str, ...] = ()
+    """Scopes to ask for."""
+    resource: str | None = None
+    """What the token is for (RFC 8707); by default the server's `url`."""
+    client_auth: Literal["basic", "post"] = "basic"
+    """How the secret is sent: HTTP Basic, or in the form."""
 
 
 class UpstreamSettings(Section):
@@ -28,6 +45,8 @@ class UpstreamSettings(Section):
     """Address of a Streamable HTTP server; `${NAME}` is expanded."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers sent to it; `${NAME}` is expanded."""
+    oauth: UpstreamOAuthSettings | None = None
+    """Log in at it with client credentials; its `url` must then be https, or on this machine."""
     trusted: bool = False
     """Whether its annotations and path marks count. Built-in servers always are."""
     mode: Literal["auto", "legacy", "modern"] = "auto"

@@ -67,12 +67,16 @@ class AuthorizationServer:
             return self._give(authorization, form)
         return 404, {}
 
+    def next_token(self) -> str:
+        """Return the token that the next client gets."""
+        return f"upstream-access-{len(self.issued)}-{'x' * 24}"
+
     def _give(self, authorization: str, form: dict[str, str]) -> tuple[int, Any]:
         self.forms.append(form)
         name, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
         if form.get("grant_type") != "client_credentials" or not secret or self.clients.get(name) != secret:
             return 401, {"error": "invalid_client"}
-        token = f"upstream-access-{len(self.issued)}-{'x' * 24}"
+        token = self.next_token()
         self.issued.append(token)
         return 200, {"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime_s}
 

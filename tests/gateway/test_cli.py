@@ -12,12 +12,12 @@ import pytest
 from tests.gateway.rig import ALLOW_ALL, program_environment, server, write_config
 
 
-def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*args: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "lg_gateway", *args],
         capture_output=True,
         text=True,
-        env=program_environment(),
+        env=program_environment(environment),
         timeout=60,
         cwd=cwd,
     )
