@@ -217,6 +217,7 @@ class Driver:
             "finished": self.last.final is not None,
             "final": final.model_dump(mode="json"),
             "usage": usage.model_dump(),
+            "verification": self.last.verification.model_dump(mode="json") if self.last.verification else None,
             "revision": context.revision if context else None,
         })  # fmt: skip
 

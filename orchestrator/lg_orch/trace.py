@@ -23,7 +23,7 @@ from lg_policy.errors import LgError
 from lg_policy.state import make_private, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lg_orch.runs import RunDir
 
@@ -32,7 +32,6 @@ def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
     """Make the trace of whatever happened so far; a journal without an end gives status `killed`."""
     begin, end = _data(events, "run", "begin"), _end_of(events)
     final = Final.model_validate(end["final"]) if end.get("final") else None
-    checks = [event.data for event in events if event.kind == "verify" and event.phase == "end"]
     return RunTrace(
         run_id=run_id,
         request=str(begin.get("request", "")),
@@ -47,12 +46,8 @@ def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
             for event in events
             if event.name == "planner" and "plan" in event.data
         ),
-        verification=VerifierReport.model_validate({"ok": all(check["ok"] for check in checks), "checks": checks})
-        if checks
-        else None,
-        patches=tuple(
-            event.data["patch"] for event in events if event.kind == "tool" and event.data.get("patch") is not None
-        ),
+        verification=_verification(events, end),
+        patches=tuple(_patches(events)),
         usage=Usage.model_validate(end["usage"]) if end.get("usage") else usage_of(events),
         final=final,
         status=final.status if final is not None else "killed",
@@ -114,6 +109,29 @@ def _end_of(events: Sequence[Event]) -> dict[str, Any]:
         if event.name == "run" and event.phase in ("end", "resume"):
             return event.data if event.phase == "end" else {}
     return {}
+
+
+def _patches(events: Sequence[Event]) -> Iterable[dict[str, Any]]:
+    """Each change set once: a call that was repeated after a crash says again what it did."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event.kind == "tool" and event.data.get("patch") is not None:
+            found.setdefault(event.data["patch"]["change_id"], event.data["patch"])
+    return found.values()
+
+
+def _verification(events: Sequence[Event], end: dict[str, Any]) -> VerifierReport | None:
+    """The checks of the last plan: as the run's end tells them, else as far as they came before it broke off."""
+    if end:
+        return VerifierReport.model_validate(end["verification"]) if end.get("verification") else None
+    checks: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event.name == "planner" and "plan" in event.data:
+            checks = {}
+        elif event.kind == "verify" and event.phase == "end":
+            checks[event.name] = event.data
+    report = {"ok": all(check["ok"] for check in checks.values()), "checks": list(checks.values())}
+    return VerifierReport.model_validate(report) if checks else None
 
 
 def _data(events: Sequence[Event], name: str, phase: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ written to stderr at once), or when a file is renamed into place, which Python's
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -51,13 +50,13 @@ class Forker:
         *argv: str,
         cwd: Path,
         seen: set[Boundary] | None = None,
-        rename: tuple[str, int] | None = None,
+        rename: tuple[str, str] | None = None,
         pid_file: Path | None = None,
     ) -> Ended:
         """Run one command.
 
-        `rename` (name, n): die when the n-th file below a directory of that name is about to get its place. `pid_file`
-        is where the child notes its id, for somebody else to kill it.
+        `rename` (name, text): die when a file with that text is about to get its place below a directory of that name.
+        `pid_file` is where the child notes its id, for somebody else to kill it.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -167,11 +166,9 @@ class _Deadly:
         return False
 
 
-def _die_at_rename(folder: str, number: int) -> None:
-    count = itertools.count(1)
-
+def _die_at_rename(folder: str, text: str) -> None:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "os.rename" and f"/{folder}/" in str(arguments[1]) and next(count) == number:
+        if event == "os.rename" and f"/{folder}/" in str(arguments[1]) and text in Path(arguments[0]).read_text():
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)

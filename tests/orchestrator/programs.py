@@ -56,11 +56,17 @@ class Running:
 
 
 @contextmanager
-def running(*args: str, cwd: Path) -> Iterator[Running]:
+def running(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Start `lg-orch run … --json`; kill it if the test leaves it."""
     command = [os.path.join(os.path.dirname(sys.executable), "lg-orch"), "run", *args, "--json"]
     with subprocess.Popen(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield Running(process)

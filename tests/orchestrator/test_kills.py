@@ -5,7 +5,6 @@ Real processes, a real gateway with real servers, a model over HTTP whose answer
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from dataclasses import dataclass, replace
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_DEATHS = 120
-CONTEXT_RESULTS = 4
-"""What the context builder keeps: three calls and the context itself."""
+RESULT_OF = {"x": r"=======\nx\nend", "note": '"cmd":"note"', "y": r"=======\ny\nend"}
+"""What the kept result of each effect holds."""
 ROUTE = '{"intent": "code_change", "lane": "interactive", "rationale": "A change."}'
 NOTE = ("exec__exec", {"cmd": "note"})
 
@@ -39,7 +38,7 @@ def insert(letter: str) -> tuple[str, dict[str, Any]]:
     return "fs__apply_patch", {"patch": patch}
 
 
-ACTIONS = (insert("x"), NOTE, insert("y"))
+ACTIONS = (("fs__read_file", {"path": "log.txt"}), insert("x"), NOTE, insert("y"))
 
 
 def decide(request: dict[str, Any]) -> Scripted:
@@ -47,13 +46,7 @@ def decide(request: dict[str, Any]) -> Scripted:
     if request.get("tools"):
         made = sum(message["role"] == "tool" for message in request["messages"])
         return calls(ACTIONS[made]) if made < len(ACTIONS) else text("done")
-    rules = str(request["messages"][0]["content"])
-    if '"intent"' in rules:
-        return text(ROUTE)
-    if '"steps"' in rules:
-        check = {"tool": "exec__exec", "input": {"cmd": "check"}}
-        return text(json.dumps({"steps": [], "verification": [check], "acceptance": []}))
-    return text("Both letters are in `log.txt`.")
+    return text(ROUTE)
 
 
 @dataclass(kw_only=True)
@@ -119,10 +112,9 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("kills")
     (folder / "repo").mkdir()
+    (folder / "repo" / "Makefile").write_text("test:\n\ttrue\n")
     environ = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("STATE", "CONFIG")}
-    asked: list[dict[str, Any]] = []
-    answers = (decide(asked[-1]) for _ in itertools.count())
-    with pytest.MonkeyPatch.context() as patch, ScriptedModel(answers, asked) as model:
+    with pytest.MonkeyPatch.context() as patch, ScriptedModel(decide) as model:
         for name, value in {**environ, "OPENAI_API_KEY": "sk-scripted-0123456789"}.items():
             patch.setenv(name, value)
         victim = f"{folder}/victim"
@@ -134,9 +126,9 @@ sandbox = "off"
 [exec.commands.note]
 executable = "/bin/sh"
 prefix = ["-c", "{note}"]
-[exec.commands.check]
+[exec.commands.make]
 executable = "/bin/true"
-rerun = true
+needs_sandbox = false
 [models.default]
 provider = "openai"
 model = "scripted"
@@ -172,12 +164,12 @@ def test_a_run_that_is_killed_at_every_boundary_it_comes_to_ends_as_one_that_nev
     assert deaths > 40
 
 
-@pytest.mark.parametrize(("number", "done"), [(1, "x"), (2, "xx"), (3, "xxy")])
+@pytest.mark.parametrize(("effect", "done"), [("x", "x"), ("note", "xx"), ("y", "xxy")])
 def test_a_run_killed_between_an_outcome_and_the_first_trace_of_it_makes_no_call_twice(
-    place: Place, number: int, done: str
+    place: Place, effect: str, done: str
 ) -> None:
-    """Killed as the n-th effect's result is about to get its place in the result store; the effects are counted."""
-    ended = place.begin(rename=("results", CONTEXT_RESULTS + number))
+    """Killed as the effect's result is about to get its place in the result store; the effects are counted."""
+    ended = place.begin(rename=("results", RESULT_OF[effect]))
     assert ended.killed
     assert place.log[:1] + place.noted + place.log[1:] == done
     place.assert_as_if_nothing_had_happened(place.to_the_end(ended))
@@ -230,8 +222,8 @@ def shared(place: Place, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_checkpoints_in_postgresql_bring_a_killed_run_to_the_same_end_and_go_with_it(
     shared: Place, postgres_url: str
 ) -> None:
-    assert shared.begin(rename=("results", CONTEXT_RESULTS + 2)).killed
-    ended = shared.to_the_end(shared.resume(rename=("results", 1)))
+    assert shared.begin(rename=("results", RESULT_OF["note"])).killed
+    ended = shared.to_the_end(shared.resume(rename=("results", RESULT_OF["y"])))
     shared.assert_as_if_nothing_had_happened(ended)
     run_id = json.loads(ended.out)["run_id"]
     assert threads(postgres_url) == {run_id}

@@ -16,7 +16,7 @@ from lg_orch.budgets import executor_room, patch_bytes
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
 from lg_orch.nodes.context_builder import finish
-from lg_orch.nodes.human import STOPPED, called_instead, is_result
+from lg_orch.nodes.human import STOPPED, called_instead, denial, is_result, refused_before
 from lg_orch.nodes.local import answer_here
 from lg_orch.nodes.planner import changes, stopped, work_of
 from lg_orch.patches import has_effect
@@ -59,6 +59,10 @@ async def executor(state: RunState, services: Services) -> Update:
         update["approvals"] = [
             {"call_id": one.artifacts.call_id, "tool": one.tool, "by": one.artifacts.approved_by} for one in answered
         ]
+    refused = denial(made.results) if isinstance(services.mind, ActingMind) else ""
+    if refused:
+        # What was decided along with it is decided anew; the new plan costs a loop.
+        return update | {"queue": (), "replan": refused}
     if not rest:
         results = [*state.tool_results, *made.results]
         after = state.model_copy(update={"tool_results": results, "budgets": made.spent})
@@ -135,7 +139,9 @@ async def perform(
     if stop is not None:
         refused = failure(queued, Problem(code="too_large", message=stop))
         return finish(services, refused), state.budgets.with_call(in_loop=in_loop)
-    here = answer_here(state, services, queued, info) if isinstance(services.mind, ActingMind) else None
+    here = refused_before(state, queued)
+    if here is None and isinstance(services.mind, ActingMind):
+        here = answer_here(state, services, queued, info)
     if here is not None:
         return finish(services, here), state.budgets.with_call(in_loop=in_loop)
     timeout = services.budgets.call_timeout(services.wall_s())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.models_io import PlannedCall
+from lg_orch.models_io import PlannedCall, Problem
+from lg_orch.tools import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lg_orch.models_io import ToolEnvelope
     from lg_orch.services import Services
-    from lg_orch.state import QueuedCall
+    from lg_orch.state import QueuedCall, RunState
 
+DENIED = "approval_denied"
 STOPPED = "what became of a call is not known, and a human chose to stop"
 
 
@@ -24,6 +28,27 @@ def called_instead(services: Services, queued: QueuedCall, envelope: ToolEnvelop
         why = "as the user changed it"
         return services.mint(PlannedCall(id=f"{call.id}.edit", tool=call.tool, input=artifacts.edited or {}, why=why))
     return services.mint(call) if artifacts.decision == "not_done" else None
+
+
+def denial(results: Sequence[ToolEnvelope]) -> str:
+    """Why the plan cannot be carried out as it is: what a human refused, in their words; "" when nothing was."""
+    for result in results:
+        error = result.artifacts.error
+        if error is not None and error.code == DENIED and result.artifacts.decision is None:
+            return f"the user refused {result.tool}: {error.message}"
+    return ""
+
+
+def refused_before(state: RunState, queued: QueuedCall) -> ToolEnvelope | None:
+    """The answer to a call that a human refused in this run already: it is not asked again."""
+    call = queued.call
+    for result in state.tool_results:
+        error = result.artifacts.error
+        same = (result.tool, result.artifacts.input) == (call.tool, call.input)
+        if same and error is not None and error.code == DENIED:
+            message = f"this very call was refused before: {error.message}"
+            return failure(queued, Problem(code=DENIED, message=message, hint="ask for something else"))
+    return None
 
 
 def is_result(envelope: ToolEnvelope) -> bool:

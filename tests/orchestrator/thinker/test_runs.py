@@ -49,7 +49,8 @@ PRICES = '"openai:scripted" = { input = 1, output = 2 }\n"openai:second" = { inp
 
 
 def test_a_denied_change_is_told_to_the_model_and_the_run_does_not_claim_it(project: Project) -> None:
-    with ScriptedModel([calls(READ), calls(patch()), text("I fixed it.")]) as model:
+    again = '{"reflection": "It was refused.", "plan": {"steps": []}}'
+    with ScriptedModel([calls(READ), calls(patch()), text(again), text("I fixed it.")]) as model:
         project.configure(model)
         ended = project.run("--deny-all")
     assert ended.returncode == 1

@@ -1,0 +1,113 @@
+"""Three whole stories: the installed program, its own gateway and servers, the sandbox, real code, a scripted model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lg_orch.testing_openai import ScriptedModel, calls, text
+from tests.orchestrator.programs import lg_orch, running
+from tests.orchestrator.thinker.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRODUCT = "return a * b"
+REPLAN = json.dumps({
+    "reflection": "Multiplying is not adding.",
+    "plan": {"steps": [{"id": "s1", "description": "add", "tools": []}], "acceptance": [], "verification": []},
+})  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make(tmp_path)
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file but the run's own trace."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and "artifacts" not in path.parts)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def command(project: Project, *arguments: str) -> tuple[int, str]:
+    done = lg_orch(*arguments, cwd=project.root.parent, env=project.env())
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_what_the_exit_codes_said(
+    project: Project,
+) -> None:
+    script = [
+        calls(READ), calls(patch(new=PRODUCT)), text("It multiplies now."), calls(patch(old=PRODUCT)), text(ANSWER),
+    ]  # fmt: skip
+    with ScriptedModel(script) as model:
+        project.configure(model)
+        ended = project.run("--yes")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert RIGHT in project.source()
+    events = project.events("verify")
+    assert [(event["phase"], event["data"]["exit_code"]) for event in events] == [
+        ("baseline", 1), ("end", 1), ("end", 0)
+    ]  # fmt: skip
+    trace = project.trace()
+    assert trace["verification"]["ok"] is True
+    assert [check["exit_code"] for check in trace["verification"]["checks"]] == [0]
+    assert "| passed | 0 |" in ended.stdout
+    assert len(trace["patches"]) == 2
+    assert "model " in ended.stderr.splitlines()[-2]
+
+
+def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_own_yes(project: Project) -> None:
+    script = [calls(READ), calls(patch(new=PRODUCT)), text(REPLAN), calls(patch()), text(ANSWER)]
+    with ScriptedModel(script) as model:
+        project.configure(model)
+        waiting = project.run()
+        run_id = project.trace()["run_id"]
+        assert waiting.returncode == 3, waiting.stdout + waiting.stderr
+        assert f"+    {PRODUCT}" in waiting.stdout
+        status, shown = command(project, "resume", run_id, "--deny", "--reason", "I want a sum")
+        assert status == 3, shown
+        assert f"+    {RIGHT}" in shown
+        assert "I want a sum" in json.dumps(model.requests[2]["messages"])
+        status, listed = command(project, "approvals")
+        assert (status, run_id in listed, f"+    {RIGHT}" in listed) == (0, True, True)
+        assert WRONG in project.source()
+        status, shown = command(project, "resume", run_id, "--approve")
+    assert status == 0, shown
+    assert RIGHT in project.source()
+    trace = project.trace()
+    assert (len(trace["patches"]), trace["usage"]["loops"]) == (1, 2)
+    answers = [event["data"]["decision"] for event in project.events("approval") if event["phase"] == "end"]
+    assert answers == ["deny", "once"]
+
+
+def test_a_run_killed_in_the_middle_is_resumed_by_another_process_and_then_undone(project: Project) -> None:
+    before = tree(project.root)
+    arguments = ("fix the failing test", "--yes", "--trace", "--config", str(project.settings))
+    with ScriptedModel([calls(READ), calls(patch()), text(ANSWER), text(ANSWER)]) as model:
+        project.configure(model)
+        with running(*arguments, cwd=project.root, env=project.env()) as run:
+            run.wait_for("tool", "fs__apply_patch", "end")
+            run.process.kill()
+            run.end()
+        status, shown = command(project, "resume", "last", "--yes", "--repo-root", str(project.root))
+    assert status == 0, shown
+    run_id = project.trace()["run_id"]
+    assert len(project.trace()["patches"]) == 1
+    right = project.source()
+    (project.root / "calc.py").write_text(right + "# mine\n")
+    (project.root / "mine.txt").write_text("the user's own\n")
+    status, shown = command(project, "undo", run_id, "--yes")
+    assert status == 1
+    assert "calc.py was changed after step" in shown
+    assert project.source() == right + "# mine\n"
+    (project.root / "calc.py").write_text(right)
+    status, shown = command(project, "undo", run_id)
+    assert (status, f"-    {RIGHT}" in shown, project.source()) == (3, True, right)
+    status, shown = command(project, "undo", run_id, "--yes")
+    assert status == 0, shown
+    assert tree(project.root) == before | {"mine.txt": b"the user's own\n"}
+    assert command(project, "runs", "show", run_id, "--diff") == (0, "the run left no changes of its own in files\n")
