@@ -47,13 +47,18 @@ _GO_ARGS = _words(
     "-cover -tags=* -p=* path:**",
 )
 
-_GIT_ARGS = _words(
-    "first:status|diff|log|show|blame --short -s --porcelain --branch -b --stat --numstat --shortstat",
-    "--name-only --name-status --oneline --cached --staged --no-color --graph --all --follow --merges",
-    "--no-merges --reverse -p --patch --no-patch --decorate --no-decorate --word-diff -w --ignore-all-space",
-    "--untracked-files=no|normal|all -n=* --max-count=* --since=* --until=* --author=* --grep=* --format=*",
-    "--pretty=* --date=* -L=* -U=* --diff-filter=* --abbrev=* -- text:*",
-)
+_GIT_ARGS = [
+    "first:status",
+    "first:diff|log|show +--no-ext-diff +--no-textconv",
+    "first:blame +--no-textconv",
+    *_words(
+        "--short -s --porcelain --branch -b --stat --numstat --shortstat",
+        "--name-only --name-status --oneline --cached --staged --no-color --graph --all --follow --merges",
+        "--no-merges --reverse -p --patch --no-patch --decorate --no-decorate --word-diff -w --ignore-all-space",
+        "--untracked-files=no|normal|all -n=* --max-count=* --since=* --until=* --author=* --grep=* --format=*",
+        "--pretty=* --date=* -L=* -U=* --diff-filter=* --abbrev=* -- text:*",
+    ),
+]
 
 DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
     "pytest": {

@@ -41,6 +41,8 @@ def accept(allow: list[str], args: list[str], deny: list[str] | None = None) -> 
         (["-m=*..."], ["-m", "pytest", "--anything", "-p", "x"], ["-m", "pytest", "--anything", "-p", "x"]),
         (["--..."], ["--", "--nocapture"], ["--", "--nocapture"]),
         (["first:build|test", "-q"], ["test", "-q"], ["test", "-q"]),
+        (["first:diff|log +--safe +-x", "first:status", "-q"], ["log", "-q"], ["log", "--safe", "-x", "-q"]),
+        (["first:diff|log +--safe", "first:status", "-q"], ["status", "-q"], ["status", "-q"]),
     ],
 )
 def test_allowed_arguments_are_handed_on(allow: list[str], given: list[str], handed_on: list[str]) -> None:

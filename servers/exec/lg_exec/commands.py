@@ -9,6 +9,7 @@ What `args_allow` and `args_deny` may hold:
   part before `::`.
 * `text:PATTERN`: any other operand.
 * `first:A|B`: the first argument must be one of these (subcommands); an option may not come before it.
+  `first:A|B +ARG +ARG`: these arguments are then put behind it.
 * `...` at the end of an entry: everything after this argument is handed on unread (it is for the program named there).
 
 Operands never begin with `-` (they would be options) and paths never with `@` (many programs read arguments from such
@@ -87,7 +88,8 @@ class _Entry:
         self.literal = ""
         self.option = ""
         self.values: _Values | None = None
-        self.firsts = tuple(body.removeprefix("first:").split("|")) if body.startswith("first:") else ()
+        subcommands, *self.added = body.removeprefix("first:").split(" +") if body.startswith("first:") else [""]
+        self.firsts = tuple(subcommands.split("|")) if subcommands else ()
         self.is_path = body.startswith("path:")
         if self.is_path or body.startswith("text:"):
             self.values = _Values(body if self.is_path else body.removeprefix("text:"), text)
@@ -100,7 +102,8 @@ class _Entry:
     def match(self, args: Sequence[str], at: int, resolve: Resolve) -> _Match | None:
         """Read the arguments at `at`; `None` when this entry does not fit there."""
         if self.firsts:
-            return _Match(taken=1, emit=(args[at],), rest=self.rest) if at == 0 and args[0] in self.firsts else None
+            fits = at == 0 and args[0] in self.firsts
+            return _Match(taken=1, emit=(args[0], *self.added), rest=self.rest) if fits else None
         if self.values is None:
             return _Match(taken=1, emit=(args[at],), rest=self.rest) if args[at] == self.literal else None
         if self.option:

@@ -88,6 +88,8 @@ class Programs:
         if name == "go":
             env = {"GOPATH": f"{self._home}/go"}
             prefixes.append(f"{self._home}/go/pkg/mod")
+        if name == "git":
+            env = git_environment()
         if name == "uv":
             prefixes.append(f"{self._home}/.local/share/uv/python")
         return Program(
@@ -215,15 +217,18 @@ def base_environment(*, home: str, tmp: str, path: str, network: bool) -> dict[s
         "GOFLAGS": "-mod=readonly",
         "UV_PYTHON_DOWNLOADS": "never",
         **({} if network else _OFFLINE),
-        **git_environment(),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        **_git_settings({}),
     }
 
 
 def git_environment() -> dict[str, str]:
-    """Settings under which git runs nothing that a repository or a user configured.
+    """Settings under which the command `git` runs nothing that a repository or a user configured.
 
-    Not covered: `filter.<name>.clean` of the repository's own configuration runs on `status`; the sandbox contains it,
-    and `.git/config` is masked there unless the policy allows reading it.
+    External diff programs and text conversion are switched off by the template's own arguments. Not covered:
+    `filter.<name>.clean` of the repository's own configuration runs on `status`; the sandbox contains it, and
+    `.git/config` is masked there unless the policy allows reading it.
     """
     forced = {
         "core.fsmonitor": "false",
@@ -232,23 +237,19 @@ def git_environment() -> dict[str, str]:
         "core.editor": "false",
         "core.sshCommand": "false",
         "core.attributesFile": "/dev/null",
-        "diff.external": "",
         "protocol.allow": "never",
         "credential.helper": "",
         "gpg.program": "false",
-        "safe.directory": "*",
     }
-    numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(forced)}
-    numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(forced.values())}
-    return {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_PAGER": "cat",
-        "GIT_CONFIG_COUNT": str(len(forced)),
-        **numbered,
-    }
+    return {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_PAGER": "cat", **_git_settings(forced)}
+
+
+def _git_settings(forced: Mapping[str, str]) -> dict[str, str]:
+    """Settings for git by environment, which win over every file. Whose the files are does not matter in a sandbox."""
+    settings = {"safe.directory": "*", **forced}
+    numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(settings)}
+    numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(settings.values())}
+    return {"GIT_CONFIG_COUNT": str(len(settings)), **numbered}
 
 
 def _home() -> Path:
