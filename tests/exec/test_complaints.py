@@ -7,11 +7,13 @@ import pytest
 from lg_exec.complaints import limit_complained_of
 from lg_policy.limits import HeadTail
 
+ALL = ("open_files", "file_size", "disk", "processes")
+
 
 def told(text: str) -> str | None:
     output = HeadTail(10_000)
     output.feed(text.encode())
-    return limit_complained_of(output)
+    return limit_complained_of(ALL, output)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,9 @@ def told(text: str) -> str | None:
         ("cp: error writing 'x': File too large\n", "file_size"),
         ("OSError: [Errno 28] No space left on device", "disk"),
         ("cp: x: No space left on device\nmore\n", "disk"),
+        ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "processes"),
+        ("sh: 1: Cannot fork: Resource temporarily unavailable\n", "processes"),
+        ("RuntimeError: can't start new thread", "processes"),
         ("[Errno 24] first\n[Errno 28] last", "disk"),
     ],
 )
@@ -37,3 +42,9 @@ def test_messages_of_the_system_name_the_limit(text: str, limit: str) -> None:
 )
 def test_other_messages_name_none(text: str) -> None:
     assert told(text) is None
+
+
+def test_a_limit_that_is_counted_is_not_told_from_messages() -> None:
+    output = HeadTail(10_000)
+    output.feed(b"[Errno 24] Too many open files\nBlockingIOError: [Errno 11] Resource temporarily unavailable")
+    assert limit_complained_of({"open_files"}, output) == "open_files"

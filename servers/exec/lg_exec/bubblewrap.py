@@ -63,6 +63,11 @@ class Sandboxed:
         self._cgroup = cgroup
         self._orphans = orphans
         self.user, self.group = start.user, start.group
+        self.uncounted = {"open_files", "file_size"}
+        if start.layout.upper is None:  # else the disk that is full may be the host's
+            self.uncounted.add("disk")
+        if start.limit_processes and (cgroup is None or "pids" not in cgroup.controllers):
+            self.uncounted.add("processes")
         self.env = start.mark  # nothing else: bwrap's own environment can be read inside, as that of process 1
         self.changed_paths: tuple[str, ...] | None = None
         self._outer = 0

@@ -9,7 +9,7 @@ import logging
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,6 +86,10 @@ class Container(Protocol):
         """The group to become."""
 
     @property
+    def uncounted(self) -> Collection[str]:
+        """Limits of which only the command's own error message tells that they were reached."""
+
+    @property
     def changed_paths(self) -> tuple[str, ...] | None:
         """After the end: what changed below the root, where the command could change it."""
 
@@ -159,7 +163,7 @@ async def run(
         total = container.accounted(used)
         limit_hit = watch.limit_hit or container.breach(total) or _LIMIT_SIGNALS.get(signal_name or "")
         if limit_hit is None and exit_code:
-            limit_hit = limit_complained_of(streams.stderr, streams.stdout)
+            limit_hit = limit_complained_of(container.uncounted, streams.stderr, streams.stdout)
         if limit_hit is None:
             container.keep_changes()
     finally:

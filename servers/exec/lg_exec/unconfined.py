@@ -80,6 +80,7 @@ class Unconfined:
     group: int | None = None
     pass_fds: tuple[int, ...] = ()
     changed_paths: tuple[str, ...] | None = None
+    uncounted = ("open_files", "file_size")
 
     def __init__(
         self,
