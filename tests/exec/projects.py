@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,8 +49,9 @@ def download(place: Path, *names: str) -> Path:
     options = ("-q", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "-d", str(place))
     _run(str(python), "-m", "pip", "download", *options, *(name.replace("-", "==") for name in names))
     for archive in place.glob("*.tar.gz"):
-        with tarfile.open(archive) as packed:
-            packed.extractall(place, filter="data")
+        _run(
+            "tar", "-xzf", str(archive), "-C", str(place)
+        )  # older releases of Python 3.11 cannot filter what they unpack
     return place
 
 
