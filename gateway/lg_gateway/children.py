@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ INHERITED_WINDOWS = (
 EXIT_GRACE_S = 2.0
 TERM_GRACE_S = 2.0
 LOG_BYTES = 1_000_000
+LINE_BYTES = 64_000
 TAIL_BYTES = 2_000
 
 
@@ -104,6 +105,8 @@ class Child:
         self.launch = launch
         self.process = process
         self.tail = b""
+        self.mask: Callable[[str], str] | None = None
+        """Hides secrets in what is logged of its output."""
         self._reaper = reaper_
         reaper_.watch(process.pid)
 
@@ -113,15 +116,25 @@ class Child:
         if stream is None:
             return
         file = BoundedLog(self.launch.log_path)
+        pending = b""
         try:
             while True:
-                data = await stream.receive()
-                self.tail = (self.tail + data)[-TAIL_BYTES:]
-                file.write(data)
+                pending += await stream.receive()
+                whole = pending if len(pending) > LINE_BYTES else pending[: pending.rfind(b"\n") + 1]
+                pending = pending[len(whole) :]
+                self._note(file, whole)
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             return
         finally:
+            self._note(file, pending)
             file.close()
+
+    def _note(self, file: BoundedLog, data: bytes) -> None:
+        """Write whole lines, so that a secret is not missed because it came in two parts."""
+        if self.mask is not None:
+            data = self.mask(data.decode("utf-8", "replace")).encode("utf-8", "replace")
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        file.write(data)
 
     def last_words(self) -> str:
         """Return the last line that the server printed, for a message about its end."""

@@ -26,7 +26,8 @@ class Finding:
 
 def run_doctor(args: argparse.Namespace) -> int:
     """`lg-gateway doctor`."""
-    from lg_gateway.programs import running_gateway, start_logging
+    from lg_gateway.logs import start_logging
+    from lg_gateway.programs import running_gateway
 
     start_logging(args.log_level)
     setup = prepare(common_flags(args), mcp_json=args.mcp_json)

@@ -26,12 +26,21 @@ OnTools = Callable[[str, list[t.Tool]], Awaitable[None]]
 class Fleet:
     """Upstreams by name in `upstreams`, which others may keep: it is changed in place."""
 
-    def __init__(self, *, backoff: Backoff, reaper: Reaper, on_tools: OnTools, learn: Learn) -> None:
+    def __init__(
+        self,
+        *,
+        backoff: Backoff,
+        reaper: Reaper,
+        on_tools: OnTools,
+        learn: Learn,
+        mask: Callable[[str], str] | None = None,
+    ) -> None:
         self.upstreams: dict[str, Upstream] = {}
         self._backoff = backoff
         self._reaper = reaper
         self._on_tools = on_tools
         self._learn = learn
+        self._mask = mask
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -43,7 +52,13 @@ class Fleet:
                 await self._on_tools(name, tools)
 
         upstream = Upstream(
-            spec, backoff=self._backoff, reaper=self._reaper, on_tools=on_tools, child=child, learn=self._learn
+            spec,
+            backoff=self._backoff,
+            reaper=self._reaper,
+            on_tools=on_tools,
+            child=child,
+            learn=self._learn,
+            mask=self._mask,
         )
         self.upstreams[spec.name] = upstream
         if self._tasks is not None:

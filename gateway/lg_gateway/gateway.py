@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import mcp_types as t
 
 from lg_gateway.approvals import ApprovalBook
@@ -48,7 +50,9 @@ class Gateway:
         self.catalog = Catalog()
         self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
         self.store = open_store(setup.store_place, guard=self.ledger)
-        self.masker = masker = Masker(setup.key("mask"), [word for spec in setup.specs for word in spec.secrets()])
+        settings = setup.settings.gateway
+        secrets = [word for spec in setup.specs for word in spec.secrets()]
+        self.masker = masker = Masker(setup.key("mask"), secrets, settings.secret_patterns)
         self.approvals = ApprovalBook(setup.key("approvals"), self.ledger)
         self.pins = PinBook(setup.key("pins"), self.ledger)
         self.tokens = TokenBook(setup.key("tokens"), self.ledger)
@@ -62,9 +66,10 @@ class Gateway:
         self._reaper = reaper
         self._listeners: list[Listener] = []
         self._tasks: anyio.abc.TaskGroup | None = None
-        settings = setup.settings.gateway
         backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
-        self.fleet = Fleet(backoff=backoff, reaper=reaper, on_tools=self._tools_of, learn=masker.learn)
+        self.fleet = Fleet(
+            backoff=backoff, reaper=reaper, on_tools=self._tools_of, learn=masker.learn, mask=masker.mask
+        )
         for spec in setup.specs:
             self.fleet.add(spec, started.get(spec.name))
         self.upstreams = self.fleet.upstreams
@@ -88,6 +93,7 @@ class Gateway:
                 self.fleet.start(tasks)
                 tasks.start_soon(self.pinning.watch, self._tools_of)
                 self._tasks = tasks
+                tasks.start_soon(partial(anyio.to_thread.run_sync, self.masker.load, abandon_on_cancel=True))
                 self._conversations.tasks = tasks
                 try:
                     yield

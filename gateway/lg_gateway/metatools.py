@@ -5,8 +5,9 @@ With `gateway.expose = "search"` a client is shown only these. Policy, approval,
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,10 @@ TOOLS = (
 NAMES = frozenset(tool.name for tool in TOOLS)
 
 
+def _compact(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+
+
 class MetaTools:
     """Answers calls of the gateway's own tools."""
 
@@ -112,7 +117,7 @@ class MetaTools:
             {"name": hit.name, "description": hit.listed.description, "inputSchema": hit.listed.input_schema}
             for hit in page
         ]
-        lines = [f"{tool['name']}: {tool['description']}\narguments: {tool['inputSchema']}" for tool in tools]
+        lines = [f"{one['name']}: {one['description']}\narguments: {_compact(one['inputSchema'])}" for one in tools]
         rest = f"{len(hits)} tools match" + (f"; see more with offset={following}" if following else "")
         structured = {"tools": tools, "total": len(hits), "next_offset": following}
         text = "\n\n".join([*lines, rest])
@@ -139,8 +144,10 @@ class MetaTools:
                 now=self._clock(),
             )
         )
-        structured = {"offset": piece.offset, "total": piece.total, "next_offset": piece.next_offset}
+        structured: dict[str, Any] = {"offset": piece.offset, "total": piece.total, "next_offset": piece.next_offset}
         note = f"\n[cut: read on with offset={piece.next_offset}]" if piece.next_offset is not None else ""
         return t.CallToolResult(
-            content=[t.TextContent(type="text", text=piece.text + note)], structured_content=structured
+            content=[t.TextContent(type="text", text=piece.text + note)],
+            structured_content=structured,
+            _meta={"lg/untrusted": True},  # whoever wrote it: it is read on as data
         )

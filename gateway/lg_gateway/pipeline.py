@@ -129,7 +129,7 @@ class Pipeline:
                 return await self._carry_out(replace(passage, sent=time.monotonic()))
         except LgError as error:
             await self._books.refused(passage, error)
-            return refusal(error)
+            return refusal(error, self._masker)
 
     def visible(self, identity: str) -> list[CatalogEntry]:
         """Return the tools that an identity may know of, in order."""
@@ -310,7 +310,7 @@ class Pipeline:
             await self._failed(passage, upstream_refusal(passage.entry.server.name, outcome))
 
     async def _failed(self, passage: Passage, error: LgError) -> t.CallToolResult:
-        result, seconds = refusal(error), passage.took_s()
+        result, seconds = refusal(error, self._masker), passage.took_s()
         self.meter.took(_subject(passage), bytes_out=0, seconds=seconds)
 
         def along(tx: Tx) -> None:

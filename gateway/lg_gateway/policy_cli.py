@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lg_gateway.programs import running_gateway, start_logging
+from lg_gateway.logs import start_logging
+from lg_gateway.programs import running_gateway
 from lg_gateway.setup import prepare
 from lg_policy.errors import ConfigError, InvalidArguments
 from lg_policy.flags import common_flags

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import anyio
 
 from lg_gateway.children import Reaper
 from lg_gateway.login import check_login
+from lg_gateway.logs import mask_logs, start_logging
 from lg_gateway.setup import Setup, prepare, start_children
 from lg_gateway.store import StoreError
 from lg_policy.errors import ConfigError
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from lg_gateway.gateway import Gateway
 
 CALLER = "cli"
-TALKATIVE = ("mcp", "httpx2", "httpcore2")
-
-
-def start_logging(level: str) -> None:
-    """Send log records of `level` and above to stderr; stdout belongs to the protocol.
-
-    What the protocol's libraries say at `debug` holds whole messages, arguments in clear: it is left out.
-    """
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 
 
 @asynccontextmanager
@@ -57,6 +44,7 @@ async def running_gateway(setup: Setup) -> AsyncIterator[Gateway]:
     except BaseException:
         reaper.close()
         raise
+    mask_logs(gateway.masker)
     async with gateway.running():
         yield gateway
 

@@ -18,12 +18,16 @@ from lg_policy.redact import Masker
 _HIDDEN_META = ("io.modelcontextprotocol/",)
 
 
-def refusal(error: LgError) -> t.CallToolResult:
-    """Return the result that tells a model and a program what was refused or failed, and what to do."""
+def refusal(error: LgError, masker: Masker | None = None) -> t.CallToolResult:
+    """Return the result that tells a model and a program what was refused or failed, and what to do.
+
+    With a masker nothing that a server said about its failure can bring a known secret along.
+    """
+    text, payload = error.text(), error.payload()
+    if masker is not None:
+        text, payload = masker.mask(text), masker.mask_json(payload)
     return t.CallToolResult(
-        content=[t.TextContent(type="text", text=error.text())],
-        structured_content={"error": error.payload()},
-        is_error=True,
+        content=[t.TextContent(type="text", text=text)], structured_content={"error": payload}, is_error=True
     )
 
 
@@ -51,13 +55,21 @@ def masks(setting: str, entry: CatalogEntry) -> bool:
 
 
 def masked(result: t.CallToolResult, masker: Masker) -> t.CallToolResult:
-    """Return a result with known secret shapes hidden in its text and structured content; binary parts stay."""
-    content = [
-        block.model_copy(update={"text": masker.mask(block.text)}) if isinstance(block, t.TextContent) else block
-        for block in result.content
-    ]
-    structured = masker.mask_json(result.structured_content)
-    return result.model_copy(update={"content": content, "structured_content": structured})
+    """Return a result with known secret shapes hidden wherever it holds text; binary parts stay."""
+    content = [_masked_block(block, masker) for block in result.content]
+    structured, meta = masker.mask_json(result.structured_content), masker.mask_json(result.meta)
+    return result.model_copy(update={"content": content, "structured_content": structured, "meta": meta})
+
+
+def _masked_block(block: t.ContentBlock, masker: Masker) -> t.ContentBlock:
+    if isinstance(block, t.TextContent):
+        return block.model_copy(update={"text": masker.mask(block.text)})
+    if isinstance(block, t.ResourceLink) and block.description:
+        return block.model_copy(update={"description": masker.mask(block.description)})
+    if isinstance(block, t.EmbeddedResource) and isinstance(block.resource, t.TextResourceContents):
+        resource = block.resource.model_copy(update={"text": masker.mask(block.resource.text)})
+        return block.model_copy(update={"resource": resource})
+    return block
 
 
 def size(result: t.CallToolResult) -> tuple[int, bytes]:

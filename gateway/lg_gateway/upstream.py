@@ -40,6 +40,7 @@ LIST_PAGES = 100
 QUICK_FAILURE_S = 10.0
 CRASH_LOOP = 8
 RETRY_AFTER_CRASH_LOOP_S = 300.0
+RELIST_PAUSE_S = 0.5
 SESSION_GONE = "session not found"
 
 
@@ -104,6 +105,7 @@ class Upstream:
         on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
         child: Child | None = None,
         learn: Learn = lambda _secrets: None,
+        mask: Callable[[str], str] | None = None,
     ) -> None:
         self.spec = spec
         self.name = spec.name
@@ -117,6 +119,7 @@ class Upstream:
         self._reaper = reaper
         self._on_tools = on_tools
         self._child = child
+        self._mask = mask
         self._running: Child | None = None
         self._client: Client | None = None
         self._lost = anyio.Event()
@@ -324,6 +327,7 @@ class Upstream:
             if child is None:
                 child = await children.start(self.spec.launch, self._reaper)
             self._running = child
+            child.mask = self._mask
             return child_transport(child, self._lost)
         timeout = httpx2.Timeout(30.0, read=self.spec.call_timeout_s + 30.0)
         http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout, auth=self._auth)
@@ -365,8 +369,9 @@ class Upstream:
                     tools = await self._list(client)
             except (MCPError, TimeoutError, ValidationError) as error:
                 log.warning("%s announced changed tools and then did not list them: %s", self.name, error)
-                continue
-            await self._on_tools(self.name, tools)
+            else:
+                await self._on_tools(self.name, tools)
+            await anyio.sleep(RELIST_PAUSE_S)  # a server that announces without end is asked this often, no more
 
     def _session_gone(self, error: MCPError) -> bool:
         return self.spec.url is not None and error.code == t.INVALID_REQUEST and SESSION_GONE in error.message.lower()

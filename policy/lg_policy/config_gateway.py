@@ -117,6 +117,8 @@ class GatewaySettings(Section):
     A server named there is offered with exactly those; any other tool of it is held back until the file changes."""
     mask_results: Literal["auto", "all", "none"] = "auto"
     """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
+    secret_patterns: dict[str, str] = Field(default_factory=dict)
+    """Shapes of your own secrets, kind to regular expression (RE2); masked like the known ones."""
     calls_per_minute: PositiveInt = 600
     """Calls of one identity in any minute; more are `limit_exceeded`."""
     calls_at_once: PositiveInt = 32

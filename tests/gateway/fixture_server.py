@@ -22,6 +22,7 @@ from mcp.server import NotificationOptions, Server
 from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 READ_ONLY = t.ToolAnnotations(read_only_hint=True)
@@ -59,6 +60,8 @@ class Fixture:
             "progress",
             "leave_child",
             "ask",
+            "refuse",
+            "attach",
         ]
         made = [
             t.Tool(
@@ -96,8 +99,7 @@ class Fixture:
                         file.write(json.dumps({"cancelled": params.name}) + "\n")
         if params.name == "nap":
             await anyio.sleep(self.args.nap)
-        if params.name == "crash":
-            raise RuntimeError("inner secret detail")
+        fail_if_told(params.name, arguments)
         if params.name == "grow":
             await self.grow()
         if params.name == "progress":
@@ -140,6 +142,8 @@ class Fixture:
             structured["environment"] = dict(os.environ)
         elif name == "big":
             text = "x" * 300_000
+        elif name == "attach":
+            return attached(text)
         elif name == "lie":
             structured = {"other": 1}
         elif name == "leave_child":
@@ -159,6 +163,25 @@ class Fixture:
         if ctx.method == "notifications/initialized":
             self.sessions[id(ctx.session)] = ctx.session._connection
         return await call_next(ctx)
+
+
+def fail_if_told(name: str, arguments: dict[str, Any]) -> None:
+    if name == "refuse":
+        raise MCPError(-32050, str(arguments.get("text")))
+    if name == "crash":
+        raise RuntimeError("inner secret detail")
+
+
+def attached(text: str) -> t.CallToolResult:
+    """Text in every place that a result has for it."""
+    resource = t.TextResourceContents(uri="file:///x", text=text)
+    link = t.ResourceLink(type="resource_link", name="x", uri="file:///y", description=text)
+    meta: dict[str, Any] = {"said": text}
+    return t.CallToolResult(
+        content=[t.EmbeddedResource(type="resource", resource=resource), link],
+        structured_content={"a": text},
+        _meta=meta,
+    )
 
 
 class Announcing(Server[Any]):
@@ -231,8 +254,11 @@ def main() -> None:
     parser.add_argument("--nap", type=float, default=0)
     parser.add_argument("--hang", action="store_true")
     parser.add_argument("--ignore-eof", action="store_true")
+    parser.add_argument("--say", default="")
     parser.add_argument("--noise", type=int, default=0)
     args = parser.parse_args()
+    if args.say:
+        print(args.say, file=sys.stderr, flush=True)
     if args.noise:
         print("n" * args.noise, file=sys.stderr, flush=True)
         print("this is not a message", flush=True)

@@ -177,6 +177,24 @@ async def test_secrets_in_answers_of_strangers_are_masked_and_marked_as_data(tmp
     assert token in text_of(open_)
 
 
+async def test_secrets_are_masked_in_every_part_of_a_result_in_errors_and_in_a_servers_log(tmp_path: Path) -> None:
+    token = "ghp_" + "a1B2" * 9
+    mine = '[gateway]\nresult_max_bytes = 20_000\n[gateway.secret_patterns]\nticket = "INT-[0-9]{6}"\n'
+    noise = server("a", "--say", f"the key is {token}")
+    async with gateway_of(tmp_path, mine, noise, ALLOW_ALL) as gateway:
+        attached = await call(gateway, "a__attach", text=f"x {token} INT-123456")
+        refused = await call(gateway, "a__refuse", text=token)
+        cut = await call(gateway, "a__echo", text="y" * 30_000 + token)
+        kept = gateway.store.read_now(lambda tx: tx.execute("SELECT text FROM result_pieces"))
+        log = (gateway.setup.state.path / "logs" / "a.log").read_text()
+
+    for where in (attached, refused, cut, kept, log):
+        assert token not in str(where)
+        assert "[secret:github_token:" in str(where) or where is cut
+    assert "INT-123456" not in str(attached)
+    assert str(attached).count("[secret:ticket:") == 4
+
+
 async def test_a_caller_over_its_limit_is_told_to_wait(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, "[gateway]\ncalls_per_minute = 3\n", server("a"), ALLOW_ALL) as gateway:
         answers = [await call(gateway, "a__echo", text=str(n)) for n in range(4)]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
-from lg_policy.redact import Masker, find_marker
+from lg_policy.errors import ConfigError
+from lg_policy.redact import Masker, Sieve, find_marker
+from lg_policy.secret_shapes import OWN, Shape, library_shapes
 
 KEY = b"k" * 32
+SHAPES = [*OWN, *library_shapes()]
+SIEVE = Sieve(SHAPES)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +65,53 @@ def test_json_is_masked_in_values_and_keys_and_markers_are_found_again() -> None
 def test_ordinary_text_is_left_alone() -> None:
     text = "def skip(x): return sk - 1  # see https://example.com/a:b"
     assert Masker(KEY).mask(text) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret"),
+    [
+        ("sendgrid", "SG." + "a" * 22 + "." + "b" * 43),
+        ("azure_storage_key", "AccountKey=" + "A" * 88),
+        ("discord", "M" + "a" * 23 + ".bbbbbb." + "c" * 27),
+        ("gitlab_token", "glcbt-aa_" + "c" * 20),
+        ("slack", "https://hooks.slack.com/services/T01/B01/abcdefgh"),
+        ("square_oauth", "sq0csp-" + "a" * 43),
+        ("telegram_token", "110201543:" + "A" * 35),
+        ("twilio", "SK" + "a1" * 16),
+        ("mailchimp", "a1" * 16 + "-us12"),
+    ],
+)
+def test_shapes_of_the_library_are_masked_too(kind: str, secret: str) -> None:
+    masked = Masker(KEY).mask(f"before {secret} after")
+    assert secret not in masked
+    assert f"[secret:{kind}:" in masked
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+
+
+def test_only_the_secret_is_masked_where_its_name_stands_beside_it() -> None:
+    masked = Masker(KEY).mask("aws_secret_key = '" + "wJalrXUtnF" * 4 + "'")
+    assert masked.startswith("aws_secret_key = '[secret:aws:")
+    assert masked.endswith("]'")
+
+
+def test_a_users_own_patterns_are_masked_and_a_wrong_one_is_refused_by_name() -> None:
+    assert Masker(KEY, (), {"ticket": "INT-[0-9]{6}"}).mask("see INT-123456").startswith("see [secret:ticket:")
+    for pattern in ("(", "(?<=x)y", ""):
+        with pytest.raises(ConfigError, match=r"secret_patterns\.mine"):
+            Masker(KEY, (), {"mine": pattern})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.text(max_size=20), st.sampled_from(SHAPES), st.data())
+def test_no_shape_is_lost_in_the_sieve(around: str, shape: Shape, data: st.DataObject) -> None:
+    """Whatever a shape's own expression finds, the pass over all shapes at once must have found before."""
+    text = around + data.draw(st.from_regex(shape.pattern)) + around
+    assume("\v" not in text and shape.pattern.search(text) is not None)  # \v is a space for Python only
+    assert shape in [SHAPES[number] for number in SIEVE.candidates(text)]
+
+
+def test_a_mask_is_not_masked_again() -> None:
+    masker = Masker(KEY, ["s3cret-value"])
+    once = masker.mask("password=s3cret-value Bearer s3cret-value1234567890")
+    assert masker.mask(once) == once

@@ -1,0 +1,44 @@
+"""The gateway's log: to stderr, since stdout belongs to the protocol, with known secrets masked."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lg_policy.redact import Masker
+
+TALKATIVE = ("mcp", "httpx2", "httpcore2")
+
+
+class MaskingFormatter(logging.Formatter):
+    """Masks whole lines, tracebacks included, once there is a masker."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self.masker: Masker | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = super().format(record)
+        return self.masker.mask(line) if self.masker is not None else line
+
+
+def start_logging(level: str) -> None:
+    """Send log records of `level` and above to stderr.
+
+    What the protocol's libraries say at `debug` holds whole messages, arguments in clear: it is left out.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskingFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+
+
+def mask_logs(masker: Masker) -> None:
+    """Mask what is logged from now on by the handlers of `start_logging`."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, MaskingFormatter):
+            handler.formatter.masker = masker
