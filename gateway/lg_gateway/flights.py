@@ -116,3 +116,8 @@ class Flights:
         if len(self._flights) == 1 and (self._tied or not self._abandoned):
             return self._flights[0]
         return None
+
+
+async def cancelled(_request: t.ElicitRequest) -> t.ElicitResult:
+    """Answer for a call that nobody can be asked about."""
+    return t.ElicitResult(action="cancel")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -74,7 +74,7 @@ TOOLS = (
 NAMES = frozenset(tool.name for tool in TOOLS)
 
 
-def _compact(schema: Mapping[str, Any]) -> str:
+def _compact(schema: Any) -> str:
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 

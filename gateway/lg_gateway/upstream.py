@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from lg_gateway import children
 from lg_gateway.children import Child, Reaper
-from lg_gateway.flights import Flights, OnQuestion
+from lg_gateway.flights import Flights, OnQuestion, cancelled
 from lg_gateway.specs import ServerSpec
 from lg_gateway.transport import child_transport, watched
 from lg_gateway.upstream_login import ClientCredentials, Learn
@@ -207,7 +207,7 @@ class Upstream:
             return await self._exchange(client, call, call.timeout_s)
         flights = self._flights
         try:
-            async with flights.flight(call.on_question or _cancelled, call.timeout_s) as flight:
+            async with flights.flight(call.on_question or cancelled, call.timeout_s) as flight:
                 return noted(await self._exchange(client, call, None), flight.notes)
         finally:
             if flights.stale and flights.idle() and self._flights is flights:
@@ -394,10 +394,6 @@ def noted(answer: Answer, notes: list[str]) -> Answer:
         return answer
     said = [t.TextContent(type="text", text=f"[the gateway: {note}]") for note in notes]
     return answer.model_copy(update={"content": [*answer.content, *said]})
-
-
-async def _cancelled(_request: t.ElicitRequest) -> t.ElicitResult:
-    return t.ElicitResult(action="cancel")
 
 
 @asynccontextmanager
