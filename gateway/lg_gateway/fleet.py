@@ -13,9 +13,10 @@ import anyio
 import anyio.abc
 import mcp_types as t
 
+from lg_gateway.backoff import Backoff
 from lg_gateway.children import Child, Reaper
 from lg_gateway.specs import ServerSpec
-from lg_gateway.upstream import Backoff, Upstream
+from lg_gateway.upstream import Upstream
 from lg_gateway.upstream_login import Learn
 
 log = logging.getLogger(__name__)

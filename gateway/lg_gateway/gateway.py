@@ -14,6 +14,7 @@ import anyio.to_thread
 import mcp_types as t
 
 from lg_gateway.approvals import ApprovalBook
+from lg_gateway.backoff import Backoff
 from lg_gateway.books import Books
 from lg_gateway.catalog import SEPARATOR, Catalog
 from lg_gateway.children import Child, Reaper
@@ -30,7 +31,6 @@ from lg_gateway.pipeline import Pipeline, Policy
 from lg_gateway.setup import Setup
 from lg_gateway.stores import open_store
 from lg_gateway.tokens import TokenBook
-from lg_gateway.upstream import Backoff
 from lg_policy.redact import Masker
 from lg_policy.rules import RuleBook
 

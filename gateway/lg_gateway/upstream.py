@@ -26,6 +26,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from lg_gateway import children
+from lg_gateway.backoff import Backoff
 from lg_gateway.children import Child, Reaper
 from lg_gateway.flights import Flights, OnQuestion, cancelled
 from lg_gateway.specs import ServerSpec
@@ -62,18 +63,6 @@ class State(StrEnum):
     UP = "up"
     RESTARTING = "restarting"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backoff:
-    """Pauses between restarts: `first_s`, doubled each time, at most `longest_s`."""
-
-    first_s: float
-    longest_s: float
-
-    def pause(self, failures: int) -> float:
-        """Seconds to wait after that many failures in a row."""
-        return float(min(self.first_s * 2 ** max(0, failures - 1), self.longest_s))
 
 
 @dataclass(frozen=True, kw_only=True)
