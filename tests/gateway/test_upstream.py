@@ -16,7 +16,8 @@ from typing import Any
 import anyio
 import pytest
 
-from lg_gateway.upstream import Backoff, State
+from lg_gateway.backoff import Backoff
+from lg_gateway.upstream import State
 from tests.gateway.rig import ALLOW_ALL, FIXTURE, alive, call, gateway_of, journal, records, server, until
 
 pytestmark = pytest.mark.anyio
