@@ -3,7 +3,8 @@
 Without `--root`, `--config`, `--mcp-json` or `--state-dir` it looks at every gateway of this user that keeps its store
 in a file. A yes is taken from a terminal only, after all of the question was shown there; an operator's question also
 wants a code typed that only the terminal shows. This keeps out programs that merely run commands. It does not keep out
-a program that drives a terminal as the same user.
+a program that drives a terminal as the same user. Whoever holds an operator's token (`LG_OPERATOR_TOKEN`) is the
+operator and needs no terminal.
 """
 
 from __future__ import annotations
@@ -135,6 +136,9 @@ def _show(counter: Counter, args: argparse.Namespace) -> int:
 
 def _approve(counter: Counter, args: argparse.Namespace) -> int:
     one = counter.find(args.id)
+    operator = _operator(one.desk)
+    if operator is not None:
+        return _tell(decide(one, "approve", for_run=args.for_run, by=operator))
     with Terminal() as terminal:
         terminal.show(shown(one) + "\n")
         if not confirmed(one, terminal):
@@ -144,7 +148,22 @@ def _approve(counter: Counter, args: argparse.Namespace) -> int:
 
 
 def _deny(counter: Counter, args: argparse.Namespace) -> int:
-    return _tell(decide(counter.find(args.id), "deny", reason=args.reason))
+    one = counter.find(args.id)
+    return _tell(decide(one, "deny", reason=args.reason, by=_operator(one.desk) or ""))
+
+
+def _operator(desk: Desk) -> str | None:
+    """Return which operator's token the environment holds, `None` for none. Raises `ConfigError` for one that fails."""
+    text = os.environ.get("LG_OPERATOR_TOKEN")
+    if not text:
+        return None
+    token = desk.read(lambda tx: desk.tokens.check(tx, text, time.time()))
+    if token is None or token.role != "operator":
+        raise ConfigError(
+            "LG_OPERATOR_TOKEN holds no operator's token that counts here",
+            hint="make one with `lg-gateway tokens create NAME --role operator`, or answer at a terminal without it",
+        )
+    return token.identity
 
 
 def _tell(approval: Approval) -> int:

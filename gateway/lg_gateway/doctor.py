@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 
 from lg_gateway.setup import Setup, prepare
+from lg_policy.config_http import is_loopback
 from lg_policy.flags import common_flags
 
 if TYPE_CHECKING:
     from lg_gateway.gateway import Gateway
+    from lg_policy.config_http import OAuthSettings
+
+SOON_S = 7 * 86400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +41,8 @@ def run_doctor(args: argparse.Namespace) -> int:
     async def examine() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            findings = [*_places(setup), *_servers(gateway), *_rules(gateway), *_pins(gateway), await _ledger(gateway)]
+            findings = [*_places(setup), *_servers(gateway), *_rules(gateway), *_pins(gateway)]
+            findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         for finding in findings:
             print(f"{'!!' if finding.bad else 'ok'}  {finding.what:<12} {finding.text}")
         return 1 if any(finding.bad for finding in findings) else 0
@@ -118,6 +125,43 @@ def _pins(gateway: Gateway) -> list[Finding]:
     pairs = lookalikes(entry.name for entry in entries)
     findings += [Finding(what="lint", text=f"{one} and {two} look alike") for one, two in pairs]
     return findings
+
+
+async def _login(gateway: Gateway) -> list[Finding]:
+    """Who could call over HTTP, and whether the authorization server's keys can be had."""
+    http = gateway.policy.settings.gateway.http
+    if http.login == "none":
+        return [Finding(what="login", text=f"none: over HTTP every program here calls as {gateway.setup.identity}")]
+    now = time.time()
+    tokens = [token for token in await gateway.store.read(gateway.tokens.all) if token.state(now) == "active"]
+    soon = sum(token.expires < now + SOON_S for token in tokens)
+    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within a week" if soon else "")
+    if http.oauth is None:
+        return [Finding(what="login", text=text if tokens else "over HTTP nobody: see `lg-gateway tokens create`")]
+    return [Finding(what="login", text=text), await anyio.to_thread.run_sync(_issuer, http.oauth)]
+
+
+def _issuer(oauth: OAuthSettings) -> Finding:
+    import httpx2
+    import jwt
+
+    from lg_gateway.jwt_login import JwtVerifier
+
+    try:
+        count = JwtVerifier(oauth, oauth.audience).keys()
+    except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
+        return Finding(what="login", text=f"the keys of {oauth.issuer} cannot be had: {error}", bad=True)
+    return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
+
+
+def _clear_text(gateway: Gateway) -> list[Finding]:
+    """Servers that are sent credentials over a network in clear."""
+    found = []
+    for name, upstream in sorted(gateway.upstreams.items()):
+        url = upstream.spec.url or ""
+        if upstream.spec.headers and url.startswith("http:") and not is_loopback(urlsplit(url).hostname or ""):
+            found.append(Finding(what=name, text="its headers travel in clear: use https", bad=True))
+    return found
 
 
 async def _ledger(gateway: Gateway) -> Finding:

@@ -13,6 +13,7 @@ from lg_policy.errors import ApprovalRequired
 from tests.gateway.rig import gateway_of, program_environment, send, server
 from tests.gateway.terminals import gateway_on_terminal
 from tests.gateway.test_approvals import NO_HOLD, OPERATOR
+from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
 
@@ -75,3 +76,25 @@ async def test_a_program_without_a_terminal_cannot_approve(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr
     assert second.structured_content["error"]["code"] == ApprovalRequired.code
+
+
+async def test_an_operators_token_answers_without_a_terminal_and_no_other_token_does(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, OPERATOR) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        where = ("--config", str(tmp_path / "gateway.toml"))
+
+        def made(name: str, *role: str) -> str:
+            return run("tokens", "create", name, *role, *where).stdout.strip()
+
+        def approve(token: str) -> subprocess.CompletedProcess[str]:
+            return run("approvals", "approve", asked, *where, LG_OPERATOR_TOKEN=token)
+
+        client, ended, olga = made("me"), made("old", "--role", "operator"), made("olga", "--role", "operator")
+        run("tokens", "revoke", "old", *where)
+        for wrong in (client, client.replace("lgt_", "lgo_"), ended, olga[:-1] + ("x" if olga[-1] != "x" else "y")):
+            assert approve(wrong).returncode == 2
+        assert (await send(gateway, "a__echo", {"text": "x"})).is_error
+        assert approve(olga).returncode == 0
+        assert not (await send(gateway, "a__echo", {"text": "x"})).is_error
+    assert "by operator:olga" in run("approvals", "show", asked, *where).stdout

@@ -151,17 +151,23 @@ def test_a_wrong_mcp_json_file_is_explained(tmp_path: Path, text: str, words: st
     assert words in done.stderr
 
 
-def test_doctor_reports_servers_policy_sandbox_rules_and_ledger(tmp_path: Path) -> None:
+def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: Path) -> None:
     rule = (
         '[[gateway.rules]]\ntools = ["fs__read_file"]\neffect = "allow"\n'
         "when = { properties = { no_such_argument = { const = 1 } } }\n"
     )
     builtin = '[gateway.servers.fs]\nbuiltin = "fs"\n'
-    config = write_config(tmp_path, builtin, server("gone", "--exit", "1"), rule)
+    hidden = '[[gateway.rules]]\ntools = ["fs__*"]\neffect = "deny"\n'
+    oauth = '[gateway.http]\nresource_url = "https://gw.test/mcp"\noauth = { issuer = "http://127.0.0.1:9" }\n'
+    config = write_config(tmp_path, builtin, server("gone", "--exit", "1"), rule, hidden, oauth)
     done = run("doctor", "--config", str(config), "--root", str(tmp_path))
 
     assert done.returncode == 1
     assert "like the gateway" in done.stdout
     assert "exited with status 1" in done.stdout
     assert "no_such_argument" in done.stdout
+    assert "gateway.rules[0]" in done.stdout
+    assert "never decides: gateway.rules[1]" in done.stdout
+    assert "the keys of http://127.0.0.1:9 cannot be had" in done.stdout
+    assert "over HTTP: 0 tokens" in done.stdout
     assert "intact" in done.stdout
