@@ -1,0 +1,91 @@
+"""Attempts to get past rules and limits: by what is sent, how often, how many at once, and by writing settings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from lg_gateway.programs import running_gateway
+from lg_gateway.reload import Reloader
+from lg_gateway.setup import Setup, prepare
+from tests.gateway.rig import ALLOW_ALL, FIXTURE, call, flags, gateway_of, journal, send, server, text_of, write_config
+
+pytestmark = pytest.mark.anyio
+
+
+def denied(pattern: str) -> str:
+    return (
+        '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "deny"\n'
+        f"when = {{ properties = {{ text = {{ pattern = {json.dumps(pattern)} }} }}, required = ['text'] }}\n"
+    )
+
+
+@pytest.mark.attack("Rules", "arguments of a million characters made for patterns that take exponential time elsewhere")
+async def test_patterns_take_linear_time_whatever_the_argument(tmp_path: Path) -> None:
+    rules = [denied("^(a+)+$"), denied("^(a|aa)+$"), denied("(x+x+)+y"), denied("([a-z]+)*=")]
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL, *rules) as gateway:
+        with anyio.fail_after(20):
+            for text in ("a" * 1_000_000 + "!", "x" * 1_000_000, "abc" * 300_000):
+                assert not (await call(gateway, "a__echo", text=text)).is_error
+            assert text_of(await call(gateway, "a__echo", text="a" * 1_000_000)).startswith("policy_denied")
+
+
+@pytest.mark.attack("Limits", "sixty calls at the same moment against limits of five at once and twenty a minute")
+async def test_limits_hold_for_calls_at_the_same_moment(tmp_path: Path) -> None:
+    seen = tmp_path / "journal"
+    limits = "[gateway]\ncalls_at_once = 5\ncalls_per_minute = 20\n"
+    async with gateway_of(tmp_path, limits, server("a", "--nap", "0.05", "--journal", str(seen)), ALLOW_ALL) as gateway:
+        answers: list[Any] = []
+        arrived: list[int] = []
+
+        async def one() -> None:
+            answers.append(await call(gateway, "a__nap"))
+
+        for _ in range(4):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(15):
+                    tasks.start_soon(one)
+            arrived.append(len(journal(seen)))
+        assert arrived == [5, 10, 15, 20], "fifteen at the same moment: five of them pass"
+        refused = [text_of(answer) for answer in answers if answer.is_error]
+        assert len(journal(seen)) == 20 == len(answers) - len(refused)
+        assert {text.partition(":")[0] for text in refused} == {"limit_exceeded"}
+
+
+@pytest.mark.attack("Limits", "a new run, a new key and a new request id for every call")
+async def test_limits_on_a_caller_do_not_hang_on_what_it_says_of_its_calls(tmp_path: Path) -> None:
+    seen = tmp_path / "journal"
+    limits = "[gateway]\ncalls_per_minute = 3\n[gateway.run_budget]\ncalls = 2\n"
+    async with gateway_of(tmp_path, limits, server("a", "--journal", str(seen)), ALLOW_ALL) as gateway:
+        for n in range(10):
+            meta = {"lg/run": {"run_id": f"r{n}", "epoch": 1, "step": "s"}, "lg/idempotency-key": f"k{n}"}
+            await send(gateway, "a__echo", {"text": "x"}, meta=meta)
+        assert len(journal(seen)) == 3
+
+
+@pytest.mark.attack("Settings", "an allowance written into the repository's own settings file while the gateway runs")
+async def test_a_repository_file_that_appears_while_serving_can_only_forbid(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    config = write_config(tmp_path, server("a"), "[approval]\nhold_s = 0.05\n")
+
+    def load() -> Setup:
+        return prepare(flags(config=config, root=root), mcp_json=None)
+
+    async with running_gateway(load()) as gateway:
+        await gateway.settled()
+        reloader = Reloader(gateway, load)
+        program = f'[gateway.servers.evil]\ncommand = {json.dumps(sys.executable)}\nargs = ["{FIXTURE}"]\n'
+        deny = '[[gateway.rules]]\ntools = ["a__peek"]\neffect = "deny"\n'
+        (root / ".lg.toml").write_text(ALLOW_ALL + deny + program + '[exec]\nsandbox = "off"\n')
+        assert root / ".lg.toml" in load().watched
+        assert await reloader.reload("test")
+        assert text_of(await call(gateway, "a__echo", text="x")).startswith("approval_required")
+        assert set(gateway.upstreams) == {"a"}
+        assert gateway.policy.settings.exec.sandbox == "required"
+        assert [rule.effect for rule in gateway.policy.settings.gateway.rules] == ["deny"]
