@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from lg_gateway.call import Call, Passage, new_request_id
 from lg_gateway.canonical import canonical, keyed_digest
+from lg_gateway.floods import Floods
 from lg_gateway.ledger import Entry, Ledger
+from lg_gateway.outcomes import Outcome, OutcomeBook
 from lg_gateway.store import Store, StoreError, Tx
+from lg_policy.config import LedgerSettings
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
 from lg_policy.redact import Masker
@@ -26,11 +29,23 @@ DETAIL_BYTES = 500
 class Books:
     """Writes one call's records. `key` makes argument digests that only its holder can match against a guess."""
 
-    def __init__(self, store: Store, ledger: Ledger, masker: Masker, key: bytes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        masker: Masker,
+        key: bytes,
+        *,
+        outcomes: OutcomeBook,
+        settings: Callable[[], LedgerSettings],
+    ) -> None:
+        self.outcomes = outcomes
         self._store = store
         self._ledger = ledger
         self._masker = masker
         self._key = key
+        self._settings = settings
+        self._floods = Floods()
 
     def describe(self, passage: Passage) -> Passage:
         """Digest and mask the arguments. Raises `InvalidArguments` for what JSON cannot say."""
@@ -70,24 +85,31 @@ class Books:
         outcome: str,
         *,
         code: str | None = None,
-        data: bytes | None = None,
+        kept: Outcome | None = None,
         detail: str = "",
         along: Callable[[Tx], None] | None = None,
     ) -> bool:
         """Record the outcome; return whether it could be written. The call has happened, so this never raises.
 
-        `along` is written in the same transaction.
+        `kept` is its result; `along` is written in the same transaction.
         """
         entry = replace(
             self._entry(passage, phase="ended"),
             outcome=outcome,
             error_code=code,
             duration_ms=passage.elapsed_ms(),
-            bytes_out=len(data) if data is not None else None,
-            result_digest=hashlib.sha256(data).hexdigest() if data is not None else None,
+            bytes_out=kept.size if kept is not None else None,
+            result_digest=kept.digest() if kept is not None else None,
             detail=self._detail(detail),
         )
-        return await self._try(entry, along)
+
+        def besides(tx: Tx) -> None:
+            if along is not None:
+                along(tx)
+            if kept is not None and (passage.marks.key is not None or self._settings().outcomes == "all"):
+                self.outcomes.keep(tx, passage.request_id, kept.text, time.time())
+
+        return await self._try(entry, besides)
 
     async def refused(self, passage: Passage, error: LgError) -> None:
         """Record a call that was not made. That nothing happened holds even when this cannot be written."""
@@ -98,12 +120,12 @@ class Books:
             duration_ms=passage.elapsed_ms(),
             detail=self._detail(error.message),
         )
-        await self._try(entry)
+        await self._counted(entry)
 
     async def unknown_tool(self, call: Call) -> None:
         """Record a call of something that does not exist, or not for this caller."""
         name, _ = cut_text(self._masker.mask(call.name), DETAIL_BYTES)
-        await self._try(
+        await self._counted(
             Entry(
                 phase="ended",
                 identity=call.identity,
@@ -114,6 +136,25 @@ class Books:
                 error_code="not_found",
             )
         )
+
+    async def asked(self, passage: Passage, detail: str = "") -> None:
+        """Record that the caller got a question instead of an answer."""
+        entry = replace(
+            self._entry(passage, phase="ended"),
+            outcome="asked",
+            duration_ms=passage.elapsed_ms(),
+            detail=self._detail(detail),
+        )
+        await self._counted(entry)
+
+    async def end_floods(self, *, everything: bool = False) -> None:
+        """Record what was only counted in minutes that are over, or altogether."""
+        for entry in self._floods.drain(time.monotonic(), everything=everything):
+            await self._try(entry)
+
+    async def _counted(self, entry: Entry) -> None:
+        if self._floods.admit(entry, limit=self._settings().refusals_a_minute, now=time.monotonic()):
+            await self._try(entry)
 
     async def note(self, outcome: str, detail: str, identity: str = "") -> bool:
         """Record an event that is no call."""

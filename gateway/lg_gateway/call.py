@@ -73,6 +73,8 @@ class Passage:
     """Hashes of what a preview saw: the call is executed on exactly that, or conflicts."""
     recalled: bool = False
     """A repeat under a known idempotency key, or a call that goes on, whose approval was already spent."""
+    recalled_from: str | None = None
+    """The id of the earlier call under the same key whose outcome was lost."""
     dialogue: Dialogue | None = None
     """The questions of the server that this call stands still for."""
     sent: float | None = None

@@ -14,6 +14,11 @@ DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
 )
 COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "tokens", "doctor")
+AUDIT = (
+    "list, show, tail: records by filter. export: the whole chain as JSON lines, or chosen records with a filter."
+    " verify: the store, or an export anywhere. head: a line to keep elsewhere. seal: move old records into signed"
+    " segment files. prune: remove old segment files. restart: go on after the store was removed or put back."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,18 +64,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    audit = commands.add_parser("audit", help="read and check the ledger")
-    audit.add_argument("action", choices=("list", "show", "tail", "verify", "export", "head"))
+    audit = commands.add_parser("audit", help="read, check and keep the ledger", description=AUDIT)
+    actions = ("list", "show", "tail", "verify", "export", "head", "seal", "prune", "restart")
+    audit.add_argument("action", choices=actions)
     audit.add_argument("id", nargs="?", metavar="ID", help="for show: a record's number or a call's id")
-    audit.add_argument("--identity", help="only calls of this caller")
+    audit.add_argument("--identity", help="only calls of this caller; * matches any run of characters")
     audit.add_argument("--tool", help="only this tool; * matches any run of characters")
-    audit.add_argument("--outcome", help="only calls that ended so: ok, error, refused, cancelled, unknown")
+    audit.add_argument("--outcome", help="only calls that ended so: ok, error, refused, asked, cancelled, unknown, …")
     audit.add_argument("--run", help="only calls of this run")
-    audit.add_argument("--since", metavar="TIME", help="only records from this UTC time on, for instance 2026-11-01")
-    audit.add_argument("--limit", type=int, default=50, metavar="N", help="newest records to show (default: 50)")
+    audit.add_argument("--since", metavar="TIME", help="only from then on: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h")
+    audit.add_argument("--until", metavar="TIME", help="only before then")
+    audit.add_argument("--limit", type=int, default=50, metavar="N", help="newest records to list (default: 50)")
     audit.add_argument("--json", action="store_true", help="one record a line, as stored")
+    audit.add_argument("--result", action="store_true", help="for show: what the call came to, while that is kept")
     audit.add_argument("--export", metavar="FILE", help="for verify: check this export, not the store")
     audit.add_argument("--head", metavar="LINE", help="for verify --export: a line that `audit head` printed earlier")
+    audit.add_argument("--public-key", metavar="BASE64", help="for verify --export: the key from such a line")
+    audit.add_argument("--before", metavar="TIME", help="for seal and prune: only what is older")
+    audit.add_argument("--reason", metavar="TEXT", help="for restart: why signed records are gone; it is recorded")
 
 
 def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

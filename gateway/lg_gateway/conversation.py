@@ -19,7 +19,8 @@ import mcp_types as t
 from pydantic import ValidationError
 
 from lg_gateway.call import Passage
-from lg_gateway.dialogues import Dialogue, DialogueBook, may_live, new_id, round_of, this_process
+from lg_gateway.dialogues import Dialogue, DialogueBook, new_id, round_of
+from lg_gateway.instance import may_live, this_process
 from lg_gateway.parking import Outcome, ParkedCall
 from lg_gateway.server_question import Refused, ServerQuestion, read_question
 from lg_gateway.store import Store, StoreError, Tx

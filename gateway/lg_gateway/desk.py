@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lg_gateway.approvals import Approval, ApprovalBook
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Ledger
 from lg_gateway.pins import PinBook
 from lg_gateway.setup import Located
 from lg_gateway.store import Tx
@@ -23,7 +21,7 @@ class Desk:
     """One gateway's store with its books. Close it. Raises `StoreError` when it cannot be opened."""
 
     def __init__(self, located: Located) -> None:
-        ledger = Ledger(HeadFile(located.head_path, located.key("head")), located.key("ledger"))
+        ledger = located.ledger()
         self._store = open_store(located.store_place, guard=ledger)
         self.approvals = ApprovalBook(located.key("approvals"), ledger)
         self.pins = PinBook(located.key("pins"), ledger)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import secrets
-import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -112,22 +110,3 @@ def round_of(request_state: str | None) -> tuple[str, int] | None:
     if not isinstance(state, Mapping) or "dialogue" not in state:
         return None
     return str(state["dialogue"]), int(state.get("round", 0))
-
-
-def this_process() -> str:
-    """Return a name for this process that another one can look at."""
-    return f"{os.getpid()}@{socket.gethostname()}"
-
-
-def may_live(owner: str) -> bool:
-    """Whether the process of that name may still run. One on another machine is taken to."""
-    pid, _, host = owner.partition("@")
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -14,73 +14,73 @@ from lg_gateway.call import Passage
 from lg_gateway.store import Tx
 from lg_policy.errors import Conflict
 
-OUTCOME_BYTES = 1_000_000
-KEPT_S = 7 * 86400.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What is known of a key. `result` is the recorded outcome as JSON, `None` while it is begun."""
+    """What is known of a key: the call that it stands for, the gateway that began it, and whether that call ended."""
 
     request_id: str
     tool: str
     arguments_digest: str
     approval_id: str | None
-    result: str | None
+    holder: str
+    ended: bool
+    created: float
 
 
 def recall(tx: Tx, passage: Passage) -> Effect | None:
     """Return what is known of the call's key. Raises `Conflict` when the key was used for another call."""
     if passage.marks.key is None:
         return None
-    sql = "SELECT request_id, tool, arguments_digest, approval_id, result FROM effects WHERE scope = ? AND key = ?"
-    rows = tx.execute(sql, (scope(passage), passage.marks.key))
+    rows = tx.execute(
+        "SELECT request_id, tool, arguments_digest, approval_id, holder, ended, created FROM effects"
+        " WHERE scope = ? AND key = ?",
+        (scope(passage), passage.marks.key),
+    )
     if not rows:
         return None
-    request_id, tool, arguments_digest, approval_id, result = rows[0]
-    effect = Effect(
-        request_id=request_id, tool=tool, arguments_digest=arguments_digest, approval_id=approval_id, result=result
-    )
-    if (effect.tool, effect.arguments_digest) != (passage.entry.name, passage.arguments_digest):
+    request_id, tool, arguments_digest, approval_id, holder, ended, created = rows[0]
+    if (tool, arguments_digest) != (passage.entry.name, passage.arguments_digest):
         raise Conflict("this idempotency key was used for another call", hint="mint a new key for a new effect")
-    return effect
+    return Effect(
+        request_id=request_id,
+        tool=tool,
+        arguments_digest=arguments_digest,
+        approval_id=approval_id,
+        holder=holder,
+        ended=bool(ended),
+        created=created,
+    )
 
 
-def claim(tx: Tx, passage: Passage, now: float) -> None:
-    """Mark the key as begun. Raises `Conflict` when another process began it in between."""
+def claim(tx: Tx, passage: Passage, holder: str, now: float) -> None:
+    """Mark the key as begun by the gateway `holder`. Raises `Conflict` when another process began it in between."""
     if passage.marks.key is None:
         return
     known = recall(tx, passage)
-    if known is not None and not passage.recalled:
+    if known is not None and (known.ended or known.request_id not in (passage.recalled_from, passage.request_id)):
         raise Conflict("this idempotency key is already in use", hint="repeat the call to get its outcome")
-    tx.execute("DELETE FROM effects WHERE created < ?", (now - KEPT_S,))
+    values = (passage.entry.name, passage.arguments_digest, passage.request_id, passage.approval_id, holder)
     tx.execute(
-        "INSERT INTO effects (scope, key, tool, arguments_digest, request_id, approval_id, result, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (scope, key) DO UPDATE SET request_id = excluded.request_id,"
-        " approval_id = excluded.approval_id, result = NULL, created = excluded.created",
-        (
-            scope(passage),
-            passage.marks.key,
-            passage.entry.name,
-            passage.arguments_digest,
-            passage.request_id,
-            passage.approval_id,
-            now,
-        ),
+        "INSERT INTO effects (scope, key, tool, arguments_digest, request_id, approval_id, holder, ended, created)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT (scope, key) DO UPDATE SET request_id = excluded.request_id,"
+        " approval_id = excluded.approval_id, holder = excluded.holder, ended = 0, created = excluded.created",
+        (scope(passage), passage.marks.key, *values, now),
     )
 
 
-def settle(tx: Tx, passage: Passage, result: str) -> None:
-    """Record the outcome under the key."""
+def settle(tx: Tx, passage: Passage) -> None:
+    """Note that the call under the key has ended; its outcome is recorded under its own id."""
     if passage.marks.key is not None:
-        sql = "UPDATE effects SET result = ? WHERE scope = ? AND key = ?"
-        tx.execute(sql, (result, scope(passage), passage.marks.key))
+        sql = "UPDATE effects SET ended = 1 WHERE scope = ? AND key = ? AND request_id = ?"
+        tx.execute(sql, (scope(passage), passage.marks.key, passage.request_id))
 
 
 def release(tx: Tx, passage: Passage) -> None:
     """Forget the key: the call did not reach its server."""
     if passage.marks.key is not None:
-        tx.execute("DELETE FROM effects WHERE scope = ? AND key = ?", (scope(passage), passage.marks.key))
+        sql = "DELETE FROM effects WHERE scope = ? AND key = ? AND request_id = ?"
+        tx.execute(sql, (scope(passage), passage.marks.key, passage.request_id))
 
 
 def check_epoch(tx: Tx, passage: Passage, now: float) -> None:

@@ -22,12 +22,13 @@ from lg_gateway.conversation import Conversations
 from lg_gateway.dialogues import DialogueBook
 from lg_gateway.fleet import Fleet
 from lg_gateway.gate import Gate
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Ledger
+from lg_gateway.housekeeping import Housekeeping
 from lg_gateway.lint import lint, lookalikes
+from lg_gateway.outcomes import OutcomeBook
 from lg_gateway.pinning import Pinning
 from lg_gateway.pins import PinBook, definition_of
 from lg_gateway.pipeline import Pipeline, Policy
+from lg_gateway.segments import Archive
 from lg_gateway.setup import Setup
 from lg_gateway.stores import open_store
 from lg_gateway.tokens import TokenBook
@@ -48,7 +49,7 @@ class Gateway:
         self.setup = setup
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
         self.catalog = Catalog()
-        self.ledger = Ledger(HeadFile(setup.head_path, setup.key("head")), setup.key("ledger"))
+        self.ledger = setup.ledger()
         self.store = open_store(setup.store_place, guard=self.ledger)
         settings = setup.settings.gateway
         secrets = [word for spec in setup.specs for word in spec.secrets()]
@@ -62,7 +63,16 @@ class Gateway:
             self.store, DialogueBook(setup.key("dialogues")), lambda: self.policy.settings.approval
         )
         self._conversations = conversations
-        self.books = Books(self.store, self.ledger, masker, setup.key("arguments"))
+        self.books = Books(
+            self.store,
+            self.ledger,
+            masker,
+            setup.key("arguments"),
+            outcomes=OutcomeBook(setup.key("outcomes")),
+            settings=lambda: self.policy.settings.ledger,
+        )
+        self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
+        self._housekeeping = Housekeeping(self.store, self.books, self.archive, lambda: self.policy.settings.ledger)
         self._reaper = reaper
         self._listeners: list[Listener] = []
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -94,6 +104,7 @@ class Gateway:
                 tasks.start_soon(self.pinning.watch, self._tools_of)
                 self._tasks = tasks
                 tasks.start_soon(partial(anyio.to_thread.run_sync, self.masker.load, abandon_on_cancel=True))
+                tasks.start_soon(self._housekeeping.run)
                 self._conversations.tasks = tasks
                 try:
                     yield
@@ -104,6 +115,7 @@ class Gateway:
                 raise
             raise group.exceptions[0] from None  # what the block raised, as it raised it
         finally:
+            await self._housekeeping.close()
             self._reaper.close()
             self.store.close()
 

@@ -78,6 +78,19 @@ class HeadFile:
         before = self._last[0] if self._last is not None else b""
         self._last = (before[:at].ljust(at, b"\0") + slot + before[at + SLOT :], head)
 
+    def give_up(self, moment: str) -> Path | None:
+        """Put the file aside under a name with `moment`, as evidence, so that a new head can begin."""
+        if not self.path.exists():
+            return None
+        aside = self.path.with_name(f"{self.path.stem}.{moment}.lost")
+        self.path.replace(aside)
+        self._last = None
+        return aside
+
+    def given_up(self) -> list[Path]:
+        """Return the files that were put aside, oldest first."""
+        return sorted(self.path.parent.glob(f"{self.path.stem}.*.lost"))
+
     def sign(self, data: bytes) -> str:
         """Return the base64 Ed25519 signature of `data`."""
         return base64.b64encode(self._private().sign(data)).decode("ascii")

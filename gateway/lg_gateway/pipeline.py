@@ -22,19 +22,21 @@ from lg_gateway.call import Call, Passage, new_request_id
 from lg_gateway.catalog import Catalog, CatalogEntry
 from lg_gateway.conversation import Conversations
 from lg_gateway.gate import Gate, Preview
+from lg_gateway.instance import this_process
 from lg_gateway.keep import keep
 from lg_gateway.marks import forwarded_meta, read_marks
 from lg_gateway.meter import Meter, Subject
+from lg_gateway.outcomes import Outcome as KeptOutcome
 from lg_gateway.parking import Outcome
+from lg_gateway.recall import Recall
 from lg_gateway.results import (
+    as_outcome,
     as_preview,
     cut,
     error_code,
     masked,
     masks,
-    recorded,
     refusal,
-    size,
     tidy,
     upstream_refusal,
     whole_text,
@@ -97,6 +99,7 @@ class Pipeline:
         self._masker = masker
         self.meter = Meter(lambda: policy().settings.gateway)
         self._in_flight: dict[str, anyio.Event] = {}
+        self._recall = Recall(store, books, approvals, lambda: policy().settings, self._in_flight)
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
@@ -112,7 +115,7 @@ class Pipeline:
             passage = self._read(passage)
             passage = self._decide(passage)
             passage = await self._conversations.join(passage)
-            recalled = await self._recall(passage)
+            recalled = await self._recall.look(passage)
             if not isinstance(recalled, Passage):
                 return recalled
             permitted = await self._permit(recalled)
@@ -121,7 +124,7 @@ class Pipeline:
             passage = permitted
             question = self._conversations.question(passage)
             if question is not None:
-                await self._books.ended(passage, "asked")
+                await self._books.asked(passage)
                 return question
             passage = replace(passage, recalled=passage.recalled or passage.dialogue is not None)
             with self.meter.admit(_subject(passage), bytes_in=passage.bytes_in, again=passage.recalled):
@@ -169,47 +172,6 @@ class Pipeline:
             decision = Decision(effect=Effect.ALLOW, rule="default:preview", reason="only shows what would be done")
         return replace(passage, decision=decision)
 
-    async def _recall(self, passage: Passage) -> Passage | t.CallToolResult:
-        """Answer a repeated idempotency key from the record, or find out that the call may safely be made again."""
-        if passage.marks.key is None or passage.dialogue is not None:
-            return passage
-        try:
-            effect = await self._store.read(lambda tx: effects.recall(tx, passage))
-        except StoreError as error:
-            raise Internal("the record of earlier calls cannot be read; nothing was done") from error
-        if effect is None:
-            return passage
-        if effect.result is not None:
-            await self._books.ended(passage, "replayed", detail=f"outcome of {effect.request_id}")
-            result = t.CallToolResult.model_validate_json(effect.result)
-            return result.model_copy(update={"meta": (result.meta or {}) | {"lg/replayed": True}})
-        running = self._in_flight.get(effect.request_id)
-        if running is not None:
-            # The caller came back sooner than its first try ended: what that one brings is the answer to both.
-            await running.wait()
-            return await self._recall(passage)
-        if not self._may_repeat(passage):
-            raise OutcomeUnknown(
-                "this call was begun before and its outcome was lost",
-                hint="look at the state of things; then repeat it under a new key, or not",
-            )
-        return await self._as_before(passage, effect.approval_id)
-
-    async def _as_before(self, passage: Passage, approval_id: str | None) -> Passage:
-        """Repeat a lost call exactly as it was approved, with the hashes that its preview saw."""
-        passage = replace(passage, recalled=True, approval_id=approval_id)
-        if approval_id is None:
-            return passage
-        approval = await self._store.read(lambda tx: self._approvals.get(tx, approval_id, 0.0))
-        return replace(passage, expected=approval.expected) if approval is not None else passage
-
-    def _may_repeat(self, passage: Passage) -> bool:
-        """Whether doing it twice is harmless: it changes nothing, knows its own key, or is declared repeatable."""
-        if passage.entry.read_only or passage.entry.server.builtin == "fs":
-            return True
-        template = self._policy().settings.exec.commands.get(str(passage.call.arguments.get("cmd")))
-        return passage.entry.server.builtin == "exec" and template is not None and template.rerun
-
     async def _permit(self, passage: Passage) -> Passage | Answer:
         """Ask a human where policy says so; a repeated call was permitted when it was begun."""
         if passage.recalled or passage.decision is None or passage.decision.effect is Effect.ALLOW:
@@ -221,7 +183,7 @@ class Pipeline:
                 await self._conversations.close(passage.dialogue)
             raise
         if isinstance(answer, t.InputRequiredResult):
-            await self._books.ended(passage, "asked")
+            await self._books.asked(passage)
         elif isinstance(answer, t.CallToolResult):
             await self._books.ended(passage, "refused", code=error_code(answer), detail="its preview failed")
         return answer
@@ -242,7 +204,7 @@ class Pipeline:
                 self._approvals.use(tx, passage.approval_id, passage.binding(), now)
             elif passage.approval_id is not None and not passage.recalled and self._gate.grant_of(tx, passage) is None:
                 raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
-            effects.claim(tx, passage, now)
+            effects.claim(tx, passage, this_process(), now)
             budgets.charge(tx, passage, self._policy().settings.gateway.run_budget)
             self._conversations.check(tx, passage)
 
@@ -296,7 +258,7 @@ class Pipeline:
                 await self._books.ended(passage, "cancelled")
             raise
         if isinstance(answer, t.InputRequiredResult):
-            await self._books.ended(passage, "asked", detail=f"by {passage.entry.server.name}")
+            await self._books.asked(passage, f"by {passage.entry.server.name}")
             return answer
         return await self._finish(passage, answer)
 
@@ -312,17 +274,22 @@ class Pipeline:
     async def _failed(self, passage: Passage, error: LgError) -> t.CallToolResult:
         result, seconds = refusal(error, self._masker), passage.took_s()
         self.meter.took(_subject(passage), bytes_out=0, seconds=seconds)
+        ended = not isinstance(error, OutcomeUnknown | CallTimeout | UpstreamUnavailable)
 
         def along(tx: Tx) -> None:
             if isinstance(error, UpstreamUnavailable):
                 effects.release(tx, passage)
-            elif not isinstance(error, OutcomeUnknown | CallTimeout):
-                effects.settle(tx, passage, recorded(result))
+            elif ended:
+                effects.settle(tx, passage)
             budgets.settle(tx, passage, bytes_out=0, seconds=seconds)
 
+        kept = self._kept(result) if ended else None
         outcome = "unknown" if isinstance(error, OutcomeUnknown) else "error"
-        await self._books.ended(passage, outcome, code=error.code, detail=error.message, along=along)
+        await self._books.ended(passage, outcome, code=error.code, kept=kept, detail=error.message, along=along)
         return result
+
+    def _kept(self, result: t.CallToolResult, size: int | None = None) -> KeptOutcome:
+        return as_outcome(result, size, self._policy().settings.ledger.outcome_max_bytes)
 
     async def _send(self, passage: Passage) -> Answer:
         entry, call = passage.entry, passage.call
@@ -349,20 +316,20 @@ class Pipeline:
         result = tidy(answer, passage.entry)
         if masks(settings.mask_results, passage.entry):
             result = masked(result, self._masker)
-        actual, data = size(result)
+        kept = self._kept(result)
         seconds, limit = passage.took_s(), settings.result_max_bytes
-        self.meter.took(_subject(passage), bytes_out=actual, seconds=seconds)
-        if actual > limit:
+        self.meter.took(_subject(passage), bytes_out=kept.size, seconds=seconds)
+        if kept.size > limit:
             result_id = await self._keep(passage, result)
-            result = cut(result, passage.entry, limit=limit, actual=actual, result_id=result_id)
-        kept = recorded(result)
+            result = cut(result, passage.entry, limit=limit, actual=kept.size, result_id=result_id)
+            kept = self._kept(result, kept.size)
 
         def along(tx: Tx) -> None:
-            effects.settle(tx, passage, kept)
-            budgets.settle(tx, passage, bytes_out=actual, seconds=seconds)
+            effects.settle(tx, passage)
+            budgets.settle(tx, passage, bytes_out=kept.size, seconds=seconds)
 
         outcome = "error" if result.is_error else "ok"
-        written = await self._books.ended(passage, outcome, code=error_code(result), data=data, along=along)
+        written = await self._books.ended(passage, outcome, code=error_code(result), kept=kept, along=along)
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
         return result

@@ -190,7 +190,7 @@ class _PostgresWriter:
 def read_postgres(url: str) -> Iterator[Tx]:
     """Connect for reading alone, for commands beside a running gateway. Raises `ConfigError`, `StoreError`.
 
-    Each statement sees the newest state: a command may follow what is written.
+    Each statement sees the newest state, unless the caller begins a transaction.
     """
     connection = Connector(url, BUSY_S)()
     try:

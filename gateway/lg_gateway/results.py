@@ -9,8 +9,8 @@ import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.catalog import CatalogEntry
-from lg_gateway.effects import OUTCOME_BYTES
 from lg_gateway.gate import Preview
+from lg_gateway.outcomes import Outcome
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
 from lg_policy.redact import Masker
@@ -72,12 +72,6 @@ def _masked_block(block: t.ContentBlock, masker: Masker) -> t.ContentBlock:
     return block
 
 
-def size(result: t.CallToolResult) -> tuple[int, bytes]:
-    """Return the size of a result in bytes of JSON, and that JSON."""
-    data = result.model_dump_json(by_alias=True, exclude_none=True).encode("utf-8", "replace")
-    return len(data), data
-
-
 def whole_text(result: t.CallToolResult) -> str:
     """Return what is kept of a result that was cut: its text, or its structured content where there is none."""
     text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
@@ -121,18 +115,24 @@ def cut(
     )
 
 
-def recorded(result: t.CallToolResult) -> str:
-    """Return a result as it is kept for a repeat of its call: one that is too large keeps its beginning and says so."""
-    actual, data = size(result)
-    if actual <= OUTCOME_BYTES:
-        return data.decode("utf-8", "replace")
-    error = {"code": "too_large", "message": "the outcome was too large to be kept", "hint": "the call did take place"}
-    kept = t.CallToolResult(
-        content=[t.TextContent(type="text", text="too_large: the outcome was too large to be kept; it took place")],
-        structured_content={"error": error},
-        is_error=True,
-    )
-    return kept.model_dump_json(by_alias=True, exclude_none=True)
+def as_outcome(result: t.CallToolResult, size: int | None, limit: int) -> Outcome:
+    """Return a result as it is kept. One of more than `limit` bytes is only noted. `size` is known if it was cut."""
+    text = _json(result)
+    actual = len(text.encode("utf-8", "replace"))
+    if actual > limit:
+        error = {"code": "too_large", "message": "the outcome was too large to be kept", "hint": "the call took place"}
+        text = _json(
+            t.CallToolResult(
+                content=[t.TextContent(type="text", text="too_large: the outcome was too large to be kept")],
+                structured_content={"error": error},
+                is_error=True,
+            )
+        )
+    return Outcome(text=text, size=actual if size is None else size)
+
+
+def _json(result: t.CallToolResult) -> str:
+    return result.model_dump_json(by_alias=True, exclude_none=True)
 
 
 def error_code(result: t.CallToolResult) -> str | None:

@@ -133,14 +133,18 @@ CREATE INDEX results_created ON results (created);
 # Columns that both databases can fill in the same way, instead of generated ones.
 LEDGER_COLUMNS = Step(
     sqlite="""
-DROP INDEX ledger_request;
-DROP INDEX ledger_run;
-ALTER TABLE ledger DROP COLUMN request_id;
-ALTER TABLE ledger DROP COLUMN run_id;
-ALTER TABLE ledger ADD COLUMN request_id TEXT;
-ALTER TABLE ledger ADD COLUMN run_id TEXT;
-UPDATE ledger SET request_id = json_extract(record, '$.request_id'), run_id = json_extract(record, '$.run_id')
-    WHERE json_valid(record);
+CREATE TABLE ledger_new (
+    seq INTEGER PRIMARY KEY,
+    hash TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    record TEXT NOT NULL,
+    request_id TEXT,
+    run_id TEXT
+);
+INSERT INTO ledger_new SELECT seq, hash, mac, record, CASE WHEN json_valid(record) THEN request_id END,
+    CASE WHEN json_valid(record) THEN run_id END FROM ledger;
+DROP TABLE ledger;
+ALTER TABLE ledger_new RENAME TO ledger;
 CREATE INDEX ledger_request ON ledger (request_id);
 CREATE INDEX ledger_run ON ledger (run_id) WHERE run_id IS NOT NULL;
 """,
@@ -198,8 +202,49 @@ CREATE TABLE budgets (
 );
 """)
 
+# Parts of the chain that were moved into files, each with its signed seal, and the signed note of a file's removal.
+SEGMENTS = both("""
+CREATE TABLE segments (
+    number {rowid},
+    first_seq BIGINT NOT NULL,
+    last_seq BIGINT NOT NULL,
+    seal TEXT NOT NULL,
+    removal TEXT
+);
+""")
+
+# What calls came to, apart from the chain, which has only its digest. An effect says which gateway began it and whether
+# it ended; results of before are not carried over, as nothing vouches for them.
+OUTCOMES = both("""
+CREATE TABLE outcomes (
+    request_id TEXT PRIMARY KEY,
+    text TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    created {real} NOT NULL
+);
+CREATE INDEX outcomes_created ON outcomes (created);
+CREATE TABLE effects_new (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    arguments_digest TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    approval_id TEXT,
+    holder TEXT NOT NULL,
+    ended BIGINT NOT NULL,
+    created {real} NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+INSERT INTO effects_new SELECT scope, key, tool, arguments_digest, request_id, approval_id, '',
+    CASE WHEN result IS NULL THEN 0 ELSE 1 END, created FROM effects;
+DROP TABLE effects;
+ALTER TABLE effects_new RENAME TO effects;
+CREATE INDEX effects_created ON effects (created);
+""")
+
 MIGRATIONS: tuple[Step, ...] = (
-    LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS,
+    LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS, SEGMENTS,
+    OUTCOMES,
 )  # fmt: skip
 
 

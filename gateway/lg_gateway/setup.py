@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lg_gateway import children
 from lg_gateway.children import Child, Reaper
@@ -24,6 +25,9 @@ from lg_policy.loading import Loaded, load_settings
 from lg_policy.state import StateDir, config_home, key_dir, load_key, open_state, root_id
 from lg_policy.trust import FILE_NAME, repository_layer
 
+if TYPE_CHECKING:
+    from lg_gateway.ledger import Ledger
+
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +39,9 @@ class Located:
     environ: Mapping[str, str]
     store_url: str | None = None
     """Address of a PostgreSQL server; `None` is a file in the state directory."""
+    segments_dir: str = ""
+    """Where segment files go; by default into the state directory."""
+    segment_records: int = 50_000
 
     @property
     def store_place(self) -> StorePlace:
@@ -49,6 +56,18 @@ class Located:
         heads.mkdir(mode=0o700, exist_ok=True)
         name = root_id(self.state.path) if self.store_url is None else server_id(self.store_url)
         return heads / f"{name}.head"
+
+    @property
+    def segments_path(self) -> Path:
+        """The folder of the ledger's sealed segment files."""
+        return Path(self.segments_dir) if self.segments_dir else self.state.path / "segments"
+
+    def ledger(self) -> Ledger:
+        """Return the ledger of this place, with its keys."""
+        from lg_gateway.head import HeadFile
+        from lg_gateway.ledger import Ledger
+
+        return Ledger(HeadFile(self.head_path, self.key("head")), self.key("ledger"), self.segments_path)
 
     def key(self, name: str) -> bytes:
         """Return one of the gateway's secrets, made on first use."""
@@ -85,7 +104,14 @@ class _Basis:
 def locate(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Located:
     """Find the state that a gateway with these flags uses, without preparing one. Raises `ConfigError`."""
     basis = _basis(flags, mcp_json, environ)
-    return Located(state=basis.state, environ=environ, store_url=_store_url(basis.loaded, environ))
+    settings = basis.loaded.settings
+    return Located(
+        state=basis.state,
+        environ=environ,
+        store_url=store_url(settings.store.url, environ),
+        segments_dir=settings.ledger.segments_dir,
+        segment_records=settings.ledger.segment_records,
+    )
 
 
 def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Setup:
@@ -101,7 +127,9 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
     return Setup(
         state=basis.state,
         environ=environ,
-        store_url=_store_url(basis.loaded, environ),
+        store_url=store_url(settings.store.url, environ),
+        segments_dir=settings.ledger.segments_dir,
+        segment_records=settings.ledger.segment_records,
         loaded=basis.loaded,
         root=basis.root,
         specs=tuple(build_specs(settings, basis.servers, place)),
@@ -173,10 +201,6 @@ def _load(flags: CommonFlags, root: Path | None, environ: Mapping[str, str]) -> 
         extra=(layer,) if layer is not None else (),
         environ=environ,
     )
-
-
-def _store_url(loaded: Loaded, environ: Mapping[str, str]) -> str | None:
-    return store_url(loaded.settings.store.url, environ)
 
 
 def _existing_directory(path: Path) -> Path:

@@ -131,7 +131,7 @@ def _migrated(path: Path, busy_s: float) -> sqlite3.Connection:
 def read_sqlite(path: Path) -> Iterator[Tx]:
     """Open an existing file for reading alone, for commands beside a running gateway. Raises `StoreError`.
 
-    Each statement sees the newest state: a command may follow what is written.
+    Each statement sees the newest state, unless the caller begins a transaction.
     """
     try:
         connection = connect(path, read_only=True)

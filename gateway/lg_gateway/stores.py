@@ -71,10 +71,11 @@ def open_store(place: StorePlace, *, guard: Guard | None = None, busy_s: float =
 
 
 @contextmanager
-def read_store(place: StorePlace) -> Iterator[Tx]:
+def read_store(place: StorePlace, *, follow: bool = False) -> Iterator[Tx]:
     """Open an existing store for reading alone, for commands beside a running gateway. Raises `StoreError`.
 
-    A store of an older version is brought up to date first. Each statement sees the newest state.
+    A store of an older version is brought up to date first. With `follow` each statement sees the newest state;
+    otherwise all of them see the same.
     """
     with ExitStack() as stack:
         try:
@@ -82,6 +83,8 @@ def read_store(place: StorePlace) -> Iterator[Tx]:
         except StoreTooOld:
             open_store(place).close()
             tx = stack.enter_context(_reading(place))
+        if not follow:
+            tx.execute("BEGIN" if place.url is None else "BEGIN ISOLATION LEVEL REPEATABLE READ")
         yield tx
 
 

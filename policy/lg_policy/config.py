@@ -13,13 +13,14 @@ from pydantic import Field
 
 from lg_policy.commands import DEFAULT_COMMANDS
 from lg_policy.config_gateway import GatewaySettings, RuleSettings, UpstreamSettings
+from lg_policy.config_ledger import LedgerSettings
 from lg_policy.config_models import ModelSettings, ModelsSettings, PriceSettings
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
 __all__ = [
     "ApprovalSettings", "BudgetSettings", "CommandLimits", "CommandTemplate", "ExecLimits", "ExecSettings",
-    "FsSettings", "GatewaySettings", "ModelSettings", "ModelsSettings", "PolicySettings", "PriceSettings",
-    "RuleSettings", "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
+    "FsSettings", "GatewaySettings", "LedgerSettings", "ModelSettings", "ModelsSettings", "PolicySettings",
+    "PriceSettings", "RuleSettings", "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
 ]  # fmt: skip
 
 
@@ -297,6 +298,8 @@ class Settings(Section):
     """Run traces."""
     store: StoreSettings = StoreSettings()
     """Storage."""
+    ledger: LedgerSettings = LedgerSettings()
+    """The record of every call."""
 
     def policy_digest(self) -> str:
         """Return 16 hex digits over what built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""

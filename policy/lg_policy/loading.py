@@ -253,6 +253,9 @@ def _prepared(layer: Layer) -> Mapping[str, Any]:
     environment = executor.get("environment") if isinstance(executor, Mapping) else None
     if isinstance(executor, Mapping) and isinstance(environment, str) and environment not in ("auto", "none"):
         values["exec"] = {**executor, "environment": _anchor(environment, layer.base)}
+    ledger = values.get("ledger")
+    if isinstance(ledger, Mapping) and isinstance(ledger.get("segments_dir"), str) and ledger["segments_dir"]:
+        values["ledger"] = {**ledger, "segments_dir": _anchor(ledger["segments_dir"], layer.base)}
     gateway = values.get("gateway")
     if isinstance(gateway, Mapping) and isinstance(gateway.get("pins_file"), str):
         gateway = values["gateway"] = {**gateway, "pins_file": _anchor(gateway["pins_file"], layer.base)}

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.chain import Problem, record_hash
 from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Entry, Ledger, Problem, record_hash
+from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.sqlite_store import SqliteStore
 from lg_gateway.store import StoreError
 from tests.gateway.test_ledger import KEY, SEED, append, open_ledger

@@ -13,9 +13,10 @@ import anyio
 import pytest
 
 from lg_gateway.head import Head, HeadFile
-from lg_gateway.ledger import Entry, Ledger, verify_export
+from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.stores import StorePlace, open_store
+from lg_gateway.verification import verify_export
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, server
 
 pytestmark = pytest.mark.anyio
@@ -140,8 +141,9 @@ async def test_an_export_is_verified_without_the_store(tmp_path: Path) -> None:
     lines = [json.dumps({"hash": digest, "record": record}) for digest, record in rows]
     store.close()
 
-    count, head, problems = verify_export(lines)
-    assert (count, problems) == (5, [])
-    assert head == ledger.head.read()
-    _, _, problems = verify_export([*lines[:2], lines[2].replace("event", "evnt"), *lines[3:]])
-    assert problems[0].seq == 3
+    verdict = verify_export(lines)
+    assert (verdict.records, verdict.problems) == (5, [])
+    assert verdict.head == ledger.head.read()
+    assert "only compared with itself" in verdict.remarks[0]
+    verdict = verify_export([*lines[:2], lines[2].replace("event", "evnt"), *lines[3:]])
+    assert verdict.problems[0].seq == 3

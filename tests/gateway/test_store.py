@@ -64,12 +64,15 @@ async def test_what_was_written_is_read_in_this_store_another_and_a_read_only_lo
         assert pins(tx) == ["one"]
 
 
-async def test_a_reader_follows_what_is_written_meanwhile(opened: Open, place: StorePlace) -> None:
+@pytest.mark.parametrize(("follow", "seen"), [(True, ["later"]), (False, [])])
+async def test_a_reader_sees_one_state_or_follows_what_is_written(
+    opened: Open, place: StorePlace, follow: bool, seen: list[str]
+) -> None:
     store = opened()
-    with read_store(place) as tx:
+    with read_store(place, follow=follow) as tx:
         before = pins(tx)
         await store.write(lambda tx: pin(tx, "later"))
-        assert (before, pins(tx)) == ([], ["later"])
+        assert (before, pins(tx)) == ([], seen)
 
 
 async def test_a_reader_cannot_write(opened: Open, place: StorePlace) -> None:

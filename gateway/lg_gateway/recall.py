@@ -1,0 +1,113 @@
+"""The step for repeated calls: an idempotency key that is known is answered from the record, or resolved.
+
+Begun without an outcome: a call that still runs somewhere is a conflict; one that is harmless to repeat is made again
+under the same key; of any other nobody knows whether it took effect, and that is what the caller is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import anyio
+import mcp_types as t
+
+from lg_gateway.approvals import ApprovalBook
+from lg_gateway.books import Books
+from lg_gateway.call import Passage
+from lg_gateway.effects import Effect, recall
+from lg_gateway.instance import is_here, may_live, this_process
+from lg_gateway.store import Store, StoreError, Tx
+from lg_policy.config import Settings
+from lg_policy.errors import Conflict, Internal, OutcomeUnknown
+
+GRACE_S = 60.0
+"""How long a call on another machine may outlast its own time limit."""
+
+
+class Recall:
+    """Looks at the record of earlier calls. `running`: this process's calls without an answer, and their ends."""
+
+    def __init__(
+        self,
+        store: Store,
+        books: Books,
+        approvals: ApprovalBook,
+        settings: Callable[[], Settings],
+        running: Mapping[str, anyio.Event],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._books = books
+        self._approvals = approvals
+        self._settings = settings
+        self._running = running
+        self._clock = clock
+
+    async def look(self, passage: Passage) -> Passage | t.CallToolResult:
+        """Return the recorded outcome of the call's key, or the passage if it may be made (again).
+
+        Raises `Conflict` (another call, or still running), `OutcomeUnknown`, `Internal` (the record cannot be read).
+        """
+        if passage.marks.key is None or passage.dialogue is not None:
+            return passage
+
+        def read(tx: Tx) -> tuple[Effect | None, str | None]:
+            effect = recall(tx, passage)
+            return effect, self._books.outcomes.read(tx, effect.request_id) if effect and effect.ended else None
+
+        try:
+            effect, text = await self._store.read(read)
+        except StoreError as error:
+            raise Internal(f"the record of earlier calls cannot be read; nothing was done ({error})") from error
+        if effect is None:
+            return passage
+        if effect.ended:
+            return await self._replayed(passage, effect, text)
+        here = self._running.get(effect.request_id)
+        if here is not None:
+            # The caller came back sooner than its first try ended: what that one brings is the answer to both.
+            await here.wait()
+            return await self.look(passage)
+        if self._still_runs(passage, effect):
+            raise Conflict("this call is still running", hint="wait for its outcome, then repeat it to get that")
+        if not self._may_repeat(passage):
+            raise OutcomeUnknown(
+                "this call was begun before and its outcome was lost",
+                hint="look at the state of things; then repeat it under a new key, or not",
+            )
+        return await self._as_before(passage, effect)
+
+    async def _replayed(self, passage: Passage, effect: Effect, text: str | None) -> t.CallToolResult:
+        if text is None:
+            raise OutcomeUnknown(
+                "this call took place, but its outcome is no longer kept", hint="look at the state of things"
+            )
+        await self._books.ended(passage, "replayed", detail=f"outcome of {effect.request_id}")
+        result = t.CallToolResult.model_validate_json(text)
+        return result.model_copy(update={"meta": (result.meta or {}) | {"lg/replayed": True}})
+
+    def _still_runs(self, passage: Passage, effect: Effect) -> bool:
+        """Whether a call that was begun may yet get its outcome from the gateway that began it."""
+        if effect.holder == this_process():
+            return False  # it ended here without an outcome: cancelled, or timed out
+        if is_here(effect.holder):
+            return may_live(effect.holder)
+        return self._clock() < effect.created + passage.entry.server.call_timeout_s + GRACE_S
+
+    def _may_repeat(self, passage: Passage) -> bool:
+        """Whether doing it twice is harmless: it changes nothing, knows its own key, or is declared repeatable."""
+        if passage.entry.read_only or passage.entry.server.builtin == "fs":
+            return True
+        template = self._settings().exec.commands.get(str(passage.call.arguments.get("cmd")))
+        return passage.entry.server.builtin == "exec" and template is not None and template.rerun
+
+    async def _as_before(self, passage: Passage, effect: Effect) -> Passage:
+        """Repeat a lost call exactly as it was approved, with the hashes that its preview saw."""
+        approval_id = effect.approval_id
+        passage = replace(passage, recalled=True, recalled_from=effect.request_id, approval_id=approval_id)
+        if approval_id is None:
+            return passage
+        approval = await self._store.read(lambda tx: self._approvals.get(tx, approval_id, 0.0))
+        return replace(passage, expected=approval.expected) if approval is not None else passage

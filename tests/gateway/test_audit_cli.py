@@ -1,0 +1,124 @@
+"""`lg-gateway audit` as its user meets it: finding records, handing them on, keeping them small, and after a loss."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lg_policy.state import find_states, key_dir, state_home
+from tests.gateway.rig import ALLOW_ALL, gateway_of, send, server, write_config
+from tests.gateway.test_cli import run
+
+pytestmark = pytest.mark.anyio
+
+
+def store_of(config: Path) -> Path:
+    """Return the state directory that a configuration's gateway uses."""
+    (state_id,) = [name for name, path in find_states().items() if path == str(config)]
+    return state_home() / state_id
+
+
+@pytest.fixture
+async def where(tmp_path: Path) -> tuple[str, str]:
+    """A ledger with calls of two callers, two tools, one run, and a failure."""
+    parts = (server("a"), ALLOW_ALL)
+    config = write_config(tmp_path, *parts)
+    async with gateway_of(tmp_path, *parts) as gateway:
+        await send(gateway, "a__echo", {"text": "one"}, identity="token:ann")
+        await send(gateway, "a__echo", {"text": "two"}, identity="token:bob", meta={"lg/run": {"run_id": "r-1"}})
+        await send(gateway, "a__fail", {}, identity="token:bob")
+        await send(gateway, "a__peek", {"text": "x"}, identity="local:me")
+    return "--config", str(config)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--identity", "token:ann"], ["a__echo"] * 2),
+        (["--identity", "token:*"], ["a__echo"] * 4 + ["a__fail"] * 2),
+        (["--tool", "*__peek"], ["a__peek"] * 2),
+        (["--outcome", "error"], ["a__fail"]),
+        (["--run", "r-1"], ["a__echo"] * 2),
+        (["--since", "1h", "--tool", "a__fail"], ["a__fail"] * 2),
+        (["--until", "1h"], []),
+        (["--since", "2000-01-01", "--until", "2000-01-02T10:00+02:00"], []),
+        (["--outcome", "ok", "--identity", "token:bob", "--run", "r-1"], ["a__echo"]),
+    ],
+)
+async def test_records_are_found_by_caller_tool_outcome_run_and_time(
+    where: tuple[str, str], flags: list[str], expected: list[str]
+) -> None:
+    listed = run("audit", "list", "--json", *flags, *where).stdout.splitlines()
+    exported = run("audit", "export", *flags, *where).stdout.splitlines()
+
+    assert [json.loads(line)["tool"] for line in listed] == expected
+    assert exported == [json.dumps(json.loads(line), sort_keys=True, separators=(",", ":")) for line in listed]
+
+
+async def test_a_wrong_time_names_its_flag_and_what_would_be_right(where: tuple[str, str]) -> None:
+    done = run("audit", "list", "--since", "yesterday", *where)
+
+    assert done.returncode == 2
+    assert "--since: 'yesterday' is no time" in done.stderr
+    assert "24h for a day ago" in done.stderr
+
+
+async def test_a_kept_result_is_shown_with_its_call(where: tuple[str, str]) -> None:
+    (record,) = run("audit", "list", "--json", "--run", "r-1", "--outcome", "ok", *where).stdout.splitlines()
+    request_id = json.loads(record)["request_id"]
+    shown = run("audit", "show", request_id, "--result", *where)
+    none = run("audit", "show", "1", "--result", *where)
+
+    assert json.loads(shown.stdout)["content"][0]["text"] == "two"
+    assert none.returncode == 1
+    assert "no result of call" in none.stderr
+
+
+async def test_old_records_are_sealed_exported_verified_elsewhere_and_pruned(
+    where: tuple[str, str], tmp_path: Path
+) -> None:
+    assert run("audit", "seal", *where).returncode == 2
+    sealed = run("audit", "seal", "--before", "2999-01-01", *where)
+    key = json.loads(run("audit", "head", *where).stdout)["public_key"]
+    export = tmp_path / "export.jsonl"
+    export.write_text(run("audit", "export", *where).stdout)
+    elsewhere = run("audit", "verify", "--export", str(export), "--public-key", key)
+    pruned = run("audit", "prune", "--before", "2999-01-01", *where)
+    verified = run("audit", "verify", *where)
+
+    assert "segment 1: records 1 to 8 are in" in sealed.stdout, sealed.stderr
+    assert (elsewhere.returncode, elsewhere.stdout.partition(",")[0]) == (0, "intact: 10 records")
+    assert "the file with records 1 to 8 is removed" in pruned.stdout
+    assert verified.returncode == 0, verified.stdout
+    assert "note: records 1 to 8 are sealed; removed" in verified.stdout
+    assert list((store_of(Path(where[1])) / "segments").iterdir()) == []
+
+
+async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded(where: tuple[str, str]) -> None:
+    shutil.rmtree(store_of(Path(where[1])))
+    listed = run("audit", "list", *where)
+    refused = run("call", "a__echo", '{"text": "x"}', *where)
+    unexplained = run("audit", "restart", *where)
+    restarted = run("audit", "restart", "--reason", "the disk was\x1b[2J replaced", *where)
+    allowed = run("call", "a__echo", '{"text": "x"}', *where)
+    verified = run("audit", "verify", *where)
+    (note,) = run("audit", "list", "--outcome", "ledger restarted", "--json", *where).stdout.splitlines()
+    again = run("audit", "restart", "--reason", "for fun", *where)
+
+    assert listed.returncode == 1
+    assert "audit restart --reason" in listed.stderr
+    assert refused.returncode == 1
+    assert "nothing" not in refused.stdout
+    assert unexplained.returncode == 2
+    assert restarted.returncode == 0, restarted.stderr
+    assert allowed.returncode == 0, allowed.stderr
+    assert verified.returncode == 0, verified.stdout
+    assert "note: an earlier head was given up" in verified.stdout
+    assert "record 9 with hash" in json.loads(note)["detail"]
+    assert "replaced" in json.loads(note)["detail"]
+    assert again.returncode == 1
+    assert "nothing is lost" in again.stderr
+    assert len(list((key_dir() / "heads").glob("*.lost"))) == 1
