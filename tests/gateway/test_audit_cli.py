@@ -34,28 +34,25 @@ async def where(tmp_path: Path) -> tuple[str, str]:
     return "--config", str(config)
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        (["--identity", "token:ann"], ["a__echo"] * 2),
-        (["--identity", "token:*"], ["a__echo"] * 4 + ["a__fail"] * 2),
-        (["--tool", "*__peek"], ["a__peek"] * 2),
-        (["--outcome", "error"], ["a__fail"]),
-        (["--run", "r-1"], ["a__echo"] * 2),
-        (["--since", "1h", "--tool", "a__fail"], ["a__fail"] * 2),
-        (["--until", "1h"], []),
-        (["--since", "2000-01-01", "--until", "2000-01-02T10:00+02:00"], []),
-        (["--outcome", "ok", "--identity", "token:bob", "--run", "r-1"], ["a__echo"]),
-    ],
-)
-async def test_records_are_found_by_caller_tool_outcome_run_and_time(
-    where: tuple[str, str], flags: list[str], expected: list[str]
-) -> None:
-    listed = run("audit", "list", "--json", *flags, *where).stdout.splitlines()
-    exported = run("audit", "export", *flags, *where).stdout.splitlines()
+FOUND = [
+    (["--identity", "token:ann"], ["a__echo"] * 2),
+    (["--identity", "token:*"], ["a__echo"] * 4 + ["a__fail"] * 2),
+    (["--tool", "*__peek"], ["a__peek"] * 2),
+    (["--outcome", "error"], ["a__fail"]),
+    (["--run", "r-1"], ["a__echo"] * 2),
+    (["--since", "1h", "--tool", "a__fail"], ["a__fail"] * 2),
+    (["--until", "1h"], []),
+    (["--since", "2000-01-01", "--until", "2000-01-02T10:00+02:00"], []),
+    (["--outcome", "ok", "--identity", "token:bob", "--run", "r-1"], ["a__echo"]),
+]
 
-    assert [json.loads(line)["tool"] for line in listed] == expected
-    assert exported == [json.dumps(json.loads(line), sort_keys=True, separators=(",", ":")) for line in listed]
+
+async def test_records_are_found_by_caller_tool_outcome_run_and_time(where: tuple[str, str]) -> None:
+    for flags, expected in FOUND:
+        listed = run("audit", "list", "--json", *flags, *where).stdout.splitlines()
+        assert [json.loads(line)["tool"] for line in listed] == expected, flags
+    exported = run("audit", "export", "--identity", "token:ann", *where).stdout.splitlines()
+    assert [json.loads(line)["phase"] for line in exported] == ["begun", "ended"]
 
 
 async def test_a_wrong_time_names_its_flag_and_what_would_be_right(where: tuple[str, str]) -> None:
@@ -110,8 +107,8 @@ async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded
 
     assert listed.returncode == 1
     assert "audit restart --reason" in listed.stderr
-    assert refused.returncode == 1
-    assert "nothing" not in refused.stdout
+    assert refused.returncode == 2  # not even the server's definitions can be compared, so it offers nothing
+    assert "audit restart" in refused.stderr
     assert unexplained.returncode == 2
     assert restarted.returncode == 0, restarted.stderr
     assert allowed.returncode == 0, allowed.stderr
