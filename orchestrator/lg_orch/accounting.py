@@ -20,7 +20,7 @@ def usage_of(events: Iterable[Event]) -> Usage:
         if event.kind == "tool" and event.phase == "end":
             calls += 1
             tool_ms += int(event.data["result"]["timing_ms"])
-        elif event.kind == "model" and event.phase in ("end", "failed", "retry"):
+        elif event.kind == "model" and event.phase in ("end", "failed", "retry") and not event.data.get("from_cache"):
             requests += 1
             tokens += int(event.data.get("total_tokens") or 0)
             model_ms += int(event.data.get("latency_ms") or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -24,6 +25,23 @@ class Event(Strict):
     phase: str
     """begin, end, note, progress, retry."""
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+HOLDS: Mapping[tuple[Kind, str], tuple[str, ...]] = {
+    ("tool", "begin"): ("call_id", "step", "input", "why", "idempotency_key"),
+    ("tool", "end"): ("call_id", "result"),
+    ("tool", "retry"): ("call_id", "pause_s", "error"),
+    ("approval", "begin"): ("key", "kind", "tool", "message", "call_id"),
+    ("approval", "end"): ("key", "decision", "by", "reason"),
+    ("verify", "end"): ("name", "ok", "tool", "exit_code", "summary"),
+    ("verify", "baseline"): ("name", "ok", "tool", "exit_code", "summary"),
+    ("model", "begin"): ("role", "prompt", "request", "prompt_tokens_estimate"),
+    ("model", "end"): ("role", "latency_ms", "prompt_tokens", "completion_tokens", "total_tokens", "cost_usd"),
+    ("model", "failed"): ("role", "error", "latency_ms", "falls_back"),
+    ("model", "retry"): ("role", "error", "latency_ms", "pause_s"),
+    ("error", "note"): ("text",),
+}
+"""What the data of an event has at least, by kind and phase; part of the published schema."""
 
 
 class TracedCall(Strict):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.models_io import Plan, ToolEnvelope, VerifierReport
-from lg_orch.models_trace import RunTrace
+from lg_orch.models_trace import HOLDS, Event, RunTrace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "verifier_report": VerifierReport,
     "tool_envelope": ToolEnvelope,
     "run_trace": RunTrace,
+    "run_event": Event,
 }
 
 
@@ -28,7 +29,18 @@ def schema(name: str) -> dict[str, Any]:
     """Return the schema of what is written under that name. Raises `KeyError` for an unknown one."""
     # The planner's output is read, the others are written: a default may be missing only in what is read.
     mode: Any = "validation" if name == "planner_output" else "serialization"
-    return {"$schema": DIALECT, **MODELS[name].model_json_schema(mode=mode)}
+    made = MODELS[name].model_json_schema(mode=mode)
+    if name == "run_event":
+        made["allOf"] = [_holds(kind, phase, keys) for (kind, phase), keys in HOLDS.items()]
+    return {"$schema": DIALECT, **made}
+
+
+def _holds(kind: str, phase: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The rule that events of a kind and phase have certain data."""
+    return {
+        "if": {"properties": {"kind": {"const": kind}, "phase": {"const": phase}}},
+        "then": {"properties": {"data": {"required": list(keys)}}},
+    }
 
 
 def text(name: str) -> str:
