@@ -33,7 +33,7 @@ async def fork(source: RunDir, events: Sequence[Event], target: RunDir, step: in
         values, following = await _state_after(build_graph(saver), source.run_id, step)
     if not following:
         raise ConfigError(f"step {step} is the run's last; nothing follows it", hint="fork at an earlier step")
-    fresh = {**values, "queue": _minted(values, "queue", target), "checks": _minted(values, "checks", target)}
+    fresh = {name: _minted(value, target) for name, value in values.items()}
     _link_results(source, target)
     async with open_saver(store_url, target.checkpoints) as saver:
         await build_graph(saver).aupdate_state(_config(target.run_id), fresh, as_node=node)
@@ -67,9 +67,14 @@ async def _state_after(
     raise NotFound(f"the checkpoint after step {step} of run {run_id} is not kept")
 
 
-def _minted(values: Mapping[str, Any], name: str, target: RunDir) -> list[dict[str, Any]]:
-    """The decided calls under keys of the new run: what the old one did with them is not an answer to these."""
-    return [{**queued, "key": f"{target.run_id}:{secrets.token_hex(8)}"} for queued in values.get(name) or ()]
+def _minted(value: Any, target: RunDir) -> Any:
+    """Decided calls under keys of the new run, everything else as it is.
+
+    What the old run did under a key is not an answer to the new one's call.
+    """
+    if not isinstance(value, list) or not all(isinstance(one, dict) and {"call", "key"} <= one.keys() for one in value):
+        return value
+    return [{**queued, "key": f"{target.run_id}:{secrets.token_hex(8)}"} for queued in value]
 
 
 def _link_results(source: RunDir, target: RunDir) -> None:

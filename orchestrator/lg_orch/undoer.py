@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.approvals import Question, Verdict
 from lg_orch.effects import effects_of
+from lg_orch.inquiry import record
 from lg_orch.models_io import PlannedCall
 from lg_orch.state import QueuedCall
 from lg_orch.undoing import UNKNOWN, conflicts
@@ -26,11 +27,18 @@ _LISTED = 500
 
 
 class Assent:
-    """The user asked for exactly this: yes to the gateway's question about it."""
+    """The user asked for exactly this: yes to the gateway's question about it, and a line in the journal."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
 
     async def ask(self, question: Question) -> Verdict | None:
         """Say yes to an approval, nothing to anything else."""
-        return Verdict(decision="once", by="lg-orch undo") if question.kind == "approval" else None
+        if question.kind != "approval":
+            return None
+        verdict = Verdict(decision="once", by="lg-orch undo")
+        record(self._bus, question.tool, question.key, verdict)
+        return verdict
 
 
 class Undoer:

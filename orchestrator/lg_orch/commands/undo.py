@@ -111,7 +111,12 @@ async def _through_gateway(
         connection = await opened(stack, args.gateway, setup, os.environ, run.gateway_log)
         check_root(connection.tools, setup.root_id)
         tools = GatewayTools(
-            connection.tools, connection.send, bus=bus, run_id=run.run_id, epoch=next_epoch(events), approver=Assent()
+            connection.tools,
+            connection.send,
+            bus=bus,
+            run_id=run.run_id,
+            epoch=next_epoch(events),
+            approver=Assent(bus),
         )
         timeout_s = setup.loaded.settings.budgets.tool_timeout_s
         undoer = Undoer(tools, bus, ResultStore(run.results), run.run_id, timeout_s)

@@ -1,0 +1,160 @@
+"""One project, one real gateway and a model over HTTP, for runs that are begun, stopped and gone on with many times.
+
+The model answers from what it is asked alone: a request that is made again after a crash is answered alike.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lg_orch.testing_openai import Scripted, ScriptedModel, calls, text
+from tests.e2e.programs import serving
+from tests.orchestrator.forks import Ended, Forker, forker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "sk-scripted-0123456789"
+REQUEST, GUARDED = "insert both letters", "insert a letter that only an operator may allow"
+ROUTE = '{"intent": "code_change", "lane": "interactive", "rationale": "A change."}'
+NOTE = ("exec__exec", {"cmd": "note"})
+
+
+def insert(letter: str) -> tuple[str, dict[str, Any]]:
+    """A patch that shows when it is applied twice."""
+    patch = f"log.txt\n<<<<<<< SEARCH\nend\n=======\n{letter}\nend\n>>>>>>> REPLACE\n"
+    return "fs__apply_patch", {"patch": patch}
+
+
+READ = ("fs__read_file", {"path": "log.txt"})
+ACTIONS = (READ, insert("x"), NOTE, insert("y"))
+GUARDED_ACTIONS = (READ, ("exec__exec", {"cmd": "guarded"}), insert("x"))
+REPLAN = '{"reflection": "It was refused.", "plan": {"steps": []}}'
+
+
+def decide(request: dict[str, Any]) -> Scripted:
+    """The model's answer, from the request alone: a request that is made again after a crash is answered alike."""
+    if not request.get("tools"):
+        return text(REPLAN if "reflection" in str(request["messages"][0]["content"]) else ROUTE)
+    actions = GUARDED_ACTIONS if GUARDED in str(request["messages"]) else ACTIONS
+    made = sum(message["role"] == "tool" for message in request["messages"])
+    return calls(actions[made]) if made < len(actions) else text("done")
+
+
+@dataclass(kw_only=True)
+class Place:
+    folder: Path
+    gateway: str
+    forker: Forker
+    model: ScriptedModel
+    config: str = "settings.toml"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "repo"
+
+    @property
+    def noted(self) -> str:
+        path = self.folder / "noted"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def log(self) -> str:
+        """The letters that patches inserted."""
+        return "".join((self.root / "log.txt").read_text().split("\n")[1:-2])
+
+    def victim(self, when: str) -> Path:
+        """While this names a process, `note` kills it before or after it does its work, and then hangs."""
+        return self.folder / f"victim.{when}"
+
+    def reset(self) -> None:
+        (self.root / "log.txt").write_text("begin\nend\n")
+        for path in (self.folder / "noted", self.victim("before"), self.victim("after")):
+            path.unlink(missing_ok=True)
+
+    def begin(self, *flags: str, request: str = REQUEST, **how: Any) -> Ended:
+        return self.driven("run", request, *flags, **how)
+
+    def resume(self, *flags: str, **how: Any) -> Ended:
+        return self.driven("resume", "last", *flags, **how)
+
+    def driven(self, command: str, what: str, *flags: str, yes: bool = True, **how: Any) -> Ended:
+        answers = ("--yes",) if yes else ()
+        connection = ("--json", "--gateway", self.gateway, *self.flags())
+        return self.forker.run(command, what, *answers, *connection, *flags, cwd=self.root, **how)
+
+    def flags(self) -> tuple[str, ...]:
+        return "--config", str(self.folder / self.config), "--repo-root", str(self.root)
+
+    def gateway_flags(self) -> tuple[str, ...]:
+        return "--config", str(self.folder / self.config), "--root", str(self.root)
+
+    def told(self) -> str:
+        """Everything that the model was asked last."""
+        return json.dumps(self.model.requests[-1]["messages"])
+
+    def to_the_end(self, ended: Ended) -> Ended:
+        """Resume until the run has ended; whether the lost call was made is answered as it truly was."""
+        for _ in range(5):
+            if not ended.killed and ended.status != 3:
+                break
+            lost = ended.status == 3
+            ended = self.resume(*((f"--{'done' if self.noted else 'not-done'}",) if lost else ()))
+        return ended
+
+    def replay(self) -> Ended:
+        return self.forker.run("replay", "last", "--json", "--repo-root", str(self.root), cwd=self.root)
+
+    def assert_as_if_nothing_had_happened(self, ended: Ended) -> None:
+        assert ended.status == 0, ended.out
+        assert (self.root / "log.txt").read_text() == "begin\nx\ny\nend\n"
+        assert self.noted == "x"
+        assert json.loads(ended.out)["status"] == "done"
+
+
+@contextmanager
+def standing(folder: Path) -> Iterator[Place]:
+    """Everything up, for the length of the block."""
+    (folder / "repo").mkdir()
+    (folder / "repo" / "Makefile").write_text("test:\n\ttrue\n")
+    environ = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("STATE", "CONFIG")}
+    with pytest.MonkeyPatch.context() as patch, ScriptedModel(decide) as model:
+        for name, value in {**environ, "OPENAI_API_KEY": KEY}.items():
+            patch.setenv(name, value)
+        victim = f"{folder}/victim"
+        kill = f"if test -e {victim}.%s; then kill -9 $(cat {victim}.%s); exec sleep 60; fi"
+        note = f"{kill % ('before', 'before')}; printf x >> {folder}/noted; {kill % ('after', 'after')}"
+        (folder / "settings.toml").write_text(f"""
+[exec]
+sandbox = "off"
+[exec.commands.note]
+executable = "/bin/sh"
+prefix = ["-c", "{note}"]
+[exec.commands.make]
+executable = "/bin/true"
+needs_sandbox = false
+[exec.commands.guarded]
+executable = "/bin/true"
+needs_sandbox = false
+[[gateway.rules]]
+tools = ["exec__exec"]
+when = {{ properties = {{ cmd = {{ const = "guarded" }} }} }}
+effect = "approve"
+approver = "operator"
+reason = "only operators may"
+[approval]
+hold_s = 0.2
+[models.default]
+provider = "openai"
+model = "scripted"
+base_url = "{model.base_url}"
+""")
+        arguments = ("--config", str(folder / "settings.toml"), "--root", str(folder / "repo"))
+        with serving("lg-gateway", "serve", "--no-login", *arguments, cwd=folder) as url, forker(folder) as forks:
+            yield Place(folder=folder, gateway=url, forker=forks, model=model)
