@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
@@ -28,6 +30,12 @@ class LimitSettings(Section):
     """Seconds that calls took, added up, in any minute; the call that goes over it is answered."""
     call_timeout_s: PositiveFloat | None = None
     """Seconds for one call, where that is shorter than the server's own `call_timeout_s`."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if not any(value for name, value in self if name not in ("tools", "identities", "per")):
+            raise ValueError("a limit needs at least one number, such as calls_per_minute")
+        return self
 
 
 class RunBudgetSettings(Section):

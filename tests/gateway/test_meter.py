@@ -136,6 +136,11 @@ def test_the_shortest_time_that_covers_a_call_counts() -> None:
     assert limits.timeout_s(ELSEWHERE, 2) == 2
 
 
+def test_a_limit_that_limits_nothing_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="at least one number"):
+        meter(Clock(), limits=[{"tools": ["a__*"]}])
+
+
 def test_callers_that_come_and_go_are_forgotten() -> None:
     clock = Clock()
     limits = meter(clock)
