@@ -14,13 +14,12 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from lg_gateway.pipeline import Policy
-from lg_gateway.setup import Setup
+from lg_gateway.setup import Setup, stamp
 from lg_policy.config import Settings
 from lg_policy.errors import ConfigError
 from lg_policy.rules import RuleBook
@@ -37,7 +36,6 @@ FIXED = (
 """Settings that a running gateway cannot change."""
 SHOWN = 80
 IDLE_POLL_S = 2.0
-Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class Reloader:
@@ -65,11 +63,11 @@ class Reloader:
             policy = self._judged(setup)
         except (ConfigError, OSError, RecursionError) as error:
             return await self._refuse(why, error.text() if isinstance(error, ConfigError) else str(error))
-        told = difference(self._gateway.setup, setup)
-        if not told and not self._gateway.fleet.changes(setup.specs):
+        told, changed = difference(self._gateway.setup, setup), self._gateway.fleet.changes(setup.specs)
+        if not told and not changed:
             log.info("the settings are as before (%s)", why)
             return True
-        text = "; ".join(told) or "servers start anew"
+        text = "; ".join(told) or f"other entries of {', '.join(sorted(changed))}"
         # The record comes first: settings that nobody could look up later do not come into force.
         if not await self._gateway.books.note("settings reloaded", text):
             return await self._refuse(why, "the ledger cannot be written")
@@ -102,7 +100,8 @@ class Reloader:
         return Policy(settings=settings, rules=rules)
 
     async def _on_signal(self) -> None:
-        if not hasattr(signal, "SIGHUP"):
+        # A program that was started with the signal ignored (nohup) keeps it so: it is to outlive its terminal.
+        if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             return
         had_terminal = _has_terminal()
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:
@@ -115,28 +114,16 @@ class Reloader:
 
     async def _on_change(self) -> None:
         """Look at the files. A change counts once it has stood still from one look to the next."""
-        taken = seen = signature(self._gateway.setup.watched)
+        taken = seen = dict(self._gateway.setup.watched)
         while True:
             period = self._gateway.policy.settings.gateway.reload_poll_s
             await anyio.sleep(period or IDLE_POLL_S)
-            now = signature(self._gateway.setup.watched)
+            now = {path: stamp(path) for path in self._gateway.setup.watched}
             if period and now == seen and now != taken:
-                await self.reload("a file changed")
+                # What was read may be newer than what was seen here; then it is read once more, to no effect.
                 taken = now
+                await self.reload("a file changed")
             seen = now
-
-
-def signature(paths: Sequence[Path]) -> Signature:
-    """Return what changes when a file does: its place on disk, size and time; `None` where there is none."""
-    found: list[tuple[int, int, int] | None] = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
 
 
 def difference(before: Setup, after: Setup) -> list[str]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Stamp = tuple[int, int, int] | None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
@@ -82,8 +84,8 @@ class Setup(Located):
     root: Path | None
     specs: tuple[ServerSpec, ...]
     identity: str
-    watched: tuple[Path, ...] = ()
-    """Files whose change may change the settings, whether they exist or not."""
+    watched: Mapping[Path, Stamp]
+    """Files whose change may change the settings, whether they exist or not, as they were before they were read."""
 
     @property
     def settings(self) -> Settings:
@@ -116,6 +118,7 @@ def locate(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, s
 
 def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> Setup:
     """Read the settings and find the places. Raises `ConfigError`."""
+    stamps = {path: stamp(path) for path in _watched(flags, mcp_json, flags.root or Path.cwd(), environ)}
     basis = _basis(flags, mcp_json, environ)
     settings = basis.loaded.settings
     place = Place(
@@ -134,7 +137,7 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
         root=basis.root,
         specs=tuple(build_specs(settings, basis.servers, place)),
         identity=local_identity(settings.gateway.identity),
-        watched=_watched(flags, mcp_json, basis.root, environ),
+        watched={path: stamps[path] for path in _watched(flags, mcp_json, basis.root, environ)},
     )
 
 
@@ -164,14 +167,23 @@ async def start_children(setup: Setup, reaper: Reaper) -> dict[str, Child]:
     return started
 
 
+def stamp(path: Path) -> Stamp:
+    """Return what changes when a file does: its place on disk, size and time; `None` where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def _watched(
     flags: CommonFlags, mcp_json: Path | None, root: Path | None, environ: Mapping[str, str]
 ) -> tuple[Path, ...]:
     if flags.effective_config is not None:
         found = [flags.effective_config, mcp_json]
     else:
-        own = config_home(environ)
-        found = [own / "config.toml", own / "trust.json", flags.config, mcp_json, root / FILE_NAME if root else None]
+        own, repository = config_home(environ), Path(os.path.realpath(root)) / FILE_NAME if root else None
+        found = [own / "config.toml", own / "trust.json", flags.config, mcp_json, repository]
     return tuple(path.absolute() for path in found if path is not None)
 
 

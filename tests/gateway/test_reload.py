@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
+import re
 import signal
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,12 @@ import pytest
 from mcp.client import Client
 
 from lg_gateway.gateway import Gateway
+from lg_gateway.programs import running_gateway
 from lg_gateway.reload import Reloader, difference
-from lg_gateway.setup import prepare
+from lg_gateway.setup import Setup, prepare
 from tests.gateway.rig import (
     ALLOW_ALL,
+    FIXTURE,
     alive,
     call,
     client_of,
@@ -26,6 +32,7 @@ from tests.gateway.rig import (
     http_gateway,
     journal,
     make_setup,
+    program_environment,
     records,
     server,
     text_of,
@@ -126,6 +133,27 @@ async def test_only_servers_whose_entry_changed_start_anew(tmp_path: Path) -> No
         assert notes(gateway, "settings reloaded") == ["without server c; with server d; server b: args"]
 
 
+async def test_servers_of_an_mcp_servers_file_are_reloaded_too(tmp_path: Path) -> None:
+    table, config = tmp_path / "mcp.json", write_config(tmp_path, ALLOW_ALL)
+
+    def write(*names: str) -> None:
+        entries = {name: {"command": sys.executable, "args": [str(FIXTURE)]} for name in names}
+        table.write_text(json.dumps({"mcpServers": entries}))
+
+    def load() -> Setup:
+        return prepare(flags(config=config), mcp_json=table)
+
+    write("a")
+    async with running_gateway(load()) as gateway:
+        await gateway.settled()
+        assert table in gateway.setup.watched
+        write("b")
+        assert await Reloader(gateway, load).reload("test")
+        assert notes(gateway, "settings reloaded") == ["other entries of a, b"]
+        await gateway.settled()
+        assert not (await call(gateway, "b__echo", text="x")).is_error
+
+
 async def test_calls_on_a_server_that_is_replaced_finish_and_new_ones_go_to_the_new(tmp_path: Path) -> None:
     seen = tmp_path / "journal"
     async with reloading(tmp_path, server("a", "--nap", "1.5", "--journal", str(seen)), ALLOW_ALL) as (
@@ -208,6 +236,43 @@ async def test_a_running_program_takes_over_changed_settings(tmp_path: Path, how
             write_config(tmp_path, poll, "[broken")
             os.kill(process.pid, signal.SIGHUP)
             assert "a__peek" in {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
+
+
+@pytest.mark.parametrize("started_with_nohup", [False, True])
+async def test_a_gateway_ends_with_its_terminal_unless_it_was_told_to_outlive_it(
+    tmp_path: Path, started_with_nohup: bool
+) -> None:
+    config = write_config(tmp_path, server("a"))
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "lg_gateway",
+        "serve",
+        "--transport",
+        "http",
+        "--no-login",
+        "--config",
+        str(config),
+    ]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if started_with_nohup else signal.SIG_DFL)
+        os.execvpe(argv[0], argv, program_environment())
+    try:
+        shown = ""
+        while not (address := re.search(r"http://\S+/mcp\r\n", shown)):
+            shown += os.read(terminal, 1000).decode()
+        os.close(terminal)
+        if started_with_nohup:
+            async with Client(address.group().strip()) as client:
+                assert (await client.list_tools()).tools
+        else:
+            await until(lambda: not alive(pid))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 async def test_a_client_on_stdio_hears_of_tools_that_a_reload_brought(tmp_path: Path) -> None:
