@@ -28,6 +28,7 @@ from lg_exec import seccomp
 from lg_exec.backend import BubblewrapBackend, binaries
 from lg_exec.environment import Program
 from lg_exec.executor import effective_limits
+from lg_exec.orphans import Orphans
 from lg_exec.sandbox import Job
 from lg_exec.setup import make_place
 from lg_policy.config import Settings
@@ -73,7 +74,14 @@ def server_cpu_ms(pid: int | None) -> float:
     return sum(int(each) for each in fields[11:15]) * TICK_MS
 
 
-async def measure(ways: list[Way], *, calls: int, rounds: int, at_once: int) -> None:
+async def reap(orphans: Orphans) -> None:
+    """Wait for what bwrap left behind when it ended: the sandbox's first process, and the CPU of taking it down."""
+    while orphans.left():
+        orphans.reap()
+        await anyio.sleep(0.001)
+
+
+async def measure(ways: list[Way], orphans: Orphans, *, calls: int, rounds: int, at_once: int) -> None:
     """Let the ways take turns, in alternating order."""
     for number in range(rounds):
         for way in ways if number % 2 == 0 else reversed(ways):
@@ -89,6 +97,7 @@ async def measure(ways: list[Way], *, calls: int, rounds: int, at_once: int) -> 
             async with anyio.create_task_group() as group:
                 for _ in range(at_once):
                     group.start_soon(worker, calls // at_once)
+            await reap(orphans)
             way.cpu_ms.append((own_cpu_ms() + server_cpu_ms(way.server) - began_cpu) / len(taken))
             way.took_ms += taken
             way.rounds_ms.append(statistics.median(taken))
@@ -122,8 +131,8 @@ def bare_line(backend: BubblewrapBackend, job: Job) -> list[str]:
         container.close()
 
 
-async def run_bare(line: list[str], program: bytes) -> None:
-    """The same bubblewrap line, started by asyncio; nothing is watched or limited."""
+async def run_bare(line: list[str], program: bytes, orphans: Orphans) -> None:
+    """The same bubblewrap line, started by asyncio; nothing is watched, limited or waited for but bwrap itself."""
     descriptor = os.memfd_create("seccomp")
     try:
         os.write(descriptor, program)
@@ -133,7 +142,9 @@ async def run_bare(line: list[str], program: bytes) -> None:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=[descriptor], env={}, cwd="/", start_new_session=True,
         )  # fmt: skip
+        orphans.expect(process.pid)
         _, complaint = await process.communicate()
+        orphans.forget(process.pid)
     finally:
         os.close(descriptor)
     if process.returncode != 0:
@@ -196,6 +207,7 @@ async def compare(place: Path, calls: int, rounds: int) -> None:
     program = seccomp.build()
     if program is None:
         raise SystemExit("no system call filter for this machine")
+    orphans = Orphans()
     async with AsyncExitStack() as stack:
         opened = stack.enter_context(Root(root))
         (place / "scratch").mkdir()
@@ -206,19 +218,21 @@ async def compare(place: Path, calls: int, rounds: int) -> None:
         )
         line = bare_line(backend, job)
         boxed, boxed_pid = await stack.enter_async_context(served(root, "--config", str(config)))
+        orphans.expect(boxed_pid)
         plain, plain_pid = await stack.enter_async_context(served(root, "--config", str(config), "--sandbox", "off"))
+        orphans.expect(plain_pid)
         ways = [
             ("subprocess.run", run_true, None),
-            ("bwrap, the same line, by asyncio", lambda: run_bare(line, program), None),
+            ("bwrap, the same line, by asyncio", lambda: run_bare(line, program, orphans), None),
             ("lg-exec over stdio", lambda: call(boxed, {"cmd": "true"}), boxed_pid),
             ("lg-exec over stdio, sandbox off", lambda: call(plain, {"cmd": "true"}), plain_pid),
         ]
         print(f"{backend.report.backend}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         for at_once in (1, 8):
             measured = [Way(name, each, server) for name, each, server in ways]
-            await measure(measured, calls=8, rounds=1, at_once=at_once)  # warm
+            await measure(measured, orphans, calls=8, rounds=1, at_once=at_once)  # warm
             measured = [Way(name, each, server) for name, each, server in ways]
-            await measure(measured, calls=calls, rounds=rounds, at_once=at_once)
+            await measure(measured, orphans, calls=calls, rounds=rounds, at_once=at_once)
             table(measured, at_once, "bwrap, the same line, by asyncio")
         await memory_table(boxed, boxed_pid)
 

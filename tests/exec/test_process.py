@@ -226,6 +226,26 @@ async def test_calls_wait_for_their_turn_and_a_long_queue_is_refused(root: Path,
     assert results == ["1"]
 
 
+async def test_waiting_calls_are_served_in_the_order_they_came(root: Path, tmp_path: Path) -> None:
+    served: list[int] = []
+
+    async def call(executor: Executor, n: int) -> None:
+        await executor.execute(Request(cmd="sh", args=("-c", "true")))
+        served.append(n)
+
+    code = "import os, time\nopen('on', 'w').write('1')\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    with unconfined(root, tmp_path / "s", settings(max_concurrent=1)) as executor, anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(py, executor, code)
+            await wait_for_file(root / "on")
+            for n in range(5):
+                group.start_soon(call, executor, n)
+                while executor.waiting <= n:
+                    await anyio.sleep(0.01)
+            (root / "go").touch()
+    assert served == [0, 1, 2, 3, 4]
+
+
 async def test_a_daemon_that_left_the_group_is_found_and_ended(root: Path, tmp_path: Path) -> None:
     require(sys.platform == "linux", "PR_SET_CHILD_SUBREAPER")
     code = (

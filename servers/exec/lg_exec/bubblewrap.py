@@ -107,7 +107,8 @@ class Sandboxed:
             self._orphans.expect(self._inner)
         self._inner_fd = os.pidfd_open(self._inner)
         if self._cgroup is not None:
-            self._cgroup.add(self._inner)
+            # In a thread: moving a process can take the kernel some milliseconds, which other calls need not wait for.
+            await anyio.to_thread.run_sync(self._cgroup.add, self._inner)
         wanted = rlimits(self._start.limits)
         if self._start.limit_processes:
             # One for bwrap's own process inside, one so that a tree which is at its limit is seen to be over it.

@@ -47,6 +47,10 @@ class Orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def left(self) -> bool:
+        """Whether there are children that nobody else waits for."""
+        return any(pid not in self._mine for pid in tree.children(os.getpid()))
+
     def reap(self) -> None:
         """Collect ended orphans."""
         for pid in tree.children(os.getpid()):
