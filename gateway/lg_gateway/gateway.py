@@ -177,6 +177,11 @@ class Gateway:
                     log.error("%s", problem)
                 for problem in () if entry.server.builtin else lint(definition_of(entry.listed)):
                     log.warning("%s %s", entry.name, problem)
-        for one, two in lookalikes(entry.name for entry in entries):
-            if name in (one.partition(SEPARATOR)[0], two.partition(SEPARATOR)[0]):
-                log.warning("%s and %s look alike", one, two)
+        pairs = lookalikes(entry.name for entry in entries)
+        alike = [f"{one} and {two}" for one, two in pairs if name in (_server_of(one), _server_of(two))]
+        if alike:
+            log.warning("%d tools have names like those of other servers: %s", len(alike), ", ".join(alike)[:300])
+
+
+def _server_of(name: str) -> str:
+    return name.partition(SEPARATOR)[0]

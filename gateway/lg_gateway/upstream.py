@@ -27,6 +27,7 @@ from pydantic import ValidationError
 
 from lg_gateway import children
 from lg_gateway.backoff import Backoff
+from lg_gateway.bounded_http import BoundedTransport
 from lg_gateway.children import Child, Reaper
 from lg_gateway.flights import Flights, OnQuestion, cancelled
 from lg_gateway.specs import ServerSpec
@@ -319,7 +320,8 @@ class Upstream:
             child.mask = self._mask
             return child_transport(child, self._lost)
         timeout = httpx2.Timeout(30.0, read=self.spec.call_timeout_s + 30.0)
-        http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout, auth=self._auth)
+        bounded = BoundedTransport(httpx2.AsyncHTTPTransport())
+        http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout, auth=self._auth, transport=bounded)
         return watched(_with_client(http, str(self.spec.url)), self._lost)
 
     async def _list(self, client: Client) -> list[t.Tool]:

@@ -141,7 +141,7 @@ class Fixture:
             structured = {"meta": dict(ctx.meta or {}), "pid": os.getpid()}
             structured["environment"] = dict(os.environ)
         elif name == "big":
-            text = "x" * 300_000
+            text = "x" * int(arguments.get("size", 300_000))
         elif name == "attach":
             return attached(text)
         elif name == "lie":

@@ -17,8 +17,9 @@ import anyio
 import pytest
 
 from lg_gateway.backoff import Backoff
+from lg_gateway.transport import MESSAGE_BYTES
 from lg_gateway.upstream import State
-from tests.gateway.rig import ALLOW_ALL, FIXTURE, alive, call, gateway_of, journal, records, server, until
+from tests.gateway.rig import ALLOW_ALL, FIXTURE, alive, call, gateway_of, journal, records, server, text_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -221,3 +222,18 @@ def test_pauses_between_restarts_double_up_to_the_longest() -> None:
     backoff = Backoff(first_s=0.2, longest_s=1.0)
 
     assert [backoff.pause(n) for n in range(1, 6)] == [0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_a_server_that_floods_is_ended_and_the_rest_goes_on(tmp_path: Path, transport: str) -> None:
+    with http_server(0) as port:
+        url = f'[gateway.servers.a]\nurl = "http://127.0.0.1:{port}/mcp"\n'
+        part = url if transport == "http" else server("a")
+        async with gateway_of(tmp_path, part, server("b"), ALLOW_ALL) as gateway:
+            flood = await call(gateway, "a__big", size=MESSAGE_BYTES + 1)
+            other = await call(gateway, "b__echo", text="here")
+            await until(lambda: gateway.upstreams["a"].restarts == 1 and gateway.upstreams["a"].state is State.UP)
+            again = await call(gateway, "a__echo", text="back")
+
+    assert flood.structured_content["error"]["code"] == "outcome_unknown"
+    assert (text_of(other), text_of(again)) == ("here", "back")

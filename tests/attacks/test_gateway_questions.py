@@ -1,0 +1,155 @@
+"""Attempts of servers and clients to misuse the questions that a server may ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as t
+import pytest
+from mcp.shared.exceptions import MCPError
+
+from lg_gateway.server_question import Refused, read_question
+from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, server, text_of, until
+from tests.gateway.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
+from tests.gateway.test_approvals import asked_client
+
+pytestmark = pytest.mark.anyio
+HIDDEN_NAME: dict[str, Any] = {"x\u200b": {"type": "string"}}
+
+
+@pytest.mark.attack("Server questions", "a server that asks for a password while its tool runs, in both eras")
+@CLIENTS
+@SERVERS
+async def test_a_server_that_asks_for_a_password_is_declined_and_the_caller_told(
+    tmp_path: Path, mode: str, era: str
+) -> None:
+    seen: list[str] = []
+    async with (
+        gateway_of(tmp_path, server("a", "--era", era), ALLOW_ALL) as gateway,
+        asked_client(gateway, mode, blue, seen) as client,
+    ):
+        result = await client.call_tool("a__ask", {"field": "password"})
+
+    assert seen == []
+    assert text_of(result) == "decline"
+    assert "looks like a credential" in str(result.content[-1])
+
+
+@pytest.mark.attack(
+    "Server questions",
+    "credentials asked for in many places, disguised letters, hidden characters, web pages",
+)
+@pytest.mark.parametrize(
+    "request_",
+    [
+        form_of(password={"type": "string"}),
+        form_of(apiKey={"type": "string"}),
+        form_of("Your GitHub token, please", value={"type": "string"}),
+        form_of("pass\u200bword?", value={"type": "string"}),
+        form_of("\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44?", value={"type": "string"}),
+        form_of(x={"type": "string", "title": "One-time code"}),
+        form_of(x={"type": "string", "description": "card number and CVC"}),
+        form_of(x={"type": "string", "format": "password"}),
+        form_of(x={"type": "string", "writeOnly": True}),
+        form_of(x={"type": "string", "enum": ["a\u202eb"]}),
+        form_of(x={"type": "string", "oneOf": [{"const": "a\u200b", "title": "a"}]}),
+        form_of("?", **HIDDEN_NAME),
+        form_of("x" * 9000),
+        t.ElicitRequest(
+            params=t.ElicitRequestURLParams(message="log in", url="https://evil.example", elicitation_id="1")
+        ),
+        t.ListRootsRequest(),
+    ],
+)
+def test_a_question_for_a_credential_or_in_hidden_writing_is_refused(request_: Any) -> None:
+    with pytest.raises(Refused):
+        read_question(entry(), "binding", "q", request_)
+
+
+@pytest.mark.attack("Server questions", "the same sealed state and answer sent twice to a server that keeps nothing")
+async def test_a_round_is_answered_once_and_a_replayed_answer_reaches_nobody(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    part = server("a", "--journal", str(log))
+    async with (
+        gateway_of(tmp_path, part, ALLOW_ALL) as gateway,
+        asked_client(gateway, "2026-07-28", blue, []) as client,
+    ):
+        question = await ask(client)
+        given = answer(question, {"colour": "red", "extra": 1})
+        first = await ask(client, input_responses=given, request_state=question.request_state)
+        before = len(journal(log))
+        again = await ask(client, input_responses=given, request_state=question.request_state)
+
+    assert text_of(first) == "accept red"
+    assert again.structured_content["error"]["code"] == "conflict"
+    assert len(journal(log)) == before
+
+
+@pytest.mark.attack("Server questions", "the answer to one server question sent for another, with either state")
+async def test_answers_of_two_calls_that_stand_still_cannot_be_swapped(tmp_path: Path) -> None:
+    async with (
+        gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway,
+        asked_client(gateway, "2026-07-28", blue, []) as client,
+    ):
+        one, two = await ask(client, {"message": "one?"}), await ask(client, {"message": "two?"})
+        with pytest.raises(MCPError, match="requestState"):
+            await ask(client, {"message": "two?"}, input_responses=answer(one, {}), request_state=one.request_state)
+        crossed = await ask(
+            client, {"message": "two?"}, input_responses=answer(one, {}), request_state=two.request_state
+        )
+
+    assert set(crossed.input_requests) == set(two.input_requests)
+
+
+@pytest.mark.attack("Server questions", "a live question over stdio with two calls in flight")
+async def test_of_two_calls_in_flight_it_is_not_guessed_which_one_asks(tmp_path: Path) -> None:
+    seen: list[str] = []
+    log = tmp_path / "journal"
+    part = server("a", "--era", "legacy", "--nap", "1", "--journal", str(log))
+    async with (
+        gateway_of(tmp_path, part, ALLOW_ALL) as gateway,
+        asked_client(gateway, "legacy", blue, seen) as client,
+    ):
+        answers: dict[str, Any] = {}
+
+        async def call(name: str) -> None:
+            answers[name] = await client.call_tool(f"a__{name}", {})
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call, "nap")
+            await until(lambda: any(line.get("tool") == "nap" for line in journal(log)))
+            tasks.start_soon(call, "ask")
+        assert seen == []
+        alone = await client.call_tool("a__ask", {})
+        async with anyio.create_task_group() as tasks:  # from now on each waits for its turn
+            tasks.start_soon(call, "nap")
+            await until(lambda: [line.get("tool") for line in journal(log)].count("nap") == 2)
+            tasks.start_soon(call, "ask")
+
+    assert text_of(alone) == text_of(answers["ask"]) == "accept blue"
+    assert len(seen) == 2
+
+
+@pytest.mark.attack("Server questions", "a live question after a call that its caller gave up")
+async def test_after_a_call_was_given_up_a_servers_question_is_refused_until_it_is_started_anew(tmp_path: Path) -> None:
+    seen: list[str] = []
+    log = tmp_path / "journal"
+    part = server("a", "--era", "legacy", "--nap", "60", "--journal", str(log), call_timeout_s=5)
+    async with (
+        gateway_of(tmp_path, part, ALLOW_ALL) as gateway,
+        asked_client(gateway, "legacy", blue, seen) as client,
+    ):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call_tool, "a__nap", {})
+            await until(lambda: bool(journal(log)))
+            tasks.cancel_scope.cancel()
+        refused = await client.call_tool("a__ask", {})
+        await until(lambda: gateway.upstreams["a"].restarts == 1 and gateway.upstreams["a"].state == "up")
+        asked = await client.call_tool("a__ask", {})
+
+    assert text_of(refused) == "cancel"
+    assert "cannot be told" in str(refused.content[-1])
+    assert text_of(asked) == "accept blue"
+    assert len(seen) == 1
