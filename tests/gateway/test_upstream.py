@@ -230,7 +230,7 @@ async def test_a_server_that_floods_is_ended_and_the_rest_goes_on(tmp_path: Path
         url = f'[gateway.servers.a]\nurl = "http://127.0.0.1:{port}/mcp"\n'
         part = url if transport == "http" else server("a")
         async with gateway_of(tmp_path, part, server("b"), ALLOW_ALL) as gateway:
-            flood = await call(gateway, "a__big", size=MESSAGE_BYTES + 1)
+            flood = await call(gateway, "a__big", size=MESSAGE_BYTES + 4_000_000)
             other = await call(gateway, "b__echo", text="here")
             await until(lambda: gateway.upstreams["a"].restarts == 1 and gateway.upstreams["a"].state is State.UP)
             again = await call(gateway, "a__echo", text="back")
