@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lg_orch.models_io import RepoContext
 
 _PYTHON = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", "conftest.py", "tests", "test")
@@ -50,6 +52,29 @@ def check_commands(context: RepoContext) -> list[tuple[str, tuple[str, ...]]]:
     if not wanted and "make:test" in context.scripts and "make" in runnable:
         wanted["make"] = ("test",)
     return list(wanted.items())
+
+
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "cargo": ("Cargo.toml",), "go": ("go.mod",), "make": ("Makefile", "makefile", "GNUmakefile"),
+    "npm-run": ("package.json",), "npm-test": ("package.json",), "npx-tsc": ("tsconfig.json",),
+    "node-test": ("package.json",),
+}  # fmt: skip
+_PYTHON_ONLY = frozenset(("pytest", "python-pytest", "python", "mypy", "ruff", "uv-run"))
+
+
+def runnable(context: RepoContext) -> list[str]:
+    """Names of the commands that are of use here: what the command server can run, without other languages' programs.
+
+    A command that this does not know, the user's own, is always of use.
+    """
+    names = {entry.path for entry in context.top_level}
+    python = has_python(context)
+    return [
+        command.name
+        for command in context.commands
+        if any(name in names for name in _NEEDS.get(command.name, tuple(names)))
+        and (python or command.name not in _PYTHON_ONLY)
+    ]
 
 
 def has_python(context: RepoContext) -> bool:

@@ -124,6 +124,8 @@ class Artifacts(Strict):
     call_id: str
     """The `PlannedCall.id` this answers."""
     input: dict[str, Any] = Field(default_factory=dict)
+    why: str = ""
+    """What was said when the call was decided."""
     structured: dict[str, Any] | None = None
     """The tool's `structuredContent`, if it has one; null in a trace or state that only refers to the stored result."""
     error: Problem | None = None

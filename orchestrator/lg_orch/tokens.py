@@ -59,8 +59,13 @@ def estimate(text: str) -> int:
     return int((len(text) if text.isascii() else len(text.encode()) * 0.8) / CHARS_PER_TOKEN)
 
 
+def base_count(text: str) -> int:
+    """Tokens by the best counter that is installed, uncorrected."""
+    return (_tokenizer() or estimate)(text)
+
+
 def token_counter() -> Calibrated:
-    """The best counter that is installed."""
+    """The best counter that is installed, to be corrected by a provider's figures."""
     return Calibrated(_tokenizer() or estimate)
 
 

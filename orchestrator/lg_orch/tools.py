@@ -240,7 +240,8 @@ def _with_verdict(envelope: ToolEnvelope, verdict: Verdict | None) -> ToolEnvelo
 def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
     """The envelope of a call that brought no result."""
     text = f"{problem.code}: {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
-    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, error=problem)
+    call = queued.call
+    artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, error=problem)
     return ToolEnvelope(
         tool=queued.call.tool, ok=False, exit_code=None, stdout="", stderr=text, timing_ms=0, artifacts=artifacts
     )
@@ -257,9 +258,9 @@ def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
     if result.is_error:
         failed = failure(queued, _problem(structured, text))
         return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update=known)})
-    artifacts = Artifacts(call_id=queued.call.id, input=queued.call.input, structured=structured).model_copy(
-        update=known
-    )
+    call = queued.call
+    artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, structured=structured)
+    artifacts = artifacts.model_copy(update=known)
     if structured is not None and {"exit_code", "stdout", "stderr"} <= structured.keys():
         return ToolEnvelope(
             tool=queued.call.tool,

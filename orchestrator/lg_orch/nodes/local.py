@@ -53,7 +53,7 @@ def _kept(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelo
     end = offset + len(part)
     if end < len(text):
         part += f"\n[{len(text) - end} characters follow: offset={end}]"
-    artifacts = Artifacts(call_id=queued.call.id, input=arguments)
+    artifacts = Artifacts(call_id=queued.call.id, input=arguments, why=queued.call.why)
     return ToolEnvelope(
         tool=queued.call.tool, ok=True, exit_code=None, stdout=part, stderr="", timing_ms=0, artifacts=artifacts
     )

@@ -76,16 +76,19 @@ class Clients:
         return found
 
     def _build(self, candidate: Candidate, room: int) -> BaseChatModel:
-        from langchain.chat_models import init_chat_model
-
         for name in _CHATTY:
             # At debug these would write requests, and what is sent with them, to our log.
             logging.getLogger(name).setLevel(logging.WARNING)
         # It warns, at each request, of every keyword of a schema that it leaves out.
         logging.getLogger("langchain_google_genai").setLevel(logging.ERROR)
-        model: BaseChatModel = init_chat_model(
-            candidate.model, model_provider=candidate.provider, **self._options(candidate, room)
-        )
+        options = self._options(candidate, room)
+        if candidate.provider == "openai":
+            from lg_orch.thinker.direct import DirectChatOpenAI
+
+            return DirectChatOpenAI(model=candidate.model, **options)
+        from langchain.chat_models import init_chat_model
+
+        model: BaseChatModel = init_chat_model(candidate.model, model_provider=candidate.provider, **options)
         return model
 
     def _options(self, candidate: Candidate, room: int) -> dict[str, Any]:

@@ -114,7 +114,9 @@ def _calls(members: Sequence[Item], digested: set[int]) -> Iterator[BaseMessage]
         {"name": item.result.tool, "args": _arguments(item, digested), "id": f"call_{item.number}", "type": "tool_call"}
         for item in members
     ]
-    yield AIMessage(content="", tool_calls=calls)
+    first = members[0].result.artifacts
+    words = first.why if first.call_id.startswith("m") else ""
+    yield AIMessage(content=words, tool_calls=calls)
     for item in members:
         yield ToolMessage(content=marked(_text(item, digested)), tool_call_id=f"call_{item.number}")
 

@@ -43,12 +43,11 @@ def plan_text(plan: Plan) -> str:
 
 
 def _repository(context: RepoContext) -> str:
-    lines = [f"Repository {context.root_name}"]
+    facts = [f"Repository {context.root_name}"]
     if context.totals is not None:
         kinds = ", ".join(f"{one.extension or 'none'} {one.lines}" for one in context.totals.extensions[:8])
-        lines.append(f"{context.totals.files} files, {context.totals.lines} lines; lines by extension: {kinds}")
-    if context.runtimes:
-        lines.append(f"Versions: {', '.join(context.runtimes)}")
+        facts.append(f"{context.totals.files} files, lines: {kinds}")
+    lines = ["; ".join((*facts, *context.runtimes))]
     if context.paths:
         lines.append(f"All files: {' '.join(context.paths)}")
     else:

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
-from lg_orch.observations import middle_out
+from lg_orch.observations import command_output, middle_out
 from lg_orch.thinker.conversation import BASELINE_ID, CHECK_ID, conversation, transcript
 from lg_orch.thinker.lanes import route_by_rules
-from lg_orch.thinker.messages import checks_text, plan_text, result_text, system, task, wrapped
+from lg_orch.thinker.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.thinker.offer import EXECUTE, REPLAN, chosen, offer, parameters
 from lg_orch.thinker.requests import Ask
 from lg_orch.thinker.structured import ask_json
@@ -32,6 +32,8 @@ MAX_CALLS_A_TURN = 8
 MAX_FAILURE_CHARS = 4_000
 """Of one failing check's output, in a digest."""
 MAX_WORDS = 8_000
+MAX_WHY = 600
+"""Characters of what a model says beside its calls that stay in the conversation."""
 
 
 class ModelMind:
@@ -99,7 +101,7 @@ class ModelMind:
         """The tool calls of the coder model's next turn; its closing words when it makes none."""
         deep = work.route.lane == "deep"
         messages, shortened = self._messages(work)
-        tools = offer(self._desk.tools, work.context.commands, self._at_once, replan=deep, results=shortened)
+        tools = offer(self._desk.tools, work.context, self._at_once, replan=deep, results=shortened)
         reply = self._models.ask(self._desk, Ask(role="coder", messages=messages, tools=tools))
         if reply.broken:
             problem = "; ".join(reply.broken)
@@ -133,7 +135,7 @@ class ModelMind:
             )
         first = [system("act"), task(work.request, work.context, *parts)]
         fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
-        tools = offer(self._desk.tools, work.context.commands, self._at_once, replan=True, results=True)
+        tools = offer(self._desk.tools, work.context, self._at_once, replan=True, results=True)
         room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
         if room < 0:
             what = "request, rules, plan and tools alone need more tokens than a request may have"
@@ -176,8 +178,8 @@ class ModelMind:
 
     def _offer(self, work: Work) -> str:
         """The tools in words, for a plan."""
-        told, _more = chosen(self._desk.tools, self._at_once)
-        lines = [f"- {tool.name}: {json.dumps(parameters(tool, work.context.commands)['properties'])}" for tool in told]
+        told, _more = chosen(self._desk.tools, work.context, self._at_once)
+        lines = [f"- {tool.name}: {json.dumps(parameters(tool, work.context)['properties'])}" for tool in told]
         return wrapped("tools", "\n".join(lines))
 
     def _turn(self, reply: Reply, made: int) -> Turn:
@@ -187,7 +189,7 @@ class ModelMind:
                 return Turn(replan=str(call.input.get("reason", ""))[:2_000] or "the model gave no reason")
             tool, arguments = self._resolved(call.tool, call.input)
             try:
-                why = reply.text[:300] if number == 1 else ""
+                why = reply.text.strip()[:MAX_WHY] if number == 1 else ""
                 calls.append(PlannedCall(id=f"m{made}.{number}", tool=tool, input=arguments, why=why))
             except ValidationError as error:
                 raise ThinkingFailed(f"the model named a tool that no tool can be called: {tool[:50]!r}") from error
@@ -209,7 +211,7 @@ def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope], prefix: st
     """The newest output of each check that did not pass."""
     newest = [one for one in results if one.artifacts.call_id.startswith(prefix)][-len(report.checks) :]
     return {
-        check.name: result_text(result, MAX_FAILURE_CHARS)
+        check.name: middle_out(command_output(result), MAX_FAILURE_CHARS)
         for check, result in zip(report.checks, newest, strict=False)
         if not check.ok
     }

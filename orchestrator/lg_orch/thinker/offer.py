@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from lg_orch.checks import runnable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lg_orch.models_io import Command
+    from lg_orch.models_io import RepoContext
     from lg_orch.tools import ToolInfo
 
 MAX_DESCRIPTION = 2_000
 REPLAN, DISCOVER, EXECUTE, RESULT = "replan", "mcp_discover", "mcp_execute", "mcp_result"
 # Some providers refuse these at the top of a tool's schema; the gateway checks the arguments by the whole one.
 _DROPPED = ("oneOf", "anyOf", "allOf", "not", "enum", "$schema", "$id")
-# Of our own tools: what the server checks and its error explains need not be told beforehand.
-_LIMITS = frozenset(
-    ("maxLength", "minLength", "maxItems", "minItems", "maximum", "minimum", "exclusiveMinimum", "format", "pattern",
-     "additionalProperties", "propertyNames", "title", "default"),
-)  # fmt: skip
 _NEVER_NEEDED = frozenset(("revert_patch", "list_changes", "list_commands"))
-_HIDDEN: Mapping[str, frozenset[str]] = {
-    "apply_patch": frozenset(("changes", "dry_run", "expected_sha256")),
-    "list_files": frozenset(("cursor", "include_ignored", "limit", "totals")),
-    "search_files": frozenset(("cursor", "include_ignored", "limit", "multiline")),
-    "exec": frozenset(("env", "stdin", "timeout_s")),
-}
-"""Arguments of our own tools that a model seldom needs; they work when it names them."""
-_OWN_WORDS = {
-    "apply_patch": "Change files: all of the patch is applied or nothing is. Answers with the resulting diff.",
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """One of our own tools in few words: what its server checks and its error explains need not be told beforehand."""
+
+    says: str
+    shows: Mapping[str, str]
+    """Arguments that a model is told of, each with its words or none; the others work when it names them."""
+
+
+_FORMS: Mapping[str, _Form] = {
+    "apply_patch": _Form(says="Change files; answers with the resulting diff.", shows={"patch": ""}),
+    "read_file": _Form(says="Read a text file.", shows={"path": "", "start_line": "from 1", "line_count": ""}),
+    "list_files": _Form(says="List a directory.", shows={"path": "", "recursive": "", "glob": ""}),
+    "search_files": _Form(
+        says="Search file contents.", shows={"regex": "RE2", "path": "", "glob": "*.py", "context_lines": ""}
+    ),
+    "exec": _Form(says="Run a command at the root; what it writes is thrown away.", shows={"cmd": "", "args": ""}),
 }
 _TEXT = {"type": "string"}
 _LOCAL: Mapping[str, dict[str, Any]] = {
@@ -59,70 +67,64 @@ _LOCAL: Mapping[str, dict[str, Any]] = {
 }
 
 
-def chosen(tools: Sequence[ToolInfo], at_once: int) -> tuple[list[ToolInfo], bool]:
+def chosen(tools: Sequence[ToolInfo], context: RepoContext, at_once: int) -> tuple[list[ToolInfo], bool]:
     """The tools a model is told of, and whether there are others that it has to discover."""
-    useful = [tool for tool in tools if not (tool.builtin and tool.original in _NEVER_NEEDED) and tool.name != RESULT]
+    hidden = _NEVER_NEEDED | (frozenset(("list_files",)) if context.paths else frozenset())
+    useful = [tool for tool in tools if not (tool.builtin and tool.original in hidden) and tool.name != RESULT]
     if len(useful) <= at_once:
         return useful, False
     return [tool for tool in useful if tool.builtin], True
 
 
 def offer(
-    tools: Sequence[ToolInfo], commands: Sequence[Command], at_once: int, *, replan: bool = False, results: bool = False
+    tools: Sequence[ToolInfo], context: RepoContext, at_once: int, *, replan: bool = False, results: bool = False
 ) -> list[dict[str, Any]]:
     """The tools as a provider's tool calling wants them, in an order that stays the same from request to request."""
-    told, more = chosen(tools, at_once)
-    schemas = [_function(tool.name, _description(tool, commands), parameters(tool, commands)) for tool in told]
+    told, more = chosen(tools, context, at_once)
+    schemas = [_function(tool.name, _says(tool), parameters(tool, context)) for tool in told]
     names = [DISCOVER, EXECUTE] if more else []
     names += [RESULT] if results else []
     names += [REPLAN] if replan else []
     return schemas + [_function(name, _LOCAL[name]["description"], _LOCAL[name]["parameters"]) for name in names]
 
 
-def parameters(tool: ToolInfo, commands: Sequence[Command] = ()) -> dict[str, Any]:
+def parameters(tool: ToolInfo, context: RepoContext | None = None) -> dict[str, Any]:
     """The schema of a tool's arguments, in words that every provider takes."""
-    schema = {key: value for key, value in tool.input_schema.items() if key not in _DROPPED}
-    whole = {
-        "type": "object",
-        "properties": {},
-        **_plain(schema, frozenset(("lg-path",)) if not tool.builtin else None),
-    }
-    if not tool.builtin:
-        return whole
-    hidden = _HIDDEN.get(tool.original, frozenset())
-    properties = {name: value for name, value in whole["properties"].items() if name not in hidden}
-    if tool.original == "exec" and commands and "cmd" in properties:
-        properties["cmd"] = {"type": "string", "enum": [command.name for command in commands]}
-    return {**whole, "properties": properties}
+    form = _FORMS.get(tool.original) if tool.builtin else None
+    if form is None:
+        schema = {key: value for key, value in tool.input_schema.items() if key not in _DROPPED}
+        whole: dict[str, Any] = _without_our_formats(schema)
+        return {"type": "object", "properties": {}, **whole}
+    known: Mapping[str, Any] = tool.input_schema.get("properties") or {}
+    properties = {name: _short(known[name], words) for name, words in form.shows.items() if name in known}
+    if tool.original == "exec" and context is not None and context.commands and "cmd" in properties:
+        properties["cmd"] = {"type": "string", "enum": runnable(context)}
+    required = [name for name in tool.input_schema.get("required", ()) if name in properties]
+    return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
-def _description(tool: ToolInfo, commands: Sequence[Command]) -> str:
-    if tool.builtin and tool.original == "exec" and commands:
-        listed = "; ".join(f"{command.name}: {command.description}" for command in commands)
-        return f"Run a named command below the root; what it writes is thrown away. {listed}"
-    if tool.builtin and tool.original in _OWN_WORDS:
-        return _OWN_WORDS[tool.original]
-    return tool.description[:MAX_DESCRIPTION]
+def _says(tool: ToolInfo) -> str:
+    form = _FORMS.get(tool.original) if tool.builtin else None
+    return form.says if form is not None else tool.description[:MAX_DESCRIPTION]
+
+
+def _short(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
+    """Type and words of one argument; of several types the first, which all of our tools take."""
+    first = schema["anyOf"][0] if "anyOf" in schema else schema
+    short = {key: first[key] for key in ("type", "enum") if key in first}
+    if "items" in first:
+        short["items"] = {"type": first["items"].get("type", "string")}
+    return short | ({"description": words} if words else {})
 
 
 def _function(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
 
 
-def _plain(value: Any, formats: frozenset[str] | None) -> Any:
-    """Without our own formats, which some providers refuse; for our own tools (`None`) without all limits."""
+def _without_our_formats(value: Any) -> Any:
+    """Formats of our own are refused by some providers."""
     if isinstance(value, list):
-        return [_plain(inner, formats) for inner in value]
+        return [_without_our_formats(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    if formats is not None:
-        return {
-            key: _plain(inner, formats) for key, inner in value.items() if not (key == "format" and inner in formats)
-        }
-    return {
-        key: {name: _plain(inner, None) for name, inner in content.items()}
-        if key == "properties"
-        else _plain(content, None)
-        for key, content in value.items()
-        if key == "properties" or key not in _LIMITS
-    }
+    return {key: _without_our_formats(inner) for key, inner in value.items() if (key, inner) != ("format", "lg-path")}

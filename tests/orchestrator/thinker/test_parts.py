@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -141,18 +140,29 @@ def test_what_providers_refuse_and_what_a_model_never_needs_is_left_out_of_the_o
     }  # fmt: skip
     root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
     own, other = tool_info("fs__apply_patch", "long", root, schema), tool_info("x__apply_patch", "", None, schema)
+    here = RepoContext(root_name="r")
     assert parameters(own) == {"type": "object", "properties": {"patch": {"type": "string"}}}
     assert parameters(other)["properties"] == schema["properties"]
-    assert [one["function"]["name"] for one in offer([own, other], (), 2)] == ["fs__apply_patch", "x__apply_patch"]
-    names = [one["function"]["name"] for one in offer([own, other, other], (), 2, replan=True)]
+    assert "oneOf" not in parameters(other)
+    assert [one["function"]["name"] for one in offer([own, other], here, 2)] == ["fs__apply_patch", "x__apply_patch"]
+    names = [one["function"]["name"] for one in offer([own, other, other], here, 2, replan=True)]
     assert names == ["fs__apply_patch", "mcp_discover", "mcp_execute", "replan"]
 
 
-def test_a_model_is_told_only_of_commands_that_run_here() -> None:
+def test_a_model_is_told_only_of_commands_that_are_of_use_here() -> None:
     root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
     schema = {"type": "object", "properties": {"cmd": {"enum": ["cargo", "pytest"]}}}
-    told = offer([tool_info("exec__exec", "cargo, pytest", root, schema)], (Command(name="pytest"),), 9)
-    assert "cargo" not in json.dumps(told)
+    here = RepoContext(
+        root_name="r", top_level=(Entry(path="pyproject.toml", type="file"),),
+        commands=tuple(Command(name=name) for name in ("pytest", "cargo", "mine")),
+    )  # fmt: skip
+    [told] = offer([tool_info("exec__exec", "cargo, pytest", root, schema)], here, 9)
+    assert told["function"]["parameters"]["properties"]["cmd"]["enum"] == ["pytest", "mine"]
+
+
+def test_rules_that_test_programs_draw_cost_no_tokens() -> None:
+    drawn = result("=" * 60 + " FAILURES " + "=" * 60 + "\n_ _ _ _ _ _ _ _ \na == b", exit_code=1)
+    assert whole_text(drawn) == "exit code 1\n=== FAILURES ===\n_ _\na == b"
 
 
 @pytest.mark.parametrize(
