@@ -231,6 +231,8 @@ class RepoTotals(Strict):
     directories: int
     binary_files: int = 0
     skipped: int = 0
+    hidden: int = 0
+    """Entries that the file rules hide."""
     extensions: tuple[ExtensionTotal, ...] = ()
     rows: tuple[ExtensionTotal, ...] = ()
     """Per directory and extension, rolled up into ancestors at `depth`."""

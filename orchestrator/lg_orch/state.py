@@ -113,7 +113,7 @@ class RunState(Strict):
     baseline_checks: tuple[QueuedCall, ...] = ()
     """The same checks, to be run before anything is changed."""
     tool_results: Annotated[list[ToolEnvelope], operator.add] = Field(default_factory=list)
-    """Briefs: no structured content, the head of the text, the digest of the whole."""
+    """References (`reference`): how each call ended, and the digest of the whole."""
     patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
     baseline: VerifierReport | None = None
     """How the checks ended before anything was changed; null when none could be run."""
@@ -145,8 +145,19 @@ def checked_update(node: str, update: Mapping[str, Any]) -> Update:
         if name not in RunState.model_fields:
             raise GraphError(f"node {node} returned {name!r}, which the state does not have")
         adapter = _adapter(name)
-        plain[name] = adapter.dump_python(adapter.validate_python(value), mode="json")
+        kept = [reference(one) for one in value] if name == "tool_results" else value
+        plain[name] = adapter.dump_python(adapter.validate_python(kept), mode="json", exclude_defaults=True)
     return plain
+
+
+def reference(brief: ToolEnvelope) -> ToolEnvelope:
+    """What the state keeps of a result: every checkpoint holds all of them, so only what edges and rules ask for.
+
+    The texts, and the arguments of a call that brought a result, are in the result store.
+    """
+    artifacts = brief.artifacts
+    update = {"why": ""} if artifacts.error is not None else {"why": "", "input": {}}
+    return brief.model_copy(update={"stdout": "", "stderr": "", "artifacts": artifacts.model_copy(update=update)})
 
 
 @cache

@@ -161,7 +161,7 @@ async def _follow_up(state: RunState, services: Services) -> Update:
     except (ThinkingFailed, LimitExceeded) as error:
         return {"queue": (), "guards": stopped(state, error.text(), 0)}
     reading = {tool.name for tool in services.tools.tools if tool.read_only}
-    return _decided(services, _new_calls(proposed, state.tool_results, reading))
+    return _decided(services, _new_calls(proposed, whole, reading))
 
 
 async def _turn(state: RunState, services: Services, mind: ActingMind) -> Update:

@@ -12,7 +12,7 @@ from lg_orch.failing import only_old_failures
 from lg_orch.models_io import CHANGES, Check, VerifierReport
 from lg_orch.nodes.executor import perform
 from lg_orch.nodes.human import STOPPED, called_instead, is_result
-from lg_orch.nodes.planner import stopped, work_of
+from lg_orch.nodes.planner import BASELINE_ID, stopped, work_of
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.stuck import circle
@@ -86,19 +86,16 @@ async def _baseline(state: RunState, services: Services) -> Update:
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
     if check.ok or state.baseline is None:
         return check
-    same = [
-        result
-        for result in state.tool_results
-        if result.artifacts.call_id.startswith("base.") and result.artifacts.input == envelope.artifacts.input
-    ]
-    before = services.results.whole(same[-1]) if same else None
+    baseline = (one for one in state.tool_results if one.artifacts.call_id.startswith(BASELINE_ID))
+    same = [one for one in map(services.results.whole, baseline) if one.artifacts.input == envelope.artifacts.input]
+    before = same[-1] if same else None
     return check.model_copy(update={"failed_before": only_old_failures(before, services.results.whole(envelope))})
 
 
 async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:
     """After the last check: stop a run that goes in circles; let a model look at a change whose checks passed."""
     if not report.ok:
-        results = [one for one in services.whole_results(state) if not one.artifacts.call_id.startswith("base.")]
+        results = [one for one in services.whole_results(state) if not one.artifacts.call_id.startswith(BASELINE_ID)]
         reason = circle([*results, services.results.whole(last)])
         return {"guards": stopped(state, reason, 0)} if reason else {}
     mind = services.mind

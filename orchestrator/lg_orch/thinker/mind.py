@@ -77,11 +77,11 @@ class ModelMind:
         """A plan that repairs what the checks found, or fits what was found.
 
         In the interactive lane the digest of the failure is what a plan would say, and the first time it goes straight
-        to who works on it.
+        to who works on it: the failure is the last thing in the conversation.
         """
         failure = self._failure(work)
         if work.route.lane == "interactive" and not work.reflections and not work.contradiction:
-            step = PlanStep(id=f"p{len(work.results)}s1", description="Repair what the checks found.")
+            step = PlanStep(id=f"p{len(work.results)}s1", description=middle_out(failure, 2_000))
             plan = Plan(steps=(step,), verification=work.plan.verification if work.plan else ())
             return Repair(reflection=middle_out(failure, 1_000), plan=plan)
         parts = [

@@ -87,7 +87,8 @@ def test_calls_of_one_turn_stand_together_and_checks_of_ours_are_no_calls_of_the
 
 
 def test_an_edit_reads_as_its_resulting_lines_and_a_command_by_its_exit_code_first() -> None:
-    assert whole_text(result("1 file", structured={"diff": "+new line"})) == "1 file\n+new line"
+    diff = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new\n"
+    assert whole_text(result("change 1: 1 file", structured={"diff": diff})) == "x\n@@ -1 +1 @@\n-old\n+new"
     assert whole_text(result("out", exit_code=3, stderr="bad")).startswith("exit code 3\nout")
 
 

@@ -247,7 +247,7 @@ async def test_results_that_gave_way_are_fetched_again_and_request_and_rules_sta
     reads = [calls(("fs__read_file", {"path": name})) for name in files]
     again = calls(("mcp_result", {"result_id": "r1"}))
     with ScriptedModel([*reads, again, text("They are all alike.")]) as model:
-        async with shop(tmp_path, settings_for(model, context_tokens=6_000), files=files) as made:
+        async with shop(tmp_path, settings_for(model, context_tokens=4_500), files=files) as made:
             state = await made.go("where is add defined?")
     assert state.final is not None
     assert state.final.status == "done", state.final.text
@@ -259,7 +259,7 @@ async def test_results_that_gave_way_are_fetched_again_and_request_and_rules_sta
     assert [told[0], told[1]] == [str(message["content"]) for message in model.requests[0]["messages"][:2]]
     assert "word and word again" * 1 in last(model, 7)
     assert "file 0" in last(model, 7)
-    assert all(tokens <= 6_000 for tokens in model.prompt_tokens)
+    assert all(tokens <= 4_500 for tokens in model.prompt_tokens)
     assert "mcp_result" not in made.tools.names(), "the run answers for what it keeps"
 
 
