@@ -127,7 +127,7 @@ def size(paths: Iterable[Path]) -> int:
 
 def sizes_table(run: Path, other: Path, steps: int) -> None:
     rows = {
-        "checkpoints of lg-orch": size(run.glob("*.sqlite*")),
+        "checkpoints of lg-orch": size(run.glob("checkpoints.*")),
         "journal of lg-orch": size([run / "journal.jsonl"]),
         "results of lg-orch": size((run / "results").iterdir()),
         "checkpoints of create_agent": size(other.parent.glob(other.name + "*")),

@@ -50,7 +50,7 @@ class Conversation:
 
 
 def conversation(
-    results: Sequence[ToolEnvelope], count: Callable[[str], int], room: int, notes: dict[int, str]
+    results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, notes: dict[int, str]
 ) -> Conversation:
     """The calls so far and their results, as a provider's tool calling writes them.
 
@@ -70,7 +70,7 @@ def conversation(
     return Conversation(messages=messages, shortened=bool(digested) or long)
 
 
-def transcript(results: Sequence[ToolEnvelope], count: Callable[[str], int], room: int) -> str:
+def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int) -> str:
     """The same as one text, for requests that offer no tools."""
     items = [Item(number=number, result=result) for number, result in enumerate(results, start=1)]
     digested = _digested(items, count, room)
@@ -92,12 +92,12 @@ def _turn(item: Item) -> str:
     return CHECK_ID if identity.startswith(CHECK_ID) else identity.rpartition(".")[0]
 
 
-def _digested(items: Sequence[Item], count: Callable[[str], int], room: int) -> set[int]:
+def _digested(items: Sequence[Item], count: Callable[..., int], room: int) -> set[int]:
     """Numbers of the results that gave way, found by letting them come in one by one."""
     sizes: list[int] = []
     first, total = 0, 0
     for item in items:
-        size = count(_text(item, ()) + json.dumps(item.result.artifacts.input))
+        size = count(_text(item, ()), json.dumps(item.result.artifacts.input))
         sizes.append(size)
         total += size
         if total > room:

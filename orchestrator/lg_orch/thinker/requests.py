@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,10 +19,10 @@ from lg_orch.thinker.clients import Clients, candidates
 from lg_orch.thinker.failures import Failure, failure_of, pause_s
 from lg_orch.thinker.record import Asked, begin, end, failed, retry
 from lg_orch.thinker.replies import Reply, Stream, finish_reason, read_reply
-from lg_orch.tokens import token_counter
+from lg_orch.tokens import REMEMBERED, token_counter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from langchain_core.messages import AIMessage, BaseMessage
@@ -53,6 +54,7 @@ class Models:
         self._settings = settings
         self._clients = Clients(environ)
         self._counters: dict[str, Calibrated] = {}
+        self._mask: Callable[[str], str] | None = None
         keep = settings.cache and cache_dir is not None
         self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
 
@@ -70,9 +72,11 @@ class Models:
         Raises `ThinkingFailed` when nobody answers, `LimitExceeded` when the request does not fit into the budgets,
         `Interrupted` when the run was cancelled meanwhile.
         """
-        masked = Ask(
-            role=ask.role, tools=ask.tools, schema=ask.schema, messages=[_masked(desk, one) for one in ask.messages]
-        )
+        if self._mask is None:
+            # A request repeats the one before it: nearly every text was looked through already.
+            self._mask = lru_cache(maxsize=REMEMBERED)(desk.mask)
+        messages = [_masked(self._mask, one) for one in ask.messages]
+        masked = Ask(role=ask.role, tools=ask.tools, schema=ask.schema, messages=messages)
         reply = anyio.from_thread.run(self._until_cancelled, desk, masked)
         if reply is None:
             raise Interrupted("the run was asked to stop")
@@ -101,7 +105,7 @@ class Models:
     async def _ask_one(self, desk: Desk, ask: Ask, candidate: Candidate, *, falls_back: bool) -> Reply | Failure:
         """One model, with repetitions; every one of them is measured against the budgets before it is made."""
         counter = self._counter(candidate)
-        size = counter.count(_text_of(ask))
+        size = counter.count(*_texts(ask))
         attempt = 0
         while True:
             room = desk.reply_room(candidate.name, size, candidate.settings.max_reply_tokens)
@@ -159,18 +163,20 @@ class Models:
         return self._counters.setdefault(candidate.name, token_counter())
 
 
-def _text_of(ask: Ask) -> str:
-    """All of a request that costs tokens, as one text."""
+def _texts(ask: Ask) -> list[str]:
+    """All of a request that costs tokens."""
     parts = [str(one.content) for one in ask.messages]
     parts += [json.dumps(calls) for one in ask.messages if (calls := getattr(one, "tool_calls", None))]
-    parts += [json.dumps(list(ask.tools))] if ask.tools else []
-    return "\n".join(parts)
+    return parts + ([json.dumps(list(ask.tools))] if ask.tools else [])
 
 
 def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
-def _masked(desk: Desk, message: BaseMessage) -> BaseMessage:
+def _masked(mask: Callable[[str], str], message: BaseMessage) -> BaseMessage:
     content = message.content
-    return message.model_copy(update={"content": desk.mask(content)}) if isinstance(content, str) else message
+    if not isinstance(content, str):
+        return message
+    hidden = mask(content)
+    return message if hidden == content else message.model_copy(update={"content": hidden})

@@ -43,8 +43,8 @@ def result(text: str = "", identity: str = "m0.1", **given: Any) -> ToolEnvelope
     return ToolEnvelope(**(facts | {"stdout": text, "artifacts": artifacts} | given))
 
 
-def length(text: str) -> int:
-    return len(text)
+def length(*texts: str) -> int:
+    return sum(map(len, texts))
 
 
 def test_a_result_cannot_close_the_tags_that_mark_it_as_data() -> None:
