@@ -1,15 +1,14 @@
-"""A process that applies patches and dies: `crasher.py ROOT STATE STEP`.
-
-STEP N: apply one patch and die by SIGKILL just before irreversible step N; exit 0 if there are fewer steps.
-STEP "loop": apply and revert for ever, until somebody kills it.
-"""
+"""Processes that apply patches and die, by their own hand before a step or by another's at any time."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import sys
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from lg_fs.changes import Changes, PatchRequest
 from lg_fs.job import Job
@@ -59,26 +58,48 @@ class Bomb:
         self.steps += 1
 
 
-def changes(root: Root, state: Path, bomb: Bomb) -> Changes:
-    workspace = Workspace([root], FileRules.from_settings(PolicySettings()), FsSettings())
-    return Changes(workspace, state, on_step=bomb)
+def changes(root: Root | list[Root], state: Path, bomb: Bomb | None = None, *, durable: bool = False) -> Changes:
+    """Nothing is synced to disk unless `durable`: a killed process loses only what it had not handed to the kernel."""
+    roots = root if isinstance(root, list) else [root]
+    workspace = Workspace(roots, FileRules.from_settings(PolicySettings()), FsSettings(durable=durable))
+    return Changes(workspace, state, on_step=bomb or Bomb(None))
 
 
-def request(key: str | None = None) -> PatchRequest:
-    return PatchRequest(changes=parse_patch(PATCH), expected={}, dry_run=False, key=key, arguments={"patch": PATCH})
+def request(key: str | None = None, patch: str = PATCH) -> PatchRequest:
+    return PatchRequest(changes=parse_patch(patch), expected={}, dry_run=False, key=key, arguments={"patch": patch})
 
 
-def main(root: str, state: str, step: str) -> None:
+def started(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """Run work in a process of its own, a fork of one that has our modules already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lg_fs.changes"])  # what takes long to import
+    process = context.Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def killed(work: Callable[..., None], *arguments: Any) -> bool:
+    """Run work in a process of its own; whether it died by SIGKILL rather than do all its work."""
+    process = started(work, *arguments)
+    process.join(60)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+def apply_and_die(root: str, state: str, fuse: int) -> None:
     with Root(root) as opened:
-        service = changes(opened, Path(state), Bomb(None if step == "loop" else int(step)))
-        if step != "loop":
-            service.apply(request("key"), Job(60))
-            return
+        changes(opened, Path(state), Bomb(fuse)).apply(request("key"), Job(60))
+
+
+def apply_to_two_and_die(one: str, two: str, state: str, patch: str, fuse: int) -> None:
+    with Root(one) as first, Root(two) as second:
+        changes([first, second], Path(state), Bomb(fuse)).apply(request(patch=patch), Job(60))
+
+
+def apply_for_ever(root: str, state: str) -> None:
+    with Root(root) as opened:
+        service = changes(opened, Path(state), Bomb(None), durable=True)
         service.recover()
         while True:
             done = service.apply(request(), Job(60))
             service.revert(done["change_id"], force=False, key=None, job=Job(60))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import pytest
 
 from lg_fs.job import Job
 from lg_policy.paths import Root
-from tests.fs.crasher import NEW, OLD, Bomb, changes, request
+from tests.fs.crasher import NEW, OLD, Bomb, apply_and_die, apply_for_ever, changes, killed, request, started
 from tests.fs.helpers import read_tree, write_tree
 
-REPOSITORY = Path(__file__).parents[2]
 WAIT_S = 60
 WANTED_HITS = 5
 MOST_ROUNDS = 40
@@ -31,12 +29,9 @@ def directories(base: Path) -> set[str]:
     return {str(path.relative_to(base)) for path in base.rglob("*") if path.is_dir()}
 
 
-def start(root: Path, state: Path, step: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fs.crasher", str(root), str(state), step],
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-    )
+def killed_before(step: int, root: Path, state: Path) -> bool:
+    """Apply the patch in a process that dies just before an irreversible step; false if there are fewer steps."""
+    return killed(apply_and_die, str(root), str(state), step)
 
 
 def recover(root: Path, state: Path) -> None:
@@ -65,11 +60,8 @@ def test_killed_before_any_step_the_next_start_makes_it_whole_and_a_repeat_is_ri
     while True:
         root, state = tmp_path / f"root{step}", tmp_path / f"state{step}"
         write_tree(root, OLD)
-        process = start(root, state, str(step))
-        code = process.wait(timeout=WAIT_S)
-        if code == 0:
+        if not killed_before(step, root, state):
             break
-        assert code == -signal.SIGKILL
         recover(root, state)
         found = assert_old_or_new(root)
         states.append(found)
@@ -88,7 +80,7 @@ def test_killed_at_random_times_every_file_is_whole_each_time(tmp_path: Path) ->
     chance = random.Random(7)
     hits = 0
     for _ in range(MOST_ROUNDS):
-        process = start(root, state, "loop")
+        process = started(apply_for_ever, str(root), str(state))
         kill_at_work(process, state, chance.randrange(40))
         hits += len(list(state.glob("fs/*/pending/*/record.json")))
         recover(root, state)
@@ -100,18 +92,19 @@ def test_killed_at_random_times_every_file_is_whole_each_time(tmp_path: Path) ->
     assert hits > 0, "no round hit a change in the middle: the test proves nothing"
 
 
-def kill_at_work(process: subprocess.Popen[bytes], state: Path, delay: int) -> None:
+def kill_at_work(process: ForkServerProcess, state: Path, delay: int) -> None:
     """Kill a process that is in the middle of a change, some looks at the disk after it began it."""
     deadline = time.monotonic() + WAIT_S
     try:
         while not list(state.glob("fs/*/pending/*")):
-            assert process.poll() is None
+            assert process.is_alive()
             assert time.monotonic() < deadline
         for _ in range(delay):
             list(state.glob("fs/*/pending/*"))
     finally:
         process.kill()
-        assert process.wait(timeout=WAIT_S) == -signal.SIGKILL
+        process.join(WAIT_S)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def revert_last(root: Path, state: Path) -> None:
@@ -124,7 +117,7 @@ def revert_last(root: Path, state: Path) -> None:
 def test_undoing_that_is_itself_killed_can_be_repeated(tmp_path: Path) -> None:
     root, state = tmp_path / "root", tmp_path / "state"
     write_tree(root, OLD)
-    assert start(root, state, "14").wait(timeout=WAIT_S) == -signal.SIGKILL
+    assert killed_before(14, root, state)
     pending = list(state.glob("fs/*/pending/*"))
     assert len(pending) == 1
     recover(root, state)
@@ -136,7 +129,7 @@ def test_a_foreign_change_after_the_crash_is_left_alone(tmp_path: Path) -> None:
     write_tree(root, OLD)
     step = 0
     while (root / "d").exists():  # die after d was moved to d2
-        assert start(root, state, str(step)).wait(timeout=WAIT_S) == -signal.SIGKILL
+        assert killed_before(step, root, state)
         if (root / "d").exists():
             recover(root, state)
         step += 1
@@ -149,7 +142,7 @@ def test_a_foreign_change_after_the_crash_is_left_alone(tmp_path: Path) -> None:
 def test_a_damaged_journal_entry_does_not_stop_later_changes(tmp_path: Path, text: str) -> None:
     root, state = tmp_path / "root", tmp_path / "state"
     write_tree(root, OLD)
-    assert start(root, state, "5").wait(timeout=WAIT_S) == -signal.SIGKILL
+    assert killed_before(5, root, state)
     (record,) = state.glob("fs/*/pending/*/record.json")
     record.write_text(text)
     recover(root, state)

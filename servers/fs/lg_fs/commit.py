@@ -35,45 +35,48 @@ def _no_step(_name: str) -> None:
 
 
 class Commit:
-    """One change set on its way into the tree. `on_step` is called before each irreversible step, with its name."""
+    """The part of a change set below one root, on its way into the tree, step by step.
 
-    def __init__(self, root: Root, journal: Journal, *, durable: bool, job: Job, on_step: Step = _no_step) -> None:
+    `on_step` is called before each irreversible step, with its name.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        journal: Journal,
+        planned: Sequence[PlannedFile],
+        record: ChangeRecord,
+        *,
+        durable: bool,
+        job: Job,
+        on_step: Step = _no_step,
+    ) -> None:
         self._root = root
         self._journal = journal
+        self._planned = planned
+        self._record = record
         self._durable = durable
         self._job = job
         self._step = on_step
         self._touched: set[str] = set()
         self._done: set[int] = set()
+        self._directory: Path | None = None
 
-    def run(self, planned: Sequence[PlannedFile], record: ChangeRecord) -> None:
-        """Apply everything. On failure everything is undone and the error raised, naming the file that failed."""
-        blobs = {n: file.before for n, file in enumerate(planned) if file.before is not None and _needs_blob(file)}
+    def begin(self) -> None:
+        """Write down what will be done, with what it takes to undo it."""
         self._step("begin")
-        directory = self._journal.begin(record, blobs)
-        try:
-            self._stage(planned, record)
-            self._recheck(planned)
-            self._job.check()
-            for number, file in enumerate(planned):
-                self._step(f"change {number}")
-                self._change(number, file, temporary_name(record.change_id, number))
-            self._sync()
-            self._step("finish")
-            self._journal.finish(directory)
-        except BaseException as error:
-            self._roll_back(record, directory)
-            if isinstance(error, OSError):
-                raise as_error(error, str(error.filename or "")) from error
-            raise
-        self._step("done")
+        blobs = {
+            n: file.before for n, file in enumerate(self._planned) if file.before is not None and _needs_blob(file)
+        }
+        self._directory = self._journal.begin(self._record, blobs)
 
-    def _stage(self, planned: Sequence[PlannedFile], record: ChangeRecord) -> None:
-        for name in record.made_dirs:
+    def stage(self) -> None:
+        """Make the missing directories, and write the new contents beside their places."""
+        for name in self._record.made_dirs:
             self._step(f"make {name}")
             self._root.make_dirs(name, follow=False)
         with Staging(durable=self._durable) as staging:
-            for number, file in enumerate(planned):
+            for number, file in enumerate(self._planned):
                 self._job.check()
                 if file.after is None or not _has_new_content(file):
                     continue
@@ -81,8 +84,29 @@ class Commit:
                 with parent:
                     self._step(f"stage {number}")
                     self._job.done, self._job.message = self._job.done + 1, f"writing {file.to or file.path}"
-                    staging.write(parent, temporary_name(record.change_id, number), file.after, file.mode)
+                    staging.write(parent, self._temporary(number), file.after, file.mode)
             staging.sync()
+        self._recheck(self._planned)
+
+    def change(self) -> None:
+        """Rename everything into place."""
+        for number, file in enumerate(self._planned):
+            self._step(f"change {number}")
+            self._change(number, file, self._temporary(number))
+        self._sync()
+
+    def finish(self) -> None:
+        """Mark this part as done in the journal."""
+        if self._directory is not None:
+            self._journal.finish(self._directory)
+
+    def roll_back(self) -> None:
+        """Undo what was done. Raises `Internal` when the system does not let it; the next holder of the lock tries."""
+        if self._directory is not None:
+            self._roll_back(self._record, self._directory)
+
+    def _temporary(self, number: int) -> str:
+        return temporary_name(self._record.change_id, self._record.place_of(number))
 
     def _recheck(self, planned: Sequence[PlannedFile]) -> None:
         """Refuse if a file is no longer the one that was read."""
@@ -156,6 +180,47 @@ class Commit:
         if left:
             log.warning("change %s was undone except for files that others changed: %s", record.change_id, left)
         self._journal.drop(directory)
+
+
+def commit_all(commits: Sequence[Commit], job: Job, on_step: Step = _no_step) -> None:
+    """Apply all parts of a change set, or none.
+
+    It is done in the moment in which its first part is marked so: the others' journals name that one, and whoever finds
+    them unfinished looks there. On failure everything is undone and the error raised, naming the file that failed.
+    """
+    try:
+        for commit in commits:
+            commit.begin()
+        for commit in commits:
+            commit.stage()
+        job.check()
+        for commit in commits:
+            commit.change()
+        on_step("finish")
+        commits[0].finish()
+    except BaseException as error:
+        _roll_back_all(commits)
+        if isinstance(error, OSError):
+            raise as_error(error, str(error.filename or "")) from error
+        raise
+    for commit in commits[1:]:
+        on_step("finish a further part")
+        try:
+            commit.finish()
+        except OSError:
+            log.exception("a part of a change set that is done could not be marked so; the next change does it")
+    on_step("done")
+
+
+def _roll_back_all(commits: Sequence[Commit]) -> None:
+    failures: list[Internal] = []
+    for commit in reversed(commits):
+        try:
+            commit.roll_back()
+        except Internal as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
 
 
 def missing_directories(root: Root, planned: Sequence[PlannedFile]) -> tuple[str, ...]:

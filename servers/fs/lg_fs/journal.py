@@ -8,6 +8,9 @@
 
 A change set is done when its directory is renamed from `pending` to `changes`: one atomic step. `<name>` is
 `<time in ns>.<change id>.<hash of the idempotency key, or ->`, so that listing the directory answers most questions.
+
+A change set that touches several roots has a part in the journal of each. It is done when its first part is; the others
+name that one, so that whoever finds them pending knows whether they are to be finished or undone.
 """
 
 from __future__ import annotations
@@ -43,12 +46,16 @@ class Item:
     change_id: str
     key_hash: str
 
+    def load(self) -> ChangeRecord | None:
+        """Read the record; `None` if it is gone. Raises `ValueError` if it is damaged."""
+        return load_record(self.path)
+
 
 class Journal:
     """The change sets of one root."""
 
     def __init__(self, base: Path, settings: FsSettings) -> None:
-        self._base = base
+        self.base = base
         self._pending = base / "pending"
         self._changes = base / "changes"
         self._settings = settings
@@ -58,11 +65,9 @@ class Journal:
     @contextlib.contextmanager
     def locked(self, job: Job) -> Iterator[None]:
         """Hold the root's lock, which excludes other threads and processes. Raises `CallTimeout` if it stays taken."""
-        descriptor = os.open(self._base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while not _try_lock(descriptor):
-                job.check_time()
-                job.wait(_POLL_S)
+            wait_for_lock(descriptor, job)
             yield
         finally:
             os.close(descriptor)
@@ -89,6 +94,15 @@ class Journal:
         os.rename(directory, self._changes / directory.name)
         self._sync(self._changes)
 
+    def done_elsewhere(self, record: ChangeRecord) -> bool:
+        """Whether a pending part belongs to a change set whose first part, in another journal, is done."""
+        if not record.members or record.members[0][1] == str(self.base):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            first = Path(record.members[0][1]) / "changes"
+            return any(item.change_id == record.change_id for item in _items(first))
+        return False
+
     def drop(self, directory: Path) -> None:
         """Forget a begun change set that was undone."""
         shutil.rmtree(directory)
@@ -97,19 +111,10 @@ class Journal:
         """Change sets that were begun and neither done nor undone."""
         return [item.path for item in _items(self._pending)]
 
-    def load(self, directory: Path) -> ChangeRecord | None:
-        """Read a record; `None` if the writer died before it was complete. Raises `ValueError` if it is damaged."""
-        try:
-            return ChangeRecord.from_dict(self._entry(directory)["record"])
-        except FileNotFoundError:
-            return None
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a journal entry: {error}") from error
-
     def blob(self, directory: Path, number: int) -> bytes:
         """The content that file `number` had before. Raises `OSError`; `ValueError` if the entry is damaged."""
         try:
-            start, size = self._entry(directory)["before"][str(number)]
+            start, size = _entry(directory)["before"][str(number)]
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a journal entry: {error}") from error
         with open(directory / _BEFORE, "rb") as file:
@@ -118,9 +123,6 @@ class Journal:
         if len(data) != size:
             raise ValueError("the old content in the journal is cut short")
         return data
-
-    def _entry(self, directory: Path) -> Any:
-        return json.loads((directory / _RECORD).read_bytes())
 
     def changes(self) -> list[Item]:
         """Done change sets, oldest first."""
@@ -145,8 +147,23 @@ class Journal:
         for number, item in enumerate(items[:-1]):
             if number >= excess and item.time_ns >= oldest_ns and total <= self._settings.journal_max_bytes:
                 break
+            self._finish_other_parts(item)
             shutil.rmtree(item.path)
             total -= sizes[number]
+
+    def _finish_other_parts(self, item: Item) -> None:
+        """Before the first part of a change set is forgotten: the others must not look undone for that."""
+        try:
+            record = item.load()
+        except ValueError:
+            return  # damaged: it speaks for nobody
+        if record is None or not record.members or record.members[0][1] != str(self.base):
+            return
+        for _, base in record.members[1:]:
+            with contextlib.suppress(FileNotFoundError):
+                for part in _items(Path(base) / "pending"):
+                    if part.change_id == item.change_id:
+                        os.rename(part.path, Path(base) / "changes" / part.path.name)
 
     def _write(self, path: Path, data: bytes) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -159,6 +176,20 @@ class Journal:
     def _sync(self, directory: Path) -> None:
         if self._settings.durable:
             sync_directory(directory)
+
+
+def load_record(directory: Path) -> ChangeRecord | None:
+    """Read the record in a journal entry; `None` if there is none. Raises `ValueError` if it is damaged."""
+    try:
+        return ChangeRecord.from_dict(_entry(directory)["record"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a journal entry: {error}") from error
+
+
+def _entry(directory: Path) -> Any:
+    return json.loads((directory / _RECORD).read_bytes())
 
 
 def sync_directory(directory: Path) -> None:
@@ -175,12 +206,16 @@ def key_hash(key: str | None) -> str:
     return "-" if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def wait_for_lock(descriptor: int, job: Job) -> None:
+    """Lock a file or directory against other holders. Raises `CallTimeout`, and `OSError` where that cannot be done."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            job.check_time()
+            job.wait(_POLL_S)
+        else:
+            return
 
 
 def _items(directory: Path) -> list[Item]:

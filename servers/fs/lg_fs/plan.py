@@ -16,6 +16,7 @@ from lg_fs.patch_match import EXACT, apply_hunks
 from lg_fs.patch_model import FileChange
 from lg_fs.targets import Target, Targets
 from lg_fs.text import binary_kind, is_binary
+from lg_fs.workspace import Place
 from lg_policy.config import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
 
@@ -46,10 +47,11 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedFile:
-    """One file before and after. `path` and `to` are resolved names below the root; `before` is `None` for a new file,
-    `after` for a deleted one; `mode` are the permission bits that the file has or gets.
+    """One file before and after. `path` and `to` are resolved names below the root of `place`; `before` is `None` for a
+    new file, `after` for a deleted one; `mode` are the permission bits that the file has or gets.
     """
 
+    place: Place
     op: str
     path: str
     to: str | None
@@ -77,7 +79,7 @@ def sha256(data: bytes) -> str:
 
 
 class Planner:
-    """Plans all changes of one patch below one root."""
+    """Plans all changes of one patch."""
 
     def __init__(self, targets: Targets, settings: FsSettings, job: Job) -> None:
         self._targets = targets
@@ -109,12 +111,13 @@ class Planner:
 
     def check_expected(self, planned: Sequence[PlannedFile], expected: Mapping[str, str | None]) -> None:
         """Compare with what the caller saw. Raises `Conflict` that names every file that differs."""
-        known = {file.path: file.before_sha256 for file in planned}
-        known |= {file.to: None for file in planned if file.to is not None}
+        known = {(file.place.root.id, file.path): file.before_sha256 for file in planned}
+        known |= {(file.place.root.id, file.to): None for file in planned if file.to is not None}
         wrong: list[str] = []
         for path, wanted in expected.items():
-            resolved = self._targets.resolve(path).rel
-            actual = known[resolved] if resolved in known else self._current(resolved)
+            target = self._targets.resolve(path)
+            name = target.place.root.id, target.rel
+            actual = known[name] if name in known else self._current(target)
             if (wanted.lower() if wanted else None) != actual:
                 wrong.append(f"{path} ({'does not exist' if actual is None else f'is {actual}'})")
         if wrong:
@@ -122,10 +125,10 @@ class Planner:
                 f"changed since it was read: {', '.join(wrong)}", hint="read the file again and make a new patch"
             )
 
-    def _current(self, rel: str) -> str | None:
+    def _current(self, target: Target) -> str | None:
         try:
-            with self._targets.open(rel) as file:
-                return sha256(self._read(file.fd, rel))
+            with self._targets.open(target) as file:
+                return sha256(self._read(file.fd, target.rel))
         except NotFound:
             return None
 
@@ -139,18 +142,27 @@ class Planner:
         mode = stat.S_IMODE(identity[1])
         if change.op == "delete":
             self._check_deleted(change, data)
-            return self._planned(change, target.rel, None, data, None, mode, identity[0], None)
+            return self._planned(change, target, None, data, None, mode, identity[0], None)
         to: str | None = None
         if change.op == "move":
-            to = self._claim(self._targets.missing(change.to or "", source=target.rel), moved=target.rel).rel
+            to = self._new_name(change, target)
         after, match = self._changed(change, target, data, identity[2])
-        return self._planned(change, target.rel, to, data, after, mode, identity[0], match)
+        return self._planned(change, target, to, data, after, mode, identity[0], match)
+
+    def _new_name(self, change: FileChange, source: Target) -> str:
+        target = self._claim(self._targets.missing(change.to or "", source=source.rel), moved=source.rel)
+        if target.place is not source.place:
+            raise InvalidArguments(
+                f"{change.path!r} cannot move to {change.to!r}, below another root",
+                hint="add it there and delete it here, in one patch",
+            )
+        return target.rel
 
     def _add(self, change: FileChange) -> PlannedFile:
         target = self._claim(self._targets.missing(change.path))
         after = self._encoded(change.content or "", change.path)
         mode = (0o777 if change.executable else 0o666) & ~_umask()
-        return self._planned(change, target.rel, None, None, after, mode, None, None)
+        return self._planned(change, target, None, None, after, mode, None, None)
 
     def _changed(self, change: FileChange, target: Target, data: bytes, links: int) -> tuple[bytes, str | None]:
         if not change.hunks and change.content is None:
@@ -196,20 +208,21 @@ class Planner:
 
     def _claim(self, target: Target, *, moved: str | None = None) -> Target:
         """Refuse a file that another operation already has, under whatever name; `moved` is what becomes `target`."""
-        name = skeleton(target.rel)
-        if name in self._names and (moved is None or skeleton(moved) != name):
+        name = skeleton(target.place.prefix + target.rel)
+        if name in self._names and (moved is None or skeleton(target.place.prefix + moved) != name):
             raise InvalidArguments(
                 f"{target.given!r} is already part of this patch", hint="put all changes of a file into one operation"
             )
         self._names.add(name)
         if target.status is not None:
-            same = self._inodes.setdefault((target.status.st_dev, target.status.st_ino), target.rel)
-            if same != target.rel:
+            shown = target.place.prefix + target.rel
+            same = self._inodes.setdefault((target.status.st_dev, target.status.st_ino), shown)
+            if same != shown:
                 raise InvalidArguments(f"{target.given!r} and {same!r} are the same file", hint="change it once")
         return target
 
     def _load(self, target: Target) -> tuple[bytes, tuple[Identity, int, int]]:
-        with self._targets.open(target.rel) as file:
+        with self._targets.open(target) as file:
             data = self._read(file.fd, target.rel)
             status = file.stat
         return data, (Identity.of(status), status.st_mode, status.st_nlink)
@@ -226,10 +239,10 @@ class Planner:
             parts.append(chunk)
         return b"".join(parts)
 
+    @staticmethod
     def _planned(
-        self,
         change: FileChange,
-        path: str,
+        target: Target,
         to: str | None,
         before: bytes | None,
         after: bytes | None,
@@ -237,12 +250,13 @@ class Planner:
         identity: Identity | None,
         match: str | None,
     ) -> PlannedFile:
-        prefix = self._targets.prefix
-        old = None if before is None else prefix + path
-        new = None if after is None else prefix + (to or path)
+        prefix = target.place.prefix
+        old = None if before is None else prefix + target.rel
+        new = None if after is None else prefix + (to or target.rel)
         return PlannedFile(
+            place=target.place,
             op=change.op,
-            path=path,
+            path=target.rel,
             to=to,
             before=before,
             after=after,

@@ -36,7 +36,12 @@ class FileRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeRecord:
-    """A change set as journalled. `made_dirs` are the directories that it had to make, outermost first."""
+    """The part of a change set that lies below one root, as journalled: nearly always the whole.
+
+    `made_dirs` are the directories that it had to make, outermost first. `members` are the roots of a change set that
+    touches several, each as id and journal directory; it is done when the first one's part is. `order` says the places
+    of this part's files among all.
+    """
 
     change_id: str
     time: str
@@ -48,6 +53,12 @@ class ChangeRecord:
     files: tuple[FileRecord, ...]
     made_dirs: tuple[str, ...]
     diff: str
+    members: tuple[tuple[str, str], ...] = ()
+    order: tuple[int, ...] = ()
+
+    def place_of(self, number: int) -> int:
+        """The place of this part's file `number` in the whole change set."""
+        return self.order[number] if self.order else number
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -61,52 +72,71 @@ class ChangeRecord:
         values = {key: value for key, value in data.items() if key != "version"}
         try:
             files = tuple(FileRecord(**file) for file in values.pop("files"))
-            return cls(files=files, made_dirs=tuple(values.pop("made_dirs")), **values)
+            members = tuple((str(name), str(path)) for name, path in values.pop("members", ()))
+            order = tuple(int(place) for place in values.pop("order", ()))
+            made = tuple(values.pop("made_dirs"))
+            return cls(files=files, made_dirs=made, members=members, order=order, **values)
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a change record: {error}") from error
 
-    def summary(self, reverted_by: str | None) -> dict[str, Any]:
-        """Return what `list_changes` shows."""
-        return {
-            "change_id": self.change_id,
-            "time": self.time,
-            "kind": self.kind,
-            "reverts": self.reverts,
-            "reverted_by": reverted_by,
-            "files": [
-                {"path": self.prefix + file.path, "op": file.op, "to": _prefixed(self.prefix, file.to)}
-                for file in self.files
-            ],
-            **_sums(self.files),
-        }
 
-    def result(self, *, dry_run: bool = False, replayed: bool = False) -> dict[str, Any]:
-        """Return the result of the call that made, or would make, the change."""
-        return {
-            "change_id": None if dry_run else self.change_id,
-            "dry_run": dry_run,
-            "replayed": replayed,
-            "diff": self.diff,
-            "files": [
-                {
-                    "path": self.prefix + file.path,
-                    "op": file.op,
-                    "to": _prefixed(self.prefix, file.to),
-                    "before_sha256": file.before_sha256,
-                    "after_sha256": file.after_sha256,
-                    "added": file.added,
-                    "removed": file.removed,
-                    "match": file.match,
-                }
-                for file in self.files
-            ],
-            **_sums(self.files),
-        }
+Parts = Sequence[ChangeRecord]
+"""The parts of one change set, at least one."""
+
+
+def summary(parts: Parts, reverted_by: str | None) -> dict[str, Any]:
+    """Return what `list_changes` shows of a change set."""
+    first, files = parts[0], _in_order(parts)
+    return {
+        "change_id": first.change_id,
+        "time": first.time,
+        "kind": first.kind,
+        "reverts": first.reverts,
+        "reverted_by": reverted_by,
+        "files": [
+            {"path": prefix + file.path, "op": file.op, "to": _prefixed(prefix, file.to)} for prefix, file in files
+        ],
+        **_sums(files),
+    }
+
+
+def result(parts: Parts, *, dry_run: bool = False, replayed: bool = False) -> dict[str, Any]:
+    """Return the result of the call that made, or would make, the change set."""
+    files = _in_order(parts)
+    return {
+        "change_id": None if dry_run else parts[0].change_id,
+        "dry_run": dry_run,
+        "replayed": replayed,
+        "diff": "".join(part.diff for part in sorted(parts, key=lambda part: part.order[:1])),
+        "files": [
+            {
+                "path": prefix + file.path,
+                "op": file.op,
+                "to": _prefixed(prefix, file.to),
+                "before_sha256": file.before_sha256,
+                "after_sha256": file.after_sha256,
+                "added": file.added,
+                "removed": file.removed,
+                "match": file.match,
+            }
+            for prefix, file in files
+        ],
+        **_sums(files),
+    }
+
+
+Files = list[tuple[str, FileRecord]]
+
+
+def _in_order(parts: Parts) -> Files:
+    """The files of all parts in the order of the patch, each with the prefix of its root."""
+    placed = [(part.place_of(n), part.prefix, file) for part in parts for n, file in enumerate(part.files)]
+    return [(prefix, file) for _, prefix, file in sorted(placed, key=lambda one: one[0])]
 
 
 def _prefixed(prefix: str, path: str | None) -> str | None:
     return None if path is None else prefix + path
 
 
-def _sums(files: Sequence[FileRecord]) -> dict[str, int]:
-    return {"added": sum(file.added for file in files), "removed": sum(file.removed for file in files)}
+def _sums(files: Files) -> dict[str, int]:
+    return {"added": sum(file.added for _, file in files), "removed": sum(file.removed for _, file in files)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,41 @@ from lg_policy.errors import Conflict, LgError, NotFound, PolicyDenied
 _CHUNK = 1 << 20
 
 
+Part = tuple["Reverter", ChangeRecord, Path]
+"""One root's part of a change set: who plans its inverse, its record and its directory in the journal."""
+
+
+def plan_inverse(
+    parts: Sequence[Part], reverted_by: str | None, settings: FsSettings, *, force: bool
+) -> list[PlannedFile]:
+    """Plan the inverse of a whole change set.
+
+    Raises `Conflict` when it was taken back already or files changed since (unless `force`, which a setting must
+    allow), and `PolicyDenied` when a file may not be written any more.
+    """
+    if force and not settings.allow_force_revert:
+        raise PolicyDenied(
+            "force is not allowed by the server's settings", hint="[fs] allow_force_revert = true allows it"
+        )
+    if reverted_by is not None:
+        raise Conflict(
+            f"change set {parts[0][1].change_id} was already reverted by {reverted_by}",
+            hint=f"revert {reverted_by} to have it back",
+        )
+    planned: list[PlannedFile] = []
+    changed: list[str] = []
+    for reverter, record, directory in parts:
+        files, others = reverter.plan(record, directory, force=force)
+        planned += files
+        changed += others
+    if changed:
+        raise Conflict(
+            f"changed since: {', '.join(sorted(changed))}; nothing was reverted",
+            hint="make a patch that puts back what you want",
+        )
+    return planned
+
+
 class Reverter:
     """Plans the inverse of change sets of one root."""
 
@@ -27,21 +63,11 @@ class Reverter:
         self._settings = settings
         self._job = job
 
-    def plan(self, record: ChangeRecord, directory: Path, reverted_by: str | None, *, force: bool) -> list[PlannedFile]:
-        """Return the files to put back.
+    def plan(self, record: ChangeRecord, directory: Path, *, force: bool) -> tuple[list[PlannedFile], list[str]]:
+        """Return the files to put back, and the names of those that are not as the change set left them.
 
-        Raises `Conflict` when it was taken back already or files changed since (unless `force`, which a setting must
-        allow), and `PolicyDenied` when a file may not be written any more.
+        Raises `PolicyDenied` when a file may not be written any more.
         """
-        if force and not self._settings.allow_force_revert:
-            raise PolicyDenied(
-                "force is not allowed by the server's settings", hint="[fs] allow_force_revert = true allows it"
-            )
-        if reverted_by is not None:
-            raise Conflict(
-                f"change set {record.change_id} was already reverted by {reverted_by}",
-                hint=f"revert {reverted_by} to have it back",
-            )
         planned: list[PlannedFile] = []
         changed: list[str] = []
         for number, file in reversed(list(enumerate(record.files))):
@@ -52,12 +78,7 @@ class Reverter:
                 changed.append(self._place.prefix + file.target)
             else:
                 planned.append(inverse)
-        if changed:
-            raise Conflict(
-                f"changed since: {', '.join(sorted(changed))}; nothing was reverted",
-                hint="make a patch that puts back what you want",
-            )
-        return planned
+        return planned, changed
 
     def remove_directories(self, record: ChangeRecord) -> None:
         """Remove the directories that the change set had made, those that are empty now."""
@@ -103,6 +124,7 @@ class Reverter:
         path, to = (file.target, file.path) if op == "move" else (file.path, None)
         prefix = self._place.prefix
         return PlannedFile(
+            place=self._place,
             op=op,
             path=path,
             to=to,

@@ -4,43 +4,46 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from lg_fs.names import invisible, look_alike
+from lg_fs.patch_model import FileChange
 from lg_fs.workspace import Place, Workspace, refuse_unreadable
-from lg_policy.errors import Conflict, InvalidArguments, NotFound, PolicyDenied
+from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.globs import fold
-from lg_policy.paths import Opened, as_error
+from lg_policy.paths import Opened, Root, as_error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A file: as it was given, its resolved name, and its status if it exists."""
+    """A file: as it was given, its root and resolved name, and its status if it exists."""
 
+    place: Place
     given: str
     rel: str
     status: os.stat_result | None
 
 
 class Targets:
-    """Resolves the paths of one patch, all of which must lie below one root."""
+    """Resolves the paths of one patch."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._place: Place | None = None
 
-    @property
-    def place(self) -> Place:
-        """The root that the patch works on. Raises `InvalidArguments` before any path was resolved."""
-        if self._place is None:
-            raise InvalidArguments("the patch names no file")
-        return self._place
+    def places(self, changes: Sequence[FileChange]) -> list[Place]:
+        """The roots that a patch touches, in an order that is the same for everybody who locks them.
 
-    @property
-    def prefix(self) -> str:
-        """What stands before this root's paths on the wire."""
-        return self.place.prefix
+        A path that lies nowhere is passed over here: planning its operation says so.
+        """
+        found: dict[str, Place] = {}
+        for change in changes:
+            for path in (change.path, change.to):
+                with suppress(LgError):
+                    place = self._workspace.locate(path or change.path).place
+                    found[place.root.id] = place
+        return [found[name] for name in sorted(found)]
 
     def existing(self, path: str) -> Target:
         """Resolve a file that is to be changed, moved or deleted.
@@ -80,7 +83,7 @@ class Targets:
         parts = target.rel.split("/")
         for depth in range(len(parts) - 1, -1, -1):
             above = "/".join(parts[:depth])
-            with suppress(NotFound), self.place.root.open_dir(above) as directory:
+            with suppress(NotFound), target.place.root.open_dir(above) as directory:
                 others = [other for other in os.listdir(directory.fd) if f"{above}/{other}".lstrip("/") != own]
                 twin = look_alike(parts[depth], others)
                 if twin is not None:
@@ -90,37 +93,34 @@ class Targets:
                     )
                 return
 
-    def open(self, rel: str) -> Opened:
+    def open(self, target: Target) -> Opened:
         """Open a resolved name; a link there now means that it was swapped meanwhile."""
-        return self.place.root.open_file(rel, follow=False)
+        return target.place.root.open_file(target.rel, follow=False)
 
     def resolve(self, path: str, *, follow_last: bool = True) -> Target:
         """Resolve links in a path, which need not exist. Raises `PolicyDenied` when it leads out of the root."""
         located = self._workspace.locate(path)
-        if self._place is None:
-            self._place = located.place
-        elif self._place is not located.place:
-            raise InvalidArguments("a patch must stay below one root", hint="make one patch for each root")
-        root = located.place.root
+        place, root = located.place, located.place.root
         if not located.rel:
             raise InvalidArguments(f"{path!r} names the root itself", hint="name a file below it")
         if follow_last:
             try:
                 with root.open_file(located.rel) as file:
-                    return Target(given=path, rel=file.rel, status=file.stat)
+                    return Target(place=place, given=path, rel=file.rel, status=file.stat)
             except NotFound:
                 pass  # it, or a directory on the way, does not exist: resolve what does
-        rel, status = self._lexical_rest(located.rel)
+        rel, status = self._lexical_rest(root, located.rel)
         if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
             raise NotFound(f"{path!r} is a link to nothing")
-        return Target(given=path, rel=rel, status=status)
+        return Target(place=place, given=path, rel=rel, status=status)
 
-    def _lexical_rest(self, rel: str) -> tuple[str, os.stat_result | None]:
+    @staticmethod
+    def _lexical_rest(root: Root, rel: str) -> tuple[str, os.stat_result | None]:
         """Resolve the part of a path that exists; the rest is taken as it is."""
         parts = rel.split("/")
         for depth in range(len(parts) - 1, -1, -1):
             try:
-                parent = self.place.root.open_dir("/".join(parts[:depth]))
+                parent = root.open_dir("/".join(parts[:depth]))
             except NotFound:
                 continue
             with parent:
@@ -131,7 +131,7 @@ class Targets:
         raise NotFound(f"{rel!r} does not exist")
 
     def _check(self, target: Target) -> None:
-        rules = self.place.rules
+        rules = target.place.rules
         refuse_unreadable(rules, target.rel)
         if not rules.may_write(target.rel):
             raise PolicyDenied(

@@ -84,7 +84,7 @@ class Undo:
         if parent_rel:
             self._root.make_dirs(parent_rel, follow=False)
         parent, name = self._root.open_parent(file.path, follow=False)
-        temporary = temporary_name(record.change_id, number)
+        temporary = temporary_name(record.change_id, record.place_of(number))
         with parent:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=parent.fd)
@@ -114,7 +114,7 @@ class Undo:
             except LgError:
                 continue  # the directory was never made, or is gone: nothing was staged there
             with parent, suppress(FileNotFoundError):
-                os.unlink(temporary_name(record.change_id, number), dir_fd=parent.fd)
+                os.unlink(temporary_name(record.change_id, record.place_of(number)), dir_fd=parent.fd)
 
     def _remove_directory(self, rel: str) -> None:
         try:
