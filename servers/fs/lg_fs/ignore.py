@@ -102,7 +102,7 @@ def _body(glob: str) -> str | None:
             out.append("(?:.*/)?")
             at += 3
             continue
-        if glob[at:] == "**" and at > 0 and glob[at - 1] == "/":
+        if glob[at:] == "**" and (at == 0 or glob[at - 1] == "/"):
             out.append(".+?")
             at += 2
             continue
@@ -120,8 +120,9 @@ def _one(glob: str, at: int) -> tuple[str | None, int]:
         end = at
         while end < len(glob) and glob[end] == "*":
             end += 1
-        # "**" that is not a whole component is an ordinary star; "**/" after this one is looked at again.
-        return "[^/]*", end
+        # "**" that is not a whole component is an ordinary star; "**/" after this one is looked at again. A last
+        # component has a name: "build/*" is what is in build and not "build/" itself.
+        return "[^/]+" if end == len(glob) and glob[at - 1 : at] == "/" else "[^/]*", end
     if char == "?":
         return "[^/]", at + 1
     if char == "[":
