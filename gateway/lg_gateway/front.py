@@ -20,6 +20,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import QueryParams
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,6 +34,7 @@ from lg_policy.errors import PolicyDenied
 log = logging.getLogger(__name__)
 
 Context = ServerRequestContext[Any, Any]
+MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 EXPIRES = "lg-expires"
 """Our claim in an `AccessToken`: when it ends, as a float. The SDK's own field is a whole number."""
@@ -124,7 +126,7 @@ def login_front(verifier: Verifier, settings: HttpSettings) -> Front:
             "transport_security": _transport_security(settings),
         },
         authenticated=True,
-        middleware=(Middleware(NoTokenInQuery),),
+        middleware=(*_cross_origin(settings), Middleware(NoTokenInQuery)),
     )
 
 
@@ -172,6 +174,21 @@ def _transport_security(settings: HttpSettings) -> TransportSecuritySettings:
         enable_dns_rebinding_protection=True,
         allowed_hosts=[form for host in hosts for form in ((host,) if _has_port(host) else (host, f"{host}:*"))],
         allowed_origins=[*origins, *settings.allowed_origins],
+    )
+
+
+def _cross_origin(settings: HttpSettings) -> tuple[Middleware, ...]:
+    """Let the pages that the settings name call: a browser asks first, and hides headers that are not exposed."""
+    if not settings.allowed_origins:
+        return ()
+    return (
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allowed_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", *MCP_HEADERS],
+            expose_headers=["Mcp-Session-Id", "WWW-Authenticate"],
+        ),
     )
 
 

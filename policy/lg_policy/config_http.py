@@ -73,7 +73,7 @@ class HttpSettings(Section):
     """`Host` values that are answered besides loopback ones; must be set to listen on any other address. Without a
     port, any port."""
     allowed_origins: tuple[str, ...] = ()
-    """`Origin` values of web pages that may call, besides loopback ones, such as `https://app.example.com`."""
+    """`Origin` values of web pages that may call with a token, such as `https://app.example.com`."""
     oauth: OAuthSettings | None = None
     """Accept access tokens of an authorization server."""
 

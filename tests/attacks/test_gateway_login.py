@@ -85,7 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         with authorization_server() as issuer, subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as upstream:
             port = int((upstream.stdout or iter(())).readline())  # type: ignore[union-attr]  # a pipe was asked for
             oauth = f'[gateway.http.oauth]\nissuer = "{issuer.url}"\nkeys_cooldown_s = 0.001\n'
-            http = '[gateway.http]\nresource_url = "https://gw.test/mcp"\n'
+            http = '[gateway.http]\nresource_url = "https://gw.test/mcp"\nallowed_origins = ["https://app.test"]\n'
             behind = f'[gateway.servers.up]\nurl = "http://127.0.0.1:{port}/mcp"\n'
             behind += 'headers = { X-Own = "of-the-entry" }\n[approval]\nhold_s = 0.1\n'
             config = place / "gateway.toml"
@@ -271,6 +271,22 @@ async def test_callers_credentials_never_reach_an_upstream(site: Site, mode: str
     assert "authorization" not in seen.lower()
     calls = [dict(request["headers"]) for request in journal(site.headers)]
     assert {headers.get("x-own") for headers in calls} == {"of-the-entry"}
+
+
+@pytest.mark.attack("Login", "a web page that nobody named, before and with its request, also with a valid token")
+@pytest.mark.usefixtures("own_places")
+def test_only_pages_that_the_settings_name_may_call_and_only_with_a_token(site: Site) -> None:
+    def asks(origin: str) -> httpx2.Response:
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        headers["Access-Control-Request-Headers"] = "authorization,content-type,mcp-protocol-version"
+        return httpx2.options(f"{site.url}/mcp", headers=headers)
+
+    token = site.make("page")
+    assert asks("https://app.test").headers["Access-Control-Allow-Origin"] == "https://app.test"
+    assert "Access-Control-Allow-Origin" not in asks("https://evil.test").headers
+    assert site.post(token, Origin="https://app.test").status_code == 200
+    assert site.post(token, Origin="https://evil.test").status_code == 403
+    assert site.post(None, Origin="https://app.test").status_code == 401
 
 
 @pytest.mark.attack("Credentials", "looking for a token in everything that the gateway keeps on disk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -195,8 +196,9 @@ async def test_a_run_has_a_budget_that_outlives_the_gateway_and_counts_a_repeate
         assert not theirs.is_error
 
 
-async def test_gateways_on_one_store_do_not_give_out_the_same_last_calls(tmp_path: Path) -> None:
-    parts = ("[gateway.run_budget]\ncalls = 10\n", server("a"), ALLOW_ALL)
+async def test_gateways_on_one_store_do_not_give_out_the_same_last_calls(tmp_path: Path, store_url: str | None) -> None:
+    place = f"[store]\nurl = {json.dumps(store_url)}\n" if store_url else ""
+    parts = ("[gateway.run_budget]\ncalls = 10\n", place, server("a"), ALLOW_ALL)
     async with gateway_of(tmp_path, *parts) as one, gateway_of(tmp_path, *parts) as two:
         done = 0
 
