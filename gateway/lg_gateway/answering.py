@@ -34,7 +34,7 @@ def shown(one: Pending) -> str:
     """Return all of a question, the parts that a client leaves out included."""
     approval = one.approval
     left = max(0, int(approval.expires - time.time()))
-    lines = [f"{approval.id}   for {visible(one.subject)}   {_span(left)} left", "", approval.full or approval.text]
+    lines = [f"{approval.id}   for {visible(one.subject)}   {span(left)} left", "", approval.full or approval.text]
     return "\n".join(lines)
 
 
@@ -47,7 +47,7 @@ def decide(one: Pending, how: str, *, reason: str = "", for_run: bool = False, b
         current = book.get(tx, approval.id, now)
         if current is not None and current.state is State.EXPIRED:
             raise Conflict(f"{approval.id} has expired", hint="the caller is asked anew when it repeats the call")
-        moved = book.move(tx, approval, how, by=by or _by(approval), reason=reason)
+        moved = book.move(tx, approval, how, by=by or _by(approval, how), reason=reason)
         if for_run:
             book.grant(tx, moved, now)
         return moved
@@ -64,12 +64,14 @@ def confirmed(one: Pending, terminal: Terminal) -> bool:
     return terminal.line("Approve this call? Type yes: ").lower() == "yes"
 
 
-def _by(approval: Approval) -> str:
-    role = "operator" if approval.approver == "operator" else "user"
-    return f"{role} {user_name()} at a terminal"
+def _by(approval: Approval, how: str) -> str:
+    """Say who answers: a yes was given at a terminal, a no may come from any command."""
+    role = "operator" if approval.approver == "operator" and how == "approve" else "user"
+    return f"{role} {user_name()} at a {'terminal' if how == 'approve' else 'command line'}"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
+    """Return a length of time in its largest unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit}"

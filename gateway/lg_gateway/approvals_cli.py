@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 
-from lg_gateway.answering import Pending, confirmed, decide, shown
+from lg_gateway.answering import Pending, confirmed, decide, shown, span
 from lg_gateway.approvals import Approval
 from lg_gateway.approvals_watch import Watch
 from lg_gateway.desk import Desk
@@ -119,7 +119,7 @@ def _line(one: Pending) -> str:
     approval = one.approval
     age = max(0, int(time.time() - approval.created))
     who = f"operator needed, {approval.identity}" if approval.approver == "operator" else approval.identity
-    shown_by = [f"{approval.id}", f"{approval.state:<8}", f"{age:>6} s ago", visible(approval.tool)]
+    shown_by = [f"{approval.id}", f"{approval.state:<8}", f"{span(age):>6} ago", visible(approval.tool)]
     return "  ".join([*shown_by, f"asked by {visible(who)}", visible(one.subject)])
 
 
@@ -130,7 +130,8 @@ def _show(counter: Counter, args: argparse.Namespace) -> int:
         return 0
     print(f"{one.approval.state}: {shown(one)}")
     if one.approval.decided_by:
-        print(f"\n{one.approval.state} by {visible(one.approval.decided_by)} {visible(one.approval.reason)}".rstrip())
+        reason = f": {visible(one.approval.reason)}" if one.approval.reason else ""
+        print(f"\n{one.approval.state} by {visible(one.approval.decided_by)}{reason}")
     return 0
 
 
