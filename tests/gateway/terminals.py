@@ -8,48 +8,81 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from tests.gateway.rig import program_environment
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Screen:
-    """What the terminal has shown so far, and its keyboard."""
+    """What the terminal has shown so far, its keyboard, and the process that it belongs to."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, pid: int) -> None:
         self._descriptor = descriptor
+        self._status: int | None = None
+        self.pid = pid
         self.shown = ""
 
     def wait(self, text: str, times: int = 1) -> str:
         """Wait until `text` was shown that often; return all that was shown."""
         deadline = time.monotonic() + WAIT_S
         while self.shown.count(text) < times:
-            left = deadline - time.monotonic()
-            assert left > 0, f"{text!r} was not shown:\n{self.shown}"
-            if select.select([self._descriptor], [], [], left)[0]:
-                data = os.read(self._descriptor, 65536)
-                assert data, self.shown
-                self.shown += data.decode()
+            assert self._read(deadline), f"{text!r} was not shown:\n{self.shown}"
         return self.shown
 
     def type(self, keys: str) -> None:
         """Press keys."""
         os.write(self._descriptor, keys.encode())
 
+    def end(self) -> int:
+        """Wait for the end of the process; return its exit status, negative for a signal."""
+        deadline = time.monotonic() + WAIT_S
+        while self._read(deadline):
+            pass
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def close(self) -> None:
+        """End the process if it has not ended."""
+        if self._status is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._descriptor)
+
+    def _read(self, deadline: float) -> bool:
+        """Take in what is shown next; false once nothing can come any more."""
+        left = deadline - time.monotonic()
+        assert left > 0, f"nothing more was shown:\n{self.shown}"
+        if not select.select([self._descriptor], [], [], left)[0]:
+            return True
+        try:
+            data = os.read(self._descriptor, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            return False
+        self.shown += data.decode("utf-8", "replace")
+        return bool(data)
+
+
+@contextmanager
+def on_terminal(*command: str, env: Mapping[str, str]) -> Iterator[Screen]:
+    """Run a command on a terminal of its own; killed if the block leaves it running."""
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, dict(env))
+    screen = Screen(descriptor, pid)
+    try:
+        yield screen
+    finally:
+        screen.close()
+
 
 @contextmanager
 def gateway_on_terminal(*args: str) -> Iterator[Screen]:
     """Run `lg-gateway ARGS` on a terminal of its own."""
-    pid, descriptor = pty.fork()
-    if pid == 0:
-        os.execvpe(sys.executable, [sys.executable, "-P", "-m", "lg_gateway", *args], program_environment())
-    try:
-        yield Screen(descriptor)
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        os.close(descriptor)
+    with on_terminal(sys.executable, "-P", "-m", "lg_gateway", *args, env=program_environment()) as screen:
+        yield screen

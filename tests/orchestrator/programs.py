@@ -56,11 +56,11 @@ class Running:
 
 
 @contextmanager
-def running(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running(*args: str, cwd: Path, env: Mapping[str, str] | None = None, command: str = "run") -> Iterator[Running]:
     """Start `lg-orch run … --json`; kill it if the test leaves it."""
-    command = [os.path.join(os.path.dirname(sys.executable), "lg-orch"), "run", *args, "--json"]
+    argv = [os.path.join(os.path.dirname(sys.executable), "lg-orch"), command, *args, "--json"]
     with subprocess.Popen(
-        command,
+        argv,
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,

@@ -56,6 +56,9 @@ def test_the_first_ctrl_c_lets_the_current_call_finish(project: Path) -> None:
     trace = trace_of(project)
     assert trace["status"] == "interrupted"
     assert trace["tool_calls"][-1]["result"]["exit_code"] == 0
+    done = lg_orch("resume", "last", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert trace_of(project)["usage"]["tool_calls"] == trace["usage"]["tool_calls"], "nothing is done again"
 
 
 def test_the_second_ctrl_c_ends_the_run_at_once(project: Path) -> None:
@@ -69,6 +72,12 @@ def test_the_second_ctrl_c_ends_the_run_at_once(project: Path) -> None:
     trace = trace_of(project)
     assert trace["status"] == "interrupted"
     assert trace["tool_calls"][-1]["result"] is None
+    with running("last", "--yes", cwd=project, command="resume") as run:
+        run.wait_for("tool", "exec__exec", "begin")
+        (project.parent / RELEASE).open("w").close()
+        status, _, err = run.end()
+    assert status == 0, err
+    assert trace_of(project)["tool_calls"][-1]["result"]["exit_code"] == 0
 
 
 @pytest.mark.parametrize("moment", [("node", "run", "begin"), ("tool", "fs__list_files", "begin")])
@@ -78,7 +87,7 @@ def test_sigterm_ends_the_run_at_any_moment_and_the_trace_is_written(
     with running("summarize repo", "--trace", cwd=project) as run:
         run.wait_for(*moment)
         run.process.send_signal(signal.SIGTERM)
-        status, out, err = run.end()
+        status, _, err = run.end()
     assert status == 130, err
     assert json.loads(out)["status"] == "interrupted"
     assert "Traceback" not in err
