@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import sys
 import time
@@ -144,7 +146,8 @@ class Driver:
         async with open_saver(job.store_url, job.run.checkpoints) as saver:
             self.services = self._services(connection, inquiry)
             graph = build_graph(saver)
-            job.bus.emit("thought", "graph", "note", {"mermaid": graph.get_graph().draw_mermaid()})
+            mermaid = graph.get_graph().draw_mermaid()
+            job.bus.emit("thought", "graph", "note", {"mermaid": mermaid, "graph_version": graph_version(mermaid)})
             return await Stepper(graph, job, self.services, inquiry).run(self._remember)
 
     def _remember(self, state: RunState) -> None:
@@ -247,6 +250,12 @@ def begin_data(job: Job) -> dict[str, Any]:
         "versions": versions(),
         "prompts": prompt_versions(),
     }
+
+
+def graph_version(mermaid: str) -> str:
+    """12 hex digits over the graph's shape and its state's schema: equal where a run can be taken over."""
+    state = json.dumps(RunState.model_json_schema(), sort_keys=True)
+    return hashlib.sha256(f"{mermaid}\0{state}".encode()).hexdigest()[:12]
 
 
 def versions() -> dict[str, str]:

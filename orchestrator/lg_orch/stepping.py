@@ -6,10 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
+from pydantic import ValidationError
 
 from lg_orch.driver import ended
 from lg_orch.inquiry import how_to_answer, question_of
 from lg_orch.state import Final, RunState
+from lg_policy.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +47,7 @@ class Stepper:
 
     async def run(self, remember: Callable[[RunState], None]) -> Final:
         """Step to the end or to a question that nobody answers. `remember` gets the state after each step."""
-        snapshot = await self._graph.aget_state(self._config)
+        snapshot = await self._look()
         if snapshot.values and not snapshot.next:
             # Killed between its last step and the end of its journal: only the report is missing.
             remember(RunState.model_validate(snapshot.values))
@@ -59,9 +61,21 @@ class Stepper:
                 # The answers are the inquiry's to give, by key; this only wakes the graph.
                 entry = Command(resume={one.id: True for one in snapshot.interrupts})
             await self._step(entry, remember)
-            snapshot = await self._graph.aget_state(self._config)
+            snapshot = await self._look()
             if not snapshot.interrupts:
                 return _final(snapshot)
+
+    async def _look(self) -> StateSnapshot:
+        """Where the run stands. Raises `Conflict` when another version wrote a state that this one cannot read."""
+        try:
+            return await self._graph.aget_state(self._config)
+        except ValidationError as error:
+            found = error.errors()[0]
+            raise Conflict(
+                f"run {self._job.run.run_id} was begun by another version, and its state cannot be read by this one "
+                f"({found['msg']} at {'.'.join(map(str, found['loc']))})",
+                hint="resume it with the version that `runs show --json` names, or begin anew",
+            ) from error
 
     async def _step(self, entry: Any, remember: Callable[[RunState], None]) -> None:
         steps = self._graph.astream(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -192,3 +194,30 @@ def test_an_undo_through_a_running_gateway_is_the_users_act_in_its_ledger(place:
     assert (place.log, place.noted) == ("", "x")
     reverts = [line for line in lines(newest(place), "approval", "end") if line["name"] == "fs__revert_patch"]
     assert [line["data"]["by"] for line in reverts] == ["lg-orch undo"] * 2
+
+
+def test_an_answer_counts_once_it_was_given_whatever_fails_afterwards(place: Place) -> None:
+    assert place.begin(yes=False).status == 3
+    failed = place.driven("resume", "last", "--approve", "--gateway", "http://127.0.0.1:1/mcp", yes=False)
+    assert failed.status == 1
+    assert "no answer from the gateway" in failed.out
+    assert place.log == ""
+    assert place.resume().status == 0
+    assert place.log == "xy"
+
+
+def test_a_state_of_another_version_is_refused_with_that_reason_and_left_as_it_is(place: Place) -> None:
+    assert place.begin(yes=False).status == 3
+    rename_in_checkpoints(newest(place), b"patch_bytes", b"patch_sizes")
+    refused = place.resume("--approve")
+    assert refused.status == 1
+    assert "begun by another version" in refused.out, refused.out
+    rename_in_checkpoints(newest(place), b"patch_sizes", b"patch_bytes")
+    assert place.resume().status == 0
+
+
+def rename_in_checkpoints(run: RunDir, old: bytes, new: bytes) -> None:
+    """Call a field of the state something else, as another version would have."""
+    with closing(sqlite3.connect(run.checkpoints)) as database, database:
+        for row, data in database.execute("SELECT rowid, checkpoint FROM checkpoints").fetchall():
+            database.execute("UPDATE checkpoints SET checkpoint = ? WHERE rowid = ?", (data.replace(old, new), row))

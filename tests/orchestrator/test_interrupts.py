@@ -87,7 +87,7 @@ def test_sigterm_ends_the_run_at_any_moment_and_the_trace_is_written(
     with running("summarize repo", "--trace", cwd=project) as run:
         run.wait_for(*moment)
         run.process.send_signal(signal.SIGTERM)
-        status, _, err = run.end()
+        status, out, err = run.end()
     assert status == 130, err
     assert json.loads(out)["status"] == "interrupted"
     assert "Traceback" not in err
