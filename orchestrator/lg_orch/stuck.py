@@ -48,11 +48,11 @@ def _same_error(results: Sequence[ToolEnvelope]) -> str | None:
     if error is None:
         return None
     count = Counter(
-        (one.tool, one.artifacts.error.code, _settled(one.artifacts.error.message))
+        (one.tool, one.artifacts.error.code, settled(one.artifacts.error.message))
         for one in results
         if one.artifacts.error is not None
     )
-    if count[results[-1].tool, error.code, _settled(error.message)] < MAX_SAME:
+    if count[results[-1].tool, error.code, settled(error.message)] < MAX_SAME:
         return None
     return f"the same error came {MAX_SAME} times ({results[-1].tool}: {error.code}: {error.message[:SHOWN]})"
 
@@ -62,10 +62,11 @@ def _call(result: ToolEnvelope) -> str:
 
 
 def _outcome(result: ToolEnvelope) -> tuple[bool, int | None, str, str]:
-    return result.ok, result.exit_code, _settled(result.stdout), _settled(result.stderr)
+    return result.ok, result.exit_code, settled(result.stdout), settled(result.stderr)
 
 
-def _settled(text: str) -> str:
+def settled(text: str) -> str:
+    """A text without what differs by chance between two runs: times, decimals, addresses."""
     return _BY_CHANCE.sub("#", text)
 
 

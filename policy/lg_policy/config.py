@@ -263,6 +263,8 @@ class TraceSettings(Section):
     """Whether every run is exported; `--trace` turns it on for one."""
     output_dir: str = "artifacts/runs"
     """Directory under the root; closed to the tools."""
+    otlp_endpoint: str | None = None
+    """Address that runs are sent to as OpenTelemetry spans (OTLP/HTTP), without texts and arguments; extra `otel`."""
 
 
 class StoreSettings(Section):

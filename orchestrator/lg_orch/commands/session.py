@@ -108,9 +108,15 @@ class Session:
         events = tuple(read_journal(run.journal)) if past is not None and origin is None else ()
         if traced(args, setup):
             owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
+        self._spans = None
+        if settings.trace.otlp_endpoint:
+            from lg_orch.spans import spans_to
+
+            self._spans = spans_to(settings.trace.otlp_endpoint)
         # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
         self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
-        bus = Bus(self._journal, masker, [self.renderer], after=events[-1].seq if events else 0)
+        listeners = [self.renderer, *([self._spans] if self._spans is not None else [])]
+        bus = Bus(self._journal, masker, listeners, after=events[-1].seq if events else 0)
         if past is not None:
             events = (*events, *_said_now(bus, past))
         self.job = Job(
@@ -132,6 +138,8 @@ class Session:
         self.renderer.close()
         self._journal.close()
         self._lock.release()
+        if self._spans is not None:
+            self._spans.close()
 
 
 def _said_now(bus: Bus, past: Past) -> Iterator[Event]:
