@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lg_orch.models_trace import Event
     from lg_orch.runs import RunDir
     from lg_orch.setup import Setup
+    from lg_orch.spans import Spans
     from lg_orch.state import Final
 
 
@@ -92,6 +93,7 @@ class Session:
         if args.yes and settings.profile == "prod":
             raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
         chosen = choose_mind(settings.models, cache_dir=setup.state.path / "model-cache")
+        self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         store_url = expand_env(settings.store.url, os.environ, "store.url")
         if past is None:
@@ -108,11 +110,6 @@ class Session:
         events = tuple(read_journal(run.journal)) if past is not None and origin is None else ()
         if traced(args, setup):
             owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
-        self._spans = None
-        if settings.trace.otlp_endpoint:
-            from lg_orch.spans import spans_to
-
-            self._spans = spans_to(settings.trace.otlp_endpoint)
         # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
         self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
         listeners = [self.renderer, *([self._spans] if self._spans is not None else [])]
@@ -140,6 +137,15 @@ class Session:
         self._lock.release()
         if self._spans is not None:
             self._spans.close()
+
+
+def _spans(endpoint: str | None) -> Spans | None:
+    """Where the run is sent to as spans. Raises `ConfigError`."""
+    if not endpoint:
+        return None
+    from lg_orch.spans import spans_to
+
+    return spans_to(endpoint)
 
 
 def _said_now(bus: Bus, past: Past) -> Iterator[Event]:
