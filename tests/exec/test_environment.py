@@ -107,6 +107,19 @@ def test_toolchains_in_the_home_bring_their_own_directories_and_not_the_home(roo
     assert programs.find("lg-node", SYSTEM).prefixes == (str(node.parents[1]),)
 
 
+def test_a_program_beside_other_peoples_data_in_the_home_is_shown_alone(root: Path, home: Path) -> None:
+    tool = program(home / ".local" / "bin" / "lg-tool")
+    linked = program(home / ".local" / "share" / "uv" / "tools" / "lg-other" / "bin" / "lg-other")
+    (linked.parents[1] / "lib").mkdir()
+    (home / ".local" / "bin" / "lg-other").symlink_to(linked)
+    for name in ("lib", "share/keyrings"):
+        (home / ".local" / name).mkdir(parents=True)
+    programs = Programs(root, "auto", home=home)
+    assert programs.find("lg-tool", SYSTEM).prefixes == (str(tool),)
+    other = programs.find("lg-other", SYSTEM)
+    assert other.prefixes == (f"{home}/.local/bin/lg-other", str(linked.parents[1]))
+
+
 def test_a_link_to_a_program_in_the_root_is_no_system_program(root: Path, home: Path) -> None:
     planted = program(root / "evil")
     (home / ".local" / "bin").mkdir(parents=True)

@@ -51,7 +51,7 @@ async def served(root: Path, config: str = "") -> AsyncIterator[Client]:
     file = root.parent / "config.toml"
     file.write_text(config)
     arguments = ["-P", "-m", "lg_exec", "--root", str(root), "--config", str(file)]
-    with anyio.fail_after(180):
+    with anyio.fail_after(120):
         async with Client(StdioServerParameters(command=sys.executable, args=arguments, cwd="/")) as client:
             yield client
 

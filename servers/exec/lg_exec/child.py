@@ -116,7 +116,11 @@ class Exit:
 
 
 def spawn(container: Container, stdin: bytes, streams: Streams) -> int:
-    """Start the process; its pid is ours to reap. No `preexec_fn`: that is unsafe with threads and slow."""
+    """Start the process; its pid is ours to reap. No `preexec_fn`: that is unsafe with threads and slow.
+
+    Called by the event loop's thread, which lives as long as the server: what dies with its parent dies with the thread
+    that started it.
+    """
     out, err = streams.attach()
     source = _stdin(stdin)
     try:

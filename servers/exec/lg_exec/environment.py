@@ -97,11 +97,15 @@ class Programs:
         )
 
     def _prefix(self, path: str) -> str | None:
-        """What must be visible for the program to run: its installation below the home, or the file alone."""
+        """What must be visible for the program to run: its installation, or the file alone.
+
+        A directory straight below the home is never shown as a whole: `~/.local` holds keyrings beside its `lib`.
+        """
         if path.startswith(tuple(f"{prefix}/" for prefix in _SYSTEM_PREFIXES)):
             return None
         install = os.path.dirname(os.path.dirname(path))
-        return install if os.path.isdir(f"{install}/lib") and not _within(self._home, install) else path
+        whole = os.path.isdir(f"{install}/lib") and not _within(self._home, install)
+        return install if whole and os.path.dirname(install) != self._home else path
 
     def _in_project(self, wanted: str) -> Program:
         projects = self.projects()
