@@ -1,80 +1,54 @@
 """What a call costs through the gateway: `python -m bench.gateway.run` prints one Markdown table per question.
 
-Each figure is taken on a fresh process; CPU is the gateway's own, user and system, from the kernel.
+All targets of a transport are up at once and measured in interleaved rounds. CPU is what the kernel counted for the
+measured process alone, without its upstream; read that column and the ratios first, times of a busy machine last.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import sys
 import tempfile
 import time
 import timeit
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
 from jsonschema import Draft202012Validator
-from mcp.client import Client
-from mcp.client.stdio import StdioServerParameters
 
+from bench.gateway.targets import Reached, config, reached, targets
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.sqlite_store import SqliteStore
+from lg_gateway.stores import StorePlace, open_store
 from lg_policy.loading import load_settings
 from lg_policy.rules import RuleBook, ToolFacts
 
-FIXTURE = Path(__file__).parents[2] / "tests" / "gateway" / "fixture_server.py"
-TICKS = os.sysconf("SC_CLK_TCK")
+WARM_UP = 30
+AT_ONCE = (1, 32)
 
 
-def config(place: Path, *, everything: bool) -> Path:
-    """A settings file with one server; with `everything`, 200 rules, pins and masking."""
-    lines = ["[gateway]", "calls_per_minute = 1000000", "calls_at_once = 1000"]
-    if not everything:
-        lines += ['pins = "off"', 'mask_results = "none"']
-    lines += ["[gateway.servers.a]", f"command = {json.dumps(sys.executable)}", f"args = {json.dumps([str(FIXTURE)])}"]
-    lines += ['[[gateway.rules]]\ntools = ["*"]\neffect = "allow"']
-    for n in range(200 if everything else 0):
-        tool = "a__echo" if n < 5 else f"other__tool_{n}"
-        when = f'when = {{ properties = {{ text = {{ pattern = "never-{n}$" }} }} }}'
-        lines.append(f'[[gateway.rules]]\ntools = ["{tool}"]\neffect = "deny"\n{when}')
-    path = place / ("on.toml" if everything else "off.toml")
-    path.write_text("\n".join(lines))
-    return path
+@dataclass
+class Figures:
+    """What was seen of one target at one concurrency, over all rounds."""
+
+    took_ms: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def cpu_ms(pid: int) -> float:
+    """Milliseconds of CPU that all threads of a process have had, as the scheduler counts them."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e6
 
 
-def child_of_this_process(words: str) -> int:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        fields = stat.read_text().rpartition(")")[2].split()
-        if int(fields[1]) == os.getpid() and words in (stat.parent / "cmdline").read_text().replace("\0", " "):
-            return int(stat.parent.name)
-    raise RuntimeError(f"no child runs {words}")
-
-
-@asynccontextmanager
-async def connection(place: Path, what: str) -> AsyncIterator[tuple[Client, str, int | None]]:
-    """A client, the name of the tool behind it, and the gateway's process id."""
-    if what == "direct":
-        async with Client(StdioServerParameters(command=sys.executable, args=[str(FIXTURE)])) as client:
-            yield client, "echo", None
-        return
-    path = config(place, everything=what == "everything on")
-    environment = {"XDG_STATE_HOME": str(place / what / "state"), "XDG_CONFIG_HOME": str(place / what / "config")}
-    arguments = ["-P", "-m", "lg_gateway", "--config", str(path)]
-    async with Client(StdioServerParameters(command=sys.executable, args=arguments, env=environment)) as client:
-        await client.list_tools()
-        yield client, "a__echo", child_of_this_process("lg_gateway")
+def rss_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 async def timed(call: Callable[[], Awaitable[Any]], calls: int, at_once: int) -> tuple[list[float], float]:
@@ -91,38 +65,67 @@ async def timed(call: Callable[[], Awaitable[Any]], calls: int, at_once: int) ->
     async with anyio.create_task_group() as tasks:
         for _ in range(at_once):
             tasks.start_soon(worker, calls // at_once)
-    return took, calls / (time.perf_counter() - began)
+    return took, len(took) / (time.perf_counter() - began)
 
 
-async def calls_table(place: Path, calls: int) -> None:
-    print("| path (stdio) | at once | p50 ms | p95 ms | calls/s | gateway CPU ms a call |")
-    print("|---|---|---|---|---|---|")
-    for what in ("direct", "everything off", "everything on"):
-        async with connection(place, what) as (client, tool, pid):
+async def measure(one: Reached, calls: int, at_once: int, figures: Figures) -> None:
+    async def call() -> None:
+        result = await one.client.call_tool(one.tool, {"text": "hello"})
+        if result.is_error:
+            raise RuntimeError(str(result))
 
-            async def call(client: Client = client, tool: str = tool) -> None:
-                result = await client.call_tool(tool, {"text": "hello"})
-                if result.is_error:
-                    raise RuntimeError(str(result))
-
-            for _ in range(20):
-                await call()
-            for at_once in (1, 32):
-                before = cpu_s(pid) if pid else 0.0
-                took, rate = await timed(call, calls, at_once)
-                used = f"{(cpu_s(pid) - before) * 1000 / len(took):.2f}" if pid else "-"
-                p50, p95 = statistics.median(took), statistics.quantiles(took, n=20)[18]
-                print(f"| {what} | {at_once} | {p50:.2f} | {p95:.2f} | {rate:.0f} | {used} |", flush=True)
+    before = cpu_ms(one.pid) if one.pid else 0.0
+    took, rate = await timed(call, calls, at_once)
+    figures.took_ms += took
+    figures.rates.append(rate)
+    if one.pid:
+        figures.cpu_ms.append((cpu_ms(one.pid) - before) / len(took))
 
 
-async def appends_table(place: Path, count: int) -> None:
+async def calls_table(place: Path, front: str, peers: list[str], rounds: int, calls: int) -> None:
+    seen: dict[tuple[str, int], Figures] = {}
+    up: list[Reached] = []
+    async with AsyncExitStack() as stack:
+        for target in targets(place, front, peers):
+            up.append(await stack.enter_async_context(reached(target)))
+            await measure(up[-1], WARM_UP, 1, Figures())
+        for _ in range(rounds):
+            for at_once in AT_ONCE:
+                for one in up:
+                    await measure(one, calls, at_once, seen.setdefault((one.target.name, at_once), Figures()))
+        memory = {one.target.name: rss_mb(one.pid) for one in up if one.pid}
+    print(f"\n{front} to the client, stdio to the server, {rounds} rounds of {calls} calls\n")
+    print("| path | at once | p50 ms | p95 ms | calls/s | CPU ms a call (median; rounds) | RSS MB | first list s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for one in up:
+        for at_once in AT_ONCE:
+            figures = seen[one.target.name, at_once]
+            last = f"{memory[one.target.name]:.0f} | {one.started_s:.1f}" if at_once == 1 and one.pid else " | "
+            print(f"| {one.target.name} | {at_once} | {_row(figures)} | {last} |", flush=True)
+
+
+def _row(figures: Figures) -> str:
+    cpu = "-"
+    if figures.cpu_ms:
+        rounds = ", ".join(f"{value:.2f}" for value in figures.cpu_ms)
+        cpu = f"{statistics.median(figures.cpu_ms):.2f} ({rounds})"
+    p50, p95 = statistics.median(figures.took_ms), statistics.quantiles(figures.took_ms, n=20)[18]
+    return f"{p50:.2f} | {p95:.2f} | {statistics.median(figures.rates):.0f} | {cpu}"
+
+
+async def appends_table(place: Path, count: int, url: str | None) -> None:
     ledger = Ledger(HeadFile(place / "bench.head", b"s" * 32), b"k" * 32)
-    store = SqliteStore(place / "bench.sqlite", guard=ledger)
+    store = open_store(StorePlace(path=place / "bench.sqlite", url=url, lock_path=place / "bench.lock"), guard=ledger)
     entry = Entry(phase="begun", identity="local:me", tool="a__echo", arguments='{"text": "hello"}')
-    print("\n| concurrent appenders | durable appends/s |\n|---|---|")
-    for at_once in (1, 32):
-        _, rate = await timed(lambda: store.write(lambda tx: ledger.append(tx, entry)), count, at_once)
-        print(f"| {at_once} | {rate:.0f} |", flush=True)
+    kind = "PostgreSQL" if url else "SQLite, synchronous=FULL"
+    print(f"\n| concurrent appenders ({kind}) | durable appends/s |\n|---|---|")
+    for at_once in AT_ONCE:
+        rates = [
+            (await timed(lambda: store.write(lambda tx: ledger.append(tx, entry)), count, at_once))[1] for _ in range(3)
+        ]
+        print(
+            f"| {at_once} | {statistics.median(rates):.0f} ({', '.join(f'{rate:.0f}' for rate in rates)}) |", flush=True
+        )
     store.close()
 
 
@@ -152,12 +155,23 @@ def decisions_table(place: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=640)
+    parser.add_argument("--calls", type=int, default=320, help="calls of each target in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("stdio", "http", "appends", "decisions"), action="append")
+    parser.add_argument("--peer", choices=("fastmcp", "mcp-proxy"), action="append", default=[])
+    parser.add_argument("--postgres", metavar="URL", help="measure appends on this empty database too")
     args = parser.parse_args()
+    chosen = args.only or ["stdio", "http", "appends", "decisions"]
     with tempfile.TemporaryDirectory() as folder:
-        anyio.run(calls_table, Path(folder), args.calls)
-        anyio.run(appends_table, Path(folder), args.calls * 5)
-        decisions_table(Path(folder))
+        place = Path(folder)
+        for front in ("stdio", "http"):
+            if front in chosen:
+                anyio.run(calls_table, place, front, args.peer, args.rounds, args.calls)
+        if "appends" in chosen:
+            for url in (None, args.postgres) if args.postgres else (None,):
+                anyio.run(appends_table, place, args.calls * 10, url)
+        if "decisions" in chosen:
+            decisions_table(place)
 
 
 if __name__ == "__main__":

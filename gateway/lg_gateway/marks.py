@@ -47,8 +47,8 @@ def read_marks(meta: Mapping[str, Any]) -> Marks:
     )
 
 
-def forwarded_meta(meta: Mapping[str, Any], marks: Marks, *, builtin: bool, trusted: bool) -> dict[str, Any]:
-    """Return the `_meta` that goes on: the run only to a trusted upstream, the key only to our own servers."""
+def forwarded_meta(meta: Mapping[str, Any], marks: Marks, *, trusted: bool) -> dict[str, Any]:
+    """Return the `_meta` that goes on: run and key only to a trusted upstream, in whatever form they came."""
     kept = {
         key: value
         for key, value in meta.items()
@@ -59,7 +59,7 @@ def forwarded_meta(meta: Mapping[str, Any], marks: Marks, *, builtin: bool, trus
     if trusted and marks.run_id is not None:
         fields = {"run_id": marks.run_id, "epoch": marks.epoch, "step": marks.step}
         kept[RUN] = {name: value for name, value in fields.items() if value is not None}
-    if builtin and marks.key is not None:
+    if trusted and marks.key is not None:
         kept[IDEMPOTENCY_KEY] = marks.key
     return kept
 

@@ -299,9 +299,7 @@ class Pipeline:
         sent = UpstreamCall(
             tool=entry.tool,
             arguments=passage.sent_arguments(),
-            meta=forwarded_meta(
-                call.meta, passage.marks, builtin=entry.server.builtin is not None, trusted=entry.server.trusted
-            ),
+            meta=forwarded_meta(call.meta, passage.marks, trusted=entry.server.trusted),
             timeout_s=self.meter.timeout_s(_subject(passage), entry.server.call_timeout_s),
             repeatable=entry.read_only,
             progress=call.progress,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from mcp import Client, StdioServerParameters
 
 from lg_policy.errors import ConfigError
 from lg_policy.flags import ServeFlags
-from lg_policy.serving import serve
+from lg_policy.serving import listen, serve
 
 pytestmark = pytest.mark.anyio
 COMMAND = [sys.executable, "-m", "tests.policy.fixture_server"]
@@ -99,3 +101,24 @@ def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
         port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(ConfigError, match=f"port {port}"):
             serve(server(), ServeFlags(transport="http", host="127.0.0.1", port=port))
+
+
+async def test_an_answer_in_two_writes_does_not_wait_for_the_clients_acknowledgement_of_the_first() -> None:
+    listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
+    delays: list[int] = []
+    accepted = asyncio.Event()
+
+    class Watch(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connection = transport.get_extra_info("socket")
+            delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            accepted.set()
+            transport.close()
+
+    server = await asyncio.get_running_loop().create_server(Watch, sock=listener)
+    async with server:
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        await accepted.wait()
+        writer.close()
+
+    assert delays == [1]

@@ -1,0 +1,187 @@
+"""What is measured: ways from a client to one trivial tool, each started anew and ended with its block."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import httpx2
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+ROOT = Path(__file__).parents[2]
+FIXTURE = ROOT / "tests" / "gateway" / "fixture_server.py"
+UPSTREAM = [sys.executable, str(FIXTURE)]
+START_S = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A way to the tool. `command` gets a port for HTTP and `None` for stdio; `None` instead of a command: direct."""
+
+    name: str
+    front: str
+    command: Callable[[int | None], list[str]] | None
+    environment: dict[str, str]
+    token: str | None = None
+    path: str = "/mcp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """A target that is up: a client, the tool's name behind it, its process, and how long it took to a first list."""
+
+    target: Target
+    client: Client
+    tool: str
+    pid: int | None
+    started_s: float
+
+
+def config(place: Path, *, everything: bool) -> Path:
+    """A settings file with one server; with `everything`, 200 rules, pins and masking of all results."""
+    lines = ["[gateway]", "calls_per_minute = 1000000", "calls_at_once = 1000"]
+    lines += ['mask_results = "all"'] if everything else ['pins = "off"', 'mask_results = "none"']
+    lines += ["[gateway.servers.a]", f"command = {json.dumps(sys.executable)}", f"args = {json.dumps([str(FIXTURE)])}"]
+    lines += ['[[gateway.rules]]\ntools = ["*"]\neffect = "allow"']
+    for n in range(200 if everything else 0):
+        tool = "a__echo" if n < 5 else f"other__tool_{n}"
+        when = f'when = {{ properties = {{ text = {{ pattern = "never-{n}$" }} }} }}'
+        lines.append(f'[[gateway.rules]]\ntools = ["{tool}"]\neffect = "deny"\n{when}')
+    path = place / ("on.toml" if everything else "off.toml")
+    path.write_text("\n".join(lines))
+    return path
+
+
+def targets(place: Path, front: str, peers: list[str]) -> list[Target]:
+    """Direct, the bare SDK, our gateway twice, and the peers that are there."""
+
+    def module(name: str, *options: str) -> Callable[[int | None], list[str]]:
+        def command(port: int | None) -> list[str]:
+            where = [] if port is None else ["--port", str(port)]
+            return [sys.executable, "-m", name, *options, *where, "--", *UPSTREAM]
+
+        return command
+
+    made = [Target(name="bare SDK", front=front, command=module("bench.gateway.bare"), environment={})]
+    if front == "stdio":
+        made.insert(0, Target(name="direct", front=front, command=None, environment={}))
+    for name, everything in (("everything off", False), ("everything on", True)):
+        made.append(_ours(place, front, name, config(place, everything=everything)))
+    if "fastmcp" in peers:
+        made.append(
+            Target(
+                name="fastmcp, kept",
+                front=front,
+                command=module("bench.gateway.fastmcp_proxy", "--kept"),
+                environment={},
+            )
+        )
+        made.append(Target(name="fastmcp", front=front, command=module("bench.gateway.fastmcp_proxy"), environment={}))
+    if "mcp-proxy" in peers and front == "http":
+        find = [
+            str(ROOT / ".venv/bin/uv"),
+            "tool",
+            "run",
+            "--from",
+            "mcp-proxy",
+            "python",
+            "-c",
+            "import sys; print(sys.prefix)",
+        ]
+        prefix = subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip()
+
+        def proxy(port: int | None) -> list[str]:
+            return [f"{prefix}/bin/mcp-proxy", "--host", "127.0.0.1", "--port", str(port), "--", *UPSTREAM]
+
+        made.append(Target(name="mcp-proxy", front=front, command=proxy, environment={}, path="/mcp/"))
+    return made
+
+
+def _ours(place: Path, front: str, name: str, path: Path) -> Target:
+    home = place / f"{front} {name}"
+    environment = {"XDG_STATE_HOME": str(home / "state"), "XDG_CONFIG_HOME": str(home / "config")}
+    gateway = [sys.executable, "-P", "-m", "lg_gateway"]
+    token = None
+    login: list[str] = []
+    if front == "http" and name == "everything on":
+        create = [*gateway, "tokens", "create", "bench", "--config", str(path)]
+        token = subprocess.run(create, env=environment, capture_output=True, text=True, check=True).stdout.split()[-1]
+    elif front == "http":
+        login = ["--no-login"]
+
+    def command(port: int | None) -> list[str]:
+        where = [] if port is None else ["--transport", "http", "--port", str(port), *login]
+        return [*gateway, "--config", str(path), *where]
+
+    return Target(name=name, front=front, command=command, environment=environment, token=token)
+
+
+@asynccontextmanager
+async def reached(target: Target) -> AsyncIterator[Reached]:
+    """Start a target and connect one client to it."""
+    began = time.perf_counter()
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT)} | target.environment
+    if target.front == "stdio":
+        command = target.command(None) if target.command is not None else UPSTREAM
+        parameters = StdioServerParameters(command=command[0], args=command[1:], env=environment, cwd=ROOT)
+        async with Client(parameters, cache=None) as client:
+            pid = _child(command) if target.command is not None else None
+            yield await _found(target, client, pid, began)
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        target.command(port) if target.command is not None else [], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        await _listening(port, process)
+        headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+            transport = streamable_http_client(f"http://127.0.0.1:{port}{target.path}", http_client=http)
+            async with Client(transport, cache=None) as client:
+                yield await _found(target, client, process.pid, began)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+async def _found(target: Target, client: Client, pid: int | None, began: float) -> Reached:
+    names = [tool.name for tool in (await client.list_tools()).tools]
+    tool = next(name for name in names if name == "echo" or name.endswith("_echo"))
+    return Reached(target=target, client=client, tool=tool, pid=pid, started_s=time.perf_counter() - began)
+
+
+async def _listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            async with await anyio.connect_tcp("127.0.0.1", port):
+                return
+        except OSError:
+            await anyio.sleep(0.02)
+    raise RuntimeError(f"{process.args!r} does not listen")
+
+
+def _child(command: list[str]) -> int:
+    """Return the child of this process that runs a command."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            running = (folder / "cmdline").read_text().split("\0")[:-1]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == os.getpid() and running[1:] == command[1:]:
+            return int(folder.name)
+    raise RuntimeError(f"no child runs {command}")
