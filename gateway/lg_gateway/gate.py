@@ -79,7 +79,7 @@ class Gate:
         known = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
         if known is not None and known.state is State.DENIED and (passage.marks.key or _same_run(known, passage)):
             raise _denied(known)
-        if known is None or not known.open(self._clock()):
+        if known is None or not known.open(self._clock()) or _too_weak(known, passage):
             if passage.call.request_state is not None:
                 raise ApprovalRequired("that question is no longer open", hint="make the call again without its state")
             seen = await preview(passage)
@@ -281,6 +281,12 @@ def _approved(passage: Passage, approval: Approval) -> Passage:
 
 def _denied(approval: Approval) -> ApprovalDenied:
     return ApprovalDenied(approval.reason or "a human said no", hint="do not repeat this call; ask for something else")
+
+
+def _too_weak(approval: Approval, passage: Passage) -> bool:
+    """Whether a question was put to the user that the rules now leave to an operator."""
+    wanted = passage.decision.approver if passage.decision is not None else "operator"
+    return wanted == "operator" and approval.approver != "operator"
 
 
 def _same_run(approval: Approval, passage: Passage) -> bool:

@@ -128,7 +128,8 @@ class Gateway:
     async def take_over(self, setup: Setup, policy: Policy) -> None:
         """Bring settings into force that were found good as a whole, and start, replace and end servers accordingly."""
         changes, before = self.fleet.changes(setup.specs), self.policy.settings.gateway
-        self.masker.learn(word for spec in setup.specs for word in spec.secrets())
+        after = policy.settings.gateway
+        self.masker.learn((word for spec in setup.specs for word in spec.secrets()), after.secret_patterns)
         self.setup, self.policy = setup, policy
         for name, spec in changes.items():
             if name in self.upstreams:
@@ -141,7 +142,6 @@ class Gateway:
                 # Its tools stay listed until it says which it has now, but trusted only as far as its new entry says.
                 listed = [entry.source for entry in self.catalog.entries() if entry.server.name == name]
                 self.catalog.update(spec, listed)
-        after = policy.settings.gateway
         if (before.pins, before.pins_file) != (after.pins, after.pins_file):
             for name, tools in self.pinning.offered().items():
                 await self._tools_of(name, tools)

@@ -122,6 +122,7 @@ def run_call(args: argparse.Namespace) -> int:
             from mcp.shared.exceptions import MCPError
 
             from lg_gateway.call import Call
+            from lg_gateway.prompt import ask_here
 
             name = args.tool
             server = gateway.upstreams.get(name.partition("__")[0])
@@ -133,7 +134,7 @@ def run_call(args: argparse.Namespace) -> int:
                 name=name,
                 arguments=arguments,
                 asking="live" if human else "none",
-                ask=_ask_here if human else None,
+                ask=ask_here if human else None,
                 hold_s=0,
             )
             try:
@@ -144,18 +145,6 @@ def run_call(args: argparse.Namespace) -> int:
             return _print_answer(answer, as_json=args.json)
 
     return anyio.run(call)
-
-
-async def _ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
-    """Ask the human who typed the command."""
-    choices = "/".join(schema["properties"]["decision"]["enum"])
-
-    def ask() -> str:
-        print(f"\n{message}\n\n{choices}? ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower()
-
-    decision = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
-    return "accept", {"decision": decision}
 
 
 def _prepare(args: argparse.Namespace) -> Setup:

@@ -14,15 +14,18 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from lg_gateway.pins import read_pins_file
 from lg_gateway.pipeline import Policy
 from lg_gateway.setup import Setup, stamp
 from lg_policy.config import Settings
 from lg_policy.errors import ConfigError
 from lg_policy.rules import RuleBook
+from lg_policy.secret_shapes import own_shapes
 
 if TYPE_CHECKING:
     from lg_gateway.gateway import Gateway
@@ -92,6 +95,9 @@ class Reloader:
             raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="start it anew")
         if gone := [source for source in gateway.setup.loaded.files if not source.exists()]:
             raise ConfigError(f"{gone[0]} is gone", hint="start the gateway anew to go on without it")
+        own_shapes(settings.gateway.secret_patterns)
+        if settings.gateway.pins_file is not None:
+            read_pins_file(Path(settings.gateway.pins_file))
         rules = RuleBook(settings, setup.loaded.rule_places)
         same = {name for name in gateway.upstreams if name not in gateway.fleet.changes(setup.specs)}
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name in same]

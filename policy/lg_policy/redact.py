@@ -39,19 +39,21 @@ class Masker:
     def __init__(self, key: bytes, secrets: Iterable[str] = (), patterns: Mapping[str, str] | None = None) -> None:
         """Raises `ConfigError` for a pattern that is none."""
         self._key = key
-        self._patterns = own_shapes(patterns or {})
+        self._patterns: dict[str, str] = {}
         self._known: set[str] = set()
         self._own = Sieve(OWN)
-        self.learn(secrets)
+        self.learn(secrets, patterns)
         self._library: Sieve | None = None
         self._loading = threading.Lock()
 
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Hide these values too, from now on. What was once a secret stays one."""
+    def learn(self, secrets: Iterable[str], patterns: Mapping[str, str] | None = None) -> None:
+        """Hide these too, from now on. What was once a secret stays one. Raises `ConfigError` like the constructor."""
+        shapes = own_shapes({**self._patterns, **(patterns or {})})
+        self._patterns |= patterns or {}
         self._known |= {secret for secret in secrets if len(secret) >= MIN_SECRET}
         known = "|".join(re.escape(secret) for secret in sorted(self._known, key=len, reverse=True))
         configured = [Shape("configured", re.compile(known))] if known else []
-        self._own = Sieve([*configured, *self._patterns, *OWN])
+        self._own = Sieve([*configured, *shapes, *OWN])
 
     def load(self) -> None:
         """Load the library's rules now, which takes a tenth of a second, rather than when first needed."""

@@ -270,6 +270,18 @@ async def test_a_rule_that_comes_to_deny_wins_over_a_yes_that_was_given_before(t
     assert second.structured_content["error"]["code"] == "policy_denied"
 
 
+async def test_a_users_yes_is_not_enough_once_a_rule_wants_an_operator(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        await approve(gateway, first.structured_content["error"]["approval_id"])
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, OPERATOR) as gateway:
+        second = await send(gateway, "a__echo", {"text": "x"})
+        (pending,) = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+
+    assert second.structured_content["error"]["code"] == "approval_required"
+    assert pending.approver == "operator"
+
+
 def question(text: str = "q", lifetime_s: float = 100) -> Question:
     binding = Binding(identity="me", server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
     return Question(

@@ -1,0 +1,77 @@
+"""A form filled in at the terminal of the human who typed the command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio.to_thread
+
+Ask = Callable[[str], str | None]
+
+
+async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """Show a question and read its fields, a line each; the end of input, or none for a needed field, closes it."""
+
+    def fill() -> tuple[str, dict[str, Any] | None]:
+        print(f"\n{message}\n", file=sys.stderr)
+        return fill_in(schema, _read)
+
+    return await anyio.to_thread.run_sync(fill, abandon_on_cancel=True)
+
+
+def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | None]:
+    """Return action and content. `ask` shows a prompt and returns a line, `None` at the end of input."""
+    content: dict[str, Any] = {}
+    for name, field in schema.get("properties", {}).items():
+        needed = name in schema.get("required", ())
+        value = _value(name, field, ask, needed=needed)
+        if value is None and needed:
+            return "cancel", None
+        if value is not None:
+            content[name] = value
+    return "accept", content
+
+
+def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> Any:
+    """Ask until an answer fits; nothing typed is the default, or no value."""
+    choices = _choices(field)
+    words = field.get("title") or name
+    hint = "/".join(choices) if choices else {"boolean": "yes/no"}.get(str(field.get("type")), "")
+    optional = "" if needed else "Enter for none"
+    shown = ", ".join(part for part in (hint, optional) if part)
+    while True:
+        line = ask(f"{words}{f' ({shown})' if shown else ''}: ")
+        if line is None:
+            return None
+        if not line:
+            return field.get("default")
+        try:
+            return _read_as(field, choices, line)
+        except ValueError:
+            continue
+
+
+def _choices(field: Mapping[str, Any]) -> list[str]:
+    options = field.get("oneOf") or field.get("anyOf")
+    if isinstance(options, list):
+        return [str(option["const"]) for option in options if isinstance(option, Mapping) and "const" in option]
+    return [str(value) for value in field.get("enum", ())]
+
+
+def _read_as(field: Mapping[str, Any], choices: list[str], line: str) -> Any:
+    kind = field.get("type")
+    if choices:
+        return choices[[choice.lower() for choice in choices].index(line.lower())]
+    if kind == "boolean":
+        return ("no", "n", "false", "yes", "y", "true").index(line.lower()) > 2
+    if kind == "array":
+        return [part.strip() for part in line.split(",")]
+    return {"integer": int, "number": float}.get(str(kind), str)(line)
+
+
+def _read(prompt: str) -> str | None:
+    print(prompt, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    return line.strip() if line else None
