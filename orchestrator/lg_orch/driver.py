@@ -108,7 +108,8 @@ class Driver:
         if not job.resumed:
             job.bus.emit("node", "run", "begin", begin_data(job))
         else:
-            job.bus.emit("node", "run", "resume", {"epoch": job.prior.epoch, "versions": versions()})
+            data = {"run_id": job.run.run_id, "epoch": job.prior.epoch, "versions": versions()}
+            job.bus.emit("node", "run", "resume", data)
         async with AsyncExitStack() as stack:
             streams = None
             if job.gateway_url is None:

@@ -221,8 +221,10 @@ class GatewayTools:
             verdict = await self._approver.ask(question)
             if verdict is None:
                 return None, None
-            decision = verdict.decision if verdict.decision in ("once", "run") else "deny"
-            content: dict[str, Any] = {"decision": decision, "reason": verdict.reason}
+            yes = verdict.decision in ("once", "run")
+            # The gateway keeps the reason with the approval: a yes by a flag must be told from one by a person.
+            reason = verdict.reason or (f"by {verdict.by}" if yes else "")
+            content: dict[str, Any] = {"decision": verdict.decision if yes else "deny", "reason": reason}
             responses[key] = ElicitResult(action="accept", content=content)
         return responses or None, verdict
 

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PASSED = ("XDG_", "LG_", "OPENAI_", "OTEL_")
 DEADLY = ("node", "tool", "approval")
 Boundary = tuple[str, str, str, str]
 """Kind, name, phase, and the visit or call that an event is about."""
@@ -63,7 +64,7 @@ class Forker:
         job = {
             "argv": list(argv), "cwd": str(cwd), "seen": sorted(seen) if seen is not None else None, "rename": rename,
             "pid_file": str(pid_file) if pid_file is not None else None,
-            "env": {name: os.environ[name] for name in os.environ if name.startswith(("XDG_", "LG_", "OPENAI_"))},
+            "env": {name: value for name, value in os.environ.items() if name.startswith(PASSED)},
         }  # fmt: skip
         print(json.dumps(job), file=self._process.stdin, flush=True)
         answer = json.loads(self._process.stdout.readline())
