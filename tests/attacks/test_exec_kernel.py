@@ -11,7 +11,7 @@ import pytest
 
 from lg_exec.executor import Executor
 from tests.attacks.conftest import output
-from tests.exec.helpers import py
+from tests.exec.helpers import py, sandboxed, settings
 from tests.support import require
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +141,21 @@ async def test_privileges_cannot_be_gained(executor: Executor) -> None:
     assert "NoNewPrivs:\\t1" in shown
     assert "Seccomp:\\t2" in shown
     assert shown.count("0000000000000000") == 5
+
+
+@pytest.mark.attack("Network", "nothing: a template that a person gave the network must reach it")
+async def test_a_template_with_network_reaches_it_and_nothing_else_is_opened(root: Path, tmp_path: Path) -> None:
+    online = {"from": "python", "args_allow": ["-c=*..."], "network": True}
+    with socket.socket() as listener, sandboxed(root, tmp_path / "s", settings(commands={"py": online})) as executor:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        address = listener.getsockname()
+        shown = await output(
+            executor,
+            f"import os, socket\nsocket.create_connection({address}, 5); print('CONNECTED')\n"
+            "print(len([p for p in os.listdir('/proc') if p.isdigit()]), 'UV_OFFLINE' in os.environ)\n"
+            f"open({str(tmp_path / 'secret')!r})",
+        )
+    assert shown.splitlines()[0] == "CONNECTED"
+    assert shown.splitlines()[1] == "2 False"
+    assert "FileNotFoundError" in shown

@@ -113,6 +113,21 @@ async def test_nothing_below_the_root_is_changed(root: Path, tmp_path: Path, mod
     assert (root.stat().st_mode, root.stat().st_mtime) == before
 
 
+@pytest.mark.attack("Files", "nothing: tools must find their caches writable where the root is read-only")
+async def test_a_read_only_root_has_private_caches(root: Path, tmp_path: Path) -> None:
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": "ro"}
+    code = (
+        "import os\nfor name in 'RUFF_CACHE_DIR MYPY_CACHE_DIR CARGO_TARGET_DIR PYTHONPYCACHEPREFIX HOME'.split():\n"
+        "    os.makedirs(os.environ[name], exist_ok=True)\n    open(os.environ[name] + '/x', 'w').write('x')\n"
+        "print('cached')\nopen('y', 'w')"
+    )
+    with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor:
+        shown = await output(executor, code)
+    assert shown.startswith("cached")
+    assert "Read-only file system" in shown
+    assert list(root.iterdir()) == []
+
+
 @pytest.mark.attack("Files", "writing beside the root, to /usr, /etc, /, /dev and kernel settings")
 @pytest.mark.parametrize(
     "target", ["{outside}/new", "/usr/new", "/etc/new", "/new", "/dev/new", "/proc/sys/kernel/core_pattern"]
