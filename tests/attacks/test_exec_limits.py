@@ -8,17 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from lg_exec.backend import BubblewrapBackend, binaries
+from lg_exec.backend import BubblewrapBackend, Identity, binaries, identities
 from lg_exec.cgroups import find_hierarchy
 from lg_exec.environment import Programs
 from lg_exec.executor import Executor, Request
-from lg_exec.setup import make_place
+from lg_exec.setup import choose_backend, make_place
 from lg_policy.config import Settings
 from lg_policy.paths import Root
 from tests.exec.helpers import py, settings
@@ -42,6 +43,7 @@ def limited(root: Path, scratch: Path, chosen: Settings, mechanism: str) -> Iter
         yield Executor(opened, chosen, backend, Programs(opened.path, "auto", home=scratch))
 
 
+OWNER = 54321
 MECHANISMS = pytest.mark.parametrize("mechanism", ["best", "sampled"])
 
 
@@ -264,3 +266,31 @@ def processes_with_part(mark: str) -> list[int]:
                 ):
                     found.append(int(entry.name))
     return found
+
+
+@pytest.mark.attack("Exhaustion", "a fork bomb where the server is root and the root directory somebody else's")
+def test_the_process_limit_holds_for_root_too(tmp_path: Path) -> None:
+    """The kernel does not hold a real root to the rlimit, whatever a user namespace calls it.
+
+    Commands run as the owner of the root directory, where that user can reach everything and may be limited, else as
+    this server's own user: the probes decide.
+    """
+    if os.geteuid() != 0:
+        assert list(identities(str(tmp_path))) == [None], "an ordinary user stays who it is"
+        return
+    with tempfile.TemporaryDirectory() as place:  # pytest's own directories are closed to others
+        root, scratch = Path(place, "root"), Path(place, "s")
+        root.mkdir()
+        scratch.mkdir()
+        os.chmod(place, 0o755)
+        os.chown(root, OWNER, OWNER)
+        assert list(identities(str(root))) == [Identity(user=OWNER, group=OWNER), None]
+        with Root(root) as opened:
+            chosen = settings(limits={"processes": 30})
+            backend = choose_backend(chosen, opened, str(scratch), None, {})
+            executor = Executor(opened, chosen, backend, Programs(opened.path, "auto", home=scratch))
+            code = "cat /proc/self/uid_map; n=0; while [ $n -lt 200 ]; do n=$((n + 1)); sleep 60 & done; wait"
+            outcome = anyio.run(executor.execute, Request(cmd="sh", args=("-c", code), timeout_s=20))
+    inside, outside, _ = outcome.as_json()["stdout"].split()
+    assert (inside, outside) in (("1000", str(OWNER)), ("1000", "0"))
+    assert outcome.finished.limit_hit == "processes"
