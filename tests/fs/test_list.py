@@ -214,7 +214,7 @@ async def test_names_that_no_tool_accepts_are_counted_not_shown(tmp_path: Path) 
     with anyio.fail_after(10):
         async with fs_client(tmp_path) as fs:
             text = await fs.text("list_files")
-    assert text == "ok (1 bytes)\n[2 names with control characters or invalid UTF-8 are not shown]"
+    assert text == "ok (1 bytes)\n[2 names with control characters or invalid UTF-8 not shown]"
 
 
 async def test_very_deep_trees_end_at_a_depth_and_say_so(tmp_path: Path) -> None:

@@ -113,7 +113,9 @@ async def test_the_encoding_is_recognised_and_named(tmp_path: Path, data: bytes,
     with anyio.fail_after(10):
         async with fs_client(tmp_path) as fs:
             file = (await fs.ok("read_file", path="f"))["files"][0]
+            shown = await fs.text("read_file", path="f")
     assert (file["encoding"], file["text"], file["sha256"]) == (encoding, text, hashlib.sha256(data).hexdigest())
+    assert ("[encoding guessed: not UTF-8, shown as Latin-1]" in shown) == (encoding == "latin-1 (guessed)")
 
 
 async def test_characters_split_between_chunks_are_still_utf8(tmp_path: Path) -> None:

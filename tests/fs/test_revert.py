@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import anyio
@@ -111,6 +112,19 @@ async def test_the_journal_stays_within_its_bytes(tmp_path: Path) -> None:
                 await fs.ok("apply_patch", changes=[{"path": "a", "op": "update", "content": str(n) * 50_000}])
             found = (await fs.ok("list_changes"))["changes"]
     assert 1 <= len(found) < 8
+
+
+async def test_the_journal_forgets_changes_that_are_too_old_except_the_newest(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"a": "0\n"})
+    settings = {"fs": {"journal_days": 0.000_001}}
+    with anyio.fail_after(20):
+        async with fs_client(tmp_path, settings=settings) as fs:
+            for number in range(3):
+                await fs.ok("apply_patch", changes=[{"path": "a", "op": "update", "content": f"{number + 1}\n"}])
+                while time.time() - (tmp_path / "a").stat().st_mtime < 0.1:
+                    await anyio.sleep(0.01)
+            kept = (await fs.ok("list_changes"))["changes"]
+    assert len(kept) == 1
 
 
 async def test_a_revert_obeys_the_rules_of_today(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from lg_policy.config import FsSettings, PolicySettings
 from lg_policy.errors import InvalidArguments
 from lg_policy.globs import FileRules
 from lg_policy.paths import Root
-from tests.fs.helpers import FsClient, fs_client, write_tree
+from tests.fs.helpers import FsClient, fs_client, text_of, write_tree
 from tests.fs.test_list import detailed
 
 pytestmark = pytest.mark.anyio
@@ -152,6 +152,43 @@ async def test_the_answer_is_bounded_in_bytes_and_goes_on(tmp_path: Path) -> Non
     assert page["truncated"]
     assert len(page["files"]) < 12
     assert sorted(found) == sorted((f"f{n}", 1) for n in range(50))
+
+
+@pytest.mark.parametrize("output", ["matches", "files", "counts"])
+async def test_a_search_that_reached_the_limit_of_the_walk_says_so_and_goes_on(tmp_path: Path, output: str) -> None:
+    names = [f"d{folder}/f{number}" for folder in range(6) for number in range(5)]
+    write_tree(tmp_path, dict.fromkeys(names, "word\n"))
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    partial: list[str] = []
+    with anyio.fail_after(20):
+        async with fs_client(tmp_path, settings={"fs": {"walk_max_entries": 15}}) as fs:
+            while True:
+                page = await fs.ok("search_files", regex="word", output=output, **cursor)
+                found += [file["path"] for file in page["files"]]
+                if page["next_cursor"] is None:
+                    break
+                partial.append(page["partial"])
+                cursor = {"cursor": page["next_cursor"]}
+    assert found == names
+    assert set(partial) == {"stopped after 15 directory entries"}
+
+
+async def test_a_search_that_ran_out_of_time_answers_with_what_it_has(tmp_path: Path) -> None:
+    write_tree(tmp_path, {f"d{n}/f": "word\n" for n in range(5)} | {"f": "word\n"})
+    with anyio.fail_after(20):
+        async with fs_client(tmp_path, settings={"fs": {"call_timeout_s": 0.000_001}}) as fs:
+            found = await fs.call("search_files", regex="word")
+            listed = await fs.ok("list_files", recursive=True)
+            totals = await fs.ok("list_files", totals=True)
+    assert not found.is_error
+    assert "[incomplete: stopped after 1e-06 s" in text_of(found)
+    assert found.structured_content is not None
+    assert [file["path"] for file in found.structured_content["files"]] == ["f"]
+    assert found.structured_content["next_cursor"] is not None
+    for answer in (listed, totals):
+        assert answer["partial"].startswith("stopped after 1e-06 s")
+        assert answer["truncated"]
 
 
 async def test_a_path_may_name_one_file_even_an_ignored_one(tmp_path: Path) -> None:

@@ -45,13 +45,19 @@ class FileText:
 
     def trailer(self) -> str:
         """What a reader must know about the rest, in brackets; "" when the text is all there is."""
+        rest = self._rest()
+        if self.encoding != LATIN1.label:
+            return f"[{rest}]" if rest else ""
+        return f"[{rest + '; ' if rest else ''}encoding guessed: not UTF-8, shown as Latin-1]"
+
+    def _rest(self) -> str:
         last = self.start_line + self.line_count - 1
         note = f"; line {last} itself is cut" if self.line_cut else ""
         if self.next_start_line is None:
-            return f"[cut{note}]" if self.line_cut else ""
+            return f"cut{note}" if self.line_cut else ""
         word = "cut: " if self.truncated else ""
         shown = f"lines {self.start_line}-{last}" if self.line_count else "no lines"
-        return f"[{word}{shown} of {self.total_lines}{note}; read on with start_line={self.next_start_line}]"
+        return f"{word}{shown} of {self.total_lines}{note}; read on with start_line={self.next_start_line}"
 
 
 def read_text(file: Opened, window: Window, job: Job, *, prefix: str = "") -> FileText:

@@ -40,9 +40,9 @@ def listing(page: Listing) -> str:
         lines.append(f"[more: call again with cursor={page.next_cursor}]")
     lines += _hidden(page.hidden)
     if page.unnameable:
-        lines.append(f"[{page.unnameable} names with control characters or invalid UTF-8 are not shown]")
+        lines.append(f"[{_number(page.unnameable, 'name')} with control characters or invalid UTF-8 not shown]")
     if page.unreadable:
-        lines.append(f"[{page.unreadable} directories could not be opened]")
+        lines.append(f"[{_number(page.unreadable, 'directory', 'directories')} could not be opened]")
     return "\n".join(lines)
 
 

@@ -74,6 +74,7 @@ class Search:
         self._values = Values(request.regex, multiline=request.multiline)
         self._room = self._settings.search_max_reply_bytes
         self._found = 0
+        self._last = ""
         self.result = SearchResult()
 
     def run(self) -> SearchResult:
@@ -86,10 +87,17 @@ class Search:
                 break
             if not self._tree(located, begin):
                 break
+        self._let_go_on()
         if request.output == "values":
             result.values = self._values.top(request.limit)
             result.truncated = result.truncated or self._values.distinct > len(result.values)
         return result
+
+    def _let_go_on(self) -> None:
+        """Give a cursor when the walk ended early: at its limit of entries or time, not for too deep directories."""
+        stopped = self.result.partial is not None and not self.result.partial.startswith("directories")
+        if stopped and self._last and self.result.next_cursor is None and self._request.output != "values":
+            self._full(CursorPlace(path=self._last))
 
     def _one_file(self, located: Located, begin: CursorPlace | None) -> bool:
         """Search a path that names a file; whether it did."""
@@ -127,6 +135,7 @@ class Search:
 
     def _look_through(self, batch: Batch, begin: CursorPlace | None) -> bool:
         """Search files that follow each other; whether there is room and time for more."""
+        self._last = batch[-1][0]
         rest = self._with_matches(batch) if self._request.joinable else batch
         for path, data in rest:
             if not self._look(path, data, _seen(begin, path)):
