@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,20 +34,24 @@ REPEATS = {
     "read_1m": 10,
     "list_1000": 15,
     "tree_250": 10,
-    "tree_all": 1,
-    "names": 2,
-    "content": 2,
+    "list_all": 1,
+    "totals": 1,
+    "names": 3,
+    "content": 3,
     "patch_20": 5,
 }
+
+Operation = Callable[[Client, str], Awaitable[None]]
+"""Does its work through a client. The text is the state, "0" or "1", that the files to patch are in before."""
 
 
 @dataclass
 class Arm:
-    """One server: how it is started and how it does each operation (tool and arguments, one call after the other)."""
+    """One server: how it is started and how it does each operation."""
 
     name: str
     argv: list[str]
-    calls: Mapping[str, Callable[[str], list[tuple[str, dict[str, Any]]]]]
+    operations: Mapping[str, Operation]
     ms: dict[str, list[float]] = field(default_factory=dict)
     cpu_ms: dict[str, list[float]] = field(default_factory=dict)
     start_ms: list[float] = field(default_factory=list)
@@ -79,50 +83,80 @@ def make_tree(base: Path, files: int) -> None:
     (base / ".complete").touch()
 
 
-def ours(tree: Path, state: str) -> Arm:
-    """`lg-fs` with its defaults."""
+async def call(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call a tool; its structured result. Raises `RuntimeError` for an error result: then the figures mean nothing."""
+    result = await client.call_tool(tool, arguments)
+    if result.is_error:
+        raise RuntimeError(f"{tool} {arguments}: {result}")
+    answer = result.structured_content
+    return answer if isinstance(answer, dict) else {}
 
-    def patch(state_before: str) -> list[tuple[str, dict[str, Any]]]:
-        after = "1" if state_before == "0" else "0"
-        body = "".join(
-            f"*** Update File: hot/patch{n}.txt\n@@\n-state {state_before}\n+state {after}\n" for n in range(20)
-        )
-        return [("apply_patch", {"patch": f"*** Begin Patch\n{body}*** End Patch\n"})]
 
-    return Arm(
-        name="lg-fs",
-        argv=[sys.executable, "-P", "-m", "lg_fs", "--root", str(tree), "--state-dir", state],
-        calls={
-            "read_4k": lambda _s: [("read_file", {"path": "hot/read4k.txt"})],
-            "read_1m": lambda _s: [("read_file", {"path": "hot/read1m.txt"})],
-            "list_1000": lambda _s: [("list_files", {"path": "flat"})],
-            "tree_250": lambda _s: [("list_files", {"path": "pkg010", "recursive": True})],
-            "tree_all": lambda _s: [("list_files", {"totals": True})],
-            "names": lambda _s: [("list_files", {"recursive": True, "glob": "*needle*"})],
-            "content": lambda _s: [("search_files", {"regex": "NEEDLE_[0-9a-f]{4}"})],
-            "patch_20": patch,
-        },
-    )
+def once(tool: str, **arguments: Any) -> Operation:
+    """An operation that is one call."""
+
+    async def operation(client: Client, _state: str) -> None:
+        await call(client, tool, arguments)
+
+    return operation
+
+
+async def list_all(client: Client, _state: str) -> None:
+    """Every entry of the tree, page by page."""
+    page = await call(client, "list_files", {"recursive": True})
+    while page["next_cursor"]:
+        page = await call(client, "list_files", {"recursive": True, "cursor": page["next_cursor"]})
+
+
+async def patch(client: Client, before: str) -> None:
+    """Twenty files in one patch."""
+    after = "1" if before == "0" else "0"
+    body = "".join(f"*** Update File: hot/patch{n}.txt\n@@\n-state {before}\n+state {after}\n" for n in range(20))
+    await call(client, "apply_patch", {"patch": f"*** Begin Patch\n{body}*** End Patch\n"})
+
+
+def ours(tree: Path, state: Path) -> list[Arm]:
+    """`lg-fs` with its defaults; and once more for the patch, not synced to disk, as the npm server's are not."""
+    argv = [sys.executable, "-P", "-m", "lg_fs", "--root", str(tree), "--state-dir", str(state / "synced")]
+    unsynced = state / "unsynced.toml"
+    unsynced.write_text("[fs]\ndurable = false\n")
+    operations = {
+        "read_4k": once("read_file", path="hot/read4k.txt"),
+        "read_1m": once("read_file", path="hot/read1m.txt"),
+        "list_1000": once("list_files", path="flat"),
+        "tree_250": once("list_files", path="pkg010", recursive=True),
+        "list_all": list_all,
+        "totals": once("list_files", totals=True),
+        "names": once("list_files", recursive=True, glob="*needle*"),
+        "content": once("search_files", regex="NEEDLE_[0-9a-f]{4}"),
+        "patch_20": patch,
+    }
+    other = [*argv[:-1], str(state / "unsynced"), "--config", str(unsynced)]
+    return [
+        Arm(name="lg-fs", argv=argv, operations=operations),
+        Arm(name="lg-fs, durable = false", argv=other, operations={"patch_20": patch}),
+    ]
 
 
 def npm(tree: Path, command: str) -> Arm:
-    """The reference server; it has no content search, and one edit call for each file."""
+    """The reference server; it has no content search, no totals, and one edit call for each file."""
 
-    def edits(before: str) -> list[tuple[str, dict[str, Any]]]:
+    async def edits(client: Client, before: str) -> None:
         after = "1" if before == "0" else "0"
-        change = {"oldText": f"state {before}", "newText": f"state {after}"}
-        return [("edit_file", {"path": f"{tree}/hot/patch{n}.txt", "edits": [change]}) for n in range(20)]
+        for n in range(20):
+            change = {"oldText": f"state {before}", "newText": f"state {after}"}
+            await call(client, "edit_file", {"path": f"{tree}/hot/patch{n}.txt", "edits": [change]})
 
     return Arm(
         name="npm",
         argv=[*shlex.split(command), str(tree)],
-        calls={
-            "read_4k": lambda _s: [("read_text_file", {"path": f"{tree}/hot/read4k.txt"})],
-            "read_1m": lambda _s: [("read_text_file", {"path": f"{tree}/hot/read1m.txt"})],
-            "list_1000": lambda _s: [("list_directory_with_sizes", {"path": f"{tree}/flat"})],
-            "tree_250": lambda _s: [("directory_tree", {"path": f"{tree}/pkg010"})],
-            "tree_all": lambda _s: [("directory_tree", {"path": str(tree)})],
-            "names": lambda _s: [("search_files", {"path": str(tree), "pattern": "**/*needle*"})],
+        operations={
+            "read_4k": once("read_text_file", path=f"{tree}/hot/read4k.txt"),
+            "read_1m": once("read_text_file", path=f"{tree}/hot/read1m.txt"),
+            "list_1000": once("list_directory_with_sizes", path=f"{tree}/flat"),
+            "tree_250": once("directory_tree", path=f"{tree}/pkg010"),
+            "list_all": once("directory_tree", path=str(tree)),
+            "names": once("search_files", path=str(tree), pattern="**/*needle*"),
             "patch_20": edits,
         },
     )
@@ -149,12 +183,12 @@ def memory_mb(pids: list[int]) -> tuple[float, float]:
 
 
 def cpu_ms(pids: list[int]) -> float:
-    """User and system time of all the processes."""
-    ticks = 0
+    """Time that all threads of the processes spent on a CPU."""
+    spent = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e6
 
 
 async def one_round(arm: Arm, only: set[str]) -> None:
@@ -167,33 +201,31 @@ async def one_round(arm: Arm, only: set[str]) -> None:
         arm.start_ms.append((time.perf_counter() - begin) * 1e3)
         pids = [pid for pid in children(os.getpid()) if pid not in before]
         arm.idle_mb.append(memory_mb(pids)[0])
-        for name, calls in arm.calls.items():
+        for name, operation in arm.operations.items():
             if only and name not in only:
                 continue
             state = "0"
             for repeat in range(REPEATS[name] + 1):
                 used, start = cpu_ms(pids), time.perf_counter()
-                for tool, arguments in calls(state):
-                    result = await client.call_tool(tool, arguments)
-                    if result.is_error:
-                        raise RuntimeError(f"{arm.name} {name}: {result.content}")
+                await operation(client, state)
                 took = (time.perf_counter() - start) * 1e3
                 state = "1" if state == "0" else "0"
                 if repeat:  # the first call warms up
                     arm.ms.setdefault(name, []).append(took)
                     arm.cpu_ms.setdefault(name, []).append(cpu_ms(pids) - used)
             if name == "patch_20" and state == "1":
-                for tool, arguments in calls(state):
-                    await client.call_tool(tool, arguments)
+                await operation(client, state)
         arm.peak_mb.append(memory_mb(pids)[1])
 
 
-def ripgrep(binary: str, tree: Path) -> float:
-    """Milliseconds of the same content search by `rg -j1`."""
-    begin = time.perf_counter()
+def ripgrep(binary: str, tree: Path) -> tuple[float, float]:
+    """Milliseconds, by the clock and of CPU, of the same content search by `rg -j1`."""
+    before, begin = os.times(), time.perf_counter()
     command = [binary, "--no-config", "--hidden", "-j1", "-n", "-e", "NEEDLE_[0-9a-f]{4}", str(tree)]
     subprocess.run(command, capture_output=True, check=True)
-    return (time.perf_counter() - begin) * 1e3
+    took, after = time.perf_counter() - begin, os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return took * 1e3, used * 1e3
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -201,7 +233,7 @@ def percentile(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, round(part * (len(values) - 1)))]
 
 
-def report(arms: list[Arm], rg: list[float]) -> dict[str, Any]:
+def report(arms: list[Arm], rg: list[tuple[float, float]]) -> dict[str, Any]:
     """All figures, as they are printed and kept."""
     out: dict[str, Any] = {}
     for arm in arms:
@@ -213,14 +245,20 @@ def report(arms: list[Arm], rg: list[float]) -> dict[str, Any]:
                 name: {
                     "p50_ms": round(percentile(values, 0.5), 2),
                     "p95_ms": round(percentile(values, 0.95), 2),
-                    "cpu_ms": round(statistics.mean(arm.cpu_ms[name]), 1),
+                    "cpu_ms": round(statistics.mean(arm.cpu_ms[name]), 2),
                     "n": len(values),
                 }
                 for name, values in arm.ms.items()
             },
         }
     if rg:
-        out["rg -j1"] = {"content_p50_ms": round(percentile(rg, 0.5), 1), "content_min_ms": round(min(rg), 1)}
+        times = [took for took, _ in rg]
+        out["rg -j1"] = {
+            "p50_ms": round(percentile(times, 0.5), 1),
+            "p95_ms": round(percentile(times, 0.95), 1),
+            "cpu_ms": round(statistics.mean(used for _, used in rg), 1),
+            "n": len(rg),
+        }
     return out
 
 
@@ -239,14 +277,14 @@ async def main() -> None:
     args = parser.parse_args()
     make_tree(args.tree, args.files)
     tree = args.tree.resolve()
-    rg: list[float] = []
+    rg: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as state:
-        arms = [ours(tree, state), *([npm(tree, args.npm)] if args.npm else [])]
+        arms = [*ours(tree, Path(state)), *([npm(tree, args.npm)] if args.npm else [])]
         for number in range(args.rounds):
             for arm in arms if number % 2 == 0 else arms[::-1]:
                 await one_round(arm, set(filter(None, args.only.split(","))))
             if args.rg:
-                rg.append(ripgrep(args.rg, tree))
+                rg += [ripgrep(args.rg, tree) for _ in range(REPEATS["content"])]
     figures = report(arms, rg)
     print(json.dumps(figures, indent=1))
     if args.json:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from lg_fs.durable import sync_all
 from lg_fs.job import Job
 from lg_fs.journal import Journal
 from lg_fs.plan import Identity, PlannedFile
@@ -162,9 +163,9 @@ class Commit:
     def _sync(self) -> None:
         if not self._durable:
             return
-        for rel in self._touched:
-            with self._root.open_dir(rel, follow=False) as directory:
-                os.fsync(directory.fd)
+        with ExitStack() as stack:
+            opened = [stack.enter_context(self._root.open_dir(rel, follow=False)) for rel in self._touched]
+            sync_all([directory.fd for directory in opened])
 
     def _roll_back(self, record: ChangeRecord, directory: Path) -> None:
         undo = Undo(self._root, self._journal, durable=self._durable)

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lg_fs.durable import sync_all
 from lg_fs.job import Job
 from lg_fs.records import ChangeRecord
 from lg_policy.config import FsSettings
@@ -81,12 +82,11 @@ class Journal:
         for number, data in blobs.items():
             places[str(number)] = (start, len(data))
             start += len(data)
-        self._write(directory / _BEFORE, b"".join(blobs.values()))
+        text = json.dumps({"record": record.as_dict(), "before": places}).encode()
+        self._write({directory / _BEFORE: b"".join(blobs.values()), directory / "record.new": text})
         # The record comes last: a directory without one means that nothing was touched yet.
-        self._write(directory / "record.new", json.dumps({"record": record.as_dict(), "before": places}).encode())
         os.rename(directory / "record.new", directory / _RECORD)
-        self._sync(directory)
-        self._sync(self._pending)
+        self._sync(directory, self._pending)
         return directory
 
     def finish(self, directory: Path) -> None:
@@ -165,17 +165,28 @@ class Journal:
                     if part.change_id == item.change_id:
                         os.rename(part.path, Path(base) / "changes" / part.path.name)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
+    def _write(self, contents: Mapping[Path, bytes]) -> None:
+        with contextlib.ExitStack() as stack:
+            written: list[int] = []
+            for path, data in contents.items():
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                file = stack.enter_context(os.fdopen(descriptor, "wb"))
+                file.write(data)
+                file.flush()
+                written.append(descriptor)
             if self._settings.durable:
-                os.fsync(file.fileno())
+                sync_all(written)
 
-    def _sync(self, directory: Path) -> None:
-        if self._settings.durable:
-            sync_directory(directory)
+    def _sync(self, *directories: Path) -> None:
+        """Make renames and removals in directories durable."""
+        if not self._settings.durable:
+            return
+        with contextlib.ExitStack() as stack:
+            descriptors: list[int] = []
+            for directory in directories:
+                descriptors.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                stack.callback(os.close, descriptors[-1])
+            sync_all(descriptors)
 
 
 def load_record(directory: Path) -> ChangeRecord | None:
@@ -190,15 +201,6 @@ def load_record(directory: Path) -> ChangeRecord | None:
 
 def _entry(directory: Path) -> Any:
     return json.loads((directory / _RECORD).read_bytes())
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames and removals in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def key_hash(key: str | None) -> str:

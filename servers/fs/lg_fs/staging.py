@@ -7,6 +7,7 @@ import stat
 from types import TracebackType
 from typing import Self
 
+from lg_fs.durable import sync_all
 from lg_policy.paths import Opened
 
 _BATCH = 64
@@ -18,7 +19,7 @@ def temporary_name(change_id: str, number: int) -> str:
 
 
 class Staging:
-    """Writes new files and syncs them together: the first sync of a batch does most of the work for all of it."""
+    """Writes new files and makes them durable together."""
 
     def __init__(self, *, durable: bool) -> None:
         self._durable = durable
@@ -47,8 +48,7 @@ class Staging:
     def sync(self) -> None:
         """Make everything written so far durable. Raises `OSError`."""
         if self._durable:
-            for fd in self._open:
-                os.fsync(fd)
+            sync_all(self._open)
         self._release()
 
     def _release(self) -> None:
