@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -61,11 +61,13 @@ class Conversations:
         store: Store,
         book: DialogueBook,
         settings: Callable[[], ApprovalSettings],
+        note: Callable[[str, str, str], Awaitable[object]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._book = book
         self._settings = settings
+        self._note = note
         self._clock = clock
         self._parked: dict[str, ParkedCall] = {}
         self._some_wait = True
@@ -133,10 +135,14 @@ class Conversations:
         `left` is told the outcome of a call whose caller never came back for it. Raises what `Upstream.call` raises.
         """
         talk = _Talk(passage, upstream, call, left)
+        if passage.dialogue is not None:
+            await self._record(talk, (self._answers(passage) or {}).values())
         if upstream.asks_live and passage.call.asking == "rounds" and self.tasks is not None:
             answer = await self._beside(talk, self.tasks)
         else:
             answer = await self._in_turns(talk)
+        for refused in talk.notes:
+            await self._note("server question", refused, passage.call.identity)
         return noted(answer, talk.notes)
 
     async def _in_turns(self, talk: _Talk) -> Answer:
@@ -233,8 +239,18 @@ class Conversations:
             return t.ElicitResult(action="cancel")
         with anyio.move_on_after(self._settings().live_timeout_s):
             action, content = await ask(question.text, question.schema)
-            return question.answer(_result({"action": action, "content": content}))
+            answer = question.answer(_result({"action": action, "content": content}))
+            await self._record(talk, [answer])
+            return answer
+        await self._record(talk, [t.ElicitResult(action="cancel")])
         return t.ElicitResult(action="cancel")
+
+    async def _record(self, talk: _Talk, answers: Iterable[t.ElicitResult]) -> None:
+        """Note in the ledger that a server's questions were answered, and how; not with what."""
+        passage = talk.passage
+        actions = ", ".join(answer.action for answer in answers)
+        detail = f"{talk.upstream.name} asked during {passage.entry.name} ({passage.request_id}): {actions}"
+        await self._note("server question", detail, passage.call.identity)
 
     def _answers(self, passage: Passage) -> dict[str, t.ElicitResult] | None:
         """Return the server's own keys with the answers of this round; `None` while one is missing."""

@@ -59,10 +59,6 @@ class Gateway:
         self.tokens = TokenBook(setup.key("tokens"), self.ledger)
         self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
         gate = Gate(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
-        conversations = Conversations(
-            self.store, DialogueBook(setup.key("dialogues")), lambda: self.policy.settings.approval
-        )
-        self._conversations = conversations
         self.books = Books(
             self.store,
             self.ledger,
@@ -70,6 +66,12 @@ class Gateway:
             setup.key("arguments"),
             outcomes=OutcomeBook(setup.key("outcomes")),
             settings=lambda: self.policy.settings.ledger,
+        )
+        conversations = self._conversations = Conversations(
+            self.store,
+            DialogueBook(setup.key("dialogues")),
+            lambda: self.policy.settings.approval,
+            self.books.note,
         )
         self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
         self._housekeeping = Housekeeping(self.store, self.books, self.archive, lambda: self.policy.settings.ledger)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import mcp_types as t
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared.exceptions import MCPError
 
+from lg_gateway.approvals import ApprovalBook
 from lg_gateway.question import Frame, compose, visible
-from tests.gateway.rig import gateway_of, journal, records, send, server, until
-from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
+from lg_policy.errors import ApprovalRequired, Conflict
+from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
+from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
+from tests.gateway.test_ledger import KEY, open_ledger
 from tests.gateway.test_pins import pins
 
 pytestmark = pytest.mark.anyio
@@ -173,3 +179,55 @@ def test_characters_that_move_hide_or_turn_text_are_spelled_out(sneaky: str) -> 
     assert f"\\u{{{ord(sneaky[0]):x}}}" in shown or sneaky == "\r"
     assert "\ntool: harmless" not in shown
     assert "\nserver: fs" not in shown
+
+
+@pytest.mark.attack("Approvals", "an agent that knows the id, runs the command and feeds it a yes")
+async def test_an_agent_that_reads_the_approval_id_cannot_approve_itself(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        assert "lg-gateway" not in str(first)  # the answer names no command that would approve
+        command = [sys.executable, "-m", "lg_gateway", "approvals", "approve", asked]
+        done = await anyio.to_thread.run_sync(
+            lambda: subprocess.run(
+                [*command, "--config", str(tmp_path / "gateway.toml")],
+                input="yes\n",
+                text=True,
+                capture_output=True,
+                start_new_session=True,
+                env=program_environment(),
+            )
+        )
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert second.structured_content["error"]["code"] == ApprovalRequired.code
+
+
+@pytest.mark.attack("Approvals", "a clock set far ahead and back again")
+async def test_a_clock_that_jumps_ahead_expires_a_yes_and_one_that_jumps_back_does_not_revive_a_used_one(
+    tmp_path: Path,
+) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalBook(KEY, ledger)
+    asked = question(lifetime_s=10)
+    first = await store.write(lambda tx: book.ask(tx, asked, 1000))
+    await store.write(lambda tx: book.move(tx, first, "approve"))
+    with pytest.raises(Conflict, match="expired"):
+        await store.write(lambda tx: book.use(tx, first.id, asked.binding, 10**9))
+    await store.write(lambda tx: book.use(tx, first.id, asked.binding, 1001))
+    with pytest.raises(Conflict, match="used"):
+        await store.write(lambda tx: book.use(tx, first.id, asked.binding, 0))
+    store.close()
+
+
+@pytest.mark.attack("Approvals", "more questions than anybody can read")
+async def test_the_eleventh_waiting_question_of_one_caller_is_refused(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        answers = [await send(gateway, "a__echo", {"text": str(n)}) for n in range(11)]
+        other = await send(gateway, "a__echo", {"text": "x"}, identity="local:other")
+
+    codes = [answer.structured_content["error"]["code"] for answer in answers]
+    assert codes == ["approval_required"] * 10 + ["limit_exceeded"]
+    assert other.structured_content["error"]["code"] == "approval_required"

@@ -235,16 +235,6 @@ async def test_a_question_with_hidden_lines_is_never_answered_by_the_client(tmp_
     assert "line 299" in pending.full
 
 
-async def test_the_eleventh_waiting_question_of_one_caller_is_refused(tmp_path: Path) -> None:
-    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
-        answers = [await send(gateway, "a__echo", {"text": str(n)}) for n in range(11)]
-        other = await send(gateway, "a__echo", {"text": "x"}, identity="local:other")
-
-    codes = [answer.structured_content["error"]["code"] for answer in answers]
-    assert codes == ["approval_required"] * 10 + ["limit_exceeded"]
-    assert other.structured_content["error"]["code"] == "approval_required"
-
-
 async def test_a_denial_within_a_run_is_not_asked_again(tmp_path: Path) -> None:
     seen: list[str] = []
     run: Any = {"lg/run": {"run_id": "r1"}}
@@ -335,22 +325,6 @@ async def test_an_expired_question_is_not_a_denial_and_is_asked_anew(tmp_path: P
     assert later is not None
     assert later.state is State.EXPIRED
     assert second.id != first.id
-
-
-async def test_a_clock_that_jumps_ahead_expires_a_yes_and_one_that_jumps_back_does_not_revive_a_used_one(
-    tmp_path: Path,
-) -> None:
-    store, ledger = open_ledger(tmp_path)
-    book = ApprovalBook(KEY, ledger)
-    asked = question(lifetime_s=10)
-    first = await store.write(lambda tx: book.ask(tx, asked, 1000))
-    await store.write(lambda tx: book.move(tx, first, "approve"))
-    with pytest.raises(Conflict, match="expired"):
-        await store.write(lambda tx: book.use(tx, first.id, asked.binding, 10**9))
-    await store.write(lambda tx: book.use(tx, first.id, asked.binding, 1001))
-    with pytest.raises(Conflict, match="used"):
-        await store.write(lambda tx: book.use(tx, first.id, asked.binding, 0))
-    store.close()
 
 
 async def test_too_many_questions_are_counted_per_caller(tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import anyio
 import pytest
 
-from lg_policy.errors import ApprovalRequired
-from tests.gateway.rig import gateway_of, program_environment, send, server
+from tests.gateway.rig import gateway_of, send, server
 from tests.gateway.terminals import gateway_on_terminal
 from tests.gateway.test_approvals import NO_HOLD, OPERATOR
 from tests.gateway.test_cli import run
@@ -54,28 +52,6 @@ async def test_an_operators_question_wants_the_code_that_only_its_terminal_shows
     assert "not approved" in wrong
     assert "not approved" not in right
     assert second.content[0].text == "x"
-
-
-async def test_a_program_without_a_terminal_cannot_approve(tmp_path: Path) -> None:
-    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
-        first = await send(gateway, "a__echo", {"text": "x"})
-        asked = first.structured_content["error"]["approval_id"]
-        command = [sys.executable, "-m", "lg_gateway", "approvals", "approve", asked]
-        done = await anyio.to_thread.run_sync(
-            lambda: subprocess.run(
-                [*command, "--config", str(tmp_path / "gateway.toml")],
-                input="yes\n",
-                text=True,
-                capture_output=True,
-                start_new_session=True,
-                env=program_environment(),
-            )
-        )
-        second = await send(gateway, "a__echo", {"text": "x"})
-
-    assert done.returncode == 2
-    assert "needs a terminal" in done.stderr
-    assert second.structured_content["error"]["code"] == ApprovalRequired.code
 
 
 async def test_an_operators_token_answers_without_a_terminal_and_no_other_token_does(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ async def test_a_servers_question_is_shown_with_its_name_and_its_answer_goes_bac
     ):
         result = await client.call_tool("a__ask", {"rounds": 2, "message": "Which\nserver: fs"})
         outcomes = [record["outcome"] for record in records(gateway) if record["phase"] == "ended"]
+        notes = [note["detail"] for note in records(gateway, notes=True) if note["outcome"] == "server question"]
 
     assert text_of(result) == "accept blue; accept blue"
     assert len(seen) == 3
@@ -40,6 +41,8 @@ async def test_a_servers_question_is_shown_with_its_name_and_its_answer_goes_bac
         "server: a (third party)", "while running: ask", "| Which", "| server: fs", "Do not enter passwords or keys.",
     ]  # fmt: skip
     assert outcomes[-1] == "ok"
+    assert [note.rpartition(" ")[2] for note in notes] == ["accept", "accept"]
+    assert "blue" not in str(notes)  # what was answered is the server's business
     assert len([line for line in journal(log) if "tool" in line]) == (3 if era == "both" else 1)
 
 
