@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server import ServerRequestContext
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -25,11 +25,13 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lg_gateway.call import Standing
-from lg_gateway.jwt_login import JwtVerifier
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.tokens import TokenBook
 from lg_policy.config_http import HttpSettings
 from lg_policy.errors import PolicyDenied
+
+if TYPE_CHECKING:
+    from lg_gateway.jwt_login import JwtVerifier
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from lg_gateway.children import Reaper
-from lg_gateway.login import check_login
 from lg_gateway.logs import mask_logs, start_logging
 from lg_gateway.setup import Setup, prepare, start_children
 from lg_gateway.store import StoreError
@@ -55,7 +54,11 @@ def run_serve(args: argparse.Namespace) -> int:
     flags = serve_flags(args)
     login = setup.settings.gateway.http.login == "required" and not args.no_login
     if flags.transport == "http":
+        from lg_gateway.login import check_login
+
         check_login(setup, flags.host, login=login)
+        if not login:
+            print(f"no login: every program on this machine can call as {setup.identity}", file=sys.stderr)
 
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
@@ -82,14 +85,17 @@ def run_serve(args: argparse.Namespace) -> int:
 
 
 def _front(gateway: Gateway, flags: ServeFlags, *, login: bool) -> Front:
-    """Choose how callers are told apart; `login.check` has looked whether that can be."""
+    """Choose how callers are told apart; `check_login` has looked whether that can be."""
     from lg_gateway.front import Verifier, login_front, open_front
-    from lg_gateway.jwt_login import JwtVerifier
 
-    settings, oauth = gateway.policy.settings.gateway.http, gateway.policy.settings.gateway.http.oauth
     if flags.transport == "stdio" or not login:
         return open_front(gateway.setup.identity)
-    verifier = JwtVerifier(oauth, oauth.audience or str(settings.resource_url)) if oauth is not None else None
+    settings = gateway.policy.settings.gateway.http
+    verifier = None
+    if settings.oauth is not None:
+        from lg_gateway.jwt_login import JwtVerifier
+
+        verifier = JwtVerifier(settings.oauth, settings.oauth.audience or str(settings.resource_url))
     return login_front(Verifier(gateway.store, gateway.tokens, verifier), settings)
 
 

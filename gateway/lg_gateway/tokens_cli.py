@@ -26,7 +26,10 @@ def run_tokens(args: argparse.Namespace) -> int:
     try:
         desk = Desk(located)
         try:
-            return _ACTIONS[args.action](desk, args)
+            status = _ACTIONS[args.action](desk, args)
+            if args.action == "create":
+                print(f"it counts for gateways whose state is in {located.state.path}", file=sys.stderr)
+            return status
         finally:
             desk.close()
     except ConfigError:
