@@ -208,11 +208,11 @@ def test_an_answer_counts_once_it_was_given_whatever_fails_afterwards(place: Pla
 
 def test_a_state_of_another_version_is_refused_with_that_reason_and_left_as_it_is(place: Place) -> None:
     assert place.begin(yes=False).status == 3
-    rename_in_checkpoints(newest(place), b"patch_bytes", b"patch_sizes")
+    rename_in_checkpoints(newest(place), b"rationale", b"reasoning")
     refused = place.resume("--approve")
-    assert refused.status == 1
+    assert refused.status == 1, refused.out
     assert "begun by another version" in refused.out, refused.out
-    rename_in_checkpoints(newest(place), b"patch_sizes", b"patch_bytes")
+    rename_in_checkpoints(newest(place), b"reasoning", b"rationale")
     assert place.resume().status == 0
 
 
