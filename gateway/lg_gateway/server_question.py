@@ -7,6 +7,7 @@ credential is refused: a form is no place for one. Not covered: a server that as
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +23,15 @@ FIELDS = 30
 KEY = "ask."
 _NAME = re.compile(r"[A-Za-z0-9_.$-]{1,100}")
 _CREDENTIAL = re.compile(
-    r"pass[-_ ]?(?:word|wd|phrase|code)|secret|credential|private[-_ ]?key|api[-_ ]?key|access[-_ ]?key|ssh[-_ ]?key"
+    r"pass[-_ ]?(?:word|wd|phrase|code)|credential|(?:private|api|access|ssh|secret|encryption)[-_ ]?key"
+    r"|client[-_ ]?secret|secret[-_ ]?(?:word|code|token)"
     r"|(?:access|auth|bearer|api|github|gitlab|personal|refresh|session|security|id)[-_ ]?tokens?\b"
-    r"|\btokens?\b(?![-_ ]*(?:count|limit|budget|s? ?per))|\botp\b|one[-_ ]time|2fa|\bmfa\b|\bcvv2?\b|\bcvc\b|\bpin\b"
+    r"|\botp\b|one[-_ ]time|\b2fa\b|\bmfa\b|\bcvv2?\b|\bcvc\b|\bpin[-_ ]?(?:code|number)"
     r"|(?:seed|recovery|mnemonic)[-_ ]?(?:phrase|code|word)|(?:credit|debit)[-_ ]?card|card[-_ ]?number",
     re.IGNORECASE,
 )
+# Words that make a field's name or title a credential's; in a sentence they may say the opposite.
+_LABEL = re.compile(r"\bsecrets?\b|\bpin\b|\bpwd?\b|\btokens?\b(?!\s*(?:count|limit|budget|s? ?per))", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TEXTS = ("title", "description")
 
@@ -118,18 +122,20 @@ def _refuse_hidden(value: Any) -> None:
 
 
 def _refuse_credentials(message: str, asked: Mapping[str, Any]) -> None:
-    texts = [message]
+    texts, labels = [message], []
     for name, field in asked.get("properties", {}).items():
-        texts += [str(name), *(str(field.get(key, "")) for key in _TEXTS)]
+        labels += [str(name), str(field.get("title", ""))]
+        texts.append(str(field.get("description", "")))
         if field.get("format") == "password" or field.get("writeOnly") is True:
             raise Refused("it asks for what looks like a credential")
-    if any(_CREDENTIAL.search(_CAMEL.sub(" ", _plain(text)).replace("_", " ")) for text in texts):
+    if any(_CREDENTIAL.search(_words(text)) for text in (*texts, *labels)) or any(
+        _LABEL.search(_words(label)) for label in labels
+    ):
         raise Refused("it asks for what looks like a credential")
 
 
-def _plain(text: str) -> str:
-    """Undo the disguises that cost nothing: compatibility forms and characters that show as nothing."""
-    import unicodedata
-
+def _words(text: str) -> str:
+    """Take names apart and undo the disguises that cost nothing: compatibility forms, characters that do not show."""
     folded = unicodedata.normalize("NFKC", text)
-    return "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    shown = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    return f"{shown} {_CAMEL.sub(' ', shown)}".replace("_", " ")

@@ -45,6 +45,9 @@ async def test_a_server_that_asks_for_a_password_is_declined_and_the_caller_told
     "request_",
     [
         form_of(password={"type": "string"}),
+        form_of(token={"type": "string"}),
+        form_of(x={"type": "string", "title": "PIN"}),
+        form_of("Enter the client secret", value={"type": "string"}),
         form_of(apiKey={"type": "string"}),
         form_of("Your GitHub token, please", value={"type": "string"}),
         form_of("pass\u200bword?", value={"type": "string"}),

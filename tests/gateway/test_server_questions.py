@@ -64,6 +64,7 @@ def test_an_ordinary_question_is_quoted_and_keeps_its_values() -> None:
         "Delete\u202e the\nbranch?",
         sure={"type": "boolean", "title": "Really\u200b?", "default": False},
         max_tokens_count={"type": "integer"},
+        number={"type": "integer", "description": "not your phone number or pin, and no secrets"},
         which={"type": "string", "oneOf": [{"const": "a", "title": "The \x1b[1mfirst"}]},
     )
     question = read_question(entry("as\u202ek"), "binding", "q", asked)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.gateway import Gateway
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of
+from tests.gateway.test_approvals import asked_client
 from tests.support import require
 from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, python_program
 
@@ -46,16 +48,26 @@ async def test_an_npm_server_started_by_npx_answers_and_ends_with_all_its_wrappe
         timeout=150,
     )
     require(done.returncode == 0, f"{EVERYTHING_SERVER} from npm: {done.stderr[-300:]}")
+    seen: list[str] = []
     part = f'[gateway.servers.every]\ncommand = "npx"\nargs = ["-y", "{EVERYTHING_SERVER}"]\n'
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         names = [entry.name for entry in gateway.catalog.entries()]
         result = await call(gateway, "every__echo", message="through npx")
+        told = [await asked(gateway, mode, seen) for mode in ("legacy", "2026-07-28")]
         group = gateway.upstreams["every"].process_group()
 
     assert len(names) > 8
     assert "through npx" in result.content[0].text
+    assert all("- Name: Ada" in text for text in told)
+    assert [question.splitlines()[1] for question in seen] == ["server: every (third party)"] * 2
     assert group is not None
     assert members(group) == []
+
+
+async def asked(gateway: Gateway, mode: str, seen: list[str]) -> str:
+    """Have the server ask its question of a client of one era; return what it says of the answer."""
+    async with asked_client(gateway, mode, lambda _message: {"name": "Ada", "check": True}, seen) as client:
+        return str((await client.call_tool("every__trigger-elicitation-request", {})).content)
 
 
 def members(group: int) -> list[int]:
