@@ -1,5 +1,8 @@
 """Run the tasks through the installed `lg-orch` and judge what it prints: `python -m eval.run [--smoke] [--json]`.
 
+Three kinds, reported apart: questions to the deterministic analyst, behaviour with scripted models, and, only with
+`--model PROVIDER:NAME`, changes by that real model.
+
 Nothing here replaces a part of the system: each task is a process of its own with its own gateway and servers, on a
 repository written to a temporary directory. Exit status 1 when a fact is not said.
 """
@@ -13,10 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from eval.models import REAL, SCRIPTED, ModelTask
+from eval.models import run as run_with_model
 from eval.repos import unpack
 from eval.tasks import Task, judge, load, said
 
@@ -40,15 +47,38 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m eval.run", description="Judge answers about known repositories.")
     parser.add_argument("--smoke", action="store_true", help="only the few tasks that continuous integration runs")
     parser.add_argument("--json", action="store_true", help="results as one JSON object")
+    parser.add_argument("--model", metavar="PROVIDER:NAME", help="only the tasks for real models, asked of this one")
     parser.add_argument("--task", action="append", default=[], metavar="ID", help="only this task; repeatable")
     args = parser.parse_args(argv)
-    tasks = [task for task in load() if (not args.smoke or task.smoke) and (not args.task or task.id in args.task)]
-    if not tasks:
+    questions = [] if args.model else chosen(load(), args)
+    others = chosen(REAL if args.model else SCRIPTED, args)
+    if not questions and not others:
         parser.error("no such task")
     with tempfile.TemporaryDirectory(prefix="lg-eval-") as scratch, ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda task: run_task(task, Path(scratch)), tasks))
-    print(json.dumps({"results": [asdict(result) for result in results]}, indent=2) if args.json else table(results))
-    return 0 if all(result.ok for result in results) else 1
+        asked = list(pool.map(lambda task: run_task(task, Path(scratch)), questions))
+        worked = list(pool.map(lambda task: run_model_task(task, Path(scratch), args.model), others))
+    kinds = {"deterministic analyst, no language model": asked, args.model or "scripted models": worked}
+    if args.json:
+        print(json.dumps({kind: [asdict(one) for one in results] for kind, results in kinds.items()}, indent=2))
+    else:
+        print("\n\n".join(table(results, kind) for kind, results in kinds.items() if results))
+    return 0 if all(result.ok for result in (*asked, *worked)) else 1
+
+
+def chosen(tasks: Iterable[Any], args: argparse.Namespace) -> list[Any]:
+    """The tasks that were asked for."""
+    return [task for task in tasks if (not args.smoke or task.smoke) and (not args.task or task.id in args.task)]
+
+
+def run_model_task(task: ModelTask, scratch: Path, model: str | None) -> Result:
+    """One task that needs a model."""
+    begun = time.monotonic()
+    try:
+        wrong = run_with_model(task, scratch, model)
+    except subprocess.TimeoutExpired as error:
+        wrong = [f"did not end within {error.timeout:.0f} s"]
+    seconds = round(time.monotonic() - begun, 2)
+    return Result(id=task.id, repo="", ok=not wrong, facts=0, wrong=tuple(wrong), seconds=seconds)
 
 
 def run_task(task: Task, scratch: Path) -> Result:
@@ -82,16 +112,17 @@ def _run(task: Task, root: Path, home: Path) -> list[str]:
     return judge(task, answer)
 
 
-def table(results: list[Result]) -> str:
+def table(results: list[Result], kind: str) -> str:
     """One line a task, what is wrong below it, and the sum."""
     width = max(len(result.id) for result in results)
     lines = []
     for result in results:
         mark = "ok   " if result.ok else "WRONG"
-        lines.append(f"{mark} {result.id:<{width}}  {result.facts:>2} facts  {result.seconds:6.2f} s")
+        facts = f"{result.facts:>2} facts" if result.facts else " " * 8
+        lines.append(f"{mark} {result.id:<{width}}  {facts}  {result.seconds:6.2f} s")
         lines += [f"        {item}" for item in result.wrong]
     good = sum(result.ok for result in results)
-    lines.append(f"{good} of {len(results)} tasks answered right, deterministic analyst, no language model")
+    lines.append(f"{good} of {len(results)} tasks right, {kind}")
     return "\n".join(lines)
 
 

@@ -59,13 +59,14 @@ def project(root: Path) -> Path:
     return root
 
 
-def ours(scratch: Path, steps: int) -> tuple[list[Point], Path]:
+def ours(scratch: Path, steps: int, context: int) -> tuple[list[Point], Path]:
     """Run the program; returns a point for each step, and the run's directory."""
     root = project(scratch / "project")
     with model("fs__read_file", steps) as address:
         settings = scratch / "settings.toml"
         settings.write_text(
             f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{address}"\n'
+            f"context_tokens = {context}\n"
             f"[budgets]\nmax_loops = {steps // 10 + 2}\nmax_tokens = 1_000_000_000\n"
         )
         argv = [sys.executable, "-P", "-m", "lg_orch", "run", "where is part7 mentioned?", "--json"]
@@ -140,10 +141,11 @@ def sizes_table(run: Path, other: Path, steps: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--context", type=int, default=60_000, help="tokens that one request may have (60000)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lg-bench-") as folder:
         scratch = Path(folder)
-        own, run = ours(scratch, args.steps)
+        own, run = ours(scratch, args.steps, args.context)
         other = reference(scratch, args.steps)
         steps_table(own, other, min(len(own), len(other)))
         sizes_table(run, scratch / "reference.sqlite", len(own))

@@ -82,7 +82,8 @@ class Stepper:
             entry, self._config, context=self._services, stream_mode="values", durability="sync"
         )
         async for values in steps:
-            known = {name: value for name, value in values.items() if name in RunState.model_fields}
+            # The results are many, and nobody asks for them between two steps.
+            known = {name: values[name] for name in values if name in RunState.model_fields and name != "tool_results"}
             if "request" in known:
                 remember(RunState.model_validate(known))
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from lg_orch.models_io import ToolEnvelope
 
 BASELINE_ID, CHECK_ID = "base.", "check."
-MAX_ARGUMENT = 160
-"""Characters of an argument that stay of a call whose result is a digest."""
+MAX_ARGUMENTS = 120
+"""Characters of a call's arguments in its digest."""
+MAX_DIGESTS = 40
+"""Digests that a request shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,14 @@ class Item:
         return f"r{self.number}"
 
 
+class Rendered:
+    """What was made of results already: each request repeats the ones before it. For one run in one process."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, str] = {}
+        self.turns: dict[tuple[str, ...], list[BaseMessage]] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
     """Messages after the task, and whether anything in them was cut or left out."""
@@ -50,40 +60,49 @@ class Conversation:
 
 
 def conversation(
-    results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, notes: dict[int, str]
+    results: Sequence[ToolEnvelope],
+    count: Callable[..., int],
+    room: int,
+    notes: dict[int, str],
+    rendered: Rendered | None = None,
 ) -> Conversation:
     """The calls so far and their results, as a provider's tool calling writes them.
 
     `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number.
     """
+    known = rendered or Rendered()
     items = [Item(number=number, result=result) for number, result in enumerate(results, start=1)]
     shown = [item for item in items if not item.result.artifacts.call_id.startswith(BASELINE_ID)]
-    digested = _digested(shown, count, room)
-    messages: list[BaseMessage] = []
-    for turn, group in groupby(shown, key=_turn):
-        members = list(group)
-        messages += [HumanMessage(text) for number, text in notes.items() if _before(number, members)]
-        messages += _checks(members) if turn == CHECK_ID else _calls(members, digested)
-    last = shown[-1].number if shown else 0
-    messages += [HumanMessage(text) for number, text in notes.items() if number > last]
-    long = any(len(whole_text(item.result)) > MAX_RESULT_CHARS for item in shown)
-    return Conversation(messages=messages, shortened=bool(digested) or long)
+    turns = [list(group) for _, group in groupby(shown, key=_turn)]
+    old = _gave_way(turns, count, room, known)
+    messages: list[BaseMessage] = [HumanMessage(_digests(turns[:old]))] if old else []
+    reached = turns[old - 1][-1].number if old else 0
+    messages += [HumanMessage(text) for number, text in notes.items() if number <= reached]
+    for members in turns[old:]:
+        messages += [HumanMessage(text) for number, text in notes.items() if reached < number <= members[-1].number]
+        reached = members[-1].number
+        key = tuple(item.id for item in members)
+        if key not in known.turns:
+            made = _checks(members) if _turn(members[0]) == CHECK_ID else _calls(members)
+            known.turns[key] = list(made)
+        messages += known.turns[key]
+    messages += [HumanMessage(text) for number, text in notes.items() if number > reached]
+    long = any(len(item.result.stdout) + len(item.result.stderr) > MAX_RESULT_CHARS for item in shown)
+    return Conversation(messages=messages, shortened=bool(old) or long)
 
 
 def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int) -> str:
     """The same as one text, for requests that offer no tools."""
-    items = [Item(number=number, result=result) for number, result in enumerate(results, start=1)]
-    digested = _digested(items, count, room)
-    parts = [
-        f"Call: {item.result.tool} {json.dumps(_arguments(item, digested), ensure_ascii=False)[:2_000]}\n"
-        f"{marked(_text(item, digested))}"
-        for item in items
+    turns = [[Item(number=number, result=result)] for number, result in enumerate(results, start=1)]
+    old = _gave_way(turns, count, room, Rendered())
+    parts = [_digests(turns[:old])] if old else []
+    parts += [
+        f"Call: {item.result.tool} {json.dumps(item.result.artifacts.input, ensure_ascii=False)[:2_000]}\n"
+        f"{marked(_text(item))}"
+        for members in turns[old:]
+        for item in members
     ]
     return "\n\n".join(parts) or "No calls were made."
-
-
-def _before(number: int, members: Sequence[Item]) -> bool:
-    return members[0].number <= number <= members[-1].number
 
 
 def _turn(item: Item) -> str:
@@ -92,12 +111,12 @@ def _turn(item: Item) -> str:
     return CHECK_ID if identity.startswith(CHECK_ID) else identity.rpartition(".")[0]
 
 
-def _digested(items: Sequence[Item], count: Callable[..., int], room: int) -> set[int]:
-    """Numbers of the results that gave way, found by letting them come in one by one."""
+def _gave_way(turns: Sequence[Sequence[Item]], count: Callable[..., int], room: int, known: Rendered) -> int:
+    """How many turns, from the first, gave way; found by letting them come in one by one."""
     sizes: list[int] = []
     first, total = 0, 0
-    for item in items:
-        size = count(_text(item, ()), json.dumps(item.result.artifacts.input))
+    for turn in turns:
+        size = sum(_size(item, count, known) for item in turn)
         sizes.append(size)
         total += size
         if total > room:
@@ -105,48 +124,50 @@ def _digested(items: Sequence[Item], count: Callable[..., int], room: int) -> se
             while first < len(sizes) - 1 and total > room // 2:
                 total -= sizes[first]
                 first += 1
-    return {item.number for item in items[:first]}
+    return first
 
 
-def _calls(members: Sequence[Item], digested: set[int]) -> Iterator[BaseMessage]:
+def _size(item: Item, count: Callable[..., int], known: Rendered) -> int:
+    if item.id not in known.items:
+        known.items[item.id] = f"{_text(item)}\n{json.dumps(item.result.artifacts.input)}"
+    return count(known.items[item.id])
+
+
+def _digests(turns: Sequence[Sequence[Item]]) -> str:
+    """One line for each of the newest results that gave way; the older ones are only counted."""
+    items = [item for turn in turns for item in turn]
+    lines = [_digest(item) for item in items[-MAX_DIGESTS:]]
+    if len(items) > MAX_DIGESTS:
+        lines.insert(0, f"{items[0].id} to {items[-MAX_DIGESTS - 1].id}: earlier calls")
+    return "Results left out to save room; mcp_result shows each by its id:\n" + marked("\n".join(lines))
+
+
+def _digest(item: Item) -> str:
+    result, text = item.result, whole_text(item.result)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    arguments = json.dumps(result.artifacts.input, ensure_ascii=False)[:MAX_ARGUMENTS]
+    status = f", exit code {result.exit_code}" if result.exit_code is not None else "" if result.ok else ", failed"
+    return f"{item.id}: {result.tool} {arguments}: {len(text)} characters{status}, begins: {first[:80]}"
+
+
+def _calls(members: Sequence[Item]) -> Iterator[BaseMessage]:
     calls: list[Any] = [
         # Our own ids hold characters that some providers refuse.
-        {"name": item.result.tool, "args": _arguments(item, digested), "id": f"call_{item.number}", "type": "tool_call"}
-        for item in members
+        {"name": one.result.tool, "args": one.result.artifacts.input, "id": f"call_{one.number}", "type": "tool_call"}
+        for one in members
     ]
     first = members[0].result.artifacts
     words = first.why if first.call_id.startswith("m") else ""
     yield AIMessage(content=words, tool_calls=calls)
     for item in members:
-        yield ToolMessage(content=marked(_text(item, digested)), tool_call_id=f"call_{item.number}")
+        yield ToolMessage(content=marked(_text(item)), tool_call_id=f"call_{item.number}")
 
 
 def _checks(members: Sequence[Item]) -> Iterator[BaseMessage]:
-    parts = [
-        f"{json.dumps(item.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(item, ()))}" for item in members
-    ]
+    parts = [f"{json.dumps(one.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(one))}" for one in members]
     yield HumanMessage("The program ran the checks:\n" + "\n".join(parts))
 
 
-def _text(item: Item, digested: set[int] | tuple[()]) -> str:
-    text = whole_text(item.result)
-    if item.number not in digested:
-        return middle_out(text, MAX_RESULT_CHARS, f'; mcp_result with result_id "{item.id}" reads all')
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    status = f", exit code {item.result.exit_code}" if item.result.exit_code is not None else ""
-    return (
-        f"[{len(text)} characters, {text.count(chr(10)) + 1} lines{status}, left out to save room; mcp_result with "
-        f'result_id "{item.id}" shows it; it begins: {first[:100]}]'
-    )
-
-
-def _arguments(item: Item, digested: set[int]) -> dict[str, Any]:
-    arguments = item.result.artifacts.input
-    if item.number not in digested:
-        return arguments
-    return {
-        name: f"{value[:MAX_ARGUMENT]} [{len(value)} characters]"
-        if isinstance(value, str) and len(value) > MAX_ARGUMENT
-        else value
-        for name, value in arguments.items()
-    }
+def _text(item: Item) -> str:
+    hint = f'; mcp_result with result_id "{item.id}" reads all'
+    return middle_out(whole_text(item.result), MAX_RESULT_CHARS, hint)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
 from lg_orch.observations import command_output, middle_out
-from lg_orch.thinker.conversation import BASELINE_ID, CHECK_ID, conversation, transcript
+from lg_orch.thinker.conversation import BASELINE_ID, CHECK_ID, Rendered, conversation, transcript
 from lg_orch.thinker.lanes import route_by_rules
 from lg_orch.thinker.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.thinker.offer import EXECUTE, REPLAN, chosen, offer, parameters
@@ -43,10 +43,11 @@ class ModelMind:
         self._models = models
         self._at_once = tools_at_once
         self._given: Desk | None = None
+        self._rendered = Rendered()
 
     def attach(self, desk: Desk) -> None:
         """Take what this run lends."""
-        self._given = desk
+        self._given, self._rendered = desk, Rendered()
 
     @property
     def _desk(self) -> Desk:
@@ -140,7 +141,8 @@ class ModelMind:
         if room < 0:
             what = "request, rules, plan and tools alone need more tokens than a request may have"
             raise ThinkingFailed(f"{what} (models.*.context_tokens)")
-        told = conversation(work.results, counter.count, room, notes)
+        # Digests of what gave way need room as well.
+        told = conversation(work.results, counter.count, room * 6 // 7, notes, self._rendered)
         return [*first, *told.messages], told.shortened
 
     def _baseline(self, work: Work) -> str:

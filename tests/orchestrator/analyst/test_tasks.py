@@ -78,7 +78,7 @@ def test_a_fact_elsewhere_a_missing_one_and_a_forbidden_word_are_all_wrong() -> 
 
 
 def test_the_table_shows_what_is_wrong() -> None:
-    shown = table([Result(id="one", repo="r", ok=False, facts=1, wrong=("not said: x",), seconds=1.0)])
+    shown = table([Result(id="one", repo="r", ok=False, facts=1, wrong=("not said: x",), seconds=1.0)], "a test")
     assert "WRONG one" in shown
     assert "not said: x" in shown
     assert "0 of 1 tasks" in shown

@@ -255,7 +255,7 @@ async def test_results_that_gave_way_are_fetched_again_and_request_and_rules_sta
     assert "mcp_result" not in offered[0]
     assert "mcp_result" in offered[6]
     told = [str(message["content"]) for message in model.requests[6]["messages"]]
-    assert 'result_id "r1"' in told[3]
+    assert "r1: fs__read_file" in told[2]
     assert [told[0], told[1]] == [str(message["content"]) for message in model.requests[0]["messages"][:2]]
     assert "word and word again" * 1 in last(model, 7)
     assert "file 0" in last(model, 7)
