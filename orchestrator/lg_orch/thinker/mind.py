@@ -16,7 +16,7 @@ from lg_orch.thinker.lanes import route_by_rules
 from lg_orch.thinker.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.thinker.offer import EXECUTE, REPLAN, chosen, offer, parameters
 from lg_orch.thinker.requests import Ask
-from lg_orch.thinker.structured import ask_json
+from lg_orch.thinker.structured import ask_json, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +165,7 @@ class ModelMind:
         return transcript(work.results, counter.count, self._models.context_tokens("planner") // 2)
 
     def _asking(self, role: str, model: type[Any]) -> Any:
-        schema = model.model_json_schema()
+        schema = bounded(model.model_json_schema())
         return lambda messages: self._models.ask(self._desk, Ask(role=role, messages=messages, schema=schema)).text
 
     def _problem(self, plan: Plan) -> str | None:

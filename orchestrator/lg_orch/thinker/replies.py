@@ -12,6 +12,8 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from lg_orch.errors import ThinkingFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lg_orch.seams import Desk
 
 SHOWN_CHARS = 400
@@ -102,14 +104,26 @@ def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall
     return calls, broken
 
 
-def read_reply(message: AIMessage) -> Reply:
-    """Take apart what a provider's client made of the answer."""
-    calls = tuple(Call(tool=str(call["name"]), input=dict(call["args"] or {})) for call in message.tool_calls)
+def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
+    """Take apart what a provider's client made of the answer. A known secret in it, a key that a server repeats, is
+    hidden before anything of it can be kept; a call with a hidden one is refused by the gateway.
+    """
+    calls = tuple(
+        Call(tool=str(call["name"]), input=dict(_hidden(call["args"] or {}, mask))) for call in message.tool_calls
+    )
     broken = tuple(
         f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}"
         for call in message.invalid_tool_calls
     )
-    return Reply(text=str(message.text), calls=calls, broken=broken, cut=finish_reason(message) in _CUT)
+    return Reply(text=mask(str(message.text)), calls=calls, broken=broken, cut=finish_reason(message) in _CUT)
+
+
+def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _hidden(inner, mask) for key, inner in value.items()}
+    return [_hidden(inner, mask) for inner in value] if isinstance(value, list) else value
 
 
 def finish_reason(message: AIMessage) -> str:

@@ -117,10 +117,10 @@ class Models:
             answer = kept or await self._attempt(desk, ask, candidate, room)
             elapsed = round((time.monotonic() - begun) * 1000)
             if not isinstance(answer, Failure):
-                reply = read_reply(answer)
+                reply = read_reply(answer, desk.mask)
                 end(desk, asked, answer, reply, elapsed, counter, kept=kept is not None)
-                if self._cache is not None and key and kept is None and not reply.cut and not reply.broken:
-                    self._cache.put(key, answer)
+                if key and kept is None:
+                    self._keep(desk, key, answer, reply)
                 return reply
             attempt += 1
             pause = pause_s(candidate.settings, attempt, answer)
@@ -158,6 +158,12 @@ class Models:
             return None
         schema = ask.schema if candidate.settings.json_schema else None
         return cache_key(candidate, room, ask.messages, ask.tools, schema)
+
+    def _keep(self, desk: Desk, key: str, answer: AIMessage, reply: Reply) -> None:
+        """Keep a whole reply without secrets in it for the next time."""
+        plain = answer.model_dump_json()
+        if self._cache is not None and not reply.cut and not reply.broken and desk.mask(plain) == plain:
+            self._cache.put(key, answer)
 
     def _counter(self, candidate: Candidate) -> Calibrated:
         return self._counters.setdefault(candidate.name, token_counter())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_SHOWN = 1_500
+MAX_TEXT, MAX_ITEMS = 400, 6
+
+
+def bounded(schema: Any) -> Any:
+    """The schema with short texts and few items: where a grammar holds a model to it, it bounds how long it talks."""
+    if isinstance(schema, list):
+        return [bounded(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    limits = {"maxLength": MAX_TEXT, "maxItems": MAX_ITEMS}
+    return {
+        key: min(value, limits[key]) if key in limits and isinstance(value, int) else bounded(value)
+        for key, value in schema.items()
+    }
 
 
 def ask_json(

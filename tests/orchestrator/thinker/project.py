@@ -34,11 +34,13 @@ class Project:
     def source(self) -> str:
         return (self.root / "calc.py").read_text()
 
-    def configure(self, model: ScriptedModel, *, fallbacks: tuple[str, ...] = (), extra: str = "") -> None:
+    def configure(
+        self, model: ScriptedModel, *, fallbacks: tuple[str, ...] = (), extra: str = "", options: str = ""
+    ) -> None:
         self.settings.write_text(
             f'{extra}\n[exec]\nenvironment = "{sys.prefix}"\n'
             f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{model.base_url}"\n'
-            f"fallbacks = {json.dumps(fallbacks)}\nretries = 0\n"
+            f"fallbacks = {json.dumps(fallbacks)}\nretries = 0\n{options}"
         )
 
     def run(self, *flags: str, request: str = "fix the failing test") -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_orch.testing_openai import ScriptedModel, broken
+from lg_orch.testing_openai import ScriptedModel, broken, calls, text
 from tests.orchestrator.programs import lg_orch, running
-from tests.orchestrator.thinker.project import KEY, Project, make
+from tests.orchestrator.thinker.project import KEY, READ, Project, make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,17 +52,23 @@ def test_a_refused_connection_ends_the_run_and_names_the_address(project: Projec
 
 
 def test_a_key_turns_up_nowhere_even_if_a_server_repeats_it(project: Project, tmp_path: Path) -> None:
-    with ScriptedModel([broken(401, f"wrong key {KEY}")]) as model:
-        project.configure(model)
+    echo = [calls(READ, ("fs__search_files", {"regex": KEY}), content=f"I search {KEY}"), text(f"The key is {KEY}.")]
+    with ScriptedModel([*echo, broken(401, f"wrong key {KEY}")]) as model:
+        project.configure(model, options="temperature = 0\n")
         state = tmp_path / "state"
-        ended = project.run("--yes", "--state-dir", str(state), "--log-level", "debug")
-    assert ended.returncode == 1
-    assert "OPENAI_API_KEY" in ended.stdout
+        flags = ("--yes", "--state-dir", str(state), "--log-level", "debug")
+        answered = project.run(*flags, request="where is add defined?")
+        refused = project.run(*flags)
+    assert answered.returncode == 0, answered.stdout + answered.stderr
+    assert "The key is [secret:" in answered.stdout.replace("\\", "")
+    assert refused.returncode == 1
+    assert "OPENAI_API_KEY" in refused.stdout
     assert KEY in model.requests[0]["authorization"]
+    assert not [request for request in model.requests if KEY in str(request["messages"])]
     kept = [path for folder in (state, project.root) for path in folder.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".sqlite" or "checkpoint" in path.name for path in kept), [path.name for path in kept]
+    assert any("checkpoint" in path.name for path in kept), [path.name for path in kept]
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
-    assert KEY not in ended.stdout + ended.stderr
+    assert KEY not in answered.stdout + answered.stderr + refused.stdout + refused.stderr
     assert os.environ.get("OPENAI_API_KEY") != KEY
 
 
