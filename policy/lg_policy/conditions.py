@@ -148,6 +148,29 @@ def _patterns(schema: Any) -> Iterator[str]:
             yield from _patterns(inner)
 
 
+class _Pattern:
+    """A pattern on RE2 that takes any text: half a character (a lone surrogate) counts as U+FFFD."""
+
+    def __init__(self, expression: Any) -> None:
+        self._expression = expression
+
+    def search(self, text: str) -> Any:
+        try:
+            return self._expression.search(text)
+        except UnicodeEncodeError:
+            return self._expression.search(_whole(text))
+
+    def fullmatch(self, text: str) -> Any:
+        try:
+            return self._expression.fullmatch(text)
+        except UnicodeEncodeError:
+            return self._expression.fullmatch(_whole(text))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def linear(pattern: str) -> Any:
     """Compile a pattern on RE2: time linear in the text. Raises `ConfigError` for one that does not run there."""
     return _compiled(pattern)
@@ -160,7 +183,7 @@ def _compiled(pattern: str, where: str = "a rule") -> Any:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(pattern, options)
+        return _Pattern(re2.compile(pattern, options))
     except re2.error as error:
         raise ConfigError(f"{where}: pattern {pattern!r} does not run on RE2: {error}") from error
 

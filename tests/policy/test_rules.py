@@ -211,3 +211,15 @@ def test_every_rule_about_a_tool_says_whether_it_matches_and_why_not() -> None:
     assert views[3].why.startswith("it can never match: the tool has no argument 'nothing'")
     escaped = rules.views(identity="me", facts=PATCH, arguments={"path": "docs/../x"})
     assert "`..`" in escaped[2].why
+
+
+@pytest.mark.parametrize(("text", "expected"), [("secret\ud800", Effect.DENY), ("\udfff", Effect.ALLOW)])
+def test_half_characters_neither_break_nor_hide_from_a_pattern(text: str, expected: Effect) -> None:
+    rules = book(
+        {"tools": ["*"], "effect": "allow"},
+        {"tools": ["*"], "effect": "deny", "when": {"properties": {"path": {"pattern": "secret"}}}},
+    )
+    assert effect(rules, PATCH, {"path": text}) is expected
+    assert (
+        effect(book({"tools": ["*"], "identities": ["a*"], "effect": "deny"}), PATCH, identity="a\ud800") is Effect.DENY
+    )
