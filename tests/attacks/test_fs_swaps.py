@@ -12,15 +12,14 @@ from lg_fs.changes import Changes, PatchRequest
 from lg_fs.job import Job
 from lg_fs.listing import ListRequest, list_entries
 from lg_fs.patch_parse import parse_changes
-from lg_fs.regex import compile_regex
-from lg_fs.search import Search, SearchRequest
+from lg_fs.search import Search
 from lg_fs.workspace import Workspace
 from lg_policy.config import FsSettings, PolicySettings
 from lg_policy.errors import LgError
 from lg_policy.globs import FileRules
 from lg_policy.paths import Root
 from tests.attacks.fs_fortress import TOKEN, Fortress
-from tests.fs.helpers import read_tree, write_tree
+from tests.fs.helpers import read_tree, search_request, write_tree
 
 METHODS = ("openat2", "dir_fd")
 
@@ -55,19 +54,7 @@ def workspace(root: Root) -> Workspace:
 
 
 def search(root: Root, job: Job) -> list[str]:
-    request = SearchRequest(
-        regex=compile_regex("TOKEN|harmless", case_sensitive=True, multiline=False),
-        joinable=True,
-        path="",
-        globs=None,
-        output="matches",
-        context_lines=0,
-        multiline=False,
-        limit=100,
-        cursor=None,
-        include_ignored=True,
-        raw={},
-    )
+    request = search_request("TOKEN|harmless", include_ignored=True)
     found = Search(workspace(root), request, job).run()
     return [match["text"] for file in found.files for match in file.matches]
 

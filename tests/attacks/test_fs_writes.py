@@ -171,3 +171,30 @@ async def test_no_file_is_made_that_a_reader_takes_for_another(tmp_path: Path) -
                 await attacker.refused("apply_patch", changes=[{"op": "add", "path": name, "content": "x"}])
                 await attacker.refused("apply_patch", changes=[{"op": "move", "path": "src/a.py", "to": name}])
     assert read_tree(fortress.root) == before
+
+
+@pytest.mark.attack(
+    "Patches", "a good operation beside one that is refused, fails late, or names the same file by another spelling"
+)
+async def test_a_patch_with_one_bad_operation_changes_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    (fortress.root / "link").symlink_to("src/a.py")
+    (fortress.root / "out").symlink_to("../outside")
+    before = sorted(path.name for path in fortress.root.rglob("*"))
+    good = {"op": "update", "path": "src/a.py", "content": "y = 2\n"}
+    new = {"op": "add", "path": "deep/new/file", "content": "x"}
+    with anyio.fail_after(20):
+        async with fortress.attacked() as attacker:
+            for bad in (
+                {"op": "update", "path": "./src//a.py", "content": "z"},
+                {"op": "update", "path": "link", "content": "z"},
+                {"op": "delete", "path": f"{fortress.root}/src/a.py"},
+                {"op": "add", "path": "src/a.py/below", "content": "z"},
+                {"op": "add", "path": "out/new", "content": "z"},
+                {"op": "add", "path": "../outside/new", "content": "z"},
+                {"op": "move", "path": "inside.txt", "to": "deep/new/file"},
+                {"op": "move", "path": "inside.txt", "to": ".git/config"},
+            ):
+                await attacker.refused("apply_patch", changes=[good, new, bad])
+    assert sorted(path.name for path in fortress.root.rglob("*")) == before
+    assert (fortress.root / "src" / "a.py").read_text() == "x = 1\n"

@@ -11,6 +11,8 @@ from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
 from lg_fs.app import make_service
+from lg_fs.regex import compile_regex, is_joinable
+from lg_fs.search import SearchRequest
 from lg_fs.server import make_server
 from lg_policy.config import Settings
 from lg_policy.paths import Root
@@ -83,3 +85,21 @@ async def fs_client(*roots: Path, settings: Mapping[str, Any] | None = None) -> 
         stack.callback(service.workers.close)
         async with Client(make_server(service)) as client:
             yield FsClient(client)
+
+
+def search_request(regex: str, **changes: Any) -> SearchRequest:
+    """The arguments of a search of everything, for tests that run one without a server."""
+    multiline = changes.setdefault("multiline", False)
+    given = {
+        "regex": compile_regex(regex, case_sensitive=True, multiline=multiline),
+        "joinable": is_joinable(regex),
+        "path": "",
+        "globs": None,
+        "output": "matches",
+        "context_lines": 0,
+        "limit": 100,
+        "cursor": None,
+        "include_ignored": False,
+        "raw": {},
+    }
+    return SearchRequest(**{**given, **changes})

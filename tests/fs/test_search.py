@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from lg_fs import schemas
 from lg_fs.job import Job
 from lg_fs.matches import Excerpts
-from lg_fs.regex import compile_regex, is_joinable
-from lg_fs.search import Search, SearchRequest
+from lg_fs.regex import compile_regex
+from lg_fs.search import Search
 from lg_fs.workspace import Workspace
 from lg_policy.config import FsSettings, PolicySettings
 from lg_policy.errors import InvalidArguments
 from lg_policy.globs import FileRules
 from lg_policy.paths import Root
-from tests.fs.helpers import FsClient, fs_client, text_of, write_tree
+from tests.fs.helpers import FsClient, fs_client, search_request, text_of, write_tree
 from tests.fs.test_list import detailed
 
 pytestmark = pytest.mark.anyio
@@ -264,24 +264,11 @@ def test_files_searched_together_give_what_each_gives_alone(
 ) -> None:
     base = tmp_path_factory.mktemp("together")
     write_tree(base, {f"f{n}": data for n, data in enumerate(files)})
-    compiled = compile_regex(regex, case_sensitive=True, multiline=multiline)
-    request = SearchRequest(
-        regex=compiled,
-        joinable=is_joinable(regex),
-        path="",
-        globs=None,
-        output="counts",
-        context_lines=0,
-        multiline=multiline,
-        limit=100,
-        cursor=None,
-        include_ignored=False,
-        raw={},
-    )
+    request = search_request(regex, output="counts", multiline=multiline)
     with Root(base) as root:
         workspace = Workspace([root], FileRules.from_settings(PolicySettings()), FsSettings())
         result = Search(workspace, request, Job()).run()
-    alone = Excerpts(compiled, context=0, multiline=multiline)
+    alone = Excerpts(request.regex, context=0, multiline=multiline)
     counts = [(f"f{n}", alone.count(data, Job())) for n, data in enumerate(files) if b"\0" not in data]
     assert [(found.path, found.count) for found in result.files] == [one for one in counts if one[1]]
     assert (result.files_searched, result.binary) == (len(counts), len(files) - len(counts))

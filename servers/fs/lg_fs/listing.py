@@ -15,7 +15,7 @@ from lg_fs.globarg import GlobArg
 from lg_fs.job import Job
 from lg_fs.totals import Totals, TotalsJob
 from lg_fs.walk import Entry, Walk
-from lg_fs.workspace import Located, WalkArgs, Workspace, walking
+from lg_fs.workspace import Located, WalkArgs, Workspace, from_place, walking
 from lg_policy.errors import InvalidArguments
 
 
@@ -56,7 +56,7 @@ def list_entries(workspace: Workspace, request: ListRequest, job: Job) -> Listin
         listing.entries = [_root_entry(located) for located in starts]
         return listing
     after = unpack(request.cursor, request.raw).path if request.cursor else None
-    for located in _from(starts, after):
+    for located in from_place(starts, after):
         prefix = located.place.prefix
         own_after = after[len(prefix) :] if after is not None and after.startswith(prefix) else None
         args = WalkArgs(recursive=request.recursive, include_ignored=request.include_ignored, after=own_after)
@@ -84,15 +84,6 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
     if counting is None:
         raise InvalidArguments("there is no root to count")
     return counting.result(workspace.settings.totals_max_rows)
-
-
-def _from(starts: Sequence[Located], after: str | None) -> Sequence[Located]:
-    if after is None or len(starts) == 1:
-        return starts
-    for number, located in enumerate(starts):
-        if after.startswith(located.place.prefix):
-            return starts[number:]
-    raise InvalidArguments("cursor names no root of this server", hint="begin again without a cursor")
 
 
 def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str) -> bool:

@@ -15,7 +15,7 @@ from lg_fs.job import Job
 from lg_fs.matches import Excerpts, FileHits, Values
 from lg_fs.text import MARK_BEGINS, SNIFF, is_binary, marked
 from lg_fs.walk import open_regular
-from lg_fs.workspace import Located, WalkArgs, Workspace, refuse_unreadable, walking
+from lg_fs.workspace import Located, WalkArgs, Workspace, from_place, refuse_unreadable, walking
 from lg_policy.config import FsSettings
 from lg_policy.errors import InvalidArguments, LgError, NotFound, TooLarge
 
@@ -82,7 +82,7 @@ class Search:
         request, result = self._request, self.result
         begin = unpack(request.cursor, request.raw) if request.cursor else None
         starts = self._workspace.everywhere(request.path)
-        for located in _from(starts, begin):
+        for located in from_place(starts, begin.path if begin else None):
             if self._one_file(located, begin):
                 break
             if not self._tree(located, begin):
@@ -285,15 +285,6 @@ def _is_plain(data: bytes) -> bool:
 
 def _seen(begin: CursorPlace | None, path: str) -> int:
     return max(0, begin.seen) if begin and begin.path == path else 0
-
-
-def _from(starts: Sequence[Located], begin: CursorPlace | None) -> Sequence[Located]:
-    if begin is None or len(starts) == 1:
-        return starts
-    for number, located in enumerate(starts):
-        if begin.path.startswith(located.place.prefix):
-            return starts[number:]
-    raise InvalidArguments("cursor names no root of this server", hint="begin again without a cursor")
 
 
 def _rest(fd: int, max_bytes: int, job: Job) -> bytes:

@@ -139,6 +139,19 @@ def refuse_unreadable(rules: FileRules, rel: str, *, is_dir: bool = False) -> No
         )
 
 
+def from_place(starts: Sequence[Located], after: str | None) -> Sequence[Located]:
+    """Those of the places where a walk starts that are left when it goes on after a path.
+
+    Raises `InvalidArguments` when the path, out of a cursor, lies below none of them.
+    """
+    if after is None or len(starts) == 1:
+        return starts
+    for number, located in enumerate(starts):
+        if after.startswith(located.place.prefix):
+            return starts[number:]
+    raise InvalidArguments("cursor names no root of this server", hint="begin again without a cursor")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WalkArgs:
     """The part of a call that says where and how to walk."""
