@@ -112,7 +112,10 @@ async def test_paths_of_several_roots_begin_with_their_names(tmp_path: Path) -> 
     with anyio.fail_after(WAIT_S):
         async with Client(stdio_client(parameters)) as client:
             files = (await called(client, "read_file", paths=["one/a", "two/b"]))["files"]
+            instructions = client.instructions
     assert [file["text"] for file in files] == ["1\n", "2\n"]
+    assert instructions is not None
+    assert "Paths begin with the name of one: one, two, with" in instructions
 
 
 @pytest.mark.parametrize(

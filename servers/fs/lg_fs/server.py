@@ -21,7 +21,7 @@ from lg_policy.metadata import PREVIEW
 from lg_policy.toolserver import Lifespan, ToolDef, build_server
 
 INSTRUCTIONS = """\
-Files below one root directory. Paths are relative to it, with "/". Nothing outside can be reached.
+Files below {where}, with "/". Nothing outside can be reached.
 Find your way with list_files (totals=true shows the shape of a whole tree) and search_files; read with read_file.
 Change files only with apply_patch: all of a patch is applied or nothing is, and revert_patch takes it back."""
 
@@ -42,7 +42,12 @@ class Service:
 def make_server(service: Service, *, lifespan: Lifespan | None = None) -> Server[Any]:
     """Return the low-level MCP server."""
     resources = Resources(service.workspace, service.workers, service.settings)
-    return build_server("lg-fs", tools(service), instructions=INSTRUCTIONS, lifespan=lifespan, **resources.handlers())
+    names = [place.root.name for place in service.workspace.places]
+    where = "one root directory. Paths are relative to it"
+    if len(names) > 1:
+        where = f"several root directories. Paths begin with the name of one: {', '.join(names)}"
+    instructions = INSTRUCTIONS.format(where=where)
+    return build_server("lg-fs", tools(service), instructions=instructions, lifespan=lifespan, **resources.handlers())
 
 
 _CHANGING = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
