@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lg_fs.names import invisible, look_alike
 from lg_fs.patch_model import FileChange
-from lg_fs.workspace import Place, Workspace, refuse_unreadable
+from lg_fs.workspace import Place, Workspace, deepest_directory, refuse_unreadable
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.globs import fold
 from lg_policy.paths import Opened, Root, as_error
@@ -81,17 +81,16 @@ class Targets:
         # A file may be given another spelling of its own name.
         own = source if source is not None and fold(source) == fold(target.rel) else None
         parts = target.rel.split("/")
-        for depth in range(len(parts) - 1, -1, -1):
-            above = "/".join(parts[:depth])
-            with suppress(NotFound), target.place.root.open_dir(above) as directory:
-                others = [other for other in os.listdir(directory.fd) if f"{above}/{other}".lstrip("/") != own]
-                twin = look_alike(parts[depth], others)
-                if twin is not None:
-                    raise Conflict(
-                        f"{target.given!r}: {parts[depth]!r} looks like {twin!a}, which is there",
-                        hint="many systems take such names for one: choose another, or change what is there",
-                    )
-                return
+        directory, depth = deepest_directory(target.place.root, parts)
+        with directory:
+            others = os.listdir(directory.fd)
+        above = "".join(f"{part}/" for part in parts[:depth])
+        twin = look_alike(parts[depth], (other for other in others if above + other != own))
+        if twin is not None:
+            raise Conflict(
+                f"{target.given!r}: {parts[depth]!r} looks like {twin!a}, which is there",
+                hint="many systems take such names for one: choose another, or change what is there",
+            )
 
     def open(self, target: Target) -> Opened:
         """Open a resolved name; a link there now means that it was swapped meanwhile."""
@@ -118,17 +117,12 @@ class Targets:
     def _lexical_rest(root: Root, rel: str) -> tuple[str, os.stat_result | None]:
         """Resolve the part of a path that exists; the rest is taken as it is."""
         parts = rel.split("/")
-        for depth in range(len(parts) - 1, -1, -1):
-            try:
-                parent = root.open_dir("/".join(parts[:depth]))
-            except NotFound:
-                continue
-            with parent:
-                status = _status(parts[depth], parent.fd)
-                if status is not None and depth < len(parts) - 1:
-                    raise InvalidArguments(f"{'/'.join(parts[: depth + 1])!r} is in the way of {rel!r}")
-                return "/".join([*parent.rel.split("/"), *parts[depth:]]).lstrip("/"), status
-        raise NotFound(f"{rel!r} does not exist")
+        parent, depth = deepest_directory(root, parts)
+        with parent:
+            status = _status(parts[depth], parent.fd)
+        if status is not None and depth < len(parts) - 1:
+            raise InvalidArguments(f"{'/'.join(parts[: depth + 1])!r} is in the way of {rel!r}")
+        return "/".join([*parent.rel.split("/"), *parts[depth:]]).lstrip("/"), status
 
     def _check(self, target: Target) -> None:
         rules = target.place.rules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lg_fs.job import Job
@@ -40,11 +40,36 @@ class Located:
     def absent(self, error: NotFound) -> NotFound:
         """The error that nothing has this name, with the names in its place that may be meant."""
         parts = self.rel.split("/")
-        for depth in range(len(parts) - 1, -1, -1):
-            with suppress(LgError), self.place.root.open_dir("/".join(parts[:depth])) as directory:
-                hint = suggestion(parts[depth], _visible(directory, self.place.rules))
-                return NotFound(error.message, hint=f"in {directory.rel or 'the root'} {hint}" if hint else error.hint)
-        return error
+        try:
+            directory, depth = deepest_directory(self.place.root, parts)
+        except LgError:
+            return error  # it is there now, or leads elsewhere: the error as it was says enough
+        with directory:
+            hint = suggestion(parts[depth], _visible(directory, self.place.rules))
+        return NotFound(error.message, hint=f"in {directory.rel or 'the root'} {hint}" if hint else error.hint)
+
+
+def deepest_directory(root: Root, parts: Sequence[str]) -> tuple[Opened, int]:
+    """Open the deepest directory on the way to a name that need not exist; return it and how many parts lead there.
+
+    Raises as `Root.open_dir`, but never `NotFound`.
+    """
+    try:
+        return root.open_dir("/".join(parts[:-1])), len(parts) - 1  # as nearly always
+    except NotFound:
+        pass
+    reached = root.open_dir()
+    for depth in range(1, len(parts)):
+        try:
+            deeper = root.open_dir("/".join(parts[:depth]))
+        except NotFound:
+            return reached, depth - 1
+        except BaseException:
+            reached.close()
+            raise
+        reached.close()
+        reached = deeper
+    return reached, len(parts) - 1
 
 
 def _visible(directory: Opened, rules: FileRules) -> list[str]:
