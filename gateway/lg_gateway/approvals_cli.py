@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
 from lg_gateway.answering import Pending, confirmed, decide, shown, span
@@ -90,7 +90,23 @@ def _counter(args: argparse.Namespace) -> Iterator[Counter]:
         subject = flags.root or flags.config or args.mcp_json or located.state.path
         places = {str(subject): located}
     with ExitStack() as stack:
-        yield Counter(desks={subject: stack.enter_context(closing(Desk(place))) for subject, place in places.items()})
+        yield Counter(desks=dict(_opened(places, stack)))
+
+
+def _opened(places: Mapping[str, Located], stack: ExitStack) -> Iterator[tuple[str, Desk]]:
+    """Open what can be opened. Raises `StoreError` where that is nothing; one broken store must not hide the others."""
+    problems = []
+    for subject, place in places.items():
+        try:
+            desk = Desk(place)
+        except StoreError as error:
+            problems.append(error)
+            print(f"lg-gateway: {visible(subject)}: {error}", file=sys.stderr)
+        else:
+            stack.callback(desk.close)
+            yield subject, desk
+    if len(problems) == len(places):
+        raise problems[0]
 
 
 def _everywhere() -> dict[str, Located]:

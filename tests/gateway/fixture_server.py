@@ -42,6 +42,7 @@ class Fixture:
         self.args = args
         self.bus = InMemorySubscriptionBus()
         self.extra = False
+        self.lists = 0
         self.sessions: dict[int, Any] = {}
 
     def tools(self) -> list[t.Tool]:
@@ -78,6 +79,7 @@ class Fixture:
         return made + [t.Tool(name=f"filler_{n}", input_schema=OBJECT) for n in range(self.args.filler)]
 
     async def list_tools(self, _ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+        self.lists += 1
         tools = self.tools()
         start = int(params.cursor) if params and params.cursor else 0
         end = start + self.args.page
@@ -101,7 +103,8 @@ class Fixture:
             await anyio.sleep(self.args.nap)
         fail_if_told(params.name, arguments)
         if params.name == "grow":
-            await self.grow()
+            for _ in range(arguments.get("times", 1)):
+                await self.grow()
         if params.name == "progress":
             for step in range(3):
                 await ctx.session.report_progress(step + 1, 3, f"step {step + 1}")
@@ -138,7 +141,7 @@ class Fixture:
         structured: Any = None
         text = str(arguments.get("text", name))
         if name == "meta":
-            structured = {"meta": dict(ctx.meta or {}), "pid": os.getpid()}
+            structured = {"meta": dict(ctx.meta or {}), "pid": os.getpid(), "lists": self.lists}
             structured["environment"] = dict(os.environ)
         elif name == "big":
             text = "x" * int(arguments.get("size", 300_000))

@@ -74,3 +74,18 @@ async def test_an_operators_token_answers_without_a_terminal_and_no_other_token_
         assert approve(olga).returncode == 0
         assert not (await send(gateway, "a__echo", {"text": "x"})).is_error
     assert "by operator:olga" in run("approvals", "show", asked, *where).stdout
+
+
+async def test_one_broken_store_does_not_hide_the_questions_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    async with (
+        gateway_of(tmp_path, server("a"), NO_HOLD) as gateway,
+        gateway_of(tmp_path / "other", server("a")) as other,
+    ):
+        first = await send(gateway, "a__echo", {"text": "x"})
+        broken = other.setup.store_place.path
+    broken.write_bytes(b"no database")
+    listed = run("approvals", "list")
+
+    assert first.structured_content["error"]["approval_id"] in listed.stdout
+    assert str(tmp_path / "other") in listed.stderr

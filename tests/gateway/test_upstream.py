@@ -237,3 +237,13 @@ async def test_a_server_that_floods_is_ended_and_the_rest_goes_on(tmp_path: Path
 
     assert flood.structured_content["error"]["code"] == "outcome_unknown"
     assert (text_of(other), text_of(again)) == ("here", "back")
+
+
+@pytest.mark.parametrize("era", ["both", "legacy"])
+async def test_a_server_that_announces_changes_without_end_is_listed_now_and_then(tmp_path: Path, era: str) -> None:
+    async with gateway_of(tmp_path, server("a", "--era", era), ALLOW_ALL) as gateway:
+        await call(gateway, "a__grow", times=500)
+        await until(lambda: gateway.catalog.find("a__grown") is not None)
+        answer = await call(gateway, "a__meta")
+
+    assert answer.structured_content["lists"] < 10
