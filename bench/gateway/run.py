@@ -114,7 +114,8 @@ def _row(figures: Figures) -> str:
 
 
 async def appends_table(place: Path, count: int, url: str | None) -> None:
-    ledger = Ledger(HeadFile(place / "bench.head", b"s" * 32), b"k" * 32)
+    name = "postgres" if url else "sqlite"
+    ledger = Ledger(HeadFile(place / f"{name}.head", b"s" * 32), b"k" * 32)
     store = open_store(StorePlace(path=place / "bench.sqlite", url=url, lock_path=place / "bench.lock"), guard=ledger)
     entry = Entry(phase="begun", identity="local:me", tool="a__echo", arguments='{"text": "hello"}')
     kind = "PostgreSQL" if url else "SQLite, synchronous=FULL"

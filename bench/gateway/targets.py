@@ -136,14 +136,18 @@ async def reached(target: Target) -> AsyncIterator[Reached]:
         command = target.command(None) if target.command is not None else UPSTREAM
         parameters = StdioServerParameters(command=command[0], args=command[1:], env=environment, cwd=ROOT)
         async with Client(parameters, cache=None) as client:
-            pid = _child(command) if target.command is not None else None
+            pid = child_of_this_process(command) if target.command is not None else None
             yield await _found(target, client, pid, began)
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        target.command(port) if target.command is not None else [], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+        target.command(port) if target.command is not None else [],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         await _listening(port, process)
@@ -174,7 +178,7 @@ async def _listening(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"{process.args!r} does not listen")
 
 
-def _child(command: list[str]) -> int:
+def child_of_this_process(command: list[str]) -> int:
     """Return the child of this process that runs a command."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -168,6 +168,4 @@ async def _ledger(gateway: Gateway) -> Finding:
     count, problems = await gateway.store.read(gateway.ledger.verify)
     if not problems:
         return Finding(what="ledger", text=f"intact, {count} records")
-    first = problems[0]
-    where = f"record {first.seq} " if first.seq is not None else ""
-    return Finding(what="ledger", text=f"{where}{first.what}", bad=True)
+    return Finding(what="ledger", text=problems[0].text(), bad=True)

@@ -56,6 +56,6 @@ class OutcomeBook:
 
 
 def forget(tx: Tx, before: float) -> None:
-    """Drop results, effects and kept texts that are older than `before`, in seconds since the epoch."""
+    """Drop results and idempotency keys that are older than `before`, in seconds since the epoch."""
     tx.execute("DELETE FROM outcomes WHERE created < ?", (before,))
     tx.execute("DELETE FROM effects WHERE created < ?", (before,))

@@ -221,6 +221,7 @@ def _against_head(head: Head | None, signed: str | None, chain: Chain, ledger: s
         return [Problem(seq=None, what="there is no signed head in the key directory")] if chain.seq else []
     if chain.seq < head.seq:
         what = f"is missing: the signed head is record {head.seq}, the store ends at {chain.seq}"
+        what += "; if that was done on purpose: lg-gateway audit restart --reason TEXT"
         return [Problem(seq=chain.seq + 1, what=what)]
     if ledger != head.ledger:
         return [Problem(seq=1, what="is not the record that this ledger began with: it is another ledger")]

@@ -119,3 +119,21 @@ async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded
     assert again.returncode == 1
     assert "nothing is lost" in again.stderr
     assert len(list((key_dir() / "heads").glob("*.lost"))) == 1
+
+
+def test_a_ledger_in_postgresql_is_audited_by_the_same_commands(tmp_path: Path, postgres_url: str) -> None:
+    secret = postgres_url.replace("lg@", "lg:not-shown@")
+    config = write_config(tmp_path, server("a"), ALLOW_ALL, '[store]\nurl = "${PG_URL}"\n')
+    where = ("--config", str(config))
+    unset = run("audit", "list", *where)
+    called = run("call", "a__echo", '{"text": "x"}', *where, PG_URL=secret)
+    listed = run("audit", "list", "--outcome", "ok", *where, PG_URL=secret)
+    verified = run("audit", "verify", *where, PG_URL=secret)
+
+    assert unset.returncode == 2
+    assert "store.url needs the environment variable PG_URL" in unset.stderr
+    assert called.returncode == 0, called.stderr
+    assert "a__echo  ok" in listed.stdout
+    assert "intact: 3 records" in verified.stdout
+    assert "postgresql://lg@/postgres" in verified.stdout
+    assert "not-shown" not in verified.stdout

@@ -311,3 +311,16 @@ def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path
 
     assert "postgresql://me@/lg" in str(caught.value)
     assert "hunter2" not in f"{caught.value} {place.shown}"
+
+
+def test_a_missing_driver_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from pathlib import Path\n"
+        "from lg_gateway.stores import StorePlace, open_store\n"
+        "here = Path(sys.argv[1])\n"
+        "open_store(StorePlace(path=here / 'x', url='postgresql://db/lg', lock_path=here / 'lock'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+
+    assert "ConfigError: store.url is a PostgreSQL address, and psycopg is not installed" in done.stderr
