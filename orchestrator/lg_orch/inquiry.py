@@ -107,11 +107,16 @@ def answers_of(events: Iterable[Event]) -> dict[str, Verdict]:
 
 
 def open_questions(events: Iterable[Event]) -> list[Question]:
-    """The questions of a journal that have no answer yet and whose call has not ended, oldest first."""
+    """The questions of a journal that have no answer yet and whose call has not ended, oldest first.
+
+    Of a call that was asked about anew, as after its first question had expired, only the newest counts.
+    """
     found: dict[str, Question] = {}
     for event in events:
         if event.kind == "approval" and event.phase == "begin":
-            found[str(event.data["key"])] = question_of(event.data)
+            asked = question_of(event.data)
+            found = {key: question for key, question in found.items() if question.call_id != asked.call_id}
+            found[asked.key] = asked
         elif event.kind == "approval" and event.phase == "end":
             found.pop(str(event.data["key"]), None)
         elif event.kind == "tool" and event.phase == "end":

@@ -33,6 +33,8 @@ def command(args: argparse.Namespace) -> int:
     found = find(args.run_id, args)
     run, args.root = found.run, found.root or args.root
     events = tuple(read_journal(run.journal))
+    if not events:
+        raise Conflict(f"run {run.run_id} was killed before it wrote anything", hint="start it anew")
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
     adopt(args, begin.get("options") or {})
     if finished(events):
