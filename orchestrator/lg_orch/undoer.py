@@ -10,7 +10,7 @@ from lg_orch.effects import effects_of
 from lg_orch.inquiry import record
 from lg_orch.models_io import PlannedCall
 from lg_orch.state import QueuedCall
-from lg_orch.undoing import UNKNOWN, conflicts
+from lg_orch.undoing import UNKNOWN, conflicts, without_reverted
 from lg_policy.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -51,12 +51,16 @@ class Undoer:
         self._run_id = run_id
         self._timeout_s = timeout_s
 
-    async def obstacles(self, undoing: Undoing) -> list[str]:
-        """What stands in the way, each a sentence. Raises `NotFound` when the gateway offers no file server of ours."""
+    async def look(self, undoing: Undoing) -> tuple[Undoing, list[str]]:
+        """What is left to take back, and what stands in the way, each a sentence.
+
+        Raises `NotFound` when the gateway offers no file server of ours.
+        """
         kept = await self._call(self._tool("list_changes"), {"limit": _LISTED})
         rows = (kept.artifacts.structured or {}).get("changes", ())
         reverted = {str(row["change_id"]): row["reverted_by"] for row in rows}
-        return conflicts(undoing, await self._hashes(undoing.paths), reverted)
+        left = without_reverted(undoing, reverted)
+        return left, conflicts(left, await self._hashes(left.paths), reverted)
 
     async def take_back(self, patch: Patch) -> None:
         """Revert one change set. Raises `Conflict` with the server's words when it does not let itself be reverted."""

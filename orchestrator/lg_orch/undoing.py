@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.timeline import Patch, patches_of, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from lg_orch.models_trace import Event
 
@@ -36,19 +36,25 @@ def plan_undo(events: Sequence[Event], *, after: int = 0) -> Undoing:
     return Undoing(patches=tuple(reversed(chosen)), uncovered=tuple(_uncovered(events, after)))
 
 
-def conflicts(undoing: Undoing, now: Mapping[str, str | None], reverted: Mapping[str, str | None]) -> list[str]:
+def without_reverted(undoing: Undoing, reverted: Mapping[str, str | None]) -> Undoing:
+    """Leave out what was taken back already, by an undo that was cut off for instance.
+
+    `reverted`: for each change set that the file server still keeps, which other one took it back.
+    """
+    return replace(undoing, patches=tuple(one for one in undoing.patches if reverted.get(one.change_id) is None))
+
+
+def conflicts(undoing: Undoing, now: Mapping[str, str | None], kept: Collection[str]) -> list[str]:
     """What stands in the way, each a sentence that says where.
 
-    `now`: SHA-256 of every touched file, `None` for one that is not there; `reverted`: for each change set that the
-    file server still keeps, which other one took it back.
+    `now`: SHA-256 of every touched file, `None` for one that is not there; `kept`: the change sets that the file server
+    still has.
     """
     found: list[str] = []
     at = dict(now)
     for patch in undoing.patches:
-        if patch.change_id not in reverted:
+        if patch.change_id not in kept:
             found.append(f"change set {patch.change_id} of step {patch.step} is no longer kept by the file server")
-        elif reverted[patch.change_id] is not None:
-            found.append(f"change set {patch.change_id} was taken back by {reverted[patch.change_id]} already")
         for file in patch.files:
             found += _step_back(file, at, patch.step)
     return list(dict.fromkeys(found))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lg_orch.diffs import diff_of, reversed_diff
+from lg_orch.models_io import PlannedCall
 from lg_orch.testing_openai import ScriptedModel, calls, text
 from lg_orch.timeline import patches_of, steps_of
 from lg_orch.undoer import Undoer
@@ -52,8 +54,8 @@ class Undone:
     async def undo(self, after: int = 0) -> list[str]:
         """Undo what can be undone; returns what stands in the way."""
         undoing = plan_undo(self.made.world.events(), after=after)
-        obstacles = await self.undoer.obstacles(undoing)
-        for one in undoing.patches if not obstacles else ():
+        left, obstacles = await self.undoer.look(undoing)
+        for one in left.patches if not obstacles else ():
             await self.undoer.take_back(one)
         return obstacles
 
@@ -123,16 +125,28 @@ async def test_a_file_that_was_changed_since_keeps_everything_as_it_is_and_is_na
         assert tree(run.made.root) == found
 
 
-async def test_a_change_set_that_somebody_else_took_back_is_named_and_one_that_moved_on_meanwhile_refused(
-    tmp_path: Path,
-) -> None:
+async def test_an_undo_that_was_cut_off_is_finished_by_the_next_one(tmp_path: Path) -> None:
+    """The first call was carried out and its outcome is in no journal of the run."""
     async with finished(tmp_path) as run:
-        undoing = plan_undo(run.made.world.events())
-        await run.undoer.take_back(undoing.patches[0])
-        obstacles = await run.undoer.obstacles(undoing)
-        assert any("was taken back by" in text for text in obstacles)
-        with pytest.raises(Conflict, match=f"change set {undoing.patches[0].change_id} of step"):
-            await run.undoer.take_back(undoing.patches[0])
+        newest = plan_undo(run.made.world.events()).patches[0]
+        call = PlannedCall(id="cut", tool="fs__revert_patch", input={"change_id": newest.change_id})
+        services = run.made.world.services
+        assert (await services.tools.call(services.mint(call), step="undo", timeout_s=20)).ok
+        with pytest.raises(Conflict, match=f"change set {newest.change_id} of step"):
+            await run.undoer.take_back(newest)
+        assert await run.undo() == []
+        assert tree(run.made.root) == run.before
+
+
+async def test_a_change_set_that_is_no_longer_kept_is_named_and_nothing_is_undone(tmp_path: Path) -> None:
+    async with finished(tmp_path) as run:
+        found = tree(run.made.root)
+        for record in (tmp_path / "fs-state").rglob("*"):
+            if record.is_dir() and plan_undo(run.made.world.events()).patches[0].change_id in record.name:
+                shutil.rmtree(record)
+        (obstacle,) = await run.undo()
+        assert "no longer kept by the file server" in obstacle
+        assert tree(run.made.root) == found
 
 
 async def test_the_diff_that_is_shown_is_that_of_the_way_back(tmp_path: Path) -> None:

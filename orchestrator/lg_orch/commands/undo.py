@@ -120,7 +120,10 @@ async def _through_gateway(
         )
         timeout_s = setup.loaded.settings.budgets.tool_timeout_s
         undoer = Undoer(tools, bus, ResultStore(run.results), run.run_id, timeout_s)
-        obstacles = await undoer.obstacles(undoing)
+        undoing, obstacles = await undoer.look(undoing)
+        if not undoing.patches:
+            print("nothing to undo: all of it was taken back already")
+            return 0
         if obstacles:
             listed = "".join(f"\n    {text}" for text in obstacles)
             raise Conflict(f"nothing was undone:{listed}", hint="put those files right, or undo with --to STEP")
