@@ -52,7 +52,7 @@ def mark() -> str:
 
 
 async def until_running(mark: str, count: int) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while (len(processes_with(mark)) < count) if count else processes_with(mark):
             await anyio.sleep(0.02)
 
