@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -262,6 +264,21 @@ async def test_a_daemon_that_left_the_group_is_found_and_ended(root: Path, tmp_p
         outcome = await py(executor, code)
     assert outcome.ok
     assert not alive(int((root / "pid").read_text()))
+
+
+async def test_a_stray_without_environment_does_not_hold_a_call_up(root: Path, tmp_path: Path) -> None:
+    require(sys.platform == "linux", "PR_SET_CHILD_SUBREAPER")
+    code = (
+        "import os, sys\nif os.fork(): sys.exit()\nos.setsid()\n"
+        "if os.fork(): os._exit(0)\nopen('pid', 'w').write(str(os.getpid()))\n"
+        "os.execve('/bin/sleep', ['sleep', '600'], {})"
+    )
+    with unconfined(root, tmp_path / "s") as executor, anyio.fail_after(60):
+        executor.backend = UnconfinedBackend(str(root), str(tmp_path / "s"), Orphans())
+        outcome = await py(executor, code)
+    assert outcome.ok
+    stray = int(await wait_for_file(root / "pid"))
+    os.kill(stray, signal.SIGKILL)  # what `sandbox = "off"` does not promise to end
 
 
 async def test_a_hundred_calls_leave_no_descriptor_and_no_directory_behind(root: Path, tmp_path: Path) -> None:

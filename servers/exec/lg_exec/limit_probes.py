@@ -13,7 +13,7 @@ from lg_exec.sandbox import Backend, Job
 from lg_policy.errors import LgError
 
 _AMPLE = Limits(
-    timeout_s=6, cpu_s=20, memory_mb=512, processes=64, open_files=256, file_mb=64, disk_mb=64, output_kb=64
+    timeout_s=20, cpu_s=20, memory_mb=512, processes=64, open_files=256, file_mb=64, disk_mb=64, output_kb=64
 )
 _TIMING = Timing(grace_s=0.2, progress_s=60)
 HELD = "held"
@@ -29,7 +29,7 @@ class _Trial:
 
 _TRIALS = {
     "time": _Trial(code="import time; time.sleep(60)", lowered={"timeout_s": 0.5}),
-    "cpu": _Trial(code="while True: pass", lowered={"cpu_s": 1}),
+    "cpu": _Trial(code="while True: pass", lowered={"cpu_s": 0.3}),
     "memory": _Trial(
         code="import time; kept = [bytearray(1 << 20) for _ in range(300)]; time.sleep(1.5)", lowered={"memory_mb": 64}
     ),

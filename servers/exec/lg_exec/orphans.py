@@ -36,16 +36,17 @@ class Orphans:
         """The child was waited for."""
         self._mine.discard(pid)
 
-    def strays(self, marker: str) -> list[int]:
-        """Orphans that carry the marker in their environment, with their descendants."""
-        found = [pid for pid in tree.children(os.getpid()) if pid not in self._mine and tree.has_marker(pid, marker)]
-        return [member for pid in found for member in tree.members(pid)]
+    def kill(self, marker: str) -> bool | None:
+        """End orphans that carry the marker in their environment, with their descendants.
 
-    def kill(self, marker: str) -> None:
-        """Send SIGKILL to every stray."""
-        for pid in self.strays(marker):
+        Returns whether there were any; `None` when there is one of which that cannot be told at this moment.
+        """
+        orphans = [pid for pid in tree.children(os.getpid()) if pid not in self._mine]
+        carrying = {pid: tree.has_marker(pid, marker) for pid in orphans}
+        for pid in [member for orphan in orphans if carrying[orphan] for member in tree.members(orphan)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        return True if any(carrying.values()) else None if None in carrying.values() else False
 
     def left(self) -> bool:
         """Whether there are children that nobody else waits for."""

@@ -67,13 +67,17 @@ def proportional_memory(pids: Iterable[int]) -> int:
     return total
 
 
-def has_marker(pid: int, marker: str) -> bool:
-    """Whether the process was started with `marker` in its environment. One that replaced its environment is missed."""
+def has_marker(pid: int, marker: str) -> bool | None:
+    """Whether the process was started with `marker` in its environment. One that replaced its environment is missed.
+
+    `None` when it shows none at this moment: it is just becoming another program, or has ended.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return marker.encode() in file.read()
+            shown = file.read()
     except OSError:
         return False
+    return marker.encode() in shown if shown else None
 
 
 def _read(path: str) -> str:

@@ -26,6 +26,8 @@ from lg_exec.sandbox import Job, Report
 from lg_exec.storage import Storage
 from lg_exec.tree import Usage
 
+_DOUBTFUL_ROUNDS = 50  # a process without an environment for so long has emptied it
+
 # The shell sets the limits and becomes the command: unlike `preexec_fn` that is safe with threads, and works on macOS.
 _SHELL = 'ulimit -Sc 0; ulimit -Sn "$1"; ulimit -Hn "$1"; ulimit -Sf "$2"; ulimit -St "$3"; shift 3; exec "$@"'
 
@@ -143,11 +145,14 @@ class Unconfined:
         if self._orphans is None:
             return
         self._orphans.forget(self._pid)
-        self._orphans.reap()
-        while self._orphans.strays(self._marker):
-            self._orphans.kill(self._marker)
-            await anyio.sleep(0.002)
+        quiet = doubtful = 0
+        while quiet < 2:  # one that is handed over at this moment is seen the second time
             self._orphans.reap()
+            found = self._orphans.kill(self._marker)
+            doubtful += found is None
+            settled = found is False or (found is None and doubtful > _DOUBTFUL_ROUNDS)
+            quiet = quiet + 1 if settled else 0
+            await anyio.sleep(0.002)
 
     def verdict(self, returncode: int, _complaint: str) -> tuple[int | None, str | None]:
         """Exit code or signal of the command."""
