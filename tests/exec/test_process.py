@@ -269,9 +269,11 @@ async def test_a_daemon_that_left_the_group_is_found_and_ended(root: Path, tmp_p
 async def test_a_stray_without_environment_does_not_hold_a_call_up(root: Path, tmp_path: Path) -> None:
     require(sys.platform == "linux", "PR_SET_CHILD_SUBREAPER")
     code = (
-        "import os, sys\nif os.fork(): sys.exit()\nos.setsid()\n"
-        "if os.fork(): os._exit(0)\nopen('pid', 'w').write(str(os.getpid()))\n"
-        "os.execve('/bin/sleep', ['sleep', '600'], {})"
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n"
+        "    open('pid.new', 'w').write(str(os.getpid())); os.rename('pid.new', 'pid')\n"
+        "    os.execve('/bin/sleep', ['sleep', '600'], {})\n"
+        "while not os.path.exists('pid'): time.sleep(0.01)\n"
+        "while not open(f'/proc/{open(\"pid\").read()}/cmdline').read().startswith('sleep'): time.sleep(0.01)"
     )
     with unconfined(root, tmp_path / "s") as executor, anyio.fail_after(60):
         executor.backend = UnconfinedBackend(str(root), str(tmp_path / "s"), Orphans())
