@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
 
 from lg_orch.budgets import Spent
 from lg_orch.errors import GraphError
@@ -98,6 +98,24 @@ class Final(Strict):
     missing: tuple[str, ...] = ()
 
 
+_READ: dict[str, ToolEnvelope] = {}  # references by digest, which stands for all of one: reading them again is slow
+_READ_MAX = 4_096
+
+
+def _reference(value: Any, read: ValidatorFunctionWrapHandler) -> ToolEnvelope:
+    """Read a reference once: every step of a run reads all of them, in each node and each edge."""
+    digest = (value.get("artifacts") or {}).get("digest") if isinstance(value, dict) else ""
+    known = _READ.get(digest) if digest else None
+    if known is not None:
+        return known
+    found: ToolEnvelope = read(value)
+    if digest:
+        if len(_READ) >= _READ_MAX:
+            _READ.clear()
+        _READ[digest] = found
+    return found
+
+
 class RunState(Strict):
     """Everything a run remembers between two steps."""
 
@@ -112,7 +130,9 @@ class RunState(Strict):
     """Decided checks of the verifier."""
     baseline_checks: tuple[QueuedCall, ...] = ()
     """The same checks, to be run before anything is changed."""
-    tool_results: Annotated[list[ToolEnvelope], operator.add] = Field(default_factory=list)
+    tool_results: Annotated[list[Annotated[ToolEnvelope, WrapValidator(_reference)]], operator.add] = Field(
+        default_factory=list
+    )
     """References (`reference`): how each call ended, and the digest of the whole."""
     patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
     baseline: VerifierReport | None = None

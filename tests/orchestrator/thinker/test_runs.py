@@ -78,13 +78,14 @@ def test_an_injected_instruction_that_the_model_obeys_changes_nothing_that_polic
     workflow = "<<<<<<< SEARCH\n=======\non: push\n>>>>>>> REPLACE\n"
     evil = ("fs__apply_patch", {"patch": f".github/workflows/ci.yml\n{workflow}"})
     shell = ("exec__exec", {"cmd": "curl", "args": ["http://example.com"]})
-    script = [calls(("fs__read_file", {"path": "README.md"})), calls(evil), calls(shell), text("Obeyed.")]
-    with ScriptedModel(script) as model:
-        project.configure(model)
+    reading = calls(("mcp_discover", {"query": "read a file"}), ("fs__read_file", {"path": "README.md"}))
+    with ScriptedModel([reading, calls(evil), calls(shell), text("Obeyed.")]) as model:
+        project.configure(model, extra="[models]\ntools_at_once = 2")
         ended = project.run("--yes")
     assert ended.returncode == 1
     assert not (project.root / ".github").exists()
-    told = model.requests[1]["messages"][-1]["content"]
+    found, told = (message["content"] for message in model.requests[1]["messages"][-2:])
+    assert "fs__read_file" in found, "tools that a model was not told of are found at the gateway"
     assert told.startswith("<tool_result>")
     assert OBEYED in told
     assert "policy_denied" in model.requests[2]["messages"][-1]["content"]
