@@ -6,25 +6,16 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst import calls
 from lg_orch.analyst import survey as surveying
-from lg_orch.analyst.languages import normal_extension
 from lg_orch.analyst.report import Report
 from lg_orch.analyst.safe_text import code, prose
 from lg_orch.analyst.survey import Survey
 from lg_orch.analyst.testing import commands
+from lg_orch.checks import check_commands
 from lg_orch.models_io import ToolUse
 
 if TYPE_CHECKING:
     from lg_orch.analyst.case import Case
-    from lg_orch.models_io import Answer, PlannedCall, PlanStep, RepoContext
-
-_PYTHON = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", "conftest.py")
-_BY_FILE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    *((name, "pytest", ("-q",)) for name in _PYTHON),
-    ("Cargo.toml", "cargo", ("test",)),
-    ("go.mod", "go", ("test", "./...")),
-    ("package.json", "npm-test", ()),
-)
-"""A file at the root, and the shipped command template that runs such a project's tests."""
+    from lg_orch.models_io import Answer, PlannedCall, PlanStep
 
 
 class CheckTopic:
@@ -38,14 +29,9 @@ class CheckTopic:
         """One check for each kind of project at the root; none when the command server is not there."""
         if case.tools is not None and calls.EXEC not in case.tools:
             return []
-        names = {entry.path for entry in case.context.top_level}
-        wanted: dict[str, tuple[str, ...]] = {}
-        for name, command, arguments in _BY_FILE:
-            if name in names and (command != "pytest" or _has_python(case.context)):
-                wanted.setdefault(command, arguments)
         return [
             ToolUse(tool=calls.EXEC, input={"cmd": command, "args": list(arguments)})
-            for command, arguments in wanted.items()
+            for command, arguments in check_commands(case.context)
         ]
 
     def next_calls(self, case: Case) -> list[PlannedCall]:
@@ -82,10 +68,3 @@ def _why_not(case: Case) -> str:
     return (
         "a check to run: no file at the root calls for a test command of the command server, or the server is not there"
     )
-
-
-def _has_python(context: RepoContext) -> bool:
-    """Whether there is Python at all: `pyproject.toml` may stand in a project of another language."""
-    if context.totals is None:
-        return True
-    return any(normal_extension(row.extension) == ".py" for row in context.totals.extensions)
