@@ -7,17 +7,16 @@ can answer as the user can.
 
 from __future__ import annotations
 
-import hmac
-import json
 import secrets
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from lg_gateway.canonical import canonical, keyed_hex
+from lg_gateway.canonical import canonical
+from lg_gateway.coded import RowCode
 from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.store import StoreError, Tx
+from lg_gateway.store import Tx
 from lg_policy.errors import ApprovalDenied, Conflict, LimitExceeded
 
 PENDING_PER_IDENTITY = 10
@@ -106,7 +105,7 @@ class ApprovalBook:
     """Reads and moves questions inside transactions. `now` is seconds since the epoch, given by the caller."""
 
     def __init__(self, key: bytes, ledger: Ledger) -> None:
-        self._key = key
+        self._code = RowCode(key, "an approval")
         self._ledger = ledger
 
     def find(self, tx: Tx, binding: Binding, now: float) -> Approval | None:
@@ -194,21 +193,20 @@ class ApprovalBook:
         body = {"from": approval.id, "tool": approval.tool, "identity": approval.identity, "run_id": approval.run_id}
         body["pin"] = approval.pin
         row = (f"gr-{approval.id[3:]}", approval.identity, approval.run_id, approval.tool, now + GRANT_S)
-        text = canonical(body | {"expires": row[4]}).decode("ascii")
+        sealed = self._code.sealed(body | {"expires": row[4]})
         tx.execute(
             "INSERT INTO grants (id, identity, run_id, tool, expires, body, mac) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, body = excluded.body, mac = excluded.mac",
-            (*row, text, self._mac(text)),
+            (*row, *sealed),
         )
 
     def granted(self, tx: Tx, *, identity: str, run_id: str, tool: str, pin: str, now: float) -> str | None:
         """Return the id of a grant that covers a call of the tool as it was defined when it was granted."""
         sql = "SELECT id, body, mac FROM grants WHERE identity = ? AND run_id = ? AND tool = ? AND expires > ?"
         for grant_id, text, mac in tx.execute(sql, (identity, run_id, tool, now)):
-            body = json.loads(text)
+            body = self._code.opened(text, mac)
             named = (body["identity"], body["run_id"], body["tool"], body.get("pin"))
-            good = hmac.compare_digest(self._mac(text), str(mac)) and named == (identity, run_id, tool, pin)
-            if good and body["expires"] > now:
+            if named == (identity, run_id, tool, pin) and body["expires"] > now:
                 return str(grant_id)
         return None
 
@@ -229,7 +227,6 @@ class ApprovalBook:
         )
 
     def _write(self, tx: Tx, approval: Approval) -> None:
-        text = canonical(asdict(approval)).decode("ascii")
         tx.execute(
             "INSERT INTO approvals (id, binding, identity, state, created, expires, body, mac)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
@@ -241,20 +238,13 @@ class ApprovalBook:
                 str(approval.state),
                 approval.created,
                 approval.expires,
-                text,
-                self._mac(text),
+                *self._code.sealed(asdict(approval)),
             ),
         )
 
     def _read(self, row: tuple[Any, ...]) -> Approval:
-        text, mac = str(row[0]), str(row[1])
-        if not hmac.compare_digest(self._mac(text), mac):
-            raise StoreError("an approval in the store was not written by this gateway")
-        body = json.loads(text)
+        body = self._code.opened(row[0], row[1])
         return Approval(**(body | {"state": State(body["state"])}))
-
-    def _mac(self, text: str) -> str:
-        return keyed_hex(self._key, text.encode("ascii", "replace"))
 
 
 def _aged(approval: Approval, now: float) -> Approval:

@@ -9,16 +9,14 @@ of a handshake-era server waits in the process that holds its connection (`owner
 
 from __future__ import annotations
 
-import hmac
 import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
 from typing import Any
 
-from lg_gateway.canonical import canonical
-from lg_gateway.store import StoreError, Tx
+from lg_gateway.coded import RowCode
+from lg_gateway.store import Tx
 from lg_policy.errors import Conflict
 
 KEPT_S = 86400.0
@@ -53,7 +51,7 @@ class DialogueBook:
     """Reads and writes dialogues inside transactions. `now` is seconds since the epoch."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._code = RowCode(key, "a question of a server")
 
     def find(self, tx: Tx, binding: str, now: float) -> Dialogue | None:
         """Return the open dialogue of a call."""
@@ -79,21 +77,14 @@ class DialogueBook:
         self._write(tx, replace(current, open=False))
 
     def _write(self, tx: Tx, dialogue: Dialogue) -> None:
-        text = canonical(asdict(dialogue)).decode("ascii")
         tx.execute("DELETE FROM dialogues WHERE id = ?", (dialogue.id,))
         tx.execute(
             "INSERT INTO dialogues (id, binding, waiting, expires, body, mac) VALUES (?, ?, ?, ?, ?, ?)",
-            (dialogue.id, dialogue.binding, int(dialogue.open), dialogue.expires, text, self._mac(text)),
+            (dialogue.id, dialogue.binding, int(dialogue.open), dialogue.expires, *self._code.sealed(asdict(dialogue))),
         )
 
     def _read(self, row: tuple[Any, ...]) -> Dialogue:
-        text, mac = str(row[0]), str(row[1])
-        if not hmac.compare_digest(self._mac(text), mac):
-            raise StoreError("a server's question in the store was not written by this gateway")
-        return Dialogue(**json.loads(text))
-
-    def _mac(self, text: str) -> str:
-        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
+        return Dialogue(**self._code.opened(row[0], row[1]))
 
 
 def new_id() -> str:

@@ -8,17 +8,16 @@ and changes what the tool does.
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_gateway.canonical import canonical, digest
+from lg_gateway.canonical import digest
+from lg_gateway.coded import RowCode
 from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.store import StoreError, Tx
+from lg_gateway.store import Tx
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class PinBook:
     """Reads and writes pins inside transactions."""
 
     def __init__(self, key: bytes, ledger: Ledger) -> None:
-        self._key = key
+        self._code = RowCode(key, "a pin")
         self._ledger = ledger
 
     def sift(self, tx: Tx, server: str, tools: Sequence[t.Tool], *, strict: bool) -> tuple[list[t.Tool], list[str]]:
@@ -141,21 +140,14 @@ class PinBook:
         self._ledger.append(tx, Entry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail))
 
     def _write(self, tx: Tx, pin: Pin) -> None:
-        text = canonical(asdict(pin)).decode("ascii")
         sql = (
             "INSERT INTO pins (server, tool, body, mac) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (server, tool) DO UPDATE SET body = excluded.body, mac = excluded.mac"
         )
-        tx.execute(sql, (pin.server, pin.tool, text, self._mac(text)))
+        tx.execute(sql, (pin.server, pin.tool, *self._code.sealed(asdict(pin))))
 
     def _read(self, row: tuple[Any, ...]) -> Pin:
-        text, mac = str(row[0]), str(row[1])
-        if not hmac.compare_digest(self._mac(text), mac):
-            raise StoreError("a pin in the store was not written by this gateway")
-        return Pin(**json.loads(text))
-
-    def _mac(self, text: str) -> str:
-        return hmac.new(self._key, text.encode("ascii", "replace"), sha256).hexdigest()
+        return Pin(**self._code.opened(row[0], row[1]))
 
 
 def definition_of(tool: t.Tool) -> dict[str, Any]:
