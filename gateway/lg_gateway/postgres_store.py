@@ -67,12 +67,9 @@ class PostgresStore:
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """See `Store.read_now`."""
         with self._reading:
-            if self._reader is None or self._reader.closed:
-                self._reader = self._connect()
-            tx = _PostgresTx(self._reader)
+            self._reader = _begin(self._reader, self._connect, "REPEATABLE READ READ ONLY")
             try:
-                tx.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                return work(tx)
+                return work(_PostgresTx(self._reader))
             finally:
                 _roll_back(self._reader)
 
@@ -148,9 +145,9 @@ class _PostgresWriter:
         import psycopg
 
         try:
-            self._opened()
             self.begin()
-            migrate_postgres(self._opened())
+            if self._connection is not None:
+                migrate_postgres(self._connection)
             self.commit()
         except psycopg.Error as error:
             raise StoreDown(f"cannot prepare the store: {_line(error)}") from error
@@ -162,13 +159,15 @@ class _PostgresWriter:
             self._lock.acquire()
         except OSError as error:
             raise StoreDown(str(error)) from error
-        tx = _PostgresTx(self._opened())
-        tx.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        self._connection = _begin(self._connection, self._connect, "READ COMMITTED")
+        tx = _PostgresTx(self._connection)
         tx.execute("SELECT pg_advisory_xact_lock(?, hashtext(current_schema()::text))", (TURN,))
         return tx
 
     def commit(self) -> None:
-        _PostgresTx(self._opened()).execute("COMMIT")
+        if self._connection is None or self._connection.closed:
+            raise StoreDown("the connection was lost before the commit")
+        _PostgresTx(self._connection).execute("COMMIT")
 
     def end(self) -> None:
         if self._connection is not None:
@@ -179,11 +178,6 @@ class _PostgresWriter:
         if self._connection is not None:
             self._connection.close()
         self._lock.close()
-
-    def _opened(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._connect()
-        return self._connection
 
 
 @contextmanager
@@ -211,6 +205,31 @@ def without_password(url: str) -> str:
     who, _, where = parts.netloc.rpartition("@")
     user = who.partition(":")[0]
     return urlunsplit((parts.scheme, f"{user}@{where}" if user else where, parts.path, "", ""))
+
+
+def _begin(known: Connection[Any] | None, connect: Connector, level: str) -> Connection[Any]:
+    """Open a transaction and return its connection: the known one, or a new one where that was lost meanwhile.
+
+    Nothing has been done yet, so trying again is harmless; from here on a lost connection is an error.
+    """
+    import psycopg
+
+    statement = f"BEGIN ISOLATION LEVEL {level}".encode("ascii")
+    if known is not None and not known.closed:
+        try:
+            known.execute(statement)
+            return known
+        except psycopg.Error as error:
+            log.info("connecting to the store again: %s", _line(error))
+            with suppress(psycopg.Error):
+                known.close()
+    fresh = connect()
+    try:
+        fresh.execute(statement)
+    except psycopg.Error as error:
+        fresh.close()
+        raise StoreDown(_line(error)) from error
+    return fresh
 
 
 def _roll_back(connection: Connection[Any]) -> None:

@@ -324,3 +324,43 @@ def test_a_missing_driver_is_named_with_the_way_to_get_it(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
 
     assert "ConfigError: store.url is a PostgreSQL address, and psycopg is not installed" in done.stderr
+
+
+def backend(tx: Tx) -> int:
+    return int(tx.execute("SELECT pg_backend_pid()")[0][0])
+
+
+def cut(url: str, *backends: int) -> None:
+    with psycopg.connect(url, autocommit=True) as server:
+        for pid in backends:
+            server.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+
+
+async def test_connections_that_were_lost_between_transactions_are_made_anew(tmp_path: Path, postgres_url: str) -> None:
+    store = open_store(StorePlace(path=tmp_path / "x", url=postgres_url, lock_path=tmp_path / "lock"))
+    await store.write(lambda tx: pin(tx, "one"))
+    before = store.read_now(pins)
+    cut(postgres_url, await store.write(backend), store.read_now(backend))
+    await store.write(lambda tx: pin(tx, "two"))
+    after = store.read_now(pins)
+    store.close()
+
+    assert (before, after) == (["one"], ["one", "two"])
+
+
+async def test_a_connection_that_is_lost_inside_a_transaction_is_a_failure_and_writes_nothing(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    store = open_store(StorePlace(path=tmp_path / "x", url=postgres_url, lock_path=tmp_path / "lock"))
+
+    def cut_off(tx: Tx) -> None:
+        pin(tx, "never")
+        cut(postgres_url, backend(tx))
+
+    with pytest.raises(StoreDown):
+        await store.write(cut_off)
+    await store.write(lambda tx: pin(tx, "next"))
+    found = store.read_now(pins)
+    store.close()
+
+    assert found == ["next"]
