@@ -79,6 +79,8 @@ class Approval:
     run_id: str | None = None
     expected: dict[str, str | None] | None = None
     pin: str = ""
+    noted: int = 0
+    """Number of the ledger's record of the decision."""
     decided_by: str = ""
     reason: str = ""
 
@@ -170,9 +172,9 @@ class ApprovalBook:
         if current is None or state is None:
             raise Conflict(f"{approval.id} is {current.state if current else 'gone'}; it cannot be changed by {how!r}")
         moved = replace(current, state=state, decided_by=by or current.decided_by, reason=reason or current.reason)
-        self._write(tx, moved)
         if how in ("approve", "deny"):
-            self._record(tx, moved)
+            moved = replace(moved, noted=self._record(tx, moved))
+        self._write(tx, moved)
         return moved
 
     def use(self, tx: Tx, approval_id: str, binding: Binding, now: float) -> Approval:
@@ -184,6 +186,10 @@ class ApprovalBook:
             raise ApprovalDenied(approval.reason or "a human said no")
         if approval.state is not State.APPROVED:
             raise Conflict(f"the approval is {approval.state}", hint="make the call again to be asked again")
+        # The row may be an older copy that somebody put back; the chain cannot be.
+        began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
+        if tx.execute("SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1", (approval.noted, began)):
+            raise Conflict("the approval was used before", hint="make the call again to be asked again")
         return self.move(tx, approval, "use")
 
     def grant(self, tx: Tx, approval: Approval, now: float) -> None:
@@ -210,9 +216,9 @@ class ApprovalBook:
                 return str(grant_id)
         return None
 
-    def _record(self, tx: Tx, approval: Approval) -> None:
+    def _record(self, tx: Tx, approval: Approval) -> int:
         """Who decided what belongs into the chain as much as the call itself."""
-        self._ledger.append(
+        return self._ledger.append(
             tx,
             Entry(
                 phase="note",

@@ -231,3 +231,22 @@ async def test_the_eleventh_waiting_question_of_one_caller_is_refused(tmp_path: 
     codes = [answer.structured_content["error"]["code"] for answer in answers]
     assert codes == ["approval_required"] * 10 + ["limit_exceeded"]
     assert other.structured_content["error"]["code"] == "approval_required"
+
+
+@pytest.mark.attack("Approvals", "an older copy of an approval put back into the store after it was used")
+async def test_a_yes_that_was_used_cannot_be_put_back(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with gateway_of(tmp_path, server("a", "--journal", str(log)), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        await approve(gateway, first.structured_content["error"]["approval_id"])
+        copied = "SELECT state, body, mac, id FROM approvals"
+        (row,) = gateway.store.read_now(lambda tx: tx.execute(copied))
+        await send(gateway, "a__echo", {"text": "x"})
+        forger = sqlite3.connect(gateway.setup.store_place.path)
+        forger.execute("UPDATE approvals SET state = ?, body = ?, mac = ? WHERE id = ?", row)
+        forger.commit()
+        forger.close()
+        again = await send(gateway, "a__echo", {"text": "x"})
+
+    assert again.structured_content["error"]["code"] == "conflict"
+    assert len(journal(log)) == 1
