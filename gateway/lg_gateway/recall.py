@@ -20,7 +20,7 @@ from lg_gateway.effects import Effect, recall
 from lg_gateway.instance import is_here, may_live, this_process
 from lg_gateway.store import Store, StoreError, Tx
 from lg_policy.config import Settings
-from lg_policy.errors import Conflict, Internal, OutcomeUnknown
+from lg_policy.errors import Internal, OutcomeUnknown, StillRunning
 
 GRACE_S = 60.0
 """How long a call on another machine may outlast its own time limit."""
@@ -71,7 +71,7 @@ class Recall:
             await here.wait()
             return await self.look(passage)
         if self._still_runs(passage, effect):
-            raise Conflict("this call is still running", hint="wait for its outcome, then repeat it to get that")
+            raise StillRunning("this call is still running", hint="wait for its outcome, then repeat it to get that")
         if not self._may_repeat(passage):
             raise OutcomeUnknown(
                 "this call was begun before and its outcome was lost",

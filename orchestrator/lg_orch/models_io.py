@@ -114,6 +114,8 @@ class Problem(Strict):
     code: str
     message: str
     hint: str = ""
+    retry_after_s: float = 0.0
+    """Above zero: the call still runs; made again, under the same key, after so many seconds it brings its outcome."""
     approval_id: str = ""
     """The gateway's name for a question that only it can be answered at."""
 

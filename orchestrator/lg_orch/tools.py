@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RETRY_PAUSES_S = (0.3, 1.0, 2.5)
 """Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
+MAX_PAUSE_S = 30.0
+"""Longest pause before a call that still runs is asked for again."""
 MAX_QUESTIONS = 4
 """Rounds of questions that one call may ask before it counts as unanswered."""
 _RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout", -32000: "upstream_unavailable"}
@@ -130,13 +132,22 @@ class GatewayTools:
         return envelope.model_copy(update={"timing_ms": elapsed, "artifacts": artifacts})
 
     async def _answered(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
-        """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says."""
+        """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says.
+
+        One that an earlier process of this run began and that still runs is waited for.
+        """
+        deadline = time.monotonic() + timeout_s
         while True:
             envelope = await self._attempt(queued, step, timeout_s, may_ask)
             error = envelope.artifacts.error
+            runs = error is not None and error.retry_after_s > 0
+            if error is not None and runs and time.monotonic() < deadline:
+                self._bus.progress(queued.call.tool, {"call_id": queued.call.id, "message": error.message})
+                await anyio.sleep(error.retry_after_s)
+                continue
             if error is None or not may_ask:
                 return envelope
-            if error.code == "outcome_unknown":
+            if error.code == "outcome_unknown" or runs:
                 verdict = await self._approver.ask(outcome_question(queued, builtin=self._is_builtin(queued)))
                 return envelope if verdict is None else after_outcome(envelope, verdict)
             if not error.approval_id:
@@ -286,5 +297,12 @@ def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
             message=str(error.get("message", text)),
             hint=str(error.get("hint") or ""),
             approval_id=str(error.get("approval_id") or ""),
+            retry_after_s=_seconds(error.get("retry_after_s")),
         )
     return Problem(code="internal", message=text or "the tool reported an error without a text")
+
+
+def _seconds(value: object) -> float:
+    """A pause that a gateway names; none where it names nothing sensible."""
+    text = str(value or "")
+    return min(float(text), MAX_PAUSE_S) if text.replace(".", "", 1).isdigit() else 0.0

@@ -9,6 +9,7 @@
     ├── InvalidArguments        invalid_arguments
     ├── NotFound                not_found
     ├── Conflict                conflict
+    │   └── StillRunning                             + retry_after_s
     ├── TooLarge                too_large
     ├── CallTimeout             timeout
     ├── LimitExceeded           limit_exceeded
@@ -91,6 +92,14 @@ class Conflict(LgError):
     """The world is not what the caller expected; nothing was changed."""
 
     code = "conflict"
+
+
+class StillRunning(Conflict):
+    """The call under this key has not ended yet; the same call made again later gets its outcome."""
+
+    def payload(self) -> dict[str, str]:
+        """Return `{code, message, hint}` and after how many seconds to ask again."""
+        return super().payload() | {"retry_after_s": "1"}
 
 
 class TooLarge(LgError):

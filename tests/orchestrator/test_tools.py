@@ -3,11 +3,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+import mcp.types as t
 import pytest
 
+from lg_orch.approvals import Question, Verdict
 from lg_orch.models_io import PlannedCall
 from lg_orch.testing import ScriptedMind
 from lg_orch.tools import tool_info
+from lg_policy.errors import StillRunning
 from tests.orchestrator.fake_gateway import FakeGateway, error_result, text_result
 from tests.orchestrator.helpers import World, world
 
@@ -77,6 +80,35 @@ async def test_a_call_that_may_have_an_effect_is_not_repeated(tmp_path: Path) ->
         envelope = await call(run, "exec__exec")
     assert not envelope.ok
     assert len(gateway.calls) == 1
+
+
+def still_running() -> t.CallToolResult:
+    error = StillRunning("this call is still running").payload() | {"retry_after_s": "0.01"}
+    return t.CallToolResult(content=[], structured_content={"error": error}, is_error=True)
+
+
+async def test_a_call_that_an_earlier_process_began_and_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+    gateway = FakeGateway(answers={"exec__exec": [still_running(), still_running(), text_result("its outcome")]})
+    async with world(tmp_path, ScriptedMind(), gateway=gateway) as run:
+        envelope = await call(run, "exec__exec")
+    assert (envelope.ok, envelope.stdout) == (True, "its outcome")
+    assert len({dict(one.meta or {})["lg/idempotency-key"] for one in gateway.calls}) == 1
+
+
+async def test_a_call_that_outlasts_its_time_in_an_earlier_process_is_a_question(tmp_path: Path) -> None:
+    class Asked:
+        def __init__(self) -> None:
+            self.kinds: list[str] = []
+
+        async def ask(self, question: Question) -> Verdict | None:
+            self.kinds.append(question.kind)
+            return Verdict(decision="stop", by="terminal")
+
+    asked, gateway = Asked(), FakeGateway(answers={"exec__exec": still_running()})
+    async with world(tmp_path, ScriptedMind(), gateway=gateway, approver=asked) as run:
+        envelope = await call(run, "exec__exec", timeout_s=0.2)
+    assert asked.kinds == ["outcome"]
+    assert envelope.artifacts.decision == "stop"
 
 
 async def test_a_call_over_its_time_comes_back_as_timeout(tmp_path: Path) -> None:
