@@ -25,8 +25,9 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from lg_policy.errors import ConfigError
 from tests.gateway.authorization_server import AuthorizationServer, authorization_server
-from tests.gateway.rig import FIXTURE, gateway_of, http_gateway, journal, send, server, text_of
+from tests.gateway.rig import FIXTURE, gateway_of, http_gateway, journal, make_setup, send, server, text_of
 from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
@@ -383,3 +384,11 @@ def test_nobody_is_served_over_http_who_could_not_log_in(tmp_path: Path) -> None
     open_to_all = run("serve", "--transport", "http", "--host", "0.0.0.0", "--no-login", "--config", str(config))
     assert open_to_all.returncode == 2
     assert "without a login only 127.0.0.1" in open_to_all.stderr
+
+
+@pytest.mark.attack("Identity", "a name in the settings that reads like a token's or another user's")
+@pytest.mark.parametrize("name", ["token:admin", "../root", "oauth:a", "a b", "x" * 65, "admin\\n"])
+def test_a_configured_name_stays_beside_the_local_user(tmp_path: Path, name: str) -> None:
+    assert make_setup(tmp_path, server("a"), '[gateway]\nidentity = "desktop"\n').identity.endswith("/desktop")
+    with pytest.raises(ConfigError, match="identity"):
+        make_setup(tmp_path, server("a"), f'[gateway]\nidentity = "{name}"\n')
