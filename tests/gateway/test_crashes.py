@@ -27,7 +27,6 @@ from tests.gateway.rig import (
     http_gateway,
     journal,
     program_environment,
-    records,
     send,
     server,
     until,
@@ -186,22 +185,6 @@ async def test_lost_calls_of_our_own_servers_are_resolved_by_what_they_are(tmp_p
     assert first[0].structured_content["change_id"] == again[0].structured_content["change_id"]
     assert len(changes.structured_content["changes"]) == 1
     assert (root / "notes.txt").read_text() == "one\ntwo\n"
-
-
-async def test_a_recorded_outcome_that_was_changed_is_not_believed(tmp_path: Path) -> None:
-    log = tmp_path / "journal"
-    meta = {"lg/idempotency-key": "k"}
-    async with gateway_of(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL) as gateway:
-        await send(gateway, "a__echo", {"text": "true"}, meta=meta)
-        sql = "UPDATE outcomes SET text = replace(text, 'true', 'false')"
-        await gateway.store.write(lambda tx: tx.execute(sql))
-        again = await send(gateway, "a__echo", {"text": "true"}, meta=meta)
-        outcomes = [record["outcome"] for record in records(gateway)]
-
-    assert code_of(again) == "internal"
-    assert "not written by this gateway" in again.content[0].text
-    assert len(journal(log)) == 1
-    assert outcomes == [None, "ok", "refused"]
 
 
 def test_a_process_is_not_taken_for_another_that_had_its_number() -> None:

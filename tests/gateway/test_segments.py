@@ -122,64 +122,6 @@ async def test_a_segment_removed_on_purpose_is_a_remark_and_one_that_vanished_a_
     assert place.first_bad() == removed[-1].last + 1
 
 
-EDITS = {
-    "seal": ('UPDATE segments SET seal = replace(seal, \'"began":"2\', \'"began":"1\') WHERE number = 2', 11),
-    "row": ("UPDATE segments SET last_seq = 19 WHERE number = 2", 11),
-    "delete first": ("DELETE FROM segments WHERE number = 1", 1),
-    "delete middle": ("DELETE FROM segments WHERE number = 2", 11),
-    "delete last": ("DELETE FROM segments WHERE number = 3", 21),
-    "removal forged": ("UPDATE segments SET removal = '{}' WHERE number = 2", None),
-    "live deleted": ("DELETE FROM ledger", 25),
-}
-
-
-@pytest.mark.parametrize("name", EDITS)
-async def test_an_edit_of_the_sealed_part_in_the_store_is_found(place: Place, name: str) -> None:
-    statement, first_bad = EDITS[name]
-    await place.archive.seal(LATER, by="me")
-    await place.sql(statement)
-
-    assert place.first_bad() == first_bad
-
-
-async def test_two_segments_that_swapped_places_are_found_in_the_store_and_on_disk(place: Place) -> None:
-    await place.archive.seal(LATER, by="me")
-    one, two, _ = place.files()
-    aside = one.with_name("aside")
-    one.rename(aside)
-    two.rename(one)
-    aside.rename(two)
-    assert place.first_bad() == 1
-    one.rename(aside)
-    two.rename(one)
-    aside.rename(two)
-    assert place.first_bad() is None
-
-    seals = place.store.read_now(lambda tx: tx.execute("SELECT seal FROM segments ORDER BY number"))
-    await place.sql("UPDATE segments SET seal = ? WHERE number = 1", seals[1][0])
-    await place.sql("UPDATE segments SET seal = ? WHERE number = 2", seals[0][0])
-    assert place.first_bad() == 1
-
-
-@pytest.mark.parametrize("change", ["edit", "cut", "append", "drop a line", "swap lines", "white space"])
-async def test_a_changed_segment_file_names_its_first_bad_record(place: Place, change: str) -> None:
-    await place.archive.seal(LATER, by="me")
-    path = place.files()[1]
-    lines = path.read_text().splitlines(keepends=True)
-    changed = {
-        "edit": [*lines[:3], lines[3].replace("event", "evnt"), *lines[4:]],
-        "cut": lines[:6],
-        "append": [*lines, lines[-1]],
-        "drop a line": [*lines[:4], *lines[5:]],
-        "swap lines": [*lines[:2], lines[3], lines[2], *lines[4:]],
-        "white space": [*lines[:-1], lines[-1] + "\n"],
-    }
-    first_bad = {"edit": 14, "cut": 17, "append": 21, "drop a line": 15, "swap lines": 13, "white space": 21}
-    path.write_text("".join(changed[change]))
-
-    assert place.first_bad() == first_bad[change]
-
-
 async def test_an_export_holds_the_sealed_part_and_is_verified_with_the_public_key_alone(place: Place) -> None:
     await place.archive.seal(LATER, by="me")
     key, head = place.ledger.head.public_key(), place.ledger.head.read()
@@ -191,29 +133,6 @@ async def test_an_export_holds_the_sealed_part_and_is_verified_with_the_public_k
     verdict = verify_export(partly, key, head)
     assert (verdict.records, verdict.problems) == (18, [])
     assert verdict.remarks == ["records 11 to 20 are sealed and not in this export"]
-
-
-@pytest.mark.parametrize(
-    "change", ["end cut", "head cut", "head of another", "seal edited", "record edited", "other key"]
-)
-async def test_a_changed_export_is_found_with_the_public_key(place: Place, change: str) -> None:
-    await place.archive.seal(LATER, by="me")
-    place.files()[1].unlink()
-    lines = place.store.read_now(lambda tx: list(export_lines(tx, place.ledger)))
-    key, other = place.ledger.head.public_key(), HeadFile(place.folder / "x", b"o" * 32)
-    signed = json.loads(lines[-1])["head"]
-    forged = {"head": signed | {"seq": 27}}
-    changed, first_bad = {
-        "end cut": ([*lines[:-2], lines[-1]], 28),
-        "head cut": (lines[:-1], None),
-        "head of another": ([*lines[:-1], json.dumps(forged)], None),
-        "seal edited": ([line.replace('\\"first\\":11', '\\"first\\":12') for line in lines], 11),
-        "record edited": ([lines[0].replace("event", "evnt"), *lines[1:]], 1),
-        "other key": (lines, 11),
-    }[change]
-    problems = verify_export(changed, other.public_key() if change == "other key" else key).problems
-
-    assert [problem.seq for problem in problems] == [first_bad]
 
 
 async def test_a_crash_after_the_file_and_before_the_commit_loses_and_doubles_nothing(place: Place) -> None:
