@@ -95,9 +95,14 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
+def environment() -> dict[str, str]:
+    """Our programs on the path, and another home: clients hand only a few variables on to the servers they start."""
+    home = str(Path(os.environ["XDG_STATE_HOME"]).parent)
+    return {**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "HOME": home}
+
+
 def inspect(inspector: list[str], *arguments: str) -> dict[str, Any]:
-    environment = {**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
-    done = subprocess.run([*inspector, *arguments], capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run([*inspector, *arguments], capture_output=True, text=True, timeout=60, env=environment())
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert isinstance(answer, dict)
@@ -135,13 +140,15 @@ async def test_an_entry_of_the_readme_starts_the_server(entry: dict[str, Any], p
     assert str(project) in arguments
     command = shutil.which(server["command"], path=PROGRAMS)
     with anyio.fail_after(30):
-        async with Client(stdio_client(StdioServerParameters(command=str(command), args=arguments))) as client:
+        async with Client(
+            stdio_client(StdioServerParameters(command=str(command), args=arguments, env=environment()))
+        ) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
 
 
 def told_by(python: str, *target: str) -> dict[str, Any]:
     argv = [python, "-I", "-W", "ignore", "-c", OLD_CLIENT, PATCH, *target]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment())
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert isinstance(told, dict)
