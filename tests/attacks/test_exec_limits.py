@@ -194,12 +194,17 @@ async def test_a_hundred_calls_leave_nothing_behind(tmp_path: Path) -> None:
                     group.start_soon(executor.execute, call)
         assert held() == before
         assert sorted((tmp_path / "s").rglob("*")) == scratch
-        hierarchy = find_hierarchy()
-        parents = hierarchy.parents.values() if hierarchy else ()
-        groups = [path.name for parent in parents for path in Path(parent).glob(f"lg-exec-{os.getpid()}-*")]
+        groups = groups_of(os.getpid())
     assert list((tmp_path / "root").iterdir()) == []
     assert not processes_with_part(mark)
     assert groups == []
+
+
+def groups_of(pid: int) -> list[Path]:
+    """The control groups that a server has made and not removed."""
+    hierarchy = find_hierarchy()
+    parents = hierarchy.parents.values() if hierarchy else ()
+    return [path for parent in parents for path in Path(parent).glob(f"lg-exec-{pid}-*")]
 
 
 def held() -> tuple[int, int, int]:
@@ -248,7 +253,7 @@ async def test_commands_die_with_the_server(tmp_path: Path, number: signal.Signa
             while len(processes_with_part(mark)) < building:
                 await anyio.sleep(0.001)
             server.send_signal(number)
-            while processes_with_part(mark):
+            while processes_with_part(mark) or groups_of(server.pid):
                 await anyio.sleep(0.05)
     finally:
         server.kill()

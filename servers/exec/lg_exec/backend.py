@@ -16,6 +16,7 @@ from lg_exec.bubblewrap import Sandboxed, Start
 from lg_exec.cgroups import Group, Hierarchy
 from lg_exec.environment import SYSTEM_PATH, base_environment
 from lg_exec.layout import ACCOUNTS, HOME, TMP, Layout
+from lg_exec.lifeline import GROUPS
 from lg_exec.sandbox import Job, Report
 from lg_policy.errors import SandboxUnavailable
 
@@ -118,6 +119,8 @@ class BubblewrapBackend:
         self._group = identity.group if identity is not None else None
         self._accounts = os.path.join(place.scratch, "accounts")
         _write_accounts(self._accounts)
+        with open(os.path.join(place.scratch, GROUPS), "w", encoding="utf-8") as file:
+            file.writelines(f"{prefix}\n" for prefix in set(hierarchy.prefixes.values() if hierarchy else ()))
         if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
             os.chmod(place.scratch, 0o711)  # noqa: S103  # it must find its files there
         self.probes: Mapping[str, str] = {}

@@ -28,6 +28,11 @@ class Hierarchy:
     version: int
     parents: dict[str, str]
 
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """How the names of this process's groups begin, by controller."""
+        return {controller: f"{parent}/lg-exec-{os.getpid()}-" for controller, parent in self.parents.items()}
+
     def name(self, controller: str) -> str | None:
         """What `doctor` calls the mechanism that holds a limit; `None` if this hierarchy does not."""
         return f"cgroup v{self.version}" if controller in self.parents else None
@@ -37,9 +42,9 @@ class Group:
     """One call's control group. `close` removes it; its processes must have ended."""
 
     def __init__(self, hierarchy: Hierarchy, limits: Limits) -> None:
-        name = f"lg-exec-{os.getpid()}-{secrets.token_hex(6)}"
+        name = secrets.token_hex(6)
         self._version = hierarchy.version
-        self._dirs = {controller: os.path.join(parent, name) for controller, parent in hierarchy.parents.items()}
+        self._dirs = {controller: prefix + name for controller, prefix in hierarchy.prefixes.items()}
         self.controllers = frozenset(self._dirs)
         made: list[str] = []
         try:

@@ -2,8 +2,8 @@
 
 bubblewrap ends its command when this server dies, except in the few milliseconds while a sandbox is being built;
 without a sandbox nothing does. So every command carries this server's mark in its environment, and a shell waits for
-the server's end of a pipe to close: then it kills what still carries the mark, and removes the scratch directory. A
-server that ended its commands itself says so first.
+the server's end of a pipe to close: then it kills what still carries the mark, and removes its control groups and the
+scratch directory. A server that ended its commands itself says so first.
 
 Not covered: systems without `/proc`, and unconfined commands that replace their environment.
 """
@@ -16,6 +16,8 @@ import subprocess
 from lg_exec.carry import remove_tree
 
 MARK = "LG_EXEC_SERVER"
+GROUPS = "groups"
+"""A file in the scratch directory: a line for each place where control groups are made, with how their names begin."""
 # Two empty rounds in a row: a process that was just being started shows its environment in the second.
 _SCRIPT = """
 while read -r word; do [ "$word" = clean ] && exit 0; done
@@ -28,6 +30,7 @@ while [ "$empty" -lt 2 ]; do
     done
     sleep 0.2
 done
+[ ! -f "$2/groups" ] || while read -r prefix; do rmdir "$prefix"* 2>/dev/null; done <"$2/groups"
 chmod -R u+rwX "$2" 2>/dev/null
 rm -rf "$2"
 """
