@@ -234,7 +234,7 @@ def test_a_token_counts_only_for_the_key_that_it_names_and_a_new_key_is_fetched(
 @BOTH
 @pytest.mark.usefixtures("own_places")
 async def test_a_revoked_token_ends_in_the_middle_of_a_session(site: Site, mode: str) -> None:
-    name = f"brief-{mode}"
+    name = f"guest-{mode}"
     async with client(site, site.make(name), mode) as connected:
         assert not (await connected.call_tool("a__echo", {"text": "before"})).is_error
         site.revoke(name)

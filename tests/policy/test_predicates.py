@@ -66,7 +66,7 @@ def schemas() -> st.SearchStrategy[Any]:
     return st.recursive(st.one_of(st.booleans(), st.fixed_dictionaries({}, optional=plain)), nested, max_leaves=5)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(schema=schemas(), value=VALUES)
 def test_the_quick_form_agrees_with_the_library(schema: Any, value: Any) -> None:
     quick = compiled(schema, re.compile)
