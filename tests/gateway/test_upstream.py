@@ -7,16 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 
 from lg_gateway.backoff import Backoff
+from lg_gateway.bounded_http import BoundedTransport
 from lg_gateway.transport import MESSAGE_BYTES
 from lg_gateway.upstream import State
 from tests.gateway.rig import ALLOW_ALL, FIXTURE, alive, call, gateway_of, journal, records, server, text_of, until
@@ -224,19 +226,32 @@ def test_pauses_between_restarts_double_up_to_the_longest() -> None:
     assert [backoff.pause(n) for n in range(1, 6)] == [0.2, 0.4, 0.8, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-async def test_a_server_that_floods_is_ended_and_the_rest_goes_on(tmp_path: Path, transport: str) -> None:
-    with http_server(0) as port:
-        url = f'[gateway.servers.a]\nurl = "http://127.0.0.1:{port}/mcp"\n'
-        part = url if transport == "http" else server("a")
-        async with gateway_of(tmp_path, part, server("b"), ALLOW_ALL) as gateway:
-            flood = await call(gateway, "a__big", size=MESSAGE_BYTES + 4_000_000)
-            other = await call(gateway, "b__echo", text="here")
-            await until(lambda: gateway.upstreams["a"].restarts == 1 and gateway.upstreams["a"].state is State.UP)
-            again = await call(gateway, "a__echo", text="back")
+async def test_a_server_that_floods_is_ended_and_the_rest_goes_on(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), server("b"), ALLOW_ALL) as gateway:
+        flood = await call(gateway, "a__big", size=MESSAGE_BYTES + 4_000_000)
+        other = await call(gateway, "b__echo", text="here")
+        await until(lambda: gateway.upstreams["a"].restarts == 1 and gateway.upstreams["a"].state is State.UP)
+        again = await call(gateway, "a__echo", text="back")
 
     assert flood.structured_content["error"]["code"] == "outcome_unknown"
     assert (text_of(other), text_of(again)) == ("here", "back")
+
+
+@pytest.mark.parametrize(("event", "count", "fits"), [(b"x" * 30 + b"\n\n", 100, True), (b"x" * 30, 5, False)])
+async def test_an_answer_over_http_may_have_many_messages_and_none_too_long(
+    event: bytes, count: int, fits: bool
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield event
+
+    inner = httpx2.MockTransport(lambda _request: httpx2.Response(200, content=body()))
+    async with httpx2.AsyncClient(transport=BoundedTransport(inner, limit=100)) as client:
+        if fits:
+            assert (await client.get("http://a.example")).content == event * count
+        else:
+            with pytest.raises(httpx2.ReadError, match="100 bytes"):
+                await client.get("http://a.example")
 
 
 @pytest.mark.parametrize("era", ["both", "legacy"])
