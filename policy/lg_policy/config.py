@@ -271,8 +271,8 @@ class StoreSettings(Section):
     """Where ledger, approvals, recorded outcomes, pins and checkpoints are kept, and how long runs are."""
 
     url: str = "sqlite"
-    """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`): shared by gateways
-    on several machines that have the same keys; `${NAME}` is expanded."""
+    """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`; for `lg-orch`
+    `orch-postgres`): shared by gateways on several machines that have the same keys; `${NAME}` is expanded."""
     runs_ttl: str = "30d"
     """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
 
