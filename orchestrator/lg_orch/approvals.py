@@ -1,9 +1,9 @@
 """Questions to a human and their answers, by flag or by nobody; `terminal` asks a person, `inquiry` remembers.
 
-Three kinds: may this call be made (`approval`); a call waits for somebody else's yes (`elsewhere`: an operator, or a
-place that shows the question whole); was a call carried out whose outcome is lost (`outcome`). The gateway composes
-what an approval says, quotes what callers and servers wrote, and judges the answer; here it is shown and answered.
-The default answer is no.
+Four kinds: may this call be made (`approval`); a call waits for somebody else's yes (`elsewhere`: an operator, or a
+place that shows the question whole); was a call carried out whose outcome is lost (`outcome`); a server asks for the
+fields of a form while its tool runs (`question`). The gateway composes what an approval says, quotes what callers and
+servers wrote, and judges the answer; here it is shown and answered. The default answer is no.
 
 Not covered: this is the user's consent, not a boundary. Questions that only an operator may answer are never put to
 the user; the user is told where they wait.
@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["approval", "elsewhere", "outcome"]
-Decision = Literal["once", "run", "deny", "edit", "again", "done", "not_done", "stop"]
+Kind = Literal["approval", "elsewhere", "outcome", "question"]
+Decision = Literal["once", "run", "deny", "edit", "again", "done", "not_done", "stop", "answer"]
 DECISIONS: Mapping[Kind, tuple[Decision, ...]] = {
     "approval": ("once", "run", "deny", "edit"),
     "elsewhere": ("again", "deny"),
     "outcome": ("done", "not_done", "stop"),
+    "question": ("answer", "deny"),
 }
 APPROVAL_KEY = "approve."
-"""What the gateway's own questions are keyed by; any other is a server's."""
+"""What the gateway's own questions are keyed by."""
+SERVER_KEY = "ask."
+"""What the questions of servers are keyed by that the gateway passes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class Question:
     call_id: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """What the call would be made with; not part of what is kept, the state has it."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """With `question`: JSON Schema of the answer, an object of plain fields."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,7 @@ class Verdict:
     by: str
     reason: str = ""
     arguments: Mapping[str, Any] | None = None
-    """With `edit`: what to make the call with instead."""
+    """With `edit`: what to make the call with instead. With `answer`: the fields of the form."""
 
 
 class Approver(Protocol):

@@ -78,6 +78,7 @@ def _add_resume(resume: argparse.ArgumentParser) -> None:
     answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
     answer.add_argument("--deny", action="store_true", help="deny it; the run goes on without it")
     answer.add_argument("--edit", type=Path, metavar="FILE", help="deny it and make it with the JSON object in FILE")
+    answer.add_argument("--answer", metavar="JSON", help="answer a server's question with the fields of its form")
     for flag, words in (
         ("--done", "the call whose outcome was lost was carried out"),
         ("--not-done", "it was not: make it again, as a new call"),

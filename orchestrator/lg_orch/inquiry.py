@@ -135,6 +135,11 @@ def how_to_answer(run_id: str, question: Question) -> str:
     resume = f"lg-orch resume {run_id}"
     if question.kind == "outcome":
         return f"Answer with `{resume} --done`, `{resume} --not-done` or `{resume} --stop`."
+    if question.kind == "question":
+        return (
+            f"Answer with `{resume} --answer JSON`, an object of these fields, or decline with `{resume} --deny`; "
+            f"`{resume} --say TEXT` declines and says what to do."
+        )
     if question.kind == "elsewhere":
         return f"Once it is answered there, `{resume}` goes on; `{resume} --deny` goes on without the call."
     return (
@@ -149,4 +154,5 @@ def fits(question: Question, verdict: Verdict) -> bool:
 
 def _described(question: Question) -> dict[str, Any]:
     names = ("tool", "builtin", "message", "key", "kind", "call_id")
-    return {name: getattr(question, name) for name in names}
+    described = {name: getattr(question, name) for name in names}
+    return described | ({"form": dict(question.form)} if question.form else {})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import anyio
 
 from lg_orch.approvals import Decision, Question, Verdict
 from lg_orch.drafts import read_draft, write_draft
+from lg_orch.forms import check, typed
 from lg_orch.text import visible
 from lg_policy.errors import InvalidArguments
 
@@ -56,6 +58,8 @@ class Terminal:
                 return await self._ask_outcome()
             if question.kind == "elsewhere":
                 return await self._ask_elsewhere()
+            if question.kind == "question":
+                return await self._ask_form(question)
             return await self._ask_approval(question)
 
     async def _ask_approval(self, question: Question) -> Verdict:
@@ -80,6 +84,41 @@ class Terminal:
         if answer.lower() in ("d", "deny"):
             return Verdict(decision="deny", by="terminal", reason="the user did not wait for the answer")
         return Verdict(decision="again", by="terminal")
+
+    async def _ask_form(self, question: Question) -> Verdict:
+        """One field after the other; what does not fit is asked for again."""
+        declined = Verdict(decision="deny", by="terminal", reason="the user did not answer the server")
+        if (await self._prompt("[a]nswer, or [D]ecline? ")).lower() not in ("a", "answer"):
+            return declined
+        content: dict[str, object] = {}
+        for name in question.form.get("properties", {}):
+            try:
+                content |= await self._ask_field(question.form, name)
+            except EOFError:
+                return declined
+        self._say(visible(json.dumps(content, ensure_ascii=False)))
+        if (await self._prompt("[s]end this to the server, or [D]ecline? ")).lower() not in ("s", "send"):
+            return declined
+        return Verdict(decision="answer", by="terminal", arguments=content)
+
+    async def _ask_field(self, form: Mapping[str, Any], name: str) -> dict[str, object]:
+        """What was typed for a field; nothing for one that is left out. Raises `EOFError` at the end of input."""
+        field, required = form["properties"][name], name in form.get("required", ())
+        while True:
+            print(f"{visible(name)}: ", end="", file=self._target, flush=True)
+            line = await self._line()
+            if not line:
+                raise EOFError
+            text = line.strip()
+            if not text and "default" in field:
+                return {name: field["default"]}
+            if not text and not required:
+                return {}
+            try:
+                alone = {"properties": {name: field}, "required": [name]}
+                return check(alone, {name: typed(field, text)})
+            except InvalidArguments as error:
+                self._say(f"lg-orch: {visible(error.message)}")
 
     async def _edit(self, question: Question) -> Mapping[str, object] | None:
         """What the person made of the arguments; `None` to ask again."""

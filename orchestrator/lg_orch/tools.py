@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from lg_orch.approvals import APPROVAL_KEY, Nobody, Question
+from lg_orch.answering import answers
+from lg_orch.approvals import Nobody, Question
 from lg_orch.effects import effect_kind
 from lg_orch.lost import after_outcome, outcome_question
 from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
@@ -20,7 +21,7 @@ from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from mcp.types import CallToolResult, ElicitResult, InputRequiredResult
+    from mcp.types import CallToolResult, InputRequiredResult
 
     from lg_orch.approvals import Approver, Verdict
     from lg_orch.bus import Bus
@@ -30,7 +31,7 @@ RETRY_PAUSES_S = (0.3, 1.0, 2.5)
 """Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
 MAX_PAUSE_S = 30.0
 """Longest pause before a call that still runs is asked for again."""
-MAX_QUESTIONS = 4
+MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
 _RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout", -32000: "upstream_unavailable"}
 
@@ -194,10 +195,13 @@ class GatewayTools:
                 if isinstance(result, CallToolResult):
                     envelope = envelope_of(queued, result)
                     return _with_verdict(envelope, answered)
-                responses, answered = await self._answers(queued, result) if may_ask else (None, None)
-                if responses is None:
+                given = (
+                    await answers(self._approver, queued, result, builtin=self._is_builtin(queued)) if may_ask else None
+                )
+                if given is None:
                     break
-                again = {"input_responses": responses, "request_state": result.request_state}
+                answered = given.verdict or answered
+                again = {"input_responses": given.responses, "request_state": result.request_state}
         except MCPError as error:
             code = _RPC_CODES.get(error.error.code, "internal")
             return failure(queued, Problem(code=code, message=error.error.message))
@@ -207,37 +211,9 @@ class GatewayTools:
             code = "upstream_unavailable" if gone else "internal"
             return failure(queued, Problem(code=code, message=str(error) or type(error).__name__))
         hint = "answer it on a terminal, or start the run with --yes or --deny-all"
-        return failure(queued, Problem(code="approval_required", message="a human must approve this call", hint=hint))
-
-    async def _answers(
-        self, queued: QueuedCall, asked: InputRequiredResult
-    ) -> tuple[dict[str, ElicitResult] | None, Verdict | None]:
-        """Put the gateway's questions to the approver; `None` when one stays open. A server's own are declined."""
-        from mcp.types import ElicitRequest, ElicitResult
-
-        responses: dict[str, ElicitResult] = {}
-        verdict: Verdict | None = None
-        for key, request in (asked.input_requests or {}).items():
-            if not key.startswith(APPROVAL_KEY) or not isinstance(request, ElicitRequest):
-                responses[key] = ElicitResult(action="decline")
-                continue
-            question = Question(
-                tool=queued.call.tool,
-                builtin=self._is_builtin(queued),
-                message=request.params.message,
-                key=key,
-                call_id=queued.call.id,
-                arguments=queued.call.input,
-            )
-            verdict = await self._approver.ask(question)
-            if verdict is None:
-                return None, None
-            yes = verdict.decision in ("once", "run")
-            # The gateway keeps the reason with the approval: a yes by a flag must be told from one by a person.
-            reason = verdict.reason or (f"by {verdict.by}" if yes else "")
-            content: dict[str, Any] = {"decision": verdict.decision if yes else "deny", "reason": reason}
-            responses[key] = ElicitResult(action="accept", content=content)
-        return responses or None, verdict
+        return failure(
+            queued, Problem(code="approval_required", message="a human must answer before this call goes on", hint=hint)
+        )
 
 
 def _with_verdict(envelope: ToolEnvelope, verdict: Verdict | None) -> ToolEnvelope:

@@ -49,8 +49,10 @@ class Gate(FakeGateway):
         return error_result("approval_denied", str(content.get("reason")))
 
 
-async def ask(tmp_path: Path, approver: Approver, tool: str = "exec__exec") -> tuple[ToolEnvelope, Gate]:
-    gateway = Gate()
+async def ask(
+    tmp_path: Path, approver: Approver, tool: str = "exec__exec", gateway: Gate | None = None
+) -> tuple[ToolEnvelope, Gate]:
+    gateway = gateway or Gate()
     gateway.tools["other__tool"] = {"read_only": False, "meta": {}}
     async with world(tmp_path, ScriptedMind(), gateway=gateway, approver=approver) as run:
         queued = run.services.mint(PlannedCall(id="c1", tool=tool, input={}))
@@ -79,6 +81,64 @@ async def test_deny_all_denies_with_a_reason(tmp_path: Path) -> None:
     assert envelope.artifacts.error is not None
     assert envelope.artifacts.error.code == "approval_denied"
     assert "--deny-all" in envelope.artifacts.error.message
+
+
+WHICH = t.InputRequiredResult(
+    input_requests={
+        "ask.1": t.ElicitRequest(
+            params=t.ElicitRequestFormParams(
+                message="server: other",
+                requested_schema={"type": "object", "properties": {"colour": {"type": "string", "title": "x\u202ey"}}},
+            )
+        )
+    },
+    request_state="sealed",
+)
+
+
+class Asking(Gate):
+    """Its third-party tool asks something after the call was approved, and tells what it was answered."""
+
+    def _answer(self, params: t.CallToolRequestParams) -> Any:
+        given: Any = (params.input_responses or {}).get("ask.1")
+        if given is not None:
+            return text_result(f"{given.action} {given.content}")
+        found = super()._answer(params)
+        return found if isinstance(found, t.InputRequiredResult) or params.name.startswith("fs__") else WHICH
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Verdict(decision="answer", by="terminal", arguments={"colour": "red"}), "accept {'colour': 'red'}"),
+        (Verdict(decision="deny", by="terminal", reason="for the run only"), "decline None"),
+    ],
+)
+async def test_a_servers_question_is_put_to_the_human_and_only_its_answer_goes_back(
+    tmp_path: Path, answer: Verdict, told: str
+) -> None:
+    asked: list[Question] = []
+
+    class Person:
+        async def ask(self, question: Question) -> Verdict | None:
+            asked.append(question)
+            return answer if question.kind == "question" else Verdict(decision="once", by="somebody else")
+
+    envelope, _ = await ask(tmp_path, Person(), tool="other__tool", gateway=Asking())
+    assert envelope.stdout == told
+    assert envelope.artifacts.approved_by == "somebody else", "who answers a server approves nothing"
+    assert [(one.kind, one.key) for one in asked] == [("approval", "approve.abc"), ("question", "ask.1")]
+    assert asked[1].message.splitlines() == [
+        "server: other", "It asks for:", "| colour (may be left out, text): x\\u{202e}y",
+    ]  # fmt: skip
+
+
+async def test_no_flag_answers_a_server_and_deny_all_declines(tmp_path: Path) -> None:
+    question = Question(kind="question", tool="t", builtin=True, message="?")
+    assert await by_flags(yes=True, deny_all=False).ask(question) is None
+    denied = await by_flags(yes=False, deny_all=True).ask(question)
+    assert denied is not None
+    assert denied.decision == "deny"
 
 
 async def test_time_a_person_takes_is_not_the_runs(tmp_path: Path) -> None:
@@ -118,6 +178,32 @@ class At:
         number, line = next(self._typed, (-1, ""))
         self._then.get(number, lambda: None)()
         return line
+
+
+ASKS = Question(kind="question", tool="t", builtin=False, message="which?", form={
+    "type": "object", "required": ["colour"],
+    "properties": {"colour": {"type": "string", "enum": ["red"]}, "fast": {"type": "boolean", "default": True}},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "content"),
+    [
+        (["a", "blue", "red", "", "s"], {"colour": "red", "fast": True}),
+        (["a", "", "1", "no", "send"], {"colour": "red", "fast": False}),
+        (["a", "red", "", ""], None),
+        (["a", "red"], None),
+        ([""], None),
+        ([], None),
+    ],
+)
+async def test_on_the_terminal_a_form_is_sent_only_when_it_is_whole_and_a_person_says_so(
+    tmp_path: Path, typed: list[str], content: dict[str, Any] | None
+) -> None:
+    at = At(tmp_path, *(f"{line}\n" for line in typed))
+    verdict = await at.terminal.ask(ASKS)
+    assert verdict is not None
+    assert (verdict.decision, verdict.arguments) == (("answer", content) if content is not None else ("deny", None))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from lg_orch.approvals import Question, Verdict
     from lg_orch.models_trace import Event
+
+
+_ANSWER_HINT = """for example '{"environment": "staging"}'; `lg-orch approvals` shows the fields"""
 
 
 def command(args: argparse.Namespace) -> int:
@@ -79,13 +83,38 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
             hint="`lg-orch resume RUN_ID` alone goes on with it",
         )
     question = questions[-1]
+    if question.kind == "question" and said.decision == "answer":
+        return question, _checked(question, said)
     if not fits(question, said):
         if said.by == "resume --say":
             return None
         wanted = "--done, --not-done or --stop" if question.kind == "outcome" else "--approve, --deny or --edit FILE"
-        wanted = "--deny, or nothing to look again" if question.kind == "elsewhere" else wanted
+        wanted = {"elsewhere": "--deny, or nothing to look again", "question": "--answer JSON or --deny"}.get(
+            question.kind, wanted
+        )
         raise ConfigError(f"{said.by.partition(' ')[2]} does not answer what the run asks", hint=f"use {wanted}")
     return question, said
+
+
+def _checked(question: Question, said: Verdict) -> Verdict:
+    """The answer to a server's form. Raises `ConfigError` when it does not fit."""
+    from lg_orch.forms import check
+
+    try:
+        check(question.form, said.arguments)
+    except InvalidArguments as error:
+        raise ConfigError(f"--answer: {error.message}", hint=error.hint) from error
+    return said
+
+
+def _answer(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--answer is not JSON: {error}", hint=_ANSWER_HINT) from error
+    if not isinstance(value, dict):
+        raise ConfigError("--answer is not a JSON object", hint=_ANSWER_HINT)
+    return value
 
 
 def _said(args: argparse.Namespace) -> Verdict | None:
@@ -107,6 +136,8 @@ def _said(args: argparse.Namespace) -> Verdict | None:
         except InvalidArguments as error:
             raise ConfigError(f"--edit: {error.message}", hint=error.hint) from error
         return Verdict(decision="edit", by="resume --edit", reason=reason, arguments=arguments)
+    if args.answer is not None:
+        return Verdict(decision="answer", by="resume --answer", arguments=_answer(args.answer))
     if args.outcome is not None:
         return Verdict(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
     if args.say is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lg_orch.setup import Setup
     from lg_orch.spans import Spans
     from lg_orch.state import Final
+    from lg_policy.redact import Masker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ class Session:
         chosen = choose_mind(settings.models, cache_dir=setup.state.path / "model-cache")
         self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
+        _keepable(masker, past)
         store_url = expand_env(settings.store.url, os.environ, "store.url")
         if past is None:
             drop_expired(setup.state.path, settings.store.runs_ttl, store_url)
@@ -146,6 +148,16 @@ def _spans(endpoint: str | None) -> Spans | None:
     from lg_orch.spans import spans_to
 
     return spans_to(endpoint)
+
+
+def _keepable(masker: Masker, past: Past | None) -> None:
+    """Raise `ConfigError` for an answer that the journal would keep masked: it could not be given again."""
+    given = past.verdict[1] if past is not None and past.verdict is not None else None
+    if given is not None and given.arguments is not None and masker.mask_json(given.arguments) != given.arguments:
+        raise ConfigError(
+            "the answer holds what looks like a secret; a run's journal does not keep those",
+            hint="decline with --deny and give it to the server by its own configuration",
+        )
 
 
 def _said_now(bus: Bus, past: Past) -> Iterator[Event]:
