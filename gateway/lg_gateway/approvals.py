@@ -15,12 +15,12 @@ from typing import Any
 
 from lg_gateway.canonical import canonical
 from lg_gateway.coded import RowCode
+from lg_gateway.grants import GrantBook, new_grant
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.store import Tx
 from lg_policy.errors import ApprovalDenied, Conflict, LimitExceeded
 
 PENDING_PER_IDENTITY = 10
-GRANT_S = 8 * 3600.0
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -109,6 +109,7 @@ class ApprovalBook:
     def __init__(self, key: bytes, ledger: Ledger) -> None:
         self._code = RowCode(key, "an approval")
         self._ledger = ledger
+        self.grants = GrantBook(key, ledger)
 
     def find(self, tx: Tx, binding: Binding, now: float) -> Approval | None:
         """Return the newest question about this call, as it stands now."""
@@ -196,25 +197,16 @@ class ApprovalBook:
         """Record "for this run": later calls of this tool in this run by this caller are not asked about."""
         if approval.run_id is None:
             raise Conflict("only a call that belongs to a run can be approved for the run")
-        body = {"from": approval.id, "tool": approval.tool, "identity": approval.identity, "run_id": approval.run_id}
-        body["pin"] = approval.pin
-        row = (f"gr-{approval.id[3:]}", approval.identity, approval.run_id, approval.tool, now + GRANT_S)
-        sealed = self._code.sealed(body | {"expires": row[4]})
-        tx.execute(
-            "INSERT INTO grants (id, identity, run_id, tool, expires, body, mac) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, body = excluded.body, mac = excluded.mac",
-            (*row, *sealed),
+        grant = new_grant(
+            approval_id=approval.id,
+            identity=approval.identity,
+            run_id=approval.run_id,
+            tool=approval.tool,
+            pin=approval.pin,
+            by=approval.decided_by,
+            now=now,
         )
-
-    def granted(self, tx: Tx, *, identity: str, run_id: str, tool: str, pin: str, now: float) -> str | None:
-        """Return the id of a grant that covers a call of the tool as it was defined when it was granted."""
-        sql = "SELECT id, body, mac FROM grants WHERE identity = ? AND run_id = ? AND tool = ? AND expires > ?"
-        for grant_id, text, mac in tx.execute(sql, (identity, run_id, tool, now)):
-            body = self._code.opened(text, mac)
-            named = (body["identity"], body["run_id"], body["tool"], body.get("pin"))
-            if named == (identity, run_id, tool, pin) and body["expires"] > now:
-                return str(grant_id)
-        return None
+        self.grants.add(tx, grant)
 
     def _record(self, tx: Tx, approval: Approval) -> int:
         """Who decided what belongs into the chain as much as the call itself."""

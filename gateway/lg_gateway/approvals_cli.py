@@ -22,8 +22,9 @@ from lg_gateway.answering import Pending, confirmed, decide, shown, span
 from lg_gateway.approvals import Approval
 from lg_gateway.approvals_watch import Watch
 from lg_gateway.desk import Desk
+from lg_gateway.grants import Grant
 from lg_gateway.question import visible
-from lg_gateway.setup import Located, locate
+from lg_gateway.setup import Located, locate, user_name
 from lg_gateway.store import StoreError
 from lg_gateway.terminal import Terminal
 from lg_policy.errors import ConfigError, LgError
@@ -56,6 +57,10 @@ class Counter:
             for approval in desk.recent(RECENT)
         ]
         return sorted(found, key=lambda one: -one.approval.created)[:RECENT]
+
+    def grants(self) -> list[tuple[str, Grant]]:
+        """Return every "for this run" that is kept, with the root or file of its gateway."""
+        return [(subject, grant) for subject, desk in self.desks.items() for grant in desk.grants()]
 
     def find(self, approval_id: str | None) -> Pending:
         """Return a question. Raises `ConfigError` when there is none."""
@@ -193,8 +198,46 @@ def _watch(counter: Counter, _args: argparse.Namespace) -> int:
         return Watch(terminal, counter.pending).run()
 
 
+def _grants(counter: Counter, args: argparse.Namespace) -> int:
+    now = time.time()
+    found = [(subject, grant) for subject, grant in counter.grants() if args.all or grant.counts(now)]
+    for subject, grant in found:
+        if args.json:
+            print(json.dumps(asdict(grant) | {"counts": grant.counts(now), "for": subject}, sort_keys=True))
+        else:
+            print("  ".join([grant.id, _left(grant, now), visible(grant.tool), *_whose(grant), visible(subject)]))
+    if not found and not args.json:
+        print("no call is granted for a run", file=sys.stderr)
+    return 0
+
+
+def _left(grant: Grant, now: float) -> str:
+    if grant.revoked is not None:
+        return "revoked"
+    return f"{span(int(grant.expires - now))} left" if grant.counts(now) else "expired"
+
+
+def _whose(grant: Grant) -> list[str]:
+    return [f"run {visible(grant.run_id)}", f"of {visible(grant.identity)}", f"by {visible(grant.by)}"]
+
+
+def _revoke(counter: Counter, args: argparse.Namespace) -> int:
+    """End a grant. Like a no it may come from any command of the user: it permits nothing."""
+    subject = next((subject for subject, grant in counter.grants() if grant.id == args.id), None)
+    if subject is None:
+        raise ConfigError(f"there is no grant {visible(args.id or '')}", hint="see `lg-gateway approvals grants`")
+    desk, now = counter.desks[subject], time.time()
+    by = _operator(desk) or f"user {user_name()} at a command line"
+    desk.write(lambda tx: desk.approvals.grants.revoke(tx, args.id, now=now, by=by))
+    print(f"{args.id} revoked", file=sys.stderr)
+    return 0
+
+
 def _as_json(one: Pending) -> dict[str, object]:
     return asdict(one.approval) | {"for": one.subject}
 
 
-_ACTIONS = {"list": _list, "show": _show, "watch": _watch, "approve": _approve, "deny": _deny}
+_ACTIONS = {
+    "list": _list, "show": _show, "watch": _watch, "approve": _approve, "deny": _deny, "grants": _grants,
+    "revoke": _revoke,
+}  # fmt: skip

@@ -86,12 +86,16 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     approvals = commands.add_parser("approvals", help="see and answer the questions that calls wait for")
-    approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny"))
-    approvals.add_argument("id", nargs="?", metavar="ID", help="for show, approve, deny: the question")
-    approvals.add_argument("--all", action="store_true", help="for list: answered and expired ones too")
+    approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny", "grants", "revoke"))
+    approvals.add_argument(
+        "id", nargs="?", metavar="ID", help="for show, approve, deny: the question; for revoke: the grant"
+    )
+    approvals.add_argument(
+        "--all", action="store_true", help="for list, grants: answered, expired and revoked ones too"
+    )
     approvals.add_argument("--for-run", action="store_true", help="for approve: this tool for the rest of its run")
     approvals.add_argument("--reason", default="", help="for deny: what the caller is told")
-    approvals.add_argument("--json", action="store_true", help="for list, show: as JSON")
+    approvals.add_argument("--json", action="store_true", help="for list, show, grants: as JSON")
 
 
 def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

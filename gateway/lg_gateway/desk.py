@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lg_gateway.approvals import Approval, ApprovalBook
+from lg_gateway.grants import Grant
 from lg_gateway.pins import PinBook
 from lg_gateway.setup import Located
 from lg_gateway.store import Tx
@@ -38,6 +39,10 @@ class Desk:
     def question(self, approval_id: str) -> Approval | None:
         """Return a question as it stands now."""
         return self.read(lambda tx: self.approvals.get(tx, approval_id, time.time()))
+
+    def grants(self) -> list[Grant]:
+        """Return every "for this run" that is kept."""
+        return self.read(self.approvals.grants.all)
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a consistent view."""

@@ -122,7 +122,7 @@ class Gate:
         if run_id is None:
             return None
         pin, now = entry.definition_digest, self._clock()
-        return self._book.granted(tx, identity=call.identity, run_id=run_id, tool=entry.name, pin=pin, now=now)
+        return self._book.grants.covering(tx, identity=call.identity, run_id=run_id, tool=entry.name, pin=pin, now=now)
 
     async def _ask(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
         call = passage.call

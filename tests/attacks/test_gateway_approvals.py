@@ -250,3 +250,21 @@ async def test_a_yes_that_was_used_cannot_be_put_back(tmp_path: Path) -> None:
 
     assert again.structured_content["error"]["code"] == "conflict"
     assert len(journal(log)) == 1
+
+
+@pytest.mark.attack("Approvals", "a question's own row is copied to where grants for a run are kept")
+async def test_a_question_that_is_copied_among_the_grants_grants_nothing(tmp_path: Path) -> None:
+    run: Any = {"lg/run": {"run_id": "r1"}}
+    log = tmp_path / "journal"
+    async with gateway_of(tmp_path, server("a", "--journal", str(log)), NO_HOLD) as gateway:
+        await send(gateway, "a__echo", {"text": "x"}, meta=run)
+        await gateway.store.write(
+            lambda tx: tx.execute(
+                "INSERT INTO grants (id, identity, run_id, tool, expires, body, mac)"
+                " SELECT 'gr-' || substr(id, 4), identity, 'r1', 'a__echo', expires, body, mac FROM approvals"
+            )
+        )
+        second = await send(gateway, "a__echo", {"text": "another"}, meta=run)
+
+    assert second.is_error
+    assert journal(log) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +17,8 @@ from mcp.client import Client
 from lg_gateway.approvals import MOVES, Approval, ApprovalBook, Binding, Question, State
 from lg_gateway.gateway import Gateway
 from lg_gateway.server import Frontend
-from lg_policy.errors import Conflict, LimitExceeded
+from lg_gateway.store import Tx
+from lg_policy.errors import Conflict, LimitExceeded, NotFound
 from tests.gateway.rig import gateway_of, journal, records, send, server, text_of, until
 from tests.gateway.test_ledger import KEY, open_ledger
 
@@ -155,6 +157,35 @@ async def test_for_this_run_covers_the_tool_in_that_run_and_nothing_else(tmp_pat
         await client.call_tool("a__echo", {"text": "x"})
 
     assert len(seen) == 4
+
+
+async def test_a_revoked_grant_counts_for_nothing_not_even_for_a_call_that_is_about_to_leave(tmp_path: Path) -> None:
+    seen: list[str] = []
+    run: Any = {"lg/run": {"run_id": "r1"}}
+    log = tmp_path / "journal"
+
+    def revoke(tx: Tx) -> None:
+        book = gateway.approvals.grants
+        book.revoke(tx, book.all(tx)[0].id, now=time.time(), by="me")
+
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log)), NO_HOLD) as gateway,
+        asked_client(gateway, "2026-07-28", lambda _message: {"decision": "run"}, seen) as client,
+    ):
+        await client.call_tool("a__echo", {"text": "one"}, meta=run)
+        covered = await send(gateway, "a__echo", {"text": "two"}, meta=run)
+        in_between = await send(gateway, "a__echo", {"text": "three"}, meta=run, standing=revoke)
+        await gateway.store.write(revoke)
+        after = await send(gateway, "a__echo", {"text": "four"}, meta=run)
+        notes = [(note["outcome"], note["approval_id"][:3]) for note in records(gateway, notes=True) if note["run_id"]]
+        with pytest.raises(NotFound):
+            await gateway.store.write(revoke)
+
+    assert not covered.is_error
+    assert in_between.structured_content["error"]["code"] == "conflict"
+    assert after.structured_content["error"]["code"] == "approval_required"
+    assert [line["arguments"]["text"] for line in journal(log)] == ["one", "two"]
+    assert notes == [("approved", "ap-"), ("granted for the run", "gr-"), ("grant revoked", "gr-")]
 
 
 async def test_a_client_that_cannot_be_asked_gets_an_id_and_the_same_call_works_once_approved(tmp_path: Path) -> None:

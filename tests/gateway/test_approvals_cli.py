@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -74,6 +75,29 @@ async def test_an_operators_token_answers_without_a_terminal_and_no_other_token_
         assert approve(olga).returncode == 0
         assert not (await send(gateway, "a__echo", {"text": "x"})).is_error
     assert "by operator:olga" in run("approvals", "show", asked, *where).stdout
+
+
+async def test_grants_of_runs_are_listed_and_revoked_from_any_directory(tmp_path: Path) -> None:
+    meta = {"lg/run": {"run_id": "r1"}}
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"}, meta=meta)
+        asked = first.structured_content["error"]["approval_id"]
+        await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, "--for-run")
+        assert not (await send(gateway, "a__echo", {"text": "y"}, meta=meta)).is_error
+        listed = run("approvals", "grants").stdout
+        granted = listed.partition(" ")[0]
+        ended = run("approvals", "revoke", granted)
+        again = run("approvals", "revoke", granted)
+        unknown = run("approvals", "revoke", "gr-none")
+        asked_anew = await send(gateway, "a__echo", {"text": "z"}, meta=meta)
+
+    assert "h left  a__echo  run r1  of local:me  by user" in listed
+    assert (ended.returncode, again.returncode, unknown.returncode) == (0, 1, 2)
+    assert asked_anew.structured_content["error"]["code"] == "approval_required"
+    assert run("approvals", "grants").stdout == ""
+    assert "revoked" in run("approvals", "grants", "--all").stdout
+    assert json.loads(run("approvals", "grants", "--all", "--json").stdout)["counts"] is False
+    assert "grant revoked" in run("audit", "list", "--config", str(tmp_path / "gateway.toml")).stdout
 
 
 async def test_one_broken_store_does_not_hide_the_questions_of_the_others(tmp_path: Path) -> None:
