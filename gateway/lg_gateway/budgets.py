@@ -1,8 +1,8 @@
 """What one run of one caller may use in all, kept in the store: it holds across restarts and gateways.
 
-Counted in the transaction that begins a call, so that no two gateways give out the same last call. No clock is
-involved. A run is what a caller names: this restrains a run that goes astray, not a caller who names another (those
-limits hang on identity, in `meter.py`).
+Counted in the transaction that begins a call, so that no two gateways give out the same last call. The clock only says
+when a run was last heard of, to forget it by. A run is what a caller names: this restrains a run that goes astray, not
+a caller who names another (those limits hang on identity, in `meter.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from lg_policy.config_limits import RunBudgetSettings
 from lg_policy.errors import LimitExceeded
 
 
-def charge(tx: Tx, passage: Passage, budget: RunBudgetSettings) -> None:
-    """Count a call that is about to leave. Raises `LimitExceeded` when its run has used up what it may."""
+def charge(tx: Tx, passage: Passage, budget: RunBudgetSettings, now: float) -> None:
+    """Count a call that is about to leave. Raises `LimitExceeded` when its run has used up what it may.
+
+    `now` is in seconds since the epoch.
+    """
     if passage.marks.run_id is None or passage.recalled:
         return
     key = scope(passage)
@@ -33,10 +36,11 @@ def charge(tx: Tx, passage: Passage, budget: RunBudgetSettings) -> None:
                 hint="end the run with what it has; a human can raise the setting",
             )
     sql = (
-        "INSERT INTO budgets (scope, calls, bytes_in, bytes_out, seconds) VALUES (?, 1, ?, 0, 0)"
-        " ON CONFLICT (scope) DO UPDATE SET calls = budgets.calls + 1, bytes_in = budgets.bytes_in + ?"
+        "INSERT INTO budgets (scope, calls, bytes_in, bytes_out, seconds, seen) VALUES (?, 1, ?, 0, 0, ?)"
+        " ON CONFLICT (scope) DO UPDATE SET calls = budgets.calls + 1, bytes_in = budgets.bytes_in + excluded.bytes_in,"
+        " seen = excluded.seen"
     )
-    tx.execute(sql, (key, passage.bytes_in, passage.bytes_in))
+    tx.execute(sql, (key, passage.bytes_in, now))
 
 
 def settle(tx: Tx, passage: Passage, *, bytes_out: int, seconds: float) -> None:

@@ -217,7 +217,7 @@ class Conversations:
             expires=now + (settings.live_timeout_s if parked is not None else seconds(settings.ttl, "approval.ttl")),
         )
         try:
-            await self._store.write(lambda tx: self._book.open(tx, dialogue, now))
+            await self._store.write(lambda tx: self._book.open(tx, dialogue))
             self._some_wait = True
         except StoreError as error:
             raise Internal(f"a question of server {talk.upstream.name} could not be kept") from error

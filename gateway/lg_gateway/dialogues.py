@@ -19,8 +19,6 @@ from lg_gateway.coded import RowCode
 from lg_gateway.store import Tx
 from lg_policy.errors import Conflict
 
-KEPT_S = 86400.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Dialogue:
@@ -63,9 +61,8 @@ class DialogueBook:
         """Whether any call waits."""
         return bool(tx.execute("SELECT 1 FROM dialogues WHERE waiting = 1 AND expires > ? LIMIT 1", (now,)))
 
-    def open(self, tx: Tx, dialogue: Dialogue, now: float) -> None:
-        """Write a question, the first or the next of its call. What expired a day ago is dropped."""
-        tx.execute("DELETE FROM dialogues WHERE expires < ?", (now - KEPT_S,))
+    def open(self, tx: Tx, dialogue: Dialogue) -> None:
+        """Write a question, the first or the next of its call."""
         self._write(tx, dialogue)
 
     def close(self, tx: Tx, dialogue: Dialogue) -> None:

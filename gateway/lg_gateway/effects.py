@@ -14,6 +14,9 @@ from lg_gateway.call import Passage
 from lg_gateway.store import Tx
 from lg_policy.errors import Conflict
 
+NOTED_S = 3_600.0
+"""How stale the time may be at which a run was last heard of: not every call writes it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
@@ -87,14 +90,14 @@ def check_epoch(tx: Tx, passage: Passage, now: float) -> None:
     """Take note of the run's epoch. Raises `Conflict` for one that is older than another writer's, or skips ahead."""
     if passage.marks.run_id is None or passage.marks.epoch is None:
         return
-    rows = tx.execute("SELECT epoch FROM runs WHERE scope = ?", (scope(passage),))
-    known = int(rows[0][0]) if rows else None
+    rows = tx.execute("SELECT epoch, seen FROM runs WHERE scope = ?", (scope(passage),))
+    known, seen = (int(rows[0][0]), float(rows[0][1])) if rows else (None, 0.0)
     epoch = passage.marks.epoch
     if known is not None and epoch < known:
         raise Conflict(f"another process has taken over this run (epoch {known})", hint="stop writing for it")
     if known is not None and epoch > known + 1:
         raise Conflict(f"the run is at epoch {known}; it can be taken over with {known + 1}, not {epoch}")
-    if known != epoch:
+    if known != epoch or now - seen > NOTED_S:
         sql = (
             "INSERT INTO runs (scope, epoch, seen) VALUES (?, ?, ?)"
             " ON CONFLICT (scope) DO UPDATE SET epoch = excluded.epoch, seen = excluded.seen"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lg_gateway.ledger import Entry
+from lg_policy.errors import LimitExceeded
 
 WINDOW_S = 60.0
 
@@ -21,7 +22,8 @@ class _Window:
 class Floods:
     """Counts by caller, tool, outcome and error code. Times are monotonic seconds: a clock that jumps changes nothing.
 
-    Names that no tool has count as one, or a caller could have as many records as there are names.
+    Names that no tool has count as one, or a caller could have as many records as there are names; and so do calls that
+    a limit refused, whatever the tool: a limit may cover them all.
     """
 
     def __init__(self) -> None:
@@ -29,7 +31,8 @@ class Floods:
 
     def admit(self, entry: Entry, *, limit: int, now: float) -> bool:
         """Whether a refusal gets a record of its own; otherwise it is counted."""
-        kind = (entry.identity, entry.tool if entry.server else "", entry.outcome, entry.error_code)
+        named = entry.server and entry.error_code != LimitExceeded.code
+        kind = (entry.identity, entry.tool if named else "", entry.outcome, entry.error_code)
         window = self._windows.setdefault(kind, _Window(began=now))
         window.seen += 1
         if window.seen <= limit:

@@ -74,7 +74,9 @@ class Gateway:
             self.books.note,
         )
         self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
-        self._housekeeping = Housekeeping(self.store, self.books, self.archive, lambda: self.policy.settings.ledger)
+        self._housekeeping = Housekeeping(
+            self.store, self.books, self.archive, self.tokens, lambda: self.policy.settings
+        )
         self._reaper = reaper
         self._listeners: list[Listener] = []
         self._tasks: anyio.abc.TaskGroup | None = None

@@ -1,4 +1,4 @@
-"""What a running gateway does now and then: floods to the ledger, old results away, old records into segments.
+"""What a running gateway does now and then: floods to the ledger, old rows away, old records into segments.
 
 What is forgotten by age is an idempotency key too, so a clock that jumps forward must not make everything old: when
 wall clock and machine clock have drifted apart since the start, nothing is removed until the gateway is started again.
@@ -15,17 +15,17 @@ from datetime import UTC, datetime
 import anyio
 
 from lg_gateway.books import Books
+from lg_gateway.forgetting import DAY_S, forget
 from lg_gateway.ledger import stamp
-from lg_gateway.outcomes import forget
 from lg_gateway.segments import Archive, SealingError
 from lg_gateway.store import Store, StoreError
-from lg_policy.config import LedgerSettings
+from lg_gateway.tokens import TokenBook
+from lg_policy.config import LedgerSettings, Settings
 
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0
 SWEEP_S = 600.0
-DAY_S = 86_400.0
 DRIFT_S = 3_600.0
 LAST_RECORDS_S = 5.0
 
@@ -43,13 +43,15 @@ class Housekeeping:
         store: Store,
         books: Books,
         archive: Archive,
-        settings: Callable[[], LedgerSettings],
+        tokens: TokenBook,
+        settings: Callable[[], Settings],
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = machine_clock,
     ) -> None:
         self._store = store
         self._books = books
         self._archive = archive
+        self._tokens = tokens
         self._settings = settings
         self._clock = clock
         self._steady = steady
@@ -77,8 +79,8 @@ class Housekeeping:
             log.warning("the clock was set since the start: nothing is removed by age until the gateway starts again")
             return
         try:
-            await self._store.write(lambda tx: forget(tx, now - settings.outcome_days * DAY_S))
-            await self._retain(now, settings)
+            await self._store.write(lambda tx: forget(tx, self._tokens, settings, now))
+            await self._retain(now, settings.ledger)
         except (StoreError, SealingError, OSError) as error:
             log.error("old records stay where they are: %s", error)  # noqa: TRY400  the message says it all
 

@@ -21,15 +21,15 @@ class Piece:
     text: str
     offset: int
     total: int
+    trusted: bool
     next_offset: int | None
 
 
-def keep(tx: Tx, identity: str, text: str, now: float) -> str:
-    """Keep a text and return its id; what has been kept for a day is dropped."""
-    tx.execute("DELETE FROM results WHERE created < ?", (now - KEPT_S,))
+def keep(tx: Tx, identity: str, text: str, now: float, *, trusted: bool) -> str:
+    """Keep a text and return its id. `trusted`: whether its server is, for whoever reads on in it."""
     result_id, kept = f"re-{secrets.token_hex(8)}", text[:KEPT_CHARACTERS]
-    sql = "INSERT INTO results (id, identity, characters, created) VALUES (?, ?, ?, ?)"
-    tx.execute(sql, (result_id, identity, len(kept), now))
+    sql = "INSERT INTO results (id, identity, characters, created, trusted) VALUES (?, ?, ?, ?, ?)"
+    tx.execute(sql, (result_id, identity, len(kept), now, int(trusted)))
     for number in range(0, len(kept), PIECE):
         piece = json.dumps(kept[number : number + PIECE])
         sql = "INSERT INTO result_pieces (id, number, text) VALUES (?, ?, ?)"
@@ -39,7 +39,7 @@ def keep(tx: Tx, identity: str, text: str, now: float) -> str:
 
 def read_kept(tx: Tx, identity: str, result_id: str, *, offset: int, limit: int, now: float) -> Piece:
     """Return a part of a kept text. Raises `NotFound` when it is gone, or another caller's."""
-    sql = "SELECT characters FROM results WHERE id = ? AND identity = ? AND created >= ?"
+    sql = "SELECT characters, trusted FROM results WHERE id = ? AND identity = ? AND created >= ?"
     rows = tx.execute(sql, (result_id, identity, now - KEPT_S))
     if not rows:
         raise NotFound(f"there is no result {result_id[:40]}", hint="it is kept for a day, for its own caller")
@@ -49,4 +49,5 @@ def read_kept(tx: Tx, identity: str, result_id: str, *, offset: int, limit: int,
     start = offset - first * PIECE
     text, total = covering[start : start + limit], int(rows[0][0])
     end = offset + len(text)
-    return Piece(text=text, offset=offset, total=total, next_offset=end if text and end < total else None)
+    following = end if text and end < total else None
+    return Piece(text=text, offset=offset, total=total, trusted=bool(rows[0][1]), next_offset=following)

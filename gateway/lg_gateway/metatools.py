@@ -149,5 +149,5 @@ class MetaTools:
         return t.CallToolResult(
             content=[t.TextContent(type="text", text=piece.text + note)],
             structured_content=structured,
-            _meta={"lg/untrusted": True},  # whoever wrote it: it is read on as data
+            _meta=None if piece.trusted else {"lg/untrusted": True},  # what a stranger wrote is read on as data
         )

@@ -53,9 +53,3 @@ class OutcomeBook:
 
     def _mac(self, request_id: str, text: str) -> str:
         return keyed_hex(self._key, canonical([request_id, text]))
-
-
-def forget(tx: Tx, before: float) -> None:
-    """Drop results and idempotency keys that are older than `before`, in seconds since the epoch."""
-    tx.execute("DELETE FROM outcomes WHERE created < ?", (before,))
-    tx.execute("DELETE FROM effects WHERE created < ?", (before,))

@@ -205,7 +205,7 @@ class Pipeline:
             elif passage.approval_id is not None and not passage.recalled and self._gate.grant_of(tx, passage) is None:
                 raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
             effects.claim(tx, passage, this_process(), now)
-            budgets.charge(tx, passage, self._policy().settings.gateway.run_budget)
+            budgets.charge(tx, passage, self._policy().settings.gateway.run_budget, now)
             self._conversations.check(tx, passage)
 
         return check
@@ -334,9 +334,9 @@ class Pipeline:
 
     async def _keep(self, passage: Passage, result: t.CallToolResult) -> str | None:
         """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
-        text, identity = whole_text(result), passage.call.identity
+        text, identity, trusted = whole_text(result), passage.call.identity, passage.entry.server.trusted
         try:
-            return await self._store.write(lambda tx: keep(tx, identity, text, time.time()))
+            return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
         except StoreError:
             log.exception("a long answer could not be kept")
             return None

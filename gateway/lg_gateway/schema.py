@@ -242,9 +242,18 @@ ALTER TABLE effects_new RENAME TO effects;
 CREATE INDEX effects_created ON effects (created);
 """)
 
+# When a run was last heard of, to forget it by; and whether a kept text is of a trusted server, which nobody knows of
+# those that are there.
+AGES = both("""
+ALTER TABLE budgets ADD COLUMN seen {real} NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN trusted BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX approvals_expires ON approvals (expires);
+CREATE INDEX effects_approval ON effects (approval_id) WHERE approval_id IS NOT NULL;
+""")
+
 MIGRATIONS: tuple[Step, ...] = (
     LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS, SEGMENTS,
-    OUTCOMES,
+    OUTCOMES, AGES,
 )  # fmt: skip
 
 

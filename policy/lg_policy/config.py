@@ -275,6 +275,11 @@ class StoreSettings(Section):
     `orch-postgres`): shared by gateways on several machines that have the same keys; `${NAME}` is expanded."""
     runs_ttl: str = "30d"
     """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
+    ended_days: PositiveInt = 30
+    """Days that the gateway keeps what has ended: questions and their answers, "for this run" grants, and tokens that
+    expired or were revoked. A denial is not asked again in its run as long."""
+    run_days: PositiveInt = 90
+    """Days after a run's last call that the gateway knows its epoch and what it has used of `gateway.run_budget`."""
 
 
 class Settings(Section):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from lg_gateway.dialogues import Dialogue, DialogueBook
 from lg_gateway.floods import Floods
 from lg_gateway.gateway import Gateway
+from lg_gateway.grants import new_grant
 from lg_gateway.housekeeping import Housekeeping
 from lg_gateway.ledger import Entry
-from lg_policy.config import LedgerSettings
+from lg_gateway.store import Tx
+from lg_policy.config import Settings
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server
+from tests.gateway.test_approvals import question
 
 pytestmark = pytest.mark.anyio
 DAY = 86_400.0
@@ -70,6 +76,19 @@ async def test_a_flood_is_written_down_when_the_gateway_ends(tmp_path: Path) -> 
     assert counts == [None, None, None, 2]
 
 
+async def test_calls_that_a_limit_refuses_are_one_flood_whatever_their_tools(tmp_path: Path) -> None:
+    limit = "[[gateway.limits]]\ncalls_per_minute = 2\n"
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL, limit, FEW) as gateway:
+        for n in range(20):
+            await call(gateway, "a__echo" if n % 2 else "a__peek", text="x")
+        await gateway.books.end_floods(everything=True)
+        kept = [
+            (record["error_code"], record["count"]) for record in records(gateway) if record["outcome"] == "refused"
+        ]
+
+    assert kept == [("limit_exceeded", None)] * 3 + [("limit_exceeded", 15)]
+
+
 @dataclass
 class Clocks:
     wall: float = 1_000_000_000.0
@@ -80,7 +99,8 @@ class Clocks:
             gateway.store,
             gateway.books,
             gateway.archive,
-            lambda: LedgerSettings(**settings),
+            gateway.tokens,
+            lambda: Settings.model_validate(settings),
             clock=lambda: self.wall,
             steady=lambda: self.steady,
         )
@@ -97,7 +117,7 @@ async def test_outcomes_and_keys_are_forgotten_by_age_but_not_when_the_clock_jum
         await once()
         await gateway.store.write(lambda tx: tx.execute("UPDATE effects SET created = ?", (clocks.wall,)))
         await gateway.store.write(lambda tx: tx.execute("UPDATE outcomes SET created = ?", (clocks.wall,)))
-        keeper = clocks.keeper(gateway, outcome_days=7)
+        keeper = clocks.keeper(gateway, ledger={"outcome_days": 7})
         clocks.wall += 400 * DAY
         await keeper.sweep()
         await once()
@@ -111,15 +131,83 @@ async def test_outcomes_and_keys_are_forgotten_by_age_but_not_when_the_clock_jum
     assert (jumped, len(journal(log))) == (1, 2)
 
 
+async def test_what_has_ended_goes_by_age_and_what_still_counts_stays(tmp_path: Path, store_url: str | None) -> None:
+    place = f"[store]\nurl = {json.dumps(store_url)}\n" if store_url else ""
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL, place) as gateway:
+        clocks = Clocks(wall=time.time())
+        keeper = clocks.keeper(gateway, store={"ended_days": 30, "run_days": 90}, ledger={"outcome_days": 150})
+        await gateway.store.write(lambda tx: fill(tx, gateway, clocks.wall))
+        meta = {"lg/run": {"run_id": "r", "epoch": 1, "step": "s"}}
+        await send(gateway, "a__echo", {"text": "x"}, meta=meta)
+        await send(gateway, "a__echo", {"text": "x"}, meta=meta, identity="local:other")
+        await send(gateway, "a__echo", {"text": "x"}, meta=meta | {"lg/idempotency-key": "k"}, identity="local:other")
+        await gateway.store.write(lambda tx: tx.execute("UPDATE effects SET approval_id = 'ap-referred'"))
+        left = []
+        for days in (1, 60, 60, 60):
+            clocks.wall, clocks.steady = clocks.wall + days * DAY, clocks.steady + days * DAY
+            await keeper.sweep()
+            left.append(gateway.store.read_now(counts))
+
+    assert left == [
+        {"approvals": 4, "grants": 2, "dialogues": 2, "tokens": 3, "runs": 2, "budgets": 2, "effects": 1},
+        {"approvals": 2, "grants": 1, "dialogues": 1, "tokens": 1, "runs": 2, "budgets": 2, "effects": 1},
+        {"approvals": 2, "grants": 1, "dialogues": 1, "tokens": 1, "runs": 1, "budgets": 1, "effects": 1},
+        {"approvals": 0, "grants": 0, "dialogues": 0, "tokens": 0, "runs": 0, "budgets": 0, "effects": 0},
+    ]
+
+
+def fill(tx: Tx, gateway: Gateway, now: float) -> None:
+    """Of each kind one that ends soon, one that counts for longer, and what an effect refers to."""
+    ids = {}
+    for name, days in (("soon", 7), ("pending", 125), ("referred", 7), ("denied", 7)):
+        ids[name] = gateway.approvals.ask(tx, question(name, lifetime_s=days * DAY), now).id
+    tx.execute("UPDATE approvals SET id = 'ap-referred' WHERE id = ?", (ids["referred"],))
+    denied = gateway.approvals.get(tx, ids["denied"], now)
+    assert denied is not None
+    gateway.approvals.move(tx, denied, "deny", by="me")
+    for name, expires in (("soon", now + DAY), ("later", now + 125 * DAY)):
+        given = {"identity": "me", "run_id": "r", "tool": "t", "pin": "p", "by": "me"}
+        grant = new_grant(approval_id=f"ap-{name}", now=now, **given)
+        gateway.approvals.grants.add(tx, replace(grant, expires=expires))
+        dialogue = Dialogue(id=name, binding=name, request_id="r", approval_id=None, round=1, questions={})
+        DialogueBook(b"k").open(tx, replace(dialogue, expires=expires))
+    for name, days in (("short", 7), ("long", 125), ("ended", 125)):
+        gateway.tokens.create(tx, name, role="client", scopes=(), lifetime_s=days * DAY, now=now, by="me")
+    gateway.tokens.revoke(tx, "ended", now=now, by="me")
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    tables = ("approvals", "grants", "dialogues", "tokens", "runs", "budgets", "effects")
+    return {table: tx.execute(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+
+
+async def test_a_run_that_goes_on_for_long_keeps_its_epoch(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
+        clocks = Clocks(wall=time.time())
+        keeper = clocks.keeper(gateway)
+        first = {"lg/run": {"run_id": "r", "epoch": 1, "step": "s"}}
+        second = {"lg/run": {"run_id": "r", "epoch": 2, "step": "s"}}
+        for meta in (first, second):
+            await send(gateway, "a__echo", {"text": "x"}, meta=meta)
+        # It was last heard of long ago, but then it calls again.
+        await gateway.store.write(lambda tx: tx.execute("UPDATE runs SET seen = ?", (clocks.wall - 89 * DAY,)))
+        await send(gateway, "a__echo", {"text": "x"}, meta=second)
+        clocks.wall, clocks.steady = clocks.wall + 80 * DAY, clocks.steady + 80 * DAY
+        await keeper.sweep()
+        older = await send(gateway, "a__echo", {"text": "x"}, meta=first)
+
+    assert older.structured_content["error"]["code"] == "conflict"
+
+
 async def test_records_older_than_the_setting_are_sealed_and_their_files_dropped(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
         for _ in range(3):
             await call(gateway, "a__echo", text="x")
         clocks = Clocks(wall=4_000_000_000.0)  # long after the records were written
-        await clocks.keeper(gateway, keep_days=30).sweep()
+        await clocks.keeper(gateway, ledger={"keep_days": 30}).sweep()
         sealed = len(list(gateway.setup.segments_path.iterdir()))
         after_sealing = gateway.store.read_now(gateway.ledger.verify)
-        await clocks.keeper(gateway, keep_days=30, segment_days=90).sweep()
+        await clocks.keeper(gateway, ledger={"keep_days": 30, "segment_days": 90}).sweep()
         left = list(gateway.setup.segments_path.iterdir())
         after_pruning = gateway.store.read_now(gateway.ledger.verify)
 

@@ -91,3 +91,19 @@ async def test_the_rest_of_a_cut_answer_is_read_on_by_its_own_caller_only(tmp_pa
 
     assert text == "x" * 300_000
     assert foreign.structured_content["error"]["code"] == "not_found"
+
+
+async def test_only_the_rest_of_what_an_untrusted_server_said_is_marked_as_data(tmp_path: Path) -> None:
+    small = "[gateway]\nresult_max_bytes = 10_000\n"
+    marks = []
+    async with (
+        gateway_of(tmp_path, small, server("a"), server("b", trusted=True), ALLOW_ALL) as gateway,
+        asked_client(gateway, "2026-07-28", yes, []) as client,
+    ):
+        for tool in ("a__big", "b__big"):
+            cut = await client.call_tool(tool, {})
+            assert cut.meta is not None
+            more = await client.call_tool("mcp_result", {"result_id": cut.meta["lg/cut"]["result_id"]})
+            marks.append((cut.meta.get("lg/untrusted"), (more.meta or {}).get("lg/untrusted")))
+
+    assert marks == [(True, True), (None, None)]
