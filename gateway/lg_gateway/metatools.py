@@ -27,6 +27,8 @@ from lg_policy.errors import Internal, InvalidArguments, LgError, NotFound
 
 DISCOVER, EXECUTE, RESULT = "mcp_discover", "mcp_execute", "mcp_result"
 HITS, HITS_MAX = 8, 50
+DETAILS = "lg/details"
+"""In a call's `_meta`: the caller is a program that wants annotations and metadata of the tools too."""
 READ_CHARACTERS = 50_000
 
 
@@ -78,6 +80,15 @@ def _compact(schema: Any) -> str:
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
+def _found(hit: CatalogEntry, *, whole: bool) -> dict[str, Any]:
+    """What a hit says of its tool; `whole` adds what a listing tells programs and no model needs."""
+    brief = {"name": hit.name, "description": hit.listed.description, "inputSchema": hit.listed.input_schema}
+    if not whole:
+        return brief
+    listed = hit.listed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return brief | {key: listed[key] for key in ("annotations", "_meta") if key in listed}
+
+
 class MetaTools:
     """Answers calls of the gateway's own tools."""
 
@@ -113,10 +124,7 @@ class MetaTools:
         start, count = call.arguments.get("offset", 0), call.arguments.get("limit", HITS)
         page = hits[start : start + count]
         following = start + count if start + count < len(hits) else None
-        tools = [
-            {"name": hit.name, "description": hit.listed.description, "inputSchema": hit.listed.input_schema}
-            for hit in page
-        ]
+        tools = [_found(hit, whole=call.meta.get(DETAILS) is True) for hit in page]
         lines = [f"{one['name']}: {one['description']}\narguments: {_compact(one['inputSchema'])}" for one in tools]
         rest = f"{len(hits)} tools match" + (f"; see more with offset={following}" if following else "")
         structured = {"tools": tools, "total": len(hits), "next_offset": following}

@@ -22,6 +22,7 @@ import anyio
 from lg_orch.errors import GatewayGone
 from lg_policy.errors import ConfigError
 from lg_policy.state import replace_file
+from lg_policy.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -120,13 +121,16 @@ async def connect(
     from langchain.mcp import MCPAdapter
     from mcp import MCPError
 
+    from lg_orch.searching import unfolded
+
     adapter = MCPAdapter(_client(streams, url, token))
     try:
         with anyio.fail_after(CONNECT_TIMEOUT_S) as connecting:
             async with adapter:
                 found = await adapter.list_tools(cache_mode="refresh")
+                connection = await unfolded(_connection(adapter.client, found))
                 connecting.deadline = float("inf")
-                yield _connection(adapter.client, found)
+                yield connection
     except (TimeoutError, MCPError, RuntimeError, OSError) as error:
         if connecting.deadline == float("inf"):
             raise
@@ -186,15 +190,17 @@ def _only(error: Exception) -> Exception:
 
 def _client(streams: TransportStreams | None, url: str | None, token: str | None) -> Any:
     from fastmcp.client import Client
+    from mcp.types import Implementation
 
+    itself = Implementation(name="lg-orch", version=__version__)
     if url is not None:
-        return Client(url, auth=token) if token else Client(url)
+        return Client(url, auth=token, client_info=itself)
     if streams is None:
         raise GatewayGone("neither streams nor an address of a gateway are known")
     from lg_orch.streams import StreamsTransport
 
     # Our own gateway is of our era: probing it could time out on a busy machine and fall back to the old one.
-    return Client(StreamsTransport(streams), mode="2026-07-28")
+    return Client(StreamsTransport(streams), mode="2026-07-28", client_info=itself)
 
 
 def _connection(client: Any, found: list[Any]) -> Connection:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from lg_orch.cli import build_parser, main
 from lg_orch.finding import everywhere, find
-from lg_orch.runs import RunDir, new_run
+from lg_orch.runs import RUN_ID, RunDir, all_runs, new_run
 from lg_policy.errors import ConfigError
 from lg_policy.state import open_state
 
@@ -53,6 +54,18 @@ def test_an_ambiguous_beginning_is_an_error_that_lists_what_fits_and_where(
     assert "2 runs fit" in said
     assert f"{ONE}  {runs / 'a'}" in said
     assert f"{TWO}  {runs / 'b'}" in said
+
+
+def test_of_runs_begun_in_one_second_the_last_is_the_newest(tmp_path: Path) -> None:
+    begun = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    made = [new_run(tmp_path, begun + timedelta(milliseconds=part)) for part in (0, 7, 8, 310, 999, 1000)]
+    assert list(all_runs(tmp_path)) == made[::-1]
+    assert all(RUN_ID.fullmatch(run.run_id) for run in made)
+
+
+def test_runs_begun_at_the_same_moment_never_share_a_directory(tmp_path: Path) -> None:
+    begun = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    assert len({new_run(tmp_path, begun).path for _ in range(300)}) == 300
 
 
 def test_a_root_narrows_the_search(runs: Path) -> None:
