@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -154,6 +155,46 @@ async def test_denied_files_are_closed_under_every_name(tmp_path: Path, path: st
                 "apply_patch", changes=[{"op": "move", "path": path, "to": "visible.txt"}], dry_run=True
             )
             assert "error" in diff
+
+
+@pytest.mark.attack("Denied names", "asking every tool for a hidden name that is there, and for one that is not")
+@pytest.mark.parametrize(
+    ("path", "planted"),
+    [
+        (".env", ".env"),
+        (".env", ".env/x"),
+        ("src/key.pem", "src/key.pem"),
+        (".ssh/config", ".ssh/config"),
+    ],
+)
+async def test_no_answer_tells_whether_a_denied_name_is_there(tmp_path: Path, path: str, planted: str) -> None:
+    fortress = Fortress(tmp_path)
+    write_tree(fortress.root, {"src/a.txt": "a"})
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("read_file", {"path": path}),
+        ("search_files", {"path": path, "regex": "."}),
+        ("list_files", {"path": path}),
+        ("list_files", {"path": f"{path}/below"}),
+        ("read_file", {"path": f"{path}/below"}),
+        ("apply_patch", {"changes": [{"op": "add", "path": f"{path}/below", "content": "x"}]}),
+        *(
+            ("apply_patch", {"changes": [{"path": path} | change]})
+            for change in (
+                {"op": "add", "content": "x"},
+                {"op": "update", "content": "x"},
+                {"op": "delete"},
+                {"op": "move", "to": "free.txt"},
+            )
+        ),
+        ("apply_patch", {"changes": [{"op": "move", "path": "src/a.txt", "to": path}]}),
+    ]
+    with anyio.fail_after(20):
+        async with fortress.attacked() as attacker:
+            absent = [await attacker.call(tool, **arguments) for tool, arguments in requests]
+            write_tree(fortress.root, {planted: TOKEN})
+            present = [await attacker.call(tool, **arguments) for tool, arguments in requests]
+    assert [answer["error"]["code"] for answer in absent] == ["policy_denied"] * len(requests)
+    assert present == absent
 
 
 @pytest.mark.attack("Denied names", "reading and writing the traces of runs")

@@ -106,7 +106,7 @@ class Search:
         try:
             file = located.place.root.open_file(located.rel)
         except NotFound as error:
-            raise located.absent(error) from error
+            raise located.unopened(error) from error
         except InvalidArguments:
             return False  # a directory; anything else is refused when it is opened as one
         with file:

@@ -51,10 +51,10 @@ class Targets:
         Raises `NotFound`, `InvalidArguments` (no regular file), `PolicyDenied` (a rule, or a link out of the root).
         """
         target = self.resolve(path)
+        self._check(target)  # first, so that a refusal does not tell whether a hidden file is there
         if target.status is None:
             error = NotFound(f"{path!r} does not exist", hint="list_files shows what is there")
-            raise self._workspace.locate(path).absent(error)
-        self._check(target)
+            raise self._workspace.locate(path).unopened(error)
         return target
 
     def missing(self, path: str, *, source: str | None = None) -> Target:
@@ -64,10 +64,11 @@ class Targets:
         with invisible characters.
         """
         target = self.resolve(path, follow_last=False)
-        if target.status is not None:
-            kind = "a directory" if stat.S_ISDIR(target.status.st_mode) else "something"
-            raise Conflict(f"{path!r} exists already as {kind}", hint="update it instead, or choose another name")
         self._check(target)
+        if target.status is not None:
+            raise Conflict(
+                f"{path!r} exists already{_kind(target.status)}", hint="update it instead, or choose another name"
+            )
         self._refuse_deceptive(target, source)
         return target
 
@@ -108,7 +109,12 @@ class Targets:
                     return Target(place=place, given=path, rel=file.rel, status=file.stat)
             except NotFound:
                 pass  # it, or a directory on the way, does not exist: resolve what does
-        rel, status = self._lexical_rest(root, located.rel)
+            except InvalidArguments as error:
+                raise located.unopened(error) from error
+        try:
+            rel, status = self._lexical_rest(root, located.rel)
+        except InvalidArguments as error:
+            raise located.unopened(error) from error
         if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
             raise NotFound(f"{path!r} is a link to nothing")
         return Target(place=place, given=path, rel=rel, status=status)
@@ -138,12 +144,18 @@ class Targets:
         located = self._workspace.locate(path)
         try:
             parent, name = located.place.root.open_parent(located.rel)
-        except NotFound as error:
-            raise located.absent(error) from error
+        except (NotFound, InvalidArguments) as error:
+            raise located.unopened(error) from error
         with parent:
             status = _status(name, parent.fd)
         if status is not None and stat.S_ISLNK(status.st_mode):
             raise InvalidArguments(f"{path!r} is a symbolic link", hint="name the file that it points to")
+
+
+def _kind(status: os.stat_result) -> str:
+    """Say what has a name already, where that is no file. On file systems that fold case, any spelling finds it."""
+    kinds = ((stat.S_ISREG, ""), (stat.S_ISDIR, ", as a directory"), (stat.S_ISLNK, ", as a symbolic link"))
+    return next((text for is_kind, text in kinds if is_kind(status.st_mode)), ", as a special file")
 
 
 def _status(name: str, dir_fd: int) -> os.stat_result | None:

@@ -37,16 +37,34 @@ class Located:
         """The path as the client knows it."""
         return self.place.prefix + self.rel
 
-    def absent(self, error: NotFound) -> NotFound:
-        """The error that nothing has this name, with the names in its place that may be meant."""
+    def unopened(self, error: NotFound | InvalidArguments) -> LgError:
+        """What to answer when this cannot be opened: nothing is there, or something else than was asked for.
+
+        A name that may not be read is refused as if all were well with it, so that no answer tells what is there. For
+        the others, `NotFound` gets the names in their place that may be meant.
+        """
         parts = self.rel.split("/")
         try:
             directory, depth = deepest_directory(self.place.root, parts)
-        except LgError:
-            return error  # it is there now, or leads elsewhere: the error as it was says enough
+        except LgError:  # something is in its way, or leads elsewhere
+            return _refusal(self.place.rules, self.rel) or error
         with directory:
+            rel = "/".join([*directory.rel.split("/"), *parts[depth:]]).lstrip("/")
+            refusal = _refusal(self.place.rules, rel)
+            if refusal is not None or isinstance(error, InvalidArguments):
+                return refusal or error
             hint = suggestion(parts[depth], _visible(directory, self.place.rules))
         return NotFound(error.message, hint=f"in {directory.rel or 'the root'} {hint}" if hint else error.hint)
+
+
+def _refusal(rules: FileRules, rel: str) -> PolicyDenied | None:
+    """The refusal of a name that may not be read as a file, or not as a directory; `None` for one that may be both."""
+    try:
+        refuse_unreadable(rules, rel)
+        refuse_unreadable(rules, rel, is_dir=True)
+    except PolicyDenied as refusal:
+        return refusal
+    return None
 
 
 def deepest_directory(root: Root, parts: Sequence[str]) -> tuple[Opened, int]:
@@ -123,8 +141,8 @@ class Workspace:
             raise InvalidArguments(f"{path!r} is a directory", hint="list_files shows what is in it")
         try:
             file = located.place.root.open_file(located.rel)
-        except NotFound as error:
-            raise located.absent(error) from error
+        except (NotFound, InvalidArguments) as error:
+            raise located.unopened(error) from error
         return self._permitted(located, file)
 
     def open_small(self, path: str, max_bytes: int) -> tuple[Opened, Place] | None:
@@ -216,8 +234,8 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
 def _opened(located: Located) -> Opened:
     try:
         return located.place.root.open_dir(located.rel)
-    except NotFound as error:
-        raise located.absent(error) from error
+    except (NotFound, InvalidArguments) as error:
+        raise located.unopened(error) from error
 
 
 def _hold_ignores_above(root: Root, rel: str, walk: Walk) -> None:
