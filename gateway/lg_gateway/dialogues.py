@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lg_gateway.coded import RowCode
-from lg_gateway.store import Tx
+from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import Conflict
 
 
@@ -52,10 +52,13 @@ class DialogueBook:
         self._code = RowCode(key, "a question of a server")
 
     def find(self, tx: Tx, binding: str, now: float) -> Dialogue | None:
-        """Return the open dialogue of a call."""
+        """Return the open dialogue of a call. Raises `StoreError` for another call's that was put in its place."""
         sql = "SELECT body, mac FROM dialogues WHERE binding = ? AND waiting = 1 AND expires > ? ORDER BY expires DESC"
         rows = tx.execute(sql, (binding, now))
-        return self._read(rows[0]) if rows else None
+        found = self._read(rows[0]) if rows else None
+        if found is not None and (found.binding != binding or not found.open or found.expires <= now):
+            raise StoreError("a question of a server in the store was not written by this gateway")
+        return found
 
     def any(self, tx: Tx, now: float) -> bool:
         """Whether any call waits."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lg_gateway.canonical import digest
 from lg_gateway.coded import RowCode
 from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.store import Tx
+from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class PinBook:
     def all(self, tx: Tx, server: str | None = None) -> list[Pin]:
         """Return the pins of a server, or of all, in order. Raises `StoreError` for a row that was not written here."""
         where, params = (" WHERE server = ?", (server,)) if server is not None else ("", ())
-        rows = tx.execute(f"SELECT body, mac FROM pins{where} ORDER BY server, tool", params)  # noqa: S608  both constant
+        sql = f"SELECT server, tool, body, mac FROM pins{where} ORDER BY server, tool"  # noqa: S608  both constant
+        rows = tx.execute(sql, params)
         return [self._read(row) for row in rows]
 
     def _hold(self, tx: Tx, known: Pin | None, wanted: Pin) -> None:
@@ -147,7 +148,10 @@ class PinBook:
         tx.execute(sql, (pin.server, pin.tool, *self._code.sealed(asdict(pin))))
 
     def _read(self, row: tuple[Any, ...]) -> Pin:
-        return Pin(**self._code.opened(row[0], row[1]))
+        pin = Pin(**self._code.opened(row[2], row[3]))
+        if (pin.server, pin.tool) != (row[0], row[1]):
+            raise StoreError("a pin in the store was not written by this gateway")
+        return pin
 
 
 def definition_of(tool: t.Tool) -> dict[str, Any]:

@@ -156,3 +156,27 @@ async def test_after_a_call_was_given_up_a_servers_question_is_refused_until_it_
     assert "cannot be told" in str(refused.content[-1])
     assert text_of(asked) == "accept blue"
     assert len(seen) == 1
+
+
+@pytest.mark.attack("Server questions", "the row of a call that waits for its server, put where a call waits for a yes")
+async def test_a_call_that_waits_for_a_yes_does_not_go_on_as_one_that_was_begun(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    only_ask = '[[gateway.rules]]\ntools = ["a__ask"]\neffect = "allow"\n'
+    async with (
+        gateway_of(tmp_path, server("a", "--journal", str(log)), only_ask) as gateway,
+        asked_client(gateway, "2026-07-28", blue, []) as client,
+    ):
+
+        async def echo(**options: Any) -> Any:
+            return await client.session.call_tool("a__echo", {"text": "x"}, allow_input_required=True, **options)
+
+        await ask(client)
+        await echo()
+        moved = "UPDATE dialogues SET binding = (SELECT binding FROM approvals)"
+        await gateway.store.write(lambda tx: tx.execute(moved))
+        taken = await echo()
+        if isinstance(taken, t.InputRequiredResult):
+            await echo(input_responses=answer(taken, {"colour": "blue"}), request_state=taken.request_state)
+
+    assert [line["tool"] for line in journal(log)] == ["ask"]
+    assert taken.structured_content["error"]["code"] == "internal"

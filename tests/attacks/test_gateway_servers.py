@@ -1,0 +1,80 @@
+"""Servers that misbehave in their definitions and answers, and definitions that somebody puts into the store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, server, text_of
+
+pytestmark = pytest.mark.anyio
+
+REPEATS = """
+import json, sys
+
+def say(number, **given):
+    print(json.dumps({"jsonrpc": "2.0", "id": number} | given), flush=True)
+
+def text(words):
+    return {"content": [{"type": "text", "text": words}]}
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    number, method = asked.get("id"), asked.get("method")
+    if number is None:
+        continue
+    if method == "initialize":
+        version = asked["params"]["protocolVersion"]
+        about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "repeats", "version": "1"}}
+        say(number, result={"protocolVersion": version} | about)
+    elif method == "tools/list":
+        say(number, result={"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]})
+    elif method == "tools/call":
+        words = asked["params"]["arguments"]["text"]
+        for following in range(number + 1, number + 20):
+            say(following, result=text("before it was asked"))
+        for _ in range(3):
+            say(number, result=text(words))
+        say(number, error={"code": -32603, "message": "after it was answered"})
+    else:
+        say(number, error={"code": -32601, "message": "no such method"})
+"""
+
+
+@pytest.mark.attack(
+    "Servers", "every answer given three times, then as an error, and twenty before they were asked for"
+)
+async def test_of_repeated_answers_one_counts_and_none_for_another_call(tmp_path: Path) -> None:
+    program = tmp_path / "repeats.py"
+    program.write_text(REPEATS)
+    part = f"[gateway.servers.a]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps([str(program)])}\n"
+    async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+        answers = [text_of(await call(gateway, "a__echo", text=f"call {n}")) for n in range(10)]
+        outcomes = [record["outcome"] for record in records(gateway) if record["phase"] == "ended"]
+
+    assert answers == [f"call {n}" for n in range(10)]
+    assert outcomes == ["ok"] * 10
+
+
+@pytest.mark.attack("Pins", "an accepted definition rewritten in the store, and another server's row put in its place")
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE pins SET body = replace(body, 'old', 'new') WHERE server = 'a'",
+        (
+            "UPDATE pins SET (body, mac) = (SELECT b.body, b.mac FROM pins AS b"
+            " WHERE b.server = 'b' AND b.tool = pins.tool) WHERE server = 'a'"
+        ),
+    ],
+)
+async def test_a_definition_that_was_accepted_without_the_keys_is_not_offered(tmp_path: Path, forged: str) -> None:
+    before = (server("a", "--describe", "old"), server("b", "--describe", "new"))
+    async with gateway_of(tmp_path, *before, ALLOW_ALL) as gateway:
+        await gateway.store.write(lambda tx: tx.execute(forged))
+    async with gateway_of(tmp_path, server("a", "--describe", "new"), ALLOW_ALL) as gateway:
+        offered = [entry.name for entry in gateway.catalog.entries()]
+
+    assert offered == []
