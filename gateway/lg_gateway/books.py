@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ARGUMENT_BYTES = 8_000
 DETAIL_BYTES = 500
+_SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
 
 
 class Books:
@@ -146,6 +147,20 @@ class Books:
             detail=self._detail(detail),
         )
         await self._counted(entry)
+
+    def begun_as(self, tx: Tx, passage: Passage, request_id: str) -> dict[str, Any] | None:
+        """Return the `begun` record of an earlier call; `None` when the ledger does not have it (any more).
+
+        Raises `StoreError` when that call was another one than this: the store says so, and not the chain.
+        """
+        begun = [record for record in self._ledger.records_of(tx, request_id) if record["phase"] == "begun"]
+        now = self._entry(passage, phase="begun")
+        for record in begun:
+            if all(record[name] == getattr(now, name) for name in _SAME_CALL):
+                return record
+        if begun:
+            raise StoreError("what the store says of this idempotency key was not written by this gateway")
+        return None
 
     async def end_floods(self, *, everything: bool = False) -> None:
         """Record what was only counted in minutes that are over, or altogether."""

@@ -1,5 +1,6 @@
 """The step for repeated calls: an idempotency key that is known is answered from the record, or resolved.
 
+A row says which call a key stands for, and the chain that this call was begun: rows carry no code, records do.
 Begun without an outcome: a call that still runs somewhere is a conflict; one that is harmless to repeat is made again
 under the same key; of any other nobody knows whether it took effect, and that is what the caller is told.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import mcp_types as t
@@ -53,12 +55,15 @@ class Recall:
         if passage.marks.key is None or passage.dialogue is not None:
             return passage
 
-        def read(tx: Tx) -> tuple[Effect | None, str | None]:
+        def read(tx: Tx) -> tuple[Effect | None, dict[str, Any] | None, str | None]:
             effect = recall(tx, passage)
-            return effect, self._books.outcomes.read(tx, effect.request_id) if effect and effect.ended else None
+            if effect is None:
+                return None, None, None
+            begun = self._books.begun_as(tx, passage, effect.request_id)
+            return effect, begun, self._books.outcomes.read(tx, effect.request_id) if effect.ended else None
 
         try:
-            effect, text = await self._store.read(read)
+            effect, begun, text = await self._store.read(read)
         except StoreError as error:
             raise Internal(f"the record of earlier calls cannot be read; nothing was done ({error})") from error
         if effect is None:
@@ -72,12 +77,13 @@ class Recall:
             return await self.look(passage)
         if self._still_runs(passage, effect):
             raise StillRunning("this call is still running", hint="wait for its outcome, then repeat it to get that")
-        if not self._may_repeat(passage):
+        # Repeating needs no new yes, so the row alone is not believed: the chain must have its call.
+        if begun is None or not self._may_repeat(passage):
             raise OutcomeUnknown(
                 "this call was begun before and its outcome was lost",
                 hint="look at the state of things; then repeat it under a new key, or not",
             )
-        return await self._as_before(passage, effect)
+        return await self._as_before(passage, effect.request_id, begun["approval_id"])
 
     async def _replayed(self, passage: Passage, effect: Effect, text: str | None) -> t.CallToolResult:
         if text is None:
@@ -103,10 +109,9 @@ class Recall:
         template = self._settings().exec.commands.get(str(passage.call.arguments.get("cmd")))
         return passage.entry.server.builtin == "exec" and template is not None and template.rerun
 
-    async def _as_before(self, passage: Passage, effect: Effect) -> Passage:
+    async def _as_before(self, passage: Passage, request_id: str, approval_id: str | None) -> Passage:
         """Repeat a lost call exactly as it was approved, with the hashes that its preview saw."""
-        approval_id = effect.approval_id
-        passage = replace(passage, recalled=True, recalled_from=effect.request_id, approval_id=approval_id)
+        passage = replace(passage, recalled=True, recalled_from=request_id, approval_id=approval_id)
         if approval_id is None:
             return passage
         approval = await self._store.read(lambda tx: self._approvals.get(tx, approval_id, 0.0))

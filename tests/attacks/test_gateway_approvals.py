@@ -268,3 +268,30 @@ async def test_a_question_that_is_copied_among_the_grants_grants_nothing(tmp_pat
 
     assert second.is_error
     assert journal(log) == []
+
+
+@pytest.mark.attack("Approvals", "a key written into the store as that of a call that was begun and lost")
+@pytest.mark.parametrize("as_request", ["the question's", "another call's", "none"])
+async def test_a_key_that_somebody_wrote_into_the_store_saves_no_question(tmp_path: Path, as_request: str) -> None:
+    log = tmp_path / "journal"
+    asks = '[[gateway.rules]]\ntools = ["a__peek"]\neffect = "approve"\n'
+    allows = '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "allow"\n'
+    peek: dict[str, Any] = {"name": "a__peek", "arguments": {"text": "x"}, "meta": {"lg/idempotency-key": "k"}}
+    part = server("a", "--journal", str(log), trusted=True)
+    async with gateway_of(tmp_path, part, asks, allows, NO_HOLD) as gateway:
+        assert (await send(gateway, **peek)).is_error
+        asked = records(gateway)[-1]
+        await send(gateway, "a__echo", {"text": "x"})
+        request = {"the question's": asked["request_id"], "another call's": records(gateway)[-1]["request_id"]}
+        values = ("a__peek", asked["arguments_digest"], request.get(as_request, "none"))
+        await gateway.store.write(
+            lambda tx: tx.execute(
+                "INSERT INTO effects (scope, key, tool, arguments_digest, request_id, holder, ended, created)"
+                """ VALUES ('["local:me", null]', 'k', ?, ?, ?, '', 0, 0)""",
+                values,
+            )
+        )
+        taken = await send(gateway, **peek)
+
+    assert taken.structured_content["error"]["code"] in ("outcome_unknown", "internal")
+    assert [line["tool"] for line in journal(log)] == ["echo"]
