@@ -77,7 +77,8 @@ async def serve_here(
 
 async def _serve_stdio(server: Server[Any]) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(_cancel_on_signal, group.cancel_scope)
+        if sys.platform != "win32":  # its event loop takes no signals; the end of input ends the server
+            group.start_soon(_cancel_on_signal, group.cancel_scope)
         async with stdio_streams() as (read, write):
             await server.run(read, write, server.create_initialization_options())
         group.cancel_scope.cancel()
@@ -101,7 +102,10 @@ def listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
     # two writes waits 40 ms for the client's acknowledgement of the first.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":  # "reuse" would let another program take the port over there
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((flags.host, flags.port))
         listener.listen(128)
     except (OSError, OverflowError) as error:

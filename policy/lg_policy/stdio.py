@@ -35,7 +35,7 @@ async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
     end-of-file and what somebody prints misses the protocol.
     """
     if sys.platform == "win32" or not _can_be_waited_for(os.fstat(0), os.fstat(1)):
-        typed: Any = _typed_lines() if os.isatty(0) else None
+        typed: Any = _typed_lines() if sys.platform != "win32" and os.isatty(0) else None
         async with stdio_server(stdin=typed) as streams:
             yield streams
         return

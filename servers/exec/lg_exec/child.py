@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import os
 import resource
 import subprocess
@@ -11,25 +10,18 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from lg_exec.textout import clean
-from lg_policy.limits import HeadTail
+from lg_exec.outputs import CHUNK, Outputs
 
 if TYPE_CHECKING:
     from lg_exec.process import Container
-
-_CHUNK = 65_536
-_PROGRESS_BYTES = 4_000
+    from lg_policy.limits import HeadTail
 
 
-class Streams:
+class Streams(Outputs):
     """The two output pipes of a command, read whenever they have something, for as long as they are open."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self.stdout = HeadTail(limit_bytes)
-        self.stderr = HeadTail(limit_bytes)
-        self.ended = asyncio.Event()
-        self._fresh = bytearray()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        super().__init__(limit_bytes)
         self._open: set[int] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -46,23 +38,13 @@ class Streams:
 
     def _take(self, reader: int, kept: HeadTail) -> None:
         try:
-            data = os.read(reader, _CHUNK)
+            data = os.read(reader, CHUNK)
         except BlockingIOError:
             return
         if not data:
             self._close(reader)
             return
-        kept.feed(data)
-        self._fresh += data
-        if len(self._fresh) > 4 * _CHUNK:
-            del self._fresh[:-_CHUNK]
-
-    def fresh_text(self) -> str:
-        """Output since the last call, cut to its end when it is long."""
-        data = bytes(self._fresh)
-        self._fresh.clear()
-        text = clean(self._decoder.decode(data))
-        return text if len(text) <= _PROGRESS_BYTES else f"… {text[-_PROGRESS_BYTES:]}"
+        self.take(data, kept)
 
     def close(self) -> None:
         """Stop reading."""
@@ -115,7 +97,12 @@ class Exit:
             self._fd = -1
 
 
-def spawn(container: Container, stdin: bytes, streams: Streams) -> int:
+async def start(container: Container, stdin: bytes, streams: Streams) -> Exit:
+    """Start the process; raises `OSError`. Only Windows has to wait for something here."""
+    return Exit(_spawn(container, stdin, streams))
+
+
+def _spawn(container: Container, stdin: bytes, streams: Streams) -> int:
     """Start the process; its pid is ours to reap. No `preexec_fn`: that is unsafe with threads and slow.
 
     Called by the event loop's thread, which lives as long as the server: what dies with its parent dies with the thread

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lg_policy.errors import ConfigError, LgError
+from lg_policy.errors import LgError
 from lg_policy.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     flags = common_flags(args)
     try:
-        if sys.platform == "win32":
-            raise ConfigError("lg-exec does not run on Windows", hint="run it under WSL")
         if args.command == "doctor":
             return _doctor(flags, args.sandbox)
         return _serve(flags, serve_flags(args), args.sandbox)

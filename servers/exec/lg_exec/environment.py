@@ -21,6 +21,8 @@ _HOME_TOOLS = (".local/bin", ".cargo/bin", ".nvm/versions/node/*/bin", ".volta/b
 _OTHER_TOOLS = ("/usr/local/go/bin", "/opt/homebrew/bin", "/opt/*/bin", "/snap/bin")
 _PYTHON_TOOLS = ("python", "pytest", "ruff", "mypy")
 _NODE_TOOLS = {"tsc": "typescript"}  # by the package that brings them
+_BIN, _EXE = ("Scripts", ".exe") if sys.platform == "win32" else ("bin", "")
+"""On Windows only `.exe`: batch files are run by cmd.exe, to which arguments cannot be passed safely."""
 _SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 
@@ -60,7 +62,8 @@ class Programs:
             return Program(path=sys.executable, prefixes=_outside((sys.prefix, sys.base_prefix)))
         if template.from_ == "project":
             return self._in_project(wanted)
-        candidates = [wanted] if os.path.isabs(wanted) else [f"{place}/{wanted}" for place in self.search_path]
+        named = wanted if wanted.lower().endswith(_EXE) else wanted + _EXE
+        candidates = [named] if os.path.isabs(wanted) else [f"{place}/{named}" for place in self.search_path]
         # Once found it stays: a program put earlier on the path later is not what this server was started with.
         for candidate in (self._found.get(wanted, ""), *candidates):
             if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
@@ -69,7 +72,7 @@ class Programs:
                 return program
         raise NotFound(
             f"the program {wanted!r} is not installed on this machine",
-            hint=f"it needs installing by a person; looked in {':'.join(self.search_path)}",
+            hint=f"it needs installing by a person; looked in {os.pathsep.join(self.search_path)}",
         )
 
     def _system_program(self, wanted: str, path: str) -> Program:
@@ -110,7 +113,7 @@ class Programs:
     def _in_project(self, wanted: str) -> Program:
         projects = self.projects()
         for project in projects:
-            path = f"{project.bin}/{wanted}"
+            path = f"{project.bin}/{wanted}{_EXE}"
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return Program(path=path, prefixes=project.prefixes)
         node = self._is_node(wanted)
@@ -149,7 +152,7 @@ class Programs:
         if os.path.isfile(f"{place}/pyvenv.cfg"):
             outside = () if _within(real, self._root) else (place, real)
             return ProjectEnvironment(
-                path=place, bin=f"{place}/bin", kind="venv", prefixes=(*outside, *self._bases(place))
+                path=place, bin=f"{place}/{_BIN}", kind="venv", prefixes=(*outside, *self._bases(place))
             )
         if self._setting != "auto" and os.path.isdir(f"{place}/bin"):
             return ProjectEnvironment(path=place, bin=f"{place}/bin", kind="prefix", prefixes=_outside((place, real)))
@@ -195,6 +198,9 @@ class Programs:
         return f"in {self._root}: python3 -m venv {venv}{install}"
 
     def _search_path(self) -> Iterator[str]:
+        if sys.platform == "win32":
+            yield from _windows_search_path(self._home)
+            return
         yield from SYSTEM_PATH
         for pattern in (*(f"{glob.escape(self._home)}/{tool}" for tool in _HOME_TOOLS), *_OTHER_TOOLS):
             yield from sorted(glob.glob(pattern), reverse=True)
@@ -256,14 +262,24 @@ def _git_settings(forced: Mapping[str, str]) -> dict[str, str]:
     return {"GIT_CONFIG_COUNT": str(len(settings)), **numbered}
 
 
+def _windows_search_path(home: str) -> Iterator[str]:
+    yield os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32")
+    programs = os.environ.get("PROGRAMFILES", r"C:\Program Files")
+    yield from (os.path.join(programs, *place) for place in (("Git", "cmd"), ("nodejs",), ("Go", "bin")))
+    yield from (os.path.join(home, *place) for place in ((".cargo", "bin"), (".local", "bin")))
+
+
 def _home() -> Path:
+    if sys.platform == "win32":
+        return Path.home()
     import pwd
 
     return Path(pwd.getpwuid(os.geteuid()).pw_dir)
 
 
 def _within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
+    path, directory = os.path.normcase(path), os.path.normcase(directory)  # changes nothing but on Windows
+    return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)
 
 
 def _outside(paths: tuple[str, ...] | list[str]) -> tuple[str, ...]:

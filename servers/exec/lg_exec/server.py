@@ -15,8 +15,8 @@ from lg_policy.toolserver import CallContext, Reply, ToolDef, build_server
 if TYPE_CHECKING:
     from mcp.server import Server
 
+    from lg_exec.sandbox import RootDirectory
     from lg_policy.config import Settings
-    from lg_policy.paths import Root
 
 MAX_STDIN = 1_000_000
 MAX_TIMEOUT_S = 86_400
@@ -88,7 +88,7 @@ _LIST_OUTPUT: dict[str, Any] = {
 
 
 def make_server(
-    root: Root,
+    root: RootDirectory,
     settings: Settings,
     executor: Executor,
     lifespan: Callable[[Server[Any]], AbstractAsyncContextManager[Any]] | None = None,

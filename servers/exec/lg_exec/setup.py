@@ -22,14 +22,15 @@ from lg_exec.lifeline import Lifeline
 from lg_exec.masks import MaskFinder
 from lg_exec.orphans import Orphans
 from lg_exec.sandbox import Backend, NoBackend
-from lg_exec.unconfined import UnconfinedBackend
 from lg_policy.globs import FileRules
 from lg_policy.loading import load_settings
 from lg_policy.paths import Root
 
 if TYPE_CHECKING:
     from lg_exec.backend import BubblewrapBackend, Place
+    from lg_exec.sandbox import RootDirectory
     from lg_exec.seatbelt import SeatbeltBackend
+    from lg_exec.windows import Scratch
     from lg_policy.config import Settings
     from lg_policy.flags import CommonFlags
 
@@ -40,12 +41,12 @@ log = logging.getLogger(__name__)
 class Assembly:
     """The parts of a running server. Closing it ends what commands left behind, and removes the scratch directory."""
 
-    root: Root
+    root: RootDirectory
     settings: Settings
     executor: Executor
     programs: Programs
     sources: tuple[str, ...]
-    lifeline: Lifeline
+    lifeline: Lifeline | Scratch
 
     @property
     def why(self) -> str:
@@ -74,12 +75,14 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
         profile=flags.profile, config=flags.config, effective=flags.effective_config, overrides=overrides
     )
     with ExitStack() as undo:
-        root = undo.enter_context(Root(flags.root or default_root, allow_broad=flags.allow_broad_root))
+        root = _open_root(flags.root or default_root, allow_broad=flags.allow_broad_root)
+        undo.callback(root.close)
         scratch = tempfile.mkdtemp(prefix="lg-exec-")
-        lifeline = Lifeline(scratch)
+        lifeline = _lifeline(scratch)
         undo.callback(lifeline.close)
         orphans = Orphans()
-        orphans.expect(lifeline.pid)
+        if lifeline.pid is not None:
+            orphans.expect(lifeline.pid)
         programs = Programs(root.path, loaded.settings.exec.environment)
         backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment)
         assembly = Assembly(
@@ -94,12 +97,44 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
         return assembly
 
 
+def _open_root(path: Path, *, allow_broad: bool) -> RootDirectory:
+    if sys.platform == "win32":
+        from lg_exec.windows_root import CheckedRoot
+
+        return CheckedRoot(path, allow_broad=allow_broad)
+    return Root(path, allow_broad=allow_broad)
+
+
+def _lifeline(scratch: str) -> Lifeline | Scratch:
+    if sys.platform == "win32":
+        from lg_exec.windows import Scratch
+
+        return Scratch(scratch)
+    return Lifeline(scratch)
+
+
+def kinds(sandbox: str, platform: str) -> tuple[str, ...]:
+    """Name the backends that may be used on a platform, best first; unconfined ones only where `sandbox` is "off"."""
+    if sandbox == "off":
+        return ("job",) if platform == "win32" else ("unconfined",)
+    return {"linux": ("bubblewrap",), "darwin": ("seatbelt",)}.get(platform, ())
+
+
 def choose_backend(
-    settings: Settings, root: Root, scratch: str, orphans: Orphans | None, mark: Mapping[str, str]
+    settings: Settings, root: RootDirectory, scratch: str, orphans: Orphans | None, mark: Mapping[str, str]
 ) -> Backend:
     """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
-    if settings.exec.sandbox == "off":
+    allowed = kinds(settings.exec.sandbox, sys.platform)
+    if "job" in allowed:
+        from lg_exec.windows import JobBackend
+
+        return JobBackend(str(root.path), scratch)
+    if "unconfined" in allowed:
+        from lg_exec.unconfined import UnconfinedBackend
+
         return UnconfinedBackend(str(root.path), scratch, orphans, mark)
+    if not allowed or not isinstance(root, Root):
+        return NoBackend(f"there is no sandbox for {sys.platform}")
     from lg_exec.probes import attempt, failures
 
     reasons = []
@@ -110,8 +145,7 @@ def choose_backend(
             return backend
         reasons.append(f"{backend.report.backend}: {'; '.join(failed)}")
         log.info("not used as a sandbox: %s", reasons[-1])
-    missing = "bubblewrap is not installed" if sys.platform == "linux" else f"there is none for {sys.platform}"
-    return NoBackend("; ".join(reasons) if reasons else missing)
+    return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
 
 
 def _candidates(place: Place) -> Iterator[BubblewrapBackend | SeatbeltBackend]:

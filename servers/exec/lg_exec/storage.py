@@ -8,6 +8,7 @@ time to time, the seldomer the longer that takes.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 
@@ -72,6 +73,7 @@ def _sizes(directory: str) -> Iterator[int]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
-                        yield entry.stat(follow_symlinks=False).st_blocks * 512
+                        found = entry.stat(follow_symlinks=False)
+                        yield found.st_size if sys.platform == "win32" else found.st_blocks * 512
         except OSError:
             continue  # removed meanwhile, or closed by the command to its own user
