@@ -16,6 +16,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
 from lg_orch.budgets import executor_room
+from lg_orch.channels import GraphState
 from lg_orch.models_io import CHANGES
 from lg_orch.nodes.context_builder import context_builder
 from lg_orch.nodes.executor import executor
@@ -29,6 +30,8 @@ from lg_orch.services import Services
 from lg_orch.state import RunState, Update, checked_update
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.graph.state import CompiledStateGraph
 
@@ -55,9 +58,9 @@ NODES: tuple[tuple[str, Node], ...] = (
 
 def build_graph(
     checkpointer: BaseCheckpointSaver[Any] | None = None,
-) -> CompiledStateGraph[RunState, Services, RunState, RunState]:
+) -> CompiledStateGraph[GraphState, Services, GraphState, GraphState]:
     """Compile the graph; it holds nothing of a run, services come with each invocation."""
-    graph = StateGraph(RunState, context_schema=Services)
+    graph = StateGraph(GraphState, context_schema=Services)
     for name, function in NODES:
         graph.add_node(name, _visit(name, function))
     graph.add_edge(START, "ingest")
@@ -65,9 +68,9 @@ def build_graph(
     graph.add_conditional_edges("policy_gate", _unless_refused("context_builder"), ["context_builder", "reporter"])
     graph.add_edge("context_builder", "router")
     graph.add_conditional_edges("router", _unless_refused("planner"), ["planner", "reporter"])
-    graph.add_conditional_edges("planner", after_planner, ["executor", "verifier", "reporter"])
-    graph.add_conditional_edges("executor", after_executor, ["executor", "verifier", "planner"])
-    graph.add_conditional_edges("verifier", after_verifier, ["verifier", "executor", "planner", "reporter"])
+    graph.add_conditional_edges("planner", _edge(after_planner), ["executor", "verifier", "reporter"])
+    graph.add_conditional_edges("executor", _edge(after_executor), ["executor", "verifier", "planner"])
+    graph.add_conditional_edges("verifier", _edge(after_verifier), ["verifier", "executor", "planner", "reporter"])
     graph.add_edge("reporter", END)
     return graph.compile(checkpointer=checkpointer, name="lg-orch")
 
@@ -107,8 +110,14 @@ def mermaid() -> str:
 
 
 def _unless_refused(following: str) -> Any:
-    def route(state: RunState) -> str:
-        return "reporter" if state.guards.refused is not None else following
+    return _edge(lambda state: "reporter" if state.guards.refused is not None else following)
+
+
+def _edge(decide: Callable[[RunState], str]) -> Any:
+    """An edge as LangGraph wants it: what it is given follows from the annotation."""
+
+    def route(state: GraphState) -> str:
+        return decide(state)
 
     return route
 
@@ -116,7 +125,7 @@ def _unless_refused(following: str) -> Any:
 def _visit(name: str, function: Node) -> Any:
     """Wrap a node: journal its begin and end, check what it returns."""
 
-    async def visit(state: RunState, runtime: Runtime[Services]) -> Update:
+    async def visit(state: GraphState, runtime: Runtime[Services]) -> Update:
         services = runtime.context
         services.check_stop()
         begun = time.monotonic()

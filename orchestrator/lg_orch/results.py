@@ -13,6 +13,7 @@ from lg_policy.limits import cut_text
 from lg_policy.state import make_private, replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 BRIEF_BYTES = 600
@@ -61,6 +62,15 @@ class ResultStore:
             update={"structured": None, "digest": digest, "size": size, "truncated": cut or cut_too}
         )
         return envelope.model_copy(update={"stdout": stdout, "stderr": stderr, "artifacts": artifacts})
+
+    def all_whole(self, briefs: Sequence[ToolEnvelope]) -> list[ToolEnvelope]:
+        """`whole` of each; quick where they are known, since each step of a run asks for all."""
+        known = self._known
+        found = (known.get(brief.artifacts.digest) for brief in briefs)
+        return [
+            one if isinstance(one, ToolEnvelope) else self.whole(brief)
+            for one, brief in zip(found, briefs, strict=True)
+        ]
 
     def whole(self, brief: ToolEnvelope) -> ToolEnvelope:
         """Return the envelope that `brief` stands for. Raises `NotFound`."""

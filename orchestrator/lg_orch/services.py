@@ -110,7 +110,7 @@ class Services:
 
     def whole_results(self, state: RunState) -> list[ToolEnvelope]:
         """The run's results so far, each whole. Raises `NotFound` when one is gone from disk."""
-        return [self.results.whole(brief) for brief in state.tool_results]
+        return self.results.all_whole(state.tool_results)
 
 
 def problem_of(error: LgError) -> Problem:

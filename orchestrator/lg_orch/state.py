@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from lg_orch.budgets import Spent
 from lg_orch.errors import GraphError
@@ -102,18 +102,28 @@ _READ: dict[str, ToolEnvelope] = {}  # references by digest, which stands for al
 _READ_MAX = 4_096
 
 
-def _reference(value: Any, read: ValidatorFunctionWrapHandler) -> ToolEnvelope:
-    """Read a reference once: every step of a run reads all of them, in each node and each edge."""
-    digest = (value.get("artifacts") or {}).get("digest") if isinstance(value, dict) else ""
+def _read_once(value: Any) -> Any:
+    """Read each reference once: every step of a run reads all of them, in each node and each edge."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [_reference(one) if isinstance(one, dict) else one for one in value]
+
+
+def _reference(value: dict[str, Any]) -> ToolEnvelope:
+    artifacts = value.get("artifacts")
+    digest = artifacts.get("digest") if isinstance(artifacts, dict) else ""
     known = _READ.get(digest) if digest else None
     if known is not None:
         return known
-    found: ToolEnvelope = read(value)
+    found = ToolEnvelope.model_validate(value)
     if digest:
         if len(_READ) >= _READ_MAX:
             _READ.clear()
         _READ[digest] = found
     return found
+
+
+References = Annotated[list[ToolEnvelope], BeforeValidator(_read_once)]
 
 
 class RunState(Strict):
@@ -130,9 +140,7 @@ class RunState(Strict):
     """Decided checks of the verifier."""
     baseline_checks: tuple[QueuedCall, ...] = ()
     """The same checks, to be run before anything is changed."""
-    tool_results: Annotated[list[Annotated[ToolEnvelope, WrapValidator(_reference)]], operator.add] = Field(
-        default_factory=list
-    )
+    tool_results: Annotated[References, operator.add] = Field(default_factory=list)
     """References (`reference`): how each call ended, and the digest of the whole."""
     patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
     baseline: VerifierReport | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
 
     from lg_orch.approvals import Question
+    from lg_orch.channels import GraphState
     from lg_orch.driver import Job
     from lg_orch.inquiry import Inquiry
     from lg_orch.services import Services
@@ -31,7 +32,7 @@ class Stepper:
 
     def __init__(
         self,
-        graph: CompiledStateGraph[RunState, Services, RunState, RunState],
+        graph: CompiledStateGraph[GraphState, Services, GraphState, GraphState],
         job: Job,
         services: Services,
         inquiry: Inquiry,

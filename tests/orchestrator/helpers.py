@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.budgets import Budgets
 from lg_orch.bus import Bus
+from lg_orch.channels import GraphState
 from lg_orch.desk import RunDesk
 from lg_orch.graph import build_graph
 from lg_orch.journal import Journal, read_journal
@@ -47,7 +48,7 @@ class World:
     async def go(self, request: str) -> RunState:
         """Run the graph to its end within its recursion limit."""
         values = await build_graph().ainvoke(
-            RunState(request=request),
+            GraphState(request=request),
             {"recursion_limit": self.services.budgets.recursion_limit()},
             context=self.services,
         )

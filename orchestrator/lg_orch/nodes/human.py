@@ -44,8 +44,9 @@ def refused_before(state: RunState, queued: QueuedCall) -> ToolEnvelope | None:
     call = queued.call
     for result in state.tool_results:
         error = result.artifacts.error
-        same = (result.tool, result.artifacts.input) == (call.tool, call.input)
-        if same and error is not None and error.code == DENIED:
+        if error is None or error.code != DENIED:
+            continue
+        if (result.tool, result.artifacts.input) == (call.tool, call.input):
             message = f"this very call was refused before: {error.message}"
             return failure(queued, Problem(code=DENIED, message=message, hint="ask for something else"))
     return None

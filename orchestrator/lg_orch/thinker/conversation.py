@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 BASELINE_ID, CHECK_ID = "base.", "check."
 MAX_ARGUMENTS = 120
 """Characters of a call's arguments in its digest."""
+_MEASURE = "some words " * 1_000
 MAX_DIGESTS = 40
 """Digests that a request shows."""
 
@@ -43,12 +43,61 @@ class Item:
         return f"r{self.number}"
 
 
+@dataclass(kw_only=True)
+class _Window:
+    """Which turns gave way: the first `first` of those that came in; `total` is what the others take."""
+
+    sizes: list[float]
+    first: int = 0
+    total: float = 0.0
+
+    def let_in(self, size: float, room: float) -> None:
+        """One more turn. The newest stays whole whatever it costs: the model is about to read it."""
+        self.sizes.append(size)
+        self.total += size
+        if self.total > room:
+            while self.first < len(self.sizes) - 1 and self.total > room / 2:
+                self.total -= self.sizes[self.first]
+                self.first += 1
+
+    def with_last(self, size: float, room: float) -> int:
+        """How many would have given way after one more, which may still grow."""
+        seen = _Window(sizes=self.sizes, first=self.first, total=self.total)
+        seen.let_in(size, room)
+        self.sizes.pop()
+        return seen.first
+
+
 class Rendered:
-    """What was made of results already: each request repeats the ones before it. For one run in one process."""
+    """What was made of results already: each request repeats the ones before it. For one run in one process.
+
+    Results are only ever added to a run, so what was found of the turns before the newest is not looked for again.
+    """
 
     def __init__(self) -> None:
-        self.items: dict[str, str] = {}
-        self.turns: dict[tuple[str, ...], list[BaseMessage]] = {}
+        self.messages: dict[tuple[str, ...], list[BaseMessage]] = {}
+        self.turns: list[list[Item]] = []
+        self.window = _Window(sizes=[])
+        self._taken = 0
+
+    def take_in(self, results: Sequence[ToolEnvelope], count: Callable[..., int], room: int) -> int:
+        """Add what is new among all of a run's results; returns how many turns gave way, from the first.
+
+        Sizes are kept as multiples of a text of ours: `count` corrects itself by what providers report.
+        """
+        unit = count(_MEASURE)
+        for number, result in enumerate(results[self._taken :], start=self._taken + 1):
+            if result.artifacts.call_id.startswith(BASELINE_ID):
+                continue
+            item = Item(number=number, result=result)
+            if self.turns and _turn(self.turns[-1][0]) == _turn(item):
+                self.turns[-1].append(item)
+                continue
+            if self.turns:
+                self.window.let_in(_size(self.turns[-1], count) / unit, room / unit)
+            self.turns.append([item])
+        self._taken = len(results)
+        return self.window.with_last(_size(self.turns[-1], count) / unit, room / unit) if self.turns else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +120,8 @@ def conversation(
     `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number.
     """
     known = rendered or Rendered()
-    items = [Item(number=number, result=result) for number, result in enumerate(results, start=1)]
-    shown = [item for item in items if not item.result.artifacts.call_id.startswith(BASELINE_ID)]
-    turns = [list(group) for _, group in groupby(shown, key=_turn)]
-    old = _gave_way(turns, count, room, known)
+    old = known.take_in(results, count, room)
+    turns = known.turns
     messages: list[BaseMessage] = [HumanMessage(_digests(turns[:old]))] if old else []
     reached = turns[old - 1][-1].number if old else 0
     messages += [HumanMessage(text) for number, text in notes.items() if number <= reached]
@@ -82,19 +129,23 @@ def conversation(
         messages += [HumanMessage(text) for number, text in notes.items() if reached < number <= members[-1].number]
         reached = members[-1].number
         key = tuple(item.id for item in members)
-        if key not in known.turns:
+        if key not in known.messages:
             made = _checks(members) if _turn(members[0]) == CHECK_ID else _calls(members)
-            known.turns[key] = list(made)
-        messages += known.turns[key]
+            known.messages[key] = list(made)
+        messages += known.messages[key]
     messages += [HumanMessage(text) for number, text in notes.items() if number > reached]
-    long = any(len(item.result.stdout) + len(item.result.stderr) > MAX_RESULT_CHARS for item in shown)
+    left = (item for members in turns[old:] for item in members)
+    long = any(len(item.result.stdout) + len(item.result.stderr) > MAX_RESULT_CHARS for item in left)
     return Conversation(messages=messages, shortened=bool(old) or long)
 
 
 def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int) -> str:
     """The same as one text, for requests that offer no tools."""
     turns = [[Item(number=number, result=result)] for number, result in enumerate(results, start=1)]
-    old = _gave_way(turns, count, room, Rendered())
+    window = _Window(sizes=[])
+    for turn in turns:
+        window.let_in(_size(turn, count), room)
+    old = window.first
     parts = [_digests(turns[:old])] if old else []
     parts += [
         f"Call: {item.result.tool} {json.dumps(item.result.artifacts.input, ensure_ascii=False)[:2_000]}\n"
@@ -111,34 +162,16 @@ def _turn(item: Item) -> str:
     return CHECK_ID if identity.startswith(CHECK_ID) else identity.rpartition(".")[0]
 
 
-def _gave_way(turns: Sequence[Sequence[Item]], count: Callable[..., int], room: int, known: Rendered) -> int:
-    """How many turns, from the first, gave way; found by letting them come in one by one."""
-    sizes: list[int] = []
-    first, total = 0, 0
-    for turn in turns:
-        size = sum(_size(item, count, known) for item in turn)
-        sizes.append(size)
-        total += size
-        if total > room:
-            # The newest stays whole whatever it costs: the model is about to read it.
-            while first < len(sizes) - 1 and total > room // 2:
-                total -= sizes[first]
-                first += 1
-    return first
-
-
-def _size(item: Item, count: Callable[..., int], known: Rendered) -> int:
-    if item.id not in known.items:
-        known.items[item.id] = f"{_text(item)}\n{json.dumps(item.result.artifacts.input)}"
-    return count(known.items[item.id])
+def _size(turn: Sequence[Item], count: Callable[..., int]) -> int:
+    return sum(count(f"{_text(item)}\n{json.dumps(item.result.artifacts.input)}") for item in turn)
 
 
 def _digests(turns: Sequence[Sequence[Item]]) -> str:
     """One line for each of the newest results that gave way; the older ones are only counted."""
-    items = [item for turn in turns for item in turn]
+    items = [item for turn in turns[-MAX_DIGESTS - 1 :] for item in turn]
     lines = [_digest(item) for item in items[-MAX_DIGESTS:]]
     if len(items) > MAX_DIGESTS:
-        lines.insert(0, f"{items[0].id} to {items[-MAX_DIGESTS - 1].id}: earlier calls")
+        lines.insert(0, f"{turns[0][0].id} to {items[-MAX_DIGESTS - 1].id}: earlier calls")
     return "Results left out to save room; mcp_result shows each by its id:\n" + marked("\n".join(lines))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,7 +18,7 @@ from lg_orch.patches import changed_paths
 from lg_orch.stuck import circle
 from lg_orch.thinker.cache import ReplyCache, cache_key
 from lg_orch.thinker.clients import Candidate, candidates
-from lg_orch.thinker.conversation import conversation, transcript
+from lg_orch.thinker.conversation import Rendered, conversation, transcript
 from lg_orch.thinker.failures import MAX_PAUSE_S, Failure, failure_of, pause_s
 from lg_orch.thinker.lanes import route_by_rules
 from lg_orch.thinker.messages import MAX_RESULT_CHARS, marked, system
@@ -74,6 +75,27 @@ def test_old_results_give_way_to_digests_many_at_once_and_what_was_sent_stays_as
     assert 1 <= sum(changed) <= 10, "the beginning of a request changes seldom"
     assert "r1: fs__read_file" in next(texts[0] for texts in sent if "left out" in texts[0])
     assert sent[-1][-1].count("x") == 1_000, "the newest is whole"
+
+
+def test_what_was_found_of_earlier_turns_gives_the_same_requests_as_looking_at_all_of_them_again() -> None:
+    chance = random.Random(7)
+    results = [result("x" * chance.randrange(2_500), f"{kind}{number}.1") for number, kind in enumerate(
+        chance.choices(("m", "m", "m", "check.", "base."), k=120)
+    )]  # fmt: skip
+    known = Rendered()
+    for number in range(1, 121):
+        kept = conversation(results[:number], length, 10_000, {}, known)
+        anew = conversation(results[:number], length, 10_000, {})
+        assert kept == anew
+
+
+def test_a_counter_that_turns_out_too_low_makes_what_was_counted_before_larger_too() -> None:
+    results = [result("x" * 900, f"m{number}.1") for number in range(12)]
+    known = Rendered()
+    assert not conversation(results[:10], length, 10_000, {}, known).shortened
+    told = conversation(results, lambda *texts: 2 * length(*texts), 10_000, {}, known)
+    assert told.shortened
+    assert sum(2 * length(str(message.content)) for message in told.messages) < 12_000
 
 
 def test_calls_of_one_turn_stand_together_and_checks_of_ours_are_no_calls_of_the_model() -> None:
