@@ -17,7 +17,7 @@ from lg_gateway.canonical import canonical
 from lg_gateway.coded import RowCode
 from lg_gateway.grants import GrantBook, new_grant
 from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.store import Tx
+from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import ApprovalDenied, Conflict, LimitExceeded
 
 PENDING_PER_IDENTITY = 10
@@ -115,12 +115,18 @@ class ApprovalBook:
         """Return the newest question about this call, as it stands now."""
         sql = "SELECT body, mac FROM approvals WHERE binding = ? ORDER BY created DESC, id LIMIT 1"
         rows = tx.execute(sql, (binding.digest(),))
-        return _aged(self._read(rows[0]), now) if rows else None
+        found = self._read(rows[0]) if rows else None
+        if found is not None and found.binding != binding.digest():
+            raise StoreError("a question about another call was put in the place of this one's")
+        return _aged(found, now) if found is not None else None
 
     def get(self, tx: Tx, approval_id: str, now: float) -> Approval | None:
         """Return a question by id, as it stands now."""
         rows = tx.execute("SELECT body, mac FROM approvals WHERE id = ?", (approval_id,))
-        return _aged(self._read(rows[0]), now) if rows else None
+        found = self._read(rows[0]) if rows else None
+        if found is not None and found.id != approval_id:
+            raise StoreError(f"another question was put in the place of {approval_id}")
+        return _aged(found, now) if found is not None else None
 
     def pending(self, tx: Tx, now: float) -> list[Approval]:
         """Return every question that waits for an answer, oldest first."""

@@ -17,6 +17,7 @@ from mcp.shared.exceptions import MCPError
 
 from lg_gateway.approvals import ApprovalBook
 from lg_gateway.question import Frame, compose, visible
+from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
 from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
 from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
@@ -295,3 +296,25 @@ async def test_a_key_that_somebody_wrote_into_the_store_saves_no_question(tmp_pa
 
     assert taken.structured_content["error"]["code"] in ("outcome_unknown", "internal")
     assert [line["tool"] for line in journal(log)] == ["echo"]
+
+
+@pytest.mark.attack("Approvals", "a question of one caller put in the place of another caller's, or under its number")
+@pytest.mark.parametrize(
+    "moved", ["binding = (SELECT binding FROM mine), id = 'ap-other'", "id = (SELECT id FROM mine)"]
+)
+async def test_a_caller_is_not_asked_about_the_call_of_another(tmp_path: Path, moved: str) -> None:
+    def move(tx: Tx) -> None:
+        tx.execute("CREATE TEMP TABLE mine AS SELECT id, binding FROM approvals WHERE identity = 'local:me'")
+        tx.execute("DELETE FROM approvals WHERE identity = 'local:me'")
+        tx.execute(f"UPDATE approvals SET {moved}")
+
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        await send(gateway, "a__echo", {"text": "theirs"}, identity="local:other")
+        asked = (await send(gateway, "a__echo", {"text": "mine"})).structured_content["error"]["approval_id"]
+        await gateway.store.write(move)
+        if "binding" in moved:
+            again = await send(gateway, "a__echo", {"text": "mine"})
+            assert again.structured_content["error"]["code"] == "internal"
+        else:
+            with pytest.raises(StoreError):
+                gateway.store.read_now(lambda tx: gateway.approvals.get(tx, asked, 0))
