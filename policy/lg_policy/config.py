@@ -234,9 +234,9 @@ class ExecSettings(Section):
     limits: ExecLimits = ExecLimits()
     """Limits for commands whose template sets none."""
     max_concurrent: PositiveInt = 4
-    """Commands that run at the same time; further calls wait in order."""
+    """Commands that run at the same time; further calls wait, and clients take turns."""
     max_waiting: PositiveInt = 64
-    """Calls that may wait for their turn; further ones are refused."""
+    """Calls that may wait for their turn; beyond it the client with the most waiting has its newest call refused."""
     kill_grace_s: PositiveFloat = 2.0
     """Seconds between SIGTERM and SIGKILL."""
     progress_interval_s: PositiveFloat = 0.5

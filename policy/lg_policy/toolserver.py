@@ -23,7 +23,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 
 from lg_policy.errors import Internal, InvalidArguments, LgError
-from lg_policy.metadata import idempotency_key
+from lg_policy.metadata import idempotency_key, run_fields
 from lg_policy.predicates import compiled
 from lg_policy.version import __version__
 
@@ -54,6 +54,18 @@ class CallContext:
         self.meta: Mapping[str, Any] = context.meta or {}
         self.lifespan: Any = context.lifespan_context
         self.idempotency_key: str | None = idempotency_key(self.meta)
+
+    @property
+    def client(self) -> str:
+        """A text that tells this caller from others, as far as it says who it is; not authenticated.
+
+        The MCP session over HTTP where there is one, else the client's name and version; and the run, if it names one.
+        Raises `InvalidArguments` for a malformed run.
+        """
+        session = self._request.headers.get("mcp-session-id") if self._request is not None else None
+        who = self._session.client_params.client_info if self._session.client_params is not None else None
+        run = run_fields(self.meta).get("run_id", "")
+        return f"{session or (f'{who.name} {who.version}' if who is not None else '')}\n{run}"
 
     async def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Report progress; nothing is sent if the client did not ask for it. `done` must grow from call to call."""

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from lg_exec.commands import ArgumentRules, check_env
 from lg_exec.environment import Programs
 from lg_exec.process import Finished, Limits, OnOutput, Timing, run
 from lg_exec.sandbox import HOW_TO_GET_ONE, Backend, Job, Report
 from lg_exec.textout import clean
-from lg_policy.errors import InvalidArguments, LgError, LimitExceeded, NotFound, PolicyDenied, SandboxUnavailable
+from lg_exec.turns import Turns
+from lg_policy.errors import InvalidArguments, LgError, NotFound, PolicyDenied, SandboxUnavailable
 from lg_policy.globs import FileRules
 
 if TYPE_CHECKING:
@@ -82,27 +81,26 @@ class Executor:
         self._files = FileRules.from_settings(settings.policy, extra_deny=(f"/{settings.trace.output_dir}",))
         self._programs = programs
         self._rules = {name: ArgumentRules(name, template) for name, template in settings.exec.commands.items()}
-        self._turns = anyio.Semaphore(settings.exec.max_concurrent)
+        self._turns = Turns(settings.exec.max_concurrent, settings.exec.max_waiting)
         self.backend = backend
 
     @property
     def waiting(self) -> int:
         """Calls that wait for their turn."""
-        return self._turns.statistics().tasks_waiting
+        return self._turns.waiting
 
-    async def execute(self, request: Request, on_output: OnOutput | None = None) -> Outcome:
-        """Run one command. Raises `LgError` when it is refused or cannot start; a failing command is an outcome."""
+    async def execute(self, request: Request, on_output: OnOutput | None = None, *, client: str = "") -> Outcome:
+        """Run one command when it is the turn of `client`, which may be any text that tells callers apart.
+
+        Raises `LgError` when it is refused or cannot start; a failing command is an outcome.
+        """
         job = self.prepare(request)
-        if self.waiting >= self._settings.max_waiting:
-            raise LimitExceeded(
-                f"{self._settings.max_waiting} calls wait already", hint="wait for the running commands"
-            )
         timing = Timing(
             grace_s=self._settings.kill_grace_s,
             progress_s=self._settings.progress_interval_s,
             silence_s=self._settings.heartbeat_s,
         )
-        async with self._turns:
+        async with self._turns.turn(client):
             container = self.backend.contain(job)
             finished = await run(
                 container, stdin=request.stdin.encode(), limits=job.limits, timing=timing, on_output=on_output

@@ -122,7 +122,7 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
             sent += 1
             await context.progress(sent, None, text)
 
-        return reply(await context.while_connected(lambda: executor.execute(request, on_output)))
+        return reply(await context.while_connected(lambda: executor.execute(request, on_output, client=context.client)))
 
     return ToolDef(
         name="exec",
