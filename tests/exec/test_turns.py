@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,15 @@ class Line:
         self.refused: list[str] = []
         self.scopes: dict[str, anyio.CancelScope] = {}
 
-    async def hold(self) -> None:
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[TaskGroup]:
+        """A task group for calls that all have to wait, until `go`."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._hold)
+            await anyio.wait_all_tasks_blocked()
+            yield group
+
+    async def _hold(self) -> None:
         async with self.turns.turn("holder"):
             await self.go.wait()
 
@@ -67,9 +77,7 @@ class Line:
 )
 async def test_clients_take_turns_and_each_ones_calls_keep_their_order(calls: str, order: str) -> None:
     line = Line(16)
-    async with anyio.create_task_group() as group:
-        group.start_soon(line.hold)
-        await anyio.wait_all_tasks_blocked()
+    async with line.held() as group:
         await line.queue(group, calls)
         assert line.turns.waiting == len(calls.split())
         line.go.set()
@@ -79,9 +87,7 @@ async def test_clients_take_turns_and_each_ones_calls_keep_their_order(calls: st
 
 async def test_in_a_full_queue_the_newest_call_of_the_client_with_the_most_makes_room() -> None:
     line = Line(4)
-    async with anyio.create_task_group() as group:
-        group.start_soon(line.hold)
-        await anyio.wait_all_tasks_blocked()
+    async with line.held() as group:
         await line.queue(group, "a1 a2 a3 a4 a5")
         assert line.refused == ["a5"]
         await line.queue(group, "b1 b2 b3 c1")
@@ -92,9 +98,7 @@ async def test_in_a_full_queue_the_newest_call_of_the_client_with_the_most_makes
 
 async def test_a_full_queue_refuses_a_client_that_has_its_share() -> None:
     line = Line(1)
-    async with anyio.create_task_group() as group:
-        group.start_soon(line.hold)
-        await anyio.wait_all_tasks_blocked()
+    async with line.held() as group:
         await line.queue(group, "a1 b1 a2")
         assert line.refused == ["b1", "a2"]
         line.go.set()
@@ -103,9 +107,7 @@ async def test_a_full_queue_refuses_a_client_that_has_its_share() -> None:
 
 async def test_a_call_that_is_cancelled_while_it_waits_leaves_its_place() -> None:
     line = Line(4)
-    async with anyio.create_task_group() as group:
-        group.start_soon(line.hold)
-        await anyio.wait_all_tasks_blocked()
+    async with line.held() as group:
         await line.queue(group, "a1 a2 b1")
         line.scopes["a1"].cancel()
         line.scopes["b1"].cancel()
@@ -117,9 +119,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_leaves_its_place() -> Non
 
 async def test_a_turn_given_to_a_call_in_the_moment_it_is_cancelled_goes_to_the_next() -> None:
     line = Line(4)
-    async with anyio.create_task_group() as group:
-        group.start_soon(line.hold)
-        await anyio.wait_all_tasks_blocked()
+    async with line.held() as group:
         await line.queue(group, "a1 b1")
         line.go.set()
         while line.turns.waiting == 2:
