@@ -23,7 +23,7 @@ class LedgerSettings(Section):
     """Where segment files go, relative to the settings file; by default `segments` in the state directory."""
     refusals_a_minute: PositiveInt = 30
     """Refusals of one caller, tool and error code in a minute that get a record each; further ones are one record with
-    their number."""
+    their number. Refusals by limits count together, whatever the tool."""
     outcomes: Literal["all", "keyed"] = "all"
     """Whose results are kept apart: of all calls, or only of those with an idempotency key, which need it."""
     outcome_days: PositiveInt = 7
