@@ -25,6 +25,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 HERE = Path(__file__).parent
 FILES = 40
 TIMEOUT_S = 1_800
+REQUEST = "where is part7 mentioned?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +60,24 @@ def project(root: Path) -> Path:
     return root
 
 
+def place(scratch: Path, address: str, steps: int, context: int) -> tuple[list[str], dict[str, str]]:
+    """A project and settings for a run of so many steps: the program's flags, and its environment."""
+    root, settings = project(scratch / "project"), scratch / "settings.toml"
+    settings.write_text(
+        f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{address}"\n'
+        f"context_tokens = {context}\n"
+        f"[budgets]\nmax_loops = {steps // 10 + 2}\nmax_tokens = 1_000_000_000\n"
+    )
+    flags = ["--json", "--config", str(settings), "--repo-root", str(root), "--state-dir", str(scratch / "state")]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LG_")}
+    return flags, env | {"XDG_CONFIG_HOME": str(scratch / "config"), "XDG_STATE_HOME": str(scratch / "xdg")}
+
+
 def ours(scratch: Path, steps: int, context: int) -> tuple[list[Point], Path]:
     """Run the program; returns a point for each step, and the run's directory."""
-    root = project(scratch / "project")
     with model("fs__read_file", steps) as address:
-        settings = scratch / "settings.toml"
-        settings.write_text(
-            f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{address}"\n'
-            f"context_tokens = {context}\n"
-            f"[budgets]\nmax_loops = {steps // 10 + 2}\nmax_tokens = 1_000_000_000\n"
-        )
-        argv = [sys.executable, "-P", "-m", "lg_orch", "run", "where is part7 mentioned?", "--json"]
-        argv += ["--config", str(settings), "--repo-root", str(root), "--state-dir", str(scratch / "state")]
-        env = {name: value for name, value in os.environ.items() if not name.startswith("LG_")}
-        env |= {"XDG_CONFIG_HOME": str(scratch / "config"), "XDG_STATE_HOME": str(scratch / "xdg")}
+        flags, env = place(scratch, address, steps, context)
+        argv = [sys.executable, "-P", "-m", "lg_orch", "run", REQUEST, *flags]
         points = read(argv, env, lambda event: event["kind"] == "tool" and event["phase"] == "end" and step_of(event))
     [run] = (scratch / "state" / "runs").iterdir()
     return points, run
