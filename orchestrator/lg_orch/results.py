@@ -66,10 +66,9 @@ class ResultStore:
     def all_whole(self, briefs: Sequence[ToolEnvelope]) -> list[ToolEnvelope]:
         """`whole` of each; quick where they are known, since each step of a run asks for all."""
         known = self._known
-        found = (known.get(brief.artifacts.digest) for brief in briefs)
         return [
-            one if isinstance(one, ToolEnvelope) else self.whole(brief)
-            for one, brief in zip(found, briefs, strict=True)
+            one if isinstance(one := known.get(brief.artifacts.digest), ToolEnvelope) else self.whole(brief)
+            for brief in briefs
         ]
 
     def whole(self, brief: ToolEnvelope) -> ToolEnvelope:

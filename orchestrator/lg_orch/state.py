@@ -98,28 +98,24 @@ class Final(Strict):
     missing: tuple[str, ...] = ()
 
 
-_READ: dict[str, ToolEnvelope] = {}  # references by digest, which stands for all of one: reading them again is slow
-_READ_MAX = 4_096
+_last: tuple[list[Any], list[Any]] = ([], [])
+"""The newest list of references that was read, as it came and as it was read."""
 
 
 def _read_once(value: Any) -> Any:
-    """Read each reference once: every step of a run reads all of them, in each node and each edge."""
-    if not isinstance(value, list | tuple):
+    """Read each reference once: every step of a run reads all of them, in each node and each edge.
+
+    What comes begins with what came before, mostly the very same objects, which compare at once.
+    """
+    global _last
+    if not isinstance(value, list):
         return value
-    return [_reference(one) if isinstance(one, dict) else one for one in value]
-
-
-def _reference(value: dict[str, Any]) -> ToolEnvelope:
-    artifacts = value.get("artifacts")
-    digest = artifacts.get("digest") if isinstance(artifacts, dict) else ""
-    known = _READ.get(digest) if digest else None
-    if known is not None:
-        return known
-    found = ToolEnvelope.model_validate(value)
-    if digest:
-        if len(_READ) >= _READ_MAX:
-            _READ.clear()
-        _READ[digest] = found
+    came, read = _last
+    if value[: len(came)] != came:
+        came, read = [], []
+    added = [ToolEnvelope.model_validate(one) if isinstance(one, dict) else one for one in value[len(came) :]]
+    found = [*read, *added]
+    _last = (list(value), found)
     return found
 
 
