@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 CLIMBING = [
     "../outside/secret.txt",
     "src/../../outside/secret.txt",
-    "src/../../root/../outside/secret.txt",
+    "src/../../root/src/../../outside/secret.txt",
     "./../outside/secret.txt",
     "..",
     "../root-sibling/secret.txt",

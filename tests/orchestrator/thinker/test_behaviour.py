@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_false_claim_of_success_is_not_printed_as_one(tmp_path: Path) -> None:
     claim = "All tests pass now."
-    script = [READ, *itertools.chain(*((patch(WRONG, "return a * b"), text(claim)),))]
+    script = [READ, patch(WRONG, "return a * b"), text(claim)]
     script += [calls(("fs__read_file", {"path": "notes.txt"})), text(claim), text("{}"), text("{}")]
     with ScriptedModel(script) as model:
         async with shop(tmp_path, settings_for(model)) as made:
