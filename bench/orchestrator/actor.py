@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.testing_openai import Scripted
+from lg_orch.testing import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.orchestrator.actor import DEEP, MINI, OURS, Actor, Speech
-from lg_orch.testing_openai import ScriptedModel
+from lg_orch.testing import ScriptedModel
 
 if TYPE_CHECKING:
     from bench.orchestrator.tasks import Task

@@ -6,7 +6,7 @@ import itertools
 import sys
 from typing import Any
 
-from lg_orch.testing_openai import Scripted, ScriptedModel, calls, text
+from lg_orch.testing import Scripted, ScriptedModel, calls, text
 
 PARTS = 40
 

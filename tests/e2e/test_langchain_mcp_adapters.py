@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lg_orch.testing_openai import ScriptedModel, calls, text
+from lg_orch.testing import ScriptedModel, calls, text
 from tests.e2e import adapters
 from tests.e2e.programs import TIMEOUT_S, program, run, serving
 

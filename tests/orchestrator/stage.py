@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lg_orch.testing_openai import Scripted, ScriptedModel, calls, text
+from lg_orch.testing import Scripted, ScriptedModel, calls, text
 from tests.e2e.programs import serving
 from tests.orchestrator.forks import Ended, Forker, forker
 

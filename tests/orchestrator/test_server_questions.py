@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lg_orch.testing_openai import ScriptedModel, calls, text
+from lg_orch.testing import ScriptedModel, calls, text
 from tests.gateway.rig import journal, server
 from tests.gateway.terminals import on_terminal
 from tests.orchestrator.programs import lg_orch

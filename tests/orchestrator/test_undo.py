@@ -10,7 +10,7 @@ import pytest
 
 from lg_orch.diffs import diff_of, reversed_diff
 from lg_orch.models_io import PlannedCall
-from lg_orch.testing_openai import ScriptedModel, calls, text
+from lg_orch.testing import ScriptedModel, calls, text
 from lg_orch.timeline import patches_of, steps_of
 from lg_orch.undoer import Undoer
 from lg_orch.undoing import plan_undo

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from lg_orch.testing_openai import ScriptedModel
+    from lg_orch.testing import ScriptedModel
 
 KEY = "sk-scripted-0123456789abcdef0123456789abcdef"
 WRONG, RIGHT = "return a - b", "return a + b"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lg_orch.testing_openai import Scripted, ScriptedModel, broken, calls, silent, text
+from lg_orch.testing import Scripted, ScriptedModel, broken, calls, silent, text
 from tests.orchestrator.thinker.workshop import (
     DEEP,
     DONE,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_orch.testing_openai import ScriptedModel, broken, calls, text
+from lg_orch.testing import ScriptedModel, broken, calls, text
 from tests.orchestrator.programs import lg_orch, running
 from tests.orchestrator.thinker.project import KEY, READ, Project, make
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_orch.testing_openai import ScriptedModel, calls, text
+from lg_orch.testing import ScriptedModel, calls, text
 from tests.orchestrator.thinker.workshop import (
     DEEP,
     DONE,

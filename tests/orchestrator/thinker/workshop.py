@@ -22,7 +22,7 @@ from lg_fs.app import make_service
 from lg_fs.server import make_server
 from lg_orch.gateway import Connection, connect
 from lg_orch.minds import choose_mind
-from lg_orch.testing_openai import Scripted, ScriptedModel, calls, text
+from lg_orch.testing import Scripted, ScriptedModel, calls, text
 from lg_policy.config import Settings
 from lg_policy.paths import Root
 from lg_policy.state import open_state

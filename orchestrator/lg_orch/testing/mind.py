@@ -1,4 +1,4 @@
-"""Doubles for tests, also of those who build on this: a mind and a model that follow scripts, recorded traffic."""
+"""A mind that follows a script: decisions without any model."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lg_orch.models_io import Answer, Plan, PlannedCall, RepoContext, Route, ToolEnvelope, VerifierReport
-from lg_orch.testing_cassette import Cassette, Miss
-from lg_orch.testing_openai import Scripted, ScriptedModel, broken, calls, silent, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-__all__ = ["Cassette", "Miss", "Scripted", "ScriptedMind", "ScriptedModel", "broken", "calls", "silent", "text"]
 
 
 @dataclass(kw_only=True)
