@@ -72,6 +72,7 @@ def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_
         assert status == 3, shown
         assert f"+    {RIGHT}" in shown
         assert "I want a sum" in json.dumps(model.requests[2]["messages"])
+        assert "Multiplying is not adding." in json.dumps(model.requests[3]["messages"]), "the new plan is worked by"
         status, listed = command(project, "approvals")
         assert (status, run_id in listed, f"+    {RIGHT}" in listed) == (0, True, True)
         assert WRONG in project.source()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
 from lg_orch.observations import command_output, middle_out
-from lg_orch.thinker.conversation import BASELINE_ID, CHECK_ID, Rendered, conversation, transcript
+from lg_orch.thinker.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.thinker.lanes import route_by_rules
 from lg_orch.thinker.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.thinker.offer import EXECUTE, REPLAN, chosen, offer, parameters
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MAX_CALLS_A_TURN = 8
 MAX_FAILURE_CHARS = 4_000
 """Of one failing check's output, in a digest."""
+THE_REQUEST = "do what the request says"
 MAX_WORDS = 8_000
 MAX_WHY = 600
 """Characters of what a model says beside its calls that stay in the conversation."""
@@ -67,7 +68,7 @@ class ModelMind:
     def draft(self, work: Work) -> Plan:
         """In the interactive lane the plan is the request itself and costs nothing; else the planner's."""
         if work.route.lane == "interactive":
-            return Plan(steps=(PlanStep(id="p0s1", description=middle_out(work.request, 2_000)),))
+            return _request_as_plan(0)
         message = task(work.request, work.context, f"Kind of request: {work.route.intent}", self._offer(work))
         asked = ask_json(
             self._asking("planner", Plan), [system("plan"), message], Plan, what="plan", check=self._problem
@@ -77,14 +78,14 @@ class ModelMind:
     def replan(self, work: Work) -> Repair:
         """A plan that repairs what the checks found, or fits what was found.
 
-        In the interactive lane the digest of the failure is what a plan would say, and the first time it goes straight
-        to who works on it: the failure is the last thing in the conversation.
+        In the interactive lane a failed check goes straight to who works on it the first time: its output is the last
+        thing in the conversation, and the request stays the plan.
         """
-        failure = self._failure(work)
+        failure = _failure(work)
         if work.route.lane == "interactive" and not work.reflections and not work.contradiction:
-            step = PlanStep(id=f"p{len(work.results)}s1", description=middle_out(failure, 2_000))
-            plan = Plan(steps=(step,), verification=work.plan.verification if work.plan else ())
-            return Repair(reflection=middle_out(failure, 1_000), plan=plan)
+            plan = _request_as_plan(len(work.results))
+            verification = work.plan.verification if work.plan else ()
+            return Repair(reflection=failure, plan=plan.model_copy(update={"verification": verification}))
         parts = [
             f"Kind of request: {work.route.intent}", self._offer(work), "What was done so far, with results:",
             self._transcript(work), *(f"Learnt before: {text}" for text in work.reflections), failure,
@@ -128,12 +129,9 @@ class ModelMind:
         counter = self._models.counter("coder")
         parts = [self._baseline(work)]
         notes: dict[int, str] = {}
-        if work.plan is not None and work.route.lane == "deep":
-            notes[_made_before(work.plan) + 1] = plan_text(work.plan)
-        if work.reflections and (work.route.lane == "deep" or len(work.reflections) > 1):
-            notes[_made_before(work.plan) + 1] = "\n".join(
-                (*(f"Learnt: {text}" for text in work.reflections), plan_text(work.plan) if work.plan else "")
-            )
+        if work.plan is not None and _says_more(work.plan):
+            learnt = (f"Learnt: {text}" for text in work.reflections)
+            notes[_made_before(work.plan) + 1] = "\n".join((*learnt, plan_text(work.plan)))
         first = [system("act"), task(work.request, work.context, *parts)]
         fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
         tools = offer(self._desk.tools, work.context, self._at_once, replan=True, results=True)
@@ -150,15 +148,6 @@ class ModelMind:
             return ""
         outputs = _outputs(work.baseline, work.results, BASELINE_ID)
         return checks_text(work.baseline, outputs, "Checks before any change, run by the program:")
-
-    def _failure(self, work: Work) -> str:
-        """A digest of what went wrong: what contradicted the plan, or the output of the checks that did not pass."""
-        if work.contradiction:
-            return f"What was found contradicts the plan: {work.contradiction}"
-        if work.verification is None:
-            return "The work is not done."
-        outputs = _outputs(work.verification, work.results, CHECK_ID)
-        return checks_text(work.verification, outputs, "These checks were run after the change:")
 
     def _transcript(self, work: Work) -> str:
         counter = self._models.counter("planner")
@@ -207,6 +196,28 @@ class ModelMind:
             return name, arguments
         meant = [tool.name for tool in tools if tool.original == name]
         return (meant[0], arguments) if len(meant) == 1 else (name, arguments)
+
+
+def _request_as_plan(made: int) -> Plan:
+    """A small request is its own plan."""
+    return Plan(steps=(PlanStep(id=f"p{made}s1", description=THE_REQUEST),))
+
+
+def _says_more(plan: Plan) -> bool:
+    """Whether the plan says more than the request."""
+    return [step.description for step in plan.steps] != [THE_REQUEST]
+
+
+def _failure(work: Work) -> str:
+    """What went wrong: what contradicted the plan, or which checks did not pass; what they printed stands with the
+    results.
+    """
+    if work.contradiction:
+        return f"What was found contradicts the plan: {work.contradiction}"
+    if work.verification is None:
+        return "The work is not done."
+    failed = (check for check in work.verification.checks if not check.ok)
+    return "\n".join(f"{one.name} did not pass (exit code {one.exit_code}): {one.summary}" for one in failed)
 
 
 def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope], prefix: str) -> dict[str, str]:

@@ -76,6 +76,8 @@ async def test_a_check_that_fails_goes_back_with_its_output_and_a_reflection_is_
     assert state.reflections[-1] == "It multiplied."
     assert any("It multiplied." in str(message["content"]) for message in model.requests[6]["messages"])
     assert [plan["reflection"] for plan in made.events("thought") if "reflection" in plan][-1] == "It multiplied."
+    planner = json.dumps(model.requests[5]["messages"])
+    assert planner.count("--- standard error ---") == 3, "the output of the baseline and of both checks, each once"
 
 
 async def test_a_file_that_was_not_read_is_not_changed(tmp_path: Path) -> None:
