@@ -119,7 +119,8 @@ class Session:
         if past is not None:
             events = (*events, *_said_now(bus, past))
         self.job = Job(
-            request=request, run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
+            # What somebody pasted into a request is kept no more than what a file held.
+            request=masker.mask(request), run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
             allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen,
             bus=bus, store_url=store_url,
             environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,

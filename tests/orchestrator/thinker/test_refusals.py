@@ -58,7 +58,7 @@ def test_a_key_turns_up_nowhere_even_if_a_server_repeats_it(project: Project, tm
         state = tmp_path / "state"
         flags = ("--yes", "--state-dir", str(state), "--log-level", "debug")
         answered = project.run(*flags, request="where is add defined?")
-        refused = project.run(*flags)
+        refused = project.run(*flags, request=f"fix the failing test; my key is {KEY}")
     assert answered.returncode == 0, answered.stdout + answered.stderr
     assert "The key is [secret:" in answered.stdout.replace("\\", "")
     assert refused.returncode == 1
@@ -68,7 +68,8 @@ def test_a_key_turns_up_nowhere_even_if_a_server_repeats_it(project: Project, tm
     kept = [path for folder in (state, project.root) for path in folder.rglob("*") if path.is_file()]
     assert any("checkpoint" in path.name for path in kept), [path.name for path in kept]
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
-    assert KEY not in answered.stdout + answered.stderr + refused.stdout + refused.stderr
+    shown = refused.stderr.partition("\n")[2]  # the first line repeats to the user what they typed
+    assert KEY not in answered.stdout + answered.stderr + refused.stdout + shown
     assert os.environ.get("OPENAI_API_KEY") != KEY
 
 
