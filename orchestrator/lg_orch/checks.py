@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lg_orch.models_io import RepoContext
 
@@ -37,21 +37,36 @@ def check_commands(context: RepoContext) -> list[tuple[str, tuple[str, ...]]]:
 
     A `package.json` counts only with a test script where its scripts were read.
     """
-    names = {entry.path for entry in context.top_level}
-    runnable = {command.name for command in context.commands}
+    able = {command.name for command in context.commands if not command.reason}
     wanted: dict[str, tuple[str, ...]] = {}
+    for commands, arguments in _kinds(context):
+        # Where nobody asked the command server, the first is as good a guess as any; the call will tell.
+        command = next((one for one in commands if not context.commands or one in able), None)
+        if command is not None:
+            wanted.setdefault(command, arguments)
+    if not wanted and "make:test" in context.scripts and "make" in able:
+        wanted["make"] = ("test",)
+    return list(wanted.items())
+
+
+def missing_checks(context: RepoContext) -> dict[str, str]:
+    """Commands that would check this project and cannot be run here, with the reason; empty where any check can."""
+    if check_commands(context):
+        return {}
+    why = {command.name: command.reason for command in context.commands}
+    wanted = [commands[0] for commands, _ in _kinds(context)] + ["make"] * ("make:test" in context.scripts)
+    return {command: why[command] for command in wanted if why.get(command)}
+
+
+def _kinds(context: RepoContext) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The commands, best first, and arguments for each kind of project at the root."""
+    names = {entry.path for entry in context.top_level}
     for name, commands, arguments in _BY_FILE:
         if name not in names or (commands[0] == "pytest" and not has_python(context)):
             continue
         if name == "package.json" and context.commands and "test" not in context.scripts:
             continue
-        # Where nobody asked the command server, the first is as good a guess as any; the call will tell.
-        command = next((one for one in commands if not context.commands or one in runnable), None)
-        if command is not None:
-            wanted.setdefault(command, arguments)
-    if not wanted and "make:test" in context.scripts and "make" in runnable:
-        wanted["make"] = ("test",)
-    return list(wanted.items())
+        yield commands, arguments
 
 
 _NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -72,7 +87,8 @@ def runnable(context: RepoContext) -> list[str]:
     return [
         command.name
         for command in context.commands
-        if any(name in names for name in _NEEDS.get(command.name, tuple(names)))
+        if not command.reason
+        and any(name in names for name in _NEEDS.get(command.name, tuple(names)))
         and (python or command.name not in _PYTHON_ONLY)
     ]
 

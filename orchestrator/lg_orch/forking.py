@@ -6,6 +6,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.meter import traffic_so_far
 from lg_orch.timeline import steps_of
 from lg_policy.errors import ConfigError, NotFound
 from lg_policy.state import make_private
@@ -43,6 +44,7 @@ async def fork(source: RunDir, events: Sequence[Event], target: RunDir, step: in
         "step": step,
         "tokens": spent.get("tokens", 0),
         "cost_usd": spent.get("cost_usd", 0),
+        "unpriced": sorted(traffic_so_far(events).unpriced),
     }
 
 

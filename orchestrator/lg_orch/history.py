@@ -43,7 +43,11 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
         waited_s=waited_seconds(events),
         # What the forked state had used counts against the fork's limits too.
         traffic=traffic_so_far(events).plus(
-            Traffic(tokens=int((origin or {}).get("tokens", 0)), usd=float((origin or {}).get("cost_usd", 0.0)))
+            Traffic(
+                tokens=int((origin or {}).get("tokens", 0)),
+                usd=float((origin or {}).get("cost_usd", 0.0)),
+                unpriced=frozenset((origin or {}).get("unpriced", ())),
+            )
         ),
         answers=answers_of(events),
         guidance=guidance_of(events),

@@ -47,10 +47,14 @@ class Traffic:
 
     tokens: int = 0
     usd: float = 0.0
+    unpriced: frozenset[str] = frozenset()
+    """Models that were asked and have no price: the money is then known in part only."""
 
     def plus(self, other: Traffic) -> Traffic:
         """The sum of both."""
-        return Traffic(tokens=self.tokens + other.tokens, usd=self.usd + other.usd)
+        return Traffic(
+            tokens=self.tokens + other.tokens, usd=self.usd + other.usd, unpriced=self.unpriced | other.unpriced
+        )
 
 
 class Meter:
@@ -63,7 +67,7 @@ class Meter:
         self._prices = prices
         begun = before or Traffic()
         self.tokens, self.usd = begun.tokens, begun.usd
-        self.unpriced: set[str] = set()
+        self.unpriced = set(begun.unpriced)
         """Models that were asked and have no price."""
 
     def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
@@ -114,4 +118,8 @@ def traffic_so_far(events: Sequence[Event]) -> Traffic:
     return Traffic(
         tokens=sum(int(data.get("total_tokens", 0)) for data in asked),
         usd=sum(float(data.get("cost_usd") or 0.0) for data in asked),
-    )
+        unpriced=frozenset(
+            event.name for event in events
+            if event.kind == "model" and event.data.get("total_tokens") and event.data.get("cost_usd") is None
+        ),
+    )  # fmt: skip

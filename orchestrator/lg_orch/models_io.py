@@ -250,6 +250,8 @@ class Command(Strict):
     description: str = ""
     approval: bool = False
     """A human is asked each time."""
+    reason: str = ""
+    """Why it cannot be run here; empty when it can."""
 
 
 class RepoContext(Strict):
@@ -267,7 +269,7 @@ class RepoContext(Strict):
     paths: tuple[str, ...] = ()
     """Every file of a small repository; empty for a large one."""
     commands: tuple[Command, ...] = ()
-    """What the command server runs here; empty when nobody asked."""
+    """What the command server knows, also what it cannot run here; empty when nobody asked."""
     scripts: tuple[str, ...] = ()
     """Names of package.json's scripts that do something, and of the Makefile's targets as `make:NAME`."""
     runtimes: tuple[str, ...] = ()

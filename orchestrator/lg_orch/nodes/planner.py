@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.checks import check_commands
+from lg_orch.checks import check_commands, missing_checks
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import CHANGES, PlannedCall, Problem, ToolUse
 from lg_orch.seams import ActingMind, Work
@@ -94,9 +94,14 @@ def _with_checks(state: RunState, services: Services, plan: Plan) -> Plan:
     runner = services.tools.find("exec")
     if plan.verification or not changes(state) or runner is None:
         return plan
+    context = services.context(state)
+    if state.plan is None:
+        for name, why in missing_checks(context).items():
+            # Said at once: a user may rather make it runnable than have work that nothing proves.
+            services.bus.emit("thought", "planner", "note", {"text": f"no check: {name} cannot be run here: {why}"})
     found = tuple(
         ToolUse(tool=runner.name, input={"cmd": command, "args": list(arguments)})
-        for command, arguments in check_commands(services.context(state))
+        for command, arguments in check_commands(context)
     )
     return plan.model_copy(update={"verification": found})
 

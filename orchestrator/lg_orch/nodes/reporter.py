@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.checks import missing_checks
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Answer
 from lg_orch.nodes.planner import BASELINE_ID, CHECK_ID, changes
@@ -152,6 +153,8 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         return doubts
     if changes(state) and _changed(state, services) and state.verification is None:
         doubts.append("no check was run on the change: none was planned, and none was found that can be run here")
+        missing = missing_checks(services.context(state))
+        doubts += [f"`{name}` cannot be run here: {why}" for name, why in missing.items()]
     before = [check.name for check in state.baseline.checks if not check.ok] if state.baseline else []
     if before:
         doubts.append(f"did not pass before the change: {', '.join(f'`{name}`' for name in before)}")

@@ -87,7 +87,12 @@ def _paths(envelope: ToolEnvelope | None) -> tuple[str, ...]:
 def _commands(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
     listed = _told(envelope).get("commands")
     return tuple(
-        Command(name=str(one["name"]), description=str(one.get("description", "")), approval=bool(one.get("approval")))
+        Command(
+            name=str(one["name"]),
+            description=str(one.get("description", "")),
+            approval=bool(one.get("approval")),
+            reason="" if one.get("available") is True else str(one.get("reason") or "not available"),
+        )
         for one in (listed if isinstance(listed, list) else ())
-        if isinstance(one, dict) and "name" in one and one.get("available") is True
+        if isinstance(one, dict) and "name" in one
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from lg_orch.checks import missing_checks
 from lg_orch.observations import middle_out, whole_text
 from lg_orch.prompts import prompt
 
@@ -53,6 +54,8 @@ def _repository(context: RepoContext) -> str:
     else:
         names = [entry.path + ("/" if entry.type == "dir" else "") for entry in context.top_level[:MAX_ENTRIES]]
         lines.append(f"Top level: {' '.join(names)}")
+    # The whole reason ends with advice for a person.
+    lines += [f"Cannot be run here: {name}: {why.partition(' (')[0]}" for name, why in missing_checks(context).items()]
     return wrapped("repository", "\n".join(lines))
 
 

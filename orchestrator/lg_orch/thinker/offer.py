@@ -70,6 +70,8 @@ _LOCAL: Mapping[str, dict[str, Any]] = {
 def chosen(tools: Sequence[ToolInfo], context: RepoContext, at_once: int) -> tuple[list[ToolInfo], bool]:
     """The tools a model is told of, and whether there are others that it has to discover."""
     hidden = _NEVER_NEEDED | (frozenset(("list_files",)) if context.paths else frozenset())
+    if context.commands and not runnable(context):
+        hidden |= {"exec"}
     useful = [tool for tool in tools if not (tool.builtin and tool.original in hidden) and tool.name != RESULT]
     if len(useful) <= at_once:
         return useful, False

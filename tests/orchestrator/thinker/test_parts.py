@@ -8,11 +8,12 @@ import httpx
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from lg_orch.checks import check_commands, runtimes, scripts
+from lg_orch.checks import check_commands, missing_checks, runtimes, scripts
 from lg_orch.errors import ThinkingFailed
 from lg_orch.failing import failures, only_old_failures
-from lg_orch.meter import Meter, Traffic, Used
+from lg_orch.meter import Meter, Traffic, Used, traffic_so_far
 from lg_orch.models_io import Artifacts, Command, Entry, Plan, Problem, RepoContext, Route, ToolEnvelope
+from lg_orch.models_trace import Event
 from lg_orch.observations import middle_out, whole_text
 from lg_orch.patches import changed_paths
 from lg_orch.stuck import circle
@@ -21,7 +22,7 @@ from lg_orch.thinker.clients import Candidate, candidates
 from lg_orch.thinker.conversation import Rendered, conversation, transcript
 from lg_orch.thinker.failures import MAX_PAUSE_S, Failure, failure_of, pause_s
 from lg_orch.thinker.lanes import route_by_rules
-from lg_orch.thinker.messages import MAX_RESULT_CHARS, marked, system
+from lg_orch.thinker.messages import MAX_RESULT_CHARS, marked, system, task
 from lg_orch.thinker.offer import offer, parameters
 from lg_orch.thinker.structured import ask_json
 from lg_orch.tokens import Calibrated, estimate, is_exact, token_counter
@@ -125,6 +126,11 @@ def test_the_meter_leaves_no_room_that_the_tokens_do_not_have() -> None:
     assert counted.reply_room("p:free", 8_000, 4_000) == 1_000
     assert counted.add("p:free", Used(prompt=8_000, completion=990)) is None
     assert counted.unpriced == {"p:free"}
+    event = Event(
+        seq=1, time="2026-01-01T00:00:00+00:00", kind="model", name="p:free", phase="end",
+        data={"role": "coder", "latency_ms": 1, "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "cost_usd": None},
+    )  # fmt: skip
+    assert Meter(BudgetSettings(), {}, traffic_so_far([event])).unpriced == {"p:free"}, "also in the next process"
     with pytest.raises(LimitExceeded, match="max_tokens"):
         counted.reply_room("p:free", 0, 4_000)
 
@@ -353,3 +359,18 @@ def test_the_project_says_how_it_is_checked_and_which_versions_it_wants() -> Non
     assert check_commands(runnable) == [("python-pytest", ("-q",))]
     only_make = here.model_copy(update={"commands": (Command(name="make"),), "scripts": ("make:test",)})
     assert check_commands(only_make) == [("make", ("test",))]
+
+
+def test_checks_that_cannot_be_run_here_are_named_with_the_reason_and_no_command_is_offered() -> None:
+    why = "the project has no environment of its own with 'pytest' (python3 -m venv .venv)"
+    here = RepoContext(
+        root_name="r", top_level=(Entry(path="pyproject.toml", type="file"),),
+        commands=(Command(name="pytest", reason=why), Command(name="python-pytest", reason="no"), Command(name="go")),
+    )  # fmt: skip
+    assert (check_commands(here), missing_checks(here)) == ([], {"pytest": why})
+    told = str(task("fix it", here).content)
+    assert "Cannot be run here: pytest: the project has no environment of its own with 'pytest'\n" in told
+    runner = tool_info("exec__exec", "", {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}, {"properties": {}})
+    assert offer([runner], here, 9) == []
+    able = here.model_copy(update={"commands": (*here.commands[1:], Command(name="pytest"))})
+    assert (missing_checks(able), len(offer([runner], able, 9))) == ({}, 1)
