@@ -141,6 +141,7 @@ def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -
         read_only=bool(annotations and annotations.read_only_hint),
         sandbox_active=_sandbox_active(spec, tool),
         input_schema=tool.input_schema,
+        root=spec.root,
     )
     return CatalogEntry(
         name=name,

@@ -59,6 +59,8 @@ class ServerSpec:
     call_timeout_s: float
     one_at_a_time: bool = False
     login: ClientLogin | None = None
+    root: str | None = None
+    """The directory that a built-in server works on."""
 
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
@@ -182,6 +184,7 @@ def _spec(
         call_timeout_s=upstream.call_timeout_s,
         one_at_a_time=upstream.one_at_a_time,
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
+        root=str(place.root) if upstream.builtin is not None else None,
     )
 
 

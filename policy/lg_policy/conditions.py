@@ -7,12 +7,14 @@ because Python's own engine can be driven into exponential time by a caller's te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from lg_policy.errors import ConfigError
 from lg_policy.predicates import compiled
 from lg_policy.reach import meant_type, never
+from lg_policy.spelling import spelled
 
 PATH_FORMAT = "lg-path"
 """JSON Schema `format` by which our servers mark path arguments."""
@@ -66,37 +68,46 @@ def marks_paths(schema: Any) -> bool:
     return schema.get("format") == PATH_FORMAT or any(map(marks_paths, [*inner, schema.get("items")]))
 
 
-def normalised_paths(input_schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
+@dataclass(frozen=True)
+class Forms:
+    """The same arguments with path-marked strings in plain form, and with their links followed."""
+
+    plain: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+
+
+def normalised_paths(
+    input_schema: Mapping[str, Any] | None, arguments: Mapping[str, Any], root: str | None = None
+) -> Forms | None:
     """Return the arguments with path-marked strings in canonical form; `None` if one of them contains `..`.
 
-    Marked are properties, and items of arrays, whose schema has `format: lg-path`.
+    Marked are properties, and items of arrays, whose schema has `format: lg-path`. `root` as for `spelled`.
     """
-    properties = (input_schema or {}).get("properties")
-    if not isinstance(properties, Mapping):
-        return arguments
-    changed: dict[str, Any] = dict(arguments)
-    for name, schema in properties.items():
-        if name not in changed or not isinstance(schema, Mapping):
-            continue
-        ok, changed[name] = _normalise(schema, changed[name])
-        if not ok:
-            return None
-    return changed
+    found = [_form(input_schema or {}, arguments, root, resolve) for resolve in (False, True)]
+    return None if any(form is _UP for form in found) else Forms(*found)
 
 
-def _normalise(schema: Mapping[str, Any], value: Any) -> tuple[bool, Any]:
+_UP: Any = object()
+
+
+def _form(schema: Mapping[str, Any], value: Any, root: str | None, resolve: bool) -> Any:
+    """One form of a value; `_UP` if a path in it contains `..`."""
     if schema.get("format") == PATH_FORMAT and isinstance(value, str):
-        parts = [part for part in value.split("/") if part not in ("", ".")]
-        return ".." not in parts, ("/" if value.startswith("/") else "") + "/".join(parts)
+        form = spelled(value, root)
+        return _UP if form is None else form.resolved if resolve else form.plain
     items = schema.get("items")
     if isinstance(items, Mapping) and isinstance(value, list):
-        done = [_normalise(items, item) for item in value]
-        return all(ok for ok, _ in done), [item for _, item in done]
+        listed = [_form(items, item, root, resolve) for item in value]
+        return _UP if any(item is _UP for item in listed) else listed
     properties = schema.get("properties")
     if isinstance(properties, Mapping) and isinstance(value, Mapping):
-        result = {name: _normalise(properties.get(name) or {}, item) for name, item in value.items()}
-        return all(ok for ok, _ in result.values()), {name: item for name, (_, item) in result.items()}
-    return True, value
+        named = {name: _form(_mapping(properties.get(name)), item, root, resolve) for name, item in value.items()}
+        return _UP if any(item is _UP for item in named.values()) else named
+    return value
+
+
+def _mapping(schema: Any) -> Mapping[str, Any]:
+    return schema if isinstance(schema, Mapping) else {}
 
 
 def _requiring(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class ToolFacts:
     """For `exec`: whether the server reported a working sandbox."""
     input_schema: Mapping[str, Any] | None = None
     """The tool's input schema once it is known."""
+    root: str | None = None
+    """The directory that the paths of one of our own servers are relative to."""
 
 
 @dataclass(frozen=True, kw_only=True)

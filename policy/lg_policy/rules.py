@@ -1,4 +1,4 @@
-"""Which calls are allowed, need approval or are denied. Pure: no clock, disk or network.
+"""Which calls are allowed, need approval or are denied. No clock, no network, and of the disk only where links lead.
 
 deny beats approve beats allow among the rules that match a call; only when none matches do the built-in defaults of
 `decisions` decide. Rules are compiled once and sorted by tool on the first call of each.
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lg_policy.conditions import Condition, linear, marks_paths, normalised_paths
+from lg_policy.conditions import Condition, Forms, linear, marks_paths, normalised_paths
 from lg_policy.config import RuleSettings, Settings
 from lg_policy.decisions import Decision, Effect, ToolFacts, default
 from lg_policy.errors import ConfigError
@@ -73,7 +73,7 @@ class _Indexed:
     schema: Mapping[str, Any] | None
     rules: Sequence[_Rule]
     hopeless: Mapping[str, str]
-    has_paths: bool
+    judges_paths: bool
 
 
 class RuleBook:
@@ -90,12 +90,12 @@ class RuleBook:
     def decide(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
         """Decide one call.
 
-        Arguments that a trusted server marks as paths are normalised before allow and approve conditions see them; one
-        that contains `..` matches no allow rule.
+        Arguments that a trusted server marks as paths are also looked at in plain form and with their links followed. A
+        denial, or a rule that asks, matches in any form; an allowance only in both of these, and never with `..`.
         """
         indexed = self._indexed(facts)
         raw = arguments if isinstance(arguments, dict) else dict(arguments)
-        seen = normalised_paths(facts.input_schema, raw) if facts.trusted and indexed.has_paths else raw
+        seen = _seen(indexed, facts, raw)
         winner: _Rule | None = None
         strictest_approver = "user"
         for rule in indexed.rules:
@@ -124,7 +124,7 @@ class RuleBook:
     def views(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> list[RuleView]:
         """Say of every rule about the tool whether it matches the call and, if not, why."""
         indexed, raw = self._indexed(facts), dict(arguments)
-        seen = normalised_paths(facts.input_schema, raw) if facts.trusted else raw
+        seen = _seen(indexed, facts, raw)
         found = []
         for rule in indexed.rules:
             matches = identity in rule.identities and _matches(rule, indexed, raw, seen)
@@ -169,23 +169,34 @@ class RuleBook:
                 schema=facts.input_schema,
                 rules=rules,
                 hopeless={name: why for name, why in reasons.items() if why},
-                has_paths=marks_paths(facts.input_schema),
+                judges_paths=marks_paths(facts.input_schema) and not all(rule.condition.always for rule in rules),
             )
             self._by_tool[facts.tool] = known
         return known
 
 
-def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Mapping[str, Any] | None) -> bool:
-    condition = rule.condition
-    if rule.effect is Effect.DENY:
-        # A denial holds for the arguments as given and as normalised, whichever it hits.
-        return condition.holds(raw) or (seen is not None and seen is not raw and condition.holds(seen))
-    if seen is None or rule.name in indexed.hopeless or (indexed.schema is None and not condition.always):
+def _seen(indexed: _Indexed, facts: ToolFacts, raw: dict[str, Any]) -> Forms | None:
+    """The arguments as conditions see them; `None` where a path contains `..`."""
+    if not facts.trusted or not indexed.judges_paths:
+        return Forms(raw, raw)
+    return normalised_paths(facts.input_schema, raw, facts.root)
+
+
+def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Forms | None) -> bool:
+    holds = rule.condition.holds
+    if rule.effect is not Effect.DENY and (
+        rule.name in indexed.hopeless or (indexed.schema is None and not rule.condition.always)
+    ):
         return False
-    return condition.holds(seen)
+    if rule.effect is not Effect.ALLOW:
+        # What forbids or asks holds for the arguments in whichever form it hits.
+        return holds(raw) or (
+            seen is not None and seen.plain is not raw and (holds(seen.plain) or holds(seen.resolved))
+        )
+    return seen is not None and holds(seen.plain) and (seen.resolved is seen.plain or holds(seen.resolved))
 
 
-def _why_not(rule: _Rule, indexed: _Indexed, identity: str, seen: Mapping[str, Any] | None) -> str:
+def _why_not(rule: _Rule, indexed: _Indexed, identity: str, seen: Forms | None) -> str:
     if identity not in rule.identities:
         return f"it is about {', '.join(rule.settings.identities)}, not {identity}"
     if rule.effect is not Effect.DENY:
@@ -193,9 +204,10 @@ def _why_not(rule: _Rule, indexed: _Indexed, identity: str, seen: Mapping[str, A
             return f"it can never match: {indexed.hopeless[rule.name]}"
         if indexed.schema is None:
             return NO_ARGUMENTS_YET
-        if seen is None:
+        if seen is None and rule.effect is Effect.ALLOW:
             return DOT_DOT
-    return f"its condition does not hold: {rule.condition.unmet(seen or {})}"
+    unmet = (rule.condition.unmet(form) for form in ((seen.plain, seen.resolved) if seen is not None else ({},)))
+    return f"its condition does not hold: {next(filter(None, unmet), '')}"
 
 
 def _shadows(strict: _Rule, mild: _Rule) -> bool:

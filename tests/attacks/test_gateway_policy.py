@@ -35,6 +35,45 @@ async def test_patterns_take_linear_time_whatever_the_argument(tmp_path: Path) -
             assert text_of(await call(gateway, "a__echo", text="a" * 1_000_000)).startswith("policy_denied")
 
 
+BELOW = '{ properties = { path = { pattern = "^secret/" } }, required = ["path"] }'
+DOCS = """[[gateway.rules]]
+tools = ["fs__apply_patch"]
+effect = "allow"
+[gateway.rules.when.properties.changes.items.properties]
+path = { pattern = "^docs/" }
+"""
+
+
+@pytest.mark.attack(
+    "Rules", "a denied path as an absolute name and through a link, an allowed one that is a link elsewhere"
+)
+async def test_a_rule_about_a_path_holds_for_every_spelling_of_it(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("secret", "docs", "src"):
+        (root / name).mkdir(parents=True)
+        (root / name / "a.txt").write_text(f"{name}\n")
+    (root / "way").symlink_to("secret")
+    (root / "docs" / "in").symlink_to("../src")
+    rule = f'[[gateway.rules]]\ntools = ["fs__read_file"]\neffect = "deny"\nwhen = {BELOW}\n'
+    config = write_config(tmp_path, '[gateway.servers.fs]\nbuiltin = "fs"\n[approval]\nhold_s = 0\n', rule, DOCS)
+    async with running_gateway(prepare(flags(config=config, root=root), mcp_json=None)) as gateway:
+        await gateway.settled()
+
+        async def read(path: str) -> str:
+            return text_of(await call(gateway, "fs__read_file", path=path)).partition(":")[0]
+
+        async def write(path: str) -> str:
+            changes = [{"op": "update", "path": path, "content": "new\n"}]
+            return text_of(await call(gateway, "fs__apply_patch", changes=changes)).partition(":")[0]
+
+        tried = ("secret/a.txt", f"{root}/secret/a.txt", f"{root}/./secret//a.txt", "way/a.txt", f"{root}/way/a.txt")
+        assert {path: await read(path) for path in tried} == dict.fromkeys(tried, "policy_denied")
+        assert await read("docs/a.txt") == "docs\n"
+        assert await write("docs/in/a.txt") == "approval_required"
+        assert (root / "src" / "a.txt").read_text() == "src\n"
+        assert (await write(f"{root}/docs/a.txt")).startswith("change ")
+
+
 @pytest.mark.attack("Limits", "sixty calls at the same moment against limits of five at once and twenty a minute")
 async def test_limits_hold_for_calls_at_the_same_moment(tmp_path: Path) -> None:
     seen = tmp_path / "journal"

@@ -203,14 +203,16 @@ def test_every_rule_about_a_tool_says_whether_it_matches_and_why_not() -> None:
         {"tools": ["*"], "identities": ["ci"], "effect": "deny"},
         {"tools": ["*"], "when": {"properties": {"path": {"pattern": "^docs/"}}}, "effect": "approve"},
         {"tools": ["*"], "when": {"properties": {"nothing": {"const": 1}}}, "effect": "allow"},
+        {"tools": ["*"], "when": {"properties": {"path": {"pattern": "^docs/"}}}, "effect": "allow"},
     )
     views = rules.views(identity="me", facts=PATCH, arguments={"path": "src/x"})
-    assert [view.matches for view in views] == [True, False, False, False]
+    assert [view.matches for view in views] == [True, False, False, False, False]
     assert views[1].why == "it is about ci, not me"
     assert views[2].why == "its condition does not hold: path: 'src/x' does not match '^docs/'"
     assert views[3].why.startswith("it can never match: the tool has no argument 'nothing'")
     escaped = rules.views(identity="me", facts=PATCH, arguments={"path": "docs/../x"})
-    assert "`..`" in escaped[2].why
+    assert escaped[2].matches, "what asks need not understand a path to ask"
+    assert "`..`" in escaped[4].why
 
 
 @pytest.mark.parametrize(("text", "expected"), [("secret\ud800", Effect.DENY), ("\udfff", Effect.ALLOW)])

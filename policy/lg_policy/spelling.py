@@ -1,0 +1,48 @@
+"""Which place below a root a path argument means, however it is spelled: for rules, which judge paths as text.
+
+Not covered: a link that is exchanged between the decision and the call, and mounts and hard links. What may be read and
+written at all is decided by the server, on the descriptor that it opens.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """One path in two forms: `plain`, without `.`, double slashes and the root's own name, and `resolved`, with its
+    links followed as far as they stay below the root.
+    """
+
+    plain: str
+    resolved: str
+
+
+def spelled(path: str, root: str | None) -> Spelled | None:
+    """Return the forms of a path; `None` if it contains `..`.
+
+    `root` is the directory that its server works on; without one, links are not looked at.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        return None
+    plain = ("/" if path.startswith("/") else "") + "/".join(parts)
+    if root is None or "\0" in plain:
+        return Spelled(plain, plain)
+    real = os.path.realpath(root)
+    for base in (real, os.path.abspath(root)):
+        if _below(plain, base) is not None:
+            plain = _below(plain, base) or ""
+            break
+    place = _below(os.path.realpath(os.path.join(real, plain)), real)
+    return Spelled(plain, plain if place is None else place)
+
+
+def _below(path: str, directory: str) -> str | None:
+    """The path relative to a directory above it; `None` where that is not above it."""
+    if path == directory:
+        return ""
+    base = directory.rstrip("/") + "/"
+    return path[len(base) :] if path.startswith(base) else None
