@@ -97,7 +97,9 @@ def _add_past(commands: Any) -> None:
     runs = commands.add_parser("runs", help="list, show or remove past runs")
     runs.add_argument("action", choices=("list", "show", "prune"))
     runs.add_argument("run_id", nargs="?", metavar="RUN_ID", help=f"for show: {RUN_ID_HELP}")
-    runs.add_argument("--limit", type=int, default=20, metavar="N", help="list: newest runs to list (default: 20)")
+    runs.add_argument(
+        "--limit", type=_positive, default=20, metavar="N", help="list: newest runs to list (default: 20)"
+    )
     runs.add_argument("--all", action="store_true", help="list: of every repository; prune: also runs that can go on")
     runs.add_argument("--diff", action="store_true", help="show: what the run changed in files")
     runs.add_argument("--older-than", metavar="AGE", help="prune: such as 12h or 30d (default: store.runs_ttl)")
@@ -116,6 +118,14 @@ def _add_past(commands: Any) -> None:
     undo.add_argument("--to", type=int, metavar="STEP", help="only what was changed after that step")
     undo.add_argument("--yes", action="store_true", help="do not ask")
     _add_gateway(undo)
+
+
+def _positive(text: str) -> int:
+    """A number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
 
 
 def _add_driving(parser: argparse.ArgumentParser) -> None:

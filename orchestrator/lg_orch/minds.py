@@ -74,8 +74,11 @@ def choose_mind(
 
     named = {candidate: None for role in ROLES for candidate in candidates(models, role)}
     for candidate in named:
-        if not candidate.provider or not candidate.model:
-            raise ConfigError(f"the fallback {candidate.name!r} is not PROVIDER:NAME")
+        if candidate.provider != LOCAL and candidate.model in ("", ModelSettings().model):
+            raise ConfigError(
+                f"the settings name provider {candidate.provider!r} and none of its models",
+                hint=f"set `model` beside `provider` in [models.*], or say --model {candidate.provider}:NAME",
+            )
         require_package(candidate.provider)
     mind = ModelMind(Models(models, environ, cache_dir=cache_dir), tools_at_once=models.tools_at_once)
     return Chosen(mind=mind, name=" / ".join(dict.fromkeys(one.name for one in named)))

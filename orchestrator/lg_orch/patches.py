@@ -55,14 +55,17 @@ def has_effect(services: Services, result: ToolEnvelope) -> bool:
 
 
 def read_paths(result: ToolEnvelope) -> list[str]:
-    """Paths that a call of `read_file` showed text of."""
+    """Paths that a call of `read_file` showed text of: the real ones and, of a link, the one that was asked for."""
     if not result.ok:
         return []
-    told = result.artifacts.structured or {}
+    told, asked = result.artifacts.structured or {}, result.artifacts.input
     files = told.get("files")
-    if isinstance(files, list):
-        return [normal(str(one.get("path", ""))) for one in files if isinstance(one, dict) and not one.get("error")]
-    return [normal(str(told.get("path") or result.artifacts.input.get("path", "")))]
+    if not isinstance(files, list):
+        return [normal(str(told.get("path") or asked.get("path", "")))]
+    names = asked["paths"] if isinstance(asked.get("paths"), list) else [asked.get("path", "")]
+    names = names if len(names) == len(files) else [""] * len(files)
+    shown = [(one.get("path", ""), name) for one, name in zip(files, names, strict=True) if not one.get("error")]
+    return [normal(str(path)) for pair in shown for path in pair if path]
 
 
 def normal(path: str) -> str:

@@ -47,7 +47,8 @@ def describe(event: Event) -> str | None:
 
 
 def _describe_check(event: Event) -> str:
-    code = f"exit code {event.data.get('exit_code')}"
+    said = one_line(str(event.data.get("summary") or ""), 100)
+    code = f"exit code {event.data.get('exit_code')}" + (f": {said}" if said else "")
     if event.phase == "baseline":
         return f"baseline        {event.name}: {code}"
     return f"check           {event.name}: {'passed' if event.data.get('ok') else 'not passed'}, {code}"
@@ -64,7 +65,9 @@ def _describe_tool(event: Event) -> str | None:
     result = data.get("result") or {}
     if result.get("ok"):
         return f"                {event.name} ok, {result.get('timing_ms')} ms"
-    why = one_line(result.get("stderr") or f"exit code {result.get('exit_code')}", 160)
+    if result.get("exit_code") is not None:
+        return f"                {event.name}: exit code {result['exit_code']}, {result.get('timing_ms')} ms"
+    why = one_line(result.get("stderr") or "no reason was given", 160)
     return f"                {event.name} failed, {result.get('timing_ms')} ms: {why}"
 
 
@@ -170,7 +173,7 @@ class RichRenderer:
         line = describe(event)
         if line is None:
             return
-        if event.kind == "tool" and event.phase in ("begin", "progress"):
+        if event.kind in ("tool", "model") and event.phase in ("begin", "progress", "retry"):
             from rich.markup import escape
 
             self._status.update(escape(one_line(" ".join(line.split()), 100)))
@@ -181,7 +184,8 @@ class RichRenderer:
         """Print a line above the live one."""
         from rich.text import Text
 
-        style = "red" if line.startswith(("error", "retry")) or " failed, " in line else ""
+        bad = line.startswith(("error", "retry")) or " failed, " in line or ": exit code " in line[:60]
+        style = "red" if bad else ""
         stamp = Text(f"{time.monotonic() - self._begun:6.2f}  ", style="dim")
         self._console.print(stamp + Text(visible(line), style=style), soft_wrap=True)
 

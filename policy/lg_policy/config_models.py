@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lg_policy.config_section import PositiveFloat, PositiveInt, Section
 
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _provider_and_name(value: str) -> str:
+    provider, _, name = value.partition(":")
+    if not provider or not name:
+        raise ValueError('a model is named "provider:model" here, such as "openai:gpt-5"')
+    return value
+
+
+ModelName = Annotated[str, AfterValidator(_provider_and_name)]
 
 
 class ModelSettings(Section):
@@ -20,7 +30,7 @@ class ModelSettings(Section):
     """The provider's name for the model."""
     base_url: str | None = None
     """Endpoint of an OpenAI-compatible server; only for providers that take one."""
-    fallbacks: tuple[str, ...] = ()
+    fallbacks: tuple[ModelName, ...] = ()
     """`provider:model` names, tried in this order on rate limit, time-out or server error."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """Sampling temperature; unset is the provider's own. At 0 replies are kept and used again (`models.cache`)."""

@@ -298,7 +298,8 @@ def _explain(error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> C
         return ConfigError(f"{source}: {place}: unknown key", hint=hint)
     given = first.get("input")
     shown = "" if isinstance(given, Mapping | list) else f", not {given!r}"
-    return ConfigError(f"{source}: {place}: {first['msg']}{shown}")
+    said = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    return ConfigError(f"{source}: {place}: {said}{shown}")
 
 
 def _allowed_keys(table: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lg_orch.minds import models_asked_for
+from lg_orch.minds import choose_mind, models_asked_for
 from lg_policy.config import ModelsSettings
 from lg_policy.errors import ConfigError
 
@@ -31,6 +31,11 @@ def test_another_provider_gets_neither_the_address_nor_the_fallbacks_of_the_firs
     models = models_asked_for(CONFIGURED, None, {"LG_MODEL": "anthropic:x"})
     assert models.default.base_url is None
     assert models.default.fallbacks == ()
+
+
+def test_a_provider_without_the_name_of_a_model_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(ConfigError, match="'openai' and none of its models"):
+        choose_mind(ModelsSettings.model_validate({"default": {"provider": "openai"}}), {})
 
 
 @pytest.mark.parametrize("given", ["openai", ":x", "openai:"])

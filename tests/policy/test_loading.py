@@ -67,6 +67,8 @@ def test_a_template_in_a_file_changes_only_the_keys_it_names(tmp_path: Path) -> 
         ("[exec.commands.pytest]\nfoo = 1\n", ["[exec.commands.pytest] foo: unknown key", "args_allow"]),
         ('[exec]\nsandbox = "maybe"\n', ["[exec] sandbox", "'required' or 'off'"]),
         ('[[gateway.rules]]\ntools = ["a"]\neffect = "perhaps"\n', ["effect", "'allow', 'approve' or 'deny'"]),
+        ('[policy]\nread_deny = "x"\n', ["[policy] read_deny", "a list"]),
+        ('[models.coder]\nfallbacks = ["gpt"]\n', ["a.toml", "[models.coder.fallbacks] 0: a model", "provider:model"]),
         ("a = [", ["not valid TOML"]),
         ("[policy]\nread_deny_replace = true\n", ["read_deny_replace is set but read_deny is not"]),
     ],

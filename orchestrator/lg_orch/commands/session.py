@@ -119,10 +119,9 @@ class Session:
         if past is not None:
             events = (*events, *_said_now(bus, past))
         self.job = Job(
-            # What somebody pasted into a request is kept no more than what a file held.
-            request=masker.mask(request), run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
-            allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen,
-            bus=bus, store_url=store_url,
+            request=masker.mask(request),  # what was pasted into it is not kept
+            run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
+            allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen, bus=bus, store_url=store_url,
             environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,
             flags=by_flags(yes=args.yes, deny_all=args.deny_all),
             person=Terminal(self.renderer, run.drafts) if is_attended() else Nobody(),

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from lg_orch.checks import missing_checks
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Answer
 from lg_orch.nodes.planner import BASELINE_ID, CHECK_ID, changes
-from lg_orch.patches import has_effect
+from lg_orch.patches import has_effect, written_paths
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.state import EXIT_STATUS, Final
 from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lg_orch.models_io import Check, Problem, ToolEnvelope, VerifierReport
     from lg_orch.services import Services
     from lg_orch.state import RunState, Status, Update
 
 UNPROVED = "The model's own words, which nothing above or below proves:"
+MAX_FILES = 20
+"""Names of changed files in a report."""
 
 
 async def reporter(state: RunState, services: Services) -> Update:
@@ -34,10 +39,10 @@ async def reporter(state: RunState, services: Services) -> Update:
     if reason and words and isinstance(services.mind, ActingMind):
         words = f"{UNPROVED}\n\n" + "\n".join(f"> {line}".rstrip() for line in words.splitlines())
     parts = [f"**Failed:** {reason.rstrip('.')}."] if reason else []
-    parts.append(words)
+    parts += [words, _changed_files(state, services)]
     if state.verification is not None:
         parts.append(_checks(state.verification))
-    notes = [*_notes(state, answer), *_doubts(state, services)]
+    notes = counted([*_notes(state, answer), *_doubts(state, services)])
     if notes:
         parts.append("Notes:\n\n" + "\n".join(f"- {services.bus.mask(note)}" for note in notes))
     parts.append(f"_{_footer(state, services)}_")
@@ -79,6 +84,17 @@ def _worked(state: RunState, services: Services) -> tuple[Status, str]:
     if not _changed(state, services):
         return "failed", "a change was asked for and no file was changed"
     return "done", ""
+
+
+def _changed_files(state: RunState, services: Services) -> str:
+    """What the run's patches changed, by the file server's word: a failed run may leave changes too."""
+    results = services.whole_results(state)
+    paths = list(dict.fromkeys(path for result in results for path in written_paths(result)))
+    if not paths:
+        return ""
+    named = ", ".join(f"`{path}`" for path in paths[:MAX_FILES])
+    more = f" and {len(paths) - MAX_FILES} more" if len(paths) > MAX_FILES else ""
+    return f"Changed: {named}{more}. `lg-orch undo {services.run_id}` takes it back."
 
 
 def _changed(state: RunState, services: Services) -> bool:
@@ -166,6 +182,11 @@ def _doubts(state: RunState, services: Services) -> list[str]:
     return doubts
 
 
+def counted(notes: Sequence[str]) -> list[str]:
+    """Each note once, in the order in which they first came, with how often it came."""
+    return [f"{note} ({times} times)" if times > 1 else note for note, times in Counter(notes).items()]
+
+
 def repetition(result: ToolEnvelope) -> str:
     """The note on a call that was made again."""
     came = "came back" if result.ok else "did not come back"
@@ -188,6 +209,5 @@ def _traffic(services: Services) -> str:
     if meter is None or not meter.tokens:
         return ""
     cost = "" if meter.unpriced and not meter.usd else f", ${meter.usd:.4f}"
-    return (
-        f", {meter.tokens} tokens{cost}{' and more' if meter.unpriced and meter.usd else ''}, {services.wall_s():.0f} s"
-    )
+    more = " and more" if meter.unpriced and meter.usd else ""
+    return f", {meter.tokens:,} tokens{cost}{more}, {services.wall_s():.0f} s"

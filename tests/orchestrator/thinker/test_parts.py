@@ -14,8 +14,9 @@ from lg_orch.failing import failures, only_old_failures
 from lg_orch.meter import Meter, Traffic, Used, traffic_so_far
 from lg_orch.models_io import Artifacts, Command, Entry, Plan, Problem, RepoContext, Route, ToolEnvelope
 from lg_orch.models_trace import Event
+from lg_orch.nodes.reporter import counted
 from lg_orch.observations import middle_out, whole_text
-from lg_orch.patches import changed_paths
+from lg_orch.patches import changed_paths, read_paths
 from lg_orch.stuck import circle
 from lg_orch.thinker.cache import ReplyCache, cache_key
 from lg_orch.thinker.clients import Candidate, candidates
@@ -126,9 +127,10 @@ def test_the_meter_leaves_no_room_that_the_tokens_do_not_have() -> None:
     assert counted.reply_room("p:free", 8_000, 4_000) == 1_000
     assert counted.add("p:free", Used(prompt=8_000, completion=990)) is None
     assert counted.unpriced == {"p:free"}
+    used = {"role": "coder", "latency_ms": 1, "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     event = Event(
         seq=1, time="2026-01-01T00:00:00+00:00", kind="model", name="p:free", phase="end",
-        data={"role": "coder", "latency_ms": 1, "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "cost_usd": None},
+        data=used | {"cost_usd": None},
     )  # fmt: skip
     assert Meter(BudgetSettings(), {}, traffic_so_far([event])).unpriced == {"p:free"}, "also in the next process"
     with pytest.raises(LimitExceeded, match="max_tokens"):
@@ -187,6 +189,17 @@ def test_a_model_is_told_only_of_commands_that_are_of_use_here() -> None:
     )  # fmt: skip
     [told] = offer([tool_info("exec__exec", "cargo, pytest", root, schema)], here, 9)
     assert told["function"]["parameters"]["properties"]["cmd"]["enum"] == ["pytest", "mine"]
+
+
+def test_a_file_that_was_read_by_a_link_may_be_changed_by_it() -> None:
+    files = [{"path": "real.txt", "text": "a"}, {"path": "gone.txt", "error": {"code": "not_found"}}]
+    read = result(input={"paths": ["link.txt", "gone.txt"]}, structured={"files": files})
+    assert read_paths(read) == ["real.txt", "link.txt"]
+    assert read_paths(result(input={"path": "./link.txt"}, structured={"files": files[:1]})) == ["real.txt", "link.txt"]
+
+
+def test_a_note_that_came_more_than_once_is_written_once() -> None:
+    assert counted(["a", "b", "a", "a"]) == ["a (3 times)", "b"]
 
 
 def test_rules_that_test_programs_draw_cost_no_tokens() -> None:
