@@ -128,7 +128,7 @@ async def connect(
         with anyio.fail_after(CONNECT_TIMEOUT_S) as connecting:
             async with adapter:
                 found = await adapter.list_tools(cache_mode="refresh")
-                connection = await unfolded(_connection(adapter.client, found))
+                connection = await unfolded(_connection(adapter.client, found, own=url is None))
                 connecting.deadline = float("inf")
                 yield connection
     except (TimeoutError, MCPError, RuntimeError, OSError) as error:
@@ -203,7 +203,7 @@ def _client(streams: TransportStreams | None, url: str | None, token: str | None
     return Client(StreamsTransport(streams), mode="2026-07-28", client_info=itself)
 
 
-def _connection(client: Any, found: list[Any]) -> Connection:
+def _connection(client: Any, found: list[Any], *, own: bool) -> Connection:
     from lg_orch.tools import tool_info
 
     async def send(
@@ -217,7 +217,9 @@ def _connection(client: Any, found: list[Any]) -> Connection:
         return answer
 
     info = client.server_info
-    server = f"{info.name} {info.version}".strip() if info is not None else ""
+    # The gateway that we start is of our own version; it is not asked who it is.
+    unnamed = f"lg-gateway {__version__}" if own else "unknown"
+    server = f"{info.name} {info.version}".strip() if info is not None else unnamed
     tools = tuple(tool_info(tool.name, tool.description, tool.metadata, tool.args_schema) for tool in found)
     return Connection(tools=tools, send=send, server=server)
 

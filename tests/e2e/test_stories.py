@@ -58,6 +58,7 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     assert "| passed | 0 |" in ended.stdout
     assert f"Changed: `calc.py`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
     assert len(trace["patches"]) == 2
+    assert trace["versions"]["gateway"].startswith("lg-gateway ")
     assert "model " in ended.stderr.splitlines()[-2]
 
 

@@ -53,6 +53,7 @@ async def test_no_change_where_one_was_asked_for_has_failed_and_runs_no_check_ag
     assert state.final.status == "failed"
     assert "no file was changed" in state.final.text
     assert "> I fixed it." in state.final.text
+    assert "Changed:" not in state.final.text
     assert made.tools.names().count("exec__exec") == 1
 
 
