@@ -15,6 +15,7 @@ from typing import Any
 import mcp_types as t
 
 from lg_gateway.canonical import digest
+from lg_gateway.harmless import without_patterns
 from lg_gateway.pins import definition_of
 from lg_gateway.specs import ServerSpec
 from lg_gateway.validation import ArgumentCheck
@@ -165,7 +166,10 @@ def _listed(spec: ServerSpec, tool: t.Tool, name: str) -> t.Tool:
     }
     meta |= {SERVER: spec.name, TOOL: tool.name}
     description = tool.description or f"{tool.name} of the server {spec.name} (it gives no description)"
-    return tool.model_copy(update={"name": name, "description": description, "meta": meta, "execution": None})
+    given: dict[str, Any] = {"name": name, "description": description, "meta": meta, "execution": None}
+    if tool.output_schema is not None and not spec.trusted:
+        given["output_schema"] = without_patterns(tool.output_schema)
+    return tool.model_copy(update=given)
 
 
 def _preview(spec: ServerSpec, tool: t.Tool) -> Mapping[str, Any] | None:

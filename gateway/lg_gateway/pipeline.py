@@ -112,7 +112,7 @@ class Pipeline:
 
     async def _steps(self, passage: Passage) -> Answer:
         try:
-            passage = self._read(passage)
+            passage = await self._read(passage)
             passage = self._decide(passage)
             passage = await self._conversations.join(passage)
             recalled = await self._recall.look(passage)
@@ -146,14 +146,14 @@ class Pipeline:
             raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {call.name[:200]}")
         return entry
 
-    def _read(self, passage: Passage) -> Passage:
+    async def _read(self, passage: Passage) -> Passage:
         """Marks, size, schema, masks: what can be said of the call without knowing who may do what."""
         passage = self._books.describe(passage)
         passage = replace(passage, marks=read_marks(passage.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if passage.bytes_in > limit:
             raise TooLarge(f"the arguments have {passage.bytes_in} bytes; the limit is {limit}")
-        passage.entry.check.check(passage.call.arguments)
+        await passage.entry.check.checked(passage.call.arguments)
         marker = find_marker(passage.call.arguments)
         if marker is not None:
             raise InvalidArguments(

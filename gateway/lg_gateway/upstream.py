@@ -30,6 +30,7 @@ from lg_gateway.backoff import Backoff
 from lg_gateway.bounded_http import BoundedTransport
 from lg_gateway.children import Child, Reaper
 from lg_gateway.flights import Flights, OnQuestion, cancelled
+from lg_gateway.listing import AnswerCheck, list_tools
 from lg_gateway.specs import ServerSpec
 from lg_gateway.transport import child_transport, watched
 from lg_gateway.upstream_login import ClientCredentials, Learn
@@ -38,7 +39,6 @@ from lg_policy.version import __version__
 
 log = logging.getLogger(__name__)
 
-LIST_PAGES = 100
 QUICK_FAILURE_S = 10.0
 CRASH_LOOP = 8
 RETRY_AFTER_CRASH_LOOP_S = 300.0
@@ -120,6 +120,7 @@ class Upstream:
         self._idle = anyio.Event()
         self._reconnected = anyio.Event()
         self._flights = self._new_flights()
+        self._answers = AnswerCheck(spec.name)
         self._auth = ClientCredentials(spec.login, learn) if spec.login is not None else None
 
     async def run(self) -> None:
@@ -275,6 +276,7 @@ class Upstream:
                 elicitation_callback=self._on_elicit,
                 client_info=t.Implementation(name="lg-gateway", version=__version__),
             ) as client:
+                client.session.validate_tool_result = self._answers.check  # type: ignore[method-assign]  # it has no end
                 tools = await self._list(client)
                 connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
                 await self._up(client, tools)
@@ -325,15 +327,8 @@ class Upstream:
         return watched(_with_client(http, str(self.spec.url)), self._lost)
 
     async def _list(self, client: Client) -> list[t.Tool]:
-        tools: list[t.Tool] = []
-        cursor: str | None = None
-        for _ in range(LIST_PAGES):
-            page = await client.list_tools(cursor=cursor)
-            tools += page.tools
-            cursor = page.next_cursor
-            if cursor is None:
-                return tools
-        log.warning("%s has more than %d pages of tools; the rest is left out", self.name, LIST_PAGES)
+        tools = await list_tools(client, self.name)
+        self._answers.learn(tools)
         return tools
 
     async def _on_message(self, message: Any) -> None:

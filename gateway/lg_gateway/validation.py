@@ -1,31 +1,86 @@
-"""Arguments checked against a tool's input schema before the call leaves.
+"""Arguments and answers checked against a tool's own schemas, in bounded time.
 
 Covers shape, types and ranges as the schema states them. Does not cover `format` (which no schema has to mean) or
 patterns that RE2 cannot run; the server still checks those itself. Schemas come from upstream servers and are not
-trusted: nothing they refer to is fetched, and their patterns run in linear time.
+trusted: nothing they refer to is fetched, their patterns run in linear time, and a check that takes long is made beside
+the event loop and given up in the end (`lg_policy.bounded_schema`).
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from typing import Any
 
+import anyio.to_thread
+
+from lg_policy.bounded_schema import TooMuchWork, at_most, no_fetching, validator_for
 from lg_policy.conditions import linear
-from lg_policy.errors import ConfigError, InvalidArguments
+from lg_policy.errors import ConfigError, InvalidArguments, TooLarge
 
 log = logging.getLogger(__name__)
 
 MAX_NAMES = 12
+QUICK_STEPS = 5_000
+"""Work that is done at once, some hundredths of a second; what takes more goes to a thread."""
+STEPS = 500_000
+"""Work after which a check is given up, some seconds."""
+SMALL_SCHEMA = 20_000
+"""Characters of a schema that is compiled at once."""
+
+
+class UnusableSchema(Exception):
+    """The schema is none, or refers to what is not in it."""
+
+
+class SchemaCheck:
+    """A schema, compiled on first use."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+        self._validator: Any = None
+
+    async def error(self, value: Any) -> Any:
+        """Return the `ValidationError` that says best what is wrong, `None` when the value fits.
+
+        Raises `TooMuchWork` and `UnusableSchema`.
+        """
+        if self._validator is not None or len(json.dumps(self.schema)) <= SMALL_SCHEMA:
+            try:
+                return self.error_now(value, QUICK_STEPS)
+            except TooMuchWork:
+                pass  # it may still end: beside the loop
+        return await anyio.to_thread.run_sync(partial(self.error_now, value), abandon_on_cancel=True)
+
+    def error_now(self, value: Any, steps: int = STEPS) -> Any:
+        """Do what `error` does, here and now."""
+        from jsonschema.exceptions import SchemaError, best_match
+        from referencing.exceptions import Unresolvable
+
+        try:
+            with at_most(steps):
+                validator = self._compiled()
+                return None if validator.is_valid(value) else best_match(validator.iter_errors(value))
+        except (Unresolvable, SchemaError, RecursionError, ArithmeticError) as error:
+            raise UnusableSchema(str(error).splitlines()[0][:200]) from error
+
+    def _compiled(self) -> Any:
+        if self._validator is None:
+            schema = dict(self.schema)
+            kind = validator_for(schema, _pattern)
+            kind.check_schema(schema)
+            self._validator = kind(schema, registry=no_fetching())
+        return self._validator
 
 
 class ArgumentCheck:
-    """A compiled schema, made on first use. A schema that is itself wrong checks nothing, and the log says so once."""
+    """The check of a tool's arguments. A schema that is itself wrong checks nothing, and the log says so once."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
-        self._validator: Any = None
+        self._check = SchemaCheck(schema)
         self._usable = True
 
     def __eq__(self, other: object) -> bool:
@@ -34,39 +89,33 @@ class ArgumentCheck:
     def __hash__(self) -> int:
         return id(self)
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise `InvalidArguments` that says what is wrong and what would fit."""
-        validator = self._compiled()
-        if validator is None:
-            return
-        from jsonschema.exceptions import best_match
-        from referencing.exceptions import Unresolvable
+    async def checked(self, arguments: Mapping[str, Any]) -> None:
+        """Raise `InvalidArguments` that says what is wrong and what would fit, `TooLarge` where that takes too long."""
+        if self._usable:
+            try:
+                self._refuse(await self._check.error(arguments))
+            except UnusableSchema as error:
+                self._give_up(error)
+            except TooMuchWork as error:
+                raise _too_long() from error
 
-        try:
-            if validator.is_valid(arguments):
-                return
-            error = best_match(validator.iter_errors(arguments))
-        except (Unresolvable, RecursionError) as error_in_schema:
-            self._give_up(error_in_schema)
-            return
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Do what `checked` does, here and now."""
+        if self._usable:
+            try:
+                self._refuse(self._check.error_now(arguments))
+            except UnusableSchema as error:
+                self._give_up(error)
+            except TooMuchWork as error:
+                raise _too_long() from error
+
+    def _refuse(self, error: Any) -> None:
         if error is not None:
             raise InvalidArguments(_sentence(error), hint=self._names())
 
-    def _compiled(self) -> Any:
-        if self._validator is None and self._usable:
-            from jsonschema.exceptions import SchemaError
-
-            try:
-                kind = _validator_class(str(self._schema.get("$schema", "")))
-                kind.check_schema(dict(self._schema))
-                self._validator = kind(dict(self._schema), registry=_no_fetching())
-            except (SchemaError, RecursionError) as error:
-                self._give_up(error)
-        return self._validator if self._usable else None
-
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: UnusableSchema) -> None:
         self._usable = False
-        log.warning("an input schema cannot be used to check arguments: %s", str(error).splitlines()[0][:200])
+        log.warning("an input schema cannot be used to check arguments: %s", error)
 
     def _names(self) -> str:
         properties = self._schema.get("properties")
@@ -75,6 +124,12 @@ class ArgumentCheck:
         required = [str(name) for name in self._schema.get("required", ()) if isinstance(name, str)]
         names = [f"{name}{'' if name in required else '?'}" for name in list(properties)[:MAX_NAMES]]
         return "arguments: " + ", ".join(names) if names else "this tool takes no arguments"
+
+
+def _too_long() -> TooLarge:
+    return TooLarge(
+        "checking the arguments against the tool's schema takes too long", hint="give fewer or smaller ones"
+    )
 
 
 def _sentence(error: Any) -> str:
@@ -86,45 +141,10 @@ def _sentence(error: Any) -> str:
 
 
 @cache
-def _no_fetching() -> Any:
-    from referencing import Registry
-
-    return Registry()
-
-
-@cache
-def _validator_class(declared: str) -> Any:
-    """The validator of the declared draft, patterns on RE2. The default is 2020-12, as MCP says."""
-    import jsonschema
-
-    base = jsonschema.validators.validator_for({"$schema": declared}, default=jsonschema.Draft202012Validator)
-    extend: Any = jsonschema.validators.extend
-    return extend(base, {"pattern": _pattern, "patternProperties": _pattern_properties})
-
-
-def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    from jsonschema.exceptions import ValidationError
-
-    compiled = _re2(pattern)
-    if isinstance(instance, str) and compiled is not None and not compiled.search(instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
-
-
-def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, Mapping):
-        return
-    for pattern, subschema in patterns.items():
-        compiled = _re2(pattern)
-        for name, value in instance.items():
-            if compiled is not None and compiled.search(name):
-                yield from validator.descend(value, subschema, path=name, schema_path=pattern)
-
-
-@cache
-def _re2(pattern: str) -> Any:
-    """A pattern on RE2, `None` when it uses what RE2 leaves out on purpose (look-around, back-references)."""
+def _pattern(pattern: str) -> Any:
+    """A pattern on RE2. Raises `ConfigError` for what RE2 leaves out on purpose (look-around, back-references)."""
     try:
         return linear(pattern)
     except ConfigError:
-        log.info("a pattern in an input schema is left to the server: %r", pattern[:100])
-        return None
+        log.info("a pattern in a tool's schema is left to the server: %r", pattern[:100])
+        raise

@@ -1,6 +1,6 @@
 """JSON Schema as a condition over a call's arguments, with patterns on RE2.
 
-Source: JSON Schema 2020-12, evaluated by the `jsonschema` library; `pattern` and `patternProperties` are replaced
+Source: JSON Schema 2020-12, evaluated by the `jsonschema` library; its patterns are replaced (`bounded_schema`),
 because Python's own engine can be driven into exponential time by a caller's text.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from lg_policy.bounded_schema import no_fetching, validator_for
 from lg_policy.errors import ConfigError
 from lg_policy.predicates import compiled
 from lg_policy.reach import meant_type, never
@@ -52,7 +53,8 @@ class Condition:
         return f"{where}: {error.message}" if where else str(error.message)
 
     def _validator(self) -> Any:
-        return _validator_class()(self._schema)
+        schema = self._schema if isinstance(self._schema, Mapping) else {}
+        return validator_for(schema, linear)(self._schema, registry=no_fetching())
 
 
 def _anything(_arguments: Any) -> bool:
@@ -197,27 +199,3 @@ def _compiled(pattern: str, where: str = "a rule") -> Any:
         return _Pattern(re2.compile(pattern, options))
     except re2.error as error:
         raise ConfigError(f"{where}: pattern {pattern!r} does not run on RE2: {error}") from error
-
-
-@cache
-def _validator_class() -> Any:
-    from jsonschema import Draft202012Validator, ValidationError
-    from jsonschema.validators import extend
-
-    def pattern(validator: Any, expression: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-        if validator.is_type(instance, "string") and not _compiled(expression).search(instance):
-            yield ValidationError(f"{instance!r} does not match {expression!r}")
-
-    def pattern_properties(
-        validator: Any, patterns: Mapping[str, Any], instance: Any, _schema: Any
-    ) -> Iterator[ValidationError]:
-        if not validator.is_type(instance, "object"):
-            return
-        for expression, inner in patterns.items():
-            for name, value in instance.items():
-                if _compiled(expression).search(name):
-                    yield from validator.descend(value, inner, path=name, schema_path=expression)
-
-    return extend(  # type: ignore[no-untyped-call]  # the stubs leave `extend` untyped
-        Draft202012Validator, {"pattern": pattern, "patternProperties": pattern_properties}
-    )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
-from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, server, text_of
+from tests.gateway.rig import ALLOW_ALL, FIXTURE, call, gateway_of, records, server, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +80,55 @@ async def test_a_definition_that_was_accepted_without_the_keys_is_not_offered(tm
         offered = [entry.name for entry in gateway.catalog.entries()]
 
     assert offered == []
+
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+SLOW = {"type": "string", "pattern": "^(a+)+$"}
+DOUBLED: dict[str, Any] = {
+    "$ref": "#/$defs/d0",
+    "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)} | {"d40": {"type": "object"}},
+}
+BOMBS: dict[str, dict[str, Any]] = {
+    "a slow pattern": {"properties": {"x": SLOW}},
+    "one behind a draft of its own": {"properties": {"x": {"$schema": DRAFT, **SLOW}}},
+    "one for names": {"patternProperties": {"^(a+)+$": True}, "additionalProperties": True},
+    "one for other names": {"patternProperties": {"^(a+)+$": {}}, "additionalProperties": {"minProperties": 1}},
+    "one for names left over": {"patternProperties": {"^(a+)+$": {}}, "unevaluatedProperties": {"minProperties": 1}},
+    "references that double": DOUBLED,
+    "all compared with all": {"properties": {"many": {"uniqueItems": True}}},
+}
+LONG = {"x": "a" * 40 + "!", "a" * 40 + "!": "x", "many": [{"n": n} for n in range(60_000)]}
+
+
+@pytest.mark.attack("Schemas", "schemas of arguments and answers that take exponential or quadratic time to check")
+async def test_a_schema_that_takes_for_ever_to_check_stops_nobody_else(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    tools = {f"in_{n}": {"inputSchema": bomb} for n, bomb in enumerate(BOMBS.values())}
+    tools |= {f"out_{n}": {"outputSchema": bomb} for n, bomb in enumerate(BOMBS.values())}
+    plan.write_text(json.dumps({"tools": tools, "answer": LONG}))
+    program = FIXTURE.with_name("schemas_server.py")
+    part = (
+        f"[gateway.servers.h]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps([str(program), str(plan)])}\n"
+    )
+    answers: dict[str, str] = {}
+    async with gateway_of(tmp_path, part, server("a"), ALLOW_ALL) as gateway:
+
+        async def one(name: str) -> None:
+            answers[name] = text_of(await call(gateway, f"h__{name}", **LONG))
+
+        with anyio.fail_after(50):
+            async with anyio.create_task_group() as calls:
+                for name in tools:
+                    calls.start_soon(one, name)
+                assert text_of(await call(gateway, "a__echo", text="meanwhile")) == "meanwhile"
+
+        listed = [entry.listed.output_schema for entry in gateway.catalog.entries() if "h__out_" in entry.name]
+
+    assert len(listed) == len(BOMBS)
+    assert "(a+)+" not in json.dumps(listed), "clients would run it, with worse expressions"
+    assert answers.keys() == tools.keys()
+    doubled = list(BOMBS).index("references that double")
+    assert answers.pop(f"in_{doubled}").startswith("too_large: checking the arguments against the tool's schema")
+    assert answers.pop(f"out_{doubled}").startswith("internal: server h sent an answer that does not fit")
+    patterned = {f"{way}_{n}" for way in ("in", "out") for n in (0, 1)}
+    assert {name for name, text in answers.items() if text != "answered"} == patterned

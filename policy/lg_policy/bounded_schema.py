@@ -1,0 +1,204 @@
+"""The `jsonschema` library for schemas and values of strangers: patterns in linear time, and only so much work.
+
+Source: JSON Schema 2020-12 and older drafts, as the library reads them. Of what it does itself, these are replaced:
+every place where Python's own expressions would run, which a text can drive into exponential time; `uniqueItems`, which
+compares all with all; and the switch to another, unguarded class where a part of a schema names its own draft.
+
+Not covered: patterns that RE2 cannot run (look-around, back-references) are left out, and with them what depends on
+them, as is `unevaluatedProperties` beside `patternProperties`; the memory that the values themselves take.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+from lg_policy.errors import ConfigError
+
+TEXT_STEP = 1_000
+"""Characters that a pattern may look at for one step of work."""
+LIST_STEP = 20
+"""Entries of a schema's list or object that count as one step more."""
+
+
+class TooMuchWork(Exception):
+    """A check was given up: its schema makes it take longer than it may."""
+
+
+class _Left:
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+
+_left: ContextVar[_Left | None] = ContextVar("steps left", default=None)
+
+
+@contextmanager
+def at_most(steps: int) -> Iterator[None]:
+    """Let checks in the block do so many steps together, about ten microseconds each. Raises `TooMuchWork` in them."""
+    token = _left.set(_Left(steps))
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def spend(steps: int) -> None:
+    """Count work. Raises `TooMuchWork` when there was more than is allowed here."""
+    left = _left.get()
+    if left is not None:
+        left.steps -= steps
+        if left.steps < 0:
+            raise TooMuchWork
+
+
+def validator_for(schema: Mapping[str, Any], search: Callable[[str], Any]) -> Any:
+    """Return the class of validators for a schema, of the draft that it declares: 2020-12 by default, as MCP says.
+
+    `search` compiles a pattern to something with `search`, or raises `ConfigError` for one that is to be left out.
+    """
+    return _class_for(str(schema.get("$schema", "")), search, _names_by_pattern(schema))
+
+
+@cache
+def _class_for(declared: str, search: Callable[[str], Any], names_by_pattern: bool) -> Any:
+    import jsonschema
+
+    base = jsonschema.validators.validator_for({"$schema": declared}, default=jsonschema.Draft202012Validator)
+    own = _Keywords(search)
+    replaced = {
+        "pattern": own.pattern,
+        "patternProperties": own.pattern_properties,
+        "additionalProperties": own.additional_properties,
+        "uniqueItems": _unique_items,
+    }
+    if names_by_pattern:
+        replaced["unevaluatedProperties"] = _left_out  # the library runs those patterns itself here
+    keywords = base.VALIDATORS | {name: made for name, made in replaced.items() if name in base.VALIDATORS}
+    extend: Any = jsonschema.validators.extend
+    made = extend(base, {name: _counted(keyword) for name, keyword in keywords.items()})
+    made.evolve = _staying(made.evolve)
+    return made
+
+
+def no_fetching() -> Any:
+    """A registry in which nothing is looked up elsewhere."""
+    from referencing import Registry
+
+    return Registry()
+
+
+def _staying(evolve: Any) -> Any:
+    """A part of a schema is checked by the same class as the whole, whatever draft it names."""
+
+    def stay(self: Any, **changes: Any) -> Any:
+        new = evolve(self, **changes)
+        if type(new) is type(self):
+            return new
+        given = {"format_checker": new.format_checker, "registry": new._registry, "_resolver": new._resolver}
+        return type(self)(new.schema, **given)
+
+    return stay
+
+
+def _counted(keyword: Any) -> Any:
+    def count(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+        spend(1 + (len(value) // LIST_STEP if isinstance(value, dict | list) else 0))
+        return keyword(validator, value, instance, schema)
+
+    return count
+
+
+class _Keywords:
+    """The keywords that run patterns."""
+
+    def __init__(self, search: Callable[[str], Any]) -> None:
+        self._compile = search
+
+    def _search(self, pattern: str) -> Callable[[str], bool] | None:
+        """A test of texts; `None` for a pattern that cannot be run."""
+        try:
+            compiled = self._compile(pattern)
+        except ConfigError:
+            return None
+
+        def found(text: str) -> bool:
+            spend(len(text) // TEXT_STEP)
+            return compiled.search(text) is not None
+
+        return found
+
+    def pattern(self, validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
+        from jsonschema.exceptions import ValidationError
+
+        found = self._search(pattern)
+        if validator.is_type(instance, "string") and found is not None and not found(instance):
+            yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+    def pattern_properties(
+        self, validator: Any, patterns: Mapping[str, Any], instance: Any, _schema: Any
+    ) -> Iterator[Any]:
+        if not validator.is_type(instance, "object"):
+            return
+        for pattern, inner in patterns.items():
+            found = self._search(pattern)
+            for name, value in instance.items() if found is not None else ():
+                if found is not None and found(name):
+                    yield from validator.descend(value, inner, path=name, schema_path=pattern)
+
+    def additional_properties(self, validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        from jsonschema.exceptions import ValidationError
+
+        if not validator.is_type(instance, "object"):
+            return
+        tests = [self._search(pattern) for pattern in schema.get("patternProperties", {})]
+        if None in tests:
+            return  # nobody knows which names that one covers
+        named = schema.get("properties", {})
+        extra = [name for name in instance if name not in named and not any(found(name) for found in tests if found)]
+        if isinstance(allowed, Mapping):
+            for name in extra:
+                yield from validator.descend(instance[name], allowed, path=name)
+        elif allowed is False and extra:
+            shown = ", ".join(repr(name) for name in sorted(extra)[:10])
+            verb = "was" if len(extra) == 1 else "were"
+            yield ValidationError(f"Additional properties are not allowed ({shown} {verb} unexpected)")
+
+
+def _left_out(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> tuple[Any, ...]:
+    return ()
+
+
+def _names_by_pattern(schema: Any) -> bool:
+    """Whether names are matched by patterns anywhere in a schema."""
+    if isinstance(schema, Mapping):
+        return "patternProperties" in schema or any(map(_names_by_pattern, schema.values()))
+    return isinstance(schema, list) and any(map(_names_by_pattern, schema))
+
+
+def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    from jsonschema.exceptions import ValidationError
+
+    if not wanted or not validator.is_type(instance, "array"):
+        return
+    seen: set[str] = set()
+    for item in instance:
+        text = json.dumps(_numbers(item), sort_keys=True)
+        spend(len(text) // TEXT_STEP)
+        if text in seen:
+            yield ValidationError(f"{item!r} occurs more than once")
+            return
+        seen.add(text)
+
+
+def _numbers(value: Any) -> Any:
+    """A JSON value in which equal numbers look alike: 1 is 1.0, and neither is `true`."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(name): _numbers(item) for name, item in value.items()}
+    return [_numbers(item) for item in value] if isinstance(value, list) else value
