@@ -87,8 +87,8 @@ class Budgets:
 
     def recursion_limit(self) -> int:
         """Graph steps that a run within its budgets can take at most; one more is a fault."""
-        # Each call may be put back once, to be made alone or as a human changed it.
-        per_loop = 4 + 3 * self.limits.max_tool_calls_per_loop
+        # Each call may be put back twice: to be made alone or as a human changed it, and once its files were looked at.
+        per_loop = 4 + 4 * self.limits.max_tool_calls_per_loop
         baseline = self.limits.max_tool_calls_per_loop
         return FIXED_VISITS + baseline + self.limits.max_loops * per_loop + 1
 

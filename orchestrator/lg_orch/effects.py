@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lg_orch.models_io import ToolEnvelope
     from lg_orch.tools import ToolInfo
 
@@ -16,15 +18,15 @@ MAX_PATHS = 200
 _FILE = ("path", "op", "to", "before_sha256", "after_sha256")
 
 
-def effect_kind(info: ToolInfo | None) -> str:
-    """What a call of the tool may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
+def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
+    """What a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
 
     Another server's word that it only reads is taken for what it is told the user after an undo, and nothing else.
     """
     if info is None:
         return "none"
     if info.root_id is not None and info.original in PATCHING:
-        return "patch"
+        return "none" if arguments.get("dry_run") is True else "patch"
     if info.root_id is not None and info.original == "exec":
         return "command"
     return "none" if info.read_only else "other"

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from lg_orch.models_io import ToolEnvelope
 
 MAX_DIFF_CHARS = 4_000
+MAX_RESULT_CHARS = 12_000
+"""Of one result, in what a model is shown."""
 _RULE = re.compile(r"([=_*~#-])\1{5,}|(?:[_-] ){5,}")
 _FOR_MACHINES = ("diff --git ", "index ", "--- a/", "new file mode ")
 

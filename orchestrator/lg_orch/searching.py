@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.errors import GatewayGone
-from lg_orch.tools import tool_info
+from lg_orch.tools import EXECUTE, tool_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lg_orch.gateway import Connection
 
-DISCOVER, EXECUTE = "mcp_discover", "mcp_execute"
+DISCOVER = "mcp_discover"
 DETAILS = "lg/details"
 PAGE = 50
 PAGES_MAX = 100

@@ -40,6 +40,10 @@ class Tools(Protocol):
         """The built-in tool of that unqualified name, wherever the gateway lists it."""
         ...
 
+    def named(self, name: str) -> ToolInfo | None:
+        """The tool of that qualified name."""
+        ...
+
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
         """Make one call. Failures come back in the envelope; nothing but cancellation and interrupts are raised."""
         ...
@@ -83,9 +87,13 @@ class Services:
         return self.prior_s + self.clock() - self.started - self.waited_s
 
     def mint(self, call: PlannedCall) -> QueuedCall:
-        """Give a decided call its idempotency key."""
+        """Give a decided call its idempotency key; one through `mcp_execute` becomes the call that it carries."""
         from lg_orch.state import QueuedCall
+        from lg_orch.tools import unwrapped
 
+        tool, arguments = unwrapped(call.tool, call.input)
+        if self.tools.named(tool) is not None:
+            call = call.model_copy(update={"tool": tool, "input": arguments})
         return QueuedCall(call=call, key=f"{self.run_id}:{secrets.token_hex(8)}")
 
     def check_stop(self) -> None:

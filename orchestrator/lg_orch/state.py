@@ -39,6 +39,8 @@ class QueuedCall(Strict):
     key: str
     alone: bool = False
     """It asked a human while others were made beside it; the next visit makes it by itself."""
+    looked: bool = False
+    """A dry run has shown which files it changes, and that none of them is changed blindly; the next visit makes it."""
 
 
 class ContextRef(Strict):

@@ -33,6 +33,8 @@ MAX_PAUSE_S = 30.0
 """Longest pause before a call that still runs is asked for again."""
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
+EXECUTE = "mcp_execute"
+"""The gateway's tool that calls another one."""
 _RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout", -32000: "upstream_unavailable"}
 
 
@@ -76,6 +78,15 @@ def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None, i
     )
 
 
+def unwrapped(name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The tool that is really called, and its arguments: rules of the run are about that one."""
+    inner = arguments.get("arguments")
+    while name == EXECUTE and isinstance(arguments.get("tool"), str) and isinstance(inner, dict):
+        name, arguments = arguments["tool"], inner
+        inner = arguments.get("arguments")
+    return name, arguments
+
+
 class GatewayTools:
     """Makes calls through one connection; `send` is the connection's thin wire method."""
 
@@ -103,6 +114,10 @@ class GatewayTools:
         """The tool of a built-in server (one that reports the root) with that unqualified name."""
         return next((tool for tool in self.tools if tool.original == original and tool.root_id is not None), None)
 
+    def named(self, name: str) -> ToolInfo | None:
+        """The tool of that qualified name."""
+        return self._by_name.get(name)
+
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
         """Make one call and journal its begin and end; repeat a read-only one whose server was away.
 
@@ -112,7 +127,7 @@ class GatewayTools:
         info = self._by_name.get(call.tool)
         self._bus.emit("tool", call.tool, "begin", {
             "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
-            "epoch": self._epoch, "effect": effect_kind(info),
+            "epoch": self._epoch, "effect": effect_kind(info, call.input),
         })  # fmt: skip
         envelope = await self._answered(queued, step, timeout_s, may_ask)
         repeatable = info is not None and info.read_only

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_DEATHS = 120
-RESULT_OF = {"x": r"=======\nx\nend", "note": '"cmd":"note"', "y": r"=======\ny\nend"}
-"""What the kept result of each effect holds."""
+RESULT_OF = {"x": r'x\nend\n>>>>>>> REPLACE\n"}', "note": '"cmd":"note"', "y": r'y\nend\n>>>>>>> REPLACE\n"}'}
+"""What the kept result of each effect holds, and that of the look at it before does not."""
 
 
 @pytest.mark.timeout(600)

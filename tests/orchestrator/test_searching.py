@@ -9,9 +9,9 @@ import pytest
 
 from lg_orch.errors import GatewayGone
 from lg_orch.gateway import Connection
-from lg_orch.searching import DISCOVER, EXECUTE, unfolded
+from lg_orch.searching import DISCOVER, unfolded
 from lg_orch.testing import ScriptedModel, calls, text
-from lg_orch.tools import tool_info
+from lg_orch.tools import EXECUTE, tool_info
 from lg_policy.version import __version__
 from tests.e2e.programs import serving
 from tests.orchestrator.fake_gateway import error_result, text_result

@@ -77,7 +77,7 @@ async def context_builder(state: RunState, services: Services) -> Update:
 def finish(services: Services, envelope: ToolEnvelope) -> ToolEnvelope:
     """Keep a whole result, journal the brief, return the brief."""
     brief = services.results.brief(envelope)
-    info = next((tool for tool in services.tools.tools if tool.name == envelope.tool), None)
+    info = services.tools.named(envelope.tool)
     services.bus.emit("tool", brief.tool, "end", {
         "call_id": brief.artifacts.call_id, "result": brief.model_dump(mode="json"), **effects_of(envelope, info),
     })  # fmt: skip

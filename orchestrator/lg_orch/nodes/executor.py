@@ -18,6 +18,7 @@ from lg_orch.models_io import Problem
 from lg_orch.nodes.context_builder import finish
 from lg_orch.nodes.human import STOPPED, called_instead, denial, is_result, refused_before
 from lg_orch.nodes.local import answer_here
+from lg_orch.nodes.looking import UNJUDGED, look, sent_back, wants_look
 from lg_orch.nodes.planner import changes, stopped, work_of
 from lg_orch.patches import has_effect
 from lg_orch.seams import ActingMind
@@ -48,6 +49,8 @@ async def executor(state: RunState, services: Services) -> Update:
     if room == 0:
         stop = services.budgets.loop_stop(state.budgets)
         return {} if stop is None else {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
+    if isinstance(services.mind, ActingMind) and wants_look(services, state.queue[0]):
+        return await _look_first(state, services)
     batch = _batch(state, services, room)
     made = await _make(state, services, batch)
     rest = [*made.again, *state.queue[len(batch) :]]
@@ -67,6 +70,28 @@ async def executor(state: RunState, services: Services) -> Update:
         results = [*state.tool_results, *made.results]
         after = state.model_copy(update={"tool_results": results, "budgets": made.spent})
         update |= await _follow_up(after, services)
+    return update
+
+
+async def _look_first(state: RunState, services: Services) -> Update:
+    """Put a patch back once its files were looked at, or answer it where it would change one blindly."""
+    queued, *rest = state.queue
+    if _refused_here(state, services, queued) is not None:
+        return {"queue": (queued.model_copy(update={"looked": True}), *rest)}
+    looked = await look(services, queued)
+    spent = state.budgets.with_call(in_loop=False)
+    answer = sent_back(state, services, queued, looked)
+    if answer is None:
+        error = looked.artifacts.error
+        update: Update = {"queue": (queued.model_copy(update={"looked": True}), *rest), "budgets": spent}
+        if error is not None and error.code == "approval_required" and UNJUDGED not in state.guards.notes:
+            update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, UNJUDGED)})
+        return update
+    spent = spent.with_call()
+    update = {"tool_results": [answer], "budgets": spent, "queue": tuple(rest)}
+    if not rest:
+        results = [*state.tool_results, answer]
+        update |= await _follow_up(state.model_copy(update={"tool_results": results, "budgets": spent}), services)
     return update
 
 
@@ -133,20 +158,28 @@ async def perform(
     state: RunState, services: Services, queued: QueuedCall, *, step: str, in_loop: bool = True, may_ask: bool = True
 ) -> tuple[ToolEnvelope, Spent]:
     """Make one call within its limits; returns the brief envelope and what the run has then used."""
-    info = next((tool for tool in services.tools.tools if tool.name == queued.call.tool), None)
-    size = patch_bytes(info.original, queued.call.input) if info is not None else 0
-    stop = services.budgets.patch_stop(size)
-    if stop is not None:
-        refused = failure(queued, Problem(code="too_large", message=stop))
-        return finish(services, refused), state.budgets.with_call(in_loop=in_loop)
-    here = refused_before(state, queued)
+    here = _refused_here(state, services, queued)
     if here is None and isinstance(services.mind, ActingMind):
-        here = answer_here(state, services, queued, info)
+        here = answer_here(state, services, queued)
     if here is not None:
         return finish(services, here), state.budgets.with_call(in_loop=in_loop)
     timeout = services.budgets.call_timeout(services.wall_s())
     envelope = await services.tools.call(queued, step=step, timeout_s=timeout, may_ask=may_ask)
+    size = _patch_bytes(services, queued)
     return finish(services, envelope), state.budgets.with_call(patch_bytes=size, in_loop=in_loop)
+
+
+def _refused_here(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
+    """The refusal of a call that is over the run's own limits, or that a human refused before."""
+    stop = services.budgets.patch_stop(_patch_bytes(services, queued))
+    if stop is not None:
+        return failure(queued, Problem(code="too_large", message=stop))
+    return refused_before(state, queued)
+
+
+def _patch_bytes(services: Services, queued: QueuedCall) -> int:
+    info = services.tools.named(queued.call.tool)
+    return patch_bytes(info.original, queued.call.input) if info is not None else 0
 
 
 async def _follow_up(state: RunState, services: Services) -> Update:

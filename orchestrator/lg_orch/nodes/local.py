@@ -1,20 +1,17 @@
-"""Calls that the run answers itself: results it keeps, and changes of files that it has not read."""
+"""Calls that the run answers itself: for results that it keeps."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from lg_orch.budgets import PATCH_TOOLS
 from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
 from lg_orch.observations import whole_text
-from lg_orch.patches import changed_paths, read_paths, written_paths
 from lg_orch.tools import failure
 
 if TYPE_CHECKING:
     from lg_orch.services import Services
     from lg_orch.state import QueuedCall, RunState
-    from lg_orch.tools import ToolInfo
 
 RESULT_TOOL = "mcp_result"
 _OURS = re.compile(r"r([1-9][0-9]{0,5})")
@@ -22,20 +19,20 @@ MAX_READ = 20_000
 """Characters of one answer of `mcp_result`."""
 
 
-def answer_here(state: RunState, services: Services, queued: QueuedCall, info: ToolInfo | None) -> ToolEnvelope | None:
+def answer_here(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
     """The answer of a call that does not go to the gateway, or `None` for one that does."""
-    if queued.call.tool == RESULT_TOOL:
-        answer = _kept(state, services, queued)
-    elif info is not None and info.builtin and info.original in PATCH_TOOLS:
-        answer = _unread(state, services, queued)
-    else:
-        return None
+    answer = _kept(state, services, queued) if queued.call.tool == RESULT_TOOL else None
     if answer is not None:
-        services.bus.emit("tool", queued.call.tool, "begin", {
-            "call_id": queued.call.id, "step": "executor", "input": queued.call.input, "why": queued.call.why,
-            "idempotency_key": queued.key, "answered_here": True,
-        })  # fmt: skip
+        note_answered_here(services, queued)
     return answer
+
+
+def note_answered_here(services: Services, queued: QueuedCall) -> None:
+    """Journal the begin of a call that never leaves."""
+    services.bus.emit("tool", queued.call.tool, "begin", {
+        "call_id": queued.call.id, "step": "executor", "input": queued.call.input, "why": queued.call.why,
+        "idempotency_key": queued.key, "answered_here": True,
+    })  # fmt: skip
 
 
 def _kept(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
@@ -57,25 +54,6 @@ def _kept(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelo
     return ToolEnvelope(
         tool=queued.call.tool, ok=True, exit_code=None, stdout=part, stderr="", timing_ms=0, artifacts=artifacts
     )
-
-
-def _unread(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
-    """Send back a change of a file that no call of this run showed: it would be made blindly."""
-    wanted = changed_paths(queued.call.input)
-    if not wanted:
-        return None
-    reader = services.tools.find("read_file")
-    known: set[str] = set()
-    for brief in state.tool_results:
-        if reader is not None and brief.tool == reader.name:
-            known.update(read_paths(services.results.whole(brief)))
-        elif brief.tool == queued.call.tool:
-            known.update(written_paths(services.results.whole(brief)))
-    unread = [path for path in wanted if path not in known]
-    if not unread:
-        return None
-    message = f"{', '.join(unread)} was not read in this run: read it first, then change it"
-    return failure(queued, Problem(code="invalid_arguments", message=message, hint="nothing was changed"))
 
 
 def _count(value: object, otherwise: int) -> int:

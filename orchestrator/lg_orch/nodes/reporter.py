@@ -88,8 +88,8 @@ def _worked(state: RunState, services: Services) -> tuple[Status, str]:
 
 def _changed_files(state: RunState, services: Services) -> str:
     """What the run's patches changed, by the file server's word: a failed run may leave changes too."""
-    made = (result for result in services.whole_results(state) if has_effect(services, result))
-    paths = list(dict.fromkeys(path for result in made for path in written_paths(result)))
+    results = services.whole_results(state)
+    paths = list(dict.fromkeys(path for result in results for path in written_paths(services, result)))
     if not paths:
         return ""
     named = ", ".join(f"`{path}`" for path in paths[:MAX_FILES])

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from lg_orch.observations import middle_out, whole_text
-from lg_orch.thinker.messages import MAX_RESULT_CHARS, marked
+from lg_orch.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.thinker.messages import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

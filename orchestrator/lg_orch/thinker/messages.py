@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from lg_orch.checks import missing_checks
-from lg_orch.observations import middle_out, whole_text
+from lg_orch.observations import MAX_RESULT_CHARS, middle_out, whole_text
 from lg_orch.prompts import prompt
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from lg_orch.models_io import Plan, RepoContext, ToolEnvelope, VerifierReport
 
-MAX_RESULT_CHARS = 12_000
 MAX_ENTRIES = 120
 _TAG = "tool_result"
 

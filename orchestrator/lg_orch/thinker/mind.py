@@ -14,9 +14,10 @@ from lg_orch.observations import command_output, middle_out
 from lg_orch.thinker.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.thinker.lanes import route_by_rules
 from lg_orch.thinker.messages import checks_text, plan_text, system, task, wrapped
-from lg_orch.thinker.offer import EXECUTE, REPLAN, chosen, offer, parameters
+from lg_orch.thinker.offer import REPLAN, chosen, offer, parameters
 from lg_orch.thinker.requests import Ask
 from lg_orch.thinker.structured import ask_json, bounded
+from lg_orch.tools import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,9 +189,7 @@ class ModelMind:
 
     def _resolved(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The tool that is meant: out of `mcp_execute`, and by its own name where a model leaves the server's out."""
-        inner = arguments.get("arguments")
-        if name == EXECUTE and isinstance(arguments.get("tool"), str) and isinstance(inner, dict):
-            name, arguments = arguments["tool"], inner
+        name, arguments = unwrapped(name, arguments)
         tools = self._desk.tools
         if any(tool.name == name for tool in tools):
             return name, arguments

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.checks import runnable
+from lg_orch.tools import EXECUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from lg_orch.tools import ToolInfo
 
 MAX_DESCRIPTION = 2_000
-REPLAN, DISCOVER, EXECUTE, RESULT = "replan", "mcp_discover", "mcp_execute", "mcp_result"
+REPLAN, DISCOVER, RESULT = "replan", "mcp_discover", "mcp_result"
 # Some providers refuse these at the top of a tool's schema; the gateway checks the arguments by the whole one.
 _DROPPED = ("oneOf", "anyOf", "allOf", "not", "enum", "$schema", "$id")
 _NEVER_NEEDED = frozenset(("revert_patch", "list_changes", "list_commands"))

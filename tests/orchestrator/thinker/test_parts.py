@@ -15,15 +15,14 @@ from lg_orch.meter import Meter, Traffic, Used, traffic_so_far
 from lg_orch.models_io import Artifacts, Command, Entry, Plan, Problem, RepoContext, Route, ToolEnvelope
 from lg_orch.models_trace import Event
 from lg_orch.nodes.reporter import counted
-from lg_orch.observations import middle_out, whole_text
-from lg_orch.patches import changed_paths, read_paths
+from lg_orch.observations import MAX_RESULT_CHARS, middle_out, whole_text
 from lg_orch.stuck import circle
 from lg_orch.thinker.cache import ReplyCache, cache_key
 from lg_orch.thinker.clients import Candidate, candidates
 from lg_orch.thinker.conversation import Rendered, conversation, transcript
 from lg_orch.thinker.failures import MAX_PAUSE_S, Failure, failure_of, pause_s
 from lg_orch.thinker.lanes import route_by_rules
-from lg_orch.thinker.messages import MAX_RESULT_CHARS, marked, system, task
+from lg_orch.thinker.messages import marked, system, task
 from lg_orch.thinker.offer import offer, parameters
 from lg_orch.thinker.structured import ask_json
 from lg_orch.tokens import Calibrated, estimate, is_exact, token_counter
@@ -191,13 +190,6 @@ def test_a_model_is_told_only_of_commands_that_are_of_use_here() -> None:
     assert told["function"]["parameters"]["properties"]["cmd"]["enum"] == ["pytest", "mine"]
 
 
-def test_a_file_that_was_read_by_a_link_may_be_changed_by_it() -> None:
-    files = [{"path": "real.txt", "text": "a"}, {"path": "gone.txt", "error": {"code": "not_found"}}]
-    read = result(input={"paths": ["link.txt", "gone.txt"]}, structured={"files": files})
-    assert read_paths(read) == ["real.txt", "link.txt"]
-    assert read_paths(result(input={"path": "./link.txt"}, structured={"files": files[:1]})) == ["real.txt", "link.txt"]
-
-
 def test_a_note_that_came_more_than_once_is_written_once() -> None:
     assert counted(["a", "b", "a", "a"]) == ["a (3 times)", "b"]
 
@@ -308,28 +300,6 @@ def test_a_kept_reply_belongs_to_one_request_only_and_the_oldest_give_way(tmp_pa
     assert roomy.get(others[0]) is None
     (path,) = (tmp_path / "cache").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize(
-    ("arguments", "paths"),
-    [
-        ({"patch": "./a.py\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n"}, ["a.py"]),
-        (
-            {"patch": "new.py\n<<<<<<< SEARCH\n=======\ny\n>>>>>>> REPLACE\nb.py\n<<<<<<< SEARCH\nx\n=======\n"},
-            ["b.py"],
-        ),
-        (
-            {"patch": "*** Begin Patch\n*** Update File: a\n@@\n-x\n+y\n*** Add File: n\n+x\n*** Delete File: d\n"},
-            ["a", "d"],
-        ),
-        ({"patch": "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-x\n+y\n--- /dev/null\n+++ b/n\n"}, ["x.py"]),
-        ({"changes": [{"path": "a", "op": "move", "to": "b"}, {"path": "n", "op": "add", "content": ""}]}, ["a"]),
-    ],
-)
-def test_which_files_must_be_there_for_a_patch_is_read_from_its_text(
-    arguments: dict[str, Any], paths: list[str]
-) -> None:
-    assert changed_paths(arguments) == paths
 
 
 def test_times_and_addresses_do_not_hide_that_a_call_failed_in_the_same_way() -> None:

@@ -87,6 +87,7 @@ async def test_a_file_that_was_not_read_is_not_changed(tmp_path: Path) -> None:
     assert state.final is not None
     assert state.final.status == "done"
     assert "calc.py was not read in this run" in last(model, 1)
+    assert "Changed: `calc.py`. `lg-orch undo" in state.final.text, "what was only read is not among it"
     assert made.tools.names().count("fs__apply_patch") == 1
 
 
@@ -112,7 +113,7 @@ async def test_reading_calls_of_one_turn_are_made_side_by_side_and_effects_one_a
     for event in made.world.events():
         if event.kind == "node" and event.phase == "begin":
             visits.append([])
-        if event.kind == "tool" and event.phase == "begin" and visits:
+        if event.kind == "tool" and event.phase == "begin" and visits and not event.data["input"].get("dry_run"):
             visits[-1].append(event.name)
     assert ["fs__read_file", "fs__read_file"] in visits
     assert visits.count(["fs__apply_patch"]) == 2

@@ -95,9 +95,13 @@ class Workshop(FakeGateway):
         return Server("workshop", version="1", on_list_tools=list_tools, on_call_tool=call_tool)
 
     def names(self) -> list[str]:
-        """Tools that were called, in order; the context builder's few calls left out."""
-        steps = [str((call.meta or {}).get("lg/run")) for call in self.calls]
-        return [call.name for call, step in zip(self.calls, steps, strict=True) if "context_builder" not in step]
+        """Tools that were called, in order; the context builder's few calls and looks at patches left out."""
+        steps = [(call, str((call.meta or {}).get("lg/run"))) for call in self.calls]
+        return [call.name for call, step in steps if "context_builder" not in step and not _looks(call)]
+
+
+def _looks(call: t.CallToolRequestParams) -> bool:
+    return (call.arguments or {}).get("dry_run") is True
 
 
 def _tool(name: str, reads: bool, meta: Mapping[str, Any]) -> t.Tool:
