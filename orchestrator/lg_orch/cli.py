@@ -68,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     trust.add_argument("--forget", action="store_true", help="withdraw the trust")
     trust.add_argument("--show", action="store_true", help="only say whether it is trusted")
     for command in commands.choices.values():
-        add_common_flags(command, root_flag="--repo-root")
+        add_common_flags(
+            command, root_flag="--repo-root", root_default="LG_REPO_ROOT, the git top level, the current directory"
+        )
     return parser
 
 

@@ -35,14 +35,16 @@ class ServeFlags:
     port: int
 
 
-def add_common_flags(parser: argparse.ArgumentParser, *, root_flag: str = "--root") -> None:
+def add_common_flags(
+    parser: argparse.ArgumentParser, *, root_flag: str = "--root", root_default: str = "the current directory"
+) -> None:
     """Add `--root --config --profile --state-dir --allow-broad-root --log-level --version`."""
     parser.add_argument(
         root_flag,
         dest="root",
         type=Path,
         metavar="DIR",
-        help="directory to confine work to (default: the current directory)",
+        help=f"directory to confine work to (default: {root_default})",
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings file (TOML); overrides the user's file. Also LG_CONFIG"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lg_orch.commands.doctor import models_usable
 from lg_orch.minds import choose_mind, models_asked_for
 from lg_policy.config import ModelsSettings
 from lg_policy.errors import ConfigError
@@ -42,3 +43,14 @@ def test_a_provider_without_the_name_of_a_model_is_refused_before_anything_is_as
 def test_a_name_of_another_form_is_refused(given: str) -> None:
     with pytest.raises(ConfigError, match="PROVIDER:NAME"):
         models_asked_for(CONFIGURED, given, {})
+
+
+def test_doctor_says_of_each_model_whether_its_package_and_its_key_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    keyless = ModelsSettings.model_validate({"default": {"provider": "openai", "model": "a"}})
+    assert list(models_usable(keyless)) == [(False, "model: there is no API key for openai:a (set OPENAI_API_KEY)")]
+    own = CONFIGURED.model_copy(update={"planner": None})
+    assert list(models_usable(own)) == [(True, "model: openai:a"), (True, "model: openai:b")]
+    unknown = ModelsSettings.model_validate({"default": {"provider": "openai"}})
+    [(fine, text)] = models_usable(unknown)
+    assert (fine, "none of its models" in text) == (False, True)

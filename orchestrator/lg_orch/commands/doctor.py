@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lg_orch.gateway import Connection
     from lg_orch.setup import Setup
+    from lg_policy.config import ModelsSettings
 
 Finding = tuple[bool, str]
 
@@ -48,8 +49,31 @@ def _local(setup: Setup) -> Iterator[Finding]:
     if found is not None:
         how = "trusted" if found.trusted else "not trusted: only its denials count (`lg-orch trust`)"
         yield True, f"{found.path.name}: {how}"
-    planner = setup.loaded.settings.models.role("planner")
-    yield True, f"model: {planner.provider}:{planner.model}"
+    yield from models_usable(setup.loaded.settings.models)
+
+
+def models_usable(models: ModelsSettings) -> Iterator[Finding]:
+    """Each model that may be asked: whether its package and its key are there. None is asked."""
+    from lg_orch.minds import LOCAL, ROLES, choose_mind
+
+    planner = models.role("planner")
+    if planner.provider == LOCAL:
+        yield True, f"model: {planner.provider}:{planner.model}"
+        return
+    try:
+        choose_mind(models)
+    except LgError as error:
+        yield False, f"model: {error.text()}"
+        return
+    from lg_orch.thinker.clients import Clients, candidates
+
+    for candidate in dict.fromkeys(one for role in ROLES for one in candidates(models, role)):
+        try:
+            Clients().require_key(candidate)
+        except LgError as error:
+            yield False, f"model: {error.message} ({error.hint})"
+        else:
+            yield True, f"model: {candidate.name}"
 
 
 def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
