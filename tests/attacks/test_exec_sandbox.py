@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -278,6 +279,52 @@ async def test_a_crafted_environment_uncovers_no_home(root: Path, tmp_path: Path
     with sandboxed(root, home, chosen) as executor, anyio.fail_after(60):
         outcome = await executor.execute(Request(cmd="evil", args=(str(home / "secret"),)))
     assert SECRET not in outcome.as_json()["stdout"]
+
+
+@pytest.mark.attack(
+    "Planted programs", "a virtual environment whose interpreter is reached through a link to `/`, or through /proc"
+)
+@pytest.mark.parametrize("way", ["{alias}/bin/python3", "/proc/self/root/usr/bin/python3", "/proc/1/root/bin/python3"])
+async def test_an_environment_shows_nothing_through_another_name_of_it(root: Path, tmp_path: Path, way: str) -> None:
+    alias = tmp_path / "alias"  # as `dosdevices/z:` in many homes
+    alias.symlink_to("/")
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (root / ".venv" / "bin" / "python").symlink_to(way.format(alias=alias))
+    code = f"import glob; print([open(name).read() for name in glob.glob('{alias}{tmp_path}/secret')], 'looked')"
+    with sandboxed(root, tmp_path / "s") as executor:
+        shown = await output(executor, code)
+        assert [place.prefixes for place in executor._programs.projects()] == [()]
+    assert "looked" in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.attack(
+    "Network", "sockets and pipes of programs outside, below the root, where it is bound and not copied"
+)
+@pytest.mark.parametrize(("mode", "place"), [("ro", "s"), ("ro", "a/b/s"), ("overlay", ".git/s"), ("rw", ".vscode/s")])
+async def test_programs_outside_are_not_reached_through_the_root(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, place: str
+) -> None:
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(root)  # the name of a socket may not be long
+    os.mkfifo(f"{place}.pipe")
+    template = {"from": "python", "args_allow": ["-c=*..."], "root": mode}
+    code = (
+        "import os, socket\n"
+        "def tried(action):\n"
+        "    try: action(); print('REACHED')\n"
+        "    except OSError as error: print(type(error).__name__)\n"
+        f"tried(lambda: socket.socket(socket.AF_UNIX).connect({place!r}))\n"
+        f"tried(lambda: os.write(os.open({place + '.pipe'!r}, os.O_WRONLY | os.O_NONBLOCK), b'x'))"
+    )
+    with socket.socket(socket.AF_UNIX) as listener, open(os.open(f"{place}.pipe", os.O_RDONLY | os.O_NONBLOCK)):
+        listener.bind(place)
+        listener.listen(1)
+        with sandboxed(root, tmp_path / "s", settings(commands={"py": template})) as executor:
+            shown = await output(executor, code)
+    assert "REACHED" not in shown
+    assert len(shown.split()) == 2, shown
 
 
 @pytest.mark.attack("Processes", "daemons in own sessions that ignore signals")

@@ -23,6 +23,8 @@ _PYTHON_TOOLS = ("python", "pytest", "ruff", "mypy")
 _NODE_TOOLS = {"tsc": "typescript"}  # by the package that brings them
 _BIN, _EXE = ("Scripts", ".exe") if sys.platform == "win32" else ("bin", "")
 """On Windows only `.exe`: batch files are run by cmd.exe, to which arguments cannot be passed safely."""
+_KERNELS = ("/proc", "/sys", "/dev")
+"""Where names lead to what the kernel makes up, such as the root directory of a process."""
 _SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 
@@ -163,13 +165,19 @@ class Programs:
         found: list[str] = []
         for interpreter in _links(f"{venv}/bin/python"):
             base = os.path.dirname(os.path.dirname(interpreter))
-            for prefix in (base, os.path.realpath(base)):
-                if self._is_python(prefix) and prefix not in found:
-                    found.append(prefix)
+            try:
+                real = os.path.realpath(base)
+            except PermissionError:  # another process's root, say
+                continue
+            # By every name it has: a link elsewhere on this machine may lead to a home, or to everything.
+            if self._is_python(base) and self._is_python(real):
+                found += (base, real)
         return _outside(found)
 
     def _is_python(self, prefix: str) -> bool:
         if _within(self._root, prefix) or _within(self._home, prefix) or _within(prefix, self._root):
+            return False
+        if any(_within(prefix, place) for place in _KERNELS):
             return False
         return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
 

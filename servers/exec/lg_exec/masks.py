@@ -1,9 +1,11 @@
 """Which names below the root a sandboxed command may not see or not change. Looked up before each call.
 
+Sockets and pipes are hidden whatever they are called: behind them is a program outside the sandbox.
+
 A directory's entries are remembered for as long as its change time (which a program cannot set) stays the same, so
 that a large tree costs one `stat` per directory.
 
-Not covered: a second hard link to a hidden file under another name.
+Not covered: a second hard link to a hidden file under another name; what is in directories that are not looked into.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from lg_policy.globs import GlobSet
 
 MAX_DIRECTORIES = 200_000
 MAX_MASKS = 2_000
+_DIR, _FILE, _SPECIAL = "directory", "file", "special"
 _SETTLED_NS = 2_000_000_000  # a directory changed this recently may change again within its clock's granularity
 
 
@@ -90,23 +93,34 @@ class MaskFinder:
             entries = list(self._entries(path, rel))
         except OSError:
             return None  # gone meanwhile, or closed to this user and so to the command
-        hidden = [(name, is_dir) for name, is_dir in entries if self._hide.match(name, is_dir=is_dir)]
+        hidden = [(name, kind) for name, kind in entries if kind == _SPECIAL or self._hides(name, kind)]
         hidden_names = {name for name, _ in hidden}
         protected = {
-            name for name, is_dir in entries if name not in hidden_names and self._protect.match(name, is_dir=is_dir)
+            name
+            for name, kind in entries
+            if name not in hidden_names and self._protect.match(name, is_dir=kind == _DIR)
         }
         return _Directory(
             stamp=stamp,
-            hidden_files=tuple(name for name, is_dir in hidden if not is_dir),
-            hidden_dirs=tuple(name for name, is_dir in hidden if is_dir),
+            hidden_files=tuple(name for name, kind in hidden if kind != _DIR),
+            hidden_dirs=tuple(name for name, kind in hidden if kind == _DIR),
             protected=tuple(sorted(protected)),
-            below=tuple(name for name, is_dir in entries if is_dir and name not in hidden_names),
+            below=tuple(name for name, kind in entries if kind == _DIR and name not in hidden_names),
         )
 
-    def _entries(self, path: str, rel: str) -> Iterator[tuple[str, bool]]:
+    def _hides(self, name: str, kind: str) -> bool:
+        return self._hide.match(name, is_dir=kind == _DIR)
+
+    def _entries(self, path: str, rel: str) -> Iterator[tuple[str, str]]:
         prefix = f"{rel}/" if rel else ""
         with os.scandir(path) as entries:
             for entry in entries:
                 # A link cannot be mounted over; what it leads to is judged under its own name.
                 if not entry.is_symlink():
-                    yield prefix + entry.name, entry.is_dir(follow_symlinks=False)
+                    yield prefix + entry.name, _kind(entry)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_dir(follow_symlinks=False):
+        return _DIR
+    return _FILE if entry.is_file(follow_symlinks=False) else _SPECIAL
