@@ -9,6 +9,7 @@ Not covered: a running gateway that lies about its root; it is trusted as far as
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -199,6 +200,8 @@ def _client(streams: TransportStreams | None, url: str | None, token: str | None
         raise GatewayGone("neither streams nor an address of a gateway are known")
     from lg_orch.streams import StreamsTransport
 
+    # It warns of each call of a meta tool, which the gateway does not list where it lists all others.
+    logging.getLogger("client").setLevel(logging.ERROR)
     # Our own gateway is of our era: probing it could time out on a busy machine and fall back to the old one.
     return Client(StreamsTransport(streams), mode="2026-07-28", client_info=itself)
 

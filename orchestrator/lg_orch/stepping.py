@@ -114,8 +114,9 @@ def _questions(snapshot: StateSnapshot) -> list[Question]:
 
 def _inputs(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The arguments of the decided calls, by id."""
-    decided = (*values.get("queue", ()), *values.get("checks", ()))
-    return {queued["call"]["id"]: queued["call"]["input"] for queued in decided}
+    decided = (*values.get("queue", ()), *values.get("checks", ()), *values.get("baseline_checks", ()))
+    # The state leaves out what is empty.
+    return {queued["call"]["id"]: queued["call"].get("input", {}) for queued in decided}
 
 
 def _final(snapshot: StateSnapshot) -> Final:

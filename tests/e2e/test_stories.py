@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -63,7 +63,10 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
 
 
 def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_own_yes(project: Project) -> None:
-    script = [calls(READ), calls(patch(new=PRODUCT)), text(REPLAN), calls(patch()), text(ANSWER)]
+    without_arguments: tuple[str, dict[str, Any]] = ("fs__list_changes", {})
+    script = [
+        calls(READ), calls(patch(new=PRODUCT), without_arguments), text(REPLAN), calls(patch()), text(ANSWER),
+    ]  # fmt: skip
     with ScriptedModel(script) as model:
         project.configure(model)
         waiting = project.run()
