@@ -31,7 +31,7 @@ _MYPY_ARGS = _words(
 _RUFF_ARGS = _words(
     "first:check|format|rule|version|--version --check --diff --quiet -q --statistics --no-cache --preview",
     "--isolated --no-fix --exit-zero --show-files --show-settings --select=* --ignore=* --extend-select=*",
-    "--output-format=* --line-length=* --target-version=* --exclude=* text:*[A-Z][0-9]* path:**",
+    "--output-format=* --line-length=* --target-version=* --exclude=* path:**",
 )
 
 _CARGO_ARGS = _words(
@@ -44,7 +44,7 @@ _CARGO_ARGS = _words(
 
 _GO_ARGS = _words(
     "first:build|test|vet|list|version -v -race -short -json -failfast -x -run=* -count=* -timeout=* -bench=*",
-    "-cover -tags=* -p=* path:**",
+    "-cover -tags=* -p=1|2|3|4|6|8|12|16|24|32 path:**",  # go takes `-pX` for another option, not for `-p X`
 )
 
 _GIT_ARGS = [

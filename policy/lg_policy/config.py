@@ -193,7 +193,7 @@ class CommandTemplate(Section):
     args_allow: tuple[str, ...] = ()
     """What further arguments may be: a literal, `--opt=PATTERN` (`*`: anything), or `path:GLOB` under the root."""
     args_deny: tuple[str, ...] = ()
-    """Arguments that are refused although allowed above; same syntax."""
+    """Arguments that are refused although allowed above, also as the value of an option; same syntax."""
     env: tuple[str, ...] = ()
     """Environment names that a call may set."""
     root: Literal["overlay", "ro", "rw"] = "overlay"

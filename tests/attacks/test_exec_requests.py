@@ -76,7 +76,8 @@ async def test_arguments_reach_the_program_as_they_are(root: Path, tmp_path: Pat
 
 OPTIONS: dict[str, list[list[str]]] = {
     "pytest": [["-p", "evil"], ["-c", "other.ini"], ["--rootdir=/"], ["-o", "cache_dir=/x"], ["--basetemp=/x"],
-               ["--pyargs", "os"], ["@args.txt"], ["../outside"]],
+               ["--pyargs", "os"], ["@args.txt"], ["../outside"],
+               ["a.py::/../../outside.py"], ["a.py::x", "b::/../../c"]],
     "python": [["../outside.py"], ["/etc/passwd"], ["-"], ["-i"]],
     "mypy": [["--python-executable=/bin/sh"], ["--install-types"], ["--cache-dir=/x"], ["--config-file=/x"]],
     "ruff": [["check", "--config=/x"], ["check", "--output-file=/x"], ["server"], ["clean"]],
@@ -86,14 +87,16 @@ OPTIONS: dict[str, list[list[str]]] = {
     "npm-run": [["--prefix=/x", "y"], ["--script-shell=/x", "y"]],
     "npx-tsc": [["--outDir", "/x"], ["--project", "/etc"]],
     "node-test": [["--require=/x"], ["--import=/x"], ["--env-file=/x"]],
-    "make": [["-C", "/x"], ["-f", "/x"], ["SHELL=/x"], ["--eval=x"], ["-I/x"]],
-    "go": [["run", "."], ["test", "-exec=/x"], ["build", "-o=/x"], ["build", "-toolexec=/x"], ["vet", "-vettool=/x"]],
+    "make": [["-C", "/x"], ["-f", "/x"], ["SHELL=/x"], ["--eval=x"], ["-I/x"], ["-j", "SHELL=/x"], ["-j=SHELL=/x"]],
+    "go": [["run", "."], ["test", "-exec=/x"], ["build", "-o=/x"], ["build", "-toolexec=/x"], ["vet", "-vettool=/x"],
+           ["build", "-pkgdir=/x"], ["build", "-pgo=/x"]],
     "git": [["-c", "core.pager=x", "status"], ["-c", "core.fsmonitor=x", "status"], ["-p", "log"], ["push"],
             ["--config-env=a=B", "log"], ["--exec-path=/x", "log"], ["config", "x"], ["clone", "ext::sh"],
             ["fetch", "--upload-pack=x"], ["grep", "-Ox"], ["rebase", "--exec=x"], ["bisect", "run", "x"],
             ["difftool", "-x", "sh"], ["archive", "--exec=x"], ["commit"], ["diff", "--output=/x"],
             ["diff", "--ext-diff"], ["diff", "--no-index", "/etc/passwd", "x"], ["diff", "/etc/passwd", "/etc/hosts"],
-            ["log", "--exec-path=/x"], ["show", "--textconv"], ["diff", "../x", "y"], ["blame", "--contents=/x", "y"]],
+            ["log", "--exec-path=/x"], ["show", "--textconv"], ["diff", "../x", "y"], ["blame", "--contents=/x", "y"],
+            ["diff", "--abbrev", "/etc/passwd", "--abbrev", "/etc/hosts"]],
 }  # fmt: skip
 
 
@@ -110,6 +113,19 @@ async def test_options_that_make_a_listed_program_do_something_else_are_refused(
         for args in OPTIONS[command]:
             refused = await answer(client, cmd=command, args=args)
             assert refused["error"]["code"] in ("policy_denied", "invalid_arguments"), args
+
+
+@pytest.mark.attack("Options", "a file of arguments as the value of an option, in each way to give one")
+@pytest.mark.parametrize("args", [["-k", "@more"], ["-k=@more"], ["-k@more"], ["--maxfail", "@more"]])
+async def test_no_file_of_arguments_is_read_by_way_of_an_options_value(
+    root: Path, tmp_path: Path, args: list[str]
+) -> None:
+    (root / "more").write_text("1\n--junitxml=made.xml\n")  # a value, and behind it what no rule has seen
+    template = {**DEFAULT_COMMANDS["pytest"], "from": "python", "prefix": ["-m", "pytest"], "root": "rw"}
+    async with attacked(root, tmp_path / "s", settings(commands={"tests": template})) as client:
+        ran = await answer(client, cmd="tests", args=[*args])
+    assert ran["exit_code"] is not None, ran
+    assert not (root / "made.xml").exists()
 
 
 @pytest.mark.attack("Environment", "LD_PRELOAD, PATH, PYTHONPATH, PYTHONSTARTUP, GIT_*, BASH_ENV and others as `env`")

@@ -13,7 +13,9 @@ What `args_allow` and `args_deny` may hold:
 * `...` at the end of an entry: everything after this argument is handed on unread (it is for the program named there).
 
 Operands never begin with `-` (they would be options) and paths never with `@` (many programs read arguments from such
-files). Not covered: what an allowed program does with an allowed argument. That is the sandbox's task.
+files); a value that does is put into one argument with its option. `args_deny` is also asked about a value that stands
+alone, since an option may take none. Not covered: what an allowed program does with an allowed argument. That is the
+sandbox's task.
 """
 
 from __future__ import annotations
@@ -113,6 +115,8 @@ class _Entry:
     def _match_operand(self, arg: str, resolve: Resolve, values: _Values) -> _Match | None:
         if not arg or arg.startswith("-") or (self.is_path and arg.startswith("@")):
             return None
+        if self.is_path and "::" in arg:
+            resolve(arg)  # where there are directories of such a name, all of it is a path: it must not lead up
         fits, path = values.accept(arg.split("::", 1)[0] if self.is_path else arg, resolve)
         return _Match(taken=1, emit=(arg,), path=path, rest=self.rest) if fits else None
 
@@ -122,19 +126,25 @@ class _Entry:
         if arg == self.option:
             if at + 1 >= len(args) or args[at + 1].startswith("-"):
                 raise InvalidArguments(f"argument {arg!r} needs a value after it", hint=f"allowed: {self.text}")
-            value, taken, emit = args[at + 1], 2, (arg, args[at + 1])
+            value, taken, emit = args[at + 1], 2, self._separate(args[at + 1])
         elif arg.startswith(f"{self.option}="):
             value, taken, emit = arg[len(self.option) + 1 :], 1, (arg,)
             if short:  # parsers disagree on whether "=" belongs to the value of a one-letter option
                 if not value or value.startswith("-"):
                     return None
-                emit = (self.option, value)
+                emit = self._separate(value)
         elif short and arg.startswith(self.option):
             value, taken, emit = arg[2:], 1, (arg,)
         else:
             return None
         fits, path = values.accept(value, resolve)
         return _Match(taken=taken, emit=emit, path=path, rest=self.rest) if fits else None
+
+    def _separate(self, value: str) -> tuple[str, ...]:
+        """The option and its value as two arguments, unless the value alone would be read as a file of arguments."""
+        if value.startswith("@"):
+            return (f"{self.option}{value}" if len(self.option) == 2 else f"{self.option}={value}",)
+        return self.option, value
 
 
 class ArgumentRules:
@@ -170,6 +180,8 @@ class ArgumentRules:
             found = _first(self._allow, args, at, resolve) or self._flag_group(args[at])
             if found is None:
                 raise self._refusal(args[at])
+            if len(found.emit) == 2 and _first(self._deny, found.emit, 1, resolve) is not None:
+                raise self._refusal(found.emit[1])
             out += found.emit
             at += found.taken
             if found.path is not None:
