@@ -64,7 +64,8 @@ def _describe_tool(event: Event) -> str | None:
         return f"retry           {event.name}: its server was away, again in {data.get('pause_s')} s"
     result = data.get("result") or {}
     if result.get("ok"):
-        return f"                {event.name} ok, {result.get('timing_ms')} ms"
+        dry = ((result.get("artifacts") or {}).get("input") or {}).get("dry_run") is True
+        return f"                {event.name}{' (dry run)' if dry else ''} ok, {result.get('timing_ms')} ms"
     if result.get("exit_code") is not None:
         return f"                {event.name}: exit code {result['exit_code']}, {result.get('timing_ms')} ms"
     why = one_line(result.get("stderr") or "no reason was given", 160)
@@ -90,8 +91,9 @@ def _describe_model(event: Event) -> str | None:
 
 
 def _arguments(values: dict[str, Any]) -> str:
-    shown = " ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
-    return one_line(shown, INPUT_WIDTH)
+    # What is long hides what follows it, and whether a call only looks must not be hidden.
+    first = sorted(values.items(), key=lambda item: not isinstance(item[1], bool))
+    return one_line(" ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in first), INPUT_WIDTH)
 
 
 class PlainRenderer:

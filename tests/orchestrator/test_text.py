@@ -5,7 +5,7 @@ import io
 import pytest
 
 from lg_orch.models_trace import Event
-from lg_orch.render import JsonRenderer, PlainRenderer, choose_renderer
+from lg_orch.render import JsonRenderer, PlainRenderer, choose_renderer, describe
 from lg_orch.text import one_line, visible
 
 
@@ -40,3 +40,18 @@ def test_piped_progress_is_plain_lines_and_json_is_one_event_a_line() -> None:
     assert plain.getvalue().count("\n") == 1
     assert Event.model_validate_json(as_json.getvalue()) == event
     assert isinstance(choose_renderer(io.StringIO(), 0.0, as_json=False), PlainRenderer)
+
+
+def test_a_line_says_first_whether_a_call_only_looks_and_what_a_check_printed_last() -> None:
+    arguments = {"patch": "x" * 500, "dry_run": True}
+
+    def line(kind: str, name: str, phase: str, data: object) -> str:
+        event = {"seq": 1, "time": "2026-01-01T00:00:00+00:00", "kind": kind, "name": name, "phase": phase, "data": data}
+        return describe(Event.model_validate(event)) or ""
+
+    begun = {"call_id": "m1", "step": "executor", "idempotency_key": "k", "input": arguments}
+    assert "fs__apply_patch dry_run=true patch=" in line("tool", "fs__apply_patch", "begin", begun)
+    result = {"ok": True, "timing_ms": 3, "artifacts": {"input": arguments}}
+    assert "(dry run) ok, 3 ms" in line("tool", "fs__apply_patch", "end", {"call_id": "m1", "result": result})
+    check = {"ok": False, "exit_code": 1, "summary": "1 failed"}
+    assert line("verify", "pytest", "end", check).endswith("pytest: not passed, exit code 1: 1 failed")
