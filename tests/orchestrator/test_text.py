@@ -46,7 +46,14 @@ def test_a_line_says_first_whether_a_call_only_looks_and_what_a_check_printed_la
     arguments = {"patch": "x" * 500, "dry_run": True}
 
     def line(kind: str, name: str, phase: str, data: object) -> str:
-        event = {"seq": 1, "time": "2026-01-01T00:00:00+00:00", "kind": kind, "name": name, "phase": phase, "data": data}
+        event = {
+            "seq": 1,
+            "time": "2026-01-01T00:00:00+00:00",
+            "kind": kind,
+            "name": name,
+            "phase": phase,
+            "data": data,
+        }
         return describe(Event.model_validate(event)) or ""
 
     begun = {"call_id": "m1", "step": "executor", "idempotency_key": "k", "input": arguments}
