@@ -38,19 +38,23 @@ Left = Callable[[Outcome], Awaitable[None]]
 
 @dataclass
 class _Talk:
-    """One exchange of a call with its server. `notes` are for the caller."""
+    """One exchange of a call with its server. `notes` are for the caller, each once; `asked` counts live questions."""
 
     passage: Passage
     upstream: Upstream
     call: UpstreamCall
     left: Left
     notes: list[str] = field(default_factory=list)
+    asked: int = 0
 
     def refused(self, why: object) -> t.ElicitResult:
-        note = f"server {self.upstream.name} asked a question that was not passed on: {why}"
-        log.warning("%s", note)
-        self.notes.append(note)
+        self.note(f"server {self.upstream.name} asked a question that was not passed on: {why}")
         return t.ElicitResult(action="decline")
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            log.warning("%s", text)
+            self.notes.append(text)
 
 
 class Conversations:
@@ -228,14 +232,16 @@ class Conversations:
     async def _live(self, talk: _Talk, theirs: str, request: object) -> t.ElicitResult:
         """Ask while the call waits; nobody there or no answer in time is a cancel."""
         ask = talk.passage.call.ask
+        talk.asked += 1
+        if talk.asked > ROUNDS:
+            talk.note(f"server {talk.upstream.name} asked more than {ROUNDS} times in one call; the rest was cancelled")
+            return t.ElicitResult(action="cancel")
         try:
             question = read_question(talk.passage.entry, talk.passage.binding().digest(), theirs, request)
         except Refused as why:
             return talk.refused(why)
         if talk.passage.call.asking != "live" or ask is None:
-            talk.notes.append(
-                f"server {talk.upstream.name} asked a question that this client cannot show; it was cancelled"
-            )
+            talk.note(f"server {talk.upstream.name} asked a question that this client cannot show; it was cancelled")
             return t.ElicitResult(action="cancel")
         with anyio.move_on_after(self._settings().live_timeout_s):
             action, content = await ask(question.text, question.schema)

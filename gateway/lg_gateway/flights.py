@@ -54,6 +54,7 @@ class Flights:
         self._turn = anyio.Lock()
         self._flights: list[Flight] = []
         self._abandoned = False
+        self._told = False
         self.stale = False
         """A question was refused that only a new connection lets ask again."""
 
@@ -86,9 +87,12 @@ class Flights:
         if flight is None:
             self.stale = self.stale or self._abandoned
             why = f"server {self._server} asked a question and which call asked it cannot be told, so it was cancelled"
-            log.warning("%s; its calls are made one at a time from now on", why)
+            if not self._told:
+                log.warning("%s; its calls are made one at a time from now on", why)
+            self._told = True
+            note = f"{why}. Repeat the call: it is then made alone"
             for one in self._flights:
-                one.notes.append(f"{why}. Repeat the call: it is then made alone")
+                one.notes += [note] if note not in one.notes else []
             answer = t.ElicitResult(action="cancel")
         else:
             with flight.paused():

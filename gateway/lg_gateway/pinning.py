@@ -73,7 +73,8 @@ class Pinning:
                 except StoreError as error:
                     log.warning("%s", error)
                     continue
-                if sum(pin.waiting is not None for pin in pins) != len(self.held[name]):
+                held = set(self.held[name])
+                if held - {pin.tool for pin in pins if pin.waiting is not None}:
                     await offer(name, self._offered[name])
 
     async def _renew(self, spec: ServerSpec, tools: list[t.Tool]) -> None:

@@ -23,6 +23,10 @@ from lg_policy.errors import ConfigError
 if TYPE_CHECKING:
     import mcp_types as t
 
+PINS_PER_SERVER = 4_000
+"""Definitions kept of one server: a list that is new each time does not fill the store."""
+NOTED = 5
+"""Definitions held back at once that get a record each; more share one."""
 PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
 
@@ -58,9 +62,12 @@ class PinBook:
         passed: list[t.Tool] = []
         held: list[str] = []
         new: list[dict[str, Any]] = []
+        changed: list[Pin] = []
         for tool in tools:
             definition = definition_of(tool)
             pin = known.get(tool.name)
+            if pin is None and len(known) + len(new) + len(changed) >= PINS_PER_SERVER:
+                continue
             if pin is None and not strict:
                 self._write(tx, Pin(server=server, tool=tool.name, accepted=definition))
                 new.append(definition)
@@ -71,8 +78,9 @@ class PinBook:
                 passed.append(tool)
             else:
                 wanted = replace(pin or Pin(server=server, tool=tool.name), waiting=definition, basis="")
-                self._hold(tx, pin, wanted)
+                changed += [wanted] if pin != wanted else []
                 held.append(tool.name)
+        self._hold(tx, changed)
         if new:
             self._note(tx, server, "", "pinned", f"{len(new)} tools first seen, together {digest(new)[:16]}")
         return passed, held
@@ -84,8 +92,11 @@ class PinBook:
         known = {pin.tool: pin for pin in self.all(tx, server)}
         passed: list[t.Tool] = []
         held: list[str] = []
+        changed: list[Pin] = []
         for tool in tools:
             definition = definition_of(tool)
+            if tool.name not in known and tool.name not in digests and len(known) + len(changed) >= PINS_PER_SERVER:
+                continue
             pin = known.get(tool.name, Pin(server=server, tool=tool.name))
             if digests.get(tool.name) == digest(definition):
                 wanted = replace(pin, accepted=definition, waiting=None, basis=basis)
@@ -94,8 +105,10 @@ class PinBook:
                     self._note(tx, server, tool.name, "pinned", f"{digest(definition)[:16]} by {basis}")
                 passed.append(tool)
             else:
-                self._hold(tx, known.get(tool.name), replace(pin, waiting=definition, basis=basis))
+                wanted = replace(pin, waiting=definition, basis=basis)
+                changed += [wanted] if known.get(tool.name) != wanted else []
                 held.append(tool.name)
+        self._hold(tx, changed)
         return passed, held
 
     def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
@@ -130,12 +143,15 @@ class PinBook:
         rows = tx.execute(sql, params)
         return [self._read(row) for row in rows]
 
-    def _hold(self, tx: Tx, known: Pin | None, wanted: Pin) -> None:
-        if known != wanted:
-            self._write(tx, wanted)
-            self._note(
-                tx, wanted.server, wanted.tool, "held back", f"its definition is now {digest(wanted.waiting)[:16]}"
-            )
+    def _hold(self, tx: Tx, changed: Sequence[Pin]) -> None:
+        for pin in changed:
+            self._write(tx, pin)
+        for pin in changed[:NOTED]:
+            self._note(tx, pin.server, pin.tool, "held back", f"its definition is now {digest(pin.waiting)[:16]}")
+        if len(changed) > NOTED:
+            rest = [pin.waiting for pin in changed[NOTED:]]
+            what = f"{len(rest)} more definitions are now others, together {digest(rest)[:16]}"
+            self._note(tx, changed[0].server, "", "held back", what)
 
     def _note(self, tx: Tx, server: str, tool: str, outcome: str, detail: str) -> None:
         self._ledger.append(tx, Entry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail))

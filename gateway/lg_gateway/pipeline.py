@@ -28,6 +28,7 @@ from lg_gateway.marks import forwarded_meta, read_marks
 from lg_gateway.meter import Meter, Subject
 from lg_gateway.outcomes import Outcome as KeptOutcome
 from lg_gateway.parking import Outcome
+from lg_gateway.progress import Thinned
 from lg_gateway.recall import Recall
 from lg_gateway.results import (
     as_outcome,
@@ -302,7 +303,7 @@ class Pipeline:
             meta=forwarded_meta(call.meta, passage.marks, trusted=entry.server.trusted),
             timeout_s=self.meter.timeout_s(_subject(passage), entry.server.call_timeout_s),
             repeatable=entry.read_only,
-            progress=call.progress,
+            progress=Thinned(call.progress) if call.progress is not None else None,
         )
         try:
             return await self._conversations.carry(passage, upstream, sent, partial(self._left, passage))

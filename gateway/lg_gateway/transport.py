@@ -68,6 +68,7 @@ async def _read_messages(child: Child, out: Any) -> None:
     if stdout is None:
         return
     pending = bytearray()
+    noise = _Noise(child.launch.name)
     with suppress(anyio.EndOfStream):
         while True:
             data = await stdout.receive()
@@ -82,19 +83,36 @@ async def _read_messages(child: Child, out: Any) -> None:
             *lines, rest = bytes(pending).split(b"\n")
             pending = bytearray(rest)
             for line in lines:
-                message = _parse(child.launch.name, line)
+                message = _parse(noise, line)
                 if message is not None:
                     await out.send(message)
 
 
-def _parse(name: str, line: bytes) -> SessionMessage | None:
+class _Noise:
+    """What a server writes beside its messages: said at first, later now and then, as a flood would fill the log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lines = 0
+        self._next = 1
+
+    def heard(self, size: int) -> None:
+        """Take note of a line of `size` bytes."""
+        self._lines += 1
+        if self._lines == self._next:
+            what = "something" if self._lines == 1 else f"{self._lines} lines by now, each something"
+            log.warning("%s wrote %s to standard output that is not a message (%d bytes)", self._name, what, size)
+            self._next *= 10
+
+
+def _parse(noise: _Noise, line: bytes) -> SessionMessage | None:
     """Return the message, `None` for a line that is none: servers that print to standard output are common."""
     if not line.strip():
         return None
     try:
         return SessionMessage(t.jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError:
-        log.warning("%s wrote something to standard output that is not a message (%d bytes)", name, len(line))
+        noise.heard(len(line))
         return None
 
 

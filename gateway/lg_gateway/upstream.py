@@ -43,6 +43,7 @@ QUICK_FAILURE_S = 10.0
 CRASH_LOOP = 8
 RETRY_AFTER_CRASH_LOOP_S = 300.0
 RELIST_PAUSE_S = 0.5
+RELIST_PAUSE_MAX_S = 60.0
 SESSION_GONE = "session not found"
 
 
@@ -347,6 +348,7 @@ class Upstream:
                 log.debug("%s: its change stream ended", self.name)
 
     async def _refresh_on_change(self, client: Client) -> None:
+        pause = RELIST_PAUSE_S
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
@@ -357,7 +359,8 @@ class Upstream:
                 log.warning("%s announced changed tools and then did not list them: %s", self.name, error)
             else:
                 await self._on_tools(self.name, tools)
-            await anyio.sleep(RELIST_PAUSE_S)  # a server that announces without end is asked this often, no more
+            await anyio.sleep(pause)  # a server that announces without end is asked seldomer and seldomer
+            pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S
 
     def _session_gone(self, error: MCPError) -> bool:
         return self.spec.url is not None and error.code == t.INVALID_REQUEST and SESSION_GONE in error.message.lower()

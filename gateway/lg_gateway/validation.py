@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 MAX_NAMES = 12
 QUICK_STEPS = 5_000
 """Work that is done at once, some hundredths of a second; what takes more goes to a thread."""
-STEPS = 500_000
+STEPS = 200_000
 """Work after which a check is given up, some seconds."""
 SMALL_SCHEMA = 20_000
 """Characters of a schema that is compiled at once."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import mcp_types as t
 import pytest
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.lint import lint, lookalikes
-from lg_gateway.pins import read_pins_file
+from lg_gateway.pins import PINS_PER_SERVER, read_pins_file
 from lg_gateway.programs import running_gateway
 from lg_gateway.setup import prepare
 from lg_policy.errors import ConfigError
@@ -58,6 +60,18 @@ async def test_a_changed_definition_is_held_back_shown_and_offered_again_once_ac
     assert still is None
     assert "held back" in notes
     assert "pin accepted" in notes
+
+
+async def test_a_list_that_is_new_each_time_does_not_fill_the_store(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path) as gateway:
+        for strict, server_ in ((False, "a"), (True, "b")):
+            for round_ in range(3):
+                listed = [t.Tool(name=f"{round_}_{n}", input_schema={"type": "object"}) for n in range(2_000)]
+                sift = partial(gateway.pins.sift, server=server_, tools=listed, strict=strict)
+                passed, held = await gateway.store.write(sift)
+                expected = (0 if round_ == 2 else 2_000, 0)
+                assert (len(passed), len(held)) == (tuple(reversed(expected)) if strict else expected)
+            assert len(gateway.store.read_now(partial(gateway.pins.all, server=server_))) == PINS_PER_SERVER
 
 
 async def test_a_definition_that_changes_back_is_offered_again(tmp_path: Path) -> None:
