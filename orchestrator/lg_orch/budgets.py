@@ -89,7 +89,8 @@ class Budgets:
         """Graph steps that a run within its budgets can take at most; one more is a fault."""
         # Each call may be put back twice: to be made alone or as a human changed it, and once its files were looked at.
         per_loop = 4 + 4 * self.limits.max_tool_calls_per_loop
-        baseline = self.limits.max_tool_calls_per_loop
+        # Once with the first plan, and once before the first change, for the packages that it touches.
+        baseline = 2 * max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
         return FIXED_VISITS + baseline + self.limits.max_loops * per_loop + 1
 
 

@@ -1,7 +1,8 @@
 """Read this first: every node and every edge of a run.
 
 `ingest → policy_gate → context_builder → router → planner → executor`; before a change the planner goes to the verifier
-first, which runs the checks as they stand. The executor visits itself once per call, then goes on to the verifier, or
+first, which runs the checks as they stand, and so does the executor with those of packages that the first change
+touches and nobody foresaw. The executor visits itself once per call, then goes on to the verifier, or
 back to the planner when the loop's calls are used up or the plan does not fit; the verifier visits itself once per
 check, then ends in the reporter, or goes back to the planner when a change did not pass. A refusal goes straight to
 the reporter. Which way is decided from the state alone, below.
@@ -83,7 +84,9 @@ def after_planner(state: RunState) -> str:
 
 
 def after_executor(state: RunState) -> str:
-    """Another call, the checks, another plan, or a new loop for calls that found no room."""
+    """Another call, the checks, also those as they stand before the first change, another plan, or a new loop."""
+    if state.baseline_checks:
+        return "verifier"
     if state.replan:
         return "planner"
     if not state.queue:

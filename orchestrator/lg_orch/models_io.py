@@ -169,7 +169,7 @@ class ToolEnvelope(Strict):
 
 
 class Check(Strict):
-    """One check that was run, judged by its exit code alone."""
+    """One check that was run: passed is exit code 0 of our own call, unless no test ran."""
 
     name: str
     ok: bool
@@ -178,6 +178,28 @@ class Check(Strict):
     summary: str
     failed_before: bool = False
     """It did not pass before the change either."""
+    no_tests: bool = False
+    """By its own words it ran no test, so it proves nothing, whatever its exit code; then `ok` is false."""
+    lost_tests: bool = False
+    """It runs no test any more, and did before the change."""
+    no_baseline: bool = False
+    """It was not run before the change, so every failure counts as new."""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it neither proves a change nor speaks against it."""
+        return self.no_tests and not self.lost_tests
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in words."""
+        if self.ok:
+            return "passed"
+        if self.no_tests:
+            return "no tests ran any more" if self.lost_tests else "no tests ran"
+        if self.failed_before:
+            return "not passed, as before the change"
+        return "not passed, and not run before the change" if self.no_baseline else "not passed"
 
 
 class VerifierReport(Strict):
@@ -254,6 +276,16 @@ class Command(Strict):
     """Why it cannot be run here; empty when it can."""
 
 
+class Package(Strict):
+    """A directory with manifests of its own, and how it is tested."""
+
+    path: str
+    """Relative to the root; "" is the root itself."""
+    manifests: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    """`python`, `pytest` (it is asked for), `cargo`, `cargo-workspace`, `go`, `npm`, `make:test`, `make:check`."""
+
+
 class RepoContext(Strict):
     """What the context builder found out before any planning; costs no calls of the plan."""
 
@@ -274,5 +306,7 @@ class RepoContext(Strict):
     """Names of package.json's scripts that do something, and of the Makefile's targets as `make:NAME`."""
     runtimes: tuple[str, ...] = ()
     """Languages and the versions that the manifests ask for."""
+    packages: tuple[Package, ...] = ()
+    """Packages below the root, and the root, as far as their manifests say how they are tested; sorted by path."""
     guide: str = ""
     """The repository's own advice (`AGENTS.md`), only if the user accepted this very text."""

@@ -31,6 +31,10 @@ class BudgetSettings(Section):
     """Rounds of plan, execute, verify."""
     max_tool_calls_per_loop: PositiveInt = 12
     """Tool calls in one round."""
+    max_checks: PositiveInt = 8
+    """Checks after a change that the project's own files name; those of the root come first."""
+    max_check_packages: PositiveInt = 4
+    """Packages below the root whose checks are run after a change, first where most files were changed."""
     max_patch_bytes: PositiveInt = 200_000
     """Bytes of one patch."""
     tool_timeout_s: PositiveFloat = 600

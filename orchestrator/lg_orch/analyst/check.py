@@ -10,7 +10,7 @@ from lg_orch.analyst.report import Report
 from lg_orch.analyst.safe_text import code, prose
 from lg_orch.analyst.survey import Survey
 from lg_orch.analyst.testing import commands
-from lg_orch.checks import check_commands
+from lg_orch.checks import root_checks
 from lg_orch.models_io import ToolUse
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ class CheckTopic:
         """One check for each kind of project at the root; none when the command server is not there."""
         if case.tools is not None and calls.EXEC not in case.tools:
             return []
-        return [
-            ToolUse(tool=calls.EXEC, input={"cmd": command, "args": list(arguments)})
-            for command, arguments in check_commands(case.context)
-        ]
+        return [ToolUse(tool=calls.EXEC, input=one.input()) for one in root_checks(case.context)]
 
     def next_calls(self, case: Case) -> list[PlannedCall]:
         """Read the files that say how tests are run."""
@@ -49,7 +46,7 @@ class CheckTopic:
                 else "no exit code: it did not run to its end"
             )
             said = f" — {prose(check.summary, 300)}" if check.summary else ""
-            report.say(f"{code(check.name)}: {'passed' if check.ok else 'did not pass'}, {status}{said}")
+            report.say(f"{code(check.name)}: {check.outcome}, {status}{said}")
         if ran:
             report.text("Judged by exit codes alone; a command that could not be started has proved nothing.")
         else:

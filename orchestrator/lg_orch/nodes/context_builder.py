@@ -50,17 +50,17 @@ async def context_builder(state: RunState, services: Services) -> Update:
     reference = _match(_REFERENCE, found.get("head"))
     if reference is not None:
         await look("ref", "read_file", {"path": f".git/{reference}"}, "find the commit")
-    context, remark = _context(services, found), ""
+    context, remarks = _context(services, found), list[str]()
     if isinstance(services.mind, ActingMind):
         whole = {name: services.results.whole(brief) for name, brief in found.items()}
-        context, remark = surroundings(context, whole, services.accepted_guide)
+        context, remarks = surroundings(context, whole, services.accepted_guide)
     digest, _size = services.results.put(context)
     spent = state.budgets
     for _ in found:
         spent = spent.with_call(in_loop=False)
     totals = context.totals
     notes = [repetition(brief) for brief in found.values() if brief.artifacts.repeated]
-    notes += [remark] if remark else []
+    notes += remarks
     return {
         "guards": state.guards.model_copy(update={"notes": (*state.guards.notes, *notes)}),
         "budgets": spent,

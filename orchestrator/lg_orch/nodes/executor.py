@@ -15,12 +15,13 @@ import anyio
 from lg_orch.budgets import executor_room, patch_bytes
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
+from lg_orch.nodes.checking import baselines, changes, renewed
 from lg_orch.nodes.context_builder import finish
 from lg_orch.nodes.human import STOPPED, called_instead, denial, is_result, refused_before
 from lg_orch.nodes.local import answer_here
 from lg_orch.nodes.looking import UNJUDGED, look, sent_back, wants_look
-from lg_orch.nodes.planner import changes, stopped, work_of
-from lg_orch.patches import has_effect
+from lg_orch.nodes.planner import stopped, work_of
+from lg_orch.patches import has_effect, touched_paths
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.stuck import circle
@@ -66,11 +67,12 @@ async def executor(state: RunState, services: Services) -> Update:
     if refused:
         # What was decided along with it is decided anew; the new plan costs a loop.
         return update | {"queue": (), "replan": refused}
-    if not rest:
-        results = [*state.tool_results, *made.results]
-        after = state.model_copy(update={"tool_results": results, "budgets": made.spent})
-        update |= await _follow_up(after, services)
-    return update
+    after = state.model_copy(
+        update={"tool_results": [*state.tool_results, *made.results], "budgets": made.spent, "queue": tuple(rest)}
+    )
+    if any(has_effect(services, services.results.whole(one)) for one in made.results):
+        update["checks"] = renewed(after, services)
+    return update if rest else update | await _follow_up(after, services)
 
 
 async def _look_first(state: RunState, services: Services) -> Update:
@@ -84,6 +86,9 @@ async def _look_first(state: RunState, services: Services) -> Update:
     if answer is None:
         error = looked.artifacts.error
         update: Update = {"queue": (queued.model_copy(update={"looked": True}), *rest), "budgets": spent}
+        checks = renewed(state, services, touched_paths(looked))
+        if not any(has_effect(services, one) for one in services.whole_results(state)):
+            update |= {"checks": checks, "baseline_checks": baselines(state, services, checks)}
         if error is not None and error.code == "approval_required" and UNJUDGED not in state.guards.notes:
             update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, UNJUDGED)})
         return update

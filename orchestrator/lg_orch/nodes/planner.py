@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.checks import check_commands, missing_checks
+from lg_orch.checks import missing_checks
 from lg_orch.errors import ThinkingFailed
-from lg_orch.models_io import CHANGES, PlannedCall, Problem, ToolUse
+from lg_orch.models_io import Problem
+from lg_orch.nodes.checking import baselines, changes, check_calls, planned_checks
 from lg_orch.seams import ActingMind, Work
 from lg_orch.services import problem_of, think
 from lg_policy.errors import LimitExceeded
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from lg_orch.models_io import Plan, Route
     from lg_orch.services import Services
     from lg_orch.state import Guards, RunState, Update
-
-
-CHECK_ID, BASELINE_ID = "check.", "base."
 
 
 async def planner(state: RunState, services: Services) -> Update:
@@ -47,20 +45,21 @@ def _begin(state: RunState, services: Services, plan: Plan, reflection: str, spe
     """Journal the plan and decide its calls and checks, as far as the loop has room."""
     budgets = services.budgets
     known = {tool.name for tool in services.tools.tools}
-    named = [call.tool for call in plan.calls()] + [check.tool for check in plan.verification]
+    uses = planned_checks(state, services, plan)
+    named = [call.tool for call in plan.calls()] + [check.tool for check in uses]
     unknown = sorted({tool for tool in named if tool not in known})
     data = {"text": f"{len(plan.steps)} steps, {len(named)} calls", "plan": plan.model_dump(mode="json")}
     services.bus.emit("thought", "planner", "end", data | ({"reflection": reflection} if reflection else {}))
     if unknown:
         message = f"the plan names tools that the gateway does not offer: {', '.join(unknown)}"
         return {"plan": plan, **_refuse(state, Problem(code="invalid_arguments", message=message))}
-    calls, checks = list(plan.calls()), check_calls(plan, spent.loop)
-    kept = checks[: budgets.check_room(len(calls))]
+    calls, checks = list(plan.calls()), check_calls(uses, spent.loop)
+    kept = tuple(services.mint(check) for check in checks[: budgets.check_room(len(calls))])
     update: Update = {
         "plan": plan,
         "budgets": spent,
         "queue": tuple(services.mint(call) for call in calls),
-        "checks": tuple(services.mint(check) for check in kept),
+        "checks": kept,
         "verification": None,
         "replan": "",
         "words": "",
@@ -68,8 +67,7 @@ def _begin(state: RunState, services: Services, plan: Plan, reflection: str, spe
     if reflection:
         update["reflections"] = [reflection]
     if state.plan is None and isinstance(services.mind, ActingMind) and changes(state):
-        before = [check.model_copy(update={"id": f"{BASELINE_ID}{n}"}) for n, check in enumerate(kept, start=1)]
-        update["baseline_checks"] = tuple(services.mint(check) for check in before)
+        update["baseline_checks"] = baselines(state, services, kept)
     if len(kept) < len(checks):
         why = "the plan names more checks than a loop has calls (budgets.max_tool_calls_per_loop)"
         update["guards"] = stopped(state, why, len(checks) - len(kept))
@@ -85,30 +83,17 @@ async def _plan(state: RunState, route: Route, services: Services) -> tuple[Plan
     work = work_of(state, services)
     if state.plan is not None:
         repair = await think(mind.replan, work)
-        return _with_checks(state, services, repair.plan), repair.reflection
-    return _with_checks(state, services, await think(mind.draft, work)), ""
+        return repair.plan, repair.reflection
+    plan = await think(mind.draft, work)
+    if not plan.verification and changes(state):
+        _say_what_is_missing(state, services)
+    return plan, ""
 
 
-def _with_checks(state: RunState, services: Services, plan: Plan) -> Plan:
-    """A change whose plan names no check is checked as the project's own files say."""
-    runner = services.tools.find("exec")
-    if plan.verification or not changes(state) or runner is None:
-        return plan
-    context = services.context(state)
-    if state.plan is None:
-        for name, why in missing_checks(context).items():
-            # Said at once: a user may rather make it runnable than have work that nothing proves.
-            services.bus.emit("thought", "planner", "note", {"text": f"no check: {name} cannot be run here: {why}"})
-    found = tuple(
-        ToolUse(tool=runner.name, input={"cmd": command, "args": list(arguments)})
-        for command, arguments in check_commands(context)
-    )
-    return plan.model_copy(update={"verification": found})
-
-
-def changes(state: RunState) -> bool:
-    """Whether the request is done only when files were changed."""
-    return state.intent is not None and state.intent.intent in CHANGES
+def _say_what_is_missing(state: RunState, services: Services) -> None:
+    """Say at once that nothing will prove the change: a user may rather make a check runnable."""
+    for name, why in missing_checks(services.context(state)).items():
+        services.bus.emit("thought", "planner", "note", {"text": f"no check: {name} cannot be run here: {why}"})
 
 
 def work_of(state: RunState, services: Services) -> Work:
@@ -140,12 +125,3 @@ def stopped(state: RunState, why: str, dropped: int) -> Guards:
 
 def _refuse(state: RunState, problem: Problem) -> Update:
     return {"guards": state.guards.model_copy(update={"refused": problem})}
-
-
-def check_calls(plan: Plan, loop: int) -> list[PlannedCall]:
-    """The plan's checks as calls, with ids `check.<n>`, from the second loop on `check.<loop>.<n>`."""
-    prefix = CHECK_ID if loop == 1 else f"{CHECK_ID}{loop}."
-    return [
-        PlannedCall(id=f"{prefix}{number}", tool=use.tool, input=use.input, why="check")
-        for number, use in enumerate(plan.verification, start=1)
-    ]

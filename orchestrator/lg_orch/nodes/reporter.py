@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lg_orch.checks import missing_checks
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Answer
-from lg_orch.nodes.planner import BASELINE_ID, CHECK_ID, changes
+from lg_orch.nodes.checking import BASELINE_ID, CHECK_ID, changes, own_checks
 from lg_orch.patches import has_effect, written_paths
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
@@ -18,11 +18,12 @@ from lg_policy.errors import LimitExceeded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lg_orch.models_io import Check, Problem, ToolEnvelope, VerifierReport
+    from lg_orch.models_io import Problem, ToolEnvelope, VerifierReport
     from lg_orch.services import Services
     from lg_orch.state import RunState, Status, Update
 
 UNPROVED = "The model's own words, which nothing above or below proves:"
+LIMITS = "(budgets.max_check_packages, budgets.max_checks)"
 MAX_FILES = 20
 """Names of changed files in a report."""
 
@@ -112,7 +113,7 @@ def verdict(state: RunState) -> tuple[Status, str]:
     if not made and state.tool_results:
         return "failed", "every planned tool call failed"
     if state.verification is not None and not state.verification.ok:
-        failed = [check.name for check in state.verification.checks if not check.ok]
+        failed = [check.name for check in state.verification.checks if not check.ok and not check.harmless]
         return "failed", f"checks did not pass: {', '.join(failed)}"
     return "done", ""
 
@@ -126,17 +127,11 @@ def _refusal(problem: Problem) -> Final:
 
 def _checks(report: VerifierReport) -> str:
     rows = [
-        f"| `{check.name}` | {_result(check)} | "
+        f"| `{check.name}` | {check.outcome} | "
         f"{'-' if check.exit_code is None else check.exit_code} | {check.summary.replace('|', '/')} |"
         for check in report.checks
     ]
     return "\n".join(["| check | result | exit code | last line |", "|---|---|---|---|", *rows])
-
-
-def _result(check: Check) -> str:
-    if check.ok:
-        return "passed"
-    return "not passed, as before the change" if check.failed_before else "not passed"
 
 
 def _notes(state: RunState, answer: Answer) -> list[str]:
@@ -171,7 +166,15 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         doubts.append("no check was run on the change: none was planned, and none was found that can be run here")
         missing = missing_checks(services.context(state))
         doubts += [f"`{name}` cannot be run here: {why}" for name, why in missing.items()]
-    before = [check.name for check in state.baseline.checks if not check.ok] if state.baseline else []
+    ran = state.verification.checks if state.verification is not None else ()
+    if ran and all(check.no_tests for check in ran):
+        doubts.append("no test was run on the change, so nothing proves it")
+    if changes(state) and state.plan is not None and not state.plan.verification:
+        left_out = own_checks(state, services).left_out
+        doubts += [f"changed and not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
+    before = (
+        [check.name for check in state.baseline.checks if not (check.ok or check.no_tests)] if state.baseline else []
+    )
     if before:
         doubts.append(f"did not pass before the change: {', '.join(f'`{name}`' for name in before)}")
     if state.review is not None and not state.review.ok:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.checks import MANIFESTS, runtimes, scripts
 from lg_orch.models_io import Command, RepoContext
+from lg_orch.packages import LOOK, packages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,14 +26,15 @@ LOOKS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("paths", "list_files", {"path": "", "recursive": True, "limit": MAX_PATHS}, "list the files"),
     ("manifests", "read_file", {"paths": [*MANIFESTS, GUIDE]}, "read how the project is checked"),
     ("commands", "list_commands", {}, "list the commands"),
+    ("packages", "search_files", LOOK, "find the packages and their tests"),
 )
 """Name, built-in tool, arguments and reason of each call."""
 
 
 def surroundings(
     context: RepoContext, found: Mapping[str, ToolEnvelope], accepted_guide: str | None
-) -> tuple[RepoContext, str]:
-    """The context with what the calls brought, and a note for the report, empty when there is nothing to say.
+) -> tuple[RepoContext, list[str]]:
+    """The context with what the calls brought, and notes for the report.
 
     `accepted_guide` is the SHA-256 of the one text of `AGENTS.md` that the user accepted.
     """
@@ -45,10 +47,16 @@ def surroundings(
             "commands": _commands(found.get("commands")),
             "scripts": scripts(manifests),
             "runtimes": runtimes(manifests),
+            "packages": packages(_told(found.get("packages")).get("files") or ()),
             "guide": guide,
         }
     )
-    return updated, note
+    told = _told(found.get("packages"))
+    cut = told.get("partial") or ("there are too many" if told.get("truncated") else "")
+    notes = [note] if note else []
+    return updated, notes + (
+        [f"not all packages were found, and those not found are not checked: {cut}"] if cut else []
+    )
 
 
 def _told(envelope: ToolEnvelope | None) -> dict[str, Any]:

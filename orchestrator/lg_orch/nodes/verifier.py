@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lg_orch.errors import ThinkingFailed
-from lg_orch.failing import only_old_failures
-from lg_orch.models_io import CHANGES, Check, VerifierReport
+from lg_orch.failing import lost_tests, only_old_failures, tests_ran
+from lg_orch.models_io import Check, VerifierReport
+from lg_orch.nodes.checking import BASELINE_ID, changes
 from lg_orch.nodes.executor import perform
 from lg_orch.nodes.human import STOPPED, called_instead, is_result
-from lg_orch.nodes.planner import BASELINE_ID, stopped, work_of
+from lg_orch.nodes.planner import stopped, work_of
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.stuck import circle
@@ -35,7 +36,9 @@ async def verifier(state: RunState, services: Services) -> Update:
         return {}
     stop = services.budgets.run_stop(state.budgets, services.wall_s())
     if stop is None and state.budgets.room == 0:
-        stop = "the loop's tool calls were used before all checks ran (budgets.max_tool_calls_per_loop)"
+        # Changes may have called for checks that nobody foresaw: they cost a loop.
+        stop = services.budgets.loop_stop(state.budgets)
+        state = state.model_copy(update={"budgets": services.budgets.next_loop(state.budgets)})
     if stop is not None:
         return {"guards": stopped(state, stop, len(state.checks)), "checks": ()}
     queued, *rest = state.checks
@@ -59,9 +62,12 @@ async def verifier(state: RunState, services: Services) -> Update:
 
 
 def counts_as_ok(state: RunState, check: Check) -> bool:
-    """Passed, or failed before in the same way; but what was asked to be repaired has to pass."""
+    """Passed, or failed before in the same way; but what was asked to be repaired has to pass.
+
+    Where no test was run before either, that none is run is no failure of the change, and no proof.
+    """
     repairing = state.intent is not None and state.intent.intent == "debug"
-    return check.ok or (check.failed_before and not repairing)
+    return check.ok or check.harmless or (check.failed_before and not repairing)
 
 
 async def _baseline(state: RunState, services: Services) -> Update:
@@ -84,12 +90,15 @@ async def _baseline(state: RunState, services: Services) -> Update:
 
 
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
-    if check.ok or state.baseline is None:
+    if check.ok or not isinstance(services.mind, ActingMind) or not changes(state):
         return check
     baseline = (one for one in state.tool_results if one.artifacts.call_id.startswith(BASELINE_ID))
     same = [one for one in map(services.results.whole, baseline) if one.artifacts.input == envelope.artifacts.input]
-    before = same[-1] if same else None
-    return check.model_copy(update={"failed_before": only_old_failures(before, services.results.whole(envelope))})
+    before = same[-1] if same and same[-1].artifacts.error is None else None
+    if check.no_tests:
+        return check.model_copy(update={"lost_tests": lost_tests(before)})
+    old = only_old_failures(before, services.results.whole(envelope))
+    return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
 
 
 async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:
@@ -99,8 +108,7 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
         reason = circle([*results, services.results.whole(last)])
         return {"guards": stopped(state, reason, 0)} if reason else {}
     mind = services.mind
-    changing = state.intent is not None and state.intent.intent in CHANGES
-    if not isinstance(mind, ActingMind) or not changing or state.review is not None or state.guards.stopped:
+    if not isinstance(mind, ActingMind) or not changes(state) or state.review is not None or state.guards.stopped:
         return {}
     if services.budgets.loop_stop(state.budgets) is not None:
         return {}
@@ -119,12 +127,15 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
 
 
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
-    """Passed means: the call came back and its command ended with status 0."""
+    """Passed means: the call came back and its command ended with status 0, and did not say that it ran no test."""
     arguments = queued.call.input
     words = [str(arguments.get("cmd", queued.call.tool)), *(str(word) for word in arguments.get("args") or ())]
+    words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []
+    nothing = envelope.exit_code is not None and tests_ran(envelope) is False
     return Check(
         name=" ".join(words)[:200],
-        ok=envelope.ok and envelope.exit_code == 0,
+        ok=envelope.ok and envelope.exit_code == 0 and not nothing,
+        no_tests=nothing,
         tool=queued.call.tool,
         exit_code=envelope.exit_code,
         summary=_summary(envelope),

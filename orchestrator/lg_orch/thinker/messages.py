@@ -53,6 +53,8 @@ def _repository(context: RepoContext) -> str:
     else:
         names = [entry.path + ("/" if entry.type == "dir" else "") for entry in context.top_level[:MAX_ENTRIES]]
         lines.append(f"Top level: {' '.join(names)}")
+        below = [package.path for package in context.packages if package.path]
+        lines += [f"Packages: {' '.join(below[:MAX_ENTRIES])}"] if below else []
     # The whole reason ends with advice for a person.
     lines += [f"Cannot be run here: {name}: {why.partition(' (')[0]}" for name, why in missing_checks(context).items()]
     return wrapped("repository", "\n".join(lines))
@@ -62,10 +64,8 @@ def checks_text(report: VerifierReport, outputs: Mapping[str, str], when: str) -
     """How our own checks ended; `outputs` has the text of those that did not pass, by name."""
     lines = []
     for check in report.checks:
-        result = "passed" if check.ok else "did not pass"
-        before = ", as before the change" if check.failed_before and not check.ok else ""
-        lines.append(f"{check.name}: {result} (exit code {check.exit_code}){before}")
-        if not check.ok and check.name in outputs:
+        lines.append(f"{check.name}: {check.outcome} (exit code {check.exit_code})")
+        if not check.ok and not check.no_tests and check.name in outputs:
             lines.append(outputs[check.name])
     return f"{when}\n{wrapped('checks', chr(10).join(lines))}"
 

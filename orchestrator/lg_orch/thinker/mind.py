@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
 from lg_orch.errors import ThinkingFailed
-from lg_orch.models_io import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
+from lg_orch.models_io import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn, VerifierReport
 from lg_orch.observations import command_output, middle_out
 from lg_orch.thinker.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.thinker.lanes import route_by_rules
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from lg_orch.models_io import ToolEnvelope, VerifierReport
+    from lg_orch.models_io import ToolEnvelope
     from lg_orch.seams import Desk, Work
     from lg_orch.thinker.replies import Reply
     from lg_orch.thinker.requests import Models
@@ -145,10 +146,15 @@ class ModelMind:
         return [*first, *told.messages], told.shortened
 
     def _baseline(self, work: Work) -> str:
-        if work.baseline is None:
+        """The checks that were run before the work began. Those just before the first change come later: the beginning
+        of a conversation stays as it is.
+        """
+        first = list(takewhile(lambda one: one.artifacts.call_id.startswith(BASELINE_ID), work.results))
+        ran = [one for one in first if one.artifacts.error is None]
+        if work.baseline is None or not ran:
             return ""
-        outputs = _outputs(work.baseline, work.results, BASELINE_ID)
-        return checks_text(work.baseline, outputs, "Checks before any change, run by the program:")
+        report = VerifierReport(ok=False, checks=work.baseline.checks[: len(ran)])
+        return checks_text(report, _outputs(report, ran), "Checks before any change, run by the program:")
 
     def _transcript(self, work: Work) -> str:
         counter = self._models.counter("planner")
@@ -215,16 +221,15 @@ def _failure(work: Work) -> str:
         return f"What was found contradicts the plan: {work.contradiction}"
     if work.verification is None:
         return "The work is not done."
-    failed = (check for check in work.verification.checks if not check.ok)
-    return "\n".join(f"{one.name} did not pass (exit code {one.exit_code}): {one.summary}" for one in failed)
+    failed = (check for check in work.verification.checks if not check.ok and not check.harmless)
+    return "\n".join(f"{one.name}: {one.outcome} (exit code {one.exit_code}): {one.summary}" for one in failed)
 
 
-def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope], prefix: str) -> dict[str, str]:
-    """The newest output of each check that did not pass."""
-    newest = [one for one in results if one.artifacts.call_id.startswith(prefix)][-len(report.checks) :]
+def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope]) -> dict[str, str]:
+    """The output of each check that did not pass; `results` are those of the checks, in order."""
     return {
         check.name: middle_out(command_output(result), MAX_FAILURE_CHARS)
-        for check, result in zip(report.checks, newest, strict=False)
+        for check, result in zip(report.checks, results, strict=True)
         if not check.ok
     }
 

@@ -100,8 +100,11 @@ def parameters(tool: ToolInfo, context: RepoContext | None = None) -> dict[str, 
         return {"type": "object", "properties": {}, **whole}
     known: Mapping[str, Any] = tool.input_schema.get("properties") or {}
     properties = {name: _short(known[name], words) for name, words in form.shows.items() if name in known}
-    if tool.original == "exec" and context is not None and context.commands and "cmd" in properties:
-        properties["cmd"] = {"type": "string", "enum": runnable(context)}
+    if tool.original == "exec" and context is not None:
+        if context.commands and "cmd" in properties:
+            properties["cmd"] = {"type": "string", "enum": runnable(context)}
+        if any(package.path for package in context.packages) and "cwd" in known:
+            properties["cwd"] = _short(known["cwd"], "a package's directory, instead of the root")
     required = [name for name in tool.input_schema.get("required", ()) if name in properties]
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from lg_orch.checks import check_commands, missing_checks, runtimes, scripts
+from lg_orch.checks import missing_checks, root_checks, runtimes, scripts
 from lg_orch.errors import ThinkingFailed
 from lg_orch.failing import failures, only_old_failures
 from lg_orch.meter import Meter, Traffic, Used, traffic_so_far
@@ -336,12 +336,6 @@ def test_the_project_says_how_it_is_checked_and_which_versions_it_wants() -> Non
     assert runtimes({"package.json": package, "pyproject.toml": 'requires-python = ">=3.11"'}) == (
         "Python >=3.11", "Node.js >=20",
     )  # fmt: skip
-    here = RepoContext(root_name="r", top_level=(Entry(path="pyproject.toml", type="file"),))
-    assert check_commands(here) == [("pytest", ("-q",))]
-    runnable = here.model_copy(update={"commands": (Command(name="python-pytest"),)})
-    assert check_commands(runnable) == [("python-pytest", ("-q",))]
-    only_make = here.model_copy(update={"commands": (Command(name="make"),), "scripts": ("make:test",)})
-    assert check_commands(only_make) == [("make", ("test",))]
 
 
 def test_checks_that_cannot_be_run_here_are_named_with_the_reason_and_no_command_is_offered() -> None:
@@ -350,7 +344,7 @@ def test_checks_that_cannot_be_run_here_are_named_with_the_reason_and_no_command
         root_name="r", top_level=(Entry(path="pyproject.toml", type="file"),),
         commands=(Command(name="pytest", reason=why), Command(name="python-pytest", reason="no"), Command(name="go")),
     )  # fmt: skip
-    assert (check_commands(here), missing_checks(here)) == ([], {"pytest": why})
+    assert (root_checks(here), missing_checks(here)) == ([], {"pytest": why})
     told = str(task("fix it", here).content)
     assert "Cannot be run here: pytest: the project has no environment of its own with 'pytest'\n" in told
     runner = tool_info("exec__exec", "", {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}, {"properties": {}})

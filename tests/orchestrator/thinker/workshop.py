@@ -112,9 +112,11 @@ def _tool(name: str, reads: bool, meta: Mapping[str, Any]) -> t.Tool:
 
 
 async def _run(root: Path, arguments: dict[str, Any]) -> t.CallToolResult:
-    """`make test` runs check.py; `python -c CODE` runs it; both for real."""
+    """`make test` runs check.py; `python` with any arguments; both for real, in the directory that is asked for."""
     words = ["check.py"] if arguments.get("cmd") == "make" else [str(word) for word in arguments.get("args", ())]
-    done = await anyio.run_process([sys.executable, "-S", "-B", *words], cwd=root, check=False)
+    done = await anyio.run_process(
+        [sys.executable, "-S", "-B", *words], cwd=root / arguments.get("cwd", ""), check=False
+    )
     out, err = done.stdout.decode(), done.stderr.decode()
     structured = {"ok": True, "exit_code": done.returncode, "stdout": out, "stderr": err}
     return text_result(f"exit code {done.returncode}\n{out}{err}", structured)
