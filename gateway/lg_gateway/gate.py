@@ -101,11 +101,11 @@ class Gate:
         if dialogue is None or approval_id is None or round_of(passage.call.request_state) is not None:
             return passage
         known = await self._store.read(lambda tx: self._book.get(tx, approval_id, 0.0))
-        if known is None or known.approver != "user" or known.hidden_lines:
+        if known is None or not _answerable(passage, known.approver, known.hidden_lines):
             return passage
         answer = self._answer_in(passage, known)
         if answer is None:
-            return self._round(known)
+            return self._round(passage, known)
         verdict = _verdict(answer)
         if not verdict.approved:
             raise ApprovalDenied(verdict.reason, hint="do not repeat this call; ask for something else")
@@ -127,7 +127,7 @@ class Gate:
     async def _ask(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
         call = passage.call
         # A question that only an operator may answer, or that is not shown whole, is never answered by the client.
-        if approval.approver == "user" and approval.hidden_lines == 0:
+        if _answerable(passage, approval.approver, approval.hidden_lines):
             if call.asking == "rounds":
                 return await self._ask_in_rounds(passage, approval)
             if call.asking == "live" and call.ask is not None:
@@ -137,7 +137,7 @@ class Gate:
     async def _ask_in_rounds(self, passage: Passage, approval: Approval) -> Passage | t.InputRequiredResult:
         answer = self._answer_in(passage, approval)
         if answer is None:
-            return self._round(approval)
+            return self._round(passage, approval)
         return await self._settle(passage, approval, _verdict(answer))
 
     def _answer_in(self, passage: Passage, approval: Approval) -> object | None:
@@ -149,9 +149,9 @@ class Gate:
             raise InvalidArguments("this answer belongs to another question")
         return answer
 
-    def _round(self, approval: Approval) -> t.InputRequiredResult:
-        schema = form(in_run=approval.run_id is not None)
-        request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=approval.text, requested_schema=schema))
+    def _round(self, passage: Passage, approval: Approval) -> t.InputRequiredResult:
+        message, schema = _shown(passage, approval), form(in_run=approval.run_id is not None)
+        request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=message, requested_schema=schema))
         state = json.dumps({"approval": approval.id})
         return t.InputRequiredResult(input_requests={question_key(approval): request}, request_state=state)
 
@@ -170,7 +170,7 @@ class Gate:
             tasks.start_soon(elsewhere)
             if ask is not None:
                 with anyio.move_on_after(self._settings().live_timeout_s):
-                    answer = await ask(approval.text, form(in_run=approval.run_id is not None))
+                    answer = await ask(_shown(passage, approval), form(in_run=approval.run_id is not None))
             tasks.cancel_scope.cancel()
         if answer is not None:
             return await self._settle(passage, approval, read_answer(*answer))
@@ -236,7 +236,7 @@ class Gate:
         )
         text = self._masker.mask(seen.text) if seen is not None else None
         shown = compose(frame, self._masker.mask_json(passage.call.arguments), text)
-        live = passage.call.asking == "live" and approver == "user" and not shown.hidden_lines
+        live = passage.call.asking == "live" and _answerable(passage, approver, shown.hidden_lines)
         return Question(
             binding=binding,
             approver=approver,
@@ -247,6 +247,15 @@ class Gate:
             expected=seen.expected if seen is not None else None,
             lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl, "approval.ttl"),
         )
+
+
+def _answerable(passage: Passage, approver: str, hidden_lines: int) -> bool:
+    """Whether the client may answer: a user's question, shown whole there."""
+    return approver == "user" and (hidden_lines == 0 or passage.marks.shows_whole)
+
+
+def _shown(passage: Passage, approval: Approval) -> str:
+    return approval.full if approval.hidden_lines and passage.marks.shows_whole else approval.text
 
 
 def question_key(approval: Approval) -> str:

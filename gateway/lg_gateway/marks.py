@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
-from lg_policy.metadata import IDEMPOTENCY_KEY, RUN, idempotency_key, run_fields
+from lg_policy.metadata import IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE, idempotency_key, run_fields
 
 OURS_IN_BAGGAGE = ("lg-run", "lg-epoch", "lg-step", "idempotency-key")
 _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -30,6 +30,8 @@ class Marks:
     step: str | None = None
     key: str | None = None
     trace_id: str | None = None
+    shows_whole: bool = False
+    """Whether a question of any length is shown whole where it is answered."""
 
 
 def read_marks(meta: Mapping[str, Any]) -> Marks:
@@ -44,6 +46,7 @@ def read_marks(meta: Mapping[str, Any]) -> Marks:
         step=run.get("step"),
         key=idempotency_key(meta),
         trace_id=_trace_id(meta.get("traceparent")),
+        shows_whole=meta.get(SHOWS_WHOLE) is True,
     )
 
 

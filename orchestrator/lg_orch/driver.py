@@ -143,7 +143,7 @@ class Driver:
         from lg_orch.stepping import Stepper
 
         job = self.job
-        inquiry = Inquiry(job.bus, flags=job.flags, person=job.person, given=job.prior.answers)
+        inquiry = Inquiry(job.bus, flags=job.flags, person=job.person, given=job.prior.answers, resumed=job.resumed)
         async with open_saver(job.store_url, job.run.checkpoints) as saver:
             self.services = self._services(connection, inquiry)
             graph = build_graph(saver)

@@ -31,12 +31,13 @@ class Inquiry:
         flags: Approver | None = None,
         person: Approver | None = None,
         given: Mapping[str, Verdict] | None = None,
+        resumed: bool = False,
     ) -> None:
         self._bus = bus
         self._flags = flags or Nobody()
         self._person = person or Nobody()
         self._given = dict(given or {})
-        self._retry = True
+        self._retry = resumed
 
     async def ask(self, question: Question) -> Verdict | None:
         """Return the answer if there is one, else interrupt the graph. Raises LangGraph's `GraphInterrupt`."""

@@ -201,6 +201,8 @@ class GatewayTools:
         meta = {
             "lg/run": {"run_id": self._run_id, "epoch": self._epoch, "step": step},
             "lg/idempotency-key": queued.key,
+            # A terminal shows a long patch whole, and so does what a run that waits prints.
+            "lg/shows-whole": True,
         }
         answered: Verdict | None = None
         again: dict[str, Any] = {}

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRODUCT = "return a * b"
+ROWS = "\n".join(f"row {number}" for number in range(300))
+LONG: tuple[str, dict[str, Any]] = (
+    "fs__apply_patch", {"patch": f"table.txt\n<<<<<<< SEARCH\n=======\n{ROWS}\n>>>>>>> REPLACE\n"},
+)  # fmt: skip
+"""A file that is longer than clients show of a question."""
 REPLAN = json.dumps({
     "reflection": "Multiplying is not adding.",
     "plan": {"steps": [{"id": "s1", "description": "add", "tools": []}], "acceptance": [], "verification": []},
@@ -41,7 +46,8 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     project: Project,
 ) -> None:
     script = [
-        calls(READ), calls(patch(new=PRODUCT)), text("It multiplies now."), calls(patch(old=PRODUCT)), text(ANSWER),
+        calls(READ), calls(patch(new=PRODUCT), LONG), text("It multiplies now."), calls(patch(old=PRODUCT)),
+        text(ANSWER),
     ]  # fmt: skip
     with ScriptedModel(script) as model:
         project.configure(model)
@@ -56,8 +62,8 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     assert trace["verification"]["ok"] is True
     assert [check["exit_code"] for check in trace["verification"]["checks"]] == [0]
     assert "| passed | 0 |" in ended.stdout
-    assert f"Changed: `calc.py`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
-    assert len(trace["patches"]) == 2
+    assert f"Changed: `calc.py`, `table.txt`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
+    assert len(trace["patches"]) == 3
     assert trace["versions"]["gateway"].startswith("lg-gateway ")
     assert "model " in ended.stderr.splitlines()[-2]
 

@@ -266,6 +266,23 @@ async def test_a_question_with_hidden_lines_is_never_answered_by_the_client(tmp_
     assert "line 299" in pending.full
 
 
+@BOTH
+async def test_a_client_that_shows_questions_whole_is_shown_every_line_and_may_answer(
+    tmp_path: Path, mode: str
+) -> None:
+    seen: list[str] = []
+    text = "\n".join(f"line {n}" for n in range(300))
+    async with (
+        gateway_of(tmp_path, server("a"), NO_HOLD) as gateway,
+        asked_client(gateway, mode, yes, seen) as client,
+    ):
+        whole: Any = {"lg/shows-whole": True}
+        result = await client.call_tool("a__echo", {"text": text}, meta=whole)
+
+    assert result.content == [t.TextContent(type="text", text=text)]
+    assert [all(f"line {n}\n" in f"{question}\n" for n in range(300)) for question in seen] == [True]
+
+
 async def test_a_denial_within_a_run_is_not_asked_again(tmp_path: Path) -> None:
     seen: list[str] = []
     run: Any = {"lg/run": {"run_id": "r1"}}

@@ -49,7 +49,8 @@ async def test_an_answer_to_another_question_is_none_to_this(tmp_path: Path, bus
 
 async def test_looking_again_counts_once_and_is_nothing_that_a_later_process_is_told(tmp_path: Path, bus: Bus) -> None:
     elsewhere = Question(kind="elsewhere", tool="t", builtin=True, message="?", key="elsewhere.ap-1", call_id="c1")
-    inquiry = Inquiry(bus)
+    assert await Inquiry(bus).settle(elsewhere) is False, "a run that has just asked does not look at once"
+    inquiry = Inquiry(bus, resumed=True)
     assert await inquiry.settle(elsewhere) is True, "whoever resumes wants it looked at again"
     assert await inquiry.ask(elsewhere) == Verdict(decision="again", by="resume")
     assert await inquiry.settle(elsewhere) is False
