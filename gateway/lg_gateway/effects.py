@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from lg_gateway.call import Passage
@@ -103,6 +104,16 @@ def check_epoch(tx: Tx, passage: Passage, now: float) -> None:
             " ON CONFLICT (scope) DO UPDATE SET epoch = excluded.epoch, seen = excluded.seen"
         )
         tx.execute(sql, (scope(passage), epoch, now))
+
+
+def outward_key(passage: Passage) -> str | None:
+    """Return the key as a trusted server gets it.
+
+    Such a server knows no callers: one's key, or that of another run, must not stand for this call.
+    """
+    if passage.marks.key is None:
+        return None
+    return sha256(json.dumps([scope(passage), passage.marks.key]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def scope(passage: Passage) -> str:

@@ -297,10 +297,11 @@ class Pipeline:
         upstream = self._upstreams.get(entry.server.name)
         if upstream is None:
             raise UpstreamUnavailable(f"server {entry.server.name} was removed from the settings")
+        marks = replace(passage.marks, key=effects.outward_key(passage))
         sent = UpstreamCall(
             tool=entry.tool,
             arguments=passage.sent_arguments(),
-            meta=forwarded_meta(call.meta, passage.marks, trusted=entry.server.trusted),
+            meta=forwarded_meta(call.meta, marks, trusted=entry.server.trusted),
             timeout_s=self.meter.timeout_s(_subject(passage), entry.server.call_timeout_s),
             repeatable=entry.read_only,
             progress=Thinned(call.progress) if call.progress is not None else None,

@@ -74,6 +74,34 @@ async def test_a_rule_about_a_path_holds_for_every_spelling_of_it(tmp_path: Path
         assert (await write(f"{root}/docs/a.txt")).startswith("change ")
 
 
+@pytest.mark.attack(
+    "Identity", "another caller's idempotency key, and one's own of another run, with the same call and with another"
+)
+async def test_a_key_stands_for_nobody_elses_call(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    config = write_config(tmp_path, '[gateway.servers.fs]\nbuiltin = "fs"\n', ALLOW_ALL)
+    async with running_gateway(prepare(flags(config=config, root=root), mcp_json=None)) as gateway:
+        await gateway.settled()
+
+        async def add(name: str, identity: str, run: str) -> Any:
+            meta = {"lg/run": {"run_id": run}, "lg/idempotency-key": "1"}
+            changes = [{"op": "add", "path": name, "content": "secret of ann\n"}]
+            return await send(gateway, "fs__apply_patch", {"changes": changes}, identity=identity, meta=meta)
+
+        first = await add("a.txt", "token:ann", "r")
+        same = await add("a.txt", "token:bob", "r")
+        other = await add("b.txt", "token:bob", "s")
+        again = await add("a.txt", "token:ann", "r")
+
+    assert not first.is_error
+    assert text_of(same).startswith("conflict"), "it is bob's own call, and the file is there"
+    assert "secret of ann" not in str(same)
+    assert not other.is_error, text_of(other)
+    assert again.meta["lg/replayed"] is True
+    assert sorted(path.name for path in root.iterdir()) == ["a.txt", "b.txt"]
+
+
 @pytest.mark.attack("Limits", "sixty calls at the same moment against limits of five at once and twenty a minute")
 async def test_limits_hold_for_calls_at_the_same_moment(tmp_path: Path) -> None:
     seen = tmp_path / "journal"
