@@ -19,15 +19,19 @@ def python_program(target: Path, requirement: str, program: str) -> str:
     return str(Path(python_environment(target, requirement)).parent / program)
 
 
-def python_environment(target: Path, *requirements: str) -> str:
-    """Install PyPI packages into an environment of their own below `target`; return the path of its interpreter."""
+def python_environment(target: Path, *requirements: str, newest: str = "", compiled: bool = False) -> str:
+    """Install PyPI packages into an environment of their own below `target`; return the path of its interpreter.
+
+    `newest` is the time after which nothing counts as published; only uv knows how to heed it. `compiled` is for an
+    environment that many programs are started from.
+    """
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     environment = target / "venv"
     python = str(environment / "bin" / "python")
     if uv is not None:
         commands = [
             [uv, "venv", "--no-config", "-q", "-p", sys.executable, str(environment)],
-            [uv, "pip", "install", "--no-config", "-q", "-p", python, *requirements],
+            [uv, "pip", "install", "--no-config", "-q", "-p", python, *_options(newest, compiled), *requirements],
         ]
     else:
         commands = [
@@ -37,6 +41,10 @@ def python_environment(target: Path, *requirements: str) -> str:
     for command in commands:
         _install(command, target, " ".join(requirements))
     return python
+
+
+def _options(newest: str, compiled: bool) -> list[str]:
+    return [*(["--exclude-newer", newest] if newest else []), *(["--compile-bytecode"] if compiled else [])]
 
 
 def npm_script(target: Path, requirement: str, script: str) -> str:

@@ -32,6 +32,8 @@ class Used:
     completion: int
     cached: int = 0
     """Of the prompt, found in the provider's cache."""
+    written: int = 0
+    """Of the prompt, written into the provider's cache."""
     estimated: bool = False
     """The provider reported nothing; the numbers are ours."""
 
@@ -89,7 +91,7 @@ class Meter:
 
     def _affordable(self, price: PriceSettings, prompt_tokens: int) -> int:
         left = self._limits.max_cost_usd - self.usd
-        after_prompt = left - prompt_tokens * price.input / MILLION
+        after_prompt = left - prompt_tokens * max(price.input, price.cache_write or 0.0) / MILLION
         room = int(after_prompt * MILLION / price.output) if price.output > 0 else self._limits.max_tokens
         if after_prompt < 0 or room < MIN_REPLY:
             message = (
@@ -107,7 +109,9 @@ class Meter:
             self.unpriced.add(model)
             return None
         cached = price.cached_input if price.cached_input is not None else price.input
-        usd = (used.prompt - used.cached) * price.input + used.cached * cached + used.completion * price.output
+        written = price.cache_write if price.cache_write is not None else price.input
+        usd = (used.prompt - used.cached - used.written) * price.input + used.cached * cached + used.written * written
+        usd += used.completion * price.output
         self.usd += usd / MILLION
         return usd / MILLION
 

@@ -20,6 +20,8 @@ class Provider:
     extra: str
     key_names: tuple[str, ...]
     """Environment variables that hold its API key; the first that is set is used by its package."""
+    key_needed: bool = True
+    """Whether it cannot be asked without one."""
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -28,7 +30,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "google_genai": Provider(
         module="langchain_google_genai", extra="google-genai", key_names=("GOOGLE_API_KEY", "GEMINI_API_KEY")
     ),
-    "ollama": Provider(module="langchain_ollama", extra="ollama", key_names=()),
+    "ollama": Provider(module="langchain_ollama", extra="ollama", key_names=("OLLAMA_API_KEY",), key_needed=False),
 }
 _SECRET_ENDINGS = ("_API_KEY", "_API_TOKEN", "_ACCESS_KEY", "_AUTH_TOKEN")
 

@@ -29,7 +29,7 @@ class ModelSettings(Section):
     model: str = "deterministic"
     """The provider's name for the model."""
     base_url: str | None = None
-    """Endpoint of an OpenAI-compatible server; only for providers that take one."""
+    """Address of a server of one's own or of a proxy, in the form that the provider's client wants."""
     fallbacks: tuple[ModelName, ...] = ()
     """`provider:model` names, tried in this order on rate limit, time-out or server error."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -47,7 +47,9 @@ class ModelSettings(Section):
     streaming: bool = True
     """Whether replies are streamed, so that a terminal shows them as they come."""
     json_schema: bool = False
-    """Whether plans are asked for with `response_format` and a JSON Schema; only for OpenAI-compatible servers."""
+    """Whether plans are asked for with a JSON Schema that the provider holds the model to, where it can."""
+    cache_marks: bool = True
+    """Whether what stays the same from request to request is marked for Anthropic's cache; others need no marks."""
 
 
 class PriceSettings(Section):
@@ -59,6 +61,8 @@ class PriceSettings(Section):
     """Reply tokens."""
     cached_input: NotNegative | None = None
     """Prompt tokens that the provider found in its cache; unset: as `input`."""
+    cache_write: NotNegative | None = None
+    """Prompt tokens that the provider wrote into its cache, for which Anthropic charges more; unset: as `input`."""
 
 
 class ModelsSettings(Section):

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 TIMEOUT_S = 120
 
 
-def lg_orch(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the installed command to its end."""
+def lg_orch(
+    *args: str, cwd: Path, env: Mapping[str, str] | None = None, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    """Run the command that is installed beside an interpreter, to its end."""
     return subprocess.run(
-        [os.path.join(os.path.dirname(sys.executable), "lg-orch"), *args],
+        [os.path.join(os.path.dirname(python), "lg-orch"), *args],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 MISS_STATUS = 424
 TIMEOUT_S = 300
-_PASSED = ("authorization", "content-type", "accept", "x-api-key", "anthropic-version")
+_PASSED = (
+    "authorization", "content-type", "accept", "x-api-key", "anthropic-version", "anthropic-beta", "x-goog-api-key",
+)  # fmt: skip
 
 
 class Miss(AssertionError):

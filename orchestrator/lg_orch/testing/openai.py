@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.testing.wire import Asked, chunks, event
+from lg_orch.testing.wire import Asked, asks_for_pause, chunks, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class OpenAIWire:
     """`POST /v1/chat/completions`."""
 
     provider = "openai"
-    key_header = "authorization"
+    key_headers: tuple[str, ...] = ("authorization",)
     stream_type = "text/event-stream"
 
     def base_url(self, origin: str) -> str:
@@ -42,9 +42,14 @@ class OpenAIWire:
             chars=_chars(body),
         )
 
-    def error(self, given: Scripted) -> dict[str, Any]:
+    def possible(self, given: Scripted) -> Scripted:
+        """Everything is."""
+        return given
+
+    def error(self, given: Scripted) -> tuple[dict[str, Any], dict[str, str]]:
         """OpenAI's form of an error."""
-        return {"error": {"message": given.error, "type": "scripted", "code": None, "param": None}}
+        error = {"message": given.error, "type": "scripted", "code": None, "param": None}
+        return {"error": error}, asks_for_pause(given)
 
     def whole(self, answer: Answer) -> dict[str, Any]:
         """One `chat.completion`."""
@@ -78,7 +83,7 @@ class OpenAIWire:
 
         yield piece({"role": "assistant", "content": ""})
         if answer.given.fails_midway:
-            yield event(self.error(answer.given))
+            yield event(self.error(answer.given)[0])
             return
         for part in chunks(message["content"] or ""):
             yield piece({"content": part})

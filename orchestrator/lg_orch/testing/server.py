@@ -1,14 +1,16 @@
-"""A scripted server for tests: speaks the wire of OpenAI as a run needs it, streaming included.
+"""A scripted server for tests: speaks the wires of OpenAI, Anthropic, Google and Ollama, streaming included.
 
     with ScriptedModel([text("hello"), calls(("fs__read_file", {"path": "a.py"}))]) as model:
-        ...  # [models.default] provider = "openai", model = "scripted", base_url = model.base_url
+        ...  # [models.default] provider = "anthropic", model = "scripted", base_url = model.url_for("anthropic")
 
 The script is a sequence of answers, given in order whatever is asked, or a function from a request's body to an answer.
+Which wire is spoken is told by the path of a request, so that one script may serve several providers.
 It may misbehave as models and providers do: errors that ask for a pause, silence, a stream that breaks off or fails
 midway, arguments that are not JSON, text without end. `requests` keeps what came, with the `model`, the `path` and the
 key's header as `authorization`; `prompt_tokens` and `completion_tokens` say what answers were counted as, at four
 characters a token unless an answer says otherwise. The limit of a reply that the client sends is kept, as a provider
-would.
+would, and requests that the provider would refuse are answered with status 400 (not on OpenAI's wire); they take no
+answer of the script.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
+from lg_orch.testing.anthropic import AnthropicWire
+from lg_orch.testing.google import GoogleWire
+from lg_orch.testing.ollama import OllamaWire
 from lg_orch.testing.openai import OpenAIWire
 from lg_orch.testing.script import Script, broken, in_order
 from lg_orch.testing.wire import Answer, tokens_of, within_limit
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
 
     from lg_orch.testing.wire import Asked, Wire
 
-WIRES: Mapping[str, Wire] = {wire.provider: wire for wire in (OpenAIWire(),)}
+WIRES: Mapping[str, Wire] = {
+    wire.provider: wire for wire in (OpenAIWire(), AnthropicWire(), GoogleWire(), OllamaWire())
+}
 FIRST_PIECES = 3
 """Pieces of a stream before it breaks off."""
 
@@ -69,7 +76,7 @@ class ScriptedModel:
         """The `base_url` for a provider's client."""
         return WIRES[provider].base_url(f"http://127.0.0.1:{self._server.server_address[1]}")
 
-    def answer(self, asked: Asked, request: dict[str, Any]) -> Answer:
+    def answer(self, wire: Wire, asked: Asked, request: dict[str, Any]) -> Answer:
         """The scripted answer to a request; called by the server."""
         with self._lock:
             self.requests.append(request)
@@ -77,7 +84,7 @@ class ScriptedModel:
                 self.refused.append(asked.problem)
                 given = broken(400, asked.problem)
             else:
-                given = within_limit(self._answers(request), asked.limit)
+                given = wire.possible(within_limit(self._answers(request), asked.limit))
             prompt, completion = tokens_of(given, asked.chars)
             if given.status == 200 and not given.silent:
                 self.prompt_tokens.append(prompt)
@@ -113,27 +120,27 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             wire, asked = _wire_of(self.path, body)
         except ValueError as error:
-            self._send(404, {"error": str(error)}, None)
+            self._send(404, {"error": str(error)})
             return
-        key = self.headers.get(wire.key_header, "")
+        key = next((value for name in wire.key_headers if (value := self.headers.get(name))), "")
         answer = self.server.model.answer(
-            asked, {"model": asked.model, **body, "path": self.path, "authorization": key}
+            wire, asked, {"model": asked.model, **body, "path": self.path, "authorization": key}
         )
         given = answer.given
         if given.silent:
             self.server.model.wait_for_end()
         elif given.status != 200:
-            self._send(given.status, wire.error(given), given.retry_after)
+            self._send(given.status, *wire.error(given))
         elif asked.stream:
             self._stream(wire, answer)
         else:
-            self._send(200, wire.whole(answer), None)
+            self._send(200, wire.whole(answer))
 
-    def _send(self, status: int, body: dict[str, Any], retry_after: float | None) -> None:
+    def _send(self, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
-        if retry_after is not None:
-            self.send_header("retry-after", str(retry_after))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -143,9 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", wire.stream_type)
         self.end_headers()
-        pieces = wire.pieces(answer)
+        pieces = list(wire.pieces(answer))
         try:
-            for piece in itertools.islice(pieces, FIRST_PIECES) if answer.given.breaks_off else pieces:
+            for piece in pieces[: min(FIRST_PIECES, len(pieces) - 1)] if answer.given.breaks_off else pieces:
                 self.wfile.write(piece)
                 self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):

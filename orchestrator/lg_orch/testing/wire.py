@@ -47,8 +47,8 @@ class Wire(Protocol):
 
     provider: str
     """As `init_chat_model` names it."""
-    key_header: str
-    """The header that carries the key, in lower case."""
+    key_headers: tuple[str, ...]
+    """Headers that may carry the key, in lower case."""
     stream_type: str
     """Content type of a stream."""
 
@@ -60,8 +60,12 @@ class Wire(Protocol):
         """What a request asks for; `None` when the path is not one of this wire's."""
         ...
 
-    def error(self, given: Scripted) -> dict[str, Any]:
-        """The body of an error."""
+    def possible(self, given: Scripted) -> Scripted:
+        """What becomes of an answer that the wire has no words for."""
+        ...
+
+    def error(self, given: Scripted) -> tuple[dict[str, Any], dict[str, str]]:
+        """The body and further headers of an error."""
         ...
 
     def whole(self, answer: Answer) -> dict[str, Any]:
@@ -100,13 +104,23 @@ def chars_of(value: Any) -> int:
     return sum(map(chars_of, inner))
 
 
+def is_object(text: str) -> bool:
+    """Whether a call's arguments are a JSON object."""
+    try:
+        return isinstance(json.loads(text or "{}"), dict)
+    except ValueError:
+        return False
+
+
+def asks_for_pause(given: Scripted) -> dict[str, str]:
+    """The header by which most providers ask for a pause."""
+    return {"retry-after": str(given.retry_after)} if given.retry_after is not None else {}
+
+
 def arguments_of(text: str) -> dict[str, Any]:
     """A call's arguments where the wire has only objects: what is torn or no object becomes an empty one."""
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    found: dict[str, Any] = json.loads(text or "{}") if is_object(text) else {}
+    return found
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:

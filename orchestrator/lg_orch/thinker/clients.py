@@ -61,7 +61,7 @@ class Clients:
     def require_key(self, candidate: Candidate) -> None:
         """Raise `ThinkingFailed` naming the variable when the candidate's provider needs a key and has none."""
         known = PROVIDERS.get(candidate.provider)
-        if known is None or not known.key_names or candidate.base_url:
+        if known is None or not known.key_needed or candidate.base_url:
             return
         if not any(self._environ.get(name) for name in known.key_names):
             raise ThinkingFailed(
@@ -92,21 +92,26 @@ class Clients:
         return model
 
     def _options(self, candidate: Candidate, room: int) -> dict[str, Any]:
+        settings = candidate.settings
         options: dict[str, Any] = {}
         if candidate.provider in ("openai", "anthropic", "google_genai"):
             # Repetitions are ours: they are seen in the trace, and each is measured against the budgets.
-            options = {"max_tokens": room, "max_retries": 0, "timeout": candidate.settings.timeout_s}
+            options = {"max_tokens": room, "max_retries": 0, "timeout": settings.timeout_s}
         elif candidate.provider == "ollama":
-            options = {"num_predict": room}
-        if candidate.settings.temperature is not None:
-            options["temperature"] = candidate.settings.temperature
+            # A server of Ollama's cuts what is longer than its context without a word. Always the same number: for
+            # another one it loads the model anew.
+            context = settings.context_tokens + settings.max_reply_tokens
+            options = {"num_predict": room, "num_ctx": context, "client_kwargs": {"timeout": settings.timeout_s}}
+        if settings.temperature is not None:
+            options["temperature"] = settings.temperature
         if candidate.provider == "openai":
             options["stream_usage"] = True
         if candidate.base_url:
             options["base_url"] = candidate.base_url
             if candidate.provider == "openai":
                 options["use_responses_api"] = False
-                if not self._environ.get("OPENAI_API_KEY"):
-                    # Servers of one's own often want no key, but the client wants one.
-                    options["api_key"] = "none"
+            known = PROVIDERS.get(candidate.provider)
+            if known is not None and known.key_needed and not any(map(self._environ.get, known.key_names)):
+                # Servers of one's own often want no key, but the client wants one.
+                options["api_key"] = "none"
         return options

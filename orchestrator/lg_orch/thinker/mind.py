@@ -109,7 +109,11 @@ class ModelMind:
         reply = self._models.ask(self._desk, Ask(role="coder", messages=messages, tools=tools))
         if reply.broken:
             problem = "; ".join(reply.broken)
-            again = [*messages, AIMessage(reply.text or "(a tool call)"), HumanMessage(f"Unreadable call: {problem}")]
+            again = [
+                *messages,
+                AIMessage(reply.text.strip() or "(a tool call)"),
+                HumanMessage(f"Unreadable call: {problem}"),
+            ]
             reply = self._models.ask(self._desk, Ask(role="coder", messages=again, tools=tools))
         if reply.broken and not reply.calls:
             raise ThinkingFailed(f"the model's tool calls could not be read twice: {'; '.join(reply.broken)}")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lg_orch.tokens import Calibrated
 
 MAX_TEXT = 4_000
+# LangChain gives either the sum or its parts by how long they are kept.
+_WRITTEN = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ def end(
         counter.observe(asked.prompt_tokens, used.prompt)
     desk.spend(asked.candidate, "end", used, {
         "role": asked.ask.role, "latency_ms": elapsed, "prompt_tokens": used.prompt,
-        "completion_tokens": used.completion, "cached_tokens": used.cached, "estimated": used.estimated,
+        "completion_tokens": used.completion, "cached_tokens": used.cached, "cache_written_tokens": used.written,
+        "estimated": used.estimated,
         "from_cache": kept, "calls": [call.tool for call in reply.calls], "cut": reply.cut,
         "text": reply.text[:MAX_TEXT],
     })  # fmt: skip
@@ -77,13 +80,19 @@ def _lost(asked: Asked, failure: Failure) -> Used:
 
 
 def _used(asked: Asked, message: AIMessage, reply: Reply, counter: Calibrated) -> Used:
-    reported: Any = message.usage_metadata
-    if reported is not None and reported["total_tokens"] > 0:
-        cached = int((reported.get("input_token_details") or {}).get("cache_read") or 0)
-        prompt = int(reported["input_tokens"])
-        return Used(prompt=prompt, completion=int(reported["output_tokens"]), cached=min(cached, prompt))
-    said = reply.text + "".join(f"{call.tool}{json.dumps(call.input)}" for call in reply.calls)
-    return Used(prompt=asked.prompt_tokens, completion=counter.count(said), estimated=True)
+    reported: Any = message.usage_metadata or {}
+    prompt, completion = int(reported.get("input_tokens") or 0), int(reported.get("output_tokens") or 0)
+    estimated = prompt == 0 or (completion == 0 and bool(reply.text or reply.calls))
+    if estimated:
+        # Some servers report one half only.
+        said = reply.text + "".join(f"{call.tool}{json.dumps(call.input)}" for call in reply.calls)
+        prompt, completion = prompt or asked.prompt_tokens, completion or counter.count(said)
+    details = reported.get("input_token_details") or {}
+    cached = min(int(details.get("cache_read") or 0), prompt)
+    written = sum(int(details.get(name) or 0) for name in _WRITTEN)
+    return Used(
+        prompt=prompt, completion=completion, cached=cached, written=min(written, prompt - cached), estimated=estimated
+    )
 
 
 def _digest(text: str) -> str:

@@ -20,7 +20,13 @@ SHOWN_CHARS = 400
 """Of the newest text, as progress."""
 SHOW_EVERY = 40
 """Characters between two showings."""
-_CUT = ("length", "max_tokens", "MAX_TOKENS")
+# In the words of OpenAI, Anthropic and Google; Ollama speaks as OpenAI does.
+_CUT = ("length", "max_output_tokens", "max_tokens", "model_context_window_exceeded", "MAX_TOKENS")
+_MALFORMED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS")
+_REFUSED = (
+    "content_filter", "refusal", "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII",
+    "IMAGE_SAFETY",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,8 @@ class Reply:
     """Why tool calls could not be read."""
     cut: bool = False
     """It reached the limit of a reply."""
+    refused: str = ""
+    """Why the provider gave no answer, or took back what it had begun to say; empty when it answered."""
 
 
 class Stream:
@@ -64,6 +72,11 @@ class Stream:
         whole = self._text[: max(self._text.rfind(" "), self._text.rfind("\n"), 0)]
         self._desk.progress(self._model, {"role": self._role, "text": self._desk.mask(whole)[-SHOWN_CHARS:]})
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything came."""
+        return bool(self._chunks)
+
     def message(self) -> AIMessage:
         """The whole reply. Raises `ThinkingFailed` when nothing came."""
         if not self._chunks:
@@ -76,6 +89,7 @@ class Stream:
             content=whole.content,
             tool_calls=calls,
             invalid_tool_calls=broken,
+            additional_kwargs=whole.additional_kwargs,
             usage_metadata=whole.usage_metadata,
             response_metadata=whole.response_metadata,
         )
@@ -115,7 +129,12 @@ def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
         f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}"
         for call in message.invalid_tool_calls
     )
-    return Reply(text=mask(str(message.text)), calls=calls, broken=broken, cut=finish_reason(message) in _CUT)
+    reason = finish_reason(message)
+    if reason in _MALFORMED and not calls:
+        broken = (*broken, f"the provider could not read the call that the model made ({reason})")
+    return Reply(
+        text=mask(str(message.text)), calls=calls, broken=broken, cut=reason in _CUT, refused=mask(_refusal(message))
+    )
 
 
 def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
@@ -129,4 +148,24 @@ def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
 def finish_reason(message: AIMessage) -> str:
     """Why the reply ended, in the provider's word; empty when it gave none."""
     facts = message.response_metadata or {}
-    return str(facts.get("finish_reason") or facts.get("stop_reason") or facts.get("done_reason") or "")
+    reason = facts.get("finish_reason") or facts.get("stop_reason") or facts.get("done_reason")
+    if not reason and facts.get("incomplete_details"):  # OpenAI's Responses API
+        reason = facts["incomplete_details"].get("reason")
+    return str(reason or facts.get("status") or _blocked(facts))
+
+
+def _refusal(message: AIMessage) -> str:
+    """Why there is no answer, in the provider's words."""
+    facts, reason = message.response_metadata or {}, finish_reason(message)
+    if reason not in _REFUSED and not _blocked(facts):
+        return str(message.additional_kwargs.get("refusal") or "")
+    details = facts.get("stop_details")
+    why = details.get("explanation") if isinstance(details, dict) else None
+    return f"{reason}: {why}" if why else reason
+
+
+def _blocked(facts: dict[str, Any]) -> str:
+    """Why Google did not even ask the model; empty when it did."""
+    feedback = facts.get("prompt_feedback")
+    reason = feedback.get("block_reason") if isinstance(feedback, dict) else None
+    return str(getattr(reason, "name", None) or reason or "")

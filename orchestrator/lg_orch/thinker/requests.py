@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -14,9 +15,12 @@ import anyio.from_thread
 import anyio.to_thread
 
 from lg_orch.errors import Interrupted, ThinkingFailed
+from lg_orch.providers import PROVIDERS
 from lg_orch.thinker.cache import ReplyCache, cache_key
 from lg_orch.thinker.clients import Clients, candidates
+from lg_orch.thinker.dialects import schema_for, tools_for
 from lg_orch.thinker.failures import Failure, failure_of, pause_s
+from lg_orch.thinker.marks import marked_for_cache
 from lg_orch.thinker.record import Asked, begin, end, failed, retry
 from lg_orch.thinker.replies import Reply, Stream, finish_reason, read_reply
 from lg_orch.tokens import REMEMBERED, token_counter
@@ -119,6 +123,9 @@ class Models:
             if not isinstance(answer, Failure):
                 reply = read_reply(answer, desk.mask)
                 end(desk, asked, answer, reply, elapsed, counter, kept=kept is not None)
+                if reply.refused:
+                    # Nobody else is asked either: what one provider refuses is not carried to the next.
+                    return Failure(text=f"the provider refused to answer ({reply.refused})", transient=False)
                 if key and kept is None:
                     self._keep(desk, key, answer, reply)
                 return reply
@@ -132,26 +139,33 @@ class Models:
 
     async def _attempt(self, desk: Desk, ask: Ask, candidate: Candidate, room: int) -> AIMessage | Failure:
         limit = min(candidate.settings.timeout_s, desk.wall_left_s)
+        stream = Stream(desk, candidate.name, ask.role)
         try:
             with anyio.fail_after(limit):
                 client = await anyio.to_thread.run_sync(self._clients.get, candidate, room)
-                model: Runnable[Any, Any] = client.bind_tools(list(ask.tools)) if ask.tools else client
-                if ask.schema is not None and candidate.settings.json_schema and candidate.provider == "openai":
-                    model = model.bind(response_format=_response_format(ask.schema))
+                model: Runnable[Any, Any] = client
+                if ask.tools:
+                    model = client.bind_tools(tools_for(candidate.provider, ask.tools))
+                if ask.schema is not None and candidate.settings.json_schema:
+                    form = schema_for(candidate.provider, ask.schema)
+                    model = model.bind(response_format=form) if form is not None else model
+                messages = list(ask.messages)
+                if candidate.provider == "anthropic" and candidate.settings.cache_marks and ask.tools:
+                    messages = marked_for_cache(messages)
                 if not candidate.settings.streaming:
-                    whole: AIMessage = await model.ainvoke(list(ask.messages))
+                    whole: AIMessage = await model.ainvoke(messages)
                     return whole
-                stream = Stream(desk, candidate.name, ask.role)
-                async for chunk in model.astream(list(ask.messages)):
+                async for chunk in model.astream(messages):
                     stream.take(chunk)
                 message = stream.message()
-            if candidate.provider == "openai" and not finish_reason(message):
+            if candidate.provider in PROVIDERS and not finish_reason(message):
                 return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
             return message
         except TimeoutError:
             return Failure(text=f"no answer within {limit:.0f} s", transient=True, taken=True)
         except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
-            return failure_of(error, candidate)
+            failure = failure_of(error, candidate)
+            return dataclasses.replace(failure, taken=failure.taken or stream.begun)
 
     def _key(self, candidate: Candidate, ask: Ask, room: int) -> str | None:
         if self._cache is None or candidate.settings.temperature != 0:
@@ -174,10 +188,6 @@ def _texts(ask: Ask) -> list[str]:
     parts = [str(one.content) for one in ask.messages]
     parts += [json.dumps(calls) for one in ask.messages if (calls := getattr(one, "tool_calls", None))]
     return parts + ([json.dumps(list(ask.tools))] if ask.tools else [])
-
-
-def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 def _masked(mask: Callable[[str], str], message: BaseMessage) -> BaseMessage:

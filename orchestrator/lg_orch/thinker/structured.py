@@ -46,7 +46,7 @@ def ask_json(
     text = ask(conversation)
     value, problem = _read(text, model, check)
     if value is None:
-        conversation.append(AIMessage(text or "(nothing)"))
+        conversation.append(AIMessage(text.strip() or "(nothing)"))
         conversation.append(HumanMessage(f"That is not usable: {problem}\nAnswer again with the JSON object alone."))
         value, problem = _read(ask(conversation), model, check)
     if value is None:

@@ -35,11 +35,19 @@ class Project:
         return (self.root / "calc.py").read_text()
 
     def configure(
-        self, model: ScriptedModel, *, fallbacks: tuple[str, ...] = (), extra: str = "", options: str = ""
+        self,
+        model: ScriptedModel,
+        *,
+        provider: str = "openai",
+        name: str = "scripted",
+        fallbacks: tuple[str, ...] = (),
+        extra: str = "",
+        options: str = "",
     ) -> None:
+        base_url = model.base_url if provider == "openai" else model.url_for(provider)
         self.settings.write_text(
             f'{extra}\n[exec]\nenvironment = "{sys.prefix}"\n'
-            f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{model.base_url}"\n'
+            f'[models.default]\nprovider = "{provider}"\nmodel = "{name}"\nbase_url = "{base_url}"\n'
             f"fallbacks = {json.dumps(fallbacks)}\nretries = 0\n{options}"
         )
 

@@ -1,0 +1,93 @@
+"""Asks models as a run does, with the packages of all providers: run by the interpreter that has them.
+
+One question a line on standard input, one answer a line on standard output; both are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from langchain_core.messages import messages_from_dict
+
+from lg_orch.errors import ThinkingFailed
+from lg_orch.meter import Meter
+from lg_orch.providers import api_keys
+from lg_orch.thinker.requests import Ask, Models
+from lg_policy.config import Settings
+from lg_policy.errors import LimitExceeded
+from lg_policy.redact import Masker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lg_orch.meter import Used
+    from lg_orch.tools import ToolInfo
+
+WALL_S = 600.0
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """What a run lends to whoever asks, for one question."""
+
+    meter: Meter
+    masker: Masker
+    tools: Sequence[ToolInfo] = ()
+    wall_left_s: float = WALL_S
+    events: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
+        return self.meter.reply_room(model, prompt_tokens, wanted)
+
+    def record(self, name: str, phase: str, data: Mapping[str, Any]) -> None:
+        self.events.append({**data, "name": name, "phase": phase})
+
+    def spend(self, name: str, phase: str, used: Used, data: Mapping[str, Any]) -> None:
+        self.record(
+            name,
+            phase,
+            {**data, "total_tokens": used.total, "cost_usd": self.meter.add(name, used) if used.total else 0.0},
+        )
+
+    def progress(self, name: str, data: Mapping[str, Any]) -> None:
+        self.shown.append(str(data["text"]))
+
+    def mask(self, text: str) -> str:
+        return self.masker.mask(text)
+
+
+async def answer(question: dict[str, Any]) -> dict[str, Any]:
+    settings = Settings.model_validate(question["settings"])
+    desk = Desk(meter=Meter(settings.budgets, settings.models.prices), masker=Masker(b"key", [*api_keys(os.environ)]))
+    cache = Path(question["cache"]) if question.get("cache") else None
+    models = Models(settings.models, cache_dir=cache)
+    found: dict[str, Any] = {"events": desk.events, "shown": desk.shown, "replies": []}
+    for asked in question["asks"]:
+        ask = Ask(
+            role="coder", messages=messages_from_dict(asked["messages"]), tools=asked.get("tools") or (),
+            schema=asked.get("schema"),
+        )  # fmt: skip
+        try:
+            reply = await anyio.to_thread.run_sync(models.ask, desk, ask)
+        except (ThinkingFailed, LimitExceeded) as error:
+            found["error"] = f"{error}; {error.hint}" if error.hint else str(error)
+            break
+        made = [{"tool": call.tool, "input": call.input} for call in reply.calls]
+        found["replies"].append({"text": reply.text, "calls": made, "broken": reply.broken, "cut": reply.cut})
+    return found | {"tokens": desk.meter.tokens, "usd": desk.meter.usd}
+
+
+async def main() -> None:
+    print(json.dumps({"ready": sys.version}), flush=True)
+    while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+        print(json.dumps(await answer(json.loads(line))), flush=True)
+
+
+anyio.run(main)

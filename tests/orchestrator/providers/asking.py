@@ -1,0 +1,109 @@
+"""Questions to the process that has all providers' packages, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
+
+from lg_orch.testing import Cassette, ScriptedModel
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping, Sequence
+
+    from langchain_core.messages import BaseMessage
+
+
+PROVIDERS = ("openai", "anthropic", "google_genai", "ollama")
+KEYS = {
+    "openai": ("OPENAI_API_KEY", "sk-scripted-openai-0123456789abcdef0123"),
+    "anthropic": ("ANTHROPIC_API_KEY", "sk-ant-scripted-0123456789abcdef01234567"),
+    "google_genai": ("GOOGLE_API_KEY", "AIzaScripted0123456789abcdefghijklmnopq"),
+    "ollama": ("OLLAMA_API_KEY", "scripted-ollama-0123456789abcdef0123"),
+}
+
+
+def keys() -> dict[str, str]:
+    return dict(KEYS.values())
+
+
+def function(name: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A tool as a model is offered it."""
+    parameters = schema or {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+    return {"type": "function", "function": {"name": name, "description": "Read a file.", "parameters": parameters}}
+
+
+TOOLS = (function("fs__read_file"), function("fs__search_files"))
+TASK: tuple[BaseMessage, ...] = (SystemMessage("You fix code."), HumanMessage("Fix the failing test."))
+
+
+def turn(number: int, *paths: str, words: str = "") -> list[BaseMessage]:
+    """Calls of one turn and their results, as a run rebuilds them."""
+    names = [f"call_{number + place}" for place in range(len(paths))]
+    calls: list[Any] = [
+        {"name": "fs__read_file", "args": {"path": path}, "id": name, "type": "tool_call"}
+        for name, path in zip(names, paths, strict=True)
+    ]
+    results = [ToolMessage(f"text of {path}", tool_call_id=name) for name, path in zip(names, paths, strict=True)]
+    return [AIMessage(content=words, tool_calls=calls), *results]
+
+
+@dataclass(kw_only=True)
+class Answered:
+    """What a question brought."""
+
+    replies: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    shown: list[str]
+    tokens: int
+    usd: float
+    error: str = ""
+
+    def phases(self) -> list[str]:
+        return [event["phase"] for event in self.events]
+
+    def event(self, phase: str) -> dict[str, Any]:
+        return next(event for event in self.events if event["phase"] == phase)
+
+
+def _address(model: ScriptedModel | Cassette, provider: str) -> str:
+    return model.base_url if isinstance(model, Cassette) else model.url_for(provider)
+
+
+@dataclass(kw_only=True)
+class Asker:
+    """The process, and a way to ask it."""
+
+    process: subprocess.Popen[str]
+    _asked: int = field(default=0, init=False)
+
+    def ask(
+        self,
+        model: ScriptedModel | Cassette,
+        provider: str,
+        *conversations: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any]] = TOOLS,
+        schema: dict[str, Any] | None = None,
+        cache: str = "",
+        name: str = "scripted",
+        more: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Answered:
+        """Ask a provider's model in one or several conversations; `options` are those of the model."""
+        default = {"provider": provider, "model": name, "base_url": _address(model, provider), "retry_pause_s": 0.01}
+        models = {"default": default | {"retries": 0} | options, **(more or {})}
+        asks = [
+            {"messages": messages_to_dict(list(one)), "tools": list(tools), "schema": schema}
+            for one in conversations or (TASK,)
+        ]
+        return self.send({"settings": {"models": models}, "asks": asks, "cache": cache})
+
+    def send(self, question: Mapping[str, Any]) -> Answered:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return Answered(**json.loads(self.process.stdout.readline()))

@@ -1,0 +1,100 @@
+"""How each provider's own client fails, and what is made of it: asked again, asked elsewhere, or said."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lg_orch.testing import Scripted, ScriptedModel, broken, calls, silent, text
+from lg_orch.testing.server import WIRES
+from tests.orchestrator.providers.asking import KEYS, Asker
+
+if TYPE_CHECKING:
+    from typing import Any
+
+every = pytest.mark.parametrize("provider", WIRES)
+both = pytest.mark.parametrize("streaming", [True, False])
+
+
+@every
+@both
+@pytest.mark.parametrize("status", [429, 500, 503, 529])
+def test_a_busy_or_broken_server_is_asked_again_by_us_and_never_by_the_client(
+    asker: Asker, provider: str, streaming: bool, status: int
+) -> None:
+    with ScriptedModel([broken(status, "slow down", retry_after=0.02), text("Found.")]) as model:
+        found = asker.ask(model, provider, streaming=streaming, retries=1, retry_pause_s=0)
+    assert found.error == ""
+    assert found.phases() == ["begin", "retry", "begin", "end"]
+    assert len(model.requests) == 2
+    assert "slow down" in found.event("retry")["error"]
+    if provider != "ollama" or status != 429:
+        assert found.event("retry")["pause_s"] >= (0.02 if provider != "ollama" else 0)
+
+
+@every
+@both
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_request_that_is_wrong_is_neither_repeated_nor_asked_elsewhere(
+    asker: Asker, provider: str, streaming: bool, status: int
+) -> None:
+    key = KEYS[provider][1]
+    with ScriptedModel([broken(status, f"that is wrong, {key}")] * 3) as model:
+        found = asker.ask(model, provider, streaming=streaming, retries=1, fallbacks=[f"{provider}:second"])
+    assert len(model.requests) == 1
+    assert "that is wrong" in found.error
+    assert key not in found.error + str(found.events)
+    if status in (401, 403):
+        assert f"is {KEYS[provider][0]} right?" in found.error
+
+
+@every
+@both
+def test_silence_ends_with_the_time_of_a_request_and_a_fallback_of_the_same_wire_is_asked(
+    asker: Asker, provider: str, streaming: bool
+) -> None:
+    def answer(request: dict[str, Any]) -> Scripted:
+        return silent() if request["model"] == "scripted" else text("Found.")
+
+    with ScriptedModel(answer) as model:
+        found = asker.ask(model, provider, streaming=streaming, timeout_s=0.5, fallbacks=[f"{provider}:second"])
+    assert found.error == ""
+    assert found.event("failed")["falls_back"] is True
+    assert [request["model"] for request in model.requests] == ["scripted", "second"]
+    assert found.event("failed")["total_tokens"] > 0, "a request that was taken may be billed"
+
+
+@every
+@both
+def test_an_address_where_nobody_listens_is_said_and_a_fallback_is_asked(
+    asker: Asker, provider: str, streaming: bool
+) -> None:
+    with socket.socket() as taken, ScriptedModel([text("Found.")]) as model:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
+        address = f"http://name:word@127.0.0.1:{taken.getsockname()[1]}"
+        base_url = WIRES[provider].base_url(address)
+        found = asker.ask(model, provider, streaming=streaming, base_url=base_url)
+    assert "cannot be reached" in found.error
+    assert address.replace("name:word@", "") in found.error
+    assert "name:word" not in found.error
+    assert found.tokens == 0, "nobody took it"
+
+
+@every
+@pytest.mark.parametrize(
+    "torn",
+    [
+        Scripted(content="I shall look at it now and then, and then again.", breaks_off=True),
+        Scripted(calls=(("fs__read_file", '{"path": "a rather long path/of/a/file.py"}'),), breaks_off=True),
+        Scripted(content="I shall look.", fails_midway=True, error="the engine is overloaded"),
+    ],
+)
+def test_a_stream_that_breaks_off_is_asked_again_and_counted(asker: Asker, provider: str, torn: Scripted) -> None:
+    with ScriptedModel([torn, calls(("fs__read_file", {"path": "a"}))]) as model:
+        found = asker.ask(model, provider, retries=1)
+    assert found.error == ""
+    assert found.phases() == ["begin", "retry", "begin", "end"]
+    assert len(found.replies[0]["calls"]) == 1
+    assert found.event("retry")["total_tokens"] > 0, "a request that was taken may be billed"
