@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import socket
@@ -237,20 +238,32 @@ async def test_a_server_that_floods_is_ended_and_the_rest_goes_on(tmp_path: Path
     assert (text_of(other), text_of(again)) == ("here", "back")
 
 
-@pytest.mark.parametrize(("event", "count", "fits"), [(b"x" * 30 + b"\n\n", 100, True), (b"x" * 30, 5, False)])
+STREAM, JSON = {"content-type": "text/event-stream"}, {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "event", "count", "why"),
+    [
+        (STREAM, b"x" * 30 + b"\n\n", 100, ""),
+        (STREAM, b"x" * 30, 5, "100 bytes"),
+        (JSON, b"x" * 30, 3, ""),
+        (JSON, b"1,\n\n", 40, "100 bytes"),  # empty lines are white space there
+        (JSON | {"content-encoding": "gzip"}, gzip.compress(bytes(10_000_000)), 1, "compressed"),
+    ],
+)
 async def test_an_answer_over_http_may_have_many_messages_and_none_too_long(
-    event: bytes, count: int, fits: bool
+    headers: dict[str, str], event: bytes, count: int, why: str
 ) -> None:
     async def body() -> AsyncIterator[bytes]:
         for _ in range(count):
             yield event
 
-    inner = httpx2.MockTransport(lambda _request: httpx2.Response(200, content=body()))
+    inner = httpx2.MockTransport(lambda _request: httpx2.Response(200, headers=headers, content=body()))
     async with httpx2.AsyncClient(transport=BoundedTransport(inner, limit=100)) as client:
-        if fits:
+        if not why:
             assert (await client.get("http://a.example")).content == event * count
         else:
-            with pytest.raises(httpx2.ReadError, match="100 bytes"):
+            with pytest.raises(httpx2.ReadError, match=why):
                 await client.get("http://a.example")
 
 
