@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lg_policy.config import BudgetSettings
 
 PATCH_TOOLS = ("apply_patch",)
+GRACE_S = 5
+"""Seconds that a call is waited for beyond its limit."""
 FIXED_VISITS = 5
 """ingest, policy_gate, context_builder, router, reporter."""
 
@@ -82,8 +84,11 @@ class Budgets:
         return None
 
     def call_timeout(self, wall_s: float) -> float:
-        """Seconds that one call may take when the run is `wall_s` old."""
-        return max(0.1, min(self.limits.tool_timeout_s, self.limits.max_wall_s - wall_s))
+        """Seconds to wait for one call when the run is `wall_s` old.
+
+        A little longer than the setting: a command whose own limit is the same ends first, with what it printed.
+        """
+        return max(0.1, min(self.limits.tool_timeout_s + GRACE_S, self.limits.max_wall_s - wall_s))
 
     def recursion_limit(self) -> int:
         """Graph steps that a run within its budgets can take at most; one more is a fault."""

@@ -221,7 +221,9 @@ class GatewayTools:
                 again = {"input_responses": given.responses, "request_state": result.request_state}
         except MCPError as error:
             code = _RPC_CODES.get(error.error.code, "internal")
-            return failure(queued, Problem(code=code, message=error.error.message))
+            limits = "budgets.tool_timeout_s, or what was left of budgets.max_wall_s"
+            late = f"no answer within {timeout_s:.0f} s ({limits})" if code == "timeout" else ""
+            return failure(queued, Problem(code=code, message=late or error.error.message))
         except (RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             # The session raises RuntimeError both when it ended and when a result breaks the tool's own schema.
             gone = not isinstance(error, RuntimeError) or "content" not in str(error)

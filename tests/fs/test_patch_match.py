@@ -124,6 +124,15 @@ def test_a_missing_place_shows_the_nearest_real_lines_with_numbers() -> None:
     assert "2: two = compute(a, b)" in caught.value.hint
 
 
+def test_a_search_for_a_part_of_a_line_is_told_which_line_it_is_a_part_of() -> None:
+    with pytest.raises(Conflict) as caught:
+        patched(
+            b"x = 1\n    return sum(price + count for price, count in items)\n", "@@\n-price + count\n+price * count\n"
+        )
+    assert "only a part of this line" in caught.value.hint
+    assert "2:     return sum(price + count for" in caught.value.hint
+
+
 def test_added_lines_without_context_go_to_the_end_or_below_the_anchor() -> None:
     assert patched(b"a\n", "@@\n+b\n")[0] == b"a\nb\n"
     assert patched(b"a\nb\n", "@@ a\n+x\n")[0] == b"a\nx\nb\n"

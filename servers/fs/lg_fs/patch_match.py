@@ -167,12 +167,24 @@ class _Finder:
 
     def _nearest(self, old: list[str], floor: int) -> str:
         """The lines of the file that are most like what was looked for, with their numbers."""
+        within = _within(self._texts, old)
+        if within is not None:
+            line = f"{within + 1}: {self._texts[within][:160]}"
+            return f"it is only a part of this line, and whole lines are compared:\n{line}"
         at = _closest(self._texts, old)
         if at is None:
             return "the file has nothing like it; read it again"
         shown = [f"{at + n + 1}: {text[:160]}" for n, text in enumerate(self._texts[at : at + min(len(old), 12)])]
         late = f" (but hunks must be in order, and this is above line {floor + 1})" if at < floor else ""
         return f"nearest real lines{late}:\n" + "\n".join(shown)
+
+
+def _within(texts: Sequence[str], old: Sequence[str]) -> int | None:
+    """The first line that a single searched one is only a part of; nothing where it is a whole line somewhere."""
+    wanted = old[0].strip() if len(old) == 1 else ""
+    if not wanted or any(text.strip() == wanted for text in texts):
+        return None
+    return next((n for n, text in enumerate(texts) if wanted in text), None)
 
 
 def _closest(texts: Sequence[str], old: Sequence[str]) -> int | None:
