@@ -1,8 +1,9 @@
-"""LangChain's OpenAI client without the copy that OpenAI's own package makes of a conversation.
+"""LangChain's OpenAI client without work that grows with a conversation and was done for the request before.
 
-That package walks every message and every tool of a request in Python before it sends them, which after a hundred
-messages takes longer than everything else of a step. What is passed as `extra_body` goes onto the wire as it is; the
-messages are plain JSON already.
+OpenAI's own package walks every message and every tool of a request in Python before it sends them, and LangChain
+turns each message into a dictionary anew; after a hundred messages both take longer than everything else of a step.
+What is passed as `extra_body` goes onto the wire as it is, and a message that was in the request before is not turned
+again: the messages of a conversation are the same objects from request to request.
 """
 
 from __future__ import annotations
@@ -10,21 +11,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_openai import ChatOpenAI
+from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import BaseMessage
 
 LARGE = ("messages", "tools")
 
 
 class DirectChatOpenAI(ChatOpenAI):
-    """The same requests, byte for byte what LangChain made of them."""
+    """The same requests, byte for byte what LangChain makes of them. A message that was sent must not be changed."""
+
+    _turned: dict[int, tuple[BaseMessage, dict[str, Any]]] = PrivateAttr(default_factory=dict)
+    """The messages of the last request by identity, each with what LangChain made of it; an entry keeps its message
+    alive, so that no other can have its identity."""
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
+        messages = self._convert_input(input_).to_messages()
+        new = [one for one in messages if id(one) not in self._turned]
+        # The last one always, so that LangChain sees a conversation.
+        asked = new if new and new[-1] is messages[-1] else [*new, messages[-1]]
+        payload: dict[str, Any] = super()._get_request_payload(asked, stop=stop, **kwargs)
         if "messages" not in payload:  # the Responses API, which has other names
-            return payload
+            return super()._get_request_payload(input_, stop=stop, **kwargs)
+        known = self._turned | {id(one): (one, made) for one, made in zip(asked, payload["messages"], strict=True)}
+        self._turned = {id(one): known[id(one)] for one in messages}
+        payload["messages"] = [known[id(one)][1] for one in messages]
         large = {name: payload.pop(name) for name in LARGE if name in payload}
         return {**payload, "messages": [], "extra_body": {**(payload.get("extra_body") or {}), **large}}
