@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from lg_fs.changes import Changes, PatchRequest
+from lg_fs.changes import Changes, PatchRequest, RevertRequest
 from lg_fs.job import Job
 from lg_fs.patch_parse import parse_patch
 from lg_fs.workspace import Workspace
@@ -102,4 +102,4 @@ def apply_for_ever(root: str, state: str) -> None:
         service.recover()
         while True:
             done = service.apply(request(), Job(60))
-            service.revert(done["change_id"], force=False, key=None, job=Job(60))
+            service.revert(RevertRequest(change_id=done["change_id"]), Job(60))

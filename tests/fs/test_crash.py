@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lg_fs.changes import RevertRequest
 from lg_fs.job import Job
 from lg_policy.paths import Root
 from tests.fs.crasher import NEW, OLD, Bomb, apply_and_die, apply_for_ever, changes, killed, request, started
@@ -113,7 +114,7 @@ def revert_last(root: Path, state: Path) -> None:
     with Root(root) as opened:
         service = changes(opened, state, Bomb(None))
         last = service.recent(1)[0]
-        service.revert(last["change_id"], force=False, key=None, job=Job(60))
+        service.revert(RevertRequest(change_id=last["change_id"]), Job(60))
 
 
 def test_undoing_that_is_itself_killed_can_be_repeated(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lg_fs.changes import Changes, PatchRequest
+from lg_fs.changes import Changes, PatchRequest, RevertRequest
 from lg_fs.diff import file_diff
 from lg_fs.document import load
 from lg_fs.job import Job
@@ -105,7 +105,7 @@ def undo(changes: Changes, history: list[tuple[str, Tree, Tree]], reverted: set[
     touched = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     untouched = all(tree.get(name) == after.get(name) for name in touched)
     try:
-        revert_id = changes.revert(change_id, force=False, key=None, job=Job())["change_id"]
+        revert_id = changes.revert(RevertRequest(change_id=change_id), Job())["change_id"]
     except LgError:
         # Files that the change rewrote with equal content count as touched too: they are not in the model's difference.
         assert change_id in reverted or not untouched or before_equals_after(before, after, tree)

@@ -40,6 +40,24 @@ async def test_a_revert_puts_everything_back_and_can_itself_be_reverted(tmp_path
             assert read_tree(tmp_path) == after
 
 
+async def test_a_dry_run_shows_what_a_revert_would_do_and_does_nothing(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"a": "1\n", "b": "2\n", "c": "3\n", "d": "4\n"})
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            change = (await fs.ok("apply_patch", patch=BIG))["change_id"]
+            after = read_tree(tmp_path)
+            shown = await fs.ok("revert_patch", change_id=change, dry_run=True)
+            assert read_tree(tmp_path) == after
+            other = {file["path"]: "0" * 64 for file in shown["files"] if file["path"] == "a"}
+            error = await fs.fails("revert_patch", change_id=change, expected_sha256=other)
+            seen = {file["path"]: file["before_sha256"] for file in shown["files"] if file["before_sha256"]}
+            done = await fs.ok("revert_patch", change_id=change, expected_sha256=seen)
+    assert (shown["change_id"], shown["dry_run"]) == (None, True)
+    assert "-one\n+1\n" in shown["diff"]
+    assert error["code"] == "conflict"
+    assert done["diff"] == shown["diff"]
+
+
 async def test_a_file_that_changed_since_stops_the_revert_and_is_named(tmp_path: Path) -> None:
     write_tree(tmp_path, {"a": "1\n", "b": "2\n", "c": "3\n", "d": "4\n"})
     with anyio.fail_after(10):

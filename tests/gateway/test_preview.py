@@ -50,6 +50,27 @@ async def test_the_human_sees_the_diff_and_the_file_is_changed_after_the_yes(
     assert (root / "note.txt").read_text() == "two\n"
 
 
+async def test_the_human_sees_what_a_revert_would_put_back_and_that_a_new_file_can_be_run(
+    tmp_path: Path, root: Path
+) -> None:
+    seen: list[str] = []
+    script = "diff --git a/run b/run\nnew file mode 100755\n--- /dev/null\n+++ b/run\n@@ -0,0 +1 @@\n+#!/bin/sh\n"
+    async with fs_gateway(tmp_path, root) as gateway:
+        await gateway.settled()
+        async with asked_client(gateway, "2026-07-28", yes, seen) as client:
+            made = await client.call_tool("fs__apply_patch", {"patch": script})
+            changed = await client.call_tool("fs__apply_patch", {"patch": PATCH})
+            change_id = changed.structured_content["change_id"]
+            reverted = await client.call_tool("fs__revert_patch", {"change_id": change_id})
+
+    assert [made.is_error, changed.is_error, reverted.is_error] == [False] * 3
+    assert "| new file mode 100755" in seen[0]
+    assert (root / "run").stat().st_mode & 0o100
+    assert f'| change_id: "{change_id}"' in seen[2]
+    assert "| -two\n| +one" in seen[2]
+    assert (root / "note.txt").read_text() == "one\n"
+
+
 async def test_a_file_that_changed_after_the_diff_was_shown_is_a_conflict_and_untouched(
     tmp_path: Path, root: Path
 ) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,17 @@ class PatchRequest:
     dry_run: bool
     key: str | None
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevertRequest:
+    """A call of `revert_patch`."""
+
+    change_id: str
+    force: bool = False
+    expected: Mapping[str, str | None] = field(default_factory=dict)
+    dry_run: bool = False
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,25 +93,31 @@ class Changes:
             self._commit(planned, records, job)
         return result(records)
 
-    def revert(self, change_id: str, *, force: bool, key: str | None, job: Job) -> dict[str, Any]:
-        """Take back a change set. Raises `Conflict` naming every file that changed since; then nothing was changed."""
-        places = [place for place, _ in self._parts_of(change_id)]
-        digest = _digest({"change_id": change_id, "force": force})
-        label = Label(kind="revert", reverts=change_id, key=key, digest=digest)
+    def revert(self, request: RevertRequest, job: Job) -> dict[str, Any]:
+        """Take back a change set, or only show what that would do.
+
+        Raises `Conflict` naming every file that changed since; then nothing was changed.
+        """
+        places = [place for place, _ in self._parts_of(request.change_id)]
+        digest = _digest({"change_id": request.change_id, "force": request.force})
+        label = Label(kind="revert", reverts=request.change_id, key=request.key, digest=digest)
         with holding(places, self._journals, job):
             self._recover(places)
-            known = self._answered(label)
+            known = self._answered(label) if not request.dry_run else None
             if known is not None:
                 return known
-            parts = self._parts_of(change_id)
+            parts = self._parts_of(request.change_id)
             if [place for place, _ in parts] != places:
-                raise Conflict(f"a part of change set {change_id} was removed from its journal meanwhile")
+                raise Conflict(f"a part of change set {request.change_id} was removed from its journal meanwhile")
             reverters = [Reverter(place, self._journal(place), self._settings, job) for place in places]
             old = [self._loaded(item) for _, item in parts]
             self._refuse_partial(old, places)
             whole = list(zip(reverters, old, (item.path for _, item in parts), strict=True))
-            planned = plan_inverse(whole, self._reverted_by(parts), self._settings, force=force)
+            planned = plan_inverse(whole, self._reverted_by(parts), self._settings, force=request.force)
+            Planner(Targets(self._workspace), self._settings, job).check_expected(planned, request.expected)
             records = self._records(planned, label)
+            if request.dry_run:
+                return result(records, dry_run=True)
             self._commit(planned, records, job)
             for reverter, record in zip(reverters, old, strict=True):
                 reverter.remove_directories(record)

@@ -23,9 +23,11 @@ class FileDiff:
     removed: int
 
 
-def file_diff(old_path: str | None, new_path: str | None, before: bytes | None, after: bytes | None) -> FileDiff:
-    """Compare two states of a file; `None` for a state in which it does not exist."""
-    header = _header(old_path, new_path)
+def file_diff(
+    old_path: str | None, new_path: str | None, before: bytes | None, after: bytes | None, *, mode: int = 0
+) -> FileDiff:
+    """Compare two states of a file; `None` for a state in which it does not exist. `mode`: its permission bits."""
+    header = _header(old_path, new_path, "100755" if mode & 0o111 else "100644")
     if is_binary(before or b"") or is_binary(after or b""):
         text = "" if before == after else f"Binary files {_side('a/', old_path)} and {_side('b/', new_path)} differ\n"
         return FileDiff(text=header + text, added=0, removed=0)
@@ -96,13 +98,13 @@ def _line(mark: str, line: TextLine) -> str:
     return f"{mark}{line.text}\n\\ No newline at end of file\n"
 
 
-def _header(old_path: str | None, new_path: str | None) -> str:
+def _header(old_path: str | None, new_path: str | None, mode: str) -> str:
     old, new = old_path or new_path, new_path or old_path
     lines = [f"diff --git a/{old} b/{new}"]
     if old_path is None:
-        lines.append("new file mode 100644")
+        lines.append(f"new file mode {mode}")
     elif new_path is None:
-        lines.append("deleted file mode 100644")
+        lines.append(f"deleted file mode {mode}")
     elif old_path != new_path:
         lines += [f"rename from {old_path}", f"rename to {new_path}"]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lg_fs import render
-from lg_fs.changes import Changes, PatchRequest
+from lg_fs.changes import Changes, PatchRequest, RevertRequest
 from lg_fs.job import Workers
 from lg_fs.patch_parse import parse_changes, parse_patch
 from lg_policy.config import FsSettings
@@ -38,13 +38,15 @@ class Editing:
         return Reply(text=render.change(result), structured=result)
 
     async def revert_patch(self, arguments: Arguments, context: CallContext) -> Reply:
-        """Take back a change set."""
-        result = await self._workers.run(
-            lambda job: self._changes.revert(
-                arguments["change_id"], force=bool(arguments.get("force", False)), key=context.idempotency_key, job=job
-            ),
-            context.progress,
+        """Take back a change set, or show what that would do."""
+        request = RevertRequest(
+            change_id=arguments["change_id"],
+            force=bool(arguments.get("force", False)),
+            expected=arguments.get("expected_sha256", {}),
+            dry_run=bool(arguments.get("dry_run", False)),
+            key=context.idempotency_key,
         )
+        result = await self._workers.run(lambda job: self._changes.revert(request, job), context.progress)
         return Reply(text=render.change(result), structured=result)
 
     async def list_changes(self, arguments: Arguments, _context: CallContext) -> Reply:

@@ -263,7 +263,7 @@ class Planner:
             mode=mode,
             identity=identity,
             match=match,
-            diff=file_diff(old, new, before, after),
+            diff=file_diff(old, new, before, after, mode=mode),
         )
 
 

@@ -138,6 +138,7 @@ class Reverter:
                 None if after is None else prefix + (to or path),
                 before,
                 after,
+                mode=mode,
             ),
         )
 

@@ -248,6 +248,14 @@ SEARCH_OUTPUT = result(
 )
 
 
+EXPECTED: Schema = {
+    "type": "object",
+    "propertyNames": {"format": "lg-path"},
+    "additionalProperties": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
+    "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
+}
+
+
 def patch_input(settings: FsSettings) -> Schema:
     """Arguments of `apply_patch`."""
     change = _object(
@@ -276,12 +284,7 @@ def patch_input(settings: FsSettings) -> Schema:
                 "description": "Instead of patch: whole files",
             },
             "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
-            "expected_sha256": {
-                "type": "object",
-                "propertyNames": {"format": "lg-path"},
-                "additionalProperties": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
-                "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
-            },
+            "expected_sha256": EXPECTED,
         },
         oneOf=[{"required": ["patch"]}, {"required": ["changes"]}],
     )
@@ -296,6 +299,8 @@ def revert_input() -> Schema:
                 "type": "boolean",
                 "description": "Overwrite files that changed since; only if the settings allow it (default false)",
             },
+            "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
+            "expected_sha256": EXPECTED,
         },
         ["change_id"],
     )

@@ -118,11 +118,11 @@ def _changing_tools(service: Service) -> list[ToolDef]:
             name="revert_patch",
             title="Revert a patch",
             description="Put back exactly what one apply_patch (or revert_patch) changed. If a file changed since, it "
-            "says which and changes nothing.",
+            "says which and changes nothing. dry_run shows the diff only.",
             input_schema=schemas.revert_input(),
             output_schema=schemas.CHANGE_OUTPUT,
             annotations=_CHANGING,
-            meta=meta,
+            meta={**meta, PREVIEW: {"arguments": {"dry_run": True}}},
             handler=editing.revert_patch,
         ),
         ToolDef(
