@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ EXITS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     args = build_parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the terminal's encoding lacks must not take away the report of a run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(args)
     except ConfigError as error:

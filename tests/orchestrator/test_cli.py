@@ -46,6 +46,15 @@ def test_without_the_extra_it_says_what_to_install_and_ends_with_2(
     assert "Traceback" not in done.stderr
 
 
+def test_characters_that_the_encoding_of_stdout_lacks_are_spelled_out(tmp_path: Path) -> None:
+    code = (
+        "import sys\nsys.stdout.reconfigure(encoding='ascii')\nfrom lg_orch.cli import main\n"
+        "main(['runs', 'list', '--repo-root', {!r}])\nprint('Gr\\u00fc\\u00dfe \\u2603')"
+    )
+    done = python(code.format(str(tmp_path)), tmp_path)
+    assert (done.returncode, done.stdout) == (0, "no runs yet\nGr\\xfc\\xdfe \\u2603\n"), done.stderr
+
+
 def test_export_graph_without_the_extra_says_the_same(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['langgraph'] = None\nfrom lg_orch.cli import main\nsys.exit(main(['export-graph']))"
     done = python(code, tmp_path)
