@@ -19,6 +19,7 @@ from lg_orch.errors import Interrupted
 from lg_orch.gateway import check_root, connect, local_launch, start
 from lg_orch.history import Prior
 from lg_orch.journal import read_journal
+from lg_orch.left import CHANGED, tree_now
 from lg_orch.prompts import versions as prompt_versions
 from lg_orch.signals import stoppable
 from lg_orch.state import EXIT_STATUS, Final, RunState, Status
@@ -84,6 +85,8 @@ class Driver:
         self.job = job
         self.last = RunState(request=job.request)
         self.services: Services | None = None
+        self._left: str | None = None
+        """Digest of the tree as this process leaves it to another one."""
 
     async def run(self) -> Final:
         """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""
@@ -149,7 +152,25 @@ class Driver:
             graph = build_graph(saver)
             mermaid = graph.get_graph().draw_mermaid()
             job.bus.emit("thought", "graph", "note", {"mermaid": mermaid, "graph_version": graph_version(mermaid)})
-            return await Stepper(graph, job, self.services, inquiry).run(self._remember)
+            await self._compare(self.services)
+            why = "note how the files are left"
+            try:
+                final = await Stepper(graph, job, self.services, inquiry).run(self._remember)
+            except Interrupted:
+                self._left = await tree_now(self.services, why)
+                raise
+            if self.last.final is None:
+                self._left = await tree_now(self.services, why)
+            return final
+
+    async def _compare(self, services: Services) -> None:
+        """Say where somebody changed files since the run stopped: what it read may not be true any more."""
+        if self.job.prior.left is None:
+            return
+        now = await tree_now(services, "see whether files were changed since")
+        if now not in (None, self.job.prior.left):
+            self.job.bus.emit("thought", "tree", "note", {"text": CHANGED, "notice": True})
+            services.notices = (*services.notices, CHANGED)
 
     def _remember(self, state: RunState) -> None:
         self.last = state
@@ -191,6 +212,7 @@ class Driver:
             started=job.begun,
             prior_s=job.prior.driven_s,
             guidance=job.prior.guidance,
+            notices=job.prior.notices,
         )
         if isinstance(job.chosen.mind, ActingMind):
             job.chosen.mind.attach(RunDesk(services, meter))
@@ -223,6 +245,8 @@ class Driver:
             "usage": usage.model_dump(),
             "verification": self.last.verification.model_dump(mode="json") if self.last.verification else None,
             "revision": context.revision if context else None,
+            "tree": context.tree if context else None,
+            "left": self._left,
         })  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.inquiry import answers_of
+from lg_orch.left import left_at
 from lg_orch.meter import Traffic, traffic_so_far
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Prior:
     """What humans answered, by the key of their question."""
     guidance: tuple[str, ...] = ()
     """What the user added to the request since, oldest first."""
+    notices: tuple[str, ...] = ()
+    """What the program found when it went on with the run, each text once."""
+    left: str | None = None
+    """Digest of the tree as the last process left it."""
 
 
 def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -> Prior:
@@ -51,6 +56,8 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
         ),
         answers=answers_of(events),
         guidance=guidance_of(events),
+        notices=tuple(dict.fromkeys(str(event.data["text"]) for event in events if event.data.get("notice"))),
+        left=left_at(events),
     )
 
 

@@ -263,6 +263,10 @@ class RepoTotals(Strict):
     depth: int | None = None
     partial: str | None = None
     """Why the numbers are incomplete, or null."""
+    digest: str | None = None
+    """SHA-256 over the names and contents of the files that the tools see, as `lg_fs.treedigest` defines it."""
+    digest_missing: str | None = None
+    """Why there is none."""
 
 
 class Command(Strict):

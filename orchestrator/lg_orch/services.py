@@ -77,6 +77,8 @@ class Services:
     """Seconds that this process waited for people; the run's wall clock does not count them."""
     guidance: Sequence[str] = ()
     """What the user added with `resume --say`, oldest first."""
+    notices: tuple[str, ...] = ()
+    """What the program found when it went on with the run: for whoever thinks, and for the report."""
     clock: Callable[[], float] = time.monotonic
     stop_requested: bool = False
     asking: bool = False
@@ -102,12 +104,14 @@ class Services:
             raise Interrupted("the run was asked to stop")
 
     def request(self, state: RunState) -> str:
-        """The request with what the user added to it since, for minds that can follow words."""
+        """The request with what came up since, for minds that can follow words."""
         from lg_orch.seams import ActingMind
 
-        if not self.guidance or not isinstance(self.mind, ActingMind):
+        if not isinstance(self.mind, ActingMind):
             return state.request
-        return "\n\n".join((state.request, *(f"Added by the user later: {text}" for text in self.guidance)))
+        said = (f"Added by the user later: {text}" for text in self.guidance)
+        found = (f"Found by the program: {text}." for text in self.notices)
+        return "\n\n".join((state.request, *said, *found))
 
     def context(self, state: RunState) -> RepoContext:
         """The whole repository context. Raises `NotFound` before the context builder ran."""

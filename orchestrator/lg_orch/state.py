@@ -49,6 +49,9 @@ class ContextRef(Strict):
     digest: str
     root_name: str
     revision: str | None = None
+    """The commit checked out."""
+    tree: str | None = None
+    """Digest of the files as the tools saw them before anything was done, what was not committed included."""
     files: int | None = None
     lines: int | None = None
 

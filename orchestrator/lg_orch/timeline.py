@@ -53,7 +53,7 @@ def steps_of(events: Iterable[Event]) -> list[Step]:
             continue
         elif event.kind == "node" and event.phase == "end" and event.name == step.node:
             step.done = True
-        elif event.kind == "tool" and event.data.get("step") != "undo":
+        elif event.kind == "tool" and not _apart(event):
             _call(step, event)
     return [steps[number] for number in sorted(steps)]
 
@@ -85,6 +85,11 @@ def standing(patches: Iterable[Patch]) -> list[Patch]:
         else:
             kept.append(patch)
     return kept
+
+
+def _apart(event: Event) -> bool:
+    """Whether a call belongs to no step: an undo's, or a look at the tree between two processes."""
+    return event.data.get("step") in ("undo", "tree") or str(event.data.get("call_id", "")).startswith("tree.")
 
 
 def _call(step: Step, event: Event) -> None:

@@ -105,6 +105,8 @@ class FsSettings(Section):
     """Entries in one `list_files` page."""
     totals_max_rows: PositiveInt = 2_000
     """Rows of `list_files(totals=true)`; deeper directories are rolled up to stay within it."""
+    digest_max_mb: PositiveInt = 256
+    """Megabytes of large binary files that `list_files(totals=true)` reads for the digest alone; above, it has none."""
     search_max_matches: PositiveInt = 500
     """Matches in one `search_files` page."""
     search_max_file_bytes: PositiveInt = 16_000_000

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from lg_orch.journal import read_journal
+from lg_orch.left import CHANGED
 from lg_policy.state import open_state
 from tests.orchestrator.programs import lg_orch, running
 
@@ -53,6 +56,7 @@ def test_without_a_terminal_a_run_waits_and_goes_on_with_the_answer_from_anywher
     done = lg_orch("resume", run_id, "--approve", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resume --approve" in done.stdout
+    assert CHANGED not in done.stdout, "what the run itself does is no change by others"
     assert times_ran(project) == 1
     again = lg_orch("resume", run_id, "--approve", cwd=tmp_path)
     assert again.returncode == 1
@@ -60,12 +64,22 @@ def test_without_a_terminal_a_run_waits_and_goes_on_with_the_answer_from_anywher
     assert times_ran(project) == 1
 
 
-def test_a_denied_call_is_not_made_and_the_report_says_why(project: Path) -> None:
+def test_a_denied_call_is_not_made_and_the_report_says_why_and_that_files_were_changed_meanwhile(
+    project: Path,
+) -> None:
     lg_orch("run", QUESTION, "--config", "../settings.toml", cwd=project)
-    done = lg_orch("resume", run_id_of(project), "--deny", "--reason", "not today", cwd=project)
+    (project / "theirs.py").write_text("x = 1\n")
+    run_id = run_id_of(project)
+    done = lg_orch("resume", run_id, "--deny", "--reason", "not today", cwd=project)
     assert done.returncode == 1, done.stderr
     assert "not today" in done.stdout
     assert times_ran(project) == 0
+    assert CHANGED in done.stdout
+    shown = json.loads(lg_orch("runs", "show", run_id, "--json", cwd=project).stdout)
+    looks = [call for call in shown["tool_calls"] if call["step"] == "tree"]
+    assert len(looks) == 2
+    assert re.fullmatch("[0-9a-f]{64}", shown["root"]["tree"])
+    assert f"files     {shown['root']['tree']}" in lg_orch("runs", "show", run_id, cwd=project).stdout
 
 
 def test_a_killed_run_goes_on_without_repeating_what_it_had_done(project: Path) -> None:

@@ -102,7 +102,7 @@ class Evidence:
         raw = self.structured("totals.1").get("totals")
         if not isinstance(raw, dict):
             return None
-        numbers = {
+        numbers: dict[str, Any] = {
             key: _number(raw.get(key)) for key in ("files", "bytes", "lines", "directories", "binary_files", "skipped")
         }
         return RepoTotals(

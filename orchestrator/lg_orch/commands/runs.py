@@ -101,6 +101,7 @@ def _show(args: argparse.Namespace) -> int:
     usage = trace.usage
     print(f"run       {trace.run_id}\nrequest   {visible(trace.request)}\nstatus    {trace.status}")
     print(f"profile   {trace.profile}\ncost      {usage.summary()}")
+    print(f"commit    {trace.root.get('revision') or 'unknown'}\nfiles     {trace.root.get('tree') or 'no digest'}")
     for step in steps_of(trace.events):
         print(visible(_step(step, trace)))
     if trace.final is not None:

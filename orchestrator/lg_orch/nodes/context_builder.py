@@ -68,6 +68,7 @@ async def context_builder(state: RunState, services: Services) -> Update:
             digest=digest,
             root_name=context.root_name,
             revision=context.revision,
+            tree=totals.digest if totals else None,
             files=totals.files if totals else None,
             lines=totals.lines if totals else None,
         ),

@@ -43,7 +43,7 @@ async def reporter(state: RunState, services: Services) -> Update:
     parts += [words, _changed_files(state, services)]
     if state.verification is not None:
         parts.append(_checks(state.verification))
-    notes = counted([*_notes(state, answer), *_doubts(state, services)])
+    notes = counted([*_notes(state, services, answer), *_doubts(state, services)])
     if notes:
         parts.append("Notes:\n\n" + "\n".join(f"- {services.bus.mask(note)}" for note in notes))
     parts.append(f"_{_footer(state, services)}_")
@@ -134,8 +134,8 @@ def _checks(report: VerifierReport) -> str:
     return "\n".join(["| check | result | exit code | last line |", "|---|---|---|---|", *rows])
 
 
-def _notes(state: RunState, answer: Answer) -> list[str]:
-    notes = list(state.guards.notes)
+def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
+    notes = [*services.notices, *state.guards.notes]
     for result in state.tool_results:
         error = result.artifacts.error
         if result.artifacts.repeated:

@@ -77,7 +77,7 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
     counting: TotalsJob | None = None
     for located in workspace.everywhere(request.path):
         wanted = GlobArg(request.globs, located.rel)
-        counting = counting or TotalsJob(job, wanted)
+        counting = counting or TotalsJob(job, wanted, workspace.settings.digest_max_mb)
         args = WalkArgs(include_ignored=request.include_ignored)
         with walking(located, args, workspace.settings, job) as walk:
             counting.add(walk, located.place.prefix)

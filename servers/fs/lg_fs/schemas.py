@@ -160,6 +160,11 @@ _TOTALS = _object(
         "rows": many("row"),
         "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
         "partial": _nullable("string"),
+        "digest": {
+            "type": ["string", "null"],
+            "description": "SHA-256 over names and contents of all that was counted",
+        },
+        "digest_missing": _nullable("string"),
     },
     [*_COUNTS, "directories", "binary_files", "skipped", "hidden", "extensions", "rows", "depth", "partial"],
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lg_fs.globarg import GlobArg
 from lg_fs.job import Job
 from lg_fs.text import is_binary
+from lg_fs.treedigest import TreeDigest
 from lg_fs.walk import Folder, Walk, open_regular
 
 _CHUNK = 1 << 18
@@ -48,6 +51,9 @@ class Totals:
     rows: list[dict[str, Any]] = field(default_factory=list)
     depth: int | None = None
     partial: str | None = None
+    digest: str | None = None
+    """Over the names and contents of all that was counted (`lg_fs.treedigest`)."""
+    digest_missing: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -60,9 +66,10 @@ Cells = dict[tuple[str, str], Count]
 class TotalsJob:
     """Counts the files of one or more walks."""
 
-    def __init__(self, job: Job, wanted: GlobArg) -> None:
+    def __init__(self, job: Job, wanted: GlobArg, digest_max_mb: int) -> None:
         self._job = job
         self._wanted = wanted
+        self._digest = TreeDigest(digest_max_mb)
         self._cells: Cells = defaultdict(Count)
         self._names: dict[str, str] = {}
         self._result = Totals()
@@ -94,6 +101,8 @@ class TotalsJob:
                 by_extension.items(), key=lambda item: (-item[1].lines, -item[1].files, item[0])
             )
         ]
+        result.digest_missing = result.partial or self._digest.missing
+        result.digest = None if result.digest_missing else self._digest.hexdigest()
         cells, result.depth = roll_up(self._cells, max_rows)
         result.rows = [
             {"directory": directory, "extension": extension, **asdict(count)}
@@ -104,20 +113,26 @@ class TotalsJob:
     def _folder(self, folder: Folder, prefix: str) -> None:
         directory = (prefix + folder.path).rstrip("/")
         for entry in self._wanted.select(folder.entries):
-            if entry.kind != "file":
-                self._result.skipped += entry.kind != "dir"
+            if entry.kind == "dir":
                 continue
             self._job.tick()
             try:
-                size, lines, binary = measure(entry.name, folder.fd, self._job)
+                if entry.kind != "file":
+                    self._result.skipped += 1
+                    if entry.kind == "symlink":
+                        self._digest.link(entry.name, folder.fd)
+                    continue
+                size, lines, binary, executable, content = measure(entry.name, folder.fd, self._job, self._digest)
             except OSError:
-                self._result.skipped += 1
+                self._result.skipped += entry.kind == "file"
                 continue
+            self._digest.file(entry.name, content, executable=executable)
             cell = self._cells[directory, self._extension(entry.name)]
             cell.files += 1
             cell.bytes += size
             cell.lines += lines
             self._result.binary_files += binary
+        self._digest.end_directory(directory)
 
     def _extension(self, name: str) -> str:
         extension = extension_of(name)
@@ -134,24 +149,40 @@ def extension_of(name: str) -> str:
     return f".{extension.lower()}"
 
 
-def measure(name: str, dir_fd: int, job: Job) -> tuple[int, int, bool]:
-    """Return bytes, lines and whether the file is binary. Raises `OSError`."""
+class Measured(NamedTuple):
+    """One file; `content` is the SHA-256 of its bytes, `None` where they were not all read."""
+
+    size: int
+    lines: int
+    binary: bool
+    executable: bool
+    content: bytes | None
+
+
+def measure(name: str, dir_fd: int, job: Job, digest: TreeDigest) -> Measured:
+    """Read a file once. Of a large binary one only the digest needs the rest. Raises `OSError`."""
     fd = open_regular(name, dir_fd)
     try:
         data = os.read(fd, _CHUNK)
         binary = is_binary(data)
+        status = os.fstat(fd)
+        executable = bool(status.st_mode & stat.S_IXUSR)
         if len(data) < _CHUNK:  # a regular file is read short only at its end
-            return len(data), 0 if binary else _lines(data, data[-1:]), binary
-        size = os.fstat(fd).st_size
+            lines = 0 if binary else _lines(data, data[-1:])
+            return Measured(len(data), lines, binary, executable, hashlib.sha256(data).digest())
         if binary:
-            return size, 0, True
-        newlines, last = data.count(b"\n"), data[-1:]
+            digest.room -= status.st_size - len(data)
+            if digest.room < 0:
+                return Measured(status.st_size, 0, True, executable, None)
+        newlines, last, content = data.count(b"\n"), data[-1:], hashlib.sha256(data)
         while chunk := os.read(fd, _CHUNK):
             if job.late():
                 break
+            content.update(chunk)
             newlines += chunk.count(b"\n")
             last = chunk[-1:]
-        return size, newlines + (last != b"\n"), False
+        lines = 0 if binary else newlines + (last != b"\n")
+        return Measured(status.st_size, lines, binary, executable, content.digest())
     finally:
         os.close(fd)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lg_orch.left import CHANGED
 from lg_orch.testing import ScriptedModel, broken, calls, text
 from tests.orchestrator.programs import lg_orch
 from tests.orchestrator.thinker.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
@@ -67,8 +68,10 @@ def test_without_a_terminal_the_run_waits_and_another_process_goes_on_after_the_
         assert waiting.returncode == 3, waiting.stdout + waiting.stderr
         assert WRONG in project.source()
         run_id = project.trace()["run_id"]
+        (project.root / "theirs.txt").write_text("written meanwhile\n")
         ended = lg_orch("resume", run_id, "--approve", cwd=project.root, env=project.env())
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [CHANGED in str(request["messages"]) for request in model.requests] == [False, False, True]
     assert RIGHT in project.source()
     assert project.trace()["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens)
 
