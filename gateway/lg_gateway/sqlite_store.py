@@ -41,7 +41,7 @@ class SqliteStore:
                 connection = _migrated(path, busy_s)
             self._reader = connect(path, busy_s=busy_s)
         except (OSError, sqlite3.Error) as error:
-            raise StoreDown(f"cannot open the store {path}: {error}") from error
+            raise StoreDown(f"cannot open the store {path}: {error}{_remedy(error)}") from error
         self._reading = threading.Lock()
         self._commits = GroupCommit(_SqliteWriter(connection, lock), guard)
 
@@ -139,7 +139,11 @@ def read_sqlite(path: Path) -> Iterator[Tx]:
         raise StoreDown(f"cannot read the store {path}: {error}") from error
     try:
         tx = _SqliteTx(connection)
-        check_version(int(tx.execute("PRAGMA user_version")[0][0]))
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise StoreDown(f"cannot read the store {path}: {error}{_remedy(error)}") from error
+        check_version(int(version))
         yield tx
     finally:
         connection.close()
@@ -155,6 +159,12 @@ def _reading(connection: sqlite3.Connection, path: Path) -> Iterator[Tx]:
         yield _SqliteTx(connection)
     finally:
         connection.execute("ROLLBACK")
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a file that is damaged; empty for what may pass or is about the disk."""
+    damaged = type(error) is sqlite3.DatabaseError
+    return "; put it back from a backup, or move it away and run `lg-gateway audit restart`" if damaged else ""
 
 
 def _create_private(path: Path) -> None:

@@ -95,8 +95,20 @@ def load_key(name: str, environ: Mapping[str, str] = os.environ, *, size: int = 
     Raises `ConfigError` when the file is not `size` bytes long.
     """
     path = key_dir(environ) / f"{name}.key"
+    try:
+        key = _made_or_read(path, size)
+    except OSError as error:
+        raise ConfigError(f"cannot read or make the key {path}: {error.strerror or error}") from error
+    if len(key) != size:
+        raise ConfigError(
+            f"{path} holds {len(key)} bytes, not {size}", hint="restore it from a backup, or remove it to start anew"
+        )
+    return key
+
+
+def _made_or_read(path: Path, size: int) -> bytes:
     if not path.exists():
-        temporary = path.with_name(f".{name}.{secrets.token_hex(8)}")
+        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -108,12 +120,7 @@ def load_key(name: str, environ: Mapping[str, str] = os.environ, *, size: int = 
                 os.link(temporary, path)
         finally:
             os.unlink(temporary)
-    key = path.read_bytes()
-    if len(key) != size:
-        raise ConfigError(
-            f"{path} holds {len(key)} bytes, not {size}", hint="restore it from a backup, or remove it to start anew"
-        )
-    return key
+    return path.read_bytes()
 
 
 def refuse_inside(path: Path, root: Path, what: str) -> None:
@@ -124,9 +131,14 @@ def refuse_inside(path: Path, root: Path, what: str) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Create `path` with mode 0700. Raises `ConfigError` if that is impossible or it is somebody else's."""
+    """Create `path` with mode 0700. Raises `ConfigError` if that is impossible or it is somebody else's.
+
+    What is missing above it is made private too: in a directory that others may write to, names can be exchanged.
+    """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([above for above in path.parents if not above.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         status = path.stat()
         if os.name == "posix":
             if status.st_uid != os.geteuid():

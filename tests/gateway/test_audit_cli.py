@@ -121,6 +121,23 @@ async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded
     assert len(list((key_dir() / "heads").glob("*.lost"))) == 1
 
 
+async def test_a_damaged_store_is_named_with_what_to_do_and_that_helps(where: tuple[str, str]) -> None:
+    store = store_of(Path(where[1])) / "gateway.sqlite"
+    for name in ("-wal", "-shm"):
+        store.with_name(store.name + name).unlink(missing_ok=True)
+    store.write_bytes(b"no database" * 100)
+    for command in (["audit", "verify"], ["call", "a__echo", '{"text": "x"}'], ["audit", "restart", "--reason", "x"]):
+        said = run(*command, *where)
+        assert said.returncode != 0
+        assert (
+            f"store {store}: file is not a database; put it back from a backup, or move it away and run" in said.stderr
+        )
+    store.rename(store.with_name("damaged"))
+    assert run("audit", "restart", "--reason", "the disk was damaged", *where).returncode == 0
+    assert run("call", "a__echo", '{"text": "again"}', *where).stdout.startswith("again")
+    assert run("audit", "verify", *where).returncode == 0
+
+
 def test_a_ledger_in_postgresql_is_audited_by_the_same_commands(tmp_path: Path, postgres_url: str) -> None:
     secret = postgres_url.replace("lg@", "lg:not-shown@")
     config = write_config(tmp_path, server("a"), ALLOW_ALL, '[store]\nurl = "${PG_URL}"\n')

@@ -45,6 +45,16 @@ def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
     assert stat.S_IMODE(loose.stat().st_mode) == 0o700
 
 
+def test_what_is_missing_above_is_private_too_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        open_state(root=tmp_path, environ={"XDG_STATE_HOME": str(tmp_path.parent / "new" / "state")})
+    finally:
+        os.umask(before)
+    for made in (tmp_path.parent / "new", tmp_path.parent / "new" / "state" / "lg"):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
+
+
 def test_a_damaged_index_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     index = open_state(root=tmp_path).path.parent / "index.json"
     index.write_text("{")
@@ -70,6 +80,12 @@ def test_processes_that_race_for_a_key_get_the_same_bytes() -> None:
 def test_a_key_of_the_wrong_length_is_refused() -> None:
     (key_dir() / "ledger.key").write_bytes(b"short")
     with pytest.raises(ConfigError, match="5 bytes, not 32"):
+        load_key("ledger")
+
+
+def test_a_key_that_cannot_be_read_is_an_error_that_names_it() -> None:
+    (key_dir() / "ledger.key").mkdir()
+    with pytest.raises(ConfigError, match=r"ledger\.key: Is a directory"):
         load_key("ledger")
 
 
