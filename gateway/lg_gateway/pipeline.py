@@ -278,7 +278,8 @@ class Pipeline:
         ended = not isinstance(error, OutcomeUnknown | CallTimeout | UpstreamUnavailable)
 
         def along(tx: Tx) -> None:
-            if isinstance(error, UpstreamUnavailable):
+            if isinstance(error, UpstreamUnavailable) and not passage.recalled:
+                # Of one that is made again the first try may have had its effect: that key stays known.
                 effects.release(tx, passage)
             elif ended:
                 effects.settle(tx, passage)

@@ -82,13 +82,16 @@ class Recall:
             raise OutcomeUnknown(
                 "this call was begun before and its outcome was lost",
                 hint="look at the state of things; then repeat it under a new key, or not",
+                begun_before=True,
             )
         return await self._as_before(passage, effect.request_id, begun["approval_id"])
 
     async def _replayed(self, passage: Passage, effect: Effect, text: str | None) -> t.CallToolResult:
         if text is None:
             raise OutcomeUnknown(
-                "this call took place, but its outcome is no longer kept", hint="look at the state of things"
+                "this call took place, but its outcome is no longer kept",
+                hint="look at the state of things",
+                begun_before=True,
             )
         await self._books.ended(passage, "replayed", detail=f"outcome of {effect.request_id}")
         result = t.CallToolResult.model_validate_json(text)

@@ -119,6 +119,7 @@ async def connect(
     log_path: Path | None = None,
 ) -> AsyncIterator[Connection]:
     """Discover the tools over `streams` or at `url`. Raises `GatewayGone` with the end of the gateway's log."""
+    from httpx2 import TransportError
     from langchain.mcp import MCPAdapter
     from mcp import MCPError
 
@@ -132,12 +133,23 @@ async def connect(
                 connection = await unfolded(_connection(adapter.client, found, own=url is None))
                 connecting.deadline = float("inf")
                 yield connection
-    except (TimeoutError, MCPError, RuntimeError, OSError) as error:
+    except (TimeoutError, MCPError, RuntimeError, OSError, TransportError) as error:
+        if isinstance(error, TransportError) and connecting.deadline == float("inf"):
+            # Over HTTP a request that fails ends the client's own task, and with it whatever goes on in the block.
+            raise gone(str(error) or type(error).__name__) from error
         if connecting.deadline == float("inf"):
             raise
         what = str(error) or type(error).__name__
         # A gateway that was started elsewhere writes no log here.
         raise GatewayGone(f"no answer from the gateway: {what}", hint=_tail(None if url else log_path)) from error
+
+
+def gone(why: str) -> GatewayGone:
+    """What ends a run whose gateway was lost. It can go on: the step that was cut off is repeated, under its keys."""
+    return GatewayGone(
+        f"the gateway was gone in the middle of the run: {why}",
+        hint="`lg-orch resume` goes on, and first asks what became of the call that was cut off",
+    )
 
 
 async def opened(

@@ -118,6 +118,8 @@ class Problem(Strict):
     """Above zero: the call still runs; made again, under the same key, after so many seconds it brings its outcome."""
     approval_id: str = ""
     """The gateway's name for a question that only it can be answered at."""
+    begun_before: bool = False
+    """With `outcome_unknown`: an earlier request lost it, and the gateway looked whether it can be made again."""
 
 
 class Artifacts(Strict):

@@ -45,7 +45,7 @@ class Tools(Protocol):
         ...
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
-        """Make one call. Failures come back in the envelope; nothing but cancellation and interrupts are raised."""
+        """Make one call. Failures come back in the envelope; cancellation, interrupts and `GatewayGone` are raised."""
         ...
 
 

@@ -49,7 +49,8 @@ class Stepper:
     async def run(self, remember: Callable[[RunState], None]) -> Final:
         """Step to the end or to a question that nobody answers. `remember` gets the state after each step."""
         snapshot = await self._look()
-        if snapshot.values and not snapshot.next:
+        # Not `next`: that leaves out a task whose writes are kept and whose checkpoint is not.
+        if snapshot.values and not snapshot.tasks:
             # Killed between its last step and the end of its journal: only the report is missing.
             remember(RunState.model_validate(snapshot.values))
             return _final(snapshot)

@@ -15,8 +15,10 @@ import anyio
 from lg_orch.answering import answers
 from lg_orch.approvals import Nobody, Question
 from lg_orch.effects import effect_kind
+from lg_orch.gateway import gone
 from lg_orch.lost import after_outcome, outcome_question
 from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
+from lg_orch.persisting import persist
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from lg_orch.bus import Bus
     from lg_orch.state import QueuedCall
 
-RETRY_PAUSES_S = (0.3, 1.0, 2.5)
+RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
 """Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
 MAX_PAUSE_S = 30.0
 """Longest pause before a call that still runs is asked for again."""
@@ -35,7 +37,8 @@ MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
 EXECUTE = "mcp_execute"
 """The gateway's tool that calls another one."""
-_RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout", -32000: "upstream_unavailable"}
+CONNECTION_CLOSED = -32000
+_RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,33 +122,18 @@ class GatewayTools:
         return self._by_name.get(name)
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
-        """Make one call and journal its begin and end; repeat a read-only one whose server was away.
+        """Make one call and journal its begin; repeat one that is harmless to repeat and whose server was away.
 
-        Without `may_ask` a call that needs a human comes back as `approval_required`.
+        Without `may_ask` a call that needs a human comes back as `approval_required`. Raises `GatewayGone` when the
+        connection to the gateway ended: what became of the call is known by its key to the next one.
         """
         call, begun = queued.call, time.monotonic()
-        info = self._by_name.get(call.tool)
         self._bus.emit("tool", call.tool, "begin", {
             "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
-            "epoch": self._epoch, "effect": effect_kind(info, call.input),
+            "epoch": self._epoch, "effect": effect_kind(self._by_name.get(call.tool), call.input),
         })  # fmt: skip
         envelope = await self._answered(queued, step, timeout_s, may_ask)
-        repeatable = info is not None and info.read_only
-        repeated = 0
-        for pause in self._pauses:
-            if not repeatable or envelope.artifacts.error is None:
-                break
-            if envelope.artifacts.error.code != "upstream_unavailable":
-                break
-            self._bus.emit("tool", call.tool, "retry", {
-                "call_id": call.id, "step": step, "pause_s": pause, "error": envelope.artifacts.error.model_dump(),
-            })  # fmt: skip
-            await anyio.sleep(pause)
-            envelope = await self._attempt(queued, step, timeout_s, may_ask)
-            repeated += 1
-        elapsed = round((time.monotonic() - begun) * 1000)
-        artifacts = envelope.artifacts.model_copy(update={"repeated": repeated})
-        return envelope.model_copy(update={"timing_ms": elapsed, "artifacts": artifacts})
+        return envelope.model_copy(update={"timing_ms": round((time.monotonic() - begun) * 1000)})
 
     async def _answered(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
         """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says.
@@ -154,7 +142,7 @@ class GatewayTools:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            envelope = await self._attempt(queued, step, timeout_s, may_ask)
+            envelope = await self._made(queued, step, timeout_s, may_ask)
             error = envelope.artifacts.error
             runs = error is not None and error.retry_after_s > 0
             if error is not None and runs and time.monotonic() < deadline:
@@ -173,6 +161,21 @@ class GatewayTools:
                 return envelope
             if verdict.decision != "again":
                 return failure(queued, Problem(code="approval_denied", message=verdict.reason or "a human said no"))
+
+    async def _made(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
+        """The call, and its repeats where it was cut off."""
+        info, call = self._by_name.get(queued.call.tool), queued.call
+
+        def on_repeat(pause_s: float, problem: Problem) -> None:
+            told = {"call_id": call.id, "step": step, "pause_s": pause_s, "error": problem.model_dump()}
+            self._bus.emit("tool", call.tool, "retry", told)
+
+        return await persist(
+            lambda: self._attempt(queued, step, timeout_s, may_ask),
+            pauses=self._pauses,
+            harmless=info is not None and info.read_only,
+            on_repeat=on_repeat,
+        )
 
     def _is_builtin(self, queued: QueuedCall) -> bool:
         info = self._by_name.get(queued.call.tool)
@@ -220,15 +223,18 @@ class GatewayTools:
                 answered = given.verdict or answered
                 again = {"input_responses": given.responses, "request_state": result.request_state}
         except MCPError as error:
+            # What a server does wrong comes as a result: this is about the connection itself.
+            if error.error.code == CONNECTION_CLOSED:
+                raise gone(error.error.message) from error
             code = _RPC_CODES.get(error.error.code, "internal")
             limits = "budgets.tool_timeout_s, or what was left of budgets.max_wall_s"
             late = f"no answer within {timeout_s:.0f} s ({limits})" if code == "timeout" else ""
             return failure(queued, Problem(code=code, message=late or error.error.message))
         except (RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             # The session raises RuntimeError both when it ended and when a result breaks the tool's own schema.
-            gone = not isinstance(error, RuntimeError) or "content" not in str(error)
-            code = "upstream_unavailable" if gone else "internal"
-            return failure(queued, Problem(code=code, message=str(error) or type(error).__name__))
+            if not isinstance(error, RuntimeError) or "content" not in str(error):
+                raise gone(str(error) or type(error).__name__) from error
+            return failure(queued, Problem(code="internal", message=str(error)))
         hint = "answer it on a terminal, or start the run with --yes or --deny-all"
         return failure(
             queued, Problem(code="approval_required", message="a human must answer before this call goes on", hint=hint)
@@ -293,6 +299,7 @@ def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
             hint=str(error.get("hint") or ""),
             approval_id=str(error.get("approval_id") or ""),
             retry_after_s=_seconds(error.get("retry_after_s")),
+            begun_before=error.get("begun_before") == "true",
         )
     return Problem(code="internal", message=text or "the tool reported an error without a text")
 

@@ -15,7 +15,7 @@
     ├── LimitExceeded           limit_exceeded
     ├── SandboxUnavailable      sandbox_unavailable
     ├── UpstreamUnavailable     upstream_unavailable
-    ├── OutcomeUnknown          outcome_unknown
+    ├── OutcomeUnknown          outcome_unknown      + begun_before
     ├── Internal                internal
     └── ConfigError             invalid_config       ends a program with status 2, never sent as a tool result
 
@@ -133,9 +133,20 @@ class UpstreamUnavailable(LgError):
 
 
 class OutcomeUnknown(LgError):
-    """The call was sent and its outcome was lost; it may or may not have taken effect."""
+    """The call was sent and its outcome was lost; it may or may not have taken effect.
+
+    `begun_before`: by an earlier request under its key, and it was looked whether it can be made again: it cannot.
+    """
 
     code = "outcome_unknown"
+
+    def __init__(self, message: str, *, hint: str = "", begun_before: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.begun_before = begun_before
+
+    def payload(self) -> dict[str, str]:
+        """Return `{code, message, hint}` and whether an earlier request began the call."""
+        return super().payload() | ({"begun_before": "true"} if self.begun_before else {})
 
 
 class Internal(LgError):

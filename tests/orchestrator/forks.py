@@ -3,37 +3,52 @@
 A program that has imported everything forks a child for each command; the child runs the real `main`. What kills it is
 the child itself, in the middle of what it does: when it has journalled a certain event (with `--json` every event is
 written to stderr at once), or when a file is renamed into place, which Python's audit hooks tell.
+
+With `own` it has a gateway and servers of its own, and all of them end at once, as when the power is cut: whoever comes
+to a place (`stopping`) stands still, then everything below this program is stopped and killed, whatever its group.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.e2e.programs import descendants
+from tests.orchestrator import budding, stopping
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SUBREAPER = 36
+"""Of Linux's prctl: what loses its parent below this process becomes its child."""
 PASSED = ("XDG_", "LG_", "OPENAI_", "OTEL_")
 DEADLY = ("node", "tool", "approval")
+ELSEWHERE = ("lg_gateway.", "lg_fs.", "lg_exec.")
+"""Modules of the programs that the child starts."""
+DIES = "alone: "
+"""What the names of places begin with where only one process ends."""
 Boundary = tuple[str, str, str, str]
 """Kind, name, phase, and the visit or call that an event is about."""
 
 
 @dataclass(kw_only=True)
 class Ended:
-    """How one command ended; `killed` where SIGKILL ended it."""
+    """How one command ended; `killed` where SIGKILL ended it, `at` the places that were come to meanwhile."""
 
     status: int
     killed: bool
     out: str
+    at: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def boundaries(self) -> list[Boundary]:
@@ -53,17 +68,24 @@ class Forker:
         seen: set[Boundary] | None = None,
         rename: tuple[str, str] | None = None,
         pid_file: Path | None = None,
+        own: bool = False,
+        places: Sequence[stopping.Stop] = (),
+        after_s: float | None = None,
+        program: str = "lg_orch",
     ) -> Ended:
         """Run one command.
 
-        `rename` (name, text): die when a file with that text is about to get its place below a directory of that name.
-        `pid_file` is where the child notes its id, for somebody else to kill it.
+        `seen` without what an event is about stands for all of that name. `rename` (name, text): die when a file with
+        that text is about to get its place below a directory of that name. `pid_file` gets the command that kills the
+        child, for somebody else to run. `own`: the power is cut, at an event
+        not `seen`, at one of the `places`, or `after_s`.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         job = {
             "argv": list(argv), "cwd": str(cwd), "seen": sorted(seen) if seen is not None else None, "rename": rename,
-            "pid_file": str(pid_file) if pid_file is not None else None,
+            "pid_file": str(pid_file) if pid_file is not None else None, "own": own, "places": list(places),
+            "after_s": after_s, "program": program,
             "env": {name: value for name, value in os.environ.items() if name.startswith(PASSED)},
         }  # fmt: skip
         print(json.dumps(job), file=self._process.stdin, flush=True)
@@ -72,6 +94,7 @@ class Forker:
         return Ended(
             status=answer["status"],
             killed=answer["killed"],
+            at=answer["at"],
             out=answer["out"] + answer["err"] if answer["status"] not in (0, 3) else answer["out"],
             events=[json.loads(line) for line in lines],
         )
@@ -80,6 +103,8 @@ class Forker:
 @contextmanager
 def forker(place: Path) -> Iterator[Forker]:
     command = [sys.executable, "-P", "-m", "tests.orchestrator.forks", str(place)]
+    os.mkfifo(place / stopping.PIPE)
+    stopping.interpreter(place)
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     with subprocess.Popen(
         command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
@@ -106,44 +131,93 @@ def is_deadly(event: dict[str, Any]) -> bool:
 
 def main() -> None:
     place = Path(sys.argv[1])
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     _preload()
+    reached = os.open(place / stopping.PIPE, os.O_RDWR | os.O_NONBLOCK)
     for line in sys.stdin:
         job = json.loads(line)
         out, err = place / "out", place / "err"
+        (place / stopping.PLACES).write_text(json.dumps(job["places"]))
+        if job["own"]:
+            budding.preload()
         with out.open("w") as out_file, err.open("w") as err_file:
             pid = os.fork()
             if pid == 0:
-                _child(job, out_file, err_file)
-            _, status = os.waitpid(pid, 0)
+                _child(place, job, out_file, err_file)
+            status, at = _ended(pid, reached, job["after_s"])
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        answer = {"status": os.waitstatus_to_exitcode(status), "killed": killed}
+        answer = {"status": os.waitstatus_to_exitcode(status), "killed": killed, "at": at}
         print(json.dumps(answer | {"out": out.read_text(), "err": err.read_text()}), flush=True)
+
+
+def _ended(pid: int, reached: int, after_s: float | None) -> tuple[int, list[str]]:
+    """Wait for the end of a child and of all that it started; returns its status and the places come to."""
+    ends, at, until = os.pidfd_open(pid), list[str](), after_s
+    while True:
+        ready, _, _ = select.select([ends, reached], [], [], until)
+        names = os.read(reached, 4096).decode().splitlines() if reached in ready else []
+        at += names
+        if not ready or any(not name.startswith(DIES) for name in names):
+            at += [] if ready else [f"after {after_s} s"]
+            cut()
+            break
+        if ends in ready:
+            break
+    os.close(ends)
+    status, one = 0, -1
+    while one != 0:
+        # What outlives the child for a moment is waited for: nothing is ever left behind.
+        with suppress(ChildProcessError):
+            one, each = os.waitpid(-1, 0)
+            status = each if one == pid else status
+            continue
+        one = 0
+    return status, at
+
+
+def cut() -> None:
+    """Kill everything below this process in one moment: first all stand still, so that nothing is begun meanwhile."""
+    stopped: set[int] = set()
+    while found := set(descendants(os.getpid())) - stopped:
+        _signal(found, signal.SIGSTOP)
+        stopped |= found
+    _signal(stopped, signal.SIGKILL)
+
+
+def _signal(pids: set[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _preload() -> None:
     for name in ("commands.resume", "commands.run", "stepping", "terminal", "thinker.mind", "gateway"):
         import_module(f"lg_orch.{name}")
+    import_module("lg_gateway.audit")
     import_module("langchain_openai")
     from lg_orch.driver import import_heavy
 
     import_heavy()
 
 
-def _child(job: dict[str, Any], out: IO[str], err: IO[str]) -> None:
-    from lg_orch.cli import main as lg_orch
-
+def _child(place: Path, job: dict[str, Any], out: IO[str], err: IO[str]) -> None:
+    program = import_module(f"{job['program']}.cli").main
     status = 1
     try:
         os.environ.update(job["env"])
         os.chdir(job["cwd"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdout = out
-        sys.stderr = _Deadly(err, job["seen"])
+        sys.stderr = _Deadly(err, job["seen"], place if job["own"] else None)
+        if job["own"]:
+            sys.executable = str(place / stopping.INTERPRETER)
+            budding.bud(place)
+        stopping.arm(place, [one for one in job["places"] if not one["at"].startswith(ELSEWHERE)])
         if job["rename"]:
             _die_at_rename(*job["rename"])
         if job["pid_file"]:
-            Path(job["pid_file"]).write_text(str(os.getpid()))
-        status = lg_orch(job["argv"])
+            Path(job["pid_file"]).write_text(f"kill -9 {os.getpid()}")
+        status = program(job["argv"])
     finally:
         out.flush()
         err.flush()
@@ -153,16 +227,20 @@ def _child(job: dict[str, Any], out: IO[str], err: IO[str]) -> None:
 class _Deadly:
     """Passes lines on and ends the process right after the first event that is not among those seen."""
 
-    def __init__(self, target: IO[str], seen: list[list[str]] | None) -> None:
+    def __init__(self, target: IO[str], seen: list[list[str]] | None, place: Path | None) -> None:
         self._target = target
+        self._place = place
         self._seen = None if seen is None else {tuple(one) for one in seen}
 
     def write(self, text: str) -> int:
         self._target.write(text)
         if self._seen is not None and text.startswith("{"):
             event = json.loads(text)
-            if is_deadly(event) and boundary_of(event) not in self._seen:
+            boundary = boundary_of(event)
+            if is_deadly(event) and not self._seen & {boundary, (*boundary[:3], "")}:
                 self._target.flush()
+                if self._place is not None:
+                    stopping.end(self._place, f"{event['kind']} {event['name']} {event['phase']}")
                 os.kill(os.getpid(), signal.SIGKILL)
         return len(text)
 

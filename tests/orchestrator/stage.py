@@ -6,9 +6,11 @@ The model answers from what it is asked alone: a request that is made again afte
 from __future__ import annotations
 
 import json
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +18,14 @@ import pytest
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
 from tests.e2e.programs import serving
 from tests.orchestrator.forks import Ended, Forker, forker
+from tests.orchestrator.stopping import DIED, PIPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "sk-scripted-0123456789"
 REQUEST, GUARDED = "insert both letters", "insert a letter that only an operator may allow"
+EVERYTHING = "insert both letters, one of them in two files, and run both commands"
 ROUTE = '{"intent": "code_change", "lane": "interactive", "rationale": "A change."}'
 NOTE = ("exec__exec", {"cmd": "note"})
 
@@ -34,6 +38,19 @@ def insert(letter: str) -> tuple[str, dict[str, Any]]:
 
 READ = ("fs__read_file", {"path": "log.txt"})
 ACTIONS = (READ, insert("x"), NOTE, insert("y"))
+BOTH = """*** Begin Patch
+*** Update File: log.txt
+@@
++x
+ end
+*** Update File: more.txt
+@@
++x
+ end
+*** End Patch
+"""
+READ_BOTH = ("fs__read_file", {"paths": ["log.txt", "more.txt"]})
+EVERY_ACTION = (READ_BOTH, ("fs__apply_patch", {"patch": BOTH}), NOTE, ("exec__exec", {"cmd": "again"}), insert("y"))
 GUARDED_ACTIONS = (READ, ("exec__exec", {"cmd": "guarded"}), insert("x"))
 REPLAN = '{"reflection": "It was refused.", "plan": {"steps": []}}'
 
@@ -42,7 +59,8 @@ def decide(request: dict[str, Any]) -> Scripted:
     """The model's answer, from the request alone: a request that is made again after a crash is answered alike."""
     if not request.get("tools"):
         return text(REPLAN if "reflection" in str(request["messages"][0]["content"]) else ROUTE)
-    actions = GUARDED_ACTIONS if GUARDED in str(request["messages"]) else ACTIONS
+    asked = str(request["messages"])
+    actions = GUARDED_ACTIONS if GUARDED in asked else EVERY_ACTION if EVERYTHING in asked else ACTIONS
     made = sum(message["role"] == "tool" for message in request["messages"])
     return calls(actions[made]) if made < len(actions) else text("done")
 
@@ -53,7 +71,11 @@ class Place:
     gateway: str
     forker: Forker
     model: ScriptedModel
+    ended: Event
+    """Set while no program runs."""
     config: str = "settings.toml"
+    own: bool = False
+    """Whether runs have gateways of their own, which end with them."""
 
     @property
     def root(self) -> Path:
@@ -70,12 +92,19 @@ class Place:
         return "".join((self.root / "log.txt").read_text().split("\n")[1:-2])
 
     def victim(self, when: str) -> Path:
-        """While this names a process, `note` kills it before or after it does its work, and then hangs."""
+        """While this is there, `note` runs it before or after it does its work, and then hangs."""
         return self.folder / f"victim.{when}"
 
+    def cut_while(self, *when: str) -> list[str]:
+        """Have the power cut while `note` or `again` runs, or the `model` is asked; returns what is then in `at`."""
+        for one in when:
+            self.victim(one).write_text(f"rm {self.victim(one)}; echo {one} > {self.folder / PIPE}")
+        return list(when)
+
     def reset(self) -> None:
-        (self.root / "log.txt").write_text("begin\nend\n")
-        for path in (self.folder / "noted", self.victim("before"), self.victim("after")):
+        for name in ("log.txt", "more.txt"):
+            (self.root / name).write_text("begin\nend\n")
+        for path in (self.folder / "noted", self.folder / "again", self.folder / DIED, *self.folder.glob("victim.*")):
             path.unlink(missing_ok=True)
 
     def begin(self, *flags: str, request: str = REQUEST, **how: Any) -> Ended:
@@ -86,8 +115,13 @@ class Place:
 
     def driven(self, command: str, what: str, *flags: str, yes: bool = True, **how: Any) -> Ended:
         answers = ("--yes",) if yes else ()
-        connection = ("--json", "--gateway", self.gateway, *self.flags())
-        return self.forker.run(command, what, *answers, *connection, *flags, cwd=self.root, **how)
+        gateway = () if self.own else ("--gateway", self.gateway)
+        connection = ("--json", *gateway, *self.flags())
+        self.ended.clear()
+        try:
+            return self.forker.run(command, what, *answers, *connection, *flags, cwd=self.root, own=self.own, **how)
+        finally:
+            self.ended.set()
 
     def flags(self) -> tuple[str, ...]:
         return "--config", str(self.folder / self.config), "--repo-root", str(self.root)
@@ -124,11 +158,20 @@ def standing(folder: Path) -> Iterator[Place]:
     (folder / "repo").mkdir()
     (folder / "repo" / "Makefile").write_text("test:\n\ttrue\n")
     environ = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("STATE", "CONFIG")}
-    with pytest.MonkeyPatch.context() as patch, ScriptedModel(decide) as model:
+    ended = Event()
+
+    def answer(request: dict[str, Any]) -> Scripted:
+        asked = folder / "victim.model"
+        if asked.exists():
+            subprocess.run(["/bin/sh", str(asked)], check=True)
+            ended.wait(60)
+        return decide(request)
+
+    with pytest.MonkeyPatch.context() as patch, ScriptedModel(answer) as model:
         for name, value in {**environ, "OPENAI_API_KEY": KEY}.items():
             patch.setenv(name, value)
         victim = f"{folder}/victim"
-        kill = f"if test -e {victim}.%s; then kill -9 $(cat {victim}.%s); exec sleep 60; fi"
+        kill = f"if test -e {victim}.%s; then sh {victim}.%s; exec sleep 60; fi"
         note = f"{kill % ('before', 'before')}; printf x >> {folder}/noted; {kill % ('after', 'after')}"
         (folder / "settings.toml").write_text(f"""
 [exec]
@@ -136,6 +179,10 @@ sandbox = "off"
 [exec.commands.note]
 executable = "/bin/sh"
 prefix = ["-c", "{note}"]
+[exec.commands.again]
+executable = "/bin/sh"
+prefix = ["-c", "echo once > {folder}/again; if test -e {victim}.again; then sh {victim}.again; exec sleep 60; fi"]
+rerun = true
 [exec.commands.make]
 executable = "/bin/true"
 needs_sandbox = false
@@ -157,4 +204,4 @@ base_url = "{model.base_url}"
 """)
         arguments = ("--config", str(folder / "settings.toml"), "--root", str(folder / "repo"))
         with serving("lg-gateway", "serve", "--no-login", *arguments, cwd=folder) as url, forker(folder) as forks:
-            yield Place(folder=folder, gateway=url, forker=forks, model=model)
+            yield Place(folder=folder, gateway=url, forker=forks, model=model, ended=ended)
