@@ -68,6 +68,12 @@ class CatalogEntry:
         """Whether a trusted server says that the tool changes nothing."""
         return self.facts.trusted and self.facts.read_only
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether a trusted server says that making the call twice does no more than making it once."""
+        annotations = self.source.annotations
+        return self.facts.trusted and annotations is not None and annotations.idempotent_hint is True
+
     def same_tool(self, other: CatalogEntry) -> bool:
         """Whether this is the same definition, trusted as far."""
         if self is other:

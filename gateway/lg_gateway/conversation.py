@@ -272,12 +272,13 @@ class Conversations:
 
 def _sort(talk: _Talk, requests: Mapping[str, Any]) -> tuple[list[ServerQuestion], dict[str, t.ElicitResult]]:
     """Return the questions for the human, and the answers to those that no human is asked."""
-    binding = talk.passage.binding().digest()
+    binding, dialogue = talk.passage.binding().digest(), talk.passage.dialogue
+    turn = dialogue.round + 1 if dialogue is not None else 1
     questions: list[ServerQuestion] = []
     given: dict[str, t.ElicitResult] = {}
     for theirs, request in requests.items():
         try:
-            questions.append(read_question(talk.passage.entry, binding, theirs, request))
+            questions.append(read_question(talk.passage.entry, binding, theirs, request, turn=turn))
         except Refused as why:
             given[theirs] = talk.refused(why)
     return questions, given

@@ -107,7 +107,7 @@ class Recall:
 
     def _may_repeat(self, passage: Passage) -> bool:
         """Whether doing it twice is harmless: it changes nothing, knows its own key, or is declared repeatable."""
-        if passage.entry.read_only or passage.entry.server.builtin == "fs":
+        if passage.entry.read_only or passage.entry.idempotent or passage.entry.server.builtin == "fs":
             return True
         template = self._settings().exec.commands.get(str(passage.call.arguments.get("cmd")))
         return passage.entry.server.builtin == "exec" and template is not None and template.rerun

@@ -42,7 +42,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerQuestion:
-    """One question as it goes on. `key` is a pure function of the call and the question; `theirs` the server's own."""
+    """One question as it goes on. `key` is a pure function of call, turn and question; `theirs` is the server's."""
 
     key: str
     theirs: str
@@ -58,10 +58,11 @@ class ServerQuestion:
         return t.ElicitResult(action="accept", content=content)
 
 
-def read_question(entry: CatalogEntry, binding: str, theirs: str, request: object) -> ServerQuestion:
+def read_question(entry: CatalogEntry, binding: str, theirs: str, request: object, *, turn: int = 1) -> ServerQuestion:
     """Return the question as a human gets it. Raises `Refused`.
 
-    `binding` names the call that it belongs to, `theirs` is the key that the server gave it.
+    `binding` names the call that it belongs to, `theirs` is the key that the server gave it. `turn` counts the times
+    that the call asks: the same question asked again is another one.
     """
     if not isinstance(request, t.ElicitRequest):
         raise Refused(f"it asked for {getattr(request, 'method', 'something')}, which is not passed on")
@@ -76,7 +77,7 @@ def read_question(entry: CatalogEntry, binding: str, theirs: str, request: objec
     who = f"server: {visible(entry.server.name)} ({'built in' if entry.server.builtin else 'third party'})"
     head = ["A server asks you something. Its words are quoted after |.", who, f"while running: {visible(entry.tool)}"]
     text = "\n".join([*head, *quoted(params.message), "Do not enter passwords or keys."])
-    key = f"{KEY}{digest([binding, theirs, params.message, asked])[:32]}"
+    key = f"{KEY}{digest([binding, theirs, params.message, asked, *([turn] if turn > 1 else [])])[:32]}"
     return ServerQuestion(key=key, theirs=theirs, text=text, schema=schema)
 
 

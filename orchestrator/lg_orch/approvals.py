@@ -46,6 +46,8 @@ class Question:
     """What the call would be made with; not part of what is kept, the state has it."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """With `question`: JSON Schema of the answer, an object of plain fields."""
+    lost_before: bool = False
+    """With `outcome`: the call was lost before it was made again now. Not kept, it is about this moment."""
 
 
 @dataclass(frozen=True, kw_only=True)

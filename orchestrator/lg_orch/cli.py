@@ -85,13 +85,15 @@ def _add_resume(resume: argparse.ArgumentParser) -> None:
     answer.add_argument("--deny", action="store_true", help="deny it; the run goes on without it")
     answer.add_argument("--edit", type=Path, metavar="FILE", help="deny it and make it with the JSON object in FILE")
     answer.add_argument("--answer", metavar="JSON", help="answer a server's question with the fields of its form")
+    # Each goes alone or with --answer, which `commands.resume` sees to.
+    outcome = resume.add_mutually_exclusive_group()
     for flag, words in (
         ("--done", "the call whose outcome was lost was carried out"),
         ("--not-done", "it was not: make it again, as a new call"),
         ("--stop", "end the run instead"),
     ):
         value = flag[2:].replace("-", "_")
-        answer.add_argument(flag, dest="outcome", action="store_const", const=value, help=words)
+        outcome.add_argument(flag, dest="outcome", action="store_const", const=value, help=words)
     resume.add_argument("--for-run", action="store_true", help="with --approve: this tool for the rest of the run")
     resume.add_argument("--reason", metavar="TEXT", help="with --deny: for the run to read")
     resume.add_argument("--say", metavar="TEXT", help="add guidance; a call that waits for approval is denied with it")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lg_orch.approvals import Approver
+    from lg_orch.approvals import Approver, Verdict
     from lg_orch.bus import Bus
     from lg_orch.gateway import Connection
     from lg_orch.inquiry import Inquiry
@@ -71,6 +71,8 @@ class Job:
     """Whether an earlier process began it."""
     prior: Prior = field(default_factory=Prior)
     """What earlier processes did for it."""
+    if_lost: tuple[str, Verdict] | None = None
+    """A call, and what the user says of it should its outcome have been lost."""
     accepted_guide: str | None = None
     """SHA-256 of the `AGENTS.md` that the user accepted."""
     gateway_url: str | None = None
@@ -146,7 +148,10 @@ class Driver:
         from lg_orch.stepping import Stepper
 
         job = self.job
-        inquiry = Inquiry(job.bus, flags=job.flags, person=job.person, given=job.prior.answers, resumed=job.resumed)
+        inquiry = Inquiry(
+            job.bus, flags=job.flags, person=job.person, given=job.prior.answers, resumed=job.resumed,
+            kept=job.prior.kept, if_lost=job.if_lost,
+        )  # fmt: skip
         async with open_saver(job.store_url, job.run.checkpoints) as saver:
             self.services = self._services(connection, inquiry)
             graph = build_graph(saver)

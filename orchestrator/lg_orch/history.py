@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.inquiry import answers_of
+from lg_orch.inquiry import answers_of, kept_answers_of
+from lg_orch.kept_answers import KeptAnswers
 from lg_orch.left import left_at
 from lg_orch.meter import Traffic, traffic_so_far
 
@@ -31,6 +32,8 @@ class Prior:
     """Model traffic."""
     answers: Mapping[str, Verdict] = field(default_factory=dict)
     """What humans answered, by the key of their question."""
+    kept: KeptAnswers = field(default_factory=KeptAnswers)
+    """Those of them that count once more."""
     guidance: tuple[str, ...] = ()
     """What the user added to the request since, oldest first."""
     notices: tuple[str, ...] = ()
@@ -55,6 +58,7 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
             )
         ),
         answers=answers_of(events),
+        kept=kept_answers_of(events),
         guidance=guidance_of(events),
         notices=tuple(dict.fromkeys(str(event.data["text"]) for event in events if event.data.get("notice"))),
         left=left_at(events),

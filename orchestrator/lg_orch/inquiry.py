@@ -7,15 +7,20 @@ a node again from its top and hands out resume values by position.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.approvals import DECISIONS, Approver, Nobody, Question, Verdict
+from lg_orch.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lg_orch.bus import Bus
     from lg_orch.models_trace import Event
+
+
+ANSWER_KEPT = "What you answered its server is kept: made again, the call gets it if it asks the very same."
 
 
 class Inquiry:
@@ -32,12 +37,17 @@ class Inquiry:
         person: Approver | None = None,
         given: Mapping[str, Verdict] | None = None,
         resumed: bool = False,
+        kept: KeptAnswers | None = None,
+        if_lost: tuple[str, Verdict] | None = None,
     ) -> None:
+        """`if_lost` is a call and what a human says of it should its outcome turn out to have been lost before."""
         self._bus = bus
         self._flags = flags or Nobody()
         self._person = person or Nobody()
         self._given = dict(given or {})
         self._retry = resumed
+        self._kept = kept or KeptAnswers()
+        self._if_lost = dict([if_lost] if if_lost is not None else ())
 
     async def ask(self, question: Question) -> Verdict | None:
         """Return the answer if there is one, else interrupt the graph. Raises LangGraph's `GraphInterrupt`."""
@@ -45,8 +55,11 @@ class Inquiry:
 
         verdict = self._take(question.key)
         if verdict is None:
+            if question.kind == "outcome" and self._kept.any_of(question.call_id):
+                question = replace(question, message=f"{question.message}\n{ANSWER_KEPT}")
             self._bus.emit("approval", question.tool, "begin", _described(question))
-            verdict = await self._flags.ask(question)
+            self._kept.asked(question)
+            verdict = self._known(question) or await self._flags.ask(question)
             if verdict is not None:
                 self._keep(question, verdict)
         while verdict is None:
@@ -68,6 +81,13 @@ class Inquiry:
     def _keep(self, question: Question, verdict: Verdict) -> None:
         record(self._bus, question.tool, question.key, verdict)
         self._given[question.key] = verdict
+        self._kept.answered(question.key, verdict)
+
+    def _known(self, question: Question) -> Verdict | None:
+        """What was said before the question came: to the same one of a lost call, or for the case that it is lost."""
+        if question.kind == "question":
+            return self._kept.answer(question)
+        return self._if_lost.pop(question.call_id, None) if question.lost_before else None
 
     async def _answer(self, question: Question) -> Verdict | None:
         if question.kind == "elsewhere" and self._retry:
@@ -107,6 +127,18 @@ def answers_of(events: Iterable[Event]) -> dict[str, Verdict]:
     }
 
 
+def kept_answers_of(events: Iterable[Event]) -> KeptAnswers:
+    """What a journal holds of answers that may count once more."""
+    kept = KeptAnswers()
+    given = answers_of(events := tuple(events))
+    for event in events:
+        if event.kind == "approval" and event.phase == "begin":
+            kept.asked(question_of(event.data))
+        elif event.kind == "approval" and event.phase == "end" and str(event.data["key"]) in given:
+            kept.answered(str(event.data["key"]), given[str(event.data["key"])])
+    return kept
+
+
 def open_questions(events: Iterable[Event]) -> list[Question]:
     """The questions of a journal that have no answer yet and whose call has not ended, oldest first.
 
@@ -139,7 +171,8 @@ def how_to_answer(run_id: str, question: Question) -> str:
     if question.kind == "question":
         return (
             f"Answer with `{resume} --answer JSON`, an object of these fields, or decline with `{resume} --deny`; "
-            f"`{resume} --say TEXT` declines and says what to do."
+            f"`{resume} --say TEXT` declines and says what to do. With --not-done besides, the call is made again "
+            "should its outcome have been lost."
         )
     if question.kind == "elsewhere":
         return f"Once it is answered there, `{resume}` goes on; `{resume} --deny` goes on without the call."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN_CHARS = 2_000
 
 
-def outcome_question(queued: QueuedCall, *, builtin: bool) -> Question:
+def outcome_question(queued: QueuedCall, *, builtin: bool, lost_before: bool = False) -> Question:
     """The question about one lost call."""
     arguments = json.dumps(queued.call.input, ensure_ascii=False)
     if len(arguments) > SHOWN_CHARS:
@@ -37,6 +37,7 @@ def outcome_question(queued: QueuedCall, *, builtin: bool) -> Question:
         message=message,
         key=f"outcome.{queued.key}",
         call_id=queued.call.id,
+        lost_before=lost_before,
     )
 
 

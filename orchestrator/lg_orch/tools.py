@@ -140,11 +140,15 @@ class GatewayTools:
 
         One that an earlier process of this run began and that still runs is waited for.
         """
-        deadline = time.monotonic() + timeout_s
+        builtin = self._is_builtin(queued)
+        deadline, first = time.monotonic() + timeout_s, True
         while True:
             envelope = await self._made(queued, step, timeout_s, may_ask)
             error = envelope.artifacts.error
             runs = error is not None and error.retry_after_s > 0
+            # Said by the very first request of this process: what went on since is not what was lost.
+            before = first and error is not None and error.begun_before and not envelope.artifacts.repeated
+            first = False
             if error is not None and runs and time.monotonic() < deadline:
                 self._bus.progress(queued.call.tool, {"call_id": queued.call.id, "message": error.message})
                 await anyio.sleep(error.retry_after_s)
@@ -152,7 +156,7 @@ class GatewayTools:
             if error is None or not may_ask:
                 return envelope
             if error.code == "outcome_unknown" or runs:
-                verdict = await self._approver.ask(outcome_question(queued, builtin=self._is_builtin(queued)))
+                verdict = await self._approver.ask(outcome_question(queued, builtin=builtin, lost_before=before))
                 return envelope if verdict is None else after_outcome(envelope, verdict)
             if not error.approval_id:
                 return envelope

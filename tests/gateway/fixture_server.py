@@ -69,7 +69,7 @@ class Fixture:
                 name=name,
                 description=f"{self.args.describe} {name}",
                 input_schema=ECHO if name in ("echo", "peek") else OBJECT,
-                annotations=READ_ONLY if name in ("peek", "meta", "slow_read", "nap") else None,
+                annotations=self.annotations(name),
                 output_schema={"type": "object", "required": ["value"]} if name == "lie" else None,
             )
             for name in [*names, "slow_read"]
@@ -77,6 +77,11 @@ class Fixture:
         if self.extra:
             made.append(t.Tool(name="grown", input_schema=OBJECT))
         return made + [t.Tool(name=f"filler_{n}", input_schema=OBJECT) for n in range(self.args.filler)]
+
+    def annotations(self, name: str) -> t.ToolAnnotations | None:
+        if name == self.args.idempotent:
+            return t.ToolAnnotations(idempotent_hint=True)
+        return READ_ONLY if name in ("peek", "meta", "slow_read", "nap") else None
 
     async def list_tools(self, _ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
         self.lists += 1
@@ -249,6 +254,7 @@ def main() -> None:
     parser.add_argument("--era", default="both")
     parser.add_argument("--http", type=int)
     parser.add_argument("--journal")
+    parser.add_argument("--idempotent", help="the tool that says of itself that it is")
     parser.add_argument("--headers", help="over HTTP: record every request's headers in this file")
     parser.add_argument("--filler", type=int, default=0)
     parser.add_argument("--page", type=int, default=1000)

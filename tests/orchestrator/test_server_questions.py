@@ -37,10 +37,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return make(tmp_path)
 
 
-def configure(project: Project, model: ScriptedModel, era: str) -> None:
+def configure(project: Project, model: ScriptedModel, era: str, *args: str, **settings: Any) -> None:
     rule = '[[gateway.rules]]\ntools = ["a__*"]\neffect = "allow"\n'
     ours = "".join(f'[gateway.servers.{name}]\nbuiltin = "{name}"\n' for name in ("fs", "exec"))
-    part = server("a", "--era", era, "--journal", str(project.settings.with_name("server.jsonl")))
+    file = str(project.settings.with_name("server.jsonl"))
+    part = server("a", "--era", era, "--journal", file, *args, **settings)
     project.configure(model, extra=rule + ours + part)
 
 
@@ -49,8 +50,23 @@ def given(project: Project) -> list[Any]:
     return [line["answer"] for line in journal(project.settings.with_name("server.jsonl")) if "answer" in line]
 
 
-def asked() -> ScriptedModel:
-    return ScriptedModel([calls(ASKED), text("It was answered.")])
+def arrived(project: Project) -> int:
+    """How often the call came to the server."""
+    return sum("tool" in line for line in journal(project.settings.with_name("server.jsonl")))
+
+
+def accepted(project: Project) -> list[Any]:
+    return [answer for answer in given(project) if answer == "accept"]
+
+
+def asked(**arguments: Any) -> ScriptedModel:
+    name, known = ASKED
+    return ScriptedModel([calls((name, known | arguments)), text("It was answered.")])
+
+
+def resumed(project: Project, *flags: str) -> tuple[int, str]:
+    done = lg_orch("resume", "last", *flags, cwd=project.root)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_a_servers_question_makes_a_run_wait_and_is_answered_from_another_process(project: Project) -> None:
@@ -114,3 +130,53 @@ def test_on_a_terminal_a_servers_question_is_a_form(project: Project) -> None:
             assert screen.end() == 0, screen.shown
         assert "accept blue" in str(model.requests[-1]["messages"])
     assert given(project) == ["accept"]
+
+
+BLUE, RED = ("--answer", '{"colour": "blue"}'), ("--answer", '{"colour": "red"}')
+
+
+def test_an_answer_that_comes_after_its_gateway_ended_is_kept_for_the_call_that_is_made_anew(project: Project) -> None:
+    with asked() as model:
+        configure(project, model, "legacy")
+        assert project.run("--yes", request=REQUEST).returncode == 3
+        status, said = resumed(project, *BLUE)
+        assert (status, arrived(project), accepted(project)) == (3, 1, []), said
+        assert "whether it was carried out was lost" in said
+        assert "What you answered its server is kept" in said
+        status, said = resumed(project, "--not-done")
+        assert (status, arrived(project), accepted(project)) == (0, 2, ["accept"]), said
+        assert "accept blue" in str(model.requests[-1]["messages"])
+    by = [event["data"]["by"] for event in project.events("approval") if event["phase"] == "end"]
+    assert by == ["resume --answer", "resume --not-done", "resume --answer, kept"]
+
+
+def test_the_same_question_asked_twice_in_one_call_is_put_twice_and_each_answer_goes_to_its_own(
+    project: Project,
+) -> None:
+    with asked(rounds=2) as model:
+        configure(project, model, "legacy")
+        assert project.run("--yes", request=REQUEST).returncode == 3
+        status, said = resumed(project, *BLUE, "--not-done")
+        assert (status, arrived(project), accepted(project)) == (3, 2, ["accept"]), said
+        assert "It asks for:" in said
+        status, said = resumed(project, *RED, "--not-done")
+        assert (status, arrived(project)) == (0, 3), said
+        assert "accept blue; accept red" in str(model.requests[-1]["messages"])
+
+
+def test_a_call_that_a_trusted_server_calls_idempotent_is_made_again_without_a_question(project: Project) -> None:
+    with asked() as model:
+        configure(project, model, "legacy", "--idempotent", "ask", trusted=True)
+        assert project.run("--yes", request=REQUEST).returncode == 3
+        status, said = resumed(project, *BLUE)
+        assert (status, arrived(project), accepted(project)) == (0, 2, ["accept"]), said
+        assert "accept blue" in str(model.requests[-1]["messages"])
+
+
+def test_what_is_said_of_a_lost_call_goes_alone_or_with_an_answer(project: Project) -> None:
+    with asked() as model:
+        configure(project, model, "legacy")
+        assert project.run("--yes", request=REQUEST).returncode == 3
+        status, said = resumed(project, "--deny", "--not-done")
+        assert (status, arrived(project)) == (2, 1)
+        assert "give it alone, or with --answer" in said

@@ -48,7 +48,9 @@ def command(args: argparse.Namespace) -> int:
     request = str(begin.get("request", ""))
     if not args.json:
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
-    return drive(args, prepare(args), request, begun, Past(run=run, verdict=verdict, say=args.say))
+    return drive(
+        args, prepare(args), request, begun, Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say)
+    )
 
 
 def fork_hint(run_id: str) -> str:
@@ -117,14 +119,35 @@ def _answer(text: str) -> dict[str, Any]:
     return value
 
 
+def _check_together(args: argparse.Namespace) -> None:
+    """Raise `ConfigError` for flags that do not go together."""
+    if args.reason and not args.deny:
+        raise ConfigError("--reason goes with --deny")
+    if args.outcome and (args.approve or args.deny or args.edit):
+        raise ConfigError(
+            f"--{args.outcome.replace('_', '-')} says of a lost call what became of it",
+            hint="give it alone, or with --answer, should the call that asked have been lost",
+        )
+    if args.for_run and not args.approve:
+        raise ConfigError("--for-run goes with --approve")
+
+
+def _outcome(args: argparse.Namespace) -> Verdict:
+    from lg_orch.approvals import Verdict
+
+    return Verdict(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
+
+
+def _if_lost(args: argparse.Namespace) -> Verdict | None:
+    """What `--answer` is accompanied by."""
+    return _outcome(args) if args.answer is not None and args.outcome is not None else None
+
+
 def _said(args: argparse.Namespace) -> Verdict | None:
     from lg_orch.approvals import Verdict
     from lg_orch.drafts import read_arguments
 
-    if args.reason and not args.deny:
-        raise ConfigError("--reason goes with --deny")
-    if args.for_run and not args.approve:
-        raise ConfigError("--for-run goes with --approve")
+    _check_together(args)
     if args.approve:
         return Verdict(decision="run" if args.for_run else "once", by="resume --approve")
     if args.deny:
@@ -139,7 +162,7 @@ def _said(args: argparse.Namespace) -> Verdict | None:
     if args.answer is not None:
         return Verdict(decision="answer", by="resume --answer", arguments=_answer(args.answer))
     if args.outcome is not None:
-        return Verdict(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
+        return _outcome(args)
     if args.say is not None:
         return Verdict(decision="deny", by="resume --say", reason=args.say)
     return None

@@ -36,6 +36,8 @@ class Past:
     run: RunDir
     verdict: tuple[Question, Verdict] | None = None
     """The answer that is given now, and to what."""
+    if_lost: Verdict | None = None
+    """What is said besides, should the outcome of the call that asked have been lost meanwhile."""
     say: str | None = None
     """What the user adds to the request now."""
     forked_from: dict[str, Any] | None = None
@@ -127,7 +129,7 @@ class Session:
             person=Terminal(self.renderer, run.drafts) if is_attended() else Nobody(),
             begun=begun, record=_record(args, setup) | ({"forked_from": origin} if origin else {}),
             resumed=past is not None and origin is None, prior=prior_of(events, origin),
-            accepted_guide=accepted_guide(setup.root),
+            accepted_guide=accepted_guide(setup.root), if_lost=_if_lost(past),
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -169,6 +171,13 @@ def _said_now(bus: Bus, past: Past) -> Iterator[Event]:
     if past.verdict is not None:
         question, verdict = past.verdict
         yield record(bus, question.tool, question.key, verdict)
+
+
+def _if_lost(past: Past | None) -> tuple[str, Verdict] | None:
+    """The call that the answer given now is about, and what is said of it besides."""
+    if past is None or past.verdict is None or past.if_lost is None:
+        return None
+    return past.verdict[0].call_id, past.if_lost
 
 
 def traced(args: argparse.Namespace, setup: Setup) -> bool:
