@@ -1,4 +1,7 @@
-"""A person at the terminal is asked, one question at a time; anything but a clear yes is a no."""
+"""A person at the terminal is asked, one question at a time.
+
+Enter alone is a no; what is not understood is asked again. What was typed before a question stood there answers nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 
 _APPROVAL: Mapping[str, Decision] = {
     "o": "once", "once": "once", "r": "run", "run": "run", "e": "edit", "edit": "edit",
+    "d": "deny", "deny": "deny", "n": "deny", "no": "deny", "": "deny",
 }  # fmt: skip
-_OUTCOME: Mapping[str, Decision] = {"d": "done", "done": "done", "n": "not_done", "not done": "not_done"}
+_OUTCOME: Mapping[str, Decision] = {
+    "d": "done", "done": "done", "n": "not_done", "not done": "not_done", "s": "stop", "stop": "stop", "": "stop",
+}  # fmt: skip
 
 
 class Pausing(Protocol):
@@ -48,11 +54,13 @@ class Terminal:
         self._view = view
         self._drafts = drafts
         self._line = read or typed_line
+        self._forget = drop_typed_ahead if read is None else lambda: None
         self._target = target
 
     async def ask(self, question: Question) -> Verdict | None:
         """Show the question and read the answer; the end of input is a no."""
         with self._view.paused():
+            self._forget()
             self._say(f"\n{visible(question.message)}\n")
             if question.kind == "outcome":
                 return await self._ask_outcome()
@@ -64,8 +72,7 @@ class Terminal:
 
     async def _ask_approval(self, question: Question) -> Verdict:
         while True:
-            answer = await self._prompt("[o]nce, for this [r]un, [e]dit, or [D]eny? ")
-            decision = _APPROVAL.get(answer.lower(), "deny")
+            decision = await self._choice("[o]nce, for this [r]un, [e]dit, or [D]eny? ", _APPROVAL)
             if decision != "edit":
                 break
             edited = await self._edit(question)
@@ -76,8 +83,8 @@ class Terminal:
         return Verdict(decision=decision, by="terminal", reason=reason)
 
     async def _ask_outcome(self) -> Verdict:
-        answer = await self._prompt("[d]one, [n]ot done (make it again), or [S]top? ")
-        return Verdict(decision=_OUTCOME.get(answer.lower(), "stop"), by="terminal")
+        decision = await self._choice("[d]one, [n]ot done (make it again), or [S]top? ", _OUTCOME)
+        return Verdict(decision=decision, by="terminal")
 
     async def _ask_elsewhere(self) -> Verdict:
         answer = await self._prompt("Enter once it is answered there, or [d] to go on without the call: ")
@@ -136,12 +143,28 @@ class Terminal:
             return None
         return edited
 
+    async def _choice(self, text: str, choices: Mapping[str, Decision]) -> Decision:
+        """One of the choices. A slip of the finger would be final: a denied call is not asked about again."""
+        while True:
+            answer = (await self._prompt(text)).lower()
+            if answer in choices:
+                return choices[answer]
+            self._say(f"lg-orch: {visible(answer[:40])!r} is none of these")
+
     async def _prompt(self, text: str) -> str:
         print(text, end="", file=self._target, flush=True)
         return (await self._line()).strip()
 
     def _say(self, text: str) -> None:
         print(text, file=self._target, flush=True)
+
+
+def drop_typed_ahead() -> None:
+    """Forget what was typed before now: nobody can have meant it for a question that was not there."""
+    if sys.platform != "win32":
+        import termios
+
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 async def typed_line() -> str:

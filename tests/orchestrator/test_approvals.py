@@ -212,7 +212,8 @@ async def test_on_the_terminal_a_form_is_sent_only_when_it_is_whole_and_a_person
         (["o\n"], "once", ""),
         (["run\n"], "run", ""),
         (["\n", "because\n"], "deny", "because"),
-        (["yes\n", "\n"], "deny", ""),
+        (["n\n", "no\n"], "deny", "no"),
+        (["yes\n", "oo\n", "o\n"], "once", ""),
         ([], "deny", ""),
     ],
 )

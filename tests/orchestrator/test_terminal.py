@@ -43,6 +43,7 @@ def test_a_person_edits_a_patch_in_a_file_and_approves_what_came_of_it(project: 
     with ScriptedModel([calls(READ), calls(patch(new="return a * b")), text(ANSWER)]) as model:
         project.configure(model)
         with run_on_terminal(project) as screen:
+            screen.type("o\n")  # before anything was asked: it answers nothing
             shown = screen.wait("[D]eny? ")
             assert "+    return a * b" in shown
             screen.type("e\n")

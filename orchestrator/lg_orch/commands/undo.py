@@ -102,7 +102,7 @@ async def _through_gateway(
     from lg_orch.gateway import check_root, opened
     from lg_orch.history import next_epoch
     from lg_orch.results import ResultStore
-    from lg_orch.terminal import typed_line
+    from lg_orch.terminal import drop_typed_ahead, typed_line
     from lg_orch.tools import GatewayTools
     from lg_orch.undoer import Assent, Undoer
 
@@ -128,6 +128,7 @@ async def _through_gateway(
             listed = "".join(f"\n    {text}" for text in obstacles)
             raise Conflict(f"nothing was undone:{listed}", hint="put those files right, or undo with --to STEP")
         if not args.yes:
+            drop_typed_ahead()
             print(f"Take back {len(undoing.patches)} change sets? [y/N] ", end="", file=sys.stderr, flush=True)
             if (await typed_line()).strip().lower() not in ("y", "yes"):
                 print("lg-orch: nothing was undone", file=sys.stderr)
