@@ -29,6 +29,8 @@ from lg_policy.state import root_id
 
 MAX_PATH = 4096
 MAX_NAME = 255
+_TRIES = 64
+_GONE = " (deleted)"
 
 _FILE_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIR_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -209,17 +211,24 @@ class Root:
         except OSError as error:
             if error.errno != errno.ELOOP or not follow:
                 raise
-        try:
-            fd = openat2.openat2(self.fd, rel or ".", flags, resolve)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            # RESOLVE_BENEATH refuses every absolute link; the walk accepts those that point back below the root.
-            return self._opened(*walk.resolve(self.fd, str(self.path), rel, flags, follow=True))
-        return self._opened(fd, self._name_of(fd))
+        for _ in range(_TRIES):
+            try:
+                fd = openat2.openat2(self.fd, rel or ".", flags, resolve)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                # RESOLVE_BENEATH refuses every absolute link; the walk accepts those that point back below the root.
+                return self._opened(*walk.resolve(self.fd, str(self.path), rel, flags, follow=True))
+            name = self._name_of(fd)
+            if name is not None:
+                return self._opened(fd, name)
+        raise OSError(errno.ESTALE, "it was replaced again and again while it was opened")
 
-    def _name_of(self, fd: int) -> str:
-        """The name that the kernel has for an open descriptor, relative to the root's."""
+    def _name_of(self, fd: int) -> str | None:
+        """The name that the kernel has for an open descriptor, relative to the root's.
+
+        `None`, and the descriptor closed, when it has none any more: rules could not tell what was opened.
+        """
         try:
             base, name = os.readlink(f"/proc/self/fd/{self.fd}"), os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
@@ -231,7 +240,18 @@ class Root:
         if not name.startswith(prefix):
             os.close(fd)
             raise OSError(errno.EXDEV, "moved out of the root while it was opened")
-        return name[len(prefix) :]
+        name = name[len(prefix) :]
+        if name.endswith(_GONE) and not self._is_at(fd, name):
+            os.close(fd)
+            return None
+        return name
+
+    def _is_at(self, fd: int, name: str) -> bool:
+        """Whether an open file really has that name, which ends as the kernel ends those of files that were removed."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=self.fd, follow_symlinks=False))
+        except OSError:
+            return False
 
     def _opened(self, fd: int, rel: str) -> Opened:
         return Opened(fd=fd, rel=rel, stat=os.fstat(fd))

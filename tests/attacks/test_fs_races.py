@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from lg_policy.paths import Root
 from tests.attacks.fs_fortress import TOKEN, Attacker, Fortress
 from tests.fs.helpers import write_tree
 
@@ -30,10 +31,21 @@ while True:
 """
 
 
+REPLACER = """
+import os, sys
+one, two = sys.argv[1:]
+text = open(one).read()
+print("ready", flush=True)
+while True:  # as an editor saves
+    with open(two, "w") as file: file.write(text)
+    os.replace(two, one)
+"""
+
+
 @contextmanager
-def racing(one: Path, two: Path) -> Iterator[None]:
+def racing(one: Path, two: Path, program: str = RACER) -> Iterator[None]:
     """Let a process exchange two names as quickly as it can."""
-    process = subprocess.Popen([sys.executable, "-c", RACER, str(one), str(two)], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", program, str(one), str(two)], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -112,3 +124,20 @@ async def test_a_denied_file_swapped_in_is_not_shown(tmp_path: Path) -> None:
     with racing(fortress.root / "open", fortress.root / "evil"), anyio.fail_after(90):
         async with fortress.attacked() as attacker:
             await hammer(attacker, "read_file", path="open")
+
+
+@pytest.mark.attack(
+    "Races", "a link to a denied file that is saved anew without pause, as editors do, while it is read"
+)
+def test_a_denied_file_that_is_replaced_keeps_its_name_for_the_rules(tmp_path: Path) -> None:
+    write_tree(tmp_path, {".env": f"{TOKEN}\n", "kept (deleted)": "a name like any other\n"})
+    (tmp_path / "open").symlink_to(".env")
+    (tmp_path / "other").symlink_to("kept (deleted)")
+    names = set()
+    with Root(tmp_path) as root, racing(tmp_path / ".env", tmp_path / "new", REPLACER):
+        for _ in range(20_000):
+            with root.open_file("open") as file:
+                names.add(file.rel)
+        with root.open_file("other") as file:
+            assert file.rel == "kept (deleted)"
+    assert names == {".env"}, "the kernel calls a file that is gone by another name"
