@@ -1,6 +1,7 @@
 """A person at the terminal is asked, one question at a time.
 
-Enter alone is a no; what is not understood is asked again. What was typed before a question stood there answers nothing.
+Enter alone is a no; what is not understood is asked again. What was typed before a question stood there answers
+nothing.
 """
 
 from __future__ import annotations

@@ -19,3 +19,8 @@ def one_line(text: str, width: int) -> str:
     """Return the first `width` characters of `text` on one line, safe to print."""
     flat = visible(" ".join(text.split()))
     return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun: `1 call`, `2 calls`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

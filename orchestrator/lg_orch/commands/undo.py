@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import require_extra
-from lg_orch.text import visible
+from lg_orch.text import many, visible
 from lg_policy.errors import ConfigError, Conflict
 from lg_policy.fastimport import quick_imports
 
@@ -129,7 +129,7 @@ async def _through_gateway(
             raise Conflict(f"nothing was undone:{listed}", hint="put those files right, or undo with --to STEP")
         if not args.yes:
             drop_typed_ahead()
-            print(f"Take back {len(undoing.patches)} change sets? [y/N] ", end="", file=sys.stderr, flush=True)
+            print(f"Take back {many(len(undoing.patches), 'change set')}? [y/N] ", end="", file=sys.stderr, flush=True)
             if (await typed_line()).strip().lower() not in ("y", "yes"):
                 print("lg-orch: nothing was undone", file=sys.stderr)
                 return 1
@@ -140,7 +140,6 @@ async def _through_gateway(
             except Conflict as error:
                 rest = len(undoing.patches) - number
                 raise Conflict(f"{error.message}; {number} change sets were taken back, {rest} were not") from error
-        count, files = len(undoing.patches), len(undoing.paths)
-        what = f"{count} change set{'s' if count > 1 else ''} in {files} file{'s' if files > 1 else ''}"
+        what = f"{many(len(undoing.patches), 'change set')} in {many(len(undoing.paths), 'file')}"
         print(f"took back {what}, {time.monotonic() - begun:.1f} s")
     return 0

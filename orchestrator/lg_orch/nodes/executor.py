@@ -25,6 +25,7 @@ from lg_orch.patches import has_effect, touched_paths
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.stuck import circle
+from lg_orch.text import many
 from lg_orch.tools import failure
 from lg_policy.errors import LimitExceeded
 
@@ -221,7 +222,7 @@ async def _turn(state: RunState, services: Services, mind: ActingMind) -> Update
 def _decided(services: Services, calls: list[PlannedCall]) -> Update:
     if calls:
         services.bus.emit("thought", "executor", "note", {
-            "text": f"{len(calls)} further calls follow from the results", "calls": [call.id for call in calls],
+            "text": f"the results lead to {many(len(calls), 'further call')}", "calls": [call.id for call in calls],
         })  # fmt: skip
     return {"queue": tuple(services.mint(call) for call in calls)}
 

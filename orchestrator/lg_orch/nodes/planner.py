@@ -10,6 +10,7 @@ from lg_orch.models_io import Problem
 from lg_orch.nodes.checking import baselines, changes, check_calls, planned_checks
 from lg_orch.seams import ActingMind, Work
 from lg_orch.services import problem_of, think
+from lg_orch.text import many
 from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def _begin(state: RunState, services: Services, plan: Plan, reflection: str, spe
     uses = planned_checks(state, services, plan)
     named = [call.tool for call in plan.calls()] + [check.tool for check in uses]
     unknown = sorted({tool for tool in named if tool not in known})
-    data = {"text": f"{len(plan.steps)} steps, {len(named)} calls", "plan": plan.model_dump(mode="json")}
+    data = {
+        "text": f"{many(len(plan.steps), 'step')}, {many(len(named), 'call')}",
+        "plan": plan.model_dump(mode="json"),
+    }
     services.bus.emit("thought", "planner", "end", data | ({"reflection": reflection} if reflection else {}))
     if unknown:
         message = f"the plan names tools that the gateway does not offer: {', '.join(unknown)}"
