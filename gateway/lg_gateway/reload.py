@@ -24,6 +24,7 @@ from lg_gateway.pipeline import Policy
 from lg_gateway.setup import Setup, stamp
 from lg_policy.config import Settings
 from lg_policy.errors import ConfigError
+from lg_policy.globs import FileRules
 from lg_policy.rules import RuleBook
 from lg_policy.secret_shapes import own_shapes
 
@@ -98,6 +99,7 @@ class Reloader:
         own_shapes(settings.gateway.secret_patterns)
         if settings.gateway.pins_file is not None:
             read_pins_file(Path(settings.gateway.pins_file))
+        FileRules.from_settings(settings.policy)  # our servers would only say so when they are started anew
         rules = RuleBook(settings, setup.loaded.rule_places)
         same = {name for name in gateway.upstreams if name not in gateway.fleet.changes(setup.specs)}
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name in same]

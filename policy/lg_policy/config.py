@@ -15,7 +15,7 @@ from lg_policy.commands import DEFAULT_COMMANDS
 from lg_policy.config_gateway import GatewaySettings, RuleSettings, UpstreamSettings
 from lg_policy.config_ledger import LedgerSettings
 from lg_policy.config_models import ModelSettings, ModelsSettings, PriceSettings
-from lg_policy.config_section import PositiveFloat, PositiveInt, Section
+from lg_policy.config_section import Duration, PositiveFloat, PositiveInt, Section
 
 __all__ = [
     "ApprovalSettings", "BudgetSettings", "CommandLimits", "CommandTemplate", "ExecLimits", "ExecSettings",
@@ -256,7 +256,7 @@ class ApprovalSettings(Section):
 
     live_timeout_s: PositiveFloat = 600
     """Seconds that a live question waits."""
-    ttl: str = "7d"
+    ttl: Duration = "7d"
     """How long a deferred question may be answered: a number and `s`, `m`, `h` or `d`."""
     hold_s: Annotated[float, Field(ge=0)] = 45
     """Seconds that a call of a client without elicitation waits for an answer before it returns."""
@@ -279,7 +279,7 @@ class StoreSettings(Section):
     url: str = "sqlite"
     """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`; for `lg-orch`
     `orch-postgres`): shared by gateways on several machines that have the same keys; `${NAME}` is expanded."""
-    runs_ttl: str = "30d"
+    runs_ttl: Duration = "30d"
     """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
     ended_days: PositiveInt = 30
     """Days that the gateway keeps what has ended: questions and their answers, "for this run" grants, and tokens that

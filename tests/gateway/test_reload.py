@@ -89,6 +89,8 @@ BROKEN = {
     "has no argument 'txt'": RULE + "{ txt = { const = 1 } } }",
     "needs the environment variable LG_NOT_SET": '[gateway.servers.b]\ncommand = "true"\nenv = { X = "${LG_NOT_SET}" }',
     "needs exactly one of": "[gateway.servers.b]\n",
+    "should be a number and s, m, h or d": '[approval]\nttl = "7x"\n',
+    "pattern '!a' is a negation": '[policy]\nread_deny = ["!a"]\n',
     "gateway.http.login cannot change": '[gateway.http]\nlogin = "none"\n',
     "gateway.identity cannot change": '[gateway]\nidentity = "other"\n',
 }
