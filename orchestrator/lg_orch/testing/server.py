@@ -26,6 +26,7 @@ from lg_orch.testing.anthropic import AnthropicWire
 from lg_orch.testing.google import GoogleWire
 from lg_orch.testing.ollama import OllamaWire
 from lg_orch.testing.openai import OpenAIWire
+from lg_orch.testing.responses import ResponsesWire
 from lg_orch.testing.script import Script, broken, in_order
 from lg_orch.testing.wire import Answer, tokens_of, within_limit
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from lg_orch.testing.wire import Asked, Wire
 
 WIRES: Mapping[str, Wire] = {
-    wire.provider: wire for wire in (OpenAIWire(), AnthropicWire(), GoogleWire(), OllamaWire())
+    wire.provider: wire for wire in (OpenAIWire(), ResponsesWire(), AnthropicWire(), GoogleWire(), OllamaWire())
 }
 FIRST_PIECES = 3
 """Pieces of a stream before it breaks off."""
@@ -116,7 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer one request."""
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
+        length = int(self.headers.get("content-length", 0))
+        data = self.rfile.read(length)
+        if len(data) < length:
+            return  # the client went away meanwhile
+        body = json.loads(data)
         try:
             wire, asked = _wire_of(self.path, body)
         except ValueError as error:

@@ -34,6 +34,8 @@ _TRANSIENT_NAMES = (
 )  # fmt: skip
 # What a stream that had begun, with status 200, said then; anything else that is said there is the server's trouble.
 _FINAL_KINDS = ("invalid_request", "authentication", "permission", "not_found", "billing", "too_large", "policy")
+# LangChain makes a `ValueError` of what OpenAI's Responses API says in a stream.
+_TOLD = ("server_error", "rate_limit_exceeded")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
@@ -75,6 +77,8 @@ def _without_status(
         return Failure(text=text, transient=True, retry_after_s=retry_after, taken=True)
     if any(isinstance(one, json.JSONDecodeError) or "UnknownApiResponse" in type(one).__name__ for one in chain):
         return Failure(text=f"the answer cannot be read, it may have broken off: {text}", transient=True, taken=True)
+    if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
+        return Failure(text=text, transient=True, taken=True)
     if begun or names[0] in ("APIError", "ResponseError"):
         final = any(kind in _kind(chain[0]) for kind in _FINAL_KINDS)
         return Failure(text=text, transient=not final, retry_after_s=retry_after, taken=True)

@@ -138,34 +138,40 @@ class Models:
             await anyio.sleep(pause)
 
     async def _attempt(self, desk: Desk, ask: Ask, candidate: Candidate, room: int) -> AIMessage | Failure:
-        limit = min(candidate.settings.timeout_s, desk.wall_left_s)
+        """One request within its time.
+
+        It is made in a task of its own: clients answer a cancellation with one that does not say whose it was, which
+        would be taken for the user's wish to stop.
+        """
+        answers: list[AIMessage | Failure] = []
         stream = Stream(desk, candidate.name, ask.role)
         try:
-            with anyio.fail_after(limit):
-                client = await anyio.to_thread.run_sync(self._clients.get, candidate, room)
-                model: Runnable[Any, Any] = client
-                if ask.tools:
-                    model = client.bind_tools(tools_for(candidate.provider, ask.tools))
-                if ask.schema is not None and candidate.settings.json_schema:
-                    form = schema_for(candidate.provider, ask.schema)
-                    model = model.bind(response_format=form) if form is not None else model
-                messages = list(ask.messages)
-                if candidate.provider == "anthropic" and candidate.settings.cache_marks and ask.tools:
-                    messages = marked_for_cache(messages)
-                if not candidate.settings.streaming:
-                    whole: AIMessage = await model.ainvoke(messages)
-                    return whole
-                async for chunk in model.astream(messages):
-                    stream.take(chunk)
-                message = stream.message()
-            if candidate.provider in PROVIDERS and not finish_reason(message):
-                return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
-            return message
-        except TimeoutError:
-            return Failure(text=f"no answer within {limit:.0f} s", transient=True, taken=True)
-        except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
-            failure = failure_of(error, candidate)
-            return dataclasses.replace(failure, taken=failure.taken or stream.begun)
+            # Importing a provider's package takes its time, which is none of the provider's.
+            model = await anyio.to_thread.run_sync(self._bound, ask, candidate, room)
+        except Exception as error:  # noqa: BLE001  # as below: a client that cannot be made has its own reasons, too
+            return failure_of(error, candidate)
+
+        async def request() -> None:
+            answers.append(await _request(model, ask, candidate, stream))
+
+        limit = min(candidate.settings.timeout_s, desk.wall_left_s)
+        with anyio.move_on_after(limit):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(request)
+        if answers:
+            return answers[0]
+        return Failure(text=f"no answer within {limit:.0f} s", transient=True, taken=True)
+
+    def _bound(self, ask: Ask, candidate: Candidate, room: int) -> Runnable[Any, Any]:
+        """The client with tools and the form of the answer, as that provider takes them."""
+        client = self._clients.get(candidate, room)
+        model: Runnable[Any, Any] = client
+        if ask.tools:
+            model = client.bind_tools(tools_for(candidate.provider, ask.tools))
+        if ask.schema is not None and candidate.settings.json_schema:
+            form = schema_for(candidate.provider, ask.schema)
+            model = model.bind(response_format=form) if form is not None else model
+        return model
 
     def _key(self, candidate: Candidate, ask: Ask, room: int) -> str | None:
         if self._cache is None or candidate.settings.temperature != 0:
@@ -181,6 +187,26 @@ class Models:
 
     def _counter(self, candidate: Candidate) -> Calibrated:
         return self._counters.setdefault(candidate.name, token_counter())
+
+
+async def _request(model: Runnable[Any, Any], ask: Ask, candidate: Candidate, stream: Stream) -> AIMessage | Failure:
+    """What comes back from a client that was told everything but the messages."""
+    messages = list(ask.messages)
+    if candidate.provider == "anthropic" and candidate.settings.cache_marks and ask.tools:
+        messages = marked_for_cache(messages)
+    try:
+        if not candidate.settings.streaming:
+            whole: AIMessage = await model.ainvoke(messages)
+            return whole
+        async for chunk in model.astream(messages):
+            stream.take(chunk)
+        message = stream.message()
+    except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
+        failure = failure_of(error, candidate)
+        return dataclasses.replace(failure, taken=failure.taken or stream.begun)
+    if candidate.provider in PROVIDERS and not finish_reason(message):
+        return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
+    return message
 
 
 def _texts(ask: Ask) -> list[str]:

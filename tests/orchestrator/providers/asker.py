@@ -64,6 +64,8 @@ class Desk:
 
 
 async def answer(question: dict[str, Any]) -> dict[str, Any]:
+    os.environ.pop("OPENAI_API_BASE", None)
+    os.environ.update(question["environ"])
     settings = Settings.model_validate(question["settings"])
     desk = Desk(meter=Meter(settings.budgets, settings.models.prices), masker=Masker(b"key", [*api_keys(os.environ)]))
     cache = Path(question["cache"]) if question.get("cache") else None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
@@ -11,19 +15,25 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from lg_orch.testing import Cassette, ScriptedModel
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_core.messages import BaseMessage
 
 
-PROVIDERS = ("openai", "anthropic", "google_genai", "ollama")
 KEYS = {
     "openai": ("OPENAI_API_KEY", "sk-scripted-openai-0123456789abcdef0123"),
     "anthropic": ("ANTHROPIC_API_KEY", "sk-ant-scripted-0123456789abcdef01234567"),
     "google_genai": ("GOOGLE_API_KEY", "AIzaScripted0123456789abcdefghijklmnopq"),
     "ollama": ("OLLAMA_API_KEY", "scripted-ollama-0123456789abcdef0123"),
 }
+KEYS["openai_responses"] = KEYS["openai"]
+# Models that OpenAI's client asks over that wire, when it is free to choose.
+RESPONSES = "gpt-5-pro-"
+
+
+def full(wire: str, model: str) -> str:
+    """The name of a model, with its provider, that is asked over a wire."""
+    return f"openai:{RESPONSES}{model}" if wire == "openai_responses" else f"{wire}:{model}"
 
 
 def keys() -> dict[str, str]:
@@ -78,7 +88,6 @@ class Asker:
     """The process, and a way to ask it."""
 
     process: subprocess.Popen[str]
-    _asked: int = field(default=0, init=False)
 
     def ask(
         self,
@@ -90,16 +99,27 @@ class Asker:
         cache: str = "",
         name: str = "scripted",
         more: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        budgets: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Answered:
         """Ask a provider's model in one or several conversations; `options` are those of the model."""
-        default = {"provider": provider, "model": name, "base_url": _address(model, provider), "retry_pause_s": 0.01}
+        address = _address(model, provider)
+        served, _, asked = full(provider, name).partition(":")
+        default: dict[str, Any] = {"provider": served, "model": asked, "retry_pause_s": 0.01}
+        environ = dict(environ or {})
+        if provider == "openai_responses":
+            # The client chooses its wire only where the settings name no address.
+            environ["OPENAI_API_BASE"] = options.pop("base_url", address)
+        else:
+            default["base_url"] = address
         models = {"default": default | {"retries": 0} | options, **(more or {})}
         asks = [
             {"messages": messages_to_dict(list(one)), "tools": list(tools), "schema": schema}
             for one in conversations or (TASK,)
         ]
-        return self.send({"settings": {"models": models}, "asks": asks, "cache": cache})
+        settings = {"models": models, "budgets": budgets or {}}
+        return self.send({"settings": settings, "asks": asks, "cache": cache, "environ": environ})
 
     def send(self, question: Mapping[str, Any]) -> Answered:
         assert self.process.stdin is not None
@@ -107,3 +127,20 @@ class Asker:
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
         return Answered(**json.loads(self.process.stdout.readline()))
+
+
+@contextmanager
+def asking(python: str, environ: Mapping[str, str]) -> Iterator[Asker]:
+    """A process that asks, of an interpreter that has the packages, with no keys but those of `environ`."""
+    names = {name for name, _value in KEYS.values()}
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    program = Path(__file__).with_name("asker.py")
+    with subprocess.Popen(
+        [python, "-P", str(program)], env={**kept, **environ}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert "ready" in json.loads(process.stdout.readline())
+        try:
+            yield Asker(process=process)
+        finally:
+            process.kill()

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.orchestrator.providers.asking import Asker, keys
+from tests.orchestrator.providers.asking import asking, keys
 from tests.third_party import python_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.orchestrator.providers.asking import Asker
 
 ROOT = Path(__file__).resolve().parents[3]
 EXTRAS = "orch,openai,anthropic,google-genai,ollama"
@@ -43,17 +43,8 @@ def providers_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def asker(providers_python: str) -> Iterator[Asker]:
     """One process that asks models, for all tests."""
-    program = Path(__file__).with_name("asker.py")
-    with subprocess.Popen(
-        [providers_python, "-P", str(program)], env={**os.environ, **keys()}, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert "ready" in json.loads(process.stdout.readline())
-        try:
-            yield Asker(process=process)
-        finally:
-            process.kill()
+    with asking(providers_python, keys()) as made:
+        yield made
 
 
 def _source(target: Path) -> Path:

@@ -15,7 +15,7 @@ from lg_orch.testing.server import WIRES
 from lg_orch.thinker.offer import offer
 from lg_orch.thinker.structured import bounded
 from lg_orch.tools import tool_info
-from tests.orchestrator.providers.asking import KEYS, TASK, Asker, turn
+from tests.orchestrator.providers.asking import KEYS, TASK, Asker, asking, full, turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def test_an_answer_that_the_provider_refuses_to_give_is_said_to_be_refused_and_n
     if provider == "ollama":
         return  # it refuses nothing by itself
     with ScriptedModel([Scripted(content="I can", end="refused")]) as model:
-        found = asker.ask(model, provider, streaming=streaming, retries=1, fallbacks=[f"{provider}:second"])
+        found = asker.ask(model, provider, streaming=streaming, retries=1, fallbacks=[full(provider, "second")])
     assert "the provider refused to answer" in found.error
     assert len(model.requests) == 1
     assert found.tokens == model.prompt_tokens[0] + model.completion_tokens[0]
@@ -110,7 +110,7 @@ def test_a_server_that_reports_no_usage_is_counted_by_estimate(asker: Asker, pro
 def test_what_came_from_the_providers_cache_or_went_into_it_has_its_own_price(
     asker: Asker, provider: str, streaming: bool
 ) -> None:
-    prices = {f"{provider}:scripted": {"input": 10, "output": 100, "cached_input": 1, "cache_write": 12.5}}
+    prices = {full(provider, "scripted"): {"input": 10, "output": 100, "cached_input": 1, "cache_write": 12.5}}
     reports = provider != "ollama"  # which has no cache that anybody pays for
     given = Scripted(content="Found.", tokens=(1_000, 10), cached=600, cache_written=300)
     with ScriptedModel([given]) as model:
@@ -150,6 +150,8 @@ def test_a_tool_of_any_server_is_offered_in_a_schema_that_the_provider_takes(ask
 
 def schema_in(provider: str, request: dict[str, Any]) -> Any:
     """The schema that the answer is held to."""
+    if provider == "openai_responses":
+        return (request.get("text") or {}).get("format", {}).get("schema")
     if provider == "openai":
         return (request.get("response_format") or {}).get("json_schema", {}).get("schema")
     if provider == "anthropic":
@@ -247,3 +249,36 @@ def test_several_system_messages_are_sent_as_one(asker: Asker) -> None:
     with ScriptedModel([text("ok")]) as model:
         found = asker.ask(model, "anthropic", [SystemMessage("One."), SystemMessage("Two."), *TASK[1:]])
     assert (found.error, model.refused) == ("", [])
+
+
+def test_openais_own_models_are_asked_over_the_wire_and_with_the_limits_that_they_want(asker: Asker) -> None:
+    names = ("gpt-4-scripted", "gpt-5-scripted", "gpt-5-pro-scripted")
+    with ScriptedModel([text("ok")] * 3) as model:
+        environ = {"OPENAI_API_BASE": model.base_url}
+        for name in names:
+            found = asker.ask(model, "openai", name=name, base_url=None, environ=environ, temperature=0.5)
+            assert found.error == ""
+    assert [request["path"].rpartition("/v1/")[2] for request in model.requests] == [
+        "chat/completions", "chat/completions", "responses"
+    ]  # fmt: skip
+    limits = [request.get("max_completion_tokens") or request.get("max_output_tokens") for request in model.requests]
+    assert limits == [8_192] * 3
+    assert ["temperature" in request for request in model.requests] == [True, False, False], "thinkers refuse it"
+
+
+def test_ollama_is_told_to_hold_a_whole_request_always_with_the_same_number(asker: Asker) -> None:
+    with ScriptedModel([text("ok")] * 2) as model:
+        asker.ask(model, "ollama", context_tokens=5_000, max_reply_tokens=1_000)
+        budgets = {"max_tokens": 1_000}
+        asker.ask(model, "ollama", context_tokens=5_000, max_reply_tokens=1_000, budgets=budgets)
+    told = [request["options"] for request in model.requests]
+    assert [one["num_ctx"] for one in told] == [6_000, 6_000]
+    assert told[1]["num_predict"] < told[0]["num_predict"] == 1_000
+
+
+def test_servers_of_ones_own_are_asked_without_a_key(providers_python: str) -> None:
+    with asking(providers_python, {}) as asker, ScriptedModel([text("ok")] * len(WIRES)) as model:
+        for provider in ("openai", "anthropic", "google_genai", "ollama"):
+            assert asker.ask(model, provider).error == ""
+    sent = [request["authorization"].removeprefix("Bearer ") for request in model.requests]
+    assert sent == ["none", "none", "none", ""]
