@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.inquiry import open_questions
 from lg_orch.timeline import Patch, patches_of, standing
 
 if TYPE_CHECKING:
@@ -95,11 +96,14 @@ def _uncovered(events: Sequence[Event], after: int) -> Iterator[str]:
         yield f"files that commands wrote: {', '.join(sorted(written)[:SHOWN])}{' …' if len(written) > SHOWN else ''}"
     for tool, times in sorted(others.items()):
         yield f"whatever {times} {'call' if times == 1 else 'calls'} of {tool} did"
-    for call_id, (step, tool) in begun.items():
-        yield (
-            f"call {call_id} of {tool} in step {step}: the run broke off in it, and its journal does not know whether "
-            "it happened; resuming the run finds out"
-        )
+    # A call that nobody has said yes to yet was not sent.
+    asked = {question.call_id for question in open_questions(events) if question.kind in ("approval", "elsewhere")}
+    yield from (
+        f"call {call_id} of {tool} in step {step}: the run broke off in it, and its journal does not know whether "
+        "it happened; resuming the run finds out"
+        for call_id, (step, tool) in begun.items()
+        if call_id not in asked
+    )
 
 
 def _names(file: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from lg_orch.diffs import diff_of, reversed_diff
 from lg_orch.models_io import PlannedCall
+from lg_orch.models_trace import Event
 from lg_orch.testing import ScriptedModel, calls, text
 from lg_orch.timeline import patches_of, steps_of
 from lg_orch.undoer import Undoer
@@ -123,6 +124,20 @@ async def test_a_file_that_was_changed_since_keeps_everything_as_it_is_and_is_na
         (obstacle,) = await run.undo()
         assert obstacle.startswith(says)
         assert tree(run.made.root) == found
+
+
+def test_a_call_that_waits_for_its_yes_is_none_whose_outcome_is_not_known() -> None:
+    call = {"kind": "tool", "name": "fs__apply_patch"}
+    asks = {"tool": "fs__apply_patch", "builtin": True, "message": "?", "key": "a", "kind": "approval", "call_id": "m1"}
+    lines: list[dict[str, Any]] = [
+        {"kind": "node", "name": "executor", "phase": "begin", "data": {"visit": 1}},
+        {**call, "phase": "begin", "data": {"call_id": "m1", "effect": "patch"}},
+        {**call, "kind": "approval", "phase": "begin", "data": asks},
+    ]
+    head = {"seq": 1, "time": "2026-01-01T00:00:00+00:00"}
+    *begun, asked = (Event.model_validate(head | line) for line in lines)
+    assert "does not know" in plan_undo(begun).uncovered[0]
+    assert plan_undo([*begun, asked]).uncovered == ()
 
 
 async def test_an_undo_that_was_cut_off_is_finished_by_the_next_one(tmp_path: Path) -> None:
