@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lg_orch.left import CHANGED
 from lg_orch.testing import ScriptedModel, calls, text
 from tests.orchestrator.programs import lg_orch, running
 from tests.orchestrator.thinker.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
@@ -79,6 +80,7 @@ def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_
         run_id = project.trace()["run_id"]
         assert waiting.returncode == 3, waiting.stdout + waiting.stderr
         assert f"+    {PRODUCT}" in waiting.stdout
+        (project.root / "theirs.txt").write_text("written meanwhile\n")
         status, shown = command(project, "resume", run_id, "--deny", "--reason", "I want a sum")
         assert status == 3, shown
         assert f"+    {RIGHT}" in shown
@@ -90,7 +92,9 @@ def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_
         status, shown = command(project, "resume", run_id, "--approve")
     assert status == 0, shown
     assert RIGHT in project.source()
+    assert [CHANGED in json.dumps(request["messages"]) for request in model.requests[1:]] == [False, True, True, True]
     trace = project.trace()
+    assert trace["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens), "of all processes"
     assert (len(trace["patches"]), trace["usage"]["loops"]) == (1, 2)
     answers = [event["data"]["decision"] for event in project.events("approval") if event["phase"] == "end"]
     assert answers == ["deny", "once"]
@@ -102,6 +106,7 @@ def test_a_run_killed_in_the_middle_is_resumed_by_another_process_and_then_undon
     with ScriptedModel([calls(READ), calls(patch()), text(ANSWER), text(ANSWER)]) as model:
         project.configure(model)
         with running(*arguments, cwd=project.root, env=project.env()) as run:
+            run.wait_for("tool", "fs__apply_patch", "end")  # the look at what it would change
             run.wait_for("tool", "fs__apply_patch", "end")
             run.process.kill()
             run.end()

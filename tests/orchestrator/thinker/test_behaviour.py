@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.orchestrator.thinker.workshop import (
     last,
     patch,
     plan,
+    run,
     settings_for,
     shop,
 )  # fmt: skip
@@ -34,48 +36,36 @@ async def test_a_false_claim_of_success_is_not_printed_as_one(tmp_path: Path) ->
     claim = "All tests pass now."
     script = [READ, patch(WRONG, "return a * b"), text(claim)]
     script += [calls(("fs__read_file", {"path": "notes.txt"})), text(claim), text("{}"), text("{}")]
-    with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert state.final.text.startswith("**Failed:**")
-    before, _, after = state.final.text.partition(f"> {claim}")
+    ran = await run(tmp_path, script)
+    assert ran.final.status == "failed"
+    assert ran.final.text.startswith("**Failed:**")
+    before, _, after = ran.final.text.partition(f"> {claim}")
     assert claim not in before + after or "nothing above or below proves" in before
-    assert state.verification is None or not state.verification.ok
+    assert ran.state.verification is None or not ran.state.verification.ok
 
 
 async def test_no_change_where_one_was_asked_for_has_failed_and_runs_no_check_again(tmp_path: Path) -> None:
-    with ScriptedModel([READ, text("I fixed it.")]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert "no file was changed" in state.final.text
-    assert "> I fixed it." in state.final.text
-    assert "Changed:" not in state.final.text
-    assert made.tools.names().count("exec__exec") == 1
+    ran = await run(tmp_path, [READ, text("I fixed it.")])
+    assert ran.final.status == "failed"
+    assert "no file was changed" in ran.final.text
+    assert "> I fixed it." in ran.final.text
+    assert "Changed:" not in ran.final.text
+    assert ran.made.tools.names().count("exec__exec") == 1
 
 
 async def test_a_plan_is_repaired_once_and_then_the_run_ends_as_failed(tmp_path: Path) -> None:
     unknown = plan({"tool": "fs__format_disk", "input": {}})
-    with ScriptedModel([DEEP, text("First I look."), text(unknown)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go(LARGE)
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert "there is no JSON object" in last(model, 2)
-    assert "fs__format_disk" in state.final.text
-    assert WRONG in made.source()
+    ran = await run(tmp_path, [DEEP, text("First I look."), text(unknown)], request=LARGE)
+    assert ran.final.status == "failed"
+    assert "there is no JSON object" in last(ran.model, 2)
+    assert "fs__format_disk" in ran.final.text
+    assert WRONG in ran.made.source()
 
 
 async def test_an_unknown_tool_is_answered_with_an_error_and_the_work_goes_on(tmp_path: Path) -> None:
-    with ScriptedModel([calls(("fs__write_all", {"x": 1})), READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done"
-    assert "failed: " in last(model, 1)
+    ran = await run(tmp_path, [calls(("fs__write_all", {"x": 1})), READ, patch(), text(DONE)])
+    assert ran.final.status == "done"
+    assert "failed: " in last(ran.model, 1)
 
 
 async def test_arguments_that_are_not_json_are_asked_for_again_once(tmp_path: Path) -> None:
@@ -100,13 +90,10 @@ async def test_arguments_that_are_not_json_are_asked_for_again_once(tmp_path: Pa
 async def test_the_same_call_three_times_stops_the_run(
     tmp_path: Path, repeated: tuple[str, dict[str, Any]], reason: str
 ) -> None:
-    with ScriptedModel(lambda _request: calls(repeated)) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert reason in state.final.text
-    assert len(model.requests) == 3
+    ran = await run(tmp_path, lambda _request: calls(repeated))
+    assert ran.final.status == "failed"
+    assert reason in ran.final.text
+    assert len(ran.model.requests) == 3
 
 
 async def test_the_same_failing_call_is_noticed_between_others(tmp_path: Path) -> None:
@@ -118,12 +105,9 @@ async def test_the_same_failing_call_is_noticed_between_others(tmp_path: Path) -
             return calls(("fs__search_files", {"regex": f"x{number}"}))
         return calls(("exec__exec", {"cmd": "make", "args": ["test"]}))
 
-    with ScriptedModel(talk) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert "the same call failed 3 times in the same way" in state.final.text
-    assert len(model.requests) == 5
+    ran = await run(tmp_path, talk)
+    assert "the same call failed 3 times in the same way" in ran.final.text
+    assert len(ran.model.requests) == 5
 
 
 async def test_a_patch_over_the_limit_is_not_sent(tmp_path: Path) -> None:
@@ -144,23 +128,17 @@ async def test_endless_calls_end_with_the_budget_of_calls(tmp_path: Path) -> Non
     def endless(_request: dict[str, Any]) -> Scripted:
         return calls(("fs__search_files", {"regex": f"x{next(numbers)}"}))
 
-    with ScriptedModel(endless) as model:
-        async with shop(tmp_path, settings_for(model, {"max_loops": 2, "max_tool_calls_per_loop": 3})) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert "budgets.max_loops" in state.final.text
-    assert made.tools.names().count("fs__search_files") <= 6
+    ran = await run(tmp_path, endless, budgets={"max_loops": 2, "max_tool_calls_per_loop": 3})
+    assert ran.final.status == "failed"
+    assert "budgets.max_loops" in ran.final.text
+    assert ran.made.tools.names().count("fs__search_files") <= 6
 
 
 async def test_talk_without_end_is_cut_and_ends_the_run(tmp_path: Path) -> None:
-    with ScriptedModel(lambda _request: text("blah " * 100_000)) as model:
-        async with shop(tmp_path, settings_for(model, max_reply_tokens=500)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert "max_reply_tokens" in state.final.text
-    assert model.completion_tokens == [500]
+    ran = await run(tmp_path, lambda _request: text("blah " * 100_000), max_reply_tokens=500)
+    assert ran.final.status == "failed"
+    assert "max_reply_tokens" in ran.final.text
+    assert ran.model.completion_tokens == [500]
 
 
 @pytest.mark.parametrize("limit", [4_000, 9_000])
@@ -170,13 +148,10 @@ async def test_the_tokens_of_a_run_never_pass_their_budget(tmp_path: Path, limit
     def endless(_request: dict[str, Any]) -> Scripted:
         return calls(("fs__search_files", {"regex": f"x{next(numbers)}"}), content="thinking " * 40)
 
-    with ScriptedModel(endless) as model:
-        async with shop(tmp_path, settings_for(model, {"max_tokens": limit, "max_loops": 20})) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert "budgets.max_tokens" in state.final.text
-    assert sum(model.prompt_tokens) + sum(model.completion_tokens) <= limit
-    assert state.budgets.tokens == sum(model.prompt_tokens) + sum(model.completion_tokens)
+    ran = await run(tmp_path, endless, budgets={"max_tokens": limit, "max_loops": 20})
+    assert "budgets.max_tokens" in ran.final.text
+    assert sum(ran.model.prompt_tokens) + sum(ran.model.completion_tokens) <= limit
+    assert ran.state.budgets.tokens == sum(ran.model.prompt_tokens) + sum(ran.model.completion_tokens)
 
 
 async def test_the_money_of_a_run_never_passes_its_budget_and_each_request_says_its_price(tmp_path: Path) -> None:
@@ -203,32 +178,23 @@ async def test_the_money_of_a_run_never_passes_its_budget_and_each_request_says_
 
 
 async def test_a_model_without_a_price_is_said_to_have_none(tmp_path: Path) -> None:
-    with ScriptedModel([READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert "`[models.prices]` has no price for openai:scripted" in state.final.text
-    assert {event["cost_usd"] for event in made.events("model", "end")} == {None}
+    ran = await run(tmp_path, [READ, patch(), text(DONE)])
+    assert "`[models.prices]` has no price for openai:scripted" in ran.final.text
+    assert {event["cost_usd"] for event in ran.made.events("model", "end")} == {None}
 
 
 async def test_no_request_is_made_when_the_wall_clock_is_used_up(tmp_path: Path) -> None:
-    with ScriptedModel([READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model, {"max_wall_s": 1e-6})) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "failed"
-    assert "budgets.max_wall_s" in state.final.text
-    assert model.requests == []
+    ran = await run(tmp_path, [READ, patch(), text(DONE)], budgets={"max_wall_s": 1e-6})
+    assert ran.final.status == "failed"
+    assert "budgets.max_wall_s" in ran.final.text
+    assert ran.model.requests == []
 
 
 async def test_a_busy_server_is_asked_again_after_a_pause_that_the_trace_shows(tmp_path: Path) -> None:
     script = [broken(429, "slow down", retry_after=0.02), broken(503, "busy"), READ, patch(), text(DONE)]
-    with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done"
-    first, second = made.events("model", "retry")
+    ran = await run(tmp_path, script)
+    assert ran.final.status == "done"
+    first, second = ran.made.events("model", "retry")
     assert first["pause_s"] >= 0.02
     assert "slow down" in first["error"]
     assert 0.01 <= second["pause_s"] <= 0.02
@@ -252,23 +218,28 @@ async def test_silence_ends_with_the_time_of_a_request_and_a_fallback_is_asked(t
 
 
 async def test_nobody_answering_ends_the_run_with_every_reason(tmp_path: Path) -> None:
-    with ScriptedModel(lambda _request: broken(500, "out of order")) as model:
-        async with shop(tmp_path, settings_for(model, retries=1, fallbacks=("openai:second",))) as made:
+    ran = await run(tmp_path, lambda _request: broken(500, "out of order"), retries=1, fallbacks=("openai:second",))
+    assert ran.final.status == "failed"
+    assert "openai:scripted: " in ran.final.text
+    assert "openai:second: " in ran.final.text
+    assert len(ran.model.requests) == 4
+
+
+async def test_a_refused_connection_ends_the_run_and_names_the_address(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
+        model = ScriptedModel([], base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+        async with shop(tmp_path, settings_for(model, retries=0)) as made:
             state = await made.go()
     assert state.final is not None
     assert state.final.status == "failed"
-    assert "openai:scripted: " in state.final.text
-    assert "openai:second: " in state.final.text
-    assert len(model.requests) == 4
+    assert f"{model.base_url} cannot be reached" in state.final.text
 
 
 async def test_a_stream_that_breaks_off_is_asked_again(tmp_path: Path) -> None:
     torn = Scripted(content="I shall look at it now and then", breaks_off=True)
-    with ScriptedModel([torn, READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done", state.final.text
+    ran = await run(tmp_path, [torn, READ, patch(), text(DONE)])
+    assert ran.final.status == "done", ran.final.text
 
 
 async def test_a_server_that_reports_no_usage_is_counted_by_estimate(tmp_path: Path) -> None:

@@ -10,20 +10,20 @@ from lg_orch import failing
 from lg_orch.checks import ProjectCheck, checks_for, root_checks
 from lg_orch.models_io import Artifacts, Command, Entry, Package, RepoContext, ToolEnvelope
 from lg_orch.packages import LOOK, mentioned, packages
-from lg_orch.testing import ScriptedModel, calls, text
+from lg_orch.testing import calls, text
 from lg_orch.thinker.messages import task
 from lg_orch.thinker.offer import parameters
 from lg_orch.tools import tool_info
 from lg_policy.config import BudgetSettings
 from tests.fs.helpers import fs_client
-from tests.orchestrator.thinker.workshop import DONE, RIGHT, settings_for, shop
+from tests.orchestrator.thinker.workshop import DONE, RIGHT, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from lg_orch.state import RunState
-    from lg_orch.testing import Scripted
+    from lg_orch.testing import Scripted, ScriptedModel
     from tests.orchestrator.thinker.workshop import Shop
 
 UNITTEST = "python -m unittest in packages/"
@@ -56,9 +56,9 @@ def change(name: str, new: str = "return a + a") -> list[Scripted]:
 async def work(
     place: Path, *script: Scripted, request: str = REQUEST, **budgets: int
 ) -> tuple[RunState, Shop, ScriptedModel]:
-    with ScriptedModel([*script, *(text(DONE) for _ in range(4))]) as model:
-        async with shop(place, settings_for(model, budgets), files=MONOREPO) as made:
-            return await made.go(request), made, model
+    whole = [*script, *(text(DONE) for _ in range(4))]
+    done = await run(place, whole, request=request, budgets=budgets, files=MONOREPO)
+    return done.state, done.made, done.model
 
 
 def ran(made: Shop, phase: str) -> list[str]:

@@ -40,17 +40,6 @@ def test_a_missing_key_ends_the_run_and_says_which_to_set(project: Project) -> N
     assert "Traceback" not in ended.stderr
 
 
-def test_a_refused_connection_ends_the_run_and_names_the_address(project: Project) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
-        model = ScriptedModel([], base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
-        project.configure(model)
-        ended = project.run("--yes")
-    assert ended.returncode == 1
-    assert model.base_url in ended.stdout
-    assert "Traceback" not in ended.stderr
-
-
 def test_a_key_turns_up_nowhere_even_if_a_server_repeats_it(project: Project, tmp_path: Path) -> None:
     echo = [calls(READ, ("fs__search_files", {"regex": KEY}), content=f"I search {KEY}"), text(f"The key is {KEY}.")]
     with ScriptedModel([*echo, broken(401, f"wrong key {KEY}")]) as model:

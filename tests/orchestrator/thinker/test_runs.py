@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_orch.left import CHANGED
 from lg_orch.testing import ScriptedModel, broken, calls, text
 from tests.orchestrator.programs import lg_orch
 from tests.orchestrator.thinker.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
@@ -59,21 +58,6 @@ def test_a_denied_change_is_told_to_the_model_and_the_run_does_not_claim_it(proj
     assert ended.stdout.startswith("**Failed:** a change was asked for and no file was changed")
     assert "> I fixed it." in ended.stdout
     assert "approval_denied" in model.requests[2]["messages"][-1]["content"]
-
-
-def test_without_a_terminal_the_run_waits_and_another_process_goes_on_after_the_yes(project: Project) -> None:
-    with ScriptedModel([calls(READ), calls(patch()), text(ANSWER)]) as model:
-        project.configure(model)
-        waiting = project.run()
-        assert waiting.returncode == 3, waiting.stdout + waiting.stderr
-        assert WRONG in project.source()
-        run_id = project.trace()["run_id"]
-        (project.root / "theirs.txt").write_text("written meanwhile\n")
-        ended = lg_orch("resume", run_id, "--approve", cwd=project.root, env=project.env())
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert [CHANGED in str(request["messages"]) for request in model.requests] == [False, False, True]
-    assert RIGHT in project.source()
-    assert project.trace()["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens)
 
 
 def test_an_injected_instruction_that_the_model_obeys_changes_nothing_that_policy_protects(project: Project) -> None:

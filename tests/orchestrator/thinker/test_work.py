@@ -19,6 +19,7 @@ from tests.orchestrator.thinker.workshop import (
     last,
     patch,
     plan,
+    run,
     settings_for,
     shop,
 )  # fmt: skip
@@ -32,31 +33,25 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_small_change_takes_no_call_for_a_plan_and_its_check_proves_it(tmp_path: Path) -> None:
-    with ScriptedModel([READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert (state.final.status, RIGHT in made.source()) == ("done", True)
-    assert state.baseline is not None
-    assert [check.exit_code for check in state.baseline.checks] == [1]
-    assert state.verification is not None
-    assert [(check.name, check.exit_code) for check in state.verification.checks] == [("make test", 0)]
-    assert len(model.requests) == 3
-    assert "FAILED check.py::add" in model.requests[0]["messages"][-1]["content"], (
+    ran = await run(tmp_path, [READ, patch(), text(DONE)])
+    assert (ran.final.status, RIGHT in ran.made.source()) == ("done", True)
+    assert ran.state.baseline is not None
+    assert [check.exit_code for check in ran.state.baseline.checks] == [1]
+    assert ran.state.verification is not None
+    assert [(check.name, check.exit_code) for check in ran.state.verification.checks] == [("make test", 0)]
+    assert len(ran.model.requests) == 3
+    assert "FAILED check.py::add" in ran.model.requests[0]["messages"][-1]["content"], (
         "the baseline is in the first request"
     )
-    assert f"+    {RIGHT}" in last(model, 2), "an edit answers with the resulting lines"
-    assert DONE in state.final.text
+    assert f"+    {RIGHT}" in last(ran.model, 2), "an edit answers with the resulting lines"
+    assert DONE in ran.final.text
 
 
 async def test_each_request_of_a_task_begins_with_the_one_before(tmp_path: Path) -> None:
     script = [READ, patch(new="return a * b"), text("done"), patch("return a * b", RIGHT), text(DONE)]
-    with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done", state.final.text
-    for before, after in itertools.pairwise(model.requests):
+    ran = await run(tmp_path, script)
+    assert ran.final.status == "done", ran.final.text
+    for before, after in itertools.pairwise(ran.model.requests):
         assert after["messages"][: len(before["messages"])] == before["messages"]
         assert after["tools"] == before["tools"]
 
@@ -67,28 +62,22 @@ async def test_a_check_that_fails_goes_back_with_its_output_and_a_reflection_is_
         READ, patch(new="return a * b"), text("done"), patch("return a * b", "return a // b"), text("done"),
         text(json.dumps(repair)), patch("return a // b", RIGHT), text(DONE),
     ]  # fmt: skip
-    with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done", state.final.text
-    assert "FAILED check.py::add" in last(model, 3)
-    assert state.reflections[-1] == "It multiplied."
-    assert any("It multiplied." in str(message["content"]) for message in model.requests[6]["messages"])
-    assert [plan["reflection"] for plan in made.events("thought") if "reflection" in plan][-1] == "It multiplied."
-    planner = json.dumps(model.requests[5]["messages"])
+    ran = await run(tmp_path, script)
+    assert ran.final.status == "done", ran.final.text
+    assert "FAILED check.py::add" in last(ran.model, 3)
+    assert ran.state.reflections[-1] == "It multiplied."
+    assert any("It multiplied." in str(message["content"]) for message in ran.model.requests[6]["messages"])
+    assert [plan["reflection"] for plan in ran.made.events("thought") if "reflection" in plan][-1] == "It multiplied."
+    planner = json.dumps(ran.model.requests[5]["messages"])
     assert planner.count("--- standard error ---") == 3, "the output of the baseline and of both checks, each once"
 
 
 async def test_a_file_that_was_not_read_is_not_changed(tmp_path: Path) -> None:
-    with ScriptedModel([patch(), READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done"
-    assert "calc.py was not read in this run" in last(model, 1)
-    assert "Changed: `calc.py`. `lg-orch undo" in state.final.text, "what was only read is not among it"
-    assert made.tools.names().count("fs__apply_patch") == 1
+    ran = await run(tmp_path, [patch(), READ, patch(), text(DONE)])
+    assert ran.final.status == "done"
+    assert "calc.py was not read in this run" in last(ran.model, 1)
+    assert "Changed: `calc.py`. `lg-orch undo" in ran.final.text, "what was only read is not among it"
+    assert ran.made.tools.names().count("fs__apply_patch") == 1
 
 
 async def test_a_new_file_and_one_that_the_run_wrote_need_no_reading(tmp_path: Path) -> None:
@@ -104,20 +93,17 @@ async def test_reading_calls_of_one_turn_are_made_side_by_side_and_effects_one_a
     both = calls(("fs__read_file", {"path": "calc.py"}), ("fs__read_file", {"path": "notes.txt"}))
     note = ("fs__apply_patch", {"patch": "notes.txt\n<<<<<<< SEARCH\none\n=======\ntwo\n>>>>>>> REPLACE\n"})
     code = json.loads(patch().calls[0][1])
-    with ScriptedModel([both, calls(("fs__apply_patch", code), note), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done"
+    ran = await run(tmp_path, [both, calls(("fs__apply_patch", code), note), text(DONE)])
+    assert ran.final.status == "done"
     visits: list[list[str]] = []
-    for event in made.world.events():
+    for event in ran.made.world.events():
         if event.kind == "node" and event.phase == "begin":
             visits.append([])
         if event.kind == "tool" and event.phase == "begin" and visits and not event.data["input"].get("dry_run"):
             visits[-1].append(event.name)
     assert ["fs__read_file", "fs__read_file"] in visits
     assert visits.count(["fs__apply_patch"]) == 2
-    roles = [message["role"] for message in model.requests[1]["messages"]]
+    roles = [message["role"] for message in ran.model.requests[1]["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "tool"]
 
 
@@ -125,13 +111,10 @@ async def test_a_plan_that_does_not_fit_what_was_found_is_written_anew(tmp_path:
     contradiction = calls(("replan", {"reason": "there is no class Adder"}))
     repair = {"reflection": "There is only a function.", "plan": json.loads(plan())}
     script = [DEEP, text(plan()), contradiction, text(json.dumps(repair)), READ, patch(), text(DONE)]
-    with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go(LARGE)
-    assert state.final is not None
-    assert state.final.status == "done", state.final.text
-    assert "there is no class Adder" in last(model, 3)
-    assert state.budgets.loop == 2
+    ran = await run(tmp_path, script, request=LARGE)
+    assert ran.final.status == "done", ran.final.text
+    assert "there is no class Adder" in last(ran.model, 3)
+    assert ran.state.budgets.loop == 2
 
 
 async def test_a_review_may_send_a_change_back_and_never_counts_as_a_check(tmp_path: Path) -> None:
@@ -154,11 +137,8 @@ async def test_a_review_may_send_a_change_back_and_never_counts_as_a_check(tmp_p
 
 
 async def test_a_tool_named_without_its_server_is_understood(tmp_path: Path) -> None:
-    with ScriptedModel([calls(("read_file", {"path": "calc.py"})), patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done"
+    ran = await run(tmp_path, [calls(("read_file", {"path": "calc.py"})), patch(), text(DONE)])
+    assert ran.final.status == "done"
 
 
 ADVICE = "Write every sum as `return sum((a, b))`."
@@ -180,15 +160,12 @@ async def test_advice_of_the_repository_is_shown_only_while_it_is_what_the_user_
 async def test_what_failed_before_in_the_same_way_is_told_apart_and_does_not_count_as_passed(tmp_path: Path) -> None:
     note = calls(("fs__apply_patch", {"patch": "notes.txt\n<<<<<<< SEARCH\none\n=======\ntwo\n>>>>>>> REPLACE\n"}))
     script = [calls(("fs__read_file", {"path": "notes.txt"})), note, text("It says two now.")]
-    with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model)) as made:
-            state = await made.go("change notes.txt to say two")
-    assert state.final is not None
-    assert state.final.status == "done", state.final.text
-    assert state.verification is not None
-    [check] = state.verification.checks
+    ran = await run(tmp_path, script, request="change notes.txt to say two")
+    assert ran.final.status == "done", ran.final.text
+    assert ran.state.verification is not None
+    [check] = ran.state.verification.checks
     assert (check.ok, check.failed_before, check.exit_code) == (False, True, 1)
-    assert "| `make test` | not passed, as before the change | 1 |" in state.final.text
+    assert "| `make test` | not passed, as before the change | 1 |" in ran.final.text
 
 
 async def test_a_new_failure_is_not_excused_by_an_old_one(tmp_path: Path) -> None:
@@ -267,12 +244,9 @@ async def test_results_that_gave_way_are_fetched_again_and_request_and_rules_sta
 
 
 async def test_a_request_that_cannot_fit_is_not_cut_but_refused(tmp_path: Path) -> None:
-    with ScriptedModel([]) as model:
-        async with shop(tmp_path, settings_for(model, context_tokens=300)) as made:
-            state = await made.go("where is add defined?")
-    assert state.final is not None
-    assert "context_tokens" in state.final.text
-    assert model.requests == []
+    ran = await run(tmp_path, [], request="where is add defined?", context_tokens=300)
+    assert "context_tokens" in ran.final.text
+    assert ran.model.requests == []
 
 
 class Seen:
@@ -297,10 +271,7 @@ async def test_a_reply_is_shown_as_it_comes_and_kept_whole_in_the_journal(tmp_pa
 
 
 async def test_without_streaming_the_same_run_goes_the_same_way(tmp_path: Path) -> None:
-    with ScriptedModel([READ, patch(), text(DONE)]) as model:
-        async with shop(tmp_path, settings_for(model, streaming=False)) as made:
-            state = await made.go()
-    assert state.final is not None
-    assert state.final.status == "done"
-    assert not model.requests[0].get("stream")
-    assert state.budgets.tokens == sum(model.prompt_tokens) + sum(model.completion_tokens)
+    ran = await run(tmp_path, [READ, patch(), text(DONE)], streaming=False)
+    assert ran.final.status == "done"
+    assert not ran.model.requests[0].get("stream")
+    assert ran.state.budgets.tokens == sum(ran.model.prompt_tokens) + sum(ran.model.completion_tokens)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from lg_orch.bus import Listener
-    from lg_orch.state import RunState
+    from lg_orch.state import Final, RunState
+    from lg_orch.testing.script import Script
 
 WRONG, RIGHT = "return a - b", "return a + b"
 FILES = {
@@ -167,6 +168,33 @@ async def shop(
     async with world(place / "state", mind, gateway=tools, settings=settings, listeners=listeners) as made:
         made.services.accepted_guide = guide
         yield Shop(world=made, tools=tools, root=root)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A run that has ended, and what it was made with."""
+
+    state: RunState
+    final: Final
+    made: Shop
+    model: ScriptedModel
+
+
+async def run(
+    place: Path,
+    script: Script,
+    *,
+    request: str = "fix the failing test",
+    budgets: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Ran:
+    """Make a project, run it with a scripted model to its end, and look."""
+    with ScriptedModel(script) as model:
+        async with shop(place, settings_for(model, budgets, **options), files=files) as made:
+            state = await made.go(request)
+    assert state.final is not None
+    return Ran(state=state, final=state.final, made=made, model=model)
 
 
 READ = calls(("fs__read_file", {"path": "calc.py"}))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+
+from lg_orch.analyst.manifests.values import Values
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]|[^\s"{}\[\],:]+')
 
 Path = tuple[str, ...]
 
 
-class Json:
+class Json(Values):
     """A parsed document whose top is an object. `problem` says why it could not be parsed; `data` is empty then."""
 
     def __init__(self, text: str) -> None:
-        self.problem = ""
-        self.data: dict[str, Any] = {}
+        super().__init__()
         text = text.removeprefix("\ufeff")
         try:
             parsed = json.loads(text)
@@ -28,25 +28,6 @@ class Json:
         else:
             self.problem = "is not a JSON object"
         self._lines = {} if self.problem else _key_lines(text)
-
-    def get(self, *path: str) -> Any:
-        """The value at this path, or None."""
-        value: Any = self.data
-        for part in path:
-            if not isinstance(value, dict) or part not in value:
-                return None
-            value = value[part]
-        return value
-
-    def table(self, *path: str) -> dict[str, Any]:
-        """The object at this path; an empty one when it is missing or something else."""
-        value = self.get(*path)
-        return value if isinstance(value, dict) else {}
-
-    def text(self, *path: str) -> str | None:
-        """The string at this path, or None."""
-        value = self.get(*path)
-        return value if isinstance(value, str) else None
 
     def line(self, *path: str) -> int:
         """Line of the key at this path, else of the nearest enclosing key, else 1. Array items count as `0`, `1`, …"""

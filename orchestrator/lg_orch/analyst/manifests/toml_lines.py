@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any
 
 from lg_orch.analyst.evidence import split_lines
+from lg_orch.analyst.manifests.values import Values
 
 _HEADER = re.compile(r"^\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -15,37 +15,17 @@ _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 Path = tuple[str, ...]
 
 
-class Toml:
+class Toml(Values):
     """A parsed document. `problem` says why it could not be parsed; `data` is empty then."""
 
     def __init__(self, text: str) -> None:
-        self.problem = ""
-        self.data: dict[str, Any] = {}
+        super().__init__()
         try:
             self.data = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             self.problem = f"is not valid TOML ({str(error) or type(error).__name__})"
         self._lines = split_lines(text)
         self._spans: list[tuple[Path, int]] = _scan(self._lines)
-
-    def table(self, *path: str) -> dict[str, Any]:
-        """The table at this path; an empty one when it is missing or something else."""
-        value = self.get(*path)
-        return value if isinstance(value, dict) else {}
-
-    def get(self, *path: str) -> Any:
-        """The value at this path, or None."""
-        value: Any = self.data
-        for part in path:
-            if not isinstance(value, dict) or part not in value:
-                return None
-            value = value[part]
-        return value
-
-    def text(self, *path: str) -> str | None:
-        """The string at this path, or None."""
-        value = self.get(*path)
-        return value if isinstance(value, str) else None
 
     def line(self, *path: str, item: str | None = None) -> int:
         """Line of the key; with `item`, of the first line from there to the next key that contains that text.
