@@ -105,7 +105,10 @@ class Passage:
         if not self.expected:
             return self.call.arguments
         given = self.call.arguments.get("expected_sha256")
-        return self.call.arguments | {"expected_sha256": self.expected | (given if isinstance(given, dict) else {})}
+        added: dict[str, Any] = {"expected_sha256": self.expected | (given if isinstance(given, dict) else {})}
+        if "expected_paths" in (self.entry.source.input_schema.get("properties") or {}):
+            added["expected_paths"] = list(self.expected)
+        return self.call.arguments | added
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the call arrived."""

@@ -150,11 +150,12 @@ def as_preview(result: t.CallToolResult) -> Preview:
         return Preview(failure=result)
     structured = result.structured_content if isinstance(result.structured_content, dict) else {}
     files = structured.get("files")
-    expected = {
-        str(file["path"]): file["before_sha256"]
-        for file in (files if isinstance(files, list) else [])
-        if isinstance(file, dict) and isinstance(file.get("path"), str) and isinstance(file.get("before_sha256"), str)
-    }
+    expected: dict[str, str | None] = {}
+    for file in files if isinstance(files, list) else []:
+        if isinstance(file, dict) and isinstance(file.get("path"), str) and "before_sha256" in file:
+            before, to = file["before_sha256"], file.get("to")
+            expected[file["path"]] = before if isinstance(before, str) else None
+            expected |= {to: None} if isinstance(to, str) else {}
     diff = structured.get("diff")
     text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
     return Preview(text=diff if isinstance(diff, str) and diff else text, expected=expected or None)

@@ -98,7 +98,7 @@ def patched(root: Root, state: Path, step: str, act: Callable[[], None], change:
             act()
 
     changes = Changes(workspace(root), state, on_step=on_step)
-    request = PatchRequest(changes=parse_changes([change]), expected={}, dry_run=False, key=None, arguments={})
+    request = PatchRequest(changes=parse_changes([change]), dry_run=False, key=None, arguments={})
     with pytest.raises(LgError):
         changes.apply(request, Job())
 

@@ -23,6 +23,7 @@ from tests.gateway.rig import gateway_of, journal, program_environment, records,
 from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
 from tests.gateway.test_ledger import KEY, open_ledger
 from tests.gateway.test_pins import pins
+from tests.gateway.test_preview import fs_gateway, patch
 
 pytestmark = pytest.mark.anyio
 
@@ -318,3 +319,31 @@ async def test_a_caller_is_not_asked_about_the_call_of_another(tmp_path: Path, m
         else:
             with pytest.raises(StoreError):
                 gateway.store.read_now(lambda tx: gateway.approvals.get(tx, asked, 0))
+
+
+@pytest.mark.attack(
+    "Approvals", "a link on the way to a file that is turned elsewhere after the difference was approved"
+)
+@pytest.mark.parametrize("op", ["update", "add"])
+async def test_what_was_approved_is_not_done_to_another_file(tmp_path: Path, op: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("docs", "src"):
+        (root / name).mkdir()
+        (root / name / "a.txt").write_text("one\n")
+    (root / "way").symlink_to("docs")
+    name = "way/a.txt" if op == "update" else "way/new.txt"
+    body = "*** Update File: {}\n@@\n-one\n+two\n" if op == "update" else "*** Add File: {}\n+two\n"
+    text = f"*** Begin Patch\n{body.format(name)}*** End Patch\n"
+    async with fs_gateway(tmp_path, root) as gateway:
+        await gateway.settled()
+        first = await patch(gateway, patch=text)
+        await approve(gateway, first.structured_content["error"]["approval_id"])
+        (root / "way").unlink()
+        (root / "way").symlink_to("src")
+        second = await patch(gateway, patch=text)
+
+    assert second.structured_content["error"]["code"] == "conflict", second
+    assert "src/" in second.structured_content["error"]["message"]
+    assert sorted(path.name for path in (root / "src").iterdir()) == ["a.txt"]
+    assert (root / "src" / "a.txt").read_text() == "one\n"

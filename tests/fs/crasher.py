@@ -66,7 +66,7 @@ def changes(root: Root | list[Root], state: Path, bomb: Bomb | None = None, *, d
 
 
 def request(key: str | None = None, patch: str = PATCH) -> PatchRequest:
-    return PatchRequest(changes=parse_patch(patch), expected={}, dry_run=False, key=key, arguments={"patch": patch})
+    return PatchRequest(changes=parse_patch(patch), dry_run=False, key=key, arguments={"patch": patch})
 
 
 def started(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:

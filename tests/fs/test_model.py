@@ -86,7 +86,7 @@ def test_patches_and_reverts_do_what_the_model_says(tmp_path_factory: pytest.Tem
 
 def do(changes: Changes, history: list[tuple[str, Tree, Tree]], step: list[dict[str, Any]], tree: Tree) -> Tree:
     parsed = [FileChange(op=c["op"], path=c["path"], to=c.get("to"), content=c.get("content")) for c in step]
-    request = PatchRequest(changes=parsed, expected={}, dry_run=False, key=None, arguments={})
+    request = PatchRequest(changes=parsed, dry_run=False, key=None, arguments={})
     expected = model(tree, step)
     try:
         change_id = changes.apply(request, Job())["change_id"]

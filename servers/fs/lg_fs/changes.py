@@ -17,7 +17,7 @@ from lg_fs.job import Job
 from lg_fs.journal import Item, Journal, load_record
 from lg_fs.locks import holding
 from lg_fs.patch_model import FileChange
-from lg_fs.plan import PlannedFile, Planner
+from lg_fs.plan import Expected, PlannedFile, Planner
 from lg_fs.records import ChangeRecord, FileRecord, result, summary
 from lg_fs.revert import Reverter, plan_inverse
 from lg_fs.targets import Targets
@@ -38,7 +38,7 @@ class PatchRequest:
     """A call of `apply_patch`. `arguments` are what a repeat under the same key must have too."""
 
     changes: Sequence[FileChange]
-    expected: Mapping[str, str | None]
+    expected: Expected = field(default_factory=Expected)
     dry_run: bool
     key: str | None
     arguments: Mapping[str, Any]
@@ -50,7 +50,7 @@ class RevertRequest:
 
     change_id: str
     force: bool = False
-    expected: Mapping[str, str | None] = field(default_factory=dict)
+    expected: Expected = field(default_factory=Expected)
     dry_run: bool = False
     key: str | None = None
 

@@ -8,6 +8,7 @@ from lg_fs import render
 from lg_fs.changes import Changes, PatchRequest, RevertRequest
 from lg_fs.job import Workers
 from lg_fs.patch_parse import parse_changes, parse_patch
+from lg_fs.plan import Expected
 from lg_policy.config import FsSettings
 from lg_policy.errors import TooLarge
 from lg_policy.toolserver import CallContext, Reply
@@ -29,7 +30,7 @@ class Editing:
         self._check_size(arguments)
         request = PatchRequest(
             changes=parse_patch(arguments["patch"]) if "patch" in arguments else parse_changes(arguments["changes"]),
-            expected=arguments.get("expected_sha256", {}),
+            expected=_expected(arguments),
             dry_run=bool(arguments.get("dry_run", False)),
             key=context.idempotency_key,
             arguments=arguments,
@@ -42,7 +43,7 @@ class Editing:
         request = RevertRequest(
             change_id=arguments["change_id"],
             force=bool(arguments.get("force", False)),
-            expected=arguments.get("expected_sha256", {}),
+            expected=_expected(arguments),
             dry_run=bool(arguments.get("dry_run", False)),
             key=context.idempotency_key,
         )
@@ -63,3 +64,7 @@ class Editing:
                 f"the patch has {size} bytes; {self._settings.patch_max_bytes} are allowed",
                 hint="split it into several patches",
             )
+
+
+def _expected(arguments: Arguments) -> Expected:
+    return Expected(hashes=arguments.get("expected_sha256", {}), paths=arguments.get("expected_paths"))

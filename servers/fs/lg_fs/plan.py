@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lg_fs.diff import FileDiff, file_diff
 from lg_fs.document import load, replaced
@@ -73,6 +73,14 @@ class PlannedFile:
         return None if self.after is None else sha256(self.after)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a caller saw before: hashes by path (`None`: no file), and all the files that may be touched, if it says."""
+
+    hashes: Mapping[str, str | None] = field(default_factory=dict)
+    paths: Sequence[str] | None = None
+
+
 def sha256(data: bytes) -> str:
     """Return the hash as hex."""
     return hashlib.sha256(data).hexdigest()
@@ -109,12 +117,20 @@ class Planner:
                 raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
         return planned
 
-    def check_expected(self, planned: Sequence[PlannedFile], expected: Mapping[str, str | None]) -> None:
+    def check_expected(self, planned: Sequence[PlannedFile], expected: Expected) -> None:
         """Compare with what the caller saw. Raises `Conflict` that names every file that differs."""
+        if expected.paths is not None:
+            touched = [file.place.prefix + name for file in planned for name in (file.path, file.to) if name]
+            others = sorted(set(touched) - set(expected.paths))
+            if others:
+                raise Conflict(
+                    f"it would touch {', '.join(others)} now, and not what was looked at",
+                    hint="a link leads elsewhere than before: look again and make a new patch",
+                )
         known = {(file.place.root.id, file.path): file.before_sha256 for file in planned}
         known |= {(file.place.root.id, file.to): None for file in planned if file.to is not None}
         wrong: list[str] = []
-        for path, wanted in expected.items():
+        for path, wanted in expected.hashes.items():
             target = self._targets.resolve(path)
             name = target.place.root.id, target.rel
             actual = known[name] if name in known else self._current(target)

@@ -260,6 +260,12 @@ EXPECTED: Schema = {
     "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
 }
 
+EXPECTED_PATHS: Schema = {
+    "type": "array",
+    "items": {"type": "string", "format": "lg-path", "maxLength": 4096},
+    "description": "Refused if it touches another file than these, as files of a dry run names them",
+}
+
 
 def patch_input(settings: FsSettings) -> Schema:
     """Arguments of `apply_patch`."""
@@ -290,6 +296,7 @@ def patch_input(settings: FsSettings) -> Schema:
             },
             "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
             "expected_sha256": EXPECTED,
+            "expected_paths": EXPECTED_PATHS,
         },
         oneOf=[{"required": ["patch"]}, {"required": ["changes"]}],
     )
@@ -306,6 +313,7 @@ def revert_input() -> Schema:
             },
             "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
             "expected_sha256": EXPECTED,
+            "expected_paths": EXPECTED_PATHS,
         },
         ["change_id"],
     )
