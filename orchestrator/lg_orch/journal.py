@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from lg_policy.errors import NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -42,6 +45,7 @@ class Journal:
 def read_journal(path: Path) -> list[Event]:
     """Return the events of a journal in order. A torn last line, left by a crash, ends it.
 
+    So does any other line that cannot be read, with a warning: it was not written by a run.
     Raises `NotFound` when there is no such journal.
     """
     try:
@@ -49,11 +53,13 @@ def read_journal(path: Path) -> list[Event]:
     except FileNotFoundError as error:
         raise NotFound(f"no journal {path}") from error
     events: list[Event] = []
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
             events.append(Event.model_validate_json(line))
         except ValidationError:
+            if any(lines[number:]):
+                log.warning("%s is damaged at line %d: what follows is not read", path, number)
             break
     return events

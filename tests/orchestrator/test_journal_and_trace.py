@@ -60,6 +60,18 @@ async def test_a_journal_cut_at_any_byte_still_gives_a_valid_trace(tmp_path: Pat
         validator.validate(json.loads(trace.model_dump_json()))
 
 
+async def test_a_journal_that_is_damaged_in_the_middle_says_where(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await recorded(tmp_path)
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    run.journal.write_bytes(b"".join([*lines[:-1], lines[-1][:20]]))
+    assert (len(read_journal(run.journal)), caplog.messages) == (len(lines) - 1, [])
+    run.journal.write_bytes(b"".join([*lines[:3], b"garbage\n", *lines[3:]]))
+    assert len(read_journal(run.journal)) == 3
+    assert "is damaged at line 4" in caplog.text
+
+
 async def test_the_trace_of_a_killed_run_is_written_by_the_next_command(tmp_path: Path) -> None:
     state, root = tmp_path / "state", tmp_path / "root"
     root.mkdir()

@@ -112,4 +112,4 @@ def _globs(subject: str) -> list[str]:
     name = re.sub(r"[^\w./@-]", "", subject).strip("/").replace("..", "")
     if "/" in name or re.search(r"\.[a-z]{1,4}$", name):
         return [name]
-    return [f"{name}.*", f"{name.replace('.', '/')}.*"] if name else ["/"]
+    return list(dict.fromkeys((f"{name}.*", f"{name.replace('.', '/')}.*"))) if name else ["/"]
