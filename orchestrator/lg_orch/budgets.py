@@ -66,12 +66,16 @@ class Budgets:
 
     def loop_stop(self, spent: Spent) -> str | None:
         """Why no further loop may begin."""
-        if spent.loop >= self.limits.max_loops:
+        if spent.loop < self.limits.max_loops:
+            return None
+        if spent.room > 0:
             return (
-                f"all {self.limits.max_loops} loops of {self.limits.max_tool_calls_per_loop} tool calls were used "
-                "(budgets.max_loops, budgets.max_tool_calls_per_loop)"
+                f"all {self.limits.max_loops} loops were used: new plans and denials take one each (budgets.max_loops)"
             )
-        return None
+        return (
+            f"all {self.limits.max_loops} loops of {self.limits.max_tool_calls_per_loop} tool calls were used "
+            "(budgets.max_loops, budgets.max_tool_calls_per_loop)"
+        )
 
     def check_room(self, planned_calls: int) -> int:
         """How many checks a loop takes: one call of the plan, if it has any, must fit beside them."""

@@ -186,10 +186,17 @@ class ModelMind:
 
     def _turn(self, reply: Reply, made: int) -> Turn:
         calls: list[PlannedCall] = []
+        reading = {tool.name for tool in self._desk.tools if tool.read_only}
+        since = 0
         for number, call in enumerate(reply.calls[:MAX_CALLS_A_TURN], start=1):
             if call.tool == REPLAN:
                 return Turn(replan=str(call.input.get("reason", ""))[:2_000] or "the model gave no reason")
             tool, arguments = self._resolved(call.tool, call.input)
+            if tool not in reading:
+                since = len(calls) + 1
+            elif (tool, arguments) in [(one.tool, one.input) for one in calls[since:]]:
+                # With no effect between them once says as much as twice; three would look like a run in circles.
+                continue
             try:
                 why = reply.text.strip()[:MAX_WHY] if number == 1 else ""
                 calls.append(PlannedCall(id=f"m{made}.{number}", tool=tool, input=arguments, why=why))

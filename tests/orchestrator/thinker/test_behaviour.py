@@ -96,6 +96,17 @@ async def test_the_same_call_three_times_stops_the_run(
     assert len(ran.model.requests) == 3
 
 
+async def test_the_same_call_many_times_in_one_turn_is_made_once_and_the_work_goes_on(tmp_path: Path) -> None:
+    read = ("fs__read_file", {"path": "calc.py"})
+    same = calls(*[read] * 4, ("exec__exec", {"cmd": "make", "args": ["test"]}), read, read)
+    with ScriptedModel([same, patch(), text("done")]) as model:
+        async with shop(tmp_path, settings_for(model)) as made:
+            state = await made.go()
+    assert state.final is not None
+    assert state.final.status == "done", state.final.text
+    assert made.tools.names().count("fs__read_file") == 2, "before the command and after it"
+
+
 async def test_the_same_failing_call_is_noticed_between_others(tmp_path: Path) -> None:
     numbers = itertools.count()
 
