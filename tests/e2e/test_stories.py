@@ -67,6 +67,8 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     assert len(trace["patches"]) == 3
     assert trace["versions"]["gateway"].startswith("lg-gateway ")
     assert "model " in ended.stderr.splitlines()[-2]
+    _, shown = command(project, "runs", "show", trace["run_id"])
+    assert (shown.count("fs__apply_patch (dry run) ok"), shown.count("fs__apply_patch ok")) == (3, 3)
 
 
 def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_own_yes(project: Project) -> None:

@@ -82,7 +82,7 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
             return None
         raise ConfigError(
             f"the run waits for no answer, so {said.by.partition(' ')[2]} has nothing to answer",
-            hint="`lg-orch resume RUN_ID` alone goes on with it",
+            hint="the same command without it goes on with the run",
         )
     question = questions[-1]
     if question.kind == "question" and said.decision == "answer":

@@ -116,8 +116,9 @@ def _step(step: Step, trace: RunTrace) -> str:
     for result in step.results:
         names = changed.get(result.artifacts.call_id)
         what = f", changed {', '.join(names)}" if names else ""
+        dry = " (dry run)" if result.artifacts.input.get("dry_run") is True else ""
         lines.append(
-            f"      {result.artifacts.call_id:<20} {result.tool} {'ok' if result.ok else 'failed'}, "
+            f"      {result.artifacts.call_id:<20} {result.tool}{dry} {'ok' if result.ok else 'failed'}, "
             f"{result.timing_ms} ms{what}"
         )
     lines += [f"      {call_id:<20} {tool} no outcome" for call_id, tool in step.open_calls.items()]
