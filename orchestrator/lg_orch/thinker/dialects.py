@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 PLAIN = ("google_genai", "ollama")
 MAX_DEPTH = 8
-"""Levels of a schema that are told; a definition may contain itself."""
+"""Levels of a schema that are told."""
+MAX_PARTS = 400
+"""Parts of one tool's schema that are told."""
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
 
@@ -25,7 +27,10 @@ def tools_for(provider: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, 
     """The tools as that provider's client takes them."""
     if provider not in PLAIN:
         return list(tools)
-    return [{**tool, "function": {**tool["function"], "parameters": _tool(tool["function"])}} for tool in tools]
+    return [
+        {**tool, "function": {**tool["function"], "parameters": plain(tool["function"]["parameters"])}}
+        for tool in tools
+    ]
 
 
 def schema_for(provider: str, schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -46,68 +51,83 @@ def _has_open(schema: Any) -> bool:
     return schema.get("additionalProperties") not in (None, False) or any(map(_has_open, schema.values()))
 
 
-def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
-    schema = function["parameters"]
-    return {"type": "object", "properties": {}, **plain(schema, schema)}
+def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool's arguments: each with one type, its description, choices, properties or items; of several types the first
+    that is not null. What lies too deep, or comes after `MAX_PARTS` parts, is told as a text.
+    """
+    return {"type": "object", "properties": {}, **_Teller(schema).told(schema)}
 
 
-def plain(schema: Any, root: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """One type with its description, choices, properties or items; of several types the first that is not null."""
-    merged = _merged(schema, root)
-    kind = _type(merged)
-    found: dict[str, Any] = {"type": kind}
-    if isinstance(merged.get("description"), str):
-        found["description"] = merged["description"]
-    choices = [merged["const"]] if "const" in merged else merged.get("enum")
-    if isinstance(choices, list) and choices:
-        if kind == "string":
-            found["enum"] = [str(one) for one in choices if one is not None]
-        else:
-            told = f"one of {', '.join(json.dumps(one) for one in choices)}"
-            found["description"] = f"{found['description']} ({told})" if "description" in found else told
-    if kind == "array":
-        items = merged.get("items") if depth < MAX_DEPTH else None
-        found["items"] = plain(items if isinstance(items, dict) else {}, root, depth + 1)
-    if kind == "object" and isinstance(merged.get("properties"), dict) and depth < MAX_DEPTH:
-        found["properties"] = {name: plain(one, root, depth + 1) for name, one in merged["properties"].items()}
-        required = [name for name in merged.get("required") or () if name in found["properties"]]
-        if required:
-            found["required"] = required
-    return found
+class _Teller:
+    """Tells one schema. A stranger wrote it: it may contain itself, and more than once."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = MAX_PARTS
+
+    def told(self, schema: Any, depth: int = 0) -> dict[str, Any]:
+        merged = self._merged(schema)
+        kind = _type(merged)
+        found: dict[str, Any] = {"type": kind}
+        if isinstance(merged.get("description"), str):
+            found["description"] = merged["description"]
+        _choose(found, [merged["const"]] if "const" in merged else merged.get("enum"))
+        if kind == "array":
+            found["items"] = self.told(merged.get("items") if depth < MAX_DEPTH else {}, depth + 1)
+        if kind == "object" and isinstance(merged.get("properties"), dict) and depth < MAX_DEPTH:
+            found["properties"] = {name: self.told(one, depth + 1) for name, one in merged["properties"].items()}
+            named = merged.get("required")
+            required = [name for name in named if name in found["properties"]] if isinstance(named, list) else []
+            found |= {"required": required} if required else {}
+        return found
+
+    def _merged(self, schema: Any, depth: int = 0) -> dict[str, Any]:
+        """The schema with what it refers to, all of `allOf`, and the first choice of `anyOf` or `oneOf`."""
+        self._left -= 1
+        if not isinstance(schema, dict) or self._left < 0 or depth > MAX_DEPTH:
+            return {}
+        parts: list[Any] = [self._referred(schema.get("$ref"))]
+        parts += _list(schema.get("allOf"))
+        for name in ("anyOf", "oneOf"):
+            options = [one for one in _list(schema.get(name)) if isinstance(one, dict) and one.get("type") != "null"]
+            parts += options[:1]
+        found: dict[str, Any] = {}
+        for part in parts:
+            found |= self._merged(part, depth + 1) if part else {}
+        return found | schema
+
+    def _referred(self, name: Any) -> Any:
+        """What a reference inside of the same schema names."""
+        if not isinstance(name, str) or not name.startswith("#/"):
+            return None
+        found: Any = self._root
+        for step in name.removeprefix("#/").split("/"):
+            found = found.get(step) if isinstance(found, dict) else None
+        return found
 
 
-def _merged(schema: Any, root: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """The schema with what it refers to, all of `allOf`, and the first choice of `anyOf` or `oneOf`."""
-    if not isinstance(schema, dict):
-        return {}
-    parts: list[Any] = [_referred(schema.get("$ref"), root)]
-    parts += schema.get("allOf") or ()
-    for name in ("anyOf", "oneOf"):
-        options = [one for one in schema.get(name) or () if isinstance(one, dict) and one.get("type") != "null"]
-        parts += options[:1]
-    found: dict[str, Any] = {}
-    for part in parts if depth < MAX_DEPTH else ():
-        found |= _merged(part, root, depth + 1)
-    return found | schema
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def _referred(name: Any, root: Mapping[str, Any]) -> Any:
-    """What a reference inside of the same schema names."""
-    if not isinstance(name, str) or not name.startswith("#/"):
-        return {}
-    found: Any = root
-    for step in name.removeprefix("#/").split("/"):
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
+def _choose(found: dict[str, Any], choices: Any) -> None:
+    """Tell the choices: of texts as such, of everything else in words."""
+    if not isinstance(choices, list) or not choices:
+        return
+    if found["type"] == "string":
+        found["enum"] = [str(one) for one in choices if one is not None]
+        return
+    told = f"one of {', '.join(json.dumps(one) for one in choices)}"
+    found["description"] = f"{found['description']} ({told})" if "description" in found else told
 
 
 def _type(schema: Mapping[str, Any]) -> str:
     named = schema.get("type")
     for one in named if isinstance(named, list) else [named]:
-        if isinstance(one, str) and one != "null":
+        if isinstance(one, str) and one in _TYPES.values():
             return one
     for word, kind in (("properties", "object"), ("additionalProperties", "object"), ("items", "array")):
         if word in schema:
             return kind
-    example = schema.get("const", (schema.get("enum") or [""])[0])
+    example = schema.get("const", next(iter(_list(schema.get("enum"))), ""))
     return _TYPES.get(type(example), "string")

@@ -58,12 +58,14 @@ def test_silence_ends_with_the_time_of_a_request_and_a_fallback_of_the_same_wire
         return silent() if "scripted" in request["model"] else text("Found.")
 
     with ScriptedModel(answer) as model:
-        found = asker.ask(model, provider, timeout_s=2, fallbacks=[full(provider, "second")])
+        fallbacks = [full(provider, "second")]
+        # The fallback has as many tries: a busy machine may need more than one to answer in that time.
+        found = asker.ask(model, provider, timeout_s=0.6, retries=2, retry_pause_s=0, fallbacks=fallbacks)
     assert found.error == ""
+    assert found.phases()[:6] == ["begin", "retry"] * 2 + ["begin", "failed"]
     assert found.event("failed")["falls_back"] is True
-    asked = [full(provider, name).partition(":")[2] for name in ("scripted", "second")]
-    assert [request["model"] for request in model.requests] == asked
     assert found.event("failed")["total_tokens"] > 0, "a request that was taken may be billed"
+    assert (found.events[-1]["phase"], found.events[-1]["name"]) == ("end", full(provider, "second"))
 
 
 @every
@@ -74,7 +76,7 @@ def test_a_time_out_at_any_moment_of_a_request_is_one_and_never_taken_for_a_wish
     with ScriptedModel(lambda _request: silent()) as model:
         for timeout_s in (0.001, 0.004, 0.016, 0.064):
             found = asker.ask(model, provider, timeout_s=timeout_s, streaming=streaming, retries=4, retry_pause_s=0)
-            assert "no answer within" in found.error
+            assert "the language model could not be asked" in found.error
             assert found.phases() == ["begin", "retry"] * 4 + ["begin", "failed"]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from lg_orch.stuck import circle
 from lg_orch.thinker.cache import ReplyCache, cache_key
 from lg_orch.thinker.clients import Candidate, candidates
 from lg_orch.thinker.conversation import Rendered, conversation, transcript
+from lg_orch.thinker.dialects import plain
 from lg_orch.thinker.failures import MAX_PAUSE_S, Failure, failure_of, pause_s
 from lg_orch.thinker.lanes import route_by_rules
 from lg_orch.thinker.messages import marked, system, task
@@ -351,3 +353,20 @@ def test_checks_that_cannot_be_run_here_are_named_with_the_reason_and_no_command
     assert offer([runner], here, 9) == []
     able = here.model_copy(update={"commands": (*here.commands[1:], Command(name="pytest"))})
     assert (missing_checks(able), len(offer([runner], able, 9))) == ({}, 1)
+
+
+def test_a_strangers_schema_is_told_plainly_in_bounded_time_whatever_it_holds() -> None:
+    names = [f"p{number}" for number in range(12)]
+    ref = {"$ref": "#/$defs/node"}
+    node = {"type": "object", "properties": dict.fromkeys(names, ref), "allOf": [ref] * 12}
+    told = plain(
+        {"type": "object", "$defs": {"node": node}, "properties": {"tree": ref, "wrong": 5, "also": {"$ref": 1}}}
+    )
+    assert list(told["properties"]) == ["tree", "wrong", "also"]
+    assert len(json.dumps(told)) < 50_000
+    number_or_null = {"type": ["integer", "null"], "enum": [1, 2, None], "description": "how many"}
+    assert plain({"properties": {"n": number_or_null}, "required": ["n", "m"]}) == {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "description": "how many (one of 1, 2, null)"}},
+        "required": ["n"],
+    }
