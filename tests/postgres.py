@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 from tests.support import require
@@ -27,11 +28,8 @@ def server() -> Iterator[str]:
     if GIVEN:
         yield GIVEN
         return
-    programs = _programs()
-    require(programs is not None, "PostgreSQL's initdb and postgres (Debian: postgresql)")
-    if programs is not None:
-        with _own(programs) as url:
-            yield url
+    with own_server() as made:
+        yield made.url
 
 
 @contextmanager
@@ -57,27 +55,57 @@ def _programs() -> Path | None:
     return next((folder for folder in folders if (folder / "postgres").exists() and (folder / "initdb").exists()), None)
 
 
-@contextmanager
-def _own(programs: Path) -> Iterator[str]:
-    who = _ordinary_user()
-    place = Path(tempfile.mkdtemp(prefix="lg-pg-", dir="/tmp"))  # short: a socket's path has about 100 characters
-    try:
-        if who is not None:
-            os.chown(place, who, -1)
-        command = [str(programs / "initdb"), "-D", str(place / "data"), "-U", "lg", "-A", "trust", "-E", "UTF8"]
-        command += ["--no-locale", "--no-sync"]
-        subprocess.run(command, user=who, cwd=place, check=True, capture_output=True, timeout=START_S)
-        command = [str(programs / "postgres"), "-D", str(place / "data"), "-k", str(place), "-F"]
+class OwnServer:
+    """A server that is ours, in a folder of its own, and may be killed and started again. Gone with the block."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._who = _ordinary_user()
+        self._place = Path(tempfile.mkdtemp(prefix="lg-pg-", dir="/tmp"))  # a socket's path has about 100 characters
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql://lg@/postgres?host={quote(str(self._place))}"
+
+    def __enter__(self) -> Self:
+        if self._who is not None:
+            os.chown(self._place, self._who, -1)
+        command = [str(self._programs / "initdb"), "-D", str(self._place / "data"), "-U", "lg", "-A", "trust"]
+        command += ["-E", "UTF8", "--no-locale", "--no-sync"]
+        subprocess.run(command, user=self._who, cwd=self._place, check=True, capture_output=True, timeout=START_S)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=START_S)
+        shutil.rmtree(self._place, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [str(self._programs / "postgres"), "-D", str(self._place / "data"), "-k", str(self._place), "-F"]
         command += ["-c", "listen_addresses=", "-c", "shared_buffers=16MB", "-c", "max_connections=60"]
-        with (place / "log").open("wb") as log:
-            process = subprocess.Popen(command, user=who, cwd=place, stdout=log, stderr=log)
-        try:
-            yield _answering(f"postgresql://lg@/postgres?host={quote(str(place))}", process, place / "log")
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=START_S)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+        with (self._place / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, user=self._who, cwd=self._place, stdout=log, stderr=log)
+        _answering(self.url, self._process, self._place / "log")
+
+    @property
+    def pid(self) -> int:
+        """The first of its processes; the others end when they notice that it is gone."""
+        return self._process.pid if self._process is not None else 0
+
+    def is_gone(self) -> bool:
+        """Whether it was killed; waits for the end that it comes to."""
+        return self._process is not None and self._process.wait(timeout=START_S) == -signal.SIGKILL
+
+
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    """A server that a test may kill."""
+    programs = _programs()
+    require(programs is not None, "PostgreSQL's initdb and postgres (Debian: postgresql)")
+    if programs is not None:
+        with OwnServer(programs) as made:
+            yield made
 
 
 def _ordinary_user() -> int | None:
@@ -88,7 +116,7 @@ def _ordinary_user() -> int | None:
     return names.get("postgres", names["nobody"])
 
 
-def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
+def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     import psycopg
 
     deadline = time.monotonic() + START_S
@@ -98,5 +126,5 @@ def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
         except psycopg.OperationalError:
             time.sleep(0.05)
         else:
-            return url
+            return
     raise RuntimeError(f"PostgreSQL did not start: {log.read_text('utf-8', 'replace')[-2000:]}")

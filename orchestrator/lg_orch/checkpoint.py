@@ -10,6 +10,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.errors import StoreGone
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def is_postgres(url: str) -> bool:
 async def open_saver(url: str, path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """Open the store that `url` (`store.url`) names; `path` is the run's own file where it is SQLite.
 
-    Raises `ConfigError` when PostgreSQL is named and cannot be used.
+    Raises `ConfigError` when PostgreSQL is named and cannot be used, `StoreGone` when it is lost within the block.
     """
     if is_postgres(url):
         async with _postgres(url) as saver:
@@ -83,6 +84,11 @@ async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         await saver.setup()
         yield saver
+    except psycopg.Error as error:
+        raise StoreGone(
+            f"store.url: PostgreSQL was lost in the middle of the run: {str(error).strip()}",
+            hint="`lg-orch resume` goes on once it is there again",
+        ) from error
     finally:
         await opening.__aexit__(None, None, None)
 

@@ -5,6 +5,7 @@
     LgError
     ├── GraphError        internal               a node broke the contract of the state
     ├── GatewayGone       upstream_unavailable   the gateway could not be started, reached, or is not ours
+    ├── StoreGone         upstream_unavailable   the database that holds the run's checkpoints was lost
     ├── RunBusy           conflict               another process drives this run
     ├── ThinkingFailed    upstream_unavailable   the language model gave no answer, or none that can be used
     └── Interrupted       interrupted            a signal asked the run to stop
@@ -28,6 +29,12 @@ class GraphError(LgError):
 
 class GatewayGone(LgError):
     """The gateway could not be started or reached, ended, or does not serve the root asked for."""
+
+    code = "upstream_unavailable"
+
+
+class StoreGone(LgError):
+    """The database that holds a run's checkpoints could be reached and is gone now."""
 
     code = "upstream_unavailable"
 

@@ -148,7 +148,7 @@ def gone(why: str) -> GatewayGone:
     """What ends a run whose gateway was lost. It can go on: the step that was cut off is repeated, under its keys."""
     return GatewayGone(
         f"the gateway was gone in the middle of the run: {why}",
-        hint="`lg-orch resume` goes on, and first asks what became of the call that was cut off",
+        hint="the command can be given again; `lg-orch resume` first asks what became of the call that was cut off",
     )
 
 

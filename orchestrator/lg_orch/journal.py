@@ -51,7 +51,10 @@ def read_journal(path: Path) -> list[Event]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError as error:
-        raise NotFound(f"no journal {path}") from error
+        raise NotFound(
+            f"run {path.parent.name} has no journal: it was killed before it wrote anything",
+            hint="start it anew; `lg-orch runs prune --all` removes what is left of it",
+        ) from error
     events: list[Event] = []
     for number, line in enumerate(lines, start=1):
         if not line:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from lg_orch.errors import GatewayGone
 from lg_orch.models_io import PlannedCall
 from lg_orch.nodes.context_builder import finish
 
@@ -24,7 +25,7 @@ CHANGED = "files were changed since this run stopped, and not by it: what was re
 
 
 async def tree_now(services: Services, why: str) -> str | None:
-    """The digest of the tree; `None` where there is none."""
+    """The digest of the tree; `None` where there is none, or nobody to ask for it."""
     lister = services.tools.find("list_files")
     if lister is None:
         return None
@@ -32,7 +33,11 @@ async def tree_now(services: Services, why: str) -> str | None:
         id=f"tree.{secrets.token_hex(4)}", tool=lister.name, input={"totals": True, "recursive": True}, why=why
     )
     limit = services.budgets.call_timeout(services.wall_s())
-    envelope = await services.tools.call(services.mint(call), step=STEP, timeout_s=limit, may_ask=False)
+    try:
+        envelope = await services.tools.call(services.mint(call), step=STEP, timeout_s=limit, may_ask=False)
+    except GatewayGone:
+        # How the run stops does not depend on it, and whatever needs the gateway next says that it is gone.
+        return None
     finish(services, envelope)
     totals = (envelope.artifacts.structured or {}).get("totals")
     digest = totals.get("digest") if isinstance(totals, dict) else None

@@ -68,10 +68,13 @@ class RunDir:
         return self.path.parent.parent / PENDING / f"{self.run_id}.json"
 
     def remove(self) -> None:
-        """Remove the directory and what is owed for it; the caller holds the lock."""
+        """Remove the directory and what is owed for it; the caller holds the lock.
+
+        The journal goes last: as long as it is there, a removal that was cut short is found and repeated.
+        """
         self.pending_trace.unlink(missing_ok=True)
         for directory, folders, files in os.walk(self.path, topdown=False):
-            for name in files:
+            for name in sorted(files, key=lambda name: name == self.journal.name):
                 os.unlink(os.path.join(directory, name))
             for name in folders:
                 os.rmdir(os.path.join(directory, name))

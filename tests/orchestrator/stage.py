@@ -163,8 +163,10 @@ def standing(folder: Path) -> Iterator[Place]:
     def answer(request: dict[str, Any]) -> Scripted:
         asked = folder / "victim.model"
         if asked.exists():
+            cuts = PIPE in asked.read_text()
             subprocess.run(["/bin/sh", str(asked)], check=True)
-            ended.wait(60)
+            if cuts:
+                ended.wait(60)
         return decide(request)
 
     with pytest.MonkeyPatch.context() as patch, ScriptedModel(answer) as model:
