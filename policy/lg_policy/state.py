@@ -67,6 +67,7 @@ def open_state(
     path = explicit.absolute() if explicit is not None else state_home(environ) / state_id
     if root is not None:
         refuse_inside(path, root, "the state directory")
+        refuse_around_settings(root, environ)
     make_private(path)
     if explicit is None:
         _record(path.parent, state_id, os.path.realpath(subject))
@@ -123,11 +124,18 @@ def _made_or_read(path: Path, size: int) -> bytes:
     return path.read_bytes()
 
 
-def refuse_inside(path: Path, root: Path, what: str) -> None:
+def refuse_inside(path: Path, root: Path, what: str, hint: str = "choose a directory outside of it") -> None:
     """Raise `ConfigError` if `path`, its symlinks resolved as far as it exists, is `root` or lies below it."""
     real, real_root = os.path.realpath(path), os.path.realpath(root)
     if os.path.commonpath([real, real_root]) == real_root:
-        raise ConfigError(f"{what} {real} lies inside {real_root}", hint="choose a directory outside of it")
+        raise ConfigError(f"{what} {real} lies inside {real_root}", hint=hint)
+
+
+def refuse_around_settings(root: Path, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise `ConfigError` if the user's own settings or the keys lie below the root, in the agent's reach."""
+    refuse_inside(config_home(environ), root, "the directory of your settings and keys", hint="choose a smaller root")
+    if environ.get("LG_KEY_DIR"):
+        refuse_inside(Path(environ["LG_KEY_DIR"]), root, "the key directory")
 
 
 def make_private(path: Path) -> None:

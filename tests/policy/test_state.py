@@ -37,6 +37,17 @@ def test_state_inside_the_root_is_refused_also_through_a_link(tmp_path: Path) ->
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.parametrize("where", ["XDG_CONFIG_HOME", "LG_KEY_DIR"])
+def test_a_root_around_settings_or_keys_is_refused_also_through_a_link(tmp_path: Path, where: str) -> None:
+    root = tmp_path / "dotfiles"
+    (root / "config").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(root)
+    environ = {"XDG_STATE_HOME": str(tmp_path / "s"), "XDG_CONFIG_HOME": str(tmp_path / "c")}
+    open_state(root=root, environ=environ)
+    with pytest.raises(ConfigError, match="lies inside"):
+        open_state(root=root, environ=environ | {where: str(tmp_path / "link" / "config")})
+
+
 def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
     loose = tmp_path / "state"
     loose.mkdir(mode=0o755)

@@ -25,6 +25,7 @@ from lg_exec.sandbox import Backend, NoBackend
 from lg_policy.globs import FileRules
 from lg_policy.loading import load_settings
 from lg_policy.paths import Root
+from lg_policy.state import refuse_around_settings
 
 if TYPE_CHECKING:
     from lg_exec.backend import BubblewrapBackend, Place
@@ -77,6 +78,7 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
     with ExitStack() as undo:
         root = _open_root(flags.root or default_root, allow_broad=flags.allow_broad_root)
         undo.callback(root.close)
+        refuse_around_settings(root.path)
         scratch = tempfile.mkdtemp(prefix="lg-exec-")
         lifeline = _lifeline(scratch)
         undo.callback(lifeline.close)

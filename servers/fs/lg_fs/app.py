@@ -19,7 +19,7 @@ from lg_policy.globs import FileRules
 from lg_policy.loading import load_settings
 from lg_policy.paths import Root
 from lg_policy.serving import serve, start_logging
-from lg_policy.state import open_state, refuse_inside
+from lg_policy.state import open_state, refuse_around_settings, refuse_inside
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def make_service(
     """
     for root in roots:
         refuse_inside(state, root.path, "the state directory")
+        refuse_around_settings(root.path)
     rules = FileRules.from_settings(settings.policy, extra_deny=closed_directories(settings))
     workspace = Workspace(roots, rules, settings.fs)
     return Service(
