@@ -90,6 +90,8 @@ def test_a_change_that_is_denied_is_planned_anew_and_the_next_one_waits_for_its_
         assert "Multiplying is not adding." in json.dumps(model.requests[3]["messages"]), "the new plan is worked by"
         status, listed = command(project, "approvals")
         assert (status, run_id in listed, f"+    {RIGHT}" in listed) == (0, True, True)
+        _, listed = command(project, "approvals", "--json")
+        assert json.loads(listed)["arguments"] == patch()[1], "what --edit begins with"
         assert WRONG in project.source()
         status, shown = command(project, "resume", run_id, "--approve")
     assert status == 0, shown

@@ -43,6 +43,7 @@ def _waiting(found: Found) -> Iterator[dict[str, Any]]:
         return
     questions = [] if finished(events) else open_questions(events)
     request = next((event.data.get("request") for event in events if event.name == "run"), "")
+    inputs = {event.data["call_id"]: event.data["input"] for event in events if event.data.get("input") is not None}
     for question in questions:
         yield {
             "run_id": found.run.run_id,
@@ -51,6 +52,7 @@ def _waiting(found: Found) -> Iterator[dict[str, Any]]:
             "kind": question.kind,
             "tool": question.tool,
             "message": question.message,
+            "arguments": inputs.get(question.call_id, {}),
             "answer": (
                 "It is asked on the terminal that drives the run."
                 if is_driven(found.run)
