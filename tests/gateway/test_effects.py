@@ -121,7 +121,29 @@ async def test_a_call_whose_server_died_under_it_is_not_made_again_under_its_key
 
     assert lost.structured_content["error"]["code"] == "outcome_unknown"
     assert again.structured_content["error"]["code"] == "outcome_unknown"
+    assert again.structured_content["error"]["begun_before"] == "true"
     assert len(journal(log)) == 1
+
+
+async def test_a_lost_call_that_is_made_again_keeps_its_key_while_its_server_is_away(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    settings = server("a", "--journal", str(log), "--idempotent", "die", trusted=True)
+    codes: list[str] = []
+    async with gateway_of(tmp_path, settings, ALLOW_ALL) as gateway:
+        while "upstream_unavailable" not in codes and len(codes) < 50:
+            lost = await send(gateway, "a__die", {}, meta=marked("k"))
+            codes.append(lost.structured_content["error"]["code"])
+        kept = gateway.store.read_now(lambda tx: tx.execute("SELECT key, ended FROM effects"))
+        await until(lambda: gateway.upstreams["a"].state == "up")
+        arrived = len(journal(log))
+        again = await send(gateway, "a__die", {}, meta=marked("k"))
+
+    assert codes[0] == "outcome_unknown"
+    assert codes[-1] == "upstream_unavailable"
+    assert kept == [("k", 0)]
+    # A trusted server says that it may be made again; each time it dies, which is a loss of now and not of before.
+    assert len(journal(log)) == arrived + 1
+    assert "begun_before" not in again.structured_content["error"]
 
 
 @pytest.mark.parametrize(("trusted", "code", "arrived"), [(False, "outcome_unknown", 1), (True, None, 2)])
