@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.orchestrator.forks import Ended
     from tests.orchestrator.stopping import Stop
 
+pytestmark = pytest.mark.timeout(600)
 REVERT = ("name='fs__revert_patch'", "approval_id='ap-")
 
 

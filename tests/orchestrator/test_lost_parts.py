@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.orchestrator.stopping import Stop
 
+pytestmark = pytest.mark.timeout(600)
 NOTED = ("cmd': 'note'", "approval_id='ap-")
 GATEWAY = (
     before("lg_gateway.books:Books.begun", "name='fs__list_files'", how="die"),
