@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -38,6 +38,9 @@ class ModelSettings(Section):
     """Tokens that one request may have. Old results give way to digests; request, rules and plan never do."""
     max_reply_tokens: PositiveInt = 8_192
     """Tokens that one reply may have."""
+    reply_limit_name: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """How a server that speaks OpenAI's chat completions is told that limit; unset: `max_completion_tokens` at the
+    addresses of OpenAI and Azure, which want it, and `max_tokens` elsewhere, where the other is often ignored."""
     timeout_s: PositiveFloat = 300
     """Seconds that one request may take."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2

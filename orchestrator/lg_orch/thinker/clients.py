@@ -6,6 +6,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lg_orch.errors import ThinkingFailed
 from lg_orch.minds import LOCAL
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models import BaseChatModel
 
+_OWN_HOSTS = (".openai.com", ".azure.com")
 _CHATTY = ("openai", "anthropic", "httpx", "httpcore", "google_genai", "ollama")
 
 
@@ -85,11 +87,19 @@ class Clients:
         if candidate.provider == "openai":
             from lg_orch.thinker.direct import DirectChatOpenAI
 
-            return DirectChatOpenAI(model=candidate.model, **options)
+            return DirectChatOpenAI(model=candidate.model, limit_name=self._limit_name(candidate), **options)
         from langchain.chat_models import init_chat_model
 
         model: BaseChatModel = init_chat_model(candidate.model, model_provider=candidate.provider, **options)
         return model
+
+    def _limit_name(self, candidate: Candidate) -> str:
+        """How that server is told the limit of a reply; the environment's addresses are those that the client reads."""
+        if candidate.settings.reply_limit_name is not None:
+            return candidate.settings.reply_limit_name
+        named = (candidate.base_url, self._environ.get("OPENAI_API_BASE"), self._environ.get("OPENAI_BASE_URL"))
+        host = urlsplit(next(filter(None, named), "")).hostname or "openai.com"
+        return "max_completion_tokens" if f".{host}".endswith(_OWN_HOSTS) else "max_tokens"
 
     def _options(self, candidate: Candidate, room: int) -> dict[str, Any]:
         settings = candidate.settings

@@ -21,7 +21,11 @@ LARGE = ("messages", "tools")
 
 
 class DirectChatOpenAI(ChatOpenAI):
-    """The same requests, byte for byte what LangChain makes of them. A message that was sent must not be changed."""
+    """The same requests, but for the name of a reply's limit what LangChain makes of them. A message that was sent must
+    not be changed."""
+
+    limit_name: str = "max_completion_tokens"
+    """LangChain always says this one, which many servers that imitate OpenAI do not know."""
 
     _turned: dict[int, tuple[BaseMessage, dict[str, Any]]] = PrivateAttr(default_factory=dict)
     """The messages of the last request by identity, each with what LangChain made of it; an entry keeps its message
@@ -40,5 +44,7 @@ class DirectChatOpenAI(ChatOpenAI):
         known = self._turned | {id(one): (one, made) for one, made in zip(asked, payload["messages"], strict=True)}
         self._turned = {id(one): known[id(one)] for one in messages}
         payload["messages"] = [known[id(one)][1] for one in messages]
+        if "max_completion_tokens" in payload:
+            payload[self.limit_name] = payload.pop("max_completion_tokens")
         large = {name: payload.pop(name) for name in LARGE if name in payload}
         return {**payload, "messages": [], "extra_body": {**(payload.get("extra_body") or {}), **large}}

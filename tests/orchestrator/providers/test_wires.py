@@ -255,8 +255,11 @@ def test_openais_own_models_are_asked_over_the_wire_and_with_the_limits_that_the
     names = ("gpt-4-scripted", "gpt-5-scripted", "gpt-5-pro-scripted")
     with ScriptedModel([text("ok")] * 3) as model:
         environ = {"OPENAI_API_BASE": model.base_url}
+        limit = "max_completion_tokens"
         for name in names:
-            found = asker.ask(model, "openai", name=name, base_url=None, environ=environ, temperature=0.5)
+            found = asker.ask(
+                model, "openai", name=name, base_url=None, environ=environ, temperature=0.5, reply_limit_name=limit
+            )
             assert found.error == ""
     assert [request["path"].rpartition("/v1/")[2] for request in model.requests] == [
         "chat/completions", "chat/completions", "responses"
@@ -264,6 +267,15 @@ def test_openais_own_models_are_asked_over_the_wire_and_with_the_limits_that_the
     limits = [request.get("max_completion_tokens") or request.get("max_output_tokens") for request in model.requests]
     assert limits == [8_192] * 3
     assert ["temperature" in request for request in model.requests] == [True, False, False], "thinkers refuse it"
+
+
+def test_a_server_that_is_not_openais_is_told_the_limit_of_a_reply_by_its_older_name(asker: Asker) -> None:
+    with ScriptedModel([text("ok")] * 3) as model:
+        asker.ask(model, "openai")
+        asker.ask(model, "openai", base_url=None, environ={"OPENAI_API_BASE": model.base_url})
+        asker.ask(model, "openai", reply_limit_name="max_completion_tokens")
+    said = [(request.get("max_tokens"), request.get("max_completion_tokens")) for request in model.requests]
+    assert said == [(8_192, None), (8_192, None), (None, 8_192)]
 
 
 def test_ollama_is_told_to_hold_a_whole_request_always_with_the_same_number(asker: Asker) -> None:

@@ -19,7 +19,7 @@ from lg_orch.nodes.reporter import counted
 from lg_orch.observations import MAX_RESULT_CHARS, middle_out, whole_text
 from lg_orch.stuck import circle
 from lg_orch.thinker.cache import ReplyCache, cache_key
-from lg_orch.thinker.clients import Candidate, candidates
+from lg_orch.thinker.clients import Candidate, Clients, candidates
 from lg_orch.thinker.conversation import Rendered, conversation, transcript
 from lg_orch.thinker.dialects import plain
 from lg_orch.thinker.failures import MAX_PAUSE_S, Failure, failure_of, pause_s
@@ -238,6 +238,27 @@ def test_a_role_without_a_model_of_its_own_asks_the_planners_and_fallbacks_share
     assert [(one.name, one.base_url) for one in found] == [
         ("openai:big", "http://here/v1"), ("openai:small", "http://here/v1"), ("ollama:x", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "environ", "name"),
+    [
+        (None, {}, "max_completion_tokens"),
+        ("https://eu.api.openai.com/v1", {}, "max_completion_tokens"),
+        ("https://mine.openai.azure.com/openai/v1", {}, "max_completion_tokens"),
+        ("http://127.0.0.1:8080/v1", {}, "max_tokens"),
+        ("https://notopenai.com/v1", {}, "max_tokens"),
+        (None, {"OPENAI_BASE_URL": "http://127.0.0.1:8080/v1"}, "max_tokens"),
+    ],
+)
+def test_the_limit_of_a_reply_has_the_name_that_the_server_at_the_address_knows(
+    address: str | None, environ: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in {"OPENAI_API_KEY": "sk-none", **environ}.items():
+        monkeypatch.setenv(key, value)
+    built = Clients().get(Candidate(provider="openai", model="m", base_url=address), 100)
+    payload = built._get_request_payload([HumanMessage("hi")])  # type: ignore[attr-defined]  # what goes onto the wire
+    assert {key for key in payload if key.startswith("max_")} == {name}
 
 
 class Refused(Exception):
