@@ -21,7 +21,7 @@ from lg_gateway.stores import StorePlace, server_id, store_url
 from lg_policy.config import Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.flags import CommonFlags
-from lg_policy.loading import Loaded, load_settings
+from lg_policy.loading import Loaded, closed_to_changes, load_settings
 from lg_policy.state import StateDir, config_home, key_dir, load_key, open_state, root_id
 from lg_policy.trust import FILE_NAME, repository_layer
 
@@ -151,6 +151,8 @@ def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]
         servers = server_settings(loaded.settings.gateway, mcp_json, root_given=False)
     if root is not None:
         _refuse_broad(root, flags.allow_broad_root)
+        pins = loaded.settings.gateway.pins_file
+        loaded = closed_to_changes(loaded, root, (flags.config, mcp_json, Path(pins) if pins is not None else None))
     state = open_state(root=root, config=mcp_json or flags.config, explicit=flags.state_dir, environ=environ)
     return _Basis(root=root, loaded=loaded, servers=servers, state=state)
 

@@ -10,8 +10,8 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -93,6 +93,23 @@ def load_settings(
         rule_places=tuple(place for layer in layers for place in _rule_places(layer)),
         files=tuple(layer.path for layer in layers if layer.path is not None),
     )
+
+
+def closed_to_changes(loaded: Loaded, root: Path, own: Iterable[Path | None]) -> Loaded:
+    """Return the settings with those of their own files that lie below the root closed to changes.
+
+    A settings file in the repository is somebody's choice; that the agent edits what binds it is not.
+    """
+    base = os.path.join(os.path.realpath(root), "")
+    places = [os.path.realpath(file) for file in own if file is not None]
+    below = [place[len(base) :].replace(os.sep, "/") for place in places if place.startswith(base)]
+    names = [re.sub(r"([\\*?\[\]])", r"\\\1", place) for place in below]
+    if not names:
+        return loaded
+    policy = loaded.settings.policy
+    denied = (*policy.write_deny, *(f"/{name}" for name in names))
+    closed = policy.model_copy(update={"write_deny": denied})
+    return replace(loaded, settings=loaded.settings.model_copy(update={"policy": closed}))
 
 
 def read_layer(path: Path) -> Layer:

@@ -102,6 +102,28 @@ async def test_a_key_stands_for_nobody_elses_call(tmp_path: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["a.txt", "b.txt"]
 
 
+@pytest.mark.attack(
+    "Settings", "a patch to the very settings, or to the list of servers, in the repository that is worked on"
+)
+async def test_what_binds_the_agent_is_not_the_agents_to_change(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "ops [1]").mkdir(parents=True)
+    config = write_config(root / "ops [1]", '[gateway.servers.fs]\nbuiltin = "fs"\n', ALLOW_ALL)
+    servers = root / "servers.json"
+    servers.write_text('{"mcpServers": {}}')
+    async with running_gateway(prepare(flags(config=config, root=root), mcp_json=servers)) as gateway:
+        await gateway.settled()
+
+        async def write(path: str, content: str) -> str:
+            changes = [{"op": "update" if (root / path).exists() else "add", "path": path, "content": content}]
+            return text_of(await call(gateway, "fs__apply_patch", changes=changes)).partition(":")[0]
+
+        assert await write("ops [1]/gateway.toml", "") == "policy_denied"
+        assert await write("servers.json", "{}") == "policy_denied"
+        assert (await write("ops [1]/other.toml", "x")).startswith("change ")
+        assert "gateway.toml" in text_of(await call(gateway, "fs__list_files", path="ops [1]")), "it may be read"
+
+
 @pytest.mark.attack("Limits", "sixty calls at the same moment against limits of five at once and twenty a minute")
 async def test_limits_hold_for_calls_at_the_same_moment(tmp_path: Path) -> None:
     seen = tmp_path / "journal"

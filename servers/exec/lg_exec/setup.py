@@ -23,7 +23,7 @@ from lg_exec.masks import MaskFinder
 from lg_exec.orphans import Orphans
 from lg_exec.sandbox import Backend, NoBackend
 from lg_policy.globs import FileRules
-from lg_policy.loading import load_settings
+from lg_policy.loading import closed_to_changes, load_settings
 from lg_policy.paths import Root
 from lg_policy.state import refuse_around_settings
 
@@ -79,6 +79,7 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
         root = _open_root(flags.root or default_root, allow_broad=flags.allow_broad_root)
         undo.callback(root.close)
         refuse_around_settings(root.path)
+        loaded = closed_to_changes(loaded, root.path, (flags.config,))
         scratch = tempfile.mkdtemp(prefix="lg-exec-")
         lifeline = _lifeline(scratch)
         undo.callback(lifeline.close)

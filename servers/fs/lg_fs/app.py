@@ -16,7 +16,7 @@ from lg_policy.config import Settings
 from lg_policy.errors import LgError
 from lg_policy.flags import CommonFlags, ServeFlags
 from lg_policy.globs import FileRules
-from lg_policy.loading import load_settings
+from lg_policy.loading import closed_to_changes, load_settings
 from lg_policy.paths import Root
 from lg_policy.serving import serve, start_logging
 from lg_policy.state import open_state, refuse_around_settings, refuse_inside
@@ -30,6 +30,8 @@ def run(roots: Sequence[Path], common: CommonFlags, flags: ServeFlags) -> int:
     loaded = load_settings(profile=common.profile, config=common.config, effective=common.effective_config)
     with ExitStack() as stack:
         opened = [stack.enter_context(Root(path, allow_broad=common.allow_broad_root)) for path in roots]
+        for root in opened:
+            loaded = closed_to_changes(loaded, root.path, (common.config,))
         state = open_state(root=opened[0].path, explicit=common.state_dir)
         service = make_service(opened, loaded.settings, state.path)
         stack.callback(service.workers.close)
