@@ -11,7 +11,7 @@ from lg_orch.minds import models_asked_for
 from lg_orch.roots import find_root
 from lg_orch.runs import owing_runs
 from lg_policy.flags import CommonFlags, common_flags
-from lg_policy.loading import Loaded, load_settings
+from lg_policy.loading import Loaded, closed_to_changes, load_settings
 from lg_policy.state import StateDir, open_state, root_id
 from lg_policy.trust import repository_layer
 
@@ -66,6 +66,7 @@ def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
         extra=(layer,) if layer is not None else (),
         environ=environ,
     )
+    loaded = closed_to_changes(loaded, root, (flags.config,))
     models = models_asked_for(loaded.settings.models, getattr(args, "model", None), environ)
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"models": models}))
     return Setup(root=root, root_id=root_id(root), flags=flags, loaded=loaded, state=state)
