@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.bounds import open_requests
+from lg_orch.meter import most_of
 from lg_orch.models_trace import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from lg_orch.models_trace import Event
 
 
-def usage_of(events: Iterable[Event]) -> Usage:
+def usage_of(events: Sequence[Event]) -> Usage:
     """Calls, requests, tokens and the time they took; what only the run's state knows is left at zero."""
     calls = requests = tokens = tool_ms = model_ms = 0
     cost = 0.0
@@ -25,6 +27,11 @@ def usage_of(events: Iterable[Event]) -> Usage:
             tokens += int(event.data.get("total_tokens") or 0)
             model_ms += int(event.data.get("latency_ms") or 0)
             cost += float(event.data.get("cost_usd") or 0)
+    for event in open_requests(events):
+        # Sent, and nobody knows what came of it.
+        requests += 1
+        tokens += most_of(event.data)
+        cost += float(event.data.get("cost_usd_most") or 0)
     return Usage(
         tool_calls=calls, tokens=tokens, cost_usd=cost, requests=requests, tools_s=tool_ms / 1000,
         model_s=model_ms / 1000,

@@ -49,15 +49,10 @@ class Budgets:
     def __init__(self, limits: BudgetSettings) -> None:
         self.limits = limits
 
-    def run_stop(self, spent: Spent, wall_s: float) -> str | None:
-        """Why nothing more may be done at all."""
-        limits = self.limits
-        if wall_s >= limits.max_wall_s:
-            return f"the run used its wall clock of {limits.max_wall_s:g} s (budgets.max_wall_s)"
-        if spent.tokens >= limits.max_tokens:
-            return f"the run used its {limits.max_tokens} tokens (budgets.max_tokens)"
-        if spent.cost_usd >= limits.max_cost_usd:
-            return f"the run used its {limits.max_cost_usd:g} US dollars (budgets.max_cost_usd)"
+    def wall_stop(self, wall_s: float) -> str | None:
+        """Why nothing more may be done at all. Tokens and money are looked at before each request (`meter`)."""
+        if wall_s >= self.limits.max_wall_s:
+            return f"the run used its wall clock of {self.limits.max_wall_s:g} s (budgets.max_wall_s)"
         return None
 
     def next_loop(self, spent: Spent) -> Spent:
@@ -100,7 +95,8 @@ class Budgets:
         per_loop = 4 + 4 * self.limits.max_tool_calls_per_loop
         # Once with the first plan, and once before the first change, for the packages that it touches.
         baseline = 2 * max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
-        return FIXED_VISITS + baseline + self.limits.max_loops * per_loop + 1
+        # One more visit where the mind could not be asked and the run breaks off.
+        return FIXED_VISITS + baseline + self.limits.max_loops * per_loop + 2
 
 
 def executor_room(spent: Spent, checks: int) -> int:

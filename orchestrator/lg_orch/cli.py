@@ -139,6 +139,17 @@ def _positive(text: str) -> int:
 def _add_driving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="language model for all roles. Also LG_MODEL")
     parser.add_argument("--trace", action="store_true", help="write artifacts/runs/run-<id>.json below the root")
+    for flag, kind, metavar, words in (
+        ("--max-tokens", int, "N", "limit of the run's model traffic, instead of budgets.max_tokens"),
+        (
+            "--max-cost-usd",
+            float,
+            "X",
+            "limit of what it costs, instead of budgets.max_cost_usd; needs [models.prices]",
+        ),
+        ("--max-wall-s", float, "S", "limit of its time in seconds, instead of budgets.max_wall_s"),
+    ):
+        parser.add_argument(flag, type=kind, metavar=metavar, help=words)
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument("--yes", action="store_true", help="approve calls of the built-in tools; not in profile prod")
     answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lg_policy.errors import LimitExceeded
+from lg_orch.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lg_orch.bounds import Bound
     from lg_orch.meter import Meter, Used
     from lg_orch.services import Services
     from lg_orch.tools import ToolInfo
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 class RunDesk:
     """The desk of one run in this process."""
 
-    def __init__(self, services: Services, meter: Meter) -> None:
+    def __init__(self, services: Services, meter: Meter, bounds: Bounds | None = None) -> None:
         self._services = services
         self._meter = meter
+        self._bounds = bounds or Bounds()
 
     @property
     def tools(self) -> Sequence[ToolInfo]:
@@ -31,12 +33,22 @@ class RunDesk:
         """Seconds until the run's wall clock is used up."""
         return max(0.0, self._services.budgets.limits.max_wall_s - self._services.wall_s())
 
-    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
-        """Tokens that the next reply may have. Raises `LimitExceeded` when tokens, money or time are used up."""
-        if self.wall_left_s <= 0:
-            limit = self._services.budgets.limits.max_wall_s
-            raise LimitExceeded(f"the run used its wall clock of {limit:g} s (budgets.max_wall_s)")
-        return self._meter.reply_room(model, prompt_tokens, wanted)
+    def check_wall(self) -> None:
+        """Raise `OutOfBudget` once the run's wall clock is used up."""
+        self._services.check_wall()
+
+    def bound(self, model: str) -> Bound:
+        """What this run knows of a model's counting."""
+        return self._bounds.of(model)
+
+    def reply_room(self, model: str, most_prompt: int, wanted: int) -> int:
+        """Tokens that the next reply may have. Raises `OutOfBudget` when tokens, money or time are used up."""
+        self.check_wall()
+        return self._meter.reply_room(model, most_prompt, wanted, beyond=self.bound(model).reply_surplus)
+
+    def at_most(self, model: str, prompt: int, reply: int) -> float | None:
+        """US dollars that a request can cost at most; `None` when the model has no price."""
+        return self._meter.at_most(model, prompt, reply)
 
     def record(self, name: str, phase: str, data: Mapping[str, Any]) -> None:
         """Journal it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from lg_orch.accounting import usage_of
+from lg_orch.broken_off import how_to_go_on, reached, report
 from lg_orch.errors import Interrupted
 from lg_orch.gateway import check_root, connect, local_launch, start
 from lg_orch.history import Prior
@@ -23,7 +24,7 @@ from lg_orch.left import CHANGED, tree_now
 from lg_orch.prompts import versions as prompt_versions
 from lg_orch.signals import stoppable
 from lg_orch.state import EXIT_STATUS, Final, RunState, Status
-from lg_policy.errors import ConfigError, LgError
+from lg_policy.errors import LgError
 from lg_policy.fastimport import quick_imports
 from lg_policy.version import __version__
 
@@ -89,6 +90,8 @@ class Driver:
         self.services: Services | None = None
         self._left: str | None = None
         """Digest of the tree as this process leaves it to another one."""
+        self.reached: dict[str, Any] = {}
+        """The limit that ended it."""
 
     async def run(self) -> Final:
         """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""
@@ -99,12 +102,15 @@ class Driver:
             final = ended("interrupted", f"{error.message}; {resume}")
         except LgError as error:
             self.job.bus.emit("error", "run", "note", {"text": error.text()})
-            final = ended("refused" if isinstance(error, ConfigError) else "failed", error.text())
+            limits, events = self.job.settings.budgets, read_journal(self.job.run.journal)
+            final = report(self.job.run.run_id, error, self.last, events, limits)
+            self.reached = reached(error, limits)
         except Exception as error:
             # The edge of a run: its trace must be written whatever broke.
             log.exception("run %s failed", self.job.run.run_id)
             self.job.bus.emit("error", "run", "note", {"text": f"internal: {type(error).__name__}: {error}"})
-            final = ended("failed", f"internal error: {type(error).__name__}: {error} (traceback in the log above)")
+            why = f"internal error: {type(error).__name__}: {error} (traceback in the log above)"
+            final = ended("failed", f"{why}; {how_to_go_on(self.job.run.run_id, {})}")
         self._end(final)
         return final
 
@@ -114,7 +120,7 @@ class Driver:
             job.bus.emit("node", "run", "begin", begin_data(job))
         else:
             data = {"run_id": job.run.run_id, "epoch": job.prior.epoch, "versions": versions()}
-            job.bus.emit("node", "run", "resume", data)
+            job.bus.emit("node", "run", "resume", data | {"options": job.record.get("options", {})})
         async with AsyncExitStack() as stack:
             streams = None
             if job.gateway_url is None:
@@ -215,12 +221,12 @@ class Driver:
             answers_itself=isinstance(job.flags, YesToBuiltin),
             accepted_guide=job.accepted_guide,
             started=job.begun,
-            prior_s=job.prior.driven_s,
+            prior_s=max(0.0, job.prior.driven_s - job.prior.waited_s),
             guidance=job.prior.guidance,
             notices=job.prior.notices,
         )
         if isinstance(job.chosen.mind, ActingMind):
-            job.chosen.mind.attach(RunDesk(services, meter))
+            job.chosen.mind.attach(RunDesk(services, meter, job.prior.bounds))
         return services
 
     def _ask_to_stop(self) -> bool:
@@ -246,6 +252,7 @@ class Driver:
         job.bus.emit("node", "run", "end", {
             "status": final.status,
             "finished": self.last.final is not None,
+            **self.reached,
             "final": final.model_dump(mode="json"),
             "usage": usage.model_dump(),
             "verification": self.last.verification.model_dump(mode="json") if self.last.verification else None,

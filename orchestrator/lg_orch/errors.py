@@ -7,9 +7,12 @@
     ├── GatewayGone       upstream_unavailable   the gateway could not be started, reached, or is not ours
     ├── StoreGone         upstream_unavailable   the database that holds the run's checkpoints was lost
     ├── RunBusy           conflict               another process drives this run
-    ├── ThinkingFailed    upstream_unavailable   the language model gave no answer, or none that can be used
+    ├── ThinkingFailed    upstream_unavailable   the language model's answers cannot be used
+    ├── ModelGone         upstream_unavailable   no language model could be asked
+    ├── OutOfBudget       limit_exceeded         the run used its tokens, money or time
     └── Interrupted       interrupted            a signal asked the run to stop
 
+After `ModelGone` and `OutOfBudget` a run stands where it stood before the step that failed, and can go on from there.
 A missing extra is a `ConfigError`, like every mistake that ends a command with status 2.
 """
 
@@ -46,9 +49,25 @@ class RunBusy(LgError):
 
 
 class ThinkingFailed(LgError):
-    """The language model could not be asked, or its answers cannot be used."""
+    """The language model's answers cannot be used."""
 
     code = "upstream_unavailable"
+
+
+class ModelGone(LgError):
+    """Nobody answers: a wrong or missing key, no network, a provider that is busy or broken, time-outs."""
+
+    code = "upstream_unavailable"
+
+
+class OutOfBudget(LgError):
+    """The next thing to do does not fit into what is left of a limit of the run; `limit` is its key in `[budgets]`."""
+
+    code = "limit_exceeded"
+
+    def __init__(self, message: str, *, limit: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
 
 
 class Interrupted(LgError):

@@ -89,6 +89,8 @@ def after_executor(state: RunState) -> str:
         return "verifier"
     if state.replan:
         return "planner"
+    if state.unasked:
+        return "executor"
     if not state.queue:
         return "verifier"
     return "executor" if executor_room(state.budgets, len(state.checks)) > 0 else "planner"

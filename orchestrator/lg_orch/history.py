@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.bounds import Bounds, bounds_of
 from lg_orch.inquiry import answers_of, kept_answers_of
 from lg_orch.kept_answers import KeptAnswers
 from lg_orch.left import left_at
@@ -30,6 +31,8 @@ class Prior:
     """Seconds that they waited for people."""
     traffic: Traffic = field(default_factory=Traffic)
     """Model traffic."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What is known of the models' counting."""
     answers: Mapping[str, Verdict] = field(default_factory=dict)
     """What humans answered, by the key of their question."""
     kept: KeptAnswers = field(default_factory=KeptAnswers)
@@ -57,6 +60,7 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
                 unpriced=frozenset((origin or {}).get("unpriced", ())),
             )
         ),
+        bounds=bounds_of(events),
         answers=answers_of(events),
         kept=kept_answers_of(events),
         guidance=guidance_of(events),

@@ -1,17 +1,19 @@
 """What a run's model traffic used, in tokens and money, and how much the next request may use.
 
 The sums start from the journal, so that a request whose step was lost in a crash stays counted. A limit is checked
-before a request is made, for the whole prompt and the longest reply that it is allowed.
+before a request is made, for the most tokens that its prompt can have (`bounds`) and the longest reply that it is
+allowed, at the dearest price of each: what a provider's cache may save is not counted on.
 
-Not covered: a provider whose own count of a prompt is above the estimate; the limit can be passed by that difference.
+Not covered: what a provider counts beyond both; it is counted once reported, and expected from then on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lg_policy.errors import LimitExceeded
+from lg_orch.bounds import open_requests
+from lg_orch.errors import OutOfBudget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from lg_orch.models_trace import Event
     from lg_policy.config import BudgetSettings, PriceSettings
 
-MIN_REPLY = 64
+MIN_REPLY = 256
 """A request that leaves less than this for its reply is not made."""
+SURE = 4 / 5
+"""Of what is left for a reply, what it is allowed to have: the rest is for providers that do not keep to the limit,
+whose reply is ended here by an estimate of its tokens."""
 MILLION = 1_000_000
 
 
@@ -72,33 +77,42 @@ class Meter:
         self.unpriced = set(begun.unpriced)
         """Models that were asked and have no price."""
 
-    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
-        """Tokens, at most `wanted`, that the reply to a prompt may have. Raises `LimitExceeded` when none are left."""
-        room = self._limits.max_tokens - self.tokens - prompt_tokens
-        if room < MIN_REPLY:
-            raise LimitExceeded(self._too_many(prompt_tokens))
+    def reply_room(self, model: str, most_prompt: int, wanted: int, *, beyond: int = 0) -> int:
+        """Tokens, at most `wanted`, that the reply to a prompt of at most `most_prompt` tokens may have.
+
+        `beyond` more may come. Raises `OutOfBudget` when too few are left.
+        """
+        needed = min(wanted, MIN_REPLY)
+        room = int((self._limits.max_tokens - self.tokens - most_prompt - beyond) * SURE)
+        if room < needed:
+            raise OutOfBudget(self._too_many(most_prompt), limit="max_tokens")
         price = self._prices.get(model)
         if price is not None:
-            room = min(room, self._affordable(price, prompt_tokens))
+            room = min(room, self._affordable(price, most_prompt, beyond, needed))
         return min(wanted, room)
 
-    def _too_many(self, prompt_tokens: int) -> str:
+    def at_most(self, model: str, prompt: int, reply: int) -> float | None:
+        """US dollars that a request can cost at most; `None` when the model has no price."""
+        price = self._prices.get(model)
+        return None if price is None else (prompt * _dearest(price) + reply * price.output) / MILLION
+
+    def _too_many(self, most_prompt: int) -> str:
         left = max(0, self._limits.max_tokens - self.tokens)
         return (
-            f"the next request to the model, about {prompt_tokens} tokens, does not fit into what is left of the run's "
-            f"{self._limits.max_tokens} tokens, {left} (budgets.max_tokens)"
+            f"the next request to the model, which may have {most_prompt} tokens and needs a reply, does not fit into "
+            f"what is left of the run's {self._limits.max_tokens} tokens, {left} (budgets.max_tokens)"
         )
 
-    def _affordable(self, price: PriceSettings, prompt_tokens: int) -> int:
+    def _affordable(self, price: PriceSettings, most_prompt: int, beyond: int, needed: int) -> int:
         left = self._limits.max_cost_usd - self.usd
-        after_prompt = left - prompt_tokens * max(price.input, price.cache_write or 0.0) / MILLION
-        room = int(after_prompt * MILLION / price.output) if price.output > 0 else self._limits.max_tokens
-        if after_prompt < 0 or room < MIN_REPLY:
+        for_reply = left - (most_prompt * _dearest(price) + beyond * price.output) / MILLION
+        room = int(for_reply * SURE * MILLION / price.output) if price.output > 0 else self._limits.max_tokens
+        if for_reply < 0 or room < needed:
             message = (
                 f"the next request to the model does not fit into what is left of the run's "
                 f"{self._limits.max_cost_usd:g} US dollars, {max(0.0, left):.4f} (budgets.max_cost_usd)"
             )
-            raise LimitExceeded(message)
+            raise OutOfBudget(message, limit="max_cost_usd")
         return room
 
     def add(self, model: str, used: Used) -> float | None:
@@ -116,14 +130,27 @@ class Meter:
         return usd / MILLION
 
 
+def _dearest(price: PriceSettings) -> float:
+    """The most that a prompt token can cost."""
+    return max(price.input, price.cached_input or 0.0, price.cache_write or 0.0)
+
+
 def traffic_so_far(events: Sequence[Event]) -> Traffic:
-    """What the journal's requests used."""
+    """What the journal's requests used; one that was sent and has no end counts as the most that it can have used."""
     asked = [event.data for event in events if event.kind == "model"]
+    lost = [event.data for event in open_requests(events)]
     return Traffic(
-        tokens=sum(int(data.get("total_tokens", 0)) for data in asked),
-        usd=sum(float(data.get("cost_usd") or 0.0) for data in asked),
+        tokens=sum(int(data.get("total_tokens", 0)) for data in asked) + sum(map(most_of, lost)),
+        usd=sum(float(data.get("cost_usd") or 0.0) for data in asked)
+        + sum(float(data.get("cost_usd_most") or 0.0) for data in lost),
         unpriced=frozenset(
             event.name for event in events
             if event.kind == "model" and event.data.get("total_tokens") and event.data.get("cost_usd") is None
         ),
     )  # fmt: skip
+
+
+def most_of(begun: Mapping[str, Any]) -> int:
+    """Tokens that a request can have used at most, by the data of its begin."""
+    prompt = begun.get("prompt_tokens_most") or begun.get("prompt_tokens_estimate") or 0
+    return int(prompt) + int(begun.get("max_reply_tokens") or 0)

@@ -53,6 +53,18 @@ def models_asked_for(
     return configured.model_copy(update=only | dict.fromkeys(ROLES))
 
 
+def require_prices(models: ModelsSettings) -> None:
+    """Raise `ConfigError` for a model without a price, when a limit in money was asked for."""
+    names = {f"{one.provider}:{one.model}" for one in map(models.role, ROLES) if one.provider != LOCAL}
+    names |= {name for one in map(models.role, ROLES) if one.provider != LOCAL for name in one.fallbacks}
+    if missing := sorted(names - models.prices.keys()):
+        raise ConfigError(
+            f"--max-cost-usd cannot be held: [models.prices] has no price for {', '.join(missing)}",
+            hint=f'for example: [models.prices."{missing[0]}"] input = 1.25, output = 10 (US dollars per million '
+            "tokens; 0 for one that costs nothing)",
+        )
+
+
 def choose_mind(
     models: ModelsSettings, environ: Mapping[str, str] = os.environ, *, cache_dir: Path | None = None
 ) -> Chosen:

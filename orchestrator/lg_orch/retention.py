@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lg_orch.errors import RunBusy
 from lg_orch.journal import read_journal
 from lg_orch.runs import RunLock, all_runs
-from lg_orch.trace import finished
+from lg_orch.trace import ended
 from lg_policy.durations import seconds
 from lg_policy.errors import NotFound
 
@@ -60,7 +60,8 @@ def remove(run: RunDir) -> bool:
 
 
 def _is_finished(run: RunDir) -> bool:
+    """Whether it came to an end of its own: one that broke off could go on, but nobody cared to for so long."""
     try:
-        return finished(read_journal(run.journal))
+        return ended(read_journal(run.journal)) in ("done", "failed", "refused")
     except NotFound:
         return True  # killed before it wrote anything: nothing can go on from there

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lg_orch.bounds import Bound
     from lg_orch.meter import Used
     from lg_orch.models_io import (
         Answer,
@@ -81,11 +82,23 @@ class Desk(Protocol):
         """Seconds until the run's wall clock is used up."""
         ...
 
-    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
-        """Tokens, at most `wanted`, that the next reply may have.
+    def check_wall(self) -> None:
+        """Raise `OutOfBudget` once the run's wall clock is used up."""
+        ...
 
-        Raises `LimitExceeded` when the request may not be made: tokens, money or wall clock are used up.
+    def bound(self, model: str) -> Bound:
+        """What this run knows of a model's counting."""
+        ...
+
+    def reply_room(self, model: str, most_prompt: int, wanted: int) -> int:
+        """Tokens, at most `wanted`, that the reply to a prompt of at most `most_prompt` may have.
+
+        Raises `OutOfBudget` when the request may not be made: tokens, money or wall clock are used up.
         """
+        ...
+
+    def at_most(self, model: str, prompt: int, reply: int) -> float | None:
+        """US dollars that a request can cost at most; `None` when the model has no price."""
         ...
 
     def record(self, name: str, phase: str, data: Mapping[str, Any]) -> None:
@@ -129,7 +142,8 @@ class ActingMind(Protocol):
     """A mind that may change things: its calls may name any tool, and the same call again.
 
     It hears of a call that failed, of an unknown tool and of a denied approval by the result. Raises `ThinkingFailed`
-    when it cannot decide; the run then ends with what it has. Each method is called in a worker thread that may run
+    when it cannot decide; the run then ends with what it has. Raises `ModelGone` and `OutOfBudget` when nobody could be
+    asked; the run then breaks off and can go on. Each method is called in a worker thread that may run
     coroutines on the event loop by `anyio.from_thread`.
     """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio.to_thread
 
-from lg_orch.errors import Interrupted
+from lg_orch.errors import Interrupted, OutOfBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class Tools(Protocol):
 
 @dataclass(kw_only=True)
 class Services:
-    """Mutable only in what belongs to this process: the stop flag."""
+    """Mutable only in what belongs to this process: why it stops."""
 
     run_id: str
     root_name: str
@@ -80,6 +80,8 @@ class Services:
     notices: tuple[str, ...] = ()
     """What the program found when it went on with the run: for whoever thinks, and for the report."""
     clock: Callable[[], float] = time.monotonic
+    broke_off: LgError | None = None
+    """Why the mind could not be asked, after calls whose results are to be kept first; the next visit raises it."""
     stop_requested: bool = False
     asking: bool = False
     """Whether a person is being asked just now, so that there is no call whose end a stop could wait for."""
@@ -87,6 +89,12 @@ class Services:
     def wall_s(self) -> float:
         """Age of the run in seconds, earlier processes included, waiting for people not."""
         return self.prior_s + self.clock() - self.started - self.waited_s
+
+    def check_wall(self) -> None:
+        """Raise `OutOfBudget` once the run's wall clock is used up."""
+        stop = self.budgets.wall_stop(self.wall_s())
+        if stop is not None:
+            raise OutOfBudget(stop, limit="max_wall_s")
 
     def mint(self, call: PlannedCall) -> QueuedCall:
         """Give a decided call its idempotency key; one through `mcp_execute` becomes the call that it carries."""
@@ -99,9 +107,11 @@ class Services:
         return QueuedCall(call=call, key=f"{self.run_id}:{secrets.token_hex(8)}")
 
     def check_stop(self) -> None:
-        """Raise `Interrupted` if a signal asked for it."""
+        """Raise `Interrupted` if a signal asked for it, and what the last visit could not go on for."""
         if self.stop_requested:
             raise Interrupted("the run was asked to stop")
+        if self.broke_off is not None:
+            raise self.broke_off
 
     def request(self, state: RunState) -> str:
         """The request with what came up since, for minds that can follow words."""

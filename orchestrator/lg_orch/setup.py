@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lg_orch.minds import models_asked_for
 from lg_orch.roots import find_root
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
     from pathlib import Path
+
+LIMITS = ("max_tokens", "max_cost_usd", "max_wall_s")
+"""Flags of `run`, `resume` and `fork` that set a key of `[budgets]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
         profile=flags.profile,
         config=flags.config,
         effective=flags.effective_config,
+        overrides=_limits(args),
         extra=(layer,) if layer is not None else (),
         environ=environ,
     )
@@ -70,6 +74,11 @@ def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
     models = models_asked_for(loaded.settings.models, getattr(args, "model", None), environ)
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"models": models}))
     return Setup(root=root, root_id=root_id(root), flags=flags, loaded=loaded, state=state)
+
+
+def _limits(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: value for name in LIMITS if (value := getattr(args, name, None)) is not None}
+    return {"budgets": given} if given else {}
 
 
 def _refuse_broad(root: Path, allowed: bool) -> None:

@@ -153,6 +153,8 @@ class RunState(Strict):
     """What was learnt from attempts that did not work."""
     replan: str = ""
     """Why the plan does not fit what was found; the planner clears it."""
+    unasked: bool = False
+    """Calls were made and the mind could not be asked what follows; that is what comes next."""
     words: str = ""
     """The closing words of a mind that acts. A claim, not a proof."""
     final: Final | None = None

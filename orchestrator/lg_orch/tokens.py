@@ -40,12 +40,17 @@ class Calibrated:
 
     def __init__(self, base: Callable[[str], int]) -> None:
         # A request repeats the one before it: nearly every text was counted already.
+        self._plain = base
         self._base = lru_cache(maxsize=REMEMBERED)(base)
         self._factor = MARGIN
 
     def count(self, *texts: str) -> int:
         """Base count of all texts together times factor."""
         return int(sum(map(self._base, texts)) * self._factor) + 1
+
+    def count_once(self, text: str) -> int:
+        """The same for a text that does not come again."""
+        return int(self._plain(text) * self._factor) + 1
 
     def observe(self, counted: int, reported: int) -> None:
         """Move half of the way to what was seen; at once where the estimate was too low."""

@@ -124,26 +124,26 @@ class GatewayTools:
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
         """Make one call and journal its begin; repeat one that is harmless to repeat and whose server was away.
 
-        Without `may_ask` a call that needs a human comes back as `approval_required`. Raises `GatewayGone` when the
-        connection to the gateway ended: what became of the call is known by its key to the next one.
+        Without `may_ask` a call that needs a human comes back as `approval_required`. All of it, repetitions included,
+        ends after `timeout_s`. Raises `GatewayGone` when the connection to the gateway ended: what became of the call
+        is known by its key to the next one.
         """
         call, begun = queued.call, time.monotonic()
         self._bus.emit("tool", call.tool, "begin", {
             "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
             "epoch": self._epoch, "effect": effect_kind(self._by_name.get(call.tool), call.input),
         })  # fmt: skip
-        envelope = await self._answered(queued, step, timeout_s, may_ask)
+        envelope = await self._answered(queued, step, begun + timeout_s, may_ask)
         return envelope.model_copy(update={"timing_ms": round((time.monotonic() - begun) * 1000)})
 
-    async def _answered(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
+    async def _answered(self, queued: QueuedCall, step: str, deadline: float, may_ask: bool) -> ToolEnvelope:
         """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says.
 
         One that an earlier process of this run began and that still runs is waited for.
         """
-        builtin = self._is_builtin(queued)
-        deadline, first = time.monotonic() + timeout_s, True
+        builtin, first = self._is_builtin(queued), True
         while True:
-            envelope = await self._made(queued, step, timeout_s, may_ask)
+            envelope = await self._made(queued, step, deadline, may_ask)
             error = envelope.artifacts.error
             runs = error is not None and error.retry_after_s > 0
             # Said by the very first request of this process: what went on since is not what was lost.
@@ -151,7 +151,7 @@ class GatewayTools:
             first = False
             if error is not None and runs and time.monotonic() < deadline:
                 self._bus.progress(queued.call.tool, {"call_id": queued.call.id, "message": error.message})
-                await anyio.sleep(error.retry_after_s)
+                await anyio.sleep(min(error.retry_after_s, _left(deadline)))
                 continue
             if error is None or not may_ask:
                 return envelope
@@ -166,7 +166,7 @@ class GatewayTools:
             if verdict.decision != "again":
                 return failure(queued, Problem(code="approval_denied", message=verdict.reason or "a human said no"))
 
-    async def _made(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
+    async def _made(self, queued: QueuedCall, step: str, deadline: float, may_ask: bool) -> ToolEnvelope:
         """The call, and its repeats where it was cut off."""
         info, call = self._by_name.get(queued.call.tool), queued.call
 
@@ -175,8 +175,8 @@ class GatewayTools:
             self._bus.emit("tool", call.tool, "retry", told)
 
         return await persist(
-            lambda: self._attempt(queued, step, timeout_s, may_ask),
-            pauses=self._pauses,
+            lambda: self._attempt(queued, step, _left(deadline), may_ask),
+            pauses=[pause for at, pause in enumerate(self._pauses) if sum(self._pauses[: at + 1]) < _left(deadline)],
             harmless=info is not None and info.read_only,
             on_repeat=on_repeat,
         )
@@ -243,6 +243,11 @@ class GatewayTools:
         return failure(
             queued, Problem(code="approval_required", message="a human must answer before this call goes on", hint=hint)
         )
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then; never none at all, which would be no limit."""
+    return max(0.1, deadline - time.monotonic())
 
 
 def _with_verdict(envelope: ToolEnvelope, verdict: Verdict | None) -> ToolEnvelope:

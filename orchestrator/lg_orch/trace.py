@@ -103,6 +103,11 @@ def finished(events: Sequence[Event]) -> bool:
     return bool(_end_of(events).get("finished"))
 
 
+def ended(events: Sequence[Event]) -> str:
+    """The status of a run that ended and was not taken up again since; "" for any other."""
+    return str(_end_of(events).get("status", ""))
+
+
 def _end_of(events: Sequence[Event]) -> dict[str, Any]:
     """What the run's last end says, unless the run was taken up again since."""
     for event in reversed(events):

@@ -10,6 +10,7 @@ from lg_orch.budgets import Budgets
 from lg_orch.bus import Bus
 from lg_orch.channels import GraphState
 from lg_orch.desk import RunDesk
+from lg_orch.errors import ModelGone, OutOfBudget
 from lg_orch.graph import build_graph
 from lg_orch.journal import Journal, read_journal
 from lg_orch.meter import Meter
@@ -53,6 +54,14 @@ class World:
             context=self.services,
         )
         return RunState.model_validate(values)
+
+    async def breaks_off(self, request: str) -> ModelGone | OutOfBudget:
+        """Run the graph until it breaks off where it could go on; return why."""
+        try:
+            state = await self.go(request)
+        except (ModelGone, OutOfBudget) as error:
+            return error
+        raise AssertionError(f"the run came to its end: {state.final}")
 
 
 @asynccontextmanager

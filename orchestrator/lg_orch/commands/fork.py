@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.commands.resume import adopt
+from lg_orch.commands.resume import adopt, options_of
 from lg_orch.commands.session import Past, drive, require_extra
 from lg_policy.fastimport import quick_imports
 
@@ -35,7 +35,7 @@ def command(args: argparse.Namespace) -> int:
     args.root = found.root or args.root
     events = read_journal(found.run.journal)
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
-    adopt(args, begin.get("options") or {})
+    adopt(args, options_of(events))
     setup = prepare(args)
     store_url = expand_env(setup.loaded.settings.store.url, os.environ, "store.url")
     import_heavy()

@@ -29,6 +29,7 @@ def command(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     require_extra()
     with quick_imports():
+        from lg_orch.broken_off import refuse_unraised
         from lg_orch.finding import find
         from lg_orch.journal import read_journal
         from lg_orch.setup import prepare
@@ -40,17 +41,17 @@ def command(args: argparse.Namespace) -> int:
     if not events:
         raise Conflict(f"run {run.run_id} was killed before it wrote anything", hint="start it anew")
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
-    adopt(args, begin.get("options") or {})
+    adopt(args, options_of(events))
     if finished(events):
         status = build_trace(run.run_id, events).status
         raise Conflict(f"run {run.run_id} has ended ({status}); there is nothing to resume", hint=fork_hint(run.run_id))
     verdict = _verdict(args, events)
+    setup = prepare(args)
+    refuse_unraised(run.run_id, events, setup.loaded.settings.budgets)
     request = str(begin.get("request", ""))
     if not args.json:
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
-    return drive(
-        args, prepare(args), request, begun, Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say)
-    )
+    return drive(args, setup, request, begun, Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say))
 
 
 def fork_hint(run_id: str) -> str:
@@ -58,10 +59,22 @@ def fork_hint(run_id: str) -> str:
     return f"`lg-orch fork {run_id} --at STEP` goes on from one of its steps as a run of its own"
 
 
+def options_of(events: Sequence[Event]) -> dict[str, Any]:
+    """The flags that a run was driven with last."""
+    options: dict[str, Any] = {}
+    for event in events:
+        if event.name == "run" and event.phase in ("begin", "resume"):
+            given = event.data.get("options") or {}
+            options |= {name: value for name, value in given.items() if value is not None}
+    return options
+
+
 def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
-    """Fill in what the run was started with where no flag says otherwise."""
-    for name in ("profile", "model", "gateway"):
-        if getattr(args, name) is None:
+    """Fill in what the run was driven with where no flag says otherwise."""
+    from lg_orch.setup import LIMITS
+
+    for name in ("profile", "model", "gateway", *LIMITS):
+        if getattr(args, name, None) is None:
             setattr(args, name, options.get(name))
     for name in ("config", "root"):
         if getattr(args, name) is None and options.get(name):

@@ -45,7 +45,7 @@ def _list(args: argparse.Namespace) -> int:
         else:
             print(
                 f"{trace.run_id}  {trace.status:<11}  {trace.usage.tool_calls:>3} calls  "
-                f"{one_line(trace.request, 60)}{visible(where)}"
+                f"{one_line(trace.request, 60)}{' (resume goes on)' if broke_off(trace) else ''}{visible(where)}"
             )
         shown += 1
         if shown == args.limit:
@@ -65,6 +65,13 @@ def chosen(args: argparse.Namespace) -> Sequence[Found]:
         return everywhere(args)
     root, state = locate(args)
     return [Found(run=run, root=root) for run in all_runs(state.path)]
+
+
+def broke_off(trace: RunTrace) -> bool:
+    """Whether a run failed without having come to its end."""
+    from lg_orch.trace import finished
+
+    return trace.status == "failed" and not finished(trace.events)
 
 
 def load(run: RunDir) -> RunTrace | None:

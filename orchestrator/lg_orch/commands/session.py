@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lg_orch.setup import Setup
     from lg_orch.spans import Spans
     from lg_orch.state import Final
+    from lg_policy.config import Settings
     from lg_policy.redact import Masker
 
 
@@ -93,8 +94,7 @@ class Session:
 
         settings = setup.loaded.settings
         url, token = _gateway(args)
-        if args.yes and settings.profile == "prod":
-            raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
+        _check_flags(args, settings)
         chosen = choose_mind(settings.models, cache_dir=setup.state.path / "model-cache")
         self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
@@ -143,6 +143,16 @@ class Session:
             self._spans.close()
 
 
+def _check_flags(args: argparse.Namespace, settings: Settings) -> None:
+    """Raise `ConfigError` for flags that these settings do not allow."""
+    from lg_orch.minds import require_prices
+
+    if args.yes and settings.profile == "prod":
+        raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
+    if args.max_cost_usd is not None:
+        require_prices(settings.models)
+
+
 def _spans(endpoint: str | None) -> Spans | None:
     """Where the run is sent to as spans. Raises `ConfigError`."""
     if not endpoint:
@@ -187,6 +197,8 @@ def traced(args: argparse.Namespace, setup: Setup) -> bool:
 
 def _record(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
     """What a later `resume` needs to go on under the same conditions."""
+    from lg_orch.setup import LIMITS
+
     config = setup.flags.config
     return {
         "sources": list(setup.loaded.sources),
@@ -197,6 +209,7 @@ def _record(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
             "gateway": args.gateway,
             "root": str(setup.root),
             "trace": traced(args, setup),
+            **{name: getattr(args, name) for name in LIMITS},
         },
     }
 

@@ -32,7 +32,7 @@ def command(args: argparse.Namespace) -> int:
     """
     require_extra()
     with quick_imports():
-        from lg_orch.commands.resume import adopt
+        from lg_orch.commands.resume import adopt, options_of
         from lg_orch.finding import find
         from lg_orch.journal import read_journal
         from lg_orch.runs import RunLock
@@ -44,8 +44,7 @@ def command(args: argparse.Namespace) -> int:
     lock = RunLock(run)
     try:
         events = read_journal(run.journal)
-        begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
-        adopt(args, begin.get("options") or {})
+        adopt(args, options_of(events))
         last = max((int(event.data["visit"]) for event in events if "visit" in event.data), default=0)
         if args.to is not None and not 0 <= args.to <= last:
             raise ConfigError(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 takes all back")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from lg_orch.budgets import executor_room, patch_bytes
-from lg_orch.errors import ThinkingFailed
+from lg_orch.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.models_io import Problem
 from lg_orch.nodes.checking import baselines, changes, renewed
 from lg_orch.nodes.context_builder import finish
@@ -27,7 +27,6 @@ from lg_orch.services import think
 from lg_orch.stuck import circle
 from lg_orch.text import many
 from lg_orch.tools import failure
-from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.budgets import Spent
@@ -42,11 +41,9 @@ AT_ONCE = 8
 async def executor(state: RunState, services: Services) -> Update:
     """Make the next calls if there are some and the loop has room for them; else decide the calls that follow."""
     services.check_stop()
-    stop = services.budgets.run_stop(state.budgets, services.wall_s())
-    if stop is not None:
-        return {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
+    services.check_wall()
     if not state.queue:
-        return await _follow_up(state, services)
+        return {"unasked": False} | await _follow_up(state, services)
     room = executor_room(state.budgets, len(state.checks))
     if room == 0:
         stop = services.budgets.loop_stop(state.budgets)
@@ -73,7 +70,14 @@ async def executor(state: RunState, services: Services) -> Update:
     )
     if any(has_effect(services, services.results.whole(one)) for one in made.results):
         update["checks"] = renewed(after, services)
-    return update if rest else update | await _follow_up(after, services)
+    if rest:
+        return update
+    try:
+        return update | await _follow_up(after, services)
+    except (ModelGone, OutOfBudget) as error:
+        # What the calls brought is kept before the run breaks off.
+        services.broke_off = error
+        return update | {"unasked": True}
 
 
 async def _look_first(state: RunState, services: Services) -> Update:
@@ -197,7 +201,7 @@ async def _follow_up(state: RunState, services: Services) -> Update:
             return await _turn(state, services, services.mind)
         request, whole = services.request(state), services.whole_results(state)
         proposed = await think(services.mind.next_calls, request, state.plan, services.context(state), whole)
-    except (ThinkingFailed, LimitExceeded) as error:
+    except ThinkingFailed as error:
         return {"queue": (), "guards": stopped(state, error.text(), 0)}
     reading = {tool.name for tool in services.tools.tools if tool.read_only}
     return _decided(services, _new_calls(proposed, whole, reading))

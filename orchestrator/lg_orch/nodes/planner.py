@@ -11,7 +11,6 @@ from lg_orch.nodes.checking import baselines, changes, check_calls, planned_chec
 from lg_orch.seams import ActingMind, Work
 from lg_orch.services import problem_of, think
 from lg_orch.text import many
-from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.budgets import Spent
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 async def planner(state: RunState, services: Services) -> Update:
     """Begin a loop: with a new plan, or with the calls left over."""
     budgets = services.budgets
-    stop = budgets.run_stop(state.budgets, services.wall_s()) or budgets.loop_stop(state.budgets)
+    services.check_wall()
+    stop = budgets.loop_stop(state.budgets)
     if stop is not None:
         return {"guards": stopped(state, stop, len(state.queue)), "queue": (), "replan": ""}
     spent = budgets.next_loop(state.budgets)
@@ -35,7 +35,7 @@ async def planner(state: RunState, services: Services) -> Update:
         return _refuse(state, Problem(code="internal", message="planned before the request was routed"))
     try:
         plan, reflection = await _plan(state, state.intent, services)
-    except (ThinkingFailed, LimitExceeded) as error:
+    except ThinkingFailed as error:
         if state.plan is None:
             return _refuse(state, problem_of(error))
         return {"guards": stopped(state, error.text(), 0), "replan": ""}

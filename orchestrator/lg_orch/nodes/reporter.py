@@ -13,7 +13,6 @@ from lg_orch.patches import has_effect, written_paths
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.state import EXIT_STATUS, Final
-from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +72,7 @@ async def _answer(state: RunState, services: Services) -> Answer:
             results,
             state.verification,
         )
-    except (ThinkingFailed, LimitExceeded) as error:
+    except ThinkingFailed as error:
         # What was done stands in the tables and notes; the words for it are missing.
         return Answer(text_markdown="", missing=(f"an answer in words: {error.text()}",))
 
@@ -158,7 +157,7 @@ def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
 
 
 def _doubts(state: RunState, services: Services) -> list[str]:
-    """What a reader of a model's work must know: nothing was checked, it failed before, what it cost is not known."""
+    """What a reader of a model's work must know: nothing was checked, it failed before, a limit could not be held."""
     doubts: list[str] = []
     if not isinstance(services.mind, ActingMind):
         return doubts
@@ -179,9 +178,10 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         doubts.append(f"did not pass before the change: {', '.join(f'`{name}`' for name in before)}")
     if state.review is not None and not state.review.ok:
         doubts.append(f"a model that reviewed an earlier state of the change found: {'; '.join(state.review.problems)}")
-    if services.meter is not None and services.meter.unpriced:
+    wanted = "max_cost_usd" in services.settings.budgets.model_fields_set
+    if wanted and services.meter is not None and services.meter.unpriced:
         models = ", ".join(sorted(services.meter.unpriced))
-        doubts.append(f"cost unknown and not limited: `[models.prices]` has no price for {models}")
+        doubts.append(f"`budgets.max_cost_usd` could not be held: `[models.prices]` has no price for {models}")
     return doubts
 
 
@@ -211,6 +211,6 @@ def _traffic(services: Services) -> str:
     meter = services.meter
     if meter is None or not meter.tokens:
         return ""
-    cost = "" if meter.unpriced and not meter.usd else f", ${meter.usd:.4f}"
-    more = " and more" if meter.unpriced and meter.usd else ""
-    return f", {meter.tokens:,} tokens{cost}{more}, {services.wall_s():.0f} s"
+    unknown = f"cost unknown (no price for {', '.join(sorted(meter.unpriced))})" if meter.unpriced else ""
+    cost = unknown if not meter.usd else f"${meter.usd:.4f}" + (f" and {unknown}" if unknown else "")
+    return f", {meter.tokens:,} tokens, {cost or '$0'}, {services.wall_s():.0f} s"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from lg_orch.errors import ThinkingFailed
 from lg_orch.models_io import Problem
 from lg_orch.services import problem_of, think
-from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.services import Services
@@ -25,7 +24,7 @@ async def router(state: RunState, services: Services) -> Update:
     """Route the request; one that needs a language model which is not configured is refused."""
     try:
         route = await think(services.mind.route, services.request(state))
-    except (ThinkingFailed, LimitExceeded) as error:
+    except ThinkingFailed as error:
         return {"guards": state.guards.model_copy(update={"refused": problem_of(error)})}
     services.bus.emit("thought", "router", "note", {"text": route.rationale, "route": route.model_dump(mode="json")})
     if not route.needs_model:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.errors import ThinkingFailed
+from lg_orch.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.failing import lost_tests, only_old_failures, tests_ran
 from lg_orch.models_io import Check, VerifierReport
 from lg_orch.nodes.checking import BASELINE_ID, changes
@@ -17,7 +17,6 @@ from lg_orch.nodes.planner import stopped, work_of
 from lg_orch.seams import ActingMind
 from lg_orch.services import think
 from lg_orch.stuck import circle
-from lg_policy.errors import LimitExceeded
 
 if TYPE_CHECKING:
     from lg_orch.models_io import ToolEnvelope
@@ -30,12 +29,14 @@ SUMMARY_CHARS = 300
 async def verifier(state: RunState, services: Services) -> Update:
     """Run the next check; without any, claim nothing."""
     services.check_stop()
+    if state.baseline_checks or state.checks:
+        services.check_wall()
     if state.baseline_checks:
         return await _baseline(state, services)
     if not state.checks:
         return {}
-    stop = services.budgets.run_stop(state.budgets, services.wall_s())
-    if stop is None and state.budgets.room == 0:
+    stop = None
+    if state.budgets.room == 0:
         # Changes may have called for checks that nobody foresaw: they cost a loop.
         stop = services.budgets.loop_stop(state.budgets)
         state = state.model_copy(update={"budgets": services.budgets.next_loop(state.budgets)})
@@ -73,9 +74,6 @@ def counts_as_ok(state: RunState, check: Check) -> bool:
 async def _baseline(state: RunState, services: Services) -> Update:
     """One check before anything is changed. It asks no human: without an answer there is no baseline."""
     queued, *rest = state.baseline_checks
-    stop = services.budgets.run_stop(state.budgets, services.wall_s())
-    if stop is not None:
-        return {"baseline_checks": ()}
     envelope, spent = await perform(
         state, services, queued, step="verifier", in_loop=False, may_ask=services.answers_itself
     )
@@ -114,9 +112,11 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
         return {}
     try:
         review = await think(mind.review, work_of(state, services))
-    except (ThinkingFailed, LimitExceeded) as error:
-        services.bus.emit("error", "review", "note", {"text": f"no review: {error.text()}"})
-        return {}
+    except (ThinkingFailed, ModelGone, OutOfBudget) as error:
+        # The checks passed; that nobody looked beyond them is said, and is no failure.
+        text = f"no model reviewed the change: {error.message}"
+        services.bus.emit("error", "review", "note", {"text": text})
+        return {"guards": state.guards.model_copy(update={"notes": (*state.guards.notes, text)})}
     if review is None:
         return {}
     services.bus.emit("thought", "review", "note", {

@@ -5,6 +5,7 @@ Not covered: the Responses API, and any check of what the client sends.
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,8 @@ class OpenAIWire:
         if answer.given.fails_midway:
             yield event(self.error(answer.given)[0])
             return
-        for part in chunks(message["content"] or ""):
+        said = chunks(message["content"] or "")
+        for part in itertools.cycle(said) if answer.given.endless else said:
             yield piece({"content": part})
         for index, call in enumerate(message.get("tool_calls", ())):
             function = call["function"]

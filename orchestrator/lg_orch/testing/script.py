@@ -41,6 +41,8 @@ class Scripted:
     """The connection is closed after the first pieces of a stream."""
     fails_midway: bool = False
     """A stream begins and then says `error`, as a provider does that is overloaded meanwhile."""
+    endless: bool = False
+    """The words are streamed again and again, whatever the limit of a reply, until the client closes the connection."""
     usage: bool = True
     """Whether usage figures are reported at all."""
 

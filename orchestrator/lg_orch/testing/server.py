@@ -54,6 +54,8 @@ class ScriptedModel:
     prompt_tokens: list[int] = field(default_factory=list)
     """Per answered request, as reported."""
     completion_tokens: list[int] = field(default_factory=list)
+    hung_up: int = 0
+    """Streams that the client ended."""
     base_url: str = ""
     """For OpenAI's wire."""
 
@@ -92,6 +94,11 @@ class ScriptedModel:
                 self.completion_tokens.append(completion)
             number = next(self._numbers)
             return Answer(given=given, model=asked.model, number=number, prompt=prompt, completion=completion)
+
+    def was_hung_up(self) -> None:
+        """Note that the client has heard enough; called by the server."""
+        with self._lock:
+            self.hung_up += 1
 
     def wait_for_end(self) -> None:
         """Return when the server is ended; called by an answer that never comes."""
@@ -161,8 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(piece)
                 self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):
-            # The client has heard enough.
-            return
+            self.server.model.was_hung_up()
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""

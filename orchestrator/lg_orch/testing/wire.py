@@ -79,7 +79,7 @@ class Wire(Protocol):
 
 def within_limit(given: Scripted, limit: int | None) -> Scripted:
     """The answer as a provider cuts it that was told the limit of a reply."""
-    if limit is None or given.content is None or len(given.content) <= limit * CHARS_PER_TOKEN:
+    if limit is None or given.content is None or given.endless or len(given.content) <= limit * CHARS_PER_TOKEN:
         return given
     return dataclasses.replace(given, content=given.content[: limit * CHARS_PER_TOKEN], calls=(), end="length")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lg_orch.errors import ThinkingFailed
+from lg_orch.errors import ModelGone
 from lg_orch.minds import LOCAL
 from lg_orch.providers import PROVIDERS
 from lg_policy.config import ModelSettings, ModelsSettings
@@ -61,14 +61,12 @@ class Clients:
         self._built: dict[tuple[Candidate, int], BaseChatModel] = {}
 
     def require_key(self, candidate: Candidate) -> None:
-        """Raise `ThinkingFailed` naming the variable when the candidate's provider needs a key and has none."""
+        """Raise `ModelGone` naming the variable when the candidate's provider needs a key and has none."""
         known = PROVIDERS.get(candidate.provider)
         if known is None or not known.key_needed or candidate.base_url:
             return
         if not any(self._environ.get(name) for name in known.key_names):
-            raise ThinkingFailed(
-                f"there is no API key for {candidate.name}", hint=f"set {' or '.join(known.key_names)}"
-            )
+            raise ModelGone(f"there is no API key for {candidate.name}", hint=f"set {' or '.join(known.key_names)}")
 
     def get(self, candidate: Candidate, room: int) -> BaseChatModel:
         """The client for replies of at most `room` tokens; made in a worker thread, since imports take their time."""

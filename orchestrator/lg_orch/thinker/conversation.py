@@ -80,7 +80,9 @@ class Rendered:
         self.window = _Window(sizes=[])
         self._taken = 0
 
-    def take_in(self, results: Sequence[ToolEnvelope], count: Callable[..., int], room: int) -> int:
+    def take_in(
+        self, results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, limit: int = MAX_RESULT_CHARS
+    ) -> int:
         """Add what is new among all of a run's results; returns how many turns gave way, from the first.
 
         Sizes are kept as multiples of a text of ours: `count` corrects itself by what providers report.
@@ -97,7 +99,7 @@ class Rendered:
                 self.window.let_in(_size(self.turns[-1], count) / unit, room / unit)
             self.turns.append([item])
         self._taken = len(results)
-        return self.window.with_last(_size(self.turns[-1], count) / unit, room / unit) if self.turns else 0
+        return self.window.with_last(_size(self.turns[-1], count, limit) / unit, room / unit) if self.turns else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,42 +116,46 @@ def conversation(
     room: int,
     notes: dict[int, str],
     rendered: Rendered | None = None,
+    *,
+    shorter: int = 1,
 ) -> Conversation:
     """The calls so far and their results, as a provider's tool calling writes them.
 
-    `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number.
+    `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number. All is
+    made `shorter` times as short where the run's budgets leave no room for more.
     """
-    known = rendered or Rendered()
-    old = known.take_in(results, count, room)
+    known, limit = rendered or Rendered(), MAX_RESULT_CHARS // shorter
+    old = known.take_in(results, count, room // shorter, limit)
     turns = known.turns
-    messages: list[BaseMessage] = [HumanMessage(_digests(turns[:old]))] if old else []
+    messages: list[BaseMessage] = [HumanMessage(_digests(turns[:old], shorter))] if old else []
     reached = turns[old - 1][-1].number if old else 0
     messages += [HumanMessage(text) for number, text in notes.items() if number <= reached]
     for members in turns[old:]:
         messages += [HumanMessage(text) for number, text in notes.items() if reached < number <= members[-1].number]
         reached = members[-1].number
-        key = tuple(item.id for item in members)
+        key = (str(limit), *(item.id for item in members))
         if key not in known.messages:
-            made = _checks(members) if _turn(members[0]) == CHECK_ID else _calls(members)
+            made = _checks(members, limit) if _turn(members[0]) == CHECK_ID else _calls(members, limit)
             known.messages[key] = list(made)
         messages += known.messages[key]
     messages += [HumanMessage(text) for number, text in notes.items() if number > reached]
     left = (item for members in turns[old:] for item in members)
-    long = any(len(item.result.stdout) + len(item.result.stderr) > MAX_RESULT_CHARS for item in left)
+    long = any(len(item.result.stdout) + len(item.result.stderr) > limit for item in left)
     return Conversation(messages=messages, shortened=bool(old) or long)
 
 
-def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int) -> str:
+def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, *, shorter: int = 1) -> str:
     """The same as one text, for requests that offer no tools."""
+    limit = MAX_RESULT_CHARS // shorter
     turns = [[Item(number=number, result=result)] for number, result in enumerate(results, start=1)]
     window = _Window(sizes=[])
     for turn in turns:
-        window.let_in(_size(turn, count), room)
+        window.let_in(_size(turn, count, limit), room // shorter)
     old = window.first
-    parts = [_digests(turns[:old])] if old else []
+    parts = [_digests(turns[:old], shorter)] if old else []
     parts += [
         f"Call: {item.result.tool} {json.dumps(item.result.artifacts.input, ensure_ascii=False)[:2_000]}\n"
-        f"{marked(_text(item))}"
+        f"{marked(_text(item, limit))}"
         for members in turns[old:]
         for item in members
     ]
@@ -162,16 +168,17 @@ def _turn(item: Item) -> str:
     return CHECK_ID if identity.startswith(CHECK_ID) else identity.rpartition(".")[0]
 
 
-def _size(turn: Sequence[Item], count: Callable[..., int]) -> int:
-    return sum(count(f"{_text(item)}\n{json.dumps(item.result.artifacts.input)}") for item in turn)
+def _size(turn: Sequence[Item], count: Callable[..., int], limit: int = MAX_RESULT_CHARS) -> int:
+    return sum(count(f"{_text(item, limit)}\n{json.dumps(item.result.artifacts.input)}") for item in turn)
 
 
-def _digests(turns: Sequence[Sequence[Item]]) -> str:
+def _digests(turns: Sequence[Sequence[Item]], shorter: int) -> str:
     """One line for each of the newest results that gave way; the older ones are only counted."""
-    items = [item for turn in turns[-MAX_DIGESTS - 1 :] for item in turn]
-    lines = [_digest(item) for item in items[-MAX_DIGESTS:]]
-    if len(items) > MAX_DIGESTS:
-        lines.insert(0, f"{turns[0][0].id} to {items[-MAX_DIGESTS - 1].id}: earlier calls")
+    shown = max(1, MAX_DIGESTS // shorter)
+    items = [item for turn in turns[-shown - 1 :] for item in turn]
+    lines = [_digest(item) for item in items[-shown:]]
+    if len(items) > shown:
+        lines.insert(0, f"{turns[0][0].id} to {items[-shown - 1].id}: earlier calls")
     return "Results left out to save room; mcp_result shows each by its id:\n" + marked("\n".join(lines))
 
 
@@ -183,7 +190,7 @@ def _digest(item: Item) -> str:
     return f"{item.id}: {result.tool} {arguments}: {len(text)} characters{status}, begins: {first[:80]}"
 
 
-def _calls(members: Sequence[Item]) -> Iterator[BaseMessage]:
+def _calls(members: Sequence[Item], limit: int) -> Iterator[BaseMessage]:
     calls: list[Any] = [
         # Our own ids hold characters that some providers refuse.
         {"name": one.result.tool, "args": one.result.artifacts.input, "id": f"call_{one.number}", "type": "tool_call"}
@@ -193,14 +200,16 @@ def _calls(members: Sequence[Item]) -> Iterator[BaseMessage]:
     words = first.why if first.call_id.startswith("m") else ""
     yield AIMessage(content=words, tool_calls=calls)
     for item in members:
-        yield ToolMessage(content=marked(_text(item)), tool_call_id=f"call_{item.number}")
+        yield ToolMessage(content=marked(_text(item, limit)), tool_call_id=f"call_{item.number}")
 
 
-def _checks(members: Sequence[Item]) -> Iterator[BaseMessage]:
-    parts = [f"{json.dumps(one.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(one))}" for one in members]
+def _checks(members: Sequence[Item], limit: int) -> Iterator[BaseMessage]:
+    parts = [
+        f"{json.dumps(one.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(one, limit))}" for one in members
+    ]
     yield HumanMessage("The program ran the checks:\n" + "\n".join(parts))
 
 
-def _text(item: Item) -> str:
+def _text(item: Item, limit: int) -> str:
     hint = f'; mcp_result with result_id "{item.id}" reads all'
-    return middle_out(whole_text(item.result), MAX_RESULT_CHARS, hint)
+    return middle_out(whole_text(item.result), limit, hint)

@@ -29,6 +29,8 @@ MAX_PAUSE_S = 60.0
 _TRANSIENT = (408, 409, 425, 429)
 _ON_THE_WAY = ("Timeout", "ReadError", "WriteError", "ProtocolError", "ServerDisconnected", "PayloadError")
 """In the names of errors after the request had left: it may have been taken."""
+_GATEWAY_TIMEOUTS = (408, 504, 524)
+"""Somebody on the way did not wait for the model, which may have worked."""
 _TRANSIENT_NAMES = (
     *_ON_THE_WAY, "Connect", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable",
 )  # fmt: skip
@@ -65,7 +67,8 @@ def failure_of(error: Exception, candidate: Candidate) -> Failure:
     known = PROVIDERS.get(candidate.provider)
     if status in (401, 403) and known is not None and known.key_names:
         text = f"{text} (is {known.key_names[0]} right?)"
-    return Failure(text=text, transient=status in _TRANSIENT or status >= 500, retry_after_s=retry_after)
+    transient, taken = status in _TRANSIENT or status >= 500, status in _GATEWAY_TIMEOUTS
+    return Failure(text=text, transient=transient, retry_after_s=retry_after, taken=taken)
 
 
 def _without_status(

@@ -21,7 +21,7 @@ from lg_orch.thinker.structured import ask_json, bounded
 from lg_orch.tools import unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_core.messages import BaseMessage
 
@@ -88,11 +88,12 @@ class ModelMind:
             plan = _request_as_plan(len(work.results))
             verification = work.plan.verification if work.plan else ()
             return Repair(reflection=failure, plan=plan.model_copy(update={"verification": verification}))
-        parts = [
-            f"Kind of request: {work.route.intent}", self._offer(work), "What was done so far, with results:",
-            self._transcript(work), *(f"Learnt before: {text}" for text in work.reflections), failure,
-        ]  # fmt: skip
-        messages = [system("replan"), task(work.request, work.context, *parts)]
+        before = (f"Kind of request: {work.route.intent}", self._offer(work), "What was done so far, with results:")
+        after = (*(f"Learnt before: {text}" for text in work.reflections), failure)
+        messages = self._fitting("planner", Repair, lambda shorter: [
+            system("replan"),
+            task(work.request, work.context, *before, self._transcript(work, shorter), *after),
+        ])  # fmt: skip
         found = ask_json(
             self._asking("planner", Repair), messages, Repair, what="plan", check=lambda one: self._problem(one.plan)
         )
@@ -103,10 +104,9 @@ class ModelMind:
 
     def act(self, work: Work) -> Turn:
         """The tool calls of the coder model's next turn; its closing words when it makes none."""
-        deep = work.route.lane == "deep"
-        messages, shortened = self._messages(work)
-        tools = offer(self._desk.tools, work.context, self._at_once, replan=deep, results=shortened)
-        reply = self._models.ask(self._desk, Ask(role="coder", messages=messages, tools=tools))
+        asked = self._models.fitting(self._desk, lambda shorter: self._turn_of(work, shorter))
+        messages, tools = asked.messages, asked.tools
+        reply = self._models.ask(self._desk, asked)
         if reply.broken:
             problem = "; ".join(reply.broken)
             again = [
@@ -127,11 +127,20 @@ class ModelMind:
         """The verifier model's comparison with the acceptance criteria; only where a plan has some."""
         if work.route.lane != "deep" or work.plan is None or not work.plan.acceptance:
             return None
-        parts = (plan_text(work.plan), "What was done, with results:", self._transcript(work))
-        messages = [system("review"), task(work.request, work.context, *parts)]
+        before = (plan_text(work.plan), "What was done, with results:")
+        messages = self._fitting("verifier", Review, lambda shorter: [
+            system("review"), task(work.request, work.context, *before, self._transcript(work, shorter)),
+        ])  # fmt: skip
         return ask_json(self._asking("verifier", Review), messages, Review, what="review")
 
-    def _messages(self, work: Work) -> tuple[list[BaseMessage], bool]:
+    def _turn_of(self, work: Work, shorter: int) -> Ask:
+        """The request for the next turn, or a shorter one."""
+        messages, shortened = self._messages(work, shorter)
+        deep = work.route.lane == "deep"
+        tools = offer(self._desk.tools, work.context, self._at_once, replan=deep, results=shortened)
+        return Ask(role="coder", messages=messages, tools=tools)
+
+    def _messages(self, work: Work, shorter: int) -> tuple[list[BaseMessage], bool]:
         counter = self._models.counter("coder")
         parts = [self._baseline(work)]
         notes: dict[int, str] = {}
@@ -146,7 +155,7 @@ class ModelMind:
             what = "request, rules, plan and tools alone need more tokens than a request may have"
             raise ThinkingFailed(f"{what} (models.*.context_tokens)")
         # Digests of what gave way need room as well.
-        told = conversation(work.results, counter.count, room * 6 // 7, notes, self._rendered)
+        told = conversation(work.results, counter.count, room * 6 // 7, notes, self._rendered, shorter=shorter)
         return [*first, *told.messages], told.shortened
 
     def _baseline(self, work: Work) -> str:
@@ -160,9 +169,17 @@ class ModelMind:
         report = VerifierReport(ok=False, checks=work.baseline.checks[: len(ran)])
         return checks_text(report, _outputs(report, ran), "Checks before any change, run by the program:")
 
-    def _transcript(self, work: Work) -> str:
+    def _transcript(self, work: Work, shorter: int) -> str:
         counter = self._models.counter("planner")
-        return transcript(work.results, counter.count, self._models.context_tokens("planner") // 2)
+        room = self._models.context_tokens("planner") // 2
+        return transcript(work.results, counter.count, room, shorter=shorter)
+
+    def _fitting(self, role: str, model: type[Any], build: Callable[[int], list[BaseMessage]]) -> Sequence[BaseMessage]:
+        """The messages of a request for JSON, as long as the budgets leave room for."""
+        schema = bounded(model.model_json_schema())
+        return self._models.fitting(
+            self._desk, lambda shorter: Ask(role=role, messages=build(shorter), schema=schema)
+        ).messages
 
     def _asking(self, role: str, model: type[Any]) -> Any:
         schema = bounded(model.model_json_schema())

@@ -7,11 +7,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.bounds import most_tokens
 from lg_orch.meter import Used
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
+    from lg_orch.bounds import Part
     from lg_orch.seams import Desk
     from lg_orch.thinker.failures import Failure
     from lg_orch.thinker.replies import Reply
@@ -32,6 +34,9 @@ class Asked:
     room: int
     prompt_tokens: int
     """As estimated before it was sent."""
+    most: int
+    """Tokens that the prompt can have at most, as far as anybody can know (`lg_orch.bounds`)."""
+    parts: tuple[Part, ...] = ()
 
 
 def begin(desk: Desk, asked: Asked) -> None:
@@ -40,7 +45,9 @@ def begin(desk: Desk, asked: Asked) -> None:
     desk.record(asked.candidate, "begin", {
         "role": asked.ask.role, "messages": len(messages), "prompt": _digest(str(messages[0].content)),
         "request": _digest("\0".join(str(one.content) for one in messages)), "tools": len(asked.ask.tools),
-        "prompt_tokens_estimate": asked.prompt_tokens, "max_reply_tokens": asked.room,
+        "prompt_tokens_estimate": asked.prompt_tokens, "prompt_tokens_most": asked.most,
+        "max_reply_tokens": asked.room,
+        "cost_usd_most": desk.at_most(asked.candidate, asked.most, asked.room),
     })  # fmt: skip
 
 
@@ -56,8 +63,22 @@ def end(
         "completion_tokens": used.completion, "cached_tokens": used.cached, "cache_written_tokens": used.written,
         "estimated": used.estimated,
         "from_cache": kept, "calls": [call.tool for call in reply.calls], "cut": reply.cut,
-        "text": reply.text[:MAX_TEXT],
+        "text": reply.text[:MAX_TEXT], **({} if kept else _learnt(desk, asked, used)),
     })  # fmt: skip
+
+
+def _learnt(desk: Desk, asked: Asked, used: Used) -> dict[str, Any]:
+    """What the figures tell of the next request: the size of what was new in this one, and by how much the provider
+    counted more than it could be told of; every later request is expected to be that much larger.
+    """
+    bound = desk.bound(asked.candidate)
+    counted = bound.learn(asked.parts, used.prompt)
+    learnt: dict[str, Any] = {"counted": {"parts": counted.keys, "tokens": counted.tokens}}
+    above = {"prompt": max(0, used.prompt - asked.most), "reply": max(0, used.completion - asked.room)}
+    if used.estimated or not any(above.values()):
+        return learnt
+    bound.exceeded(above["prompt"], above["reply"])
+    return learnt | {"above_limit": above}
 
 
 def failed(desk: Desk, asked: Asked, failure: Failure, elapsed: int, *, falls_back: bool) -> None:
@@ -75,8 +96,10 @@ def retry(desk: Desk, asked: Asked, failure: Failure, elapsed: int, pause: float
 
 
 def _lost(asked: Asked, failure: Failure) -> Used:
-    """What a request that brought nothing may have cost."""
-    return Used(prompt=asked.prompt_tokens if failure.taken else 0, completion=0, estimated=True)
+    """The most that a request can have cost which brought nothing."""
+    if not failure.taken:
+        return Used(prompt=0, completion=0, estimated=True)
+    return Used(prompt=asked.most, completion=asked.room, written=asked.most, estimated=True)
 
 
 def _used(asked: Asked, message: AIMessage, reply: Reply, counter: Calibrated) -> Used:
@@ -84,9 +107,11 @@ def _used(asked: Asked, message: AIMessage, reply: Reply, counter: Calibrated) -
     prompt, completion = int(reported.get("input_tokens") or 0), int(reported.get("output_tokens") or 0)
     estimated = prompt == 0 or (completion == 0 and bool(reply.text or reply.calls))
     if estimated:
-        # Some servers report one half only.
+        # Some servers report one half only. Nobody will ever tell of the other: rather too many than too few, and no
+        # more than there can be.
         said = reply.text + "".join(f"{call.tool}{json.dumps(call.input)}" for call in reply.calls)
-        prompt, completion = prompt or asked.prompt_tokens, completion or counter.count(said)
+        prompt = prompt or min(asked.most, max(asked.prompt_tokens, asked.most // 2))
+        completion = completion or max(counter.count_once(said), min(asked.room, most_tokens(said) // 2))
     details = reported.get("input_token_details") or {}
     cached = min(int(details.get("cache_read") or 0), prompt)
     written = sum(int(details.get(name) or 0) for name in _WRITTEN)

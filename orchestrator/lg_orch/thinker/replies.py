@@ -20,6 +20,8 @@ SHOWN_CHARS = 400
 """Of the newest text, as progress."""
 SHOW_EVERY = 40
 """Characters between two showings."""
+SLACK = 8
+"""Tokens by which a reply may pass its limit before it is ended here."""
 # In the words of OpenAI, Anthropic and Google; Ollama speaks as OpenAI does.
 _CUT = ("length", "max_output_tokens", "max_tokens", "model_context_window_exceeded", "MAX_TOKENS")
 _MALFORMED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS")
@@ -54,18 +56,29 @@ class Reply:
 class Stream:
     """Takes the chunks of one reply and shows the text so far, masked as a whole, up to the last space in it."""
 
-    def __init__(self, desk: Desk, model: str, role: str) -> None:
+    def __init__(self, desk: Desk, model: str, role: str, room: int, count: Callable[[str], int]) -> None:
         self._desk = desk
         self._model = model
         self._role = role
         self._chunks: list[AIMessageChunk] = []
         self._text = ""
         self._shown = 0
+        self._said: list[str] = []
+        self._length = 0
+        # Whoever keeps to the limit ends before this; who does not is ended by it.
+        self._limit = room * 9 // 8 + SLACK
+        self._count = count
+        self._next_count = self._limit
+        self.too_long = False
+        """The reply is longer than it was allowed to be: it is to be ended here."""
 
     def take(self, chunk: Any) -> None:
-        """Take one chunk."""
+        """Take one chunk; once the reply is too long, no more of it."""
+        if self.too_long:
+            return
         self._chunks.append(chunk)
         self._text += str(chunk.text)
+        self._measure(str(chunk.text) + "".join(one["args"] or "" for one in chunk.tool_call_chunks))
         if len(self._text) - self._shown < SHOW_EVERY:
             return
         self._shown = len(self._text)
@@ -76,6 +89,15 @@ class Stream:
     def begun(self) -> bool:
         """Whether anything came."""
         return bool(self._chunks)
+
+    def _measure(self, said: str) -> None:
+        """A token is at least one character; how many it is can only be estimated."""
+        self._said.append(said)
+        self._length += len(said.encode("utf-8", "surrogatepass"))
+        if self._length < self._next_count:
+            return
+        self._next_count = self._length * 17 // 16
+        self.too_long = self._count("".join(self._said)) > self._limit
 
     def message(self) -> AIMessage:
         """The whole reply. Raises `ThinkingFailed` when nothing came."""
@@ -91,8 +113,9 @@ class Stream:
             invalid_tool_calls=broken,
             additional_kwargs=whole.additional_kwargs,
             usage_metadata=whole.usage_metadata,
-            response_metadata=whole.response_metadata,
-        )
+            response_metadata={**whole.response_metadata, "finish_reason": _CUT[0]} if self.too_long
+            else whole.response_metadata,
+        )  # fmt: skip
 
 
 def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:

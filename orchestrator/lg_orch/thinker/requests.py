@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from lg_orch.errors import Interrupted, ThinkingFailed
+from lg_orch.bounds import parts_of
+from lg_orch.errors import Interrupted, ModelGone, OutOfBudget
 from lg_orch.providers import PROVIDERS
 from lg_orch.thinker.cache import ReplyCache, cache_key
 from lg_orch.thinker.clients import Clients, candidates
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
     from lg_orch.thinker.clients import Candidate
     from lg_orch.tokens import Calibrated
     from lg_policy.config import ModelsSettings
+
+SHORTER = (2, 4, 8, 16)
+"""How many times as short a request is made where the run's budgets leave no room for a longer one."""
+
+USEFUL_REPLY = 1_000
+"""Tokens that a reply should have room for: a request is made shorter for that, but not given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +78,49 @@ class Models:
         """Tokens that a request for that role may have."""
         return candidates(self._settings, role)[0].settings.context_tokens
 
+    def fitting(self, desk: Desk, build: Callable[[int], Ask]) -> Ask:
+        """What `build` makes, as long as it can be: `build(1)`, or where the budgets leave little for its reply, the
+        first of the shorter ones that leaves enough, else the one that leaves most.
+        """
+        best, most = build(1), -1
+        asked = best
+        for shorter in (*SHORTER, None):
+            room, enough = self._room(desk, asked)
+            if room > most:
+                best, most = asked, room
+            if enough or shorter is None:
+                break
+            asked = build(shorter)
+        return best
+
+    def _room(self, desk: Desk, ask: Ask) -> tuple[int, bool]:
+        """Tokens for the reply of the role's first model to a request, and whether that is enough."""
+        first = candidates(self._settings, ask.role)[0]
+        parts = parts_of(_texts(self._masked(desk, ask), first), tools=bool(ask.tools))
+        wanted = first.settings.max_reply_tokens
+        try:
+            room = desk.reply_room(first.name, desk.bound(first.name).most(parts), wanted)
+        except OutOfBudget:
+            return 0, False
+        return room, room >= min(wanted, USEFUL_REPLY)
+
     def ask(self, desk: Desk, ask: Ask) -> Reply:
         """Ask; called in a worker thread of the event loop.
 
-        Raises `ThinkingFailed` when nobody answers, `LimitExceeded` when the request does not fit into the budgets,
+        Raises `ModelGone` when nobody answers, `OutOfBudget` when the request does not fit into the budgets,
         `Interrupted` when the run was cancelled meanwhile.
         """
+        reply = anyio.from_thread.run(self._until_cancelled, desk, self._masked(desk, ask))
+        if reply is None:
+            raise Interrupted("the run was asked to stop")
+        return reply
+
+    def _masked(self, desk: Desk, ask: Ask) -> Ask:
         if self._mask is None:
             # A request repeats the one before it: nearly every text was looked through already.
             self._mask = lru_cache(maxsize=REMEMBERED)(desk.mask)
         messages = [_masked(self._mask, one) for one in ask.messages]
-        masked = Ask(role=ask.role, tools=ask.tools, schema=ask.schema, messages=messages)
-        reply = anyio.from_thread.run(self._until_cancelled, desk, masked)
-        if reply is None:
-            raise Interrupted("the run was asked to stop")
-        return reply
+        return Ask(role=ask.role, tools=ask.tools, schema=ask.schema, messages=messages)
 
     async def _until_cancelled(self, desk: Desk, ask: Ask) -> Reply | None:
         """Ask; `None` when the run is cancelled: asyncio would report the cancellation of this task as an error."""
@@ -97,6 +133,7 @@ class Models:
         chain = candidates(self._settings, ask.role)
         why: list[str] = []
         for place, candidate in enumerate(chain, start=1):
+            desk.check_wall()
             self._clients.require_key(candidate)
             answer = await self._ask_one(desk, ask, candidate, falls_back=place < len(chain))
             if isinstance(answer, Reply):
@@ -104,16 +141,20 @@ class Models:
             why.append(f"{candidate.name}: {answer.text}")
             if not answer.transient:
                 break
-        raise ThinkingFailed(f"the language model could not be asked: {'; '.join(why)}")
+        desk.check_wall()
+        raise ModelGone(f"the language model could not be asked: {'; '.join(why)}")
 
     async def _ask_one(self, desk: Desk, ask: Ask, candidate: Candidate, *, falls_back: bool) -> Reply | Failure:
         """One model, with repetitions; every one of them is measured against the budgets before it is made."""
         counter = self._counter(candidate)
-        size = counter.count(*_texts(ask))
+        texts = _texts(ask, candidate)
+        size, parts = counter.count(*texts), parts_of(texts, tools=bool(ask.tools))
+        wanted = candidate.settings.max_reply_tokens
         attempt = 0
         while True:
-            room = desk.reply_room(candidate.name, size, candidate.settings.max_reply_tokens)
-            asked = Asked(candidate=candidate.name, ask=ask, room=room, prompt_tokens=size)
+            most = desk.bound(candidate.name).most(parts)
+            room = desk.reply_room(candidate.name, most, wanted)
+            asked = Asked(candidate=candidate.name, ask=ask, room=room, prompt_tokens=size, most=most, parts=parts)
             key = self._key(candidate, ask, room)
             kept = self._cache.get(key) if self._cache is not None and key else None
             begin(desk, asked)
@@ -128,6 +169,9 @@ class Models:
                     return Failure(text=f"the provider refused to answer ({reply.refused})", transient=False)
                 if key and kept is None:
                     self._keep(desk, key, answer, reply)
+                if reply.cut and room < wanted:
+                    # It would be taken for all that the model had to say.
+                    desk.reply_room(candidate.name, most, wanted)
                 return reply
             attempt += 1
             pause = pause_s(candidate.settings, attempt, answer)
@@ -144,7 +188,7 @@ class Models:
         would be taken for the user's wish to stop.
         """
         answers: list[AIMessage | Failure] = []
-        stream = Stream(desk, candidate.name, ask.role)
+        stream = Stream(desk, candidate.name, ask.role, room, self._counter(candidate).count_once)
         try:
             # Importing a provider's package takes its time, which is none of the provider's.
             model = await anyio.to_thread.run_sync(self._bound, ask, candidate, room)
@@ -198,8 +242,13 @@ async def _request(model: Runnable[Any, Any], ask: Ask, candidate: Candidate, st
         if not candidate.settings.streaming:
             whole: AIMessage = await model.ainvoke(messages)
             return whole
-        async for chunk in model.astream(messages):
-            stream.take(chunk)
+        # Left early, it closes the connection, so that the provider can stop.
+        reading: Any = model.astream(messages)
+        async with aclosing(reading):
+            async for chunk in reading:
+                stream.take(chunk)
+                if stream.too_long:
+                    break
         message = stream.message()
     except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
         failure = failure_of(error, candidate)
@@ -209,11 +258,15 @@ async def _request(model: Runnable[Any, Any], ask: Ask, candidate: Candidate, st
     return message
 
 
-def _texts(ask: Ask) -> list[str]:
-    """All of a request that costs tokens."""
-    parts = [str(one.content) for one in ask.messages]
-    parts += [json.dumps(calls) for one in ask.messages if (calls := getattr(one, "tool_calls", None))]
-    return parts + ([json.dumps(list(ask.tools))] if ask.tools else [])
+def _texts(ask: Ask, candidate: Candidate) -> list[str]:
+    """All of a request that costs tokens: a text for each message, tool and schema."""
+    texts = [
+        f"{one.content}{json.dumps(calls)}" if (calls := getattr(one, "tool_calls", None)) else str(one.content)
+        for one in ask.messages
+    ]
+    texts += [json.dumps(tool) for tool in ask.tools]
+    sent = ask.schema is not None and candidate.settings.json_schema
+    return [*texts, json.dumps(ask.schema)] if sent else texts
 
 
 def _masked(mask: Callable[[str], str], message: BaseMessage) -> BaseMessage:

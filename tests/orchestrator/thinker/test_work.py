@@ -174,7 +174,7 @@ async def test_a_new_failure_is_not_excused_by_an_old_one(tmp_path: Path) -> Non
     note = calls(("fs__apply_patch", {"patch": "notes.txt\n<<<<<<< SEARCH\none\n=======\ntwo\n>>>>>>> REPLACE\n"}))
     script = [calls(("fs__read_file", {"path": "notes.txt"})), note, text("done"), text("I leave it.")]
     with ScriptedModel(script) as model:
-        async with shop(tmp_path, settings_for(model), files=files) as made:
+        async with shop(tmp_path, settings_for(model, {"max_loops": 2}), files=files) as made:
             state = await made.go("change notes.txt to say two")
     assert state.final is not None
     assert state.final.status == "failed"

@@ -21,6 +21,7 @@ from mcp.shared.memory import create_client_server_memory_streams
 from lg_fs.app import make_service
 from lg_fs.server import make_server
 from lg_orch.gateway import Connection, connect
+from lg_orch.meter import traffic_so_far
 from lg_orch.minds import choose_mind
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
 from lg_policy.config import Settings
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from lg_orch.bus import Listener
+    from lg_orch.errors import ModelGone, OutOfBudget
+    from lg_orch.meter import Traffic
     from lg_orch.state import Final, RunState
     from lg_orch.testing.script import Script
 
@@ -140,6 +143,13 @@ class Shop:
 
     async def go(self, request: str = "fix the failing test") -> RunState:
         return await self.world.go(request)
+
+    async def breaks_off(self, request: str = "fix the failing test") -> ModelGone | OutOfBudget:
+        return await self.world.breaks_off(request)
+
+    def used(self) -> Traffic:
+        """What the run's requests used, by its journal."""
+        return traffic_so_far(self.world.events())
 
     def source(self) -> str:
         return (self.root / "calc.py").read_text()
