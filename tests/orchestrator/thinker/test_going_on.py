@@ -56,7 +56,6 @@ def test_after_an_outage_a_run_goes_on_where_it_was_and_repeats_no_effect(projec
     trace = project.trace()
     keys = [call["idempotency_key"] for call in trace["tool_calls"]]
     assert len(keys) == len(set(keys))
-    assert [call["result"]["tool"] for call in trace["tool_calls"]].count("fs__apply_patch") == 1
     assert len(trace["patches"]) == 1
     assert trace["status"] == "done"
     assert trace["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens)

@@ -52,7 +52,7 @@ async def told(
 ) -> str:
     """What a model is told of its last call."""
     with ScriptedModel([*script, text(DONE), text(DONE), text(DONE)]) as model:
-        async with shop(place, settings_for(model), files=files) as made:
+        async with shop(place, settings_for(model, {"max_loops": 2}), files=files) as made:
             for name, target in (links or {}).items():
                 (made.root / name).symlink_to(target)
             await made.go()
