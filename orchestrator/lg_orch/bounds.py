@@ -92,7 +92,7 @@ class Bound:
     """What is known of one model's counting."""
 
     prompt_surplus: int = 0
-    """The most by which a report was above the bound of its prompt."""
+    """The most by which a report that was above the bound of its prompt was above the estimate of its texts."""
     reply_surplus: int = 0
     """The most by which a reply was longer than it was allowed to be."""
     _group_of: dict[str, int] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Bound:
         self._next += 1
 
     def exceeded(self, prompt: int, reply: int) -> None:
-        """Note by how much a report was above the bound of the prompt, and a reply above its limit."""
+        """Note what a prompt had besides its texts, and by how much a reply was above its limit."""
         self.prompt_surplus = max(self.prompt_surplus, prompt)
         self.reply_surplus = max(self.reply_surplus, reply)
 
@@ -175,7 +175,7 @@ def bounds_of(events: Sequence[Event]) -> Bounds:
         if counted := data.get("counted"):
             bound.take(Counted(keys=tuple(counted["parts"]), tokens=int(counted["tokens"])))
         above: Mapping[str, Any] = data.get("above_limit") or {}
-        bound.exceeded(int(above.get("prompt", 0)), int(above.get("reply", 0)))
+        bound.exceeded(int(above.get("expected", 0)), int(above.get("reply", 0)))
     return found
 
 

@@ -77,8 +77,10 @@ def _learnt(desk: Desk, asked: Asked, used: Used) -> dict[str, Any]:
     above = {"prompt": max(0, used.prompt - asked.most), "reply": max(0, used.completion - asked.room)}
     if used.estimated or not any(above.values()):
         return learnt
-    bound.exceeded(above["prompt"], above["reply"])
-    return learnt | {"above_limit": above}
+    # What came on top of the texts; they themselves are fewer tokens than their bound.
+    hidden = max(above["prompt"], used.prompt - asked.prompt_tokens) if above["prompt"] else 0
+    bound.exceeded(hidden, above["reply"])
+    return learnt | {"above_limit": above | {"expected": hidden}}
 
 
 def failed(desk: Desk, asked: Asked, failure: Failure, elapsed: int, *, falls_back: bool) -> None:
