@@ -162,9 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", wire.stream_type)
         self.end_headers()
-        pieces = list(wire.pieces(answer))
+        pieces = wire.pieces(answer)
+        if answer.given.breaks_off:
+            whole = list(pieces)
+            pieces = iter(whole[: min(FIRST_PIECES, len(whole) - 1)])
         try:
-            for piece in pieces[: min(FIRST_PIECES, len(pieces) - 1)] if answer.given.breaks_off else pieces:
+            for piece in pieces:
                 self.wfile.write(piece)
                 self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):

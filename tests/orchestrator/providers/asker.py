@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from langchain_core.messages import messages_from_dict
 
-from lg_orch.errors import ThinkingFailed
+from lg_orch.bounds import Bounds
+from lg_orch.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.meter import Meter
 from lg_orch.providers import api_keys
 from lg_orch.thinker.requests import Ask, Models
 from lg_policy.config import Settings
-from lg_policy.errors import LimitExceeded
 from lg_policy.redact import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lg_orch.bounds import Bound
     from lg_orch.meter import Used
     from lg_orch.tools import ToolInfo
 
@@ -43,8 +44,20 @@ class Desk:
     events: list[dict[str, Any]] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
 
-    def reply_room(self, model: str, prompt_tokens: int, wanted: int) -> int:
-        return self.meter.reply_room(model, prompt_tokens, wanted)
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def check_wall(self) -> None:
+        if self.wall_left_s <= 0:
+            raise OutOfBudget("the wall clock is used up", limit="max_wall_s")
+
+    def bound(self, model: str) -> Bound:
+        return self.bounds.of(model)
+
+    def reply_room(self, model: str, most_prompt: int, wanted: int) -> int:
+        return self.meter.reply_room(model, most_prompt, wanted, beyond=self.bound(model).reply_surplus)
+
+    def at_most(self, model: str, prompt: int, reply: int) -> float | None:
+        return self.meter.at_most(model, prompt, reply)
 
     def record(self, name: str, phase: str, data: Mapping[str, Any]) -> None:
         self.events.append({**data, "name": name, "phase": phase})
@@ -78,7 +91,7 @@ async def answer(question: dict[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
         try:
             reply = await anyio.to_thread.run_sync(models.ask, desk, ask)
-        except (ThinkingFailed, LimitExceeded) as error:
+        except (ThinkingFailed, ModelGone, OutOfBudget) as error:
             found["error"] = f"{error}; {error.hint}" if error.hint else str(error)
             break
         made = [{"tool": call.tool, "input": call.input} for call in reply.calls]
