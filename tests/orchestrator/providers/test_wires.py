@@ -281,7 +281,7 @@ def test_a_server_that_is_not_openais_is_told_the_limit_of_a_reply_by_its_older_
 def test_ollama_is_told_to_hold_a_whole_request_always_with_the_same_number(asker: Asker) -> None:
     with ScriptedModel([text("ok")] * 2) as model:
         asker.ask(model, "ollama", context_tokens=5_000, max_reply_tokens=1_000)
-        budgets = {"max_tokens": 1_000}
+        budgets = {"max_tokens": 2_000}
         asker.ask(model, "ollama", context_tokens=5_000, max_reply_tokens=1_000, budgets=budgets)
     told = [request["options"] for request in model.requests]
     assert [one["num_ctx"] for one in told] == [6_000, 6_000]
