@@ -122,7 +122,44 @@ async def test_the_same_failing_call_is_noticed_between_others(tmp_path: Path) -
 
 
 async def test_a_patch_over_the_limit_is_not_sent(tmp_path: Path) -> None:
-    big = calls(("fs__apply_patch", {"patch": "big.py\n    with ScriptedModel(endless) as model:
+    big = calls(("fs__apply_patch", {"patch": "big.py\n<<<<<<< SEARCH\n=======\n" + "x = 1\n" * 200}))
+    with ScriptedModel([big, text("I wrote it.")]) as model:
+        async with shop(tmp_path, settings_for(model, {"max_patch_bytes": 500})) as made:
+            state = await made.go("add big.py")
+            assert not (made.root / "big.py").exists()
+    assert state.final is not None
+    assert state.final.status == "failed"
+    assert "budgets.max_patch_bytes" in last(model, 1)
+    assert "fs__apply_patch" not in made.tools.names()
+
+
+async def test_endless_calls_end_with_the_budget_of_calls(tmp_path: Path) -> None:
+    numbers = itertools.count()
+
+    def endless(_request: dict[str, Any]) -> Scripted:
+        return calls(("fs__search_files", {"regex": f"x{next(numbers)}"}))
+
+    ran = await run(tmp_path, endless, budgets={"max_loops": 2, "max_tool_calls_per_loop": 3})
+    assert ran.final.status == "failed"
+    assert "budgets.max_loops" in ran.final.text
+    assert ran.made.tools.names().count("fs__search_files") <= 6
+
+
+async def test_talk_without_end_is_cut_and_ends_the_run(tmp_path: Path) -> None:
+    ran = await run(tmp_path, lambda _request: text("blah " * 100_000), max_reply_tokens=500)
+    assert ran.final.status == "failed"
+    assert "max_reply_tokens" in ran.final.text
+    assert ran.model.completion_tokens == [500]
+
+
+@pytest.mark.parametrize("limit", [4_000, 16_000])
+async def test_the_tokens_of_a_run_never_pass_their_budget(tmp_path: Path, limit: int) -> None:
+    numbers = itertools.count()
+
+    def endless(_request: dict[str, Any]) -> Scripted:
+        return calls(("fs__search_files", {"regex": f"x{next(numbers)}"}), content="thinking " * 40)
+
+    with ScriptedModel(endless) as model:
         async with shop(tmp_path, settings_for(model, {"max_tokens": limit, "max_loops": 20})) as made:
             why = await made.breaks_off()
     assert "budgets.max_tokens" in why.message
