@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PRODUCT = "return a * b"
 ROWS = "\n".join(f"row {number}" for number in range(300))
 LONG: tuple[str, dict[str, Any]] = (
-    "fs__apply_patch", {"patch": f"table.txt\n<<<<<<< SEARCH\n=======\n{ROWS}\n>>>>>>> REPLACE\n"},
+    "fs__apply_patch", {"patch": f"packages/api/table.txt\n<<<<<<< SEARCH\n=======\n{ROWS}\n>>>>>>> REPLACE\n"},
 )  # fmt: skip
 """A file that is longer than clients show of a question."""
 REPLAN = json.dumps({
@@ -50,6 +50,10 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
         calls(READ), calls(patch(new=PRODUCT), LONG), text("It multiplies now."), calls(patch(old=PRODUCT)),
         text(ANSWER),
     ]  # fmt: skip
+    package = project.root / "packages" / "api"
+    package.mkdir(parents=True)
+    (package / "pyproject.toml").write_text('[project]\nname = "api"\n')
+    (package / "test_api.py").write_text("from pathlib import Path\n\ndef test(): assert Path('pyproject.toml').exists()\n")
     with ScriptedModel(script) as model:
         project.configure(model)
         ended = project.run("--yes")
@@ -57,13 +61,16 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     assert RIGHT in project.source()
     events = project.events("verify")
     assert [(event["phase"], event["data"]["exit_code"]) for event in events] == [
-        ("baseline", 1), ("end", 1), ("end", 0)
+        ("baseline", 1), ("end", 1), ("end", 0), ("end", 0), ("end", 0)
     ]  # fmt: skip
     trace = project.trace()
     assert trace["verification"]["ok"] is True
-    assert [check["exit_code"] for check in trace["verification"]["checks"]] == [0]
+    checks = trace["verification"]["checks"]
+    assert [(check["name"], check["exit_code"]) for check in checks] == [
+        ("pytest -q", 0), ("pytest -q in packages/api", 0)
+    ]  # fmt: skip
     assert "| passed | 0 |" in ended.stdout
-    assert f"Changed: `calc.py`, `table.txt`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
+    assert f"Changed: `calc.py`, `packages/api/table.txt`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
     assert len(trace["patches"]) == 3
     assert trace["versions"]["gateway"].startswith("lg-gateway ")
     assert "model " in ended.stderr.splitlines()[-2]
