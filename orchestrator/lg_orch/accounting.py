@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lg_orch.bounds import open_requests
+from lg_orch.left import is_look
 from lg_orch.meter import most_of
 from lg_orch.models_trace import Usage
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def usage_of(events: Sequence[Event]) -> Usage:
-    """Calls, requests, tokens and the time they took; what only the run's state knows is left at zero."""
+    """Calls, requests, tokens and the time they took; what only the run's state knows is left at zero.
+
+    Looks at the tree between two processes are no work of the run's and count in its time alone.
+    """
     calls = requests = tokens = tool_ms = model_ms = 0
     cost = 0.0
     for event in events:
         if event.kind == "tool" and event.phase == "end":
-            calls += 1
+            calls += not is_look(event)
             tool_ms += int(event.data["result"]["timing_ms"])
         elif event.kind == "model" and event.phase in ("end", "failed", "retry") and not event.data.get("from_cache"):
             requests += 1

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from lg_orch.errors import GatewayGone
 from lg_orch.models_io import PlannedCall
-from lg_orch.nodes.context_builder import finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +25,14 @@ CHANGED = "files were changed since this run stopped, and not by it: what was re
 
 async def tree_now(services: Services, why: str) -> str | None:
     """The digest of the tree; `None` where there is none, or nobody to ask for it."""
+    # Commands that only read journals need no node.
+    from lg_orch.nodes.context_builder import finish
+
     lister = services.tools.find("list_files")
     if lister is None:
         return None
     call = PlannedCall(
-        id=f"tree.{secrets.token_hex(4)}", tool=lister.name, input={"totals": True, "recursive": True}, why=why
+        id=f"{STEP}.{secrets.token_hex(4)}", tool=lister.name, input={"totals": True, "recursive": True}, why=why
     )
     limit = services.budgets.call_timeout(services.wall_s())
     try:
@@ -42,6 +44,11 @@ async def tree_now(services: Services, why: str) -> str | None:
     totals = (envelope.artifacts.structured or {}).get("totals")
     digest = totals.get("digest") if isinstance(totals, dict) else None
     return str(digest) if digest is not None else None
+
+
+def is_look(event: Event) -> bool:
+    """Whether an event of a call is about such a look, which belongs to no step of the run."""
+    return event.data.get("step") == STEP or str(event.data.get("call_id", "")).startswith(f"{STEP}.")
 
 
 def left_at(events: Sequence[Event]) -> str | None:

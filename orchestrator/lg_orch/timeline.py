@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.left import is_look
 from lg_orch.models_io import ToolEnvelope
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def steps_of(events: Iterable[Event]) -> list[Step]:
             continue
         elif event.kind == "node" and event.phase == "end" and event.name == step.node:
             step.done = True
-        elif event.kind == "tool" and not _apart(event):
+        elif event.kind == "tool" and event.data.get("step") != "undo" and not is_look(event):
             _call(step, event)
     return [steps[number] for number in sorted(steps)]
 
@@ -85,11 +86,6 @@ def standing(patches: Iterable[Patch]) -> list[Patch]:
         else:
             kept.append(patch)
     return kept
-
-
-def _apart(event: Event) -> bool:
-    """Whether a call belongs to no step: an undo's, or a look at the tree between two processes."""
-    return event.data.get("step") in ("undo", "tree") or str(event.data.get("call_id", "")).startswith("tree.")
 
 
 def _call(step: Step, event: Event) -> None:

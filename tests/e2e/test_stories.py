@@ -53,7 +53,9 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     package = project.root / "packages" / "api"
     package.mkdir(parents=True)
     (package / "pyproject.toml").write_text('[project]\nname = "api"\n')
-    (package / "test_api.py").write_text("from pathlib import Path\n\ndef test(): assert Path('pyproject.toml').exists()\n")
+    (package / "test_api.py").write_text(
+        "from pathlib import Path\n\ndef test(): assert Path('pyproject.toml').exists()\n"
+    )
     with ScriptedModel(script) as model:
         project.configure(model)
         ended = project.run("--yes")
@@ -70,7 +72,9 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
         ("pytest -q", 0), ("pytest -q in packages/api", 0)
     ]  # fmt: skip
     assert "| passed | 0 |" in ended.stdout
-    assert f"Changed: `calc.py`, `packages/api/table.txt`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
+    assert (
+        f"Changed: `calc.py`, `packages/api/table.txt`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
+    )
     assert len(trace["patches"]) == 3
     assert trace["versions"]["gateway"].startswith("lg-gateway ")
     assert "model " in ended.stderr.splitlines()[-2]
