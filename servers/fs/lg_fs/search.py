@@ -168,7 +168,8 @@ class Search:
             yield from self._again(located, begin)
         with walking(located, args, self._settings, self._job) as walk:
             for folder in walk:
-                self._job.message = f"{self.result.files_searched} files searched, {self.result.total_matches} matches"
+                if searched := self.result.files_searched:
+                    self._job.message = f"{searched} files searched, {self.result.total_matches} matches"
                 files = wanted.select([entry for entry in folder.entries if entry.kind == "file"])
                 yield folder.fd, [(prefix + entry.path, entry.name) for entry in files]
         self.result.unreadable += walk.result.unreadable + walk.result.unnameable
