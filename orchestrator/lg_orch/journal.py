@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from lg_orch.models_trace import Event
-from lg_policy.errors import NotFound
+from lg_policy.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,26 @@ def read_journal(path: Path) -> list[Event]:
     So does any other line that cannot be read, with a warning: it was not written by a run.
     Raises `NotFound` when there is no such journal.
     """
+    events, damaged = _read(path)
+    if damaged:
+        log.warning("%s is damaged at line %d: what follows is not read", path, damaged)
+    return events
+
+
+def whole_journal(path: Path) -> list[Event]:
+    """The same, for what acts by it. Raises `Conflict` when it is damaged, since the rest would count as never done."""
+    events, damaged = _read(path)
+    if damaged:
+        run_id = path.parent.name
+        raise Conflict(
+            f"the journal of run {run_id} is damaged at line {damaged}, and what follows cannot be known: {path}",
+            hint=f"`lg-orch runs show {run_id}` shows what can be read; nothing was done",
+        )
+    return events
+
+
+def _read(path: Path) -> tuple[list[Event], int]:
+    """The events up to the first line that cannot be read, and its number, 0 unless lines follow it."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError as error:
@@ -62,7 +82,5 @@ def read_journal(path: Path) -> list[Event]:
         try:
             events.append(Event.model_validate_json(line))
         except ValidationError:
-            if any(lines[number:]):
-                log.warning("%s is damaged at line %d: what follows is not read", path, number)
-            break
-    return events
+            return events, number if any(lines[number:]) else 0
+    return events, 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.bounds import open_requests
 from lg_orch.errors import OutOfBudget
+from lg_orch.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,13 +89,14 @@ class Meter:
             raise OutOfBudget(self._too_many(most_prompt), limit="max_tokens")
         price = self._prices.get(model)
         if price is not None:
-            room = min(room, self._affordable(price, most_prompt, beyond, needed))
+            dearest = _dearest(model, price)
+            room = min(room, self._affordable(price, dearest * most_prompt, beyond, needed))
         return min(wanted, room)
 
     def at_most(self, model: str, prompt: int, reply: int) -> float | None:
         """US dollars that a request can cost at most; `None` when the model has no price."""
         price = self._prices.get(model)
-        return None if price is None else (prompt * _dearest(price) + reply * price.output) / MILLION
+        return None if price is None else (prompt * _dearest(model, price) + reply * price.output) / MILLION
 
     def _too_many(self, most_prompt: int) -> str:
         left = max(0, self._limits.max_tokens - self.tokens)
@@ -103,9 +105,10 @@ class Meter:
             f"what is left of the run's {self._limits.max_tokens} tokens, {left} (budgets.max_tokens)"
         )
 
-    def _affordable(self, price: PriceSettings, most_prompt: int, beyond: int, needed: int) -> int:
+    def _affordable(self, price: PriceSettings, for_prompt: float, beyond: int, needed: int) -> int:
+        """`for_prompt`: millionths of a US dollar."""
         left = self._limits.max_cost_usd - self.usd
-        for_reply = left - (most_prompt * _dearest(price) + beyond * price.output) / MILLION
+        for_reply = left - (for_prompt + beyond * price.output) / MILLION
         room = int(for_reply * SURE * MILLION / price.output) if price.output > 0 else self._limits.max_tokens
         if for_reply < 0 or room < needed:
             message = (
@@ -123,16 +126,24 @@ class Meter:
             self.unpriced.add(model)
             return None
         cached = price.cached_input if price.cached_input is not None else price.input
-        written = price.cache_write if price.cache_write is not None else price.input
+        written = _written(model, price)
         usd = (used.prompt - used.cached - used.written) * price.input + used.cached * cached + used.written * written
         usd += used.completion * price.output
         self.usd += usd / MILLION
         return usd / MILLION
 
 
-def _dearest(price: PriceSettings) -> float:
+def _dearest(model: str, price: PriceSettings) -> float:
     """The most that a prompt token can cost."""
-    return max(price.input, price.cached_input or 0.0, price.cache_write or 0.0)
+    return max(price.input, price.cached_input or 0.0, _written(model, price))
+
+
+def _written(model: str, price: PriceSettings) -> float:
+    """What a prompt token costs that the provider writes into its cache."""
+    if price.cache_write is not None:
+        return price.cache_write
+    known = PROVIDERS.get(model.partition(":")[0])
+    return price.input * (known.write_factor if known is not None else 1.0)
 
 
 def traffic_so_far(events: Sequence[Event]) -> Traffic:

@@ -22,11 +22,15 @@ class Provider:
     """Environment variables that hold its API key; the first that is set is used by its package."""
     key_needed: bool = True
     """Whether it cannot be asked without one."""
+    write_factor: float = 1.0
+    """How many times the price of a prompt token one costs that is written into its cache, unless a price says so."""
 
 
 PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider(module="langchain_openai", extra="openai", key_names=("OPENAI_API_KEY",)),
-    "anthropic": Provider(module="langchain_anthropic", extra="anthropic", key_names=("ANTHROPIC_API_KEY",)),
+    "anthropic": Provider(
+        module="langchain_anthropic", extra="anthropic", key_names=("ANTHROPIC_API_KEY",), write_factor=1.25
+    ),
     "google_genai": Provider(
         module="langchain_google_genai", extra="google-genai", key_names=("GOOGLE_API_KEY", "GEMINI_API_KEY")
     ),

@@ -65,7 +65,7 @@ class PriceSettings(Section):
     cached_input: NotNegative | None = None
     """Prompt tokens that the provider found in its cache; unset: as `input`."""
     cache_write: NotNegative | None = None
-    """Prompt tokens that the provider wrote into its cache, for which Anthropic charges more; unset: as `input`."""
+    """Prompt tokens that the provider wrote into its cache; unset: as `input`, for `anthropic` a quarter more."""
 
 
 class ModelsSettings(Section):

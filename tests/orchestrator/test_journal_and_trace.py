@@ -8,13 +8,13 @@ import jsonschema
 import pytest
 
 from lg_orch.errors import RunBusy
-from lg_orch.journal import read_journal
+from lg_orch.journal import read_journal, whole_journal
 from lg_orch.models_io import Plan, PlanStep, ToolUse
 from lg_orch.runs import RunLock, is_driven, new_run, owing_runs
 from lg_orch.schemas import schema
 from lg_orch.testing import ScriptedMind
 from lg_orch.trace import build_trace, complete_owed, export_trace, owe_trace
-from lg_policy.errors import LgError
+from lg_policy.errors import Conflict, LgError
 from tests.orchestrator.helpers import world
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ async def test_a_journal_that_is_damaged_in_the_middle_says_where(
     run.journal.write_bytes(b"".join([*lines[:3], b"garbage\n", *lines[3:]]))
     assert len(read_journal(run.journal)) == 3
     assert "is damaged at line 4" in caplog.text
+    with pytest.raises(Conflict, match="is damaged at line 4"):
+        whole_journal(run.journal)
 
 
 async def test_the_trace_of_a_killed_run_is_written_by_the_next_command(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_denied_call_is_not_made_and_the_report_says_why_and_that_files_were_c
     assert f"files     {shown['root']['tree']}" in lg_orch("runs", "show", run_id, cwd=project).stdout
 
 
-def test_a_killed_run_goes_on_without_repeating_what_it_had_done(project: Path) -> None:
+def test_a_killed_run_goes_on_without_repeating_what_it_had_done_but_not_by_a_damaged_journal(project: Path) -> None:
     with running("summarize repo", cwd=project) as run:
         run.wait_for("node", "executor", "begin")
         run.process.kill()
@@ -90,6 +90,13 @@ def test_a_killed_run_goes_on_without_repeating_what_it_had_done(project: Path) 
     run_id = run_id_of(project)
     journal = open_state(root=project).path / "runs" / run_id / "journal.jsonl"
     before = [event.data["call_id"] for event in read_journal(journal) if event.phase == "end" and event.kind == "tool"]
+    first, rest = (whole := journal.read_bytes()).split(b"\n", 1)
+    journal.write_bytes(damaged := first + b"\ngarbage\n" + rest)
+    for refused in (lg_orch("resume", run_id, cwd=project), lg_orch("undo", run_id, "--yes", cwd=project)):
+        assert refused.returncode == 1
+        assert "is damaged at line 2" in refused.stderr
+        assert journal.read_bytes() == damaged
+    journal.write_bytes(whole)
     done = lg_orch("resume", run_id, cwd=project)
     assert done.returncode == 0, done.stderr
     assert "# Summary" in done.stdout

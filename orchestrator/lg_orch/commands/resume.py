@@ -31,13 +31,13 @@ def command(args: argparse.Namespace) -> int:
     with quick_imports():
         from lg_orch.broken_off import refuse_unraised
         from lg_orch.finding import find
-        from lg_orch.journal import read_journal
+        from lg_orch.journal import whole_journal
         from lg_orch.setup import prepare
         from lg_orch.trace import build_trace, finished
 
     found = find(args.run_id, args)
     run, args.root = found.run, found.root or args.root
-    events = tuple(read_journal(run.journal))
+    events = tuple(whole_journal(run.journal))
     if not events:
         raise Conflict(f"run {run.run_id} was killed before it wrote anything", hint="start it anew")
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})

@@ -34,7 +34,7 @@ def command(args: argparse.Namespace) -> int:
     with quick_imports():
         from lg_orch.commands.resume import adopt, options_of
         from lg_orch.finding import find
-        from lg_orch.journal import read_journal
+        from lg_orch.journal import whole_journal
         from lg_orch.runs import RunLock
         from lg_orch.setup import prepare
         from lg_orch.undoing import plan_undo
@@ -43,7 +43,7 @@ def command(args: argparse.Namespace) -> int:
     run, args.root, args.trace, args.model = found.run, found.root or args.root, False, None
     lock = RunLock(run)
     try:
-        events = read_journal(run.journal)
+        events = whole_journal(run.journal)
         adopt(args, options_of(events))
         last = max((int(event.data["visit"]) for event in events if "visit" in event.data), default=0)
         if args.to is not None and not 0 <= args.to <= last:

@@ -146,6 +146,21 @@ def test_the_meter_leaves_no_room_that_the_money_does_not_pay() -> None:
         counted.reply_room("p:dear", 4_000, 4_000)
 
 
+@pytest.mark.parametrize(
+    ("model", "cache_write", "most"), [("anthropic:m", None, 12.5), ("anthropic:m", 20, 20), ("openai:m", None, 10)]
+)
+def test_what_is_written_into_a_cache_is_charged_before_and_after_the_request(
+    model: str, cache_write: float | None, most: float
+) -> None:
+    prices = {model: PriceSettings(input=10, output=100, cached_input=1, cache_write=cache_write)}
+    counted = Meter(BudgetSettings(max_cost_usd=1), prices)
+    assert counted.at_most(model, 1_000, 10) == pytest.approx((1_000 * most + 1_000) / 1e6)
+    assert counted.reply_room(model, 40_000, 8_000) == pytest.approx((1e6 - 40_000 * most) * 0.8 / 100, abs=1)
+    assert counted.add(model, Used(prompt=1_000, completion=10, written=300)) == pytest.approx(
+        (700 * 10 + 300 * most + 1_000) / 1e6
+    )
+
+
 def test_an_estimate_of_tokens_follows_the_providers_figures_and_rises_at_once() -> None:
     counter = Calibrated(estimate)
     text = "x" * 3_300
