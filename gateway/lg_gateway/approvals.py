@@ -18,9 +18,9 @@ from lg_gateway.coded import RowCode
 from lg_gateway.grants import GrantBook, new_grant
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.store import StoreError, Tx
-from lg_policy.errors import ApprovalDenied, Conflict, LimitExceeded
+from lg_policy.errors import ApprovalDenied, Conflict, TooManyQuestions
 
-PENDING_PER_IDENTITY = 10
+MAX_PENDING = 10
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -141,8 +141,11 @@ class ApprovalBook:
         rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
         return [_aged(self._read(row), now) for row in rows]
 
-    def ask(self, tx: Tx, question: Question, now: float) -> Approval:
-        """Return the open question about this call, made if there is none. Raises `LimitExceeded` at ten pending."""
+    def ask(self, tx: Tx, question: Question, now: float, most: int = MAX_PENDING) -> Approval:
+        """Return the open question about this call, made if there is none.
+
+        Raises `TooManyQuestions` where `most` questions of its identity wait already.
+        """
         known = self.find(tx, question.binding, now)
         if known is not None and known.open(now):
             if known.approver == question.approver or question.approver == "user":
@@ -150,8 +153,13 @@ class ApprovalBook:
             self.move(tx, known, "expire")  # the rules have come to want an operator: a user's yes is not enough
         identity = question.binding.identity
         sql = "SELECT count(*) FROM approvals WHERE identity = ? AND state = 'pending' AND expires > ?"
-        if tx.execute(sql, (identity, now))[0][0] >= PENDING_PER_IDENTITY:
-            raise LimitExceeded(f"{PENDING_PER_IDENTITY} questions of {identity} already wait for an answer")
+        waiting = int(tx.execute(sql, (identity, now))[0][0])
+        if waiting >= most:
+            raise TooManyQuestions(
+                f"{waiting} questions of {identity} already wait for an answer (approval.max_pending)",
+                waiting=waiting,
+                hint="nothing was done; once a human answered some of them, make the same call again",
+            )
         approval = Approval(
             id="ap-" + "".join(secrets.choice(_ALPHABET) for _ in range(10)),
             binding=question.binding.digest(),

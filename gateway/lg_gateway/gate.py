@@ -82,13 +82,21 @@ class Gate:
         if known is None or not known.open(self._clock()) or _too_weak(known, passage):
             if passage.call.request_state is not None:
                 raise ApprovalRequired("that question is no longer open", hint="make the call again without its state")
+            if passage.marks.asks_nobody:
+                raise ApprovalRequired(
+                    f"a human must approve this call of {passage.entry.tool}, and its caller asks nobody",
+                    hint="nothing was done, and nobody was asked",
+                )
             seen = await preview(passage)
             if seen is not None and seen.failure is not None:
                 return seen.failure
             question = self._question(passage, binding, seen)
-            known = await self._store.write(lambda tx: self._book.ask(tx, question, self._clock()))
+            most = self._settings().max_pending
+            known = await self._store.write(lambda tx: self._book.ask(tx, question, self._clock(), most))
         if known.state is State.APPROVED:
             return _approved(passage, known)
+        if passage.marks.asks_nobody:
+            raise _unanswered(known)
         return await self._ask(passage, known)
 
     async def _again(self, passage: Passage) -> Passage | t.InputRequiredResult:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
-from lg_policy.metadata import IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE, idempotency_key, run_fields
+from lg_policy.metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE, idempotency_key, run_fields
 
 OURS_IN_BAGGAGE = ("lg-run", "lg-epoch", "lg-step", "idempotency-key")
 _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -32,6 +32,8 @@ class Marks:
     trace_id: str | None = None
     shows_whole: bool = False
     """Whether a question of any length is shown whole where it is answered."""
+    asks_nobody: bool = False
+    """Whether a call that needs a human is refused, and no question kept."""
 
 
 def read_marks(meta: Mapping[str, Any]) -> Marks:
@@ -47,6 +49,7 @@ def read_marks(meta: Mapping[str, Any]) -> Marks:
         key=idempotency_key(meta),
         trace_id=_trace_id(meta.get("traceparent")),
         shows_whole=meta.get(SHOWS_WHOLE) is True,
+        asks_nobody=meta.get(ASKS_NOBODY) is True,
     )
 
 

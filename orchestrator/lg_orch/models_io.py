@@ -120,6 +120,8 @@ class Problem(Strict):
     """The gateway's name for a question that only it can be answered at."""
     begun_before: bool = False
     """With `outcome_unknown`: an earlier request lost it, and the gateway looked whether it can be made again."""
+    questions_waiting: int = 0
+    """Above zero: so many questions wait for a human that the gateway takes no other; nothing was done."""
 
 
 class Artifacts(Strict):

@@ -19,6 +19,7 @@ from lg_orch.gateway import gone
 from lg_orch.lost import after_outcome, outcome_question
 from lg_orch.models_io import Artifacts, Problem, ToolEnvelope
 from lg_orch.persisting import persist
+from lg_policy.errors import TooManyQuestions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
 """Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
 MAX_PAUSE_S = 30.0
+MAX_DIGITS = 9
 """Longest pause before a call that still runs is asked for again."""
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
@@ -126,7 +128,7 @@ class GatewayTools:
 
         Without `may_ask` a call that needs a human comes back as `approval_required`. All of it, repetitions included,
         ends after `timeout_s`. Raises `GatewayGone` when the connection to the gateway ended: what became of the call
-        is known by its key to the next one.
+        is known by its key to the next one; `TooManyQuestions` when the gateway takes no further question.
         """
         call, begun = queued.call, time.monotonic()
         self._bus.emit("tool", call.tool, "begin", {
@@ -155,6 +157,12 @@ class GatewayTools:
                 continue
             if error is None or not may_ask:
                 return envelope
+            if error.questions_waiting:
+                raise TooManyQuestions(
+                    f"{queued.call.tool} needs a human, and {error.message}",
+                    waiting=error.questions_waiting,
+                    hint="answer or deny some: `lg-gateway approvals list` shows all, `lg-orch approvals` the runs",
+                )
             if error.code == "outcome_unknown" or runs:
                 verdict = await self._approver.ask(outcome_question(queued, builtin=builtin, lost_before=before))
                 return envelope if verdict is None else after_outcome(envelope, verdict)
@@ -210,6 +218,8 @@ class GatewayTools:
             "lg/idempotency-key": queued.key,
             # A terminal shows a long patch whole, and so does what a run that waits prints.
             "lg/shows-whole": True,
+            # A question that nobody is asked would wait for its answer all the same, and only so many may.
+            "lg/asks-nobody": not may_ask,
         }
         answered: Verdict | None = None
         again: dict[str, Any] = {}
@@ -309,8 +319,14 @@ def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
             approval_id=str(error.get("approval_id") or ""),
             retry_after_s=_seconds(error.get("retry_after_s")),
             begun_before=error.get("begun_before") == "true",
+            questions_waiting=_count(error.get("questions_waiting")),
         )
     return Problem(code="internal", message=text or "the tool reported an error without a text")
+
+
+def _count(value: object) -> int:
+    text = str(value or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else 0
 
 
 def _seconds(value: object) -> float:

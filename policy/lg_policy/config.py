@@ -260,6 +260,8 @@ class ApprovalSettings(Section):
     """How long a deferred question may be answered: a number and `s`, `m`, `h` or `d`."""
     hold_s: Annotated[float, Field(ge=0)] = 45
     """Seconds that a call of a client without elicitation waits for an answer before it returns."""
+    max_pending: PositiveInt = 10
+    """Questions of one identity that may wait for an answer at once; a call that needs another one is refused."""
 
 
 class TraceSettings(Section):

@@ -13,6 +13,7 @@
     ├── TooLarge                too_large
     ├── CallTimeout             timeout
     ├── LimitExceeded           limit_exceeded
+    │   └── TooManyQuestions                         + questions_waiting
     ├── SandboxUnavailable      sandbox_unavailable
     ├── UpstreamUnavailable     upstream_unavailable
     ├── OutcomeUnknown          outcome_unknown      + begun_before
@@ -118,6 +119,18 @@ class LimitExceeded(LgError):
     """A rate, budget or resource limit was reached; the message names it."""
 
     code = "limit_exceeded"
+
+
+class TooManyQuestions(LimitExceeded):
+    """As many questions of this identity wait for an answer as may; `waiting` is how many."""
+
+    def __init__(self, message: str, *, waiting: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.waiting = waiting
+
+    def payload(self) -> dict[str, str]:
+        """Return `{code, message, hint}` and how many questions wait."""
+        return {**super().payload(), "questions_waiting": str(self.waiting)}
 
 
 class SandboxUnavailable(LgError):

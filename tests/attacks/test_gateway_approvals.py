@@ -20,7 +20,8 @@ from lg_gateway.question import Frame, compose, visible
 from lg_gateway.store import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
 from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
-from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
+from tests.gateway.test_approval_book import question
+from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
 from tests.gateway.test_ledger import KEY, open_ledger
 from tests.gateway.test_pins import pins
 from tests.gateway.test_preview import fs_gateway, patch

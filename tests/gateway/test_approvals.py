@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ import mcp_types as t
 import pytest
 from mcp.client import Client
 
-from lg_gateway.approvals import MOVES, Approval, ApprovalBook, Binding, Question, State
+from lg_gateway.approvals import Approval
 from lg_gateway.gateway import Gateway
 from lg_gateway.server import Frontend
 from lg_gateway.store import Tx
-from lg_policy.errors import Conflict, LimitExceeded, NotFound
+from lg_policy.errors import NotFound
 from tests.gateway.rig import gateway_of, journal, records, send, server, text_of, until
-from tests.gateway.test_ledger import KEY, open_ledger
 
 pytestmark = pytest.mark.anyio
 OPERATOR = '[[gateway.rules]]\ntools = ["*"]\neffect = "approve"\napprover = "operator"\n'
@@ -283,6 +281,41 @@ async def test_a_client_that_shows_questions_whole_is_shown_every_line_and_may_a
     assert [all(f"line {n}\n" in f"{question}\n" for n in range(300)) for question in seen] == [True]
 
 
+@BOTH
+async def test_a_caller_that_asks_nobody_is_refused_at_once_and_leaves_no_question(tmp_path: Path, mode: str) -> None:
+    seen: list[str] = []
+    nobody: Any = {"lg/asks-nobody": True}
+    async with gateway_of(tmp_path, server("a")) as gateway, asked_client(gateway, mode, yes, seen) as client:
+        refused = await client.call_tool("a__echo", {"text": "x"}, meta=nobody)
+        open_now = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+        done = await client.call_tool("a__echo", {"text": "x"})
+    assert refused.structured_content["error"]["code"] == "approval_required"
+    assert "asks nobody" in refused.structured_content["error"]["message"]
+    assert open_now == []
+    assert (len(seen), done.is_error) == (1, False)
+
+
+async def test_a_caller_that_asks_nobody_uses_a_yes_that_was_given_and_waits_for_none(tmp_path: Path) -> None:
+    nobody: Any = {"lg/asks-nobody": True}
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        waiting = await send(gateway, "a__echo", {"text": "x"}, meta=nobody)
+        await approve(gateway, asked)
+        done = await send(gateway, "a__echo", {"text": "x"}, meta=nobody)
+    assert waiting.structured_content["error"]["approval_id"] == asked
+    assert not done.is_error
+
+
+async def test_a_call_that_needs_one_question_too_many_is_refused_by_the_settings_limit(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), f"{NO_HOLD}max_pending = 2\n") as gateway:
+        answers = [await send(gateway, "a__echo", {"text": text}) for text in ("1", "2", "3", "1")]
+    errors = [answer.structured_content["error"] for answer in answers]
+    assert [error["code"] for error in errors] == ["approval_required"] * 2 + ["limit_exceeded", "approval_required"]
+    assert "approval.max_pending" in errors[2]["message"]
+    assert errors[2]["questions_waiting"] == "2"
+
+
 async def test_a_denial_within_a_run_is_not_asked_again(tmp_path: Path) -> None:
     seen: list[str] = []
     run: Any = {"lg/run": {"run_id": "r1"}}
@@ -318,68 +351,3 @@ async def test_a_users_yes_is_not_enough_once_a_rule_wants_an_operator(tmp_path:
 
     assert second.structured_content["error"]["code"] == "approval_required"
     assert pending.approver == "operator"
-
-
-def question(text: str = "q", lifetime_s: float = 100) -> Question:
-    binding = Binding(identity="me", server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
-    return Question(
-        binding=binding,
-        approver="user",
-        text=text,
-        hidden_lines=0,
-        full="",
-        run_id=None,
-        expected=None,
-        lifetime_s=lifetime_s,
-    )
-
-
-@pytest.mark.parametrize("state", list(State))
-@pytest.mark.parametrize("how", ["approve", "deny", "expire", "use"])
-async def test_only_the_moves_of_the_table_are_possible(tmp_path: Path, state: State, how: str) -> None:
-    store, ledger = open_ledger(tmp_path)
-    book = ApprovalBook(KEY, ledger)
-    path = {
-        State.PENDING: [],
-        State.APPROVED: ["approve"],
-        State.DENIED: ["deny"],
-        State.EXPIRED: ["expire"],
-        State.USED: ["approve", "use"],
-    }
-    approval = await store.write(lambda tx: book.ask(tx, question(), 0))
-    for step in path[state]:
-        await store.write(partial(book.move, approval=approval, how=step))
-    expected = MOVES.get((state, how))
-    if expected is None:
-        with pytest.raises(Conflict):
-            await store.write(partial(book.move, approval=approval, how=how))
-        after = store.read_now(lambda tx: book.get(tx, approval.id, 0))
-        assert after is not None
-        assert after.state is state
-    else:
-        moved = await store.write(partial(book.move, approval=approval, how=how))
-        assert moved.state is expected
-    store.close()
-
-
-async def test_an_expired_question_is_not_a_denial_and_is_asked_anew(tmp_path: Path) -> None:
-    store, ledger = open_ledger(tmp_path)
-    book = ApprovalBook(KEY, ledger)
-    first = await store.write(lambda tx: book.ask(tx, question(lifetime_s=10), 0))
-    later = store.read_now(lambda tx: book.get(tx, first.id, 11))
-    second = await store.write(lambda tx: book.ask(tx, question(), 11))
-    store.close()
-
-    assert later is not None
-    assert later.state is State.EXPIRED
-    assert second.id != first.id
-
-
-async def test_too_many_questions_are_counted_per_caller(tmp_path: Path) -> None:
-    store, ledger = open_ledger(tmp_path)
-    book = ApprovalBook(KEY, ledger)
-    for n in range(10):
-        await store.write(partial(book.ask, question=question(f"q{n}"), now=0))
-    with pytest.raises(LimitExceeded):
-        await store.write(lambda tx: book.ask(tx, question("one more"), 0))
-    store.close()

@@ -20,7 +20,7 @@ from lg_gateway.ledger import Entry
 from lg_gateway.store import Tx
 from lg_policy.config import Settings
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server
-from tests.gateway.test_approvals import question
+from tests.gateway.test_approval_book import question
 
 pytestmark = pytest.mark.anyio
 DAY = 86_400.0

@@ -199,6 +199,7 @@ approver = "operator"
 reason = "only operators may"
 [approval]
 hold_s = 0.2
+max_pending = 1_000
 [models.default]
 provider = "openai"
 model = "scripted"

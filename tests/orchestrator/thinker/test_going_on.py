@@ -105,6 +105,27 @@ def test_a_run_at_its_limit_goes_on_only_with_a_higher_one(project: Project, tmp
     assert project.trace()["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens)
 
 
+def test_a_run_breaks_off_where_too_many_questions_wait_and_a_check_that_nobody_is_asked_about_is_none(
+    project: Project,
+) -> None:
+    asking = "[exec.commands.pytest]\napproval = true\n[approval]\nmax_pending = "
+    with ScriptedModel(
+        [calls(READ), calls(patch()), calls(READ), calls(patch()), calls(patch()), text(ANSWER)]
+    ) as model:
+        project.configure(model, extra=f"{asking}1\n")
+        assert project.run().returncode == 3, "the baseline, which asks nobody, left no question that counts"
+        ended = project.run()
+        assert ended.returncode == 1, ended.stdout + ended.stderr
+        assert "1 questions of local:" in ended.stdout
+        assert "already wait for an answer (approval.max_pending)" in ended.stdout
+        assert "`lg-gateway approvals list` shows them" in ended.stdout
+        assert "goes on where it was" in ended.stdout
+        project.configure(model, extra=f"{asking}2\n")
+        done = again(project, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert RIGHT in project.source()
+
+
 def test_a_limit_that_makes_no_sense_or_cannot_be_held_is_refused(project: Project) -> None:
     with ScriptedModel([]) as model:
         project.configure(model)
