@@ -23,6 +23,7 @@ from lg_orch.thinker.clients import Clients, candidates
 from lg_orch.thinker.dialects import schema_for, tools_for
 from lg_orch.thinker.failures import Failure, failure_of, pause_s
 from lg_orch.thinker.marks import marked_for_cache
+from lg_orch.thinker.once import Once
 from lg_orch.thinker.record import Asked, begin, end, failed, retry
 from lg_orch.thinker.replies import Reply, Stream, finish_reason, read_reply
 from lg_orch.tokens import REMEMBERED, token_counter
@@ -66,7 +67,8 @@ class Models:
         self._settings = settings
         self._clients = Clients(environ)
         self._counters: dict[str, Calibrated] = {}
-        self._mask: Callable[[str], str] | None = None
+        self._masks: Once[BaseMessage, BaseMessage] | None = None
+        self._said: Once[BaseMessage, str] = Once(_text)
         keep = settings.cache and cache_dir is not None
         self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
 
@@ -96,7 +98,7 @@ class Models:
     def _room(self, desk: Desk, ask: Ask) -> tuple[int, bool]:
         """Tokens for the reply of the role's first model to a request, and whether that is enough."""
         first = candidates(self._settings, ask.role)[0]
-        parts = parts_of(_texts(self._masked(desk, ask), first), tools=bool(ask.tools))
+        parts = parts_of(self._texts(self._masked(desk, ask), first), tools=bool(ask.tools))
         wanted = first.settings.max_reply_tokens
         try:
             room = desk.reply_room(first.name, desk.bound(first.name).most(parts), wanted)
@@ -116,11 +118,17 @@ class Models:
         return reply
 
     def _masked(self, desk: Desk, ask: Ask) -> Ask:
-        if self._mask is None:
-            # A request repeats the one before it: nearly every text was looked through already.
-            self._mask = lru_cache(maxsize=REMEMBERED)(desk.mask)
-        messages = [_masked(self._mask, one) for one in ask.messages]
-        return Ask(role=ask.role, tools=ask.tools, schema=ask.schema, messages=messages)
+        if self._masks is None:
+            # Rules and task are made anew for each request, of the same text.
+            mask = lru_cache(maxsize=REMEMBERED)(desk.mask)
+            self._masks = Once(lambda message: _masked(mask, message))
+        return Ask(role=ask.role, tools=ask.tools, schema=ask.schema, messages=self._masks(ask.messages))
+
+    def _texts(self, ask: Ask, candidate: Candidate) -> list[str]:
+        """All of a request that costs tokens: a text for each message, tool and schema."""
+        texts = [*self._said(ask.messages), *(json.dumps(tool) for tool in ask.tools)]
+        sent = ask.schema is not None and candidate.settings.json_schema
+        return [*texts, json.dumps(ask.schema)] if sent else texts
 
     async def _until_cancelled(self, desk: Desk, ask: Ask) -> Reply | None:
         """Ask; `None` when the run is cancelled: asyncio would report the cancellation of this task as an error."""
@@ -147,7 +155,7 @@ class Models:
     async def _ask_one(self, desk: Desk, ask: Ask, candidate: Candidate, *, falls_back: bool) -> Reply | Failure:
         """One model, with repetitions; every one of them is measured against the budgets before it is made."""
         counter = self._counter(candidate)
-        texts = _texts(ask, candidate)
+        texts = self._texts(ask, candidate)
         size, parts = counter.count(*texts), parts_of(texts, tools=bool(ask.tools))
         wanted = candidate.settings.max_reply_tokens
         attempt = 0
@@ -258,15 +266,10 @@ async def _request(model: Runnable[Any, Any], ask: Ask, candidate: Candidate, st
     return message
 
 
-def _texts(ask: Ask, candidate: Candidate) -> list[str]:
-    """All of a request that costs tokens: a text for each message, tool and schema."""
-    texts = [
-        f"{one.content}{json.dumps(calls)}" if (calls := getattr(one, "tool_calls", None)) else str(one.content)
-        for one in ask.messages
-    ]
-    texts += [json.dumps(tool) for tool in ask.tools]
-    sent = ask.schema is not None and candidate.settings.json_schema
-    return [*texts, json.dumps(ask.schema)] if sent else texts
+def _text(message: BaseMessage) -> str:
+    """All of a message that costs tokens."""
+    calls = getattr(message, "tool_calls", None)
+    return f"{message.content}{json.dumps(calls)}" if calls else str(message.content)
 
 
 def _masked(mask: Callable[[str], str], message: BaseMessage) -> BaseMessage:
