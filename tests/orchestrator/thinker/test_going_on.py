@@ -118,7 +118,7 @@ def test_a_run_breaks_off_where_too_many_questions_wait_and_a_check_that_nobody_
         assert ended.returncode == 1, ended.stdout + ended.stderr
         assert "1 questions of local:" in ended.stdout
         assert "already wait for an answer (approval.max_pending)" in ended.stdout
-        assert "`lg-gateway approvals list` shows them" in ended.stdout
+        assert "`lg-gateway approvals list` shows all" in ended.stdout
         assert "goes on where it was" in ended.stdout
         project.configure(model, extra=f"{asking}2\n")
         done = again(project, "--yes")
