@@ -15,8 +15,8 @@ from generated import main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lg_policy.commands import DEFAULT_COMMANDS
-from lg_policy.config import Settings
+from lg_policy.config.exec_templates import DEFAULT_COMMANDS
+from lg_policy.config.settings import Settings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything"}

@@ -24,15 +24,15 @@ from pathlib import Path
 import anyio
 from mcp import Client, StdioServerParameters
 
-from lg_exec import seccomp
-from lg_exec.backend import BubblewrapBackend, binaries
-from lg_exec.environment import Program
-from lg_exec.executor import effective_limits
-from lg_exec.orphans import Orphans
-from lg_exec.sandbox import Job
-from lg_exec.setup import make_place
-from lg_policy.config import Settings
-from lg_policy.paths import Root
+from lg_exec.process.environment import Program
+from lg_exec.process.orphans import Orphans
+from lg_exec.sandbox import seccomp
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, binaries
+from lg_exec.sandbox.interface import CommandJob
+from lg_exec.server.executor import effective_limits
+from lg_exec.server.setup import make_place
+from lg_policy.config.settings import Settings
+from lg_policy.paths.root import Root
 
 TRUE = "/bin/true"
 NAP: dict[str, object] = {"cmd": "sleep", "args": ["3"]}
@@ -123,7 +123,7 @@ async def run_true() -> None:
     )
 
 
-def bare_line(backend: BubblewrapBackend, job: Job) -> list[str]:
+def bare_line(backend: BubblewrapBackend, job: CommandJob) -> list[str]:
     container = backend.contain(job)
     try:
         return [container.argv[0], *container.options()]
@@ -213,7 +213,7 @@ async def compare(place: Path, calls: int, rounds: int) -> None:
         (place / "scratch").mkdir()
         backend = BubblewrapBackend(next(binaries()), make_place(settings, opened, str(place / "scratch"), None), None)
         limits = effective_limits(settings.exec.limits, settings.exec.commands["make"].limits)
-        job = Job(
+        job = CommandJob(
             program=Program(path=TRUE), args=(), env={}, cwd="", root_mode="overlay", network=False, limits=limits
         )
         line = bare_line(backend, job)

@@ -24,8 +24,8 @@ from bench.gateway.targets import Reached, config, reached, targets
 from lg_gateway.head import HeadFile
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.stores import StorePlace, open_store
-from lg_policy.loading import load_settings
-from lg_policy.rules import RuleBook, ToolFacts
+from lg_policy.config.loading import load_settings
+from lg_policy.rules.rule_set import RuleBook, ToolFacts
 
 WARM_UP = 30
 AT_ONCE = (1, 32)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lg_policy.redact import Masker
-from lg_policy.secret_shapes import OWN, Shape, library_shapes
+from lg_policy.secrets.masking import Masker
+from lg_policy.secrets.shapes import OWN, Shape, library_shapes
 
 ROOT = Path(__file__).parents[2]
 SIZE = 1_000_000

@@ -27,8 +27,8 @@ from lg_gateway.question import visible
 from lg_gateway.setup import Located, locate, user_name
 from lg_gateway.store import StoreError
 from lg_gateway.terminal import Terminal
+from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, LgError
-from lg_policy.flags import common_flags
 from lg_policy.state import StateDir, find_states, state_home
 
 RECENT = 100

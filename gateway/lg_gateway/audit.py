@@ -17,8 +17,8 @@ from lg_gateway.outcomes import OutcomeBook
 from lg_gateway.setup import Located, locate
 from lg_gateway.store import StoreError, Tx
 from lg_gateway.stores import read_store
+from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
-from lg_policy.flags import common_flags
 
 TAIL_POLL_S = 0.3
 

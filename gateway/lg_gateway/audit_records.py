@@ -13,7 +13,7 @@ from typing import Any
 from lg_gateway.ledger import stamp
 from lg_gateway.question import visible
 from lg_gateway.store import Tx
-from lg_policy.durations import seconds
+from lg_policy.config.durations import seconds
 from lg_policy.errors import ConfigError
 
 PAGE = 500

@@ -15,10 +15,10 @@ from lg_gateway.floods import Floods
 from lg_gateway.ledger import Entry, Ledger
 from lg_gateway.outcomes import Outcome, OutcomeBook
 from lg_gateway.store import Store, StoreError, Tx
-from lg_policy.config import LedgerSettings
+from lg_policy.config.settings import LedgerSettings
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
-from lg_policy.redact import Masker
+from lg_policy.secrets.masking import Masker
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from lg_gateway.call import Passage
 from lg_gateway.effects import scope
 from lg_gateway.store import Tx
-from lg_policy.config_limits import RunBudgetSettings
+from lg_policy.config.usage_limits import RunBudgetSettings
 from lg_policy.errors import LimitExceeded
 
 

@@ -14,7 +14,7 @@ from lg_gateway.dialogues import Dialogue
 from lg_gateway.marks import Marks
 from lg_gateway.store import Tx
 from lg_gateway.upstream import Progress
-from lg_policy.rules import Decision
+from lg_policy.rules.rule_set import Decision
 
 
 class Ask(Protocol):

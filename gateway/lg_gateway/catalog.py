@@ -19,8 +19,8 @@ from lg_gateway.harmless import without_patterns
 from lg_gateway.pins import definition_of
 from lg_gateway.specs import ServerSpec
 from lg_gateway.validation import ArgumentCheck
-from lg_policy.metadata import PREVIEW, SANDBOX, SERVER, TOOL
-from lg_policy.rules import ToolFacts
+from lg_policy.rules.rule_set import ToolFacts
+from lg_policy.wire.call_metadata import PREVIEW, SANDBOX, SERVER, TOOL
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lg_policy.config.flags import add_common_flags, add_serve_flags
 from lg_policy.errors import ConfigError
-from lg_policy.flags import add_common_flags, add_serve_flags
 
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."

@@ -25,8 +25,8 @@ from lg_gateway.parking import Outcome, ParkedCall
 from lg_gateway.server_question import Refused, ServerQuestion, read_question
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall, noted
-from lg_policy.config import ApprovalSettings
-from lg_policy.durations import seconds
+from lg_policy.config.durations import seconds
+from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import Conflict, Internal, InvalidArguments
 
 log = logging.getLogger(__name__)

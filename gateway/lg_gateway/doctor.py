@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import anyio
 
 from lg_gateway.setup import Setup, prepare
-from lg_policy.config_http import is_loopback
-from lg_policy.flags import common_flags
+from lg_policy.config.flags import common_flags
+from lg_policy.config.http import is_loopback
 
 if TYPE_CHECKING:
     from lg_gateway.gateway import Gateway
-    from lg_policy.config_http import OAuthSettings
+    from lg_policy.config.http import OAuthSettings
 
 SOON_S = 7 * 86400.0
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from lg_gateway.keep import KEPT_S
 from lg_gateway.store import Tx
 from lg_gateway.tokens import TokenBook
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 
 DAY_S = 86_400.0
 

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lg_gateway.call import Standing
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.tokens import TokenBook
-from lg_policy.config_http import HttpSettings
+from lg_policy.config.http import HttpSettings
 from lg_policy.errors import PolicyDenied
 
 if TYPE_CHECKING:

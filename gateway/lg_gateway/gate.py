@@ -21,10 +21,10 @@ from lg_gateway.dialogues import round_of
 from lg_gateway.question import Frame, Verdict, compose, form, read_answer
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Progress
-from lg_policy.config import ApprovalSettings
-from lg_policy.durations import seconds
+from lg_policy.config.durations import seconds
+from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
-from lg_policy.redact import Masker
+from lg_policy.secrets.masking import Masker
 
 POLL_S = 0.25
 PROGRESS_EVERY = 20

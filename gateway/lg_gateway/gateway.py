@@ -32,8 +32,8 @@ from lg_gateway.segments import Archive
 from lg_gateway.setup import Setup
 from lg_gateway.stores import open_store
 from lg_gateway.tokens import TokenBook
-from lg_policy.redact import Masker
-from lg_policy.rules import RuleBook
+from lg_policy.rules.rule_set import RuleBook
+from lg_policy.secrets.masking import Masker
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from lg_gateway.ledger import stamp
 from lg_gateway.segments import Archive, SealingError
 from lg_gateway.store import Store, StoreError
 from lg_gateway.tokens import TokenBook
-from lg_policy.config import LedgerSettings, Settings
+from lg_policy.config.settings import LedgerSettings, Settings
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ import anyio
 import httpx2
 import jwt
 
-from lg_policy.config_http import OAuthSettings, safe_url
+from lg_policy.config.http import OAuthSettings, safe_url
 
 log = logging.getLogger(__name__)
 

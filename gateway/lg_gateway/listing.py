@@ -14,8 +14,8 @@ from mcp.client import Client
 
 from lg_gateway.catalog import TOOLS_PER_SERVER
 from lg_gateway.validation import SchemaCheck, UnusableSchema
-from lg_policy.bounded_schema import TooMuchWork
 from lg_policy.errors import Internal
+from lg_policy.rules.bounded_schema import TooMuchWork
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import time
 from lg_gateway.desk import Desk
 from lg_gateway.setup import Setup
 from lg_gateway.store import StoreError
-from lg_policy.config_http import is_loopback
+from lg_policy.config.http import is_loopback
 from lg_policy.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lg_policy.redact import Masker
+    from lg_policy.secrets.masking import Masker
 
 TALKATIVE = ("mcp", "httpx2", "httpcore2")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
-from lg_policy.metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE, idempotency_key, run_fields
+from lg_policy.wire.call_metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE, idempotency_key, run_fields
 
 OURS_IN_BAGGAGE = ("lg-run", "lg-epoch", "lg-step", "idempotency-key")
 _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")

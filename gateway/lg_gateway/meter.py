@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from lg_policy.config import GatewaySettings
-from lg_policy.config_limits import LimitSettings
+from lg_policy.config.settings import GatewaySettings
+from lg_policy.config.usage_limits import LimitSettings
 from lg_policy.errors import LimitExceeded
-from lg_policy.rules import Names
+from lg_policy.rules.rule_set import Names
 
 WINDOW_S = 60
 SWEEP_EVERY = 1_000

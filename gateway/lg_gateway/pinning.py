@@ -13,7 +13,7 @@ import mcp_types as t
 from lg_gateway.pins import PinBook, read_pins_file
 from lg_gateway.specs import ServerSpec
 from lg_gateway.store import Store, StoreError, Tx
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
 from lg_policy.version import __version__
 

@@ -18,8 +18,8 @@ from lg_gateway.pins import Pin
 from lg_gateway.question import visible
 from lg_gateway.setup import locate, user_name
 from lg_gateway.store import StoreError
+from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
-from lg_policy.flags import common_flags
 
 LONG_LINE = 100
 _SENTENCE = re.compile(r"(?<=[.;!?]) ")

@@ -44,7 +44,7 @@ from lg_gateway.results import (
 )
 from lg_gateway.store import Store, StoreError, Tx
 from lg_gateway.upstream import Answer, Upstream, UpstreamCall
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from lg_policy.errors import (
     ApprovalDenied,
     CallTimeout,
@@ -57,8 +57,8 @@ from lg_policy.errors import (
     TooLarge,
     UpstreamUnavailable,
 )
-from lg_policy.redact import Masker, find_marker
-from lg_policy.rules import Decision, Effect, RuleBook
+from lg_policy.rules.rule_set import Decision, Effect, RuleBook
+from lg_policy.secrets.masking import Masker, find_marker
 
 log = logging.getLogger(__name__)
 

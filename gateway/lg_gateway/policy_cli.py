@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lg_gateway.logs import start_logging
 from lg_gateway.programs import running_gateway
 from lg_gateway.setup import prepare
+from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, InvalidArguments
-from lg_policy.flags import common_flags
 
 if TYPE_CHECKING:
     from lg_gateway.catalog import CatalogEntry

@@ -15,9 +15,9 @@ from lg_gateway.children import Reaper
 from lg_gateway.logs import mask_logs, start_logging
 from lg_gateway.setup import Setup, prepare, start_children
 from lg_gateway.store import StoreError
+from lg_policy.config.flags import ServeFlags, common_flags, serve_flags
 from lg_policy.errors import ConfigError
-from lg_policy.fastimport import quick_imports
-from lg_policy.flags import ServeFlags, common_flags, serve_flags
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from lg_gateway.front import Front
@@ -65,7 +65,7 @@ def run_serve(args: argparse.Namespace) -> int:
             from lg_gateway.health import health_route
             from lg_gateway.reload import Reloader
             from lg_gateway.server import Frontend
-            from lg_policy.serving import serve_here
+            from lg_policy.wire.serving import serve_here
 
             gateway.start_soon(Reloader(gateway, lambda: _prepared(args)).run)
             front = _front(gateway, flags, login=login)

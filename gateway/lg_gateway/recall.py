@@ -21,7 +21,7 @@ from lg_gateway.call import Passage
 from lg_gateway.effects import Effect, recall
 from lg_gateway.instance import is_here, may_live, this_process
 from lg_gateway.store import Store, StoreError, Tx
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from lg_policy.errors import Internal, OutcomeUnknown, StillRunning
 
 GRACE_S = 60.0

@@ -22,11 +22,11 @@ import anyio
 from lg_gateway.pins import read_pins_file
 from lg_gateway.pipeline import Policy
 from lg_gateway.setup import Setup, stamp
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
-from lg_policy.globs import FileRules
-from lg_policy.rules import RuleBook
-from lg_policy.secret_shapes import own_shapes
+from lg_policy.paths.globs import FileRules
+from lg_policy.rules.rule_set import RuleBook
+from lg_policy.secrets.shapes import own_shapes
 
 if TYPE_CHECKING:
     from lg_gateway.gateway import Gateway

@@ -13,7 +13,7 @@ from lg_gateway.gate import Preview
 from lg_gateway.outcomes import Outcome
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
-from lg_policy.redact import Masker
+from lg_policy.secrets.masking import Masker
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)
 

@@ -24,7 +24,7 @@ from lg_gateway.metatools import TOOLS as META_TOOLS
 from lg_gateway.pipeline import internal_failure
 from lg_gateway.results import refusal
 from lg_gateway.upstream import Answer, Progress
-from lg_policy.durations import seconds
+from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
 from lg_policy.version import __version__
 

@@ -18,12 +18,12 @@ from lg_gateway import children
 from lg_gateway.children import Child, Reaper
 from lg_gateway.specs import Place, ServerSpec, build_specs, server_settings
 from lg_gateway.stores import StorePlace, server_id, store_url
-from lg_policy.config import Settings, UpstreamSettings
+from lg_policy.config.flags import CommonFlags
+from lg_policy.config.loading import Loaded, closed_to_changes, load_settings
+from lg_policy.config.settings import Settings, UpstreamSettings
+from lg_policy.config.trust import FILE_NAME, repository_layer
 from lg_policy.errors import ConfigError
-from lg_policy.flags import CommonFlags
-from lg_policy.loading import Loaded, closed_to_changes, load_settings
 from lg_policy.state import StateDir, config_home, key_dir, load_key, open_state, root_id
-from lg_policy.trust import FILE_NAME, repository_layer
 
 if TYPE_CHECKING:
     from lg_gateway.ledger import Ledger
@@ -224,6 +224,6 @@ def _existing_directory(path: Path) -> Path:
 
 
 def _refuse_broad(root: Path, allowed: bool) -> None:
-    from lg_policy.paths import Root
+    from lg_policy.paths.root import Root
 
     Root(root, allow_broad=allowed).close()

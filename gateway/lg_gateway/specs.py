@@ -16,11 +16,11 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from lg_gateway.children import Launch
-from lg_policy.config import GatewaySettings, Settings, UpstreamSettings
-from lg_policy.config_gateway import UpstreamOAuthSettings
-from lg_policy.config_http import safe_url
+from lg_policy.config.gateway import UpstreamOAuthSettings
+from lg_policy.config.http import safe_url
+from lg_policy.config.loading import effective_json, expand_env, write_effective
+from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
-from lg_policy.loading import effective_json, expand_env, write_effective
 from lg_policy.state import StateDir
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,30}(?<!_)")

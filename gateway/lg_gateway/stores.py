@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from lg_gateway.store import BUSY_S, Guard, Store, StoreTooOld, Tx
+from lg_policy.config.loading import expand_env
 from lg_policy.errors import ConfigError
-from lg_policy.loading import expand_env
 
 POSTGRES = ("postgresql://", "postgres://")
 _NAMING = ("dbname", "host", "hostaddr", "options", "port")

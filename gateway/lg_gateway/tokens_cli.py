@@ -13,8 +13,8 @@ from lg_gateway.desk import Desk
 from lg_gateway.setup import locate, user_name
 from lg_gateway.store import StoreError
 from lg_gateway.tokens import Token
+from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, LgError
-from lg_policy.flags import common_flags
 
 DAY_S = 86400.0
 MAX_DAYS = 3660

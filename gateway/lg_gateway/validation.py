@@ -3,7 +3,7 @@
 Covers shape, types and ranges as the schema states them. Does not cover `format` (which no schema has to mean) or
 patterns that RE2 cannot run; the server still checks those itself. Schemas come from upstream servers and are not
 trusted: nothing they refer to is fetched, their patterns run in linear time, and a check that takes long is made beside
-the event loop and given up in the end (`lg_policy.bounded_schema`).
+the event loop and given up in the end (`lg_policy.rules.bounded_schema`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 import anyio.to_thread
 
-from lg_policy.bounded_schema import TooMuchWork, at_most, no_fetching, validator_for
-from lg_policy.conditions import linear
 from lg_policy.errors import ConfigError, InvalidArguments, TooLarge
+from lg_policy.rules.bounded_schema import TooMuchWork, at_most, no_fetching, validator_for
+from lg_policy.rules.conditions import linear
 
 log = logging.getLogger(__name__)
 

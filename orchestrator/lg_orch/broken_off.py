@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lg_orch.models_trace import Event
     from lg_orch.state import RunState
-    from lg_policy.config import BudgetSettings
+    from lg_policy.config.settings import BudgetSettings
     from lg_policy.errors import LgError
 
 FLAGS = {"max_tokens": "--max-tokens", "max_cost_usd": "--max-cost-usd", "max_wall_s": "--max-wall-s"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lg_orch.models_io import Strict
 
 if TYPE_CHECKING:
-    from lg_policy.config import BudgetSettings
+    from lg_policy.config.settings import BudgetSettings
 
 PATCH_TOOLS = ("apply_patch",)
 GRACE_S = 5

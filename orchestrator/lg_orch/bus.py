@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lg_orch.journal import Journal
-    from lg_policy.redact import Masker
+    from lg_policy.secrets.masking import Masker
 
 
 class Listener(Protocol):

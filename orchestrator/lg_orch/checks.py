@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lg_orch.models_io import RepoContext
-    from lg_policy.config import BudgetSettings
+    from lg_policy.config.settings import BudgetSettings
 
 _AT_ROOT: Mapping[str, str] = {
     **dict.fromkeys(("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "tests", "test"), "python"),

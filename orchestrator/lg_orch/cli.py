@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
+from lg_policy.config.flags import add_common_flags
 from lg_policy.errors import ConfigError, LgError
-from lg_policy.flags import add_common_flags
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from lg_orch.prompts import versions as prompt_versions
 from lg_orch.signals import stoppable
 from lg_orch.state import EXIT_STATUS, Final, RunState, Status
 from lg_policy.errors import LgError
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lg_orch.minds import Chosen
     from lg_orch.runs import RunDir
     from lg_orch.services import Services
-    from lg_policy.config import Settings
+    from lg_policy.config.settings import Settings
 
 log = logging.getLogger(__name__)
 VERSIONED = ("mcp", "langgraph", "langchain", "fastmcp", "pydantic")

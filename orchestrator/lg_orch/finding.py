@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lg_orch.runs import RUN_ID, RunDir, all_runs
+from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
-from lg_policy.flags import common_flags
 from lg_policy.state import find_states, state_home
 
 if TYPE_CHECKING:

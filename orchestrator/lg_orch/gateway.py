@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from lg_orch.setup import Setup
     from lg_orch.tools import ToolInfo
-    from lg_policy.config import Settings
+    from lg_policy.config.settings import Settings
 
 CONNECT_TIMEOUT_S = 90.0
 LOG_TAIL_BYTES = 2_000

@@ -1,8 +1,8 @@
 """Whether the files are still as a run left them, by the digest of the tree: taken where a process stops, and where the
 next one goes on.
 
-It covers what the tools see (`lg_fs.treedigest`). Where there is none, after a process that was killed or for a tree
-that is too large, nothing is said.
+It covers what the tools see (`lg_fs.tree.tree_digest`). Where there is none, after a process that was killed or for a
+tree that is too large, nothing is said.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lg_orch.models_trace import Event
-    from lg_policy.config import BudgetSettings, PriceSettings
+    from lg_policy.config.settings import BudgetSettings, PriceSettings
 
 MIN_REPLY = 256
 """A request that leaves less than this for its reply is not made."""

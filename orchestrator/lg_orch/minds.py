@@ -7,9 +7,9 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lg_policy.config import ModelSettings, ModelsSettings
+from lg_policy.config.settings import ModelSettings, ModelsSettings
 from lg_policy.errors import ConfigError
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -268,7 +268,7 @@ class RepoTotals(Strict):
     partial: str | None = None
     """Why the numbers are incomplete, or null."""
     digest: str | None = None
-    """SHA-256 over the names and contents of the files that the tools see, as `lg_fs.treedigest` defines it."""
+    """SHA-256 over the names and contents of the files that the tools see, as `lg_fs.tree.tree_digest` defines it."""
     digest_missing: str | None = None
     """Why there is none."""
 

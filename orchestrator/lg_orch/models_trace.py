@@ -111,7 +111,7 @@ class RunTrace(Strict):
     """Mermaid; empty when the run ended before its graph was built."""
     root: dict[str, str | None]
     """`id` and `name` of the repository, `revision` (the commit) and `tree` (the digest of its files as the tools saw
-    them when the run began, what was not committed included; `lg_fs.treedigest` defines it)."""
+    them when the run began, what was not committed included; `lg_fs.tree.tree_digest` defines it)."""
     events: tuple[Event, ...]
     tool_calls: tuple[TracedCall, ...]
     plans: tuple[Plan, ...]

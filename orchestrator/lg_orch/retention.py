@@ -9,7 +9,7 @@ from lg_orch.errors import RunBusy
 from lg_orch.journal import read_journal
 from lg_orch.runs import RunLock, all_runs
 from lg_orch.trace import ended
-from lg_policy.durations import seconds
+from lg_policy.config.durations import seconds
 from lg_policy.errors import NotFound
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lg_orch.seams import ActingMind, Mind
     from lg_orch.state import QueuedCall, RunState
     from lg_orch.tools import ToolInfo
-    from lg_policy.config import Settings
+    from lg_policy.config.settings import Settings
     from lg_policy.errors import LgError
 
 T = TypeVar("T")

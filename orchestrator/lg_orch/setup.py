@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from lg_orch.minds import models_asked_for
 from lg_orch.roots import find_root
 from lg_orch.runs import owing_runs
-from lg_policy.flags import CommonFlags, common_flags
-from lg_policy.loading import Loaded, closed_to_changes, load_settings
+from lg_policy.config.flags import CommonFlags, common_flags
+from lg_policy.config.loading import Loaded, closed_to_changes, load_settings
+from lg_policy.config.trust import repository_layer
 from lg_policy.state import StateDir, open_state, root_id
-from lg_policy.trust import repository_layer
 
 if TYPE_CHECKING:
     import argparse
@@ -82,6 +82,6 @@ def _limits(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _refuse_broad(root: Path, allowed: bool) -> None:
-    from lg_policy.paths import Root
+    from lg_policy.paths.root import Root
 
     Root(root, allow_broad=allowed).close()

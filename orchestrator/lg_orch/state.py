@@ -16,17 +16,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 
 from lg_orch.budgets import Spent
 from lg_orch.errors import GraphError
-from lg_orch.models_io import (
-    Plan,
-    PlannedCall,
-    Problem,
-    Review,
-    Route,
-    Statement,
-    Strict,
-    ToolEnvelope,
-    VerifierReport,
-)
+from lg_orch.models_io import Plan, PlannedCall, Problem, Review, Route, Statement, Strict, ToolEnvelope, VerifierReport
 
 Status = Literal["done", "failed", "refused", "waiting", "interrupted", "killed", "running"]
 EXIT_STATUS: Mapping[Status, int] = {"done": 0, "failed": 1, "refused": 2, "waiting": 3, "interrupted": 130}

@@ -62,7 +62,7 @@ def owe_trace(run: RunDir, *, root: Path, output_dir: str) -> None:
 
 def export_trace(run: RunDir, *, root: Path, output_dir: str) -> str:
     """Write the trace below the root and return its path relative to it. Raises `LgError` when that is impossible."""
-    from lg_policy.paths import Root, write_atomic
+    from lg_policy.paths.root import Root, write_atomic
 
     trace = build_trace(run.run_id, read_journal(run.journal))
     relative = f"{output_dir.strip('/')}/run-{run.run_id}.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_exec.executor import Executor
+from lg_exec.server.executor import Executor
 from tests.exec.helpers import py, sandboxed
 
 SECRET = "hunter2-not-for-you"

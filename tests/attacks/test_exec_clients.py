@@ -13,7 +13,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from lg_exec.backend import binaries
+from lg_exec.sandbox.bubblewrap_backend import binaries
 from tests.attacks.test_exec_sandbox import processes_with
 from tests.e2e.programs import serving
 from tests.support import require

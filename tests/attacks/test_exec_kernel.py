@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_exec.executor import Executor
+from lg_exec.server.executor import Executor
 from tests.attacks.conftest import output
 from tests.exec.helpers import py, sandboxed, settings
 from tests.support import require

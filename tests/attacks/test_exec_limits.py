@@ -15,13 +15,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_exec.backend import BubblewrapBackend, Identity, binaries, identities
-from lg_exec.cgroups import find_hierarchy
-from lg_exec.environment import Programs
-from lg_exec.executor import Executor, Request
-from lg_exec.setup import choose_backend, make_place
-from lg_policy.config import Settings
-from lg_policy.paths import Root
+from lg_exec.process.cgroups import find_hierarchy
+from lg_exec.process.environment import Programs
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, RunAsUser, binaries, identities
+from lg_exec.server.executor import Executor, Request
+from lg_exec.server.setup import choose_backend, make_place
+from lg_policy.config.settings import Settings
+from lg_policy.paths.root import Root
 from tests.exec.helpers import py, settings
 from tests.support import require
 
@@ -289,7 +289,7 @@ def test_the_process_limit_holds_for_root_too(tmp_path: Path) -> None:
         scratch.mkdir()
         os.chmod(place, 0o755)
         os.chown(root, OWNER, OWNER)
-        assert list(identities(str(root))) == [Identity(user=OWNER, group=OWNER), None]
+        assert list(identities(str(root))) == [RunAsUser(user=OWNER, group=OWNER), None]
         with Root(root) as opened:
             chosen = settings(limits={"processes": 30})
             backend = choose_backend(chosen, opened, str(scratch), None, {})

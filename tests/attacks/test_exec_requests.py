@@ -12,10 +12,10 @@ import anyio
 import pytest
 from mcp import Client
 
-from lg_exec.server import make_server
-from lg_policy.commands import DEFAULT_COMMANDS
-from lg_policy.config import Settings
-from lg_policy.paths import Root
+from lg_exec.server.server import make_server
+from lg_policy.config.exec_templates import DEFAULT_COMMANDS
+from lg_policy.config.settings import Settings
+from lg_policy.paths.root import Root
 from tests.exec.helpers import sandboxed, settings
 
 pytestmark = pytest.mark.anyio

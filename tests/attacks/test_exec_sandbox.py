@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_exec.executor import Executor, Request
+from lg_exec.server.executor import Executor, Request
 from tests.attacks.conftest import SECRET, output
 from tests.exec.helpers import alive, py, sandboxed, settings
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_policy.paths import Root
+from lg_policy.paths.root import Root
 from tests.attacks.fs_fortress import TOKEN, Attacker, Fortress
 from tests.fs.helpers import write_tree
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from lg_fs.changes import Changes, PatchRequest
+from lg_fs.changes.service import Changes, PatchRequest
 from lg_fs.job import Job
-from lg_fs.listing import ListRequest, list_entries
-from lg_fs.patch_parse import parse_changes
-from lg_fs.search import Search
-from lg_fs.workspace import Workspace
-from lg_policy.config import FsSettings, PolicySettings
+from lg_fs.patch.parse import parse_changes
+from lg_fs.search.search import Search
+from lg_fs.tree.listing import ListRequest, list_entries
+from lg_fs.tree.workspace import Workspace
+from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import LgError
-from lg_policy.globs import FileRules
-from lg_policy.paths import Root
+from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Root
 from tests.attacks.fs_fortress import TOKEN, Fortress
 from tests.fs.helpers import read_tree, search_request, write_tree
 

@@ -17,7 +17,7 @@ import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from lg_policy.loading import load_settings
+from lg_policy.config.loading import load_settings
 from tests.support import require
 
 pytestmark = pytest.mark.anyio

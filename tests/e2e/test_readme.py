@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_policy.loading import load_settings
+from lg_policy.config.loading import load_settings
 from tests.e2e.programs import run
 
 ROOT = Path(__file__).resolve().parents[2]

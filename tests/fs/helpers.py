@@ -10,12 +10,12 @@ from typing import Any, cast
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
-from lg_fs.app import make_service
-from lg_fs.regex import compile_regex, is_joinable
-from lg_fs.search import SearchRequest
-from lg_fs.server import make_server
-from lg_policy.config import Settings
-from lg_policy.paths import Root
+from lg_fs.search.regex import compile_regex, is_joinable
+from lg_fs.search.search import SearchRequest
+from lg_fs.server.server import make_server
+from lg_fs.server.startup import make_service
+from lg_policy.config.settings import Settings
+from lg_policy.paths.root import Root
 from lg_policy.state import open_state
 
 

@@ -220,10 +220,10 @@ async def test_long_work_reports_progress(tmp_path: Path) -> None:
 
 
 def test_the_tool_list_stays_small(tmp_path: Path) -> None:
-    from lg_fs.app import make_service
-    from lg_fs.server import tools
-    from lg_policy.config import Settings
-    from lg_policy.paths import Root
+    from lg_fs.server.server import tools
+    from lg_fs.server.startup import make_service
+    from lg_policy.config.settings import Settings
+    from lg_policy.paths.root import Root
 
     (tmp_path / "root").mkdir()
     with Root(tmp_path / "root") as root:

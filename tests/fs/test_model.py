@@ -8,18 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lg_fs.changes import Changes, PatchRequest, RevertRequest
-from lg_fs.diff import file_diff
-from lg_fs.document import load
+from lg_fs.changes.service import Changes, PatchRequest, RevertRequest
 from lg_fs.job import Job
-from lg_fs.patch_match import apply_hunks
-from lg_fs.patch_model import ADD, DROP, KEEP, FileChange, Hunk, Line
-from lg_fs.patch_parse import parse_patch
-from lg_fs.workspace import Workspace
-from lg_policy.config import FsSettings, PolicySettings
+from lg_fs.patch.diff import file_diff
+from lg_fs.patch.document import load
+from lg_fs.patch.match import apply_hunks
+from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_fs.patch.parse import parse_patch
+from lg_fs.tree.workspace import Workspace
+from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import LgError
-from lg_policy.globs import FileRules
-from lg_policy.paths import Root
+from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Root
 from tests.fs.helpers import read_tree
 
 NAMES = ["a", "b", "d/a", "d/e/b", "f"]

@@ -20,7 +20,7 @@ from lg_gateway.call import Call
 from lg_gateway.gateway import Gateway
 from lg_gateway.programs import running_gateway
 from lg_gateway.setup import Setup, prepare
-from lg_policy.flags import CommonFlags
+from lg_policy.config.flags import CommonFlags
 
 FIXTURE = Path(__file__).with_name("fixture_server.py")
 ALLOW_ALL = '[[gateway.rules]]\ntools = ["*"]\neffect = "allow"\n'

@@ -18,7 +18,7 @@ from lg_gateway.grants import new_grant
 from lg_gateway.housekeeping import Housekeeping
 from lg_gateway.ledger import Entry
 from lg_gateway.store import Tx
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server
 from tests.gateway.test_approval_book import question
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lg_gateway.jwt_login import JwtVerifier, metadata_urls
-from lg_policy.config import Settings
-from lg_policy.config_http import OAuthSettings
+from lg_policy.config.http import OAuthSettings
+from lg_policy.config.loading import load_settings
+from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
-from lg_policy.loading import load_settings
 from tests.gateway.authorization_server import AuthorizationServer, authorization_server
 
 pytestmark = pytest.mark.anyio

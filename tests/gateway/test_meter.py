@@ -13,7 +13,7 @@ from mcp.client import Client
 
 from lg_gateway.meter import Meter, Subject
 from lg_gateway.server import Frontend
-from lg_policy.config import GatewaySettings
+from lg_policy.config.settings import GatewaySettings
 from lg_policy.errors import LimitExceeded
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server, text_of, until
 

@@ -23,8 +23,14 @@ from tests.orchestrator.stopping import be
 if TYPE_CHECKING:
     from pathlib import Path
 
-MODULES = ("lg_gateway.programs", "lg_gateway.gateway", "lg_gateway.server", "lg_fs.app", "lg_fs.server")
-MORE_MODULES = ("lg_exec.server", "lg_policy.serving", "aiosqlite", "psycopg")
+MODULES = (
+    "lg_gateway.programs",
+    "lg_gateway.gateway",
+    "lg_gateway.server",
+    "lg_fs.server.startup",
+    "lg_fs.server.server",
+)
+MORE_MODULES = ("lg_exec.server.server", "lg_policy.wire.serving", "aiosqlite", "psycopg")
 SHAPE = ("-P", "-m")
 HIGHEST_FD = 4096
 _KEPT: list[Any] = []

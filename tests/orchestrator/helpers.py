@@ -20,8 +20,8 @@ from lg_orch.seams import ActingMind
 from lg_orch.services import Services
 from lg_orch.state import RunState
 from lg_orch.tools import GatewayTools
-from lg_policy.config import BudgetSettings, Settings
-from lg_policy.redact import Masker
+from lg_policy.config.settings import BudgetSettings, Settings
+from lg_policy.secrets.masking import Masker
 from tests.orchestrator.fake_gateway import ROOT_ID, FakeGateway
 
 if TYPE_CHECKING:

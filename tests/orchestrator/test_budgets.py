@@ -7,7 +7,7 @@ from lg_orch.budgets import Budgets, Spent, executor_room, patch_bytes
 from lg_orch.errors import OutOfBudget
 from lg_orch.models_io import Plan, PlanStep, ToolUse
 from lg_orch.testing import ScriptedMind
-from lg_policy.config import BudgetSettings
+from lg_policy.config.settings import BudgetSettings
 from tests.orchestrator.helpers import world
 
 pytestmark = pytest.mark.anyio

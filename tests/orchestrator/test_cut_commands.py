@@ -46,7 +46,7 @@ def test_an_undo_that_is_cut_off_is_given_again_until_all_is_taken_back(own: Pla
     assert own.begin(request=EVERYTHING).status == 0
     for at in (
         after("lg_gateway.books:Books.begun", *REVERT),
-        after("lg_fs.commit:Commit._change"),
+        after("lg_fs.changes.commit:Commit._change"),
         before("lg_gateway.books:Books.ended", *REVERT),
     ):
         cut(own, "undo", "last", "--yes", at=at)

@@ -11,7 +11,7 @@ import pytest
 from lg_orch.errors import GatewayGone
 from lg_orch.gateway import Launch, check_root, check_url, connect, local_launch, start
 from lg_orch.tools import tool_info
-from lg_policy.config import GatewaySettings, Settings, UpstreamSettings
+from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:

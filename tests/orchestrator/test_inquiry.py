@@ -10,7 +10,7 @@ from lg_orch.bus import Bus
 from lg_orch.inquiry import Inquiry, answers_of, fits, open_questions
 from lg_orch.journal import Journal, read_journal
 from lg_orch.models_trace import Event
-from lg_policy.redact import Masker
+from lg_policy.secrets.masking import Masker
 
 pytestmark = pytest.mark.anyio
 

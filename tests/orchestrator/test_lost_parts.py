@@ -34,10 +34,10 @@ GATEWAY = (
     before("lg_gateway.books:Books.ended", *NOTED, how="die"),
 )
 SERVERS = (
-    before("lg_fs.handlers:Lookups.read_file", how="die"),
-    after("lg_fs.commit:Commit._change", how="die"),
-    after("lg_exec.executor:Executor.execute", "cmd='again'", how="die"),
-    after("lg_exec.executor:Executor.execute", "cmd='note'", how="die"),
+    before("lg_fs.server.read_tools:Lookups.read_file", how="die"),
+    after("lg_fs.changes.commit:Commit._change", how="die"),
+    after("lg_exec.server.executor:Executor.execute", "cmd='again'", how="die"),
+    after("lg_exec.server.executor:Executor.execute", "cmd='note'", how="die"),
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lg_orch.commands.doctor import models_usable
 from lg_orch.minds import choose_mind, models_asked_for
-from lg_policy.config import ModelsSettings
+from lg_policy.config.settings import ModelsSettings
 from lg_policy.errors import ConfigError
 
 CONFIGURED = ModelsSettings.model_validate(

@@ -36,20 +36,20 @@ SAVER = "langgraph.checkpoint.sqlite.aio:AsyncSqliteSaver"
 WHILE = ("model", "before", "after", "again")
 """While the model is asked, while a command runs that has not done its work yet, that has, and one with `rerun`."""
 INSIDE = (
-    before("lg_fs.handlers:Lookups.list_files"),
-    before("lg_fs.handlers:Lookups.read_file"),
+    before("lg_fs.server.read_tools:Lookups.list_files"),
+    before("lg_fs.server.read_tools:Lookups.read_file"),
     before("lg_gateway.books:Books.begun", *PATCH),
     after("lg_gateway.books:Books.begun", *PATCH),
-    before("lg_fs.commit:Commit.begin"),
-    after("lg_fs.commit:Commit.begin"),
-    after("lg_fs.commit:Commit.stage"),
-    after("lg_fs.commit:Commit._change"),
-    after("lg_fs.commit:Commit.change"),
-    after("lg_fs.commit:Commit.finish"),
+    before("lg_fs.changes.commit:Commit.begin"),
+    after("lg_fs.changes.commit:Commit.begin"),
+    after("lg_fs.changes.commit:Commit.stage"),
+    after("lg_fs.changes.commit:Commit._change"),
+    after("lg_fs.changes.commit:Commit.change"),
+    after("lg_fs.changes.commit:Commit.finish"),
     before("lg_gateway.books:Books.ended", *PATCH),
     after("lg_gateway.books:Books.ended", *PATCH),
-    before("lg_exec.executor:Executor.execute", "cmd='note'"),
-    after("lg_exec.executor:Executor.execute", "cmd='again'"),
+    before("lg_exec.server.executor:Executor.execute", "cmd='note'"),
+    after("lg_exec.server.executor:Executor.execute", "cmd='again'"),
     before(f"{SAVER}.aput", nth=3),
     after(f"{SAVER}.aput", nth=2),
     before(f"{SAVER}.aput_writes", nth=2),
@@ -63,9 +63,9 @@ AT_THE_END = before("lg_orch.commands.session:_export")
 SHARED_SAVER = "langgraph.checkpoint.postgres.aio:AsyncPostgresSaver"
 INSIDE_SHARED = (
     *INSIDE[2:4],
-    after("lg_fs.commit:Commit._change"),
+    after("lg_fs.changes.commit:Commit._change"),
     before("lg_gateway.books:Books.ended", *PATCH),
-    before("lg_exec.executor:Executor.execute", "cmd='note'"),
+    before("lg_exec.server.executor:Executor.execute", "cmd='note'"),
     before(f"{SHARED_SAVER}.aput", nth=2),
     after(f"{SHARED_SAVER}.aput_writes", nth=2),
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lg_orch.gateway import Connection
     from lg_orch.setup import Setup
-    from lg_policy.config import ModelsSettings
+    from lg_policy.config.settings import ModelsSettings
 
 Finding = tuple[bool, str]
 
@@ -37,7 +37,7 @@ def _local(setup: Setup) -> Iterator[Finding]:
 
     from lg_orch.driver import versions
     from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
-    from lg_policy.trust import read_repository_file
+    from lg_policy.config.trust import read_repository_file
 
     yield True, "versions: " + ", ".join(f"{name} {number}" for name, number in versions().items())
     missing = sorted(name for name in EXTRA_MODULES if find_spec(name) is None)
@@ -79,7 +79,7 @@ def models_usable(models: ModelsSettings) -> Iterator[Finding]:
 def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
     import anyio
 
-    from lg_policy.fastimport import quick_imports
+    from lg_policy.quick_imports import quick_imports
 
     with quick_imports():
         from lg_orch.driver import import_heavy

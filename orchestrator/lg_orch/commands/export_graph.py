@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     import argparse

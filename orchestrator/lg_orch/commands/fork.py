@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.resume import adopt, options_of
 from lg_orch.commands.session import Past, drive, require_extra
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,7 @@ def command(args: argparse.Namespace) -> int:
         from lg_orch.retention import remove
         from lg_orch.runs import new_run
         from lg_orch.setup import prepare
-        from lg_policy.loading import expand_env
+        from lg_policy.config.loading import expand_env
 
     found = find(args.run_id, args)
     args.root = found.root or args.root

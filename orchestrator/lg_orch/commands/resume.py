@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lg_orch.commands.session import Past, drive, require_extra
 from lg_orch.text import one_line
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     import argparse

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lg_orch.commands.session import drive, require_extra
 from lg_orch.text import one_line
 from lg_policy.errors import ConfigError
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     import argparse

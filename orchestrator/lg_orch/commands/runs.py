@@ -149,8 +149,8 @@ def _diff(run: RunDir, events: Sequence[Event]) -> int:
 def _prune(args: argparse.Namespace) -> int:
     from lg_orch.retention import drop, expired
     from lg_orch.setup import prepare
-    from lg_policy.durations import seconds
-    from lg_policy.loading import expand_env
+    from lg_policy.config.durations import seconds
+    from lg_policy.config.loading import expand_env
 
     setup = prepare(args)
     store = setup.loaded.settings.store

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lg_orch.setup import Setup
     from lg_orch.spans import Spans
     from lg_orch.state import Final
-    from lg_policy.config import Settings
-    from lg_policy.redact import Masker
+    from lg_policy.config.settings import Settings
+    from lg_policy.secrets.masking import Masker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +87,10 @@ class Session:
         from lg_orch.runs import RunLock, new_run
         from lg_orch.terminal import Terminal, is_attended
         from lg_orch.trace import owe_trace
-        from lg_policy.loading import expand_env
-        from lg_policy.redact import Masker
+        from lg_policy.config.loading import expand_env
+        from lg_policy.config.trust import accepted_guide
+        from lg_policy.secrets.masking import Masker
         from lg_policy.state import load_key
-        from lg_policy.trust import accepted_guide
 
         settings = setup.loaded.settings
         url, token = _gateway(args)

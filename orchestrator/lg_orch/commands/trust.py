@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def command(args: argparse.Namespace) -> int:
     """Show the file and record its digest outside the root, or forget it with `--forget`."""
     from lg_orch.setup import locate
-    from lg_policy.trust import (
+    from lg_policy.config.trust import (
         FILE_NAME,
         GUIDE_NAME,
         forget_repository_file,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lg_orch.commands.session import require_extra
 from lg_orch.text import many, visible
 from lg_policy.errors import ConfigError, Conflict
-from lg_policy.fastimport import quick_imports
+from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     import argparse
@@ -77,7 +77,7 @@ def _undo(args: argparse.Namespace, setup: Setup, run: RunDir, events: Sequence[
         from lg_orch.bus import Bus
         from lg_orch.journal import Journal
         from lg_orch.terminal import is_attended
-        from lg_policy.redact import Masker
+        from lg_policy.secrets.masking import Masker
         from lg_policy.state import load_key
 
     if not args.yes and not is_attended():

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lg_orch.providers import api_keys
 from lg_orch.stuck import settled
-from lg_policy.redact import Masker
+from lg_policy.secrets.masking import Masker
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from lg_orch.errors import ModelGone
 from lg_orch.minds import LOCAL
 from lg_orch.providers import PROVIDERS
-from lg_policy.config import ModelSettings, ModelsSettings
+from lg_policy.config.settings import ModelSettings, ModelsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

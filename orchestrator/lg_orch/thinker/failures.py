@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lg_orch.thinker.clients import Candidate
-    from lg_policy.config import ModelSettings
+    from lg_policy.config.settings import ModelSettings
 
 MAX_ERROR_CHARS = 500
 MAX_PAUSE_S = 60.0

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lg_orch.seams import Desk
     from lg_orch.thinker.clients import Candidate
     from lg_orch.tokens import Calibrated
-    from lg_policy.config import ModelsSettings
+    from lg_policy.config.settings import ModelsSettings
 
 SHORTER = (2, 4, 8, 16)
 """How many times as short a request is made where the run's budgets leave no room for a longer one."""

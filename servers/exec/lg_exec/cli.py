@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import LgError
-from lg_policy.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
 
 if TYPE_CHECKING:
-    from lg_exec.setup import Assembly
-    from lg_policy.flags import CommonFlags
+    from lg_exec.server.setup import Assembly
+    from lg_policy.config.flags import CommonFlags
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
-    from lg_policy.fastimport import quick_imports
+    from lg_policy.quick_imports import quick_imports
 
     with quick_imports():
-        from lg_exec.server import make_server
-        from lg_policy.serving import serve, start_logging
+        from lg_exec.server.server import make_server
+        from lg_policy.wire.serving import serve, start_logging
 
     start_logging(flags.log_level)
     with _assemble(flags, sandbox) as assembly:
@@ -66,7 +66,7 @@ def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
 
 
 def _doctor(flags: CommonFlags, sandbox: str | None) -> int:
-    from lg_exec.doctor import examine
+    from lg_exec.server.doctor import examine
 
     logging.basicConfig(level=flags.log_level.upper(), stream=sys.stderr)
     with _assemble(flags, sandbox) as assembly:
@@ -74,6 +74,6 @@ def _doctor(flags: CommonFlags, sandbox: str | None) -> int:
 
 
 def _assemble(flags: CommonFlags, sandbox: str | None) -> Assembly:
-    from lg_exec.setup import assemble
+    from lg_exec.server.setup import assemble
 
     return assemble(flags, sandbox, default_root=Path(os.getcwd()))

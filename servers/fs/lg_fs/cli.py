@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import ConfigError
-from lg_policy.flags import add_common_flags, add_serve_flags, common_flags, serve_flags
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     roots: list[Path] = args.roots or [Path.cwd()]
     args.root = roots[0]
     try:
-        from lg_policy.fastimport import quick_imports
+        from lg_policy.quick_imports import quick_imports
 
         with quick_imports():
-            from lg_fs.app import run
+            from lg_fs.server.startup import run
 
         return run(roots, common_flags(args), serve_flags(args))
     except ConfigError as error:

@@ -20,7 +20,7 @@ class StoppedError(Exception):
     """The caller went away; the work was ended. Never crosses the wire."""
 
 
-class Report(Protocol):
+class ProgressReport(Protocol):
     """How progress reaches the client."""
 
     def __call__(self, done: float, total: float | None, message: str) -> Awaitable[None]:
@@ -84,7 +84,7 @@ class Workers:
         """Let no further work begin. Running work ends by itself at its deadline."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def run(self, work: Callable[[Job], T], report: Report | None = None) -> T:
+    async def run(self, work: Callable[[Job], T], report: ProgressReport | None = None) -> T:
         """Run `work` in a thread and return its result; raises what it raises."""
         job = Job(self._seconds)
         future: Future[T] = self._pool.submit(work, job)
@@ -103,7 +103,7 @@ class Workers:
                 future.exception()
             raise
 
-    async def _follow(self, job: Job, waiter: asyncio.Future[T], report: Report | None) -> T:
+    async def _follow(self, job: Job, waiter: asyncio.Future[T], report: ProgressReport | None) -> T:
         last = 0
         while report is not None and not waiter.done():
             await asyncio.wait({waiter}, timeout=_PROGRESS_EVERY_S)

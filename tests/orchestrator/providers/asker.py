@@ -20,8 +20,8 @@ from lg_orch.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.meter import Meter
 from lg_orch.providers import api_keys
 from lg_orch.thinker.requests import Ask, Models
-from lg_policy.config import Settings
-from lg_policy.redact import Masker
+from lg_policy.config.settings import Settings
+from lg_policy.secrets.masking import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lg_orch.testing import Cassette, Miss, ScriptedModel, text
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from tests.orchestrator.thinker.workshop import DONE, READ, RIGHT, patch, shop
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from lg_orch.testing import calls, text
 from lg_orch.thinker.messages import task
 from lg_orch.thinker.offer import parameters
 from lg_orch.tools import tool_info
-from lg_policy.config import BudgetSettings
+from lg_policy.config.settings import BudgetSettings
 from tests.fs.helpers import fs_client
 from tests.orchestrator.thinker.workshop import DONE, RIGHT, run
 

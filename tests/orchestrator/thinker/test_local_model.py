@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lg_orch.thinker.replies import SHOW_EVERY
-from lg_policy.config import Settings
+from lg_policy.config.settings import Settings
 from tests.orchestrator.thinker.test_work import Seen
 from tests.orchestrator.thinker.workshop import shop
 

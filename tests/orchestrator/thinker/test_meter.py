@@ -9,7 +9,7 @@ import pytest
 from lg_orch.errors import OutOfBudget
 from lg_orch.meter import Meter, Traffic, Used, traffic_so_far
 from lg_orch.models_trace import Event
-from lg_policy.config import BudgetSettings, PriceSettings
+from lg_policy.config.settings import BudgetSettings, PriceSettings
 
 
 def meter(**limits: Any) -> Meter:

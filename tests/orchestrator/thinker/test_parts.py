@@ -27,7 +27,7 @@ from lg_orch.thinker.offer import offer, parameters
 from lg_orch.thinker.structured import ask_json
 from lg_orch.tokens import Calibrated, estimate, is_exact, token_counter
 from lg_orch.tools import tool_info
-from lg_policy.config import ModelSettings, ModelsSettings
+from lg_policy.config.settings import ModelSettings, ModelsSettings
 from tests.support import require
 
 if TYPE_CHECKING:

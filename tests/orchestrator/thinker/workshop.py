@@ -18,14 +18,14 @@ from mcp import Client
 from mcp.server import Server
 from mcp.shared.memory import create_client_server_memory_streams
 
-from lg_fs.app import make_service
-from lg_fs.server import make_server
+from lg_fs.server.server import make_server
+from lg_fs.server.startup import make_service
 from lg_orch.gateway import Connection, connect
 from lg_orch.meter import traffic_so_far
 from lg_orch.minds import choose_mind
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
-from lg_policy.config import Settings
-from lg_policy.paths import Root
+from lg_policy.config.settings import Settings
+from lg_policy.paths.root import Root
 from lg_policy.state import open_state
 from tests.orchestrator.fake_gateway import ROOT_ID, FakeGateway, error_result, text_result
 from tests.orchestrator.helpers import World, world

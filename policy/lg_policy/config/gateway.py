@@ -1,0 +1,137 @@
+"""The settings of the gateway: its servers, its rules, its limits. Part of the tree in `config`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lg_policy.config.http import HttpSettings, SafeUrl
+from lg_policy.config.section import PositiveFloat, PositiveInt, Section
+from lg_policy.config.usage_limits import LimitSettings, RunBudgetSettings
+
+
+class UpstreamOAuthSettings(Section):
+    """The gateway's own login at an HTTP server: OAuth 2.1 client credentials. Callers' tokens are never sent on."""
+
+    token_url: SafeUrl
+    """Where the token is fetched."""
+    client_id: str
+    """The gateway's name there; `${NAME}` is expanded."""
+    client_secret: str
+    """Its secret; `${NAME}` is expanded, so that it need not stand in the file."""
+    scopes: tuple[str, ...] = ()
+    """Scopes to ask for."""
+    resource: str | None = None
+    """What the token is for (RFC 8707); by default the server's `url`."""
+    client_auth: Literal["basic", "post"] = "basic"
+    """How the secret is sent: HTTP Basic, or in the form."""
+
+
+class UpstreamSettings(Section):
+    """One MCP server behind the gateway: `builtin`, or `command` (stdio), or `url` (Streamable HTTP)."""
+
+    builtin: Literal["fs", "exec"] | None = None
+    """Start our own server by module, with the gateway's effective configuration."""
+    command: str | None = None
+    """Program of a stdio server."""
+    args: tuple[str, ...] = ()
+    """Its arguments; `${NAME}` is expanded from the environment."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Its environment beyond HOME, LOGNAME, PATH, SHELL, TERM, USER; `${NAME}` is expanded."""
+    cwd: str | None = None
+    """Its working directory, relative to the settings file; by default the server's state directory."""
+    url: str | None = None
+    """Address of a Streamable HTTP server; `${NAME}` is expanded."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers sent to it; `${NAME}` is expanded."""
+    oauth: UpstreamOAuthSettings | None = None
+    """Log in at it with client credentials; its `url` must then be https, or on this machine."""
+    trusted: bool = False
+    """Whether its annotations and path marks count. Built-in servers always are."""
+    mode: Literal["auto", "legacy", "modern"] = "auto"
+    """Protocol era: probe, force the 2025 handshake, or force 2026-07-28."""
+    enabled: bool = True
+    """Whether the server is started at all."""
+    connect_timeout_s: PositiveFloat = 30
+    """Seconds until a start or connection counts as failed."""
+    call_timeout_s: PositiveFloat = 660
+    """Seconds for one call, waiting for a human not counted."""
+    one_at_a_time: bool = False
+    """Make its calls one after another: for a handshake-era stdio server that asks questions while a tool runs.
+
+    Its questions do not say which call asks. A server that asked once is treated so from then on by itself.
+    """
+
+
+class RuleSettings(Section):
+    """One policy rule. deny beats approve beats allow, whatever the order."""
+
+    tools: tuple[str, ...]
+    """Qualified tool names; `*` matches any run of characters."""
+    identities: tuple[str, ...] = ("*",)
+    """Caller identities; `*` matches any run of characters."""
+    when: dict[str, Any] | bool = True
+    """JSON Schema over the call's arguments; in allow and approve rules every property named is required."""
+    effect: Literal["allow", "approve", "deny"]
+    """What happens to a matching call."""
+    approver: Literal["user", "operator"] = "user"
+    """Who may approve; of several matching rules the stricter wins."""
+    reason: str = ""
+    """Shown with the decision."""
+
+
+class GatewaySettings(Section):
+    """The gateway: its servers, rules and limits."""
+
+    servers: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    """MCP servers by name; without any, `lg-fs` and `lg-exec` on the root."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Policy rules; every settings file adds its own."""
+    identity: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._@-]{0,63})?$")] = ""
+    """Name of this client on stdio: the caller is `local:<user>/<identity>`, without it `local:<user>`."""
+    http: HttpSettings = HttpSettings()
+    """Who may call over HTTP."""
+    expose: Literal["all", "search"] = "all"
+    """`all`: clients list every permitted tool. `search`: only the meta tools."""
+    result_max_bytes: PositiveInt = 1_500_000
+    """Bytes of one result; a larger one is cut and says so."""
+    arguments_max_bytes: PositiveInt = 4_000_000
+    """Bytes of one call's arguments."""
+    restart_backoff_s: PositiveFloat = 0.2
+    """Seconds before the first restart of a server that died; doubles up to `restart_backoff_max_s`."""
+    restart_backoff_max_s: PositiveFloat = 30
+    """Longest pause between two restarts."""
+    reload_poll_s: Annotated[float, Field(ge=0)] = 2
+    """Seconds between two looks at the settings files for changes; 0 looks at none. SIGHUP reloads at once."""
+    drain_s: PositiveFloat = 30
+    """Seconds that calls in flight get to finish on a server that a reload replaces or removes."""
+    tools_page_size: PositiveInt = 500
+    """Tools in one page of `tools/list`."""
+    pins: Literal["first_use", "strict", "off"] = "first_use"
+    """Tool definitions of servers that are not built in: `first_use` trusts the first and holds changed ones back until
+    `pins accept`; `strict` holds back new ones too; `off` takes what comes."""
+    pins_file: str | None = None
+    """File of accepted definitions, as `pins list --json` prints it, relative to the settings file.
+
+    A server named there is offered with exactly those; any other tool of it is held back until the file changes."""
+    mask_results: Literal["auto", "all", "none"] = "auto"
+    """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
+    secret_patterns: dict[str, str] = Field(default_factory=dict)
+    """Shapes of your own secrets, kind to regular expression (RE2); masked like the known ones."""
+    calls_per_minute: PositiveInt = 600
+    """Calls of one identity in any minute; more are `limit_exceeded`."""
+    calls_at_once: PositiveInt = 32
+    """Calls of one identity that run at the same time."""
+    bytes_in_per_minute: PositiveInt = 200_000_000
+    """Bytes of arguments of one identity in any minute."""
+    bytes_out_per_minute: PositiveInt = 1_000_000_000
+    """Bytes of results for one identity in any minute."""
+    requests_per_minute: PositiveInt = 6_000
+    """Requests of one identity in any minute, those included that are refused, replayed or only asked about."""
+    requests_at_once: PositiveInt = 256
+    """Requests of one identity that are being answered, those included that wait for a human."""
+    limits: tuple[LimitSettings, ...] = ()
+    """More limits, for identities, servers or tools."""
+    run_budget: RunBudgetSettings = RunBudgetSettings()
+    """What one run may use in all."""

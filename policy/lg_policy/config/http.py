@@ -1,0 +1,84 @@
+"""The settings of who may call the gateway over HTTP. Part of the tree in `config`."""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import suppress
+from typing import Annotated, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from lg_policy.config.section import PositiveFloat, Section
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine alone."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def safe_url(url: str) -> str:
+    """Return an address that secrets and keys may travel to: https, or http on this machine. Raises `ValueError`."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or parts.scheme not in ("http", "https") or (parts.scheme == "http" and not is_loopback(host)):
+        raise ValueError(f"{url!r} must be an https address, or http on this machine")
+    return url
+
+
+SafeUrl = Annotated[str, AfterValidator(safe_url)]
+
+
+class OAuthSettings(Section):
+    """Access tokens of an OAuth 2.1 authorization server: JWTs, checked against its published keys."""
+
+    issuer: SafeUrl
+    """The authorization server, exactly as tokens name it in `iss`."""
+    audience: str = ""
+    """What tokens must name in `aud`; by default `gateway.http.resource_url`."""
+    jwks_url: SafeUrl | None = None
+    """Where its keys are; by default its metadata (RFC 8414, or OpenID Connect discovery) says so."""
+    algorithms: tuple[Algorithm, ...] = ALGORITHMS
+    """Signature algorithms that count. Symmetric ones and `none` cannot be named."""
+    identity_claim: str = "sub"
+    """The claim that names the caller; the identity in rules and ledger is `oauth:<its value>`."""
+    clock_skew_s: Annotated[float, Field(ge=0, le=600)] = 30
+    """Seconds that the clocks of the two machines may differ."""
+    keys_ttl_s: PositiveFloat = 300
+    """Seconds that fetched keys are used before they are fetched again."""
+    keys_cooldown_s: PositiveFloat = 30
+    """Shortest time between two fetches because of an unknown key, in seconds: a new key may wait that long."""
+    timeout_s: PositiveFloat = 5
+    """Seconds for one request to the authorization server."""
+
+
+class HttpSettings(Section):
+    """Who may call the gateway over HTTP. On stdio the caller is the local user."""
+
+    login: Literal["required", "none"] = "required"
+    """`required`: a token (`lg-gateway tokens create`, or OAuth). `none`: every program on this machine is the local
+    user; then only loopback addresses are served. Also `serve --no-login`."""
+    required_scopes: tuple[str, ...] = ()
+    """Scopes that every token must carry."""
+    resource_url: SafeUrl | None = None
+    """The address clients use, as tokens name it; needed for OAuth, where it is published for discovery."""
+    allowed_hosts: tuple[str, ...] = ()
+    """`Host` values that are answered besides loopback ones; must be set to listen on any other address. Without a
+    port, any port."""
+    allowed_origins: tuple[str, ...] = ()
+    """`Origin` values of web pages that may call with a token, such as `https://app.example.com`."""
+    oauth: OAuthSettings | None = None
+    """Accept access tokens of an authorization server."""
+
+    @model_validator(mode="after")
+    def _resource_is_known(self) -> Self:
+        if self.oauth is not None and self.resource_url is None:
+            raise ValueError("gateway.http.oauth needs gateway.http.resource_url: the address that clients use")
+        return self

@@ -1,0 +1,325 @@
+"""The settings tree: frozen, unknown keys refused, every field documented by the docstring below it.
+
+`loading` builds it from the profile, the user's files and the flags; nothing else reads settings files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lg_policy.config.exec_templates import DEFAULT_COMMANDS
+from lg_policy.config.gateway import GatewaySettings, RuleSettings, UpstreamSettings
+from lg_policy.config.ledger import LedgerSettings
+from lg_policy.config.models import ModelSettings, ModelsSettings, PriceSettings
+from lg_policy.config.section import Duration, PositiveFloat, PositiveInt, Section
+
+__all__ = [
+    "ApprovalSettings", "BudgetSettings", "CommandLimits", "CommandTemplate", "ExecLimits", "ExecSettings",
+    "FsSettings", "GatewaySettings", "LedgerSettings", "ModelSettings", "ModelsSettings", "PolicySettings",
+    "PriceSettings", "RuleSettings", "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
+]  # fmt: skip
+
+
+class BudgetSettings(Section):
+    """Hard limits of one run, enforced in one place."""
+
+    max_loops: PositiveInt = 3
+    """Rounds of plan, execute, verify."""
+    max_tool_calls_per_loop: PositiveInt = 12
+    """Tool calls in one round."""
+    max_checks: PositiveInt = 8
+    """Checks after a change that the project's own files name; those of the root come first."""
+    max_check_packages: PositiveInt = 4
+    """Packages below the root whose checks are run after a change, first where most files were changed."""
+    max_patch_bytes: PositiveInt = 200_000
+    """Bytes of one patch."""
+    tool_timeout_s: PositiveFloat = 600
+    """Seconds for one tool call."""
+    max_tokens: PositiveInt = 400_000
+    """Tokens of model traffic per run, prompt and completion together."""
+    max_cost_usd: PositiveFloat = 3.0
+    """US dollars of model traffic per run."""
+    max_wall_s: PositiveFloat = 3600
+    """Seconds of wall clock per run, waiting for a human not counted."""
+
+
+class PolicySettings(Section):
+    """Which files may be read and written.
+
+    Lists in a settings file extend these defaults; `<name>_replace = true` replaces them.
+    """
+
+    network_default: Literal["deny", "allow"] = "deny"
+    """Whether commands may reach the network when their template does not say."""
+    require_approval_for_mutations: bool = True
+    """Whether changing files needs a human's yes."""
+    read_allow: tuple[str, ...] = ("**",)
+    """Gitignore-style globs of files that may be read; any depth, case-folded, a leading `/` anchors."""
+    read_deny: tuple[str, ...] = (
+        ".ssh/",
+        ".env",
+        ".env.*",
+        "*.pem",
+        "id_*",
+        ".git/config",
+        ".git-credentials",
+        ".netrc",
+    )
+    """Globs of files that are neither read, listed, searched nor written; deny wins."""
+    write_allow: tuple[str, ...] = ("**",)
+    """Globs of files that may be created, changed, moved or deleted."""
+    write_deny: tuple[str, ...] = (
+        ".git",
+        ".gitattributes",
+        ".gitmodules",
+        ".github/workflows/",
+        ".vscode/",
+        ".idea/",
+        ".cursor/",
+        ".claude/",
+        ".mcp.json",
+        ".envrc",
+        ".husky/",
+        ".pre-commit-config.yaml",
+        "*.lock",
+        "package-lock.json",
+        "go.sum",
+    )
+    """Globs of files that are never written; deny wins."""
+
+
+class FsSettings(Section):
+    """Limits of `lg-fs`."""
+
+    read_max_bytes: PositiveInt = 1_000_000
+    """Bytes of text in one `read_file` answer; the rest is read on with `start_line`."""
+    read_max_lines: PositiveInt = 20_000
+    """Lines in one `read_file` answer."""
+    read_max_files: PositiveInt = 64
+    """Files in one `read_file(paths=…)` call."""
+    list_max_entries: PositiveInt = 1_000
+    """Entries in one `list_files` page."""
+    totals_max_rows: PositiveInt = 2_000
+    """Rows of `list_files(totals=true)`; deeper directories are rolled up to stay within it."""
+    digest_max_mb: PositiveInt = 256
+    """Megabytes of large binary files that `list_files(totals=true)` reads for the digest alone; above, it has none."""
+    search_max_matches: PositiveInt = 500
+    """Matches in one `search_files` page."""
+    search_max_file_bytes: PositiveInt = 16_000_000
+    """Files over this size are not searched, only counted as skipped."""
+    search_max_reply_bytes: PositiveInt = 400_000
+    """Bytes of matched text in one `search_files` answer."""
+    walk_max_entries: PositiveInt = 2_000_000
+    """Directory entries that one call looks at."""
+    call_timeout_s: PositiveFloat = 60
+    """Seconds for one call; a walk that is cut says so."""
+    patch_max_bytes: PositiveInt = 2_000_000
+    """Bytes of one `apply_patch` input."""
+    patch_max_files: PositiveInt = 500
+    """Files that one `apply_patch` may touch."""
+    patch_max_file_bytes: PositiveInt = 16_000_000
+    """Bytes of one file that `apply_patch` touches, before and after."""
+    write_binary: bool = False
+    """Whether patches may change the content of files that are not text; they may always move and delete them."""
+    write_hard_links: bool = False
+    """Whether files with more than one hard link may be written."""
+    durable: bool = True
+    """Whether a patch is synced to disk before it is reported; without, a power cut (no crash) may lose or tear it."""
+    journal_max_changes: PositiveInt = 500
+    """Change sets kept for `revert_patch`; the oldest go first."""
+    journal_max_bytes: PositiveInt = 256_000_000
+    """Bytes kept for `revert_patch`."""
+    journal_days: PositiveFloat = 30
+    """Days that change sets are kept for `revert_patch`."""
+    allow_force_revert: bool = False
+    """Whether `revert_patch(force=true)` may overwrite files that changed since."""
+    threads: PositiveInt = 4
+    """Calls that work on files at the same time; further ones wait."""
+
+
+class CommandLimits(Section):
+    """Limits of one command call; in a template, `None` keeps the value of `[exec.limits]`."""
+
+    timeout_s: PositiveFloat | None = None
+    """Seconds of wall clock."""
+    memory_mb: PositiveInt | None = None
+    """Mebibytes for the whole process tree."""
+    processes: PositiveInt | None = None
+    """Processes and threads at one time."""
+    output_kb: PositiveInt | None = None
+    """Kibibytes kept of each output stream, half from its head, half from its tail."""
+    cpu_s: PositiveFloat | None = None
+    """Seconds of CPU time for the whole process tree."""
+    open_files: PositiveInt | None = None
+    """Open files per process."""
+    file_mb: PositiveInt | None = None
+    """Mebibytes of the largest file that may be written."""
+    disk_mb: PositiveInt | None = None
+    """Mebibytes of throw-away storage: private temporary directories and the overlay, each."""
+
+
+class ExecLimits(Section):
+    """Default limits of command calls."""
+
+    timeout_s: PositiveFloat = 600
+    """Seconds of wall clock."""
+    memory_mb: PositiveInt = 2048
+    """Mebibytes for the whole process tree."""
+    processes: PositiveInt = 256
+    """Processes and threads at one time."""
+    output_kb: PositiveInt = 512
+    """Kibibytes kept of each output stream, half from its head, half from its tail."""
+    cpu_s: PositiveFloat = 3600
+    """Seconds of CPU time for the whole process tree."""
+    open_files: PositiveInt = 4096
+    """Open files per process."""
+    file_mb: PositiveInt = 1024
+    """Mebibytes of the largest file that may be written."""
+    disk_mb: PositiveInt = 1024
+    """Mebibytes of throw-away storage: private temporary directories and the overlay, each."""
+
+
+class CommandTemplate(Section):
+    """A command that may be called by name. The request never chooses the executable."""
+
+    description: str = ""
+    """One line for the client's list of commands."""
+    enabled: bool = True
+    """Whether the command may be called at all."""
+    executable: str | None = None
+    """Program name or absolute path; by default the command's own name."""
+    from_: Literal["system", "project", "python"] = Field(default="system", alias="from")
+    """Where the executable is looked up: the fixed system path, the project's own environment, or our interpreter's."""
+    prefix: tuple[str, ...] = ()
+    """Arguments that always come first."""
+    args_allow: tuple[str, ...] = ()
+    """What further arguments may be: a literal, `--opt=PATTERN` (`*`: anything), or `path:GLOB` under the root."""
+    args_deny: tuple[str, ...] = ()
+    """Arguments that are refused although allowed above, also as the value of an option; same syntax."""
+    env: tuple[str, ...] = ()
+    """Environment names that a call may set."""
+    root: Literal["overlay", "ro", "rw"] = "overlay"
+    """How the sandboxed command sees the root: throw-away copy-on-write, read-only, or for real."""
+    network: bool | None = None
+    """Whether the command may reach the network; `None` follows `policy.network_default`."""
+    approval: bool = False
+    """Whether each call needs a human's yes."""
+    needs_sandbox: bool | None = None
+    """Whether the command is refused with `sandbox = "off"`; by default those of the project's own environment are."""
+    rerun: bool = False
+    """Whether the command may simply be run again after a crash lost its outcome."""
+    limits: CommandLimits = CommandLimits()
+    """Limits that differ from `[exec.limits]`."""
+
+    @property
+    def only_sandboxed(self) -> bool:
+        """Whether the command is never run unconfined."""
+        return self.from_ == "project" if self.needs_sandbox is None else self.needs_sandbox
+
+
+def _shipped_commands() -> dict[str, CommandTemplate]:
+    return {name: CommandTemplate.model_validate(template) for name, template in DEFAULT_COMMANDS.items()}
+
+
+class ExecSettings(Section):
+    """How `lg-exec` runs commands."""
+
+    sandbox: Literal["required", "off"] = "required"
+    """`required`: without a working OS sandbox each call answers `sandbox_unavailable`. `off`: commands run unconfined.
+
+    With `off` every result, the tool's description and `doctor` say so.
+    """
+    environment: str = "auto"
+    """The project's own environment: `auto` (ROOT/.venv, ROOT/venv, ROOT/node_modules/.bin), a path, or `none`."""
+    commands: dict[str, CommandTemplate] = Field(default_factory=_shipped_commands)
+    """Command templates by name; a table in a settings file changes only the keys it names."""
+    limits: ExecLimits = ExecLimits()
+    """Limits for commands whose template sets none."""
+    max_concurrent: PositiveInt = 4
+    """Commands that run at the same time; further calls wait, and clients take turns."""
+    max_waiting: PositiveInt = 64
+    """Calls that may wait for their turn; beyond it the client with the most waiting has its newest call refused."""
+    kill_grace_s: PositiveFloat = 2.0
+    """Seconds between SIGTERM and SIGKILL."""
+    progress_interval_s: PositiveFloat = 0.5
+    """Shortest time between two progress messages of one call."""
+    heartbeat_s: PositiveFloat = 15.0
+    """A command that says nothing for so long sends a progress message, so that no client gives it up."""
+
+
+class ApprovalSettings(Section):
+    """How long a question to a human lives."""
+
+    live_timeout_s: PositiveFloat = 600
+    """Seconds that a live question waits."""
+    ttl: Duration = "7d"
+    """How long a deferred question may be answered: a number and `s`, `m`, `h` or `d`."""
+    hold_s: Annotated[float, Field(ge=0)] = 45
+    """Seconds that a call of a client without elicitation waits for an answer before it returns."""
+    max_pending: PositiveInt = 10
+    """Questions of one identity that may wait for an answer at once; a call that needs another one is refused."""
+
+
+class TraceSettings(Section):
+    """The exported run trace."""
+
+    enabled: bool = False
+    """Whether every run is exported; `--trace` turns it on for one."""
+    output_dir: str = "artifacts/runs"
+    """Directory under the root; closed to the tools."""
+    otlp_endpoint: str | None = None
+    """Address that runs are sent to as OpenTelemetry spans (OTLP/HTTP), without texts and arguments; extra `otel`."""
+
+
+class StoreSettings(Section):
+    """Where ledger, approvals, recorded outcomes, pins and checkpoints are kept, and how long runs are."""
+
+    url: str = "sqlite"
+    """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`; for `lg-orch`
+    `orch-postgres`): shared by gateways on several machines that have the same keys; `${NAME}` is expanded."""
+    runs_ttl: Duration = "30d"
+    """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
+    ended_days: PositiveInt = 30
+    """Days that the gateway keeps what has ended: questions and their answers, "for this run" grants, and tokens that
+    expired or were revoked. A denial is not asked again in its run as long."""
+    run_days: PositiveInt = 90
+    """Days after a run's last call that the gateway knows its epoch and what it has used of `gateway.run_budget`."""
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    profile: Literal["dev", "stage", "prod"] = "dev"
+    """Which shipped profile the defaults came from."""
+    models: ModelsSettings = ModelsSettings()
+    """Models by role."""
+    budgets: BudgetSettings = BudgetSettings()
+    """Limits of one run."""
+    policy: PolicySettings = PolicySettings()
+    """File policy."""
+    fs: FsSettings = FsSettings()
+    """The file server."""
+    exec: ExecSettings = Field(default_factory=ExecSettings)
+    """The command server."""
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    """The gateway."""
+    approval: ApprovalSettings = ApprovalSettings()
+    """Questions to a human."""
+    trace: TraceSettings = TraceSettings()
+    """Run traces."""
+    store: StoreSettings = StoreSettings()
+    """Storage."""
+    ledger: LedgerSettings = LedgerSettings()
+    """The record of every call."""
+
+    def policy_digest(self) -> str:
+        """Return 16 hex digits over what built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""
+        chosen = self.model_dump(
+            mode="json", by_alias=True, include={"policy": True, "fs": True, "exec": True, "trace": {"output_dir"}}
+        )
+        canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]

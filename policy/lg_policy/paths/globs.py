@@ -1,0 +1,201 @@
+"""Gitignore-style patterns over paths relative to a root, case-folded, matched in linear time.
+
+The syntax is gitignore(5)'s, with one difference that makes deny lists safe by default: only a leading slash anchors,
+so `.git/config` matches at any depth. A trailing slash means "directories only", and what lies below a matched
+directory matches too. Negation (`!`) is refused: deny and allow lists already say which one wins.
+
+Not covered: Unicode look-alikes that case folding and NFC do not unify are different names to the file system too.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lg_policy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lg_policy.config.settings import PolicySettings
+
+_NAMED_GROUP = re.compile(r"\(\?P<\w+>")
+
+
+def fold(path: str) -> str:
+    """Return the form in which names are compared: NFC and case-folded, since many file systems ignore both."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def compile_lines(regexes: Sequence[str]) -> Any:
+    """Compile RE2 expressions over one path into their union over many paths, one a line; `None` if RE2 refuses."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.never_nl = True  # an expression never reaches from one path into the next
+    try:
+        return re2.compile(("(?m)" + "|".join(regexes)).encode(), options)
+    except re2.error:
+        return None
+
+
+def matching_lines(regex: Any, lines: str) -> set[int]:
+    """Return the numbers (from 0) of the lines that a `compile_lines` expression matches, in one pass over all."""
+    text = lines.encode("utf-8", "surrogateescape")
+    found = [match.start() for match in regex.finditer(text)]
+    if not found:
+        return set()
+    starts = list(itertools.accumulate((len(line) + 1 for line in text.split(b"\n")), initial=0))
+    return {bisect.bisect_right(starts, place) - 1 for place in found}
+
+
+def _regexes(patterns: Sequence[str]) -> list[str]:
+    """Translate patterns into regular expressions over a folded path."""
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    parts: list[str] = []
+    for pattern in patterns:
+        if not pattern.strip() or pattern.startswith("#"):
+            raise ConfigError(f"pattern {pattern!r} matches nothing", hint="empty lines and comments are not patterns")
+        if pattern.startswith("!"):
+            raise ConfigError(f"pattern {pattern!r} is a negation", hint="use the allow list for exceptions; deny wins")
+        anchored = pattern if pattern.startswith(("/", "**/")) else f"**/{pattern}"
+        try:
+            regex, include = GitIgnoreSpecPattern.pattern_to_regex(fold(anchored))
+        except ValueError as error:
+            raise ConfigError(f"pattern {pattern!r} is not a valid glob: {error}") from error
+        if regex is None or not include:
+            raise ConfigError(f"pattern {pattern!r} matches nothing")
+        parts.append(f"(?:{_NAMED_GROUP.sub('(?:', str(regex))})")
+    return parts
+
+
+def _compile(patterns: Sequence[str]) -> Any:
+    """Compile all patterns into one RE2 expression; `None` when there are none."""
+    import re2
+
+    parts = _regexes(patterns)
+    if not parts:
+        return None
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    try:
+        return re2.compile("|".join(parts), options)
+    except re2.error as error:
+        raise ConfigError(f"patterns {list(patterns)!r} do not compile: {error}") from error
+
+
+class GlobSet:
+    """A list of patterns, compiled once.
+
+    Raises `ConfigError` from the constructor for a pattern that is empty, negated or malformed.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = tuple(patterns)
+        # "**" alone is the common allow-all; it needs no regex.
+        self._all = any(pattern in ("**", "*") for pattern in self.patterns)
+        self._regex = None if self._all else _compile(self.patterns)
+        self._many: Any = None
+
+    def match(self, rel: str, *, is_dir: bool = False) -> bool:
+        """Whether `rel` (relative, "/"-separated, "" for the root) or a directory above it matches a pattern."""
+        if self._all:
+            return True
+        if self._regex is None or not rel:
+            return False
+        name = fold(rel)
+        return self._regex.search(f"{name}/" if is_dir else name) is not None
+
+    def matching(self, paths: Sequence[str]) -> set[int]:
+        """The indices of those paths (a directory with a trailing slash) that `match`; quick for whole directories.
+
+        No path may contain a newline.
+        """
+        if self._all:
+            return set(range(len(paths)))
+        if self._regex is None or not paths:
+            return set()
+        if self._many is None:
+            self._many = compile_lines(_regexes(self.patterns))
+        return matching_lines(self._many, fold("\n".join(paths)))
+
+    def first(self, rel: str, *, is_dir: bool = False) -> str | None:
+        """The first pattern that matches, for error messages; `None` if none does."""
+        for pattern in self.patterns:
+            if GlobSet([pattern]).match(rel, is_dir=is_dir):
+                return pattern
+        return None
+
+
+class FileRules:
+    """Which paths may be read and written: allow and deny lists, deny wins, judged on resolved names."""
+
+    def __init__(
+        self,
+        *,
+        read_allow: Sequence[str],
+        read_deny: Sequence[str],
+        write_allow: Sequence[str],
+        write_deny: Sequence[str],
+    ) -> None:
+        self._read_allow = GlobSet(read_allow)
+        self._read_deny = GlobSet(read_deny)
+        self._write_allow = GlobSet(write_allow)
+        self._write_deny = GlobSet(write_deny)
+
+    @classmethod
+    def from_settings(cls, policy: PolicySettings, *, extra_deny: Sequence[str] = ()) -> FileRules:
+        """Build the rules from `[policy]`; `extra_deny` is closed to reading and writing alike."""
+        return cls(
+            read_allow=policy.read_allow,
+            read_deny=(*policy.read_deny, *extra_deny),
+            write_allow=policy.write_allow,
+            write_deny=(*policy.write_deny, *extra_deny),
+        )
+
+    def may_read(self, rel: str, *, is_dir: bool = False) -> bool:
+        """Whether the file or directory may be read, listed and searched."""
+        if self._read_deny.match(rel, is_dir=is_dir):
+            return False
+        return is_dir or self._read_allow.match(rel)
+
+    def unreadable(self, paths: Sequence[str]) -> set[int]:
+        """The indices of those paths (a directory with a trailing slash) that `may_read` refuses; quick for many."""
+        denied = self._read_deny.matching(paths)
+        allowed = self._read_allow.matching(paths)
+        if len(allowed) == len(paths):
+            return denied
+        return denied | {n for n, path in enumerate(paths) if n not in allowed and not path.endswith("/")}
+
+    def may_write(self, rel: str) -> bool:
+        """Whether the file may be created, changed, moved or deleted; never if it may not be read."""
+        return not self._read_deny.match(rel) and self._write_allow.match(rel) and not self._write_deny.match(rel)
+
+    def prune(self, rel_dir: str) -> bool:
+        """Whether a walk may skip the directory because nothing below it may be read."""
+        return self._read_deny.match(rel_dir, is_dir=True)
+
+    def why_not_read(self, rel: str, *, is_dir: bool = False) -> str | None:
+        """The rule that forbids reading, in words; `None` if reading is allowed."""
+        denied = self._read_deny.first(rel, is_dir=is_dir)
+        if denied is not None:
+            return f"read_deny pattern {denied!r}"
+        return None if self.may_read(rel, is_dir=is_dir) else "no read_allow pattern matches"
+
+    def why_not_write(self, rel: str) -> str | None:
+        """The rule that forbids writing, in words; `None` if writing is allowed."""
+        if self.may_write(rel):
+            return None
+        for name, globs in (("read_deny", self._read_deny), ("write_deny", self._write_deny)):
+            denied = globs.first(rel)
+            if denied is not None:
+                return f"{name} pattern {denied!r}"
+        return "no write_allow pattern matches"

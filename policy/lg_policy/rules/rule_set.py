@@ -1,0 +1,240 @@
+"""Which calls are allowed, need approval or are denied. No clock, no network, and of the disk only where links lead.
+
+deny beats approve beats allow among the rules that match a call; only when none matches do the built-in defaults of
+`decisions` decide. Rules are compiled once and sorted by tool on the first call of each.
+
+Not covered: what a tool really does. Annotations of untrusted servers count for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lg_policy.config.settings import RuleSettings, Settings
+from lg_policy.errors import ConfigError
+from lg_policy.rules.conditions import Condition, Forms, linear, marks_paths, normalised_paths
+from lg_policy.rules.decisions import Decision, Effect, ToolFacts, default
+
+__all__ = ["Decision", "Effect", "RuleBook", "RuleView", "ToolFacts"]
+
+_STRICTNESS = {Effect.ALLOW: 0, Effect.APPROVE: 1, Effect.DENY: 2}
+NO_ARGUMENTS_YET = "its condition waits until the tool's schema is known"
+DOT_DOT = "a path argument contains `..`, which no allowance matches"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleView:
+    """What one rule says to one call, for `policy explain`. `why` is empty where it matches."""
+
+    name: str
+    place: str
+    effect: Effect
+    matches: bool
+    why: str
+
+
+class Names:
+    """A set of names in which `*` stands for any run of characters. Linear in the name, whatever the patterns."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        given = frozenset(patterns)
+        self.all = "*" in given
+        self._plain = frozenset(pattern for pattern in given if "*" not in pattern)
+        globs = sorted(given - self._plain)
+        text = "|".join(".*".join(re.escape(part) for part in pattern.split("*")) for pattern in globs)
+        self._glob = linear(f"(?s:{text})") if globs else None
+
+    def __contains__(self, name: str) -> bool:
+        return self.all or name in self._plain or (self._glob is not None and self._glob.fullmatch(name) is not None)
+
+    def covers(self, other: Names) -> bool:
+        """Whether every name of the other set is certainly in this one."""
+        return self.all or (other._glob is None and all(name in self for name in other._plain))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    name: str
+    place: str
+    settings: RuleSettings
+    tools: Names
+    identities: Names
+    condition: Condition
+    effect: Effect
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Indexed:
+    """The rules about one tool as it is defined now; `hopeless` names those whose condition no call can satisfy."""
+
+    schema: Mapping[str, Any] | None
+    rules: Sequence[_Rule]
+    hopeless: Mapping[str, str]
+    judges_paths: bool
+
+
+class RuleBook:
+    """All rules. `places` says where each was written. Raises `ConfigError` for a condition that is no valid schema."""
+
+    def __init__(self, settings: Settings, places: Sequence[str] = ()) -> None:
+        self._settings = settings
+        self._rules = [
+            _compile(index, rule, places[index] if index < len(places) else "")
+            for index, rule in enumerate(settings.gateway.rules)
+        ]
+        self._by_tool: dict[str, _Indexed] = {}
+
+    def decide(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
+        """Decide one call.
+
+        Arguments that a trusted server marks as paths are also looked at in plain form and with their links followed. A
+        denial, or a rule that asks, matches in any form; an allowance only in both of these, and never with `..`.
+        """
+        indexed = self._indexed(facts)
+        raw = arguments if isinstance(arguments, dict) else dict(arguments)
+        seen = _seen(indexed, facts, raw)
+        winner: _Rule | None = None
+        strictest_approver = "user"
+        for rule in indexed.rules:
+            if identity not in rule.identities or not _matches(rule, indexed, raw, seen):
+                continue
+            if rule.settings.approver == "operator":
+                strictest_approver = "operator"
+            if winner is None or _STRICTNESS[rule.effect] > _STRICTNESS[winner.effect]:
+                winner = rule
+        if winner is None:
+            return default(self._settings, facts, raw)
+        reason = winner.settings.reason or f"{winner.name} says {winner.effect}"
+        return Decision(effect=winner.effect, rule=winner.name, reason=reason, approver=strictest_approver)
+
+    def visible(self, *, identity: str, facts: ToolFacts) -> bool:
+        """Whether the identity may see the tool at all: not if a deny rule without a condition covers it."""
+        return not any(
+            rule.effect is Effect.DENY and rule.condition.always and identity in rule.identities
+            for rule in self._indexed(facts).rules
+        )
+
+    def place(self, name: str) -> str:
+        """Return where the rule of that name was written; empty for a default."""
+        return next((rule.place for rule in self._rules if rule.name == name), "")
+
+    def views(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> list[RuleView]:
+        """Say of every rule about the tool whether it matches the call and, if not, why."""
+        indexed, raw = self._indexed(facts), dict(arguments)
+        seen = _seen(indexed, facts, raw)
+        found = []
+        for rule in indexed.rules:
+            matches = identity in rule.identities and _matches(rule, indexed, raw, seen)
+            why = "" if matches else _why_not(rule, indexed, identity, seen)
+            found.append(RuleView(name=rule.name, place=rule.place, effect=rule.effect, matches=matches, why=why))
+        return found
+
+    def problems(self, facts: ToolFacts) -> list[str]:
+        """Say which rules about this tool are mistaken: their condition can match none of its calls."""
+        indexed = self._indexed(facts)
+        return [
+            f"{_named(rule)}: for {facts.tool}: {indexed.hopeless[rule.name]}"
+            for rule in indexed.rules
+            if rule.name in indexed.hopeless
+        ]
+
+    def unused(self, tools: Iterable[str]) -> list[str]:
+        """Say which rules concern none of these tools. Meant for when every server's tools are known."""
+        known = list(tools)
+        return [
+            f"{_named(rule)}: there is no tool {' or '.join(rule.settings.tools)}"
+            for rule in self._rules
+            if not any(tool in rule.tools for tool in known)
+        ]
+
+    def shadowed(self) -> list[str]:
+        """Say which rules never decide, because a stricter rule without a condition covers all that they cover."""
+        found = []
+        for rule in self._rules:
+            over = next((other for other in self._rules if _shadows(other, rule)), None)
+            if over is not None:
+                found.append(f"{_named(rule)} never decides: {_named(over)} says {over.effect} to all that it covers")
+        return found
+
+    def _indexed(self, facts: ToolFacts) -> _Indexed:
+        known = self._by_tool.get(facts.tool)
+        # Compared by object, and the object kept: a changed definition comes as a new one.
+        if known is None or known.schema is not facts.input_schema:
+            rules = [rule for rule in self._rules if facts.tool in rule.tools]
+            reasons = {rule.name: rule.condition.can_never_match(facts.input_schema) for rule in rules}
+            known = _Indexed(
+                schema=facts.input_schema,
+                rules=rules,
+                hopeless={name: why for name, why in reasons.items() if why},
+                judges_paths=marks_paths(facts.input_schema) and not all(rule.condition.always for rule in rules),
+            )
+            self._by_tool[facts.tool] = known
+        return known
+
+
+def _seen(indexed: _Indexed, facts: ToolFacts, raw: dict[str, Any]) -> Forms | None:
+    """The arguments as conditions see them; `None` where a path contains `..`."""
+    if not facts.trusted or not indexed.judges_paths:
+        return Forms(raw, raw)
+    return normalised_paths(facts.input_schema, raw, facts.root)
+
+
+def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Forms | None) -> bool:
+    holds = rule.condition.holds
+    if rule.effect is not Effect.DENY and (
+        rule.name in indexed.hopeless or (indexed.schema is None and not rule.condition.always)
+    ):
+        return False
+    if rule.effect is not Effect.ALLOW:
+        # What forbids or asks holds for the arguments in whichever form it hits.
+        return holds(raw) or (
+            seen is not None and seen.plain is not raw and (holds(seen.plain) or holds(seen.resolved))
+        )
+    return seen is not None and holds(seen.plain) and (seen.resolved is seen.plain or holds(seen.resolved))
+
+
+def _why_not(rule: _Rule, indexed: _Indexed, identity: str, seen: Forms | None) -> str:
+    if identity not in rule.identities:
+        return f"it is about {', '.join(rule.settings.identities)}, not {identity}"
+    if rule.effect is not Effect.DENY:
+        if rule.name in indexed.hopeless:
+            return f"it can never match: {indexed.hopeless[rule.name]}"
+        if indexed.schema is None:
+            return NO_ARGUMENTS_YET
+        if seen is None and rule.effect is Effect.ALLOW:
+            return DOT_DOT
+    unmet = (rule.condition.unmet(form) for form in ((seen.plain, seen.resolved) if seen is not None else ({},)))
+    return f"its condition does not hold: {next(filter(None, unmet), '')}"
+
+
+def _shadows(strict: _Rule, mild: _Rule) -> bool:
+    return (
+        _STRICTNESS[strict.effect] > _STRICTNESS[mild.effect]
+        and strict.condition.always
+        and strict.tools.covers(mild.tools)
+        and strict.identities.covers(mild.identities)
+    )
+
+
+def _named(rule: _Rule) -> str:
+    return f"{rule.name} ({rule.place})" if rule.place else rule.name
+
+
+def _compile(index: int, rule: RuleSettings, place: str) -> _Rule:
+    name = f"gateway.rules[{index}]"
+    where = f"{name} ({place})" if place else name
+    if not rule.tools or not rule.identities:
+        raise ConfigError(f"{where}: tools and identities must not be empty", hint='use ["*"] for all')
+    effect = Effect(rule.effect)
+    return _Rule(
+        name=name,
+        place=place,
+        settings=rule,
+        tools=Names(rule.tools),
+        identities=Names(rule.identities),
+        condition=Condition(rule.when, where=where, require=effect is not Effect.DENY),
+        effect=effect,
+    )

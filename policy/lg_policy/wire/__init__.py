@@ -1,0 +1,1 @@
+"""MCP as our own servers speak it: transports, tools, call metadata."""

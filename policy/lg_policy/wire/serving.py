@@ -1,0 +1,151 @@
+"""Run a low-level MCP server over stdio or Streamable HTTP, and end it cleanly."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from mcp.server import Server
+
+from lg_policy.config.flags import ServeFlags
+from lg_policy.config.http import is_loopback
+from lg_policy.errors import ConfigError
+from lg_policy.wire.stdio import stdio_streams
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute
+
+SHUTDOWN_S = 5
+"""Seconds that calls in flight get to finish after SIGTERM."""
+
+
+def start_logging(level: str) -> None:
+    """Send log records of `level` and above to stderr; stdout belongs to the protocol."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def serve(
+    server: Server[Any],
+    flags: ServeFlags,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    on_exit: Callable[[], None] | None = None,
+    authenticated: bool = False,
+    **app_options: Any,
+) -> int:
+    """Serve until the client leaves (stdio) or a signal arrives (HTTP); return the exit status.
+
+    `routes` are served beside `/mcp`; `on_exit` is called as soon as a signal arrives, before connections are drained;
+    `app_options` go to `streamable_http_app`. Without `authenticated` only loopback addresses are served: raises
+    `ConfigError` for others, and for an address that is taken.
+    """
+    anyio.run(
+        partial(serve_here, server, flags, routes=routes, on_exit=on_exit, authenticated=authenticated, **app_options)
+    )
+    return 0
+
+
+async def serve_here(
+    server: Server[Any],
+    flags: ServeFlags,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    on_exit: Callable[[], None] | None = None,
+    authenticated: bool = False,
+    middleware: Sequence[Middleware] = (),
+    **app_options: Any,
+) -> None:
+    """Do what `serve` does, in an event loop that is already running: for a program that owns more than the server."""
+    if flags.transport == "stdio":
+        await _serve_stdio(server)
+        return
+    listener = listen(flags, authenticated=authenticated)
+    await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
+
+
+async def _serve_stdio(server: Server[Any]) -> None:
+    async with anyio.create_task_group() as group:
+        if sys.platform != "win32":  # its event loop takes no signals; the end of input ends the server
+            group.start_soon(_cancel_on_signal, group.cancel_scope)
+        async with stdio_streams() as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
+    """Return a listening socket. Raises `ConfigError` for an address that may not be served, or is taken."""
+    if not authenticated and not is_loopback(flags.host):
+        raise ConfigError(
+            f"--host {flags.host} is reachable from other machines", hint="use 127.0.0.1; callers do not log in here"
+        )
+    family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it sees TCP; otherwise an answer in
+    # two writes waits 40 ms for the client's acknowledgement of the first.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform == "win32":  # "reuse" would let another program take the port over there
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((flags.host, flags.port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {flags.host} port {flags.port}: {error}", hint="choose another --port"
+        ) from error
+    return listener
+
+
+async def _serve_http(
+    server: Server[Any],
+    listener: socket.socket,
+    host: str,
+    routes: Sequence[BaseRoute],
+    on_exit: Callable[[], None] | None,
+    app_options: dict[str, Any],
+    middleware: Sequence[Middleware],
+) -> None:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    mcp_app = server.streamable_http_app(host=host, **app_options)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with server.session_manager.run():
+            yield
+
+    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=list(middleware))
+
+    class HttpServer(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if on_exit is not None:
+                on_exit()
+            super().handle_exit(sig, frame)
+
+    # h11: with httptools the SDK's header checks miss one conformance case (white space around a header value).
+    config = uvicorn.Config(app, http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
+    await HttpServer(config).serve(sockets=[listener])

@@ -1,0 +1,1 @@
+"""Processes: started, drained, limited, ended with all their descendants."""

@@ -1,0 +1,125 @@
+"""What `run` needs of whatever contains a command: the limits, the container, and how a command ended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lg_exec.process.process_tree import Usage
+from lg_policy.limits import HeadTail
+
+if TYPE_CHECKING:
+    import resource
+
+OnOutput = Callable[[str], Awaitable[None]]
+"""Called with new output while the command runs, and with a sign of life when there was none for a while."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits of one call: seconds, mebibytes, counts. `disk_mb` is what may be written to throw-away storage."""
+
+    timeout_s: float
+    cpu_s: float
+    memory_mb: int
+    processes: int
+    open_files: int
+    file_mb: int
+    disk_mb: int
+    output_kb: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a command ended. Exactly one of `exit_code` and `signal` is set; `limit_hit` names a limit that ended it."""
+
+    exit_code: int | None
+    signal: str | None
+    stdout: HeadTail
+    stderr: HeadTail
+    wall_ms: int
+    cpu_ms: int
+    peak_memory_mb: float
+    limit_hit: str | None
+
+
+class Container(Protocol):
+    """How one command is started, limited, signalled and found. Used once, then closed."""
+
+    @property
+    def argv(self) -> Sequence[str]:
+        """The program to start and its arguments."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Its whole environment."""
+
+    @property
+    def cwd(self) -> str | None:
+        """Its working directory; `None` for this server's own."""
+
+    @property
+    def pass_fds(self) -> Sequence[int]:
+        """Descriptors that it inherits."""
+
+    @property
+    def user(self) -> int | None:
+        """The user and, with the same number, group to become; `None` to stay."""
+
+    @property
+    def group(self) -> int | None:
+        """The group to become."""
+
+    @property
+    def uncounted(self) -> Collection[str]:
+        """Limits of which only the command's own error message tells that they were reached."""
+
+    @property
+    def changed_paths(self) -> tuple[str, ...] | None:
+        """After the end: what changed below the root, where the command could change it."""
+
+    async def adopt(self, pid: int) -> None:
+        """Take over the just started process: apply the limits, then let the command begin.
+
+        Raises `SandboxUnavailable` when the sandbox could not be set up.
+        """
+
+    def usage(self) -> Usage:
+        """What the tree uses now."""
+
+    def breach(self, usage: Usage) -> str | None:
+        """The name of a limit that the tree has reached, time apart."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the tree; SIGKILL reaches every process of it."""
+
+    async def gone(self) -> None:
+        """Return when no process of the tree is left; the started one was reaped, others that are ours are reaped here.
+
+        Called after SIGKILL was sent; may not return if a process cannot be ended.
+        """
+
+    def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
+        """Exit code or signal name of the command, from the return code and stderr of the process that was started.
+
+        Raises `SandboxUnavailable` when the command never began.
+        """
+
+    def accounted(self, used: resource.struct_rusage) -> Usage:
+        """What the tree has used in total and at its peak; `used` is what the started process reported."""
+
+    def keep_changes(self) -> None:
+        """The command has ended within its limits: carry its changes over, where its template says so."""
+
+    def close(self) -> None:
+        """Release descriptors and groups."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds: between SIGTERM and SIGKILL, between two progress messages at least, and at most."""
+
+    grace_s: float
+    progress_s: float
+    silence_s: float = 15

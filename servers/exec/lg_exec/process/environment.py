@@ -1,0 +1,304 @@
+"""Where programs are found and what a command finds in its environment. Nothing of either comes from the request.
+
+A project's own environment is below the root and therefore hostile: its interpreter's home is only believed when it
+looks like a Python installation, and never when it is a home directory or would uncover one.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lg_policy.config.settings import CommandTemplate
+from lg_policy.errors import NotFound
+
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_HOME_TOOLS = (".local/bin", ".cargo/bin", ".nvm/versions/node/*/bin", ".volta/bin", ".bun/bin", "go/bin")
+_OTHER_TOOLS = ("/usr/local/go/bin", "/opt/homebrew/bin", "/opt/*/bin", "/snap/bin")
+_PYTHON_TOOLS = ("python", "pytest", "ruff", "mypy")
+_NODE_TOOLS = {"tsc": "typescript"}  # by the package that brings them
+_BIN, _EXE = ("Scripts", ".exe") if sys.platform == "win32" else ("bin", "")
+"""On Windows only `.exe`: batch files are run by cmd.exe, to which arguments cannot be passed safely."""
+_KERNELS = ("/proc", "/sys", "/dev")
+"""Where names lead to what the kernel makes up, such as the root directory of a process."""
+_SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectEnvironment:
+    """The project's own programs. `prefixes` are the directories, apart from the root, that they need to see."""
+
+    path: str
+    bin: str
+    kind: str
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A resolved executable with what it needs: read-only places outside the system's, and environment."""
+
+    path: str
+    prefixes: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Programs:
+    """Finds executables on a fixed search path, in the project's environment, or beside this server's interpreter."""
+
+    def __init__(self, root: Path, environment: str, *, home: Path | None = None) -> None:
+        self._root = str(root)
+        self._home = str(home or _home())
+        self._setting = environment
+        self._found: dict[str, str] = {}
+        self.search_path = tuple(self._search_path())
+
+    def find(self, name: str, template: CommandTemplate) -> Program:
+        """Resolve a template's executable. Raises `NotFound` that says how to get it."""
+        wanted = template.executable or name
+        if template.from_ == "python":
+            return Program(path=sys.executable, prefixes=_outside((sys.prefix, sys.base_prefix)))
+        if template.from_ == "project":
+            return self._in_project(wanted)
+        named = wanted if wanted.lower().endswith(_EXE) else wanted + _EXE
+        candidates = [named] if os.path.isabs(wanted) else [f"{place}/{named}" for place in self.search_path]
+        # Once found it stays: a program put earlier on the path later is not what this server was started with.
+        for candidate in (self._found.get(wanted, ""), *candidates):
+            if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+                program = self._system_program(wanted, candidate)
+                self._found[wanted] = candidate
+                return program
+        raise NotFound(
+            f"the program {wanted!r} is not installed on this machine",
+            hint=f"it needs installing by a person; looked in {os.pathsep.join(self.search_path)}",
+        )
+
+    def _system_program(self, wanted: str, path: str) -> Program:
+        real = os.path.realpath(path)
+        if _within(real, self._root) or _within(path, self._root):
+            raise NotFound(
+                f"the program {wanted!r} is only found inside the root", hint='only from = "project" looks there'
+            )
+        env: dict[str, str] = {}
+        prefixes = [prefix for each in (path, real) if (prefix := self._prefix(each))]
+        cargo, rustup = f"{self._home}/.cargo", f"{self._home}/.rustup"
+        name = os.path.basename(wanted)
+        if name == "cargo" and _within(path, cargo):
+            env = {"CARGO_HOME": cargo, "RUSTUP_HOME": rustup}
+            prefixes += [f"{cargo}/bin", f"{cargo}/registry", f"{cargo}/git", rustup]
+        if name == "go":
+            env = {"GOPATH": f"{self._home}/go"}
+            prefixes.append(f"{self._home}/go/pkg/mod")
+        if name == "git":
+            env = git_environment()
+        if name == "uv":
+            prefixes.append(f"{self._home}/.local/share/uv/python")
+        return Program(
+            path=path, prefixes=tuple(dict.fromkeys(each for each in prefixes if os.path.exists(each))), env=env
+        )
+
+    def _prefix(self, path: str) -> str | None:
+        """What must be visible for the program to run: its installation, or the file alone.
+
+        A directory straight below the home is never shown as a whole: `~/.local` holds keyrings beside its `lib`.
+        """
+        if path.startswith(tuple(f"{prefix}/" for prefix in _SYSTEM_PREFIXES)):
+            return None
+        install = os.path.dirname(os.path.dirname(path))
+        whole = os.path.isdir(f"{install}/lib") and not _within(self._home, install)
+        return install if whole and os.path.dirname(install) != self._home else path
+
+    def _in_project(self, wanted: str) -> Program:
+        projects = self.projects()
+        for project in projects:
+            path = f"{project.bin}/{wanted}{_EXE}"
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return Program(path=path, prefixes=project.prefixes)
+        node = self._is_node(wanted)
+        there = next((project for project in projects if (project.kind == "node") == node), None)
+        if there is None:
+            where = "" if self._setting in ("auto", "none") else f" at {self._places()[0]}"
+            raise NotFound(
+                f"the project has no environment of its own{where} with {wanted!r}", hint=self._how_to_create(wanted)
+            )
+        how = (
+            f"npm install --save-dev {_NODE_TOOLS.get(wanted, wanted)}"
+            if node
+            else f"{there.bin}/python -m pip install {wanted}"
+        )
+        raise NotFound(
+            f"{wanted!r} is not installed in the project's environment {there.path}", hint=f"in {self._root}: {how}"
+        )
+
+    def projects(self) -> list[ProjectEnvironment]:
+        """The project's environments, looked up anew each time: they may be created while this server runs."""
+        if self._setting == "none":
+            return []
+        return [found for place in self._places() if (found := self._environment_at(place)) is not None]
+
+    def _places(self) -> list[str]:
+        if self._setting != "auto":
+            return [os.path.join(self._root, self._setting)]
+        return [f"{self._root}/.venv", f"{self._root}/venv", f"{self._root}/node_modules"]
+
+    def _environment_at(self, place: str) -> ProjectEnvironment | None:
+        real = os.path.realpath(place)
+        if self._setting == "auto" and not _within(real, self._root):
+            return None  # a link that leads out of the root was not chosen by the user
+        if os.path.isdir(f"{place}/.bin"):
+            return ProjectEnvironment(path=place, bin=f"{place}/.bin", kind="node")
+        if os.path.isfile(f"{place}/pyvenv.cfg"):
+            outside = () if _within(real, self._root) else (place, real)
+            return ProjectEnvironment(
+                path=place, bin=f"{place}/{_BIN}", kind="venv", prefixes=(*outside, *self._bases(place))
+            )
+        if self._setting != "auto" and os.path.isdir(f"{place}/bin"):
+            return ProjectEnvironment(path=place, bin=f"{place}/bin", kind="prefix", prefixes=_outside((place, real)))
+        return None
+
+    def _bases(self, venv: str) -> tuple[str, ...]:
+        """The installations that a virtual environment's interpreter needs, if they are believable."""
+        found: list[str] = []
+        for interpreter in _links(f"{venv}/bin/python"):
+            base = os.path.dirname(os.path.dirname(interpreter))
+            try:
+                real = os.path.realpath(base)
+            except PermissionError:  # another process's root, say
+                continue
+            # By every name it has: a link elsewhere on this machine may lead to a home, or to everything.
+            if self._is_python(base) and self._is_python(real):
+                found += (base, real)
+        return _outside(found)
+
+    def _is_python(self, prefix: str) -> bool:
+        if _within(self._root, prefix) or _within(self._home, prefix) or _within(prefix, self._root):
+            return False
+        if any(_within(prefix, place) for place in _KERNELS):
+            return False
+        return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
+
+    def _is_node(self, wanted: str) -> bool:
+        """Whether a program is Node's rather than Python's, as far as its name and the project's files tell."""
+        if wanted in _PYTHON_TOOLS or wanted in _NODE_TOOLS:
+            return wanted in _NODE_TOOLS
+        return self._has("package.json") and not self._has("pyproject.toml", "setup.py", "requirements.txt")
+
+    def _has(self, *names: str) -> bool:
+        return any(os.path.isfile(f"{self._root}/{name}") for name in names)
+
+    def _how_to_create(self, wanted: str) -> str:
+        if self._is_node(wanted):
+            package = _NODE_TOOLS.get(wanted, wanted)
+            return f"in {self._root}: npm install" + ("" if self._has("package.json") else f" --save-dev {package}")
+        if self._setting == "none":
+            return 'set [exec] environment = "auto", or the path of a virtual environment'
+        venv = ".venv" if self._setting == "auto" else self._setting
+        if self._has("uv.lock") and venv == ".venv":
+            return f"in {self._root}: uv sync"
+        things = ["-e ."] if self._has("pyproject.toml", "setup.py") else []
+        things += ["-r requirements.txt"] if self._has("requirements.txt") else []
+        things += [wanted] if wanted != "python" else []
+        install = f" && {venv}/bin/python -m pip install {' '.join(things)}" if things else ""
+        return f"in {self._root}: python3 -m venv {venv}{install}"
+
+    def _search_path(self) -> Iterator[str]:
+        if sys.platform == "win32":
+            yield from _windows_search_path(self._home)
+            return
+        yield from SYSTEM_PATH
+        for pattern in (*(f"{glob.escape(self._home)}/{tool}" for tool in _HOME_TOOLS), *_OTHER_TOOLS):
+            yield from sorted(glob.glob(pattern), reverse=True)
+
+
+_OFFLINE = {"npm_config_offline": "true", "CARGO_NET_OFFLINE": "true", "GOPROXY": "off", "UV_OFFLINE": "1"}
+"""Without a network, package managers say at once what is missing instead of trying to reach it."""
+
+
+def base_environment(*, home: str, tmp: str, path: str, network: bool) -> dict[str, str]:
+    """What every command finds: nothing of this server's own environment."""
+    return {
+        "PATH": path,
+        "HOME": home,
+        "TMPDIR": tmp,
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "PAGER": "cat",
+        "PYTHONUNBUFFERED": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "npm_config_update_notifier": "false",
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly",
+        "UV_PYTHON_DOWNLOADS": "never",
+        **({} if network else _OFFLINE),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        **_git_settings({}),
+    }
+
+
+def git_environment() -> dict[str, str]:
+    """Settings under which the command `git` runs nothing that a repository or a user configured.
+
+    External diff programs and text conversion are switched off by the template's own arguments. Not covered:
+    `filter.<name>.clean` of the repository's own configuration runs on `status`; the sandbox contains it, and
+    `.git/config` is masked there unless the policy allows reading it.
+    """
+    forced = {
+        "core.fsmonitor": "false",
+        "core.hooksPath": "/dev/null",
+        "core.pager": "cat",
+        "core.editor": "false",
+        "core.sshCommand": "false",
+        "core.attributesFile": "/dev/null",
+        "protocol.allow": "never",
+        "credential.helper": "",
+        "gpg.program": "false",
+    }
+    return {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_PAGER": "cat", **_git_settings(forced)}
+
+
+def _git_settings(forced: Mapping[str, str]) -> dict[str, str]:
+    """Settings for git by environment, which win over every file. Whose the files are does not matter in a sandbox."""
+    settings = {"safe.directory": "*", **forced}
+    numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(settings)}
+    numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(settings.values())}
+    return {"GIT_CONFIG_COUNT": str(len(settings)), **numbered}
+
+
+def _windows_search_path(home: str) -> Iterator[str]:
+    yield os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32")
+    programs = os.environ.get("PROGRAMFILES", r"C:\Program Files")
+    yield from (os.path.join(programs, *place) for place in (("Git", "cmd"), ("nodejs",), ("Go", "bin")))
+    yield from (os.path.join(home, *place) for place in ((".cargo", "bin"), (".local", "bin")))
+
+
+def _home() -> Path:
+    if sys.platform == "win32":
+        return Path.home()
+    import pwd
+
+    return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+
+
+def _within(path: str, directory: str) -> bool:
+    path, directory = os.path.normcase(path), os.path.normcase(directory)  # changes nothing but on Windows
+    return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)
+
+
+def _outside(paths: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Those that the sandbox does not show anyway, each once."""
+    return tuple(dict.fromkeys(path for path in paths if not any(_within(path, system) for system in _SYSTEM_PREFIXES)))
+
+
+def _links(path: str) -> Iterator[str]:
+    """The places that a chain of symlinks goes through, the last one included; at most 16."""
+    for _ in range(16):
+        if not os.path.islink(path):
+            break
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        yield path

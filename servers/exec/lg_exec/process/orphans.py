@@ -1,0 +1,60 @@
+"""Processes that lost their parent: handed to this server, found by a mark, ended and reaped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+
+from lg_exec.process import process_tree
+
+MARKER = "LG_EXEC_CALL"
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Orphans:
+    """Makes this process the one that orphans below it are handed to (Linux; elsewhere it finds none).
+
+    Only for a process whose every child is a command of ours: zombies that nobody else will reap are reaped.
+    Raises `OSError` when the system refuses.
+    """
+
+    def __init__(self) -> None:
+        self._mine: set[int] = set()
+        if sys.platform == "linux":
+            import ctypes
+
+            if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+                raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+    def expect(self, pid: int) -> None:
+        """Remember a child that somebody waits for."""
+        self._mine.add(pid)
+
+    def forget(self, pid: int) -> None:
+        """The child was waited for."""
+        self._mine.discard(pid)
+
+    def kill(self, marker: str) -> bool | None:
+        """End orphans that carry the marker in their environment, with their descendants.
+
+        Returns whether there were any; `None` when there is one of which that cannot be told at this moment.
+        """
+        orphans = [pid for pid in process_tree.children(os.getpid()) if pid not in self._mine]
+        carrying = {pid: process_tree.has_marker(pid, marker) for pid in orphans}
+        for pid in [member for orphan in orphans if carrying[orphan] for member in process_tree.members(orphan)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return True if any(carrying.values()) else None if None in carrying.values() else False
+
+    def left(self) -> bool:
+        """Whether there are children that nobody else waits for."""
+        return any(pid not in self._mine for pid in process_tree.children(os.getpid()))
+
+    def reap(self) -> None:
+        """Collect ended orphans."""
+        for pid in process_tree.children(os.getpid()):
+            if pid not in self._mine:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)

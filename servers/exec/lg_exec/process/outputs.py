@@ -1,0 +1,37 @@
+"""The two outputs of a command while it runs: head and tail of each are kept, what is new can be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+
+from lg_exec.process.output_text import clean
+from lg_policy.limits import HeadTail
+
+CHUNK = 65_536
+_PROGRESS_BYTES = 4_000
+
+
+class Outputs:
+    """Takes what a command writes; `ended` is set when nothing more can come."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.stdout = HeadTail(limit_bytes)
+        self.stderr = HeadTail(limit_bytes)
+        self.ended = asyncio.Event()
+        self._fresh = bytearray()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def take(self, data: bytes, kept: HeadTail) -> None:
+        """Keep what was read from one of them."""
+        kept.feed(data)
+        self._fresh += data
+        if len(self._fresh) > 4 * CHUNK:
+            del self._fresh[:-CHUNK]
+
+    def fresh_text(self) -> str:
+        """Output since the last call, cut to its end when it is long."""
+        data = bytes(self._fresh)
+        self._fresh.clear()
+        text = clean(self._decoder.decode(data))
+        return text if len(text) <= _PROGRESS_BYTES else f"… {text[-_PROGRESS_BYTES:]}"

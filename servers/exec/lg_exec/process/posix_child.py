@@ -1,0 +1,150 @@
+"""One child process and its pipes, for POSIX systems: started, its output always read, its end noticed, then reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+from typing import TYPE_CHECKING
+
+import anyio
+
+from lg_exec.process.outputs import CHUNK, Outputs
+
+if TYPE_CHECKING:
+    from lg_exec.process.container import Container
+    from lg_policy.limits import HeadTail
+
+
+class Streams(Outputs):
+    """The two output pipes of a command, read whenever they have something, for as long as they are open."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self._open: set[int] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def attach(self) -> tuple[int, int]:
+        """Make both pipes; returns their write ends for the child."""
+        ends = []
+        for kept in (self.stdout, self.stderr):
+            reader, writer = os.pipe()
+            os.set_blocking(reader, False)
+            self._open.add(reader)
+            self._loop.add_reader(reader, self._take, reader, kept)
+            ends.append(writer)
+        return ends[0], ends[1]
+
+    def _take(self, reader: int, kept: HeadTail) -> None:
+        try:
+            data = os.read(reader, CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            self._close(reader)
+            return
+        self.take(data, kept)
+
+    def close(self) -> None:
+        """Stop reading."""
+        for reader in list(self._open):
+            self._close(reader)
+
+    def _close(self, reader: int) -> None:
+        self._loop.remove_reader(reader)
+        self._open.discard(reader)
+        os.close(reader)
+        if not self._open:
+            self.ended.set()
+
+
+class Exit:
+    """Notices that a child ended without reaping it, so that its process group id stays taken until `reap`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.happened = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._fd = -1
+        if hasattr(os, "pidfd_open"):
+            self._fd = os.pidfd_open(pid)
+            self._loop.add_reader(self._fd, self._noticed)
+        else:  # macOS: a thread per command waits
+            waiting = self._loop.run_in_executor(None, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            waiting.add_done_callback(lambda _: self.happened.set())
+
+    def _noticed(self) -> None:
+        self._loop.remove_reader(self._fd)
+        self.happened.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait at most `seconds`; returns whether the child has ended."""
+        with anyio.move_on_after(seconds):
+            await self.happened.wait()
+        return self.happened.is_set()
+
+    def reap(self) -> tuple[int, resource.struct_rusage]:
+        """Collect the ended child: its return code (negative for a signal) and what it and its reaped children used."""
+        _, status, used = os.wait4(self.pid, 0)
+        return os.waitstatus_to_exitcode(status), used
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+
+async def start(container: Container, stdin: bytes, streams: Streams) -> Exit:
+    """Start the process; raises `OSError`. Only Windows has to wait for something here."""
+    return Exit(_spawn(container, stdin, streams))
+
+
+def _spawn(container: Container, stdin: bytes, streams: Streams) -> int:
+    """Start the process; its pid is ours to reap. No `preexec_fn`: that is unsafe with threads and slow.
+
+    Called by the event loop's thread, which lives as long as the server: what dies with its parent dies with the thread
+    that started it.
+    """
+    out, err = streams.attach()
+    source = _stdin(stdin)
+    try:
+        started = subprocess.Popen(
+            list(container.argv),
+            stdin=source,
+            stdout=out,
+            stderr=err,
+            env=dict(container.env),
+            cwd=container.cwd,
+            pass_fds=tuple(container.pass_fds),
+            start_new_session=True,
+            user=container.user,
+            group=container.group,
+            extra_groups=[] if container.user is not None else None,
+        )
+    finally:
+        for end in (source, out, err):
+            os.close(end)
+    # `Exit` reaps it. Without a return code Popen would warn, and keep it in a list of its own to poll.
+    started.returncode = 0
+    return started.pid
+
+
+def _stdin(data: bytes) -> int:
+    """A descriptor to read `data` from. A file in memory: nobody has to feed it and it cannot block."""
+    if not data:
+        return os.open(os.devnull, os.O_RDONLY)
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("stdin")
+    else:
+        import tempfile
+
+        fd, name = tempfile.mkstemp()
+        os.unlink(name)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

@@ -1,0 +1,141 @@
+"""One command from start to end: pipes always drained, limits watched, the whole tree ended before the answer.
+
+`run` knows nothing of sandboxes: a `Container` says what to start and how its tree is limited, signalled and found.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+from lg_exec.process.container import Container, Finished, Limits, OnOutput, Timing
+from lg_exec.process.limit_messages import limit_complained_of
+from lg_policy.limits import Deadline
+
+if sys.platform == "win32":
+    from lg_exec.process.windows_child import WindowsExit as Exit
+    from lg_exec.process.windows_child import WindowsStreams as Streams
+    from lg_exec.process.windows_child import start
+else:
+    from lg_exec.process.posix_child import Exit, Streams, start
+
+if TYPE_CHECKING:
+    import resource
+
+log = logging.getLogger(__name__)
+
+_DRAIN_S = 1.0
+_GONE_S = 5.0
+_KILL = 9  # `signal.SIGKILL`, a name that Windows' module lacks
+_LIMIT_SIGNALS = {"SIGXFSZ": "file_size", "SIGXCPU": "cpu"}
+
+
+async def run(
+    container: Container, *, stdin: bytes, limits: Limits, timing: Timing, on_output: OnOutput | None = None
+) -> Finished:
+    """Run the container's command to its end. Cancelling ends the tree first, then propagates."""
+    begun = time.monotonic()
+    streams = Streams(limits.output_kb * 1024)
+    try:
+        ending = await start(container, stdin, streams)
+        watch = _Watch(container, ending, limits)
+        try:
+            await container.adopt(ending.pid)
+            async with anyio.create_task_group() as group:
+                if on_output is not None:
+                    group.start_soon(_report, streams, on_output, timing)
+                await watch.until_end(timing.grace_s)
+                group.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                returncode, used = await _end_tree(container, ending, timing.grace_s, streams)
+        exit_code, signal_name = container.verdict(returncode, streams.stderr.text())
+        total = container.accounted(used)
+        limit_hit = watch.limit_hit or container.breach(total) or _LIMIT_SIGNALS.get(signal_name or "")
+        if limit_hit is None and exit_code:
+            limit_hit = limit_complained_of(container.uncounted, streams.stderr, streams.stdout)
+        if limit_hit is None:
+            container.keep_changes()
+    finally:
+        streams.close()
+        container.close()
+    return Finished(
+        exit_code=exit_code,
+        signal=signal_name,
+        stdout=streams.stdout,
+        stderr=streams.stderr,
+        wall_ms=round((time.monotonic() - begun) * 1000),
+        cpu_ms=round(max(watch.peak_cpu_ms, total.cpu_ms)),
+        peak_memory_mb=round(max(watch.peak_memory, total.memory) / 2**20, 1),
+        limit_hit=limit_hit,
+    )
+
+
+class _Watch:
+    """Looks at a running tree from time to time, and ends it when it reaches a limit."""
+
+    def __init__(self, container: Container, ending: Exit, limits: Limits) -> None:
+        self._container = container
+        self._ending = ending
+        self._deadline = Deadline(limits.timeout_s)
+        self.limit_hit: str | None = None
+        self.peak_memory = 0
+        self.peak_cpu_ms = 0.0
+
+    async def until_end(self, grace_s: float) -> None:
+        """Return when the main process has ended by itself or was told to."""
+        pause = 0.02
+        while not await self._ending.wait(min(pause, self._deadline.remaining() or 0)):
+            pause = min(pause * 1.5, 0.15)
+            usage = self._container.usage()
+            self.peak_memory = max(self.peak_memory, usage.memory)
+            self.peak_cpu_ms = max(self.peak_cpu_ms, usage.cpu_ms)
+            self.limit_hit = self._container.breach(usage)
+            if self.limit_hit is not None:
+                self._container.signal(_KILL)
+                return
+            if self._deadline.passed():
+                self.limit_hit = "time"
+                self._container.signal(signal.SIGTERM)
+                await self._ending.wait(grace_s)
+                return
+
+
+async def _report(streams: Streams, on_output: OnOutput, timing: Timing) -> None:
+    """Pass new output on; of a silent command say now and then that it runs, so that no client gives it up."""
+    begun = told = time.monotonic()
+    while True:
+        await anyio.sleep(min(timing.progress_s, timing.silence_s))
+        text = streams.fresh_text()
+        if not text and time.monotonic() - told >= timing.silence_s:
+            text = f"still running, without new output, after {time.monotonic() - begun:.0f} s"
+        if text:
+            await on_output(text)
+            told = time.monotonic()
+
+
+async def _end_tree(
+    container: Container, ending: Exit, grace_s: float, streams: Streams
+) -> tuple[int, resource.struct_rusage]:
+    """End what is left of the tree, then read what is left in the pipes."""
+    if not ending.happened.is_set():  # cancelled: the command gets its chance to clean up
+        container.signal(signal.SIGTERM)
+        await ending.wait(grace_s)
+    container.signal(_KILL)
+    while not await ending.wait(_GONE_S):
+        log.error("process %d does not end after SIGKILL", ending.pid)
+        container.signal(_KILL)
+    returncode, used = ending.reap()
+    ending.close()
+    with anyio.move_on_after(_GONE_S) as patience:
+        await container.gone()
+    if patience.cancelled_caught:
+        log.error("processes of the tree of %d are left after SIGKILL", ending.pid)
+    with anyio.move_on_after(_DRAIN_S):
+        await streams.ended.wait()
+    return returncode, used

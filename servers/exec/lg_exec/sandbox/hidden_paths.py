@@ -1,0 +1,126 @@
+"""Which names below the root a sandboxed command may not see or not change. Looked up before each call.
+
+Sockets and pipes are hidden whatever they are called: behind them is a program outside the sandbox.
+
+A directory's entries are remembered for as long as its change time (which a program cannot set) stays the same, so
+that a large tree costs one `stat` per directory.
+
+Not covered: a second hard link to a hidden file under another name; what is in directories that are not looked into.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from lg_policy.errors import LimitExceeded
+from lg_policy.paths.globs import GlobSet
+
+MAX_DIRECTORIES = 200_000
+MAX_MASKS = 2_000
+_DIR, _FILE, _SPECIAL = "directory", "file", "special"
+_SETTLED_NS = 2_000_000_000  # a directory changed this recently may change again within its clock's granularity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masks:
+    """Names relative to the root. `protected` ones are shown, but read-only."""
+
+    hidden_files: tuple[str, ...]
+    hidden_dirs: tuple[str, ...]
+    protected: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Directory:
+    """What one directory holds that matters."""
+
+    stamp: tuple[int, int, int]
+    hidden_files: tuple[str, ...]
+    hidden_dirs: tuple[str, ...]
+    protected: tuple[str, ...]
+    below: tuple[str, ...]
+
+
+class MaskFinder:
+    """Finds the names that match the deny lists. `skip` are directories that are not looked into."""
+
+    def __init__(self, root: str, *, hide: Sequence[str], protect: Sequence[str]) -> None:
+        self._root = root
+        self._hide = GlobSet(hide)
+        self._protect = GlobSet(protect)
+        self._known: dict[str, _Directory] = {}
+
+    def find(self, skip: Collection[str] = ()) -> Masks:
+        """Walk the tree. Raises `LimitExceeded` when it is too large to be masked safely."""
+        files: list[str] = []
+        dirs: list[str] = []
+        protected: list[str] = []
+        seen: dict[str, _Directory] = {}
+        waiting = [("", False)]
+        while waiting:
+            rel, inside = waiting.pop()
+            if len(seen) > MAX_DIRECTORIES:
+                raise LimitExceeded(
+                    f"more than {MAX_DIRECTORIES} directories below the root", hint="choose a smaller root"
+                )
+            found = self._directory(rel)
+            if found is None:
+                continue
+            seen[rel] = found
+            files += found.hidden_files
+            dirs += found.hidden_dirs
+            # A protected directory protects what is in it; what is hidden in there still needs hiding.
+            protected += () if inside else found.protected
+            waiting += [(name, inside or name in found.protected) for name in found.below if name not in skip]
+        self._known = seen
+        if len(files) + len(dirs) + len(protected) > MAX_MASKS:
+            raise LimitExceeded(
+                f"more than {MAX_MASKS} names below the root match read_deny or write_deny", hint="narrow the patterns"
+            )
+        return Masks(hidden_files=tuple(files), hidden_dirs=tuple(dirs), protected=tuple(protected))
+
+    def _directory(self, rel: str) -> _Directory | None:
+        path = os.path.join(self._root, rel)
+        try:
+            status = os.stat(path, follow_symlinks=False)
+            stamp = (status.st_dev, status.st_ino, status.st_ctime_ns)
+            known = self._known.get(rel)
+            if known is not None and known.stamp == stamp and time.time_ns() - status.st_ctime_ns > _SETTLED_NS:
+                return known
+            entries = list(self._entries(path, rel))
+        except OSError:
+            return None  # gone meanwhile, or closed to this user and so to the command
+        hidden = [(name, kind) for name, kind in entries if kind == _SPECIAL or self._hides(name, kind)]
+        hidden_names = {name for name, _ in hidden}
+        protected = {
+            name
+            for name, kind in entries
+            if name not in hidden_names and self._protect.match(name, is_dir=kind == _DIR)
+        }
+        return _Directory(
+            stamp=stamp,
+            hidden_files=tuple(name for name, kind in hidden if kind != _DIR),
+            hidden_dirs=tuple(name for name, kind in hidden if kind == _DIR),
+            protected=tuple(sorted(protected)),
+            below=tuple(name for name, kind in entries if kind == _DIR and name not in hidden_names),
+        )
+
+    def _hides(self, name: str, kind: str) -> bool:
+        return self._hide.match(name, is_dir=kind == _DIR)
+
+    def _entries(self, path: str, rel: str) -> Iterator[tuple[str, str]]:
+        prefix = f"{rel}/" if rel else ""
+        with os.scandir(path) as entries:
+            for entry in entries:
+                # A link cannot be mounted over; what it leads to is judged under its own name.
+                if not entry.is_symlink():
+                    yield prefix + entry.name, _kind(entry)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_dir(follow_symlinks=False):
+        return _DIR
+    return _FILE if entry.is_file(follow_symlinks=False) else _SPECIAL

@@ -1,0 +1,1 @@
+"""The MCP server: its tools, and one call from arguments to result."""

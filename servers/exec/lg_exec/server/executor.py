@@ -1,0 +1,223 @@
+"""One call from arguments to result, as a list of steps: template, arguments, place, program, turn, run, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lg_exec.process.container import Finished, Limits, OnOutput, Timing
+from lg_exec.process.environment import Programs
+from lg_exec.process.output_text import clean
+from lg_exec.process.run import run
+from lg_exec.sandbox.interface import HOW_TO_GET_ONE, Backend, CommandJob, ContainmentReport
+from lg_exec.server.fair_queue import Turns
+from lg_exec.templates.arguments import ArgumentRules, check_env
+from lg_policy.errors import InvalidArguments, LgError, NotFound, PolicyDenied, SandboxUnavailable
+from lg_policy.paths.globs import FileRules
+
+if TYPE_CHECKING:
+    from lg_exec.sandbox.interface import RootDirectory
+    from lg_policy.config.settings import CommandTemplate, Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a caller asks for. `timeout_s` can only shorten the template's limit."""
+
+    cmd: str
+    args: tuple[str, ...] = ()
+    cwd: str = ""
+    timeout_s: float | None = None
+    stdin: str = ""
+    env: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a command ended, and under what containment."""
+
+    request: Request
+    limits: Limits
+    finished: Finished
+    sandbox: ContainmentReport
+    changed_paths: tuple[str, ...] | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it exited with 0 and within its limits: the exit status decides, never the output."""
+        return self.finished.exit_code == 0 and self.finished.limit_hit is None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the structured content of the `exec` tool."""
+        done = self.finished
+        return {
+            "ok": self.ok,
+            "exit_code": done.exit_code,
+            "signal": done.signal,
+            "stdout": clean(done.stdout.text()),
+            "stderr": clean(done.stderr.text()),
+            "truncated": bool(done.stdout.dropped or done.stderr.dropped),
+            "timing_ms": done.wall_ms,
+            "cpu_ms": done.cpu_ms,
+            "peak_memory_mb": done.peak_memory_mb,
+            "sandbox": self.sandbox.as_json(),
+            "limit_hit": done.limit_hit,
+            "changed_paths": None if self.changed_paths is None else list(self.changed_paths),
+        }
+
+
+class Executor:
+    """Runs named commands below one root with one backend, a bounded number at a time."""
+
+    def __init__(self, root: RootDirectory, settings: Settings, backend: Backend, programs: Programs) -> None:
+        self._root = root
+        self._settings = settings.exec
+        self._network_default = settings.policy.network_default == "allow"
+        self._files = FileRules.from_settings(settings.policy, extra_deny=(f"/{settings.trace.output_dir}",))
+        self._programs = programs
+        self._rules = {name: ArgumentRules(name, template) for name, template in settings.exec.commands.items()}
+        self._turns = Turns(settings.exec.max_concurrent, settings.exec.max_waiting)
+        self.backend = backend
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return self._turns.waiting
+
+    async def execute(self, request: Request, on_output: OnOutput | None = None, *, client: str = "") -> Outcome:
+        """Run one command when it is the turn of `client`, which may be any text that tells callers apart.
+
+        Raises `LgError` when it is refused or cannot start; a failing command is an outcome.
+        """
+        job = self.prepare(request)
+        timing = Timing(
+            grace_s=self._settings.kill_grace_s,
+            progress_s=self._settings.progress_interval_s,
+            silence_s=self._settings.heartbeat_s,
+        )
+        async with self._turns.turn(client):
+            container = self.backend.contain(job)
+            finished = await run(
+                container, stdin=request.stdin.encode(), limits=job.limits, timing=timing, on_output=on_output
+            )
+        log.info("%s %s: exit %s signal %s", request.cmd, job.args, finished.exit_code, finished.signal)
+        return Outcome(
+            request=request,
+            limits=job.limits,
+            finished=finished,
+            sandbox=self.backend.report,
+            changed_paths=container.changed_paths,
+        )
+
+    def prepare(self, request: Request) -> CommandJob:
+        """Decide and resolve a request without running anything. Raises `LgError`."""
+        template = self._template(request.cmd)
+        cwd = self._directory(request.cwd)
+        accepted = self._rules[request.cmd].check(request.args, lambda path: self._resolve(cwd, path))
+        for path in accepted.paths:
+            self._check_path(path)
+        env = check_env(dict(request.env or {}), template.env, request.cmd)
+        self._check_backend(request.cmd, template)
+        limits = effective_limits(self._settings.limits, template.limits)
+        if request.timeout_s is not None:
+            limits = replace(limits, timeout_s=min(limits.timeout_s, request.timeout_s))
+        program = self._programs.find(request.cmd, template)
+        projects = self._programs.projects()
+        # Whatever runs may start a program of the project's environment, which then needs its interpreter.
+        prefixes = dict.fromkeys([*program.prefixes, *(prefix for each in projects for prefix in each.prefixes)])
+        return CommandJob(
+            program=replace(program, prefixes=tuple(prefixes)),
+            args=(*template.prefix, *accepted.args),
+            env=env,
+            cwd=cwd,
+            root_mode=template.root,
+            network=self._network_default if template.network is None else template.network,
+            limits=limits,
+            environments=tuple(project.path for project in projects),
+        )
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Return every enabled command with whether it can run now, and why not."""
+        return [self._entry(name, each) for name, each in sorted(self._settings.commands.items()) if each.enabled]
+
+    def _entry(self, name: str, template: CommandTemplate) -> dict[str, Any]:
+        reason = ""
+        try:
+            self._check_backend(name, template)
+            self._programs.find(name, template)
+        except LgError as error:
+            shown = error.hint if isinstance(error, NotFound) else ""
+            reason = error.message + (f" ({shown})" if shown else "")
+        return {
+            "name": name,
+            "description": template.description,
+            "available": not reason,
+            "reason": reason,
+            "args_allow": list(template.args_allow),
+            "args_deny": list(template.args_deny),
+            "network": self._network_default if template.network is None else template.network,
+            "root": template.root,
+            "env": list(template.env),
+            "approval": template.approval,
+            "rerun": template.rerun,
+        }
+
+    def _template(self, name: str) -> CommandTemplate:
+        template = self._settings.commands.get(name)
+        enabled = sorted(key for key, each in self._settings.commands.items() if each.enabled)
+        if template is None:
+            raise PolicyDenied(f"there is no command {name[:80]!r}", hint=f"allowed: {', '.join(enabled)}")
+        if not template.enabled:
+            raise PolicyDenied(f"the command {name!r} is switched off", hint=f"allowed: {', '.join(enabled)}")
+        return template
+
+    def _check_backend(self, name: str, template: CommandTemplate) -> None:
+        report = self.backend.report
+        if report.active:
+            return
+        if report.backend != "off":
+            why = getattr(self.backend, "why", "no sandbox works on this machine")
+            raise SandboxUnavailable(f"{name!r} is not run: {why}", hint=HOW_TO_GET_ONE)
+        if template.only_sandboxed:
+            why = "comes from the project's own environment" if template.from_ == "project" else "runs code it is given"
+            raise SandboxUnavailable(
+                f"{name!r} {why}, so it is not run without a sandbox",
+                hint=f"{HOW_TO_GET_ONE}; [exec.commands.{name}] needs_sandbox = false runs this command all the same",
+            )
+
+    def _directory(self, cwd: str) -> str:
+        with self._root.open_dir(cwd) as opened:
+            if not self._files.may_read(opened.rel, is_dir=True):
+                raise PolicyDenied(f"the directory {cwd!r} is closed", hint=self._files.why_not_read(opened.rel) or "")
+            return opened.rel
+
+    def _resolve(self, cwd: str, path: str) -> str:
+        # On Windows what starts with a slash or names a drive is not relative, though not always absolute either.
+        alone = not cwd or path.startswith(("/", os.sep)) or os.path.splitdrive(path)[0]
+        return self._root.normalise(path if alone else f"{cwd}/{path}")
+
+    def _check_path(self, rel: str) -> None:
+        """Refuse a path that leads out of the root by a link, or that is closed. It need not exist."""
+        try:
+            opened = self._root.open_dir(rel)
+        except NotFound:
+            return
+        except InvalidArguments:
+            opened = self._root.open_file(rel)
+        with opened:
+            is_dir = stat.S_ISDIR(opened.stat.st_mode)
+            why = self._files.why_not_read(opened.rel, is_dir=is_dir) or self._files.why_not_read(rel, is_dir=is_dir)
+        if why is not None:
+            raise PolicyDenied(f"{rel!r} is closed", hint=why)
+
+
+def effective_limits(defaults: Any, own: Any) -> Limits:
+    """A template's own limits over the defaults of `[exec.limits]`."""
+    chosen = {name: getattr(own, name) or getattr(defaults, name) for name in type(defaults).model_fields}
+    return Limits(**chosen)

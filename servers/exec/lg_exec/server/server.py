@@ -1,0 +1,254 @@
+"""What a client sees: the tools `exec` and `list_commands`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+from mcp import types as t
+
+from lg_exec.server.executor import Executor, Outcome, Request
+from lg_policy.wire.call_metadata import POLICY, ROOT, SANDBOX
+from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server
+
+if TYPE_CHECKING:
+    from mcp.server import Server
+
+    from lg_exec.sandbox.interface import RootDirectory
+    from lg_policy.config.settings import Settings
+
+MAX_STDIN = 1_000_000
+MAX_TIMEOUT_S = 86_400
+
+_INSTRUCTIONS = (
+    "Runs named build, test and lint commands below one root. There is no shell: `cmd` is a name from list_commands, "
+    "`args` is a list of arguments that its template allows."
+)
+
+_NULL_INT = {"type": ["integer", "null"]}
+_NULL_STRING = {"type": ["string", "null"]}
+_ERROR_SCHEMA = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "hint": {"type": "string"}},
+}
+_EXEC_OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "ok": {"type": "boolean", "description": "exit code 0 within all limits"},
+        "exit_code": _NULL_INT,
+        "signal": _NULL_STRING,
+        "stdout": {"type": "string"},
+        "stderr": {"type": "string"},
+        "truncated": {"type": "boolean", "description": "the middle of an output was dropped"},
+        "timing_ms": {"type": "integer"},
+        "cpu_ms": {"type": "integer"},
+        "peak_memory_mb": {"type": "number"},
+        "sandbox": {
+            "type": "object",
+            "properties": {
+                "active": {"type": "boolean"},
+                "backend": {"type": "string"},
+                "enforced": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+            "required": ["active", "backend"],
+        },
+        "limit_hit": _NULL_STRING,
+        "changed_paths": {"type": ["array", "null"], "items": {"type": "string"}},
+        "error": _ERROR_SCHEMA,
+    },
+    "required": ["ok", "exit_code", "signal", "stdout", "stderr", "truncated", "timing_ms", "sandbox", "limit_hit"],
+}
+_LIST_OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "commands": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "description": {"type": "string"},
+                    "available": {"type": "boolean"},
+                    "reason": {"type": "string", "description": "why it cannot run now"},
+                    "args_allow": {"type": "array", "items": {"type": "string"}},
+                    "args_deny": {"type": "array", "items": {"type": "string"}},
+                    "env": {"type": "array", "items": {"type": "string"}},
+                    "root": {"type": "string", "description": "overlay: what it writes is thrown away; ro; rw: kept"},
+                    "network": {"type": "boolean"},
+                    "approval": {"type": "boolean"},
+                    "rerun": {"type": "boolean"},
+                },
+                "required": ["name", "description", "available", "reason", "args_allow"],
+            },
+        }
+    },
+    "required": ["commands"],
+}
+
+
+def make_server(
+    root: RootDirectory,
+    settings: Settings,
+    executor: Executor,
+    lifespan: Callable[[Server[Any]], AbstractAsyncContextManager[Any]] | None = None,
+) -> Server[Any]:
+    """Build the MCP server around an executor."""
+    meta = {ROOT: {"id": root.id, "name": root.name}, POLICY: settings.policy_digest()}
+    return build_server(
+        "lg-exec",
+        [_exec_tool(executor, settings, meta), _list_tool(executor, meta)],
+        instructions=_INSTRUCTIONS,
+        lifespan=lifespan,
+    )
+
+
+def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> ToolDef:
+    report = executor.backend.report
+
+    async def handler(arguments: dict[str, Any], context: CallContext) -> Reply:
+        request = Request(
+            cmd=arguments["cmd"],
+            args=tuple(arguments.get("args", ())),
+            cwd=arguments.get("cwd", ""),
+            timeout_s=arguments.get("timeout_s"),
+            stdin=arguments.get("stdin", ""),
+            env=arguments.get("env", {}),
+        )
+        sent = 0
+
+        async def on_output(text: str) -> None:
+            nonlocal sent
+            sent += 1
+            await context.progress(sent, None, text)
+
+        return reply(await context.while_connected(lambda: executor.execute(request, on_output, client=context.client)))
+
+    return ToolDef(
+        name="exec",
+        title="Run a command",
+        description=describe(executor, settings),
+        input_schema=_exec_input(settings),
+        output_schema=_EXEC_OUTPUT,
+        annotations=t.ToolAnnotations(
+            read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
+        ),
+        meta={**meta, SANDBOX: {"active": report.active, "backend": report.backend}},
+        handler=handler,
+    )
+
+
+def describe(executor: Executor, settings: Settings) -> str:
+    """Return the tool's description: the commands, one line each, and how far they are contained."""
+    report = executor.backend.report
+    lines = [f"Run a named command below the root and return its output: {', '.join(enabled(settings))}."]
+    if report.active:
+        lines.append(
+            f"Runs in a sandbox ({report.backend}). Unless list_commands says otherwise a command has no network"
+        )
+        lines.append("and what it writes is thrown away.")
+    elif report.backend == "off":
+        lines.append("WARNING: the sandbox is switched off; commands run unconfined, with this server's own rights.")
+    else:
+        lines.append("No sandbox works on this machine: calls answer sandbox_unavailable.")
+    return "\n".join(lines)
+
+
+def enabled(settings: Settings) -> dict[str, str]:
+    """Return the commands that may be called, with one line about each."""
+    commands = settings.exec.commands
+    return {name: commands[name].description for name in sorted(commands) if commands[name].enabled}
+
+
+def _exec_input(settings: Settings) -> dict[str, Any]:
+    names = enabled(settings)
+    listed = "\n".join(f"- {name}: {line}" if line else f"- {name}" for name, line in names.items())
+    return {
+        "type": "object",
+        "properties": {
+            "cmd": {"type": "string", "enum": list(names), "description": f"one of:\n{listed}"},
+            "args": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "arguments, one string each; list_commands says which are allowed",
+            },
+            "cwd": {"type": "string", "format": "lg-path", "description": "working directory, relative to the root"},
+            "timeout_s": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": MAX_TIMEOUT_S,
+                "description": f"seconds, up to the command's own limit (default {settings.exec.limits.timeout_s:g})",
+            },
+            "stdin": {"type": "string", "maxLength": MAX_STDIN, "description": "what the command reads from its input"},
+            "env": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "environment variables that the command's template names",
+            },
+        },
+        "required": ["cmd"],
+        "additionalProperties": False,
+    }
+
+
+def _list_tool(executor: Executor, meta: dict[str, Any]) -> ToolDef:
+    async def handler(_arguments: dict[str, Any], _context: CallContext) -> Reply:
+        commands = executor.catalogue()
+        lines = [f"{each['name']}: {each['description']}{_state(each)}" for each in commands]
+        return Reply(text="\n".join(lines), structured={"commands": commands})
+
+    return ToolDef(
+        name="list_commands",
+        title="List commands",
+        description="List the commands that exec can run, whether each is available, and the arguments it allows.",
+        input_schema={"type": "object", "properties": {}, "additionalProperties": False},
+        output_schema=_LIST_OUTPUT,
+        annotations=t.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
+        meta=meta,
+        handler=handler,
+    )
+
+
+def _state(entry: dict[str, Any]) -> str:
+    allowed = f"\n  arguments: {' '.join(entry['args_allow']) or 'none'}"
+    return allowed if entry["available"] else f"{allowed}\n  not available: {entry['reason']}"
+
+
+def reply(outcome: Outcome) -> Reply:
+    """Turn an outcome into the tool's answer. Reaching a limit is a failure of the call, a failing command is not."""
+    structured = outcome.as_json()
+    head = headline(outcome)
+    parts = [head]
+    outputs = [(name, structured[name].rstrip()) for name in ("stdout", "stderr")]
+    parts += [f"--- {name} ---\n{text}" for name, text in outputs if text]
+    if outcome.changed_paths:
+        parts.append("--- changed ---\n" + "\n".join(outcome.changed_paths[:200]))
+    hit = outcome.finished.limit_hit
+    if hit is not None:
+        code = "timeout" if hit == "time" else "limit_exceeded"
+        structured["error"] = {"code": code, "message": head, "hint": "a smaller selection, or higher [exec.limits]"}
+    return Reply(text="\n".join(parts), structured=structured, is_error=hit is not None)
+
+
+def headline(outcome: Outcome) -> str:
+    """Return one line: how it ended, how long it took, what contained it."""
+    done, report = outcome.finished, outcome.sandbox
+    ended = f"exit code {done.exit_code}" if done.signal is None else f"ended by {done.signal}"
+    if done.limit_hit is not None:
+        ended = f"limit_exceeded: {done.limit_hit} ({_limit_value(outcome)}), {ended}"
+    contained = f"sandbox: {report.backend}" if report.active else "NO SANDBOX (switched off)"
+    return f"{outcome.request.cmd}: {ended} after {done.wall_ms / 1000:.1f} s [{contained}]"
+
+
+def _limit_value(outcome: Outcome) -> str:
+    limits = outcome.limits
+    values = {
+        "time": f"{limits.timeout_s:g} s",
+        "cpu": f"{limits.cpu_s:g} s of CPU",
+        "memory": f"{limits.memory_mb} MB",
+        "processes": f"{limits.processes} processes",
+        "disk": f"{limits.disk_mb} MB written",
+        "file_size": f"{limits.file_mb} MB in one file",
+        "open_files": f"{limits.open_files} open files",
+    }
+    return values.get(outcome.finished.limit_hit or "", "")

@@ -1,0 +1,183 @@
+"""From flags to a working executor: settings, root, scratch space, the backend that this machine supports."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+
+from lg_exec.process.environment import Programs
+from lg_exec.process.orphans import Orphans
+from lg_exec.sandbox.copy_back import Carrier
+from lg_exec.sandbox.hidden_paths import MaskFinder
+from lg_exec.sandbox.interface import Backend, NoBackend
+from lg_exec.sandbox.lifeline import Lifeline
+from lg_exec.server.executor import Executor
+from lg_policy.config.loading import closed_to_changes, load_settings
+from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Root
+from lg_policy.state import refuse_around_settings
+
+if TYPE_CHECKING:
+    from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, SandboxRoot
+    from lg_exec.sandbox.interface import RootDirectory
+    from lg_exec.sandbox.seatbelt import SeatbeltBackend
+    from lg_exec.windows.job_backend import Scratch
+    from lg_policy.config.flags import CommonFlags
+    from lg_policy.config.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Assembly:
+    """The parts of a running server. Closing it ends what commands left behind, and removes the scratch directory."""
+
+    root: RootDirectory
+    settings: Settings
+    executor: Executor
+    programs: Programs
+    sources: tuple[str, ...]
+    lifeline: Lifeline | Scratch
+
+    @property
+    def why(self) -> str:
+        """Why no sandbox is active; empty if one is."""
+        backend = self.executor.backend
+        if backend.report.active:
+            return ""
+        return (
+            '[exec] sandbox = "off"' if backend.report.backend == "off" else str(getattr(backend, "why", "none works"))
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.root.close()
+        self.lifeline.close()
+
+
+def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> Assembly:
+    """Build everything a server needs; probes the sandbox. Raises `ConfigError`."""
+    overrides: dict[str, Any] = {"exec": {"sandbox": sandbox}} if sandbox else {}
+    loaded = load_settings(
+        profile=flags.profile, config=flags.config, effective=flags.effective_config, overrides=overrides
+    )
+    with ExitStack() as undo:
+        root = _open_root(flags.root or default_root, allow_broad=flags.allow_broad_root)
+        undo.callback(root.close)
+        refuse_around_settings(root.path)
+        loaded = closed_to_changes(loaded, root.path, (flags.config,))
+        scratch = tempfile.mkdtemp(prefix="lg-exec-")
+        lifeline = _lifeline(scratch)
+        undo.callback(lifeline.close)
+        orphans = Orphans()
+        if lifeline.pid is not None:
+            orphans.expect(lifeline.pid)
+        programs = Programs(root.path, loaded.settings.exec.environment)
+        backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment)
+        assembly = Assembly(
+            root=root,
+            settings=loaded.settings,
+            executor=Executor(root, loaded.settings, backend, programs),
+            programs=programs,
+            sources=loaded.sources,
+            lifeline=lifeline,
+        )
+        undo.pop_all()
+        return assembly
+
+
+def _open_root(path: Path, *, allow_broad: bool) -> RootDirectory:
+    if sys.platform == "win32":
+        from lg_exec.windows.checked_root import CheckedRoot
+
+        return CheckedRoot(path, allow_broad=allow_broad)
+    return Root(path, allow_broad=allow_broad)
+
+
+def _lifeline(scratch: str) -> Lifeline | Scratch:
+    if sys.platform == "win32":
+        from lg_exec.windows.job_backend import Scratch
+
+        return Scratch(scratch)
+    return Lifeline(scratch)
+
+
+def kinds(sandbox: str, platform: str) -> tuple[str, ...]:
+    """Name the backends that may be used on a platform, best first; unconfined ones only where `sandbox` is "off"."""
+    if sandbox == "off":
+        return ("job",) if platform == "win32" else ("unconfined",)
+    return {"linux": ("bubblewrap",), "darwin": ("seatbelt",)}.get(platform, ())
+
+
+def choose_backend(
+    settings: Settings, root: RootDirectory, scratch: str, orphans: Orphans | None, mark: Mapping[str, str]
+) -> Backend:
+    """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
+    allowed = kinds(settings.exec.sandbox, sys.platform)
+    if "job" in allowed:
+        from lg_exec.windows.job_backend import JobBackend
+
+        return JobBackend(str(root.path), scratch)
+    if "unconfined" in allowed:
+        from lg_exec.sandbox.unconfined import UnconfinedBackend
+
+        return UnconfinedBackend(str(root.path), scratch, orphans, mark)
+    if not allowed or not isinstance(root, Root):
+        return NoBackend(f"there is no sandbox for {sys.platform}")
+    from lg_exec.sandbox.probes import attempt, failures
+
+    reasons = []
+    for backend in _candidates(make_place(settings, root, scratch, orphans, mark)):
+        backend.probes = anyio.run(attempt, backend, str(root.path))
+        failed = failures(backend.probes)
+        if not failed:
+            return backend
+        reasons.append(f"{backend.report.backend}: {'; '.join(failed)}")
+        log.info("not used as a sandbox: %s", reasons[-1])
+    return NoBackend("; ".join(reasons) if reasons else "bubblewrap is not installed")
+
+
+def _candidates(place: SandboxRoot) -> Iterator[BubblewrapBackend | SeatbeltBackend]:
+    """What may be a sandbox on this system, best first."""
+    if sys.platform == "darwin":
+        from lg_exec.sandbox.seatbelt import SeatbeltBackend
+
+        yield SeatbeltBackend(place)
+    elif sys.platform == "linux":
+        from lg_exec.process.cgroups import find_hierarchy
+        from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, binaries, identities
+
+        hierarchy = find_hierarchy()
+        for binary, identity in product(binaries(), identities(place.root)):
+            yield BubblewrapBackend(binary, place, hierarchy, identity)
+
+
+def make_place(
+    settings: Settings, root: Root, scratch: str, orphans: Orphans | None, mark: Mapping[str, str] | None = None
+) -> SandboxRoot:
+    """Say where jobs happen, which names are masked, and which changes may be carried over."""
+    from lg_exec.sandbox.bubblewrap_backend import SandboxRoot
+
+    traces = f"/{settings.trace.output_dir}"
+    return SandboxRoot(
+        root=str(root.path),
+        scratch=scratch,
+        masks=MaskFinder(str(root.path), hide=(*settings.policy.read_deny, traces), protect=settings.policy.write_deny),
+        carrier=Carrier(root, FileRules.from_settings(settings.policy, extra_deny=(traces,))),
+        orphans=orphans,
+        mark=mark or {},
+    )

@@ -1,0 +1,1 @@
+"""Command templates: which arguments a named command accepts."""

@@ -1,0 +1,1 @@
+"""Running commands on Windows, in a job object and without a sandbox."""

@@ -1,0 +1,1 @@
+"""Change sets: applied whole or not at all, journalled, reverted."""

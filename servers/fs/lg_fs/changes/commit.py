@@ -1,0 +1,250 @@
+"""Apply planned files to the tree: all of them or none, whatever happens in between.
+
+Every new content is staged in its own directory under a name that only this change set has, then renamed into place.
+What was there before is in the journal, so that both a failure now and a crash are undone from the same record.
+
+Not covered: between the last look at a file and the rename over it, another program may write to it; that write is
+lost. Programs that read several files may see some old and some new ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from lg_fs.changes.durable import sync_all
+from lg_fs.changes.journal import Journal
+from lg_fs.changes.records import ChangeRecord
+from lg_fs.changes.rename import rename_new
+from lg_fs.changes.rollback import Undo
+from lg_fs.changes.staging import Staging, temporary_name
+from lg_fs.job import Job
+from lg_fs.patch.plan import FileIdentity, PlannedFile
+from lg_policy.errors import Conflict, Internal, LgError
+from lg_policy.paths.root import Opened, Root, as_error
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[str], None]
+
+
+def _no_step(_name: str) -> None:
+    """Nothing: tests end the process here."""
+
+
+class Commit:
+    """The part of a change set below one root, on its way into the tree, step by step.
+
+    `on_step` is called before each irreversible step, with its name.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        journal: Journal,
+        planned: Sequence[PlannedFile],
+        record: ChangeRecord,
+        *,
+        durable: bool,
+        job: Job,
+        on_step: Step = _no_step,
+    ) -> None:
+        self._root = root
+        self._journal = journal
+        self._planned = planned
+        self._record = record
+        self._durable = durable
+        self._job = job
+        self._step = on_step
+        self._touched: set[str] = set()
+        self._done: set[int] = set()
+        self._directory: Path | None = None
+
+    def begin(self) -> None:
+        """Write down what will be done, with what it takes to undo it."""
+        self._step("begin")
+        blobs = {
+            n: file.before for n, file in enumerate(self._planned) if file.before is not None and _needs_blob(file)
+        }
+        self._directory = self._journal.begin(self._record, blobs)
+
+    def stage(self) -> None:
+        """Make the missing directories, and write the new contents beside their places."""
+        for name in self._record.made_dirs:
+            self._step(f"make {name}")
+            self._root.make_dirs(name, follow=False)
+        with Staging(durable=self._durable) as staging:
+            for number, file in enumerate(self._planned):
+                self._job.check()
+                if file.after is None or not _has_new_content(file):
+                    continue
+                parent, _ = self._root.open_parent(file.to or file.path, follow=False)
+                with parent:
+                    self._step(f"stage {number}")
+                    self._job.done, self._job.message = self._job.done + 1, f"writing {file.to or file.path}"
+                    staging.write(parent, self._temporary(number), file.after, file.mode)
+            staging.sync()
+        self._recheck(self._planned)
+
+    def change(self) -> None:
+        """Rename everything into place."""
+        for number, file in enumerate(self._planned):
+            self._step(f"change {number}")
+            self._change(number, file, self._temporary(number))
+        self._sync()
+
+    def finish(self) -> None:
+        """Mark this part as done in the journal."""
+        if self._directory is not None:
+            self._journal.finish(self._directory)
+
+    def roll_back(self) -> None:
+        """Undo what was done. Raises `Internal` when the system does not let it; the next holder of the lock tries."""
+        if self._directory is not None:
+            self._roll_back(self._record, self._directory)
+
+    def _temporary(self, number: int) -> str:
+        return temporary_name(self._record.change_id, self._record.place_of(number))
+
+    def _recheck(self, planned: Sequence[PlannedFile]) -> None:
+        """Refuse if a file is no longer the one that was read."""
+        for file in planned:
+            if file.identity is None:
+                continue
+            parent, name = self._root.open_parent(file.path, follow=False)
+            with parent:
+                try:
+                    now = FileIdentity.of(os.stat(name, dir_fd=parent.fd, follow_symlinks=False))
+                except FileNotFoundError:
+                    now = None
+            if now != file.identity:
+                raise Conflict(
+                    f"{file.path!r} was changed by someone else while the patch was prepared",
+                    hint="read the file again and repeat",
+                )
+
+    def _change(self, number: int, file: PlannedFile, temporary: str) -> None:
+        source, name = self._root.open_parent(file.path, follow=False)
+        with source:
+            self._touched.add(source.rel)
+            match file.op:
+                case "update":
+                    os.rename(temporary, name, src_dir_fd=source.fd, dst_dir_fd=source.fd)
+                case "add":
+                    self._create(temporary, source, name, source)
+                case "delete":
+                    os.unlink(name, dir_fd=source.fd)
+                case _:
+                    self._move(number, file, source, name, temporary)
+        self._done.add(number)
+
+    def _move(self, number: int, file: PlannedFile, source: Opened, name: str, temporary: str) -> None:
+        target, new_name = self._root.open_parent(file.to or "", follow=False)
+        with target:
+            self._touched.add(target.rel)
+            if not _has_new_content(file):
+                self._create(name, source, new_name, target)
+                return
+            self._create(temporary, target, new_name, target)
+            self._done.add(number)
+            self._step("between")
+            os.unlink(name, dir_fd=source.fd)
+
+    def _create(self, old: str, old_parent: Opened, new: str, new_parent: Opened) -> None:
+        try:
+            rename_new(old, old_parent.fd, new, new_parent.fd)
+        except FileExistsError as error:
+            shown = f"{new_parent.rel}/{new}".lstrip("/")
+            raise Conflict(f"{shown!r} was created by someone else meanwhile", hint="look again and repeat") from error
+
+    def _sync(self) -> None:
+        if not self._durable:
+            return
+        with ExitStack() as stack:
+            opened = [stack.enter_context(self._root.open_dir(rel, follow=False)) for rel in self._touched]
+            sync_all([directory.fd for directory in opened])
+
+    def _roll_back(self, record: ChangeRecord, directory: Path) -> None:
+        undo = Undo(self._root, self._journal, durable=self._durable)
+        try:
+            left = undo.run(record, directory, only=self._done)
+        except (LgError, OSError) as error:
+            # The journal entry stays: the next holder of the lock tries again.
+            log.exception("change %s could not be undone", record.change_id)
+            raise Internal(
+                f"the patch failed and could not be undone completely: {error}",
+                hint="the server tries again before its next change and when it starts",
+            ) from error
+        if left:
+            log.warning("change %s was undone except for files that others changed: %s", record.change_id, left)
+        self._journal.drop(directory)
+
+
+def commit_all(commits: Sequence[Commit], job: Job, on_step: Step = _no_step) -> None:
+    """Apply all parts of a change set, or none.
+
+    It is done in the moment in which its first part is marked so: the others' journals name that one, and whoever finds
+    them unfinished looks there. On failure everything is undone and the error raised, naming the file that failed.
+    """
+    try:
+        for commit in commits:
+            commit.begin()
+        for commit in commits:
+            commit.stage()
+        job.check()
+        for commit in commits:
+            commit.change()
+        on_step("finish")
+        commits[0].finish()
+    except BaseException as error:
+        _roll_back_all(commits)
+        if isinstance(error, OSError):
+            raise as_error(error, str(error.filename or "")) from error
+        raise
+    for commit in commits[1:]:
+        on_step("finish a further part")
+        try:
+            commit.finish()
+        except OSError:
+            log.exception("a part of a change set that is done could not be marked so; the next change does it")
+    on_step("done")
+
+
+def _roll_back_all(commits: Sequence[Commit]) -> None:
+    failures: list[Internal] = []
+    for commit in reversed(commits):
+        try:
+            commit.roll_back()
+        except Internal as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+def missing_directories(root: Root, planned: Sequence[PlannedFile]) -> tuple[str, ...]:
+    """The directories that new files need and that do not exist, outermost first."""
+    missing: dict[str, None] = {}
+    for file in planned:
+        if file.after is None or (file.op != "add" and file.to is None):
+            continue
+        parts = (file.to or file.path).split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            name = "/".join(parts[:depth])
+            if name in missing:
+                continue
+            with suppress(LgError):
+                root.open_dir(name, follow=False).close()
+                continue
+            missing[name] = None
+    return tuple(missing)
+
+
+def _has_new_content(file: PlannedFile) -> bool:
+    return file.op in ("add", "update") or (file.op == "move" and file.before != file.after)
+
+
+def _needs_blob(file: PlannedFile) -> bool:
+    return not (file.op == "move" and file.before == file.after)

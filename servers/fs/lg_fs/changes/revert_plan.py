@@ -1,0 +1,162 @@
+"""Plan the inverse of a change set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lg_fs.changes.journal import Journal
+from lg_fs.changes.records import ChangeRecord, FileRecord
+from lg_fs.job import Job
+from lg_fs.patch.diff import file_diff
+from lg_fs.patch.plan import FileIdentity, PlannedFile, sha256
+from lg_fs.tree.workspace import ServedRoot
+from lg_policy.config.settings import FsSettings
+from lg_policy.errors import Conflict, LgError, NotFound, PolicyDenied
+
+_CHUNK = 1 << 20
+
+
+Part = tuple["Reverter", ChangeRecord, Path]
+"""One root's part of a change set: who plans its inverse, its record and its directory in the journal."""
+
+
+def plan_inverse(
+    parts: Sequence[Part], reverted_by: str | None, settings: FsSettings, *, force: bool
+) -> list[PlannedFile]:
+    """Plan the inverse of a whole change set.
+
+    Raises `Conflict` when it was taken back already or files changed since (unless `force`, which a setting must
+    allow), and `PolicyDenied` when a file may not be written any more.
+    """
+    if force and not settings.allow_force_revert:
+        raise PolicyDenied(
+            "force is not allowed by the server's settings", hint="[fs] allow_force_revert = true allows it"
+        )
+    if reverted_by is not None:
+        raise Conflict(
+            f"change set {parts[0][1].change_id} was already reverted by {reverted_by}",
+            hint=f"revert {reverted_by} to have it back",
+        )
+    planned: list[PlannedFile] = []
+    changed: list[str] = []
+    for reverter, record, directory in parts:
+        files, others = reverter.plan(record, directory, force=force)
+        planned += files
+        changed += others
+    if changed:
+        raise Conflict(
+            f"changed since: {', '.join(sorted(changed))}; nothing was reverted",
+            hint="make a patch that puts back what you want",
+        )
+    return planned
+
+
+class Reverter:
+    """Plans the inverse of change sets of one root."""
+
+    def __init__(self, place: ServedRoot, journal: Journal, settings: FsSettings, job: Job) -> None:
+        self._place = place
+        self._journal = journal
+        self._settings = settings
+        self._job = job
+
+    def plan(self, record: ChangeRecord, directory: Path, *, force: bool) -> tuple[list[PlannedFile], list[str]]:
+        """Return the files to put back, and the names of those that are not as the change set left them.
+
+        Raises `PolicyDenied` when a file may not be written any more.
+        """
+        planned: list[PlannedFile] = []
+        changed: list[str] = []
+        for number, file in reversed(list(enumerate(record.files))):
+            self._job.check_time()
+            self._check_rules(file)
+            inverse = self._inverse(directory, number, file, force=force)
+            if inverse is None:
+                changed.append(self._place.prefix + file.target)
+            else:
+                planned.append(inverse)
+        return planned, changed
+
+    def remove_directories(self, record: ChangeRecord) -> None:
+        """Remove the directories that the change set had made, those that are empty now."""
+        for rel in reversed(record.made_dirs):
+            with suppress(LgError, OSError):
+                parent, name = self._place.root.open_parent(rel, follow=False)
+                with parent:
+                    os.rmdir(name, dir_fd=parent.fd)
+
+    def _check_rules(self, file: FileRecord) -> None:
+        for rel in {file.path, file.target}:
+            if not self._place.rules.may_write(rel):
+                raise PolicyDenied(f"{rel!r} may not be written: {self._place.rules.why_not_write(rel)}")
+
+    def _inverse(self, directory: Path, number: int, file: FileRecord, *, force: bool) -> PlannedFile | None:
+        """The inverse for one file; `None` if it is not as the change set left it."""
+        now, identity, mode = self._current(file.target)
+        if file.op == "delete":
+            if now is not None:
+                return None
+            return self._planned("add", file, self._old(directory, number, file), None, None, file.mode)
+        if now is None or (sha256(now) != file.after_sha256 and not force):
+            return None
+        if file.op == "add":
+            return self._planned("delete", file, None, now, identity, mode)
+        if file.op == "move" and self._current(file.path)[0] is not None:
+            return None
+        old = now if file.keeps_content else self._old(directory, number, file)
+        return self._planned(file.op, file, old, now, identity, file.mode)
+
+    def _old(self, directory: Path, number: int, file: FileRecord) -> bytes:
+        try:
+            data = self._journal.blob(directory, number)
+        except (OSError, ValueError) as error:
+            raise NotFound(f"the old content of {file.path!r} is no longer in the journal: {error}") from error
+        if sha256(data) != file.before_sha256:
+            raise Conflict(f"the old content of {file.path!r} in the journal is damaged; nothing was reverted")
+        return data
+
+    def _planned(
+        self,
+        op: str,
+        file: FileRecord,
+        after: bytes | None,
+        before: bytes | None,
+        identity: FileIdentity | None,
+        mode: int,
+    ) -> PlannedFile:
+        path, to = (file.target, file.path) if op == "move" else (file.path, None)
+        prefix = self._place.prefix
+        return PlannedFile(
+            place=self._place,
+            op=op,
+            path=path,
+            to=to,
+            before=before,
+            after=after,
+            mode=mode,
+            identity=identity,
+            match=None,
+            diff=file_diff(
+                None if before is None else prefix + path,
+                None if after is None else prefix + (to or path),
+                before,
+                after,
+                mode=mode,
+            ),
+        )
+
+    def _current(self, rel: str) -> tuple[bytes | None, FileIdentity | None, int]:
+        try:
+            with self._place.root.open_file(rel, follow=False) as file:
+                parts: list[bytes] = []
+                while chunk := os.read(file.fd, _CHUNK):
+                    self._job.check_time()
+                    parts.append(chunk)
+                return b"".join(parts), FileIdentity.of(file.stat), file.stat.st_mode & 0o7777
+        except NotFound:
+            return None, None, 0
+        except PolicyDenied:
+            return b"", None, 0  # a link was put in its place: not what the change set left

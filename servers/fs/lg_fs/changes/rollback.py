@@ -1,0 +1,138 @@
+"""Take back a change set that was begun: after a failure, or after its writer died.
+
+Where things stand is judged by the contents that are there now, so undoing can itself be interrupted and repeated.
+A file that is neither in its old nor in its new state belongs to someone else by now: it is left and reported.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from lg_fs.changes.journal import Journal
+from lg_fs.changes.records import ChangeRecord, FileRecord
+from lg_fs.changes.rename import rename_new
+from lg_fs.changes.staging import Staging, temporary_name
+from lg_fs.patch.plan import sha256
+from lg_policy.errors import LgError, NotFound
+from lg_policy.paths.root import Root
+
+_CHUNK = 1 << 20
+
+
+class Undo:
+    """Undoes change sets of one root."""
+
+    def __init__(self, root: Root, journal: Journal, *, durable: bool) -> None:
+        self._root = root
+        self._journal = journal
+        self._durable = durable
+
+    def run(self, record: ChangeRecord, directory: Path, *, only: set[int] | None = None) -> list[str]:
+        """Put everything back and return the files that had to be left.
+
+        `only`: the numbers of the files that were begun, if that is known. Raises `LgError` or `OSError` when the
+        system does not let it.
+        """
+        left: list[str] = []
+        for number, file in reversed(list(enumerate(record.files))):
+            self._remove_temporaries(record, number, file)
+            if (only is None or number in only) and not self._file(record, directory, number, file):
+                left.append(file.path)
+        for name in reversed(record.made_dirs):
+            self._remove_directory(name)
+        return left
+
+    def _file(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord) -> bool:
+        """Undo one file; whether it is in its old state now."""
+        now = self._hash(file.path)
+        if file.op == "update":
+            if now == file.after_sha256:
+                self._restore(record, directory, number, file)
+                return True
+            return now == file.before_sha256
+        if file.op == "add":
+            if now == file.after_sha256:
+                self._unlink(file.path)
+            return now in (None, file.after_sha256)
+        if file.op == "delete":
+            if now is None:
+                self._restore(record, directory, number, file)
+            return now in (None, file.before_sha256)
+        return self._unmove(record, directory, number, file, now)
+
+    def _unmove(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord, now: str | None) -> bool:
+        there = self._hash(file.target)
+        if now is None and file.keeps_content:
+            if there != file.after_sha256:
+                return False
+            self._rename(file.target, file.path)
+            return True
+        if now is None:
+            self._restore(record, directory, number, file)
+        elif now != file.before_sha256:
+            return False
+        if there == file.after_sha256:
+            self._unlink(file.target)
+        return there in (None, file.after_sha256)
+
+    def _restore(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord) -> None:
+        """Write the old content back, over the new one or where nothing is."""
+        data = self._journal.blob(directory, number)
+        parent_rel = file.path.rpartition("/")[0]
+        if parent_rel:
+            self._root.make_dirs(parent_rel, follow=False)
+        parent, name = self._root.open_parent(file.path, follow=False)
+        temporary = temporary_name(record.change_id, record.place_of(number))
+        with parent:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=parent.fd)
+            with Staging(durable=self._durable) as staging:
+                staging.write(parent, temporary, data, file.mode)
+                staging.sync()
+            os.rename(temporary, name, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
+            if self._durable:
+                os.fsync(parent.fd)
+
+    def _rename(self, old: str, new: str) -> None:
+        source, old_name = self._root.open_parent(old, follow=False)
+        with source:
+            target, new_name = self._root.open_parent(new, follow=False)
+            with target:
+                rename_new(old_name, source.fd, new_name, target.fd)
+
+    def _unlink(self, rel: str) -> None:
+        parent, name = self._root.open_parent(rel, follow=False)
+        with parent:
+            os.unlink(name, dir_fd=parent.fd)
+
+    def _remove_temporaries(self, record: ChangeRecord, number: int, file: FileRecord) -> None:
+        for rel in {file.path, file.target}:
+            try:
+                parent, _ = self._root.open_parent(rel, follow=False)
+            except LgError:
+                continue  # the directory was never made, or is gone: nothing was staged there
+            with parent, suppress(FileNotFoundError):
+                os.unlink(temporary_name(record.change_id, record.place_of(number)), dir_fd=parent.fd)
+
+    def _remove_directory(self, rel: str) -> None:
+        try:
+            parent, name = self._root.open_parent(rel, follow=False)
+        except LgError:
+            return
+        with parent, suppress(OSError):  # somebody put something into it, or it was never made
+            os.rmdir(name, dir_fd=parent.fd)
+
+    def _hash(self, rel: str) -> str | None:
+        """Hash of what is there now; "" for what is no regular file, `None` for nothing."""
+        try:
+            with self._root.open_file(rel, follow=False) as file:
+                parts: list[bytes] = []
+                while chunk := os.read(file.fd, _CHUNK):
+                    parts.append(chunk)
+                return sha256(b"".join(parts))
+        except NotFound:
+            return None
+        except LgError:
+            return ""

@@ -1,0 +1,1 @@
+"""Patches: parsed from four formats, matched against files, planned without touching them."""

@@ -1,0 +1,148 @@
+"""The `*** Begin Patch` envelope.
+
+::
+
+    *** Begin Patch
+    *** Add File: PATH            then lines that begin with "+"
+    *** Delete File: PATH
+    *** Update File: PATH
+    *** Move to: PATH             optional
+    @@ LINE ABOVE                 optional, repeated: class, then function
+     kept, -dropped, +added
+    *** End of File               optional: the hunk reaches the end
+    *** End Patch
+"""
+
+from __future__ import annotations
+
+from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_policy.errors import InvalidArguments
+
+BEGIN = "*** Begin Patch"
+END = "*** End Patch"
+_ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
+_MOVE, _END_OF_FILE = "*** Move to: ", "*** End of File"
+
+
+def parse_envelope(lines: list[str]) -> list[FileChange]:
+    """Parse the lines of a patch. Raises `InvalidArguments` that names the line."""
+    return _EnvelopeParser(lines).parse()
+
+
+def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
+    """The error for line `number` (from 0) of a patch."""
+    return InvalidArguments(f"patch line {number + 1}: {problem}", hint=hint)
+
+
+class _EnvelopeParser:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._at = 1
+
+    def parse(self) -> list[FileChange]:
+        changes: list[FileChange] = []
+        while True:
+            line = self._peek()
+            if line is None:
+                raise bad_line(self._at, "the patch ends without '*** End Patch'", f"end it with a line {END!r}")
+            if line.rstrip() == END:
+                self._nothing_after()
+                return changes
+            if not line.strip():
+                self._at += 1
+                continue
+            changes.append(self._file(line))
+
+    def _peek(self) -> str | None:
+        return self._lines[self._at] if self._at < len(self._lines) else None
+
+    def _nothing_after(self) -> None:
+        for number in range(self._at + 1, len(self._lines)):
+            if self._lines[number].strip():
+                raise bad_line(number, "there is text after '*** End Patch'", "put all files into one envelope")
+
+    def _file(self, line: str) -> FileChange:
+        self._at += 1
+        if line.startswith(_ADD):
+            return FileChange(op="add", path=line[len(_ADD) :].strip(), content=self._content())
+        if line.startswith(_DELETE):
+            return FileChange(op="delete", path=line[len(_DELETE) :].strip())
+        if line.startswith(_UPDATE):
+            return self._update(line[len(_UPDATE) :].strip())
+        raise bad_line(
+            self._at - 1,
+            f"{line[:60]!r} begins no file",
+            "expected '*** Add File: PATH', '*** Update File: PATH', '*** Delete File: PATH' or '*** End Patch'",
+        )
+
+    def _content(self) -> str:
+        content: list[str] = []
+        while (line := self._peek()) is not None and not line.startswith("*** "):
+            if not line.startswith("+"):
+                raise bad_line(self._at, "a line of a new file does not begin with '+'", "put '+' before each line")
+            content.append(line[1:] + "\n")
+            self._at += 1
+        return "".join(content)
+
+    def _update(self, path: str) -> FileChange:
+        begin = self._at - 1
+        to: str | None = None
+        line = self._peek()
+        if line is not None and line.startswith(_MOVE):
+            to = line[len(_MOVE) :].strip()
+            self._at += 1
+        hunks: list[Hunk] = []
+        while (line := self._peek()) is not None and (not line.startswith("*** ") or line.rstrip() == _END_OF_FILE):
+            hunk = self._hunk()
+            if hunk is not None:
+                hunks.append(hunk)
+        if not hunks and to is None:
+            raise bad_line(begin, f"the update of {path!r} changes nothing", "add at least one hunk")
+        return FileChange(op="move" if to is not None else "update", path=path, to=to, hunks=tuple(hunks))
+
+    def _hunk(self) -> Hunk | None:
+        begin = self._at
+        anchors = self._anchors()
+        lines: list[Line] = []
+        at_end = False
+        while (line := self._peek()) is not None and not line.startswith("@@"):
+            if line.rstrip() == _END_OF_FILE:
+                at_end = True
+                self._at += 1
+                break
+            if line.startswith("*** "):
+                break
+            lines.append(self._line(line))
+            self._at += 1
+        following = self._peek()
+        if following is None or following.startswith("*** "):
+            # Empty lines before a header separate; they are no lines of the file.
+            end = self._at
+            while lines and not at_end and self._lines[end - 1] == "":
+                lines.pop()
+                end -= 1
+        if not lines and not anchors:
+            return None
+        if all(one.mark == KEEP for one in lines):
+            raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
+        return Hunk(lines=tuple(lines), anchors=anchors, at_end=at_end)
+
+    def _anchors(self) -> tuple[str, ...]:
+        anchors: list[str] = []
+        while (line := self._peek()) is not None and line.startswith("@@"):
+            text = line[2:].removeprefix(" ")
+            if text.strip() and text.strip() != "@@":
+                anchors.append(text.rstrip().removesuffix(" @@"))
+            self._at += 1
+        return tuple(anchors)
+
+    def _line(self, line: str) -> Line:
+        if not line:
+            return Line(KEEP, "")  # an empty kept line whose blank was stripped
+        if line[0] in (KEEP, DROP, ADD):
+            return Line(line[0], line[1:])
+        raise bad_line(
+            self._at,
+            f"{line[:60]!r} is no line of a hunk",
+            "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new)",
+        )

@@ -1,0 +1,71 @@
+"""A text file as lines that remember their own line breaks, so that what is not changed stays as it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lg_fs.reading.encoding import UTF8, Encoding, detect
+from lg_policy.errors import InvalidArguments
+
+
+class TextLine(NamedTuple):
+    """A line and its line break: "\\n", "\\r\\n", or "" at the end of a file without one."""
+
+    text: str
+    eol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """The lines of a file and how they are encoded."""
+
+    lines: tuple[TextLine, ...]
+    encoding: Encoding = UTF8
+
+    @property
+    def eol(self) -> str:
+        """The line break that most lines have."""
+        breaks = Counter(line.eol for line in self.lines if line.eol)
+        return breaks.most_common(1)[0][0] if breaks else "\n"
+
+    @property
+    def ends_with_newline(self) -> bool:
+        """Whether the last line has a line break; an empty file counts as having one."""
+        return not self.lines or bool(self.lines[-1].eol)
+
+    def encode(self) -> bytes:
+        """Return the bytes of the file. Raises `InvalidArguments` for characters that its encoding lacks."""
+        text = "".join(line.text + line.eol for line in self.lines)
+        try:
+            return self.encoding.encode(text)
+        except UnicodeEncodeError as error:
+            raise InvalidArguments(
+                f"the new text has {text[error.start]!a}, which {self.encoding.label} cannot hold",
+                hint="the file's encoding is kept; use characters that it has",
+            ) from error
+
+
+def split_lines(text: str) -> tuple[TextLine, ...]:
+    """Split at "\\n" and "\\r\\n"; other line separators of Unicode are ordinary characters."""
+    parts = text.split("\n")
+    last = parts.pop()
+    lines = [TextLine(part[:-1], "\r\n") if part.endswith("\r") else TextLine(part, "\n") for part in parts]
+    if last:
+        lines.append(TextLine(last, ""))
+    return tuple(lines)
+
+
+def load(data: bytes) -> Document:
+    """Read the bytes of a text file."""
+    encoding = detect(data)
+    return Document(lines=split_lines(encoding.decode(data)), encoding=encoding)
+
+
+def replaced(old: Document, content: str) -> Document:
+    """The file with entirely new text: encoding and mark are kept, and line breaks if the text has no own CRLF."""
+    lines = split_lines(content)
+    if old.lines and "\r\n" not in content:
+        lines = tuple(TextLine(line.text, old.eol if line.eol else "") for line in lines)
+    return Document(lines=lines, encoding=old.encoding)

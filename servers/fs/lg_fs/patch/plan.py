@@ -1,0 +1,295 @@
+"""From parsed changes to planned states of files: everything is read, checked and computed, nothing is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lg_fs.job import Job
+from lg_fs.patch.diff import FileDiff, file_diff
+from lg_fs.patch.document import load, replaced
+from lg_fs.patch.match import EXACT, apply_hunks
+from lg_fs.patch.model import FileChange
+from lg_fs.patch.targets import Target, Targets
+from lg_fs.reading.encoding import binary_kind, is_binary
+from lg_fs.tree.look_alikes import skeleton
+from lg_fs.tree.workspace import ServedRoot
+from lg_policy.config.settings import FsSettings
+from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileIdentity:
+    """What tells that a file is still the one that was read."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        """Return the identity that a `stat` shows."""
+        return cls(
+            device=status.st_dev,
+            inode=status.st_ino,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedFile:
+    """One file before and after. `path` and `to` are resolved names below the root of `place`; `before` is `None` for a
+    new file, `after` for a deleted one; `mode` are the permission bits that the file has or gets.
+    """
+
+    place: ServedRoot
+    op: str
+    path: str
+    to: str | None
+    before: bytes | None
+    after: bytes | None
+    mode: int
+    identity: FileIdentity | None
+    match: str | None
+    diff: FileDiff
+
+    @property
+    def before_sha256(self) -> str | None:
+        """Hash of the content before."""
+        return None if self.before is None else sha256(self.before)
+
+    @property
+    def after_sha256(self) -> str | None:
+        """Hash of the content after."""
+        return None if self.after is None else sha256(self.after)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a caller saw before: hashes by path (`None`: no file), and all the files that may be touched, if it says."""
+
+    hashes: Mapping[str, str | None] = field(default_factory=dict)
+    paths: Sequence[str] | None = None
+
+
+def sha256(data: bytes) -> str:
+    """Return the hash as hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class Planner:
+    """Plans all changes of one patch."""
+
+    def __init__(self, targets: Targets, settings: FsSettings, job: Job) -> None:
+        self._targets = targets
+        self._settings = settings
+        self._job = job
+        self._names: set[str] = set()
+        self._inodes: dict[tuple[int, int], str] = {}
+
+    def plan(self, changes: Sequence[FileChange]) -> list[PlannedFile]:
+        """Plan in order. Raises the first error, its message beginning with the number of the operation."""
+        if len(changes) > self._settings.patch_max_files:
+            raise TooLarge(
+                f"the patch touches {len(changes)} files; {self._settings.patch_max_files} are allowed",
+                hint="split it into several patches",
+            )
+        planned: list[PlannedFile] = []
+        for number, change in enumerate(changes, 1):
+            self._job.check_time()
+            self._job.message = f"planning {change.path}"
+            try:
+                planned.append(self._one(change))
+                self._job.done += 1
+            except LgError as error:
+                if len(changes) == 1:
+                    raise
+                where = f"operation {number} ({change.op} {change.path!r})"
+                raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
+        return planned
+
+    def check_expected(self, planned: Sequence[PlannedFile], expected: Expected) -> None:
+        """Compare with what the caller saw. Raises `Conflict` that names every file that differs."""
+        if expected.paths is not None:
+            touched = [file.place.prefix + name for file in planned for name in (file.path, file.to) if name]
+            others = sorted(set(touched) - set(expected.paths))
+            if others:
+                raise Conflict(
+                    f"it would touch {', '.join(others)} now, and not what was looked at",
+                    hint="a link leads elsewhere than before: look again and make a new patch",
+                )
+        known = {(file.place.root.id, file.path): file.before_sha256 for file in planned}
+        known |= {(file.place.root.id, file.to): None for file in planned if file.to is not None}
+        wrong: list[str] = []
+        for path, wanted in expected.hashes.items():
+            target = self._targets.resolve(path)
+            name = target.place.root.id, target.rel
+            actual = known[name] if name in known else self._current(target)
+            if (wanted.lower() if wanted else None) != actual:
+                wrong.append(f"{path} ({'does not exist' if actual is None else f'is {actual}'})")
+        if wrong:
+            raise Conflict(
+                f"changed since it was read: {', '.join(wrong)}", hint="read the file again and make a new patch"
+            )
+
+    def _current(self, target: Target) -> str | None:
+        try:
+            with self._targets.open(target) as file:
+                return sha256(self._read(file.fd, target.rel))
+        except NotFound:
+            return None
+
+    def _one(self, change: FileChange) -> PlannedFile:
+        if change.op == "add":
+            return self._add(change)
+        if change.op in ("delete", "move"):
+            self._targets.refuse_link(change.path)
+        target = self._claim(self._targets.existing(change.path))
+        data, identity = self._load(target)
+        mode = stat.S_IMODE(identity[1])
+        if change.op == "delete":
+            self._check_deleted(change, data)
+            return self._planned(change, target, None, data, None, mode, identity[0], None)
+        to: str | None = None
+        if change.op == "move":
+            to = self._new_name(change, target)
+        after, match = self._changed(change, target, data, identity[2])
+        return self._planned(change, target, to, data, after, mode, identity[0], match)
+
+    def _new_name(self, change: FileChange, source: Target) -> str:
+        target = self._claim(self._targets.missing(change.to or "", source=source.rel), moved=source.rel)
+        if target.place is not source.place:
+            raise InvalidArguments(
+                f"{change.path!r} cannot move to {change.to!r}, below another root",
+                hint="add it there and delete it here, in one patch",
+            )
+        return target.rel
+
+    def _add(self, change: FileChange) -> PlannedFile:
+        target = self._claim(self._targets.missing(change.path))
+        after = self._encoded(change.content or "", change.path)
+        mode = (0o777 if change.executable else 0o666) & ~_umask()
+        return self._planned(change, target, None, None, after, mode, None, None)
+
+    def _changed(self, change: FileChange, target: Target, data: bytes, links: int) -> tuple[bytes, str | None]:
+        if not change.hunks and change.content is None:
+            return data, None
+        if links > 1 and not self._settings.write_hard_links:
+            raise PolicyDenied(
+                f"{target.rel!r} has {links} hard links; the others may lie outside the root",
+                hint="copy the file first, or set [fs] write_hard_links",
+            )
+        if is_binary(data) and not self._settings.write_binary:
+            raise PolicyDenied(
+                f"{target.rel!r} is not text: {binary_kind(data)}", hint="[fs] write_binary allows changing it"
+            )
+        document = load(data)
+        if change.content is not None:
+            self._encoded(change.content, change.path)
+            return self._bounded(replaced(document, change.content).encode(), target.rel), None
+        applied = apply_hunks(document, change)
+        after = self._bounded(applied.document.encode(), target.rel)
+        self._encoded("".join(line.text for line in applied.document.lines), change.path)
+        return after, applied.match or EXACT
+
+    def _check_deleted(self, change: FileChange, data: bytes) -> None:
+        """A diff that deletes a file shows what it deletes: that must be what is there."""
+        if change.hunks and apply_hunks(load(data), change).document.lines:
+            raise Conflict(
+                f"{change.path!r} has lines that the patch does not delete",
+                hint="read the file again and make a new patch",
+            )
+
+    def _encoded(self, content: str, path: str) -> bytes:
+        if "\0" in content and not self._settings.write_binary:
+            raise PolicyDenied(f"the new content of {path!r} is not text: it contains NUL")
+        try:
+            return self._bounded(content.encode(), path)
+        except UnicodeEncodeError as error:
+            raise InvalidArguments(f"the new content of {path!r} has a lone surrogate") from error
+
+    def _bounded(self, data: bytes, path: str) -> bytes:
+        if len(data) > self._settings.patch_max_file_bytes:
+            raise TooLarge(f"{path!r} would have {len(data)} bytes; {self._settings.patch_max_file_bytes} are allowed")
+        return data
+
+    def _claim(self, target: Target, *, moved: str | None = None) -> Target:
+        """Refuse a file that another operation already has, under whatever name; `moved` is what becomes `target`."""
+        name = skeleton(target.place.prefix + target.rel)
+        if name in self._names and (moved is None or skeleton(target.place.prefix + moved) != name):
+            raise InvalidArguments(
+                f"{target.given!r} is already part of this patch", hint="put all changes of a file into one operation"
+            )
+        self._names.add(name)
+        if target.status is not None:
+            shown = target.place.prefix + target.rel
+            same = self._inodes.setdefault((target.status.st_dev, target.status.st_ino), shown)
+            if same != shown:
+                raise InvalidArguments(f"{target.given!r} and {same!r} are the same file", hint="change it once")
+        return target
+
+    def _load(self, target: Target) -> tuple[bytes, tuple[FileIdentity, int, int]]:
+        with self._targets.open(target) as file:
+            data = self._read(file.fd, target.rel)
+            status = file.stat
+        return data, (FileIdentity.of(status), status.st_mode, status.st_nlink)
+
+    def _read(self, fd: int, rel: str) -> bytes:
+        limit = self._settings.patch_max_file_bytes
+        parts: list[bytes] = []
+        size = 0
+        while chunk := os.read(fd, _CHUNK):
+            self._job.check_time()
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"{rel!r} has more than {limit} bytes", hint="[fs] patch_max_file_bytes is the limit")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    @staticmethod
+    def _planned(
+        change: FileChange,
+        target: Target,
+        to: str | None,
+        before: bytes | None,
+        after: bytes | None,
+        mode: int,
+        identity: FileIdentity | None,
+        match: str | None,
+    ) -> PlannedFile:
+        prefix = target.place.prefix
+        old = None if before is None else prefix + target.rel
+        new = None if after is None else prefix + (to or target.rel)
+        return PlannedFile(
+            place=target.place,
+            op=change.op,
+            path=target.rel,
+            to=to,
+            before=before,
+            after=after,
+            mode=mode,
+            identity=identity,
+            match=match,
+            diff=file_diff(old, new, before, after, mode=mode),
+        )
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it; the kernel shows it without."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        pass  # no /proc: fall through to the usual value
+    return 0o022

@@ -1,0 +1,167 @@
+"""Which file an operation means: links on the way resolved, write rules judged on the resolved name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from lg_fs.patch.model import FileChange
+from lg_fs.tree.look_alikes import invisible, look_alike
+from lg_fs.tree.workspace import ServedRoot, Workspace, deepest_directory, refuse_unreadable
+from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
+from lg_policy.paths.globs import fold
+from lg_policy.paths.root import Opened, Root, as_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A file: as it was given, its root and resolved name, and its status if it exists."""
+
+    place: ServedRoot
+    given: str
+    rel: str
+    status: os.stat_result | None
+
+
+class Targets:
+    """Resolves the paths of one patch."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def places(self, changes: Sequence[FileChange]) -> list[ServedRoot]:
+        """The roots that a patch touches, in an order that is the same for everybody who locks them.
+
+        A path that lies nowhere is passed over here: planning its operation says so.
+        """
+        found: dict[str, ServedRoot] = {}
+        for change in changes:
+            for path in (change.path, change.to):
+                with suppress(LgError):
+                    place = self._workspace.locate(path or change.path).place
+                    found[place.root.id] = place
+        return [found[name] for name in sorted(found)]
+
+    def existing(self, path: str) -> Target:
+        """Resolve a file that is to be changed, moved or deleted.
+
+        Raises `NotFound`, `InvalidArguments` (no regular file), `PolicyDenied` (a rule, or a link out of the root).
+        """
+        target = self.resolve(path)
+        self._check(target)  # first, so that a refusal does not tell whether a hidden file is there
+        if target.status is None:
+            error = NotFound(f"{path!r} does not exist", hint="list_files shows what is there")
+            raise self._workspace.locate(path).unopened(error)
+        return target
+
+    def missing(self, path: str, *, source: str | None = None) -> Target:
+        """Resolve a file that is to be created, or to which `source` is to be moved.
+
+        Raises `Conflict` if something has its name already, or one that looks like it; `InvalidArguments` for a name
+        with invisible characters.
+        """
+        target = self.resolve(path, follow_last=False)
+        self._check(target)
+        if target.status is not None:
+            raise Conflict(
+                f"{path!r} exists already{_kind(target.status)}", hint="update it instead, or choose another name"
+            )
+        self._refuse_deceptive(target, source)
+        return target
+
+    def _refuse_deceptive(self, target: Target, source: str | None) -> None:
+        """Refuse a new name that hides characters, or that many systems and readers take for one that is there."""
+        hidden = invisible(target.rel)
+        if hidden is not None:
+            raise InvalidArguments(
+                f"the new name {target.given!a} contains {hidden}, which does not show", hint="leave it out of the name"
+            )
+        # A file may be given another spelling of its own name.
+        own = source if source is not None and fold(source) == fold(target.rel) else None
+        parts = target.rel.split("/")
+        directory, depth = deepest_directory(target.place.root, parts)
+        with directory:
+            others = os.listdir(directory.fd)
+        above = "".join(f"{part}/" for part in parts[:depth])
+        twin = look_alike(parts[depth], (other for other in others if above + other != own))
+        if twin is not None:
+            raise Conflict(
+                f"{target.given!r}: {parts[depth]!r} looks like {twin!a}, which is there",
+                hint="many systems take such names for one: choose another, or change what is there",
+            )
+
+    def open(self, target: Target) -> Opened:
+        """Open a resolved name; a link there now means that it was swapped meanwhile."""
+        return target.place.root.open_file(target.rel, follow=False)
+
+    def resolve(self, path: str, *, follow_last: bool = True) -> Target:
+        """Resolve links in a path, which need not exist. Raises `PolicyDenied` when it leads out of the root."""
+        located = self._workspace.locate(path)
+        place, root = located.place, located.place.root
+        if not located.rel:
+            raise InvalidArguments(f"{path!r} names the root itself", hint="name a file below it")
+        if follow_last:
+            try:
+                with root.open_file(located.rel) as file:
+                    return Target(place=place, given=path, rel=file.rel, status=file.stat)
+            except NotFound:
+                pass  # it, or a directory on the way, does not exist: resolve what does
+            except InvalidArguments as error:
+                raise located.unopened(error) from error
+        try:
+            rel, status = self._lexical_rest(root, located.rel)
+        except InvalidArguments as error:
+            raise located.unopened(error) from error
+        if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
+            raise NotFound(f"{path!r} is a link to nothing")
+        return Target(place=place, given=path, rel=rel, status=status)
+
+    @staticmethod
+    def _lexical_rest(root: Root, rel: str) -> tuple[str, os.stat_result | None]:
+        """Resolve the part of a path that exists; the rest is taken as it is."""
+        parts = rel.split("/")
+        parent, depth = deepest_directory(root, parts)
+        with parent:
+            status = _status(parts[depth], parent.fd)
+        if status is not None and depth < len(parts) - 1:
+            raise InvalidArguments(f"{'/'.join(parts[: depth + 1])!r} is in the way of {rel!r}")
+        return "/".join([*parent.rel.split("/"), *parts[depth:]]).lstrip("/"), status
+
+    def _check(self, target: Target) -> None:
+        rules = target.place.rules
+        refuse_unreadable(rules, target.rel)
+        if not rules.may_write(target.rel):
+            raise PolicyDenied(
+                f"{target.rel!r} may not be written: {rules.why_not_write(target.rel)}",
+                hint="the server's settings decide what may be written",
+            )
+
+    def refuse_link(self, path: str) -> None:
+        """Raise `InvalidArguments` if the last name of a path is a link: links are neither moved nor deleted."""
+        located = self._workspace.locate(path)
+        try:
+            parent, name = located.place.root.open_parent(located.rel)
+        except (NotFound, InvalidArguments) as error:
+            raise located.unopened(error) from error
+        with parent:
+            status = _status(name, parent.fd)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            raise InvalidArguments(f"{path!r} is a symbolic link", hint="name the file that it points to")
+
+
+def _kind(status: os.stat_result) -> str:
+    """Say what has a name already, where that is no file. On file systems that fold case, any spelling finds it."""
+    kinds = ((stat.S_ISREG, ""), (stat.S_ISDIR, ", as a directory"), (stat.S_ISLNK, ", as a symbolic link"))
+    return next((text for is_kind, text in kinds if is_kind(status.st_mode)), ", as a special file")
+
+
+def _status(name: str, dir_fd: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise as_error(error, name) from error

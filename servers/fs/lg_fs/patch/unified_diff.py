@@ -1,0 +1,259 @@
+"""Unified diffs, plain and git's. Line numbers and counts are hints; only what the lines say decides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lg_fs.patch.codex_format import bad_line
+from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_policy.errors import InvalidArguments
+
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
+_NULL = "/dev/null"
+_REFUSED = (
+    ("GIT binary patch", "binary patches are not supported"),
+    ("Binary files ", "binary patches are not supported"),
+    ("copy from ", "copies are not supported; add the file with its content"),
+    ("copy to ", "copies are not supported; add the file with its content"),
+    ("old mode ", "mode changes are not supported"),
+    ("new mode ", "mode changes are not supported"),
+)
+_SKIPPED = ("index ", "similarity index ", "dissimilarity index ", "Index: ", "=====", "diff -")
+
+
+def begins_unified(line: str) -> bool:
+    """Whether a patch that begins with this line is a unified diff."""
+    return line.startswith(("diff --git ", "--- ", "Index: ", "diff -"))
+
+
+def parse_unified(lines: list[str]) -> list[FileChange]:
+    """Parse the lines of a patch. Raises `InvalidArguments` that names the line."""
+    return _UnifiedParser(lines).parse()
+
+
+@dataclass(kw_only=True)
+class _File:
+    at: int
+    old: str | None = None
+    new: str | None = None
+    git_names: tuple[str, str] | None = None
+    rename_from: str | None = None
+    rename_to: str | None = None
+    executable: bool = False
+    created: bool = False
+    deleted: bool = False
+    hunks: list[Hunk] = field(default_factory=list)
+
+
+class _UnifiedParser:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._at = 0
+        self._files: list[_File] = []
+        self._actions: tuple[tuple[str, Callable[[str], None]], ...] = (
+            ("diff --git ", self._git_header),
+            ("--- ", self._begin_file),
+            ("+++ ", self._new_name),
+            ("rename from ", self._rename_from),
+            ("rename to ", self._rename_to),
+            ("new file mode ", self._new_file),
+            ("deleted file mode ", self._deleted),
+        )
+
+    def parse(self) -> list[FileChange]:
+        while self._at < len(self._lines):
+            line = self._lines[self._at]
+            if line.startswith("@@"):
+                self._current("a hunk comes before any file header").hunks.append(self._hunk())
+                continue
+            self._header(line)
+            self._at += 1
+        return [_finish(file) for file in self._files]
+
+    def _current(self, problem: str) -> _File:
+        if not self._files or (self._files[-1].old is None and self._files[-1].git_names is None):
+            raise bad_line(self._at, problem, "begin each file with '--- PATH' and '+++ PATH'")
+        return self._files[-1]
+
+    def _header(self, line: str) -> None:
+        for start, problem in _REFUSED:
+            if line.startswith(start):
+                raise bad_line(self._at, problem, "leave it out of the patch")
+        for start, action in self._actions:
+            if line.startswith(start):
+                action(line)
+                return
+        if line.strip() and not line.startswith(_SKIPPED):
+            raise bad_line(self._at, f"{line[:60]!r} belongs to no diff", "give only the diff itself")
+
+    def _git_header(self, line: str) -> None:
+        self._files.append(_File(at=self._at, git_names=_git_names(line, self._at)))
+
+    def _new_name(self, line: str) -> None:
+        self._current("'+++' without '---'").new = _name(line[4:], self._at)
+
+    def _rename_from(self, line: str) -> None:
+        self._current("a rename before any file").rename_from = _name(line[12:], self._at)
+
+    def _rename_to(self, line: str) -> None:
+        self._current("a rename before any file").rename_to = _name(line[10:], self._at)
+
+    def _deleted(self, _line: str) -> None:
+        self._current("a mode before any file").deleted = True
+
+    def _begin_file(self, line: str) -> None:
+        name = _name(line[4:], self._at)
+        file = self._files[-1] if self._files else None
+        if file is None or file.git_names is None or file.old is not None or file.hunks:
+            file = _File(at=self._at)
+            self._files.append(file)
+        file.old = name
+
+    def _new_file(self, line: str) -> None:
+        file = self._current("a mode before any file")
+        mode = line.removeprefix("new file mode ").strip()
+        if mode not in ("100644", "100755"):
+            raise bad_line(self._at, f"file mode {mode} is not supported", "only regular files are created")
+        file.created = True
+        file.executable = mode == "100755"
+
+    def _hunk(self) -> Hunk:
+        begin = self._at
+        match = _HUNK.match(self._lines[begin])
+        expected = int(match[2] or 1) if match else None
+        self._at += 1
+        lines: list[Line] = []
+        missing: set[str] = set()
+        while self._at < len(self._lines) and not self._ends_hunk():
+            line = self._lines[self._at]
+            if line.startswith("\\"):
+                missing |= _missing_newline(lines)
+            else:
+                lines.append(self._line(line))
+            self._at += 1
+        _drop_separators(lines, expected, self._lines[self._at - 1])
+        if all(one.mark == KEEP for one in lines):
+            raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
+        return Hunk(
+            lines=tuple(lines),
+            line=int(match[1]) if match else None,
+            new_final_newline="new" not in missing if missing else None,
+        )
+
+    def _ends_hunk(self) -> bool:
+        line = self._lines[self._at]
+        if line.startswith(("@@ ", "diff --git ", "Index: ")) or line == "@@":
+            return True
+        if not line.startswith("--- ") or self._at + 1 >= len(self._lines):
+            return False
+        # A removed line may look like a header; a header is followed by the other one and a hunk (or by nothing).
+        after = self._lines[self._at + 1]
+        following = self._lines[self._at + 2] if self._at + 2 < len(self._lines) else "@@"
+        return after.startswith("+++ ") and following.startswith("@@")
+
+    def _line(self, line: str) -> Line:
+        if not line:
+            return Line(KEEP, "")
+        if line[0] in (KEEP, DROP, ADD):
+            return Line(line[0], line[1:])
+        raise bad_line(
+            self._at,
+            f"{line[:60]!r} is no line of a hunk",
+            "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new)",
+        )
+
+
+def _drop_separators(lines: list[Line], expected: int | None, last: str) -> None:
+    """Empty lines at the end separate files or end the text, unless the header counts them."""
+    if last:
+        return
+    while lines and lines[-1] == Line(KEEP, ""):
+        old = sum(1 for line in lines if line.mark != ADD)
+        if expected is not None and old <= expected:
+            return
+        lines.pop()
+
+
+def _missing_newline(lines: list[Line]) -> set[str]:
+    """Which sides the marker "no newline at end of file" speaks of: those of the line before it."""
+    if not lines or lines[-1].mark == KEEP:
+        return {"old", "new"}
+    return {"old"} if lines[-1].mark == DROP else {"new"}
+
+
+def _name(text: str, at: int) -> str:
+    name = text.split("\t", maxsplit=1)[0].rstrip()
+    if name.startswith('"'):
+        raise bad_line(at, "quoted file names are not supported", "give the name as it is")
+    if not name:
+        raise bad_line(at, "the file name is missing", "write it after '--- ' and '+++ '")
+    return name
+
+
+def _git_names(line: str, at: int) -> tuple[str, str]:
+    """The two names of a `diff --git a/X b/Y` line; needed when nothing else follows (an empty new file)."""
+    rest = line.removeprefix("diff --git ")
+    if rest.startswith('"'):
+        raise bad_line(at, "quoted file names are not supported", "give the name as it is")
+    old, found, new = rest.partition(" b/")
+    if not found or not old.startswith("a/"):
+        old, _, new = rest.partition(" ")
+        return old, new
+    return old.removeprefix("a/"), new
+
+
+def _finish(file: _File) -> FileChange:
+    old, new = _strip(file)
+    hunks = tuple(file.hunks)
+    if file.rename_from is not None or file.rename_to is not None:
+        return _renamed(file, old, new, hunks)
+    if old == _NULL or (file.created and file.old is None):
+        return _created(file, new, hunks)
+    if new == _NULL or (file.deleted and file.old is None):
+        return FileChange(op="delete", path=old, hunks=hunks)
+    if old != new:
+        raise bad_line(file.at, f"the names {old!r} and {new!r} differ", "a rename needs 'rename from' and 'rename to'")
+    if not hunks:
+        raise bad_line(file.at, f"the diff of {new!r} changes nothing", "add a hunk")
+    return FileChange(op="update", path=new, hunks=hunks)
+
+
+def _strip(file: _File) -> tuple[str, str]:
+    """Both names; the prefixes a/ and b/ go only if each side has its own."""
+    if file.old is None or file.new is None:
+        if file.old is not None or file.git_names is None:
+            raise bad_line(file.at, "a file header is incomplete", "give both '--- PATH' and '+++ PATH'")
+        return file.git_names
+    old, new = file.old, file.new
+    if (old == _NULL or old.startswith("a/")) and (new == _NULL or new.startswith("b/")):
+        old, new = old.removeprefix("a/"), new.removeprefix("b/")
+    if old == new == _NULL:
+        raise bad_line(file.at, "both names are /dev/null", "name the file")
+    if file.git_names is not None:
+        for name, in_git in ((old, file.git_names[0]), (new, file.git_names[1])):
+            if name not in (_NULL, in_git):
+                raise bad_line(file.at, f"{name!r} is not the name in the 'diff --git' line", "use one name throughout")
+    return old, new
+
+
+def _renamed(file: _File, old: str, new: str, hunks: tuple[Hunk, ...]) -> FileChange:
+    source, target = file.rename_from, file.rename_to
+    if source is None or target is None or source == target:
+        raise bad_line(file.at, "a rename is incomplete", "give both 'rename from' and 'rename to'")
+    if (old, new) != (source, target):
+        raise bad_line(file.at, "the rename and the file names disagree", "use the same names throughout")
+    return FileChange(op="move", path=source, to=target, hunks=hunks)
+
+
+def _created(file: _File, path: str, hunks: tuple[Hunk, ...]) -> FileChange:
+    lines = [line for hunk in hunks for line in hunk.lines]
+    if any(line.mark != ADD for line in lines):
+        raise InvalidArguments(
+            f"the new file {path!r} has lines that are not added", hint="begin every line of a new file with '+'"
+        )
+    content = "\n".join(line.text for line in lines)
+    if lines and not (hunks and hunks[-1].new_final_newline is False):
+        content += "\n"
+    return FileChange(op="add", path=path, content=content, executable=file.executable)

@@ -1,0 +1,1 @@
+"""Reading text files in constant memory."""

@@ -1,0 +1,302 @@
+"""`search_files`: whole files through a linear-time engine, over confined descriptors, bounded and paged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from lg_fs.job import Job
+from lg_fs.reading.encoding import MARK_BEGINS, SNIFF, is_binary, marked
+from lg_fs.search.matches import Excerpts, FileHits, Values
+from lg_fs.tree.cursor import WHOLE, CursorPosition, pack, unpack
+from lg_fs.tree.glob_argument import GlobArg
+from lg_fs.tree.walk import open_regular
+from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, refuse_unreadable, walking
+from lg_policy.config.settings import FsSettings
+from lg_policy.errors import InvalidArguments, LgError, NotFound, TooLarge
+
+_CHUNK = 1 << 18
+
+Batch = list[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """The arguments of `search_files`; `regex` is compiled, `raw` is what cursors are bound to.
+
+    `joinable`: files joined by a line break have a match if one of them has (`regex.is_joinable`).
+    """
+
+    regex: Any
+    joinable: bool
+    path: str
+    globs: str | Sequence[str] | None
+    output: str
+    context_lines: int
+    multiline: bool
+    limit: int
+    cursor: str | None
+    include_ignored: bool
+    raw: Mapping[str, Any]
+
+
+@dataclass(kw_only=True)
+class SearchResult:
+    """What was found; `partial` says why the search ended before it had looked everywhere."""
+
+    files: list[FileHits] = field(default_factory=list)
+    values: list[dict[str, Any]] = field(default_factory=list)
+    total_matches: int = 0
+    files_matched: int = 0
+    files_searched: int = 0
+    next_cursor: str | None = None
+    truncated: bool = False
+    binary: int = 0
+    too_large: int = 0
+    unreadable: int = 0
+    hidden: int = 0
+    partial: str | None = None
+
+
+class Search:
+    """One search: collects until a limit of matches, bytes or time is reached."""
+
+    def __init__(self, workspace: Workspace, request: SearchRequest, job: Job) -> None:
+        self._workspace = workspace
+        self._settings: FsSettings = workspace.settings
+        self._request = request
+        self._job = job
+        self._excerpts = Excerpts(request.regex, context=request.context_lines, multiline=request.multiline)
+        self._values = Values(request.regex, multiline=request.multiline)
+        self._room = self._settings.search_max_reply_bytes
+        self._found = 0
+        self._last = ""
+        self.result = SearchResult()
+
+    def run(self) -> SearchResult:
+        """Search everywhere the request says. Raises as `Root.open_dir`, `InvalidArguments` for a bad cursor."""
+        request, result = self._request, self.result
+        begin = unpack(request.cursor, request.raw) if request.cursor else None
+        starts = self._workspace.everywhere(request.path)
+        for located in from_place(starts, begin.path if begin else None):
+            if self._one_file(located, begin):
+                break
+            if not self._tree(located, begin):
+                break
+        self._let_go_on()
+        if request.output == "values":
+            result.values = self._values.top(request.limit)
+            result.truncated = result.truncated or self._values.distinct > len(result.values)
+        return result
+
+    def _let_go_on(self) -> None:
+        """Give a cursor when the walk ended early: at its limit of entries or time, not for too deep directories."""
+        stopped = self.result.partial is not None and not self.result.partial.startswith("directories")
+        if stopped and self._last and self.result.next_cursor is None and self._request.output != "values":
+            self._full(CursorPosition(path=self._last))
+
+    def _one_file(self, located: Located, begin: CursorPosition | None) -> bool:
+        """Search a path that names a file; whether it did."""
+        if not located.rel:
+            return False
+        try:
+            file = located.place.root.open_file(located.rel)
+        except NotFound as error:
+            raise located.unopened(error) from error
+        except InvalidArguments:
+            return False  # a directory; anything else is refused when it is opened as one
+        with file:
+            refuse_unreadable(located.place.rules, file.rel)
+            path = located.place.prefix + file.rel
+            self._look(path, self._content(file.fd), _seen(begin, path))
+        return True
+
+    def _tree(self, located: Located, begin: CursorPosition | None) -> bool:
+        """Search a directory tree; whether to go on with the next one."""
+        with closing(self._folders(located, begin)) as folders:
+            for fd, files in folders:
+                batch: Batch = []
+                size = 0
+                for path, name in files:
+                    data = self._load(name, fd)
+                    batch.append((path, data))
+                    size += len(data or b"")
+                    if size >= _CHUNK:
+                        if not self._look_through(batch, begin):
+                            return False
+                        batch, size = [], 0
+                if batch and not self._look_through(batch, begin):
+                    return False
+        return self.result.partial is None
+
+    def _look_through(self, batch: Batch, begin: CursorPosition | None) -> bool:
+        """Search files that follow each other; whether there is room and time for more."""
+        self._last = batch[-1][0]
+        rest = self._with_matches(batch) if self._request.joinable else batch
+        for path, data in rest:
+            if not self._look(path, data, _seen(begin, path)):
+                return False
+        if self._job.late():
+            self._stop_late(batch[-1][0])
+            return False
+        return True
+
+    def _with_matches(self, batch: Batch) -> Batch:
+        """Leave out, and count, plain text files if none of them matches: nearly all files go this short way.
+
+        One call of the engine on many small files costs far less than many calls.
+        """
+        plain = [data for _, data in batch if data is not None and _is_plain(data)]
+        if not plain or self._request.regex.search(b"\n".join(plain)) is not None:
+            return batch
+        self.result.files_searched += len(plain)
+        return [one for one in batch if one[1] is not None and not _is_plain(one[1])] if len(plain) < len(batch) else []
+
+    def _folders(
+        self, located: Located, begin: CursorPosition | None
+    ) -> Generator[tuple[int, list[tuple[str, str]]], None, None]:
+        """Files to look at, by directory: its descriptor, and of each file the path on the wire and the name."""
+        prefix = located.place.prefix
+        after = begin.path[len(prefix) :] if begin and begin.path.startswith(prefix) else None
+        args = WalkArgs(include_ignored=self._request.include_ignored, after=after)
+        wanted = GlobArg(self._request.globs, located.rel)
+        if begin and begin.seen != WHOLE and begin.path.startswith(prefix):
+            yield from self._again(located, begin)
+        with walking(located, args, self._settings, self._job) as walk:
+            for folder in walk:
+                if searched := self.result.files_searched:
+                    self._job.message = f"{searched} files searched, {self.result.total_matches} matches"
+                files = wanted.select([entry for entry in folder.entries if entry.kind == "file"])
+                yield folder.fd, [(prefix + entry.path, entry.name) for entry in files]
+        self.result.unreadable += walk.result.unreadable + walk.result.unnameable
+        self.result.hidden += walk.result.hidden
+        self.result.partial = self.result.partial or walk.result.stopped
+
+    def _again(
+        self, located: Located, begin: CursorPosition
+    ) -> Generator[tuple[int, list[tuple[str, str]]], None, None]:
+        """The file in whose middle the last page ended."""
+        rel = begin.path[len(located.place.prefix) :]
+        try:
+            parent, name = located.place.root.open_parent(rel, follow=False)
+        except LgError:
+            return  # it is gone since: go on behind it
+        with parent:
+            if located.place.rules.may_read(rel):
+                yield parent.fd, [(begin.path, name)]
+
+    def _load(self, name: str, dir_fd: int) -> bytes | None:
+        try:
+            fd = open_regular(name, dir_fd)
+        except OSError:
+            self.result.unreadable += 1
+            return None
+        try:
+            return self._content(fd)
+        finally:
+            os.close(fd)
+
+    def _content(self, fd: int) -> bytes | None:
+        """The bytes of an open file; `None`, counted, for one that is too large or cannot be read."""
+        try:
+            data = os.read(fd, _CHUNK)
+            if len(data) < _CHUNK:  # a regular file is read short only at its end
+                return data
+            return data + _rest(fd, self._settings.search_max_file_bytes, self._job)
+        except TooLarge:
+            self.result.too_large += 1
+        except OSError:
+            self.result.unreadable += 1
+        return None
+
+    def _look(self, path: str, data: bytes | None, seen: int) -> bool:
+        """Search one file's bytes; whether there is room for more."""
+        result = self.result
+        if data is None:
+            return True
+        if is_binary(data):
+            result.binary += 1
+            return True
+        result.files_searched += 1
+        text = self._as_utf8(data)
+        if self._request.output == "values":
+            return self._gather(path, text)
+        if self._request.output == "matches":
+            return self._quote(path, text, seen)
+        count = self._excerpts.count(text, self._job)
+        if count:
+            if len(result.files) >= self._request.limit:
+                return self._full(CursorPosition(path=result.files[-1].path))
+            result.files_matched += 1
+            result.total_matches += count
+            result.files.append(FileHits(path=path, count=count))
+        return True
+
+    def _quote(self, path: str, text: bytes, seen: int) -> bool:
+        result = self.result
+        room = self._request.limit - self._found
+        hits, size, more = self._excerpts.read(path, text, seen, room, self._room, self._job)
+        if not hits.matches and not more:
+            return True
+        if hits.matches:
+            result.files.append(hits)
+            result.files_matched += 1
+            result.total_matches += len(hits.matches)
+            self._found += len(hits.matches)
+            self._room -= size
+        if more:
+            return self._full(CursorPosition(path=path, seen=seen + len(hits.matches)))
+        return True
+
+    def _gather(self, path: str, text: bytes) -> bool:
+        count = self._values.add(path, text, self._job)
+        self.result.total_matches += count
+        self.result.files_matched += count > 0
+        if self._values.full:
+            self.result.partial = f"stopped at {self._values.distinct} different values; narrow the regex"
+            self.result.truncated = True
+            return False
+        return True
+
+    def _full(self, place: CursorPosition) -> bool:
+        self.result.truncated = True
+        self.result.next_cursor = pack(place, self._request.raw)
+        return False
+
+    def _stop_late(self, path: str) -> None:
+        result = self.result
+        result.partial = f"stopped after {self._job.deadline.seconds:g} s; narrow path or glob"
+        if self._request.output != "values":
+            self._full(CursorPosition(path=path))
+
+    def _as_utf8(self, data: bytes) -> bytes:
+        """UTF-16 and UTF-32 with a mark become UTF-8; anything else is searched as it is."""
+        encoding = marked(data)
+        if encoding is None:
+            return data
+        return data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether a file is small, and text that needs no decoding."""
+    return len(data) < _CHUNK and data[:1] not in MARK_BEGINS and b"\0" not in data[:SNIFF]
+
+
+def _seen(begin: CursorPosition | None, path: str) -> int:
+    return max(0, begin.seen) if begin and begin.path == path else 0
+
+
+def _rest(fd: int, max_bytes: int, job: Job) -> bytes:
+    """Read what follows the first chunk of a file. Raises `TooLarge` for more than `max_bytes`, `OSError`."""
+    total = os.fstat(fd).st_size
+    parts: list[bytes] = []
+    while total <= max_bytes and (chunk := os.read(fd, 1 << 20)):
+        job.check()
+        parts.append(chunk)
+        total = max(total, _CHUNK + sum(map(len, parts)))  # it may grow meanwhile
+    if total > max_bytes:
+        raise TooLarge(f"more than {max_bytes} bytes")
+    return b"".join(parts)

@@ -1,0 +1,180 @@
+"""The reading tools: from arguments to a reply, the work itself in a worker thread."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from lg_fs.job import Job, Workers
+from lg_fs.reading.read import FileText, Window, read_text, with_numbers
+from lg_fs.search.regex import compile_regex, is_joinable
+from lg_fs.search.search import Search, SearchRequest, SearchResult
+from lg_fs.server import render
+from lg_fs.tree.listing import Listing, ListRequest, count_totals, list_entries
+from lg_fs.tree.totals import Totals
+from lg_fs.tree.workspace import Workspace
+from lg_policy.config.settings import FsSettings
+from lg_policy.errors import CallTimeout, LgError
+from lg_policy.wire.tool_server import CallContext, Reply
+
+Arguments = dict[str, Any]
+_SMALL = 1 << 16
+_AT_ONCE_S = 0.05
+
+
+class Lookups:
+    """`read_file`, `list_files` and `search_files`."""
+
+    def __init__(self, workspace: Workspace, workers: Workers, settings: FsSettings) -> None:
+        self._workspace = workspace
+        self._workers = workers
+        self._settings = settings
+
+    async def read_file(self, arguments: Arguments, context: CallContext) -> Reply:
+        """Read one file, or several, each with its own success or failure."""
+        numbers = bool(arguments.get("line_numbers", False))
+        if "path" in arguments:
+            one = self._read_small(arguments)
+            if one is None:
+                one = await self._workers.run(lambda job: self._read(arguments["path"], arguments, None, job))
+            entry = _file_entry(one, numbers)
+            trailer = one.trailer()
+            text = entry["text"] + (("" if entry["text"].endswith("\n") or not entry["text"] else "\n") + trailer)
+            return Reply(text=text if trailer else entry["text"], structured={"files": [entry]})
+        entries = await self._workers.run(lambda job: self._read_many(arguments, numbers, job), context.progress)
+        return Reply(text=render.files(entries), structured={"files": entries})
+
+    async def list_files(self, arguments: Arguments, context: CallContext) -> Reply:
+        """List entries, or count totals."""
+        request = ListRequest(
+            path=arguments.get("path", ""),
+            recursive=bool(arguments.get("recursive", False)),
+            globs=arguments.get("glob"),
+            limit=int(arguments.get("limit", self._settings.list_max_entries)),
+            cursor=arguments.get("cursor"),
+            include_ignored=bool(arguments.get("include_ignored", False)),
+            raw=arguments,
+        )
+        if arguments.get("totals", False):
+            totals = await self._workers.run(lambda job: count_totals(self._workspace, request, job), context.progress)
+            return _totals_reply(totals)
+        listing = await self._workers.run(lambda job: list_entries(self._workspace, request, job), context.progress)
+        return _listing_reply(listing)
+
+    async def search_files(self, arguments: Arguments, context: CallContext) -> Reply:
+        """Search file contents."""
+        multiline = bool(arguments.get("multiline", False))
+        request = SearchRequest(
+            regex=compile_regex(
+                arguments["regex"],
+                case_sensitive=bool(arguments.get("case_sensitive", True)),
+                multiline=multiline,
+            ),
+            joinable=is_joinable(arguments["regex"]),
+            path=arguments.get("path", ""),
+            globs=arguments.get("glob"),
+            output=arguments.get("output", "matches"),
+            context_lines=int(arguments.get("context_lines", 0)),
+            multiline=multiline,
+            limit=int(arguments.get("limit", self._settings.search_max_matches)),
+            cursor=arguments.get("cursor"),
+            include_ignored=bool(arguments.get("include_ignored", False)),
+            raw=arguments,
+        )
+        found = await self._workers.run(lambda job: Search(self._workspace, request, job).run(), context.progress)
+        return _search_reply(found, request.output)
+
+    def _read_small(self, arguments: Arguments) -> FileText | None:
+        """Read a small file here and now: changing threads takes longer. `None`: it is none, or took too long."""
+        opened = self._workspace.open_small(arguments["path"], _SMALL)
+        if opened is None:
+            return None
+        file, place = opened
+        with file, contextlib.suppress(CallTimeout):
+            return read_text(file, self._window(arguments, None), Job(_AT_ONCE_S), prefix=place.prefix)
+        return None
+
+    def _read(self, path: str, arguments: Arguments, max_bytes: int | None, job: Job) -> FileText:
+        file, place = self._workspace.open_file(path)
+        with file:
+            return read_text(file, self._window(arguments, max_bytes), job, prefix=place.prefix)
+
+    def _window(self, arguments: Arguments, max_bytes: int | None) -> Window:
+        return Window(
+            start_line=int(arguments.get("start_line", 1)),
+            line_count=arguments.get("line_count"),
+            max_lines=self._settings.read_max_lines,
+            max_bytes=self._settings.read_max_bytes if max_bytes is None else max_bytes,
+        )
+
+    def _read_many(self, arguments: Arguments, numbers: bool, job: Job) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = []
+        room = self._settings.read_max_bytes
+        for path in arguments["paths"]:
+            try:
+                one = self._read(path, arguments, room, job)
+            except LgError as error:
+                entries.append({"path": path, "error": error.payload()})
+                continue
+            room = max(0, room - len(one.text.encode("utf-8", "surrogatepass")))
+            entries.append(_file_entry(one, numbers))
+            job.done += 1
+            job.message = f"{job.done} files read"
+        return entries
+
+
+def _file_entry(one: FileText, numbers: bool) -> dict[str, Any]:
+    return {
+        "path": one.path,
+        "text": with_numbers(one.text, one.start_line) if numbers else one.text,
+        "encoding": one.encoding,
+        "sha256": one.sha256,
+        "size": one.size,
+        "total_lines": one.total_lines,
+        "start_line": one.start_line,
+        "line_count": one.line_count,
+        "truncated": one.truncated,
+        "next_start_line": one.next_start_line,
+        "error": None,
+    }
+
+
+def _listing_reply(listing: Listing) -> Reply:
+    structured = {
+        "entries": listing.entries,
+        "hidden": listing.hidden,
+        "truncated": listing.next_cursor is not None or listing.stopped is not None,
+        "next_cursor": listing.next_cursor,
+        "totals": None,
+        "partial": listing.stopped,
+    }
+    return Reply(text=render.listing(listing), structured=structured)
+
+
+def _totals_reply(totals: Totals) -> Reply:
+    structured = {
+        "entries": [],
+        "hidden": totals.hidden,
+        "truncated": totals.partial is not None,
+        "next_cursor": None,
+        "totals": totals.as_dict(),
+        "partial": totals.partial,
+    }
+    return Reply(text=render.totals(totals), structured=structured)
+
+
+def _search_reply(found: SearchResult, output: str) -> Reply:
+    structured = {
+        "output": output,
+        "files": [{"path": hits.path, "count": hits.count, "matches": hits.matches} for hits in found.files],
+        "values": found.values,
+        "total_matches": found.total_matches,
+        "files_matched": found.files_matched,
+        "files_searched": found.files_searched,
+        "truncated": found.truncated,
+        "next_cursor": found.next_cursor,
+        "skipped": {"binary": found.binary, "too_large": found.too_large, "unreadable": found.unreadable},
+        "hidden": found.hidden,
+        "partial": found.partial,
+    }
+    return Reply(text=render.search(found, output), structured=structured)

@@ -1,0 +1,168 @@
+"""Results as text that a model reads; the same is in the structured content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lg_fs.search.search import SearchResult
+from lg_fs.tree.listing import Listing
+from lg_fs.tree.totals import Totals
+from lg_policy.limits import cut_text
+
+_TOP_EXTENSIONS = 30
+_TOP_ROWS = 100
+_MAX_DIFF = 100_000
+
+
+def files(entries: list[dict[str, Any]]) -> str:
+    """Several read files, each under a heading."""
+    parts: list[str] = []
+    for entry in entries:
+        if entry["error"] is not None:
+            parts.append(f"==> {entry['path']}: {entry['error']['code']}: {entry['error']['message']}")
+            continue
+        last = entry["start_line"] + entry["line_count"] - 1
+        rest = entry["next_start_line"]
+        more = "" if rest is None else f"; read on with start_line={rest}"
+        parts.append(f"==> {entry['path']} (lines {entry['start_line']}-{last} of {entry['total_lines']}{more})")
+        parts.append(entry["text"].removesuffix("\n"))
+    return "\n".join(parts)
+
+
+def listing(page: Listing) -> str:
+    """One entry a line: directories with a slash, files with their size."""
+    lines = [_entry(entry) for entry in page.entries]
+    if not lines and page.next_cursor is None and not page.stopped:
+        lines.append("[nothing here]")
+    if page.stopped:
+        lines.append(f"[incomplete: {page.stopped}]")
+    if page.next_cursor:
+        lines.append(f"[more: call again with cursor={page.next_cursor}]")
+    lines += _hidden(page.hidden)
+    if page.unnameable:
+        lines.append(f"[{_number(page.unnameable, 'name')} with control characters or invalid UTF-8 not shown]")
+    if page.unreadable:
+        lines.append(f"[{_number(page.unreadable, 'directory', 'directories')} could not be opened]")
+    return "\n".join(lines)
+
+
+def _number(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _hidden(count: int) -> list[str]:
+    if not count:
+        return []
+    entries = _number(count, "entry", "entries")
+    return [f"[{entries} not shown: read_deny and read_allow in the server's settings hide them from every tool]"]
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    match entry["type"]:
+        case "dir":
+            return f"{entry['path']}/"
+        case "symlink":
+            return f"{entry['path']} (symbolic link)"
+        case "other":
+            return f"{entry['path']} (special file)"
+        case _:
+            return f"{entry['path']} ({entry['size']} bytes)"
+
+
+def totals(counted: Totals) -> str:
+    """Sums, then the largest extensions and directories."""
+    found = f"{counted.files} files, {counted.bytes} bytes, {counted.lines} lines in {counted.directories} directories"
+    lines = [f"{found} ({counted.binary_files} binary, {counted.skipped} not counted)"]
+    lines += [
+        f"{row['extension'] or '(none)'}: {row['files']} files, {row['lines']} lines, {row['bytes']} bytes"
+        for row in counted.extensions[:_TOP_EXTENSIONS]
+    ]
+    if len(counted.extensions) > _TOP_EXTENSIONS:
+        lines.append(f"[{len(counted.extensions) - _TOP_EXTENSIONS} more extensions in the structured result]")
+    by_directory: dict[str, list[int]] = {}
+    for row in counted.rows:
+        sums = by_directory.setdefault(row["directory"], [0, 0])
+        sums[0] += row["files"]
+        sums[1] += row["lines"]
+    ranked = sorted(by_directory.items(), key=lambda item: (-item[1][1], item[0]))
+    lines += [f"{directory or '.'}/: {sums[0]} files, {sums[1]} lines" for directory, sums in ranked[:_TOP_ROWS]]
+    if len(ranked) > _TOP_ROWS:
+        lines.append(f"[{len(ranked) - _TOP_ROWS} more directories in the structured result]")
+    lines += _hidden(counted.hidden)
+    if counted.partial:
+        lines.append(f"[incomplete: {counted.partial}]")
+    return "\n".join(lines)
+
+
+def search(found: SearchResult, output: str) -> str:
+    """Matches as grep prints them, grouped by file; or names, counts, values."""
+    lines: list[str] = []
+    if output == "values":
+        lines = [
+            f"{v['count']}\t{v['value']}\t({v['files']} files, first {v['path']}:{v['line']})" for v in found.values
+        ]
+    for hits in found.files:
+        if output == "matches":
+            lines.append(f"{hits.path}:")
+            lines += [line for match in hits.matches for line in _match(match)]
+        else:
+            lines.append(hits.path if output == "files" else f"{hits.path}: {hits.count}")
+    if not lines:
+        lines.append(f"[no match in {found.files_searched} files]")
+    else:
+        lines.append(
+            f"[{_number(found.total_matches, 'match', 'matches')} in {found.files_matched} of "
+            f"{_number(found.files_searched, 'file')} searched]"
+        )
+    if found.partial:
+        lines.append(f"[incomplete: {found.partial}]")
+    if found.next_cursor:
+        lines.append(f"[cut: call again with cursor={found.next_cursor}]")
+    elif found.truncated and output == "values":
+        lines.append("[cut: raise limit or narrow the regex for the rest]")
+    skipped = [
+        f"{count} {what}"
+        for what, count in (("binary", found.binary), ("too large", found.too_large), ("unreadable", found.unreadable))
+        if count
+    ]
+    if skipped:
+        lines.append(f"[skipped files: {', '.join(skipped)}]")
+    lines += _hidden(found.hidden)
+    return "\n".join(lines)
+
+
+def _match(match: dict[str, Any]) -> list[str]:
+    line = match["line"]
+    before = [f"  {line - len(match['before']) + n}- {text}" for n, text in enumerate(match["before"])]
+    below = line + match["text"].count("\n") + 1
+    after = [f"  {below + n}- {text}" for n, text in enumerate(match["after"])]
+    return [*before, f"  {line}: {match['text']}", *after]
+
+
+def change(result: dict[str, Any]) -> str:
+    """What a change set did, or would do."""
+    word = "would change" if result["dry_run"] else f"change {result['change_id']}:"
+    lines = [f"{word} {_number(len(result['files']), 'file')}, +{result['added']} -{result['removed']} lines"]
+    if result["replayed"]:
+        lines[0] += " [done before under the same key; not done again]"
+    for file in result["files"]:
+        moved = f" -> {file['to']}" if file["to"] else ""
+        fuzzy = f" [matched ignoring {file['match'].replace('_', ' ')}]" if file["match"] not in (None, "exact") else ""
+        lines.append(f"{file['op']} {file['path']}{moved} (+{file['added']} -{file['removed']}){fuzzy}")
+    if result["dry_run"]:
+        diff, cut = cut_text(result["diff"], _MAX_DIFF)
+        lines.append(diff + ("\n[cut: the whole diff is in the structured result]" if cut else ""))
+    return "\n".join(lines)
+
+
+def changes(found: list[dict[str, Any]]) -> str:
+    """Change sets, newest first."""
+    lines: list[str] = []
+    for one in found:
+        note = f" reverts {one['reverts']}" if one["reverts"] else ""
+        note += f" [reverted by {one['reverted_by']}]" if one["reverted_by"] else ""
+        lines.append(f"{one['change_id']} {one['time']} {one['kind']}{note} (+{one['added']} -{one['removed']})")
+        lines += [
+            f"  {file['op']} {file['path']}" + (f" -> {file['to']}" if file["to"] else "") for file in one["files"]
+        ]
+    return "\n".join(lines) or "[no changes are kept]"

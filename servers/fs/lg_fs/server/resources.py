@@ -1,0 +1,135 @@
+"""Files as MCP resources, so that clients can attach them, text and images alike; completion of their paths."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import os
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import mcp_types as t
+from mcp import MCPError
+
+from lg_fs.job import Job, Workers
+from lg_fs.reading.encoding import SNIFF, is_binary
+from lg_fs.reading.read import Window, read_text
+from lg_fs.tree.workspace import WalkArgs, Workspace, walking
+from lg_policy.config.settings import FsSettings
+from lg_policy.errors import InvalidArguments, LgError, TooLarge
+from lg_policy.paths.root import Opened
+
+TEMPLATE = "file:///{+path}"
+_MAX_COMPLETIONS = 100
+
+
+class Resources:
+    """Handlers of `resources/*` and `completion/complete`. Rules and limits are those of `read_file`."""
+
+    def __init__(self, workspace: Workspace, workers: Workers, settings: FsSettings) -> None:
+        self._workspace = workspace
+        self._workers = workers
+        self._settings = settings
+
+    def handlers(self) -> dict[str, Any]:
+        """The arguments of `mcp.server.Server` that register this."""
+        return {
+            "on_list_resources": self.list_resources,
+            "on_list_resource_templates": self.list_templates,
+            "on_read_resource": self.read_resource,
+            "on_completion": self.complete,
+        }
+
+    async def list_resources(self, _context: Any, _params: Any) -> t.ListResourcesResult:
+        """There is no fixed list: any file is reached through the template."""
+        return t.ListResourcesResult(resources=[])
+
+    async def list_templates(self, _context: Any, _params: Any) -> t.ListResourceTemplatesResult:
+        """One template stands for all files."""
+        template = t.ResourceTemplate(
+            name="file",
+            title="File below the root",
+            uri_template=TEMPLATE,
+            description="A text file, or another such as an image as it is; path relative to the root, or absolute",
+        )
+        return t.ListResourceTemplatesResult(resource_templates=[template])
+
+    async def read_resource(self, _context: Any, params: t.ReadResourceRequestParams) -> t.ReadResourceResult:
+        """Read a whole file. Raises `MCPError` with the refusal's text: a resource has no error result."""
+        uri = str(params.uri)
+        try:
+            contents = await self._workers.run(lambda job: self._read(uri, job))
+        except LgError as error:
+            raise MCPError(t.INVALID_PARAMS, error.text(), {"uri": uri, "error": error.payload()}) from error
+        return t.ReadResourceResult(contents=[contents])
+
+    async def complete(self, _context: Any, params: t.CompleteRequestParams) -> t.CompleteResult:
+        """Complete a path by what is in its directory; a path that cannot be looked at has no completions."""
+        reference = params.ref
+        if not isinstance(reference, t.ResourceTemplateReference) or reference.uri != TEMPLATE:
+            raise MCPError(t.INVALID_PARAMS, "only the file resource template has completions")
+        prefix = params.argument.value
+        try:
+            found = await self._workers.run(lambda job: self._candidates(prefix, job))
+        except LgError:
+            found = []
+        values = found[:_MAX_COMPLETIONS]
+        return t.CompleteResult(
+            completion=t.Completion(values=values, total=len(found), has_more=len(found) > len(values))
+        )
+
+    def _read(self, uri: str, job: Job) -> t.TextResourceContents | t.BlobResourceContents:
+        file, place = self._workspace.open_file(self._path(uri))
+        limit = self._settings.read_max_bytes
+        window = Window(max_lines=self._settings.read_max_lines, max_bytes=limit)
+        with file:
+            if is_binary(os.pread(file.fd, SNIFF, 0)):
+                return _blob(uri, file, limit)
+            read = read_text(file, window, job, prefix=place.prefix)
+        if read.truncated:
+            raise _too_large(read.path, read.size)
+        return t.TextResourceContents(uri=uri, mime_type="text/plain; charset=utf-8", text=read.text)
+
+    def _path(self, uri: str) -> str:
+        parts = urlsplit(uri)
+        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+            raise InvalidArguments(f"{uri[:200]!r} is not a file URI of this server", hint=f"use {TEMPLATE}")
+        path = unquote(parts.path, errors="surrogateescape")
+        roots = [str(place.root.path) for place in self._workspace.places]
+        return path if any(path == root or path.startswith(f"{root}/") for root in roots) else path.lstrip("/")
+
+    def _candidates(self, prefix: str, job: Job) -> list[str]:
+        directory, slash, name = prefix.rpartition("/")
+        found: list[str] = []
+        for located in self._workspace.everywhere(directory):
+            if not located.rel and located.place.prefix and not directory:
+                found.append(located.place.prefix)
+                continue
+            args = WalkArgs(recursive=False)
+            with walking(located, args, self._settings, job) as walk:
+                for folder in walk:
+                    found += [
+                        f"{directory}{slash}{entry.name}" + ("/" if entry.kind == "dir" else "")
+                        for entry in folder.entries
+                        if entry.name.startswith(name)
+                    ]
+        return [one for one in found if one.startswith(prefix)]
+
+
+def _blob(uri: str, file: Opened, limit: int) -> t.BlobResourceContents:
+    """A file that is no text, such as an image, whole. Raises `TooLarge`."""
+    parts: list[bytes] = []
+    room = limit + 1
+    while room and (chunk := os.read(file.fd, room)):
+        parts.append(chunk)
+        room -= len(chunk)
+    if not room:
+        raise _too_large(file.rel, file.stat.st_size)
+    kind = mimetypes.guess_type(file.rel)[0] or "application/octet-stream"
+    return t.BlobResourceContents(uri=uri, mime_type=kind, blob=base64.b64encode(b"".join(parts)).decode())
+
+
+def _too_large(path: str, size: int) -> TooLarge:
+    return TooLarge(
+        f"{path!r} has {size} bytes, too many for an attachment", hint="read text in parts with the tool read_file"
+    )

@@ -1,0 +1,374 @@
+"""JSON Schemas of the tools' arguments and results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lg_policy.config.settings import FsSettings
+
+Schema = dict[str, Any]
+
+
+def _object(properties: dict[str, Schema], required: list[str] | None = None, **more: Any) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _nullable(kind: str) -> Schema:
+    return {"type": [kind, "null"]}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+HIDDEN: Schema = {"type": "integer", "description": "Entries met that the settings let no tool read"}
+FLAG: Schema = {"type": "boolean"}
+ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message", "hint"])
+
+
+def result(properties: dict[str, Schema], items: dict[str, Schema] | None = None) -> Schema:
+    """A tool's output: these properties, or only `error` when the call failed.
+
+    `items` describes the members of long arrays under `$defs`, without a reference to it: clients check results
+    against this schema, and checking each of a thousand entries takes them longer than the call itself.
+    """
+    schema: Schema = {
+        "type": "object",
+        "properties": {**properties, "error": {"type": "object", "description": "code, message, hint"}},
+        "anyOf": [{"required": list(properties)}, {"required": ["error"]}],
+    }
+    return {**schema, "$defs": items} if items else schema
+
+
+def many(name: str) -> Schema:
+    """A long array; its items are described under `$defs`."""
+    return {"type": "array", "description": f"each as $defs.{name}"}
+
+
+def path(description: str) -> Schema:
+    """A path argument; the format tells the gateway to normalise it before it applies rules."""
+    return {"type": "string", "format": "lg-path", "maxLength": 4096, "description": description}
+
+
+def globs() -> Schema:
+    """The `glob` argument."""
+    return {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 100}],
+        "description": 'gitignore-style: "*.py", "src/**/*.{ts,tsx}"; a leading "!" excludes. One or a list',
+    }
+
+
+def cursor() -> Schema:
+    """The `cursor` argument."""
+    return {"type": "string", "maxLength": 8192, "description": "next_cursor of the previous answer"}
+
+
+def limit(maximum: int, what: str) -> Schema:
+    """The `limit` argument."""
+    return {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": maximum,
+        "description": f"{what} per answer (default {maximum})",
+    }
+
+
+def include_ignored() -> Schema:
+    """The `include_ignored` argument."""
+    return {
+        "type": "boolean",
+        "description": "also what .gitignore and .ignore hide, .git, node_modules, virtual environments, caches "
+        "(default false)",
+    }
+
+
+def read_input(settings: FsSettings) -> Schema:
+    """Arguments of `read_file`."""
+    return _object(
+        {
+            "path": path("File to read, relative to the root"),
+            "paths": {
+                "type": "array",
+                "items": path("File to read"),
+                "minItems": 1,
+                "maxItems": settings.read_max_files,
+                "description": "Several files instead of path; a file that fails does not stop the others",
+            },
+            "start_line": {"type": "integer", "minimum": 1, "description": "First line, from 1 (default 1)"},
+            "line_count": {"type": "integer", "minimum": 1, "description": "Lines to return (default: to the end)"},
+            "line_numbers": {"type": "boolean", "description": "Put its number before each line (default false)"},
+        },
+        oneOf=[{"required": ["path"]}, {"required": ["paths"]}],
+    )
+
+
+READ_OUTPUT = result(
+    {"files": many("file")},
+    {
+        "file": _object(
+            {
+                "path": TEXT,
+                "text": TEXT,
+                "encoding": TEXT,
+                "sha256": TEXT,
+                "size": WHOLE,
+                "total_lines": WHOLE,
+                "start_line": WHOLE,
+                "line_count": WHOLE,
+                "truncated": FLAG,
+                "next_start_line": _nullable("integer"),
+                "error": {"anyOf": [ERROR, {"type": "null"}]},
+            },
+            ["path", "error"],
+        )
+    },
+)
+
+
+def list_input(settings: FsSettings) -> Schema:
+    """Arguments of `list_files`."""
+    return _object(
+        {
+            "path": path("Directory, relative to the root (default: the root)"),
+            "recursive": {"type": "boolean", "description": "Also everything below it (default false)"},
+            "glob": globs(),
+            "limit": limit(settings.list_max_entries, "entries"),
+            "cursor": cursor(),
+            "include_ignored": include_ignored(),
+            "totals": {
+                "type": "boolean",
+                "description": "Instead of entries: files, bytes and lines per directory and extension, recursively",
+            },
+        }
+    )
+
+
+_COUNTS: dict[str, Schema] = {"files": WHOLE, "bytes": WHOLE, "lines": WHOLE}
+_TOTALS = _object(
+    {
+        **_COUNTS,
+        "directories": WHOLE,
+        "binary_files": WHOLE,
+        "hidden": HIDDEN,
+        "skipped": {"type": "integer", "description": "Not counted: links, special files, unreadable, unnameable"},
+        "extensions": many("row"),
+        "rows": many("row"),
+        "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
+        "partial": _nullable("string"),
+        "digest": {
+            "type": ["string", "null"],
+            "description": "SHA-256 over names and contents of all that was counted",
+        },
+        "digest_missing": _nullable("string"),
+    },
+    [*_COUNTS, "directories", "binary_files", "skipped", "hidden", "extensions", "rows", "depth", "partial"],
+)
+LIST_OUTPUT = result(
+    {
+        "entries": many("entry"),
+        "hidden": HIDDEN,
+        "truncated": FLAG,
+        "next_cursor": _nullable("string"),
+        "totals": {"anyOf": [_TOTALS, {"type": "null"}]},
+        "partial": _nullable("string"),
+    },
+    {
+        "entry": _object(
+            {
+                "path": TEXT,
+                "type": {"enum": ["file", "dir", "symlink", "other"]},
+                "size": WHOLE,
+                "mtime": _nullable("string"),
+            },
+            ["path", "type", "size", "mtime"],
+        ),
+        "row": _object({"directory": TEXT, "extension": TEXT, **_COUNTS}, ["extension", *_COUNTS]),
+    },
+)
+
+
+def search_input(settings: FsSettings) -> Schema:
+    """Arguments of `search_files`."""
+    return _object(
+        {
+            "regex": {"type": "string", "minLength": 1, "description": "RE2 syntax; ^ and $ match at each line"},
+            "path": path("File or directory to search (default: the root)"),
+            "glob": globs(),
+            "context_lines": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 20,
+                "description": "Lines around (default 0)",
+            },
+            "case_sensitive": {"type": "boolean", "description": "Default true"},
+            "multiline": {
+                "type": "boolean",
+                "description": "A match may span lines, and . matches \\n (default false)",
+            },
+            "output": {
+                "enum": ["matches", "files", "counts", "values"],
+                "description": "matches: lines (default); files: names; counts: matching lines per file; "
+                "values: distinct texts of group 1 (or of the match), most frequent first",
+            },
+            "limit": limit(settings.search_max_matches, "matches, files or values"),
+            "cursor": cursor(),
+            "include_ignored": include_ignored(),
+        },
+        ["regex"],
+    )
+
+
+SEARCH_OUTPUT = result(
+    {
+        "output": TEXT,
+        "files": many("file"),
+        "values": many("value"),
+        "total_matches": WHOLE,
+        "files_matched": WHOLE,
+        "files_searched": WHOLE,
+        "truncated": FLAG,
+        "next_cursor": _nullable("string"),
+        "skipped": _object(
+            {"binary": WHOLE, "too_large": WHOLE, "unreadable": WHOLE}, ["binary", "too_large", "unreadable"]
+        ),
+        "hidden": HIDDEN,
+        "partial": _nullable("string"),
+    },
+    {
+        "file": _object({"path": TEXT, "count": WHOLE, "matches": many("match")}, ["path", "count", "matches"]),
+        "match": _object(
+            {"line": WHOLE, "column": WHOLE, "text": TEXT, "before": _list(TEXT), "after": _list(TEXT)},
+            ["line", "column", "text", "before", "after"],
+        ),
+        "value": _object(
+            {"value": TEXT, "count": WHOLE, "files": WHOLE, "path": TEXT, "line": WHOLE},
+            ["value", "count", "files", "path", "line"],
+        ),
+    },
+)
+
+
+EXPECTED: Schema = {
+    "type": "object",
+    "propertyNames": {"format": "lg-path"},
+    "additionalProperties": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
+    "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
+}
+
+EXPECTED_PATHS: Schema = {
+    "type": "array",
+    "items": {"type": "string", "format": "lg-path", "maxLength": 4096},
+    "description": "Refused if it touches another file than these, as files of a dry run names them",
+}
+
+
+def patch_input(settings: FsSettings) -> Schema:
+    """Arguments of `apply_patch`."""
+    change = _object(
+        {
+            "path": path("File, relative to the root"),
+            "op": {"enum": ["add", "update", "delete", "move"]},
+            "content": {"type": "string", "description": "The whole new text (add, update; optional for move)"},
+            "to": path("New path (move)"),
+        },
+        ["path", "op"],
+    )
+    return _object(
+        {
+            "patch": {
+                "type": "string",
+                "minLength": 1,
+                "description": "One of three formats, told apart by the first line: '*** Begin Patch' envelope, "
+                "unified diff, or PATH with '<<<<<<< SEARCH' / '=======' / '>>>>>>> REPLACE' blocks. "
+                "Context decides where a change goes, line numbers do not",
+            },
+            "changes": {
+                "type": "array",
+                "items": change,
+                "minItems": 1,
+                "maxItems": settings.patch_max_files,
+                "description": "Instead of patch: whole files",
+            },
+            "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
+            "expected_sha256": EXPECTED,
+            "expected_paths": EXPECTED_PATHS,
+        },
+        oneOf=[{"required": ["patch"]}, {"required": ["changes"]}],
+    )
+
+
+def revert_input() -> Schema:
+    """Arguments of `revert_patch`."""
+    return _object(
+        {
+            "change_id": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "As apply_patch returned it"},
+            "force": {
+                "type": "boolean",
+                "description": "Overwrite files that changed since; only if the settings allow it (default false)",
+            },
+            "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
+            "expected_sha256": EXPECTED,
+            "expected_paths": EXPECTED_PATHS,
+        },
+        ["change_id"],
+    )
+
+
+CHANGE_OUTPUT = result(
+    {
+        "change_id": _nullable("string"),
+        "dry_run": FLAG,
+        "replayed": {"type": "boolean", "description": "Answered from the journal: the same call was made before"},
+        "diff": TEXT,
+        "files": many("file"),
+        "added": WHOLE,
+        "removed": WHOLE,
+    },
+    {
+        "file": _object(
+            {
+                "path": TEXT,
+                "op": {"enum": ["add", "update", "delete", "move"]},
+                "to": _nullable("string"),
+                "before_sha256": _nullable("string"),
+                "after_sha256": _nullable("string"),
+                "added": WHOLE,
+                "removed": WHOLE,
+                "match": {"enum": ["exact", "trailing_whitespace", "leading_whitespace", None]},
+            },
+            ["path", "op", "to", "before_sha256", "after_sha256", "added", "removed", "match"],
+        )
+    },
+)
+
+
+def changes_input() -> Schema:
+    """Arguments of `list_changes`."""
+    return _object(
+        {"limit": {"type": "integer", "minimum": 1, "maximum": 500, "description": "Newest first (default 20)"}}
+    )
+
+
+CHANGES_OUTPUT = result(
+    {"changes": many("change")},
+    {
+        "change": _object(
+            {
+                "change_id": TEXT,
+                "time": TEXT,
+                "kind": {"enum": ["patch", "revert"]},
+                "reverts": _nullable("string"),
+                "reverted_by": _nullable("string"),
+                "files": _list(_object({"path": TEXT, "op": TEXT, "to": _nullable("string")}, ["path", "op", "to"])),
+                "added": WHOLE,
+                "removed": WHOLE,
+            },
+            ["change_id", "time", "kind", "reverts", "reverted_by", "files", "added", "removed"],
+        )
+    },
+)

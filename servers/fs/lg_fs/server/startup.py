@@ -1,0 +1,80 @@
+"""Put the parts of the server together from settings and flags, and serve."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from lg_fs.changes.service import Changes
+from lg_fs.job import Workers
+from lg_fs.server.server import Service, make_server
+from lg_fs.tree.workspace import Workspace
+from lg_policy.config.flags import CommonFlags, ServeFlags
+from lg_policy.config.loading import closed_to_changes, load_settings
+from lg_policy.config.settings import Settings
+from lg_policy.errors import LgError
+from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Root
+from lg_policy.state import open_state, refuse_around_settings, refuse_inside
+from lg_policy.wire.serving import serve, start_logging
+
+log = logging.getLogger(__name__)
+
+
+def run(roots: Sequence[Path], common: CommonFlags, flags: ServeFlags) -> int:
+    """Serve until the client leaves or a signal arrives. Raises `ConfigError`."""
+    start_logging(common.log_level)
+    loaded = load_settings(profile=common.profile, config=common.config, effective=common.effective_config)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Root(path, allow_broad=common.allow_broad_root)) for path in roots]
+        for root in opened:
+            loaded = closed_to_changes(loaded, root.path, (common.config,))
+        state = open_state(root=opened[0].path, explicit=common.state_dir)
+        service = make_service(opened, loaded.settings, state.path)
+        stack.callback(service.workers.close)
+        try:
+            service.changes.recover()
+        except LgError:
+            # Reading works all the same, and the next change tries again.
+            log.exception("a change set of a process that died could not be undone")
+        return serve(make_server(service), flags)
+
+
+def make_service(
+    roots: Sequence[Root], settings: Settings, state: Path, *, on_step: Callable[[str], None] | None = None
+) -> Service:
+    """Build the service for opened roots; journals go below `state`, which must lie outside all of them.
+
+    `on_step` is called before each irreversible step of a change set. Raises `ConfigError`.
+    """
+    for root in roots:
+        refuse_inside(state, root.path, "the state directory")
+        refuse_around_settings(root.path)
+    rules = FileRules.from_settings(settings.policy, extra_deny=closed_directories(settings))
+    workspace = Workspace(roots, rules, settings.fs)
+    return Service(
+        workspace=workspace,
+        changes=Changes(workspace, state, on_step=on_step or (lambda _name: None)),
+        workers=Workers(settings.fs.threads, settings.fs.call_timeout_s),
+        settings=settings.fs,
+        meta={
+            "lg/root": {"id": joint_id(roots), "name": ", ".join(root.name for root in roots)},
+            "lg/policy": settings.policy_digest(),
+        },
+    )
+
+
+def closed_directories(settings: Settings) -> tuple[str, ...]:
+    """Directories below the root that hold what the system writes about itself: closed to every tool."""
+    output = settings.trace.output_dir.strip("/")
+    return (f"/{output}/",) if output and not settings.trace.output_dir.startswith("/") else ()
+
+
+def joint_id(roots: Sequence[Root]) -> str:
+    """One root's id, or one for the set of several."""
+    if len(roots) == 1:
+        return roots[0].id
+    return hashlib.sha256("\0".join(root.id for root in roots).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Directory trees: walked, listed, counted, digested."""

@@ -1,0 +1,87 @@
+"""The `glob` argument of a call: gitignore-style patterns, braces, and exclusions with a leading "!"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lg_fs.tree.walk import DirEntry
+from lg_policy.errors import ConfigError, InvalidArguments
+from lg_policy.paths.globs import GlobSet
+
+_MAX_PATTERNS = 100
+_MAX_LENGTH = 1_000
+
+
+class GlobArg:
+    """Which files of a walk a caller wants.
+
+    A pattern is tried against the path relative to the root and against the path relative to the directory that is
+    walked. Raises `InvalidArguments` for a pattern that is malformed, over-long, or climbs out with "..".
+    """
+
+    def __init__(self, globs: str | Sequence[str] | None, base: str = "") -> None:
+        given = [globs] if isinstance(globs, str) else list(globs or ())
+        wanted: list[str] = []
+        unwanted: list[str] = []
+        for glob in given:
+            target = unwanted if glob.startswith("!") else wanted
+            target.extend(_expand(_checked(glob.removeprefix("!"))))
+            if len(wanted) + len(unwanted) > _MAX_PATTERNS:
+                raise InvalidArguments(f"glob stands for more than {_MAX_PATTERNS} patterns", hint="use fewer braces")
+        self._wanted = _compile(wanted) if wanted else None
+        self._unwanted = _compile(unwanted) if unwanted else None
+        self._cut = len(base) + 1 if base else 0
+
+    @property
+    def everything(self) -> bool:
+        """Whether there is nothing to filter."""
+        return self._wanted is None and self._unwanted is None
+
+    def select(self, entries: list[DirEntry]) -> list[DirEntry]:
+        """Those entries that are wanted."""
+        if self.everything or not entries:
+            return entries
+        paths = [entry.judged for entry in entries]
+        keep = set(range(len(paths))) if self._wanted is None else self._either(self._wanted, paths)
+        if self._unwanted is not None:
+            keep -= self._either(self._unwanted, paths)
+        return [entries[index] for index in sorted(keep)]
+
+    def _either(self, globs: GlobSet, paths: Sequence[str]) -> set[int]:
+        found = globs.matching(paths)
+        if self._cut:
+            found = found | globs.matching([path[self._cut :] for path in paths])
+        return found
+
+
+def _checked(glob: str) -> str:
+    if not glob.strip() or len(glob) > _MAX_LENGTH or "\0" in glob or "\n" in glob:
+        raise InvalidArguments(f"glob must be 1 to {_MAX_LENGTH} characters on one line", hint='for example "*.py"')
+    if ".." in glob.split("/"):
+        raise InvalidArguments("glob must not contain '..'", hint="globs are relative to the root and stay below it")
+    return glob.removeprefix("./")
+
+
+def _expand(glob: str) -> list[str]:
+    """Expand `{a,b}` from left to right; braces do not nest. An unclosed or empty brace is an ordinary character."""
+    done = [""]
+    rest = glob
+    while True:
+        start = rest.find("{")
+        end = rest.find("}", start)
+        if start < 0 or end < 0 or "," not in rest[start:end]:
+            return [head + rest for head in done]
+        options = rest[start + 1 : end].split(",")
+        if "{" in rest[start + 1 : end]:
+            raise InvalidArguments(f"glob {glob[:80]!r} nests braces", hint="pass a list of globs instead")
+        done = [head + rest[:start] + option for head in done for option in options]
+        if len(done) > _MAX_PATTERNS:
+            raise InvalidArguments(f"glob stands for more than {_MAX_PATTERNS} patterns", hint="use fewer braces")
+        rest = rest[end + 1 :]
+
+
+def _compile(patterns: Sequence[str]) -> GlobSet:
+    try:
+        return GlobSet(patterns)
+    except ConfigError as error:
+        raise InvalidArguments(f"glob: {error.message}", hint=error.hint or 'for example "src/**/*.py"') from error

@@ -1,0 +1,124 @@
+"""`list_files`: entries of a directory or tree, paged, with type, size and time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from lg_fs.job import Job
+from lg_fs.tree.cursor import CursorPosition, pack, unpack
+from lg_fs.tree.glob_argument import GlobArg
+from lg_fs.tree.totals import Totals, TotalsJob
+from lg_fs.tree.walk import DirEntry, Walk
+from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, walking
+from lg_policy.errors import InvalidArguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRequest:
+    """The arguments of `list_files`; `raw` is what cursors are bound to."""
+
+    path: str
+    recursive: bool
+    globs: str | Sequence[str] | None
+    limit: int
+    cursor: str | None
+    include_ignored: bool
+    raw: Mapping[str, Any]
+
+
+@dataclass(kw_only=True)
+class Listing:
+    """One page. `stopped` says why the walk ended early.
+
+    `hidden` counts names that rules do not let be read, as far as the walk came; `unnameable` those that no tool
+    accepts.
+    """
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    next_cursor: str | None = None
+    stopped: str | None = None
+    hidden: int = 0
+    unnameable: int = 0
+    unreadable: int = 0
+
+
+def list_entries(workspace: Workspace, request: ListRequest, job: Job) -> Listing:
+    """Return one page of entries. Raises as `Root.open_dir`, `InvalidArguments` for a bad cursor or glob."""
+    starts = workspace.everywhere(request.path)
+    listing = Listing()
+    if len(starts) > 1 and not request.recursive:
+        listing.entries = [_root_entry(located) for located in starts]
+        return listing
+    after = unpack(request.cursor, request.raw).path if request.cursor else None
+    for located in from_place(starts, after):
+        prefix = located.place.prefix
+        own_after = after[len(prefix) :] if after is not None and after.startswith(prefix) else None
+        args = WalkArgs(recursive=request.recursive, include_ignored=request.include_ignored, after=own_after)
+        wanted = GlobArg(request.globs, located.rel)
+        with walking(located, args, workspace.settings, job) as walk:
+            full = _fill(listing, walk, wanted, request, prefix)
+        listing.hidden += walk.result.hidden
+        listing.unnameable += walk.result.unnameable
+        listing.unreadable += walk.result.unreadable
+        listing.stopped = listing.stopped or walk.result.stopped
+        if full or listing.stopped:
+            break
+    return listing
+
+
+def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals:
+    """Count files, bytes and lines below a path."""
+    counting: TotalsJob | None = None
+    for located in workspace.everywhere(request.path):
+        wanted = GlobArg(request.globs, located.rel)
+        counting = counting or TotalsJob(job, wanted, workspace.settings.digest_max_mb)
+        args = WalkArgs(include_ignored=request.include_ignored)
+        with walking(located, args, workspace.settings, job) as walk:
+            counting.add(walk, located.place.prefix)
+    if counting is None:
+        raise InvalidArguments("there is no root to count")
+    return counting.result(workspace.settings.totals_max_rows)
+
+
+def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str) -> bool:
+    """Add entries until the page is full; whether it is."""
+    for folder in walk:
+        chosen = wanted.select(folder.entries)
+        room = request.limit - len(listing.entries)
+        listing.entries += [_described(entry, prefix) for entry in chosen[:room]]
+        if len(chosen) > room:
+            last = CursorPosition(path=listing.entries[-1]["path"])
+            listing.next_cursor = pack(last, request.raw)
+            return True
+    if walk.result.stopped and listing.entries and not walk.result.stopped.startswith("directories"):
+        listing.next_cursor = pack(CursorPosition(path=listing.entries[-1]["path"]), request.raw)
+    return False
+
+
+def _described(entry: DirEntry, prefix: str) -> dict[str, Any]:
+    try:
+        status = entry.dirent.stat(follow_symlinks=False)
+    except OSError:
+        return {"path": prefix + entry.path, "type": entry.kind, "size": 0, "mtime": None}
+    size = 0 if entry.kind == "dir" else status.st_size
+    return {"path": prefix + entry.path, "type": entry.kind, "size": size, "mtime": as_time(status.st_mtime)}
+
+
+def as_time(seconds: float) -> str:
+    """A file time as ISO 8601 in UTC, to the second."""
+    return _as_time(int(seconds))
+
+
+@lru_cache(maxsize=4_096)  # the files of a checkout share a few seconds
+def _as_time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
+
+
+def _root_entry(located: Located) -> dict[str, Any]:
+    status = os.fstat(located.place.root.fd)
+    return {"path": located.place.root.name, "type": "dir", "size": 0, "mtime": as_time(status.st_mtime)}

@@ -1,0 +1,219 @@
+"""Sizes of a tree by directory and extension, for a reader who wants the shape of a repository in one call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from lg_fs.job import Job
+from lg_fs.reading.encoding import is_binary
+from lg_fs.tree.glob_argument import GlobArg
+from lg_fs.tree.tree_digest import TreeDigest
+from lg_fs.tree.walk import Folder, Walk, open_regular
+
+_CHUNK = 1 << 18
+_MAX_EXTENSION = 16
+_MAX_EXTENSIONS = 1_000
+OTHER = "*"  # stands for the extensions over the limit
+
+
+@dataclass(kw_only=True)
+class Count:
+    """Files, and their bytes and lines. A binary file has no lines."""
+
+    files: int = 0
+    bytes: int = 0
+    lines: int = 0
+
+    def add(self, other: Count) -> None:
+        """Add another count to this one."""
+        self.files += other.files
+        self.bytes += other.bytes
+        self.lines += other.lines
+
+
+@dataclass(kw_only=True)
+class Totals:
+    """The result. `rows` are per directory and extension; with `depth`, deeper directories count in that level."""
+
+    files: int = 0
+    bytes: int = 0
+    lines: int = 0
+    directories: int = 0
+    binary_files: int = 0
+    skipped: int = 0
+    hidden: int = 0
+    extensions: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    depth: int | None = None
+    partial: str | None = None
+    digest: str | None = None
+    """Over the names and contents of all that was counted (`lg_fs.tree.tree_digest`)."""
+    digest_missing: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+Cells = dict[tuple[str, str], Count]
+
+
+class TotalsJob:
+    """Counts the files of one or more walks."""
+
+    def __init__(self, job: Job, wanted: GlobArg, digest_max_mb: int) -> None:
+        self._job = job
+        self._wanted = wanted
+        self._digest = TreeDigest(digest_max_mb)
+        self._cells: Cells = defaultdict(Count)
+        self._names: dict[str, str] = {}
+        self._result = Totals()
+
+    def add(self, walk: Walk, prefix: str = "") -> None:
+        """Count everything that the walk yields; `prefix` stands before its directories."""
+        for folder in walk:
+            self._folder(folder, prefix)
+            if self._job.late():
+                walk.result.stopped = f"stopped after {self._job.deadline.seconds:g} s; narrow path or glob"
+                break
+        self._result.directories += max(0, walk.result.directories - 1)
+        self._result.skipped += walk.result.unreadable + walk.result.unnameable
+        self._result.hidden += walk.result.hidden
+        self._result.partial = self._result.partial or walk.result.stopped
+
+    def result(self, max_rows: int) -> Totals:
+        """Put the counts in order, rolled up so that there are at most `max_rows` rows."""
+        result = self._result
+        by_extension: dict[str, Count] = defaultdict(Count)
+        for (_, extension), count in self._cells.items():
+            by_extension[extension].add(count)
+            result.files += count.files
+            result.bytes += count.bytes
+            result.lines += count.lines
+        result.extensions = [
+            {"extension": extension, **asdict(count)}
+            for extension, count in sorted(
+                by_extension.items(), key=lambda item: (-item[1].lines, -item[1].files, item[0])
+            )
+        ]
+        result.digest_missing = result.partial or self._digest.missing
+        result.digest = None if result.digest_missing else self._digest.hexdigest()
+        cells, result.depth = roll_up(self._cells, max_rows)
+        result.rows = [
+            {"directory": directory, "extension": extension, **asdict(count)}
+            for (directory, extension), count in sorted(cells.items())
+        ]
+        return result
+
+    def _folder(self, folder: Folder, prefix: str) -> None:
+        directory = (prefix + folder.path).rstrip("/")
+        for entry in self._wanted.select(folder.entries):
+            if entry.kind == "dir":
+                continue
+            self._job.tick()
+            try:
+                if entry.kind != "file":
+                    self._result.skipped += 1
+                    if entry.kind == "symlink":
+                        self._digest.link(entry.name, folder.fd)
+                    continue
+                size, lines, binary, executable, content = measure(entry.name, folder.fd, self._job, self._digest)
+            except OSError:
+                self._result.skipped += entry.kind == "file"
+                continue
+            self._digest.file(entry.name, content, executable=executable)
+            cell = self._cells[directory, self._extension(entry.name)]
+            cell.files += 1
+            cell.bytes += size
+            cell.lines += lines
+            self._result.binary_files += binary
+        self._digest.end_directory(directory)
+
+    def _extension(self, name: str) -> str:
+        extension = extension_of(name)
+        if extension not in self._names:
+            self._names[extension] = extension if len(self._names) < _MAX_EXTENSIONS else OTHER
+        return self._names[extension]
+
+
+def extension_of(name: str) -> str:
+    """The extension in lower case with its dot (".py"); "" if there is none or it is too odd to be one."""
+    stem, dot, extension = name.rpartition(".")
+    if not dot or not stem or len(extension) > _MAX_EXTENSION or not extension.isalnum():
+        return ""
+    return f".{extension.lower()}"
+
+
+class Measured(NamedTuple):
+    """One file; `content` is the SHA-256 of its bytes, `None` where they were not all read."""
+
+    size: int
+    lines: int
+    binary: bool
+    executable: bool
+    content: bytes | None
+
+
+def measure(name: str, dir_fd: int, job: Job, digest: TreeDigest) -> Measured:
+    """Read a file once. Of a large binary one only the digest needs the rest. Raises `OSError`."""
+    fd = open_regular(name, dir_fd)
+    try:
+        data = os.read(fd, _CHUNK)
+        binary = is_binary(data)
+        status = os.fstat(fd)
+        executable = bool(status.st_mode & stat.S_IXUSR)
+        if len(data) < _CHUNK:  # a regular file is read short only at its end
+            lines = 0 if binary else _lines(data, data[-1:])
+            return Measured(len(data), lines, binary, executable, hashlib.sha256(data).digest())
+        if binary:
+            digest.room -= status.st_size - len(data)
+            if digest.room < 0:
+                return Measured(status.st_size, 0, True, executable, None)
+        newlines, last, content = data.count(b"\n"), data[-1:], hashlib.sha256(data)
+        while chunk := os.read(fd, _CHUNK):
+            if job.late():
+                break
+            content.update(chunk)
+            newlines += chunk.count(b"\n")
+            last = chunk[-1:]
+        lines = 0 if binary else newlines + (last != b"\n")
+        return Measured(status.st_size, lines, binary, executable, content.digest())
+    finally:
+        os.close(fd)
+
+
+def _lines(data: bytes, last: bytes) -> int:
+    return data.count(b"\n") + (1 if data and last != b"\n" else 0)
+
+
+def roll_up(cells: Cells, max_rows: int) -> tuple[Cells, int | None]:
+    """Merge the deepest directories into those above until at most `max_rows` cells are left.
+
+    Returns the cells and the depth that was needed, `None` for none. When even one level has too many extensions,
+    the smallest are merged under "*".
+    """
+    if len(cells) <= max_rows:
+        return cells, None
+    depth = max(directory.count("/") + 1 for directory, _ in cells)
+    while depth > 0 and len(cells) > max_rows:
+        depth -= 1
+        merged: Cells = defaultdict(Count)
+        for (directory, extension), count in cells.items():
+            merged["/".join(directory.split("/")[:depth]), extension].add(count)
+        cells = merged
+    if len(cells) > max_rows:
+        cells = _merge_smallest(cells, max_rows)
+    return cells, depth
+
+
+def _merge_smallest(cells: Cells, max_rows: int) -> Cells:
+    ranked = sorted(cells.items(), key=lambda item: (-item[1].lines, -item[1].files, item[0]))
+    kept: Cells = defaultdict(Count)
+    for number, ((directory, extension), count) in enumerate(ranked):
+        kept[directory, extension if number < max_rows - 1 else OTHER].add(count)
+    return kept

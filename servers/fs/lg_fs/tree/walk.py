@@ -1,0 +1,261 @@
+"""Walk a directory tree below a confined descriptor, one directory at a time, rules and ignore files applied.
+
+Order: the entries of a directory by name, then each subdirectory's in turn. That order is total, so a page can be
+continued after a path, whatever changed meanwhile. Symlinks are shown, never followed: each directory is opened
+relative to its parent's descriptor with `O_NOFOLLOW`, so a swapped directory is skipped, not trusted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lg_fs.job import Job
+from lg_fs.tree.ignore import MAX_IGNORE_BYTES, IgnoreFile, ignored
+from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Opened
+
+MAX_DEPTH = 100  # a walk keeps one descriptor for each level
+_IGNORE_FILES = (".gitignore", ".ignore")
+# Not the project's own text, whatever ignore files say; `include_ignored` or naming the directory shows it.
+_NEVER_SOURCE = frozenset({".git", "node_modules", "__pycache__"})
+# A directory with one of these was filled by a tool: a virtual environment (PEP 405), a cache (CACHEDIR.TAG).
+_MADE_BY_TOOLS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
+_TELLING = frozenset(_IGNORE_FILES) | _NEVER_SOURCE | _MADE_BY_TOOLS
+_DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class DirEntry(NamedTuple):
+    """One name in a directory. `path` is relative to the root; `kind` is file, dir, symlink or other."""
+
+    name: str
+    path: str
+    kind: str
+    judged: str
+    """The path, with a trailing slash for a directory: what glob sets judge."""
+    dirent: os.DirEntry[str]
+
+
+class Folder(NamedTuple):
+    """One directory of a walk with what may be seen in it, sorted by name. `fd` is open until the next folder."""
+
+    path: str
+    fd: int
+    entries: list[DirEntry]
+
+
+@dataclass(kw_only=True)
+class WalkPlan:
+    """What a walk honours and where it stops."""
+
+    rules: FileRules
+    job: Job
+    max_entries: int
+    recursive: bool = True
+    include_ignored: bool = False
+    after: tuple[str, ...] | None = None
+    """Path (in parts) of the entry after which to go on; `None` starts at the beginning."""
+
+
+@dataclass(kw_only=True)
+class WalkResult:
+    """What became of a walk; complete once the iteration ended."""
+
+    entries_seen: int = 0
+    directories: int = 0
+    unreadable: int = 0
+    """Directories that the system would not open."""
+    unnameable: int = 0
+    """Names with control characters or invalid UTF-8, which no tool accepts."""
+    hidden: int = 0
+    """Names that the rules do not let be read; what lies below a hidden directory is not counted."""
+    stopped: str | None = None
+    """Why the walk ended early, for the reader."""
+
+
+class Walk:
+    """An iteration over the folders below an opened directory."""
+
+    def __init__(self, start: Opened, plan: WalkPlan) -> None:
+        self._start = start
+        self._plan = plan
+        self.result = WalkResult()
+        self._ignores: list[tuple[IgnoreFile | None, IgnoreFile | None]] = []
+
+    def hold_ignores(self, directory: Opened) -> None:
+        """Let the ignore files of a directory above the start count too; call from the root downwards."""
+        self._ignores.append(_read_ignores(directory.fd, directory.rel, set(_IGNORE_FILES)))
+
+    def would_ignore(self, path: str) -> bool:
+        """Whether the held ignore files hide the start directory itself."""
+        parts = path.split("/")
+        return any(ignored(self._strongest(), [f"{'/'.join(parts[:n])}/"]) for n in range(1, len(parts) + 1))
+
+    def forget_ignores(self) -> None:
+        """Drop the held ignore files: the caller asked for an ignored directory by name."""
+        self._ignores.clear()
+
+    def __iter__(self) -> Iterator[Folder]:
+        yield from self._visit(self._start.fd, self._start.rel, 0)
+
+    def _visit(self, fd: int, path: str, depth: int) -> Iterator[Folder]:
+        folder, has_ignores = self._scan(fd, path)
+        self.result.directories += 1
+        try:
+            position = self._position(path)
+            if position != "before":
+                yield folder if position == "past" else self._rest(folder)
+            if self._plan.recursive:
+                yield from self._descend(folder, depth)
+        finally:
+            if has_ignores:
+                self._ignores.pop()
+
+    def _descend(self, folder: Folder, depth: int) -> Iterator[Folder]:
+        for entry in folder.entries:
+            if entry.kind != "dir" or self._skipped(entry.path):
+                continue
+            if depth + 1 >= MAX_DEPTH:
+                self.result.stopped = f"directories deeper than {MAX_DEPTH} levels were not entered"
+                return
+            if self._over():
+                return
+            try:
+                fd = os.open(entry.name, _DIR_FLAGS, dir_fd=folder.fd)
+            except OSError:
+                self.result.unreadable += 1  # removed, replaced or closed to us since it was listed
+                continue
+            try:
+                yield from self._visit(fd, entry.path, depth + 1)
+            finally:
+                os.close(fd)
+
+    def _over(self) -> bool:
+        if self.result.stopped is None and self.result.entries_seen > self._plan.max_entries:
+            self.result.stopped = f"stopped after {self._plan.max_entries} directory entries"
+        if self.result.stopped is None and self._plan.job.late():
+            self.result.stopped = f"stopped after {self._plan.job.deadline.seconds:g} s"
+        return self.result.stopped is not None and not self.result.stopped.startswith("directories")
+
+    def _scan(self, fd: int, folder: str) -> tuple[Folder, bool]:
+        prefix = f"{folder}/" if folder else ""
+        entries: list[DirEntry] = []
+        telling: set[str] = set()
+        with os.scandir(fd) as scan:
+            for dirent in scan:
+                name = dirent.name
+                if name in _TELLING:
+                    telling.add(name)
+                if not name.isprintable() and not _nameable(name):
+                    self.result.unnameable += 1
+                    continue
+                path = prefix + name
+                kind = _kind(dirent)
+                entries.append(DirEntry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
+        self.result.entries_seen += len(entries)
+        self._plan.job.done += len(entries)
+        self._plan.job.message = f"{self._plan.job.done} entries seen"
+        self._plan.job.check()
+        entries.sort()  # by name: no two entries have the same
+        has_ignores = False
+        if not self._plan.include_ignored:
+            if not telling.isdisjoint(_IGNORE_FILES):
+                self._ignores.append(_read_ignores(fd, folder, telling))
+                has_ignores = True
+            if folder != self._start.rel and not telling.isdisjoint(_MADE_BY_TOOLS):
+                entries = []
+            elif not telling.isdisjoint(_NEVER_SOURCE):
+                entries = [entry for entry in entries if entry.name not in _NEVER_SOURCE]
+        return Folder(folder, fd, self._permitted(entries)), has_ignores
+
+    def _permitted(self, entries: list[DirEntry]) -> list[DirEntry]:
+        if not entries:
+            return entries
+        paths = [entry.judged for entry in entries]
+        hidden = self._plan.rules.unreadable(paths)
+        self.result.hidden += len(hidden)
+        if self._ignores:
+            hidden |= ignored(self._strongest(), paths)
+        return [entry for index, entry in enumerate(entries) if index not in hidden] if hidden else entries
+
+    def _strongest(self) -> Iterator[IgnoreFile]:
+        """Ignore files, strongest first: any `.ignore` before any `.gitignore`, the deeper before the higher."""
+        for which in (1, 0):
+            for pair in reversed(self._ignores):
+                file = pair[which]
+                if file:
+                    yield file
+
+    def _position(self, path: str) -> str:
+        """Where a folder's entries stand relative to `after`: before it, the folder that holds it, or past it."""
+        after = self._plan.after
+        if after is None:
+            return "past"
+        folder, holder = _parts(path), after[:-1]
+        if folder == holder:
+            return "holds"
+        return "past" if folder > holder else "before"
+
+    def _rest(self, folder: Folder) -> Folder:
+        last = self._plan.after[-1] if self._plan.after else ""
+        # Subdirectories stay: what is in them comes after every name of this folder.
+        return Folder(folder.path, folder.fd, [entry for entry in folder.entries if entry.name > last])
+
+    def _skipped(self, path: str) -> bool:
+        after = self._plan.after
+        if after is None:
+            return False
+        parts = _parts(path)
+        return parts < after[:-1][: len(parts)]
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/")) if path else ()
+
+
+def _kind(dirent: os.DirEntry[str]) -> str:
+    try:
+        if dirent.is_file(follow_symlinks=False):
+            return "file"
+        if dirent.is_dir(follow_symlinks=False):
+            return "dir"
+        return "symlink" if dirent.is_symlink() else "other"
+    except OSError:
+        return "other"  # gone since it was listed
+
+
+def _nameable(name: str) -> bool:
+    """Whether a name that is not wholly printable can still be given to a tool (`Root.normalise`)."""
+    return not any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in name)
+
+
+def open_regular(name: str, dir_fd: int) -> int:
+    """Open a file of a folder for reading, without following a link and without ever blocking. Raises `OSError`."""
+    return os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
+
+
+def _read_ignores(fd: int, path: str, names: set[str]) -> tuple[IgnoreFile | None, IgnoreFile | None]:
+    return (
+        _read_ignore(fd, path, ".gitignore") if ".gitignore" in names else None,
+        _read_ignore(fd, path, ".ignore") if ".ignore" in names else None,
+    )
+
+
+def _read_ignore(dir_fd: int, path: str, name: str) -> IgnoreFile | None:
+    try:
+        fd = open_regular(name, dir_fd)
+    except OSError:
+        return None  # a link, or closed to us: git does not follow it either
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        data = os.read(fd, MAX_IGNORE_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return IgnoreFile(path, data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"))

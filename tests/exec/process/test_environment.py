@@ -1,0 +1,136 @@
+"""Where programs are looked up, and what is said when they are missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lg_exec.process.environment import Programs, base_environment
+from lg_policy.config.settings import CommandTemplate
+from lg_policy.errors import NotFound
+from tests.exec.helpers import make_venv
+
+PROJECT = CommandTemplate.model_validate({"from": "project"})
+SYSTEM = CommandTemplate()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted", "setting", "hint"),
+    [
+        ([], "pytest", "auto", "python3 -m venv .venv && .venv/bin/python -m pip install pytest"),
+        (["pyproject.toml"], "pytest", "auto", "pip install -e . pytest"),
+        (["requirements.txt"], "python", "auto", "pip install -r requirements.txt"),
+        (["pyproject.toml", "uv.lock"], "pytest", "auto", "uv sync"),
+        (["package.json"], "pytest", "auto", "pip install pytest"),
+        (["package.json"], "tsc", "auto", "npm install"),
+        (["package.json"], "eslint", "auto", "npm install"),
+        ([], "tsc", "auto", "npm install --save-dev typescript"),
+        (["pyproject.toml"], "pytest", "/opt/env", "python3 -m venv /opt/env && /opt/env/bin/python -m pip"),
+        ([], "pytest", "none", '[exec] environment = "auto"'),
+    ],
+)
+def test_a_missing_environment_names_the_command_that_creates_it(
+    root: Path, home: Path, files: list[str], wanted: str, setting: str, hint: str
+) -> None:
+    for name in files:
+        (root / name).touch()
+    with pytest.raises(NotFound) as caught:
+        Programs(root, setting, home=home).find(wanted, PROJECT)
+    assert hint in caught.value.hint
+    assert repr(wanted) in caught.value.message
+
+
+def test_a_program_missing_from_the_environment_names_the_command_that_installs_it(root: Path, home: Path) -> None:
+    make_venv(root / ".venv")
+    program(root / "node_modules" / ".bin" / "eslint")
+    (root / "package.json").touch()
+    programs = Programs(root, "auto", home=home)
+    with pytest.raises(NotFound, match="pytest") as caught:
+        programs.find("pytest", PROJECT)
+    assert caught.value.hint.endswith(f"{root}/.venv/bin/python -m pip install pytest")
+    with pytest.raises(NotFound, match="node_modules") as caught:
+        programs.find("prettier", PROJECT)
+    assert caught.value.hint.endswith("npm install --save-dev prettier")
+    assert programs.find("eslint", PROJECT).path == f"{root}/node_modules/.bin/eslint"
+
+
+def test_a_missing_toolchain_is_named_with_where_it_was_looked_for(root: Path, home: Path) -> None:
+    with pytest.raises(NotFound, match="'no-such-cargo' is not installed") as caught:
+        Programs(root, "auto", home=home).find("no-such-cargo", SYSTEM)
+    assert "/usr/bin" in caught.value.hint
+
+
+def test_a_program_found_once_is_not_shadowed_later(root: Path, home: Path) -> None:
+    later = program(home / ".cargo" / "bin" / "lg-tool")
+    (home / ".local" / "bin").mkdir(parents=True)
+    programs = Programs(root, "auto", home=home)
+    assert programs.find("lg-tool", SYSTEM).path == str(later)
+    program(home / ".local" / "bin" / "lg-tool")
+    assert programs.find("lg-tool", SYSTEM).path == str(later)
+    later.unlink()
+    assert programs.find("lg-tool", SYSTEM).path == str(home / ".local" / "bin" / "lg-tool")
+
+
+def test_toolchains_in_the_home_bring_their_own_directories_and_not_the_home(root: Path, home: Path) -> None:
+    cargo = program(home / ".cargo" / "bin" / "cargo")
+    node = program(home / ".nvm" / "versions" / "node" / "v20.1.0" / "bin" / "lg-node")
+    (node.parents[1] / "lib").mkdir()
+    for name in (".cargo/registry", ".rustup"):
+        (home / name).mkdir()
+    programs = Programs(root, "auto", home=home)
+    rust = programs.find(str(cargo), SYSTEM)
+    assert rust.prefixes == (str(cargo), f"{home}/.cargo/bin", f"{home}/.cargo/registry", f"{home}/.rustup")
+    assert rust.env == {"CARGO_HOME": f"{home}/.cargo", "RUSTUP_HOME": f"{home}/.rustup"}
+    assert programs.find("lg-node", SYSTEM).prefixes == (str(node.parents[1]),)
+
+
+def test_a_program_beside_other_peoples_data_in_the_home_is_shown_alone(root: Path, home: Path) -> None:
+    tool = program(home / ".local" / "bin" / "lg-tool")
+    linked = program(home / ".local" / "share" / "uv" / "tools" / "lg-other" / "bin" / "lg-other")
+    (linked.parents[1] / "lib").mkdir()
+    (home / ".local" / "bin" / "lg-other").symlink_to(linked)
+    for name in ("lib", "share/keyrings"):
+        (home / ".local" / name).mkdir(parents=True)
+    programs = Programs(root, "auto", home=home)
+    assert programs.find("lg-tool", SYSTEM).prefixes == (str(tool),)
+    other = programs.find("lg-other", SYSTEM)
+    assert other.prefixes == (f"{home}/.local/bin/lg-other", str(linked.parents[1]))
+
+
+def test_a_link_to_a_program_in_the_root_is_no_system_program(root: Path, home: Path) -> None:
+    planted = program(root / "evil")
+    (home / ".local" / "bin").mkdir(parents=True)
+    os.symlink(planted, home / ".local" / "bin" / "lg-tool")
+    with pytest.raises(NotFound, match="only found inside the root"):
+        Programs(root, "auto", home=home).find("lg-tool", SYSTEM)
+
+
+def test_package_managers_are_told_to_stay_offline_unless_there_is_a_network() -> None:
+    without = base_environment(home="/h", tmp="/t", path="/bin", network=False)
+    with_one = base_environment(home="/h", tmp="/t", path="/bin", network=True)
+    for name in ("CARGO_NET_OFFLINE", "npm_config_offline", "GOPROXY", "UV_OFFLINE"):
+        assert name in without
+        assert name not in with_one

@@ -1,0 +1,60 @@
+"""Schemas of strangers mean what the library says, take linear time, and end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from jsonschema import Draft202012Validator
+
+from lg_policy.rules.bounded_schema import TooMuchWork, at_most, no_fetching, validator_for
+from lg_policy.rules.conditions import linear
+from tests.policy.rules.test_predicates import VALUES, schemas
+
+
+def fits(schema: dict[str, Any], value: Any) -> bool:
+    return bool(validator_for(schema, linear)(schema, registry=no_fetching()).is_valid(value))
+
+
+@settings(max_examples=150, deadline=None)
+@given(schema=schemas(), value=VALUES)
+def test_it_says_of_every_value_what_the_library_says(schema: Any, value: Any) -> None:
+    assert fits({"allOf": [schema]}, value) == Draft202012Validator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"uniqueItems": True}, [1, True, "1", {"a": 1}, {"a": True}], [{"a": [1.0]}, {"a": [1]}]),
+        ({"uniqueItems": True}, [0, False, []], ["x", "x"]),
+        ({"patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}, {"ab": 1}, {"b": 1}),
+        ({"patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}, {}, {"a": "1"}),
+        ({"additionalProperties": {"type": "integer"}, "properties": {"a": {}}}, {"a": "x", "b": 1}, {"b": "x"}),
+        ({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False}, {"a": 1}, {"b": 1}),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}]}, [1, "x"], ["x"]),
+        ({"properties": {"a": {"$schema": "http://json-schema.org/draft-04/schema#", "const": 1}}}, {"a": 1}, {"a": 2}),
+        ({"$defs": {"n": {"properties": {"n": {"$ref": "#/$defs/n"}}, "maxProperties": 1}}, "$ref": "#/$defs/n"},
+         {"n": {"n": {}}}, {"n": {"n": {"a": 1, "b": 2}}}),
+    ],
+)  # fmt: skip
+def test_what_is_replaced_keeps_its_meaning(schema: dict[str, Any], good: Any, bad: Any) -> None:
+    assert fits(schema, good)
+    assert not fits(schema, bad)
+
+
+def test_a_pattern_that_cannot_be_run_says_nothing() -> None:
+    assert fits({"pattern": r"(?=a)b"}, "c")
+    names = {"patternProperties": {r"(?=a)b": {"type": "integer"}}, "additionalProperties": False}
+    assert fits(names, {"c": "x"})
+
+
+def test_work_is_counted_in_all_of_a_check_and_only_where_it_is_limited() -> None:
+    schema = {"items": {"type": "integer"}}
+    assert fits(schema, list(range(1_000)))
+    with at_most(2_000):
+        assert fits(schema, list(range(1_000)))
+    with at_most(500), pytest.raises(TooMuchWork):
+        fits(schema, list(range(1_000)))
+    with at_most(500), pytest.raises(TooMuchWork):
+        fits({"allOf": [{"pattern": "a$"}] * 100}, "a" * 10_000)
