@@ -21,9 +21,9 @@ import anyio
 from jsonschema import Draft202012Validator
 
 from bench.gateway.targets import Reached, config, reached, targets
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.stores import StorePlace, open_store
+from lg_gateway.ledger.head import HeadFile
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.store.factory import StorePlace, open_store
 from lg_policy.config.loading import load_settings
 from lg_policy.rules.rule_set import RuleBook, ToolFacts
 
@@ -117,7 +117,7 @@ async def appends_table(place: Path, count: int, url: str | None) -> None:
     name = "postgres" if url else "sqlite"
     ledger = Ledger(HeadFile(place / f"{name}.head", b"s" * 32), b"k" * 32)
     store = open_store(StorePlace(path=place / "bench.sqlite", url=url, lock_path=place / "bench.lock"), guard=ledger)
-    entry = Entry(phase="begun", identity="local:me", tool="a__echo", arguments='{"text": "hello"}')
+    entry = LedgerEntry(phase="begun", identity="local:me", tool="a__echo", arguments='{"text": "hello"}')
     kind = "PostgreSQL" if url else "SQLite, synchronous=FULL"
     print(f"\n| concurrent appenders ({kind}) | durable appends/s |\n|---|---|")
     for at_once in AT_ONCE:

@@ -27,11 +27,11 @@ import anyio
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.segments import Archive
-from lg_gateway.store import Store
-from lg_gateway.stores import StorePlace, open_store
+from lg_gateway.ledger.head import HeadFile
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.ledger.segments import Archive
+from lg_gateway.store.factory import StorePlace, open_store
+from lg_gateway.store.interface import Store
 
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests" / "gateway" / "fixture_server.py"
@@ -42,12 +42,12 @@ WRITER = """
 import sys, anyio
 from pathlib import Path
 from bench.gateway.trials import opened
-from lg_gateway.ledger import Entry
+from lg_gateway.ledger.ledger import LedgerEntry
 async def main():
     store, ledger = opened(Path(sys.argv[1]))
     async def one(n):
         while True:
-            seq = await store.write(lambda tx: ledger.append(tx, Entry(phase="note", outcome=f"by {n}")))
+            seq = await store.write(lambda tx: ledger.append(tx, LedgerEntry(phase="note", outcome=f"by {n}")))
             print(seq, flush=True)
     async with anyio.create_task_group() as tasks:
         for n in range(8):
@@ -67,7 +67,9 @@ async def make_ledger(place: Path) -> None:
     place.mkdir()
     store, ledger = opened(place)
     for n in range(40):
-        entry = Entry(phase="ended", identity="me", tool=f"a__{n}", outcome="ok", arguments='{"n": 1}', run_id=f"r{n}")
+        entry = LedgerEntry(
+            phase="ended", identity="me", tool=f"a__{n}", outcome="ok", arguments='{"n": 1}', run_id=f"r{n}"
+        )
         await store.write(partial(ledger.append, entry=entry))
         if n == 20:
             await Archive(store, ledger, place / "segments", records=5).seal("9999", by="trial")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from lg_policy.config.flags import add_common_flags, add_serve_flags
@@ -156,33 +157,7 @@ def _command_first(parser: argparse.ArgumentParser, argv: list[str]) -> list[str
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.command == "audit":
-        from lg_gateway.audit import run_audit
-
-        return run_audit(args)
-    if args.command == "approvals":
-        from lg_gateway.approvals_cli import run_approvals
-
-        return run_approvals(args)
-    if args.command == "pins":
-        from lg_gateway.pins_cli import run_pins
-
-        return run_pins(args)
-    if args.command == "tokens":
-        from lg_gateway.tokens_cli import run_tokens
-
-        return run_tokens(args)
-    if args.command == "doctor":
-        from lg_gateway.doctor import run_doctor
-
-        return run_doctor(args)
-    from lg_gateway import programs
-    from lg_gateway.policy_cli import run_policy
-
-    table: dict[str, Callable[[argparse.Namespace], int]] = {
-        "serve": programs.run_serve,
-        "tools": programs.run_tools,
-        "call": programs.run_call,
-        "policy": run_policy,
-    }
-    return table[args.command](args)
+    """Run the command: `lg_gateway.commands` has one module of that name, with a function `run`."""
+    module = import_module(f"lg_gateway.commands.{args.command}")
+    status: int = module.run(args)
+    return status

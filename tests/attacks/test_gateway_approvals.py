@@ -15,16 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.approvals import ApprovalBook
-from lg_gateway.question import Frame, compose, visible
-from lg_gateway.store import StoreError, Tx
+from lg_gateway.approvals.question import Frame, compose, visible
+from lg_gateway.approvals.records import ApprovalTable
+from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
+from tests.gateway.approvals.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
+from tests.gateway.approvals.test_records import question
+from tests.gateway.calls.test_preview import fs_gateway, patch
+from tests.gateway.catalog.test_pins import pins
+from tests.gateway.ledger.test_ledger import KEY, open_ledger
 from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
-from tests.gateway.test_approval_book import question
-from tests.gateway.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
-from tests.gateway.test_ledger import KEY, open_ledger
-from tests.gateway.test_pins import pins
-from tests.gateway.test_preview import fs_gateway, patch
 
 pytestmark = pytest.mark.anyio
 
@@ -213,7 +213,7 @@ async def test_a_clock_that_jumps_ahead_expires_a_yes_and_one_that_jumps_back_do
     tmp_path: Path,
 ) -> None:
     store, ledger = open_ledger(tmp_path)
-    book = ApprovalBook(KEY, ledger)
+    book = ApprovalTable(KEY, ledger)
     asked = question(lifetime_s=10)
     first = await store.write(lambda tx: book.ask(tx, asked, 1000))
     await store.write(lambda tx: book.move(tx, first, "approve"))

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.chain import Problem, record_hash
-from lg_gateway.head import HeadFile
-from lg_gateway.ledger import Entry, Ledger
-from lg_gateway.sqlite_store import SqliteStore
-from lg_gateway.store import StoreError
-from tests.gateway.test_ledger import KEY, SEED, append, open_ledger
+from lg_gateway.ledger.chain import ChainProblem, record_hash
+from lg_gateway.ledger.head import HeadFile
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.store.interface import StoreError
+from lg_gateway.store.sqlite import SqliteStore
+from tests.gateway.ledger.test_ledger import KEY, SEED, append, open_ledger
 
 pytestmark = pytest.mark.anyio
-ALL_FIELDS = sorted({field.name for field in fields(Entry)} | {"seq", "time", "prev_hash"})
+ALL_FIELDS = sorted({field.name for field in fields(LedgerEntry)} | {"seq", "time", "prev_hash"})
 
 
-async def tampered(tmp_path: Path, *statements: tuple[str, tuple[object, ...]]) -> list[Problem]:
+async def tampered(tmp_path: Path, *statements: tuple[str, tuple[object, ...]]) -> list[ChainProblem]:
     store, ledger = open_ledger(tmp_path)
     await append(store, ledger, 10)
     store.close()
@@ -37,7 +37,7 @@ def edit(tmp_path: Path, *statements: tuple[str, tuple[object, ...]]) -> None:
     connection.close()
 
 
-def verdict(tmp_path: Path) -> list[Problem]:
+def verdict(tmp_path: Path) -> list[ChainProblem]:
     store, ledger = open_ledger(tmp_path)
     try:
         return store.read_now(ledger.verify)[1]
@@ -132,7 +132,7 @@ async def test_a_truncated_ledger_is_found_and_not_continued(tmp_path: Path) -> 
     problems = await tampered(tmp_path, ("DELETE FROM ledger WHERE seq > 7", ()))
     store, ledger = open_ledger(tmp_path)
     with pytest.raises(StoreError, match="does not contain record 10"):
-        await store.write(lambda tx: ledger.append(tx, Entry(phase="note")))
+        await store.write(lambda tx: ledger.append(tx, LedgerEntry(phase="note")))
     store.close()
 
     assert problems[0].seq == 8

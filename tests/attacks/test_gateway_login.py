@@ -26,7 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from lg_policy.errors import ConfigError
-from tests.gateway.authorization_server import AuthorizationServer, authorization_server
+from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
 from tests.gateway.rig import FIXTURE, gateway_of, http_gateway, journal, make_setup, send, server, text_of
 from tests.gateway.test_cli import run
 
@@ -323,7 +323,7 @@ async def test_a_token_that_is_revoked_while_its_call_waits_does_nothing(tmp_pat
     """The caller's credential is looked at again in the transaction that begins the call."""
     from mcp.server.auth.provider import AccessToken
 
-    from lg_gateway.front import Verifier
+    from lg_gateway.identity.authentication import Verifier
 
     seen = tmp_path / "journal"
     async with gateway_of(tmp_path, server("a", "--journal", str(seen))) as gateway:

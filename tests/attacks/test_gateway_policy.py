@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from lg_gateway.programs import running_gateway
-from lg_gateway.reload import Reloader
-from lg_gateway.setup import Setup, prepare
+from lg_gateway.serving.reload import Reloader
+from lg_gateway.serving.running import running_gateway
+from lg_gateway.serving.setup import GatewaySetup, prepare
 from tests.gateway.rig import ALLOW_ALL, FIXTURE, call, flags, gateway_of, journal, send, server, text_of, write_config
 
 pytestmark = pytest.mark.anyio
@@ -163,7 +163,7 @@ async def test_a_repository_file_that_appears_while_serving_can_only_forbid(tmp_
     root.mkdir()
     config = write_config(tmp_path, server("a"), "[approval]\nhold_s = 0.05\n")
 
-    def load() -> Setup:
+    def load() -> GatewaySetup:
         return prepare(flags(config=config, root=root), mcp_json=None)
 
     async with running_gateway(load()) as gateway:

@@ -10,10 +10,10 @@ import mcp_types as t
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.server_question import Refused, read_question
+from lg_gateway.elicitation.server_question import Refused, read_question
+from tests.gateway.approvals.test_approvals import asked_client
+from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, server, text_of, until
-from tests.gateway.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
-from tests.gateway.test_approvals import asked_client
 
 pytestmark = pytest.mark.anyio
 HIDDEN_NAME: dict[str, Any] = {"x\u200b": {"type": "string"}}

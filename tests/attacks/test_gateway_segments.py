@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.audit_chain import export_lines
-from lg_gateway.head import HeadFile
-from lg_gateway.verification import verify_export
+from lg_gateway.commands.audit_integrity import export_lines
+from lg_gateway.ledger.head import HeadFile
+from lg_gateway.ledger.verification import verify_export
+from tests.gateway.calls.test_crashes import code_of
+from tests.gateway.ledger.test_ledger import append
+from tests.gateway.ledger.test_segments import LATER, Place
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, records, send, server
-from tests.gateway.test_crashes import code_of
-from tests.gateway.test_ledger import append
-from tests.gateway.test_segments import LATER, Place
 
 pytestmark = pytest.mark.anyio
 

@@ -16,10 +16,10 @@ import anyio
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
-from lg_gateway.call import Call
-from lg_gateway.gateway import Gateway
-from lg_gateway.programs import running_gateway
-from lg_gateway.setup import Setup, prepare
+from lg_gateway.calls.call import Call
+from lg_gateway.serving.gateway import Gateway
+from lg_gateway.serving.running import running_gateway
+from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import CommonFlags
 
 FIXTURE = Path(__file__).with_name("fixture_server.py")
@@ -51,7 +51,7 @@ def flags(**given: Any) -> CommonFlags:
     return CommonFlags(**(defaults | given))
 
 
-def make_setup(tmp_path: Path, *parts: str) -> Setup:
+def make_setup(tmp_path: Path, *parts: str) -> GatewaySetup:
     """Prepare a gateway from settings."""
     return prepare(flags(config=write_config(tmp_path, *parts)), mcp_json=None)
 

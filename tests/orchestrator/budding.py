@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODULES = (
-    "lg_gateway.programs",
-    "lg_gateway.gateway",
-    "lg_gateway.server",
+    "lg_gateway.commands.serve",
+    "lg_gateway.serving.running",
+    "lg_gateway.serving.gateway",
+    "lg_gateway.serving.server",
     "lg_fs.server.startup",
     "lg_fs.server.server",
 )

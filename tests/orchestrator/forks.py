@@ -193,7 +193,7 @@ def _signal(pids: set[int], number: int) -> None:
 def _preload() -> None:
     for name in ("commands.resume", "commands.run", "stepping", "terminal", "thinker.mind", "gateway"):
         import_module(f"lg_orch.{name}")
-    import_module("lg_gateway.audit")
+    import_module("lg_gateway.commands.audit")
     import_module("langchain_openai")
     from lg_orch.driver import import_heavy
 

@@ -14,7 +14,7 @@ import pytest
 from lg_orch.runs import RunDir, all_runs
 from lg_orch.schemas import schema
 from lg_policy.state import open_state
-from tests.gateway.test_approvals_cli import on_terminal
+from tests.gateway.commands.test_approvals_command import on_terminal
 from tests.orchestrator.stage import GUARDED, REQUEST, Place, insert
 
 if TYPE_CHECKING:

@@ -45,9 +45,9 @@ def again(place: Place, *argv: str) -> Ended:
 def test_an_undo_that_is_cut_off_is_given_again_until_all_is_taken_back(own: Place) -> None:
     assert own.begin(request=EVERYTHING).status == 0
     for at in (
-        after("lg_gateway.books:Books.begun", *REVERT),
+        after("lg_gateway.calls.recorder:LedgerRecorder.begun", *REVERT),
         after("lg_fs.changes.commit:Commit._change"),
-        before("lg_gateway.books:Books.ended", *REVERT),
+        before("lg_gateway.calls.recorder:LedgerRecorder.ended", *REVERT),
     ):
         cut(own, "undo", "last", "--yes", at=at)
     undone = again(own, "undo", "last", "--yes")

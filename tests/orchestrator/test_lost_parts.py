@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(600)
 NOTED = ("cmd': 'note'", "approval_id='ap-")
 GATEWAY = (
-    before("lg_gateway.books:Books.begun", "name='fs__list_files'", how="die"),
-    before("lg_gateway.books:Books.ended", "name='fs__read_file'", how="die"),
-    after("lg_gateway.books:Books.begun", *PATCH, how="die"),
-    before("lg_gateway.books:Books.ended", *PATCH, how="die"),
-    before("lg_gateway.books:Books.ended", *NOTED, how="die"),
+    before("lg_gateway.calls.recorder:LedgerRecorder.begun", "name='fs__list_files'", how="die"),
+    before("lg_gateway.calls.recorder:LedgerRecorder.ended", "name='fs__read_file'", how="die"),
+    after("lg_gateway.calls.recorder:LedgerRecorder.begun", *PATCH, how="die"),
+    before("lg_gateway.calls.recorder:LedgerRecorder.ended", *PATCH, how="die"),
+    before("lg_gateway.calls.recorder:LedgerRecorder.ended", *NOTED, how="die"),
 )
 SERVERS = (
     before("lg_fs.server.read_tools:Lookups.read_file", how="die"),
@@ -99,7 +99,7 @@ def listening(place: Place, *places: Stop) -> Iterator[Place]:
 
 
 def test_a_run_at_a_gateway_of_the_users_that_dies_goes_on_once_there_is_one_again(place: Place) -> None:
-    with listening(place, before("lg_gateway.books:Books.ended", *PATCH, how="die")) as first:
+    with listening(place, before("lg_gateway.calls.recorder:LedgerRecorder.ended", *PATCH, how="die")) as first:
         cut_off = first.begin(request=EVERYTHING)
     assert cut_off.status == 1
     assert "the gateway was gone in the middle of the run" in json.loads(cut_off.out.splitlines()[0])["text"]

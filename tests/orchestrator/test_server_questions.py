@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lg_orch.testing import ScriptedModel, calls, text
+from tests.gateway.commands.terminals import on_terminal
 from tests.gateway.rig import journal, server
-from tests.gateway.terminals import on_terminal
 from tests.orchestrator.programs import lg_orch
 from tests.orchestrator.thinker.project import KEY, Project, make
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lg_orch.testing import ScriptedModel, calls, text
-from tests.gateway.terminals import Screen, on_terminal
+from tests.gateway.commands.terminals import Screen, on_terminal
 from tests.orchestrator.programs import lg_orch
 from tests.orchestrator.thinker.project import ANSWER, KEY, READ, RIGHT, WRONG, Project, make, patch
 

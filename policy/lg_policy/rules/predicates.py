@@ -1,7 +1,7 @@
 """The common part of JSON Schema as plain functions, for rules that are judged on every call.
 
 Source: JSON Schema 2020-12. `compiled` returns `None` for a schema that uses anything else, which the caller then
-leaves to the `jsonschema` library. Both must agree on every value: `tests/policy/rules/test_predicates.py` compares them.
+leaves to the `jsonschema` library. `tests/policy/rules/test_predicates.py` shows that both agree on every value.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Questions to a human about a call, and their answers."""

@@ -1,0 +1,249 @@
+"""Questions to a human and their answers: one table of legal moves, bound to one exact call, used once.
+
+A question is found again by its binding, never asked twice: clients repeat first rounds. Rows carry a keyed code, so
+that a yes cannot be written into the store by someone without the keys. Not covered: the user's own processes, which
+can answer as the user can.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from lg_gateway.approvals.binding import Binding
+from lg_gateway.approvals.grants import GrantTable, new_grant
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.keyed_rows import RowMac
+from lg_policy.errors import ApprovalDenied, Conflict, TooManyQuestions
+
+MAX_PENDING = 10
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+class ApprovalState(StrEnum):
+    """The life of a question."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    USED = "used"
+
+
+# Every legal move; anything else raises `Conflict` and changes nothing.
+MOVES: dict[tuple[ApprovalState, str], ApprovalState] = {
+    (ApprovalState.PENDING, "approve"): ApprovalState.APPROVED,
+    (ApprovalState.PENDING, "deny"): ApprovalState.DENIED,
+    (ApprovalState.PENDING, "expire"): ApprovalState.EXPIRED,
+    (ApprovalState.APPROVED, "use"): ApprovalState.USED,
+    (ApprovalState.APPROVED, "expire"): ApprovalState.EXPIRED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """A question. `text` is what a human is shown, the same in every round; `expected` are hashes the preview saw."""
+
+    id: str
+    binding: str
+    identity: str
+    state: ApprovalState
+    created: float
+    expires: float
+    tool: str
+    server: str
+    approver: str
+    text: str
+    hidden_lines: int = 0
+    full: str = ""
+    run_id: str | None = None
+    expected: dict[str, str | None] | None = None
+    pin: str = ""
+    noted: int = 0
+    """Number of the ledger's record of the decision."""
+    decided_by: str = ""
+    reason: str = ""
+
+    def open(self, now: float) -> bool:
+        """Whether it can still be answered or used."""
+        return self.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and now < self.expires
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewApproval:
+    """What a new question needs, apart from its life."""
+
+    binding: Binding
+    approver: str
+    text: str
+    hidden_lines: int
+    full: str
+    run_id: str | None
+    expected: dict[str, str | None] | None
+    lifetime_s: float
+
+
+class ApprovalTable:
+    """Reads and moves questions inside transactions. `now` is seconds since the epoch, given by the caller."""
+
+    def __init__(self, key: bytes, ledger: Ledger) -> None:
+        self._code = RowMac(key, "an approval")
+        self._ledger = ledger
+        self.grants = GrantTable(key, ledger)
+
+    def find(self, tx: Tx, binding: Binding, now: float) -> Approval | None:
+        """Return the newest question about this call, as it stands now."""
+        sql = "SELECT body, mac FROM approvals WHERE binding = ? ORDER BY created DESC, id LIMIT 1"
+        rows = tx.execute(sql, (binding.digest(),))
+        found = self._read(rows[0]) if rows else None
+        if found is not None and found.binding != binding.digest():
+            raise StoreError("a question about another call was put in the place of this one's")
+        return _aged(found, now) if found is not None else None
+
+    def get(self, tx: Tx, approval_id: str, now: float) -> Approval | None:
+        """Return a question by id, as it stands now."""
+        rows = tx.execute("SELECT body, mac FROM approvals WHERE id = ?", (approval_id,))
+        found = self._read(rows[0]) if rows else None
+        if found is not None and found.id != approval_id:
+            raise StoreError(f"another question was put in the place of {approval_id}")
+        return _aged(found, now) if found is not None else None
+
+    def pending(self, tx: Tx, now: float) -> list[Approval]:
+        """Return every question that waits for an answer, oldest first."""
+        rows = tx.execute(
+            "SELECT body, mac FROM approvals WHERE state = 'pending' AND expires > ? ORDER BY created",
+            (now,),
+        )
+        return [self._read(row) for row in rows]
+
+    def recent(self, tx: Tx, limit: int, now: float) -> list[Approval]:
+        """Return the newest questions as they stand now, newest first."""
+        rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
+        return [_aged(self._read(row), now) for row in rows]
+
+    def ask(self, tx: Tx, question: NewApproval, now: float, most: int = MAX_PENDING) -> Approval:
+        """Return the open question about this call, made if there is none.
+
+        Raises `TooManyQuestions` where `most` questions of its identity wait already.
+        """
+        known = self.find(tx, question.binding, now)
+        if known is not None and known.open(now):
+            if known.approver == question.approver or question.approver == "user":
+                return known
+            self.move(tx, known, "expire")  # the rules have come to want an operator: a user's yes is not enough
+        identity = question.binding.identity
+        sql = "SELECT count(*) FROM approvals WHERE identity = ? AND state = 'pending' AND expires > ?"
+        waiting = int(tx.execute(sql, (identity, now))[0][0])
+        if waiting >= most:
+            raise TooManyQuestions(
+                f"{waiting} questions of {identity} already wait for an answer (approval.max_pending)",
+                waiting=waiting,
+                hint="nothing was done; once a human answered some of them, make the same call again",
+            )
+        approval = Approval(
+            id="ap-" + "".join(secrets.choice(_ALPHABET) for _ in range(10)),
+            binding=question.binding.digest(),
+            identity=identity,
+            state=ApprovalState.PENDING,
+            created=now,
+            expires=now + question.lifetime_s,
+            tool=question.binding.tool,
+            server=question.binding.server,
+            approver=question.approver,
+            text=question.text,
+            hidden_lines=question.hidden_lines,
+            full=question.full,
+            run_id=question.run_id,
+            expected=question.expected,
+            pin=question.binding.pin,
+        )
+        self._write(tx, approval)
+        return approval
+
+    def move(self, tx: Tx, approval: Approval, how: str, *, by: str = "", reason: str = "") -> Approval:
+        """Make one legal move and return the question as it is then. Raises `Conflict` for any other."""
+        current = self.get(tx, approval.id, 0.0)
+        state = MOVES.get((current.state, how)) if current is not None else None
+        if current is None or state is None:
+            raise Conflict(f"{approval.id} is {current.state if current else 'gone'}; it cannot be changed by {how!r}")
+        moved = replace(current, state=state, decided_by=by or current.decided_by, reason=reason or current.reason)
+        if how in ("approve", "deny"):
+            moved = replace(moved, noted=self._record(tx, moved))
+        self._write(tx, moved)
+        return moved
+
+    def use(self, tx: Tx, approval_id: str, binding: Binding, now: float) -> Approval:
+        """Spend a yes in the transaction that begins the call. Raises `Conflict` unless it is this call's."""
+        approval = self.get(tx, approval_id, now)
+        if approval is None or approval.binding != binding.digest():
+            raise Conflict("the approval is for another call")
+        if approval.state is ApprovalState.DENIED:
+            raise ApprovalDenied(approval.reason or "a human said no")
+        if approval.state is not ApprovalState.APPROVED:
+            raise Conflict(f"the approval is {approval.state}", hint="make the call again to be asked again")
+        # The row may be an older copy that somebody put back; the chain cannot be.
+        began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
+        if tx.execute("SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1", (approval.noted, began)):
+            raise Conflict("the approval was used before", hint="make the call again to be asked again")
+        return self.move(tx, approval, "use")
+
+    def grant(self, tx: Tx, approval: Approval, now: float) -> None:
+        """Record "for this run": later calls of this tool in this run by this caller are not asked about."""
+        if approval.run_id is None:
+            raise Conflict("only a call that belongs to a run can be approved for the run")
+        grant = new_grant(
+            approval_id=approval.id,
+            identity=approval.identity,
+            run_id=approval.run_id,
+            tool=approval.tool,
+            pin=approval.pin,
+            by=approval.decided_by,
+            now=now,
+        )
+        self.grants.add(tx, grant)
+
+    def _record(self, tx: Tx, approval: Approval) -> int:
+        """Who decided what belongs into the chain as much as the call itself."""
+        return self._ledger.append(
+            tx,
+            LedgerEntry(
+                phase="note",
+                identity=approval.identity,
+                run_id=approval.run_id,
+                server=approval.server,
+                tool=approval.tool,
+                approval_id=approval.id,
+                outcome=str(approval.state),
+                detail=f"by {approval.decided_by}",
+            ),
+        )
+
+    def _write(self, tx: Tx, approval: Approval) -> None:
+        tx.execute(
+            "INSERT INTO approvals (id, binding, identity, state, created, expires, body, mac)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
+            " expires = excluded.expires, body = excluded.body, mac = excluded.mac",
+            (
+                approval.id,
+                approval.binding,
+                approval.identity,
+                str(approval.state),
+                approval.created,
+                approval.expires,
+                *self._code.sealed(asdict(approval)),
+            ),
+        )
+
+    def _read(self, row: tuple[Any, ...]) -> Approval:
+        body = self._code.opened(row[0], row[1])
+        return Approval(**(body | {"state": ApprovalState(body["state"])}))
+
+
+def _aged(approval: Approval, now: float) -> Approval:
+    """A question past its time is expired, whether or not anybody has written that down."""
+    if approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and now >= approval.expires:
+        return replace(approval, state=ApprovalState.EXPIRED)
+    return approval

@@ -1,0 +1,1 @@
+"""One call, step by step. Read `pipeline` first."""

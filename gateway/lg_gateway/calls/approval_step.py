@@ -1,0 +1,336 @@
+"""The step that asks a human: it finds the question about a call or asks it, and waits as the caller can wait.
+
+A yes is only noted here; it is spent in the transaction that writes `begun`, where policy is decided once more.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+import mcp_types as t
+
+from lg_gateway.approvals.binding import Binding
+from lg_gateway.approvals.question import Frame, HumanAnswer, compose, form, read_answer
+from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval
+from lg_gateway.calls.call import CallContext
+from lg_gateway.elicitation.pending_questions import round_of
+from lg_gateway.store.canonical_json import digest
+from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.upstreams.upstream import Progress
+from lg_policy.config.durations import seconds
+from lg_policy.config.settings import ApprovalSettings
+from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
+from lg_policy.secrets.masking import Masker
+
+POLL_S = 0.25
+PROGRESS_EVERY = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a call would do: text for the human, hashes of what it saw. `failure` instead when it would fail."""
+
+    text: str = ""
+    expected: dict[str, str | None] | None = None
+    failure: t.CallToolResult | None = None
+
+
+Previewer = Callable[[CallContext], Awaitable[Preview | None]]
+
+
+class ApprovalStep:
+    """Approvals as a step of the pipeline. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        store: Store,
+        book: ApprovalTable,
+        masker: Masker,
+        settings: Callable[[], ApprovalSettings],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._masker = masker
+        self._settings = settings
+        self._clock = clock
+
+    async def permit(
+        self, context: CallContext, preview: Previewer
+    ) -> CallContext | t.CallToolResult | t.InputRequiredResult:
+        """Return the call with an approval to spend, a question for the client to answer, or a failed preview.
+
+        Raises `ApprovalRequired` (nobody answered yet), `ApprovalDenied`, `LimitExceeded`.
+        """
+        try:
+            return await self._permit(context, preview)
+        except StoreError as error:
+            raise Internal("the approval cannot be recorded or read; nothing was done") from error
+
+    async def _permit(
+        self, context: CallContext, preview: Previewer
+    ) -> CallContext | t.CallToolResult | t.InputRequiredResult:
+        if context.pending is not None:
+            return await self._again(context)
+        grant = await self._granted(context)
+        if grant is not None:
+            return replace(context, approval_id=grant)
+        binding = context.binding()
+        known = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
+        if (
+            known is not None
+            and known.state is ApprovalState.DENIED
+            and (context.metadata.key or _same_run(known, context))
+        ):
+            raise _denied(known)
+        if known is None or not known.open(self._clock()) or _too_weak(known, context):
+            if context.call.request_state is not None:
+                raise ApprovalRequired("that question is no longer open", hint="make the call again without its state")
+            if context.metadata.asks_nobody:
+                raise ApprovalRequired(
+                    f"a human must approve this call of {context.entry.tool}, and its caller asks nobody",
+                    hint="nothing was done, and nobody was asked",
+                )
+            seen = await preview(context)
+            if seen is not None and seen.failure is not None:
+                return seen.failure
+            question = self._question(context, binding, seen)
+            most = self._settings().max_pending
+            known = await self._store.write(lambda tx: self._book.ask(tx, question, self._clock(), most))
+        if known.state is ApprovalState.APPROVED:
+            return _approved(context, known)
+        if context.metadata.asks_nobody:
+            raise _unanswered(known)
+        return await self._ask(context, known)
+
+    async def _again(self, context: CallContext) -> CallContext | t.InputRequiredResult:
+        """A call that was begun and stands still for its server's question: its yes is spent and not needed twice.
+
+        Clients that start again from the first round are shown the same question once more, as they expect it; a no now
+        is a no to going on.
+        """
+        approval_id, pending = context.approval_id, context.pending
+        if pending is None or approval_id is None or round_of(context.call.request_state) is not None:
+            return context
+        known = await self._store.read(lambda tx: self._book.get(tx, approval_id, 0.0))
+        if known is None or not _answerable(context, known.approver, known.hidden_lines):
+            return context
+        answer = self._answer_in(context, known)
+        if answer is None:
+            return self._round(context, known)
+        verdict = _verdict(answer)
+        if not verdict.approved:
+            raise ApprovalDenied(verdict.reason, hint="do not repeat this call; ask for something else")
+        return _approved(context, known)
+
+    async def _granted(self, context: CallContext) -> str | None:
+        if context.metadata.run_id is None or context.decision is None or context.decision.approver != "user":
+            return None
+        return await self._store.read(lambda tx: self.grant_of(tx, context))
+
+    def grant_of(self, tx: Tx, context: CallContext) -> str | None:
+        """Return the id of the "for this run" that covers a call now."""
+        call, entry, run_id = context.call, context.entry, context.metadata.run_id
+        if run_id is None:
+            return None
+        pin, now = entry.definition_digest, self._clock()
+        return self._book.grants.covering(tx, identity=call.identity, run_id=run_id, tool=entry.name, pin=pin, now=now)
+
+    async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
+        call = context.call
+        # A question that only an operator may answer, or that is not shown whole, is never answered by the client.
+        if _answerable(context, approval.approver, approval.hidden_lines):
+            if call.asking == "rounds":
+                return await self._ask_in_rounds(context, approval)
+            if call.asking == "live" and call.ask is not None:
+                return await self._ask_live(context, approval)
+        return await self._hold(context, approval)
+
+    async def _ask_in_rounds(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
+        answer = self._answer_in(context, approval)
+        if answer is None:
+            return self._round(context, approval)
+        return await self._settle(context, approval, _verdict(answer))
+
+    def _answer_in(self, context: CallContext, approval: Approval) -> object | None:
+        """Return this round's answer. Raises `InvalidArguments` when it was given to another question."""
+        answer: object = (context.call.input_responses or {}).get(question_key(approval))
+        if answer is None or context.call.request_state is None:
+            return None
+        if _state_of(context.call.request_state) != approval.id:
+            raise InvalidArguments("this answer belongs to another question")
+        return answer
+
+    def _round(self, context: CallContext, approval: Approval) -> t.InputRequiredResult:
+        message, schema = _shown(context, approval), form(in_run=approval.run_id is not None)
+        request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=message, requested_schema=schema))
+        state = json.dumps({"approval": approval.id})
+        return t.InputRequiredResult(input_requests={question_key(approval): request}, request_state=state)
+
+    async def _ask_live(self, context: CallContext, approval: Approval) -> CallContext:
+        """Ask through the client; an answer from another terminal counts as well, whichever comes first."""
+        ask = context.call.ask
+        answer: tuple[str, Mapping[str, Any] | None] | None = None
+        current: Approval | None = approval
+        async with anyio.create_task_group() as tasks:
+
+            async def elsewhere() -> None:
+                nonlocal current
+                current = await self._answered(approval, None)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(elsewhere)
+            if ask is not None:
+                with anyio.move_on_after(self._settings().live_timeout_s):
+                    answer = await ask(_shown(context, approval), form(in_run=approval.run_id is not None))
+            tasks.cancel_scope.cancel()
+        if answer is not None:
+            return await self._settle(context, approval, read_answer(*answer))
+        if current is None or current.state is ApprovalState.PENDING:
+            await self._store.write(lambda tx: self._expire(tx, approval))
+            raise ApprovalRequired("nobody answered in time; the question has expired", hint="nothing was done")
+        return _outcome(context, current)
+
+    async def _hold(self, context: CallContext, approval: Approval) -> CallContext:
+        """Wait for an answer from another terminal or process."""
+        hold = context.call.hold_s if context.call.hold_s is not None else self._settings().hold_s
+        current: Approval | None = approval
+        with anyio.move_on_after(hold):
+            current = await self._answered(approval, context.call.progress)
+        if current is None or current.state is ApprovalState.PENDING:
+            raise _unanswered(approval)
+        return _outcome(context, current)
+
+    async def _answered(self, approval: Approval, progress: Progress | None) -> Approval | None:
+        """Wait until a question is no longer pending; tell the caller now and then that this is why it waits."""
+        current: Approval | None = approval
+        waited = 0
+        while current is not None and current.state is ApprovalState.PENDING:
+            await anyio.sleep(POLL_S)
+            waited += 1
+            if progress is not None and waited % PROGRESS_EVERY == 1:
+                await progress(waited * POLL_S, None, "waiting for a human's approval")
+            current = await self._store.read(lambda tx: self._book.get(tx, approval.id, self._clock()))
+        return current
+
+    async def _settle(self, context: CallContext, approval: Approval, verdict: HumanAnswer) -> CallContext:
+        by = f"{context.call.identity} through the client"
+        return _outcome(context, await self._store.write(lambda tx: self._decide(tx, approval, verdict, by)))
+
+    def _decide(self, tx: Tx, approval: Approval, verdict: HumanAnswer, by: str) -> Approval:
+        current = self._book.get(tx, approval.id, self._clock())
+        if current is None or current.state in (ApprovalState.EXPIRED, ApprovalState.USED):
+            raise ApprovalRequired("that question is no longer open", hint="make the call again")
+        if current.state is not ApprovalState.PENDING:
+            return current  # already answered elsewhere: the first answer counts
+        moved = self._book.move(tx, current, "approve" if verdict.approved else "deny", by=by, reason=verdict.reason)
+        if verdict.for_run:
+            self._book.grant(tx, moved, self._clock())
+        return moved
+
+    def _expire(self, tx: Tx, approval: Approval) -> None:
+        current = self._book.get(tx, approval.id, self._clock())
+        if current is not None and current.state is ApprovalState.PENDING:
+            self._book.move(tx, current, "expire")
+
+    def _question(self, context: CallContext, binding: Binding, seen: Preview | None) -> NewApproval:
+        decision, entry = context.decision, context.entry
+        approver = decision.approver if decision else "operator"
+        frame = Frame(
+            server=entry.server.name,
+            builtin=entry.server.builtin is not None,
+            tool=entry.tool,
+            effect=f"{decision.reason} ({decision.rule})" if decision else "",
+            identity=context.call.identity,
+            client=context.call.client,
+            run_id=context.metadata.run_id,
+            approver=approver,
+        )
+        text = self._masker.mask(seen.text) if seen is not None else None
+        shown = compose(frame, self._masker.mask_json(context.call.arguments), text)
+        live = context.call.asking == "live" and _answerable(context, approver, shown.hidden_lines)
+        return NewApproval(
+            binding=binding,
+            approver=approver,
+            text=shown.text,
+            hidden_lines=shown.hidden_lines,
+            full=shown.full,
+            run_id=context.metadata.run_id,
+            expected=seen.expected if seen is not None else None,
+            lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl, "approval.ttl"),
+        )
+
+
+def _answerable(context: CallContext, approver: str, hidden_lines: int) -> bool:
+    """Whether the client may answer: a user's question, shown whole there."""
+    return approver == "user" and (hidden_lines == 0 or context.metadata.shows_whole)
+
+
+def _shown(context: CallContext, approval: Approval) -> str:
+    return approval.full if approval.hidden_lines and context.metadata.shows_whole else approval.text
+
+
+def question_key(approval: Approval) -> str:
+    """Return the request key of a question: the same in every round of the same call while the question is open.
+
+    Adapters match a stored answer by this key alone: an answer to one call cannot be delivered to another, and a yes
+    that was used does not fit when the same call is asked about anew.
+    """
+    return f"approve.{digest([approval.id, approval.binding, approval.text])[:32]}"
+
+
+def _outcome(context: CallContext, approval: Approval) -> CallContext:
+    """Return the call with the yes that was given. Raises for everything else."""
+    if approval.state is ApprovalState.APPROVED:
+        return _approved(context, approval)
+    if approval.state is ApprovalState.DENIED:
+        raise _denied(approval)
+    raise _unanswered(approval)
+
+
+def _unanswered(approval: Approval) -> ApprovalRequired:
+    return ApprovalRequired(
+        f"a human must approve this call of {approval.tool}; the question is {approval.id}",
+        hint="nothing was done; make the same call again once it is approved",
+        approval_id=approval.id,
+    )
+
+
+def _approved(context: CallContext, approval: Approval) -> CallContext:
+    return replace(context, approval_id=approval.id, expected=approval.expected)
+
+
+def _denied(approval: Approval) -> ApprovalDenied:
+    return ApprovalDenied(approval.reason or "a human said no", hint="do not repeat this call; ask for something else")
+
+
+def _too_weak(approval: Approval, context: CallContext) -> bool:
+    """Whether a question was put to the user that the rules now leave to an operator."""
+    wanted = context.decision.approver if context.decision is not None else "operator"
+    return wanted == "operator" and approval.approver != "operator"
+
+
+def _same_run(approval: Approval, context: CallContext) -> bool:
+    return approval.run_id is not None and approval.run_id == context.metadata.run_id
+
+
+def _state_of(request_state: str) -> str | None:
+    try:
+        state = json.loads(request_state)
+    except ValueError:
+        return None
+    return state.get("approval") if isinstance(state, dict) else None
+
+
+def _verdict(answer: object) -> HumanAnswer:
+    result = answer if isinstance(answer, t.ElicitResult) else None
+    if result is None and isinstance(answer, dict):
+        result = t.ElicitResult.model_validate(answer)
+    if result is None:
+        raise InvalidArguments("the answer to the question is not an elicitation result")
+    return read_answer(result.action, result.content)

@@ -1,0 +1,115 @@
+"""One call on its way through the gateway: what came in, and what has been established about it so far."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from lg_gateway.approvals.binding import Binding
+from lg_gateway.calls.call_metadata import CallMetadata
+from lg_gateway.catalog.catalog import CatalogEntry
+from lg_gateway.elicitation.pending_questions import PendingQuestions
+from lg_gateway.store.interface import Tx
+from lg_gateway.upstreams.upstream import Progress
+from lg_policy.rules.rule_set import Decision
+
+
+class AskHuman(Protocol):
+    """Puts a question to the caller's human and returns the action and the content of the answer."""
+
+    async def __call__(self, message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+        """AskHuman and wait."""
+        ...
+
+
+Standing = Callable[[Tx], None]
+"""Looks whether a caller's credential still holds; raises `PolicyDenied` where it does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A `tools/call` as it arrived. `identity` comes from the transport, never from an argument."""
+
+    identity: str
+    client: str
+    name: str
+    arguments: dict[str, Any]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress | None = None
+    input_responses: dict[str, Any] | None = None
+    request_state: str | None = None
+    asking: Literal["rounds", "live", "none"] = "none"
+    """How the caller can be asked: by an answer that asks for input, by a question while the call waits, or not."""
+    ask: AskHuman | None = None
+    standing: Standing | None = None
+    """Asked again in the transaction that begins the call: it may have waited for long. `None` for the local user."""
+    hold_s: float | None = None
+    """Seconds to wait for an answer from elsewhere; `None` is the setting."""
+
+
+def new_request_id() -> str:
+    """Return an id for a call: unique, without meaning."""
+    return secrets.token_hex(12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallContext:
+    """A call that has found its tool. Each step returns a copy with what it established."""
+
+    call: Call
+    entry: CatalogEntry
+    request_id: str = field(default_factory=new_request_id)
+    began: float = field(default_factory=time.monotonic)
+    metadata: CallMetadata = field(default_factory=CallMetadata)
+    arguments_digest: str = ""
+    arguments_masked: str = ""
+    bytes_in: int = 0
+    decision: Decision | None = None
+    approval_id: str | None = None
+    expected: dict[str, str | None] | None = None
+    """Hashes of what a preview saw: the call is executed on exactly that, or conflicts."""
+    recalled: bool = False
+    """A repeat under a known idempotency key, or a call that goes on, whose approval was already spent."""
+    recalled_from: str | None = None
+    """The id of the earlier call under the same key whose outcome was lost."""
+    pending: PendingQuestions | None = None
+    """The questions of the server that this call stands still for."""
+    sent: float | None = None
+    """When it left, by the monotonic clock."""
+
+    def took_s(self) -> float:
+        """Seconds since the call left; waiting for a human before that is not in it."""
+        return time.monotonic() - self.sent if self.sent is not None else 0.0
+
+    def binding(self) -> Binding:
+        """Return what a yes to this call is bound to, and what finds its questions again."""
+        return Binding(
+            identity=self.call.identity,
+            server=self.entry.server.name,
+            tool=self.entry.name,
+            pin=self.entry.definition_digest,
+            arguments_digest=self.arguments_digest,
+            key=self.metadata.key,
+        )
+
+    def is_preview(self) -> bool:
+        """Whether the arguments make the call show what it would do, as its trusted server declares."""
+        declared, given = self.entry.preview or {}, self.call.arguments
+        return bool(declared) and all(name in given and given[name] == value for name, value in declared.items())
+
+    def sent_arguments(self) -> dict[str, Any]:
+        """Return the arguments as they leave."""
+        if not self.expected:
+            return self.call.arguments
+        given = self.call.arguments.get("expected_sha256")
+        added: dict[str, Any] = {"expected_sha256": self.expected | (given if isinstance(given, dict) else {})}
+        if "expected_paths" in (self.entry.source.input_schema.get("properties") or {}):
+            added["expected_paths"] = list(self.expected)
+        return self.call.arguments | added
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the call arrived."""
+        return round((time.monotonic() - self.began) * 1000, 3)

@@ -1,0 +1,359 @@
+"""One call from arrival to ledger. `Pipeline.run` is the whole way, as a list of steps; read it first.
+
+Every refusal is a result a model can read, and one record. Nothing leaves before `begun` is durable.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio
+import mcp_types as t
+from mcp.shared.exceptions import MCPError
+
+from lg_gateway.approvals.records import ApprovalTable
+from lg_gateway.calls import idempotency, run_budgets
+from lg_gateway.calls.approval_step import ApprovalStep, Preview
+from lg_gateway.calls.call import Call, CallContext, new_request_id
+from lg_gateway.calls.call_metadata import forwarded_meta, read_metadata
+from lg_gateway.calls.idempotency_step import IdempotencyStep
+from lg_gateway.calls.kept_results import keep
+from lg_gateway.calls.rate_limits import RateLimiter, Subject
+from lg_gateway.calls.recorder import LedgerRecorder
+from lg_gateway.calls.results import (
+    as_outcome,
+    as_preview,
+    cut,
+    error_code,
+    masked,
+    masks,
+    refusal,
+    tidy,
+    upstream_refusal,
+    whole_text,
+)
+from lg_gateway.calls.sending_step import SendingStep
+from lg_gateway.catalog.catalog import Catalog, CatalogEntry
+from lg_gateway.elicitation.waiting_calls import Outcome
+from lg_gateway.ledger.outcomes import Outcome as KeptOutcome
+from lg_gateway.processes.process_names import this_process
+from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.upstreams.progress import Thinned
+from lg_gateway.upstreams.upstream import Answer, Upstream, UpstreamCall
+from lg_policy.config.settings import Settings
+from lg_policy.errors import (
+    ApprovalDenied,
+    CallTimeout,
+    Conflict,
+    Internal,
+    InvalidArguments,
+    LgError,
+    OutcomeUnknown,
+    PolicyDenied,
+    TooLarge,
+    UpstreamUnavailable,
+)
+from lg_policy.rules.rule_set import Decision, Effect, RuleBook
+from lg_policy.secrets.masking import Masker, find_marker
+
+log = logging.getLogger(__name__)
+
+RECORD_GRACE_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What decides: replaced as a whole when the configuration is reloaded."""
+
+    settings: Settings
+    rules: RuleBook
+
+
+class Pipeline:
+    """Everything a call passes. `policy` is asked anew for every call."""
+
+    def __init__(
+        self,
+        *,
+        policy: Callable[[], Policy],
+        catalog: Catalog,
+        upstreams: Mapping[str, Upstream],
+        store: Store,
+        recorder: LedgerRecorder,
+        approval_step: ApprovalStep,
+        approvals: ApprovalTable,
+        sending_step: SendingStep,
+        masker: Masker,
+    ) -> None:
+        self._policy = policy
+        self._catalog = catalog
+        self._upstreams = upstreams
+        self._store = store
+        self._recorder = recorder
+        self._approval_step = approval_step
+        self._approvals = approvals
+        self._sending_step = sending_step
+        self._masker = masker
+        self.limiter = RateLimiter(lambda: policy().settings.gateway)
+        self._in_flight: dict[str, anyio.Event] = {}
+        self._idempotency_step = IdempotencyStep(store, recorder, approvals, lambda: policy().settings, self._in_flight)
+
+    async def run(self, call: Call) -> Answer:
+        """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
+        context = CallContext(call=call, entry=await self._find(call))
+        answer = await self._steps(context)
+        if isinstance(answer, t.CallToolResult):
+            # What ties a client's own record of the call to the ledger's.
+            answer = answer.model_copy(update={"meta": (answer.meta or {}) | {"lg/request": context.request_id}})
+        return answer
+
+    async def _steps(self, context: CallContext) -> Answer:
+        try:
+            context = await self._read(context)
+            context = self._decide(context)
+            context = await self._sending_step.join(context)
+            recalled = await self._idempotency_step.look(context)
+            if not isinstance(recalled, CallContext):
+                return recalled
+            permitted = await self._permit(recalled)
+            if not isinstance(permitted, CallContext):
+                return permitted
+            context = permitted
+            question = self._sending_step.question(context)
+            if question is not None:
+                await self._recorder.asked(context)
+                return question
+            context = replace(context, recalled=context.recalled or context.pending is not None)
+            with self.limiter.admit(_subject(context), bytes_in=context.bytes_in, again=context.recalled):
+                await self._recorder.begun(context, self._last_checks(context))
+                return await self._carry_out(replace(context, sent=time.monotonic()))
+        except LgError as error:
+            await self._recorder.refused(context, error)
+            return refusal(error, self._masker)
+
+    def visible(self, identity: str) -> list[CatalogEntry]:
+        """Return the tools that an identity may know of, in order."""
+        rules = self._policy().rules
+        return [entry for entry in self._catalog.entries() if rules.visible(identity=identity, facts=entry.facts)]
+
+    async def _find(self, call: Call) -> CatalogEntry:
+        entry = self._catalog.find(call.name)
+        if entry is None or not self._policy().rules.visible(identity=call.identity, facts=entry.facts):
+            await self._recorder.unknown_tool(call)
+            raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {call.name[:200]}")
+        return entry
+
+    async def _read(self, context: CallContext) -> CallContext:
+        """CallMetadata, size, schema, masks: what can be said of the call without knowing who may do what."""
+        context = self._recorder.describe(context)
+        context = replace(context, metadata=read_metadata(context.call.meta))
+        limit = self._policy().settings.gateway.arguments_max_bytes
+        if context.bytes_in > limit:
+            raise TooLarge(f"the arguments have {context.bytes_in} bytes; the limit is {limit}")
+        await context.entry.check.checked(context.call.arguments)
+        marker = find_marker(context.call.arguments)
+        if marker is not None:
+            raise InvalidArguments(
+                f"the arguments contain {marker}, which stands for a value that was hidden",
+                hint="leave that part of the text as it is, or read it from where the real value is",
+            )
+        return context
+
+    def _decide(self, context: CallContext) -> CallContext:
+        decision = self._policy().rules.decide(
+            identity=context.call.identity, facts=context.entry.facts, arguments=context.call.arguments
+        )
+        if decision.effect is Effect.DENY:
+            raise PolicyDenied(f"{decision.reason} ({decision.rule})")
+        if decision.rule.startswith("default:") and context.is_preview():
+            decision = Decision(effect=Effect.ALLOW, rule="default:preview", reason="only shows what would be done")
+        return replace(context, decision=decision)
+
+    async def _permit(self, context: CallContext) -> CallContext | Answer:
+        """Ask a human where policy says so; a repeated call was permitted when it was begun."""
+        if context.recalled or context.decision is None or context.decision.effect is Effect.ALLOW:
+            return context
+        try:
+            answer = await self._approval_step.permit(context, self._preview)
+        except ApprovalDenied:
+            if context.pending is not None:
+                await self._sending_step.close(context.pending)
+            raise
+        if isinstance(answer, t.InputRequiredResult):
+            await self._recorder.asked(context)
+        elif isinstance(answer, t.CallToolResult):
+            await self._recorder.ended(context, "refused", code=error_code(answer), detail="its preview failed")
+        return answer
+
+    def _last_checks(self, context: CallContext) -> Callable[[Tx], None]:
+        """What must hold in the transaction that begins the call: nothing has changed since it was permitted."""
+
+        def check(tx: Tx) -> None:
+            now = time.time()
+            if context.call.standing is not None:
+                context.call.standing(tx)
+            self._decide_again(context)
+            current = self._catalog.find(context.entry.name)
+            if current is None or not current.same_tool(context.entry):
+                raise Conflict("the tool has changed since the call was made", hint="list the tools again")
+            idempotency.check_epoch(tx, context, now)
+            if context.approval_id is not None and context.approval_id.startswith("ap-") and not context.recalled:
+                self._approvals.use(tx, context.approval_id, context.binding(), now)
+            elif (
+                context.approval_id is not None
+                and not context.recalled
+                and self._approval_step.grant_of(tx, context) is None
+            ):
+                raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
+            idempotency.claim(tx, context, this_process(), now)
+            run_budgets.charge(tx, context, self._policy().settings.gateway.run_budget, now)
+            self._sending_step.check(tx, context)
+
+        return check
+
+    def _decide_again(self, context: CallContext) -> None:
+        """Policy at the last moment: a denial wins, and so does a rule that has come to ask, or to ask an operator."""
+        before, now = context.decision, self._decide(context).decision
+        if before is None or now is None or context.recalled or now.effect is Effect.ALLOW:
+            return
+        if before.effect is Effect.ALLOW or (now.approver == "operator" and before.approver != "operator"):
+            raise Conflict("the rules have changed since the call was made", hint="make the call again")
+
+    async def _preview(self, context: CallContext) -> Preview | None:
+        """Have a trusted server say what the call would do. Recorded like any call."""
+        if context.entry.preview is None:
+            return None
+        trial = replace(
+            context,
+            call=replace(context.call, arguments=context.call.arguments | dict(context.entry.preview), asking="none"),
+            request_id=new_request_id(),
+            metadata=replace(context.metadata, key=None),
+        )
+        await self._recorder.begun(trial, lambda _tx: None)
+        try:
+            answer = await self._send(trial)
+        except LgError as error:
+            await self._recorder.ended(trial, "error", code=error.code, detail=error.message)
+            raise
+        if not isinstance(answer, t.CallToolResult):
+            raise Internal(f"the preview of {context.entry.name} asked a question of its own")
+        await self._recorder.ended(trial, "error" if answer.is_error else "preview", code=error_code(answer))
+        return as_preview(answer)
+
+    async def _carry_out(self, context: CallContext) -> Answer:
+        """Send, shape, record. From here on the call may have had an effect."""
+        ended = self._in_flight[context.request_id] = anyio.Event()
+        try:
+            return await self._to_its_end(context)
+        finally:
+            del self._in_flight[context.request_id]
+            ended.set()
+
+    async def _to_its_end(self, context: CallContext) -> Answer:
+        try:
+            answer = await self._send(context)
+        except LgError as error:
+            return await self._failed(context, error)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True), anyio.move_on_after(RECORD_GRACE_S):
+                await self._recorder.ended(context, "cancelled")
+            raise
+        if isinstance(answer, t.InputRequiredResult):
+            await self._recorder.asked(context, f"by {context.entry.server.name}")
+            return answer
+        return await self._finish(context, answer)
+
+    async def _left(self, context: CallContext, outcome: Outcome) -> None:
+        """Record the outcome of a call whose caller did not come back for it."""
+        if isinstance(outcome, t.CallToolResult):
+            await self._finish(context, outcome)
+        elif isinstance(outcome, LgError):
+            await self._failed(context, outcome)
+        elif isinstance(outcome, MCPError):
+            await self._failed(context, upstream_refusal(context.entry.server.name, outcome))
+
+    async def _failed(self, context: CallContext, error: LgError) -> t.CallToolResult:
+        result, seconds = refusal(error, self._masker), context.took_s()
+        self.limiter.took(_subject(context), bytes_out=0, seconds=seconds)
+        ended = not isinstance(error, OutcomeUnknown | CallTimeout | UpstreamUnavailable)
+
+        def along(tx: Tx) -> None:
+            if isinstance(error, UpstreamUnavailable) and not context.recalled:
+                # Of one that is made again the first try may have had its effect: that key stays known.
+                idempotency.release(tx, context)
+            elif ended:
+                idempotency.settle(tx, context)
+            run_budgets.settle(tx, context, bytes_out=0, seconds=seconds)
+
+        kept = self._kept(result) if ended else None
+        outcome = "unknown" if isinstance(error, OutcomeUnknown) else "error"
+        await self._recorder.ended(context, outcome, code=error.code, kept=kept, detail=error.message, along=along)
+        return result
+
+    def _kept(self, result: t.CallToolResult, size: int | None = None) -> KeptOutcome:
+        return as_outcome(result, size, self._policy().settings.ledger.outcome_max_bytes)
+
+    async def _send(self, context: CallContext) -> Answer:
+        entry, call = context.entry, context.call
+        upstream = self._upstreams.get(entry.server.name)
+        if upstream is None:
+            raise UpstreamUnavailable(f"server {entry.server.name} was removed from the settings")
+        metadata = replace(context.metadata, key=idempotency.outward_key(context))
+        sent = UpstreamCall(
+            tool=entry.tool,
+            arguments=context.sent_arguments(),
+            meta=forwarded_meta(call.meta, metadata, trusted=entry.server.trusted),
+            timeout_s=self.limiter.timeout_s(_subject(context), entry.server.call_timeout_s),
+            repeatable=entry.read_only,
+            progress=Thinned(call.progress) if call.progress is not None else None,
+        )
+        try:
+            return await self._sending_step.carry(context, upstream, sent, partial(self._left, context))
+        except MCPError as error:
+            raise upstream_refusal(entry.server.name, error) from error
+
+    async def _finish(self, context: CallContext, answer: t.CallToolResult) -> t.CallToolResult:
+        settings = self._policy().settings.gateway
+        result = tidy(answer, context.entry)
+        if masks(settings.mask_results, context.entry):
+            result = masked(result, self._masker)
+        kept = self._kept(result)
+        seconds, limit = context.took_s(), settings.result_max_bytes
+        self.limiter.took(_subject(context), bytes_out=kept.size, seconds=seconds)
+        if kept.size > limit:
+            result_id = await self._keep(context, result)
+            result = cut(result, context.entry, limit=limit, actual=kept.size, result_id=result_id)
+            kept = self._kept(result, kept.size)
+
+        def along(tx: Tx) -> None:
+            idempotency.settle(tx, context)
+            run_budgets.settle(tx, context, bytes_out=kept.size, seconds=seconds)
+
+        outcome = "error" if result.is_error else "ok"
+        written = await self._recorder.ended(context, outcome, code=error_code(result), kept=kept, along=along)
+        if not written:
+            result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
+        return result
+
+    async def _keep(self, context: CallContext, result: t.CallToolResult) -> str | None:
+        """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
+        text, identity, trusted = whole_text(result), context.call.identity, context.entry.server.trusted
+        try:
+            return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
+        except StoreError:
+            log.exception("a long answer could not be kept")
+            return None
+
+
+def _subject(context: CallContext) -> Subject:
+    return Subject(identity=context.call.identity, server=context.entry.server.name, tool=context.entry.name)
+
+
+def internal_failure(error: BaseException) -> t.CallToolResult:
+    """Log an exception nobody expected and return a result that says nothing about it."""
+    log.error("a call failed inside the gateway", exc_info=error)
+    return refusal(Internal("the gateway failed; its log says more"))

@@ -1,0 +1,215 @@
+"""Limits on what callers use, by identity, server and tool, in the minute that just was. `clock` is monotonic.
+
+A call counts once, where it is about to leave: not for each question about it, not when it is refused, not again when
+it is repeated under its key. Requests of any kind have a coarser limit of their own, so that asking is bounded too.
+The counts live in this process: several gateways on one store each have their own. What a run may use in all is kept in
+the store (`budgets.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from lg_policy.config.settings import GatewaySettings
+from lg_policy.config.usage_limits import LimitSettings
+from lg_policy.errors import LimitExceeded
+from lg_policy.rules.rule_set import Names
+
+WINDOW_S = 60
+SWEEP_EVERY = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Whose call of what."""
+
+    identity: str
+    server: str
+    tool: str
+
+
+@dataclass(kw_only=True)
+class Use:
+    """What was used: by one call, in one second, or in a minute."""
+
+    calls: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: Use) -> None:
+        """Add what another call used."""
+        self.calls += other.calls
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.seconds += other.seconds
+
+
+@dataclass
+class _Count:
+    """What one limit has counted for one of the things that it tells apart: a minute in steps of one second.
+
+    A step leaves when all of it is over a minute old, so that no minute ever holds more than the limit.
+    """
+
+    steps: dict[int, Use] = field(default_factory=dict)
+    running: int = 0
+
+    def used(self, now: float) -> Use:
+        for step in [step for step in self.steps if step + 1 <= now - WINDOW_S]:
+            del self.steps[step]
+        total = Use()
+        for use in self.steps.values():
+            total.add(use)
+        return total
+
+    def add(self, now: float, use: Use) -> None:
+        self.steps.setdefault(int(now), Use()).add(use)
+
+    def wait(self, now: float) -> float:
+        """Seconds until the oldest step is over."""
+        return max(1.0, min(self.steps, default=int(now)) + 1 + WINDOW_S - now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limit:
+    name: str
+    settings: LimitSettings
+    tools: Names
+    identities: Names
+
+    def key(self, subject: Subject) -> tuple[str, ...]:
+        return (self.name, *(getattr(subject, part) for part in self.settings.per))
+
+
+class RateLimiter:
+    """Counts for one process."""
+
+    def __init__(self, settings: Callable[[], GatewaySettings], clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._compiled: tuple[GatewaySettings | None, Sequence[_Limit]] = (None, ())
+        self._counts: dict[tuple[str, ...], _Count] = {}
+        self._refused: dict[str, int] = {}
+        self._until_sweep = SWEEP_EVERY
+
+    @contextmanager
+    def admit(self, subject: Subject, *, bytes_in: int, again: bool = False) -> Iterator[None]:
+        """Let one call pass for the length of the block. Raises `LimitExceeded`.
+
+        `again`: this call has been counted before; only how many run at once matters.
+        """
+        covering, now = self._covering(subject), self._clock()
+        self._sweep(now)
+        counts = [(limit, self._counts.setdefault(limit.key(subject), _Count())) for limit in covering]
+        for limit, count in counts:
+            _check(limit, count, now, bytes_in=None if again else bytes_in)
+        for _, count in counts:
+            count.running += 1
+            if not again:
+                count.add(now, Use(calls=1, bytes_in=bytes_in))
+        try:
+            yield
+        finally:
+            for _, count in counts:
+                count.running -= 1
+
+    def took(self, subject: Subject, *, bytes_out: int, seconds: float) -> None:
+        """Count what a call's answer had."""
+        now = self._clock()
+        for limit in self._covering(subject):
+            count = self._counts.setdefault(limit.key(subject), _Count())
+            count.add(now, Use(bytes_out=bytes_out, seconds=seconds))
+
+    def timeout_s(self, subject: Subject, server_s: float) -> float:
+        """Return how long a call may take: the shortest time that covers it."""
+        limits = [limit.settings.call_timeout_s for limit in self._covering(subject)]
+        return min([server_s, *(limit for limit in limits if limit is not None)])
+
+    @contextmanager
+    def request(self, identity: str) -> Iterator[int]:
+        """Let any request of a caller pass; yields how many were refused since the last one that passed.
+
+        Raises `LimitExceeded`.
+        """
+        settings, now = self._settings(), self._clock()
+        count = self._counts.setdefault(("requests", identity), _Count())
+        if count.used(now).calls >= settings.requests_per_minute:
+            self._refused[identity] = self._refused.get(identity, 0) + 1
+            most, wait = settings.requests_per_minute, count.wait(now)
+            raise _exceeded(f"{most} requests in a minute", "gateway.requests_per_minute", f"wait {wait:.0f} s")
+        if count.running >= settings.requests_at_once:
+            self._refused[identity] = self._refused.get(identity, 0) + 1
+            raise _exceeded(
+                f"{settings.requests_at_once} requests wait already", "gateway.requests_at_once", "wait for one of them"
+            )
+        count.add(now, Use(calls=1))
+        count.running += 1
+        try:
+            yield self._refused.pop(identity, 0)
+        finally:
+            count.running -= 1
+
+    def refused(self, identity: str) -> int:
+        """Return how many requests of a caller were refused since one passed."""
+        return self._refused.get(identity, 0)
+
+    def _covering(self, subject: Subject) -> list[_Limit]:
+        settings = self._settings()
+        if self._compiled[0] is not settings:
+            self._compiled = (settings, _limits(settings))
+        return [
+            limit for limit in self._compiled[1] if subject.identity in limit.identities and subject.tool in limit.tools
+        ]
+
+    def _sweep(self, now: float) -> None:
+        """Forget what nobody has used for a minute."""
+        self._until_sweep -= 1
+        if self._until_sweep:
+            return
+        self._until_sweep = SWEEP_EVERY
+        for key in [key for key, count in self._counts.items() if not count.running and not count.used(now).calls]:
+            del self._counts[key]
+
+
+def _limits(settings: GatewaySettings) -> list[_Limit]:
+    own = LimitSettings(
+        calls_per_minute=settings.calls_per_minute,
+        calls_at_once=settings.calls_at_once,
+        bytes_in_per_minute=settings.bytes_in_per_minute,
+        bytes_out_per_minute=settings.bytes_out_per_minute,
+    )
+    named = [("gateway", own), *((f"gateway.limits[{n}]", limit) for n, limit in enumerate(settings.limits))]
+    return [
+        _Limit(name=name, settings=limit, tools=Names(limit.tools), identities=Names(limit.identities))
+        for name, limit in named
+    ]
+
+
+def _check(limit: _Limit, count: _Count, now: float, *, bytes_in: int | None) -> None:
+    """Raise `LimitExceeded` when there is no room for one more call; `bytes_in` is `None` for one that was counted."""
+    settings, used = limit.settings, count.used(now)
+    if settings.calls_at_once is not None and count.running >= settings.calls_at_once:
+        words = f"{count.running} calls are running already"
+        raise _exceeded(words, f"{limit.name}.calls_at_once", "wait for one of them")
+    if bytes_in is None:
+        return
+    wait = f"wait {count.wait(now):.0f} s"
+    checks = (
+        ("calls_per_minute", "{} calls in a minute", used.calls + 1),
+        ("bytes_in_per_minute", "{} bytes of arguments in a minute", used.bytes_in + bytes_in),
+        ("bytes_out_per_minute", "{} bytes of results in a minute", used.bytes_out + 1),
+        ("seconds_per_minute", "calls that took {} s in a minute", used.seconds),
+    )
+    for name, words, would_be in checks:
+        most = getattr(settings, name)
+        if most is not None and would_be > most:
+            alone = name == "bytes_in_per_minute" and bytes_in > most
+            raise _exceeded(words.format(most), f"{limit.name}.{name}", "send less in one call" if alone else wait)
+
+
+def _exceeded(words: str, setting: str, hint: str) -> LimitExceeded:
+    return LimitExceeded(f"the limit is reached: {words} ({setting})", hint=hint)

@@ -1,0 +1,215 @@
+"""The ledger as the pipeline uses it: masked and digested arguments, begun before, ended after, refusals once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lg_gateway.calls.call import Call, CallContext, new_request_id
+from lg_gateway.ledger.flood_summary import FloodSummary
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
+from lg_gateway.store.canonical_json import canonical, keyed_digest
+from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_policy.config.settings import LedgerSettings
+from lg_policy.errors import Internal, InvalidArguments, LgError
+from lg_policy.limits import cut_text
+from lg_policy.secrets.masking import Masker
+
+log = logging.getLogger(__name__)
+
+ARGUMENT_BYTES = 8_000
+DETAIL_BYTES = 500
+_SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
+
+
+class LedgerRecorder:
+    """Writes one call's records. `key` makes argument digests that only its holder can match against a guess."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        masker: Masker,
+        key: bytes,
+        *,
+        outcomes: OutcomeTable,
+        settings: Callable[[], LedgerSettings],
+    ) -> None:
+        self.outcomes = outcomes
+        self._store = store
+        self._ledger = ledger
+        self._masker = masker
+        self._key = key
+        self._settings = settings
+        self._flood_summary = FloodSummary()
+
+    def describe(self, context: CallContext) -> CallContext:
+        """Digest and mask the arguments. Raises `InvalidArguments` for what JSON cannot say."""
+        arguments = context.call.arguments
+        try:
+            size = len(canonical(arguments))
+            digest = keyed_digest(self._key, arguments)
+        except (ValueError, RecursionError) as error:
+            raise InvalidArguments(f"the arguments are not plain JSON: {error}") from error
+        masked, was_cut = cut_text(json.dumps(self._masker.mask_json(arguments), sort_keys=True), ARGUMENT_BYTES)
+        return replace(
+            context,
+            arguments_digest=digest,
+            arguments_masked=masked + (" …cut" if was_cut else ""),
+            bytes_in=size,
+        )
+
+    async def begun(self, context: CallContext, checks: Callable[[Tx], None]) -> None:
+        """Record that the call is about to leave; durable on return. Raises `Internal` when that is impossible.
+
+        `checks` run in the same transaction: what they raise undoes it, and the call is not made.
+        """
+        entry = self._entry(context, phase="begun")
+
+        def begin(tx: Tx) -> None:
+            checks(tx)
+            self._ledger.append(tx, entry)
+
+        try:
+            await self._store.write(begin)
+        except StoreError as error:
+            raise Internal("the call was not made, because the ledger cannot be written") from error
+
+    async def ended(
+        self,
+        context: CallContext,
+        outcome: str,
+        *,
+        code: str | None = None,
+        kept: Outcome | None = None,
+        detail: str = "",
+        along: Callable[[Tx], None] | None = None,
+    ) -> bool:
+        """Record the outcome; return whether it could be written. The call has happened, so this never raises.
+
+        `kept` is its result; `along` is written in the same transaction.
+        """
+        entry = replace(
+            self._entry(context, phase="ended"),
+            outcome=outcome,
+            error_code=code,
+            duration_ms=context.elapsed_ms(),
+            bytes_out=kept.size if kept is not None else None,
+            result_digest=kept.digest() if kept is not None else None,
+            detail=self._detail(detail),
+        )
+
+        def besides(tx: Tx) -> None:
+            if along is not None:
+                along(tx)
+            if kept is not None and (context.metadata.key is not None or self._settings().outcomes == "all"):
+                self.outcomes.keep(tx, context.request_id, kept.text, time.time())
+
+        return await self._try(entry, besides)
+
+    async def refused(self, context: CallContext, error: LgError) -> None:
+        """Record a call that was not made. That nothing happened holds even when this cannot be written."""
+        entry = replace(
+            self._entry(context, phase="ended"),
+            outcome="refused",
+            error_code=error.code,
+            duration_ms=context.elapsed_ms(),
+            detail=self._detail(error.message),
+        )
+        await self._counted(entry)
+
+    async def unknown_tool(self, call: Call) -> None:
+        """Record a call of something that does not exist, or not for this caller."""
+        name, _ = cut_text(self._masker.mask(call.name), DETAIL_BYTES)
+        await self._counted(
+            LedgerEntry(
+                phase="ended",
+                identity=call.identity,
+                client=call.client,
+                request_id=new_request_id(),
+                tool=name,
+                outcome="refused",
+                error_code="not_found",
+            )
+        )
+
+    async def asked(self, context: CallContext, detail: str = "") -> None:
+        """Record that the caller got a question instead of an answer."""
+        entry = replace(
+            self._entry(context, phase="ended"),
+            outcome="asked",
+            duration_ms=context.elapsed_ms(),
+            detail=self._detail(detail),
+        )
+        await self._counted(entry)
+
+    def begun_as(self, tx: Tx, context: CallContext, request_id: str) -> dict[str, Any] | None:
+        """Return the `begun` record of an earlier call; `None` when the ledger does not have it (any more).
+
+        Raises `StoreError` when that call was another one than this: the store says so, and not the chain.
+        """
+        begun = [record for record in self._ledger.records_of(tx, request_id) if record["phase"] == "begun"]
+        now = self._entry(context, phase="begun")
+        for record in begun:
+            if all(record[name] == getattr(now, name) for name in _SAME_CALL):
+                return record
+        if begun:
+            raise StoreError("what the store says of this idempotency key was not written by this gateway")
+        return None
+
+    async def end_floods(self, *, everything: bool = False) -> None:
+        """Record what was only counted in minutes that are over, or altogether."""
+        for entry in self._flood_summary.drain(time.monotonic(), everything=everything):
+            await self._try(entry)
+
+    async def _counted(self, entry: LedgerEntry) -> None:
+        if self._flood_summary.admit(entry, limit=self._settings().refusals_a_minute, now=time.monotonic()):
+            await self._try(entry)
+
+    async def note(self, outcome: str, detail: str, identity: str = "") -> bool:
+        """Record an event that is no call."""
+        return await self._try(
+            LedgerEntry(phase="note", identity=identity, outcome=outcome, detail=self._detail(detail))
+        )
+
+    async def _try(self, entry: LedgerEntry, along: Callable[[Tx], None] | None = None) -> bool:
+        def write(tx: Tx) -> None:
+            if along is not None:
+                along(tx)
+            self._ledger.append(tx, entry)
+
+        try:
+            await self._store.write(write)
+        except StoreError:
+            log.exception("a ledger record could not be written: %s %s %s", entry.phase, entry.tool, entry.outcome)
+            return False
+        return True
+
+    def _detail(self, text: str) -> str | None:
+        return cut_text(self._masker.mask(text), DETAIL_BYTES)[0] or None
+
+    def _entry(self, context: CallContext, *, phase: Any) -> LedgerEntry:
+        decision = context.decision
+        return LedgerEntry(
+            phase=phase,
+            identity=context.call.identity,
+            client=context.call.client,
+            request_id=context.request_id,
+            trace_id=context.metadata.trace_id,
+            run_id=context.metadata.run_id,
+            idempotency_key=context.metadata.key,
+            server=context.entry.server.name,
+            tool=context.entry.name,
+            arguments_digest=context.arguments_digest,
+            arguments=context.arguments_masked if phase == "begun" or decision is None else "",
+            rule=decision.rule if decision else "",
+            effect=str(decision.effect) if decision else "",
+            approval_id=context.approval_id,
+            bytes_in=context.bytes_in,
+            tool_pin=context.entry.definition_digest,
+        )

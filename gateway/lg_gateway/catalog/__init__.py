@@ -1,0 +1,1 @@
+"""The tools on offer: names, schemas, pins, search."""

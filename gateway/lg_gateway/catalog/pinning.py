@@ -1,0 +1,94 @@
+"""Which of a server's definitions are offered: the pins as a step between a server's list and the catalogue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import anyio
+import mcp_types as t
+
+from lg_gateway.catalog.pins import PinTable, read_pins_file
+from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_policy.config.settings import Settings
+from lg_policy.errors import ConfigError
+from lg_policy.version import __version__
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+Offer = Callable[[str, list[t.Tool]], Awaitable[None]]
+
+
+class Pinning:
+    """Sifts lists by the settings in force. `held` names, by server, what was held back."""
+
+    def __init__(self, store: Store, pins: PinTable, settings: Callable[[], Settings]) -> None:
+        self._store = store
+        self._pins = pins
+        self._settings = settings
+        self._offered: dict[str, list[t.Tool]] = {}
+        self.held: dict[str, list[str]] = {}
+
+    async def accepted(self, spec: ServerSpec, tools: list[t.Tool]) -> list[t.Tool]:
+        """Return the tools that may be offered. None of a foreign server's while the pins cannot be read."""
+        self._offered[spec.name] = tools
+        if spec.builtin is not None:
+            await self._renew(spec, tools)
+            return tools
+        settings = self._settings().gateway
+        if settings.pins == "off":
+            return tools
+        try:
+            digests = read_pins_file(Path(settings.pins_file)) if settings.pins_file is not None else {}
+            passed, held = await self._store.write(partial(self._sift, spec=spec, tools=tools, digests=digests))
+        except (StoreError, ConfigError) as error:
+            log.error("%s: no tool of it is offered: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
+            return []
+        self.held[spec.name] = held
+        if held:
+            names = ", ".join(held)[:500]
+            log.warning("%s: held back, see `lg-gateway pins diff %s`: %s", spec.name, spec.name, names)
+        return passed
+
+    def offered(self) -> dict[str, list[t.Tool]]:
+        """Return what each server listed last, accepted or not."""
+        return dict(self._offered)
+
+    def forget(self, server: str) -> None:
+        """Drop what is known of a server that is gone; its pins stay, should it come back."""
+        self._offered.pop(server, None)
+        self.held.pop(server, None)
+
+    async def watch(self, offer: Offer) -> None:
+        """Offer what was held back once it has been accepted, from whatever process."""
+        while True:
+            await anyio.sleep(POLL_S)
+            for name in [name for name, held in self.held.items() if held]:
+                try:
+                    pins = await self._store.read(partial(self._pins.all, server=name))
+                except StoreError as error:
+                    log.warning("%s", error)
+                    continue
+                held = set(self.held[name])
+                if held - {pin.tool for pin in pins if pin.waiting is not None}:
+                    await offer(name, self._offered[name])
+
+    async def _renew(self, spec: ServerSpec, tools: list[t.Tool]) -> None:
+        basis = f"version {__version__}, configuration {self._settings().policy_digest()}"
+        try:
+            await self._store.write(lambda tx: self._pins.renew(tx, spec.name, tools, basis))
+        except StoreError:
+            log.exception("%s: its definitions could not be pinned", spec.name)
+
+    def _sift(
+        self, tx: Tx, *, spec: ServerSpec, tools: list[t.Tool], digests: Mapping[str, Mapping[str, str]]
+    ) -> tuple[list[t.Tool], list[str]]:
+        settings = self._settings().gateway
+        if spec.name in digests:
+            basis = f"file {settings.pins_file}"
+            return self._pins.sift_by_file(tx, spec.name, tools, digests[spec.name], basis)
+        return self._pins.sift(tx, spec.name, tools, strict=settings.pins == "strict")

@@ -1,0 +1,195 @@
+"""Trust in a tool's definition is given once, to exactly what was seen then.
+
+A definition is name, title, description, schemas and annotations. A foreign one that changes afterwards is held back:
+neither listed nor callable until a human accepts it. Our own servers change with our version and their configuration:
+they are pinned anew, and the ledger says so. Rows carry a keyed code. Not covered: a server that keeps its definition
+and changes what the tool does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.store.canonical_json import digest
+from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.keyed_rows import RowMac
+from lg_policy.errors import ConfigError
+
+if TYPE_CHECKING:
+    import mcp_types as t
+
+PINS_PER_SERVER = 4_000
+"""Definitions kept of one server: a list that is new each time does not fill the store."""
+NOTED = 5
+"""Definitions held back at once that get a record each; more share one."""
+PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """What is accepted of one tool, and what waits. `None`: nothing was accepted yet, nothing waits.
+
+    `basis` says what vouches for it: "" a human or first sight, else a file, or version and configuration of our own
+    server.
+    """
+
+    server: str
+    tool: str
+    accepted: dict[str, Any] | None = None
+    waiting: dict[str, Any] | None = None
+    basis: str = ""
+
+    def holds(self, definition: dict[str, Any]) -> bool:
+        """Whether a definition is the accepted one."""
+        return self.accepted is not None and digest(self.accepted) == digest(definition)
+
+
+class PinTable:
+    """Reads and writes pins inside transactions."""
+
+    def __init__(self, key: bytes, ledger: Ledger) -> None:
+        self._code = RowMac(key, "a pin")
+        self._ledger = ledger
+
+    def sift(self, tx: Tx, server: str, tools: Sequence[t.Tool], *, strict: bool) -> tuple[list[t.Tool], list[str]]:
+        """Return the tools whose definition is accepted, and the names of those held back."""
+        known = {pin.tool: pin for pin in self.all(tx, server)}
+        passed: list[t.Tool] = []
+        held: list[str] = []
+        new: list[dict[str, Any]] = []
+        changed: list[Pin] = []
+        for tool in tools:
+            definition = definition_of(tool)
+            pin = known.get(tool.name)
+            if pin is None and len(known) + len(new) + len(changed) >= PINS_PER_SERVER:
+                continue
+            if pin is None and not strict:
+                self._write(tx, Pin(server=server, tool=tool.name, accepted=definition))
+                new.append(definition)
+                passed.append(tool)
+            elif pin is not None and pin.holds(definition):
+                if pin.waiting is not None:
+                    self._write(tx, replace(pin, waiting=None))
+                passed.append(tool)
+            else:
+                wanted = replace(pin or Pin(server=server, tool=tool.name), waiting=definition, basis="")
+                changed += [wanted] if pin != wanted else []
+                held.append(tool.name)
+        self._hold(tx, changed)
+        if new:
+            self._note(tx, server, "", "pinned", f"{len(new)} tools first seen, together {digest(new)[:16]}")
+        return passed, held
+
+    def sift_by_file(
+        self, tx: Tx, server: str, tools: Sequence[t.Tool], digests: Mapping[str, str], basis: str
+    ) -> tuple[list[t.Tool], list[str]]:
+        """Like `sift`, where a file says which definitions are accepted; whatever it does not name is held back."""
+        known = {pin.tool: pin for pin in self.all(tx, server)}
+        passed: list[t.Tool] = []
+        held: list[str] = []
+        changed: list[Pin] = []
+        for tool in tools:
+            definition = definition_of(tool)
+            if tool.name not in known and tool.name not in digests and len(known) + len(changed) >= PINS_PER_SERVER:
+                continue
+            pin = known.get(tool.name, Pin(server=server, tool=tool.name))
+            if digests.get(tool.name) == digest(definition):
+                wanted = replace(pin, accepted=definition, waiting=None, basis=basis)
+                if pin != wanted:
+                    self._write(tx, wanted)
+                    self._note(tx, server, tool.name, "pinned", f"{digest(definition)[:16]} by {basis}")
+                passed.append(tool)
+            else:
+                wanted = replace(pin, waiting=definition, basis=basis)
+                changed += [wanted] if known.get(tool.name) != wanted else []
+                held.append(tool.name)
+        self._hold(tx, changed)
+        return passed, held
+
+    def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
+        """Pin our own server's definitions as they are. What changed is noted, with version and configuration."""
+        known = {pin.tool: pin for pin in self.all(tx, server)}
+        changed = []
+        for tool in tools:
+            definition = definition_of(tool)
+            pin = known.get(tool.name)
+            if pin is None or pin.basis != basis or not pin.holds(definition):
+                self._write(tx, Pin(server=server, tool=tool.name, accepted=definition, basis=basis))
+                if pin is None or not pin.holds(definition):
+                    changed.append(tool.name)
+        before = {pin.basis for pin in known.values()}
+        if changed or before != {basis}:
+            what = f"{len(changed)} definitions new or changed ({', '.join(changed)})" if changed else "none changed"
+            self._note(tx, server, "", "pinned anew" if known else "pinned", f"{basis}: {what}"[:480])
+
+    def accept(self, tx: Tx, pin: Pin, *, by: str) -> None:
+        """Accept what waits. Raises `ValueError` when nothing does, or when only a file may accept it."""
+        if pin.waiting is None:
+            raise ValueError(f"nothing waits for {pin.server}: {pin.tool}")
+        if pin.basis:
+            raise ValueError(f"{pin.server}: {pin.tool} is pinned by {pin.basis}; change it there")
+        self._write(tx, replace(pin, accepted=pin.waiting, waiting=None))
+        self._note(tx, pin.server, pin.tool, "pin accepted", f"{digest(pin.waiting)[:16]} by {by}")
+
+    def all(self, tx: Tx, server: str | None = None) -> list[Pin]:
+        """Return the pins of a server, or of all, in order. Raises `StoreError` for a row that was not written here."""
+        where, params = (" WHERE server = ?", (server,)) if server is not None else ("", ())
+        sql = f"SELECT server, tool, body, mac FROM pins{where} ORDER BY server, tool"  # noqa: S608  both constant
+        rows = tx.execute(sql, params)
+        return [self._read(row) for row in rows]
+
+    def _hold(self, tx: Tx, changed: Sequence[Pin]) -> None:
+        for pin in changed:
+            self._write(tx, pin)
+        for pin in changed[:NOTED]:
+            self._note(tx, pin.server, pin.tool, "held back", f"its definition is now {digest(pin.waiting)[:16]}")
+        if len(changed) > NOTED:
+            rest = [pin.waiting for pin in changed[NOTED:]]
+            what = f"{len(rest)} more definitions are now others, together {digest(rest)[:16]}"
+            self._note(tx, changed[0].server, "", "held back", what)
+
+    def _note(self, tx: Tx, server: str, tool: str, outcome: str, detail: str) -> None:
+        self._ledger.append(
+            tx, LedgerEntry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail)
+        )
+
+    def _write(self, tx: Tx, pin: Pin) -> None:
+        sql = (
+            "INSERT INTO pins (server, tool, body, mac) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (server, tool) DO UPDATE SET body = excluded.body, mac = excluded.mac"
+        )
+        tx.execute(sql, (pin.server, pin.tool, *self._code.sealed(asdict(pin))))
+
+    def _read(self, row: tuple[Any, ...]) -> Pin:
+        pin = Pin(**self._code.opened(row[2], row[3]))
+        if (pin.server, pin.tool) != (row[0], row[1]):
+            raise StoreError("a pin in the store was not written by this gateway")
+        return pin
+
+
+def definition_of(tool: t.Tool) -> dict[str, Any]:
+    """Return the part of a tool that a pin covers."""
+    whole = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {name: whole[name] for name in PARTS if name in whole}
+
+
+def read_pins_file(path: Path) -> dict[str, dict[str, str]]:
+    """Return digests by tool by server from a file as `pins list --json` prints it. Raises `ConfigError`."""
+    try:
+        pins = json.loads(path.read_bytes())["pins"]
+        found: dict[str, dict[str, str]] = {}
+        for pin in pins:
+            found.setdefault(str(pin["server"]), {})[str(pin["tool"])] = str(pin["digest"])
+    except OSError as error:
+        raise ConfigError(f"gateway.pins_file: cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"gateway.pins_file: {path} is no file of pins ({error!r})",
+            hint="as `lg-gateway pins list --json` prints it",
+        ) from error
+    return found

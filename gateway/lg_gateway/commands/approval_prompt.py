@@ -1,0 +1,78 @@
+"""A question on its way to a human at a terminal, and the answer on its way into the store it came from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from lg_gateway.approvals.question import visible
+from lg_gateway.approvals.records import Approval, ApprovalState
+from lg_gateway.commands.terminal import Terminal
+from lg_gateway.serving.setup import user_name
+from lg_gateway.serving.store_access import StoreAccess
+from lg_gateway.store.interface import Tx
+from lg_policy.errors import Conflict
+
+CODE_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """One question, the store it is in, and the root or file that its gateway works for."""
+
+    approval: Approval
+    access: StoreAccess
+    subject: str
+
+    def now(self) -> Approval | None:
+        """Return the question as it stands now."""
+        return self.access.question(self.approval.id)
+
+
+def shown(one: Pending) -> str:
+    """Return all of a question, the parts that a client leaves out included."""
+    approval = one.approval
+    left = max(0, int(approval.expires - time.time()))
+    lines = [f"{approval.id}   for {visible(one.subject)}   {span(left)} left", "", approval.full or approval.text]
+    return "\n".join(lines)
+
+
+def decide(one: Pending, how: str, *, reason: str = "", for_run: bool = False, by: str = "") -> Approval:
+    """Answer. Raises `Conflict` when somebody else was faster or the question has expired."""
+    approval, book = one.approval, one.access.approvals
+
+    def work(tx: Tx) -> Approval:
+        now = time.time()
+        current = book.get(tx, approval.id, now)
+        if current is not None and current.state is ApprovalState.EXPIRED:
+            raise Conflict(f"{approval.id} has expired", hint="the caller is asked anew when it repeats the call")
+        moved = book.move(tx, approval, how, by=by or _by(approval, how), reason=reason)
+        if for_run:
+            book.grant(tx, moved, now)
+        return moved
+
+    return one.access.write(work)
+
+
+def confirmed(one: Pending, terminal: Terminal) -> bool:
+    """Have a human at the terminal say yes: an operator by copying a code that is shown nowhere else."""
+    if one.approval.approver == "operator":
+        code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
+        typed = terminal.line(f"Operator approval: type {code} to approve, anything else to leave it: ")
+        return secrets.compare_digest(typed.encode(), code.encode())
+    return terminal.line("Approve this call? Type yes: ").lower() == "yes"
+
+
+def _by(approval: Approval, how: str) -> str:
+    """Say who answers: a yes was given at a terminal, a no may come from any command."""
+    role = "operator" if approval.approver == "operator" and how == "approve" else "user"
+    return f"{role} {user_name()} at a {'terminal' if how == 'approve' else 'command line'}"
+
+
+def span(seconds: int) -> str:
+    """Return a length of time in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,243 @@
+"""`lg-gateway approvals`: see and answer questions, from any terminal of the same user. Starts no server.
+
+Without `--root`, `--config`, `--mcp-json` or `--state-dir` it looks at every gateway of this user that keeps its store
+in a file. A yes is taken from a terminal only, after all of the question was shown there; an operator's question also
+wants a code typed that only the terminal shows. This keeps out programs that merely run commands. It does not keep out
+a program that drives a terminal as the same user. Whoever holds an operator's token (`LG_OPERATOR_TOKEN`) is the
+operator and needs no terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+
+from lg_gateway.approvals.grants import Grant
+from lg_gateway.approvals.question import visible
+from lg_gateway.approvals.records import Approval
+from lg_gateway.commands.approval_prompt import Pending, confirmed, decide, shown, span
+from lg_gateway.commands.approvals_watch import ApprovalsWatch
+from lg_gateway.commands.terminal import Terminal
+from lg_gateway.serving.setup import GatewayLocation, locate, user_name
+from lg_gateway.serving.store_access import StoreAccess
+from lg_gateway.store.interface import StoreError
+from lg_policy.config.flags import common_flags
+from lg_policy.errors import ConfigError, LgError
+from lg_policy.state import StateDir, find_states, state_home
+
+RECENT = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """The stores that the command looks at, each with the root or file that its gateway works for."""
+
+    desks: Mapping[str, StoreAccess]
+
+    def pending(self) -> list[Pending]:
+        """Return every question that waits, oldest first."""
+        found = [
+            Pending(approval=approval, access=access, subject=subject)
+            for subject, access in self.desks.items()
+            for approval in access.pending()
+        ]
+        return sorted(found, key=lambda one: one.approval.created)
+
+    def recent(self) -> list[Pending]:
+        """Return the newest questions of any state, newest first."""
+        found = [
+            Pending(approval=approval, access=access, subject=subject)
+            for subject, access in self.desks.items()
+            for approval in access.recent(RECENT)
+        ]
+        return sorted(found, key=lambda one: -one.approval.created)[:RECENT]
+
+    def grants(self) -> list[tuple[str, Grant]]:
+        """Return every "for this run" that is kept, with the root or file of its gateway."""
+        return [(subject, grant) for subject, access in self.desks.items() for grant in access.grants()]
+
+    def find(self, approval_id: str | None) -> Pending:
+        """Return a question. Raises `ConfigError` when there is none."""
+        if not approval_id:
+            raise ConfigError("which question? give its id", hint="see `lg-gateway approvals list`")
+        for subject, access in self.desks.items():
+            approval = access.question(approval_id)
+            if approval is not None:
+                return Pending(approval=approval, access=access, subject=subject)
+        raise ConfigError(f"there is no question {visible(approval_id)}", hint="see `lg-gateway approvals list --all`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lg-gateway approvals ACTION`."""
+    try:
+        with _counter(args) as counter:
+            return _ACTIONS[args.action](counter, args)
+    except ConfigError:
+        raise
+    except (StoreError, LgError) as error:
+        print(f"lg-gateway: {error}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _counter(args: argparse.Namespace) -> Iterator[Counter]:
+    flags = common_flags(args)
+    chosen = (flags.root, flags.config, flags.state_dir, flags.effective_config, args.mcp_json)
+    places = _everywhere() if not any(chosen) else {}
+    if not places:
+        located = locate(flags, mcp_json=args.mcp_json)
+        subject = flags.root or flags.config or args.mcp_json or located.state.path
+        places = {str(subject): located}
+    with ExitStack() as stack:
+        yield Counter(desks=dict(_opened(places, stack)))
+
+
+def _opened(places: Mapping[str, GatewayLocation], stack: ExitStack) -> Iterator[tuple[str, StoreAccess]]:
+    """Open what can be opened. Raises `StoreError` where that is nothing; one broken store must not hide the others."""
+    problems = []
+    for subject, place in places.items():
+        try:
+            access = StoreAccess(place)
+        except StoreError as error:
+            problems.append(error)
+            print(f"lg-gateway: {visible(subject)}: {error}", file=sys.stderr)
+        else:
+            stack.callback(access.close)
+            yield subject, access
+    if len(problems) == len(places):
+        raise problems[0]
+
+
+def _everywhere() -> dict[str, GatewayLocation]:
+    """Return the places of this user's gateways whose store is a file that exists."""
+    home = state_home(os.environ)
+    found = {
+        subject: GatewayLocation(state=StateDir(path=home / state_id, id=state_id), environ=os.environ)
+        for state_id, subject in find_states(os.environ).items()
+    }
+    return {subject: located for subject, located in found.items() if located.store_place.path.exists()}
+
+
+def _list(counter: Counter, args: argparse.Namespace) -> int:
+    found = counter.recent() if args.all else counter.pending()
+    for one in found:
+        if args.json:
+            print(json.dumps(_as_json(one), sort_keys=True))
+        else:
+            print(_line(one))
+    if not found and not args.json:
+        print("nothing waits for an answer", file=sys.stderr)
+    return 0
+
+
+def _line(one: Pending) -> str:
+    approval = one.approval
+    age = max(0, int(time.time() - approval.created))
+    who = f"operator needed, {approval.identity}" if approval.approver == "operator" else approval.identity
+    shown_by = [f"{approval.id}", f"{approval.state:<8}", f"{span(age):>6} ago", visible(approval.tool)]
+    return "  ".join([*shown_by, f"asked by {visible(who)}", visible(one.subject)])
+
+
+def _show(counter: Counter, args: argparse.Namespace) -> int:
+    one = counter.find(args.id)
+    if args.json:
+        print(json.dumps(_as_json(one), indent=2, sort_keys=True))
+        return 0
+    print(f"{one.approval.state}: {shown(one)}")
+    if one.approval.decided_by:
+        reason = f": {visible(one.approval.reason)}" if one.approval.reason else ""
+        print(f"\n{one.approval.state} by {visible(one.approval.decided_by)}{reason}")
+    return 0
+
+
+def _approve(counter: Counter, args: argparse.Namespace) -> int:
+    one = counter.find(args.id)
+    operator = _operator(one.access)
+    if operator is not None:
+        return _tell(decide(one, "approve", for_run=args.for_run, by=operator))
+    with Terminal() as terminal:
+        terminal.show(shown(one) + "\n")
+        if not confirmed(one, terminal):
+            print("not approved", file=sys.stderr)
+            return 1
+    return _tell(decide(one, "approve", for_run=args.for_run))
+
+
+def _deny(counter: Counter, args: argparse.Namespace) -> int:
+    one = counter.find(args.id)
+    return _tell(decide(one, "deny", reason=args.reason, by=_operator(one.access) or ""))
+
+
+def _operator(access: StoreAccess) -> str | None:
+    """Return which operator's token the environment holds, `None` for none. Raises `ConfigError` for one that fails."""
+    text = os.environ.get("LG_OPERATOR_TOKEN")
+    if not text:
+        return None
+    token = access.read(lambda tx: access.tokens.check(tx, text, time.time()))
+    if token is None or token.role != "operator":
+        raise ConfigError(
+            "LG_OPERATOR_TOKEN holds no operator's token that counts here",
+            hint="make one with `lg-gateway tokens create NAME --role operator`, or answer at a terminal without it",
+        )
+    return token.identity
+
+
+def _tell(approval: Approval) -> int:
+    print(f"{approval.id} {approval.state}", file=sys.stderr)
+    return 0
+
+
+def _watch(counter: Counter, _args: argparse.Namespace) -> int:
+    with Terminal() as terminal:
+        return ApprovalsWatch(terminal, counter.pending).run()
+
+
+def _grants(counter: Counter, args: argparse.Namespace) -> int:
+    now = time.time()
+    found = [(subject, grant) for subject, grant in counter.grants() if args.all or grant.counts(now)]
+    for subject, grant in found:
+        if args.json:
+            print(json.dumps(asdict(grant) | {"counts": grant.counts(now), "for": subject}, sort_keys=True))
+        else:
+            print("  ".join([grant.id, _left(grant, now), visible(grant.tool), *_whose(grant), visible(subject)]))
+    if not found and not args.json:
+        print("no call is granted for a run", file=sys.stderr)
+    return 0
+
+
+def _left(grant: Grant, now: float) -> str:
+    if grant.revoked is not None:
+        return "revoked"
+    return f"{span(int(grant.expires - now))} left" if grant.counts(now) else "expired"
+
+
+def _whose(grant: Grant) -> list[str]:
+    return [f"run {visible(grant.run_id)}", f"of {visible(grant.identity)}", f"by {visible(grant.by)}"]
+
+
+def _revoke(counter: Counter, args: argparse.Namespace) -> int:
+    """End a grant. Like a no it may come from any command of the user: it permits nothing."""
+    subject = next((subject for subject, grant in counter.grants() if grant.id == args.id), None)
+    if subject is None:
+        raise ConfigError(f"there is no grant {visible(args.id or '')}", hint="see `lg-gateway approvals grants`")
+    access, now = counter.desks[subject], time.time()
+    by = _operator(access) or f"user {user_name()} at a command line"
+    access.write(lambda tx: access.approvals.grants.revoke(tx, args.id, now=now, by=by))
+    print(f"{args.id} revoked", file=sys.stderr)
+    return 0
+
+
+def _as_json(one: Pending) -> dict[str, object]:
+    return asdict(one.approval) | {"for": one.subject}
+
+
+_ACTIONS = {
+    "list": _list, "show": _show, "watch": _watch, "approve": _approve, "deny": _deny, "grants": _grants,
+    "revoke": _revoke,
+}  # fmt: skip

@@ -1,0 +1,73 @@
+"""`lg-gateway call`: one tool call from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import anyio
+
+from lg_gateway.serving.running import prepare_from, running_gateway
+from lg_policy.errors import ConfigError
+
+CALLER = "cli"
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lg-gateway call TOOL [JSON]`."""
+    arguments = _arguments(args.arguments)
+    setup = prepare_from(args)
+
+    async def call() -> int:
+        async with running_gateway(setup) as gateway:
+            from mcp.shared.exceptions import MCPError
+
+            from lg_gateway.calls.call import Call
+            from lg_gateway.commands.form_prompt import ask_here
+
+            name = args.tool
+            server = gateway.upstreams.get(name.partition("__")[0])
+            await (server.settled.wait() if server is not None else gateway.settled())
+            human = sys.stdin.isatty() and sys.stderr.isatty()
+            request = Call(
+                identity=setup.identity,
+                client=CALLER,
+                name=name,
+                arguments=arguments,
+                asking="live" if human else "none",
+                ask=ask_here if human else None,
+                hold_s=0,
+            )
+            try:
+                answer = await gateway.pipeline.run(request)
+            except MCPError as error:
+                print(f"lg-gateway: {error.message}", file=sys.stderr)
+                return 2
+            return _print_answer(answer, as_json=args.json)
+
+    return anyio.run(call)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    if text == "-":
+        text = sys.stdin.read()
+    try:
+        arguments = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"the arguments are not JSON: {error}", hint="""for instance '{"path": "README.md"}'"""
+        ) from error
+    if not isinstance(arguments, dict):
+        raise ConfigError("the arguments must be a JSON object")
+    return arguments
+
+
+def _print_answer(answer: Any, *, as_json: bool) -> int:
+    if as_json:
+        print(answer.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+    else:
+        for block in getattr(answer, "content", []):
+            print(getattr(block, "text", f"[{block.type}]"))
+    return 1 if getattr(answer, "is_error", True) else 0

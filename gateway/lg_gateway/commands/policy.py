@@ -1,0 +1,160 @@
+"""`lg-gateway policy`: how a call would be decided and why, and tables of decisions that must hold.
+
+Starts the servers, because rules are judged against their tools' schemas and annotations. Calls nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lg_gateway.serving.logs import start_logging
+from lg_gateway.serving.running import running_gateway
+from lg_gateway.serving.setup import prepare
+from lg_policy.config.flags import common_flags
+from lg_policy.errors import ConfigError, InvalidArguments
+
+if TYPE_CHECKING:
+    from lg_gateway.catalog.catalog import CatalogEntry
+    from lg_gateway.serving.gateway import Gateway
+
+
+class PolicyCase(BaseModel):
+    """One expected decision."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tool: str
+    args: dict[str, Any] = {}
+    identity: str | None = None
+    effect: Literal["allow", "approve", "deny"]
+    rule: str | None = None
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lg-gateway policy explain TOOL` and `lg-gateway policy test FILE`."""
+    start_logging(args.log_level)
+    cases = read_cases(Path(args.subject)) if args.action == "test" else []
+    setup = prepare(common_flags(args), mcp_json=args.mcp_json)
+
+    async def judge() -> int:
+        async with running_gateway(setup) as gateway:
+            await gateway.settled()
+            caller = args.identity or setup.identity
+            if args.action == "explain":
+                return explain(gateway, args.subject, _arguments(args.args), caller, as_json=args.json)
+            failed, wrong = failures(gateway, cases, caller), mistakes(gateway)
+        for line in [*failed, *wrong]:
+            print(line, file=sys.stderr)
+        print(f"{len(cases) - len(failed)} of {len(cases)} decisions are as expected")
+        return 1 if failed or wrong else 0
+
+    return anyio.run(judge)
+
+
+def read_cases(path: Path) -> list[PolicyCase]:
+    """Read `[[case]]` tables. Raises `ConfigError`."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        return [PolicyCase.model_validate(case) for case in data["case"]]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{path} has no [[case]] tables", hint='[[case]] with tool = "…", args, effect') from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: str, *, as_json: bool = False) -> int:
+    """Print the decision about one call, what each rule about its tool says, and what else would stop it."""
+    told = _explanation(gateway, _entry(gateway, tool), arguments, identity)
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return 0
+    place = f" ({told['place']})" if told["place"] else ""
+    approver = f", approver: {told['approver']}" if told["effect"] == "approve" else ""
+    print(f"{told['effect']}: {told['reason']}\ndecided by {told['rule']}{place}{approver}")
+    if not told["visible"]:
+        print(f"{identity} does not see this tool at all")
+    for view in told["rules"]:
+        print(f"  {view['effect']:<8} {view['name']} ({view['place']}): {view['why'] or 'matches'}")
+    print(f"server {told['server']}: {'trusted' if told['trusted'] else 'not trusted'}, read-only: {told['read_only']}")
+    if told["arguments_refused"]:
+        print(f"the arguments would be refused before: {told['arguments_refused']}")
+    for problem in told["problems"]:
+        print(f"problem: {problem}")
+    return 0
+
+
+def _explanation(gateway: Gateway, entry: CatalogEntry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
+    rules, facts = gateway.policy.rules, entry.facts
+    decision = rules.decide(identity=identity, facts=facts, arguments=arguments)
+    refused = ""
+    try:
+        entry.check.check(arguments)
+    except InvalidArguments as error:
+        refused = error.text()
+    return {
+        "tool": entry.name,
+        "identity": identity,
+        "effect": str(decision.effect),
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "place": rules.place(decision.rule),
+        "approver": decision.approver,
+        "visible": rules.visible(identity=identity, facts=facts),
+        "rules": [asdict(view) for view in rules.views(identity=identity, facts=facts, arguments=arguments)],
+        "server": facts.server,
+        "trusted": facts.trusted,
+        "read_only": entry.read_only,
+        "arguments_refused": refused,
+        "problems": rules.problems(facts),
+    }
+
+
+def mistakes(gateway: Gateway) -> list[str]:
+    """Return what is wrong with the rules, now that the tools of the servers that are up are known."""
+    rules = gateway.policy.rules
+    return [problem for entry in gateway.catalog.entries() for problem in rules.problems(entry.facts)]
+
+
+def failures(gateway: Gateway, cases: list[PolicyCase], identity: str) -> list[str]:
+    """Return a line for each case that is not decided as it says."""
+    found = []
+    for number, case in enumerate(cases, 1):
+        entry, caller = gateway.catalog.find(case.tool), case.identity or identity
+        shown = f"case {number}: {case.tool} {json.dumps(case.args)} by {caller}"
+        if entry is None:
+            found.append(f"{shown}: there is no such tool")
+            continue
+        decision = gateway.policy.rules.decide(identity=caller, facts=entry.facts, arguments=case.args)
+        if decision.effect != case.effect or case.rule not in (None, decision.rule):
+            wanted = f"{case.effect} {f'by {case.rule}' if case.rule else ''}".strip()
+            found.append(f"{shown}: {decision.effect} by {decision.rule} ({decision.reason}), not {wanted}")
+    return found
+
+
+def _entry(gateway: Gateway, tool: str) -> CatalogEntry:
+    entry = gateway.catalog.find(tool)
+    if entry is None:
+        raise ConfigError(f"there is no tool {tool!r}", hint="see `lg-gateway tools`")
+    return entry
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--args is not JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise ConfigError("--args must be a JSON object")
+    return arguments

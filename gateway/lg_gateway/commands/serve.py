@@ -1,0 +1,67 @@
+"""`lg-gateway serve`: the gateway on stdio or over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+
+from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
+from lg_policy.config.flags import ServeFlags, serve_flags
+
+if TYPE_CHECKING:
+    from lg_gateway.identity.authentication import Authentication
+    from lg_gateway.serving.gateway import Gateway
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lg-gateway serve`."""
+    setup = prepare_from(args)
+    flags = serve_flags(args)
+    login = setup.settings.gateway.http.login == "required" and not args.no_login
+    if flags.transport == "http":
+        from lg_gateway.serving.login_check import check_login
+
+        check_login(setup, flags.host, login=login)
+        if not login:
+            print(f"no login: every program on this machine can call as {setup.identity}", file=sys.stderr)
+
+    async def serve() -> None:
+        async with running_gateway(setup) as gateway:
+            from lg_gateway.serving.health import health_route
+            from lg_gateway.serving.reload import Reloader
+            from lg_gateway.serving.server import Frontend
+            from lg_policy.wire.serving import serve_here
+
+            gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
+            front = _front(gateway, flags, login=login)
+            frontend = Frontend(gateway, identify=front.identify, standing=front.standing)
+            await serve_here(
+                frontend.build(),
+                flags,
+                routes=[health_route(gateway)],
+                on_exit=frontend.listen.close,
+                authenticated=front.authenticated,
+                middleware=front.middleware,
+                **front.app_options,
+            )
+
+    anyio.run(serve)
+    return 0
+
+
+def _front(gateway: Gateway, flags: ServeFlags, *, login: bool) -> Authentication:
+    """Choose how callers are told apart; `check_login` has looked whether that can be."""
+    from lg_gateway.identity.authentication import Verifier, login_authentication, open_authentication
+
+    if flags.transport == "stdio" or not login:
+        return open_authentication(gateway.setup.identity)
+    settings = gateway.policy.settings.gateway.http
+    verifier = None
+    if settings.oauth is not None:
+        from lg_gateway.identity.jwt import JwtVerifier
+
+        verifier = JwtVerifier(settings.oauth, settings.oauth.audience or str(settings.resource_url))
+    return login_authentication(Verifier(gateway.store, gateway.tokens, verifier), settings)

@@ -1,0 +1,1 @@
+"""Questions that servers ask while a call runs."""

@@ -1,0 +1,80 @@
+"""A call of a handshake-era server that waits in this process for an answer that comes with a later request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import mcp_types as t
+from mcp.shared.exceptions import MCPError
+
+from lg_gateway.upstreams.upstream import Answer
+from lg_policy.errors import LgError
+
+Outcome = Answer | LgError | MCPError
+Send = Callable[[Callable[[t.ElicitRequest], Awaitable[t.ElicitResult]]], Awaitable[Answer]]
+
+
+class WaitingCall:
+    """Runs in a task of its own; requests come and go: `next` gives what it has to say, `deliver` answers it.
+
+    A question that nobody answers for `patience_s` is cancelled. `left` is told an outcome that nobody came for.
+    """
+
+    def __init__(self, send: Send, *, patience_s: float, left: Callable[[Outcome], Awaitable[None]]) -> None:
+        self._send = send
+        self._patience_s = patience_s
+        self._left = left
+        self._scope = anyio.CancelScope()
+        self._turn = anyio.Lock()
+        self._news = anyio.Event()
+        self._answered = anyio.Event()
+        self._taken = anyio.Event()
+        self._question: t.ElicitRequest | None = None
+        self._answer: t.ElicitResult | None = None
+        self._outcome: Outcome | None = None
+
+    async def run(self) -> None:
+        """Make the call; keep its outcome until somebody takes it, but not for ever."""
+        with self._scope:
+            try:
+                self._outcome = await self._send(self._ask)
+            except (LgError, MCPError) as error:
+                self._outcome = error
+            self._news.set()
+            with anyio.move_on_after(self._patience_s):
+                await self._taken.wait()
+                return
+            await self._left(self._outcome)
+
+    async def next(self) -> Answer | t.ElicitRequest:
+        """Wait for the outcome or the next question. Raises what the call raised. Cancelled, it cancels the call."""
+        try:
+            await self._news.wait()
+        except anyio.get_cancelled_exc_class():
+            self._scope.cancel()
+            raise
+        self._news = anyio.Event()
+        if self._outcome is None and self._question is not None:
+            return self._question
+        self._taken.set()
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        if self._outcome is None:
+            raise RuntimeError("a waiting call had news without a question or an outcome")
+        return self._outcome
+
+    def deliver(self, answer: t.ElicitResult) -> None:
+        """Answer the question that is open; nothing happens when it was given up meanwhile."""
+        self._answer = answer
+        self._answered.set()
+
+    async def _ask(self, request: t.ElicitRequest) -> t.ElicitResult:
+        async with self._turn:
+            self._question, self._answer, self._answered = request, None, anyio.Event()
+            self._news.set()
+            with anyio.move_on_after(self._patience_s):
+                await self._answered.wait()
+            self._question = None
+            given: t.ElicitResult | None = self._answer
+            return given if given is not None else t.ElicitResult(action="cancel")

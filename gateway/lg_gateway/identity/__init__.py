@@ -1,0 +1,1 @@
+"""Who calls: tokens, access tokens of an authorization server, or the local user."""

@@ -1,0 +1,200 @@
+"""Who calls over HTTP: tokens of our own, access tokens of an authorization server, or the local user without a login.
+
+The identity of a call is that of the token on its own HTTP request, never of an argument, a header beside it or the
+session; the SDK ties a session of the handshake era to the principal that opened it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mcp.server import ServerRequestContext
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import QueryParams
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lg_gateway.calls.call import Standing
+from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_policy.config.http import HttpSettings
+from lg_policy.errors import PolicyDenied
+
+if TYPE_CHECKING:
+    from lg_gateway.identity.jwt import JwtVerifier
+
+log = logging.getLogger(__name__)
+
+Context = ServerRequestContext[Any, Any]
+MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+EXPIRES = "lg-expires"
+"""Our claim in an `AccessToken`: when it ends, as a float. The SDK's own field is a whole number."""
+
+
+class Verifier:
+    """The SDK's `TokenVerifier`: tells from a token who is calling. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self, store: Store, tokens: TokenTable, oauth: JwtVerifier | None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._oauth = oauth
+        self._clock = clock
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Return what a token stands for, `None` for one that does not count. Operators' tokens never do here."""
+        if token.startswith(("lgt_", "lgo_")):
+            return await self._own(token)
+        if self._oauth is None:
+            return None
+        principal = await self._oauth.verify(token)
+        if principal is None:
+            return None
+        return AccessToken(
+            token=token,
+            client_id=principal.client_id,
+            scopes=list(principal.scopes),
+            expires_at=int(principal.expires),
+            subject=principal.subject,
+            claims={"iss": principal.issuer, EXPIRES: principal.expires, "identity": f"oauth:{principal.name}"},
+        )
+
+    async def _own(self, text: str) -> AccessToken | None:
+        try:
+            token = await self._store.read(lambda tx: self._tokens.check(tx, text, self._clock()))
+        except StoreError:
+            log.exception("a token cannot be looked up; its caller is refused")
+            return None
+        if token is None or token.role != "client":
+            return None
+        return AccessToken(
+            token=text,
+            client_id=token.id,
+            scopes=list(token.scopes),
+            expires_at=int(token.expires),
+            subject=token.identity,
+            claims={"identity": token.identity},
+        )
+
+    def standing(self, access: AccessToken) -> Standing:
+        """Return the later look at a token that was good when its call arrived."""
+        return partial(self._still_good, access)
+
+    def _still_good(self, access: AccessToken, tx: Tx) -> None:
+        if access.token.startswith("lgt_"):
+            good = self._tokens.check(tx, access.token, self._clock()) is not None
+        else:
+            good = self._clock() < float((access.claims or {}).get(EXPIRES, 0))
+        if not good:
+            raise PolicyDenied("the caller's token was revoked or has expired; nothing was done", hint="log in again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authentication:
+    """How callers over HTTP are told apart, and what the serving code needs for it."""
+
+    identify: Callable[[Context], str]
+    standing: Callable[[Context], Standing | None]
+    app_options: dict[str, Any]
+    authenticated: bool
+    middleware: tuple[Middleware, ...] = ()
+
+
+def open_authentication(local_identity: str) -> Authentication:
+    """Return the front without a login: whoever reaches it is the local user."""
+    return Authentication(
+        identify=lambda _ctx: local_identity, standing=lambda _ctx: None, app_options={}, authenticated=False
+    )
+
+
+def login_authentication(verifier: Verifier, settings: HttpSettings) -> Authentication:
+    """Return the front that wants a token on every request."""
+    return Authentication(
+        identify=lambda ctx: str((_access(ctx).claims or {})["identity"]),
+        standing=lambda ctx: verifier.standing(_access(ctx)),
+        app_options={
+            "auth": _auth_settings(settings),
+            "token_verifier": verifier,
+            "transport_security": _transport_security(settings),
+        },
+        authenticated=True,
+        middleware=(*_cross_origin(settings), Middleware(NoTokenInQuery)),
+    )
+
+
+class NoTokenInQuery:
+    """Refuses a token in an address, where proxies and histories keep it: OAuth 2.1, section 5.1.2."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 400 to such a request; pass on any other."""
+        if scope["type"] == "http":
+            names = {name.lower() for name in QueryParams(scope.get("query_string", b""))}
+            if names & {"access_token", "token", "authorization", "api_key"}:
+                body = {"error": "invalid_request", "error_description": "a token belongs in the Authorization header"}
+                await JSONResponse(body, status_code=400)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _access(ctx: Context) -> AccessToken:
+    """Return the token of the very request that carries this message. Raises `PolicyDenied` where there is none."""
+    user = ctx.request.scope.get("user") if ctx.request is not None else None
+    if not isinstance(user, AuthenticatedUser):
+        raise PolicyDenied("this call carries no token")
+    return user.access_token
+
+
+def _auth_settings(settings: HttpSettings) -> AuthSettings:
+    # The SDK wants an issuer; without a resource address it publishes none. Texts keep their form, addresses do not.
+    issuer = settings.oauth.issuer if settings.oauth is not None else "http://127.0.0.1"
+    values = {
+        "issuer_url": issuer,
+        "resource_server_url": settings.resource_url if settings.oauth is not None else None,
+        "required_scopes": list(settings.required_scopes) or None,
+        "validate_token_resource": False,  # the verifier checks the audience itself
+    }
+    return AuthSettings.model_validate(values)
+
+
+def _transport_security(settings: HttpSettings) -> TransportSecuritySettings:
+    hosts = [*LOCAL, *settings.allowed_hosts]
+    origins = [f"{scheme}://{host}:*" for host in LOCAL for scheme in ("http", "https")]
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[form for host in hosts for form in ((host,) if _has_port(host) else (host, f"{host}:*"))],
+        allowed_origins=[*origins, *settings.allowed_origins],
+    )
+
+
+def _cross_origin(settings: HttpSettings) -> tuple[Middleware, ...]:
+    """Let the pages that the settings name call: a browser asks first, and hides headers that are not exposed."""
+    if not settings.allowed_origins:
+        return ()
+    return (
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allowed_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", *MCP_HEADERS],
+            expose_headers=["Mcp-Session-Id", "WWW-Authenticate"],
+        ),
+    )
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]

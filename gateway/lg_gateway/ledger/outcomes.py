@@ -1,0 +1,55 @@
+"""Results of calls, kept apart from the chain: for repeats of an idempotency key, and to be looked at later.
+
+The chain has the digest of exactly this text. Rows carry a keyed code, so that a repeat is never answered with a result
+that somebody without the keys has put there. Not covered: that a row is deleted; its call then counts as one whose
+outcome was lost.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from hashlib import sha256
+
+from lg_gateway.store.canonical_json import canonical, keyed_hex
+from lg_gateway.store.interface import StoreError, Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a call came to: JSON text of its result, and the size in bytes of what the server sent."""
+
+    text: str
+    size: int
+
+    def digest(self) -> str:
+        """Return what the chain records of it."""
+        return sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class OutcomeTable:
+    """Keeps and returns results inside transactions. `now` is seconds since the epoch, given by the caller."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def keep(self, tx: Tx, request_id: str, text: str, now: float) -> None:
+        """Keep the result of a call."""
+        sql = (
+            "INSERT INTO outcomes (request_id, text, mac, created) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (request_id) DO UPDATE SET text = excluded.text, mac = excluded.mac"
+        )
+        tx.execute(sql, (request_id, text, self._mac(request_id, text), now))
+
+    def read(self, tx: Tx, request_id: str) -> str | None:
+        """Return a kept result; `None` when there is none. Raises `StoreError` for one that was not written here."""
+        rows = tx.execute("SELECT text, mac FROM outcomes WHERE request_id = ?", (request_id,))
+        if not rows:
+            return None
+        text, mac = str(rows[0][0]), str(rows[0][1])
+        if not hmac.compare_digest(self._mac(request_id, text).encode(), mac.encode()):
+            raise StoreError("a recorded outcome in the store was not written by this gateway")
+        return text
+
+    def _mac(self, request_id: str, text: str) -> str:
+        return keyed_hex(self._key, canonical([request_id, text]))

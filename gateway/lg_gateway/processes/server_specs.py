@@ -1,0 +1,231 @@
+"""Which servers the gateway starts or connects to, and how: from the settings, or from an `mcpServers` file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from lg_gateway.processes.child_process import ServerLaunch
+from lg_policy.config.gateway import UpstreamOAuthSettings
+from lg_policy.config.http import safe_url
+from lg_policy.config.loading import effective_json, expand_env, write_effective
+from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
+from lg_policy.errors import ConfigError
+from lg_policy.state import StateDir
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,30}(?<!_)")
+BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
+BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
+PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+MCP_JSON_KEYS = {"type", "command", "args", "env", "cwd", "url", "headers", "disabled"}
+MCP_JSON_TYPES = {"stdio": "command", "http": "url", "streamable-http": "url", "streamableHttp": "url"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientLogin:
+    """How to get a token for one server."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: tuple[str, ...]
+    resource: str
+    in_body: bool
+    """Send id and secret in the form rather than as HTTP Basic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSpec:
+    """One upstream, everything expanded. Either `launch` (stdio) or `url` (Streamable HTTP) is set."""
+
+    name: str
+    builtin: str | None
+    trusted: bool
+    mode: str
+    launch: ServerLaunch | None
+    url: str | None
+    headers: Mapping[str, str]
+    connect_timeout_s: float
+    call_timeout_s: float
+    one_at_a_time: bool = False
+    login: ClientLogin | None = None
+    root: str | None = None
+    """The directory that a built-in server works on."""
+
+    def secrets(self) -> list[str]:
+        """Return the credentials of this server, which must never show up in a record or an answer."""
+        values = (
+            list(self.headers.values())
+            + ([self.login.client_secret] if self.login else [])
+            + (list(self.launch.env.values()) if self.launch and not self.builtin else [])
+        )
+        return [word for value in values for word in value.split() if len(word) >= 8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayPaths:
+    """Where the gateway works: the root that built-in servers are confined to, and the private directory."""
+
+    root: Path
+    state: StateDir
+    environ: Mapping[str, str]
+    allow_broad_root: bool = False
+
+
+def server_settings(
+    gateway: GatewaySettings, mcp_json: Path | None, *, root_given: bool
+) -> dict[str, UpstreamSettings]:
+    """Return the enabled servers: those of the settings and of the file.
+
+    Where the settings name none, our two are served: always without a file, beside its servers when a root was given.
+    """
+    servers = dict(gateway.servers)
+    if not servers and (mcp_json is None or root_given):
+        servers = {name: UpstreamSettings(builtin=name) for name in BUILTINS}
+    if mcp_json is not None:
+        for name, upstream in read_mcp_json(mcp_json).items():
+            if name in servers:
+                raise ConfigError(f"{mcp_json}: there is already a server {name!r}", hint="rename one of them")
+            servers[name] = upstream
+    return {name: upstream for name, upstream in servers.items() if upstream.enabled}
+
+
+def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], place: GatewayPaths) -> list[ServerSpec]:
+    """Expand every server's settings. Writes the effective configuration for built-in servers. Raises `ConfigError`."""
+    # Named by its content: settings that are being reloaded must not change the file of servers that go on.
+    mark = hashlib.sha256(effective_json(settings)).hexdigest()[:12]
+    effective = place.state.path / f"effective-{mark}.json"
+    if any(upstream.builtin for upstream in servers.values()):
+        write_effective(settings, effective)
+    logs = place.state.path / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    return [_spec(name, upstream, settings, place, effective, logs) for name, upstream in sorted(servers.items())]
+
+
+def read_mcp_json(path: Path) -> dict[str, UpstreamSettings]:
+    """Read an `mcpServers` file as Claude Desktop, Cursor and others write it. Raises `ConfigError`."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    # VS Code names the same table "servers".
+    table = data.get("mcpServers", data.get("servers")) if isinstance(data, dict) else None
+    if not isinstance(table, dict):
+        raise ConfigError(f'{path}: expected an object with a table "mcpServers"')
+    return {name: _from_json(path, name, entry) for name, entry in table.items()}
+
+
+def _from_json(path: Path, name: str, entry: Any) -> UpstreamSettings:
+    where = f"{path}: mcpServers.{name}"
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} must be an object")
+    if unknown := sorted(set(entry) - MCP_JSON_KEYS):
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}", hint=f"known: {', '.join(sorted(MCP_JSON_KEYS))}")
+    kind = entry.get("type")
+    if kind is not None and kind not in MCP_JSON_TYPES:
+        raise ConfigError(
+            f"{where}: type {kind!r} is not supported", hint=f"use one of {', '.join(sorted(MCP_JSON_TYPES))}"
+        )
+    needed = MCP_JSON_TYPES.get(kind, "command" if "command" in entry else "url") if kind else None
+    if needed is not None and needed not in entry:
+        raise ConfigError(f"{where}: type {kind!r} needs {needed!r}")
+    values = {key: value for key, value in entry.items() if key not in ("type", "disabled")}
+    values["enabled"] = not entry.get("disabled", False)
+    if isinstance(values.get("cwd"), str):
+        values["cwd"] = os.path.normpath(path.absolute().parent / Path(values["cwd"]).expanduser())
+    try:
+        return UpstreamSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _spec(
+    name: str, upstream: UpstreamSettings, settings: Settings, place: GatewayPaths, effective: Path, logs: Path
+) -> ServerSpec:
+    where = f"[gateway.servers.{name}]"
+    _check(name, upstream, where)
+
+    def expand(text: str, key: str) -> str:
+        return expand_env(text, place.environ, f"{where} {key}")
+
+    launch: ServerLaunch | None = None
+    if upstream.builtin is not None:
+        passed = {key: place.environ[key] for key in PASSED_TO_BUILTINS if key in place.environ}
+        argv = _builtin_argv(upstream.builtin, settings, place, effective)
+        launch = ServerLaunch(name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log")
+    elif upstream.command is not None:
+        argv = (_program(upstream.command, place.environ), *(expand(arg, "args") for arg in upstream.args))
+        env = {key: expand(value, f"env.{key}") for key, value in upstream.env.items()}
+        cwd = Path(upstream.cwd) if upstream.cwd else place.state.path
+        launch = ServerLaunch(name=name, argv=argv, env=env, cwd=cwd, log_path=logs / f"{name}.log")
+    url = expand(upstream.url, "url") if upstream.url else None
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ConfigError(f"{where} url must begin with http:// or https://")
+    return ServerSpec(
+        name=name,
+        builtin=upstream.builtin,
+        trusted=upstream.trusted or upstream.builtin is not None,
+        mode="2026-07-28" if upstream.mode == "modern" else upstream.mode,
+        launch=launch,
+        url=url,
+        headers={key: expand(value, f"headers.{key}") for key, value in upstream.headers.items()},
+        connect_timeout_s=upstream.connect_timeout_s,
+        call_timeout_s=upstream.call_timeout_s,
+        one_at_a_time=upstream.one_at_a_time,
+        login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
+        root=str(place.root) if upstream.builtin is not None else None,
+    )
+
+
+def _login(oauth: UpstreamOAuthSettings, url: str | None, expand: Callable[[str, str], str]) -> ClientLogin:
+    try:
+        resource = safe_url(url or "")
+    except ValueError as error:
+        raise ConfigError(f"oauth needs a url that a token may travel to: {error}") from error
+    return ClientLogin(
+        token_url=oauth.token_url,
+        client_id=expand(oauth.client_id, "oauth.client_id"),
+        client_secret=expand(oauth.client_secret, "oauth.client_secret"),
+        scopes=oauth.scopes,
+        resource=oauth.resource or resource,
+        in_body=oauth.client_auth == "post",
+    )
+
+
+def _check(name: str, upstream: UpstreamSettings, where: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: a server's name is 1 to 32 of A-Z a-z 0-9 - _, without `__`, not beginning or ending with `_`"
+        )
+    given = [key for key in ("builtin", "command", "url") if getattr(upstream, key) is not None]
+    if len(given) != 1:
+        raise ConfigError(f"{where} needs exactly one of builtin, command, url; it has {', '.join(given) or 'none'}")
+
+
+def _builtin_argv(builtin: str, settings: Settings, place: GatewayPaths, effective: Path) -> tuple[str, ...]:
+    argv = [sys.executable, "-P", "-m", BUILTIN_MODULES[builtin], "--root", str(place.root)]
+    argv += ["--effective-config", str(effective), "--state-dir", str(place.state.path), "--profile", settings.profile]
+    return (*argv, "--allow-broad-root") if place.allow_broad_root else tuple(argv)
+
+
+def _program(command: str, environ: Mapping[str, str]) -> str:
+    """Find the program now, in absolute `PATH` entries only: the directory the gateway was started in may be hostile.
+
+    A program that is not found is left as it is: starting it fails, and only this server is down.
+    """
+    search = os.pathsep.join(
+        entry for entry in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(entry)
+    )
+    found = shutil.which(os.path.expanduser(command), path=search)
+    return os.path.abspath(found) if found else command

@@ -1,0 +1,1 @@
+"""The running gateway: set up from settings, served over MCP, reloaded, kept in order."""

@@ -1,0 +1,191 @@
+"""The running gateway: its store, catalogue and upstreams, tied together and ended together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import mcp_types as t
+
+from lg_gateway.approvals.records import ApprovalTable
+from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.pipeline import Pipeline, Policy
+from lg_gateway.calls.recorder import LedgerRecorder
+from lg_gateway.calls.sending_step import SendingStep
+from lg_gateway.catalog.catalog import SEPARATOR, Catalog
+from lg_gateway.catalog.lint import lint, lookalikes
+from lg_gateway.catalog.pinning import Pinning
+from lg_gateway.catalog.pins import PinTable, definition_of
+from lg_gateway.elicitation.pending_questions import PendingQuestionsTable
+from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.ledger.outcomes import OutcomeTable
+from lg_gateway.ledger.segments import Archive
+from lg_gateway.processes.child_process import Child, Reaper
+from lg_gateway.serving.housekeeping import Housekeeping
+from lg_gateway.serving.setup import GatewaySetup
+from lg_gateway.store.factory import open_store
+from lg_gateway.upstreams.restart_policy import Backoff
+from lg_gateway.upstreams.upstream_set import UpstreamSet
+from lg_policy.rules.rule_set import RuleBook
+from lg_policy.secrets.masking import Masker
+
+log = logging.getLogger(__name__)
+
+FIRST_LIST_S = 20.0
+
+Listener = Callable[[], Awaitable[None]]
+
+
+class Gateway:
+    """One gateway process. Enter `running` before anything else is used."""
+
+    def __init__(self, setup: GatewaySetup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
+        self.setup = setup
+        self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
+        self.catalog = Catalog()
+        self.ledger = setup.ledger()
+        self.store = open_store(setup.store_place, guard=self.ledger)
+        settings = setup.settings.gateway
+        secrets = [word for spec in setup.specs for word in spec.secrets()]
+        self.masker = masker = Masker(setup.key("mask"), secrets, settings.secret_patterns)
+        self.approvals = ApprovalTable(setup.key("approvals"), self.ledger)
+        self.pins = PinTable(setup.key("pins"), self.ledger)
+        self.tokens = TokenTable(setup.key("tokens"), self.ledger)
+        self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
+        approval_step = ApprovalStep(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
+        self.recorder = LedgerRecorder(
+            self.store,
+            self.ledger,
+            masker,
+            setup.key("arguments"),
+            outcomes=OutcomeTable(setup.key("outcomes")),
+            settings=lambda: self.policy.settings.ledger,
+        )
+        sending_step = self._sending_step = SendingStep(
+            self.store,
+            PendingQuestionsTable(setup.key("dialogues")),
+            lambda: self.policy.settings.approval,
+            self.recorder.note,
+        )
+        self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
+        self._housekeeping = Housekeeping(
+            self.store, self.recorder, self.archive, self.tokens, lambda: self.policy.settings
+        )
+        self._reaper = reaper
+        self._listeners: list[Listener] = []
+        self._tasks: anyio.abc.TaskGroup | None = None
+        backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
+        self.upstream_set = UpstreamSet(
+            backoff=backoff, reaper=reaper, on_tools=self._tools_of, learn=masker.learn, mask=masker.mask
+        )
+        for spec in setup.specs:
+            self.upstream_set.add(spec, started.get(spec.name))
+        self.upstreams = self.upstream_set.upstreams
+        self.pipeline = Pipeline(
+            policy=lambda: self.policy,
+            catalog=self.catalog,
+            upstreams=self.upstreams,
+            store=self.store,
+            recorder=self.recorder,
+            approval_step=approval_step,
+            approvals=self.approvals,
+            sending_step=sending_step,
+            masker=masker,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Own the upstreams for as long as the block lasts; end them all in parallel."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                self.upstream_set.start(tasks)
+                tasks.start_soon(self.pinning.watch, self._tools_of)
+                self._tasks = tasks
+                tasks.start_soon(partial(anyio.to_thread.run_sync, self.masker.load, abandon_on_cancel=True))
+                tasks.start_soon(self._housekeeping.run)
+                self._sending_step.tasks = tasks
+                try:
+                    yield
+                finally:
+                    tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None  # what the block raised, as it raised it
+        finally:
+            await self._housekeeping.close()
+            self._reaper.close()
+            self.store.close()
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside the gateway for as long as it runs. Raises `RuntimeError` before that."""
+        if self._tasks is None:
+            raise RuntimeError("the gateway does not run")
+        self._tasks.start_soon(work)
+
+    async def take_over(self, setup: GatewaySetup, policy: Policy) -> None:
+        """Bring settings into force that were found good as a whole, and start, replace and end servers accordingly."""
+        changes, before = self.upstream_set.changes(setup.specs), self.policy.settings.gateway
+        after = policy.settings.gateway
+        self.masker.learn((word for spec in setup.specs for word in spec.secrets()), after.secret_patterns)
+        self.setup, self.policy = setup, policy
+        for name, spec in changes.items():
+            if name in self.upstreams:
+                self.upstream_set.retire(name, policy.settings.gateway.drain_s)
+            if spec is None:
+                self.catalog.drop(name)
+                self.pinning.forget(name)
+            else:
+                self.upstream_set.add(spec)
+                # Its tools stay listed until it says which it has now, but trusted only as far as its new entry says.
+                listed = [entry.source for entry in self.catalog.entries() if entry.server.name == name]
+                self.catalog.update(spec, listed)
+        if (before.pins, before.pins_file) != (after.pins, after.pins_file):
+            for name, tools in self.pinning.offered().items():
+                await self._tools_of(name, tools)
+        await self._tell()
+
+    def on_list_changed(self, listener: Listener) -> None:
+        """Have `listener` called whenever the merged list of tools really changed."""
+        self._listeners.append(listener)
+
+    async def settled(self, seconds: float = FIRST_LIST_S) -> None:
+        """Wait until every upstream is up or has failed once, but no longer than that: a list serves what is up."""
+        with anyio.move_on_after(seconds):
+            for upstream in self.upstreams.values():
+                await upstream.settled.wait()
+
+    async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
+        """Take over a server's list, except for definitions that wait for a human."""
+        if self.catalog.update(
+            self.upstreams[name].spec, await self.pinning.accepted(self.upstreams[name].spec, tools)
+        ):
+            self._report(name)
+            await self._tell()
+
+    async def _tell(self) -> None:
+        for listener in self._listeners:
+            await listener()
+
+    def _report(self, name: str) -> None:
+        entries = self.catalog.entries()
+        for entry in entries:
+            if entry.server.name == name:
+                for problem in self.policy.rules.problems(entry.facts):
+                    log.error("%s", problem)
+                for problem in () if entry.server.builtin else lint(definition_of(entry.listed)):
+                    log.warning("%s %s", entry.name, problem)
+        pairs = lookalikes(entry.name for entry in entries)
+        alike = [f"{one} and {two}" for one, two in pairs if name in (_server_of(one), _server_of(two))]
+        if alike:
+            log.warning("%d tools have names like those of other servers: %s", len(alike), ", ".join(alike)[:300])
+
+
+def _server_of(name: str) -> str:
+    return name.partition(SEPARATOR)[0]

@@ -1,0 +1,52 @@
+"""A gateway for the length of a block: children first, then the MCP SDK, then work."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from lg_gateway.processes.child_process import Reaper
+from lg_gateway.serving.logs import mask_logs, start_logging
+from lg_gateway.serving.setup import GatewaySetup, prepare, start_children
+from lg_gateway.store.interface import StoreError
+from lg_policy.config.flags import common_flags
+from lg_policy.errors import ConfigError
+from lg_policy.quick_imports import quick_imports
+
+if TYPE_CHECKING:
+    from lg_gateway.serving.gateway import Gateway
+
+
+@asynccontextmanager
+async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
+    """A gateway with its upstreams, for the length of the block."""
+    reaper = Reaper()
+    reaper.start()
+    started = await start_children(setup, reaper)
+    try:
+        with quick_imports():
+            from lg_gateway.serving.gateway import Gateway
+
+        gateway = Gateway(setup, reaper=reaper, started=started)
+    except StoreError as error:
+        reaper.close()
+        raise ConfigError(str(error)) from error
+    except BaseException:
+        reaper.close()
+        raise
+    mask_logs(gateway.masker)
+    async with gateway.running():
+        yield gateway
+
+
+def prepare_from(args: argparse.Namespace) -> GatewaySetup:
+    """Start the log and read the settings that the flags name. Raises `ConfigError`."""
+    start_logging(args.log_level)
+    return settings_from(args)
+
+
+def settings_from(args: argparse.Namespace) -> GatewaySetup:
+    """Read the settings that the flags name. Raises `ConfigError`."""
+    return prepare(common_flags(args), mcp_json=args.mcp_json)

@@ -1,0 +1,235 @@
+"""What a client sees: one MCP server, both protocol eras, the merged list, and every call through the pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import mcp_types as t
+from mcp.server import NotificationOptions, Server, ServerRequestContext
+from mcp.server.caching import CacheHint
+from mcp.server.models import InitializationOptions
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from lg_gateway.calls.call import AskHuman, Call, Standing
+from lg_gateway.calls.pipeline import internal_failure
+from lg_gateway.calls.results import refusal
+from lg_gateway.serving.gateway import Gateway
+from lg_gateway.serving.meta_tools import DISCOVER, RESULT, MetaTools
+from lg_gateway.serving.meta_tools import NAMES as META_NAMES
+from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
+from lg_gateway.upstreams.upstream import Answer, Progress
+from lg_policy.config.durations import seconds
+from lg_policy.errors import LimitExceeded
+from lg_policy.version import __version__
+
+log = logging.getLogger(__name__)
+
+LIST_TTL_MS = 5_000
+INSTRUCTIONS = (
+    "Tools of several servers under names SERVER__TOOL. Every call is checked against the owner's policy and recorded. "
+    "A refused or failed call is an error result whose text begins with a code; it says what to do instead."
+)
+
+Context = ServerRequestContext[Any, Any]
+
+
+class GatewayServer(Server[Any]):
+    """The low-level server, announcing list changes to clients of the handshake era too."""
+
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+    ) -> InitializationOptions:
+        """Return the SDK's options with `listChanged` on: its HTTP manager asks without arguments."""
+        chosen = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(chosen, experimental_capabilities, extensions)
+
+
+class Frontend:
+    """The handlers of one gateway. `identify` tells who is calling, from the transport alone; `standing` whether that
+    still holds later."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        identify: Callable[[Context], str],
+        standing: Callable[[Context], Standing | None] = lambda _ctx: None,
+    ) -> None:
+        self._gateway = gateway
+        self._identify = identify
+        self._standing = standing
+        self._bus = InMemorySubscriptionBus()
+        self.listen = ListenHandler(self._bus)
+        self._legacy: dict[int, Any] = {}
+        self._meta = MetaTools(gateway.pipeline, gateway.store)
+        gateway.on_list_changed(self._announce)
+
+    def build(self) -> GatewayServer:
+        """Return the server to be served."""
+        server = GatewayServer(
+            "lg-gateway",
+            version=__version__,
+            instructions=INSTRUCTIONS,
+            on_list_tools=self.list_tools,
+            on_call_tool=self.call_tool,
+            on_subscriptions_listen=self.listen,
+            get_tool_input_schema=self._schema,
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
+        )
+        server.middleware.append(self._remember_legacy)
+        settings = self._gateway.policy.settings.approval
+        # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
+        lifetime = max(settings.live_timeout_s, seconds(settings.ttl, "approval.ttl"))
+        security = RequestStateSecurity(keys=[self._gateway.setup.key("state")], ttl=lifetime)
+        server.middleware.append(RequestStateBoundary(security, default_audience="lg-gateway"))
+        return server
+
+    async def list_tools(self, ctx: Context, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+        """Answer from memory: what this caller may know, sorted, in pages."""
+        await self._gateway.settled()
+        settings = self._gateway.policy.settings.gateway
+        if settings.expose == "search":
+            tools = list(META_TOOLS)
+        else:
+            tools = [entry.listed for entry in self._gateway.pipeline.visible(self._identify(ctx))]
+            tools += [tool for tool in META_TOOLS if tool.name == RESULT]
+            tools.sort(key=lambda tool: tool.name)
+        return page(tools, params.cursor if params else None, settings.tools_page_size)
+
+    async def call_tool(
+        self, ctx: Context, params: t.CallToolRequestParams
+    ) -> t.CallToolResult | t.InputRequiredResult:
+        """Take the call through the pipeline; nothing unexpected reaches the client as text."""
+        if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
+            await self._gateway.settled()
+        call = Call(
+            identity=self._identify(ctx),
+            client=_client(ctx),
+            name=params.name,
+            arguments=dict(params.arguments or {}),
+            meta=dict(ctx.meta or {}),
+            progress=_progress(ctx),
+            input_responses=dict(params.input_responses) if params.input_responses else None,
+            request_state=params.request_state,
+            asking=_asking(ctx),
+            ask=_ask(ctx),
+            standing=self._standing(ctx),
+        )
+        try:
+            answer = await self._answer(call)
+        except MCPError:
+            raise
+        except Exception as error:  # noqa: BLE001  the outermost edge: an older client would be shown the text
+            return internal_failure(error)
+        return _for_era(answer, ctx.protocol_version)
+
+    async def _answer(self, call: Call) -> Answer:
+        """Answer a request within its caller's limit. Of a flood, the first refusal and a count are recorded."""
+        limiter, recorder = self._gateway.pipeline.limiter, self._gateway.recorder
+        try:
+            with limiter.request(call.identity) as refused:
+                if refused > 1:
+                    await recorder.note("requests refused", f"{refused} requests over the limit", call.identity)
+                own = call.name in META_NAMES
+                return await (self._meta.run(call) if own else self._gateway.pipeline.run(call))
+        except LimitExceeded as error:
+            if limiter.refused(call.identity) == 1:
+                await recorder.note("requests refused", error.message, call.identity)
+            return refusal(error)
+
+    def _schema(self, name: str) -> Mapping[str, Any] | None:
+        own = next((tool.input_schema for tool in META_TOOLS if tool.name == name), None)
+        return own if own is not None else self._gateway.catalog.schema(name)
+
+    async def _announce(self) -> None:
+        await self._bus.publish(ToolsListChanged())
+        for connection in list(self._legacy.values()):
+            try:
+                await connection.send_tool_list_changed()
+            except Exception as error:  # noqa: BLE001  one client that went away must not keep others from hearing
+                log.debug("a client did not hear of changed tools: %r", error)
+
+    async def _remember_legacy(self, ctx: Context, call_next: Any) -> Any:
+        """Keep the connections of handshake-era clients: the SDK has no public register of them."""
+        if ctx.method == "notifications/initialized":
+            connection = ctx.session._connection  # private: its exit stack is the only hook for its end
+            self._legacy[id(connection)] = connection
+            connection.exit_stack.callback(self._legacy.pop, id(connection), None)
+        return await call_next(ctx)
+
+
+def page(tools: list[t.Tool], cursor: str | None, length: int) -> t.ListToolsResult:
+    """Return one page. The cursor names the list it belongs to: raises `MCPError` -32602 once that has changed."""
+    mark = hashlib.sha256("\0".join(tool.name for tool in tools).encode()).hexdigest()[:12]
+    offset = 0
+    if cursor is not None:
+        named, _, number = cursor.partition(":")
+        if named != mark or not number.isdecimal() or int(number) >= len(tools):
+            raise MCPError(t.INVALID_PARAMS, "Invalid cursor")
+        offset = int(number)
+    end = offset + length
+    following = f"{mark}:{end}" if end < len(tools) else None
+    return t.ListToolsResult(tools=tools[offset:end], next_cursor=following)
+
+
+def _client(ctx: Context) -> str:
+    params = ctx.session.client_params
+    return f"{params.client_info.name} {params.client_info.version}"[:200] if params is not None else ""
+
+
+def _progress(ctx: Context) -> Progress | None:
+    if not any(token in (ctx.meta or {}) for token in ("progressToken", "progress_token")):
+        return None
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        await ctx.session.report_progress(progress, total, message)
+
+    return report
+
+
+def _asking(ctx: Context) -> Literal["rounds", "live", "none"]:
+    """How this caller's human can be asked. Empty elicitation capabilities mean forms."""
+    declared = ctx.session.client_capabilities
+    elicitation = declared.elicitation if declared is not None else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return "none"
+    return "rounds" if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else "live"
+
+
+def _ask(ctx: Context) -> AskHuman | None:
+    if _asking(ctx) != "live":
+        return None
+
+    async def ask(message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+        # With the request's id the question travels on its own stream; without, over HTTP, it would need another.
+        try:
+            answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+        except MCPError as error:
+            log.warning("a client failed to put a question: %s", error)
+            return "cancel", None
+        return answer.action, answer.content
+
+    return ask
+
+
+def _for_era(
+    answer: t.CallToolResult | t.InputRequiredResult, version: str
+) -> t.CallToolResult | t.InputRequiredResult:
+    """Handshake-era clients take only objects as structured content; the text says the same."""
+    if version in MODERN_PROTOCOL_VERSIONS or not isinstance(answer, t.CallToolResult):
+        return answer
+    if answer.structured_content is None or isinstance(answer.structured_content, dict):
+        return answer
+    import json
+
+    content = answer.content or [t.TextContent(type="text", text=json.dumps(answer.structured_content))]
+    return answer.model_copy(update={"structured_content": None, "content": content})

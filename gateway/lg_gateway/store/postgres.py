@@ -1,0 +1,257 @@
+"""The store in a PostgreSQL database, for several gateways on several machines. Needs psycopg (extra `postgres`).
+
+One advisory lock gives all gateways of a schema their turns, so that they write one chain. It is taken before the
+transaction looks at anything, at `READ COMMITTED`: what is read afterwards is what the turn before has committed. A
+lock file beside the signed head gives turns to the gateways of one machine, which share that head.
+
+Not covered: durability is the server's (`fsync`, replication); a connection that is lost during a commit leaves open
+whether it took place, and is reported as a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from lg_gateway.store.group_commit import GroupCommit
+from lg_gateway.store.interface import BUSY_S, Guard, Row, StoreDown, StoreError, Tx
+from lg_gateway.store.locking import ProcessLock
+from lg_gateway.store.schema import check_version, migrate_postgres
+from lg_policy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TURN = 0x1E06E2  # any number, the same in every gateway: the first half of the advisory lock's name
+IDLE_S = 30
+"""A gateway that stands still in the middle of a transaction loses it after this, and its turn with it."""
+
+
+class PostgresStore:
+    """The store behind a `postgresql://` address, migrated on opening. `lock_path` is private to this machine's user.
+
+    Raises `ConfigError` when psycopg is missing, `StoreDown` when the server cannot be used, `StoreTooNew`.
+    """
+
+    def __init__(self, url: str, *, lock_path: Path, guard: Guard | None = None, busy_s: float = BUSY_S) -> None:
+        self.shown = without_password(url)
+        self._connect = Connector(url, busy_s)
+        writer = _PostgresWriter(self._connect, ProcessLock(lock_path, timeout_s=busy_s))
+        try:
+            writer.migrate()
+        except BaseException:
+            writer.close()
+            raise
+        self._reader: Connection[Any] | None = None
+        self._reading = threading.Lock()
+        self._commits = GroupCommit(writer, guard)
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """See `Store.write`."""
+        return await self._commits.write(work)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """See `Store.read`."""
+        return await asyncio.to_thread(self.read_now, work)
+
+    def read_now(self, work: Callable[[Tx], T]) -> T:
+        """See `Store.read_now`."""
+        with self._reading:
+            self._reader = _begin(self._reader, self._connect, "REPEATABLE READ READ ONLY")
+            try:
+                return work(_PostgresTx(self._reader))
+            finally:
+                _roll_back(self._reader)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._commits.close()
+        if self._reader is not None:
+            self._reader.close()
+
+
+class Connector:
+    """Opens connections that behave the same. Raises `ConfigError` when psycopg is missing."""
+
+    def __init__(self, url: str, busy_s: float) -> None:
+        try:
+            import psycopg
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "store.url is a PostgreSQL address, and psycopg is not installed",
+                hint="pip install 'lg-orchestration-platform[postgres]'",
+            ) from error
+        self._open = psycopg.connect
+        self._url = url
+        self._busy_s = busy_s
+
+    def __call__(self) -> Connection[Any]:
+        """Return a new connection in autocommit: transactions are explicit. Raises `StoreDown`."""
+        import psycopg
+
+        milliseconds = int(self._busy_s * 1000)
+        try:
+            connection = self._open(
+                self._url,
+                autocommit=True,
+                connect_timeout=max(2, int(self._busy_s)),
+                application_name="lg-gateway",
+                tcp_user_timeout=milliseconds,
+            )
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'on', false), set_config('lock_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false)",
+                (f"{milliseconds}ms", f"{IDLE_S}s"),
+            )
+        except psycopg.Error as error:
+            raise StoreDown(f"cannot use the store {without_password(self._url)}: {_line(error)}") from error
+        return connection
+
+
+class _PostgresTx:
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        import psycopg
+
+        try:
+            cursor = self._connection.execute(_placed(sql), params or None)
+            return cursor.fetchall() if cursor.description is not None else []
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, UnicodeEncodeError) as error:
+            raise StoreError(_line(error)) from error
+        except psycopg.Error as error:
+            raise StoreDown(_line(error)) from error
+
+
+class _PostgresWriter:
+    def __init__(self, connect: Connector, lock: ProcessLock) -> None:
+        self._connect = connect
+        self._lock = lock
+        self._connection: Connection[Any] | None = None
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, one gateway at a time."""
+        import psycopg
+
+        try:
+            self.begin()
+            if self._connection is not None:
+                migrate_postgres(self._connection)
+            self.commit()
+        except psycopg.Error as error:
+            raise StoreDown(f"cannot prepare the store: {_line(error)}") from error
+        finally:
+            self.end()
+
+    def begin(self) -> Tx:
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise StoreDown(str(error)) from error
+        self._connection = _begin(self._connection, self._connect, "READ COMMITTED")
+        tx = _PostgresTx(self._connection)
+        tx.execute("SELECT pg_advisory_xact_lock(?, hashtext(current_schema()::text))", (TURN,))
+        return tx
+
+    def commit(self) -> None:
+        if self._connection is None or self._connection.closed:
+            raise StoreDown("the connection was lost before the commit")
+        _PostgresTx(self._connection).execute("COMMIT")
+
+    def end(self) -> None:
+        if self._connection is not None:
+            _roll_back(self._connection)
+        self._lock.release()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._lock.close()
+
+
+@contextmanager
+def read_postgres(url: str) -> Iterator[Tx]:
+    """Connect for reading alone, for commands beside a running gateway. Raises `ConfigError`, `StoreError`.
+
+    Each statement sees the newest state, unless the caller begins a transaction.
+    """
+    connection = Connector(url, BUSY_S)()
+    try:
+        tx = _PostgresTx(connection)
+        tx.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        version = 0
+        if tx.execute("SELECT to_regclass('lg_schema')")[0][0]:
+            version = int(tx.execute("SELECT coalesce(max(version), 0) FROM lg_schema")[0][0])
+        check_version(version)
+        yield tx
+    finally:
+        connection.close()
+
+
+def without_password(url: str) -> str:
+    """Return an address that may be shown: no password, no parameters."""
+    parts = urlsplit(url)
+    who, _, where = parts.netloc.rpartition("@")
+    user = who.partition(":")[0]
+    return urlunsplit((parts.scheme, f"{user}@{where}" if user else where, parts.path, "", ""))
+
+
+def _begin(known: Connection[Any] | None, connect: Connector, level: str) -> Connection[Any]:
+    """Open a transaction and return its connection: the known one, or a new one where that was lost meanwhile.
+
+    Nothing has been done yet, so trying again is harmless; from here on a lost connection is an error.
+    """
+    import psycopg
+
+    statement = f"BEGIN ISOLATION LEVEL {level}".encode("ascii")
+    if known is not None and not known.closed:
+        try:
+            known.execute(statement)
+            return known
+        except psycopg.Error as error:
+            log.info("connecting to the store again: %s", _line(error))
+            with suppress(psycopg.Error):
+                known.close()
+    fresh = connect()
+    try:
+        fresh.execute(statement)
+    except psycopg.Error as error:
+        fresh.close()
+        raise StoreDown(_line(error)) from error
+    return fresh
+
+
+def _roll_back(connection: Connection[Any]) -> None:
+    """Leave no transaction open; a connection that cannot do that is closed, and the next use opens another."""
+    import psycopg
+    from psycopg.pq import TransactionStatus
+
+    if connection.closed or connection.info.transaction_status is TransactionStatus.IDLE:
+        return
+    try:
+        connection.execute("ROLLBACK")
+    except psycopg.Error as error:
+        log.info("a connection to the store is given up: %s", _line(error))
+        with suppress(psycopg.Error):
+            connection.close()
+
+
+@cache
+def _placed(sql: str) -> bytes:
+    """Return a statement with the driver's placeholders. Statements are constants of this program, so few."""
+    return sql.replace("%", "%%").replace("?", "%s").encode("ascii")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,172 @@
+"""The store in one SQLite file: write-ahead log, `synchronous=FULL`.
+
+Several gateway processes may use one file. A lock file gives them turns; the write lock of the database is the
+guarantee.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lg_gateway.store.group_commit import GroupCommit
+from lg_gateway.store.interface import BUSY_S, Guard, Row, StoreDown, StoreError, Tx
+from lg_gateway.store.locking import ProcessLock
+from lg_gateway.store.schema import check_version, migrate_sqlite
+
+T = TypeVar("T")
+
+# What a statement did wrong by itself; everything else that SQLite raises is about the file.
+_OWN_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+
+
+class SqliteStore:
+    """The store in one file, mode 0600, created and migrated on opening.
+
+    Raises `StoreDown` when the file cannot be opened, `StoreTooNew` when a newer version wrote it.
+    """
+
+    def __init__(self, path: Path, *, guard: Guard | None = None, busy_s: float = BUSY_S) -> None:
+        self.path = path
+        try:
+            _create_private(path)
+            lock = ProcessLock(path.with_name(path.name + ".lock"), timeout_s=busy_s)
+            with lock.held():
+                connection = _migrated(path, busy_s)
+            self._reader = connect(path, busy_s=busy_s)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreDown(f"cannot open the store {path}: {error}{_remedy(error)}") from error
+        self._reading = threading.Lock()
+        self._commits = GroupCommit(_SqliteWriter(connection, lock), guard)
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """See `Store.write`."""
+        return await self._commits.write(work)
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """See `Store.read`."""
+        return await asyncio.to_thread(self.read_now, work)
+
+    def read_now(self, work: Callable[[Tx], T]) -> T:
+        """See `Store.read_now`."""
+        with self._reading, _reading(self._reader, self.path) as tx:
+            return work(tx)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._commits.close()
+        self._reader.close()
+
+
+class _SqliteTx:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return self._connection.execute(sql, params).fetchall()
+        except (*_OWN_FAULT, UnicodeEncodeError) as error:
+            raise StoreError(str(error)) from error
+        except sqlite3.Error as error:
+            raise StoreDown(str(error)) from error
+
+
+class _SqliteWriter:
+    def __init__(self, connection: sqlite3.Connection, lock: ProcessLock) -> None:
+        self._connection = connection
+        self._tx = _SqliteTx(connection)
+        self._lock = lock
+
+    def begin(self) -> Tx:
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise StoreDown(str(error)) from error
+        self._tx.execute("BEGIN IMMEDIATE")
+        return self._tx
+
+    def commit(self) -> None:
+        self._tx.execute("COMMIT")
+
+    def end(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._tx.execute("ROLLBACK")
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        self._connection.close()
+        self._lock.close()
+
+
+def connect(path: Path, *, busy_s: float = BUSY_S, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database file with the settings every user of it needs; transactions are explicit."""
+    target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    connection = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_s)
+    if not read_only:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _migrated(path: Path, busy_s: float) -> sqlite3.Connection:
+    connection = connect(path, busy_s=busy_s)
+    try:
+        migrate_sqlite(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def read_sqlite(path: Path) -> Iterator[Tx]:
+    """Open an existing file for reading alone, for commands beside a running gateway. Raises `StoreError`.
+
+    Each statement sees the newest state, unless the caller begins a transaction.
+    """
+    try:
+        connection = connect(path, read_only=True)
+    except sqlite3.Error as error:
+        raise StoreDown(f"cannot read the store {path}: {error}") from error
+    try:
+        tx = _SqliteTx(connection)
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise StoreDown(f"cannot read the store {path}: {error}{_remedy(error)}") from error
+        check_version(int(version))
+        yield tx
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _reading(connection: sqlite3.Connection, path: Path) -> Iterator[Tx]:
+    try:
+        connection.execute("BEGIN")
+    except sqlite3.Error as error:
+        raise StoreDown(f"cannot read the store {path}: {error}") from error
+    try:
+        yield _SqliteTx(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a file that is damaged; empty for what may pass or is about the disk."""
+    damaged = type(error) is sqlite3.DatabaseError
+    return "; put it back from a backup, or move it away and run `lg-gateway audit restart`" if damaged else ""
+
+
+def _create_private(path: Path) -> None:
+    """Create the file as 0600 before SQLite sees it: its -wal and -shm files inherit the mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600))

@@ -1,0 +1,1 @@
+"""The servers behind the gateway: connected, watched, restarted, called."""

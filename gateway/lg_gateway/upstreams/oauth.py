@@ -1,0 +1,118 @@
+"""The gateway's own login at an upstream server: OAuth 2.1 client credentials, kept apart from every caller's.
+
+The token is fetched from the address that the server's entry names and sent to that server only: unlike discovery,
+nothing that the server says decides who gets the client's secret. It is fetched once for all calls, renewed before it
+ends and when the server refuses it, and never logged; the masker is told, so that it is hidden wherever it shows up.
+
+The MCP SDK's own provider is not used: it holds a lock until each request is answered, which would make calls queue.
+
+Source: RFC 6749, sections 4.4 and 5.1; RFC 8707 for `resource`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import anyio
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from lg_gateway.processes.server_specs import ClientLogin
+
+log = logging.getLogger(__name__)
+
+Learn = Callable[[Iterable[str]], None]
+DEFAULT_LIFETIME_S = 300.0
+RENEW_AT = 0.8
+"""The part of a token's life after which it is renewed; until its end the old one is a fallback."""
+TIMEOUT_S = 30.0
+
+
+class LoginFailed(Exception):
+    """The authorization server gave no token; the message holds no secret."""
+
+
+class _TokenResponse(BaseModel):
+    access_token: str
+    token_type: str
+    expires_in: float | None = None
+
+
+@dataclass(frozen=True)
+class _AccessToken:
+    text: str = field(repr=False)
+    renew: float
+    ends: float
+
+
+class ClientCredentials(httpx2.Auth):
+    """Adds the token to every request of one HTTP client. `clock` is monotonic; `learn` is told each new token."""
+
+    def __init__(
+        self,
+        login: ClientLogin,
+        learn: Learn,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._login = login
+        self._learn = learn
+        self._clock = clock
+        self._token: _AccessToken | None = None
+        self._fetching = anyio.Lock()
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Send with the token; once more with a new one when the server refuses it, as it then did nothing."""
+        token = await self._current()
+        request.headers["Authorization"] = f"Bearer {token.text}"
+        response = yield request
+        if response.status_code == httpx2.codes.UNAUTHORIZED:
+            token = await self._current(refused=token)
+            request.headers["Authorization"] = f"Bearer {token.text}"
+            yield request
+
+    async def _current(self, refused: _AccessToken | None = None) -> _AccessToken:
+        """Return a token that counts. Raises `LoginFailed`."""
+        async with self._fetching:
+            held, now = self._token, self._clock()
+            if held is not None and held is not refused and now < held.renew:
+                return held
+            try:
+                self._token = await self._fetch(now)
+            except LoginFailed as error:
+                if held is None or held is refused or now >= held.ends:
+                    raise
+                log.warning("%s; the present token is used while it lasts", error)
+                return held
+            return self._token
+
+    async def _fetch(self, now: float) -> _AccessToken:
+        login = self._login
+        form = {"grant_type": "client_credentials", "resource": login.resource}
+        if login.scopes:
+            form["scope"] = " ".join(login.scopes)
+        if login.in_body:
+            form |= {"client_id": login.client_id, "client_secret": login.client_secret}
+        auth: httpx2.Auth = httpx2.Auth()
+        if not login.in_body:
+            auth = httpx2.BasicAuth(quote(login.client_id, safe=""), quote(login.client_secret, safe=""))
+        try:
+            async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
+                answer = await http.post(login.token_url, data=form, auth=auth, headers={"Accept": "application/json"})
+        except httpx2.HTTPError as error:
+            raise LoginFailed(f"no token from {login.token_url}: {type(error).__name__}") from error
+        if answer.status_code != httpx2.codes.OK:
+            raise LoginFailed(f"no token from {login.token_url}: it answered {answer.status_code}")
+        try:
+            given = _TokenResponse.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise LoginFailed(f"no token from {login.token_url}: it answered something else") from error
+        if given.token_type.lower() != "bearer" or not given.access_token.isascii():
+            raise LoginFailed(f"no token from {login.token_url}: not a bearer token")
+        self._learn([given.access_token])
+        lifetime = given.expires_in if given.expires_in is not None else DEFAULT_LIFETIME_S
+        return _AccessToken(given.access_token, now + lifetime * RENEW_AT, now + lifetime)

@@ -1,0 +1,105 @@
+"""The upstream servers of a gateway: started, replaced when their entry changes, ended together.
+
+A server whose entry is as before is left alone. One that is replaced or removed still finishes the calls it has, within
+`gateway.drain_s`; new calls go to its successor at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import anyio
+import anyio.abc
+import mcp_types as t
+
+from lg_gateway.processes.child_process import Child, Reaper
+from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstreams.oauth import Learn
+from lg_gateway.upstreams.restart_policy import Backoff
+from lg_gateway.upstreams.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+OnTools = Callable[[str, list[t.Tool]], Awaitable[None]]
+
+
+class UpstreamSet:
+    """Upstreams by name in `upstreams`, which others may keep: it is changed in place."""
+
+    def __init__(
+        self,
+        *,
+        backoff: Backoff,
+        reaper: Reaper,
+        on_tools: OnTools,
+        learn: Learn,
+        mask: Callable[[str], str] | None = None,
+    ) -> None:
+        self.upstreams: dict[str, Upstream] = {}
+        self._backoff = backoff
+        self._reaper = reaper
+        self._on_tools = on_tools
+        self._learn = learn
+        self._mask = mask
+        self._scopes: dict[Upstream, anyio.CancelScope] = {}
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    def add(self, spec: ServerSpec, child: Child | None = None) -> None:
+        """Take a server on; it is started with the others, or at once when they run."""
+
+        async def on_tools(name: str, tools: list[t.Tool]) -> None:
+            if self.upstreams.get(name) is upstream:  # one that is being replaced has nothing to say any more
+                await self._on_tools(name, tools)
+
+        upstream = Upstream(
+            spec,
+            backoff=self._backoff,
+            reaper=self._reaper,
+            on_tools=on_tools,
+            child=child,
+            learn=self._learn,
+            mask=self._mask,
+        )
+        self.upstreams[spec.name] = upstream
+        if self._tasks is not None:
+            self._start(self._tasks, upstream)
+
+    def start(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Start every server in a group of tasks, which ends them when it is cancelled."""
+        self._tasks = tasks
+        for upstream in self.upstreams.values():
+            self._start(tasks, upstream)
+
+    def retire(self, name: str, drain_s: float) -> None:
+        """Let a server finish its calls, then end it."""
+        upstream = self.upstreams.pop(name)
+        if self._tasks is not None:
+            self._tasks.start_soon(self._drain, upstream, drain_s, name=f"the end of {name}")
+
+    def changes(self, specs: Iterable[ServerSpec]) -> Mapping[str, ServerSpec | None]:
+        """Return what is new, different (`None`: gone) in these entries."""
+        wanted = {spec.name: spec for spec in specs}
+        changed: dict[str, ServerSpec | None] = {
+            name: spec
+            for name, spec in wanted.items()
+            if name not in self.upstreams or self.upstreams[name].spec != spec
+        }
+        return changed | {name: None for name in self.upstreams if name not in wanted}
+
+    def _start(self, tasks: anyio.abc.TaskGroup, upstream: Upstream) -> None:
+        self._scopes[upstream] = anyio.CancelScope()
+        tasks.start_soon(self._run, upstream, name=f"upstream {upstream.name}")
+
+    async def _run(self, upstream: Upstream) -> None:
+        with self._scopes[upstream]:
+            await upstream.run()
+        del self._scopes[upstream]
+
+    async def _drain(self, upstream: Upstream, seconds: float) -> None:
+        with anyio.move_on_after(seconds) as waited:
+            await upstream.idle()
+        if waited.cancelled_caught:
+            log.warning("%s: calls that did not end within %g s are cut off", upstream.name, seconds)
+        if upstream in self._scopes:
+            self._scopes[upstream].cancel()

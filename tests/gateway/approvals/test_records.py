@@ -1,0 +1,80 @@
+"""The book of questions: its legal moves, its end by time, and how many may be open."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lg_gateway.approvals.binding import Binding
+from lg_gateway.approvals.records import MOVES, ApprovalState, ApprovalTable, NewApproval
+from lg_policy.errors import Conflict, LimitExceeded
+from tests.gateway.ledger.test_ledger import KEY, open_ledger
+
+pytestmark = pytest.mark.anyio
+
+
+def question(text: str = "q", lifetime_s: float = 100) -> NewApproval:
+    binding = Binding(identity="me", server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
+    return NewApproval(
+        binding=binding,
+        approver="user",
+        text=text,
+        hidden_lines=0,
+        full="",
+        run_id=None,
+        expected=None,
+        lifetime_s=lifetime_s,
+    )
+
+
+@pytest.mark.parametrize("state", list(ApprovalState))
+@pytest.mark.parametrize("how", ["approve", "deny", "expire", "use"])
+async def test_only_the_moves_of_the_table_are_possible(tmp_path: Path, state: ApprovalState, how: str) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalTable(KEY, ledger)
+    path = {
+        ApprovalState.PENDING: [],
+        ApprovalState.APPROVED: ["approve"],
+        ApprovalState.DENIED: ["deny"],
+        ApprovalState.EXPIRED: ["expire"],
+        ApprovalState.USED: ["approve", "use"],
+    }
+    approval = await store.write(lambda tx: book.ask(tx, question(), 0))
+    for step in path[state]:
+        await store.write(partial(book.move, approval=approval, how=step))
+    expected = MOVES.get((state, how))
+    if expected is None:
+        with pytest.raises(Conflict):
+            await store.write(partial(book.move, approval=approval, how=how))
+        after = store.read_now(lambda tx: book.get(tx, approval.id, 0))
+        assert after is not None
+        assert after.state is state
+    else:
+        moved = await store.write(partial(book.move, approval=approval, how=how))
+        assert moved.state is expected
+    store.close()
+
+
+async def test_an_expired_question_is_not_a_denial_and_is_asked_anew(tmp_path: Path) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalTable(KEY, ledger)
+    first = await store.write(lambda tx: book.ask(tx, question(lifetime_s=10), 0))
+    later = store.read_now(lambda tx: book.get(tx, first.id, 11))
+    second = await store.write(lambda tx: book.ask(tx, question(), 11))
+    store.close()
+
+    assert later is not None
+    assert later.state is ApprovalState.EXPIRED
+    assert second.id != first.id
+
+
+async def test_too_many_questions_are_counted_per_caller(tmp_path: Path) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalTable(KEY, ledger)
+    for n in range(10):
+        await store.write(partial(book.ask, question=question(f"q{n}"), now=0))
+    with pytest.raises(LimitExceeded):
+        await store.write(lambda tx: book.ask(tx, question("one more"), 0))
+    store.close()

@@ -1,0 +1,115 @@
+"""Questions answered at a terminal, and by nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.gateway.approvals.test_approvals import NO_HOLD, OPERATOR
+from tests.gateway.commands.terminals import gateway_on_terminal
+from tests.gateway.rig import gateway_of, send, server
+from tests.gateway.test_cli import run
+
+pytestmark = pytest.mark.anyio
+
+
+def on_terminal(typed: str, *args: str) -> str:
+    """Answer on a terminal when it asks for typing; return all that it shows. `CODE` is what it asks to type."""
+    with gateway_on_terminal("approvals", *args) as screen:
+        shown = screen.wait("anything else" if "CODE" in typed else "ype ")
+        code = shown.rpartition("ype ")[2].partition(" ")[0]
+        screen.type(typed.replace("CODE", code) + "\n")
+        return screen.wait("approved\r\n")
+
+
+async def test_a_human_approves_at_a_terminal_after_seeing_everything(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "what to see"})
+        asked = first.structured_content["error"]["approval_id"]
+        # Without a place it is found among all the gateways of this user.
+        refused = await anyio.to_thread.run_sync(on_terminal, "n", "approve", asked)
+        shown = await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked)
+        second = await send(gateway, "a__echo", {"text": "what to see"})
+
+    assert "not approved" in refused
+    assert "not approved" not in shown
+    assert "what to see" in shown
+    assert second.content[0].text == "what to see"
+
+
+async def test_an_operators_question_wants_the_code_that_only_its_terminal_shows(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, OPERATOR) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        where = ("--config", str(tmp_path / "gateway.toml"))
+        wrong = await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, *where)
+        right = await anyio.to_thread.run_sync(on_terminal, "CODE", "approve", asked, *where)
+        second = await send(gateway, "a__echo", {"text": "x"})
+
+    assert "not approved" in wrong
+    assert "not approved" not in right
+    assert second.content[0].text == "x"
+
+
+async def test_an_operators_token_answers_without_a_terminal_and_no_other_token_does(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, OPERATOR) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        where = ("--config", str(tmp_path / "gateway.toml"))
+
+        def made(name: str, *role: str) -> str:
+            return run("tokens", "create", name, *role, *where).stdout.strip()
+
+        def approve(token: str) -> subprocess.CompletedProcess[str]:
+            return run("approvals", "approve", asked, *where, LG_OPERATOR_TOKEN=token)
+
+        client, ended, olga = made("me"), made("old", "--role", "operator"), made("olga", "--role", "operator")
+        run("tokens", "revoke", "old", *where)
+        for wrong in (client, client.replace("lgt_", "lgo_"), ended, olga[:-1] + ("x" if olga[-1] != "x" else "y")):
+            assert approve(wrong).returncode == 2
+        assert (await send(gateway, "a__echo", {"text": "x"})).is_error
+        assert approve(olga).returncode == 0
+        assert not (await send(gateway, "a__echo", {"text": "x"})).is_error
+    assert "by operator:olga" in run("approvals", "show", asked, *where).stdout
+
+
+async def test_grants_of_runs_are_listed_and_revoked_from_any_directory(tmp_path: Path) -> None:
+    meta = {"lg/run": {"run_id": "r1"}}
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"}, meta=meta)
+        asked = first.structured_content["error"]["approval_id"]
+        await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, "--for-run")
+        assert not (await send(gateway, "a__echo", {"text": "y"}, meta=meta)).is_error
+        listed = run("approvals", "grants").stdout
+        granted = listed.partition(" ")[0]
+        ended = run("approvals", "revoke", granted)
+        again = run("approvals", "revoke", granted)
+        unknown = run("approvals", "revoke", "gr-none")
+        asked_anew = await send(gateway, "a__echo", {"text": "z"}, meta=meta)
+
+    assert "h left  a__echo  run r1  of local:me  by user" in listed
+    assert (ended.returncode, again.returncode, unknown.returncode) == (0, 1, 2)
+    assert asked_anew.structured_content["error"]["code"] == "approval_required"
+    assert run("approvals", "grants").stdout == ""
+    assert "revoked" in run("approvals", "grants", "--all").stdout
+    assert json.loads(run("approvals", "grants", "--all", "--json").stdout)["counts"] is False
+    assert "grant revoked" in run("audit", "list", "--config", str(tmp_path / "gateway.toml")).stdout
+
+
+async def test_one_broken_store_does_not_hide_the_questions_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    async with (
+        gateway_of(tmp_path, server("a"), NO_HOLD) as gateway,
+        gateway_of(tmp_path / "other", server("a")) as other,
+    ):
+        first = await send(gateway, "a__echo", {"text": "x"})
+        broken = other.setup.store_place.path
+    broken.write_bytes(b"no database")
+    listed = run("approvals", "list")
+
+    assert first.structured_content["error"]["approval_id"] in listed.stdout
+    assert str(tmp_path / "other") in listed.stderr

@@ -1,0 +1,106 @@
+"""Access tokens of an issuer that count, and how its keys are found and kept."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from lg_gateway.identity.jwt import JwtVerifier, metadata_urls
+from lg_policy.config.http import OAuthSettings
+from lg_policy.config.loading import load_settings
+from lg_policy.config.settings import Settings
+from lg_policy.errors import ConfigError
+from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
+
+pytestmark = pytest.mark.anyio
+AUDIENCE = "https://gw.test/mcp"
+RESOURCE = 'resource_url = "https://gw.test/mcp"'
+
+
+def verifier(issuer: AuthorizationServer, **settings: object) -> JwtVerifier:
+    return JwtVerifier(OAuthSettings.model_validate({"issuer": issuer.url} | settings), AUDIENCE)
+
+
+async def test_a_token_says_who_its_caller_is_and_what_it_may() -> None:
+    with authorization_server() as issuer:
+        known = await verifier(issuer).verify(issuer.token(sub="alice", scope="read write", azp="app"))
+        assert known is not None
+        assert (known.name, known.client_id, known.scopes) == ("alice", "app", ("read", "write"))
+        by_mail = verifier(issuer, identity_claim="email")
+        assert await by_mail.verify(issuer.token()) is None, "a token without the claim names nobody"
+        named = await by_mail.verify(issuer.token(email="a@b.test", aud=["x", AUDIENCE], scp=["read"]))
+        assert named is not None
+        assert (named.name, named.scopes) == ("a@b.test", ("read",))
+
+
+async def test_clocks_may_differ_by_the_skew_that_is_set_and_no_more() -> None:
+    with authorization_server() as issuer:
+        strict, lax = verifier(issuer, clock_skew_s=0), verifier(issuer, clock_skew_s=60)
+        late = issuer.token(exp=int(time.time()) - 20)
+        assert await strict.verify(late) is None
+        assert await lax.verify(late) is not None
+
+
+async def test_keys_are_kept_fetched_again_for_a_new_one_and_not_for_every_stranger() -> None:
+    with authorization_server() as issuer:
+        patient, eager = verifier(issuer), verifier(issuer, keys_cooldown_s=0.001)
+        for _ in range(3):
+            assert await patient.verify(issuer.token()) is not None
+        assert issuer.asked.count("/keys") == 1
+        for number in range(5):
+            assert await patient.verify(issuer.token(header={"kid": f"made-up-{number}"})) is None
+        assert issuer.asked.count("/keys") == 1, "made-up key names must not make the gateway a hammer"
+        assert await eager.verify(issuer.token()) is not None
+        issuer.add_key("second")
+        assert await eager.verify(issuer.token(kid="second")) is not None
+
+
+async def test_keys_that_are_known_outlive_an_issuer_that_is_down() -> None:
+    with authorization_server() as issuer:
+        known, unknown = verifier(issuer), verifier(issuer)
+        assert await known.verify(issuer.token()) is not None
+        issuer.up = False
+        assert await known.verify(issuer.token()) is not None
+        assert await unknown.verify(issuer.token()) is None
+        asked = len(issuer.asked)
+        assert await unknown.verify(issuer.token()) is None
+        assert len(issuer.asked) == asked, "it is left alone for a while"
+
+
+async def test_metadata_that_speaks_for_another_issuer_is_not_believed() -> None:
+    with authorization_server() as issuer:
+        issuer.speaks_for = "https://elsewhere.test"
+        assert await verifier(issuer).verify(issuer.token()) is None
+        assert "/keys" not in issuer.asked
+
+
+def test_metadata_is_looked_for_where_the_standards_say() -> None:
+    assert metadata_urls("https://id.test/tenant") == (
+        "https://id.test/.well-known/oauth-authorization-server/tenant",
+        "https://id.test/tenant/.well-known/openid-configuration",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('oauth = { issuer = "http://id.test" }\nresource_url = "https://g.test/mcp"', "https address"),
+        ('oauth = { issuer = "https://id.test" }', "resource_url"),
+        (
+            'oauth = { issuer = "https://id.test", algorithms = ["HS256"] }\nresource_url = "https://g.test/mcp"',
+            "RS256",
+        ),
+        ('login = "sometimes"', "required"),
+    ],
+)
+def test_settings_that_would_let_others_in_are_refused(tmp_path: Path, text: str, named: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f"[gateway.http]\n{text}\n")
+    with pytest.raises(ConfigError, match=named):
+        load_settings(config=file, environ={"HOME": str(tmp_path)})
+
+
+def test_a_login_is_required_unless_somebody_says_otherwise() -> None:
+    assert Settings().gateway.http.login == "required"

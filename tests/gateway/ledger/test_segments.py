@@ -1,0 +1,174 @@
+"""Old records leave the store in sealed files, and the chain still holds from the first record to the last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lg_gateway.commands.audit_integrity import export_lines
+from lg_gateway.ledger.chain import line_of
+from lg_gateway.ledger.head import HeadFile
+from lg_gateway.ledger.ledger import Ledger
+from lg_gateway.ledger.segments import Archive, SealingError
+from lg_gateway.ledger.verification import VerificationResult, verify_export
+from lg_gateway.store.factory import StorePlace, open_store
+from lg_gateway.store.interface import Store
+from lg_policy.errors import ConfigError
+from tests.gateway.ledger.test_ledger import KEY, SEED, append
+
+pytestmark = pytest.mark.anyio
+LATER = "9999"
+
+
+@dataclass
+class Place:
+    """A ledger with its archive, reopened at will."""
+
+    folder: Path
+    url: str | None
+
+    def __post_init__(self) -> None:
+        self.segments = self.folder / "segments"
+        self.open()
+
+    def open(self) -> None:
+        self.ledger = Ledger(HeadFile(self.folder / "ledger.head", SEED), KEY, self.segments)
+        place = StorePlace(path=self.folder / "store.sqlite", url=self.url, lock_path=self.folder / "ledger.lock")
+        self.store: Store = open_store(place, guard=self.ledger)
+        self.archive = Archive(self.store, self.ledger, self.segments, records=10)
+
+    def examine(self) -> VerificationResult:
+        return self.store.read_now(self.ledger.examine)
+
+    def first_bad(self) -> int | None:
+        problems = self.examine().problems
+        return problems[0].seq if problems else None
+
+    def live(self) -> list[int]:
+        return [seq for (seq,) in self.store.read_now(lambda tx: tx.execute("SELECT seq FROM ledger ORDER BY seq"))]
+
+    def files(self) -> list[Path]:
+        return sorted(self.segments.iterdir())
+
+    async def sql(self, statement: str, *params: object) -> None:
+        """Change the store as somebody does who cannot write the key directory."""
+        place = StorePlace(path=self.folder / "store.sqlite", url=self.url, lock_path=self.folder / "ledger.lock")
+        other = open_store(place)
+        await other.write(lambda tx: tx.execute(statement, params))
+        other.close()
+
+
+@pytest.fixture
+async def place(tmp_path: Path, store_url: str | None) -> AsyncIterator[Place]:
+    made = Place(tmp_path, store_url)
+    await append(made.store, made.ledger, 25)
+    yield made
+    made.store.close()
+
+
+async def test_records_move_into_sealed_files_and_the_chain_goes_on(place: Place) -> None:
+    seals = await place.archive.seal(LATER, by="me")
+    await append(place.store, place.ledger, 3)
+
+    assert [(seal.first, seal.last) for seal in seals] == [(1, 10), (11, 20), (21, 24)]
+    assert place.live() == list(range(25, 32))
+    assert [path.stat().st_mode & 0o777 for path in place.files()] == [0o600] * 3
+    verdict = place.examine()
+    assert (verdict.records, verdict.problems, verdict.remarks) == (31, [], [])
+
+
+async def test_only_what_is_old_enough_moves_and_the_newest_record_never_does(place: Place) -> None:
+    assert await place.archive.seal("2000", by="me") == []
+    assert await place.archive.seal(LATER, by="me") != []
+    assert place.live()
+
+
+async def test_another_gateway_with_an_older_head_goes_on_after_its_record_was_sealed(place: Place) -> None:
+    elsewhere = Ledger(HeadFile(place.folder / "other.head", SEED), KEY)
+    store = StorePlace(path=place.folder / "store.sqlite", url=place.url, lock_path=place.folder / "other.lock")
+    other = open_store(store, guard=elsewhere)
+    await append(other, elsewhere, 1)
+    await append(place.store, place.ledger, 1)
+    await place.archive.seal(LATER, by="me")
+    await append(other, elsewhere, 1)
+    other.close()
+
+    assert place.examine().problems == []
+
+
+async def test_a_broken_chain_is_not_sealed(place: Place) -> None:
+    await place.sql("UPDATE ledger SET record = replace(record, 'event', 'evnt') WHERE seq = 14")
+    with pytest.raises(SealingError, match="record 14 was edited"):
+        await place.archive.seal(LATER, by="me")
+
+    assert place.first_bad() == 14
+
+
+async def test_a_segment_removed_on_purpose_is_a_remark_and_one_that_vanished_a_problem(place: Place) -> None:
+    await place.archive.seal(LATER, by="me")
+    removed = await place.archive.prune(LATER, by="somebody", now="2026-11-25T00:00:00.000Z")
+    assert len(removed) == len(place.files()) + 3 == 3
+    verdict = place.examine()
+    assert verdict.problems == []
+    assert "records 1 to 10 are sealed; removed 2026-11-25T00:00:00.000Z by somebody" in verdict.remarks
+
+    await append(place.store, place.ledger, 5)
+    await place.archive.seal(LATER, by="me")
+    place.files()[0].unlink()
+    assert place.first_bad() == removed[-1].last + 1
+
+
+async def test_an_export_holds_the_sealed_part_and_is_verified_with_the_public_key_alone(place: Place) -> None:
+    await place.archive.seal(LATER, by="me")
+    key, head = place.ledger.head.public_key(), place.ledger.head.read()
+    whole = place.store.read_now(lambda tx: list(export_lines(tx, place.ledger)))
+    place.files()[1].unlink()
+    partly = place.store.read_now(lambda tx: list(export_lines(tx, place.ledger)))
+
+    assert verify_export(whole, key) == VerificationResult(records=28, head=head)
+    verdict = verify_export(partly, key, head)
+    assert (verdict.records, verdict.problems) == (18, [])
+    assert verdict.remarks == ["records 11 to 20 are sealed and not in this export"]
+
+
+async def test_a_crash_after_the_file_and_before_the_commit_loses_and_doubles_nothing(place: Place) -> None:
+    place.segments.mkdir(mode=0o700)
+    leftover = place.segments / "ledger-000001-000000000000.jsonl"
+    leftover.write_text(line_of("0" * 64, "{}") + "\n")
+    await place.archive.seal(LATER, by="me")
+
+    assert place.examine().problems == []
+    assert leftover.exists()
+
+
+async def test_two_gateways_that_seal_at_once_move_each_record_once(place: Place) -> None:
+    second = Archive(place.store, place.ledger, place.segments, records=10)
+    draft = place.store.read_now(lambda tx: second._draft(tx, LATER, 20))
+    assert draft is not None
+    await place.archive.seal(LATER, by="first")
+    with pytest.raises(SealingError, match="another process"):
+        await place.store.write(lambda tx: second._move(tx, draft.seal, "second"))
+
+    assert place.examine().problems == []
+
+
+async def test_a_folder_that_cannot_be_made_leaves_the_records_in_the_store(place: Place) -> None:
+    place.segments.write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match="segments"):
+        await place.archive.seal(LATER, by="me")
+
+    assert place.live() == list(range(1, 26))
+
+
+async def test_a_note_in_the_chain_tells_of_every_segment(place: Place) -> None:
+    await place.archive.seal(LATER, by="me")
+    await place.archive.prune(LATER, by="you", now="2026-11-25T00:00:00.000Z")
+    texts = place.store.read_now(lambda tx: tx.execute("SELECT record FROM ledger ORDER BY seq"))
+    notes = [(record["outcome"], record["detail"]) for record in (json.loads(text) for (text,) in texts)]
+
+    assert [outcome for outcome, _ in notes[1:]] == ["segment sealed"] * 3 + ["segment removed"] * 3
+    assert "records 1 to 10 was removed by you" in notes[4][1]
