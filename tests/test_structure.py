@@ -37,8 +37,8 @@ EDGES = {
     "policy/lg_policy/wire/tool_server.py": "an unforeseen error: `internal` for the client, a traceback for the log",
     "gateway/lg_gateway/serving/server.py": "an unforeseen error must not reach a client as text",
     "gateway/lg_gateway/upstreams/upstream.py": "whatever a foreign server does, only that server is down",
-    "orchestrator/lg_orch/thinker/requests.py": "clients of model providers share no base class; the run tells",
-    "orchestrator/lg_orch/driver.py": "whatever breaks a run, its end is journalled and its trace written",
+    "orchestrator/lg_orch/llm/requests.py": "clients of model providers share no base class; the run tells",
+    "orchestrator/lg_orch/engine/driver.py": "whatever breaks a run, its end is journalled and its trace written",
     "servers/exec/lg_exec/sandbox/escape_attempts.py": "an attempt that fails in an unforeseen way proves nothing",
     "gateway/lg_gateway/store/group_commit.py": "the writer thread hands every error to the callers that wait for it",
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.orchestrator.peers import PEERS, Outcome, install, run
 from bench.orchestrator.tasks import TASKS
-from lg_orch.tokens import base_count, is_exact
+from lg_orch.llm.cost.tokens import base_count, is_exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
+from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
 from lg_policy.config.flags import add_common_flags
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.version import __version__

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lg_orch.cli import build_parser, main
-from lg_orch.setup import prepare
+from lg_orch.settings.setup import prepare
 from tests.orchestrator.programs import lg_orch
 
 MODULES = (

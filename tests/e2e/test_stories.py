@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lg_orch.left import CHANGED
+from lg_orch.agent.tree_check import CHANGED
 from lg_orch.testing import ScriptedModel, calls, text
+from tests.orchestrator.llm.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
 from tests.orchestrator.programs import lg_orch, running
-from tests.orchestrator.thinker.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
 
 if TYPE_CHECKING:
     from pathlib import Path

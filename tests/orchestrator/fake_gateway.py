@@ -11,7 +11,8 @@ import mcp.types as t
 from mcp.server import Server
 from mcp.shared.memory import create_client_server_memory_streams
 
-from lg_orch.gateway import Connection, connect
+from lg_orch.tools.connection import Connection
+from lg_orch.tools.gateway import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -191,11 +191,18 @@ def _signal(pids: set[int], number: int) -> None:
 
 
 def _preload() -> None:
-    for name in ("commands.resume", "commands.run", "stepping", "terminal", "thinker.mind", "gateway"):
+    for name in (
+        "commands.resume",
+        "commands.run",
+        "engine.stepping",
+        "human.terminal",
+        "llm.backend",
+        "tools.gateway",
+    ):
         import_module(f"lg_orch.{name}")
     import_module("lg_gateway.commands.audit")
     import_module("langchain_openai")
-    from lg_orch.driver import import_heavy
+    from lg_orch.engine.driver import import_heavy
 
     import_heavy()
 

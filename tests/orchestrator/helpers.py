@@ -1,4 +1,4 @@
-"""Building a run for a test: real graph, journal and result store; scripted mind; gateway in memory."""
+"""Building a run for a test: real graph, journal and result store; scripted backend; gateway in memory."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lg_orch.budgets import Budgets
-from lg_orch.bus import Bus
-from lg_orch.channels import GraphState
-from lg_orch.desk import RunDesk
-from lg_orch.errors import ModelGone, OutOfBudget
-from lg_orch.graph import build_graph
-from lg_orch.journal import Journal, read_journal
-from lg_orch.meter import Meter
-from lg_orch.results import ResultStore
-from lg_orch.runs import RunDir, new_run
-from lg_orch.seams import ActingMind
-from lg_orch.services import Services
-from lg_orch.state import RunState
-from lg_orch.tools import GatewayTools
+from lg_orch.agent.budgets import Budgets
+from lg_orch.agent.channels import GraphState
+from lg_orch.agent.graph import build_graph
+from lg_orch.agent.interfaces import ActingBackend
+from lg_orch.agent.services import Services
+from lg_orch.contracts.errors import ModelGone, OutOfBudget
+from lg_orch.contracts.state import RunState
+from lg_orch.engine.model_ports import ports_of
+from lg_orch.llm.cost.spending import Spending
+from lg_orch.llm.ports import AsksModels
+from lg_orch.recording.event_bus import EventBus
+from lg_orch.recording.journal import Journal, read_journal
+from lg_orch.recording.result_store import ResultStore
+from lg_orch.runs.run_directory import RunDir, new_run
+from lg_orch.tools.gateway_tools import GatewayTools
 from lg_policy.config.settings import BudgetSettings, Settings
 from lg_policy.secrets.masking import Masker
 from tests.orchestrator.fake_gateway import ROOT_ID, FakeGateway
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from lg_orch.approvals import Approver
-    from lg_orch.bus import Listener
-    from lg_orch.models_trace import Event
-    from lg_orch.seams import Mind
+    from lg_orch.agent.interfaces import Backend
+    from lg_orch.contracts.events import Event
+    from lg_orch.human.approvals import Approver
+    from lg_orch.recording.event_bus import Listener
 
 
 @dataclass(kw_only=True)
@@ -67,7 +68,7 @@ class World:
 @asynccontextmanager
 async def world(
     state: Path,
-    mind: Mind | ActingMind,
+    backend: Backend | ActingBackend,
     *,
     gateway: FakeGateway | None = None,
     budgets: Mapping[str, float] | None = None,
@@ -79,8 +80,8 @@ async def world(
     settings = settings or Settings(budgets=BudgetSettings.model_validate(budgets or {}))
     run = new_run(state)
     journal = Journal(run.journal)
-    bus = Bus(journal, Masker(b"k" * 32), listeners)
-    meter = Meter(settings.budgets, settings.models.prices)
+    bus = EventBus(journal, Masker(b"k" * 32), listeners)
+    spending = Spending(settings.budgets, settings.models.prices)
     async with gateway.connected() as connection:
         tools = GatewayTools(
             connection.tools, connection.send, bus=bus, run_id=run.run_id, approver=approver, pauses=(0.0, 0.0)
@@ -90,15 +91,15 @@ async def world(
             root_name="repo",
             root_id=ROOT_ID,
             settings=settings,
-            mind=mind,
-            mind_name="a script",
+            backend=backend,
+            backend_name="a script",
             tools=tools,
             results=ResultStore(run.results),
             bus=bus,
             budgets=Budgets(settings.budgets),
-            meter=meter,
+            spending=spending,
         )
-        if isinstance(mind, ActingMind):
-            mind.attach(RunDesk(services, meter))
+        if isinstance(backend, AsksModels):
+            backend.attach(ports_of(services, spending))
         yield World(services=services, run=run, gateway=gateway)
     journal.close()

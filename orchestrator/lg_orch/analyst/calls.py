@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.models_io import PlannedCall, ToolUse
+from lg_orch.contracts.plans import PlannedCall, ToolUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

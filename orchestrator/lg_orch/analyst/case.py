@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lg_orch.analyst.evidence import Evidence
-    from lg_orch.analyst.requests import Ask
-    from lg_orch.models_io import Answer, PlannedCall, PlanStep, RepoContext, ToolUse, VerifierReport
+    from lg_orch.analyst.requests import UnderstoodRequest
+    from lg_orch.analyst.sources.evidence import Evidence
+    from lg_orch.contracts.plans import PlannedCall, PlanStep, ToolUse
+    from lg_orch.contracts.reports import Answer, VerifierReport
+    from lg_orch.contracts.repository import RepoContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """The request, the tools there are, and what came back so far (nothing while it is planned)."""
 
-    ask: Ask
+    ask: UnderstoodRequest
     evidence: Evidence
     tools: frozenset[str] | None = None
     """Qualified names at the gateway; None once the plan is made."""

@@ -10,7 +10,7 @@ Kind = Literal["summary", "where", "uses", "depends", "tests_for", "changed", "c
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class UnderstoodRequest:
     """A request, understood: its kind, what it is about, and for summaries the sections wanted (all when empty)."""
 
     kind: Kind
@@ -99,20 +99,20 @@ def orders_a_change(request: str) -> bool:
     return _DOING.search(" ".join(request[:2_000].split()).lower()) is not None
 
 
-def understand(request: str) -> Ask:
+def understand(request: str) -> UnderstoodRequest:
     """The topic of a request. Its wording decides, nothing else; what fits no topic is `unknown`, never a guess."""
     text = " ".join(request[:2_000].split())
     lowered = text.lower()
     if _DOING.search(lowered):
-        return Ask(kind="model")
+        return UnderstoodRequest(kind="model")
     thinking = _THINKING.search(lowered) is not None
     for kind, section, pattern in _COMPILED:
         found = pattern.search(text)
         # "How do I run the tests" is a question of facts, although most questions with "how" are not.
         if found is not None and (not thinking or kind == "check" or section == "tests"):
             subject = _clean(found.groupdict().get("name") or "")
-            return Ask(kind=kind, subject=subject, sections=(section,) if section else ())
-    return Ask(kind="model" if thinking else "unknown")
+            return UnderstoodRequest(kind=kind, subject=subject, sections=(section,) if section else ())
+    return UnderstoodRequest(kind="model" if thinking else "unknown")
 
 
 def _clean(name: str) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.text import one_line, visible
+from lg_orch.contracts.text import one_line, visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from lg_orch.finding import Found
+    from lg_orch.settings.find_run import FoundRun
 
 
 def command(args: argparse.Namespace) -> int:
     """Print the waiting runs of every repository, or of the one that `--repo-root` names; the newest first."""
-    from lg_orch.finding import everywhere
+    from lg_orch.settings.find_run import everywhere
 
     shown = 0
     for found in everywhere(args):
@@ -30,11 +30,11 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-def _waiting(found: Found) -> Iterator[dict[str, Any]]:
-    from lg_orch.inquiry import how_to_answer, open_questions
-    from lg_orch.journal import read_journal
-    from lg_orch.runs import is_driven
-    from lg_orch.trace import finished
+def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
+    from lg_orch.human.inquiry import how_to_answer, open_questions
+    from lg_orch.recording.journal import read_journal
+    from lg_orch.runs.run_directory import is_driven
+    from lg_orch.runs.trace import finished
     from lg_policy.errors import NotFound
 
     try:

@@ -6,15 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lg_orch.text import visible
+from lg_orch.contracts.text import visible
 from lg_policy.errors import LgError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from lg_orch.gateway import Connection
-    from lg_orch.setup import Setup
+    from lg_orch.settings.setup import CommandSetup
+    from lg_orch.tools.connection import Connection
     from lg_policy.config.settings import ModelsSettings
 
 Finding = tuple[bool, str]
@@ -22,7 +22,7 @@ Finding = tuple[bool, str]
 
 def command(args: argparse.Namespace) -> int:
     """Print one line a finding; exit status 1 if anything does not work."""
-    from lg_orch.setup import prepare
+    from lg_orch.settings.setup import prepare
 
     healthy = True
     setup = prepare(args)
@@ -32,11 +32,11 @@ def command(args: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-def _local(setup: Setup) -> Iterator[Finding]:
+def _local(setup: CommandSetup) -> Iterator[Finding]:
     from importlib.util import find_spec
 
-    from lg_orch.driver import versions
-    from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
+    from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
+    from lg_orch.engine.driver import versions
     from lg_policy.config.trust import read_repository_file
 
     yield True, "versions: " + ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -54,18 +54,20 @@ def _local(setup: Setup) -> Iterator[Finding]:
 
 def models_usable(models: ModelsSettings) -> Iterator[Finding]:
     """Each model that may be asked: whether its package and its key are there. None is asked."""
-    from lg_orch.minds import LOCAL, ROLES, choose_mind
+    from lg_orch.llm.choice import choose_backend
+    from lg_orch.llm.providers import LOCAL, ROLES
 
     planner = models.role("planner")
     if planner.provider == LOCAL:
         yield True, f"model: {planner.provider}:{planner.model}"
         return
     try:
-        choose_mind(models)
+        choose_backend(models)
     except LgError as error:
         yield False, f"model: {error.text()}"
         return
-    from lg_orch.thinker.clients import Clients, candidates
+    from lg_orch.llm.candidates import candidates
+    from lg_orch.llm.wire.clients import Clients
 
     for candidate in dict.fromkeys(one for role in ROLES for one in candidates(models, role)):
         try:
@@ -76,13 +78,13 @@ def models_usable(models: ModelsSettings) -> Iterator[Finding]:
             yield True, f"model: {candidate.name}"
 
 
-def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
+def _gateway(args: argparse.Namespace, setup: CommandSetup) -> list[Finding]:
     import anyio
 
     from lg_policy.quick_imports import quick_imports
 
     with quick_imports():
-        from lg_orch.driver import import_heavy
+        from lg_orch.engine.driver import import_heavy
 
         os.chdir(setup.state.path)
         import_heavy()
@@ -90,7 +92,8 @@ def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
     async def look() -> list[Finding]:
         from contextlib import AsyncExitStack
 
-        from lg_orch.gateway import check_root, opened
+        from lg_orch.settings.gateway_access import opened
+        from lg_orch.tools.gateway import check_root
 
         async with AsyncExitStack() as stack:
             log_path = setup.state.path / "doctor-gateway.log"
@@ -104,7 +107,7 @@ def _gateway(args: argparse.Namespace, setup: Setup) -> list[Finding]:
         return [(False, f"gateway: {error.text()}")]
 
 
-def _offered(connection: Connection, setup: Setup) -> Iterator[Finding]:
+def _offered(connection: Connection, setup: CommandSetup) -> Iterator[Finding]:
     names = [tool.name for tool in connection.tools]
     yield bool(names), f"gateway: {connection.server or 'up'}, {len(names)} tools: {', '.join(names) or 'none'}"
     expected = setup.loaded.settings.policy_digest()

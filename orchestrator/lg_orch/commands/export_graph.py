@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def command(_args: argparse.Namespace) -> int:
     """Print the graph; it is made from the compiled graph, so it cannot differ from what runs."""
     with quick_imports():
-        from lg_orch.graph import mermaid
+        from lg_orch.agent.graph import mermaid
 
     print(mermaid(), end="")
     return 0

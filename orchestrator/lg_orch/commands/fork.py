@@ -22,13 +22,13 @@ def command(args: argparse.Namespace) -> int:
     with quick_imports():
         import anyio
 
-        from lg_orch.driver import import_heavy
-        from lg_orch.finding import find
-        from lg_orch.forking import fork
-        from lg_orch.journal import read_journal
-        from lg_orch.retention import remove
-        from lg_orch.runs import new_run
-        from lg_orch.setup import prepare
+        from lg_orch.engine.driver import import_heavy
+        from lg_orch.recording.journal import read_journal
+        from lg_orch.runs.forking import fork
+        from lg_orch.runs.retention import remove
+        from lg_orch.runs.run_directory import new_run
+        from lg_orch.settings.find_run import find
+        from lg_orch.settings.setup import prepare
         from lg_policy.config.loading import expand_env
 
     found = find(args.run_id, args)

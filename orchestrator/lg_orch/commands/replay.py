@@ -7,13 +7,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lg_orch.text import one_line, visible
+from lg_orch.contracts.text import one_line, visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lg_orch.models_trace import Event
+    from lg_orch.contracts.events import Event
 
 
 def command(args: argparse.Namespace) -> int:
@@ -21,10 +21,10 @@ def command(args: argparse.Namespace) -> int:
 
     A run that waited, or was interrupted and resumed, is shown as one; one that has not ended gives exit status 1.
     """
-    from lg_orch.finding import find
-    from lg_orch.journal import read_journal
-    from lg_orch.render import choose_renderer
-    from lg_orch.trace import build_trace
+    from lg_orch.engine.render import choose_renderer
+    from lg_orch.recording.journal import read_journal
+    from lg_orch.runs.trace import build_trace
+    from lg_orch.settings.find_run import find
 
     run = find(args.run_id, args).run
     events = read_journal(run.journal)

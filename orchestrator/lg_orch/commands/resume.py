@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import Past, drive, require_extra
-from lg_orch.text import one_line
+from lg_orch.contracts.text import one_line
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments
 from lg_policy.quick_imports import quick_imports
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lg_orch.approvals import Question, Verdict
-    from lg_orch.models_trace import Event
+    from lg_orch.contracts.events import Event
+    from lg_orch.human.approvals import Question, Verdict
 
 
 _ANSWER_HINT = """for example '{"environment": "staging"}'; `lg-orch approvals` shows the fields"""
@@ -29,11 +29,11 @@ def command(args: argparse.Namespace) -> int:
     begun = time.monotonic()
     require_extra()
     with quick_imports():
-        from lg_orch.broken_off import refuse_unraised
-        from lg_orch.finding import find
-        from lg_orch.journal import whole_journal
-        from lg_orch.setup import prepare
-        from lg_orch.trace import build_trace, finished
+        from lg_orch.engine.stop_reports import refuse_unraised
+        from lg_orch.recording.journal import whole_journal
+        from lg_orch.runs.trace import build_trace, finished
+        from lg_orch.settings.find_run import find
+        from lg_orch.settings.setup import prepare
 
     found = find(args.run_id, args)
     run, args.root = found.run, found.root or args.root
@@ -71,7 +71,7 @@ def options_of(events: Sequence[Event]) -> dict[str, Any]:
 
 def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Fill in what the run was driven with where no flag says otherwise."""
-    from lg_orch.setup import LIMITS
+    from lg_orch.settings.setup import LIMITS
 
     for name in ("profile", "model", "gateway", *LIMITS):
         if getattr(args, name, None) is None:
@@ -84,7 +84,7 @@ def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
 
 def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Question, Verdict] | None:
     """The answer that the flags give, to the question that is open. Raises `ConfigError` when they do not fit."""
-    from lg_orch.inquiry import fits, open_questions
+    from lg_orch.human.inquiry import fits, open_questions
 
     said = _said(args)
     questions = open_questions(events)
@@ -113,7 +113,7 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
 
 def _checked(question: Question, said: Verdict) -> Verdict:
     """The answer to a server's form. Raises `ConfigError` when it does not fit."""
-    from lg_orch.forms import check
+    from lg_orch.human.forms import check
 
     try:
         check(question.form, said.arguments)
@@ -146,7 +146,7 @@ def _check_together(args: argparse.Namespace) -> None:
 
 
 def _outcome(args: argparse.Namespace) -> Verdict:
-    from lg_orch.approvals import Verdict
+    from lg_orch.human.approvals import Verdict
 
     return Verdict(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
 
@@ -157,8 +157,8 @@ def _if_lost(args: argparse.Namespace) -> Verdict | None:
 
 
 def _said(args: argparse.Namespace) -> Verdict | None:
-    from lg_orch.approvals import Verdict
-    from lg_orch.drafts import read_arguments
+    from lg_orch.human.approvals import Verdict
+    from lg_orch.human.drafts import read_arguments
 
     _check_together(args)
     if args.approve:

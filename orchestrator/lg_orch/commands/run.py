@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lg_orch.commands.session import drive, require_extra
-from lg_orch.text import one_line
+from lg_orch.contracts.text import one_line
 from lg_policy.errors import ConfigError
 from lg_policy.quick_imports import quick_imports
 
@@ -23,7 +23,7 @@ def command(args: argparse.Namespace) -> int:
         print(f"lg-orch: {one_line(request, 100)}", file=sys.stderr, flush=True)
     require_extra()
     with quick_imports():
-        from lg_orch.setup import prepare
+        from lg_orch.settings.setup import prepare
 
         setup = prepare(args)
     return drive(args, setup, request, begun)

@@ -6,16 +6,16 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from lg_orch.text import one_line, visible
+from lg_orch.contracts.text import one_line, visible
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lg_orch.finding import Found
-    from lg_orch.models_trace import Event, RunTrace
-    from lg_orch.runs import RunDir
-    from lg_orch.timeline import Step
+    from lg_orch.contracts.events import Event, RunTrace
+    from lg_orch.runs.run_directory import RunDir
+    from lg_orch.runs.timeline import RunStep
+    from lg_orch.settings.find_run import FoundRun
 
 
 def command(args: argparse.Namespace) -> int:
@@ -55,30 +55,30 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(args: argparse.Namespace) -> Sequence[Found]:
+def chosen(args: argparse.Namespace) -> Sequence[FoundRun]:
     """The runs of the repository here, or with `--all` of every one, the newest first."""
-    from lg_orch.finding import Found, everywhere
-    from lg_orch.runs import all_runs
-    from lg_orch.setup import locate
+    from lg_orch.runs.run_directory import all_runs
+    from lg_orch.settings.find_run import FoundRun, everywhere
+    from lg_orch.settings.setup import locate
 
     if args.all:
         return everywhere(args)
     root, state = locate(args)
-    return [Found(run=run, root=root) for run in all_runs(state.path)]
+    return [FoundRun(run=run, root=root) for run in all_runs(state.path)]
 
 
 def broke_off(trace: RunTrace) -> bool:
     """Whether a run failed without having come to its end."""
-    from lg_orch.trace import finished
+    from lg_orch.runs.trace import finished
 
     return trace.status == "failed" and not finished(trace.events)
 
 
 def load(run: RunDir) -> RunTrace | None:
     """Make a run's trace, with status `running` while a living process drives it; `None` without a journal."""
-    from lg_orch.journal import read_journal
-    from lg_orch.runs import is_driven
-    from lg_orch.trace import build_trace
+    from lg_orch.recording.journal import read_journal
+    from lg_orch.runs.run_directory import is_driven
+    from lg_orch.runs.trace import build_trace
     from lg_policy.errors import NotFound
 
     try:
@@ -92,8 +92,8 @@ def load(run: RunDir) -> RunTrace | None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from lg_orch.finding import find
-    from lg_orch.timeline import steps_of
+    from lg_orch.runs.timeline import steps_of
+    from lg_orch.settings.find_run import find
 
     run = find(args.run_id, args).run
     trace = load(run)
@@ -116,7 +116,7 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _step(step: Step, trace: RunTrace) -> str:
+def _step(step: RunStep, trace: RunTrace) -> str:
     """A line for the visit, one for each of its calls."""
     lines = [f"{step.number:>4}  {step.node}" + ("" if step.done else "  (broke off)")]
     changed = {patch["call_id"]: [file["to"] or file["path"] for file in patch["files"]] for patch in trace.patches}
@@ -133,9 +133,9 @@ def _step(step: Step, trace: RunTrace) -> str:
 
 
 def _diff(run: RunDir, events: Sequence[Event]) -> int:
-    from lg_orch.diffs import diff_of
-    from lg_orch.results import ResultStore
-    from lg_orch.timeline import patches_of, standing
+    from lg_orch.recording.result_store import ResultStore
+    from lg_orch.runs.timeline import patches_of, standing
+    from lg_orch.undo.diffs import diff_of
 
     results = ResultStore(run.results)
     patches = standing(patches_of(events))
@@ -147,8 +147,8 @@ def _diff(run: RunDir, events: Sequence[Event]) -> int:
 
 
 def _prune(args: argparse.Namespace) -> int:
-    from lg_orch.retention import drop, expired
-    from lg_orch.setup import prepare
+    from lg_orch.runs.retention import drop, expired
+    from lg_orch.settings.setup import prepare
     from lg_policy.config.durations import seconds
     from lg_policy.config.loading import expand_env
 

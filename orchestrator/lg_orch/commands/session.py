@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
-from lg_orch.errors import EXTRA_MODULES, INSTALL_HINT
-from lg_orch.text import visible
+from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
+from lg_orch.contracts.text import visible
 from lg_policy.errors import ConfigError, LgError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from lg_orch.approvals import Question, Verdict
-    from lg_orch.bus import Bus
-    from lg_orch.driver import Job
-    from lg_orch.models_trace import Event
-    from lg_orch.runs import RunDir
-    from lg_orch.setup import Setup
-    from lg_orch.spans import Spans
-    from lg_orch.state import Final
+    from lg_orch.contracts.events import Event
+    from lg_orch.contracts.state import Final
+    from lg_orch.engine.job import RunJob
+    from lg_orch.human.approvals import Question, Verdict
+    from lg_orch.recording.event_bus import EventBus
+    from lg_orch.runs.run_directory import RunDir
+    from lg_orch.runs.spans import Spans
+    from lg_orch.settings.setup import CommandSetup
     from lg_policy.config.settings import Settings
     from lg_policy.secrets.masking import Masker
 
@@ -52,11 +52,11 @@ def require_extra() -> None:
         raise ConfigError(f"lg-orch run needs {', '.join(missing)}", hint=INSTALL_HINT)
 
 
-def drive(args: argparse.Namespace, setup: Setup, request: str, begun: float, past: Past | None = None) -> int:
+def drive(args: argparse.Namespace, setup: CommandSetup, request: str, begun: float, past: Past | None = None) -> int:
     """Drive a run to its end, print its report and return its exit status."""
     import anyio
 
-    from lg_orch.driver import Driver
+    from lg_orch.engine.driver import Driver
 
     logging.basicConfig(level=setup.flags.log_level.upper(), stream=sys.stderr, force=True)
     # Some libraries read a `.env` of the current directory when imported: that must not be the repository's.
@@ -73,20 +73,20 @@ class Session:
     """Lock, journal and live view of a run; `job` is what the driver needs. Raises `ConfigError`, `RunBusy`."""
 
     def __init__(
-        self, args: argparse.Namespace, setup: Setup, request: str, begun: float, past: Past | None = None
+        self, args: argparse.Namespace, setup: CommandSetup, request: str, begun: float, past: Past | None = None
     ) -> None:
-        from lg_orch.approvals import Nobody, by_flags
-        from lg_orch.bus import Bus
-        from lg_orch.driver import Job
-        from lg_orch.history import prior_of
-        from lg_orch.journal import Journal, read_journal
-        from lg_orch.minds import choose_mind
-        from lg_orch.providers import api_keys
-        from lg_orch.render import choose_renderer
-        from lg_orch.retention import drop_expired
-        from lg_orch.runs import RunLock, new_run
-        from lg_orch.terminal import Terminal, is_attended
-        from lg_orch.trace import owe_trace
+        from lg_orch.engine.job import RunJob
+        from lg_orch.engine.render import choose_renderer
+        from lg_orch.human.approvals import Nobody, by_flags
+        from lg_orch.human.terminal import Terminal, is_attended
+        from lg_orch.llm.choice import choose_backend
+        from lg_orch.llm.providers import api_keys
+        from lg_orch.recording.event_bus import EventBus
+        from lg_orch.recording.journal import Journal, read_journal
+        from lg_orch.runs.history import prior_of
+        from lg_orch.runs.retention import drop_expired
+        from lg_orch.runs.run_directory import RunLock, new_run
+        from lg_orch.runs.trace import owe_trace
         from lg_policy.config.loading import expand_env
         from lg_policy.config.trust import accepted_guide
         from lg_policy.secrets.masking import Masker
@@ -95,7 +95,7 @@ class Session:
         settings = setup.loaded.settings
         url, token = _gateway(args)
         _check_flags(args, settings)
-        chosen = choose_mind(settings.models, cache_dir=setup.state.path / "model-cache")
+        chosen = choose_backend(settings.models, cache_dir=setup.state.path / "model-cache")
         self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         _keepable(masker, past)
@@ -117,10 +117,10 @@ class Session:
         # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
         self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
         listeners = [self.renderer, *([self._spans] if self._spans is not None else [])]
-        bus = Bus(self._journal, masker, listeners, after=events[-1].seq if events else 0)
+        bus = EventBus(self._journal, masker, listeners, after=events[-1].seq if events else 0)
         if past is not None:
             events = (*events, *_said_now(bus, past))
-        self.job = Job(
+        self.job = RunJob(
             request=masker.mask(request),  # what was pasted into it is not kept
             run=run, root=setup.root, root_id=setup.root_id, state_dir=setup.state.path,
             allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen, bus=bus, store_url=store_url,
@@ -145,7 +145,7 @@ class Session:
 
 def _check_flags(args: argparse.Namespace, settings: Settings) -> None:
     """Raise `ConfigError` for flags that these settings do not allow."""
-    from lg_orch.minds import require_prices
+    from lg_orch.llm.choice import require_prices
 
     if args.yes and settings.profile == "prod":
         raise ConfigError("--yes is refused in profile prod", hint="answer on a terminal, or use --deny-all")
@@ -157,7 +157,7 @@ def _spans(endpoint: str | None) -> Spans | None:
     """Where the run is sent to as spans. Raises `ConfigError`."""
     if not endpoint:
         return None
-    from lg_orch.spans import spans_to
+    from lg_orch.runs.spans import spans_to
 
     return spans_to(endpoint)
 
@@ -172,9 +172,9 @@ def _keepable(masker: Masker, past: Past | None) -> None:
         )
 
 
-def _said_now(bus: Bus, past: Past) -> Iterator[Event]:
+def _said_now(bus: EventBus, past: Past) -> Iterator[Event]:
     """Journal what the user said with this command, before anything else can fail."""
-    from lg_orch.inquiry import record
+    from lg_orch.human.inquiry import record
 
     if past.say is not None:
         yield bus.emit("thought", "user", "note", {"text": past.say, "guidance": True})
@@ -190,14 +190,14 @@ def _if_lost(past: Past | None) -> tuple[str, Verdict] | None:
     return past.verdict[0].call_id, past.if_lost
 
 
-def traced(args: argparse.Namespace, setup: Setup) -> bool:
+def traced(args: argparse.Namespace, setup: CommandSetup) -> bool:
     """Whether this run's trace is exported."""
     return bool(args.trace or setup.loaded.settings.trace.enabled)
 
 
-def _record(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
+def _record(args: argparse.Namespace, setup: CommandSetup) -> dict[str, Any]:
     """What a later `resume` needs to go on under the same conditions."""
-    from lg_orch.setup import LIMITS
+    from lg_orch.settings.setup import LIMITS
 
     config = setup.flags.config
     return {
@@ -218,17 +218,17 @@ def _gateway(args: argparse.Namespace) -> tuple[str | None, str | None]:
     token = os.environ.get("LG_GATEWAY_TOKEN") or None
     if args.gateway is None:
         return None, None
-    from lg_orch.gateway import check_url
+    from lg_orch.tools.gateway import check_url
 
     check_url(args.gateway, token)
     return args.gateway, token
 
 
-def _export(args: argparse.Namespace, setup: Setup, job: Job) -> str | None:
+def _export(args: argparse.Namespace, setup: CommandSetup, job: RunJob) -> str | None:
     """Write the trace if one is wanted; a root that cannot be written is a warning."""
     if not traced(args, setup):
         return None
-    from lg_orch.trace import export_trace
+    from lg_orch.runs.trace import export_trace
 
     try:
         path = export_trace(job.run, root=setup.root, output_dir=setup.loaded.settings.trace.output_dir)

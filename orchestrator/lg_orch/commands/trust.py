@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lg_orch.text import visible
+from lg_orch.contracts.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """Show the file and record its digest outside the root, or forget it with `--forget`."""
-    from lg_orch.setup import locate
+    from lg_orch.settings.setup import locate
     from lg_policy.config.trust import (
         FILE_NAME,
         GUIDE_NAME,

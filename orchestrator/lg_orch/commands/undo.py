@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import require_extra
-from lg_orch.text import many, visible
+from lg_orch.contracts.text import many, visible
 from lg_policy.errors import ConfigError, Conflict
 from lg_policy.quick_imports import quick_imports
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lg_orch.models_trace import Event
-    from lg_orch.runs import RunDir
-    from lg_orch.setup import Setup
-    from lg_orch.undoing import Undoing
+    from lg_orch.contracts.events import Event
+    from lg_orch.runs.run_directory import RunDir
+    from lg_orch.settings.setup import CommandSetup
+    from lg_orch.undo.plan import Undoing
 
 WAITING = 3
 
@@ -33,11 +33,11 @@ def command(args: argparse.Namespace) -> int:
     require_extra()
     with quick_imports():
         from lg_orch.commands.resume import adopt, options_of
-        from lg_orch.finding import find
-        from lg_orch.journal import whole_journal
-        from lg_orch.runs import RunLock
-        from lg_orch.setup import prepare
-        from lg_orch.undoing import plan_undo
+        from lg_orch.recording.journal import whole_journal
+        from lg_orch.runs.run_directory import RunLock
+        from lg_orch.settings.find_run import find
+        from lg_orch.settings.setup import prepare
+        from lg_orch.undo.plan import plan_undo
 
     found = find(args.run_id, args)
     run, args.root, args.trace, args.model = found.run, found.root or args.root, False, None
@@ -56,8 +56,8 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _show(run: RunDir, undoing: Undoing) -> None:
-    from lg_orch.diffs import diff_of, reversed_diff
-    from lg_orch.results import ResultStore
+    from lg_orch.recording.result_store import ResultStore
+    from lg_orch.undo.diffs import diff_of, reversed_diff
 
     results = ResultStore(run.results)
     for patch in undoing.patches:
@@ -70,13 +70,13 @@ def _show(run: RunDir, undoing: Undoing) -> None:
     sys.stdout.flush()
 
 
-def _undo(args: argparse.Namespace, setup: Setup, run: RunDir, events: Sequence[Event], undoing: Undoing) -> int:
+def _undo(args: argparse.Namespace, setup: CommandSetup, run: RunDir, events: Sequence[Event], undoing: Undoing) -> int:
     import anyio
 
     with quick_imports():
-        from lg_orch.bus import Bus
-        from lg_orch.journal import Journal
-        from lg_orch.terminal import is_attended
+        from lg_orch.human.terminal import is_attended
+        from lg_orch.recording.event_bus import EventBus
+        from lg_orch.recording.journal import Journal
         from lg_policy.secrets.masking import Masker
         from lg_policy.state import load_key
 
@@ -86,24 +86,25 @@ def _undo(args: argparse.Namespace, setup: Setup, run: RunDir, events: Sequence[
     os.chdir(setup.state.path)
     journal = Journal(run.journal)
     try:
-        bus = Bus(journal, Masker(load_key("mask"), []), after=events[-1].seq if events else 0)
+        bus = EventBus(journal, Masker(load_key("mask"), []), after=events[-1].seq if events else 0)
         return anyio.run(_through_gateway, args, setup, run, bus, events, undoing)
     finally:
         journal.close()
 
 
 async def _through_gateway(
-    args: argparse.Namespace, setup: Setup, run: RunDir, bus: Any, events: Sequence[Event], undoing: Undoing
+    args: argparse.Namespace, setup: CommandSetup, run: RunDir, bus: Any, events: Sequence[Event], undoing: Undoing
 ) -> int:
     from contextlib import AsyncExitStack
 
-    from lg_orch.driver import import_heavy
-    from lg_orch.gateway import check_root, opened
-    from lg_orch.history import next_epoch
-    from lg_orch.results import ResultStore
-    from lg_orch.terminal import drop_typed_ahead, typed_line
-    from lg_orch.tools import GatewayTools
-    from lg_orch.undoer import Assent, Undoer
+    from lg_orch.engine.driver import import_heavy
+    from lg_orch.human.terminal import drop_typed_ahead, typed_line
+    from lg_orch.recording.result_store import ResultStore
+    from lg_orch.runs.history import next_epoch
+    from lg_orch.settings.gateway_access import opened
+    from lg_orch.tools.gateway import check_root
+    from lg_orch.tools.gateway_tools import GatewayTools
+    from lg_orch.undo.apply import Assent, Undoer
 
     import_heavy()
     async with AsyncExitStack() as stack:

@@ -6,13 +6,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.testing.wire import Asked, arguments_of, asks_for_pause, chars_of, chunks, event
+from lg_orch.testing.wire import WireRequest, arguments_of, asks_for_pause, chars_of, chunks, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lg_orch.testing.script import Scripted
-    from lg_orch.testing.wire import Answer
+    from lg_orch.testing.wire import WireAnswer
 
 _ENDS = {"stop": "end_turn", "calls": "tool_use", "length": "max_tokens", "refused": "refusal"}
 _ERRORS = {
@@ -37,12 +37,12 @@ class AnthropicWire:
         """The origin; the client adds the version."""
         return origin
 
-    def asked(self, path: str, body: Mapping[str, Any]) -> Asked | None:
+    def asked(self, path: str, body: Mapping[str, Any]) -> WireRequest | None:
         """Read a request."""
         if not path.split("?", maxsplit=1)[0].endswith("/messages"):
             return None
         limit = body.get("max_tokens")
-        return Asked(
+        return WireRequest(
             model=str(body.get("model")),
             stream=bool(body.get("stream")),
             limit=limit if isinstance(limit, int) else None,
@@ -60,7 +60,7 @@ class AnthropicWire:
         error = {"type": kind, "message": given.error}
         return {"type": "error", "error": error, "request_id": "req_scripted"}, asks_for_pause(given)
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: WireAnswer) -> dict[str, Any]:
         """One `message`."""
         return _head(answer) | {
             "content": [
@@ -71,7 +71,7 @@ class AnthropicWire:
             "usage": _usage(answer),
         }
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: WireAnswer) -> Iterator[bytes]:
         """The same as events."""
 
         def say(kind: str, **data: Any) -> bytes:
@@ -92,14 +92,14 @@ class AnthropicWire:
         yield say("message_stop")
 
 
-def _head(answer: Answer) -> dict[str, Any]:
+def _head(answer: WireAnswer) -> dict[str, Any]:
     return {
         "id": f"msg_scripted{answer.number}", "type": "message", "role": "assistant", "model": answer.model,
         "content": [], "stop_reason": None, "stop_sequence": None,
     }  # fmt: skip
 
 
-def _blocks(answer: Answer) -> Iterator[tuple[dict[str, Any], str]]:
+def _blocks(answer: WireAnswer) -> Iterator[tuple[dict[str, Any], str]]:
     """Blocks as they begin, each with the text that fills it."""
     given = answer.given
     if given.thinking:
@@ -128,7 +128,7 @@ def _deltas(block: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
         yield {"type": "signature_delta", "signature": "c2NyaXB0ZWQ="}
 
 
-def _usage(answer: Answer) -> dict[str, int]:
+def _usage(answer: WireAnswer) -> dict[str, int]:
     """What was read from the cache or written to it is no part of `input_tokens`; without figures they are zero."""
     given = answer.given
     if not given.usage:

@@ -26,8 +26,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
-from lg_orch.providers import api_keys
-from lg_orch.stuck import settled
+from lg_orch.agent.loop_detection import settled
+from lg_orch.llm.providers import api_keys
 from lg_policy.secrets.masking import Masker
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _model(body: bytes) -> str:
 
 
 def _handler(cassette: Cassette) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class _CassetteHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             """Answer one request."""
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -159,4 +159,4 @@ def _handler(cassette: Cassette) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
-    return Handler
+    return _CassetteHandler

@@ -9,13 +9,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.testing.wire import Asked, arguments_of, chars_of, chunks, event, is_object
+from lg_orch.testing.wire import WireRequest, arguments_of, chars_of, chunks, event, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lg_orch.testing.script import Scripted
-    from lg_orch.testing.wire import Answer
+    from lg_orch.testing.wire import WireAnswer
 
 _ENDS = {"stop": "STOP", "calls": "STOP", "length": "MAX_TOKENS", "refused": "SAFETY"}
 _STATUS = {
@@ -46,14 +46,14 @@ class GoogleWire:
         """The origin; the client adds the version."""
         return origin
 
-    def asked(self, path: str, body: Mapping[str, Any]) -> Asked | None:
+    def asked(self, path: str, body: Mapping[str, Any]) -> WireRequest | None:
         """Read a request."""
         found = _PATH.fullmatch(path)
         if found is None:
             return None
         limit = (body.get("generationConfig") or {}).get("maxOutputTokens")
         said = [body.get("systemInstruction", ""), body.get("contents", [])]
-        return Asked(
+        return WireRequest(
             model=found[1],
             stream=found[2] == "streamGenerateContent",
             limit=limit if isinstance(limit, int) else None,
@@ -74,11 +74,11 @@ class GoogleWire:
             error["details"] = [retry]
         return {"error": error}, {}
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: WireAnswer) -> dict[str, Any]:
         """One response."""
         return _response(answer, list(_parts(answer)), last=True)
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: WireAnswer) -> Iterator[bytes]:
         """The same in events; each has the figures so far."""
         for part in _parts(answer):
             texts = chunks(part["text"]) if "text" in part else ()
@@ -92,7 +92,7 @@ class GoogleWire:
         yield event(_response(answer, [{"text": ""}], last=True))
 
 
-def _parts(answer: Answer) -> Iterator[dict[str, Any]]:
+def _parts(answer: WireAnswer) -> Iterator[dict[str, Any]]:
     given = answer.given
     if given.thinking:
         yield {"text": given.thinking, "thought": True}
@@ -110,7 +110,7 @@ def _malformed(given: Scripted) -> bool:
     return not all(is_object(arguments) for _name, arguments in given.calls)
 
 
-def _response(answer: Answer, parts: Sequence[dict[str, Any]], *, last: bool = False) -> dict[str, Any]:
+def _response(answer: WireAnswer, parts: Sequence[dict[str, Any]], *, last: bool = False) -> dict[str, Any]:
     given = answer.given
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
     if last:
@@ -123,7 +123,7 @@ def _response(answer: Answer, parts: Sequence[dict[str, Any]], *, last: bool = F
     return body | ({"usageMetadata": _usage(answer)} if given.usage else {})
 
 
-def _usage(answer: Answer) -> dict[str, int]:
+def _usage(answer: WireAnswer) -> dict[str, int]:
     """Thinking is counted beside the candidates; the cached part of the prompt is a part of it."""
     thought = min(answer.completion, len(answer.given.thinking) // 4)
     return {

@@ -10,13 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.testing.script import broken
-from lg_orch.testing.wire import Asked, arguments_of, chars_of, chunks, is_object
+from lg_orch.testing.wire import WireRequest, arguments_of, chars_of, chunks, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lg_orch.testing.script import Scripted
-    from lg_orch.testing.wire import Answer
+    from lg_orch.testing.wire import WireAnswer
 
 _ENDS = {"stop": "stop", "calls": "stop", "length": "length", "refused": "stop"}
 _ROLES = ("system", "user", "assistant", "tool")
@@ -33,12 +33,12 @@ class OllamaWire:
         """The origin."""
         return origin
 
-    def asked(self, path: str, body: Mapping[str, Any]) -> Asked | None:
+    def asked(self, path: str, body: Mapping[str, Any]) -> WireRequest | None:
         """Read a request."""
         if not path.endswith("/api/chat"):
             return None
         limit = (body.get("options") or {}).get("num_predict")
-        return Asked(
+        return WireRequest(
             model=str(body.get("model")),
             stream=bool(body.get("stream", True)),
             limit=limit if isinstance(limit, int) and limit > 0 else None,
@@ -59,7 +59,7 @@ class OllamaWire:
         """Ollama's form of an error; it asks for no pause."""
         return {"error": given.error}, {}
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: WireAnswer) -> dict[str, Any]:
         """One object with everything."""
         given = answer.given
         message: dict[str, Any] = {"role": "assistant", "content": given.content or ""}
@@ -69,7 +69,7 @@ class OllamaWire:
             message["tool_calls"] = [_call(name, arguments) for name, arguments in given.calls]
         return _part(answer, message) | _end(answer)
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: WireAnswer) -> Iterator[bytes]:
         """The same in lines."""
         given = answer.given
 
@@ -92,7 +92,7 @@ def _line(data: Mapping[str, Any]) -> bytes:
     return json.dumps(data).encode() + b"\n"
 
 
-def _part(answer: Answer, message: dict[str, Any]) -> dict[str, Any]:
+def _part(answer: WireAnswer, message: dict[str, Any]) -> dict[str, Any]:
     return {"model": answer.model, "created_at": "2026-01-01T00:00:00Z", "message": message}
 
 
@@ -100,7 +100,7 @@ def _call(name: str, arguments: str) -> dict[str, Any]:
     return {"function": {"name": name, "arguments": arguments_of(arguments)}}
 
 
-def _end(answer: Answer) -> dict[str, Any]:
+def _end(answer: WireAnswer) -> dict[str, Any]:
     counts = {"prompt_eval_count": answer.prompt, "eval_count": answer.completion} if answer.given.usage else {}
     return {"done": True, "done_reason": _ENDS[answer.end], "total_duration": 1_000, **counts}
 

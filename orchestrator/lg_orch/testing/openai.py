@@ -9,13 +9,13 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.testing.wire import Asked, asks_for_pause, chunks, event
+from lg_orch.testing.wire import WireRequest, asks_for_pause, chunks, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lg_orch.testing.script import Scripted
-    from lg_orch.testing.wire import Answer
+    from lg_orch.testing.wire import WireAnswer
 
 _ENDS = {"stop": "stop", "calls": "tool_calls", "length": "length", "refused": "content_filter"}
 
@@ -31,12 +31,12 @@ class OpenAIWire:
         """With the version, as OpenAI's client wants it."""
         return f"{origin}/v1"
 
-    def asked(self, path: str, body: Mapping[str, Any]) -> Asked | None:
+    def asked(self, path: str, body: Mapping[str, Any]) -> WireRequest | None:
         """Read a request."""
         if not path.endswith("/chat/completions"):
             return None
         limit = body.get("max_completion_tokens") or body.get("max_tokens")
-        return Asked(
+        return WireRequest(
             model=str(body.get("model")),
             stream=bool(body.get("stream")),
             limit=limit if isinstance(limit, int) else None,
@@ -52,7 +52,7 @@ class OpenAIWire:
         error = {"message": given.error, "type": "scripted", "code": None, "param": None}
         return {"error": error}, asks_for_pause(given)
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: WireAnswer) -> dict[str, Any]:
         """One `chat.completion`."""
         given = answer.given
         message: dict[str, Any] = {"role": "assistant", "content": given.content}
@@ -73,7 +73,7 @@ class OpenAIWire:
             **({"usage": _usage(answer)} if given.usage else {}),
         }
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: WireAnswer) -> Iterator[bytes]:
         """The same as `chat.completion.chunk`s."""
         body = self.whole(answer)
         message = body["choices"][0]["message"]
@@ -110,7 +110,7 @@ def _chars(body: Mapping[str, Any]) -> int:
     return sum(map(len, messages)) + (len(json.dumps(body["tools"])) if body.get("tools") else 0)
 
 
-def _usage(answer: Answer) -> dict[str, Any]:
+def _usage(answer: WireAnswer) -> dict[str, Any]:
     usage: dict[str, Any] = {
         "prompt_tokens": answer.prompt, "completion_tokens": answer.completion,
         "total_tokens": answer.prompt + answer.completion,

@@ -9,12 +9,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.testing.openai import OpenAIWire
-from lg_orch.testing.wire import Asked, chars_of, chunks, event
+from lg_orch.testing.wire import WireRequest, chars_of, chunks, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lg_orch.testing.wire import Answer
+    from lg_orch.testing.wire import WireAnswer
 
 _INCOMPLETE = {"length": "max_output_tokens", "refused": "content_filter"}
 
@@ -24,12 +24,12 @@ class ResponsesWire(OpenAIWire):
 
     provider = "openai_responses"
 
-    def asked(self, path: str, body: Mapping[str, Any]) -> Asked | None:
+    def asked(self, path: str, body: Mapping[str, Any]) -> WireRequest | None:
         """Read a request."""
         if not path.endswith("/responses"):
             return None
         limit = body.get("max_output_tokens")
-        return Asked(
+        return WireRequest(
             model=str(body.get("model")),
             stream=bool(body.get("stream")),
             limit=limit if isinstance(limit, int) else None,
@@ -37,7 +37,7 @@ class ResponsesWire(OpenAIWire):
             + len(json.dumps(body.get("tools") or "")),
         )
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: WireAnswer) -> dict[str, Any]:
         """One `response`."""
         reason = _INCOMPLETE.get(answer.end)
         body = _empty(answer) | {
@@ -47,7 +47,7 @@ class ResponsesWire(OpenAIWire):
         }
         return body | ({"usage": _usage(answer)} if answer.given.usage else {})
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: WireAnswer) -> Iterator[bytes]:
         """The same as events."""
         number = iter(range(10_000))
 
@@ -74,7 +74,7 @@ class ResponsesWire(OpenAIWire):
         yield say(f"response.{body['status']}", response=body)
 
 
-def _empty(answer: Answer) -> dict[str, Any]:
+def _empty(answer: WireAnswer) -> dict[str, Any]:
     return {
         "id": f"resp_{answer.number}", "object": "response", "created_at": 0, "model": answer.model, "output": [],
         "status": "in_progress", "error": None, "incomplete_details": None, "parallel_tool_calls": True,
@@ -82,7 +82,7 @@ def _empty(answer: Answer) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _items(answer: Answer) -> Iterator[dict[str, Any]]:
+def _items(answer: WireAnswer) -> Iterator[dict[str, Any]]:
     given, number = answer.given, answer.number
     if given.thinking:
         yield {"type": "reasoning", "id": f"rs_{number}", "summary": [{"type": "summary_text", "text": given.thinking}]}
@@ -98,7 +98,7 @@ def _items(answer: Answer) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _usage(answer: Answer) -> dict[str, Any]:
+def _usage(answer: WireAnswer) -> dict[str, Any]:
     return {
         "input_tokens": answer.prompt, "input_tokens_details": {"cached_tokens": answer.given.cached},
         "output_tokens": answer.completion,

@@ -28,12 +28,12 @@ from lg_orch.testing.ollama import OllamaWire
 from lg_orch.testing.openai import OpenAIWire
 from lg_orch.testing.responses import ResponsesWire
 from lg_orch.testing.script import Script, broken, in_order
-from lg_orch.testing.wire import Answer, tokens_of, within_limit
+from lg_orch.testing.wire import WireAnswer, tokens_of, within_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lg_orch.testing.wire import Asked, Wire
+    from lg_orch.testing.wire import Wire, WireRequest
 
 WIRES: Mapping[str, Wire] = {
     wire.provider: wire for wire in (OpenAIWire(), ResponsesWire(), AnthropicWire(), GoogleWire(), OllamaWire())
@@ -79,7 +79,7 @@ class ScriptedModel:
         """The `base_url` for a provider's client."""
         return WIRES[provider].base_url(f"http://127.0.0.1:{self._server.server_address[1]}")
 
-    def answer(self, wire: Wire, asked: Asked, request: dict[str, Any]) -> Answer:
+    def answer(self, wire: Wire, asked: WireRequest, request: dict[str, Any]) -> WireAnswer:
         """The scripted answer to a request; called by the server."""
         with self._lock:
             self.requests.append(request)
@@ -93,7 +93,7 @@ class ScriptedModel:
                 self.prompt_tokens.append(prompt)
                 self.completion_tokens.append(completion)
             number = next(self._numbers)
-            return Answer(given=given, model=asked.model, number=number, prompt=prompt, completion=completion)
+            return WireAnswer(given=given, model=asked.model, number=number, prompt=prompt, completion=completion)
 
     def was_hung_up(self) -> None:
         """Note that the client has heard enough; called by the server."""
@@ -105,7 +105,7 @@ class ScriptedModel:
         self._ended.wait()
 
 
-def _wire_of(path: str, body: Mapping[str, Any]) -> tuple[Wire, Asked]:
+def _wire_of(path: str, body: Mapping[str, Any]) -> tuple[Wire, WireRequest]:
     for wire in WIRES.values():
         asked = wire.asked(path, body)
         if asked is not None:
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, wire: Wire, answer: Answer) -> None:
+    def _stream(self, wire: Wire, answer: WireAnswer) -> None:
         self.send_response(200)
         self.send_header("content-type", wire.stream_type)
         self.end_headers()

@@ -12,7 +12,7 @@ from lg_orch.testing.script import CHARS_PER_TOKEN, CHUNK, End, Scripted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class WireRequest:
     """What a request asks for, whatever its wire calls it."""
 
     model: str
@@ -26,7 +26,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class WireAnswer:
     """A scripted answer with all that a wire needs to say it."""
 
     given: Scripted
@@ -56,7 +56,7 @@ class Wire(Protocol):
         """What the provider's client wants as `base_url`."""
         ...
 
-    def asked(self, path: str, body: Mapping[str, Any]) -> Asked | None:
+    def asked(self, path: str, body: Mapping[str, Any]) -> WireRequest | None:
         """What a request asks for; `None` when the path is not one of this wire's."""
         ...
 
@@ -68,11 +68,11 @@ class Wire(Protocol):
         """The body and further headers of an error."""
         ...
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: WireAnswer) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
         ...
 
-    def pieces(self, answer: Answer) -> Iterator[bytes]:
+    def pieces(self, answer: WireAnswer) -> Iterator[bytes]:
         """An answer as the pieces of a stream."""
         ...
 

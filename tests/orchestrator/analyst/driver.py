@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from mcp_types import CallToolResult, TextContent
 
-from lg_orch.analyst import LocalAnalyst
-from lg_orch.models_io import (
-    Answer,
-    Artifacts,
-    Entry,
-    Plan,
-    PlannedCall,
-    Problem,
-    RepoContext,
-    RepoTotals,
-    Route,
-    ToolEnvelope,
-    VerifierReport,
-)
+from lg_orch.analyst.analyst import LocalAnalyst
+from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
+from lg_orch.contracts.plans import Plan, PlannedCall, Route
+from lg_orch.contracts.reports import Answer, VerifierReport
+from lg_orch.contracts.repository import DirectoryEntry, RepoContext, RepoTotals
 from tests.fs.helpers import fs_client
 
 if TYPE_CHECKING:
@@ -71,13 +62,13 @@ async def ask(
     context: bool = True,
 ) -> Outcome:
     """Route, plan, call, follow up and answer. `canned` answers calls by id (commands, say); others go to `lg-fs`."""
-    mind = LocalAnalyst()
+    backend = LocalAnalyst()
     async with fs_client(root) as server:
         client = server.client
         with anyio.fail_after(60):
             known = await _context(client, root.name) if context else RepoContext(root_name=root.name)
-            route = mind.route(request)
-            plan = mind.plan(request, route, known, tools)
+            route = backend.route(request)
+            plan = backend.plan(request, route, known, tools)
             results: list[ToolEnvelope] = []
             pending = list(plan.calls())
             while pending:
@@ -85,9 +76,9 @@ async def ask(
                     result = (canned or {}).get(call.id) or await perform(client, call)
                     results.append(result)
                 answered = {result.artifacts.call_id for result in results}
-                follow = mind.next_calls(request, plan, known, results)
+                follow = backend.next_calls(request, plan, known, results)
                 pending = [call for call in follow if call.id not in answered]
-            answer = mind.answer(request, plan, known, results, verification)
+            answer = backend.answer(request, plan, known, results, verification)
     return Outcome(route=route, plan=plan, results=tuple(results), answer=answer)
 
 
@@ -137,7 +128,7 @@ async def _context(client: Client, name: str) -> RepoContext:
         root_name=name,
         totals=RepoTotals.model_validate(totals.structured_content["totals"]),
         top_level=tuple(
-            Entry(path=entry["path"], type=entry["type"], size=entry["size"])
+            DirectoryEntry(path=entry["path"], type=entry["type"], size=entry["size"])
             for entry in top.structured_content["entries"]
         ),
     )

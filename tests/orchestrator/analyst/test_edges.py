@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_orch.analyst import LocalAnalyst
-from lg_orch.models_io import Artifacts, Plan, Problem, RepoContext, ToolEnvelope
+from lg_orch.analyst.analyst import LocalAnalyst
+from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
+from lg_orch.contracts.plans import Plan
+from lg_orch.contracts.repository import RepoContext
 from tests.fs.helpers import write_tree
 from tests.orchestrator.analyst.driver import ask
 
@@ -159,7 +161,7 @@ async def test_tools_that_are_not_there_are_not_planned(tmp_path: Path) -> None:
     "structured", [None, {}, {"files": 3}, {"entries": [1, {"type": "file"}], "values": "x", "totals": []}]
 )
 def test_results_of_another_shape_are_no_evidence(structured: dict[str, object] | None) -> None:
-    mind, context = LocalAnalyst(), RepoContext(root_name="r")
+    backend, context = LocalAnalyst(), RepoContext(root_name="r")
     for request in (
         SUMMARY,
         "where is x defined?",
@@ -168,7 +170,9 @@ def test_results_of_another_shape_are_no_evidence(structured: dict[str, object] 
         "which tests cover x?",
         "do the tests pass?",
     ):
-        plan = mind.plan(request, mind.route(request), context, ("fs__list_files", "fs__search_files", "fs__read_file"))
+        plan = backend.plan(
+            request, backend.route(request), context, ("fs__list_files", "fs__search_files", "fs__read_file")
+        )
         results = [
             ToolEnvelope(
                 tool=call.tool, ok=True, exit_code=None, stdout="", stderr="", timing_ms=0,
@@ -176,13 +180,13 @@ def test_results_of_another_shape_are_no_evidence(structured: dict[str, object] 
             )
             for call in plan.calls()
         ]  # fmt: skip
-        mind.next_calls(request, plan, context, results)
-        assert mind.answer(request, plan, context, results, None).missing
+        backend.next_calls(request, plan, context, results)
+        assert backend.answer(request, plan, context, results, None).missing
 
 
 def test_a_run_that_was_refused_everything_says_so() -> None:
-    mind, context = LocalAnalyst(), RepoContext(root_name="r", problems=("fs__list_files: no gateway",))
-    plan = mind.plan(SUMMARY, mind.route(SUMMARY), context, ("fs__list_files", "fs__search_files"))
+    backend, context = LocalAnalyst(), RepoContext(root_name="r", problems=("fs__list_files: no gateway",))
+    plan = backend.plan(SUMMARY, backend.route(SUMMARY), context, ("fs__list_files", "fs__search_files"))
     denied = Problem(code="policy_denied", message="reading is off")
     results = [
         ToolEnvelope(
@@ -191,7 +195,7 @@ def test_a_run_that_was_refused_everything_says_so() -> None:
         )
         for call in plan.calls()
     ]  # fmt: skip
-    answer = mind.answer(SUMMARY, plan, context, results, None)
+    answer = backend.answer(SUMMARY, plan, context, results, None)
     assert any("policy_denied" in item.replace("\\", "") for item in answer.missing)
     assert any("no gateway" in item for item in answer.missing)
     assert not [item for item in answer.statements if item.file]

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lg_orch.analyst.evidence import FileText
-from lg_orch.analyst.facts import Manifest
-from lg_orch.analyst.manifests import read_manifest
-from lg_orch.analyst.manifests.json_lines import Json
-from lg_orch.analyst.manifests.requirement import requirement
-from lg_orch.analyst.manifests.toml_lines import Toml
-from lg_orch.analyst.manifests.xml_lines import XmlRefusedError, parse_xml
+from lg_orch.analyst.sources.evidence import FileText
+from lg_orch.analyst.sources.facts import Manifest
+from lg_orch.analyst.sources.manifests.json_lines import Json
+from lg_orch.analyst.sources.manifests.readers import read_manifest
+from lg_orch.analyst.sources.manifests.requirement import requirement
+from lg_orch.analyst.sources.manifests.toml_lines import Toml
+from lg_orch.analyst.sources.manifests.xml_lines import XmlRefusedError, parse_xml
 
 NAMES = (
     "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "package.json", "pnpm-workspace.yaml",

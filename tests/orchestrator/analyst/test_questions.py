@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from eval.repos import unpack
 
-from lg_orch.models_io import Check, VerifierReport
+from lg_orch.contracts.reports import Check, VerifierReport
 from tests.fs.helpers import write_tree
 from tests.orchestrator.analyst.driver import ALL_TOOLS, FS_TOOLS, ask, command_result
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lg_orch.analyst.ci import read_workflow
-from lg_orch.analyst.evidence import FileText
-from lg_orch.analyst.licence import recognise
-from lg_orch.analyst.readme import read_readme
-from lg_orch.analyst.roles import is_test_file, role
+from lg_orch.analyst.sources.ci import read_workflow
+from lg_orch.analyst.sources.evidence import FileText
+from lg_orch.analyst.sources.licence import recognise
+from lg_orch.analyst.sources.readme import read_readme
+from lg_orch.analyst.sources.roles import is_test_file, role
 
 
 def file(path: str, text: str) -> FileText:

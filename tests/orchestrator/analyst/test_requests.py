@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lg_orch.analyst import LocalAnalyst
+from lg_orch.analyst.analyst import LocalAnalyst
 from lg_orch.analyst.requests import understand
-from lg_orch.models_io import RepoContext
+from lg_orch.contracts.repository import RepoContext
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_what_fits_no_rule_is_not_guessed(request_: str) -> None:
 
 
 def test_a_request_for_a_model_plans_nothing_and_answers_only_that() -> None:
-    mind = LocalAnalyst()
+    backend = LocalAnalyst()
     context = RepoContext(root_name="r")
-    route = mind.route("fix it")
-    plan = mind.plan("fix it", route, context, ("fs__list_files",))
+    route = backend.route("fix it")
+    plan = backend.plan("fix it", route, context, ("fs__list_files",))
     assert plan.steps == ()
     assert plan.verification == ()
-    assert mind.next_calls("fix it", plan, context, ()) == ()
-    answer = mind.answer("fix it", plan, context, (), None)
+    assert backend.next_calls("fix it", plan, context, ()) == ()
+    answer = backend.answer("fix it", plan, context, (), None)
     assert "needs a language model" in answer.text_markdown
     assert answer.statements == ()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lg_orch.analyst.safe_text import cell, code, prose, visible
+from lg_orch.analyst.report.safe_text import cell, code, prose, visible
 
 
 @given(st.text())

@@ -1,0 +1,75 @@
+"""Tells a run that goes in circles: the same failing call or the same error, three times, leads nowhere.
+
+Only what failed counts, and a run that reads the same file again may be right to; three times in a row it is not.
+Texts are compared without times, addresses and other numbers that differ by chance.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lg_orch.contracts.envelopes import ToolEnvelope
+
+MAX_SAME = 3
+_BY_CHANCE = re.compile(r"0x[0-9a-fA-F]+|\d+\.\d+\s?m?s\b|\b\d+\.\d+\b|\b\d\d:\d\d:\d\d\b")
+SHOWN = 120
+
+
+def circle(results: Sequence[ToolEnvelope]) -> str | None:
+    """Why the run should stop, or `None`. `results` are whole or brief, in order."""
+    if not results:
+        return None
+    last = results[-1]
+    same = [one for one in results[-MAX_SAME:] if _call(one) == _call(last) and _outcome(one) == _outcome(last)]
+    if len(same) == MAX_SAME:
+        return f"the same call came back {MAX_SAME} times with the same result ({last.tool})"
+    if failed(last):
+        twins = [
+            one for one in results if failed(one) and _call(one) == _call(last) and _outcome(one) == _outcome(last)
+        ]
+        if len(twins) >= MAX_SAME:
+            return f"the same call failed {MAX_SAME} times in the same way ({last.tool}: {_shown(last)})"
+    return _same_error(results)
+
+
+def failed(result: ToolEnvelope) -> bool:
+    """Whether a call failed, or its command did."""
+    return not result.ok or result.exit_code not in (None, 0)
+
+
+def _same_error(results: Sequence[ToolEnvelope]) -> str | None:
+    error = results[-1].artifacts.error
+    if error is None:
+        return None
+    count = Counter(
+        (one.tool, one.artifacts.error.code, settled(one.artifacts.error.message))
+        for one in results
+        if one.artifacts.error is not None
+    )
+    if count[results[-1].tool, error.code, settled(error.message)] < MAX_SAME:
+        return None
+    return f"the same error came {MAX_SAME} times ({results[-1].tool}: {error.code}: {error.message[:SHOWN]})"
+
+
+def _call(result: ToolEnvelope) -> str:
+    return f"{result.tool} {json.dumps(result.artifacts.input, sort_keys=True)}"
+
+
+def _outcome(result: ToolEnvelope) -> tuple[bool, int | None, str, str]:
+    return result.ok, result.exit_code, settled(result.stdout), settled(result.stderr)
+
+
+def settled(text: str) -> str:
+    """A text without what differs by chance between two runs: times, decimals, addresses."""
+    return _BY_CHANCE.sub("#", text)
+
+
+def _shown(result: ToolEnvelope) -> str:
+    text = result.stderr.strip() or result.stdout.strip() or f"exit code {result.exit_code}"
+    return " ".join(text.split())[:SHOWN]

@@ -1,0 +1,251 @@
+"""Makes the decided calls and asks the backend what follows when none is left.
+
+A visit makes one call that may have an effect, or several that only read, side by side: LangGraph runs a visit again
+after a crash or a question.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from lg_orch.agent.budgets import executor_room, patch_bytes
+from lg_orch.agent.finished_calls import finish
+from lg_orch.agent.interfaces import ActingBackend
+from lg_orch.agent.loop_detection import circle
+from lg_orch.agent.nodes.checking import baselines, changes, renewed
+from lg_orch.agent.nodes.human import STOPPED, called_instead, denial, is_result, refused_before
+from lg_orch.agent.nodes.local import answer_here
+from lg_orch.agent.nodes.looking import UNJUDGED, look, sent_back, wants_look
+from lg_orch.agent.nodes.planner import stopped, work_of
+from lg_orch.agent.patches import has_effect, touched_paths
+from lg_orch.agent.services import think
+from lg_orch.contracts.envelopes import Problem
+from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
+from lg_orch.contracts.text import many
+from lg_orch.tools.gateway_tools import failure
+
+if TYPE_CHECKING:
+    from lg_orch.agent.services import Services
+    from lg_orch.contracts.budget_use import Spent
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.contracts.plans import PlannedCall
+    from lg_orch.contracts.state import QueuedCall, RunState, Update
+
+AT_ONCE = 8
+"""Reading calls of one visit."""
+
+
+async def executor(state: RunState, services: Services) -> Update:
+    """Make the next calls if there are some and the loop has room for them; else decide the calls that follow."""
+    services.control.check_stop()
+    services.check_wall()
+    if not state.queue:
+        return {"unasked": False} | await _follow_up(state, services)
+    room = executor_room(state.budgets, len(state.checks))
+    if room == 0:
+        stop = services.budgets.loop_stop(state.budgets)
+        return {} if stop is None else {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
+    if isinstance(services.backend, ActingBackend) and wants_look(services, state.queue[0]):
+        return await _look_first(state, services)
+    batch = _batch(state, services, room)
+    made = await _make(state, services, batch)
+    rest = [*made.again, *state.queue[len(batch) :]]
+    update: Update = {"tool_results": made.results, "budgets": made.spent, "queue": tuple(rest)}
+    if made.stop:
+        return update | {"queue": (), "guards": stopped(state, STOPPED, len(rest))}
+    answered = [one for one in made.results if one.artifacts.approved_by is not None]
+    if answered:
+        update["approvals"] = [
+            {"call_id": one.artifacts.call_id, "tool": one.tool, "by": one.artifacts.approved_by} for one in answered
+        ]
+    refused = denial(made.results) if isinstance(services.backend, ActingBackend) else ""
+    if refused:
+        # What was decided along with it is decided anew; the new plan costs a loop.
+        return update | {"queue": (), "replan": refused}
+    after = state.model_copy(
+        update={"tool_results": [*state.tool_results, *made.results], "budgets": made.spent, "queue": tuple(rest)}
+    )
+    if any(has_effect(services, services.results.whole(one)) for one in made.results):
+        update["checks"] = renewed(after, services)
+    if rest:
+        return update
+    try:
+        return update | await _follow_up(after, services)
+    except (ModelGone, OutOfBudget) as error:
+        # What the calls brought is kept before the run breaks off.
+        services.control.broke_off = error
+        return update | {"unasked": True}
+
+
+async def _look_first(state: RunState, services: Services) -> Update:
+    """Put a patch back once its files were looked at, or answer it where it would change one blindly."""
+    queued, *rest = state.queue
+    if _refused_here(state, services, queued) is not None:
+        return {"queue": (queued.model_copy(update={"looked": True}), *rest)}
+    looked = await look(services, queued)
+    spent = state.budgets.with_call(in_loop=False)
+    answer = sent_back(state, services, queued, looked)
+    if answer is None:
+        error = looked.artifacts.error
+        update: Update = {"queue": (queued.model_copy(update={"looked": True}), *rest), "budgets": spent}
+        checks = renewed(state, services, touched_paths(looked))
+        if not any(has_effect(services, one) for one in services.whole_results(state)):
+            update |= {"checks": checks, "baseline_checks": baselines(state, services, checks)}
+        if error is not None and error.code == "approval_required" and UNJUDGED not in state.guards.notes:
+            update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, UNJUDGED)})
+        return update
+    spent = spent.with_call()
+    update = {"tool_results": [answer], "budgets": spent, "queue": tuple(rest)}
+    if not rest:
+        results = [*state.tool_results, answer]
+        update |= await _follow_up(state.model_copy(update={"tool_results": results, "budgets": spent}), services)
+    return update
+
+
+def _batch(state: RunState, services: Services, room: int) -> tuple[QueuedCall, ...]:
+    """The next call, and those after it that only read, as long as the first does."""
+    reading = {tool.name for tool in services.tools.tools if tool.read_only}
+    batch: list[QueuedCall] = []
+    for queued in state.queue[: min(room, AT_ONCE)]:
+        if queued.alone or queued.call.tool not in reading:
+            break
+        batch.append(queued)
+    return tuple(batch) or state.queue[:1]
+
+
+@dataclass(kw_only=True)
+class _Made:
+    """What came of the calls of one visit."""
+
+    results: list[ToolEnvelope]
+    again: list[QueuedCall]
+    """Calls to be made next: one that needs a human and must be made alone, or what a human wants instead."""
+    spent: Spent
+    stop: bool = False
+    """A human chose to stop."""
+
+
+async def _make(state: RunState, services: Services, batch: tuple[QueuedCall, ...]) -> _Made:
+    """Make one call, or several reading ones at once; results in the order of the calls.
+
+    One of several that needs a human is put back, to be made alone: an interruption would repeat the others.
+    """
+    if len(batch) == 1:
+        queued = batch[0]
+        envelope, spent = await perform(state, services, queued, step="executor")
+        instead = called_instead(services, queued, envelope)
+        return _Made(
+            results=[envelope] if is_result(envelope) else [],
+            again=[instead] if instead is not None else [],
+            spent=spent,
+            stop=envelope.artifacts.decision == "stop",
+        )
+    found: dict[str, ToolEnvelope] = {}
+
+    async def make(queued: QueuedCall) -> None:
+        found[queued.key], _spent = await perform(state, services, queued, step="executor", may_ask=False)
+
+    async with anyio.create_task_group() as group:
+        for queued in batch:
+            group.start_soon(make, queued)
+    done: list[ToolEnvelope] = []
+    again: list[QueuedCall] = []
+    spent = state.budgets
+    for queued in batch:
+        error = found[queued.key].artifacts.error
+        if error is not None and error.code == "approval_required":
+            again.append(queued.model_copy(update={"alone": True}))
+            continue
+        done.append(found[queued.key])
+        spent = spent.with_call()
+    return _Made(results=done, again=again, spent=spent)
+
+
+async def perform(
+    state: RunState, services: Services, queued: QueuedCall, *, step: str, in_loop: bool = True, may_ask: bool = True
+) -> tuple[ToolEnvelope, Spent]:
+    """Make one call within its limits; returns the brief envelope and what the run has then used."""
+    here = _refused_here(state, services, queued)
+    if here is None and isinstance(services.backend, ActingBackend):
+        here = answer_here(state, services, queued)
+    if here is not None:
+        return finish(services, here), state.budgets.with_call(in_loop=in_loop)
+    timeout = services.budgets.call_timeout(services.wall_s())
+    envelope = await services.tools.call(queued, step=step, timeout_s=timeout, may_ask=may_ask)
+    size = _patch_bytes(services, queued)
+    return finish(services, envelope), state.budgets.with_call(patch_bytes=size, in_loop=in_loop)
+
+
+def _refused_here(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
+    """The refusal of a call that is over the run's own limits, or that a human refused before."""
+    stop = services.budgets.patch_stop(_patch_bytes(services, queued))
+    if stop is not None:
+        return failure(queued, Problem(code="too_large", message=stop))
+    return refused_before(state, queued)
+
+
+def _patch_bytes(services: Services, queued: QueuedCall) -> int:
+    info = services.tools.named(queued.call.tool)
+    return patch_bytes(info.original, queued.call.input) if info is not None else 0
+
+
+async def _follow_up(state: RunState, services: Services) -> Update:
+    """The calls that the backend wants next; a backend that cannot decide stops the run, with what it has."""
+    if state.plan is None or state.guards.stopped is not None:
+        return {"queue": ()}
+    try:
+        if isinstance(services.backend, ActingBackend):
+            return await _turn(state, services, services.backend)
+        request, whole = services.request(state), services.whole_results(state)
+        proposed = await think(services.backend.next_calls, request, state.plan, services.context(state), whole)
+    except ThinkingFailed as error:
+        return {"queue": (), "guards": stopped(state, error.text(), 0)}
+    reading = {tool.name for tool in services.tools.tools if tool.read_only}
+    return _decided(services, _new_calls(proposed, whole, reading))
+
+
+async def _turn(state: RunState, services: Services, backend: ActingBackend) -> Update:
+    work = work_of(state, services)
+    reason = circle([one for one in work.results if not one.artifacts.call_id.startswith(("base.", "check."))])
+    if reason is not None:
+        return {"queue": (), "guards": stopped(state, reason, 0)}
+    turn = await think(backend.act, work)
+    if turn.replan:
+        services.bus.emit("thought", "executor", "note", {"text": f"the plan does not fit: {turn.replan}"})
+        return {"queue": (), "replan": turn.replan}
+    update = _decided(services, list(turn.calls)) | {"words": turn.words}
+    if not turn.calls and changes(state) and not any(has_effect(services, one) for one in work.results):
+        # Nothing was changed: the checks would say again what the baseline said.
+        update["checks"] = ()
+    return update
+
+
+def _decided(services: Services, calls: list[PlannedCall]) -> Update:
+    if calls:
+        services.bus.emit("thought", "executor", "note", {
+            "text": f"the results lead to {many(len(calls), 'further call')}", "calls": [call.id for call in calls],
+        })  # fmt: skip
+    return {"queue": tuple(services.mint(call) for call in calls)}
+
+
+def _new_calls(proposed: object, results: list[ToolEnvelope], read_only: set[str]) -> list[PlannedCall]:
+    """Of what the backend proposed: read-only calls whose id and whose tool with these arguments are both new."""
+    ids = {envelope.artifacts.call_id for envelope in results}
+    made = {_identity(envelope.tool, envelope.artifacts.input) for envelope in results}
+    chosen: list[PlannedCall] = []
+    for call in proposed if isinstance(proposed, list | tuple) else ():
+        identity = _identity(call.tool, call.input)
+        if call.id in ids or identity in made or call.tool not in read_only:
+            continue
+        ids.add(call.id)
+        made.add(identity)
+        chosen.append(call)
+    return chosen
+
+
+def _identity(tool: str, arguments: dict[str, object]) -> str:
+    return f"{tool} {json.dumps(arguments, sort_keys=True)}"

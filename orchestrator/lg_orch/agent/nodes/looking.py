@@ -1,0 +1,64 @@
+"""Looks at what a patch would change before it is made: a file that the run was not shown is not changed blindly.
+
+The look is a dry run, and its outcome is in a checkpoint before the visit that sends the patch: a visit that is
+repeated after a crash never judges a patch that was made already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.agent.budgets import PATCH_TOOLS
+from lg_orch.agent.finished_calls import finish
+from lg_orch.agent.nodes.local import note_answered_here
+from lg_orch.agent.read_coverage import ReadCoverage
+from lg_orch.contracts.envelopes import Problem
+from lg_orch.contracts.plans import PlannedCall
+from lg_orch.tools.gateway_tools import failure
+
+if TYPE_CHECKING:
+    from lg_orch.agent.services import Services
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.contracts.state import QueuedCall, RunState
+
+UNJUDGED = "the gateway asks a human about dry runs too, so nobody looked whether a file was read before it was changed"
+
+
+def wants_look(services: Services, queued: QueuedCall) -> bool:
+    """Whether this is a patch whose files nobody looked at yet."""
+    info = services.tools.named(queued.call.tool)
+    if queued.looked or info is None or not info.builtin or info.original not in PATCH_TOOLS:
+        return False
+    return queued.call.input.get("dry_run") is not True
+
+
+async def look(services: Services, queued: QueuedCall) -> ToolEnvelope:
+    """The file server's word on what a patch would do, whole; it asks no human."""
+    arguments: dict[str, Any] = {**queued.call.input, "dry_run": True}
+    call = PlannedCall(
+        id=f"{queued.call.id}.look", tool=queued.call.tool, input=arguments, why="look at what it would change"
+    )
+    timeout = services.budgets.call_timeout(services.wall_s())
+    envelope = await services.tools.call(services.mint(call), step="executor", timeout_s=timeout, may_ask=False)
+    finish(services, envelope)
+    return envelope
+
+
+def sent_back(state: RunState, services: Services, queued: QueuedCall, looked: ToolEnvelope) -> ToolEnvelope | None:
+    """The answer to a patch that would change a file blindly; `None` for one that may be made.
+
+    One whose dry run failed may be: the call itself says why it fails, and is what the ledger shall hold.
+    """
+    if not looked.ok:
+        return None
+    results = []
+    for one in services.whole_results(state):
+        info = services.tools.named(one.tool)
+        results.append((info.original if info is not None and info.builtin else "", one))
+    blind = ReadCoverage.of(results).blind(looked)
+    if not blind:
+        return None
+    note_answered_here(services, queued)
+    message = f"{'; '.join(blind)}: read it, then change it"
+    answer = failure(queued, Problem(code="invalid_arguments", message=message, hint="nothing was changed"))
+    return finish(services, answer)

@@ -1,0 +1,106 @@
+"""What a model has to know before it works: every file of a small repository, commands, versions, accepted advice.
+
+One round of calls that only read, beside those of the context builder; none of them asks a human.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.agent.checks import MANIFESTS, runtimes, scripts
+from lg_orch.agent.packages import LOOK, packages
+from lg_orch.contracts.repository import Command, RepoContext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lg_orch.contracts.envelopes import ToolEnvelope
+
+GUIDE = "AGENTS.md"
+MAX_PATHS = 80
+"""A repository with more files is shown by its top level only."""
+MAX_GUIDE = 8_000
+"""Characters of accepted advice that a model is shown."""
+
+LOOKS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("paths", "list_files", {"path": "", "recursive": True, "limit": MAX_PATHS}, "list the files"),
+    ("manifests", "read_file", {"paths": [*MANIFESTS, GUIDE]}, "read how the project is checked"),
+    ("commands", "list_commands", {}, "list the commands"),
+    ("packages", "search_files", LOOK, "find the packages and their tests"),
+)
+"""Name, built-in tool, arguments and reason of each call."""
+
+
+def surroundings(
+    context: RepoContext, found: Mapping[str, ToolEnvelope], accepted_guide: str | None
+) -> tuple[RepoContext, list[str]]:
+    """The context with what the calls brought, and notes for the report.
+
+    `accepted_guide` is the SHA-256 of the one text of `AGENTS.md` that the user accepted.
+    """
+    texts = _texts(found.get("manifests"))
+    guide, note = _guide(found.get("manifests"), accepted_guide)
+    manifests = {name: text for name, text in texts.items() if name != GUIDE}
+    updated = context.model_copy(
+        update={
+            "paths": _paths(found.get("paths")),
+            "commands": _commands(found.get("commands")),
+            "scripts": scripts(manifests),
+            "runtimes": runtimes(manifests),
+            "packages": packages(_told(found.get("packages")).get("files") or ()),
+            "guide": guide,
+        }
+    )
+    told = _told(found.get("packages"))
+    cut = told.get("partial") or ("there are too many" if told.get("truncated") else "")
+    notes = [note] if note else []
+    return updated, notes + (
+        [f"not all packages were found, and those not found are not checked: {cut}"] if cut else []
+    )
+
+
+def _told(envelope: ToolEnvelope | None) -> dict[str, Any]:
+    if envelope is None or not envelope.ok:
+        return {}
+    return envelope.artifacts.structured or {}
+
+
+def _read(envelope: ToolEnvelope | None) -> list[dict[str, Any]]:
+    files = _told(envelope).get("files")
+    return [one for one in files if isinstance(one, dict) and not one.get("error")] if isinstance(files, list) else []
+
+
+def _texts(envelope: ToolEnvelope | None) -> dict[str, str]:
+    return {str(one.get("path")): str(one.get("text", "")) for one in _read(envelope)}
+
+
+def _guide(envelope: ToolEnvelope | None, accepted: str | None) -> tuple[str, str]:
+    one = next((one for one in _read(envelope) if one.get("path") == GUIDE), None)
+    if one is None:
+        return "", ""
+    if accepted is None or one.get("sha256") != accepted:
+        why = "was not accepted" if accepted is None else "was changed since it was accepted"
+        return "", f"{GUIDE} of the repository {why} and was not used (`lg-orch trust --guide` shows and accepts it)"
+    return str(one.get("text", ""))[:MAX_GUIDE], ""
+
+
+def _paths(envelope: ToolEnvelope | None) -> tuple[str, ...]:
+    told = _told(envelope)
+    entries = told.get("entries")
+    if told.get("truncated") or not isinstance(entries, list):
+        return ()
+    return tuple(str(one["path"]) for one in entries if isinstance(one, dict) and one.get("type") == "file")
+
+
+def _commands(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
+    listed = _told(envelope).get("commands")
+    return tuple(
+        Command(
+            name=str(one["name"]),
+            description=str(one.get("description", "")),
+            approval=bool(one.get("approval")),
+            reason="" if one.get("available") is True else str(one.get("reason") or "not available"),
+        )
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, dict) and "name" in one
+    )

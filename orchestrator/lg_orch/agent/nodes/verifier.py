@@ -1,0 +1,150 @@
+"""Runs the checks, one a visit: first those before any change, later those that prove it.
+
+Only the exit code of our own call counts as passed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.agent.interfaces import ActingBackend
+from lg_orch.agent.loop_detection import circle
+from lg_orch.agent.new_failures import lost_tests, only_old_failures, tests_ran
+from lg_orch.agent.nodes.checking import BASELINE_ID, changes
+from lg_orch.agent.nodes.executor import perform
+from lg_orch.agent.nodes.human import STOPPED, called_instead, is_result
+from lg_orch.agent.nodes.planner import stopped, work_of
+from lg_orch.agent.services import think
+from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
+from lg_orch.contracts.reports import Check, VerifierReport
+
+if TYPE_CHECKING:
+    from lg_orch.agent.services import Services
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.contracts.state import QueuedCall, RunState, Update
+
+SUMMARY_CHARS = 300
+
+
+async def verifier(state: RunState, services: Services) -> Update:
+    """Run the next check; without any, claim nothing."""
+    services.control.check_stop()
+    if state.baseline_checks or state.checks:
+        services.check_wall()
+    if state.baseline_checks:
+        return await _baseline(state, services)
+    if not state.checks:
+        return {}
+    stop = None
+    if state.budgets.room == 0:
+        # Changes may have called for checks that nobody foresaw: they cost a loop.
+        stop = services.budgets.loop_stop(state.budgets)
+        state = state.model_copy(update={"budgets": services.budgets.next_loop(state.budgets)})
+    if stop is not None:
+        return {"guards": stopped(state, stop, len(state.checks)), "checks": ()}
+    queued, *rest = state.checks
+    envelope, spent = await perform(state, services, queued, step="verifier")
+    instead = called_instead(services, queued, envelope)
+    if instead is not None:
+        rest = [instead, *rest]
+    if not is_result(envelope):
+        return {"checks": tuple(rest), "budgets": spent}
+    check = _told_apart(state, services, judge(queued, services.results.whole(envelope)), envelope)
+    before = state.verification.checks if state.verification else ()
+    checks = (*before, check)
+    report = VerifierReport(ok=all(counts_as_ok(state, one) for one in checks), checks=checks)
+    services.bus.emit("verify", check.name, "end", check.model_dump(mode="json"))
+    update: Update = {"verification": report, "checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
+    if envelope.artifacts.decision == "stop":
+        return update | {"checks": (), "guards": stopped(state, STOPPED, len(rest))}
+    if not rest:
+        update |= await _conclude(state, services, report, envelope)
+    return update
+
+
+def counts_as_ok(state: RunState, check: Check) -> bool:
+    """Passed, or failed before in the same way; but what was asked to be repaired has to pass.
+
+    Where no test was run before either, that none is run is no failure of the change, and no proof.
+    """
+    repairing = state.intent is not None and state.intent.intent == "debug"
+    return check.ok or check.harmless or (check.failed_before and not repairing)
+
+
+async def _baseline(state: RunState, services: Services) -> Update:
+    """One check before anything is changed. It asks no human: without an answer there is no baseline."""
+    queued, *rest = state.baseline_checks
+    envelope, spent = await perform(
+        state, services, queued, step="verifier", in_loop=False, may_ask=services.answers_itself
+    )
+    update: Update = {"baseline_checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
+    if envelope.artifacts.error is not None:
+        return update
+    check = judge(queued, services.results.whole(envelope))
+    before = state.baseline.checks if state.baseline else ()
+    report = VerifierReport(ok=all(one.ok for one in (*before, check)), checks=(*before, check))
+    services.bus.emit("verify", check.name, "baseline", check.model_dump(mode="json"))
+    return update | {"baseline": report}
+
+
+def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
+    if check.ok or not isinstance(services.backend, ActingBackend) or not changes(state):
+        return check
+    baseline = (one for one in state.tool_results if one.artifacts.call_id.startswith(BASELINE_ID))
+    same = [one for one in map(services.results.whole, baseline) if one.artifacts.input == envelope.artifacts.input]
+    before = same[-1] if same and same[-1].artifacts.error is None else None
+    if check.no_tests:
+        return check.model_copy(update={"lost_tests": lost_tests(before)})
+    old = only_old_failures(before, services.results.whole(envelope))
+    return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
+
+
+async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:
+    """After the last check: stop a run that goes in circles; let a model look at a change whose checks passed."""
+    if not report.ok:
+        results = [one for one in services.whole_results(state) if not one.artifacts.call_id.startswith(BASELINE_ID)]
+        reason = circle([*results, services.results.whole(last)])
+        return {"guards": stopped(state, reason, 0)} if reason else {}
+    backend = services.backend
+    if not isinstance(backend, ActingBackend) or not changes(state) or state.review is not None or state.guards.stopped:
+        return {}
+    if services.budgets.loop_stop(state.budgets) is not None:
+        return {}
+    try:
+        review = await think(backend.review, work_of(state, services))
+    except (ThinkingFailed, ModelGone, OutOfBudget) as error:
+        # The checks passed; that nobody looked beyond them is said, and is no failure.
+        text = f"no model reviewed the change: {error.message}"
+        services.bus.emit("error", "review", "note", {"text": text})
+        return {"guards": state.guards.model_copy(update={"notes": (*state.guards.notes, text)})}
+    if review is None:
+        return {}
+    services.bus.emit("thought", "review", "note", {
+        "text": "a model finds nothing missing" if review.ok else f"a model finds: {'; '.join(review.problems)}",
+        "review": review.model_dump(mode="json"),
+    })  # fmt: skip
+    return {"review": review}
+
+
+def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
+    """Passed means: the call came back and its command ended with status 0, and did not say that it ran no test."""
+    arguments = queued.call.input
+    words = [str(arguments.get("cmd", queued.call.tool)), *(str(word) for word in arguments.get("args") or ())]
+    words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []
+    nothing = envelope.exit_code is not None and tests_ran(envelope) is False
+    return Check(
+        name=" ".join(words)[:200],
+        ok=envelope.ok and envelope.exit_code == 0 and not nothing,
+        no_tests=nothing,
+        tool=queued.call.tool,
+        exit_code=envelope.exit_code,
+        summary=_summary(envelope),
+    )
+
+
+def _summary(envelope: ToolEnvelope) -> str:
+    for text in (envelope.stdout, envelope.stderr):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines:
+            return lines[-1][:SUMMARY_CHARS]
+    return "no output"

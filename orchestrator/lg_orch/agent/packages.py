@@ -1,0 +1,92 @@
+"""Where a repository's packages are and what tests each has, from the lines of its manifests. Pure.
+
+A package is a directory with a manifest that says how it is tested. A file belongs to the nearest one above it: that is
+what Cargo, Go, npm and pytest do with the directory they are started in, and they find their workspaces above it by
+themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.contracts.repository import Package
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
+
+_PYTHON = re.compile(
+    r"^\[(project|tool\.poetry|tool\.pytest\.ini_options|metadata|options|tool:pytest|pytest)\]|setup\("
+)
+_PYTEST = re.compile(r"pytest")
+_TEST_SCRIPT = re.compile(r"\"test\"\s*:\s*\"(?!.{0,40}no test specified)")
+_TARGET = re.compile(r"^(test|check)\s*:(?:[^=]|$)")
+_RULES: Mapping[str, Sequence[tuple[str, re.Pattern[str]]]] = {
+    **dict.fromkeys(("pyproject.toml", "setup.cfg", "tox.ini"), (("python", _PYTHON), ("pytest", _PYTEST))),
+    "setup.py": (("python", _PYTHON), ("pytest", _PYTEST)),
+    "pytest.ini": (("python", _PYTHON), ("pytest", _PYTEST)),
+    "Cargo.toml": (("cargo", re.compile(r"^\[package\]")), ("cargo-workspace", re.compile(r"^\[workspace\]"))),
+    "go.mod": (("go", re.compile(r"^module\s")),),
+    "package.json": (("npm", _TEST_SCRIPT),),
+    **dict.fromkeys(("Makefile", "makefile", "GNUmakefile"), (("make", _TARGET),)),
+}
+"""What a line of a manifest says of how its directory is tested."""
+_DATA = frozenset(
+    ("testdata", "fixtures", "__fixtures__", "__mocks__", "node_modules", "vendor", "third_party", "_vendor")
+)
+"""Directories whose packages are no part of the project: data of its tests, and other people's code."""
+
+LOOK: dict[str, Any] = {
+    "regex": "|".join(dict.fromkeys(
+        pattern.pattern.replace("(?!.{0,40}no test specified)", "")
+        for rules in _RULES.values() for _, pattern in rules
+    )),
+    "glob": list(_RULES),
+}  # fmt: skip
+"""Arguments of the one search that finds them all; RE2 has no looking ahead."""
+
+
+def packages(found: Iterable[Mapping[str, Any]]) -> tuple[Package, ...]:
+    """The packages that the files of a search name, the root as the one whose path is ""; sorted by path."""
+    tests: dict[str, set[str]] = defaultdict(set)
+    manifests: dict[str, set[str]] = defaultdict(set)
+    for file in found:
+        directory, _, name = str(file.get("path", "")).rpartition("/")
+        if _DATA & set(directory.split("/")):
+            continue
+        for match in file.get("matches") or ():
+            told = _told(name, str(match.get("text", "")))
+            tests[directory] |= told
+            manifests[directory] |= {name} if told else set()
+    return tuple(
+        Package(path=path, manifests=tuple(sorted(manifests[path])), tests=tuple(sorted(tests[path])))
+        for path in sorted(tests)
+        if tests[path] - {"pytest"}
+    )
+
+
+def _told(name: str, line: str) -> set[str]:
+    told = set()
+    for kind, pattern in _RULES.get(name, ()):
+        match = pattern.search(line)
+        if match is not None:
+            told.add(f"make:{match[1]}" if kind == "make" else kind)
+    return told
+
+
+def owner(path: str, known: Container[str]) -> str:
+    """The directory of the nearest of these packages above a file; the root where there is none."""
+    parts = path.split("/")[:-1]
+    while parts and "/".join(parts) not in known:
+        parts.pop()
+    return "/".join(parts)
+
+
+def mentioned(text: str, known: Iterable[str]) -> list[str]:
+    """Directories that a text names, as they are or in a longer path."""
+    return [
+        path
+        for path in known
+        if path and re.search(rf"(?<![\w./-])(?:\./)?{re.escape(path)}(?![\w-])", text) is not None
+    ]

@@ -1,0 +1,49 @@
+"""Which files a call changed, or would change, by the server's own word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.tools.effects import PATCHING
+
+if TYPE_CHECKING:
+    from lg_orch.agent.services import Services
+    from lg_orch.contracts.envelopes import ToolEnvelope
+
+
+def touched_paths(result: ToolEnvelope) -> list[str]:
+    """Resolved names of the files that a change set touches, old and new ones of what moves; of a dry run too."""
+    told = (result.artifacts.structured or {}).get("files")
+    if not result.ok or not isinstance(told, list):
+        return []
+    names = [str(one[key]) for one in told if isinstance(one, dict) for key in ("path", "to") if one.get(key)]
+    return list(dict.fromkeys(names))
+
+
+def written_paths(services: Services, result: ToolEnvelope) -> list[str]:
+    """Files that a patch wrote or removed, by the names that they have now; empty for whatever is no applied patch."""
+    info, told = services.tools.named(result.tool), result.artifacts.structured or {}
+    if info is None or not info.builtin or info.original not in PATCHING or not result.ok or told.get("dry_run"):
+        return []
+    return [str(one.get("to") or one.get("path")) for one in told.get("files", ()) if isinstance(one, dict)]
+
+
+def has_effect(services: Services, result: ToolEnvelope) -> bool:
+    """Whether a call, whole, may have changed the project: a patch that was applied, files that a command wrote back.
+
+    Of a tool that is not ours nothing is known but that it does not only read; one that came back counts.
+    """
+    info = services.tools.named(result.tool)
+    if info is None or info.read_only or not result.ok:
+        return False
+    return bool(changed_paths(services, result)) if info.builtin else True
+
+
+def changed_paths(services: Services, result: ToolEnvelope) -> list[str]:
+    """Files that a call, whole, changed, as our own servers say; empty for a dry run and for tools of others."""
+    info = services.tools.named(result.tool)
+    told = result.artifacts.structured or {}
+    if info is None or not info.builtin or info.read_only or told.get("dry_run"):
+        return []
+    written = told.get("changed_paths")
+    return [str(path) for path in written] if isinstance(written, list) else touched_paths(result)

@@ -1,0 +1,44 @@
+"""What changes while one process drives a run: its clock, why it stops, whether a person is being asked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lg_orch.contracts.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lg_policy.errors import LgError
+
+
+@dataclass(kw_only=True)
+class RunControl:
+    """The state of this process's part of the run. Only the event loop's thread changes it."""
+
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(default_factory=time.monotonic)
+    prior_s: float = 0.0
+    """Seconds that earlier processes spent on this run."""
+    waited_s: float = 0.0
+    """Seconds that this process waited for people; the run's wall clock does not count them."""
+    notices: tuple[str, ...] = ()
+    """What the program found when it went on with the run: for the backend, and for the report."""
+    broke_off: LgError | None = None
+    """Why the backend could not be asked. The results of earlier calls are kept first; the next visit raises it."""
+    stop_requested: bool = False
+    asking: bool = False
+    """Whether a person is being asked now. Then no call runs whose end a stop could wait for."""
+
+    def wall_s(self) -> float:
+        """Return the age of the run in seconds: earlier processes included, waiting for people not."""
+        return self.prior_s + self.clock() - self.started - self.waited_s
+
+    def check_stop(self) -> None:
+        """Raise `Interrupted` if a signal asked for it, and the error that the last visit kept."""
+        if self.stop_requested:
+            raise Interrupted("the run was asked to stop")
+        if self.broke_off is not None:
+            raise self.broke_off

@@ -1,0 +1,124 @@
+"""What nodes may use besides the state: one object, built by the driver, handed to every node."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import anyio.to_thread
+
+from lg_orch.agent.interfaces import ActingBackend
+from lg_orch.agent.run_control import RunControl
+from lg_orch.contracts.envelopes import Problem
+from lg_orch.contracts.errors import OutOfBudget
+from lg_orch.contracts.repository import RepoContext
+from lg_orch.contracts.state import QueuedCall
+from lg_orch.tools.tool_info import unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lg_orch.agent.budgets import Budgets
+    from lg_orch.agent.interfaces import Backend, ModelSpending
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.contracts.plans import PlannedCall
+    from lg_orch.contracts.state import RunState
+    from lg_orch.recording.event_bus import EventBus
+    from lg_orch.recording.result_store import ResultStore
+    from lg_orch.tools.tool_info import ToolInfo
+    from lg_policy.config.settings import Settings
+    from lg_policy.errors import LgError
+
+T = TypeVar("T")
+
+
+class Tools(Protocol):
+    """The tools that the gateway offers."""
+
+    @property
+    def tools(self) -> Sequence[ToolInfo]:
+        """All of them, sorted by name."""
+        ...
+
+    def find(self, original: str) -> ToolInfo | None:
+        """The built-in tool of that unqualified name, wherever the gateway lists it."""
+        ...
+
+    def named(self, name: str) -> ToolInfo | None:
+        """The tool of that qualified name."""
+        ...
+
+    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
+        """Make one call. Failures come back in the envelope; cancellation, interrupts and `GatewayGone` are raised."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What one run's nodes may use. `control` is the only part that changes."""
+
+    run_id: str
+    root_name: str
+    root_id: str
+    settings: Settings
+    backend: Backend | ActingBackend
+    backend_name: str
+    """How the report names who did the thinking."""
+    tools: Tools
+    results: ResultStore
+    bus: EventBus
+    budgets: Budgets
+    control: RunControl = field(default_factory=RunControl)
+    spending: ModelSpending | None = None
+    """Counts tokens and money when a language model does the thinking."""
+    answers_itself: bool = False
+    """Whether questions about our own tools are answered without a human (`--yes`)."""
+    accepted_guide: str | None = None
+    """SHA-256 of the `AGENTS.md` that the user accepted."""
+    guidance: Sequence[str] = ()
+    """What the user added with `resume --say`, oldest first."""
+
+    def wall_s(self) -> float:
+        """Return the age of the run in seconds: earlier processes included, waiting for people not."""
+        return self.control.wall_s()
+
+    def check_wall(self) -> None:
+        """Raise `OutOfBudget` once the run's wall clock is used up."""
+        stop = self.budgets.wall_stop(self.wall_s())
+        if stop is not None:
+            raise OutOfBudget(stop, limit="max_wall_s")
+
+    def mint(self, call: PlannedCall) -> QueuedCall:
+        """Give a decided call its idempotency key; one through `mcp_execute` becomes the call that it carries."""
+        tool, arguments = unwrapped(call.tool, call.input)
+        if self.tools.named(tool) is not None:
+            call = call.model_copy(update={"tool": tool, "input": arguments})
+        return QueuedCall(call=call, key=f"{self.run_id}:{secrets.token_hex(8)}")
+
+    def request(self, state: RunState) -> str:
+        """Return the request with what came up since, for backends that can follow words."""
+        if not isinstance(self.backend, ActingBackend):
+            return state.request
+        said = (f"Added by the user later: {text}" for text in self.guidance)
+        found = (f"Found by the program: {text}." for text in self.control.notices)
+        return "\n\n".join((state.request, *said, *found))
+
+    def context(self, state: RunState) -> RepoContext:
+        """Return the whole repository context. Raises `NotFound` before the context builder ran."""
+        digest = state.repo_context.digest if state.repo_context else ""
+        return self.results.get(digest, RepoContext)
+
+    def whole_results(self, state: RunState) -> list[ToolEnvelope]:
+        """Return the run's results so far, each whole. Raises `NotFound` when one is gone from disk."""
+        return self.results.all_whole(state.tool_results)
+
+
+def problem_of(error: LgError) -> Problem:
+    """Return why a backend did not decide, for the state."""
+    return Problem(code=error.code, message=error.message, hint=error.hint)
+
+
+async def think(function: Callable[..., T], *arguments: object) -> T:
+    """Run a backend's method in a worker thread, so that signals and progress stay alive."""
+    return await anyio.to_thread.run_sync(function, *arguments)

@@ -1,0 +1,1 @@
+"""Markdown in which every statement names its place."""

@@ -1,0 +1,63 @@
+"""Readers of manifests: text in, a `Manifest` with lines out; broken input is a stated problem, never an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_orch.analyst.sources.manifests import (
+    cargo,
+    gomod,
+    gradle,
+    make,
+    node,
+    pom,
+    pyproject,
+    python_other,
+    setup_py,
+    workspace_yaml,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lg_orch.analyst.sources.evidence import FileText
+    from lg_orch.analyst.sources.facts import Manifest
+
+_READERS: dict[str, Callable[[str, str], Manifest]] = {
+    "pyproject.toml": pyproject.read,
+    "setup.cfg": python_other.read_setup_cfg,
+    "setup.py": setup_py.read,
+    "tox.ini": python_other.read_tox,
+    "pytest.ini": python_other.read_tox,
+    "noxfile.py": python_other.read_nox,
+    "package.json": node.read,
+    "pnpm-workspace.yaml": workspace_yaml.read,
+    "cargo.toml": cargo.read,
+    "go.mod": gomod.read,
+    "go.work": gomod.read_work,
+    "pom.xml": pom.read,
+    "build.gradle": gradle.read,
+    "build.gradle.kts": gradle.read,
+    "settings.gradle": gradle.read_settings,
+    "settings.gradle.kts": gradle.read_settings,
+    "libs.versions.toml": gradle.read_catalog,
+    "makefile": make.read_make,
+    "justfile": make.read_make,
+}
+
+GLOBS: tuple[str, ...] = (*_READERS, "requirements*.txt")
+"""What to list in order to find every manifest, at any depth."""
+
+
+def reader_of(path: str) -> Callable[[str, str], Manifest] | None:
+    """The reader for this file name, or None when it is not a manifest."""
+    name = path.rpartition("/")[2].lower()
+    if name.startswith("requirements") and name.endswith(".txt"):
+        return python_other.read_requirements
+    return _READERS.get(name)
+
+
+def read_manifest(file: FileText) -> Manifest | None:
+    """The manifest in this file, or None when its name is not a manifest's."""
+    reader = reader_of(file.path)
+    return reader(file.path, file.text) if reader is not None else None

@@ -1,0 +1,37 @@
+"""What Python manifests share: requirements as packaging spells them, and files that hold a version."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from lg_orch.analyst.sources.facts import Dependency
+
+_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*?)\s*$")
+
+
+def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | None:
+    """The dependency in `text`, its marker kept behind the range; None when it is none (an option, a URL, a path)."""
+    found = _REQUIREMENT.match(text.partition(" #")[0])
+    if found is None or "://" in found[1] or found[3].startswith(("/", ":", "\\")):
+        return None
+    name = found[1] + (found[2] or "")
+    rest = found[3]
+    ranges, _, marker = rest.partition(";")
+    ranges = ranges.strip().strip("()").strip()
+    if marker:
+        ranges = f"{ranges} ; {marker.strip()}".strip()
+    return Dependency(name=name, range=ranges, group=group, file=file, line=line)
+
+
+def beside(file: str, path: str) -> str:
+    """A path that a manifest names, relative to the root."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(file), path)).lstrip("/")
+
+
+def attribute_files(file: str, attribute: str) -> tuple[str, ...]:
+    """Where the module of `package.module.NAME` may stand: beside the manifest or below `src`."""
+    module = attribute.partition(":")[0] if ":" in attribute else attribute.rpartition(".")[0]
+    stem = module.replace(".", "/")
+    names = (f"{stem}.py", f"{stem}/__init__.py")
+    return tuple(beside(file, f"{start}{name}") for start in ("", "src/") for name in names) if stem else ()

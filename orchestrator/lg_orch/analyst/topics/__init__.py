@@ -1,0 +1,1 @@
+"""What the analyst can be asked, one topic a file."""

@@ -1,0 +1,101 @@
+"""Which tests cover module Z? Names and imports only: coverage is measured by running, not by reading."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lg_orch.analyst import calls
+from lg_orch.analyst.case import NoChecks
+from lg_orch.analyst.report.markdown import MarkdownReport, number
+from lg_orch.analyst.report.safe_text import code
+from lg_orch.analyst.sources import symbols
+from lg_orch.analyst.sources.roles import is_test_file, role
+from lg_orch.analyst.topics.depends import import_of
+from lg_orch.analyst.topics.where import finish
+from lg_orch.contracts.plans import PlanStep
+
+if TYPE_CHECKING:
+    from lg_orch.analyst.case import Case
+    from lg_orch.analyst.sources.evidence import Hit
+    from lg_orch.contracts.plans import PlannedCall
+    from lg_orch.contracts.reports import Answer
+
+_SHOWN = 40
+_TEST_GLOBS = (
+    "test_*.py", "*_test.py", "conftest.py", "*.test.*", "*.spec.*", "*_test.go", "*Test.java", "*Tests.java",
+    "*IT.java", "*Test.kt", "*Spec.scala", "**/tests/**", "**/test/**", "**/__tests__/**", "**/spec/**",
+)  # fmt: skip
+
+
+class TestsForTopic(NoChecks):
+    """Test files named after it, test files that import it, test files that mention it."""
+
+    __test__ = False  # not a test class, although pytest would think so by its name
+
+    def steps(self, case: Case) -> list[PlanStep]:
+        """List by name, search imports and mentions in test files, and tests inside the module's own file."""
+        subject = case.ask.subject
+        name = _stem(subject)
+        globs = [
+            f"test_{name}*",
+            f"{name}_test.*",
+            f"{name}.test.*",
+            f"{name}.spec.*",
+            f"{name}Test.*",
+            f"{name}Tests.*",
+        ]
+        imports = calls.search(import_of(subject), globs=_TEST_GLOBS)
+        word = calls.search(rf"\b{re.escape(name)}\b", globs=_TEST_GLOBS, output="counts")
+        inline = calls.search(r"#\[cfg\(test\)\]", globs=[f"{name}.rs", f"{name}/mod.rs"], limit=20)
+        return [
+            PlanStep(id="named", description=f"List test files named after {name}", tools=(calls.listing(globs),)),
+            PlanStep(id="import", description=f"Search test files for imports of {subject}", tools=(imports,)),
+            PlanStep(id="mention", description=f"Count the word {name} in test files", tools=(word,)),
+            PlanStep(id="inline", description="Look for tests in the module's own file", tools=(inline,)),
+        ]
+
+    def next_calls(self, _case: Case) -> list[PlannedCall]:
+        """Nothing follows."""
+        return []
+
+    def answer(self, case: Case) -> Answer:
+        """The three groups, the surest first; a file is named once."""
+        subject = case.ask.subject
+        name = _stem(subject)
+        report = MarkdownReport(f"Tests of {code(subject)}")
+        report.text("By names and imports; whether a line is really covered only a run under a coverage tool can tell.")
+        listed = {path for path, _ in case.evidence.listing("named").files}
+        named = sorted(path for path in listed if is_test_file(path) or role(path) == "tests")
+        imported: dict[str, Hit] = {}
+        for hit in case.evidence.search("import").hits:
+            if role(hit.path) == "tests":
+                imported.setdefault(hit.path, hit)
+        inline = case.evidence.search("inline").hits
+        for path in named[:_SHOWN]:
+            report.say(f"named after it: {code(path)}", file=path, line=1)
+        for hit in inline:
+            report.say("tests inside the module's own file", file=hit.path, line=hit.line)
+        for path, hit in sorted(imported.items())[:_SHOWN]:
+            report.say(f"imports it: {code(hit.text)}", file=path, line=hit.line)
+        if len(imported) > _SHOWN:
+            report.lacks(f"{number(len(imported) - _SHOWN, 'further test file')} that import it, not shown")
+        counts = case.evidence.search("mention").counts
+        others = [(path, count) for path, count in counts if role(path) == "tests" and path not in {*named, *imported}]
+        if others:
+            ranked = sorted(others, key=lambda item: (-item[1], item[0]))
+            shown = ", ".join(f"{code(path)} ({count:,})" for path, count in ranked[:10])
+            report.say(
+                f"Only mentions of the word {code(name)}, in {number(len(others), 'further test file')}: {shown}"
+            )
+        if not named and not imported and not inline:
+            report.text("No test file is named after it or imports it.")
+            report.lacks(f"tests that are named after {subject} or import it")
+        return finish(report, case)
+
+
+def _stem(subject: str) -> str:
+    """The module's own name: the last part of a path or dotted name, without an extension."""
+    path = re.sub(r"\.(?:pyi?|[cm]?[jt]sx?|rs|go|java|kt|rb|c|cpp|h)$", "", subject)
+    name = re.sub(r"[^\w-]", "", symbols.plain(path)[1])
+    return name or "unnamed"

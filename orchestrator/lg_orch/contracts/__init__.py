@@ -1,0 +1,1 @@
+"""Plain data that crosses the borders of a run: plans, calls, results, reports, events, state, errors."""

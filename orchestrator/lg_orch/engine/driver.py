@@ -1,0 +1,264 @@
+"""Drives one run: gateway up, modules in, graph through, trace out. Reads as the list of steps that a run is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import time
+from contextlib import AsyncExitStack
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from lg_orch.agent.tree_check import CHANGED, tree_now
+from lg_orch.contracts.errors import Interrupted
+from lg_orch.contracts.state import Final, RunState
+from lg_orch.engine.job import RunJob
+from lg_orch.engine.signals import stoppable
+from lg_orch.engine.stop_reports import ended, how_to_go_on, reached, report
+from lg_orch.prompts.loading import versions as prompt_versions
+from lg_orch.recording.journal import read_journal
+from lg_orch.runs.usage import usage_of
+from lg_orch.tools.gateway import check_root, connect, local_launch, start
+from lg_policy.errors import LgError
+from lg_policy.quick_imports import quick_imports
+from lg_policy.version import __version__
+
+if TYPE_CHECKING:
+    from lg_orch.agent.services import Services
+    from lg_orch.human.inquiry import Inquiry
+    from lg_orch.tools.connection import Connection
+
+log = logging.getLogger(__name__)
+VERSIONED = ("mcp", "langgraph", "langchain", "fastmcp", "pydantic")
+
+
+class Driver:
+    """Carries one job through; `last` is the newest state, for the report of a run that did not end by itself."""
+
+    def __init__(self, job: RunJob) -> None:
+        self.job = job
+        self.last = RunState(request=job.request)
+        self.services: Services | None = None
+        self._left: str | None = None
+        """Digest of the tree as this process leaves it to another one."""
+        self.reached: dict[str, Any] = {}
+        """The limit that ended it."""
+
+    async def run(self) -> Final:
+        """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""
+        try:
+            final = await stoppable(self._steps, self._ask_to_stop)
+        except Interrupted as error:
+            resume = f"`lg-orch resume {self.job.run.run_id}` goes on" if self.services else "nothing was begun"
+            final = ended("interrupted", f"{error.message}; {resume}")
+        except LgError as error:
+            self.job.bus.emit("error", "run", "note", {"text": error.text()})
+            limits, events = self.job.settings.budgets, read_journal(self.job.run.journal)
+            final = report(self.job.run.run_id, error, self.last, events, limits)
+            self.reached = reached(error, limits)
+        except Exception as error:
+            # The edge of a run: its trace must be written whatever broke.
+            log.exception("run %s failed", self.job.run.run_id)
+            self.job.bus.emit("error", "run", "note", {"text": f"internal: {type(error).__name__}: {error}"})
+            why = f"internal error: {type(error).__name__}: {error} (traceback in the log above)"
+            final = ended("failed", f"{why}; {how_to_go_on(self.job.run.run_id, {})}")
+        self._end(final)
+        return final
+
+    async def _steps(self) -> Final:
+        job = self.job
+        if not job.resumed:
+            job.bus.emit("node", "run", "begin", begin_data(job))
+        else:
+            data = {"run_id": job.run.run_id, "epoch": job.prior.epoch, "versions": versions()}
+            job.bus.emit("node", "run", "resume", data | {"options": job.record.get("options", {})})
+        async with AsyncExitStack() as stack:
+            streams = None
+            if job.gateway_url is None:
+                launch = local_launch(
+                    root=job.root,
+                    allow_broad=job.allow_broad,
+                    state_dir=job.state_dir,
+                    settings=job.settings,
+                    environ=job.environ,
+                    log_path=job.run.gateway_log,
+                )
+                with quick_imports():
+                    streams = await stack.enter_async_context(start(launch))
+                job.say("gateway         starting")
+            await anyio.to_thread.run_sync(import_heavy)
+            connection = await stack.enter_async_context(
+                connect(streams, url=job.gateway_url, token=job.gateway_token, log_path=job.run.gateway_log)
+                if streams is None
+                else connect(streams, log_path=job.run.gateway_log)
+            )
+            check_root(connection.tools, job.root_id)
+            job.bus.emit("node", "run", "connected", {
+                "tools": [tool.name for tool in connection.tools], "versions": {"gateway": connection.server},
+            })  # fmt: skip
+            return await self._graph(connection)
+
+    async def _graph(self, connection: Connection) -> Final:
+        from lg_orch.agent.graph import build_graph
+        from lg_orch.engine.stepping import Stepper
+        from lg_orch.human.inquiry import Inquiry
+        from lg_orch.runs.checkpoint import open_saver
+
+        job = self.job
+        inquiry = Inquiry(
+            job.bus, flags=job.flags, person=job.person, given=job.prior.answers, resumed=job.resumed,
+            kept=job.prior.kept, if_lost=job.if_lost,
+        )  # fmt: skip
+        async with open_saver(job.store_url, job.run.checkpoints) as saver:
+            self.services = self._services(connection, inquiry)
+            graph = build_graph(saver)
+            mermaid = graph.get_graph().draw_mermaid()
+            job.bus.emit("thought", "graph", "note", {"mermaid": mermaid, "graph_version": graph_version(mermaid)})
+            await self._compare(self.services)
+            why = "note how the files are left"
+            try:
+                final = await Stepper(graph, job, self.services, inquiry).run(self._remember)
+            except Interrupted:
+                self._left = await tree_now(self.services, why)
+                raise
+            if self.last.final is None:
+                self._left = await tree_now(self.services, why)
+            return final
+
+    async def _compare(self, services: Services) -> None:
+        """Say where somebody changed files since the run stopped: what it read may not be true any more."""
+        if self.job.prior.left is None:
+            return
+        now = await tree_now(services, "see whether files were changed since")
+        if now not in (None, self.job.prior.left):
+            self.job.bus.emit("thought", "tree", "note", {"text": CHANGED, "notice": True})
+            services.control.notices = (*services.control.notices, CHANGED)
+
+    def _remember(self, state: RunState) -> None:
+        self.last = state
+
+    def _services(self, connection: Connection, inquiry: Inquiry) -> Services:
+        from lg_orch.agent.budgets import Budgets
+        from lg_orch.agent.run_control import RunControl
+        from lg_orch.agent.services import Services
+        from lg_orch.engine.model_ports import ports_of
+        from lg_orch.human.approvals import YesToBuiltin
+        from lg_orch.llm.cost.spending import Spending
+        from lg_orch.llm.ports import AsksModels
+        from lg_orch.recording.result_store import ResultStore
+        from lg_orch.tools.gateway_tools import GatewayTools
+
+        job = self.job
+        tools = GatewayTools(
+            connection.tools,
+            connection.send,
+            bus=job.bus,
+            run_id=job.run.run_id,
+            epoch=job.prior.epoch,
+            approver=inquiry,
+        )
+        spending = Spending(job.settings.budgets, job.settings.models.prices, job.prior.traffic)
+        services = Services(
+            run_id=job.run.run_id,
+            root_name=job.root.name,
+            root_id=job.root_id,
+            settings=job.settings,
+            backend=job.chosen.backend,
+            backend_name=job.chosen.name,
+            tools=tools,
+            results=ResultStore(job.run.results),
+            bus=job.bus,
+            budgets=Budgets(job.settings.budgets),
+            spending=spending,
+            answers_itself=isinstance(job.flags, YesToBuiltin),
+            accepted_guide=job.accepted_guide,
+            guidance=job.prior.guidance,
+            control=RunControl(
+                started=job.begun,
+                prior_s=max(0.0, job.prior.driven_s - job.prior.waited_s),
+                notices=job.prior.notices,
+            ),
+        )
+        if isinstance(job.chosen.backend, AsksModels):
+            job.chosen.backend.attach(ports_of(services, spending, job.prior.bounds))
+        return services
+
+    def _ask_to_stop(self) -> bool:
+        """Ask for a stop between two calls; false while there is no call that it could wait for."""
+        if self.services is None or self.services.control.asking:
+            return False
+        self.services.control.stop_requested = True
+        text = "stopping after the current call; Ctrl-C again stops now"
+        self.job.bus.emit("thought", "run", "note", {"text": text})
+        return True
+
+    def _end(self, final: Final) -> None:
+        job, spent, context = self.job, self.last.budgets, self.last.repo_context
+        known = usage_of(read_journal(job.run.journal))
+        usage = known.model_copy(update={
+            "tool_calls": max(spent.calls, known.tool_calls),
+            "loops": spent.loop,
+            "tokens": max(spent.tokens, known.tokens),
+            "cost_usd": max(spent.cost_usd, known.cost_usd),
+            "wall_s": round(job.prior.driven_s + time.monotonic() - job.begun, 3),
+            "waited_s": round(job.prior.waited_s + (self.services.control.waited_s if self.services else 0.0), 3),
+        })  # fmt: skip
+        job.bus.emit("node", "run", "end", {
+            "status": final.status,
+            "finished": self.last.final is not None,
+            **self.reached,
+            "final": final.model_dump(mode="json"),
+            "usage": usage.model_dump(),
+            "verification": self.last.verification.model_dump(mode="json") if self.last.verification else None,
+            "revision": context.revision if context else None,
+            "tree": context.tree if context else None,
+            "left": self._left,
+        })  # fmt: skip
+
+
+def import_heavy() -> None:
+    """Import what the graph needs; done in a thread while the gateway starts."""
+    import warnings
+
+    with quick_imports(), warnings.catch_warnings():
+        # Beta by name only for us: its version is pinned and its call path is our own.
+        warnings.filterwarnings("ignore", message=".*langchain.mcp.*beta.*")
+
+        import lg_orch.agent.graph
+        import lg_orch.tools.streams  # noqa: F401  # imported for later use, in this thread
+
+
+def begin_data(job: RunJob) -> dict[str, Any]:
+    """The run's record: what the first event of its journal holds."""
+    return {
+        "run_id": job.run.run_id,
+        "request": job.request,
+        "profile": job.settings.profile,
+        **job.record,
+        "mind": job.chosen.name,
+        "root": {"id": job.root_id, "name": job.root.name},
+        "gateway": job.gateway_url or "own",
+        "versions": versions(),
+        "prompts": prompt_versions(),
+    }
+
+
+def graph_version(mermaid: str) -> str:
+    """12 hex digits over the graph's shape and its state's schema: equal where a run can be taken over."""
+    state = json.dumps(RunState.model_json_schema(), sort_keys=True)
+    return hashlib.sha256(f"{mermaid}\0{state}".encode()).hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides how a run goes."""
+    found = {"lg-orchestration-platform": __version__, "python": sys.version.split()[0]}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,125 @@
+"""Steps the graph from wherever its checkpoints stand: from the start, on after a crash, on with an answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from langgraph.types import Command
+from pydantic import ValidationError
+
+from lg_orch.contracts.state import Final, RunState
+from lg_orch.engine.stop_reports import ended
+from lg_orch.human.inquiry import how_to_answer, question_of
+from lg_policy.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.types import StateSnapshot
+
+    from lg_orch.agent.channels import GraphState
+    from lg_orch.agent.services import Services
+    from lg_orch.engine.job import RunJob
+    from lg_orch.human.approvals import Question
+    from lg_orch.human.inquiry import Inquiry
+
+
+class Stepper:
+    """Drives one compiled graph with its checkpoints; `inquiry` knows the answers or whom to ask."""
+
+    def __init__(
+        self,
+        graph: CompiledStateGraph[GraphState, Services, GraphState, GraphState],
+        job: RunJob,
+        services: Services,
+        inquiry: Inquiry,
+    ) -> None:
+        self._graph = graph
+        self._job = job
+        self._services = services
+        self._inquiry = inquiry
+        self._config: RunnableConfig = {
+            "recursion_limit": services.budgets.recursion_limit(),
+            "configurable": {"thread_id": job.run.run_id},
+        }
+
+    async def run(self, remember: Callable[[RunState], None]) -> Final:
+        """Step to the end or to a question that nobody answers. `remember` gets the state after each step."""
+        snapshot = await self._look()
+        # Not `next`: that leaves out a task whose writes are kept and whose checkpoint is not.
+        if snapshot.values and not snapshot.tasks:
+            # Killed between its last step and the end of its journal: only the report is missing.
+            remember(RunState.model_validate(snapshot.values))
+            return _final(snapshot)
+        entry: Any = None if snapshot.values else {"request": self._job.request}
+        while True:
+            if snapshot.interrupts:
+                if not await self._settled(snapshot):
+                    remember(RunState.model_validate(snapshot.values))
+                    return waiting(self._job.run.run_id, _questions(snapshot))
+                # The answers are the inquiry's to give, by key; this only wakes the graph.
+                entry = Command(resume={one.id: True for one in snapshot.interrupts})
+            await self._step(entry, remember)
+            snapshot = await self._look()
+            if not snapshot.interrupts:
+                return _final(snapshot)
+
+    async def _look(self) -> StateSnapshot:
+        """Where the run stands. Raises `Conflict` when another version wrote a state that this one cannot read."""
+        try:
+            return await self._graph.aget_state(self._config)
+        except ValidationError as error:
+            found = error.errors()[0]
+            raise Conflict(
+                f"run {self._job.run.run_id} was begun by another version, and its state cannot be read by this one "
+                f"({found['msg']} at {'.'.join(map(str, found['loc']))})",
+                hint="resume it with the version that `runs show --json` names, or begin anew",
+            ) from error
+
+    async def _step(self, entry: Any, remember: Callable[[RunState], None]) -> None:
+        steps = self._graph.astream(
+            entry, self._config, context=self._services, stream_mode="values", durability="sync"
+        )
+        async for values in steps:
+            # The results are many, and nobody asks for them between two steps.
+            known = {name: values[name] for name in values if name in RunState.model_fields and name != "tool_results"}
+            if "request" in known:
+                remember(RunState.model_validate(known))
+
+    async def _settled(self, snapshot: StateSnapshot) -> bool:
+        """Whether every question has an answer; the time a person takes is not the run's."""
+        begun = time.monotonic()
+        self._services.control.asking = True
+        try:
+            answered = [await self._inquiry.settle(question) for question in _questions(snapshot)]
+        finally:
+            self._services.control.asking = False
+            self._services.control.waited_s += time.monotonic() - begun
+        return all(answered)
+
+
+def waiting(run_id: str, questions: list[Question]) -> Final:
+    """The report of a run that waits for a human."""
+    parts = ["The run waits for a human."]
+    parts += [f"{question.message}\n\n{how_to_answer(run_id, question)}" for question in questions]
+    return Final(status="waiting", exit_status=3, text="\n\n".join(parts))
+
+
+def _questions(snapshot: StateSnapshot) -> list[Question]:
+    inputs = _inputs(snapshot.values)
+    return [question_of(one.value, inputs.get(one.value["call_id"])) for one in snapshot.interrupts]
+
+
+def _inputs(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The arguments of the decided calls, by id."""
+    decided = (*values.get("queue", ()), *values.get("checks", ()), *values.get("baseline_checks", ()))
+    # The state leaves out what is empty.
+    return {queued["call"]["id"]: queued["call"].get("input", {}) for queued in decided}
+
+
+def _final(snapshot: StateSnapshot) -> Final:
+    final = snapshot.values.get("final")
+    return ended("failed", "the graph ended without a report") if final is None else Final.model_validate(final)

@@ -1,0 +1,89 @@
+"""Runs that broke off: nobody answered, or a limit was reached. What they say, and when they may go on.
+
+Such a run ends with status `failed` and stands where it stood before the step that failed; its journal says so, and a
+`resume` begins that step again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.contracts.state import EXIT_STATUS, Final, RunState, Status
+from lg_policy.errors import LgError
+
+if TYPE_CHECKING:
+    pass
+
+from typing import TYPE_CHECKING
+
+from lg_orch.contracts.errors import OutOfBudget
+from lg_orch.runs.timeline import patches_of, standing
+from lg_policy.errors import ConfigError, Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lg_orch.contracts.events import Event
+    from lg_orch.contracts.state import RunState
+    from lg_policy.config.settings import BudgetSettings
+    from lg_policy.errors import LgError
+
+FLAGS = {"max_tokens": "--max-tokens", "max_cost_usd": "--max-cost-usd", "max_wall_s": "--max-wall-s"}
+"""Of `lg-orch run` and `resume`, by key of `[budgets]`."""
+SHOWN = 20
+"""Changed files that a report names."""
+
+
+def reached(error: BaseException, limits: BudgetSettings) -> dict[str, Any]:
+    """What the journal keeps of a limit that ended a run."""
+    if not isinstance(error, OutOfBudget):
+        return {}
+    return {"limit": {"key": error.limit, "value": getattr(limits, error.limit)}}
+
+
+def report(run_id: str, error: LgError, state: RunState, events: Sequence[Event], limits: BudgetSettings) -> Final:
+    """The report of a run that broke off: why, what it did so far, how it goes on."""
+    if isinstance(error, ConfigError):
+        return Final(status="refused", exit_status=2, text=f"Nothing to report: {error.text()}.")
+    parts = [f"**Failed:** {error.message.rstrip('.')}." + (f"\n\n{_sentence(error.hint)}" if error.hint else "")]
+    changed = sorted(
+        {str(file.get("to") or file["path"]) for one in standing(patches_of(events)) for file in one.files}
+    )
+    if changed:
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+        names = ", ".join(f"`{name}`" for name in changed[:SHOWN])
+        parts.append(f"Changed so far: {names}{more}; `lg-orch undo {run_id}` takes it back.")
+    if changed and (state.verification is None or not state.verification.ok):
+        parts.append("No check has passed since.")
+    parts.append(f"Nothing is lost: {how_to_go_on(run_id, reached(error, limits))}")
+    return Final(status="failed", exit_status=1, text="\n\n".join(parts))
+
+
+def how_to_go_on(run_id: str, kept: dict[str, Any]) -> str:
+    """The command that takes a run up again, in a sentence; `kept` is what `reached` gave."""
+    limit = kept.get("limit")
+    if not limit:
+        return f"`lg-orch resume {run_id}` goes on where it was."
+    key, value = str(limit["key"]), limit["value"]
+    return (
+        f"`lg-orch resume {run_id} {FLAGS[key]} {2 * value:g}` goes on where it was, as would more in `budgets.{key}`."
+    )
+
+
+def refuse_unraised(run_id: str, events: Sequence[Event], limits: BudgetSettings) -> None:
+    """Raise `Conflict` for a run that reached a limit which is no higher now."""
+    last = next((one for one in reversed(events) if one.name == "run" and one.phase in ("end", "resume")), None)
+    kept = last.data if last is not None and last.phase == "end" else {}
+    limit = kept.get("limit")
+    if limit and getattr(limits, limit["key"]) <= limit["value"]:
+        used = f"run {run_id} reached budgets.{limit['key']} = {limit['value']:g}, and that is not higher now"
+        raise Conflict(f"{used}; nothing was done", hint=how_to_go_on(run_id, kept).rstrip("."))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def ended(status: Status, text: str) -> Final:
+    """The report of a run that has none of its own."""
+    return Final(status=status, exit_status=EXIT_STATUS[status], text=f"Nothing to report: {text}.")

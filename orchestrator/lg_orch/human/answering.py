@@ -1,0 +1,85 @@
+"""Questions that come back from the gateway instead of a call's result, put to the approver and answered.
+
+The gateway's own ask for leave to make a call; a server's, passed on by the gateway, ask for the fields of a form. Both
+are found again by their key, which is a pure function of the call, however often the call is made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.human.approvals import APPROVAL_KEY, SERVER_KEY, Question
+from lg_orch.human.forms import described
+
+if TYPE_CHECKING:
+    from mcp.types import ElicitRequest, ElicitResult, InputRequiredResult
+
+    from lg_orch.contracts.state import QueuedCall
+    from lg_orch.human.approvals import Approver, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What goes back, by key, and who answered the gateway's own question."""
+
+    responses: dict[str, ElicitResult]
+    verdict: Verdict | None = None
+
+
+async def answers(
+    approver: Approver, queued: QueuedCall, asked: InputRequiredResult, *, builtin: bool
+) -> Answers | None:
+    """Put every question to the approver; `None` when one stays open, or when nothing was asked."""
+    from mcp.types import ElicitRequest, ElicitResult
+
+    responses: dict[str, ElicitResult] = {}
+    approval: Verdict | None = None
+    for key, request in (asked.input_requests or {}).items():
+        if not key.startswith((APPROVAL_KEY, SERVER_KEY)) or not isinstance(request, ElicitRequest):
+            responses[key] = ElicitResult(action="decline")
+            continue
+        question = _question(queued, key, request, builtin=builtin)
+        verdict = await approver.ask(question)
+        if verdict is None:
+            return None
+        if question.kind == "question":
+            responses[key] = _to_server(verdict)
+        else:
+            approval = verdict
+            responses[key] = _to_gateway(verdict)
+    return Answers(responses=responses, verdict=approval) if responses else None
+
+
+def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: bool) -> Question:
+    message = request.params.message
+    call = queued.call
+    if key.startswith(APPROVAL_KEY):
+        return Question(
+            tool=call.tool, builtin=builtin, message=message, key=key, call_id=call.id, arguments=call.input
+        )
+    form = dict(getattr(request.params, "requested_schema", None) or {})
+    fields = described(form)
+    shown = "\n".join([message, *(["It asks for:", *fields] if fields else [])])
+    return Question(
+        kind="question", tool=call.tool, builtin=builtin, message=shown, key=key, call_id=call.id, form=form
+    )
+
+
+def _to_gateway(verdict: Verdict) -> ElicitResult:
+    from mcp.types import ElicitResult
+
+    yes = verdict.decision in ("once", "run")
+    # The gateway keeps the reason with the approval: a yes by a flag must be told from one by a person.
+    reason = verdict.reason or (f"by {verdict.by}" if yes else "")
+    return ElicitResult(action="accept", content={"decision": verdict.decision if yes else "deny", "reason": reason})
+
+
+def _to_server(verdict: Verdict) -> ElicitResult:
+    """A server learns the fields of its form, or that there is no answer; never a reason."""
+    from mcp.types import ElicitResult
+
+    if verdict.decision != "answer":
+        return ElicitResult(action="decline")
+    content: dict[str, Any] = dict(verdict.arguments or {})
+    return ElicitResult(action="accept", content=content)

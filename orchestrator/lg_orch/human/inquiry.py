@@ -1,0 +1,192 @@
+"""How a run asks a human and keeps the answer: journalled when given, found again by key, whatever happens between.
+
+Inside the graph an unanswered question is a LangGraph `interrupt`: the run is checkpointed and the process may end.
+The answer is matched by the question's key alone, never by the order in which interrupts came, because LangGraph runs
+a node again from its top and hands out resume values by position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.human.approvals import DECISIONS, Approver, Nobody, Question, Verdict
+from lg_orch.human.kept_answers import KeptAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lg_orch.contracts.events import Event
+    from lg_orch.recording.event_bus import EventBus
+
+
+ANSWER_KEPT = "What you answered its server is kept: made again, the call gets it if it asks the very same."
+
+
+class Inquiry:
+    """The approver of one run in one process.
+
+    `flags` answer at once, `person` only between two steps; `given` are answers that the journal holds already.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        *,
+        flags: Approver | None = None,
+        person: Approver | None = None,
+        given: Mapping[str, Verdict] | None = None,
+        resumed: bool = False,
+        kept: KeptAnswers | None = None,
+        if_lost: tuple[str, Verdict] | None = None,
+    ) -> None:
+        """`if_lost` is a call and what a human says of it should its outcome turn out to have been lost before."""
+        self._bus = bus
+        self._flags = flags or Nobody()
+        self._person = person or Nobody()
+        self._given = dict(given or {})
+        self._retry = resumed
+        self._kept = kept or KeptAnswers()
+        self._if_lost = dict([if_lost] if if_lost is not None else ())
+
+    async def ask(self, question: Question) -> Verdict | None:
+        """Return the answer if there is one, else interrupt the graph. Raises LangGraph's `GraphInterrupt`."""
+        from langgraph.types import interrupt
+
+        verdict = self._take(question.key)
+        if verdict is None:
+            if question.kind == "outcome" and self._kept.any_of(question.call_id):
+                question = replace(question, message=f"{question.message}\n{ANSWER_KEPT}")
+            self._bus.emit("approval", question.tool, "begin", _described(question))
+            self._kept.asked(question)
+            verdict = self._known(question) or await self._flags.ask(question)
+            if verdict is not None:
+                self._keep(question, verdict)
+        while verdict is None:
+            # The value is some earlier answer's wake-up call when several were asked in this visit.
+            interrupt(_described(question))
+            verdict = self._take(question.key)
+        return verdict
+
+    async def settle(self, question: Question) -> bool:
+        """Whether an interrupted question has an answer now; a person who is here is asked, the answer journalled."""
+        if question.key in self._given:
+            return True
+        verdict = await self._answer(question)
+        if verdict is None:
+            return False
+        self._keep(question, verdict)
+        return True
+
+    def _keep(self, question: Question, verdict: Verdict) -> None:
+        record(self._bus, question.tool, question.key, verdict)
+        self._given[question.key] = verdict
+        self._kept.answered(question.key, verdict)
+
+    def _known(self, question: Question) -> Verdict | None:
+        """What was said before the question came: to the same one of a lost call, or for the case that it is lost."""
+        if question.kind == "question":
+            return self._kept.answer(question)
+        return self._if_lost.pop(question.call_id, None) if question.lost_before else None
+
+    async def _answer(self, question: Question) -> Verdict | None:
+        if question.kind == "elsewhere" and self._retry:
+            # Whoever resumes such a run says that the answer may be there by now.
+            self._retry = False
+            return Verdict(decision="again", by="resume")
+        self._retry = False
+        return await self._flags.ask(question) or await self._person.ask(question)
+
+    def _take(self, key: str) -> Verdict | None:
+        """The answer; a request to try again counts once."""
+        verdict = self._given.get(key)
+        if verdict is not None and verdict.decision == "again":
+            del self._given[key]
+        return verdict
+
+
+def record(bus: EventBus, tool: str, key: str, verdict: Verdict) -> Event:
+    """Journal an answer: from here on it counts, in whatever process the run goes on."""
+    return bus.emit("approval", tool, "end", {
+        "key": key, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
+        "arguments": dict(verdict.arguments) if verdict.arguments is not None else None,
+    })  # fmt: skip
+
+
+def answers_of(events: Iterable[Event]) -> dict[str, Verdict]:
+    """The answers that a journal holds, by the key of their question."""
+    return {
+        str(event.data["key"]): Verdict(
+            decision=event.data["decision"],
+            by=str(event.data["by"]),
+            reason=str(event.data.get("reason") or ""),
+            arguments=event.data.get("arguments"),
+        )
+        for event in events
+        if event.kind == "approval" and event.phase == "end" and event.data["decision"] != "again"
+    }
+
+
+def kept_answers_of(events: Iterable[Event]) -> KeptAnswers:
+    """What a journal holds of answers that may count once more."""
+    kept = KeptAnswers()
+    given = answers_of(events := tuple(events))
+    for event in events:
+        if event.kind == "approval" and event.phase == "begin":
+            kept.asked(question_of(event.data))
+        elif event.kind == "approval" and event.phase == "end" and str(event.data["key"]) in given:
+            kept.answered(str(event.data["key"]), given[str(event.data["key"])])
+    return kept
+
+
+def open_questions(events: Iterable[Event]) -> list[Question]:
+    """The questions of a journal that have no answer yet and whose call has not ended, oldest first.
+
+    Of a call that was asked about anew, as after its first question had expired, only the newest counts.
+    """
+    found: dict[str, Question] = {}
+    for event in events:
+        if event.kind == "approval" and event.phase == "begin":
+            asked = question_of(event.data)
+            found = {key: question for key, question in found.items() if question.call_id != asked.call_id}
+            found[asked.key] = asked
+        elif event.kind == "approval" and event.phase == "end":
+            found.pop(str(event.data["key"]), None)
+        elif event.kind == "tool" and event.phase == "end":
+            ended = event.data["call_id"]
+            found = {key: question for key, question in found.items() if question.call_id != ended}
+    return list(found.values())
+
+
+def question_of(payload: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Question:
+    """The question that an interrupt or a journal line holds."""
+    return Question(**payload, arguments=arguments or {})
+
+
+def how_to_answer(run_id: str, question: Question) -> str:
+    """The commands that answer it, in a sentence."""
+    resume = f"lg-orch resume {run_id}"
+    if question.kind == "outcome":
+        return f"Answer with `{resume} --done`, `{resume} --not-done` or `{resume} --stop`."
+    if question.kind == "question":
+        return (
+            f"Answer with `{resume} --answer JSON`, an object of these fields, or decline with `{resume} --deny`; "
+            f"`{resume} --say TEXT` declines and says what to do. With --not-done besides, the call is made again "
+            "should its outcome have been lost."
+        )
+    if question.kind == "elsewhere":
+        return f"Once it is answered there, `{resume}` goes on; `{resume} --deny` goes on without the call."
+    return (
+        f"Answer with `{resume} --approve` or `{resume} --deny`; `{resume} --say TEXT` denies it and says what to do."
+    )
+
+
+def fits(question: Question, verdict: Verdict) -> bool:
+    """Whether this answers a question of that kind."""
+    return verdict.decision in DECISIONS[question.kind]
+
+
+def _described(question: Question) -> dict[str, Any]:
+    names = ("tool", "builtin", "message", "key", "kind", "call_id")
+    described = {name: getattr(question, name) for name in names}
+    return described | ({"form": dict(question.form)} if question.form else {})

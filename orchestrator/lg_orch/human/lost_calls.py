@@ -1,0 +1,53 @@
+"""A call that was begun and whose outcome was lost: what a human is asked, and what follows from the answer.
+
+The gateway says `outcome_unknown` only where neither the server's own journal nor a repeat can tell (`design`:
+at-most-once effects). Nothing is repeated before somebody looked.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.human.approvals import Question
+
+if TYPE_CHECKING:
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.contracts.state import QueuedCall
+    from lg_orch.human.approvals import Verdict
+
+SHOWN_CHARS = 2_000
+
+
+def outcome_question(queued: QueuedCall, *, builtin: bool, lost_before: bool = False) -> Question:
+    """The question about one lost call."""
+    arguments = json.dumps(queued.call.input, ensure_ascii=False)
+    if len(arguments) > SHOWN_CHARS:
+        arguments = f"{arguments[:SHOWN_CHARS]} … ({len(arguments)} characters)"
+    message = (
+        "The outcome of a tool call is not known: it was begun, and whether it was carried out was lost.\n"
+        f"tool: {queued.call.tool}\narguments: {arguments}\n"
+        "Look at what it would have changed. Then: done (it was carried out), not done (make it again, as a new call), "
+        "or stop."
+    )
+    return Question(
+        kind="outcome",
+        tool=queued.call.tool,
+        builtin=builtin,
+        message=message,
+        key=f"outcome.{queued.key}",
+        call_id=queued.call.id,
+        lost_before=lost_before,
+    )
+
+
+def after_outcome(envelope: ToolEnvelope, verdict: Verdict) -> ToolEnvelope:
+    """The call's envelope in the light of what the human said."""
+    if verdict.decision == "done":
+        text = f"The outcome was lost; the user ({verdict.by}) looked and says that the call was carried out."
+        known: dict[str, Any] = {"error": None, "approved_by": verdict.by}
+        artifacts = envelope.artifacts.model_copy(update=known)
+        return envelope.model_copy(update={"ok": True, "stdout": text, "stderr": "", "artifacts": artifacts})
+    decision = "not_done" if verdict.decision == "not_done" else "stop"
+    artifacts = envelope.artifacts.model_copy(update={"decision": decision, "approved_by": verdict.by})
+    return envelope.model_copy(update={"artifacts": artifacts})

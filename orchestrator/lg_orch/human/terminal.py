@@ -1,0 +1,185 @@
+"""A person at the terminal is asked, one question at a time.
+
+Enter alone is a no; what is not understood is asked again. What was typed before a question stood there answers
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+import anyio
+
+from lg_orch.contracts.text import visible
+from lg_orch.human.approvals import Decision, Question, Verdict
+from lg_orch.human.drafts import read_draft, write_draft
+from lg_orch.human.forms import check, typed
+from lg_policy.errors import InvalidArguments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+_APPROVAL: Mapping[str, Decision] = {
+    "o": "once", "once": "once", "r": "run", "run": "run", "e": "edit", "edit": "edit",
+    "d": "deny", "deny": "deny", "n": "deny", "no": "deny", "": "deny",
+}  # fmt: skip
+_OUTCOME: Mapping[str, Decision] = {
+    "d": "done", "done": "done", "n": "not_done", "not done": "not_done", "s": "stop", "stop": "stop", "": "stop",
+}  # fmt: skip
+
+
+class Pausing(Protocol):
+    """A live view that can step aside."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Hold still for the length of the block."""
+        ...
+
+
+class Terminal:
+    """Asks on the terminal. `drafts` is where arguments are laid out for editing; `read` returns "" at the end."""
+
+    def __init__(
+        self,
+        view: Pausing,
+        drafts: Path,
+        *,
+        read: Callable[[], Awaitable[str]] | None = None,
+        target: TextIO = sys.stderr,
+    ) -> None:
+        self._view = view
+        self._drafts = drafts
+        self._line = read or typed_line
+        self._forget = drop_typed_ahead if read is None else lambda: None
+        self._target = target
+
+    async def ask(self, question: Question) -> Verdict | None:
+        """Show the question and read the answer; the end of input is a no."""
+        with self._view.paused():
+            self._forget()
+            self._say(f"\n{visible(question.message)}\n")
+            if question.kind == "outcome":
+                return await self._ask_outcome()
+            if question.kind == "elsewhere":
+                return await self._ask_elsewhere()
+            if question.kind == "question":
+                return await self._ask_form(question)
+            return await self._ask_approval(question)
+
+    async def _ask_approval(self, question: Question) -> Verdict:
+        while True:
+            decision = await self._choice("[o]nce, for this [r]un, [e]dit, or [D]eny? ", _APPROVAL)
+            if decision != "edit":
+                break
+            edited = await self._edit(question)
+            if edited is not None:
+                reason = "the user changed its arguments; the changed call follows"
+                return Verdict(decision="edit", by="terminal", reason=reason, arguments=edited)
+        reason = await self._prompt("Reason, for the run to read (may be empty): ") if decision == "deny" else ""
+        return Verdict(decision=decision, by="terminal", reason=reason)
+
+    async def _ask_outcome(self) -> Verdict:
+        decision = await self._choice("[d]one, [n]ot done (make it again), or [S]top? ", _OUTCOME)
+        return Verdict(decision=decision, by="terminal")
+
+    async def _ask_elsewhere(self) -> Verdict:
+        answer = await self._prompt("Enter once it is answered there, or [d] to go on without the call: ")
+        if answer.lower() in ("d", "deny"):
+            return Verdict(decision="deny", by="terminal", reason="the user did not wait for the answer")
+        return Verdict(decision="again", by="terminal")
+
+    async def _ask_form(self, question: Question) -> Verdict:
+        """One field after the other; what does not fit is asked for again."""
+        declined = Verdict(decision="deny", by="terminal", reason="the user did not answer the server")
+        if (await self._prompt("[a]nswer, or [D]ecline? ")).lower() not in ("a", "answer"):
+            return declined
+        content: dict[str, object] = {}
+        for name in question.form.get("properties", {}):
+            try:
+                content |= await self._ask_field(question.form, name)
+            except EOFError:
+                return declined
+        self._say(visible(json.dumps(content, ensure_ascii=False)))
+        if (await self._prompt("[s]end this to the server, or [D]ecline? ")).lower() not in ("s", "send"):
+            return declined
+        return Verdict(decision="answer", by="terminal", arguments=content)
+
+    async def _ask_field(self, form: Mapping[str, Any], name: str) -> dict[str, object]:
+        """What was typed for a field; nothing for one that is left out. Raises `EOFError` at the end of input."""
+        field, required = form["properties"][name], name in form.get("required", ())
+        while True:
+            print(f"{visible(name)}: ", end="", file=self._target, flush=True)
+            line = await self._line()
+            if not line:
+                raise EOFError
+            text = line.strip()
+            if not text and "default" in field:
+                return {name: field["default"]}
+            if not text and not required:
+                return {}
+            try:
+                alone = {"properties": {name: field}, "required": [name]}
+                return check(alone, {name: typed(field, text)})
+            except InvalidArguments as error:
+                self._say(f"lg-orch: {visible(error.message)}")
+
+    async def _edit(self, question: Question) -> Mapping[str, object] | None:
+        """What the person made of the arguments; `None` to ask again."""
+        for path in write_draft(self._drafts, question.arguments):
+            self._say(f"  {path}")
+        if await self._prompt("Change these files, then press Enter; [b] goes back: "):
+            return None
+        try:
+            edited = read_draft(self._drafts)
+        except InvalidArguments as error:
+            self._say(f"lg-orch: {visible(error.text())}")
+            return None
+        if edited == dict(question.arguments):
+            self._say("Nothing was changed.")
+            return None
+        return edited
+
+    async def _choice(self, text: str, choices: Mapping[str, Decision]) -> Decision:
+        """One of the choices. A slip of the finger would be final: a denied call is not asked about again."""
+        while True:
+            answer = (await self._prompt(text)).lower()
+            if answer in choices:
+                return choices[answer]
+            self._say(f"lg-orch: {visible(answer[:40])!r} is none of these")
+
+    async def _prompt(self, text: str) -> str:
+        print(text, end="", file=self._target, flush=True)
+        return (await self._line()).strip()
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._target, flush=True)
+
+
+def drop_typed_ahead() -> None:
+    """Forget what was typed before now: nobody can have meant it for a question that was not there."""
+    if sys.platform != "win32":
+        import termios
+
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
+async def typed_line() -> str:
+    """Read what is typed up to Enter, without a thread that a signal could not end."""
+    descriptor, data = sys.stdin.fileno(), b""
+    while not data.endswith(b"\n"):
+        await anyio.wait_readable(descriptor)
+        part = os.read(descriptor, 4096)
+        if not part:
+            break
+        data += part
+    return data.decode("utf-8", "replace")
+
+
+def is_attended() -> bool:
+    """Whether a person can be asked here."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

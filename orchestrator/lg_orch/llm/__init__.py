@@ -1,0 +1,1 @@
+"""Language models: chosen, asked, paid for."""

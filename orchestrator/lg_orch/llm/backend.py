@@ -1,0 +1,281 @@
+"""Decides by asking language models; everything it knows comes with each question, so that any process can go on."""
+
+from __future__ import annotations
+
+import json
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, HumanMessage
+from pydantic import ValidationError
+
+from lg_orch.contracts.errors import ThinkingFailed
+from lg_orch.contracts.plans import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
+from lg_orch.contracts.reports import VerifierReport
+from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
+from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
+from lg_orch.llm.model_request import ModelRequest
+from lg_orch.llm.request_size import route_by_rules
+from lg_orch.llm.structured import ask_json, bounded
+from lg_orch.llm.tool_offer import REPLAN, chosen, offer, parameters
+from lg_orch.tools.observations import command_output, middle_out
+from lg_orch.tools.tool_info import unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langchain_core.messages import BaseMessage
+
+    from lg_orch.agent.interfaces import Work
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.llm.ports import RunPorts
+    from lg_orch.llm.replies import Reply
+    from lg_orch.llm.requests import Models
+
+MAX_CALLS_A_TURN = 8
+MAX_FAILURE_CHARS = 4_000
+"""Of one failing check's output, in a digest."""
+THE_REQUEST = "do what the request says"
+MAX_WORDS = 8_000
+MAX_WHY = 600
+"""Characters of what a model says beside its calls that stay in the conversation."""
+
+
+class ModelBackend:
+    """A backend that may act (`lg_orch.agent.interfaces.ActingBackend`)."""
+
+    def __init__(self, models: Models, *, tools_at_once: int = 40) -> None:
+        self._models = models
+        self._at_once = tools_at_once
+        self._given: RunPorts | None = None
+        self._rendered = Rendered()
+
+    def attach(self, ports: RunPorts) -> None:
+        """Take what this run lends."""
+        self._given, self._rendered = ports, Rendered()
+
+    @property
+    def _ports(self) -> RunPorts:
+        if self._given is None:
+            raise ThinkingFailed("the model's backend was asked before it was attached to a run")
+        return self._given
+
+    def route(self, request: str) -> Route:
+        """The rules' word where the wording says enough; the router model's for everything else."""
+        known = route_by_rules(request)
+        if known is not None:
+            return known
+        messages = [system("route"), HumanMessage(f"<request>\n{request}\n</request>")]
+        found = ask_json(self._asking("router", Route), messages, Route, what="classification")
+        return found.model_copy(update={"needs_model": False})
+
+    def draft(self, work: Work) -> Plan:
+        """In the interactive lane the plan is the request itself and costs nothing; else the planner's."""
+        if work.route.lane == "interactive":
+            return _request_as_plan(0)
+        message = task(work.request, work.context, f"Kind of request: {work.route.intent}", self._offer(work))
+        asked = ask_json(
+            self._asking("planner", Plan), [system("plan"), message], Plan, what="plan", check=self._problem
+        )
+        return _numbered(asked, 0)
+
+    def replan(self, work: Work) -> Repair:
+        """A plan that repairs what the checks found, or fits what was found.
+
+        In the interactive lane a failed check goes straight to who works on it the first time: its output is the last
+        thing in the conversation, and the request stays the plan.
+        """
+        failure = _failure(work)
+        if work.route.lane == "interactive" and not work.reflections and not work.contradiction:
+            plan = _request_as_plan(len(work.results))
+            verification = work.plan.verification if work.plan else ()
+            return Repair(reflection=failure, plan=plan.model_copy(update={"verification": verification}))
+        before = (f"Kind of request: {work.route.intent}", self._offer(work), "What was done so far, with results:")
+        after = (*(f"Learnt before: {text}" for text in work.reflections), failure)
+        messages = self._fitting("planner", Repair, lambda shorter: [
+            system("replan"),
+            task(work.request, work.context, *before, self._transcript(work, shorter), *after),
+        ])  # fmt: skip
+        found = ask_json(
+            self._asking("planner", Repair), messages, Repair, what="plan", check=lambda one: self._problem(one.plan)
+        )
+        plan = _numbered(found.plan, len(work.results))
+        if not plan.verification and work.plan is not None:
+            plan = plan.model_copy(update={"verification": work.plan.verification})
+        return found.model_copy(update={"plan": plan})
+
+    def act(self, work: Work) -> Turn:
+        """The tool calls of the coder model's next turn; its closing words when it makes none."""
+        asked = self._models.fitting(self._ports, lambda shorter: self._turn_of(work, shorter))
+        messages, tools = asked.messages, asked.tools
+        reply = self._models.ask(self._ports, asked)
+        if reply.broken:
+            problem = "; ".join(reply.broken)
+            again = [
+                *messages,
+                AIMessage(reply.text.strip() or "(a tool call)"),
+                HumanMessage(f"Unreadable call: {problem}"),
+            ]
+            reply = self._models.ask(self._ports, ModelRequest(role="coder", messages=again, tools=tools))
+        if reply.broken and not reply.calls:
+            raise ThinkingFailed(f"the model's tool calls could not be read twice: {'; '.join(reply.broken)}")
+        if not reply.calls and reply.cut:
+            raise ThinkingFailed("the model talked to the limit of a reply without a call (models.*.max_reply_tokens)")
+        if not reply.calls and not reply.text.strip():
+            raise ThinkingFailed("the model answered with nothing")
+        return self._turn(reply, len(work.results))
+
+    def review(self, work: Work) -> Review | None:
+        """The verifier model's comparison with the acceptance criteria; only where a plan has some."""
+        if work.route.lane != "deep" or work.plan is None or not work.plan.acceptance:
+            return None
+        before = (plan_text(work.plan), "What was done, with results:")
+        messages = self._fitting("verifier", Review, lambda shorter: [
+            system("review"), task(work.request, work.context, *before, self._transcript(work, shorter)),
+        ])  # fmt: skip
+        return ask_json(self._asking("verifier", Review), messages, Review, what="review")
+
+    def _turn_of(self, work: Work, shorter: int) -> ModelRequest:
+        """The request for the next turn, or a shorter one."""
+        messages, shortened = self._messages(work, shorter)
+        deep = work.route.lane == "deep"
+        tools = offer(self._ports.tools, work.context, self._at_once, replan=deep, results=shortened)
+        return ModelRequest(role="coder", messages=messages, tools=tools)
+
+    def _messages(self, work: Work, shorter: int) -> tuple[list[BaseMessage], bool]:
+        counter = self._models.counter("coder")
+        parts = [self._baseline(work)]
+        notes: dict[int, str] = {}
+        if work.plan is not None and _says_more(work.plan):
+            learnt = (f"Learnt: {text}" for text in work.reflections)
+            notes[_made_before(work.plan) + 1] = "\n".join((*learnt, plan_text(work.plan)))
+        first = [system("act"), task(work.request, work.context, *parts)]
+        fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
+        tools = offer(self._ports.tools, work.context, self._at_once, replan=True, results=True)
+        room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
+        if room < 0:
+            what = "request, rules, plan and tools alone need more tokens than a request may have"
+            raise ThinkingFailed(f"{what} (models.*.context_tokens)")
+        # Digests of what gave way need room as well.
+        told = conversation(work.results, counter.count, room * 6 // 7, notes, self._rendered, shorter=shorter)
+        return [*first, *told.messages], told.shortened
+
+    def _baseline(self, work: Work) -> str:
+        """The checks that were run before the work began. Those just before the first change come later: the beginning
+        of a conversation stays as it is.
+        """
+        first = list(takewhile(lambda one: one.artifacts.call_id.startswith(BASELINE_ID), work.results))
+        ran = [one for one in first if one.artifacts.error is None]
+        if work.baseline is None or not ran:
+            return ""
+        report = VerifierReport(ok=False, checks=work.baseline.checks[: len(ran)])
+        return checks_text(report, _outputs(report, ran), "Checks before any change, run by the program:")
+
+    def _transcript(self, work: Work, shorter: int) -> str:
+        counter = self._models.counter("planner")
+        room = self._models.context_tokens("planner") // 2
+        return transcript(work.results, counter.count, room, shorter=shorter)
+
+    def _fitting(self, role: str, model: type[Any], build: Callable[[int], list[BaseMessage]]) -> Sequence[BaseMessage]:
+        """The messages of a request for JSON, as long as the budgets leave room for."""
+        schema = bounded(model.model_json_schema())
+        return self._models.fitting(
+            self._ports, lambda shorter: ModelRequest(role=role, messages=build(shorter), schema=schema)
+        ).messages
+
+    def _asking(self, role: str, model: type[Any]) -> Any:
+        schema = bounded(model.model_json_schema())
+        return lambda messages: (
+            self._models.ask(self._ports, ModelRequest(role=role, messages=messages, schema=schema)).text
+        )
+
+    def _problem(self, plan: Plan) -> str | None:
+        known = {tool.name for tool in self._ports.tools}
+        named = {call.tool for call in plan.calls()} | {use.tool for use in plan.verification}
+        if unknown := sorted(named - known):
+            return f"there are no tools {', '.join(unknown)}; there are: {', '.join(sorted(known))}"
+        runner = next((tool.name for tool in self._ports.tools if tool.original == "exec" and tool.builtin), None)
+        if any(use.tool != runner for use in plan.verification):
+            return f"verification may only call {runner}" if runner else "nothing here can run checks: leave them empty"
+        return None
+
+    def _offer(self, work: Work) -> str:
+        """The tools in words, for a plan."""
+        told, _more = chosen(self._ports.tools, work.context, self._at_once)
+        lines = [f"- {tool.name}: {json.dumps(parameters(tool, work.context)['properties'])}" for tool in told]
+        return wrapped("tools", "\n".join(lines))
+
+    def _turn(self, reply: Reply, made: int) -> Turn:
+        calls: list[PlannedCall] = []
+        reading = {tool.name for tool in self._ports.tools if tool.read_only}
+        since = 0
+        for number, call in enumerate(reply.calls[:MAX_CALLS_A_TURN], start=1):
+            if call.tool == REPLAN:
+                return Turn(replan=str(call.input.get("reason", ""))[:2_000] or "the model gave no reason")
+            tool, arguments = self._resolved(call.tool, call.input)
+            if tool not in reading:
+                since = len(calls) + 1
+            elif (tool, arguments) in [(one.tool, one.input) for one in calls[since:]]:
+                # With no effect between them once says as much as twice; three would look like a run in circles.
+                continue
+            try:
+                why = reply.text.strip()[:MAX_WHY] if number == 1 else ""
+                calls.append(PlannedCall(id=f"m{made}.{number}", tool=tool, input=arguments, why=why))
+            except ValidationError as error:
+                raise ThinkingFailed(f"the model named a tool that no tool can be called: {tool[:50]!r}") from error
+        return Turn(calls=tuple(calls), words="" if calls else reply.text.strip()[:MAX_WORDS])
+
+    def _resolved(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The tool that is meant: out of `mcp_execute`, and by its own name where a model leaves the server's out."""
+        name, arguments = unwrapped(name, arguments)
+        tools = self._ports.tools
+        if any(tool.name == name for tool in tools):
+            return name, arguments
+        meant = [tool.name for tool in tools if tool.original == name]
+        return (meant[0], arguments) if len(meant) == 1 else (name, arguments)
+
+
+def _request_as_plan(made: int) -> Plan:
+    """A small request is its own plan."""
+    return Plan(steps=(PlanStep(id=f"p{made}s1", description=THE_REQUEST),))
+
+
+def _says_more(plan: Plan) -> bool:
+    """Whether the plan says more than the request."""
+    return [step.description for step in plan.steps] != [THE_REQUEST]
+
+
+def _failure(work: Work) -> str:
+    """What went wrong: what contradicted the plan, or which checks did not pass; what they printed stands with the
+    results.
+    """
+    if work.contradiction:
+        return f"What was found contradicts the plan: {work.contradiction}"
+    if work.verification is None:
+        return "The work is not done."
+    failed = (check for check in work.verification.checks if not check.ok and not check.harmless)
+    return "\n".join(f"{one.name}: {one.outcome} (exit code {one.exit_code}): {one.summary}" for one in failed)
+
+
+def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope]) -> dict[str, str]:
+    """The output of each check that did not pass; `results` are those of the checks, in order."""
+    return {
+        check.name: middle_out(command_output(result), MAX_FAILURE_CHARS)
+        for check, result in zip(report.checks, results, strict=True)
+        if not check.ok
+    }
+
+
+def _made_before(plan: Plan | None) -> int:
+    """How many results there were when a plan was written; its step ids say so."""
+    first = plan.steps[0].id if plan is not None and plan.steps else "p0s1"
+    made = first.removeprefix("p").partition("s")[0]
+    return int(made) if made.isdigit() else 0
+
+
+def _numbered(plan: Plan, made: int) -> Plan:
+    """With ids of our own, which must not meet those of an earlier plan of this run."""
+    steps = tuple(
+        step.model_copy(update={"id": f"p{made}s{number}"}) for number, step in enumerate(plan.steps, start=1)
+    )
+    return plan.model_copy(update={"steps": steps})

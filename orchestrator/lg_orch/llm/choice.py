@@ -1,0 +1,95 @@
+"""Who thinks: the built-in analyst unless the settings name a language model."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lg_orch.llm.providers import LOCAL, ROLES
+from lg_policy.config.settings import ModelSettings, ModelsSettings
+from lg_policy.errors import ConfigError
+from lg_policy.quick_imports import quick_imports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lg_orch.agent.interfaces import ActingBackend, Backend
+
+LOCAL_NAME = "the built-in analyst (no language model)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenBackend:
+    """A backend and how reports name it."""
+
+    backend: Backend | ActingBackend
+    name: str
+
+
+def models_asked_for(
+    configured: ModelsSettings, flag: str | None, environ: Mapping[str, str] = os.environ
+) -> ModelsSettings:
+    """Apply `--model PROVIDER:NAME`, or `LG_MODEL`: that model serves every role.
+
+    `base_url` and `fallbacks` of `[models.default]` are kept only for the same provider: another one's key must not be
+    sent to an address that was configured for the first. Raises `ConfigError` when the name is not of that form.
+    """
+    given, source = (flag, "--model") if flag else (environ.get("LG_MODEL"), "LG_MODEL")
+    if not given:
+        return configured
+    if given == LOCAL:
+        given = f"{LOCAL}:deterministic"
+    provider, colon, name = given.partition(":")
+    if not colon or not provider or not name:
+        raise ConfigError(
+            f"{source} {given!r} is not PROVIDER:NAME", hint="for example openai:gpt-5, ollama:qwen3, or local"
+        )
+    same = configured.default if configured.default.provider == provider else ModelSettings()
+    only = {"default": same.model_copy(update={"provider": provider, "model": name})}
+    return configured.model_copy(update=only | dict.fromkeys(ROLES))
+
+
+def require_prices(models: ModelsSettings) -> None:
+    """Raise `ConfigError` for a model without a price, when a limit in money was asked for."""
+    names = {f"{one.provider}:{one.model}" for one in map(models.role, ROLES) if one.provider != LOCAL}
+    names |= {name for one in map(models.role, ROLES) if one.provider != LOCAL for name in one.fallbacks}
+    if missing := sorted(names - models.prices.keys()):
+        raise ConfigError(
+            f"--max-cost-usd cannot be held: [models.prices] has no price for {', '.join(missing)}",
+            hint=f'for example: [models.prices."{missing[0]}"] input = 1.25, output = 10 (US dollars per million '
+            "tokens; 0 for one that costs nothing)",
+        )
+
+
+def choose_backend(
+    models: ModelsSettings, environ: Mapping[str, str] = os.environ, *, cache_dir: Path | None = None
+) -> ChosenBackend:
+    """The analyst, unless the planner is a language model. Raises `ConfigError` when a provider cannot be used.
+
+    Replies at temperature 0 are kept in `cache_dir`, if one is given.
+    """
+    if models.role("planner").provider == LOCAL:
+        from lg_orch.analyst.analyst import LocalAnalyst
+
+        return ChosenBackend(backend=LocalAnalyst(), name=LOCAL_NAME)
+    from lg_orch.llm.providers import require_package
+
+    # LangChain's import turns its beta warnings on; whatever it does to the filters ends with the block.
+    with quick_imports(), warnings.catch_warnings():
+        from lg_orch.llm.backend import ModelBackend
+        from lg_orch.llm.candidates import candidates
+        from lg_orch.llm.requests import Models
+
+    named = {candidate: None for role in ROLES for candidate in candidates(models, role)}
+    for candidate in named:
+        if candidate.provider != LOCAL and candidate.model in ("", ModelSettings().model):
+            raise ConfigError(
+                f"the settings name provider {candidate.provider!r} and none of its models",
+                hint=f"set `model` beside `provider` in [models.*], or say --model {candidate.provider}:NAME",
+            )
+        require_package(candidate.provider)
+    backend = ModelBackend(Models(models, environ, cache_dir=cache_dir), tools_at_once=models.tools_at_once)
+    return ChosenBackend(backend=backend, name=" / ".join(dict.fromkeys(one.name for one in named)))

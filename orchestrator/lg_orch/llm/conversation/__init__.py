@@ -1,0 +1,1 @@
+"""What a model is shown, rebuilt from what the run keeps."""

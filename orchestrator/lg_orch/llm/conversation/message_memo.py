@@ -1,0 +1,28 @@
+"""Work on the messages of a conversation that is done once for each: every request repeats those before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class MessageMemo(Generic[T, R]):
+    """`make` for each object of a sequence, but not for those of the sequence before, which must not have changed."""
+
+    def __init__(self, make: Callable[[T], R]) -> None:
+        self._make = make
+        # By identity; an entry keeps its object alive, so that no other can have its identity.
+        self._made: dict[int, tuple[T, R]] = {}
+
+    def __call__(self, given: Sequence[T]) -> list[R]:
+        """What was made of each, in order."""
+        before, self._made = self._made, {}
+        for one in given:
+            known = before.get(id(one)) or self._made.get(id(one))
+            self._made[id(one)] = known if known is not None else (one, self._make(one))
+        return [self._made[id(one)][1] for one in given]

@@ -1,0 +1,163 @@
+"""What providers' clients raise, in words, and whether asking again or asking somebody else may help.
+
+The clients share no base class. What they have in common is an HTTP status, on the error or on the one that caused it,
+and names that say what happened on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lg_orch.llm.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lg_orch.llm.candidates import Candidate
+    from lg_policy.config.settings import ModelSettings
+
+MAX_ERROR_CHARS = 500
+MAX_PAUSE_S = 60.0
+"""Of a `Retry-After` too: a longer one is a reason to ask somebody else."""
+_TRANSIENT = (408, 409, 425, 429)
+_ON_THE_WAY = ("Timeout", "ReadError", "WriteError", "ProtocolError", "ServerDisconnected", "PayloadError")
+"""In the names of errors after the request had left: it may have been taken."""
+_GATEWAY_TIMEOUTS = (408, 504, 524)
+"""Somebody on the way did not wait for the model, which may have worked."""
+_TRANSIENT_NAMES = (
+    *_ON_THE_WAY, "Connect", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable",
+)  # fmt: skip
+# What a stream that had begun, with status 200, said then; anything else that is said there is the server's trouble.
+_FINAL_KINDS = ("invalid_request", "authentication", "permission", "not_found", "billing", "too_large", "policy")
+# LangChain makes a `ValueError` of what OpenAI's Responses API says in a stream.
+_TOLD = ("server_error", "rate_limit_exceeded")
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a request brought nothing."""
+
+    text: str
+    transient: bool
+    """Whether another try or another model may do better."""
+    retry_after_s: float | None = None
+    """What the provider asked for."""
+    taken: bool = False
+    """The provider took the request and may bill it; nobody tells how much."""
+
+
+def failure_of(error: Exception, candidate: Candidate) -> Failure:
+    """What a provider's client raised. Being too busy, gone or broken is transient; being wrong is not."""
+    if isinstance(error, ImportError):
+        return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
+    chain = list(_causes(error))
+    text = " ".join((str(error) or type(error).__name__).split())[:MAX_ERROR_CHARS]
+    retry_after = next((found for one in chain if (found := _retry_after(one)) is not None), None)
+    status = next((found for one in chain if (found := _status(one)) is not None), None)
+    if status is None or status == 200:
+        return _without_status(chain, text, retry_after, candidate, begun=status == 200)
+    known = PROVIDERS.get(candidate.provider)
+    if status in (401, 403) and known is not None and known.key_names:
+        text = f"{text} (is {known.key_names[0]} right?)"
+    transient, taken = status in _TRANSIENT or status >= 500, status in _GATEWAY_TIMEOUTS
+    return Failure(text=text, transient=transient, retry_after_s=retry_after, taken=taken)
+
+
+def _without_status(
+    chain: list[BaseException], text: str, retry_after: float | None, candidate: Candidate, *, begun: bool
+) -> Failure:
+    """A failure on the way, or one that a stream told which had begun well."""
+    names = [type(one).__name__ for one in chain]
+    if any(part in name for name in names for part in _ON_THE_WAY):
+        return Failure(text=text, transient=True, retry_after_s=retry_after, taken=True)
+    if any(isinstance(one, json.JSONDecodeError) or "UnknownApiResponse" in type(one).__name__ for one in chain):
+        return Failure(text=f"the answer cannot be read, it may have broken off: {text}", transient=True, taken=True)
+    if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
+        return Failure(text=text, transient=True, taken=True)
+    if begun or names[0] in ("APIError", "ResponseError"):
+        final = any(kind in _kind(chain[0]) for kind in _FINAL_KINDS)
+        return Failure(text=text, transient=not final, retry_after_s=retry_after, taken=True)
+    gone = any(part in name for name in names for part in _TRANSIENT_NAMES) or isinstance(chain[0], OSError)
+    if gone:
+        text = f"{text} ({_shown(candidate.base_url) or 'the address of the provider'} cannot be reached)"
+    return Failure(text=text, transient=gone, retry_after_s=retry_after)
+
+
+def pause_s(settings: ModelSettings, attempt: int, failure: Failure) -> float | None:
+    """Seconds to wait before repetition number `attempt`, from 1; `None` when there is to be none.
+
+    Exponential with jitter, so that clients who failed together do not come back together; at least what the provider
+    asked for.
+    """
+    if not failure.transient or attempt > settings.retries:
+        return None
+    asked = failure.retry_after_s or 0.0
+    if asked > MAX_PAUSE_S:
+        return None
+    longest = min(MAX_PAUSE_S, settings.retry_pause_s * 2 ** (attempt - 1))
+    return max(asked, random.uniform(longest / 2, longest))  # noqa: S311  # spreads load, hides nothing
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    for value in (
+        getattr(error, "status_code", None),
+        getattr(error, "code", None),
+        getattr(response, "status_code", None),
+    ):
+        if isinstance(value, int) and 100 <= value < 600:
+            return value
+    return None
+
+
+def _kind(error: BaseException) -> str:
+    """The kind that a provider's error names, in its own words."""
+    body: Any = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else {}
+    return str(inner.get("type") or inner.get("code") or "") if isinstance(inner, dict) else ""
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Seconds that the provider asks to wait: in a header, as seconds or date, or as Google's `RetryInfo`."""
+    headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
+    told = str(headers.get("retry-after") or "")
+    if told.replace(".", "", 1).isdigit():
+        return float(told)
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return _retry_info(getattr(error, "details", None))
+
+
+def _retry_info(body: Any) -> float | None:
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    details = inner.get("details") if isinstance(inner, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        found = _SECONDS.fullmatch(str(detail.get("retryDelay", ""))) if isinstance(detail, dict) else None
+        if found is not None:
+            return float(found[1])
+    return None
+
+
+def _shown(url: str | None) -> str:
+    """An address without a name and password in it."""
+    if not url or "@" not in url:
+        return url or ""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,0 +1,194 @@
+"""What a model answered: chunks as they come, then one message, then a reply that nothing of is believed yet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+
+from lg_orch.contracts.errors import ThinkingFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lg_orch.llm.ports import RunPorts
+
+SHOWN_CHARS = 400
+"""Of the newest text, as progress."""
+SHOW_EVERY = 40
+"""Characters between two showings."""
+SLACK = 8
+"""Tokens by which a reply may pass its limit before it is ended here."""
+# In the words of OpenAI, Anthropic and Google; Ollama speaks as OpenAI does.
+_CUT = ("length", "max_output_tokens", "max_tokens", "model_context_window_exceeded", "MAX_TOKENS")
+_MALFORMED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS")
+_REFUSED = (
+    "content_filter", "refusal", "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII",
+    "IMAGE_SAFETY",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyCall:
+    """A tool call as the model made it; nothing of it is checked yet."""
+
+    tool: str
+    input: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a model answered."""
+
+    text: str
+    calls: tuple[ReplyCall, ...] = ()
+    broken: tuple[str, ...] = ()
+    """Why tool calls could not be read."""
+    cut: bool = False
+    """It reached the limit of a reply."""
+    refused: str = ""
+    """Why the provider gave no answer, or took back what it had begun to say; empty when it answered."""
+
+
+class Stream:
+    """Takes the chunks of one reply and shows the text so far, masked as a whole, up to the last space in it."""
+
+    def __init__(self, ports: RunPorts, model: str, role: str, room: int, count: Callable[[str], int]) -> None:
+        self._ports = ports
+        self._model = model
+        self._role = role
+        self._chunks: list[AIMessageChunk] = []
+        self._text = ""
+        self._shown = 0
+        self._said: list[str] = []
+        self._length = 0
+        # Whoever keeps to the limit ends before this; who does not is ended by it.
+        self._limit = room * 9 // 8 + SLACK
+        self._count = count
+        self._next_count = self._limit
+        self.too_long = False
+        """The reply is longer than it was allowed to be: it is to be ended here."""
+
+    def take(self, chunk: Any) -> None:
+        """Take one chunk; once the reply is too long, no more of it."""
+        if self.too_long:
+            return
+        self._chunks.append(chunk)
+        self._text += str(chunk.text)
+        self._measure(str(chunk.text) + "".join(one["args"] or "" for one in chunk.tool_call_chunks))
+        if len(self._text) - self._shown < SHOW_EVERY:
+            return
+        self._shown = len(self._text)
+        whole = self._text[: max(self._text.rfind(" "), self._text.rfind("\n"), 0)]
+        self._ports.journal.progress(self._model, {"role": self._role, "text": self._ports.mask(whole)[-SHOWN_CHARS:]})
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything came."""
+        return bool(self._chunks)
+
+    def _measure(self, said: str) -> None:
+        """A token is at least one character; how many it is can only be estimated."""
+        self._said.append(said)
+        self._length += len(said.encode("utf-8", "surrogatepass"))
+        if self._length < self._next_count:
+            return
+        self._next_count = self._length * 17 // 16
+        self.too_long = self._count("".join(self._said)) > self._limit
+
+    def message(self) -> AIMessage:
+        """The whole reply. Raises `ThinkingFailed` when nothing came."""
+        if not self._chunks:
+            raise ThinkingFailed("the reply was empty")
+        first, *rest = self._chunks
+        # Added up at once: one by one each sum would read the arguments of all tool calls again.
+        whole = first + rest if rest else first
+        calls, broken = _strict(whole)
+        return AIMessage(
+            content=whole.content,
+            tool_calls=calls,
+            invalid_tool_calls=broken,
+            additional_kwargs=whole.additional_kwargs,
+            usage_metadata=whole.usage_metadata,
+            response_metadata={**whole.response_metadata, "finish_reason": _CUT[0]} if self.too_long
+            else whole.response_metadata,
+        )  # fmt: skip
+
+
+def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """The calls whose arguments are whole JSON objects, and the others.
+
+    LangChain completes torn arguments of a stream by guessing; what was cut off must not be called.
+    """
+    if not whole.tool_call_chunks:
+        return whole.tool_calls, whole.invalid_tool_calls  # a client that hands over whole calls
+    calls: list[ToolCall] = []
+    broken: list[InvalidToolCall] = []
+    for number, chunk in enumerate(whole.tool_call_chunks):
+        name, identity = chunk["name"] or "", chunk["id"] or f"call_{number}"
+        try:
+            arguments = json.loads(chunk["args"] or "{}")
+        except ValueError as error:
+            broken.append(invalid_tool_call(name=name, args=chunk["args"], id=identity, error=str(error)))
+            continue
+        if isinstance(arguments, dict):
+            calls.append(tool_call(name=name, args=arguments, id=identity))
+        else:
+            broken.append(invalid_tool_call(name=name, args=chunk["args"], id=identity, error="not an object"))
+    return calls, broken
+
+
+def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
+    """Take apart what a provider's client made of the answer. A known secret in it, a key that a server repeats, is
+    hidden before anything of it can be kept; a call with a hidden one is refused by the gateway.
+    """
+    calls = tuple(
+        ReplyCall(tool=str(call["name"]), input=dict(_hidden(call["args"] or {}, mask))) for call in message.tool_calls
+    )
+    broken = tuple(
+        f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}"
+        for call in message.invalid_tool_calls
+    )
+    reason = finish_reason(message)
+    if reason in _MALFORMED and not calls:
+        broken = (*broken, f"the provider could not read the call that the model made ({reason})")
+    return Reply(
+        text=mask(str(message.text)), calls=calls, broken=broken, cut=reason in _CUT, refused=mask(_refusal(message))
+    )
+
+
+def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: _hidden(inner, mask) for key, inner in value.items()}
+    return [_hidden(inner, mask) for inner in value] if isinstance(value, list) else value
+
+
+def finish_reason(message: AIMessage) -> str:
+    """Why the reply ended, in the provider's word; empty when it gave none."""
+    facts = message.response_metadata or {}
+    reason = facts.get("finish_reason") or facts.get("stop_reason") or facts.get("done_reason")
+    if not reason and facts.get("incomplete_details"):  # OpenAI's Responses API
+        reason = facts["incomplete_details"].get("reason")
+    return str(reason or facts.get("status") or _blocked(facts))
+
+
+def _refusal(message: AIMessage) -> str:
+    """Why there is no answer, in the provider's words."""
+    facts, reason = message.response_metadata or {}, finish_reason(message)
+    if reason not in _REFUSED and not _blocked(facts):
+        return str(message.additional_kwargs.get("refusal") or "")
+    details = facts.get("stop_details")
+    why = details.get("explanation") if isinstance(details, dict) else None
+    return f"{reason}: {why}" if why else reason
+
+
+def _blocked(facts: dict[str, Any]) -> str:
+    """Why Google did not even ask the model; empty when it did."""
+    feedback = facts.get("prompt_feedback")
+    reason = feedback.get("block_reason") if isinstance(feedback, dict) else None
+    return str(getattr(reason, "name", None) or reason or "")

@@ -1,0 +1,278 @@
+"""One request to a language model: who is asked, what it may cost, and who is asked instead when that fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from contextlib import aclosing
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from lg_orch.contracts.errors import Interrupted, ModelGone, OutOfBudget
+from lg_orch.llm.candidates import candidates
+from lg_orch.llm.conversation.message_memo import MessageMemo
+from lg_orch.llm.conversation.request_log import RequestAttempt, begin, end, failed, retry
+from lg_orch.llm.cost.token_bounds import parts_of
+from lg_orch.llm.cost.tokens import REMEMBERED, token_counter
+from lg_orch.llm.model_request import ModelRequest
+from lg_orch.llm.provider_errors import Failure, failure_of, pause_s
+from lg_orch.llm.providers import PROVIDERS
+from lg_orch.llm.replies import Reply, Stream, finish_reason, read_reply
+from lg_orch.llm.wire.cache_marks import marked_for_cache
+from lg_orch.llm.wire.clients import Clients
+from lg_orch.llm.wire.dialects import schema_for, tools_for
+from lg_orch.llm.wire.reply_cache import ReplyCache, cache_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.runnables import Runnable
+
+    from lg_orch.llm.candidates import Candidate
+    from lg_orch.llm.cost.tokens import Calibrated
+    from lg_orch.llm.ports import RunPorts
+    from lg_policy.config.settings import ModelsSettings
+
+SHORTER = (2, 4, 8, 16)
+"""How many times as short a request is made where the run's budgets leave no room for a longer one."""
+
+USEFUL_REPLY = 1_000
+"""Tokens that a reply should have room for: a request is made shorter for that, but not given up."""
+
+
+class Models:
+    """The models of the settings, asked by role."""
+
+    def __init__(
+        self, settings: ModelsSettings, environ: Mapping[str, str] = os.environ, *, cache_dir: Path | None = None
+    ) -> None:
+        self._settings = settings
+        self._clients = Clients(environ)
+        self._counters: dict[str, Calibrated] = {}
+        self._masks: MessageMemo[BaseMessage, BaseMessage] | None = None
+        self._said: MessageMemo[BaseMessage, str] = MessageMemo(_text)
+        keep = settings.cache and cache_dir is not None
+        self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
+
+    def counter(self, role: str) -> Calibrated:
+        """Counts tokens as the role's first model would."""
+        return self._counter(candidates(self._settings, role)[0])
+
+    def context_tokens(self, role: str) -> int:
+        """Tokens that a request for that role may have."""
+        return candidates(self._settings, role)[0].settings.context_tokens
+
+    def fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> ModelRequest:
+        """What `build` makes, as long as it can be: `build(1)`, or where the budgets leave little for its reply, the
+        first of the shorter ones that leaves enough, else the one that leaves most.
+        """
+        best, most = build(1), -1
+        asked = best
+        for shorter in (*SHORTER, None):
+            room, enough = self._room(ports, asked)
+            if room > most:
+                best, most = asked, room
+            if enough or shorter is None:
+                break
+            asked = build(shorter)
+        return best
+
+    def _room(self, ports: RunPorts, ask: ModelRequest) -> tuple[int, bool]:
+        """Tokens for the reply of the role's first model to a request, and whether that is enough."""
+        first = candidates(self._settings, ask.role)[0]
+        parts = parts_of(self._texts(self._masked(ports, ask), first), tools=bool(ask.tools))
+        wanted = first.settings.max_reply_tokens
+        try:
+            room = ports.budget.reply_room(first.name, ports.budget.bound(first.name).most(parts), wanted)
+        except OutOfBudget:
+            return 0, False
+        return room, room >= min(wanted, USEFUL_REPLY)
+
+    def ask(self, ports: RunPorts, ask: ModelRequest) -> Reply:
+        """Ask; called in a worker thread of the event loop.
+
+        Raises `ModelGone` when nobody answers, `OutOfBudget` when the request does not fit into the budgets,
+        `Interrupted` when the run was cancelled meanwhile.
+        """
+        reply = anyio.from_thread.run(self._until_cancelled, ports, self._masked(ports, ask))
+        if reply is None:
+            raise Interrupted("the run was asked to stop")
+        return reply
+
+    def _masked(self, ports: RunPorts, ask: ModelRequest) -> ModelRequest:
+        if self._masks is None:
+            # Rules and task are made anew for each request, of the same text.
+            mask = lru_cache(maxsize=REMEMBERED)(ports.mask)
+            self._masks = MessageMemo(lambda message: _masked(mask, message))
+        return ModelRequest(role=ask.role, tools=ask.tools, schema=ask.schema, messages=self._masks(ask.messages))
+
+    def _texts(self, ask: ModelRequest, candidate: Candidate) -> list[str]:
+        """All of a request that costs tokens: a text for each message, tool and schema."""
+        texts = [*self._said(ask.messages), *(json.dumps(tool) for tool in ask.tools)]
+        sent = ask.schema is not None and candidate.settings.json_schema
+        return [*texts, json.dumps(ask.schema)] if sent else texts
+
+    async def _until_cancelled(self, ports: RunPorts, ask: ModelRequest) -> Reply | None:
+        """Ask; `None` when the run is cancelled: asyncio would report the cancellation of this task as an error."""
+        try:
+            return await self._ask(ports, ask)
+        except anyio.get_cancelled_exc_class():
+            return None
+
+    async def _ask(self, ports: RunPorts, ask: ModelRequest) -> Reply:
+        chain = candidates(self._settings, ask.role)
+        why: list[str] = []
+        for place, candidate in enumerate(chain, start=1):
+            ports.clock.check_wall()
+            self._clients.require_key(candidate)
+            answer = await self._ask_one(ports, ask, candidate, falls_back=place < len(chain))
+            if isinstance(answer, Reply):
+                return answer
+            why.append(f"{candidate.name}: {answer.text}")
+            if not answer.transient:
+                break
+        ports.clock.check_wall()
+        raise ModelGone(f"the language model could not be asked: {'; '.join(why)}")
+
+    async def _ask_one(
+        self, ports: RunPorts, ask: ModelRequest, candidate: Candidate, *, falls_back: bool
+    ) -> Reply | Failure:
+        """One model, with repetitions; every one of them is measured against the budgets before it is made."""
+        counter = self._counter(candidate)
+        texts = self._texts(ask, candidate)
+        size, parts = counter.count(*texts), parts_of(texts, tools=bool(ask.tools))
+        wanted = candidate.settings.max_reply_tokens
+        attempt = 0
+        while True:
+            most = ports.budget.bound(candidate.name).most(parts)
+            room = ports.budget.reply_room(candidate.name, most, wanted)
+            asked = RequestAttempt(
+                candidate=candidate.name, ask=ask, room=room, prompt_tokens=size, most=most, parts=parts
+            )
+            key = self._key(candidate, ask, room)
+            kept = self._cache.get(key) if self._cache is not None and key else None
+            begin(ports, asked)
+            begun = time.monotonic()
+            answer = kept or await self._attempt(ports, ask, candidate, room)
+            elapsed = round((time.monotonic() - begun) * 1000)
+            if not isinstance(answer, Failure):
+                reply = read_reply(answer, ports.mask)
+                end(ports, asked, answer, reply, elapsed, counter, kept=kept is not None)
+                if reply.refused:
+                    # Nobody else is asked either: what one provider refuses is not carried to the next.
+                    return Failure(text=f"the provider refused to answer ({reply.refused})", transient=False)
+                if key and kept is None:
+                    self._keep(ports, key, answer, reply)
+                if reply.cut and room < wanted:
+                    # It would be taken for all that the model had to say.
+                    ports.budget.reply_room(candidate.name, most, wanted)
+                return reply
+            attempt += 1
+            pause = pause_s(candidate.settings, attempt, answer)
+            if pause is None or pause >= ports.clock.wall_left_s:
+                failed(ports, asked, answer, elapsed, falls_back=answer.transient and falls_back)
+                return Failure(text=ports.mask(answer.text), transient=answer.transient)
+            retry(ports, asked, answer, elapsed, pause)
+            await anyio.sleep(pause)
+
+    async def _attempt(
+        self, ports: RunPorts, ask: ModelRequest, candidate: Candidate, room: int
+    ) -> AIMessage | Failure:
+        """One request within its time.
+
+        It is made in a task of its own: clients answer a cancellation with one that does not say whose it was, which
+        would be taken for the user's wish to stop.
+        """
+        answers: list[AIMessage | Failure] = []
+        stream = Stream(ports, candidate.name, ask.role, room, self._counter(candidate).count_once)
+        try:
+            # Importing a provider's package takes its time, which is none of the provider's.
+            model = await anyio.to_thread.run_sync(self._bound, ask, candidate, room)
+        except Exception as error:  # noqa: BLE001  # as below: a client that cannot be made has its own reasons, too
+            return failure_of(error, candidate)
+
+        async def request() -> None:
+            answers.append(await _request(model, ask, candidate, stream))
+
+        limit = min(candidate.settings.timeout_s, ports.clock.wall_left_s)
+        with anyio.move_on_after(limit):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(request)
+        if answers:
+            return answers[0]
+        return Failure(text=f"no answer within {limit:.0f} s", transient=True, taken=True)
+
+    def _bound(self, ask: ModelRequest, candidate: Candidate, room: int) -> Runnable[Any, Any]:
+        """The client with tools and the form of the answer, as that provider takes them."""
+        client = self._clients.get(candidate, room)
+        model: Runnable[Any, Any] = client
+        if ask.tools:
+            model = client.bind_tools(tools_for(candidate.provider, ask.tools))
+        if ask.schema is not None and candidate.settings.json_schema:
+            form = schema_for(candidate.provider, ask.schema)
+            model = model.bind(response_format=form) if form is not None else model
+        return model
+
+    def _key(self, candidate: Candidate, ask: ModelRequest, room: int) -> str | None:
+        if self._cache is None or candidate.settings.temperature != 0:
+            return None
+        schema = ask.schema if candidate.settings.json_schema else None
+        return cache_key(candidate, room, ask.messages, ask.tools, schema)
+
+    def _keep(self, ports: RunPorts, key: str, answer: AIMessage, reply: Reply) -> None:
+        """Keep a whole reply without secrets in it for the next time."""
+        plain = answer.model_dump_json()
+        if self._cache is not None and not reply.cut and not reply.broken and ports.mask(plain) == plain:
+            self._cache.put(key, answer)
+
+    def _counter(self, candidate: Candidate) -> Calibrated:
+        return self._counters.setdefault(candidate.name, token_counter())
+
+
+async def _request(
+    model: Runnable[Any, Any], ask: ModelRequest, candidate: Candidate, stream: Stream
+) -> AIMessage | Failure:
+    """What comes back from a client that was told everything but the messages."""
+    messages = list(ask.messages)
+    if candidate.provider == "anthropic" and candidate.settings.cache_marks and ask.tools:
+        messages = marked_for_cache(messages)
+    try:
+        if not candidate.settings.streaming:
+            whole: AIMessage = await model.ainvoke(messages)
+            return whole
+        # Left early, it closes the connection, so that the provider can stop.
+        reading: Any = model.astream(messages)
+        async with aclosing(reading):
+            async for chunk in reading:
+                stream.take(chunk)
+                if stream.too_long:
+                    break
+        message = stream.message()
+    except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
+        failure = failure_of(error, candidate)
+        return dataclasses.replace(failure, taken=failure.taken or stream.begun)
+    if candidate.provider in PROVIDERS and not finish_reason(message):
+        return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
+    return message
+
+
+def _text(message: BaseMessage) -> str:
+    """All of a message that costs tokens."""
+    calls = getattr(message, "tool_calls", None)
+    return f"{message.content}{json.dumps(calls)}" if calls else str(message.content)
+
+
+def _masked(mask: Callable[[str], str], message: BaseMessage) -> BaseMessage:
+    content = message.content
+    if not isinstance(content, str):
+        return message
+    hidden = mask(content)
+    return message if hidden == content else message.model_copy(update={"content": hidden})

@@ -1,0 +1,136 @@
+"""Which tools a model is told of, and in how many words: what it never needs costs tokens in every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.agent.checks import runnable
+from lg_orch.tools.tool_info import EXECUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lg_orch.contracts.repository import RepoContext
+    from lg_orch.tools.tool_info import ToolInfo
+
+MAX_DESCRIPTION = 2_000
+REPLAN, DISCOVER, RESULT = "replan", "mcp_discover", "mcp_result"
+# Some providers refuse these at the top of a tool's schema; the gateway checks the arguments by the whole one.
+_DROPPED = ("oneOf", "anyOf", "allOf", "not", "enum", "$schema", "$id")
+_NEVER_NEEDED = frozenset(("revert_patch", "list_changes", "list_commands"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """One of our own tools in few words: what its server checks and its error explains need not be told beforehand."""
+
+    says: str
+    shows: Mapping[str, str]
+    """Arguments that a model is told of, each with its words or none; the others work when it names them."""
+
+
+_FORMS: Mapping[str, _Form] = {
+    "apply_patch": _Form(says="Change files; answers with the resulting diff.", shows={"patch": ""}),
+    "read_file": _Form(says="Read a text file.", shows={"path": "", "start_line": "from 1", "line_count": ""}),
+    "list_files": _Form(says="List a directory.", shows={"path": "", "recursive": "", "glob": ""}),
+    "search_files": _Form(
+        says="Search file contents.", shows={"regex": "RE2", "path": "", "glob": "*.py", "context_lines": ""}
+    ),
+    "exec": _Form(says="Run a command at the root; what it writes is thrown away.", shows={"cmd": "", "args": ""}),
+}
+_TEXT = {"type": "string"}
+_LOCAL: Mapping[str, dict[str, Any]] = {
+    REPLAN: {
+        "description": "Only when what you found contradicts the plan: says why, and gets you a new one.",
+        "parameters": {"type": "object", "properties": {"reason": _TEXT}, "required": ["reason"]},
+    },
+    RESULT: {
+        "description": "Read a result that was left out or cut, by its id.",
+        "parameters": {
+            "type": "object",
+            "properties": {"result_id": _TEXT, "offset": {"type": "integer"}, "limit": {"type": "integer"}},
+            "required": ["result_id"],
+        },
+    },
+    DISCOVER: {
+        "description": f"Find further tools by what they do; call one with {EXECUTE}.",
+        "parameters": {"type": "object", "properties": {"query": _TEXT}, "required": ["query"]},
+    },
+    EXECUTE: {
+        "description": f"Call a tool by a name that {DISCOVER} returned.",
+        "parameters": {
+            "type": "object",
+            "properties": {"tool": _TEXT, "arguments": {"type": "object"}},
+            "required": ["tool", "arguments"],
+        },
+    },
+}
+
+
+def chosen(tools: Sequence[ToolInfo], context: RepoContext, at_once: int) -> tuple[list[ToolInfo], bool]:
+    """The tools a model is told of, and whether there are others that it has to discover."""
+    hidden = _NEVER_NEEDED | (frozenset(("list_files",)) if context.paths else frozenset())
+    if context.commands and not runnable(context):
+        hidden |= {"exec"}
+    useful = [tool for tool in tools if not (tool.builtin and tool.original in hidden) and tool.name != RESULT]
+    if len(useful) <= at_once:
+        return useful, False
+    return [tool for tool in useful if tool.builtin], True
+
+
+def offer(
+    tools: Sequence[ToolInfo], context: RepoContext, at_once: int, *, replan: bool = False, results: bool = False
+) -> list[dict[str, Any]]:
+    """The tools as a provider's tool calling wants them, in an order that stays the same from request to request."""
+    told, more = chosen(tools, context, at_once)
+    schemas = [_function(tool.name, _says(tool), parameters(tool, context)) for tool in told]
+    names = [DISCOVER, EXECUTE] if more else []
+    names += [RESULT] if results else []
+    names += [REPLAN] if replan else []
+    return schemas + [_function(name, _LOCAL[name]["description"], _LOCAL[name]["parameters"]) for name in names]
+
+
+def parameters(tool: ToolInfo, context: RepoContext | None = None) -> dict[str, Any]:
+    """The schema of a tool's arguments, in words that every provider takes."""
+    form = _FORMS.get(tool.original) if tool.builtin else None
+    if form is None:
+        schema = {key: value for key, value in tool.input_schema.items() if key not in _DROPPED}
+        whole: dict[str, Any] = _without_our_formats(schema)
+        return {"type": "object", "properties": {}, **whole}
+    known: Mapping[str, Any] = tool.input_schema.get("properties") or {}
+    properties = {name: _short(known[name], words) for name, words in form.shows.items() if name in known}
+    if tool.original == "exec" and context is not None:
+        if context.commands and "cmd" in properties:
+            properties["cmd"] = {"type": "string", "enum": runnable(context)}
+        if any(package.path for package in context.packages) and "cwd" in known:
+            properties["cwd"] = _short(known["cwd"], "a package's directory, instead of the root")
+    required = [name for name in tool.input_schema.get("required", ()) if name in properties]
+    return {"type": "object", "properties": properties} | ({"required": required} if required else {})
+
+
+def _says(tool: ToolInfo) -> str:
+    form = _FORMS.get(tool.original) if tool.builtin else None
+    return form.says if form is not None else tool.description[:MAX_DESCRIPTION]
+
+
+def _short(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
+    """Type and words of one argument; of several types the first, which all of our tools take."""
+    first = schema["anyOf"][0] if "anyOf" in schema else schema
+    short = {key: first[key] for key in ("type", "enum") if key in first}
+    if "items" in first:
+        short["items"] = {"type": first["items"].get("type", "string")}
+    return short | ({"description": words} if words else {})
+
+
+def _function(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
+
+
+def _without_our_formats(value: Any) -> Any:
+    """Formats of our own are refused by some providers."""
+    if isinstance(value, list):
+        return [_without_our_formats(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_our_formats(inner) for key, inner in value.items() if (key, inner) != ("format", "lg-path")}

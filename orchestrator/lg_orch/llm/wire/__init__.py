@@ -1,0 +1,1 @@
+"""Provider clients: how each is built, asked and cached."""

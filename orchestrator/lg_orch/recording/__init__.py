@@ -1,0 +1,1 @@
+"""What happens is said once: masked, journalled, shown; results kept by digest."""

@@ -1,0 +1,100 @@
+"""LangGraph checkpoints of a run: one SQLite file in its directory, or PostgreSQL by URL.
+
+Both are LangGraph's own savers. Values are plain JSON (`state` sees to that) and nothing but LangGraph's own types is
+ever reconstructed from a checkpoint; a checkpoint is on disk before the next step begins.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.contracts.errors import StoreGone
+from lg_policy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+SQLITE = "sqlite"
+POSTGRES = ("postgresql://", "postgres://")
+POSTGRES_HINT = "pip install 'lg-orchestration-platform[orch,orch-postgres]'"
+
+
+def is_postgres(url: str) -> bool:
+    """Whether checkpoints live in PostgreSQL. Raises `ConfigError` for an address of any other kind."""
+    if url == SQLITE:
+        return False
+    if not url.startswith(POSTGRES):
+        raise ConfigError(f"store.url {url.partition('://')[0]!r} is not known", hint="use sqlite or postgresql://…")
+    return True
+
+
+@asynccontextmanager
+async def open_saver(url: str, path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    """Open the store that `url` (`store.url`) names; `path` is the run's own file where it is SQLite.
+
+    Raises `ConfigError` when PostgreSQL is named and cannot be used, `StoreGone` when it is lost within the block.
+    """
+    if is_postgres(url):
+        async with _postgres(url) as saver:
+            yield saver
+        return
+    import aiosqlite
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    async with aiosqlite.connect(path) as connection:
+        os.chmod(path, 0o600)
+        await connection.execute("PRAGMA synchronous = FULL")
+        yield AsyncSqliteSaver(connection, serde=_serializer())
+
+
+def forget(url: str, run_ids: Sequence[str]) -> None:
+    """Remove the checkpoints of runs from PostgreSQL; where they are SQLite they go with the run's directory.
+
+    Raises `ConfigError` when the server cannot be used.
+    """
+    if not run_ids or not is_postgres(url):
+        return
+    import anyio
+
+    async def remove() -> None:
+        async with _postgres(url) as saver:
+            for run_id in run_ids:
+                await saver.adelete_thread(run_id)
+
+    anyio.run(remove)
+
+
+@asynccontextmanager
+async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    try:
+        import psycopg
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"store.url is PostgreSQL and {error.name} is not installed", hint=POSTGRES_HINT) from error
+    try:
+        opening = AsyncPostgresSaver.from_conn_string(url, serde=_serializer())
+        saver = await opening.__aenter__()
+    except psycopg.Error as error:
+        raise ConfigError(f"store.url: PostgreSQL cannot be used: {str(error).strip()}") from error
+    try:
+        await saver.setup()
+        yield saver
+    except psycopg.Error as error:
+        raise StoreGone(
+            f"store.url: PostgreSQL was lost in the middle of the run: {str(error).strip()}",
+            hint="`lg-orch resume` goes on once it is there again",
+        ) from error
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+def _serializer() -> Any:
+    """LangGraph's serializer without its leave to import and build whatever class a checkpoint names."""
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+    return JsonPlusSerializer(allowed_msgpack_modules=None)

@@ -1,0 +1,97 @@
+"""A run's steps, read from its journal: what each visit of a node called and changed. Steps count from 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.contracts.envelopes import ToolEnvelope
+from lg_orch.runs.tree_digest import is_look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lg_orch.contracts.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """One change set of the run."""
+
+    step: int
+    change_id: str
+    reverts: str | None
+    """The change set that this one took back."""
+    call_id: str
+    files: tuple[dict[str, Any], ...]
+    added: int
+    removed: int
+    result: ToolEnvelope
+    """The call's brief; the whole, with the diff, is in the result store."""
+
+
+@dataclass(kw_only=True)
+class RunStep:
+    """One visit of a node; `done` tells whether it came to its end."""
+
+    number: int
+    node: str
+    done: bool = False
+    results: list[ToolEnvelope] = field(default_factory=list)
+    open_calls: dict[str, str] = field(default_factory=dict)
+    """Calls that were begun and have no outcome here: id and tool."""
+
+
+def steps_of(events: Iterable[Event]) -> list[RunStep]:
+    """The steps in order. A step that was begun again after an interruption is one step."""
+    steps: dict[int, RunStep] = {}
+    step: RunStep | None = None
+    for event in events:
+        if event.kind == "node" and event.phase == "begin" and "visit" in event.data:
+            number = int(event.data["visit"])
+            step = steps[number] = RunStep(number=number, node=event.name)
+        elif step is None:
+            continue
+        elif event.kind == "node" and event.phase == "end" and event.name == step.node:
+            step.done = True
+        elif event.kind == "tool" and event.data.get("step") != "undo" and not is_look(event):
+            _call(step, event)
+    return [steps[number] for number in sorted(steps)]
+
+
+def patches_of(events: Sequence[Event]) -> list[Patch]:
+    """Every change set that the run or its undoing made, oldest first, each once."""
+    found: dict[str, Patch] = {}
+    number = 0
+    for event in events:
+        if event.kind == "node" and event.phase == "begin" and "visit" in event.data:
+            number = int(event.data["visit"])
+        patch = event.data.get("patch") if event.kind == "tool" and event.phase == "end" else None
+        if patch is not None:
+            found.setdefault(patch["change_id"], Patch(
+                step=number, change_id=patch["change_id"], reverts=patch["reverts"], call_id=patch["call_id"],
+                files=tuple(patch["files"]), added=patch["added"], removed=patch["removed"],
+                result=ToolEnvelope.model_validate(event.data["result"]),
+            ))  # fmt: skip
+    return list(found.values())
+
+
+def standing(patches: Iterable[Patch]) -> list[Patch]:
+    """Of these change sets those that still count: not taken back by a later one of them, nor such a taking back."""
+    kept: list[Patch] = []
+    for patch in patches:
+        ids = [one.change_id for one in kept]
+        if patch.reverts in ids:
+            del kept[ids.index(patch.reverts)]
+        else:
+            kept.append(patch)
+    return kept
+
+
+def _call(step: RunStep, event: Event) -> None:
+    call_id = str(event.data.get("call_id", ""))
+    if event.phase == "begin":
+        step.open_calls[call_id] = event.name
+    elif event.phase == "end":
+        step.open_calls.pop(call_id, None)
+        step.results.append(ToolEnvelope.model_validate(event.data["result"]))

@@ -1,0 +1,1 @@
+"""The gateway connection: tools found, calls made, results as envelopes."""

@@ -1,0 +1,33 @@
+"""An open connection to a gateway, and the error when it is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lg_orch.contracts.errors import GatewayGone
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mcp.types import CallToolResult, InputRequiredResult
+
+    from lg_orch.tools.tool_info import ToolInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """An open connection: what is offered and the wire method that `tools.GatewayTools` sends with."""
+
+    tools: tuple[ToolInfo, ...]
+    send: Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
+    server: str
+    """Name and version that the gateway reports."""
+
+
+def gone(why: str) -> GatewayGone:
+    """What ends a run whose gateway was lost. It can go on: the step that was cut off is repeated, under its keys."""
+    return GatewayGone(
+        f"the gateway was gone in the middle of the run: {why}",
+        hint="the command can be given again; `lg-orch resume` first asks what became of the call that was cut off",
+    )

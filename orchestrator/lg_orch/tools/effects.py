@@ -1,0 +1,59 @@
+"""What a call changed, in the words that the journal keeps: `undo`, `runs show --diff` and the trace read nothing else.
+
+Only the built-in servers' own statements count; another server could name change sets that it did not make.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.tools.tool_info import ToolInfo
+
+PATCHING = ("apply_patch", "revert_patch")
+MAX_PATHS = 200
+_FILE = ("path", "op", "to", "before_sha256", "after_sha256")
+
+
+def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
+    """What a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
+
+    Another server's word that it only reads is taken for what it is told the user after an undo, and nothing else.
+    """
+    if info is None:
+        return "none"
+    if info.root_id is not None and info.original in PATCHING:
+        return "none" if arguments.get("dry_run") is True else "patch"
+    if info.root_id is not None and info.original == "exec":
+        return "command"
+    return "none" if info.read_only else "other"
+
+
+def effects_of(envelope: ToolEnvelope, info: ToolInfo | None) -> dict[str, Any]:
+    """`{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote outside of its overlay."""
+    structured = envelope.artifacts.structured
+    if info is None or info.root_id is None or structured is None:
+        return {}
+    if info.original in PATCHING:
+        return _patch(envelope, info, structured)
+    paths = structured.get("changed_paths")
+    if info.original == "exec" and isinstance(paths, list) and paths:
+        return {"changed_paths": [str(path) for path in paths[:MAX_PATHS]]}
+    return {}
+
+
+def _patch(envelope: ToolEnvelope, info: ToolInfo, structured: dict[str, Any]) -> dict[str, Any]:
+    if not structured.get("change_id") or structured.get("dry_run"):
+        return {}
+    reverts = envelope.artifacts.input.get("change_id") if info.original == "revert_patch" else None
+    return {"patch": {
+        "change_id": str(structured["change_id"]),
+        "reverts": reverts,
+        "call_id": envelope.artifacts.call_id,
+        "files": [{name: file.get(name) for name in _FILE} for file in structured.get("files", ())],
+        "added": structured.get("added", 0),
+        "removed": structured.get("removed", 0),
+    }}  # fmt: skip

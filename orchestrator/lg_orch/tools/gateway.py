@@ -1,0 +1,210 @@
+"""The connection to the gateway: our own, started here, or one that is running elsewhere.
+
+Our own starts as `[sys.executable, "-P", "-m", "lg_gateway", …]` through the MCP client, with a working directory in
+the state directory, so that nothing in the repository is on its module path. `start` spawns it before LangChain is
+imported; `connect` then hands the same streams to `langchain.mcp`.
+
+Not covered: a running gateway that lies about its root; it is trusted as far as its token and address are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from lg_orch.contracts.errors import GatewayGone
+from lg_orch.tools.connection import Connection, gone
+from lg_policy.errors import ConfigError
+from lg_policy.state import replace_file
+from lg_policy.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from pathlib import Path
+
+    from mcp.client._transport import TransportStreams
+    from mcp.types import CallToolResult, InputRequiredResult
+
+    from lg_orch.tools.tool_info import ToolInfo
+    from lg_policy.config.settings import Settings
+
+CONNECT_TIMEOUT_S = 90.0
+LOG_TAIL_BYTES = 2_000
+_PASSED = ("LG_KEY_DIR", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayLaunch:
+    """How our own gateway starts."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    log_path: Path
+
+
+def local_launch(
+    *, root: Path, allow_broad: bool, state_dir: Path, settings: Settings, environ: Mapping[str, str], log_path: Path
+) -> GatewayLaunch:
+    """Write the effective settings (0600, in the state directory) and say how to start a gateway with them.
+
+    The environment is what `[gateway.servers.*]` and `store.url` refer to as `${NAME}` plus the few names that place
+    state, keys and locale; a provider's API key does not reach the gateway unless a server names it.
+    """
+    effective = state_dir / "effective-settings.json"
+    # What a model is told of is chosen here; a gateway of our own lists everything.
+    offered = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"expose": "all"})})
+    values = offered.model_dump_json(by_alias=True, exclude={"models"})
+    replace_file(effective, values.encode())
+    names = {name for name in environ if name.startswith("XDG_")} | set(_PASSED)
+    names |= set(_VARIABLE.findall(settings.gateway.model_dump_json() + settings.store.url))
+    argv = [sys.executable, "-P", "-m", "lg_gateway", "serve", "--root", str(root)]
+    argv += ["--state-dir", str(state_dir), "--effective-config", str(effective)]
+    if allow_broad:
+        argv.append("--allow-broad-root")
+    env = {name: environ[name] for name in sorted(names) if name in environ}
+    return GatewayLaunch(argv=tuple(argv), cwd=state_dir, env=env, log_path=log_path)
+
+
+@asynccontextmanager
+async def start(launch: GatewayLaunch) -> AsyncIterator[TransportStreams]:
+    """Run our own gateway for the length of the block. Raises `GatewayGone` when it cannot be started."""
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
+    parameters = StdioServerParameters(
+        command=launch.argv[0], args=list(launch.argv[1:]), env=dict(launch.env), cwd=launch.cwd
+    )
+    descriptor = os.open(launch.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    begun = False
+    with os.fdopen(descriptor, "a") as log:
+        try:
+            async with stdio_client(parameters, errlog=log) as streams:
+                begun = True
+                yield streams
+        except OSError as error:
+            if begun:
+                raise
+            raise GatewayGone(f"the gateway could not be started: {error}") from error
+        except ExceptionGroup as group:
+            # The client's task group wraps whatever ends the block; callers handle the error itself.
+            raise _only(group) from None
+
+
+@asynccontextmanager
+async def connect(
+    streams: TransportStreams | None = None,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    log_path: Path | None = None,
+) -> AsyncIterator[Connection]:
+    """Discover the tools over `streams` or at `url`. Raises `GatewayGone` with the end of the gateway's log."""
+    from httpx2 import TransportError
+    from langchain.mcp import MCPAdapter
+    from mcp import MCPError
+
+    from lg_orch.tools.meta_tools import unfolded
+
+    adapter = MCPAdapter(_client(streams, url, token))
+    try:
+        with anyio.fail_after(CONNECT_TIMEOUT_S) as connecting:
+            async with adapter:
+                found = await adapter.list_tools(cache_mode="refresh")
+                connection = await unfolded(_connection(adapter.client, found, own=url is None))
+                connecting.deadline = float("inf")
+                yield connection
+    except (TimeoutError, MCPError, RuntimeError, OSError, TransportError) as error:
+        if isinstance(error, TransportError) and connecting.deadline == float("inf"):
+            # Over HTTP a request that fails ends the client's own task, and with it whatever goes on in the block.
+            raise gone(str(error) or type(error).__name__) from error
+        if connecting.deadline == float("inf"):
+            raise
+        what = str(error) or type(error).__name__
+        # A gateway that was started elsewhere writes no log here.
+        raise GatewayGone(f"no answer from the gateway: {what}", hint=_tail(None if url else log_path)) from error
+
+
+def check_url(url: str, token: str | None) -> None:
+    """Raise `ConfigError` unless `url` is one that a token may be sent to: https, or http on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(
+            f"--gateway {url!r} is not an http or https address", hint="for example http://127.0.0.1:8700/mcp"
+        )
+    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if token and parts.scheme == "http" and not local:
+        raise ConfigError("LG_GATEWAY_TOKEN is not sent over plain http to another machine", hint="use https")
+
+
+def check_root(tools: tuple[ToolInfo, ...], root_id: str) -> None:
+    """Raise `ConfigError` when a tool works on another root than the run does."""
+    for tool in tools:
+        if tool.root_id is not None and tool.root_id != root_id:
+            raise ConfigError(
+                f"the gateway's {tool.name} works on another directory (root id {tool.root_id}, not {root_id})",
+                hint="point --repo-root and --gateway at the same repository",
+            )
+
+
+def _only(error: Exception) -> Exception:
+    """The one error inside nested groups of one, else the group."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _client(streams: TransportStreams | None, url: str | None, token: str | None) -> Any:
+    from fastmcp.client import Client
+    from mcp.types import Implementation
+
+    itself = Implementation(name="lg-orch", version=__version__)
+    if url is not None:
+        return Client(url, auth=token, client_info=itself)
+    if streams is None:
+        raise GatewayGone("neither streams nor an address of a gateway are known")
+    from lg_orch.tools.streams import StreamsTransport
+
+    # It warns of each call of a meta tool, which the gateway does not list where it lists all others.
+    logging.getLogger("client").setLevel(logging.ERROR)
+    # Our own gateway is of our era: probing it could time out on a busy machine and fall back to the old one.
+    return Client(StreamsTransport(streams), mode="2026-07-28", client_info=itself)
+
+
+def _connection(client: Any, found: list[Any], *, own: bool) -> Connection:
+    from lg_orch.tools.tool_info import tool_info
+
+    async def send(
+        name: str, arguments: dict[str, Any], meta: dict[str, Any], timeout_s: float, progress: Any, **again: Any
+    ) -> CallToolResult | InputRequiredResult:
+        call: Coroutine[Any, Any, CallToolResult | InputRequiredResult] = client.session.call_tool(
+            name, arguments, timeout_s, progress, meta=meta, allow_input_required=True, **again
+        )
+        # Over HTTP a failure ends the session's own task, not the call: FastMCP's guard tells the waiting call.
+        answer: CallToolResult | InputRequiredResult = await client._await_with_session_monitoring(call)
+        return answer
+
+    info = client.server_info
+    # The gateway that we start is of our own version; it is not asked who it is.
+    unnamed = f"lg-gateway {__version__}" if own else "unknown"
+    server = f"{info.name} {info.version}".strip() if info is not None else unnamed
+    tools = tuple(tool_info(tool.name, tool.description, tool.metadata, tool.args_schema) for tool in found)
+    return Connection(tools=tools, send=send, server=server)
+
+
+def _tail(log_path: Path | None) -> str:
+    if log_path is None:
+        return "is it running, and is LG_GATEWAY_TOKEN right?"
+    try:
+        text = log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    except OSError:
+        return f"see {log_path}"
+    return f"its log {log_path} ends with: {text}" if text else f"its log {log_path} is empty"

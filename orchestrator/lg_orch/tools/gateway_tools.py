@@ -1,0 +1,284 @@
+"""Tools found at the gateway, and the one way to call them.
+
+Discovery is `langchain.mcp`'s; the call path is our own over the same session, because a call must carry the run's
+metadata and report progress, and a failure must come back as an envelope instead of ending the graph.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
+from lg_orch.human.answering import answers
+from lg_orch.human.approvals import Nobody, Question
+from lg_orch.human.lost_calls import after_outcome, outcome_question
+from lg_orch.tools.connection import gone
+from lg_orch.tools.effects import effect_kind
+from lg_orch.tools.repeat_call import persist
+from lg_orch.tools.tool_info import ToolInfo
+from lg_policy.errors import TooManyQuestions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from mcp.types import CallToolResult, InputRequiredResult
+
+    from lg_orch.contracts.state import QueuedCall
+    from lg_orch.human.approvals import Approver, Verdict
+    from lg_orch.recording.event_bus import EventBus
+
+RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
+"""Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
+MAX_PAUSE_S = 30.0
+MAX_DIGITS = 9
+"""Longest pause before a call that still runs is asked for again."""
+MAX_QUESTIONS = 20
+"""Rounds of questions that one call may ask before it counts as unanswered."""
+CONNECTION_CLOSED = -32000
+_RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout"}
+
+
+class GatewayTools:
+    """Makes calls through one connection; `send` is the connection's thin wire method."""
+
+    def __init__(
+        self,
+        tools: Sequence[ToolInfo],
+        send: Callable[..., Awaitable[CallToolResult | InputRequiredResult]],
+        *,
+        bus: EventBus,
+        run_id: str,
+        epoch: int = 0,
+        approver: Approver | None = None,
+        pauses: Sequence[float] = RETRY_PAUSES_S,
+    ) -> None:
+        self.tools = tuple(sorted(tools, key=lambda tool: tool.name))
+        self._by_name = {tool.name: tool for tool in self.tools}
+        self._send = send
+        self._bus = bus
+        self._run_id = run_id
+        self._epoch = epoch
+        self._approver = approver or Nobody()
+        self._pauses = tuple(pauses)
+
+    def find(self, original: str) -> ToolInfo | None:
+        """The tool of a built-in server (one that reports the root) with that unqualified name."""
+        return next((tool for tool in self.tools if tool.original == original and tool.root_id is not None), None)
+
+    def named(self, name: str) -> ToolInfo | None:
+        """The tool of that qualified name."""
+        return self._by_name.get(name)
+
+    async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
+        """Make one call and journal its begin; repeat one that is harmless to repeat and whose server was away.
+
+        Without `may_ask` a call that needs a human comes back as `approval_required`. All of it, repetitions included,
+        ends after `timeout_s`. Raises `GatewayGone` when the connection to the gateway ended: what became of the call
+        is known by its key to the next one; `TooManyQuestions` when the gateway takes no further question.
+        """
+        call, begun = queued.call, time.monotonic()
+        self._bus.emit("tool", call.tool, "begin", {
+            "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
+            "epoch": self._epoch, "effect": effect_kind(self._by_name.get(call.tool), call.input),
+        })  # fmt: skip
+        envelope = await self._answered(queued, step, begun + timeout_s, may_ask)
+        return envelope.model_copy(update={"timing_ms": round((time.monotonic() - begun) * 1000)})
+
+    async def _answered(self, queued: QueuedCall, step: str, deadline: float, may_ask: bool) -> ToolEnvelope:
+        """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says.
+
+        One that an earlier process of this run began and that still runs is waited for.
+        """
+        builtin, first = self._is_builtin(queued), True
+        while True:
+            envelope = await self._made(queued, step, deadline, may_ask)
+            error = envelope.artifacts.error
+            runs = error is not None and error.retry_after_s > 0
+            # Said by the very first request of this process: what went on since is not what was lost.
+            before = first and error is not None and error.begun_before and not envelope.artifacts.repeated
+            first = False
+            if error is not None and runs and time.monotonic() < deadline:
+                self._bus.progress(queued.call.tool, {"call_id": queued.call.id, "message": error.message})
+                await anyio.sleep(min(error.retry_after_s, _left(deadline)))
+                continue
+            if error is None or not may_ask:
+                return envelope
+            if error.questions_waiting:
+                raise TooManyQuestions(
+                    f"{queued.call.tool} needs a human, and {error.message}",
+                    waiting=error.questions_waiting,
+                    hint="answer or deny some: `lg-gateway approvals list` shows all, `lg-orch approvals` the runs",
+                )
+            if error.code == "outcome_unknown" or runs:
+                verdict = await self._approver.ask(outcome_question(queued, builtin=builtin, lost_before=before))
+                return envelope if verdict is None else after_outcome(envelope, verdict)
+            if not error.approval_id:
+                return envelope
+            verdict = await self._approver.ask(self._elsewhere(queued, error))
+            if verdict is None:
+                return envelope
+            if verdict.decision != "again":
+                return failure(queued, Problem(code="approval_denied", message=verdict.reason or "a human said no"))
+
+    async def _made(self, queued: QueuedCall, step: str, deadline: float, may_ask: bool) -> ToolEnvelope:
+        """The call, and its repeats where it was cut off."""
+        info, call = self._by_name.get(queued.call.tool), queued.call
+
+        def on_repeat(pause_s: float, problem: Problem) -> None:
+            told = {"call_id": call.id, "step": step, "pause_s": pause_s, "error": problem.model_dump()}
+            self._bus.emit("tool", call.tool, "retry", told)
+
+        return await persist(
+            lambda: self._attempt(queued, step, _left(deadline), may_ask),
+            pauses=[pause for at, pause in enumerate(self._pauses) if sum(self._pauses[: at + 1]) < _left(deadline)],
+            harmless=info is not None and info.read_only,
+            on_repeat=on_repeat,
+        )
+
+    def _is_builtin(self, queued: QueuedCall) -> bool:
+        info = self._by_name.get(queued.call.tool)
+        return info is not None and info.root_id is not None
+
+    def _elsewhere(self, queued: QueuedCall, error: Problem) -> Question:
+        where = f"`lg-gateway approvals show {error.approval_id}` shows it; `lg-gateway approvals approve` answers it."
+        return Question(
+            kind="elsewhere",
+            tool=queued.call.tool,
+            builtin=self._is_builtin(queued),
+            message=f"A tool call needs an approval that is not given here.\n{error.message}\n{where}",
+            key=f"elsewhere.{error.approval_id}",
+            call_id=queued.call.id,
+        )
+
+    async def _attempt(self, queued: QueuedCall, step: str, timeout_s: float, may_ask: bool) -> ToolEnvelope:
+        from mcp import MCPError
+        from mcp.types import CallToolResult
+
+        call = queued.call
+
+        async def progress(done: float, total: float | None, message: str | None) -> None:
+            self._bus.progress(call.tool, {"call_id": call.id, "done": done, "total": total, "message": message or ""})
+
+        meta = {
+            "lg/run": {"run_id": self._run_id, "epoch": self._epoch, "step": step},
+            "lg/idempotency-key": queued.key,
+            # A terminal shows a long patch whole, and so does what a run that waits prints.
+            "lg/shows-whole": True,
+            # A question that nobody is asked would wait for its answer all the same, and only so many may.
+            "lg/asks-nobody": not may_ask,
+        }
+        answered: Verdict | None = None
+        again: dict[str, Any] = {}
+        try:
+            for _ in range(MAX_QUESTIONS):
+                result = await self._send(call.tool, call.input, meta, timeout_s, progress, **again)
+                if isinstance(result, CallToolResult):
+                    envelope = envelope_of(queued, result)
+                    return _with_verdict(envelope, answered)
+                given = (
+                    await answers(self._approver, queued, result, builtin=self._is_builtin(queued)) if may_ask else None
+                )
+                if given is None:
+                    break
+                answered = given.verdict or answered
+                again = {"input_responses": given.responses, "request_state": result.request_state}
+        except MCPError as error:
+            # What a server does wrong comes as a result: this is about the connection itself.
+            if error.error.code == CONNECTION_CLOSED:
+                raise gone(error.error.message) from error
+            code = _RPC_CODES.get(error.error.code, "internal")
+            limits = "budgets.tool_timeout_s, or what was left of budgets.max_wall_s"
+            late = f"no answer within {timeout_s:.0f} s ({limits})" if code == "timeout" else ""
+            return failure(queued, Problem(code=code, message=late or error.error.message))
+        except (RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            # The session raises RuntimeError both when it ended and when a result breaks the tool's own schema.
+            if not isinstance(error, RuntimeError) or "content" not in str(error):
+                raise gone(str(error) or type(error).__name__) from error
+            return failure(queued, Problem(code="internal", message=str(error)))
+        hint = "answer it on a terminal, or start the run with --yes or --deny-all"
+        return failure(
+            queued, Problem(code="approval_required", message="a human must answer before this call goes on", hint=hint)
+        )
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then; never none at all, which would be no limit."""
+    return max(0.1, deadline - time.monotonic())
+
+
+def _with_verdict(envelope: ToolEnvelope, verdict: Verdict | None) -> ToolEnvelope:
+    """Note who answered, and what is to be called instead."""
+    if verdict is None:
+        return envelope
+    update: dict[str, Any] = {"approved_by": verdict.by}
+    if verdict.decision == "edit":
+        update |= {"decision": "edit", "edited": dict(verdict.arguments or {})}
+    return envelope.model_copy(update={"artifacts": envelope.artifacts.model_copy(update=update)})
+
+
+def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
+    """The envelope of a call that brought no result."""
+    text = f"{problem.code}: {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
+    call = queued.call
+    artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, error=problem)
+    return ToolEnvelope(
+        tool=queued.call.tool, ok=False, exit_code=None, stdout="", stderr=text, timing_ms=0, artifacts=artifacts
+    )
+
+
+def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
+    """Turn a tool's answer into an envelope."""
+    from mcp.types import TextContent
+
+    text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+    structured = result.structured_content if isinstance(result.structured_content, dict) else None
+    meta = result.meta or {}
+    known = {"ledger_id": str(meta.get("lg/request", "")), "replayed": meta.get("lg/replayed") is True}
+    if result.is_error:
+        failed = failure(queued, _problem(structured, text))
+        return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update=known)})
+    call = queued.call
+    artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, structured=structured)
+    artifacts = artifacts.model_copy(update=known)
+    if structured is not None and {"exit_code", "stdout", "stderr"} <= structured.keys():
+        return ToolEnvelope(
+            tool=queued.call.tool,
+            ok=structured.get("ok") is True,
+            exit_code=structured["exit_code"] if isinstance(structured["exit_code"], int) else None,
+            stdout=str(structured["stdout"]),
+            stderr=str(structured["stderr"]),
+            timing_ms=0,
+            artifacts=artifacts,
+        )
+    return ToolEnvelope(
+        tool=queued.call.tool, ok=True, exit_code=None, stdout=text, stderr="", timing_ms=0, artifacts=artifacts
+    )
+
+
+def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
+    error = (structured or {}).get("error")
+    if isinstance(error, dict) and "code" in error:
+        return Problem(
+            code=str(error["code"]),
+            message=str(error.get("message", text)),
+            hint=str(error.get("hint") or ""),
+            approval_id=str(error.get("approval_id") or ""),
+            retry_after_s=_seconds(error.get("retry_after_s")),
+            begun_before=error.get("begun_before") == "true",
+            questions_waiting=_count(error.get("questions_waiting")),
+        )
+    return Problem(code="internal", message=text or "the tool reported an error without a text")
+
+
+def _count(value: object) -> int:
+    text = str(value or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else 0
+
+
+def _seconds(value: object) -> float:
+    """A pause that a gateway names; none where it names nothing sensible."""
+    text = str(value or "")
+    return min(float(text), MAX_PAUSE_S) if text.replace(".", "", 1).isdigit() else 0.0
