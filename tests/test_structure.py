@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,7 @@ HEAVY = {
 }
 MODULE_LINES = 400
 FUNCTION_LINES = 60
+FOLDER_MODULES = 20
 
 # Where an error of any kind may be stopped, and why: the outermost edges, where what failed is somebody else's.
 EDGES = {
@@ -138,6 +140,85 @@ def imported(path: Path) -> set[str]:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
+
+
+def packages_of(folder: str) -> list[Path]:
+    """Return every folder of a package, the package's own first."""
+    top = ROOT / folder
+    return sorted({path.parent for path in sources(folder)} | {top})
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a product module."""
+    base = next(ROOT / folder for folder in PRODUCT if path.is_relative_to(ROOT / folder))
+    parts = path.relative_to(base.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_folder_holds_more_modules_than_a_reader_takes_in() -> None:
+    full = {
+        name_of(folder): count
+        for product in PRODUCT
+        for folder in packages_of(product)
+        if (count := len([path for path in folder.glob("*.py") if path.name != "__init__.py"])) > FOLDER_MODULES
+    }
+    assert not full
+
+
+def test_an_init_file_says_what_its_folder_is_for_and_does_nothing() -> None:
+    """It may give names of its folder a shorter address, as `lg_orch.testing` does for other projects."""
+    for path in (path for path in PRODUCT_SOURCES if path.name == "__init__.py"):
+        docstring, *rest = tree_of(path).body
+        assert isinstance(docstring, ast.Expr), name_of(path)
+        shortens = (
+            isinstance(node, ast.ImportFrom)
+            or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+            for node in rest
+        )
+        assert all(shortens), name_of(path)
+
+
+def test_no_class_name_stands_twice_in_a_package() -> None:
+    for folder in PRODUCT:
+        places: dict[str, list[str]] = {}
+        for path in sources(folder):
+            for node in ast.walk(tree_of(path)):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(name_of(path))
+        assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and those for types alone count too."""
+    modules = {module_name(path): path for path in PRODUCT_SOURCES}
+    left = {name: imported(path) & (modules.keys() - {name}) for name, path in modules.items()}
+    while ready := {name for name, needs in left.items() if not needs}:
+        left = {name: needs - ready for name, needs in left.items() if name not in ready}
+    assert not left, "these import each other, or something that does"
+
+
+def test_every_package_has_its_layers() -> None:
+    """The contract is exhaustive: a new folder has to be given its floor."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layered = {contract["containers"][0] for contract in contracts if contract["type"] == "layers"}
+    exhaustive = {contract["containers"][0] for contract in contracts if contract.get("exhaustive") is True}
+    assert layered == exhaustive == {Path(folder).name for folder in PRODUCT}
+
+
+TEST_FOLDERS = {
+    "tests/policy": "policy/lg_policy",
+    "tests/fs": "servers/fs/lg_fs",
+    "tests/exec": "servers/exec/lg_exec",
+    "tests/gateway": "gateway/lg_gateway",
+    "tests/orchestrator": "orchestrator/lg_orch",
+}
+
+
+@pytest.mark.parametrize("folder", TEST_FOLDERS)
+def test_tests_lie_in_folders_named_as_those_of_what_they_test(folder: str) -> None:
+    rooms = {path.name for path in packages_of(TEST_FOLDERS[folder])}
+    own = {path.parent.name for path in sources(folder) if path.parent != ROOT / folder}
+    assert own <= rooms
 
 
 STARTERS = re.compile(

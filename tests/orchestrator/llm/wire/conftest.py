@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.orchestrator.llm.providers.asking import asking, keys
+from tests.orchestrator.llm.wire.asking import asking, keys
 from tests.third_party import python_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.orchestrator.llm.providers.asking import Asker
+    from tests.orchestrator.llm.wire.asking import Asker
 
 ROOT = Path(__file__).resolve().parents[4]
 EXTRAS = "orch,openai,anthropic,google-genai,ollama"

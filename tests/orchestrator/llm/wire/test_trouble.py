@@ -9,7 +9,7 @@ import pytest
 
 from lg_orch.testing import Scripted, ScriptedModel, broken, calls, silent, text
 from lg_orch.testing.server import WIRES
-from tests.orchestrator.llm.providers.asking import KEYS, Asker, full
+from tests.orchestrator.llm.wire.asking import KEYS, Asker, full
 
 if TYPE_CHECKING:
     from typing import Any

@@ -16,7 +16,7 @@ from lg_orch.llm.tool_offer import offer
 from lg_orch.testing import Cassette, Scripted, ScriptedModel, calls, text
 from lg_orch.testing.server import WIRES
 from lg_orch.tools.tool_info import tool_info
-from tests.orchestrator.llm.providers.asking import KEYS, TASK, Asker, asking, full, turn
+from tests.orchestrator.llm.wire.asking import KEYS, TASK, Asker, asking, full, turn
 
 if TYPE_CHECKING:
     from pathlib import Path
