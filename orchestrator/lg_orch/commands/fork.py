@@ -27,16 +27,18 @@ def command(args: argparse.Namespace) -> int:
         from lg_orch.runs.forking import fork
         from lg_orch.runs.retention import remove
         from lg_orch.runs.run_directory import new_run
+        from lg_orch.runs.run_root import require_root
         from lg_orch.settings.find_run import find
         from lg_orch.settings.setup import prepare
         from lg_policy.config.loading import expand_env
 
     found = find(args.run_id, args)
-    args.root = found.root or args.root
+    args.root = found.working_root() or args.root
     events = read_journal(found.run.journal)
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
     adopt(args, options_of(events))
     setup = prepare(args)
+    require_root(found.run.run_id, found.record, setup.root)
     store_url = expand_env(setup.loaded.settings.store.url, os.environ, "store.url")
     import_heavy()
     run = new_run(setup.state.path)

@@ -31,12 +31,13 @@ def command(args: argparse.Namespace) -> int:
     with quick_imports():
         from lg_orch.engine.stop_reports import refuse_unraised
         from lg_orch.recording.journal import whole_journal
+        from lg_orch.runs.run_root import require_root
         from lg_orch.runs.trace import build_trace, finished
         from lg_orch.settings.find_run import find
         from lg_orch.settings.setup import prepare
 
     found = find(args.run_id, args)
-    run, args.root = found.run, found.root or args.root
+    run, args.root = found.run, found.working_root() or args.root
     events = tuple(whole_journal(run.journal))
     if not events:
         raise Conflict(f"run {run.run_id} was killed before it wrote anything", hint="start it anew")
@@ -47,6 +48,7 @@ def command(args: argparse.Namespace) -> int:
         raise Conflict(f"run {run.run_id} has ended ({status}); there is nothing to resume", hint=fork_hint(run.run_id))
     verdict = _verdict(args, events)
     setup = prepare(args)
+    require_root(run.run_id, found.record, setup.root)
     refuse_unraised(run.run_id, events, setup.loaded.settings.budgets)
     request = str(begin.get("request", ""))
     if not args.json:

@@ -57,14 +57,13 @@ def _list(args: argparse.Namespace) -> int:
 
 def chosen(args: argparse.Namespace) -> Sequence[FoundRun]:
     """The runs of the repository here, or with `--all` of every one, the newest first."""
-    from lg_orch.runs.run_directory import all_runs
-    from lg_orch.settings.find_run import FoundRun, everywhere
+    from lg_orch.settings.find_run import everywhere, runs_of
     from lg_orch.settings.setup import locate
 
     if args.all:
         return everywhere(args)
     root, state = locate(args)
-    return [FoundRun(run=run, root=root) for run in all_runs(state.path)]
+    return list(runs_of(root, state.path))
 
 
 def broke_off(trace: RunTrace) -> bool:
@@ -95,8 +94,8 @@ def _show(args: argparse.Namespace) -> int:
     from lg_orch.runs.timeline import steps_of
     from lg_orch.settings.find_run import find
 
-    run = find(args.run_id, args).run
-    trace = load(run)
+    found = find(args.run_id, args)
+    run, trace = found.run, load(found.run)
     if trace is None:
         print(f"run {run.run_id} ended before it wrote anything")
         return 1
@@ -106,7 +105,9 @@ def _show(args: argparse.Namespace) -> int:
         print(trace.model_dump_json(indent=1))
         return 0
     usage = trace.usage
-    print(f"run       {trace.run_id}\nrequest   {visible(trace.request)}\nstatus    {trace.status}")
+    print(
+        f"run       {trace.run_id}\nroot      {visible(str(found.root or 'unknown'))}\nrequest   {visible(trace.request)}\nstatus    {trace.status}"
+    )
     print(f"profile   {trace.profile}\ncost      {usage.summary()}")
     print(f"commit    {trace.root.get('revision') or 'unknown'}\nfiles     {trace.root.get('tree') or 'no digest'}")
     for step in steps_of(trace.events):
@@ -148,6 +149,7 @@ def _diff(run: RunDir, events: Sequence[Event]) -> int:
 
 def _prune(args: argparse.Namespace) -> int:
     from lg_orch.runs.retention import drop, expired
+    from lg_orch.settings.find_run import runs_of
     from lg_orch.settings.setup import prepare
     from lg_policy.config.durations import seconds
     from lg_policy.config.loading import expand_env
@@ -155,7 +157,8 @@ def _prune(args: argparse.Namespace) -> int:
     setup = prepare(args)
     store = setup.loaded.settings.store
     age = seconds(args.older_than, "--older-than") if args.older_than else seconds(store.runs_ttl, "store.runs_ttl")
-    going = list(expired(setup.state.path, age, unfinished=args.all))
+    own = {found.run.run_id for found in runs_of(setup.root, setup.state.path)}
+    going = [run for run in expired(setup.state.path, age, unfinished=args.all) if run.run_id in own]
     if not args.dry_run:
         going = drop(going, expand_env(store.url, os.environ, "store.url"))
     for run in going:

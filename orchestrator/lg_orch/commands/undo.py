@@ -35,12 +35,13 @@ def command(args: argparse.Namespace) -> int:
         from lg_orch.commands.resume import adopt, options_of
         from lg_orch.recording.journal import whole_journal
         from lg_orch.runs.run_directory import RunLock
+        from lg_orch.runs.run_root import require_root
         from lg_orch.settings.find_run import find
         from lg_orch.settings.setup import prepare
         from lg_orch.undo.plan import plan_undo
 
     found = find(args.run_id, args)
-    run, args.root, args.trace, args.model = found.run, found.root or args.root, False, None
+    run, args.root, args.trace, args.model = found.run, found.working_root() or args.root, False, None
     lock = RunLock(run)
     try:
         events = whole_journal(run.journal)
@@ -49,8 +50,10 @@ def command(args: argparse.Namespace) -> int:
         if args.to is not None and not 0 <= args.to <= last:
             raise ConfigError(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 takes all back")
         undoing = plan_undo(events, after=args.to or 0)
+        setup = prepare(args)
+        require_root(run.run_id, found.record, setup.root)
         _show(run, undoing)
-        return _undo(args, prepare(args), run, events, undoing) if undoing.patches else 0
+        return _undo(args, setup, run, events, undoing) if undoing.patches else 0
     finally:
         lock.release()
 

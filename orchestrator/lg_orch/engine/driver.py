@@ -240,7 +240,7 @@ def begin_data(job: RunJob) -> dict[str, Any]:
         "profile": job.settings.profile,
         **job.record,
         "mind": job.chosen.name,
-        "root": {"id": job.root_id, "name": job.root.name},
+        "root": {"id": job.root_id, "name": job.root.name, "path": str(job.root)},
         "gateway": job.gateway_url or "own",
         "versions": versions(),
         "prompts": prompt_versions(),

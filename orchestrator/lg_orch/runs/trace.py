@@ -40,7 +40,8 @@ def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
         profile=str(begin.get("profile", "")),
         versions=begin.get("versions", {}) | _data(events, "run", "connected").get("versions", {}),
         graph=str(_data(events, "graph", "note").get("mermaid", "")),
-        root=begin.get("root", {}) | {name: end.get(name) for name in ("revision", "tree")},
+        root={name: (begin.get("root") or {}).get(name) for name in ("id", "name")}
+        | {name: end.get(name) for name in ("revision", "tree")},
         events=tuple(events),
         tool_calls=tuple(_calls(events)),
         plans=tuple(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_runs_begun_at_the_same_moment_never_share_a_directory(tmp_path: Path) -
 
 def test_a_root_narrows_the_search(runs: Path) -> None:
     assert looked_for("20260101", "--repo-root", str(runs / "b")) == TWO
-    with pytest.raises(ConfigError, match="there is no run"):
+    with pytest.raises(ConfigError, match=re.escape(f"works on {runs / 'a'}, not on {runs / 'b'}")):
         looked_for(ONE, "--repo-root", str(runs / "b"))
 
 
