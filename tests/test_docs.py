@@ -39,15 +39,17 @@ def test_generated_parts_are_what_their_source_says(script: str) -> None:
 
 
 def test_every_environment_variable_that_the_programs_read_is_documented() -> None:
-    folders = ("policy", "servers", "gateway", "orchestrator")
-    used = {
-        variable
-        for folder in folders
-        for path in (ROOT / folder).rglob("*.py")
-        for variable in re.findall(r"[\"'](LG_[A-Z_]+)[\"']", path.read_text("utf-8"))
-    }
+    used = set(re.findall(r"[\"'](LG_[A-Z_]+)[\"']", "".join(sources("*.py"))))
     documented = set(re.findall(r"LG_[A-Z_]+", (ROOT / "docs" / "configuration.md").read_text("utf-8")))
     assert used <= documented
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=name)
+def test_every_variable_and_metadata_key_that_a_page_names_is_in_the_code(page: Path) -> None:
+    code = "".join(sources("*.py", "*.sh", "*.ps1"))
+    text = page.read_text("utf-8")
+    named = {*re.findall(r"\bLG_[A-Z_]+\b", text), *re.findall(r"[\"`](lg/[a-z-]+)[\"`]", text)}
+    assert not [word for word in named if not re.search(rf"[\"'{{$ ]{word}\b", code)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -120,6 +122,14 @@ def test_what_reads_the_pages_finds_something_to_check() -> None:
     assert "how-a-call-is-decided" in anchors(pages["docs/policy.md"])
     assert not is_setting("ledger.outcome_weeks")
     assert not is_setting("gateway.servers.NAME.programme")
+
+
+@cache
+def sources(*globs: str) -> list[str]:
+    """The text of what is installed; with scripts and tests where more than modules are asked for."""
+    folders = ("policy", "servers", "gateway", "orchestrator", *(["scripts", "tests"] if len(globs) > 1 else []))
+    paths = (path for folder in folders for glob in globs for path in (ROOT / folder).rglob(glob))
+    return [path.read_text("utf-8") for path in paths]
 
 
 def subcommands(program: str) -> set[str]:
