@@ -74,9 +74,10 @@ def anchors(text: str) -> set[str]:
 
 
 def commands(text: str) -> Iterator[Mention]:
-    """Yield each command line of our programs, from shell blocks and from text between backticks."""
+    """Yield each command line of our programs: in shell blocks, indented blocks and between backticks."""
     lines = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    for line in [*lines, *spans(text)]:
+    indented = [line.strip() for line in prose(text).splitlines() if line.startswith("    ")]
+    for line in [*lines, *indented, *spans(text)]:
         for found in _CALL.finditer(line):
             yield _mention(found[1], line[found.end() :])
 
