@@ -1,4 +1,4 @@
-"""Write the tables of SECURITY.md that say which attacks are tried, from the tests in tests/attacks that try them.
+"""Write the tables of docs/attack-tables.md, which attacks are tried, from the tests in tests/attacks that try them.
 
 A test there carries `@pytest.mark.attack(CLASS, TRIED)`: the class of attack, and what is tried in a few words. What
 holds is the test's own name, read as a sentence; which server it concerns is in its file's name. The tests are parsed,
@@ -16,7 +16,7 @@ from pathlib import Path
 from generated import main
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "SECURITY.md"
+PAGE = ROOT / "docs" / "attack-tables.md"
 TESTS = ROOT / "tests" / "attacks"
 MARK = "pytest.mark.attack"
 AREAS = {
@@ -52,13 +52,13 @@ def tables(folder: Path) -> str:
 def _table(heading: str, rows: list[Attack]) -> str:
     order = list(dict.fromkeys(row.kind for row in rows))
     lines = [
-        f"### {heading}\n",
+        f"## {heading}\n",
         "| attack | what is tried | what holds | tests/attacks/ |",
         "| --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row.kind} | {row.tried} | {row.holds} | [{row.file}](tests/attacks/{row.file}) |"
-        for row in sorted(rows, key=lambda one: order.index(one.kind))
+        f"| {row.kind} | {row.tried} | {row.holds} | [{row.file}](../tests/attacks/{row.file}) |"
+        for row in sorted(rows, key=lambda row: order.index(row.kind))
     ]
     return "\n".join(lines) + "\n"
 

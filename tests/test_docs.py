@@ -1,17 +1,34 @@
-"""The documentation says what the program has: settings, environment variables, files."""
+"""The documentation says what the programs have: settings, environment variables, commands, options, files."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if path.is_file())
-LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+from lg_policy.config.loading import load_settings
+from tests.documents import (
+    PAGES,
+    PROGRAMS,
+    ROOT,
+    anchors,
+    blocks,
+    commands,
+    is_setting,
+    links,
+    name,
+    setting_names,
+    spans,
+)
+
+HISTORY = "CHANGELOG.md"
+"""What it says was true of its time: names of files and options may be gone since."""
+CURRENT = [page for page in PAGES if page.name != HISTORY]
+FOLDERS = "policy|servers|gateway|orchestrator|tests|scripts|docs|schemas|bench|configs|eval"
 
 
 @pytest.mark.parametrize("script", ["settings_reference.py", "attack_table.py"])
@@ -22,18 +39,116 @@ def test_generated_parts_are_what_their_source_says(script: str) -> None:
 
 
 def test_every_environment_variable_that_the_programs_read_is_documented() -> None:
-    folders = ("policy", "servers", "gateway", "orchestrator")
-    used = {
-        name
-        for folder in folders
-        for path in (ROOT / folder).rglob("*.py")
-        for name in re.findall(r"[\"'](LG_[A-Z_]+)[\"']", path.read_text("utf-8"))
-    }
+    used = set(re.findall(r"[\"'](LG_[A-Z_]+)[\"']", "".join(sources("*.py"))))
     documented = set(re.findall(r"LG_[A-Z_]+", (ROOT / "docs" / "configuration.md").read_text("utf-8")))
     assert used <= documented
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
-    missing = [target for target in LINK.findall(page.read_text("utf-8")) if not (page.parent / target).exists()]
+@pytest.mark.parametrize("page", CURRENT, ids=name)
+def test_every_variable_and_metadata_key_that_a_page_names_is_in_the_code(page: Path) -> None:
+    code = "".join(sources("*.py", "*.sh", "*.ps1"))
+    text = page.read_text("utf-8")
+    named = {*re.findall(r"\bLG_[A-Z_]+\b", text), *re.findall(r"[\"`](lg/[a-z-]+)[\"`]", text)}
+    assert not [word for word in named if not re.search(rf"[\"'{{$ ]{word}\b", code)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_inside_the_project_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for link in links(page.read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=name)
+def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
+    wrong = []
+    for mention in commands(page.read_text("utf-8")):
+        known = subcommands(mention.program)
+        chosen = mention.words[0] if mention.words and known else ""
+        if chosen and not set(chosen.split("|")) <= known:
+            wrong.append(f"{mention.program} {chosen}")
+            continue
+        for command in chosen.split("|"):
+            text = usage(mention.program, command)
+            actions = re.search(r"^  \{([a-z,-]+)\}", text, flags=re.MULTILINE)
+            if (
+                actions
+                and len(mention.words) > 1
+                and not set(mention.words[1].split("|")) <= set(actions[1].split(","))
+            ):
+                wrong.append(f"{mention.program} {' '.join(mention.words)}")
+            wrong += [
+                f"{mention.program} {command} {option}"
+                for option in mention.options
+                if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)
+            ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    assert not [setting for setting in setting_names(page.read_text("utf-8")) if not is_setting(setting)]
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=name)
+def test_every_settings_example_loads(page: Path, tmp_path: Path) -> None:
+    for text in blocks(page.read_text("utf-8"), "toml"):
+        if "[[case]]" not in text:  # a table for `policy test`
+            path = tmp_path / "example.toml"
+            path.write_text(text)
+            assert load_settings(config=path, environ={}).files[-1] == path, text
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=name)
+def test_every_file_of_the_project_that_a_page_names_exists(page: Path) -> None:
+    named = spans(page.read_text("utf-8"))
+    missing = [
+        path for path in named if re.fullmatch(rf"({FOLDERS})/[\w./*-]+", path) and not any(ROOT.glob(path.rstrip("/")))
+    ]
+    modules = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    missing += [span for span in named if re.fullmatch(r"test_\w+\.py", span) and span not in modules]
     assert not missing
+
+
+def test_what_reads_the_pages_finds_something_to_check() -> None:
+    pages = {name(page): page.read_text("utf-8") for page in PAGES}
+    assert {mention.program for text in pages.values() for mention in commands(text)} == set(PROGRAMS)
+    assert any(mention.words == ("audit", "verify") for mention in commands(pages["docs/audit.md"]))
+    assert "ledger.outcome_days" in list(setting_names(pages["docs/guarantees.md"]))
+    assert "how-a-call-is-decided" in anchors(pages["docs/policy.md"])
+    assert not is_setting("ledger.outcome_weeks")
+    assert not is_setting("gateway.servers.NAME.programme")
+
+
+@cache
+def sources(*globs: str) -> list[str]:
+    """The text of what is installed; with scripts and tests where more than modules are asked for."""
+    folders = ("policy", "servers", "gateway", "orchestrator", *(["scripts", "tests"] if len(globs) > 1 else []))
+    paths = (path for folder in folders for glob in globs for path in (ROOT / folder).rglob(glob))
+    return [path.read_text("utf-8") for path in paths]
+
+
+def subcommands(program: str) -> set[str]:
+    """The commands of a program by its help; none where it has none."""
+    listed = helped(program).partition("positional arguments:")[2].partition("options:")[0]
+    return set(re.findall(r"^ {4}([a-z][a-z-]*)", listed, flags=re.MULTILINE))
+
+
+@cache
+def usage(program: str, command: str) -> str:
+    """The help of a program or of one command. Without a command the gateway serves, so it takes those options too."""
+    if program == "lg-gateway" and not command:
+        return usage(program, "serve") + helped(program)
+    return helped(program, command) if command else helped(program)
+
+
+@cache
+def helped(program: str, *command: str) -> str:
+    argv = [sys.executable, "-m", program.replace("-", "_"), *command, "--help"]
+    done = subprocess.run(argv, cwd=ROOT.parent, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
