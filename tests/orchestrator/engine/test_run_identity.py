@@ -1,7 +1,7 @@
 """A run belongs to the repository it was begun in, whatever directory a command is given in.
 
-Real program, real gateway. Two repositories share one state directory, and the second is a copy of the first: nothing but the run's own record
-tells them apart.
+Real program, real gateway. Two repositories share one state directory, and the second is a copy of the first. Only the
+run's own record tells them apart.
 """
 
 from __future__ import annotations
