@@ -105,9 +105,8 @@ def _show(args: argparse.Namespace) -> int:
         print(trace.model_dump_json(indent=1))
         return 0
     usage = trace.usage
-    print(
-        f"run       {trace.run_id}\nroot      {visible(str(found.root or 'unknown'))}\nrequest   {visible(trace.request)}\nstatus    {trace.status}"
-    )
+    print(f"run       {trace.run_id}\nroot      {visible(str(found.root or 'unknown'))}")
+    print(f"request   {visible(trace.request)}\nstatus    {trace.status}")
     print(f"profile   {trace.profile}\ncost      {usage.summary()}")
     print(f"commit    {trace.root.get('revision') or 'unknown'}\nfiles     {trace.root.get('tree') or 'no digest'}")
     for step in steps_of(trace.events):
