@@ -1,0 +1,1 @@
+"""How long our programs take to be ready."""
