@@ -184,7 +184,8 @@ def svg(rows: list[list[Segment]]) -> str:
     width = round(COLUMNS * LETTER_WIDTH + 2 * MARGIN)
     height = TITLE_HEIGHT + len(shown) * LINE_HEIGHT + MARGIN
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"',
+        'role="img" xml:space="preserve">',
         f"<title>{html.escape(f'lg-orch run: {REQUEST}')}</title>",
         f"<style>text {{ font: {LETTER_HEIGHT}px {FONTS}; white-space: pre }}</style>",
         f'<rect x="1" y="1" width="{width - 2}" height="{height - 2}" rx="9" fill="#1b1d23" stroke="#6b7280"/>',

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = (
-    '$ lg-orch run "fix the failing test"',
+    'lg-orch run "fix the failing test"',
     "A tool call needs your approval.",
     "| +    return chart + tide",
     "1 passed",
