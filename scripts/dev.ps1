@@ -7,6 +7,7 @@ usage: .\scripts\dev.ps1                   all checks: format, lint, types, impo
        .\scripts\dev.ps1 run [ARGS]        lg-orch run, on the repository you stand in
        .\scripts\dev.ps1 test [ARGS]       pytest, in this clone
        .\scripts\dev.ps1 check NAME...     some of the checks only
+       .\scripts\dev.ps1 precommit         before a commit: format, lint, types, imports, the tests of what was changed
        .\scripts\dev.ps1 orch|gateway|fs|exec [ARGS]
                                            lg-orch, lg-gateway, lg-fs, lg-exec
        .\scripts\dev.ps1 setup             make the environment and stop
@@ -76,7 +77,7 @@ function Initialize-Environment {
 
 $command = if ($args.Count -gt 0) { $args[0] } else { 'all' }
 $rest = @($args | Select-Object -Skip 1)
-$known = 'all', 'check', 'exec', 'fs', 'gateway', 'orch', 'run', 'setup', 'test'
+$known = 'all', 'check', 'exec', 'fs', 'gateway', 'orch', 'precommit', 'run', 'setup', 'test'
 if ($command -in 'help', '-h', '--help') {
     [Console]::Error.WriteLine($usage)
     exit 0
@@ -98,6 +99,10 @@ switch ($command) {
     { $_ -in 'all', 'check' } {
         Push-Location -LiteralPath $root
         try { & $python -P (Join-Path $PSScriptRoot 'checks.py') @rest } finally { Pop-Location }
+    }
+    'precommit' {
+        Push-Location -LiteralPath $root
+        try { & $python -P (Join-Path $PSScriptRoot 'checks.py') --changed @rest } finally { Pop-Location }
     }
     default { & $python -P -m "lg_$command" @rest }
 }

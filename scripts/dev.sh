@@ -9,6 +9,7 @@ usage: ./scripts/dev.sh                   all checks: format, lint, types, impor
        ./scripts/dev.sh run [ARGS]        lg-orch run, on the repository you stand in
        ./scripts/dev.sh test [ARGS]       pytest, in this clone
        ./scripts/dev.sh check NAME...     some of the checks only
+       ./scripts/dev.sh precommit         before a commit: format, lint, types, imports, the tests of what was changed
        ./scripts/dev.sh orch|gateway|fs|exec [ARGS]
                                           lg-orch, lg-gateway, lg-fs, lg-exec
        ./scripts/dev.sh setup             make the environment and stop
@@ -91,7 +92,7 @@ case $command in
         usage
         exit 0
         ;;
-    all | check | exec | fs | gateway | orch | run | setup | test) ensure_environment ;;
+    all | check | exec | fs | gateway | orch | precommit | run | setup | test) ensure_environment ;;
     *)
         usage
         fail "unknown command: $command"
@@ -109,5 +110,9 @@ case $command in
     all | check)
         cd -- "$root"
         exec "$python" -P scripts/checks.py "$@"
+        ;;
+    precommit)
+        cd -- "$root"
+        exec "$python" -P scripts/checks.py --changed "$@"
         ;;
 esac

@@ -44,6 +44,27 @@ def test_every_environment_variable_that_the_programs_read_is_documented() -> No
     assert used <= documented
 
 
+def test_every_message_that_troubleshooting_explains_is_one_that_the_programs_print() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    told = re.findall(r"^(?:### |\| )`([^`]+)`(?: \|.*)?$", page, flags=re.MULTILINE)
+    folders = ("policy", "servers", "gateway", "orchestrator", "scripts")
+    files = [path for folder in folders for end in ("py", "sh") for path in (ROOT / folder).rglob(f"*.{end}")]
+    source = "\n".join(path.read_text("utf-8") for path in files)
+    assert len(told) > 20
+    assert [words for words in told if words not in source] == []
+
+
+def test_the_glossary_stays_short() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    assert len(re.findall(r"^\| \*\*", page, flags=re.MULTILINE)) <= 25
+
+
+def test_the_index_of_the_documentation_leads_to_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert [name for name in sorted(pages) if f"({name})" not in index] == []
+
+
 @pytest.mark.parametrize("page", CURRENT, ids=name)
 def test_every_variable_and_metadata_key_that_a_page_names_is_in_the_code(page: Path) -> None:
     code = "".join(sources("*.py", "*.sh", "*.ps1"))

@@ -30,6 +30,14 @@ def test_the_two_commands_stand_first_as_they_are() -> None:
     assert "scripts/dev.sh test" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_each_kind_of_user_finds_one_command_and_a_tutorial_at_the_top() -> None:
+    uses = README[: README.index("## Two commands")].split("\n- **")[1:]
+    assert len(uses) == 3
+    for use in uses:
+        (command,) = re.findall(r"^  `(.+?)` \(\[tutorial\]\(docs/tutorial-\w+\.md\)\)$", use, flags=re.MULTILINE)
+        assert command.startswith(("./scripts/dev.sh ", "claude mcp add "))
+
+
 @pytest.mark.parametrize("commands", COMMANDS, ids=lambda commands: commands[0])
 def test_the_commands_of_the_page_work_in_their_order(project: Path, commands: list[str]) -> None:
     for command in commands:

@@ -1,0 +1,122 @@
+"""The tutorials of docs/: every shell block is typed at a terminal, in the page's order, in an empty directory."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from lg_orch.testing import ScriptedModel, calls, text
+from tests.support import require
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("tutorial-agent.md", "tutorial-client.md", "tutorial-team.md")
+TIMEOUT_S = 170
+ANSWERS = {"[D]eny? ": "o\n", "[y/N] ": "y\n", "Decision (once/deny): ": "once\n", "(Enter for none): ": "\n"}
+"""What the pages tell the reader to type at each question."""
+PATCH = "tidal.py\n<<<<<<< SEARCH\n    return chart - tide\n=======\n    return chart + tide\n>>>>>>> REPLACE\n"
+FIX = (
+    calls(("fs__read_file", {"path": "tidal.py"})),
+    calls(("fs__apply_patch", {"patch": PATCH})),
+    text("The tide is added to the chart."),
+)
+SERVE = re.compile(r"^(lg-gateway serve .*) --port 8765$", re.MULTILINE)
+LISTENING = r'''\1 2>serve.log &
+until grep -q "^listening on" serve.log; do sleep 0.1; done
+URL="$(sed -n "s/^listening on //p" serve.log)"'''
+"""The page has the server run in a second terminal; here it runs beside the rest, on a port that the system chooses."""
+SCRIPT = """\
+trap 'echo "@failed $? $BASH_COMMAND"' ERR
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+{blocks}
+echo @finished
+"""
+
+pytestmark = [pytest.mark.timeout(TIMEOUT_S + 10), pytest.mark.usefixtures("a_shell")]
+
+
+@pytest.fixture
+def a_shell() -> None:
+    require(shutil.which("bash") is not None and shutil.which("git") is not None, "bash and git")
+
+
+def typed(page: str, folder: Path, replaced: Mapping[str, str] | None = None) -> str:
+    """Type the shell blocks of a page; return what the terminal showed, `@failed` after each command that failed."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (DOCS / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    joined = "".join(blocks).replace("/path/to/lg-orchestration-platform/.venv/bin", str(Path(sys.executable).parent))
+    for words, others in (replaced or {}).items():
+        joined = joined.replace(words, others)
+    joined = SERVE.sub(LISTENING, joined).replace("http://127.0.0.1:8765/mcp", '"$URL"')
+    script = folder / "typed.sh"
+    script.write_text(SCRIPT.format(blocks=joined))
+    work = folder / "work"
+    work.mkdir()
+    environ = {**os.environ, "HOME": str(folder), "TERM": "dumb", "GIT_PAGER": "cat", "PAGER": "cat"}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(work)
+        os.execvpe("bash", ["bash", str(script)], environ)
+    try:
+        return answered(terminal)
+    finally:
+        os.close(terminal)  # hangs up, which ends what still runs there
+        os.waitpid(pid, 0)
+
+
+def answered(terminal: int) -> str:
+    """Read to the end of the page, answering each question once as the page says."""
+    shown, seen, deadline = "", 0, time.monotonic() + TIMEOUT_S
+    while "@finished" not in shown:
+        assert select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0], f"it hangs after:\n{shown}"
+        shown += os.read(terminal, 65536).decode("utf-8", "replace")
+        for question, answer in ANSWERS.items():
+            place = shown.find(question, seen)
+            if place >= 0:
+                seen = place + len(question)
+                os.write(terminal, answer.encode())
+    return shown.replace("\r\n", "\n")
+
+
+def failed(shown: str) -> list[str]:
+    return re.findall(r"^@failed (.*)$", shown, flags=re.MULTILINE)
+
+
+def test_the_tutorial_of_an_agent_fixes_undoes_waits_and_goes_on(tmp_path: Path) -> None:
+    settings = tmp_path / "scripted.toml"
+    with ScriptedModel((*FIX, *FIX)) as model:
+        settings.write_text(f'[models.default]\nprovider = "openai"\nmodel = "NAME"\nbase_url = "{model.base_url}"\n')
+        shown = typed("tutorial-agent.md", tmp_path, {"LG_MODEL=openai:NAME": f"LG_CONFIG={settings}"})
+        assert len(model.requests) == 6, shown
+    assert failed(shown) == ['3 lg-orch run "fix the failing test" < /dev/null']
+    assert "# Summary of `tidal`" in shown
+    assert "+    return chart + tide" in shown
+    assert "return chart + tide" in (tmp_path / "work" / "tidal" / "tidal.py").read_text()
+
+
+def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(tmp_path: Path) -> None:
+    shown = typed("tutorial-client.md", tmp_path)
+    assert failed(shown) == []
+    assert (tmp_path / "work" / "tidal" / "NOTES.md").read_text() == "High water at six.\n"
+    assert re.findall(r"^(allow|approve|deny): ", shown, flags=re.MULTILINE) == ["allow", "approve"]
+    assert "\nintact: " in shown
+
+
+def test_the_tutorial_of_a_team_serves_explains_and_revokes(tmp_path: Path) -> None:
+    shown = typed("tutorial-team.md", tmp_path)
+    assert failed(shown) == []
+    assert re.findall(r"^(allow|approve|deny): ", shown, flags=re.MULTILINE) == ["deny", "approve"]
+    assert "# Summary of `tidal`" in shown
+    assert re.search(r"  token:ada  fs__read_file  ok ", shown)
+    assert "for token:ada revoked" in shown
+
+
+def test_every_tutorial_is_tried_here() -> None:
+    assert sorted(page.name for page in DOCS.glob("tutorial-*.md")) == sorted(PAGES)
