@@ -74,6 +74,21 @@ def open_state(
     return StateDir(path=path, id=state_id)
 
 
+def root_lock(root: Path, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file that our programs lock while they change what is below `root`; its directory is made.
+
+    The file is the same for every `--state-dir`, and lies outside the root: a sandboxed command can lock the root
+    directory itself, but not this file. Returns `None` where there is no such place.
+    """
+    path = state_home(environ) / "locks" / f"{root_id(root)}.lock"
+    try:
+        refuse_inside(path, root, "the lock")
+        make_private(path.parent)
+    except ConfigError:
+        return None
+    return path
+
+
 def find_states(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return every known id with the path it belongs to."""
     return _read_index(state_home(environ) / "index.json")

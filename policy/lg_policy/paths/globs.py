@@ -31,6 +31,11 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
+def matchable(path: str) -> str:
+    """Return a name in which each byte that is not UTF-8 (a lone surrogate in `path`) is a character as any other."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def compile_lines(regexes: Sequence[str]) -> Any:
     """Compile RE2 expressions over one path into their union over many paths, one a line; `None` if RE2 refuses."""
     import re2
@@ -86,6 +91,7 @@ def _compile(patterns: Sequence[str]) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
+    options.dot_nl = True  # a name may hold a newline
     try:
         return re2.compile("|".join(parts), options)
     except re2.error as error:
@@ -104,6 +110,7 @@ class GlobSet:
         self._all = any(pattern in ("**", "*") for pattern in self.patterns)
         self._regex = None if self._all else _compile(self.patterns)
         self._many: Any = None
+        self._each: list[tuple[str, GlobSet]] | None = None
 
     def match(self, rel: str, *, is_dir: bool = False) -> bool:
         """Whether `rel` (relative, "/"-separated, "" for the root) or a directory above it matches a pattern."""
@@ -111,7 +118,7 @@ class GlobSet:
             return True
         if self._regex is None or not rel:
             return False
-        name = fold(rel)
+        name = fold(matchable(rel))
         return self._regex.search(f"{name}/" if is_dir else name) is not None
 
     def matching(self, paths: Sequence[str]) -> set[int]:
@@ -129,10 +136,9 @@ class GlobSet:
 
     def first(self, rel: str, *, is_dir: bool = False) -> str | None:
         """The first pattern that matches, for error messages; `None` if none does."""
-        for pattern in self.patterns:
-            if GlobSet([pattern]).match(rel, is_dir=is_dir):
-                return pattern
-        return None
+        if self._each is None:
+            self._each = [(pattern, GlobSet([pattern])) for pattern in self.patterns]
+        return next((pattern for pattern, globs in self._each if globs.match(rel, is_dir=is_dir)), None)
 
 
 class FileRules:

@@ -17,6 +17,7 @@ from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import Conflict, LgError
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
+from lg_policy.state import root_lock
 from tests.fs.changes import crasher
 from tests.fs.helpers import fs_client, read_tree, write_tree
 
@@ -176,7 +177,9 @@ async def test_servers_that_keep_their_journals_apart_still_take_turns_on_one_ro
 @pytest.mark.anyio
 async def test_a_root_that_another_server_holds_for_too_long_is_a_timeout(tmp_path: Path) -> None:
     write_tree(tmp_path, {"f": "1\n"})
-    holder = os.open(tmp_path, os.O_RDONLY)
+    lock = root_lock(tmp_path)
+    assert lock is not None
+    holder = os.open(lock, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)
         with anyio.fail_after(20):
@@ -186,3 +189,18 @@ async def test_a_root_that_another_server_holds_for_too_long_is_a_timeout(tmp_pa
         os.close(holder)
     assert error["code"] == "timeout"
     assert read_tree(tmp_path) == {"f": b"1\n"}
+
+
+@pytest.mark.anyio
+async def test_a_lock_on_the_root_directory_stops_nobody(tmp_path: Path) -> None:
+    """A sandboxed command that sees the root read-only can take that lock."""
+    write_tree(tmp_path, {"f": "1\n"})
+    holder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with anyio.fail_after(20):
+            async with fs_client(tmp_path, settings={"fs": {"call_timeout_s": 5}}) as fs:
+                await fs.call("apply_patch", changes=[{"path": "f", "op": "delete"}])
+    finally:
+        os.close(holder)
+    assert read_tree(tmp_path) == {}

@@ -12,6 +12,9 @@ from lg_policy.limits import HeadTail
 if TYPE_CHECKING:
     import resource
 
+    from lg_exec.process.worker_thread import Work
+    from lg_policy.errors import LgError
+
 OnOutput = Callable[[str], Awaitable[None]]
 """Called with new output while the command runs, and with a sign of life when there was none for a while."""
 
@@ -42,6 +45,8 @@ class Finished:
     cpu_ms: int
     peak_memory_mb: float
     limit_hit: str | None
+    not_kept: LgError | None = None
+    """Why nothing that the command wrote below the root was kept, where it was to be."""
 
 
 class Container(Protocol):
@@ -88,8 +93,8 @@ class Container(Protocol):
     def usage(self) -> Usage:
         """What the tree uses now."""
 
-    def breach(self, usage: Usage) -> str | None:
-        """The name of a limit that the tree has reached, time apart."""
+    def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
+        """The name of a limit that the tree has reached, time apart. May be slow: called in a thread."""
 
     def signal(self, number: int) -> None:
         """Send a signal to the tree; SIGKILL reaches every process of it."""
@@ -109,11 +114,14 @@ class Container(Protocol):
     def accounted(self, used: resource.struct_rusage) -> Usage:
         """What the tree has used in total and at its peak; `used` is what the started process reported."""
 
-    def keep_changes(self) -> None:
-        """The command has ended within its limits: carry its changes over, where its template says so."""
+    def keep_changes(self, work: Work) -> LgError | None:
+        """The command has ended within its limits: carry its changes over, where its template says so.
+
+        Called in a thread. Returns why nothing was kept; raises only `StoppedError`.
+        """
 
     def close(self) -> None:
-        """Release descriptors and groups."""
+        """Release descriptors and groups, and remove what the command wrote. Called in a thread."""
 
 
 @dataclass(frozen=True, kw_only=True)

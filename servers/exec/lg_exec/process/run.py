@@ -15,6 +15,7 @@ import anyio
 
 from lg_exec.process.container import Container, Finished, Limits, OnOutput, Timing
 from lg_exec.process.limit_messages import limit_complained_of
+from lg_exec.process.worker_thread import in_thread
 from lg_policy.limits import Deadline
 
 if sys.platform == "win32":
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+KEEP_S = 60.0
+"""Seconds that keeping the changes of one command may take; then nothing is kept."""
 _DRAIN_S = 1.0
 _GONE_S = 5.0
 _KILL = 9  # `signal.SIGKILL`, a name that Windows' module lacks
@@ -56,14 +59,18 @@ async def run(
                 returncode, used = await _end_tree(container, ending, timing.grace_s, streams)
         exit_code, signal_name = container.verdict(returncode, streams.stderr.text())
         total = container.accounted(used)
-        limit_hit = watch.limit_hit or container.breach(total) or _LIMIT_SIGNALS.get(signal_name or "")
+        limit_hit = watch.limit_hit or await in_thread(lambda _: container.breach(total, ended=True))
+        limit_hit = limit_hit or _LIMIT_SIGNALS.get(signal_name or "")
         if limit_hit is None and exit_code:
-            limit_hit = limit_complained_of(container.uncounted, streams.stderr, streams.stdout)
+            outputs = (streams.stderr, streams.stdout)
+            limit_hit = await in_thread(lambda _: limit_complained_of(container.uncounted, *outputs))
+        not_kept = None
         if limit_hit is None:
-            container.keep_changes()
+            not_kept = await in_thread(container.keep_changes, seconds=KEEP_S, what="keeping the command's changes")
     finally:
         streams.close()
-        container.close()
+        with anyio.CancelScope(shield=True):
+            await in_thread(lambda _: container.close())
     return Finished(
         exit_code=exit_code,
         signal=signal_name,
@@ -73,6 +80,7 @@ async def run(
         cpu_ms=round(max(watch.peak_cpu_ms, total.cpu_ms)),
         peak_memory_mb=round(max(watch.peak_memory, total.memory) / 2**20, 1),
         limit_hit=limit_hit,
+        not_kept=not_kept,
     )
 
 
@@ -92,10 +100,7 @@ class _Watch:
         pause = 0.02
         while not await self._ending.wait(min(pause, self._deadline.remaining() or 0)):
             pause = min(pause * 1.5, 0.15)
-            usage = self._container.usage()
-            self.peak_memory = max(self.peak_memory, usage.memory)
-            self.peak_cpu_ms = max(self.peak_cpu_ms, usage.cpu_ms)
-            self.limit_hit = self._container.breach(usage)
+            self.limit_hit = await in_thread(lambda _: self._look())
             if self.limit_hit is not None:
                 self._container.signal(_KILL)
                 return
@@ -104,6 +109,13 @@ class _Watch:
                 self._container.signal(signal.SIGTERM)
                 await self._ending.wait(grace_s)
                 return
+
+    def _look(self) -> str | None:
+        """Look once at the tree, and at what it has written; the more there is, the longer that takes."""
+        usage = self._container.usage()
+        self.peak_memory = max(self.peak_memory, usage.memory)
+        self.peak_cpu_ms = max(self.peak_cpu_ms, usage.cpu_ms)
+        return self._container.breach(usage)
 
 
 async def _report(streams: Streams, on_output: OnOutput, timing: Timing) -> None:

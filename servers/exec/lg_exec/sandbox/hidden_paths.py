@@ -11,15 +11,18 @@ Not covered: a second hard link to a hidden file under another name; what is in 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from lg_exec.process.worker_thread import Work
 from lg_policy.errors import LimitExceeded
 from lg_policy.paths.globs import GlobSet
 
 MAX_DIRECTORIES = 200_000
-MAX_MASKS = 2_000
+MAX_NAMES = 200_000
+"""Names to hide or protect below one root. Above it the root is refused."""
 _DIR, _FILE, _SPECIAL = "directory", "file", "special"
 _SETTLED_NS = 2_000_000_000  # a directory changed this recently may change again within its clock's granularity
 
@@ -31,6 +34,9 @@ class Masks:
     hidden_files: tuple[str, ...]
     hidden_dirs: tuple[str, ...]
     protected: tuple[str, ...]
+
+
+NO_MASKS = Masks(hidden_files=(), hidden_dirs=(), protected=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +51,38 @@ class _Directory:
 
 
 class MaskFinder:
-    """Finds the names that match the deny lists. `skip` are directories that are not looked into."""
+    """Finds the names that match the deny lists. `skip` are directories that are not looked into.
 
-    def __init__(self, root: str, *, hide: Sequence[str], protect: Sequence[str]) -> None:
+    `judged_as` is what the directory is called where its names are judged: `.git` for one that stands elsewhere.
+    Several threads may ask at once.
+    """
+
+    def __init__(self, root: str, *, hide: Sequence[str], protect: Sequence[str], judged_as: str = "") -> None:
         self._root = root
+        self._prefix = f"{judged_as}/" if judged_as else ""
+        self._lock = threading.Lock()
         self._hide = GlobSet(hide)
         self._protect = GlobSet(protect)
         self._known: dict[str, _Directory] = {}
 
-    def find(self, skip: Collection[str] = ()) -> Masks:
+    def find(self, skip: Collection[str] = (), work: Work | None = None) -> Masks:
         """Walk the tree. Raises `LimitExceeded` when it is too large to be masked safely."""
+        work = work or Work()
+        with self._lock:
+            return self._find(skip, work)
+
+    def _find(self, skip: Collection[str], work: Work) -> Masks:
         files: list[str] = []
         dirs: list[str] = []
         protected: list[str] = []
         seen: dict[str, _Directory] = {}
         waiting = [("", False)]
         while waiting:
+            work.check()
             rel, inside = waiting.pop()
             if len(seen) > MAX_DIRECTORIES:
                 raise LimitExceeded(
-                    f"more than {MAX_DIRECTORIES} directories below the root", hint="choose a smaller root"
+                    f"more than {MAX_DIRECTORIES} directories are below the root", hint="choose a smaller root"
                 )
             found = self._directory(rel)
             if found is None:
@@ -75,11 +93,12 @@ class MaskFinder:
             # A protected directory protects what is in it; what is hidden in there still needs hiding.
             protected += () if inside else found.protected
             waiting += [(name, inside or name in found.protected) for name in found.below if name not in skip]
+            if len(files) + len(dirs) + len(protected) > MAX_NAMES:
+                raise LimitExceeded(
+                    f"more than {MAX_NAMES} names below the root match read_deny or write_deny",
+                    hint="choose a smaller root, or patterns that match a directory as a whole",
+                )
         self._known = seen
-        if len(files) + len(dirs) + len(protected) > MAX_MASKS:
-            raise LimitExceeded(
-                f"more than {MAX_MASKS} names below the root match read_deny or write_deny", hint="narrow the patterns"
-            )
         return Masks(hidden_files=tuple(files), hidden_dirs=tuple(dirs), protected=tuple(protected))
 
     def _directory(self, rel: str) -> _Directory | None:
@@ -98,7 +117,7 @@ class MaskFinder:
         protected = {
             name
             for name, kind in entries
-            if name not in hidden_names and self._protect.match(name, is_dir=kind == _DIR)
+            if name not in hidden_names and self._protect.match(self._prefix + name, is_dir=kind == _DIR)
         }
         return _Directory(
             stamp=stamp,
@@ -109,7 +128,7 @@ class MaskFinder:
         )
 
     def _hides(self, name: str, kind: str) -> bool:
-        return self._hide.match(name, is_dir=kind == _DIR)
+        return self._hide.match(self._prefix + name, is_dir=kind == _DIR)
 
     def _entries(self, path: str, rel: str) -> Iterator[tuple[str, str]]:
         prefix = f"{rel}/" if rel else ""

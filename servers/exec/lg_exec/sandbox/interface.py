@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from lg_exec.process.container import Container, Limits
     from lg_exec.process.environment import Program
+    from lg_exec.process.worker_thread import Work
     from lg_policy.paths.root import Opened
 
 
@@ -67,6 +68,8 @@ class CommandJob:
     network: bool
     limits: Limits
     environments: tuple[str, ...] = ()
+    masked: bool = True
+    """Whether names are hidden. Only our own probes do without: they must start in every tree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,11 @@ class Backend(Protocol):
     probes: Mapping[str, str]
     """What was tried from inside at the start, and that it was refused; empty where nothing confines."""
 
-    def contain(self, job: CommandJob) -> Container:
-        """Prepare one job; the caller closes the container. Raises `SandboxUnavailable` or `OSError`."""
+    def contain(self, job: CommandJob, work: Work | None = None) -> Container:
+        """Prepare one job; the caller closes the container. Slow in a large tree: called in a thread, which has `work`.
+
+        Raises `LgError`, `OSError` and `StoppedError`.
+        """
 
 
 class NoBackend:
@@ -101,6 +107,6 @@ class NoBackend:
         self.probes: Mapping[str, str] = {}
         self.report = ContainmentReport(active=False, backend="none")
 
-    def contain(self, job: CommandJob) -> Container:
+    def contain(self, job: CommandJob, _work: Work | None = None) -> Container:
         """Raise `SandboxUnavailable`."""
         raise SandboxUnavailable(f"{job.program.path} was not run: {self.why}", hint=HOW_TO_GET_ONE)

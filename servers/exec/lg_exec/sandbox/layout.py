@@ -37,7 +37,18 @@ ACCOUNTS = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "empty": "",
 }
-"""Generated files by name; `empty` stands in for what is hidden."""
+"""Generated files by name; `empty` stands in for files that are hidden."""
+NOTHING = "nothing"
+"""An empty directory beside them, which stands in for directories that are hidden."""
+MAX_BOUND = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonDirectory:
+    """What a linked git worktree shares with its repository, outside the root, and which names in it are hidden."""
+
+    path: str
+    masks: Masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +65,9 @@ class Layout:
     tmp_bytes: int
     network: bool
     upper: str | None = None
+    mask_layer: str | None = None
+    """A directory that hides names as a layer of the overlay, where there are too many for a mount each."""
+    common: CommonDirectory | None = None
 
     @property
     def storage(self) -> tuple[str, ...]:
@@ -110,20 +124,44 @@ class Layout:
             yield from ("--ro-bind", prefix, prefix)
 
     def _project(self) -> Iterator[str]:
-        if self.mode == "ro":
-            yield from ("--ro-bind", self.root, self.root)
-        elif self.mode == "overlay":
-            yield from ("--overlay-src", self.root, "--tmp-overlay", self.root)
-        else:
-            yield from ("--overlay-src", self.root, "--overlay", f"{self.upper}/new", f"{self.upper}/work", self.root)
+        yield from self._root()
         if self.mode != "ro":
-            inside = [self._below(place) for place in self.environments]
-            for rel in dict.fromkeys([*self.masks.protected, *(each for each in inside if each)]):
+            for rel in self.bound:
                 yield from ("--ro-bind", f"{self.root}/{rel}", f"{self.root}/{rel}")
-        for rel in self.masks.hidden_dirs:
-            yield from ("--size", "4096", "--tmpfs", f"{self.root}/{rel}", "--remount-ro", f"{self.root}/{rel}")
-        for rel in self.masks.hidden_files:
-            yield from ("--ro-bind", f"{self.accounts}/empty", f"{self.root}/{rel}")
+        if self.mask_layer is None:
+            yield from self._hidden(self.root, self.masks)
+        if self.common is not None:
+            yield from ("--ro-bind", self.common.path, self.common.path)
+            yield from self._hidden(self.common.path, self.common.masks)
+
+    def _root(self) -> Iterator[str]:
+        """The root itself, by its mode, and the layer above it that hides names."""
+        above = ("--overlay-src", self.mask_layer) if self.mask_layer is not None else ()
+        if self.mode == "ro" and not above:
+            yield from ("--ro-bind", self.root, self.root)
+            return
+        yield from ("--overlay-src", self.root, *above)
+        if self.mode == "ro":
+            yield from ("--ro-overlay", self.root)
+        elif self.mode == "overlay":
+            yield from ("--tmp-overlay", self.root)
+        else:
+            yield from ("--overlay", f"{self.upper}/new", f"{self.upper}/work", self.root)
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """Names that are bound read-only over a writable root. Where there are too many, some are not.
+
+        That is for early and clear errors: what is written below the root is thrown away, or judged once more.
+        """
+        inside = [self._below(place) for place in self.environments]
+        return tuple(dict.fromkeys([*(each for each in inside if each), *self.masks.protected]))[:MAX_BOUND]
+
+    def _hidden(self, place: str, masks: Masks) -> Iterator[str]:
+        for rel in masks.hidden_dirs:
+            yield from ("--ro-bind", f"{self.accounts}/{NOTHING}", f"{place}/{rel}")
+        for rel in masks.hidden_files:
+            yield from ("--ro-bind", f"{self.accounts}/empty", f"{place}/{rel}")
 
     def _below(self, place: str) -> str | None:
         """The place relative to the root, if it is a real directory below it: a link cannot be mounted over."""

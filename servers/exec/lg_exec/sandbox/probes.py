@@ -73,6 +73,7 @@ def _job(backend: BubblewrapBackend | SeatbeltBackend, targets: _EscapeTargets) 
         root_mode="overlay" if backend.overlays else "ro",
         network=False,
         limits=_LIMITS,
+        masked=False,
     )
 
 

@@ -17,11 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
+from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.unconfined import Unconfined
 from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
+    from lg_exec.process.worker_thread import Work
     from lg_exec.sandbox.bubblewrap_backend import SandboxRoot
     from lg_exec.sandbox.hidden_paths import Masks
 
@@ -61,8 +63,9 @@ class SeatbeltBackend:
             enforced={**limits, "cpu": "rlimit per process", "root": "ro only: macOS has no overlays"},
         )
 
-    def contain(self, job: CommandJob) -> Unconfined:
+    def contain(self, job: CommandJob, work: Work | None = None) -> Unconfined:
         """Prepare one job. Raises `SandboxUnavailable` for a writable root, and `LimitExceeded`."""
+        self._place.check()
         if job.root_mode == "rw":
             raise SandboxUnavailable('root = "rw" needs overlays, which macOS does not have', hint='use root = "ro"')
         root = self._place.root
@@ -72,7 +75,7 @@ class SeatbeltBackend:
             root=root,
             readable=(*_SYSTEM, *job.program.prefixes, *job.environments),
             private=private,
-            masks=self._place.masks.find(skip),
+            masks=self._place.masks.find(skip, work) if job.masked else NO_MASKS,
             network=job.network,
         )
         path = ":".join(dict.fromkeys((os.path.dirname(job.program.path), *SYSTEM_PATH)))

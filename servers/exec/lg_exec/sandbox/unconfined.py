@@ -10,7 +10,6 @@ import contextlib
 import os
 import resource
 import secrets
-import shutil
 import signal
 import sys
 import tempfile
@@ -18,11 +17,13 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
+from lg_exec.carry.removal import remove_tree
 from lg_exec.process import process_tree
 from lg_exec.process.container import Limits
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.process.orphans import MARKER, Orphans
 from lg_exec.process.process_tree import Usage
+from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 
@@ -62,7 +63,7 @@ class UnconfinedBackend:
             active=False, backend="off", enforced={"memory": "sampled", "processes": "sampled"}
         )
 
-    def contain(self, job: CommandJob) -> Unconfined:
+    def contain(self, job: CommandJob, _work: Work | None = None) -> Unconfined:
         """Prepare one job."""
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         path = ":".join(dict.fromkeys((os.path.dirname(job.program.path), *SYSTEM_PATH)))
@@ -123,7 +124,7 @@ class Unconfined:
         """What the tree uses now; processes that left it are missed until the end."""
         return process_tree.usage(process_tree.members(self._pid))
 
-    def breach(self, usage: Usage) -> str | None:
+    def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
         """Name a limit that was reached."""
         if usage.threads > self._limits.processes:
             return "processes"
@@ -132,7 +133,7 @@ class Unconfined:
         over = usage.memory > self._limits.memory_mb << 20
         if over and process_tree.proportional_memory(process_tree.members(self._pid)) > self._limits.memory_mb << 20:
             return "memory"
-        return "disk" if self._storage.exceeds(self._limits.disk_mb << 20) else None
+        return "disk" if self._storage.exceeds(self._limits.disk_mb << 20, count_now=ended) else None
 
     def signal(self, number: int) -> None:
         """Signal the process group; SIGKILL also what left it and was handed to this server."""
@@ -169,12 +170,12 @@ class Unconfined:
         peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) if known else 0
         return Usage(cpu_ms=(used.ru_utime + used.ru_stime) * 1000, memory=peak)
 
-    def keep_changes(self) -> None:
+    def keep_changes(self, _work: Work) -> None:
         """Nothing to do: the command has changed the root itself."""
 
     def close(self) -> None:
         """Remove what was written to the private directory."""
-        shutil.rmtree(self._private, ignore_errors=True)
+        remove_tree(self._private)
 
 
 def signal_name(number: int) -> str:

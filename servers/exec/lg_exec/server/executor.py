@@ -13,6 +13,7 @@ from lg_exec.process.container import Finished, Limits, OnOutput, Timing
 from lg_exec.process.environment import Programs
 from lg_exec.process.output_text import clean
 from lg_exec.process.run import run
+from lg_exec.process.worker_thread import in_thread
 from lg_exec.sandbox.interface import HOW_TO_GET_ONE, Backend, CommandJob, ContainmentReport
 from lg_exec.server.fair_queue import Turns
 from lg_exec.templates.arguments import ArgumentRules, check_env
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from lg_policy.config.settings import CommandTemplate, Settings
 
 log = logging.getLogger(__name__)
+
+PREPARE_S = 30.0
+"""Seconds that looking at the root before a command starts may take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +99,19 @@ class Executor:
 
         Raises `LgError` when it is refused or cannot start; a failing command is an outcome.
         """
-        job = self.prepare(request)
+        job = await in_thread(lambda _: self.prepare(request), seconds=PREPARE_S, what="preparing the command")
         timing = Timing(
             grace_s=self._settings.kill_grace_s,
             progress_s=self._settings.progress_interval_s,
             silence_s=self._settings.heartbeat_s,
         )
         async with self._turns.turn(client):
-            container = self.backend.contain(job)
+            container = await in_thread(
+                lambda work: self.backend.contain(job, work),
+                seconds=PREPARE_S,
+                what="looking for names to hide below the root",
+                discard=lambda made: made.close(),
+            )
             finished = await run(
                 container, stdin=request.stdin.encode(), limits=job.limits, timing=timing, on_output=on_output
             )

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +16,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
+from lg_exec.carry.carrier import Carrier, StateFiles
 from lg_exec.process.environment import Programs
 from lg_exec.process.orphans import Orphans
-from lg_exec.sandbox.copy_back import Carrier
+from lg_exec.process.root_identity import refuse_replaced
 from lg_exec.sandbox.hidden_paths import MaskFinder
 from lg_exec.sandbox.interface import Backend, NoBackend
 from lg_exec.sandbox.lifeline import Lifeline
+from lg_exec.sandbox.linked_worktree import LinkedWorktree
 from lg_exec.server.executor import Executor
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
-from lg_policy.state import refuse_around_settings
+from lg_policy.state import open_state, refuse_around_settings, root_id, root_lock
 
 if TYPE_CHECKING:
     from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, SandboxRoot
@@ -87,7 +90,7 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
         if lifeline.pid is not None:
             orphans.expect(lifeline.pid)
         programs = Programs(root.path, loaded.settings.exec.environment)
-        backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment)
+        backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment, flags.state_dir)
         assembly = Assembly(
             root=root,
             settings=loaded.settings,
@@ -124,7 +127,12 @@ def kinds(sandbox: str, platform: str) -> tuple[str, ...]:
 
 
 def choose_backend(
-    settings: Settings, root: RootDirectory, scratch: str, orphans: Orphans | None, mark: Mapping[str, str]
+    settings: Settings,
+    root: RootDirectory,
+    scratch: str,
+    orphans: Orphans | None,
+    mark: Mapping[str, str],
+    state_dir: Path | None = None,
 ) -> Backend:
     """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
     allowed = kinds(settings.exec.sandbox, sys.platform)
@@ -141,7 +149,7 @@ def choose_backend(
     from lg_exec.sandbox.probes import attempt, failures
 
     reasons = []
-    for backend in _candidates(make_place(settings, root, scratch, orphans, mark)):
+    for backend in _candidates(make_place(settings, root, scratch, orphans, mark, state_dir)):
         backend.probes = anyio.run(attempt, backend, str(root.path))
         failed = failures(backend.probes)
         if not failed:
@@ -167,17 +175,38 @@ def _candidates(place: SandboxRoot) -> Iterator[BubblewrapBackend | SeatbeltBack
 
 
 def make_place(
-    settings: Settings, root: Root, scratch: str, orphans: Orphans | None, mark: Mapping[str, str] | None = None
+    settings: Settings,
+    root: Root,
+    scratch: str,
+    orphans: Orphans | None,
+    mark: Mapping[str, str] | None = None,
+    state_dir: Path | None = None,
 ) -> SandboxRoot:
     """Say where jobs happen, which names are masked, and which changes may be carried over."""
     from lg_exec.sandbox.bubblewrap_backend import SandboxRoot
 
     traces = f"/{settings.trace.output_dir}"
+    path = str(root.path)
+    hide = (*settings.policy.read_deny, traces)
     return SandboxRoot(
-        root=str(root.path),
+        root=path,
         scratch=scratch,
-        masks=MaskFinder(str(root.path), hide=(*settings.policy.read_deny, traces), protect=settings.policy.write_deny),
-        carrier=Carrier(root, FileRules.from_settings(settings.policy, extra_deny=(traces,))),
+        masks=MaskFinder(path, hide=hide, protect=settings.policy.write_deny),
+        carrier=Carrier(
+            root,
+            FileRules.from_settings(settings.policy, extra_deny=(traces,)),
+            partial(_state_files, root.path, state_dir),
+        ),
+        worktree=LinkedWorktree(path, hide),
+        check=partial(refuse_replaced, path, root.fd),
         orphans=orphans,
         mark=mark or {},
     )
+
+
+def _state_files(root: Path, explicit: Path | None) -> StateFiles:
+    """Where the record of a carry-over stands, and what is locked meanwhile: as `lg-fs` does, in the same order."""
+    state, own = open_state(root=root, explicit=explicit).path, root_id(root)
+    common = root_lock(root)
+    locks = [state / "fs" / own / "lock", *([common] if common is not None else [])]
+    return StateFiles(directory=state / "exec" / own, locks=locks)

@@ -11,18 +11,18 @@ from __future__ import annotations
 import contextlib
 import ntpath
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 
 import anyio
 
+from lg_exec.carry.removal import remove_tree
 from lg_exec.process.container import Limits
 from lg_exec.process.environment import base_environment
 from lg_exec.process.process_tree import Usage
+from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
-from lg_exec.sandbox.copy_back import remove_tree
 from lg_exec.sandbox.interface import NOT_LIMITED, CommandJob, ContainmentReport
 from lg_exec.windows.job_object import JobObject, limits_of, resume
 from lg_policy.errors import SandboxUnavailable
@@ -50,7 +50,7 @@ class JobBackend:
         self.probes: Mapping[str, str] = {}
         self.report = ContainmentReport(active=False, backend="off", enforced=_ENFORCED)
 
-    def contain(self, job: CommandJob) -> Jobbed:
+    def contain(self, job: CommandJob, _work: Work | None = None) -> Jobbed:
         """Prepare one job. Raises `OSError`."""
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         env = windows_environment(os.environ, program=job.program.path, private=private, network=job.network)
@@ -108,7 +108,7 @@ class Jobbed:
         cpu_ms = (now.user_time + now.kernel_time) / 10_000
         return Usage(cpu_ms=cpu_ms, memory=self._job.peak_memory(), threads=now.active_processes)
 
-    def breach(self, usage: Usage) -> str | None:
+    def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
         """Name a limit that the job reports, or that its figures have reached."""
         told = self._job.breach()
         if told is not None:
@@ -117,7 +117,7 @@ class Jobbed:
             return "cpu"
         if usage.threads > self._limits.processes:
             return "processes"
-        return "disk" if self._storage.exceeds(self._limits.disk_mb << 20) else None
+        return "disk" if self._storage.exceeds(self._limits.disk_mb << 20, count_now=ended) else None
 
     def signal(self, _number: int) -> None:
         """End everything: there is no gentler way. The process itself too, should it not be in the job yet."""
@@ -141,13 +141,13 @@ class Jobbed:
         """What the job has used."""
         return self.usage()
 
-    def keep_changes(self) -> None:
+    def keep_changes(self, _work: Work) -> None:
         """Nothing to do: the command has changed the root itself."""
 
     def close(self) -> None:
         """Close the job, which ends what is left of it, and remove the private directory."""
         self._job.close()
-        shutil.rmtree(self._private, ignore_errors=True)
+        remove_tree(self._private)
 
 
 class Scratch:

@@ -11,6 +11,7 @@ from lg_fs.changes.journal import Journal, wait_for_lock
 from lg_fs.job import Job
 from lg_fs.tree.workspace import ServedRoot
 from lg_policy.paths.root import Root
+from lg_policy.state import root_lock
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,8 @@ log = logging.getLogger(__name__)
 def holding(places: Sequence[ServedRoot], journals: Mapping[str, Journal], job: Job) -> Iterator[None]:
     """Hold several roots. `places` come in an order that everybody keeps, so that no two wait for each other.
 
-    Two locks each: the journal's, and one on the root directory itself, for servers that keep their journals
-    elsewhere. Raises `CallTimeout`.
+    Two locks each: the journal's, and one that is the same for servers that keep their journals elsewhere. Both are
+    files outside the root, where a command in a sandbox cannot lock them. Raises `CallTimeout`.
     """
     with ExitStack() as stack:
         for place in places:
@@ -31,13 +32,18 @@ def holding(places: Sequence[ServedRoot], journals: Mapping[str, Journal], job: 
 
 @contextmanager
 def _locked(root: Root, job: Job) -> Iterator[None]:
-    # A descriptor of its own: threads that shared the root's would share the lock.
-    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.fd)
+    path = root_lock(root.path)
     try:
-        try:
-            wait_for_lock(descriptor, job)
-        except OSError as error:
-            log.debug("%s cannot be locked (%s): the lock of the journal alone holds", root.path, error)
+        descriptor = -1 if path is None else os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        log.debug("%s cannot be opened (%s)", path, error)
+        descriptor = -1
+    if descriptor < 0:
+        log.debug("%s has no common lock: the lock of the journal alone holds", root.path)
+        yield
+        return
+    try:
+        wait_for_lock(descriptor, job)
         yield
     finally:
         os.close(descriptor)

@@ -1,0 +1,154 @@
+"""Carrying what a command wrote into an overlay over into the real root: only what the write rules allow.
+
+The command never writes to the root itself, so a protected name stays as it is, also when it was missing or a directory
+above it was renamed, and a command that is ended by a limit changes nothing. Names that the rules protect are left out
+and listed. Everything else is put in place, or nothing is: when somebody else changed one of the files meanwhile, when
+the disk is full, when the time is over.
+
+Not covered: ownership (unless this server is root), extended attributes and hard links are lost; devices, FIFOs and
+sockets are not carried; nothing is synced to the disk, so a power failure may lose it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lg_exec.carry.locking import locked
+from lg_exec.carry.names import shown
+from lg_exec.carry.snapshot import STAGING, Snapshot
+from lg_exec.carry.transaction import Transaction, recover
+from lg_exec.carry.upper_layer import Step, steps
+from lg_exec.process.worker_thread import Work
+from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
+from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Root
+
+log = logging.getLogger(__name__)
+
+MAX_LISTED = 2_000
+"""Names that a result lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFiles:
+    """Where a carrier keeps its record, and what it locks: outside the root."""
+
+    directory: Path
+    locks: list[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What became of a command's changes. `names` that were not kept say so; `problem` is why nothing was kept."""
+
+    names: tuple[str, ...]
+    problem: LgError | None = None
+
+
+class Carrier:
+    """Applies the upper layer of an overlay to a root. `state` is asked when it is first needed."""
+
+    def __init__(self, root: Root, rules: FileRules, state: Callable[[], StateFiles]) -> None:
+        self._root = root
+        self._rules = rules
+        self._state = state
+
+    def begin(self, skip: Collection[str], work: Work) -> Snapshot:
+        """Remember what is below the root, before a command starts; names in `skip` cannot be changed by it.
+
+        Raises `LimitExceeded` for a root that is too large, `SandboxUnavailable` if there is no place for the record.
+        """
+        try:
+            state = self._state()
+            state.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(state.locks, work):
+                recover(self._root.fd, str(self._root.path), state.directory)
+        except ConfigError as error:
+            raise SandboxUnavailable(f'root = "rw" does not work here: {error.message}', hint=error.hint) from error
+        except (OSError, ValueError) as error:
+            raise SandboxUnavailable(f'root = "rw" does not work here: {error}', hint="pass --state-dir DIR") from error
+        return Snapshot(self._root.fd, skip, work)
+
+    def apply(self, upper: str, before: Snapshot, work: Work) -> Kept:
+        """Carry over every allowed change, or none. Raises only `StoppedError`."""
+        names: list[str] = []
+        refused: list[str] = []
+        try:
+            wanted, refused = self._judge(steps(upper, before, work))
+            names = _listed(wanted)
+            if wanted:
+                self._put(wanted, upper, before, work)
+        except LgError as error:
+            return _nothing(error, names, refused)
+        except OSError as error:
+            return _nothing(Conflict(f"{error.strerror or error}"), names, refused)
+        return Kept(names=_cut(sorted([*names, *refused])))
+
+    def _put(self, wanted: Sequence[Step], upper: str, before: Snapshot, work: Work) -> None:
+        state = self._state()
+        with locked(state.locks, work):
+            recover(self._root.fd, str(self._root.path), state.directory)
+            transaction = Transaction(self._root.fd, str(self._root.path), state.directory)
+            try:
+                transaction.stage(wanted, upper, work)
+                transaction.commit(wanted, before, work)
+            finally:
+                transaction.close()
+
+    def _judge(self, found: Sequence[Step]) -> tuple[list[Step], list[str]]:
+        """Divide the steps into those that may be done, and the names of the others with the reason."""
+        refused = {step: why for step in found if (why := self._why_not(step)) is not None}
+        stays = _above(step.rel for step in refused if step.kind in ("unlink", "rmdir"))
+        needed = _above(step.rel for step in found if step.kind == "put" and step not in refused)
+        wanted = []
+        for step in found:
+            if step.kind == "mkdir" and step.rel in needed:
+                refused.pop(step, None)
+            if step.rel in stays and step.kind != "mkdir" and step not in refused:
+                refused[step] = "something protected is in it"
+            if step not in refused and not (step.kind == "mkdir" and step.rel in stays):
+                wanted.append(step)
+        return wanted, sorted({f"{shown(step.rel)} (not kept: {why})" for step, why in refused.items()})
+
+    def _why_not(self, step: Step) -> str | None:
+        if step.kind == "unknown":
+            return "neither file, directory nor link"
+        if step.rel.startswith(STAGING):
+            return "lg-exec uses names that begin like this itself"
+        return self._rules.why_not_write(f"{step.rel}/" if step.kind in ("mkdir", "rmdir") else step.rel)
+
+
+def _above(names: Iterable[str]) -> set[str]:
+    """Every directory above one of the names."""
+    found: set[str] = set()
+    for name in names:
+        above = name.rpartition("/")[0]
+        while above and above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
+    return found
+
+
+def _listed(wanted: Sequence[Step]) -> list[str]:
+    """What a result lists: files that were written, and of what was removed the topmost names."""
+    gone = {step.rel for step in wanted if step.kind == "rmdir"}
+    names = {step.rel for step in wanted if step.kind == "put"}
+    names |= {
+        step.rel for step in wanted if step.kind in ("unlink", "rmdir") and step.rel.rpartition("/")[0] not in gone
+    }
+    return sorted(map(shown, names))
+
+
+def _nothing(problem: LgError, names: Sequence[str], refused: Sequence[str]) -> Kept:
+    log.warning("nothing that the command wrote was kept: %s", problem.message)
+    return Kept(
+        names=_cut(sorted([*(f"{name} (not kept: all or nothing)" for name in names), *refused])), problem=problem
+    )
+
+
+def _cut(names: Sequence[str]) -> tuple[str, ...]:
+    more = len(names) - MAX_LISTED
+    return tuple(names) if more <= 0 else (*names[:MAX_LISTED], f"… and {more} more")
