@@ -36,6 +36,19 @@ def start_logging(level: str) -> None:
     )
 
 
+def require_stdio(flags: ServeFlags) -> None:
+    """Raise `ConfigError` when a server is to talk over standard input and output, and one of them is closed.
+
+    Asked before anything is opened: the first file would get the number of the closed descriptor.
+    """
+    closed = [name for name, file in (("input", sys.stdin), ("output", sys.stdout)) if file is None]
+    if flags.transport == "stdio" and closed:
+        raise ConfigError(
+            f"standard {' and '.join(closed)} is closed, and MCP is spoken there",
+            hint="let an MCP client start this program, or use --transport http",
+        )
+
+
 def serve(
     server: Server[Any],
     flags: ServeFlags,

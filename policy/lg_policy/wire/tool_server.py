@@ -118,6 +118,8 @@ class ToolDef:
     handler: Handler
     annotations: t.ToolAnnotations
     meta: dict[str, Any] = field(default_factory=dict)
+    adapt: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Turns what models send by habit into what the schema wants, before the schema is checked. May raise `LgError`."""
 
     def definition(self) -> t.Tool:
         """Return the definition that clients see."""
@@ -130,6 +132,11 @@ class ToolDef:
             annotations=self.annotations,
             _meta=self.meta or None,
         )
+
+
+def without_nulls(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments without those that are null: many models send null for what they leave out."""
+    return {key: value for key, value in arguments.items() if value is not None}
 
 
 class Toolbox:
@@ -164,6 +171,8 @@ class Toolbox:
 
     async def _reply(self, tool: ToolDef, arguments: dict[str, Any], context: ServerRequestContext[Any, Any]) -> Reply:
         try:
+            if tool.adapt is not None:
+                arguments = tool.adapt(arguments)
             self._check(tool, arguments)
             return await tool.handler(arguments, CallContext(context))
         except LgError as error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
-from lg_policy.errors import LgError
+from lg_policy.errors import ConfigError, LgError
 
 if TYPE_CHECKING:
     from lg_exec.server.setup import Assembly
@@ -47,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LgError as error:
         print(f"lg-exec: {error.text()}", file=sys.stderr)
         return 2
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"lg-exec: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -56,8 +59,9 @@ def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
 
     with quick_imports():
         from lg_exec.server.server import make_server
-        from lg_policy.wire.serving import serve, start_logging
+        from lg_policy.wire.serving import require_stdio, serve, start_logging
 
+    require_stdio(serving)
     start_logging(flags.log_level)
     with _assemble(flags, sandbox) as assembly:
         if not assembly.executor.backend.report.active:
@@ -76,4 +80,13 @@ def _doctor(flags: CommonFlags, sandbox: str | None) -> int:
 def _assemble(flags: CommonFlags, sandbox: str | None) -> Assembly:
     from lg_exec.server.setup import assemble
 
-    return assemble(flags, sandbox, default_root=Path(os.getcwd()))
+    return assemble(flags, sandbox, default_root=flags.root or _current_directory())
+
+
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            "the current directory was removed", hint="change to another one, or pass --root DIR"
+        ) from error

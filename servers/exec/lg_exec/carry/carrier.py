@@ -21,6 +21,7 @@ from lg_exec.carry.names import shown
 from lg_exec.carry.snapshot import STAGING, Snapshot
 from lg_exec.carry.transaction import Transaction, recover
 from lg_exec.carry.upper_layer import Step, steps
+from lg_exec.process.root_identity import refuse_replaced
 from lg_exec.process.worker_thread import Work
 from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
 from lg_policy.paths.globs import FileRules
@@ -90,6 +91,7 @@ class Carrier:
     def _put(self, wanted: Sequence[Step], upper: str, before: Snapshot, work: Work) -> None:
         state = self._state()
         with locked(state.locks, work):
+            refuse_replaced(str(self._root.path), self._root.fd)
             recover(self._root.fd, str(self._root.path), state.directory)
             transaction = Transaction(self._root.fd, str(self._root.path), state.directory)
             try:

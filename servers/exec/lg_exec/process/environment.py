@@ -250,6 +250,7 @@ def git_environment() -> dict[str, str]:
     """
     forced = {
         "core.fsmonitor": "false",
+        "core.quotePath": "false",  # names as they are, or nobody finds `"\\303\\244.txt"` again
         "core.hooksPath": "/dev/null",
         "core.pager": "cat",
         "core.editor": "false",

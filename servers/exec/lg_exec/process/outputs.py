@@ -10,6 +10,7 @@ from lg_policy.limits import HeadTail
 
 CHUNK = 65_536
 _PROGRESS_BYTES = 4_000
+_CLEANED_BYTES = 4 * _PROGRESS_BYTES
 
 
 class Outputs:
@@ -31,7 +32,9 @@ class Outputs:
 
     def fresh_text(self) -> str:
         """Output since the last call, cut to its end when it is long."""
-        data = bytes(self._fresh)
+        data = bytes(self._fresh[-_CLEANED_BYTES:])
+        if len(data) < len(self._fresh):
+            self._decoder.reset()
         self._fresh.clear()
         text = clean(self._decoder.decode(data))
         return text if len(text) <= _PROGRESS_BYTES else f"… {text[-_PROGRESS_BYTES:]}"

@@ -7,18 +7,23 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lg_exec.process.container import Finished, Limits, OnOutput, Timing
 from lg_exec.process.environment import Programs
 from lg_exec.process.output_text import clean
+from lg_exec.process.root_identity import refuse_replaced
 from lg_exec.process.run import run
 from lg_exec.process.worker_thread import in_thread
 from lg_exec.sandbox.interface import HOW_TO_GET_ONE, Backend, CommandJob, ContainmentReport
+from lg_exec.sandbox.linked_worktree import LinkedWorktree
 from lg_exec.server.fair_queue import Turns
+from lg_exec.server.output_hints import hint_for
 from lg_exec.templates.arguments import ArgumentRules, check_env
 from lg_policy.errors import InvalidArguments, LgError, NotFound, PolicyDenied, SandboxUnavailable
 from lg_policy.paths.globs import FileRules
+from lg_policy.paths.root import Root
 
 if TYPE_CHECKING:
     from lg_exec.sandbox.interface import RootDirectory
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOP_BYTES = 100_000
+"""Output that is made into text by the event loop itself; more goes to a thread."""
 PREPARE_S = 30.0
 """Seconds that looking at the root before a command starts may take."""
 
@@ -51,6 +58,8 @@ class Outcome:
     finished: Finished
     sandbox: ContainmentReport
     changed_paths: tuple[str, ...] | None
+    hint: str = ""
+    """What to do about a failure that the sandbox causes."""
 
     @property
     def ok(self) -> bool:
@@ -73,7 +82,13 @@ class Outcome:
             "sandbox": self.sandbox.as_json(),
             "limit_hit": done.limit_hit,
             "changed_paths": None if self.changed_paths is None else list(self.changed_paths),
+            **({"hint": self.hint} if self.hint else {}),
         }
+
+    @property
+    def large(self) -> bool:
+        """Whether making text of the output is too much work for the event loop."""
+        return self.finished.stdout.total + self.finished.stderr.total > LOOP_BYTES
 
 
 class Executor:
@@ -86,6 +101,8 @@ class Executor:
         self._files = FileRules.from_settings(settings.policy, extra_deny=(f"/{settings.trace.output_dir}",))
         self._programs = programs
         self._rules = {name: ArgumentRules(name, template) for name, template in settings.exec.commands.items()}
+        self._worktree = LinkedWorktree(str(root.path), ())
+        self._check_root = partial(refuse_replaced, str(root.path), root.fd) if isinstance(root, Root) else None
         self._turns = Turns(settings.exec.max_concurrent, settings.exec.max_waiting)
         self.backend = backend
 
@@ -116,16 +133,22 @@ class Executor:
                 container, stdin=request.stdin.encode(), limits=job.limits, timing=timing, on_output=on_output
             )
         log.info("%s %s: exit %s signal %s", request.cmd, job.args, finished.exit_code, finished.signal)
+        hint = await in_thread(
+            lambda _: hint_for(finished, root_mode=job.root_mode, why_no_repository=self._worktree.why_not)
+        )
         return Outcome(
             request=request,
             limits=job.limits,
             finished=finished,
             sandbox=self.backend.report,
             changed_paths=container.changed_paths,
+            hint=hint,
         )
 
     def prepare(self, request: Request) -> CommandJob:
         """Decide and resolve a request without running anything. Raises `LgError`."""
+        if self._check_root is not None:
+            self._check_root()
         template = self._template(request.cmd)
         cwd = self._directory(request.cwd)
         accepted = self._rules[request.cmd].check(request.args, lambda path: self._resolve(cwd, path))

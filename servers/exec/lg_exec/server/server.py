@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mcp import types as t
 
+from lg_exec.process.worker_thread import in_thread
 from lg_exec.server.executor import Executor, Outcome, Request
+from lg_exec.server.habits import fit
 from lg_policy.wire.call_metadata import POLICY, ROOT, SANDBOX
-from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server
+from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server, without_nulls
 
 if TYPE_CHECKING:
     from mcp.server import Server
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from lg_exec.sandbox.interface import RootDirectory
     from lg_policy.config.settings import Settings
 
+SHOWN_PATHS = 200
+"""Changed names in the text of an answer; the structured content has more of them."""
 MAX_STDIN = 1_000_000
 MAX_TIMEOUT_S = 86_400
 
@@ -55,6 +60,7 @@ _EXEC_OUTPUT: dict[str, Any] = {
         },
         "limit_hit": _NULL_STRING,
         "changed_paths": {"type": ["array", "null"], "items": {"type": "string"}},
+        "hint": {"type": "string"},
         "error": _ERROR_SCHEMA,
     },
     "required": ["ok", "exit_code", "signal", "stdout", "stderr", "truncated", "timing_ms", "sandbox", "limit_hit"],
@@ -122,7 +128,8 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
             sent += 1
             await context.progress(sent, None, text)
 
-        return reply(await context.while_connected(lambda: executor.execute(request, on_output, client=context.client)))
+        outcome = await context.while_connected(lambda: executor.execute(request, on_output, client=context.client))
+        return await in_thread(lambda _: reply(outcome)) if outcome.large else reply(outcome)
 
     return ToolDef(
         name="exec",
@@ -135,6 +142,7 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
         ),
         meta={**meta, SANDBOX: {"active": report.active, "backend": report.backend}},
         handler=handler,
+        adapt=partial(fit, commands=frozenset(enabled(settings))),
     )
 
 
@@ -193,7 +201,7 @@ def _exec_input(settings: Settings) -> dict[str, Any]:
 
 def _list_tool(executor: Executor, meta: dict[str, Any]) -> ToolDef:
     async def handler(_arguments: dict[str, Any], _context: CallContext) -> Reply:
-        commands = executor.catalogue()
+        commands = await in_thread(lambda _: executor.catalogue())
         lines = [f"{each['name']}: {each['description']}{_state(each)}" for each in commands]
         return Reply(text="\n".join(lines), structured={"commands": commands})
 
@@ -206,6 +214,7 @@ def _list_tool(executor: Executor, meta: dict[str, Any]) -> ToolDef:
         annotations=t.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
         meta=meta,
         handler=handler,
+        adapt=without_nulls,
     )
 
 
@@ -222,12 +231,24 @@ def reply(outcome: Outcome) -> Reply:
     outputs = [(name, structured[name].rstrip()) for name in ("stdout", "stderr")]
     parts += [f"--- {name} ---\n{text}" for name, text in outputs if text]
     if outcome.changed_paths:
-        parts.append("--- changed ---\n" + "\n".join(outcome.changed_paths[:200]))
-    hit = outcome.finished.limit_hit
+        parts.append("--- changed ---\n" + "\n".join(outcome.changed_paths[:SHOWN_PATHS]))
+    if outcome.hint:
+        parts.append(f"hint: {outcome.hint}")
+    error = _error(outcome, head)
+    if error is not None:
+        structured["error"] = error
+    return Reply(text="\n".join(parts), structured=structured, is_error=error is not None)
+
+
+def _error(outcome: Outcome, head: str) -> dict[str, str] | None:
+    """The error of a call whose command ran: a limit was reached, or its changes could not be kept."""
+    hit, not_kept = outcome.finished.limit_hit, outcome.finished.not_kept
     if hit is not None:
         code = "timeout" if hit == "time" else "limit_exceeded"
-        structured["error"] = {"code": code, "message": head, "hint": "a smaller selection, or higher [exec.limits]"}
-    return Reply(text="\n".join(parts), structured=structured, is_error=hit is not None)
+        return {"code": code, "message": head, "hint": "select less, or raise the limit in [exec.limits]"}
+    if not_kept is not None:
+        return {"code": not_kept.code, "message": head, "hint": not_kept.hint or "look at the files and run it again"}
+    return None
 
 
 def headline(outcome: Outcome) -> str:
@@ -237,6 +258,8 @@ def headline(outcome: Outcome) -> str:
     if done.limit_hit is not None:
         ended = f"limit_exceeded: {done.limit_hit} ({_limit_value(outcome)}), {ended}"
     contained = f"sandbox: {report.backend}" if report.active else "NO SANDBOX (switched off)"
+    if done.not_kept is not None:
+        ended = f"none of its changes were kept: {done.not_kept.message}; {ended}"
     return f"{outcome.request.cmd}: {ended} after {done.wall_ms / 1000:.1f} s [{contained}]"
 
 

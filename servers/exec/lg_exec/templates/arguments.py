@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lg_policy.errors import ConfigError, InvalidArguments, PolicyDenied
 from lg_policy.paths.globs import GlobSet
@@ -66,7 +66,7 @@ class _Values:
         if not pattern:
             raise ConfigError(f"argument pattern {entry!r} allows no value", hint="use '*' for any value")
         alternatives = [re.escape(part).replace(r"\*", ".*").replace(r"\?", ".") for part in pattern.split("|")]
-        self._regex = re.compile("|".join(alternatives), re.DOTALL)
+        self._regex = _linear("|".join(alternatives))
 
     def accept(self, value: str, resolve: Resolve) -> tuple[bool, str | None]:
         """Whether the value fits, and the path it names, if it is one."""
@@ -74,6 +74,16 @@ class _Values:
             return self._regex.fullmatch(value) is not None, None
         rel = resolve(value)
         return self.glob.match(rel), rel
+
+
+def _linear(pattern: str) -> Any:
+    """Compile with RE2, which takes time in proportion to the text: `re` tries every way to place several `*`."""
+    import re2
+
+    options = re2.Options()
+    options.dot_nl = True
+    options.never_capture = True
+    return re2.compile(pattern, options)
 
 
 class _ArgumentEntry:

@@ -1,0 +1,174 @@
+"""What models send by habit to `exec`, turned into what the schema wants where its meaning is certain.
+
+Else the answer names the right call. Nothing is allowed here: the template judges the arguments afterwards, however
+they were written. Pure, and bounded by `MAX_TEXT`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from lg_policy.errors import InvalidArguments
+
+MAX_TEXT = 20_000
+"""Characters of a command line that is taken apart; a longer one has to come as a list."""
+_SHELLS = ("sh", "bash", "zsh", "dash", "ksh", "fish", "cmd", "cmd.exe", "powershell", "pwsh")
+_OPERATOR = re.compile(r"[|&;<>`$\n]")
+_CHANGE_DIRECTORY = re.compile(r"\s*cd\s+([^\s;&|]+)\s*(?:&&|;)\s*(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_OTHER_NAMES: dict[tuple[str, ...], str] = {
+    ("npm", "run"): "npm-run",
+    ("npm", "test"): "npm-test",
+    ("npx", "tsc"): "npx-tsc",
+    ("node", "--test"): "node-test",
+    ("uv", "run"): "uv-run",
+    ("python3",): "python",
+    ("py",): "python",
+    ("tsc",): "npx-tsc",
+    ("py.test",): "pytest",
+}
+"""How a command line begins that one of the shipped commands stands for."""
+
+
+def fit(arguments: dict[str, Any], commands: Collection[str]) -> dict[str, Any]:
+    """Return the arguments as the schema wants them, as far as that is certain.
+
+    Raises `InvalidArguments`, which names the right call, for a command that does not exist.
+    """
+    fitted = {key: value for key, value in arguments.items() if value is not None}
+    _fit_command(fitted, commands)
+    if "args" in fitted:
+        fitted["args"] = _fit_args(fitted["args"])
+    if isinstance(fitted.get("env"), str):
+        fitted["env"] = _parsed(fitted["env"], dict)
+    if isinstance(fitted.get("env"), dict):
+        fitted["env"] = {key: _as_text(value) for key, value in fitted["env"].items()}
+    if isinstance(fitted.get("timeout_s"), str) and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", fitted["timeout_s"]):
+        fitted["timeout_s"] = float(fitted["timeout_s"])
+    command = fitted.get("cmd")
+    if isinstance(command, str) and command not in commands:
+        raise no_such_command(command, fitted.get("args"), commands)
+    return fitted
+
+
+def _fit_command(fitted: dict[str, Any], commands: Collection[str]) -> None:
+    """Take `"pytest -q"` and `["pytest", "-q"]` apart, where the first word is a command."""
+    command = fitted.get("cmd")
+    words = command
+    if isinstance(command, str):
+        command = fitted["cmd"] = command.strip() if len(command) <= MAX_TEXT else command
+        if command in commands:
+            return
+        words = _words(command)
+    if not isinstance(words, list) or not words or words[0] not in commands:
+        return
+    more = fitted.get("args", [])
+    given = _fit_args(more)
+    if all(isinstance(word, str) for word in words) and isinstance(given, list):
+        fitted["cmd"], fitted["args"] = words[0], [*words[1:], *given]
+
+
+def _fit_args(args: Any) -> Any:
+    """A list of texts; anything else is left for the schema to refuse."""
+    if isinstance(args, str):
+        args = _parsed(args, list) if args.lstrip().startswith("[") else _words_or_refusal(args)
+    return [_as_text(each) for each in args] if isinstance(args, list) else args
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _parsed(text: str, kind: type) -> Any:
+    """The value that a JSON text stands for, if it is of a kind; else the text."""
+    if len(text) > MAX_TEXT * 5:
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, kind) else text
+
+
+def _words(text: str) -> list[str] | None:
+    """A command line as a shell divides it; `None` where only a shell could say."""
+    return None if _OPERATOR.search(text) else _divided(text)
+
+
+def _divided(text: str) -> list[str] | None:
+    """The words of a command line, operators among them."""
+    if len(text) > MAX_TEXT:
+        return None
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quotation that does not end
+        return None
+
+
+def _words_or_refusal(text: str) -> Any:
+    words = _words(text)
+    if words is None:
+        raise InvalidArguments(
+            f"args is one text, and it cannot be divided without a shell: {text[:100]!r}",
+            hint='args is a list with one text for each argument, for example ["-k", "parser or lexer"]; there is no '
+            "shell, so pipes, redirections and variables do nothing",
+        )
+    return words
+
+
+def no_such_command(command: str, args: Any, commands: Collection[str]) -> InvalidArguments:
+    """The refusal of a command that does not exist, with the call that was probably meant."""
+    words = _divided(command) or [command]
+    words += [each for each in args if isinstance(each, str)] if isinstance(args, list) else []
+    shown = command if len(command) <= 80 else f"{command[:80]}…"
+    program = words[0].replace("\\", "/").rpartition("/")[2]
+    if program in _SHELLS:
+        meant = _from_script(words[1:], commands)
+        return InvalidArguments(f"there is no shell: {shown!r} cannot be run", hint=meant or _how(commands))
+    return InvalidArguments(
+        f"there is no command {shown!r}",
+        hint=_call(words, commands) or _from_script([command], commands) or _how(commands),
+    )
+
+
+def _how(commands: Collection[str]) -> str:
+    return f"cmd is one of: {', '.join(sorted(commands))}"
+
+
+def _from_script(rest: Sequence[str], commands: Collection[str]) -> str:
+    """The call that a shell's script stands for, if it is one command, perhaps in a directory."""
+    script = next((word for word in rest if not word.startswith(("-", "/"))), "")
+    if len(script) > MAX_TEXT:
+        return ""
+    moved = _CHANGE_DIRECTORY.fullmatch(script)
+    cwd, script = (moved.group(1), moved.group(2)) if moved else ("", script)
+    words = _words(script)
+    return _call(words, commands, cwd) if words else ""
+
+
+def _call(words: Sequence[str], commands: Collection[str], cwd: str = "") -> str:
+    """How to call `exec` for a command line; empty where no command stands for it."""
+    env = {}
+    words = list(words)
+    while words and _VARIABLE.match(words[0]):
+        name, _, value = words.pop(0).partition("=")
+        env[name] = value
+    if not words:
+        return ""
+    words[0] = words[0].replace("\\", "/").rpartition("/")[2]
+    name, rest = words[0], words[1:]
+    for beginning, other in _OTHER_NAMES.items():
+        if tuple(words[: len(beginning)]) == beginning and other in commands:
+            name, rest = other, words[len(beginning) :]
+    if name not in commands:
+        return ""
+    parts = [f"cmd={json.dumps(name)}"]
+    parts += [f"args={json.dumps(rest, ensure_ascii=False)}"] if rest else []
+    parts += [f"cwd={json.dumps(cwd)}"] if cwd else []
+    parts += [f"env={json.dumps(env)}"] if env else []
+    call = f"exec({', '.join(parts)})"
+    return f"call {call}" if len(call) <= 500 else f"call exec(cmd={json.dumps(name)}, args=[…])"
