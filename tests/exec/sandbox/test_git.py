@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from lg_policy.config.exec_templates import DEFAULT_COMMANDS
 from tests.exec.helpers import sandboxed, settings
 from tests.support import require
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap runs on Linux")]
+pytestmark = pytest.mark.anyio
 
 SECRET = "s3cr3t-token"
 IDENTITY = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
