@@ -15,7 +15,7 @@ from lg_exec.process.environment import Programs
 from lg_exec.process.output_text import clean
 from lg_exec.process.root_identity import refuse_replaced
 from lg_exec.process.run import run
-from lg_exec.process.worker_thread import in_thread
+from lg_exec.process.worker_thread import Work, in_thread
 from lg_exec.sandbox.interface import HOW_TO_GET_ONE, Backend, CommandJob, ContainmentReport
 from lg_exec.sandbox.linked_worktree import LinkedWorktree
 from lg_exec.server.fair_queue import Turns
@@ -116,7 +116,8 @@ class Executor:
 
         Raises `LgError` when it is refused or cannot start; a failing command is an outcome.
         """
-        job = await in_thread(lambda _: self.prepare(request), seconds=PREPARE_S, what="preparing the command")
+        stdin = _encoded(request.stdin)
+        job = await in_thread(lambda work: self.prepare(request, work), seconds=PREPARE_S, what="preparing the command")
         timing = Timing(
             grace_s=self._settings.kill_grace_s,
             progress_s=self._settings.progress_interval_s,
@@ -129,9 +130,7 @@ class Executor:
                 what="looking for names to hide below the root",
                 discard=lambda made: made.close(),
             )
-            finished = await run(
-                container, stdin=request.stdin.encode(), limits=job.limits, timing=timing, on_output=on_output
-            )
+            finished = await run(container, stdin=stdin, limits=job.limits, timing=timing, on_output=on_output)
         log.info("%s %s: exit %s signal %s", request.cmd, job.args, finished.exit_code, finished.signal)
         hint = await in_thread(
             lambda _: hint_for(finished, root_mode=job.root_mode, why_no_repository=self._worktree.why_not)
@@ -145,7 +144,7 @@ class Executor:
             hint=hint,
         )
 
-    def prepare(self, request: Request) -> CommandJob:
+    def prepare(self, request: Request, work: Work | None = None) -> CommandJob:
         """Decide and resolve a request without running anything. Raises `LgError`."""
         if self._check_root is not None:
             self._check_root()
@@ -153,6 +152,8 @@ class Executor:
         cwd = self._directory(request.cwd)
         accepted = self._rules[request.cmd].check(request.args, lambda path: self._resolve(cwd, path))
         for path in accepted.paths:
+            if work is not None:
+                work.check()
             self._check_path(path)
         env = check_env(dict(request.env or {}), template.env, request.cmd)
         self._check_backend(request.cmd, template)
@@ -247,6 +248,16 @@ class Executor:
             why = self._files.why_not_read(opened.rel, is_dir=is_dir) or self._files.why_not_read(rel, is_dir=is_dir)
         if why is not None:
             raise PolicyDenied(f"{rel!r} is closed", hint=why)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArguments(
+            f"stdin is not valid Unicode: character {error.start} is half of a surrogate pair",
+            hint="send whole characters",
+        ) from error
 
 
 def effective_limits(defaults: Any, own: Any) -> Limits:

@@ -222,8 +222,16 @@ def check_env(given: dict[str, str], allowed: Iterable[str], name: str) -> dict[
             raise PolicyDenied(
                 f"environment variable {key!r} is not allowed for the command {name!r}", hint=f"allowed: {listed}"
             )
-        if "\0" in value or len(value.encode("utf-8", "replace")) > MAX_ARG_BYTES:
-            raise InvalidArguments(f"the value of environment variable {key!r} is too long or contains NUL")
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidArguments(f"the value of environment variable {key!r} is not valid Unicode text") from error
+        if "\0" in value:
+            raise InvalidArguments(f"the value of environment variable {key!r} contains NUL")
+        if size > MAX_ARG_BYTES:
+            raise InvalidArguments(
+                f"the value of environment variable {key!r} is {size} bytes long; {MAX_ARG_BYTES} are allowed"
+            )
     return dict(given)
 
 
