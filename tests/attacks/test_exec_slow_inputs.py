@@ -22,7 +22,7 @@ HOSTILE = [
     ("stars", ("--o=" + "x" * 90_000 + "y",)),
     ("stars", tuple("a" * 200 for _ in range(4_000))),
     ("paths", (*(f"d/{number}/x" for number in range(4_000)), "last")),
-    ("paths", (*("d/" * 1_500 for _ in range(400)), "last")),
+    ("paths", (*("d/" * 1_500 for _ in range(300)), "last")),
 ]
 
 
