@@ -1,4 +1,4 @@
-"""The command line of `lg-exec`. Only argument parsing is imported here; the rest when a command runs."""
+"""The command line of `lg-exec`. It parses first and imports the rest when a command runs, so `--help` is instant."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ log = logging.getLogger(__name__)
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = argparse.ArgumentParser(
-        prog="lg-exec", description="MCP server that runs named build, test and lint commands in an OS sandbox."
+        prog="lg-exec", description="MCP server that runs build, test and lint commands by name, in an OS sandbox."
     )
     add_common_flags(parser)
     add_serve_flags(parser)
     parser.add_argument(
-        "--sandbox", choices=("required", "off"), help="override [exec] sandbox; off runs commands unconfined"
+        "--sandbox",
+        choices=("required", "off"),
+        help="what to do without a working sandbox (default: the setting [exec] sandbox). "
+        "`required` refuses every command; `off` runs commands unconfined, with your own rights",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("serve", help="serve MCP (the default)")
-    commands.add_parser("doctor", help="probe what is enforced on this machine")
+    commands.add_parser("serve", help="serve MCP; this is the default")
+    commands.add_parser("doctor", help="try the sandbox and every limit on this machine, and print what holds")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status (0 done, 1 failed, 2 wrong usage or configuration)."""
+    """Run the program and return its exit status: 0 done, 1 failed, 2 wrong usage or configuration."""
     args = build_parser().parse_args(argv)
     flags = common_flags(args)
     try:

@@ -124,7 +124,7 @@ def test_a_link_to_a_program_in_the_root_is_no_system_program(root: Path, home: 
     planted = program(root / "evil")
     (home / ".local" / "bin").mkdir(parents=True)
     os.symlink(planted, home / ".local" / "bin" / "lg-tool")
-    with pytest.raises(NotFound, match="only found inside the root"):
+    with pytest.raises(NotFound, match="inside the root only"):
         Programs(root, "auto", home=home).find("lg-tool", SYSTEM)
 
 

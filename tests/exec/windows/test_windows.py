@@ -143,7 +143,7 @@ def test_a_checked_root_follows_links_and_refuses_those_that_leave(tmp_path: Pat
 
 
 def test_a_checked_root_must_exist_and_be_narrow(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no directory"):
+    with pytest.raises(ConfigError, match="not a directory"):
         CheckedRoot(tmp_path / "missing")
     for broad in ("/", Path.home()):
         with pytest.raises(ConfigError, match="too broad"):

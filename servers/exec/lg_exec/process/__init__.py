@@ -1,1 +1,1 @@
-"""Processes: started, drained, limited, ended with all their descendants."""
+"""Starting processes, reading and limiting them, and ending them with all their descendants."""

@@ -1,10 +1,10 @@
-"""Limits for a whole process tree by control groups: version 2 where delegated, else version 1, else none.
+"""Limits for a whole process tree by control groups: version 2 where it is delegated, else version 1, else none.
 
-A group is made per call, below this process's own where that is possible, so that limits set from outside keep holding.
-In version 2 a group that holds processes cannot hand controllers down. So a group of our own that was delegated, and
-that holds nobody else, is divided: this process moves into a leaf of it. Elsewhere the call's group is made below the
-nearest group above that hands both controllers down and that this user may write to (as systemd's `app.slice` is);
-then limits of this process's own group do not bind its commands, those further up do.
+Each call gets a group. Where possible it lies below the group of this process, so that limits set from outside still
+hold. In version 2 a group that holds processes cannot hand controllers down. If this process's group was delegated to
+it and holds nobody else, the group is divided: this process moves into a leaf of it. Otherwise the group of a call lies
+below the nearest group above that hands both controllers down and that this user may write to, such as systemd's
+`app.slice`. Then the limits of this process's own group do not bind its commands, but those further up do.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ _CONTROLLERS = ("memory", "pids")
 
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
-    """Where groups can be made. `parents` maps a controller to a directory; in version 2 it is the same for all."""
+    """Where groups can be made. `parents` maps a controller to a directory, in version 2 always to the same one."""
 
     version: int
     parents: dict[str, str]
 
     @property
     def prefixes(self) -> dict[str, str]:
-        """How the names of this process's groups begin, by controller."""
+        """Return how the names of this process's groups begin, by controller."""
         return {controller: f"{parent}/lg-exec-{os.getpid()}-" for controller, parent in self.parents.items()}
 
     def name(self, controller: str) -> str | None:
-        """What `doctor` calls the mechanism that holds a limit; `None` if this hierarchy does not."""
+        """Return what `doctor` calls the mechanism that enforces a limit, or `None` if this hierarchy does not."""
         return f"cgroup v{self.version}" if controller in self.parents else None
 
 
 class Group:
-    """One call's control group. `close` removes it; its processes must have ended."""
+    """The control group of one call. `close` removes it after its processes have ended."""
 
     def __init__(self, hierarchy: Hierarchy, limits: Limits) -> None:
         name = secrets.token_hex(6)
@@ -72,20 +72,20 @@ class Group:
             self._write("pids", "pids.max", limits.processes + 1)  # bubblewrap's own process inside counts too
 
     def add(self, pid: int) -> None:
-        """Move a process, and so all its later descendants, into the group. Raises `OSError`."""
+        """Move a process into the group, and with it all its later descendants. Raises `OSError`."""
         for directory in dict.fromkeys(self._dirs.values()):
             with open(os.path.join(directory, "cgroup.procs"), "w", encoding="ascii") as file:
                 file.write(str(pid))
 
     def breach(self) -> str | None:
-        """`memory` or `processes` when the kernel has refused one of them."""
+        """Return `memory` or `processes` if the kernel has refused one of them."""
         events = "memory.events" if self._version == 2 else "memory.oom_control"
         if self._counter("memory", events, "oom_kill"):
             return "memory"
         return "processes" if self._counter("pids", "pids.events", "max") else None
 
     def close(self) -> None:
-        """Remove the group; one that is still busy is left to the system's clean-up."""
+        """Remove the group. A group that is still busy is left for the system to clean up."""
         for directory in dict.fromkeys(self._dirs.values()):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
@@ -106,13 +106,13 @@ class Group:
             target.write(str(value))
 
     def _try(self, controller: str, file: str, value: int) -> None:
-        """Set what not every kernel has; the limit itself does not depend on it."""
+        """Set what not every kernel has. The limit does not depend on it."""
         with contextlib.suppress(OSError):
             self._write(controller, file, value)
 
 
 def find_hierarchy(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -> Hierarchy | None:
-    """Find where this process may make groups with memory and process limits; `None` if nowhere."""
+    """Return where this process may make groups with memory and process limits, or `None`."""
     try:
         with open(mounts, encoding="utf-8") as file:
             mounted = list(_mounts(file.read()))
@@ -151,7 +151,7 @@ def _places(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _divided(point: str, path: str) -> str | None:
-    """This process's own group, made ready to have groups below it; `None` where that is not ours to do."""
+    """Divide this process's own group, so that it can have groups below it. Returns `None` if that fails."""
     directory = point + path.rstrip("/")
     leaf = f"{directory}/lg-exec-{os.getpid()}"
     try:
@@ -173,7 +173,7 @@ def _divided(point: str, path: str) -> str | None:
 
 
 def _is_ours(directory: str) -> bool:
-    """Whether the group was delegated to this user, and holds this process and its descendants only."""
+    """Whether the group was delegated to this user, and holds only this process and its descendants."""
     try:
         delegated = os.getxattr(directory, "user.delegate") == b"1"
     except OSError:
@@ -195,7 +195,7 @@ def _words(path: str) -> list[str]:
 
 
 def _delegated(point: str, path: str) -> str | None:
-    """The nearest group above this process in which sub-groups get both controllers and this user may make them."""
+    """Return the nearest group above this process whose sub-groups get both controllers, if this user may make some."""
     while True:
         directory = point + path.rstrip("/")
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What `run` needs of whatever contains a command: the limits, the container, and how a command ended."""
+"""What `run` works with: the limits, the container of a command, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from lg_policy.errors import LgError
 
 OnOutput = Callable[[str], Awaitable[None]]
-"""Called with new output while the command runs, and with a sign of life when there was none for a while."""
+"""Called with new output while the command runs, and with a sign of life when there is none for a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of one call: seconds, mebibytes, counts. `disk_mb` is what may be written to throw-away storage."""
+    """The limits of one call, in seconds, mebibytes and counts. `disk_mb` is for storage that is thrown away."""
 
     timeout_s: float
     cpu_s: float
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """How a command ended. Exactly one of `exit_code` and `signal` is set; `limit_hit` names a limit that ended it."""
+    """How a command ended. Either `exit_code` or `signal` is set. `limit_hit` names the limit that was reached."""
 
     exit_code: int | None
     signal: str | None
@@ -46,7 +46,7 @@ class Finished:
     peak_memory_mb: float
     limit_hit: str | None
     not_kept: LgError | None = None
-    """Why nothing that the command wrote below the root was kept, where it was to be."""
+    """Why the changes of a command with `root = "rw"` were not kept."""
 
 
 class Container(Protocol):
@@ -78,14 +78,14 @@ class Container(Protocol):
 
     @property
     def uncounted(self) -> Collection[str]:
-        """Limits of which only the command's own error message tells that they were reached."""
+        """Limits that are known to be reached only from the command's own error message."""
 
     @property
     def changed_paths(self) -> tuple[str, ...] | None:
-        """After the end: what changed below the root, where the command could change it."""
+        """After the end: what changed below the root, if the command could change it."""
 
     async def adopt(self, pid: int) -> None:
-        """Take over the just started process: apply the limits, then let the command begin.
+        """Take over the process that was just started: apply the limits, then let the command begin.
 
         Raises `SandboxUnavailable` when the sandbox could not be set up.
         """
@@ -100,9 +100,9 @@ class Container(Protocol):
         """Send a signal to the tree; SIGKILL reaches every process of it."""
 
     async def gone(self) -> None:
-        """Return when no process of the tree is left; the started one was reaped, others that are ours are reaped here.
+        """Return when no process of the tree is left. The started process was reaped; this reaps others that are ours.
 
-        Called after SIGKILL was sent; may not return if a process cannot be ended.
+        Called after SIGKILL was sent. It does not return if a process cannot be ended.
         """
 
     def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
@@ -112,12 +112,12 @@ class Container(Protocol):
         """
 
     def accounted(self, used: resource.struct_rusage) -> Usage:
-        """What the tree has used in total and at its peak; `used` is what the started process reported."""
+        """What the tree has used in total and at its peak. `used` is what the started process reported."""
 
     def keep_changes(self, work: Work) -> LgError | None:
-        """The command has ended within its limits: carry its changes over, where its template says so.
+        """Keep the changes of a command that has ended within its limits, if its template says so.
 
-        Called in a thread. Returns why nothing was kept; raises only `StoppedError`.
+        Called in a thread. Returns why nothing was kept. Raises only `StoppedError`.
         """
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Container(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds: between SIGTERM and SIGKILL, between two progress messages at least, and at most."""
+    """Seconds between SIGTERM and SIGKILL, and between two progress messages: at least, and at most."""
 
     grace_s: float
     progress_s: float

@@ -1,7 +1,7 @@
-"""Where programs are found and what a command finds in its environment. Nothing of either comes from the request.
+"""Where programs are found, and which environment variables a command gets. A request decides neither.
 
-A project's own environment is below the root and therefore hostile: its interpreter's home is only believed when it
-looks like a Python installation, and never when it is a home directory or would uncover one.
+A project's own environment lies below the root and is therefore hostile. The home of its interpreter is believed only
+if it looks like a Python installation, and never if it is a home directory or would show one.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _OTHER_TOOLS = ("/usr/local/go/bin", "/opt/homebrew/bin", "/opt/*/bin", "/snap/b
 _PYTHON_TOOLS = ("python", "pytest", "ruff", "mypy")
 _NODE_TOOLS = {"tsc": "typescript"}  # by the package that brings them
 _BIN, _EXE = ("Scripts", ".exe") if sys.platform == "win32" else ("bin", "")
-"""On Windows only `.exe`: batch files are run by cmd.exe, to which arguments cannot be passed safely."""
+"""On Windows only `.exe` programs run. cmd.exe runs batch files, and arguments cannot be passed to it safely."""
 _KERNELS = ("/proc", "/sys", "/dev")
-"""Where names lead to what the kernel makes up, such as the root directory of a process."""
+"""Where the kernel makes up what a name leads to, such as the root directory of a process."""
 _SYSTEM_PREFIXES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectEnvironment:
-    """The project's own programs. `prefixes` are the directories, apart from the root, that they need to see."""
+    """The project's own programs. `prefixes` are the directories outside the root that they need."""
 
     path: str
     bin: str
@@ -40,7 +40,7 @@ class ProjectEnvironment:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A resolved executable with what it needs: read-only places outside the system's, and environment."""
+    """A resolved executable and what it needs: directories outside the system's, and environment variables."""
 
     path: str
     prefixes: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Program:
 
 
 class Programs:
-    """Finds executables on a fixed search path, in the project's environment, or beside this server's interpreter."""
+    """Finds executables: on a fixed search path, in the project's environment, or beside this server's interpreter."""
 
     def __init__(self, root: Path, environment: str, *, home: Path | None = None) -> None:
         self._root = str(root)
@@ -58,7 +58,7 @@ class Programs:
         self.search_path = tuple(self._search_path())
 
     def find(self, name: str, template: CommandTemplate) -> Program:
-        """Resolve a template's executable. Raises `NotFound` that says how to get it."""
+        """Resolve a template's executable. Raises `NotFound`, which says how to get it."""
         wanted = template.executable or name
         if template.from_ == "python":
             return Program(path=sys.executable, prefixes=_outside((sys.prefix, sys.base_prefix)))
@@ -66,7 +66,7 @@ class Programs:
             return self._in_project(wanted)
         named = wanted if wanted.lower().endswith(_EXE) else wanted + _EXE
         candidates = [named] if os.path.isabs(wanted) else [f"{place}/{named}" for place in self.search_path]
-        # Once found it stays: a program put earlier on the path later is not what this server was started with.
+        # A program that was found once stays. One that is put earlier on the path later was not there at the start.
         for candidate in (self._found.get(wanted, ""), *candidates):
             if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
                 program = self._system_program(wanted, candidate)
@@ -74,17 +74,18 @@ class Programs:
                 return program
         raise NotFound(
             f"the program {wanted!r} is not installed on this machine",
-            hint=f"it needs installing by a person; looked in {os.pathsep.join(self.search_path)}",
+            hint=f"a person has to install it into one of: {os.pathsep.join(self.search_path)}",
         )
 
     def _system_program(self, wanted: str, path: str) -> Program:
         real = os.path.realpath(path)
         if _within(real, self._root) or _within(path, self._root):
             raise NotFound(
-                f"the program {wanted!r} is only found inside the root", hint='only from = "project" looks there'
+                f"the program {wanted!r} is found inside the root only",
+                hint='set from = "project" to run it from there',
             )
         env: dict[str, str] = {}
-        prefixes = [prefix for each in (path, real) if (prefix := self._prefix(each))]
+        prefixes = [prefix for place in (path, real) if (prefix := self._prefix(place))]
         cargo, rustup = f"{self._home}/.cargo", f"{self._home}/.rustup"
         name = os.path.basename(wanted)
         if name == "cargo" and _within(path, cargo):
@@ -98,13 +99,13 @@ class Programs:
         if name == "uv":
             prefixes.append(f"{self._home}/.local/share/uv/python")
         return Program(
-            path=path, prefixes=tuple(dict.fromkeys(each for each in prefixes if os.path.exists(each))), env=env
+            path=path, prefixes=tuple(dict.fromkeys(prefix for prefix in prefixes if os.path.exists(prefix))), env=env
         )
 
     def _prefix(self, path: str) -> str | None:
-        """What must be visible for the program to run: its installation, or the file alone.
+        """Return what must be visible for the program to run: its installation, or the file alone.
 
-        A directory straight below the home is never shown as a whole: `~/.local` holds keyrings beside its `lib`.
+        A directory straight below the home is never shown as a whole. `~/.local` has keyrings beside its `lib`.
         """
         if path.startswith(tuple(f"{prefix}/" for prefix in _SYSTEM_PREFIXES)):
             return None
@@ -135,7 +136,7 @@ class Programs:
         )
 
     def projects(self) -> list[ProjectEnvironment]:
-        """The project's environments, looked up anew each time: they may be created while this server runs."""
+        """Return the project's environments. They are looked up each time, because they may be made meanwhile."""
         if self._setting == "none":
             return []
         return [found for place in self._places() if (found := self._environment_at(place)) is not None]
@@ -148,7 +149,7 @@ class Programs:
     def _environment_at(self, place: str) -> ProjectEnvironment | None:
         real = os.path.realpath(place)
         if self._setting == "auto" and not _within(real, self._root):
-            return None  # a link that leads out of the root was not chosen by the user
+            return None  # nobody chose a link that leads out of the root
         if os.path.isdir(f"{place}/.bin"):
             return ProjectEnvironment(path=place, bin=f"{place}/.bin", kind="node")
         if os.path.isfile(f"{place}/pyvenv.cfg"):
@@ -161,7 +162,7 @@ class Programs:
         return None
 
     def _bases(self, venv: str) -> tuple[str, ...]:
-        """The installations that a virtual environment's interpreter needs, if they are believable."""
+        """Return the installations that a virtual environment's interpreter needs, as far as they can be believed."""
         found: list[str] = []
         for interpreter in _links(f"{venv}/bin/python"):
             base = os.path.dirname(os.path.dirname(interpreter))
@@ -182,7 +183,7 @@ class Programs:
         return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
 
     def _is_node(self, wanted: str) -> bool:
-        """Whether a program is Node's rather than Python's, as far as its name and the project's files tell."""
+        """Whether a program belongs to Node rather than Python, as far as its name and the project's files tell."""
         if wanted in _PYTHON_TOOLS or wanted in _NODE_TOOLS:
             return wanted in _NODE_TOOLS
         return self._has("package.json") and not self._has("pyproject.toml", "setup.py", "requirements.txt")
@@ -215,11 +216,11 @@ class Programs:
 
 
 _OFFLINE = {"npm_config_offline": "true", "CARGO_NET_OFFLINE": "true", "GOPROXY": "off", "UV_OFFLINE": "1"}
-"""Without a network, package managers say at once what is missing instead of trying to reach it."""
+"""With these variables package managers say at once what is missing, instead of trying to download it."""
 
 
 def base_environment(*, home: str, tmp: str, path: str, network: bool) -> dict[str, str]:
-    """What every command finds: nothing of this server's own environment."""
+    """Return the variables that every command gets. Nothing of this server's own environment is among them."""
     return {
         "PATH": path,
         "HOME": home,
@@ -242,11 +243,12 @@ def base_environment(*, home: str, tmp: str, path: str, network: bool) -> dict[s
 
 
 def git_environment() -> dict[str, str]:
-    """Settings under which the command `git` runs nothing that a repository or a user configured.
+    """Return settings under which `git` runs no program that a repository or a user has configured.
 
-    External diff programs and text conversion are switched off by the template's own arguments. Not covered:
-    `filter.<name>.clean` of the repository's own configuration runs on `status`; the sandbox contains it, and
-    `.git/config` is masked there unless the policy allows reading it.
+    The template's own arguments switch external diff programs and text conversion off.
+
+    Not covered: `status` runs `filter.<name>.clean` of the repository's configuration. The sandbox contains it, and
+    hides `.git/config` unless the policy allows reading it.
     """
     forced = {
         "core.fsmonitor": "false",
@@ -264,7 +266,7 @@ def git_environment() -> dict[str, str]:
 
 
 def _git_settings(forced: Mapping[str, str]) -> dict[str, str]:
-    """Settings for git by environment, which win over every file. Whose the files are does not matter in a sandbox."""
+    """Return git settings as environment variables, which win over every file. Any owner of the files is accepted."""
     settings = {"safe.directory": "*", **forced}
     numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(settings)}
     numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(settings.values())}
@@ -292,12 +294,12 @@ def _within(path: str, directory: str) -> bool:
 
 
 def _outside(paths: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Those that the sandbox does not show anyway, each once."""
+    """Return the paths that the sandbox does not show anyway, each of them once."""
     return tuple(dict.fromkeys(path for path in paths if not any(_within(path, system) for system in _SYSTEM_PREFIXES)))
 
 
 def _links(path: str) -> Iterator[str]:
-    """The places that a chain of symlinks goes through, the last one included; at most 16."""
+    """Yield the places that a chain of symlinks leads through and to, at most 16."""
     for _ in range(16):
         if not os.path.islink(path):
             break

@@ -1,11 +1,11 @@
-"""Limits of which the kernel keeps no count: only the command's own error message tells that one was reached.
+"""Limits of which the kernel keeps no count. Only the error message of a command tells that it has reached one.
 
-A process that may open no more files, write no further into one, or (where an rlimit counts processes) start no
-other gets an error number and decides itself what to do; most print it and end. So the message of a command that failed
-is looked at, in the forms in which Python, Node, Rust and C programs print an error number.
+A process that may open no more files, write no more into a file, or start no more processes gets an error number. It
+decides itself what to do then; most programs print the number and end. So this module looks at the output of a command
+that failed, for the forms in which Python, Node, Rust and C programs print an error number.
 
 Not covered: programs that fail for that reason and say something else. A command that prints such a message and fails
-for another reason is taken at its word.
+for another reason is believed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PATTERN = re.compile(
 
 
 def limit_complained_of(limits: Collection[str], *outputs: HeadTail) -> str | None:
-    """The one of some limits that the last such message names; `None` without one."""
+    """Return the limit that the last such message names, if it is one of `limits`; else `None`."""
     for output in outputs:
         found = [match.lastgroup for match in _PATTERN.finditer(output.text()) if match.lastgroup in limits]
         if found:

@@ -1,4 +1,4 @@
-"""Processes that lost their parent: handed to this server, found by a mark, ended and reaped."""
+"""Processes that have lost their parent. This server gets them, finds them by a mark, ends and reaps them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Orphans:
-    """Makes this process the one that orphans below it are handed to (Linux; elsewhere it finds none).
+    """Makes this process the new parent of orphans below it. On other systems than Linux it finds none.
 
-    Only for a process whose every child is a command of ours: zombies that nobody else will reap are reaped.
-    Raises `OSError` when the system refuses.
+    Use it only where every child of the process is a command of ours, because it reaps all zombies that nobody waits
+    for. Raises `OSError` if the system refuses.
     """
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class Orphans:
         self._mine.discard(pid)
 
     def kill(self, marker: str) -> bool | None:
-        """End orphans that carry the marker in their environment, with their descendants.
+        """End orphans that have the marker in their environment, with their descendants.
 
-        Returns whether there were any; `None` when there is one of which that cannot be told at this moment.
+        Returns whether there were any, or `None` if that cannot be told of an orphan at this moment.
         """
         orphans = [pid for pid in process_tree.children(os.getpid()) if pid not in self._mine]
         carrying = {pid: process_tree.has_marker(pid, marker) for pid in orphans}

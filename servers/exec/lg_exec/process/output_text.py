@@ -1,4 +1,4 @@
-"""What a program wrote, as text that a model and a terminal can take."""
+"""Turns what a program wrote into text that models and terminals can take."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """Drop colour codes and other control sequences; of a line overwritten by carriage returns keep the last state.
+    """Drop colour codes and other control sequences. Of a line that carriage returns overwrite, keep the last state.
 
-    Invisible and bidirectional characters stay: they may be what a test is about.
+    Invisible and bidirectional characters stay, because a test may be about them.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""The two outputs of a command while it runs: head and tail of each are kept, what is new can be asked for."""
+"""The two outputs of a command while it runs. Head and tail of each are kept, and you can ask for what is new."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CLEANED_BYTES = 4 * _PROGRESS_BYTES
 
 
 class Outputs:
-    """Takes what a command writes; `ended` is set when nothing more can come."""
+    """Takes what a command writes. `ended` is set when nothing more can come."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.stdout = HeadTail(limit_bytes)
@@ -24,14 +24,14 @@ class Outputs:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def take(self, data: bytes, kept: HeadTail) -> None:
-        """Keep what was read from one of them."""
+        """Keep what was read from one of the outputs."""
         kept.feed(data)
         self._fresh += data
         if len(self._fresh) > 4 * CHUNK:
             del self._fresh[:-CHUNK]
 
     def fresh_text(self) -> str:
-        """Output since the last call, cut to its end when it is long."""
+        """Return the output since the last call. Of long output, return the end."""
         data = bytes(self._fresh[-_CLEANED_BYTES:])
         if len(data) < len(self._fresh):
             self._decoder.reset()

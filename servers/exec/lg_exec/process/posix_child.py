@@ -1,4 +1,4 @@
-"""One child process and its pipes, for POSIX systems: started, its output always read, its end noticed, then reaped."""
+"""One child process and its pipes on POSIX systems: starts it, reads its output, notices its end, and reaps it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Streams(Outputs):
-    """The two output pipes of a command, read whenever they have something, for as long as they are open."""
+    """The two output pipes of a command. They are read whenever they have something, as long as they are open."""
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(limit_bytes)
@@ -26,7 +26,7 @@ class Streams(Outputs):
         self._loop = asyncio.get_running_loop()
 
     def attach(self) -> tuple[int, int]:
-        """Make both pipes; returns their write ends for the child."""
+        """Make both pipes and return their write ends, for the child."""
         ends = []
         for kept in (self.stdout, self.stderr):
             reader, writer = os.pipe()
@@ -60,7 +60,7 @@ class Streams(Outputs):
 
 
 class Exit:
-    """Notices that a child ended without reaping it, so that its process group id stays taken until `reap`."""
+    """Notices that a child has ended. It does not reap it, so the process group id stays taken until `reap`."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -79,13 +79,13 @@ class Exit:
         self.happened.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`; returns whether the child has ended."""
+        """Wait at most `seconds`, and return whether the child has ended."""
         with anyio.move_on_after(seconds):
             await self.happened.wait()
         return self.happened.is_set()
 
     def reap(self) -> tuple[int, resource.struct_rusage]:
-        """Collect the ended child: its return code (negative for a signal) and what it and its reaped children used."""
+        """Reap the ended child. Returns its code, negative for a signal, and what it and its children have used."""
         _, status, used = os.wait4(self.pid, 0)
         return os.waitstatus_to_exitcode(status), used
 
@@ -98,15 +98,15 @@ class Exit:
 
 
 async def start(container: Container, stdin: bytes, streams: Streams) -> Exit:
-    """Start the process; raises `OSError`. Only Windows has to wait for something here."""
+    """Start the process. Raises `OSError`. Only Windows has to wait for something here."""
     return Exit(_spawn(container, stdin, streams))
 
 
 def _spawn(container: Container, stdin: bytes, streams: Streams) -> int:
-    """Start the process; its pid is ours to reap. No `preexec_fn`: that is unsafe with threads and slow.
+    """Start the process, whose pid is ours to reap. There is no `preexec_fn`: it is slow, and unsafe with threads.
 
-    Called by the event loop's thread, which lives as long as the server: what dies with its parent dies with the thread
-    that started it.
+    The thread of the event loop has to call this. It lives as long as the server, and a process that dies with its
+    parent dies with the thread that started it.
     """
     out, err = streams.attach()
     source = _stdin(stdin)
@@ -133,7 +133,7 @@ def _spawn(container: Container, stdin: bytes, streams: Streams) -> int:
 
 
 def _stdin(data: bytes) -> int:
-    """A descriptor to read `data` from. A file in memory: nobody has to feed it and it cannot block."""
+    """Return a descriptor to read `data` from: a file in memory, which nobody has to feed and which cannot block."""
     if not data:
         return os.open(os.devnull, os.O_RDONLY)
     if hasattr(os, "memfd_create"):

@@ -1,4 +1,4 @@
-"""What a process tree uses, read from `/proc`. On systems without it every answer is "nothing known"."""
+"""What a process tree uses, read from `/proc`. Without `/proc` nothing is known, and every answer is empty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TICK_MS = 1000 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """A tree at one moment: bytes resident (shared pages counted once per process), CPU milliseconds, threads."""
+    """A tree at one moment: resident bytes (each process counts shared pages), CPU milliseconds, threads."""
 
     memory: int = 0
     cpu_ms: float = 0
@@ -20,7 +20,7 @@ class Usage:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process; empty when it is gone."""
+    """Return the direct children of a process, or nothing if it is gone."""
     found: list[int] = []
     try:
         tasks = os.listdir(f"/proc/{pid}/task")
@@ -33,7 +33,7 @@ def children(pid: int) -> list[int]:
 
 
 def members(pid: int) -> list[int]:
-    """The process and all its descendants, outermost first."""
+    """Return the process and all its descendants, the outermost first."""
     found = [pid]
     for member in found:  # grows while it is walked
         found += children(member)
@@ -41,9 +41,9 @@ def members(pid: int) -> list[int]:
 
 
 def usage(pids: Iterable[int]) -> Usage:
-    """Add up what the processes use; those that ended meanwhile count nothing.
+    """Add up what the processes use. Those that have ended meanwhile count nothing.
 
-    A process's CPU time includes its reaped children, so that the sum over a living tree misses nothing.
+    The CPU time of a process includes its reaped children, so the sum over a living tree misses nothing.
     """
     memory = threads = 0
     cpu = 0.0
@@ -58,7 +58,7 @@ def usage(pids: Iterable[int]) -> Usage:
 
 
 def proportional_memory(pids: Iterable[int]) -> int:
-    """Bytes in use with shared pages divided among their users: exact, but ten times as expensive as `usage`."""
+    """Return the bytes in use, with shared pages divided among their users. Ten times as slow as `usage`."""
     total = 0
     for pid in pids:
         for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
@@ -68,9 +68,9 @@ def proportional_memory(pids: Iterable[int]) -> int:
 
 
 def has_marker(pid: int, marker: str) -> bool | None:
-    """Whether the process was started with `marker` in its environment. One that replaced its environment is missed.
+    """Whether the process was started with `marker` in its environment. A process that replaced it is missed.
 
-    `None` when it shows none at this moment: it is just becoming another program, or has ended.
+    Returns `None` if it shows no environment at this moment: it is becoming another program, or has ended.
     """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:

@@ -1,6 +1,6 @@
-"""One command from start to end: pipes always drained, limits watched, the whole tree ended before the answer.
+"""Runs one command from start to end: reads its pipes, watches its limits, and ends the whole tree before it returns.
 
-`run` knows nothing of sandboxes: a `Container` says what to start and how its tree is limited, signalled and found.
+`run` knows nothing of sandboxes. A `Container` says what to start, and how the tree is limited, signalled and found.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LIMIT_SIGNALS = {"SIGXFSZ": "file_size", "SIGXCPU": "cpu"}
 async def run(
     container: Container, *, stdin: bytes, limits: Limits, timing: Timing, on_output: OnOutput | None = None
 ) -> Finished:
-    """Run the container's command to its end. Cancelling ends the tree first, then propagates."""
+    """Run the container's command to its end. When it is cancelled, it ends the tree and then raises."""
     begun = time.monotonic()
     streams = Streams(limits.output_kb * 1024)
     try:
@@ -85,7 +85,7 @@ async def run(
 
 
 class _Watch:
-    """Looks at a running tree from time to time, and ends it when it reaches a limit."""
+    """Looks at a running tree from time to time, and ends it when it has reached a limit."""
 
     def __init__(self, container: Container, ending: Exit, limits: Limits) -> None:
         self._container = container
@@ -96,7 +96,7 @@ class _Watch:
         self.peak_cpu_ms = 0.0
 
     async def until_end(self, grace_s: float) -> None:
-        """Return when the main process has ended by itself or was told to."""
+        """Return when the main process has ended by itself, or was told to end."""
         pause = 0.02
         while not await self._ending.wait(min(pause, self._deadline.remaining() or 0)):
             pause = min(pause * 1.5, 0.15)
@@ -119,13 +119,13 @@ class _Watch:
 
 
 async def _report(streams: Streams, on_output: OnOutput, timing: Timing) -> None:
-    """Pass new output on; of a silent command say now and then that it runs, so that no client gives it up."""
+    """Pass new output on. Of a silent command say now and then that it runs, so that no client gives up."""
     begun = told = time.monotonic()
     while True:
         await anyio.sleep(min(timing.progress_s, timing.silence_s))
         text = streams.fresh_text()
         if not text and time.monotonic() - told >= timing.silence_s:
-            text = f"still running, without new output, after {time.monotonic() - begun:.0f} s"
+            text = f"still running after {time.monotonic() - begun:.0f} s, no new output"
         if text:
             await on_output(text)
             told = time.monotonic()

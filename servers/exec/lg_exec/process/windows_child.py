@@ -1,7 +1,8 @@
-"""One child process and its pipes on Windows, where asyncio's proactor does the waiting: the sibling of `child`.
+"""One child process and its pipes on Windows, where asyncio's proactor does the waiting. See `posix_child`.
 
-The process is started suspended, so that it can be put into its job before it does anything. Not covered: when this
-server is killed between the two, a process is left that has never run.
+The process starts suspended, so that it can be put into its job before it does anything.
+
+Not covered: if this server is killed between the two, a process is left that has never run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CREATE_NO_WINDOW = 0x0800_0000
 
 
 class WindowsStreams(Outputs):
-    """The two output pipes of a command, read for as long as they are open."""
+    """The two output pipes of a command. They are read as long as they are open."""
 
     transport: asyncio.SubprocessTransport | None = None
 
@@ -60,13 +61,13 @@ class WindowsExit:
         self.happened = happened
 
     async def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`; returns whether the child has ended."""
+        """Wait at most `seconds`, and return whether the child has ended."""
         with anyio.move_on_after(seconds):
             await self.happened.wait()
         return self.happened.is_set()
 
     def reap(self) -> tuple[int, None]:
-        """The ended child's exit code; what it used is for its job to say."""
+        """Return the exit code of the ended child. Its job knows what it has used."""
         code = self._transport.get_returncode()
         if code is None:
             raise RuntimeError("the process has not ended")

@@ -1,8 +1,10 @@
-"""How much a command has written to its throw-away storage: private directories, and what overlays the root.
+"""How much a command has written to storage that is thrown away: private directories, and the overlay of the root.
 
-Memory file systems are asked through descriptors, which still answer when the sandbox has ended. A directory on disk
-(the overlay of `root = "rw"`, the private one without a sandbox) has no size of its own: its files are added up from
-time to time, the seldomer the longer that takes.
+File systems in memory are asked through descriptors, which still answer when the sandbox has ended. A directory on disk
+has no size of its own, so its files are added up from time to time: the longer that takes, the less often. Such are the
+overlay of `root = "rw"`, and the private directory without a sandbox.
+
+Not covered: while it runs, a command can hide files from the count in a directory that it has closed to its own user.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ _BUSY_SHARE = 20  # adding up takes at most one part in so many of the time
 
 
 class Storage:
-    """The storage of one command. `places` are mount points inside; `upper` is a directory of the host."""
+    """The storage of one command. `places` are mount points inside; `upper` is a directory outside."""
 
     def __init__(self, places: tuple[str, ...], upper: str | None) -> None:
         self._waiting = list(places)
@@ -27,7 +29,7 @@ class Storage:
         self._next_count = 0.0
 
     def look(self, inside: str) -> None:
-        """Open what has been mounted meanwhile; `inside` is the sandbox's root directory, as `/proc/N/root`."""
+        """Open what has been mounted meanwhile. `inside` is the root directory of the sandbox, as `/proc/N/root`."""
         for place in list(self._waiting):
             try:
                 fd = os.open(inside + place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -40,7 +42,7 @@ class Storage:
             self._waiting.remove(place)
 
     def exceeds(self, limit_bytes: int, *, count_now: bool = False) -> bool:
-        """Whether one of the places holds as much as it may. `count_now`: add up now, however long ago that was."""
+        """Whether one of the places holds as much as it may. With `count_now`, the files are added up in any case."""
         if self._upper is not None and (count_now or time.monotonic() >= self._next_count):
             begun = time.monotonic()
             self._upper_bytes = _size(self._upper, limit_bytes)
@@ -48,7 +50,7 @@ class Storage:
         return self._upper_bytes > limit_bytes or any(_is_full(fd, limit_bytes) for fd in self._fds)
 
     def close(self) -> None:
-        """Release the descriptors, and with them the storage."""
+        """Close the descriptors, and so release the storage."""
         while self._fds:
             os.close(self._fds.pop())
 

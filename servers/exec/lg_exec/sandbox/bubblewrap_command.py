@@ -1,7 +1,7 @@
-"""The sandbox on Linux: bubblewrap with every namespace, a minimal read-only system, limits set beforehand.
+"""The sandbox on Linux: bubblewrap with every namespace and a minimal read-only system. Limits are set beforehand.
 
-The order of a start: bwrap builds the namespaces and mounts, tells us its inner process and waits; we put that process
-into its control group and set its rlimits; only then does it become the command.
+A start has this order. bwrap makes the namespaces and mounts, tells us its inner process, and waits. We put that
+process into its control group and set its rlimits. Only then does it become the command.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NAMESPACES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What one sandboxed command needs. `limit_processes` sets the rlimit: it binds unless the real user is root."""
+    """What one sandboxed command needs. `limit_processes` sets an rlimit, which binds unless the real user is root."""
 
     bwrap: str
     layout: Layout
@@ -95,14 +95,14 @@ class Sandboxed:
         self.pass_fds = tuple(self._child_ends)
 
     def options(self) -> list[str]:
-        """What the sandbox is built from: bubblewrap's options without the descriptors of this call."""
+        """Return what the sandbox is built from: bubblewrap's options without the descriptors of this call."""
         options = [*_NAMESPACES, *(["--share-net"] if self._start.network else [])]
         for name, value in self._start.env.items():
             options += ["--setenv", name, value]
         return options + self._start.layout.arguments()
 
     async def adopt(self, pid: int) -> None:
-        """Wait for the inner process, limit it, let it go. Returns quietly if the set-up failed: `verdict` tells."""
+        """Wait for the inner process, limit it, and let it go. If the set-up failed, `verdict` says so."""
         self._outer = pid
         if self._orphans is not None:
             self._orphans.expect(pid)
@@ -163,7 +163,7 @@ class Sandboxed:
         return process_tree.members(self._inner) if self._inner else []
 
     def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
-        """Name a limit that was reached: by the kernel's count where there is one, else by ours."""
+        """Name a limit that was reached, by the kernel's count where it keeps one, else by ours."""
         limits = self._start.limits
         if self._cgroup is not None and (hit := self._cgroup.breach()) is not None:
             return hit
@@ -179,7 +179,7 @@ class Sandboxed:
         return "disk" if self._storage.exceeds(limits.disk_mb << 20, count_now=ended) else None
 
     def signal(self, number: int) -> None:
-        """Signal the command's process group; SIGKILL ends the process namespace and so everything in it."""
+        """Signal the command's process group. SIGKILL ends the process namespace, and so everything in it."""
         if number != signal.SIGKILL:
             if self._inner:
                 self._kill_group(self._inner, number)
@@ -196,7 +196,7 @@ class Sandboxed:
             os.killpg(group, number)
 
     async def gone(self) -> None:
-        """Wait for the namespace's first process: it ends after all others in it."""
+        """Wait for the first process of the namespace. It ends after all others in it."""
         self._outer = 0  # reaped; its number may belong to somebody else from now on
         if self._inner_fd < 0:
             return
@@ -204,7 +204,7 @@ class Sandboxed:
         self._collect()
 
     def _collect(self) -> None:
-        """Reap the ended process, where orphans are handed to this server: it tells what the tree has used."""
+        """Reap the ended process, if this server is the parent of orphans. That tells what the tree has used."""
         with contextlib.suppress(ChildProcessError):
             _, _, used = os.wait4(self._inner, os.WNOHANG)
             self._cpu_ms = (used.ru_utime + used.ru_stime) * 1000
@@ -215,7 +215,7 @@ class Sandboxed:
         self._inner_fd = -1
 
     def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
-        """How the command ended. Raises `SandboxUnavailable` when bwrap reports that it never began."""
+        """Return how the command ended. Raises `SandboxUnavailable` if bwrap reports that it never began."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._status, 4096):
                 self._heard.extend(data)
@@ -229,14 +229,14 @@ class Sandboxed:
         return (None, signal_name(code - 128)) if 128 < code < 193 else (code, None)
 
     def accounted(self, used: resource.struct_rusage) -> Usage:
-        """CPU time of everything that ran inside, and the largest process.
+        """Return the CPU time of everything that ran inside, and the size of the largest process.
 
-        The started process's own peak is left out: the kernel counts into it what this server held when it started it.
+        The peak of the started process is left out, because the kernel counts into it what this server held then.
         """
         return Usage(cpu_ms=max(self._cpu_ms, (used.ru_utime + used.ru_stime) * 1000), memory=self._memory)
 
     def close(self) -> None:
-        """Release descriptors, the control group, and what the command wrote that was not kept."""
+        """Release the descriptors and the control group, and remove what was not kept."""
         self._close_child_ends()
         self._storage.close()
         for fd in (self._status, self._block, self._inner_fd):
@@ -249,7 +249,7 @@ class Sandboxed:
             remove_tree(directory)
 
     def keep_changes(self, work: Work) -> LgError | None:
-        """Carry what the command wrote over into the real root, as far as the policy allows (`root = "rw"` only)."""
+        """Put what the command wrote into the real root, as far as the policy allows. Only for `root = "rw"`."""
         if self._start.layout.upper is None or self._start.keep is None:
             return None
         kept = self._start.keep(f"{self._start.layout.upper}/new", work)

@@ -1,8 +1,8 @@
-"""The attempts that a sandbox must refuse, made from inside. Runs alone, fed to an interpreter through its stdin.
+"""The attempts that a sandbox must refuse, made from inside. An interpreter reads this file alone, from its stdin.
 
-None of them does harm where it succeeds: a broken sandbox of a server that runs as root must not break the machine.
+No attempt does harm if it succeeds, because a server that runs as root may have a broken sandbox.
 
-Reads a JSON object as its argument; prints one with a line per attempt: "refused", or what it achieved.
+The argument is a JSON object. The output is another, with "refused" or the achievement of each attempt.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def refused(action: Callable[[], object]) -> str:
 
 
 def permission(result: int) -> str:
-    """Whether a libc call was refused for lack of permission; any other failure means that it was looked at."""
+    """Whether a libc call was refused for lack of permission. With any other failure the kernel has looked at it."""
     code = ctypes.get_errno()
     return "refused" if result != 0 and code == errno.EPERM else f"achieved: result {result}, errno {code}"
 
@@ -52,7 +52,7 @@ def write(path: str) -> int:
 
 
 def may_write(path: str) -> str:
-    """Open an existing file for writing, without writing: what succeeds must do no harm."""
+    """Open an existing file for writing, but write nothing: success must do no harm."""
     os.close(os.open(path, os.O_WRONLY))
     return "opened"
 
@@ -73,7 +73,7 @@ def connect(family: int, address: Any) -> str:
 
 
 def loopback() -> str:
-    """Connect to a listener of our own: test suites need that."""
+    """Connect to a listener of our own. Test suites need that."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
@@ -82,7 +82,7 @@ def loopback() -> str:
 
 
 def status() -> str:
-    """What the kernel says about this process."""
+    """Ask the kernel about this process."""
     lines = dict(line.split(":", 1) for line in read_text("/proc/self/status").splitlines() if ":" in line)
     wanted = {"NoNewPrivs": "1", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     if GIVEN["seccomp"]:
@@ -98,13 +98,13 @@ def read_text(path: str) -> str:
 
 
 def others() -> str:
-    """Processes seen besides our own few."""
+    """Look for processes other than our own few."""
     pids = [name for name in os.listdir("/proc") if name.isdigit()]
     return "refused" if len(pids) <= 4 else f"achieved: sees {len(pids)} processes"
 
 
 def descriptors() -> str:
-    """Descriptors inherited beyond the standard three (one more is open while they are listed)."""
+    """Look for inherited descriptors beyond the standard three. One more is open while they are listed."""
     extra = [name for name in os.listdir("/proc/self/fd") if int(name) > 2]
     return "refused" if len(extra) <= 1 else "achieved: inherited " + ", ".join(extra)
 

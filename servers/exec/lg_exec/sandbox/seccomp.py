@@ -1,10 +1,10 @@
-"""The seccomp filter of the sandbox: what builds and tests never need is refused by the kernel. Pure, no libseccomp.
+"""The seccomp filter of the sandbox: the kernel refuses calls that builds and tests never need. Pure, no libseccomp.
 
-A deny list, because an allow list breaks compilers and language runtimes; the namespaces and the missing capabilities
-carry the confinement, the filter takes kernel surface away from a command that looks for a hole in them. Calls of a
-foreign ABI (32-bit, x32) end the process, since their numbers would slip past the list.
+It is a deny list, because an allow list breaks compilers and language runtimes. Namespaces and missing capabilities do
+the confining; the filter leaves less of the kernel to a command that looks for a hole in them. A call of a foreign ABI
+(32-bit, x32) ends the process, because its number would slip past the list.
 
-Not covered: faults of the kernel in calls that are allowed; architectures other than x86-64 and arm64 get no filter.
+Not covered: faults of the kernel in calls that are allowed. Architectures other than x86-64 and arm64 get no filter.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _SOCK_RAW, _TYPE_MASK = 3, 0xF
 
 
 def numbers(machine: str) -> dict[str, int]:
-    """Return the numbers of the calls that the filter treats, and as `arch` the architecture's own."""
+    """Return the numbers of the calls that the filter knows, and as `arch` that of the architecture."""
     return dict(_TABLES[machine])
 
 
@@ -89,7 +89,7 @@ def build(machine: str | None = None) -> bytes | None:
 
 
 def _sockets() -> list[bytes]:
-    """Unix, IPv4, IPv6 without raw ones, and the routing socket that libc asks for interfaces; no other family."""
+    """Allow Unix, IPv4 and IPv6 without raw sockets, and the routing socket that libc asks for interfaces."""
     return [
         _op(_LD, _ARG0),
         _op(_JEQ, _AF_UNIX, 6, 0),
@@ -107,7 +107,7 @@ def _sockets() -> list[bytes]:
 
 
 def _only_for(number: int, body: list[bytes]) -> list[bytes]:
-    """Run `body`, which may return, for one system call; the call's number is loaded again after it."""
+    """Run `body`, which may return, for one system call. Then load the number of the call again."""
     return [_op(_JEQ, number, 0, len(body)), *body, _op(_LD, _NR)]
 
 

@@ -1,7 +1,8 @@
-"""Running without a sandbox: only by explicit configuration, and every result says so.
+"""Runs commands without a sandbox. Only the settings can ask for that, and every result says so.
 
-Limited, but not contained: the command can read and change whatever this server's user can, and reach the network.
-A process that leaves its process group *and* replaces its environment is not found again.
+Commands are limited but not contained: they can read and change whatever this server's user can, and reach the network.
+
+Not covered: a process that leaves its process group and replaces its environment is not found again.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 
-_DOUBTFUL_ROUNDS = 50  # a process without an environment for so long has emptied it
+_DOUBTFUL_ROUNDS = 50  # a process that has no environment for so long has emptied it
 
-# The shell sets the limits and becomes the command: unlike `preexec_fn` that is safe with threads, and works on macOS.
+# The shell sets the limits and becomes the command. Unlike `preexec_fn` that is safe with threads, and works on macOS.
 _SHELL = 'ulimit -Sc 0; ulimit -Sn "$1"; ulimit -Hn "$1"; ulimit -Sf "$2"; ulimit -St "$3"; shift 3; exec "$@"'
 
 
 def rlimits(limits: Limits) -> dict[int, tuple[int, int]]:
-    """The per-process limits, soft and hard, as far as this system knows them."""
+    """Return the limits per process, soft and hard, as far as this system knows them."""
     cpu = max(1, int(limits.cpu_s))
     wanted = {
         resource.RLIMIT_CPU: (cpu, cpu + 5),
@@ -51,7 +52,7 @@ def rlimits(limits: Limits) -> dict[int, tuple[int, int]]:
 
 
 class UnconfinedBackend:
-    """Runs jobs as they are, each with a private home and temporary directory that is removed afterwards."""
+    """Runs jobs as they are. Each gets a private home and temporary directory, which is removed afterwards."""
 
     def __init__(self, root: str, scratch: str, orphans: Orphans | None, mark: Mapping[str, str] | None = None) -> None:
         self._mark = dict(mark or {})
@@ -115,13 +116,13 @@ class Unconfined:
         self._pid = 0
 
     async def adopt(self, pid: int) -> None:
-        """Remember the process; the shell in front of the command applies the limits."""
+        """Remember the process. The shell in front of the command sets the limits."""
         self._pid = pid
         if self._orphans is not None:
             self._orphans.expect(pid)
 
     def usage(self) -> Usage:
-        """What the tree uses now; processes that left it are missed until the end."""
+        """Return what the tree uses now. Processes that have left it are missed until the end."""
         return process_tree.usage(process_tree.members(self._pid))
 
     def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
@@ -136,7 +137,7 @@ class Unconfined:
         return "disk" if self._storage.exceeds(self._limits.disk_mb << 20, count_now=ended) else None
 
     def signal(self, number: int) -> None:
-        """Signal the process group; SIGKILL also what left it and was handed to this server."""
+        """Signal the process group. SIGKILL also reaches what has left it and became a child of this server."""
         # macOS answers EPERM for a group of which only zombies are left.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, number)
@@ -144,7 +145,7 @@ class Unconfined:
             self._orphans.kill(self._marker)
 
     async def gone(self) -> None:
-        """Wait until no orphan of this call is left, ending those that are; ended ones are reaped."""
+        """End and reap the orphans of this call, and return when none is left."""
         if self._orphans is None:
             return
         self._orphans.forget(self._pid)
@@ -158,20 +159,20 @@ class Unconfined:
             await anyio.sleep(0.002)
 
     def verdict(self, returncode: int, _complaint: str) -> tuple[int | None, str | None]:
-        """Exit code or signal of the command."""
+        """Return the exit code or the signal of the command."""
         return (returncode, None) if returncode >= 0 else (None, signal_name(-returncode))
 
     def accounted(self, used: resource.struct_rusage) -> Usage:
-        """What the process and those it waited for used.
+        """Return what the process used, with those that it waited for.
 
-        A peak below this server's own says nothing: the kernel counts what the server held when it started the process.
+        A peak below this server's own says nothing, because the kernel counts what the server held at the start.
         """
         known = used.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) if known else 0
         return Usage(cpu_ms=(used.ru_utime + used.ru_stime) * 1000, memory=peak)
 
     def keep_changes(self, _work: Work) -> None:
-        """Nothing to do: the command has changed the root itself."""
+        """There is nothing to do: the command has changed the root itself."""
 
     def close(self) -> None:
         """Remove what was written to the private directory."""
@@ -179,7 +180,7 @@ class Unconfined:
 
 
 def signal_name(number: int) -> str:
-    """`SIGKILL` for 9; `signal 40` for one without a name."""
+    """Return `SIGKILL` for 9, and `signal 40` for a signal without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""`lg-exec doctor`: what is enforced on this machine, found by trying."""
+"""`lg-exec doctor`: tries the sandbox and every limit on this machine, and prints what holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def examine(assembly: Assembly, out: TextIO) -> int:
-    """Print the findings; returns 0 if commands can run as configured and every limit held, else 1. Takes seconds."""
+    """Print what was found. Return 0 if commands can run as configured and every limit held, else 1. Takes seconds."""
     executor = assembly.executor
     report = executor.backend.report
     print(f"root        {assembly.root.path} (opens confined by {assembly.root.method})", file=out)
@@ -23,7 +23,7 @@ def examine(assembly: Assembly, out: TextIO) -> int:
     if report.active:
         print(f"sandbox     {report.backend}", file=out)
     elif report.backend == "off":
-        print("sandbox     OFF by configuration: commands run unconfined, with this user's rights", file=out)
+        print("sandbox     OFF in the settings: commands run unconfined, with your rights", file=out)
     else:
         print(f"sandbox     none: {assembly.why}; exec answers sandbox_unavailable", file=out)
     for name, result in executor.backend.probes.items():
@@ -45,5 +45,5 @@ def examine(assembly: Assembly, out: TextIO) -> int:
 
 
 def _limits(backend: Backend) -> dict[str, str]:
-    """Reach every limit, where commands can run at all."""
+    """Go over every limit, if commands can run at all."""
     return {} if isinstance(backend, NoBackend) else anyio.run(try_limits, backend)

@@ -1,4 +1,4 @@
-"""One call from arguments to result, as a list of steps: template, arguments, place, program, turn, run, report."""
+"""One call, step by step: find the template, judge the arguments, resolve the program, wait for a turn, run, report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PREPARE_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a caller asks for. `timeout_s` can only shorten the template's limit."""
+    """What a caller asks for. `timeout_s` can shorten the template's limit, never extend it."""
 
     cmd: str
     args: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a command ended, and under what containment."""
+    """How a command ended, and what contained it."""
 
     request: Request
     limits: Limits
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether it exited with 0 and within its limits: the exit status decides, never the output."""
+        """Whether the command exited with 0 within its limits. The output has no say in it."""
         return self.finished.exit_code == 0 and self.finished.limit_hit is None
 
     def as_json(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Outcome:
 
 
 class Executor:
-    """Runs named commands below one root with one backend, a bounded number at a time."""
+    """Runs named commands below one root, with one backend, a limited number at a time."""
 
     def __init__(self, root: RootDirectory, settings: Settings, backend: Backend, programs: Programs) -> None:
         self._root = root
@@ -112,9 +112,9 @@ class Executor:
         return self._turns.waiting
 
     async def execute(self, request: Request, on_output: OnOutput | None = None, *, client: str = "") -> Outcome:
-        """Run one command when it is the turn of `client`, which may be any text that tells callers apart.
+        """Run one command when it is the turn of `client`, a text that tells callers apart.
 
-        Raises `LgError` when it is refused or cannot start; a failing command is an outcome.
+        Raises `LgError` when the command is refused or cannot start. A command that fails is an outcome, not an error.
         """
         stdin = _encoded(request.stdin)
         job = await in_thread(lambda work: self.prepare(request, work), seconds=PREPARE_S, what="preparing the command")
@@ -145,7 +145,7 @@ class Executor:
         )
 
     def prepare(self, request: Request, work: Work | None = None) -> CommandJob:
-        """Decide and resolve a request without running anything. Raises `LgError`."""
+        """Judge a request and resolve its program, without running anything. Raises `LgError`."""
         if self._check_root is not None:
             self._check_root()
         template = self._template(request.cmd)
@@ -162,8 +162,8 @@ class Executor:
             limits = replace(limits, timeout_s=min(limits.timeout_s, request.timeout_s))
         program = self._programs.find(request.cmd, template)
         projects = self._programs.projects()
-        # Whatever runs may start a program of the project's environment, which then needs its interpreter.
-        prefixes = dict.fromkeys([*program.prefixes, *(prefix for each in projects for prefix in each.prefixes)])
+        # A command may start a program of the project's environment, and that needs its interpreter.
+        prefixes = dict.fromkeys([*program.prefixes, *(prefix for project in projects for prefix in project.prefixes)])
         return CommandJob(
             program=replace(program, prefixes=tuple(prefixes)),
             args=(*template.prefix, *accepted.args),
@@ -176,8 +176,9 @@ class Executor:
         )
 
     def catalogue(self) -> list[dict[str, Any]]:
-        """Return every enabled command with whether it can run now, and why not."""
-        return [self._entry(name, each) for name, each in sorted(self._settings.commands.items()) if each.enabled]
+        """Return every enabled command, whether it can run now, and if not, why."""
+        commands = sorted(self._settings.commands.items())
+        return [self._entry(name, template) for name, template in commands if template.enabled]
 
     def _entry(self, name: str, template: CommandTemplate) -> dict[str, Any]:
         reason = ""
@@ -203,11 +204,13 @@ class Executor:
 
     def _template(self, name: str) -> CommandTemplate:
         template = self._settings.commands.get(name)
-        enabled = sorted(key for key, each in self._settings.commands.items() if each.enabled)
+        enabled = sorted(key for key, command in self._settings.commands.items() if command.enabled)
         if template is None:
-            raise PolicyDenied(f"there is no command {name[:80]!r}", hint=f"allowed: {', '.join(enabled)}")
+            raise PolicyDenied(f"there is no command {name[:80]!r}", hint=f"cmd is one of: {', '.join(enabled)}")
         if not template.enabled:
-            raise PolicyDenied(f"the command {name!r} is switched off", hint=f"allowed: {', '.join(enabled)}")
+            raise PolicyDenied(
+                f"the command {name!r} is switched off in the settings", hint=f"cmd is one of: {', '.join(enabled)}"
+            )
         return template
 
     def _check_backend(self, name: str, template: CommandTemplate) -> None:
@@ -216,18 +219,20 @@ class Executor:
             return
         if report.backend != "off":
             why = getattr(self.backend, "why", "no sandbox works on this machine")
-            raise SandboxUnavailable(f"{name!r} is not run: {why}", hint=HOW_TO_GET_ONE)
+            raise SandboxUnavailable(f"{name!r} was not run: {why}", hint=HOW_TO_GET_ONE)
         if template.only_sandboxed:
-            why = "comes from the project's own environment" if template.from_ == "project" else "runs code it is given"
+            why = "belongs to the project itself" if template.from_ == "project" else "runs any code that it is given"
             raise SandboxUnavailable(
-                f"{name!r} {why}, so it is not run without a sandbox",
-                hint=f"{HOW_TO_GET_ONE}; [exec.commands.{name}] needs_sandbox = false runs this command all the same",
+                f"{name!r} {why}, so it does not run without a sandbox",
+                hint=f"{HOW_TO_GET_ONE}; to run this command unconfined all the same, set "
+                f"[exec.commands.{name}] needs_sandbox = false",
             )
 
     def _directory(self, cwd: str) -> str:
         with self._root.open_dir(cwd) as opened:
             if not self._files.may_read(opened.rel, is_dir=True):
-                raise PolicyDenied(f"the directory {cwd!r} is closed", hint=self._files.why_not_read(opened.rel) or "")
+                why = self._files.why_not_read(opened.rel, is_dir=True) or ""
+                raise PolicyDenied(f"the directory {cwd!r} may not be read", hint=why)
             return opened.rel
 
     def _resolve(self, cwd: str, path: str) -> str:
@@ -236,7 +241,7 @@ class Executor:
         return self._root.normalise(path if alone else f"{cwd}/{path}")
 
     def _check_path(self, rel: str) -> None:
-        """Refuse a path that leads out of the root by a link, or that is closed. It need not exist."""
+        """Refuse a path that a link leads out of the root, or that may not be read. The path need not exist."""
         try:
             opened = self._root.open_dir(rel)
         except NotFound:
@@ -247,7 +252,7 @@ class Executor:
             is_dir = stat.S_ISDIR(opened.stat.st_mode)
             why = self._files.why_not_read(opened.rel, is_dir=is_dir) or self._files.why_not_read(rel, is_dir=is_dir)
         if why is not None:
-            raise PolicyDenied(f"{rel!r} is closed", hint=why)
+            raise PolicyDenied(f"{rel!r} may not be read", hint=why)
 
 
 def _encoded(text: str) -> bytes:
@@ -261,6 +266,6 @@ def _encoded(text: str) -> bytes:
 
 
 def effective_limits(defaults: Any, own: Any) -> Limits:
-    """A template's own limits over the defaults of `[exec.limits]`."""
+    """Return a template's own limits, and those of `[exec.limits]` where it has none."""
     chosen = {name: getattr(own, name) or getattr(defaults, name) for name in type(defaults).model_fields}
     return Limits(**chosen)

@@ -1,8 +1,9 @@
-"""Whose call runs next: clients take turns, and the calls of one client run in the order in which they came.
+"""Whose call runs next. Clients take turns, and the calls of one client run in the order in which they came.
 
-Round robin between clients, as in stochastic fairness queueing (McKenney, 1990). From there also comes what happens
-when the queue is full: the client with the most waiting calls loses its newest. Not covered: a client is who it says it
-is, so that one which poses as many gets the turns of many.
+This is round robin between clients, as in stochastic fairness queueing (McKenney, 1990). When the queue is full, the
+client with the most waiting calls loses its newest call, as it does there.
+
+Not covered: a client is who it says it is. One that poses as many gets the turns of many.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Turns:
         self._free = places
         self._max_waiting = max_waiting
         self._queues: dict[str, deque[_Waiter]] = {}
-        """The waiting calls of each client that has some; whose turn is next comes first."""
+        """The waiting calls of each client that has some. The client whose turn is next comes first."""
 
     @property
     def waiting(self) -> int:
@@ -38,7 +39,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. Raises `LimitExceeded` when the queue is full and others have no larger part."""
+        """Wait for a turn and hold it. Raises `LimitExceeded` when the queue is full and no client has more in it."""
         if self._free:  # then nobody waits
             self._free -= 1
         else:
@@ -65,13 +66,15 @@ class Turns:
             raise self._full()
 
     def _make_room(self, client: str) -> None:
-        longest = max(self._queues, key=lambda each: len(self._queues[each]))
+        longest = max(self._queues, key=lambda name: len(self._queues[name]))
         if len(self._queues[longest]) <= len(self._queues.get(client, ())) + 1:
             raise self._full()
         self._queues[longest].pop().decided.set()  # it has two at least, so that the client keeps its turn
 
     def _full(self) -> LimitExceeded:
-        return LimitExceeded(f"{self._max_waiting} calls wait already", hint="wait for the running commands")
+        return LimitExceeded(
+            f"the queue is full: {self._max_waiting} calls are waiting", hint="wait until a running command has ended"
+        )
 
     def _leave(self, client: str, waiter: _Waiter) -> None:
         self._queues[client].remove(waiter)
@@ -79,7 +82,7 @@ class Turns:
             del self._queues[client]
 
     def _next(self) -> None:
-        """Give a turn that has become free to the first client, which then goes to the end of the row."""
+        """Give a free turn to the first client, which then goes to the end of the row."""
         if not self._queues:
             self._free += 1
             return

@@ -76,7 +76,7 @@ def _fit_args(args: Any) -> Any:
     """A list of texts; anything else is left for the schema to refuse."""
     if isinstance(args, str):
         args = _parsed(args, list) if args.lstrip().startswith("[") else _words_or_refusal(args)
-    return [_as_text(each) for each in args] if isinstance(args, list) else args
+    return [_as_text(value) for value in args] if isinstance(args, list) else args
 
 
 def _as_text(value: Any) -> Any:
@@ -123,7 +123,7 @@ def _words_or_refusal(text: str) -> Any:
 def no_such_command(command: str, args: Any, commands: Collection[str]) -> InvalidArguments:
     """The refusal of a command that does not exist, with the call that was probably meant."""
     words = _divided(command) or [command]
-    words += [each for each in args if isinstance(each, str)] if isinstance(args, list) else []
+    words += [word for word in args if isinstance(word, str)] if isinstance(args, list) else []
     shown = command if len(command) <= 80 else f"{command[:80]}…"
     program = words[0].replace("\\", "/").rpartition("/")[2]
     if program in _SHELLS:

@@ -1,4 +1,4 @@
-"""Whether the limits hold on this machine: found by reaching each of them with a small command. For `doctor`."""
+"""Whether the limits hold on this machine. `doctor` goes over each of them with a small command."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ _TRIALS = {
 
 
 async def try_limits(backend: Backend) -> dict[str, str]:
-    """Reach every limit; the result maps its name to "held" or to what happened instead. Takes some seconds."""
-    trials = {name: each for name, each in _TRIALS.items() if backend.report.enforced.get(name) != NOT_LIMITED}
+    """Go over every limit. The result maps its name to "held" or to what happened instead. Takes some seconds."""
+    trials = {name: trial for name, trial in _TRIALS.items() if backend.report.enforced.get(name) != NOT_LIMITED}
     results = {name: await _try(backend, name, trial) for name, trial in trials.items()}
     results["output"] = await _flood(backend)
     results["end of daemons"] = await (_detached(backend) if sys.platform == "win32" else _daemon(backend))
@@ -104,7 +104,7 @@ async def _daemon(backend: Backend) -> str:
 
 
 async def _detached(backend: Backend) -> str:
-    """As `_daemon`, on Windows: the process left behind tells its number instead of bearing a mark."""
+    """Do on Windows what `_daemon` does. The process that is left behind prints its number, it bears no mark."""
     code = (
         "import subprocess, sys\nsleep = [sys.executable, '-I', '-S', '-c', 'import time; time.sleep(20)']\n"
         "print(subprocess.Popen(sleep, creationflags=0x8, stdin=-3, stdout=-3, stderr=-3).pid)"

@@ -1,4 +1,4 @@
-"""What a client sees: the tools `exec` and `list_commands`."""
+"""The two tools that a client sees: `exec` and `list_commands`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MAX_STDIN = 1_000_000
 MAX_TIMEOUT_S = 86_400
 
 _INSTRUCTIONS = (
-    "Runs named build, test and lint commands below one root. There is no shell: `cmd` is a name from list_commands, "
-    "`args` is a list of arguments that its template allows."
+    "Runs build, test and lint commands by name, below one directory. There is no shell. `cmd` is a name from "
+    "list_commands; `args` is a list with one text for each argument. Each command allows certain arguments only."
 )
 
 _NULL_INT = {"type": ["integer", "null"]}
@@ -40,12 +40,12 @@ _ERROR_SCHEMA = {
 _EXEC_OUTPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "ok": {"type": "boolean", "description": "exit code 0 within all limits"},
+        "ok": {"type": "boolean", "description": "the exit code is 0 and no limit was reached"},
         "exit_code": _NULL_INT,
         "signal": _NULL_STRING,
         "stdout": {"type": "string"},
         "stderr": {"type": "string"},
-        "truncated": {"type": "boolean", "description": "the middle of an output was dropped"},
+        "truncated": {"type": "boolean", "description": "stdout or stderr was too long, and its middle was dropped"},
         "timing_ms": {"type": "integer"},
         "cpu_ms": {"type": "integer"},
         "peak_memory_mb": {"type": "number"},
@@ -76,11 +76,14 @@ _LIST_OUTPUT: dict[str, Any] = {
                     "name": {"type": "string"},
                     "description": {"type": "string"},
                     "available": {"type": "boolean"},
-                    "reason": {"type": "string", "description": "why it cannot run now"},
+                    "reason": {"type": "string", "description": "why the command cannot run now"},
                     "args_allow": {"type": "array", "items": {"type": "string"}},
                     "args_deny": {"type": "array", "items": {"type": "string"}},
                     "env": {"type": "array", "items": {"type": "string"}},
-                    "root": {"type": "string", "description": "overlay: what it writes is thrown away; ro; rw: kept"},
+                    "root": {
+                        "type": "string",
+                        "description": "overlay: changes are thrown away; ro: read-only; rw: changes are kept",
+                    },
                     "network": {"type": "boolean"},
                     "approval": {"type": "boolean"},
                     "rerun": {"type": "boolean"},
@@ -147,23 +150,21 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
 
 
 def describe(executor: Executor, settings: Settings) -> str:
-    """Return the tool's description: the commands, one line each, and how far they are contained."""
+    """Return the tool's description: the commands, and what contains them."""
     report = executor.backend.report
-    lines = [f"Run a named command below the root and return its output: {', '.join(enabled(settings))}."]
+    lines = [f"Run a command by name and return its output. Commands: {', '.join(enabled(settings))}."]
     if report.active:
-        lines.append(
-            f"Runs in a sandbox ({report.backend}). Unless list_commands says otherwise a command has no network"
-        )
-        lines.append("and what it writes is thrown away.")
+        lines.append(f"Commands run in a sandbox ({report.backend}). Unless list_commands says otherwise, a command")
+        lines.append("has no network, and its changes to files are thrown away.")
     elif report.backend == "off":
-        lines.append("WARNING: the sandbox is switched off; commands run unconfined, with this server's own rights.")
+        lines.append("WARNING: the sandbox is switched off. Commands run unconfined, with the rights of this server.")
     else:
-        lines.append("No sandbox works on this machine: calls answer sandbox_unavailable.")
+        lines.append("No sandbox works on this machine, so every call answers sandbox_unavailable.")
     return "\n".join(lines)
 
 
 def enabled(settings: Settings) -> dict[str, str]:
-    """Return the commands that may be called, with one line about each."""
+    """Return the commands that may be called, each with a line that describes it."""
     commands = settings.exec.commands
     return {name: commands[name].description for name in sorted(commands) if commands[name].enabled}
 
@@ -178,20 +179,29 @@ def _exec_input(settings: Settings) -> dict[str, Any]:
             "args": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "arguments, one string each; list_commands says which are allowed",
+                "description": "a list with one text for each argument; list_commands says which are allowed",
             },
-            "cwd": {"type": "string", "format": "lg-path", "description": "working directory, relative to the root"},
+            "cwd": {
+                "type": "string",
+                "format": "lg-path",
+                "description": "working directory, relative to the root; leave it out for the root itself",
+            },
             "timeout_s": {
                 "type": "number",
                 "exclusiveMinimum": 0,
                 "maximum": MAX_TIMEOUT_S,
-                "description": f"seconds, up to the command's own limit (default {settings.exec.limits.timeout_s:g})",
+                "description": "seconds after which the command is ended; the most, and the default, is its own limit, "
+                f"mostly {settings.exec.limits.timeout_s:g}",
             },
-            "stdin": {"type": "string", "maxLength": MAX_STDIN, "description": "what the command reads from its input"},
+            "stdin": {
+                "type": "string",
+                "maxLength": MAX_STDIN,
+                "description": "what the command reads from its standard input",
+            },
             "env": {
                 "type": "object",
                 "additionalProperties": {"type": "string"},
-                "description": "environment variables that the command's template names",
+                "description": "environment variables; list_commands says which are allowed",
             },
         },
         "required": ["cmd"],
@@ -202,13 +212,13 @@ def _exec_input(settings: Settings) -> dict[str, Any]:
 def _list_tool(executor: Executor, meta: dict[str, Any]) -> ToolDef:
     async def handler(_arguments: dict[str, Any], _context: CallContext) -> Reply:
         commands = await in_thread(lambda _: executor.catalogue())
-        lines = [f"{each['name']}: {each['description']}{_state(each)}" for each in commands]
+        lines = [f"{entry['name']}: {entry['description']}{_state(entry)}" for entry in commands]
         return Reply(text="\n".join(lines), structured={"commands": commands})
 
     return ToolDef(
         name="list_commands",
         title="List commands",
-        description="List the commands that exec can run, whether each is available, and the arguments it allows.",
+        description="List the commands that exec can run, the arguments that each allows, and whether it can run now.",
         input_schema={"type": "object", "properties": {}, "additionalProperties": False},
         output_schema=_LIST_OUTPUT,
         annotations=t.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
@@ -224,7 +234,10 @@ def _state(entry: dict[str, Any]) -> str:
 
 
 def reply(outcome: Outcome) -> Reply:
-    """Turn an outcome into the tool's answer. Reaching a limit is a failure of the call, a failing command is not."""
+    """Turn an outcome into the tool's answer.
+
+    The answer is an error when a limit was reached or changes could not be kept. A command that fails is no error.
+    """
     structured = outcome.as_json()
     head = headline(outcome)
     parts = [head]
@@ -252,7 +265,7 @@ def _error(outcome: Outcome, head: str) -> dict[str, str] | None:
 
 
 def headline(outcome: Outcome) -> str:
-    """Return one line: how it ended, how long it took, what contained it."""
+    """Return one line: how the command ended, how long it took, what contained it."""
     done, report = outcome.finished, outcome.sandbox
     ended = f"exit code {done.exit_code}" if done.signal is None else f"ended by {done.signal}"
     if done.limit_hit is not None:

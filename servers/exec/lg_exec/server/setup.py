@@ -1,4 +1,4 @@
-"""From flags to a working executor: settings, root, scratch space, the backend that this machine supports."""
+"""From flags to a working executor: settings, root, scratch directory, and the backend that works on this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Assembly:
-    """The parts of a running server. Closing it ends what commands left behind, and removes the scratch directory."""
+    """The parts of a running server. Closing it ends what commands have left, and removes the scratch directory."""
 
     root: RootDirectory
     settings: Settings
@@ -73,7 +73,7 @@ class Assembly:
 
 
 def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> Assembly:
-    """Build everything a server needs; probes the sandbox. Raises `ConfigError`."""
+    """Build everything that a server needs, and probe the sandbox. Raises `ConfigError`."""
     overrides: dict[str, Any] = {"exec": {"sandbox": sandbox}} if sandbox else {}
     loaded = load_settings(
         profile=flags.profile, config=flags.config, effective=flags.effective_config, overrides=overrides
@@ -120,7 +120,7 @@ def _lifeline(scratch: str) -> Lifeline | Scratch:
 
 
 def kinds(sandbox: str, platform: str) -> tuple[str, ...]:
-    """Name the backends that may be used on a platform, best first; unconfined ones only where `sandbox` is "off"."""
+    """Return the backends that may be used on a platform, best first. Unconfined ones only if `sandbox` is "off"."""
     if sandbox == "off":
         return ("job",) if platform == "win32" else ("unconfined",)
     return {"linux": ("bubblewrap",), "darwin": ("seatbelt",)}.get(platform, ())
@@ -134,7 +134,7 @@ def choose_backend(
     mark: Mapping[str, str],
     state_dir: Path | None = None,
 ) -> Backend:
-    """Return the backend that the settings ask for, tried out on this machine; never a weaker one than they do."""
+    """Return a backend that works on this machine, never a weaker one than the settings ask for."""
     allowed = kinds(settings.exec.sandbox, sys.platform)
     if "job" in allowed:
         from lg_exec.windows.job_backend import JobBackend
@@ -160,7 +160,7 @@ def choose_backend(
 
 
 def _candidates(place: SandboxRoot) -> Iterator[BubblewrapBackend | SeatbeltBackend]:
-    """What may be a sandbox on this system, best first."""
+    """What may be a sandbox on this system, the best first."""
     if sys.platform == "darwin":
         from lg_exec.sandbox.seatbelt import SeatbeltBackend
 
@@ -182,7 +182,7 @@ def make_place(
     mark: Mapping[str, str] | None = None,
     state_dir: Path | None = None,
 ) -> SandboxRoot:
-    """Say where jobs happen, which names are masked, and which changes may be carried over."""
+    """Say where jobs run, which names are hidden from them, and which changes are kept."""
     from lg_exec.sandbox.bubblewrap_backend import SandboxRoot
 
     traces = f"/{settings.trace.output_dir}"
@@ -205,7 +205,7 @@ def make_place(
 
 
 def _state_files(root: Path, explicit: Path | None) -> StateFiles:
-    """Where the record of a carry-over stands, and what is locked meanwhile: as `lg-fs` does, in the same order."""
+    """Where a carrier keeps its record, and what it locks: the same files as `lg-fs`, in the same order."""
     state, own = open_state(root=root, explicit=explicit).path, root_id(root)
     common = root_lock(root)
     locks = [state / "fs" / own / "lock", *([common] if common is not None else [])]

@@ -1,1 +1,1 @@
-"""Command templates: which arguments a named command accepts."""
+"""Command templates: which arguments a caller may pass."""

@@ -1,21 +1,23 @@
-"""A command template and a caller's arguments become an argument vector, or a refusal. Pure: no disk, no process.
+"""Turns a command template and a caller's arguments into an argument vector, or refuses. Pure: no disk, no process.
 
-What `args_allow` and `args_deny` may hold:
+`args_allow` and `args_deny` may hold these entries:
 
-* `-q`, `--lf`, `build`: exactly this argument. One-letter flags may be given together (`-qx`).
-* `--opt=PATTERN`: the option with a value, as `--opt=value` or `--opt value`; `-k=PATTERN`: `-k value`, `-kvalue` or
-  `-k=value`. In PATTERN `*` and `?` are wildcards and `|` separates alternatives; `path:GLOB` makes the value a path.
-* `path:GLOB`: a path under the root that matches the gitignore-style glob; `tests/test_x.py::test_y` is judged by the
+* `-q`, `--lf`, `build`: exactly this argument. One-letter flags may also come together, as `-qx`.
+* `--opt=PATTERN`: an option with a value, as `--opt=value` or `--opt value`. `-k=PATTERN`: the same as `-k value`,
+  `-kvalue` or `-k=value`. In PATTERN, `*` and `?` are wildcards and `|` separates alternatives. With `path:GLOB` as
+  PATTERN the value is a path.
+* `path:GLOB`: a path below the root that matches the gitignore-style glob. `tests/test_x.py::test_y` is judged by the
   part before `::`.
 * `text:PATTERN`: any other operand.
-* `first:A|B`: the first argument must be one of these (subcommands); an option may not come before it.
-  `first:A|B +ARG +ARG`: these arguments are then put behind it.
-* `...` at the end of an entry: everything after this argument is handed on unread (it is for the program named there).
+* `first:A|B`: the first argument must be one of these subcommands; no option may come before it.
+  `first:A|B +ARG +ARG`: these arguments are put behind the subcommand.
+* `...` at the end of an entry: everything after this argument is passed on unread, because it is for another program.
 
-Operands never begin with `-` (they would be options) and paths never with `@` (many programs read arguments from such
-files); a value that does is put into one argument with its option. `args_deny` is also asked about a value that stands
-alone, since an option may take none. Not covered: what an allowed program does with an allowed argument. That is the
-sandbox's task.
+An operand never begins with `-`, because it would be an option. A path never begins with `@`, because many programs
+read arguments from such a file; a value that does is joined with its option into one argument. `args_deny` also judges
+a value that stands alone, because the option before it may take none.
+
+Not covered: what an allowed program does with an allowed argument. That is the task of the sandbox.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ MAX_TOTAL_BYTES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """Arguments that a template allows. `paths` are the operands and values that name files, relative to the root."""
+    """Arguments that a template allows. `paths` are those that name files, relative to the root."""
 
     args: tuple[str, ...]
     paths: tuple[str, ...]
@@ -55,7 +57,7 @@ class _Match:
 
 
 Resolve = Callable[[str], str]
-"""Turns a path as the caller wrote it into one relative to the root, or raises."""
+"""Turns a path as the caller wrote it into a path relative to the root, or raises."""
 
 
 class _Values:
@@ -64,7 +66,7 @@ class _Values:
     def __init__(self, pattern: str, entry: str) -> None:
         self.glob = GlobSet([pattern.removeprefix("path:")]) if pattern.startswith("path:") else None
         if not pattern:
-            raise ConfigError(f"argument pattern {entry!r} allows no value", hint="use '*' for any value")
+            raise ConfigError(f"the argument pattern {entry!r} allows no value", hint="use '*' for any value")
         alternatives = [re.escape(part).replace(r"\*", ".*").replace(r"\?", ".") for part in pattern.split("|")]
         self._regex = _linear("|".join(alternatives))
 
@@ -112,7 +114,7 @@ class _ArgumentEntry:
             self.literal = body
 
     def match(self, args: Sequence[str], at: int, resolve: Resolve) -> _Match | None:
-        """Read the arguments at `at`; `None` when this entry does not fit there."""
+        """Read the arguments at `at`. Returns `None` if this entry does not fit there."""
         if self.firsts:
             fits = at == 0 and args[0] in self.firsts
             return _Match(taken=1, emit=(args[0], *self.added), rest=self.rest) if fits else None
@@ -135,7 +137,7 @@ class _ArgumentEntry:
         emit: tuple[str, ...]
         if arg == self.option:
             if at + 1 >= len(args) or args[at + 1].startswith("-"):
-                raise InvalidArguments(f"argument {arg!r} needs a value after it", hint=f"allowed: {self.text}")
+                raise InvalidArguments(f"the argument {arg!r} needs a value after it", hint=f"allowed: {self.text}")
             value, taken, emit = args[at + 1], 2, self._separate(args[at + 1])
         elif arg.startswith(f"{self.option}="):
             value, taken, emit = arg[len(self.option) + 1 :], 1, (arg,)
@@ -158,7 +160,7 @@ class _ArgumentEntry:
 
 
 class ArgumentRules:
-    """The argument rules of one template, parsed once. Raises `ConfigError` for a malformed entry."""
+    """The argument rules of one template. They are parsed once; a malformed entry raises `ConfigError`."""
 
     def __init__(self, name: str, template: CommandTemplate) -> None:
         self.name = name
@@ -172,14 +174,16 @@ class ArgumentRules:
     def check(self, args: Sequence[str], resolve: Resolve) -> Accepted:
         """Return the arguments to run with.
 
-        Raises `PolicyDenied` naming the first argument that is not allowed and what would be, `InvalidArguments` for
-        what no program could take, and whatever `resolve` raises for a path.
+        Raises `PolicyDenied`, which names the first argument that is not allowed and what would be,
+        `InvalidArguments` for what no program could take, and whatever `resolve` raises for a path.
         """
         _check_sizes(args)
         firsts = [first for entry in self._allow for first in entry.firsts]
         if firsts and (not args or args[0] not in firsts):
             shown = repr(args[0]) if args else "nothing"
-            raise PolicyDenied(f"the first argument of {self.name!r} is {shown}", hint=f"allowed: {', '.join(firsts)}")
+            raise PolicyDenied(
+                f"the first argument of {self.name!r} is {shown}", hint=f"it has to be one of: {', '.join(firsts)}"
+            )
         out: list[str] = []
         paths: list[str] = []
         at = 0
@@ -209,18 +213,18 @@ class ArgumentRules:
         allowed = ", ".join(self._shown) if self._shown else "no arguments at all"
         shown = arg if len(arg) <= 200 else f"{arg[:200]}…"
         return PolicyDenied(
-            f"argument {shown!r} is not allowed for the command {self.name!r}", hint=f"allowed: {allowed}"
+            f"the command {self.name!r} does not allow the argument {shown!r}", hint=f"allowed: {allowed}"
         )
 
 
 def check_env(given: dict[str, str], allowed: Iterable[str], name: str) -> dict[str, str]:
-    """Return the environment that a call may add. Raises `PolicyDenied` naming the variable and what is allowed."""
+    """Return the environment variables of a call. Raises `PolicyDenied`, which names what is allowed."""
     names = tuple(allowed)
     for key, value in given.items():
         if key not in names:
             listed = ", ".join(names) if names else "none"
             raise PolicyDenied(
-                f"environment variable {key!r} is not allowed for the command {name!r}", hint=f"allowed: {listed}"
+                f"the command {name!r} does not allow the environment variable {key!r}", hint=f"allowed: {listed}"
             )
         try:
             size = len(value.encode())
@@ -230,7 +234,7 @@ def check_env(given: dict[str, str], allowed: Iterable[str], name: str) -> dict[
             raise InvalidArguments(f"the value of environment variable {key!r} contains NUL")
         if size > MAX_ARG_BYTES:
             raise InvalidArguments(
-                f"the value of environment variable {key!r} is {size} bytes long; {MAX_ARG_BYTES} are allowed"
+                f"the value of environment variable {key!r} is {size} bytes long; at most {MAX_ARG_BYTES} are allowed"
             )
     return dict(given)
 
@@ -253,20 +257,20 @@ def _first(entries: Iterable[_ArgumentEntry], args: Sequence[str], at: int, reso
 
 def _check_sizes(args: Sequence[str]) -> None:
     if len(args) > MAX_ARGS:
-        raise InvalidArguments(f"{len(args)} arguments; {MAX_ARGS} are allowed")
+        raise InvalidArguments(f"there are {len(args)} arguments; at most {MAX_ARGS} are allowed")
     total = 0
     for arg in args:
         if "\0" in arg:
-            raise InvalidArguments(f"argument {arg[:40]!r} contains NUL")
+            raise InvalidArguments(f"the argument {arg[:40]!r} contains NUL")
         try:
             size = len(arg.encode("utf-8"))
         except UnicodeEncodeError as error:
-            raise InvalidArguments(f"argument {arg[:40]!a} is not valid Unicode text") from error
+            raise InvalidArguments(f"the argument {arg[:40]!a} is not valid Unicode text") from error
         if size > MAX_ARG_BYTES:
             raise InvalidArguments(
-                f"argument {arg[:40]!r}… is {size} bytes long; {MAX_ARG_BYTES} are allowed",
-                hint="put long input into a file or stdin",
+                f"the argument {arg[:40]!r}… is {size} bytes long; at most {MAX_ARG_BYTES} are allowed",
+                hint="put long input into a file, or pass it as stdin",
             )
         total += size
     if total > MAX_TOTAL_BYTES:
-        raise InvalidArguments(f"the arguments are {total} bytes long together; {MAX_TOTAL_BYTES} are allowed")
+        raise InvalidArguments(f"the arguments are {total} bytes long together; at most {MAX_TOTAL_BYTES} are allowed")

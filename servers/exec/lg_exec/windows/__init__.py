@@ -1,1 +1,1 @@
-"""Running commands on Windows, in a job object and without a sandbox."""
+"""Runs commands on Windows, in a job object and without a sandbox."""

@@ -1,9 +1,10 @@
-"""Running without a sandbox on Windows: a job object limits the command and ends all of it, and confines nothing.
+"""Runs commands without a sandbox on Windows. A job object limits a command and ends all of it, but confines nothing.
 
-Only by explicit configuration, as `unconfined` elsewhere, and every result says so. Tried under Wine only, which keeps
-jobs and their end but not their limits. Not covered: open files and the size of single files have no limit there;
-Windows has no SIGTERM, so that a command that is ended gets no chance to clean up; when this server is killed, the
-private directory of a call is left behind.
+Only the settings can ask for that, as for `unconfined` elsewhere, and every result says so. It was tried under Wine
+only, which has jobs and ends them, but does not keep their limits.
+
+Not covered: there is no limit on open files and on the size of a file. Windows has no SIGTERM, so a command that is
+ended cannot clean up. If this server is killed, the private directory of a call is left.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from lg_policy.errors import SandboxUnavailable
 _NEEDED = (
     "SYSTEMROOT", "WINDIR", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "PROCESSOR_ARCHITECTURE", "NUMBER_OF_PROCESSORS",
 )  # fmt: skip
-"""What programs cannot start without, or ask of the machine; taken over from this server's environment."""
+"""Variables of this server's environment that programs cannot start without, or that describe the machine."""
 _ENFORCED = {
     "memory": "job object (committed memory)",
     "processes": "job object",
@@ -64,7 +65,7 @@ class JobBackend:
 
 
 def windows_environment(own: Mapping[str, str], *, program: str, private: str, network: bool) -> dict[str, str]:
-    """A command's environment: of this server's `own` only what Windows programs cannot do without."""
+    """Return a command's environment. Of this server's `own` it has only what Windows programs need."""
     kept = {name: own[name] for name in _NEEDED if name in own}
     system = own.get("SYSTEMROOT", r"C:\Windows")
     path = ";".join((ntpath.dirname(program), rf"{system}\System32", system))
@@ -103,7 +104,7 @@ class Jobbed:
             raise SandboxUnavailable(f"the command was not run: no job object could hold it: {error}") from error
 
     def usage(self) -> Usage:
-        """What the job uses now, ended processes included; its memory is the peak so far."""
+        """Return what the job uses now, ended processes included. Its memory is the peak so far."""
         now = self._job.accounting()
         cpu_ms = (now.user_time + now.kernel_time) / 10_000
         return Usage(cpu_ms=cpu_ms, memory=self._job.peak_memory(), threads=now.active_processes)
@@ -120,7 +121,7 @@ class Jobbed:
         return "disk" if self._storage.exceeds(self._limits.disk_mb << 20, count_now=ended) else None
 
     def signal(self, _number: int) -> None:
-        """End everything: there is no gentler way. The process itself too, should it not be in the job yet."""
+        """End everything, also the process itself if it is not in the job yet. There is no gentler way."""
         self._job.terminate()
         if not self._job.accounting().total_processes and self._pid:
             with contextlib.suppress(OSError):  # it has ended
@@ -134,7 +135,7 @@ class Jobbed:
             await anyio.sleep(0.002)
 
     def verdict(self, returncode: int, _complaint: str) -> tuple[int | None, str | None]:
-        """The exit code; there are no signals."""
+        """Return the exit code. There are no signals."""
         return returncode, None
 
     def accounted(self, _used: object) -> Usage:
@@ -142,7 +143,7 @@ class Jobbed:
         return self.usage()
 
     def keep_changes(self, _work: Work) -> None:
-        """Nothing to do: the command has changed the root itself."""
+        """There is nothing to do: the command has changed the root itself."""
 
     def close(self) -> None:
         """Close the job, which ends what is left of it, and remove the private directory."""
@@ -151,7 +152,7 @@ class Jobbed:
 
 
 class Scratch:
-    """Stands in for the `Lifeline`: jobs end by themselves with this server, so only the directory is to be removed."""
+    """Takes the place of `Lifeline`. Jobs end with this server by themselves; only the directory has to be removed."""
 
     pid: int | None = None
     environment: Mapping[str, str] = {}

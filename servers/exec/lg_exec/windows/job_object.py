@@ -1,10 +1,10 @@
-"""Windows Job Objects by ctypes: a group of processes with common limits, which ends when its last handle is closed.
+"""Windows Job Objects by ctypes: groups of processes with common limits. A group ends when its last handle is closed.
 
-Structures, flags and messages are those of Microsoft's reference ("Job Objects", "JOBOBJECT_*"), in the 64-bit layout;
-they are spelled in fixed-size types, so that they have that layout on every 64-bit system and can be checked there.
+Structures, flags and messages are those of Microsoft's reference ("Job Objects", "JOBOBJECT_*"), in the 64-bit layout.
+They are written in types of fixed size, so they have that layout on every 64-bit system and can be checked there.
 
-Not covered: a job limits and ends, it confines nothing. Memory is what was committed, not what is resident. The
-messages of the completion port are not guaranteed to arrive; a limit that was reached may then go unnamed.
+Not covered: a job limits and ends processes, it confines nothing. Memory is what was committed, not what is resident.
+Messages of the completion port may get lost, and then a limit that was reached is not named.
 """
 
 from __future__ import annotations
