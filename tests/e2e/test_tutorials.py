@@ -35,7 +35,7 @@ URL="$(sed -n "s/^listening on //p" serve.log)"'''
 """The page has the server run in a second terminal; here it runs beside the rest, on a port that the system chooses."""
 SCRIPT = """\
 trap 'echo "@failed $? $BASH_COMMAND"' ERR
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'trap - ERR; kill $(jobs -p) 2>/dev/null' EXIT
 {blocks}
 echo @finished
 """
@@ -103,7 +103,7 @@ def test_the_tutorial_of_an_agent_fixes_undoes_waits_and_goes_on(tmp_path: Path)
 
 def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(tmp_path: Path) -> None:
     shown = typed("tutorial-client.md", tmp_path)
-    assert failed(shown) == []
+    assert failed(shown) == [], shown
     assert (tmp_path / "work" / "tidal" / "NOTES.md").read_text() == "High water at six.\n"
     assert re.findall(r"^(allow|approve|deny): ", shown, flags=re.MULTILINE) == ["allow", "approve"]
     assert "\nintact: " in shown
@@ -111,7 +111,7 @@ def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(tmp_path: 
 
 def test_the_tutorial_of_a_team_serves_explains_and_revokes(tmp_path: Path) -> None:
     shown = typed("tutorial-team.md", tmp_path)
-    assert failed(shown) == []
+    assert failed(shown) == [], shown
     assert re.findall(r"^(allow|approve|deny): ", shown, flags=re.MULTILINE) == ["deny", "approve"]
     assert "# Summary of `tidal`" in shown
     assert re.search(r"  token:ada  fs__read_file  ok ", shown)
