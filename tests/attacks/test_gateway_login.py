@@ -26,9 +26,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.support_commands import run
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
 from tests.gateway.rig import FIXTURE, gateway_of, http_gateway, journal, make_setup, send, server, text_of
-from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -152,3 +152,25 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def code_of(result: Any) -> str | None:
+    return result.structured_content["error"]["code"] if result.is_error else None
+
+
+@contextmanager
+def http_server(port: int) -> Iterator[int]:
+    process = subprocess.Popen(
+        [sys.executable, str(FIXTURE), "--http", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -9,18 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, program_environment, server, write_config
-
-
-def run(*args: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "lg_gateway", *args],
-        capture_output=True,
-        text=True,
-        env=program_environment(environment),
-        timeout=60,
-        cwd=cwd,
-    )
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["audit", "--help"], ["approvals", "--help"]])

@@ -7,26 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.approvals.binding import Binding
-from lg_gateway.approvals.records import MOVES, ApprovalState, ApprovalTable, NewApproval
+from lg_gateway.approvals.records import MOVES, ApprovalState, ApprovalTable
 from lg_policy.errors import Conflict, LimitExceeded
-from tests.gateway.ledger.test_ledger import KEY, open_ledger
+from tests.gateway.approvals.support_approvals import question
+from tests.gateway.ledger.support_ledger import KEY, open_ledger
 
 pytestmark = pytest.mark.anyio
-
-
-def question(text: str = "q", lifetime_s: float = 100) -> NewApproval:
-    binding = Binding(identity="me", server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
-    return NewApproval(
-        binding=binding,
-        approver="user",
-        text=text,
-        hidden_lines=0,
-        full="",
-        run_id=None,
-        expected=None,
-        lifetime_s=lifetime_s,
-    )
 
 
 @pytest.mark.parametrize("state", list(ApprovalState))

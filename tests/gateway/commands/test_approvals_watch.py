@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from lg_gateway.serving.gateway import Gateway
-from tests.gateway.approvals.test_approvals import OPERATOR, approve, asked_client
+from tests.gateway.approvals.support_approvals import OPERATOR, approve, asked_client
 from tests.gateway.commands.terminals import Screen, gateway_on_terminal
 from tests.gateway.rig import gateway_of, send, server
 

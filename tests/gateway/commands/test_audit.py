@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lg_policy.state import find_states, key_dir, state_home
+from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, gateway_of, send, server, write_config
-from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
 
