@@ -71,7 +71,7 @@ AREAS: dict[str, Area] = {
     ),
     "arguments": Area(
         modules=("servers/exec/lg_exec/templates/arguments.py",),
-        tests=("tests/exec/templates", f"{ATTACKS}/test_exec_requests.py"),
+        tests=("tests/exec/templates",),
     ),
     "patches": Area(
         modules=("servers/fs/lg_fs/patch/plan.py", "servers/fs/lg_fs/patch/match.py"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import postgres
+from tests.forked import by_fork
+from tests.gateway.fixture_program import fixture_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,13 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fixture_servers_start_by_a_fork() -> Iterator[None]:
+    """What a gateway in this process starts is a fork of it; a gateway that is a program of its own starts programs."""
+    with by_fork(fixture_server):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,9 @@ from mcp.shared.exceptions import MCPError
 
 from lg_policy.errors import ConfigError
 from tests.gateway.commands.support_commands import run
+from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
-from tests.gateway.rig import FIXTURE, gateway_of, http_gateway, journal, make_setup, send, server, text_of
+from tests.gateway.rig import gateway_of, http_gateway, journal, make_setup, send, server, text_of
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -21,8 +21,8 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import CommonFlags
+from tests.gateway.fixture_program import FIXTURE
 
-FIXTURE = Path(__file__).with_name("fixture_server.py")
 ALLOW_ALL = '[[gateway.rules]]\ntools = ["*"]\neffect = "allow"\n'
 PASSED = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "PATH", "HOME")
 
