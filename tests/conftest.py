@@ -9,6 +9,7 @@ import pytest
 
 from tests import postgres
 from tests.forked import by_fork
+from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
 from tests.gateway.fixture_program import fixture_server
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 def _fixture_servers_start_by_a_fork() -> Iterator[None]:
     """What a gateway in this process starts is a fork of it; a gateway that is a program of its own starts programs."""
     with by_fork(fixture_server):
+        yield
+
+
+@pytest.fixture
+def programs_by_fork() -> Iterator[None]:
+    """Our programs start by a fork in this test; see `tests.forked_programs`."""
+    preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES)
+    with by_fork(our_programs):
         yield
 
 

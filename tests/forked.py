@@ -82,6 +82,7 @@ def _forget_the_parent() -> None:
     _KEPT.extend((sys.stdin, sys.stdout, sys.stderr))
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, "w" if n else "r", 1, closefd=False) for n in range(3))
     logging.root.handlers.clear()
+    warnings.simplefilter("ignore")  # the tests' filter makes errors of them
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -31,7 +31,7 @@ from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
 from tests.gateway.rig import gateway_of, http_gateway, journal, make_setup, send, server, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 RULES = """
 [[gateway.rules]]

@@ -12,7 +12,7 @@ from lg_policy.state import find_states, key_dir, state_home
 from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, gateway_of, send, server, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 def store_of(config: Path) -> Path:

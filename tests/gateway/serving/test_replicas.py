@@ -14,7 +14,7 @@ from tests.gateway.approvals.support_approvals import APPROVE, accept
 from tests.gateway.elicitation.server_questions import SERVERS, answer, ask, blue
 from tests.gateway.rig import http_gateway, server, text_of, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 def human(seen: list[str]) -> Any:

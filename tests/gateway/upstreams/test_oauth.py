@@ -25,7 +25,7 @@ from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, make_setup, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 SECRET = "client-secret-that-nobody-sees"
 
 

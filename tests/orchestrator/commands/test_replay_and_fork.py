@@ -20,6 +20,8 @@ from tests.orchestrator.stage import GUARDED, REQUEST, Place, insert
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 def newest(place: Place) -> RunDir:
     return next(all_runs(open_state(root=place.root).path))
