@@ -20,7 +20,7 @@ from tests.orchestrator.llm.wire.asking import KEYS, TASK, Asker, asking, full, 
 
 if TYPE_CHECKING:
     from pathlib import Path
-from tests.orchestrator.llm.providers.asking import schema_in
+from tests.orchestrator.llm.wire.asking import schema_in
 
 every = pytest.mark.parametrize("provider", WIRES)
 READ = ("fs__read_file", {"path": "a.py"})
