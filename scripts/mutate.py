@@ -47,11 +47,7 @@ AREAS: dict[str, Area] = {
     "masking": Area(modules=("policy/lg_policy/secrets/*.py",), tests=("tests/policy/secrets",)),
     "approvals": Area(
         modules=tuple(f"gateway/lg_gateway/approvals/{name}.py" for name in ("binding", "grants", "records")),
-        tests=(
-            f"{GATEWAY}/approvals",
-            f"{ATTACKS}/test_gateway_approvals.py",
-            f"{GATEWAY}/commands/test_approvals_command.py",
-        ),
+        tests=(f"{GATEWAY}/approvals", f"{ATTACKS}/test_gateway_approvals.py"),
     ),
     "chain": Area(
         modules=tuple(f"gateway/lg_gateway/ledger/{name}.py" for name in ("chain", "head", "verification")),

@@ -28,6 +28,9 @@ _KEPT: list[Any] = []
 @contextmanager
 def by_fork(chosen: Callable[[list[str]], Program | None]) -> Iterator[None]:
     """In this block, run in a fork what `chosen` returns for the words of a command; start the rest as always."""
+    if sys.platform == "win32":
+        yield
+        return
     really: Any = subprocess._fork_exec  # type: ignore[attr-defined]  # what every start comes down to
 
     def start(args: Any, *rest: Any) -> int:
