@@ -6,11 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.orchestrator.programs import running
-
-pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 def child_running(module: str, ancestor: int) -> int:
