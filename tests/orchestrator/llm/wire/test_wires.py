@@ -16,11 +16,10 @@ from lg_orch.llm.tool_offer import offer
 from lg_orch.testing import Cassette, Scripted, ScriptedModel, calls, text
 from lg_orch.testing.server import WIRES
 from lg_orch.tools.tool_info import tool_info
-from tests.orchestrator.llm.wire.asking import KEYS, TASK, Asker, asking, full, turn
+from tests.orchestrator.llm.wire.asking import KEYS, TASK, Asker, asking, full, schema_in, turn
 
 if TYPE_CHECKING:
     from pathlib import Path
-from tests.orchestrator.llm.wire.asking import schema_in
 
 every = pytest.mark.parametrize("provider", WIRES)
 READ = ("fs__read_file", {"path": "a.py"})
