@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import postgres
+from tests.forked import by_fork
+from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
+from tests.gateway.fixture_program import fixture_server
+from tests.support import MEMORY, has_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -19,10 +25,23 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where state, configuration and keys are kept: in memory where there is room, since each record waits for a disk.
+
+    Sandboxed commands see a `/dev` of their own, so tests of the sandbox keep them on the disk.
+    """
+    if not has_room(MEMORY):
+        yield tmp_path_factory.mktemp("homes")
+        return
+    with tempfile.TemporaryDirectory(prefix="lg-tests-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clean_environment(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Point state, configuration and keys at a private directory; drop settings of the person who runs the tests."""
-    home = tmp_path_factory.mktemp("home")
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=homes))
     for name in list(os.environ):
         if name.startswith(("LG_", "XDG_", "OTEL_", "LANGSMITH_", "LANGCHAIN_")) and name != "LG_REQUIRE_ALL":
             monkeypatch.delenv(name)
@@ -30,7 +49,23 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
-    return home
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fixture_servers_start_by_a_fork() -> Iterator[None]:
+    """What a gateway in this process starts is a fork of it; a gateway that is a program of its own starts programs."""
+    with by_fork(fixture_server):
+        yield
+
+
+@pytest.fixture
+def programs_by_fork() -> Iterator[None]:
+    """Our programs start by a fork in this test; see `tests.forked_programs`."""
+    preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES)
+    with by_fork(our_programs):
+        yield
 
 
 @pytest.fixture(scope="session")

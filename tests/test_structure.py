@@ -283,6 +283,18 @@ def test_every_folder_of_tests_is_a_package() -> None:
     assert not [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()]
 
 
+def test_no_test_module_is_imported_by_another() -> None:
+    """What tests share stands in support modules, also for the small programs that tests start."""
+    imports = re.compile(r"(from|import)\s+tests\.[\w.]*\btest_|from\s+tests(\.\w+)*\s+import\s[^\n]*\btest_")
+    found = [
+        f"{name_of(path)}:{number}"
+        for path in TEST_SOURCES
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if imports.search(line)
+    ]
+    assert not found
+
+
 def test_every_suppression_says_why_on_its_line() -> None:
     bare = re.compile(r"#\s*(noqa(:\s*[A-Z0-9, ]+)?|type:\s*ignore(\[[\w, -]+\])?)\s*$")
     found = [

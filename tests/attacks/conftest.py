@@ -23,6 +23,12 @@ async def output(executor: Executor, code: str, **more: object) -> str:
     return str(shown["stdout"] + shown["stderr"])
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """On the disk: a sandbox that hides `/dev` would hide them as well."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     path = tmp_path / "root"

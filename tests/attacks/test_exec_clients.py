@@ -14,8 +14,8 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from lg_exec.sandbox.bubblewrap_backend import binaries
-from tests.attacks.test_exec_sandbox import processes_with
 from tests.e2e.programs import serving
+from tests.exec.helpers import processes_with
 from tests.support import require
 
 pytestmark = pytest.mark.anyio

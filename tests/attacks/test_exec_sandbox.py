@@ -12,7 +12,7 @@ import pytest
 
 from lg_exec.server.executor import Executor, Request
 from tests.attacks.conftest import SECRET, output
-from tests.exec.helpers import alive, py, sandboxed, settings
+from tests.exec.helpers import processes_with, py, sandboxed, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -361,19 +361,6 @@ async def test_cancelling_ends_everything(executor: Executor, root: Path) -> Non
                 await anyio.sleep(0.02)
             group.cancel_scope.cancel()
     assert not processes_with(mark)
-
-
-def processes_with(mark: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if mark.encode() in line.split(b"\0") and alive(int(entry.name)):
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.mark.attack("Files", "a link out as working directory")

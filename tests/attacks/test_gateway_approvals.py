@@ -19,11 +19,10 @@ from lg_gateway.approvals.question import Frame, compose, visible
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
-from tests.gateway.approvals.test_approvals import NO_HOLD, accept, approve, asked_client, first_round, yes
-from tests.gateway.approvals.test_records import question
-from tests.gateway.calls.test_preview import fs_gateway, patch
-from tests.gateway.catalog.test_pins import pins
-from tests.gateway.ledger.test_ledger import KEY, open_ledger
+from tests.gateway.approvals.support_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
+from tests.gateway.calls.support_fs import fs_gateway, patch
+from tests.gateway.commands.support_commands import pins
+from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.interface import StoreError
 from lg_gateway.store.sqlite import SqliteStore
-from tests.gateway.ledger.test_ledger import KEY, SEED, append, open_ledger
+from tests.gateway.ledger.support_ledger import KEY, SEED, append, open_ledger
 
 pytestmark = pytest.mark.anyio
 ALL_FIELDS = sorted({field.name for field in fields(LedgerEntry)} | {"seq", "time", "prev_hash"})

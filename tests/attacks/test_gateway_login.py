@@ -26,11 +26,12 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.support_commands import run
+from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
-from tests.gateway.rig import FIXTURE, gateway_of, http_gateway, journal, make_setup, send, server, text_of
-from tests.gateway.test_cli import run
+from tests.gateway.rig import gateway_of, http_gateway, journal, make_setup, send, server, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 RULES = """
 [[gateway.rules]]

@@ -13,7 +13,8 @@ import pytest
 from lg_gateway.serving.reload import Reloader
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import GatewaySetup, prepare
-from tests.gateway.rig import ALLOW_ALL, FIXTURE, call, flags, gateway_of, journal, send, server, text_of, write_config
+from tests.gateway.fixture_program import FIXTURE
+from tests.gateway.rig import ALLOW_ALL, call, flags, gateway_of, journal, send, server, text_of, write_config
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.elicitation.server_question import Refused, read_question
-from tests.gateway.approvals.test_approvals import asked_client
+from tests.gateway.approvals.support_approvals import asked_client
 from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, server, text_of, until
 

@@ -11,10 +11,8 @@ import pytest
 from lg_gateway.commands.audit_integrity import export_lines
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.verification import verify_export
-from tests.gateway.calls.test_crashes import code_of
-from tests.gateway.ledger.test_ledger import append
-from tests.gateway.ledger.test_segments import LATER, Place
-from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, records, send, server
+from tests.gateway.ledger.support_ledger import LATER, Place, append
+from tests.gateway.rig import ALLOW_ALL, code_of, gateway_of, journal, records, send, server
 
 pytestmark = pytest.mark.anyio
 

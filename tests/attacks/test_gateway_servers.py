@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.gateway.rig import ALLOW_ALL, FIXTURE, call, gateway_of, records, send, server, text_of, until
+from tests.gateway.fixture_program import FIXTURE
+from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, send, server, text_of, until
 
 pytestmark = pytest.mark.anyio
 

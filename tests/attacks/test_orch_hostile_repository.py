@@ -11,6 +11,8 @@ from lg_orch.cli import build_parser, main
 from lg_orch.settings.setup import prepare
 from tests.orchestrator.programs import lg_orch
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 MODULES = (
     "lg_gateway", "lg_fs", "lg_exec", "lg_policy", "lg_orch", "mcp", "langgraph", "langchain", "fastmcp", "rich",
     "anyio", "pydantic", "json", "typing_extensions", "sitecustomize", "usercustomize",

@@ -74,6 +74,12 @@ def test_every_client_named_in_the_page_has_a_configuration_of_the_gateway() -> 
     assert told == {"Claude Desktop", "Cursor", "VS Code", "Claude Code", "Over HTTP"}
 
 
+def test_the_servers_alone_are_configured_where_the_page_says_and_no_other_entry_goes_untried() -> None:
+    for server in ("lg-fs", "lg-exec"):
+        assert {title for title, name, _ in configurations() if name == server} == {"Claude Desktop", "VS Code"}
+    assert {name for _, name, entry in configurations() if "command" in entry} == {*TOOLS, "time"}
+
+
 @pytest.mark.parametrize(("title", "name", "entry"), OURS, ids=[f"{title}-{name}" for title, name, _ in OURS])
 async def test_a_client_that_follows_the_page_gets_the_tools(
     title: str, name: str, entry: dict[str, Any], tmp_path: Path

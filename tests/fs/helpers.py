@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import jsonschema
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
@@ -103,3 +104,9 @@ def search_request(regex: str, **changes: Any) -> SearchRequest:
         "raw": {},
     }
     return SearchRequest(**{**given, **changes})
+
+
+def detailed(schema: dict[str, Any], name: str, items: list[dict[str, Any]]) -> None:
+    """Check items against what the output schema says about them under $defs."""
+    for item in items:
+        jsonschema.Draft202012Validator(schema["$defs"][name]).validate(item)

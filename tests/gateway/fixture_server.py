@@ -16,14 +16,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import anyio
-import mcp_types as t
-from mcp.server import NotificationOptions, Server
-from mcp.server.runner import serve_loop
-from mcp.server.stdio import stdio_server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
-from mcp.shared.exceptions import MCPError
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from lg_policy.quick_imports import quick_imports
+
+with quick_imports():
+    import anyio
+    import mcp_types as t
+    from mcp.server import NotificationOptions, Server
+    from mcp.server.runner import serve_loop
+    from mcp.server.stdio import stdio_server
+    from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+    from mcp.shared.exceptions import MCPError
+    from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 READ_ONLY = t.ToolAnnotations(read_only_hint=True)
 OBJECT: dict[str, Any] = {"type": "object", "properties": {}}

@@ -21,8 +21,8 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import CommonFlags
+from tests.gateway.fixture_program import FIXTURE
 
-FIXTURE = Path(__file__).with_name("fixture_server.py")
 ALLOW_ALL = '[[gateway.rules]]\ntools = ["*"]\neffect = "allow"\n'
 PASSED = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "PATH", "HOME")
 
@@ -152,3 +152,25 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def code_of(result: Any) -> str | None:
+    return result.structured_content["error"]["code"] if result.is_error else None
+
+
+@contextmanager
+def http_server(port: int) -> Iterator[int]:
+    process = subprocess.Popen(
+        [sys.executable, str(FIXTURE), "--http", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -9,18 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.rig import ALLOW_ALL, program_environment, server, write_config
-
-
-def run(*args: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "lg_gateway", *args],
-        capture_output=True,
-        text=True,
-        env=program_environment(environment),
-        timeout=60,
-        cwd=cwd,
-    )
+from tests.gateway.approvals.support_approvals import NO_HOLD
+from tests.gateway.commands.support_commands import run
+from tests.gateway.rig import ALLOW_ALL, gateway_of, program_environment, send, server, write_config
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["audit", "--help"], ["approvals", "--help"]])
@@ -36,10 +27,19 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("action", [["audit", "list"], ["audit", "verify"], ["approvals", "list"]])
-def test_looking_at_the_ledger_needs_no_mcp(tmp_path: Path, action: list[str]) -> None:
-    config = write_config(tmp_path, server("a"), ALLOW_ALL)
-    run("call", "a__echo", '{"text": "x"}', "--config", str(config))
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (["audit", "list"], "a__echo  ok"),
+        (["audit", "verify"], "intact: 4 records"),
+        (["approvals", "list"], "a__fail"),
+    ],
+)
+def test_looking_at_the_ledger_needs_no_mcp(tmp_path: Path, action: list[str], words: str) -> None:
+    asked = '[[gateway.rules]]\ntools = ["a__fail"]\neffect = "approve"\n'
+    config = write_config(tmp_path, server("a"), asked, ALLOW_ALL, NO_HOLD)
+    run("call", "a__fail", "{}", "--config", str(config))
+    called = run("call", "a__echo", '{"text": "x"}', "--config", str(config))
     script = (
         "import sys\nfrom lg_gateway.cli import main\n"
         f"status = main({[*action, '--config', str(config)]!r})\n"
@@ -48,7 +48,9 @@ def test_looking_at_the_ledger_needs_no_mcp(tmp_path: Path, action: list[str]) -
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=program_environment())
 
+    assert called.stdout.startswith("x"), called.stderr
     assert done.returncode == 0, done.stderr
+    assert words in done.stdout
 
 
 def test_tools_and_call_work_without_any_configuration_on_the_current_directory(tmp_path: Path) -> None:
@@ -105,11 +107,14 @@ def test_audit_lists_shows_filters_and_verifies(tmp_path: Path) -> None:
     assert run("audit", "list", "--tool", "b__*", *where).stdout == ""
 
 
-def test_a_record_cannot_redraw_the_terminal_it_is_listed_on(tmp_path: Path) -> None:
-    config = write_config(tmp_path, server("a"), ALLOW_ALL)
-    run("call", "a__echo", json.dumps({"text": "\x1b[2Jcleared\u202e"}), "--config", str(config))
-    listed = run("audit", "list", "--config", str(config)).stdout
+@pytest.mark.anyio
+async def test_a_record_cannot_redraw_the_terminal_it_is_listed_on(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
+        text = "\x1b[2Jcleared\u202e"
+        await send(gateway, "a__echo", {"text": text}, identity=f"token:{text}")
+    listed = run("audit", "list", "--config", str(tmp_path / "gateway.toml")).stdout
 
+    assert "token:\\u{1b}[2Jcleared\\u{202e}" in listed
     assert "\x1b" not in listed
     assert "\u202e" not in listed
 

@@ -32,6 +32,10 @@ def accept(allow: list[str], args: list[str], deny: list[str] | None = None) -> 
         (["-k=*"], ["-k", "a and not b"], ["-k", "a and not b"]),
         (["-k=*"], ["-k=a and not b"], ["-k", "a and not b"]),
         (["-k=*"], ["-kfoo"], ["-kfoo"]),
+        (["-q", "-k=*"], ["-q", "-k", "foo"], ["-q", "-k", "foo"]),
+        (["-k=*"], ["-k", "@foo"], ["-k@foo"]),
+        (["--file=*"], ["--file", "@foo"], ["--file=@foo"]),
+        (["-..."], ["-", "--anything"], ["-", "--anything"]),
         (["-run=*"], ["-run=TestX"], ["-run=TestX"]),
         (["path:**"], ["tests/test_a.py::TestB::test_c[1-x]"], ["tests/test_a.py::TestB::test_c[1-x]"]),
         (["path:**"], ["./@odd"], ["./@odd"]),
@@ -187,3 +191,22 @@ def test_only_named_environment_variables_may_be_set() -> None:
             check_env({name: "x"}, ["SEED"], "tool")
     with pytest.raises(InvalidArguments):
         check_env({"SEED": "a\0b"}, ["SEED"], "tool")
+    assert check_env({"SEED": "a" * 100_000}, ["SEED"], "tool")
+    with pytest.raises(InvalidArguments):
+        check_env({"SEED": "a" * 100_001}, ["SEED"], "tool")
+
+
+@pytest.mark.parametrize(
+    ("most", "too_much"),
+    [
+        (["x"] * 4096, ["x"] * 4097),
+        (["x" * 100_000], ["x" * 100_001]),
+        (["ä" * 50_000], ["ä" * 50_001]),
+        (["x" * 100_000] * 10, [*(["x" * 100_000] * 10), "x"]),
+    ],
+    ids=["arguments", "bytes", "bytes of other letters", "bytes together"],
+)
+def test_arguments_fit_within_their_limits_and_not_one_more(most: list[str], too_much: list[str]) -> None:
+    assert accept(["text:*"], most) == tuple(most)
+    with pytest.raises(InvalidArguments, match="are allowed"):
+        accept(["text:*"], too_much)

@@ -12,21 +12,10 @@ import anyio
 import pytest
 
 from lg_fs.patch.parse import parse_patch
+from tests.fs.changes.support_patches import add, envelope, update
 from tests.fs.helpers import FsClient, fs_client, read_tree, text_of, write_tree
 
 pytestmark = pytest.mark.anyio
-
-
-def envelope(*parts: str) -> str:
-    return "*** Begin Patch\n" + "".join(parts) + "*** End Patch\n"
-
-
-def update(path: str, old: str, new: str) -> str:
-    return f"*** Update File: {path}\n@@\n-{old}\n+{new}\n"
-
-
-def add(path: str, line: str) -> str:
-    return f"*** Add File: {path}\n+{line}\n"
 
 
 def digest(data: bytes) -> str:

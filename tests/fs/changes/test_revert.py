@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.fs.changes.test_apply import add, envelope, update
+from tests.fs.changes.support_patches import add, envelope, update
 from tests.fs.helpers import fs_client, read_tree, write_tree
 
 pytestmark = pytest.mark.anyio

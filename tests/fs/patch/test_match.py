@@ -70,6 +70,13 @@ def test_leading_white_space_is_ignored_last_and_new_lines_are_indented_alike() 
     assert patched(before, body) == (after, "leading_whitespace")
 
 
+def test_lines_that_the_patch_indents_deeper_or_otherwise_than_the_file_are_put_as_the_file_has_them() -> None:
+    deeper = "@@\n     def f(self):\n-        return 1\n+        if x:\n+            return 2\n+\n"
+    after = b"def f(self):\n    if x:\n        return 2\n\n"
+    assert patched(b"def f(self):\n    return 1\n", deeper) == (after, "leading_whitespace")
+    assert patched(b"\tx\n", "@@\n-    x\n+    y\n") == (b"\ty\n", "leading_whitespace")
+
+
 def test_indentation_that_differs_from_line_to_line_is_refused() -> None:
     with pytest.raises(Conflict, match="differs from line to line"):
         patched(b"    a\n        b\n", "@@\n   a\n-  b\n+  c\n")

@@ -20,8 +20,7 @@ from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import InvalidArguments
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
-from tests.fs.helpers import FsClient, fs_client, search_request, text_of, write_tree
-from tests.fs.tree.test_listing import detailed
+from tests.fs.helpers import FsClient, detailed, fs_client, search_request, text_of, write_tree
 
 pytestmark = pytest.mark.anyio
 

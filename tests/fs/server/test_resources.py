@@ -67,15 +67,19 @@ async def test_an_image_is_attached_as_it_is(tmp_path: Path) -> None:
         "file:///%ff",
         "file:///long",
         "http:///a",
+        "/a",
         "file://host/a",
+        "file:///a?b",
+        "file:///a#b",
     ],
 )
 async def test_a_resource_obeys_the_rules_of_reading(tmp_path: Path, uri: str) -> None:
-    write_tree(
-        tmp_path, {"root/.env": "S", "root/pic.png": b"\x89PNG\0" * 100, "root/long": "x\n" * 300, "secret": "S"}
-    )
+    long, picture = "x\n" * 300, b"\x89PNG\0" * 100
+    write_tree(tmp_path / "root", {".env": "S", "pic.png": picture, "long": long, "a": "there"})
+    write_tree(tmp_path, {"secret": "S"})
     with anyio.fail_after(10):
         async with fs_client(tmp_path / "root", settings={"fs": {"read_max_bytes": 300}}) as fs:
+            assert await read(fs, "file:///a") == "there"
             with pytest.raises(MCPError) as caught:
                 await read(fs, uri)
     assert caught.value.error.code == -32602

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import jsonschema
 import pytest
 
 from lg_fs.server import schemas
-from tests.fs.helpers import FsClient, fs_client, text_of, write_tree
+from tests.fs.helpers import FsClient, detailed, fs_client, text_of, write_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -23,12 +22,6 @@ TREE = {
     "b-x/g.py": "1\n",
     "z": "",
 }
-
-
-def detailed(schema: dict[str, Any], name: str, items: list[dict[str, Any]]) -> None:
-    """Check items against what the output schema says about them under $defs."""
-    for item in items:
-        jsonschema.Draft202012Validator(schema["$defs"][name]).validate(item)
 
 
 async def pages(fs: FsClient, **arguments: Any) -> list[str]:

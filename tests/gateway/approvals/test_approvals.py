@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import mcp_types as t
 import pytest
-from mcp.client import Client
 
-from lg_gateway.approvals.records import Approval
-from lg_gateway.serving.gateway import Gateway
-from lg_gateway.serving.server import Frontend
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import NotFound
+from tests.gateway.approvals.support_approvals import (
+    NO_HOLD,
+    OPERATOR,
+    accept,
+    approve,
+    asked_client,
+    first_round,
+    yes,
+)
 from tests.gateway.rig import gateway_of, journal, records, send, server, text_of, until
 
 pytestmark = pytest.mark.anyio
-OPERATOR = '[[gateway.rules]]\ntools = ["*"]\neffect = "approve"\napprover = "operator"\n'
-NO_HOLD = "[approval]\nhold_s = 0\n"
-Answer = Callable[[str], dict[str, Any] | None]
-
-
-@asynccontextmanager
-async def asked_client(
-    gateway: Gateway, mode: str, answer: Answer, seen: list[str], identity: str = "local:me", elicit: Any = None
-) -> AsyncIterator[Client]:
-    """A client whose human answers by a function: content to accept with, `None` to decline; or by an own callback."""
-
-    async def by_function(context: Any, params: Any) -> t.ElicitResult:
-        seen.append(params.message)
-        content = answer(params.message)
-        return t.ElicitResult(action="accept" if content is not None else "decline", content=content)
-
-    built = Frontend(gateway, identify=lambda _ctx: identity).build()
-    async with Client(built, mode=mode, elicitation_callback=elicit or by_function) as client:
-        yield client
-
-
-def yes(_message: str) -> dict[str, Any]:
-    return {"decision": "once"}
 
 
 BOTH = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
@@ -90,17 +70,6 @@ async def test_a_yes_is_spent_by_one_call(tmp_path: Path, mode: str) -> None:
         await client.call_tool("a__echo", {"text": "x"})
 
     assert len(seen) == 2
-
-
-async def first_round(client: Client, arguments: dict[str, Any], meta: Any = None) -> t.InputRequiredResult:
-    answer = await client.session.call_tool("a__echo", arguments, allow_input_required=True, meta=meta)
-    assert isinstance(answer, t.InputRequiredResult)
-    return answer
-
-
-def accept(question: t.InputRequiredResult) -> dict[str, Any]:
-    (key,) = question.input_requests or {}
-    return {key: t.ElicitResult(action="accept", content={"decision": "once"})}
 
 
 async def test_a_repeated_first_round_finds_the_same_question(tmp_path: Path) -> None:
@@ -199,15 +168,6 @@ async def test_a_client_that_cannot_be_asked_gets_an_id_and_the_same_call_works_
     assert second.content[0].text == "x"
     assert third.structured_content["error"]["code"] == "approval_required"
     assert third.structured_content["error"]["approval_id"] != question
-
-
-async def approve(gateway: Gateway, approval_id: str, how: str = "approve") -> Approval:
-    def work(tx: Any) -> Approval:
-        found = gateway.approvals.get(tx, approval_id, 0)
-        assert found is not None
-        return gateway.approvals.move(tx, found, how, by="test")
-
-    return await gateway.store.write(work)
 
 
 async def test_a_waiting_call_goes_on_as_soon_as_another_terminal_answers(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
+from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import (
     ALLOW_ALL,
     client_of,
+    code_of,
     flags,
     gateway_of,
     http_gateway,
@@ -32,7 +34,6 @@ from tests.gateway.rig import (
     until,
     write_config,
 )
-from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
 CALLER = """
@@ -47,10 +48,6 @@ anyio.run(main)
 
 def store_setting(url: str | None) -> str:
     return f'[store]\nurl = "{url}"\n' if url is not None else ""
-
-
-def code_of(result: Any) -> str | None:
-    return result.structured_content["error"]["code"] if result.is_error else None
 
 
 async def test_a_call_that_runs_in_another_gateway_is_told_from_one_that_was_lost(

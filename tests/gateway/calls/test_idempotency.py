@@ -26,7 +26,7 @@ from tests.gateway.rig import (
     write_config,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 def marked(key: str, **run: Any) -> dict[str, Any]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lg_gateway.serving.gateway import Gateway
-from lg_gateway.serving.running import running_gateway
-from lg_gateway.serving.setup import prepare
-from tests.gateway.approvals.test_approvals import NO_HOLD, approve, asked_client, yes
-from tests.gateway.rig import flags, send, text_of, write_config
+from tests.gateway.approvals.support_approvals import approve, asked_client, yes
+from tests.gateway.calls.support_fs import PATCH, fs_gateway, patch
+from tests.gateway.rig import text_of
 
 pytestmark = pytest.mark.anyio
-PATCH = "*** Begin Patch\n*** Update File: note.txt\n@@\n-one\n+two\n*** End Patch\n"
 
 
 @pytest.fixture
@@ -23,15 +19,6 @@ def root(tmp_path: Path) -> Path:
     place.mkdir()
     (place / "note.txt").write_text("one\n")
     return place
-
-
-def fs_gateway(tmp_path: Path, root: Path) -> Any:
-    config = write_config(tmp_path, '[gateway.servers.fs]\nbuiltin = "fs"\n', NO_HOLD)
-    return running_gateway(prepare(flags(config=config, root=root), mcp_json=None))
-
-
-async def patch(gateway: Gateway, **arguments: Any) -> Any:
-    return await send(gateway, "fs__apply_patch", {"patch": PATCH} | arguments)
 
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from lg_gateway.catalog.output_schemas import without_patterns
-from tests.policy.rules.test_predicates import VALUES, schemas
+from tests.policy.rules.support_schemas import VALUES, schemas
 
 
 @settings(max_examples=200, deadline=None)

@@ -16,6 +16,7 @@ from lg_gateway.catalog.pins import PINS_PER_SERVER, read_pins_file
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.support_commands import pins
 from tests.gateway.rig import (
     ALLOW_ALL,
     call,
@@ -30,11 +31,6 @@ from tests.gateway.rig import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-def pins(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lg_gateway", "pins", *args, "--config", str(tmp_path / "gateway.toml")]
-    return subprocess.run(command, capture_output=True, text=True, env=program_environment())
 
 
 async def test_a_changed_definition_is_held_back_shown_and_offered_again_once_accepted(tmp_path: Path) -> None:

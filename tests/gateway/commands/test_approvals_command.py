@@ -9,21 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.gateway.approvals.test_approvals import NO_HOLD, OPERATOR
-from tests.gateway.commands.terminals import gateway_on_terminal
+from tests.gateway.approvals.support_approvals import NO_HOLD, OPERATOR
+from tests.gateway.commands.support_commands import run
+from tests.gateway.commands.terminals import approvals_on_terminal
 from tests.gateway.rig import gateway_of, send, server
-from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
-
-
-def on_terminal(typed: str, *args: str) -> str:
-    """Answer on a terminal when it asks for typing; return all that it shows. `CODE` is what it asks to type."""
-    with gateway_on_terminal("approvals", *args) as screen:
-        shown = screen.wait("anything else" if "CODE" in typed else "ype ")
-        code = shown.rpartition("ype ")[2].partition(" ")[0]
-        screen.type(typed.replace("CODE", code) + "\n")
-        return screen.wait("approved\r\n")
 
 
 async def test_a_human_approves_at_a_terminal_after_seeing_everything(tmp_path: Path) -> None:
@@ -31,8 +22,8 @@ async def test_a_human_approves_at_a_terminal_after_seeing_everything(tmp_path: 
         first = await send(gateway, "a__echo", {"text": "what to see"})
         asked = first.structured_content["error"]["approval_id"]
         # Without a place it is found among all the gateways of this user.
-        refused = await anyio.to_thread.run_sync(on_terminal, "n", "approve", asked)
-        shown = await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked)
+        refused = await anyio.to_thread.run_sync(approvals_on_terminal, "n", "approve", asked)
+        shown = await anyio.to_thread.run_sync(approvals_on_terminal, "yes", "approve", asked)
         second = await send(gateway, "a__echo", {"text": "what to see"})
 
     assert "not approved" in refused
@@ -46,8 +37,8 @@ async def test_an_operators_question_wants_the_code_that_only_its_terminal_shows
         first = await send(gateway, "a__echo", {"text": "x"})
         asked = first.structured_content["error"]["approval_id"]
         where = ("--config", str(tmp_path / "gateway.toml"))
-        wrong = await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, *where)
-        right = await anyio.to_thread.run_sync(on_terminal, "CODE", "approve", asked, *where)
+        wrong = await anyio.to_thread.run_sync(approvals_on_terminal, "yes", "approve", asked, *where)
+        right = await anyio.to_thread.run_sync(approvals_on_terminal, "CODE", "approve", asked, *where)
         second = await send(gateway, "a__echo", {"text": "x"})
 
     assert "not approved" in wrong
@@ -82,7 +73,7 @@ async def test_grants_of_runs_are_listed_and_revoked_from_any_directory(tmp_path
     async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
         first = await send(gateway, "a__echo", {"text": "x"}, meta=meta)
         asked = first.structured_content["error"]["approval_id"]
-        await anyio.to_thread.run_sync(on_terminal, "yes", "approve", asked, "--for-run")
+        await anyio.to_thread.run_sync(approvals_on_terminal, "yes", "approve", asked, "--for-run")
         assert not (await send(gateway, "a__echo", {"text": "y"}, meta=meta)).is_error
         listed = run("approvals", "grants").stdout
         granted = listed.partition(" ")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ import anyio
 import pytest
 
 from lg_gateway.serving.gateway import Gateway
-from tests.gateway.approvals.test_approvals import OPERATOR, approve, asked_client
+from tests.gateway.approvals.support_approvals import OPERATOR, approve, asked_client
 from tests.gateway.commands.terminals import Screen, gateway_on_terminal
-from tests.gateway.rig import gateway_of, send, server
+from tests.gateway.rig import gateway_of, send, server, until
 
 pytestmark = pytest.mark.anyio
 MENU = "[q] quit"
@@ -43,7 +45,6 @@ async def test_each_question_is_shown_and_answered_with_a_key_press(tmp_path: Pa
     async with gateway_of(tmp_path, server("a")) as gateway:
         with gateway_on_terminal("approvals", "watch") as screen:
             await seen(screen, "Waiting for questions")
-            screen.type("aaa")  # typed before anything was shown: must not answer what comes
             yes = await answered(gateway, screen, "x|a", "one \x1b[2J\u202e", 1)
             no = await answered(gateway, screen, "d|not on a Friday\n", "two", 2)
             run = await answered(gateway, screen, "r", "three", 3, meta=RUN)
@@ -58,6 +59,31 @@ async def test_each_question_is_shown_and_answered_with_a_key_press(tmp_path: Pa
     assert "\x1b[2J" not in shown
     assert str(tmp_path / "gateway.toml") in shown
     assert shown.count("[r] approve for this run") == 1
+
+
+async def test_keys_that_were_pressed_before_a_question_was_shown_do_not_answer_it(tmp_path: Path) -> None:
+    answers: list[Any] = []
+    async with gateway_of(tmp_path, server("a")) as gateway:
+
+        async def call() -> None:
+            answers.append(await send(gateway, "a__echo", {"text": "one"}))
+
+        with gateway_on_terminal("approvals", "watch") as screen:
+            await seen(screen, "Waiting for questions")
+            os.kill(screen.pid, signal.SIGSTOP)  # the loop would read the keys away before there is a question
+            await anyio.to_thread.run_sync(os.waitpid, screen.pid, os.WUNTRACED)
+            screen.type("aaaaa")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await until(lambda: bool(gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))))
+                os.kill(screen.pid, signal.SIGCONT)
+                await seen(screen, MENU)
+                screen.type("d")
+                shown = await seen(screen, "Reason")
+                screen.type("not this one\n")
+
+    assert "not this one" in answers[0].content[0].text
+    assert " approved " not in shown
 
 
 async def test_a_question_answered_elsewhere_leaves_the_terminal_and_the_other_way_round(tmp_path: Path) -> None:

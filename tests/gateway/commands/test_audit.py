@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lg_policy.state import find_states, key_dir, state_home
+from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, gateway_of, send, server, write_config
-from tests.gateway.test_cli import run
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 def store_of(config: Path) -> Path:
@@ -103,6 +103,7 @@ async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded
     allowed = run("call", "a__echo", '{"text": "x"}', *where)
     verified = run("audit", "verify", *where)
     (note,) = run("audit", "list", "--outcome", "ledger restarted", "--json", *where).stdout.splitlines()
+    listed_note = run("audit", "list", "--outcome", "ledger restarted", *where).stdout
     again = run("audit", "restart", "--reason", "for fun", *where)
 
     assert listed.returncode == 1
@@ -115,7 +116,8 @@ async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded
     assert verified.returncode == 0, verified.stdout
     assert "note: an earlier head was given up" in verified.stdout
     assert "record 9 with hash" in json.loads(note)["detail"]
-    assert "replaced" in json.loads(note)["detail"]
+    assert "was\x1b[2J replaced" in json.loads(note)["detail"]
+    assert "was\\u{1b}[2J replaced" in listed_note
     assert again.returncode == 1
     assert "nothing is lost" in again.stderr
     assert len(list((key_dir() / "heads").glob("*.lost"))) == 1

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, server, write_config
-from tests.gateway.test_cli import run
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 DENY = (
     '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "deny"\nreason = "no secrets"\n'

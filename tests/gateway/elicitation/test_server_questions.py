@@ -10,14 +10,12 @@ import mcp_types as t
 import pytest
 
 from lg_gateway.elicitation.server_question import read_question
-from tests.gateway.approvals.test_approvals import accept, asked_client
+from tests.gateway.approvals.support_approvals import APPROVE, accept, asked_client
 from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
-from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, records, send, server, text_of, until
-from tests.gateway.upstreams.test_upstream import http_server
+from tests.gateway.rig import ALLOW_ALL, gateway_of, http_server, journal, records, send, server, text_of, until
 
 pytestmark = pytest.mark.anyio
 IMPATIENT = "[approval]\nlive_timeout_s = 0.3\n"
-APPROVE = '[[gateway.rules]]\ntools = ["*"]\neffect = "approve"\n'
 
 
 @CLIENTS

@@ -13,27 +13,13 @@ import anyio
 import pytest
 
 from lg_gateway.ledger.head import Head, HeadFile
-from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.ledger.ledger import LedgerEntry
 from lg_gateway.ledger.verification import verify_export
-from lg_gateway.store.factory import StorePlace, open_store
-from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.store.interface import StoreError, Tx
+from tests.gateway.ledger.support_ledger import SEED, append, open_ledger
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, server
 
 pytestmark = pytest.mark.anyio
-SEED, KEY = b"s" * 32, b"k" * 32
-
-
-def open_ledger(tmp_path: Path, *, url: str | None = None, busy_s: float = 10) -> tuple[Store, Ledger]:
-    ledger = Ledger(HeadFile(tmp_path / "ledger.head", SEED), KEY)
-    place = StorePlace(path=tmp_path / "store.sqlite", url=url, lock_path=tmp_path / "ledger.lock")
-    return open_store(place, guard=ledger, busy_s=busy_s), ledger
-
-
-async def append(store: Store, ledger: Ledger, count: int, who: str = "a") -> None:
-    async with anyio.create_task_group() as tasks:
-        for n in range(count):
-            entry = LedgerEntry(phase="note", identity=who, outcome=f"event {n}")
-            tasks.start_soon(store.write, lambda tx, entry=entry: ledger.append(tx, entry))
 
 
 async def test_records_are_numbered_chained_and_verified(tmp_path: Path) -> None:
@@ -47,7 +33,7 @@ async def test_records_are_numbered_chained_and_verified(tmp_path: Path) -> None
 async def test_four_processes_on_one_store_make_one_verifiable_chain(tmp_path: Path, store_url: str | None) -> None:
     script = (
         "import anyio, sys, pathlib\n"
-        "from tests.gateway.ledger.test_ledger import append, open_ledger\n"
+        "from tests.gateway.ledger.support_ledger import append, open_ledger\n"
         "async def main():\n"
         "    store, ledger = open_ledger(pathlib.Path(sys.argv[1]), url=sys.argv[3] or None)\n"
         "    for _ in range(10):\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,50 +15,10 @@ from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.ledger.segments import Archive, SealingError
 from lg_gateway.ledger.verification import VerificationResult, verify_export
 from lg_gateway.store.factory import StorePlace, open_store
-from lg_gateway.store.interface import Store
 from lg_policy.errors import ConfigError
-from tests.gateway.ledger.test_ledger import KEY, SEED, append
+from tests.gateway.ledger.support_ledger import KEY, LATER, SEED, Place, append
 
 pytestmark = pytest.mark.anyio
-LATER = "9999"
-
-
-@dataclass
-class Place:
-    """A ledger with its archive, reopened at will."""
-
-    folder: Path
-    url: str | None
-
-    def __post_init__(self) -> None:
-        self.segments = self.folder / "segments"
-        self.open()
-
-    def open(self) -> None:
-        self.ledger = Ledger(HeadFile(self.folder / "ledger.head", SEED), KEY, self.segments)
-        place = StorePlace(path=self.folder / "store.sqlite", url=self.url, lock_path=self.folder / "ledger.lock")
-        self.store: Store = open_store(place, guard=self.ledger)
-        self.archive = Archive(self.store, self.ledger, self.segments, records=10)
-
-    def examine(self) -> VerificationResult:
-        return self.store.read_now(self.ledger.examine)
-
-    def first_bad(self) -> int | None:
-        problems = self.examine().problems
-        return problems[0].seq if problems else None
-
-    def live(self) -> list[int]:
-        return [seq for (seq,) in self.store.read_now(lambda tx: tx.execute("SELECT seq FROM ledger ORDER BY seq"))]
-
-    def files(self) -> list[Path]:
-        return sorted(self.segments.iterdir())
-
-    async def sql(self, statement: str, *params: object) -> None:
-        """Change the store as somebody does who cannot write the key directory."""
-        place = StorePlace(path=self.folder / "store.sqlite", url=self.url, lock_path=self.folder / "ledger.lock")
-        other = open_store(place)
-        await other.write(lambda tx: tx.execute(statement, params))
-        other.close()
 
 
 @pytest.fixture

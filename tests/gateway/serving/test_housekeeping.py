@@ -19,7 +19,7 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.store.interface import Tx
 from lg_policy.config.settings import Settings
-from tests.gateway.approvals.test_records import question
+from tests.gateway.approvals.support_approvals import question
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server
 
 pytestmark = pytest.mark.anyio

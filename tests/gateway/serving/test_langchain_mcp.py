@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.gateway.elicitation.test_server_questions import APPROVE
+from tests.gateway.approvals.support_approvals import APPROVE
 from tests.gateway.rig import gateway_command, journal, server, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 async def step(config: Path, saver: Any, given: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.approvals.test_approvals import asked_client, yes
+from tests.gateway.approvals.support_approvals import asked_client, yes
 from tests.gateway.rig import ALLOW_ALL, gateway_of, records, server, text_of
 
 pytestmark = pytest.mark.anyio

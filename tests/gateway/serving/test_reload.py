@@ -21,9 +21,9 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.reload import Reloader, difference
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import GatewaySetup, prepare
+from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.rig import (
     ALLOW_ALL,
-    FIXTURE,
     alive,
     call,
     client_of,

@@ -10,12 +10,11 @@ import mcp_types as t
 import pytest
 from mcp.client import Client
 
-from tests.gateway.approvals.test_approvals import accept
+from tests.gateway.approvals.support_approvals import APPROVE, accept
 from tests.gateway.elicitation.server_questions import SERVERS, answer, ask, blue
-from tests.gateway.elicitation.test_server_questions import APPROVE
 from tests.gateway.rig import http_gateway, server, text_of, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 def human(seen: list[str]) -> Any:

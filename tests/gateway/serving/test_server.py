@@ -32,7 +32,7 @@ from tests.gateway.rig import (
     write_config,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 

@@ -19,6 +19,7 @@ from lg_gateway.store.factory import StorePlace, open_store, read_store
 from lg_gateway.store.interface import Guard, Store, StoreDown, StoreError, StoreTooNew, Tx
 from lg_gateway.store.schema import MIGRATIONS
 from lg_policy.errors import ConfigError
+from tests.gateway.ledger.support_ledger import pin
 from tests.gateway.rig import until
 
 pytestmark = pytest.mark.anyio
@@ -42,10 +43,6 @@ def opened(place: StorePlace) -> Iterator[Open]:
     yield open_one
     for store in stores:
         store.close()
-
-
-def pin(tx: Tx, tool: str) -> None:
-    tx.execute("INSERT INTO pins (server, tool, body, mac) VALUES (?, ?, ?, ?)", ("s", tool, "{}", "-"))
 
 
 def pins(tx: Tx) -> list[str]:
@@ -267,7 +264,7 @@ async def test_a_writer_that_holds_its_turn_too_long_makes_others_fail_in_bounde
 WRITER = """
 import sys, anyio, pathlib
 from lg_gateway.store.factory import StorePlace, open_store
-from tests.gateway.store.test_store import pin
+from tests.gateway.ledger.support_ledger import pin
 path, url, lock, who = sys.argv[1:]
 store = open_store(StorePlace(path=pathlib.Path(path), url=url or None, lock_path=pathlib.Path(lock)))
 async def main():

@@ -20,11 +20,12 @@ from lg_gateway.processes.server_specs import ClientLogin
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.upstreams.oauth import ClientCredentials, LoginFailed
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.support_commands import run
+from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
-from tests.gateway.rig import ALLOW_ALL, FIXTURE, gateway_of, journal, make_setup, write_config
-from tests.gateway.test_cli import run
+from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, make_setup, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 SECRET = "client-secret-that-nobody-sees"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lg_gateway.serving.gateway import Gateway
-from tests.gateway.approvals.test_approvals import asked_client
+from tests.gateway.approvals.support_approvals import asked_client
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of
 from tests.support import require
 from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, python_program

@@ -6,10 +6,8 @@ import gzip
 import os
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,18 @@ from lg_gateway.upstreams.bounded_http import BoundedTransport
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.upstream import UpstreamState
-from tests.gateway.rig import ALLOW_ALL, FIXTURE, alive, call, gateway_of, journal, records, server, text_of, until
+from tests.gateway.rig import (
+    ALLOW_ALL,
+    alive,
+    call,
+    gateway_of,
+    http_server,
+    journal,
+    records,
+    server,
+    text_of,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -166,24 +175,6 @@ async def test_children_get_no_environment_beyond_what_was_configured(
     assert environment["GIVEN"].startswith("pre-")
     assert "UNRELATED_SECRET" not in environment
     assert "MY_TOKEN" not in environment
-
-
-@contextmanager
-def http_server(port: int) -> Iterator[int]:
-    process = subprocess.Popen(
-        [sys.executable, str(FIXTURE), "--http", str(port)],
-        stdout=subprocess.PIPE,
-        text=True,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def free_port() -> int:

@@ -14,11 +14,13 @@ import pytest
 from lg_orch.contracts.schemas import schema
 from lg_orch.runs.run_directory import RunDir, all_runs
 from lg_policy.state import open_state
-from tests.gateway.commands.test_approvals_command import on_terminal
+from tests.gateway.commands.terminals import approvals_on_terminal
 from tests.orchestrator.stage import GUARDED, REQUEST, Place, insert
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 def newest(place: Place) -> RunDir:
@@ -140,7 +142,7 @@ def test_a_call_that_only_an_operator_may_approve_makes_the_run_wait_for_one(pla
     asked = said.partition("approvals show ")[2].partition("`")[0]
     assert asked.startswith("ap-")
     assert place.resume().status == 3, "nobody has answered yet"
-    assert "not approved" not in on_terminal("CODE", "approve", asked, *place.gateway_flags())
+    assert "not approved" not in approvals_on_terminal("CODE", "approve", asked, *place.gateway_flags())
     ended = place.resume()
     assert ended.status == 0, ended.out
     assert place.log == "x"

@@ -10,7 +10,7 @@ import pytest
 
 from lg_orch.runs.run_directory import all_runs
 from lg_policy.state import open_state
-from tests.orchestrator.engine.test_power_cuts import assert_as_if_nothing_had_happened, assert_the_ledger_is_whole
+from tests.orchestrator.engine.support_power_cuts import assert_as_if_nothing_had_happened, assert_the_ledger_is_whole
 from tests.orchestrator.stage import EVERYTHING, Place
 from tests.orchestrator.stopping import after, before
 

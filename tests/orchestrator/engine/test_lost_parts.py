@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.orchestrator.engine.test_power_cuts import (
+from tests.orchestrator.engine.support_power_cuts import (
     PATCH,
     answer,
     assert_as_if_nothing_had_happened,

@@ -14,6 +14,8 @@ from lg_orch.recording.journal import read_journal
 from lg_policy.state import open_state
 from tests.orchestrator.programs import lg_orch, running
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 QUESTION = "do the tests pass?"
 
 

@@ -18,6 +18,8 @@ from tests.orchestrator.programs import lg_orch
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 REQUEST = "where is the colour mentioned?"
 FORM = {
     "type": "object",

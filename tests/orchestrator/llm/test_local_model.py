@@ -12,8 +12,7 @@ import pytest
 
 from lg_orch.llm.replies import SHOW_EVERY
 from lg_policy.config.settings import Settings
-from tests.orchestrator.llm.test_work import SeenEvents
-from tests.orchestrator.llm.workshop import shop
+from tests.orchestrator.llm.workshop import SeenEvents, shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

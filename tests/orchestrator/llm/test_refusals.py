@@ -17,6 +17,8 @@ from tests.orchestrator.programs import lg_orch, running
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

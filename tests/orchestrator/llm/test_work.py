@@ -27,7 +27,7 @@ from tests.orchestrator.llm.workshop import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lg_orch.contracts.events import Event
+from tests.orchestrator.llm.workshop import SeenEvents
 
 pytestmark = pytest.mark.anyio
 
@@ -247,15 +247,6 @@ async def test_a_request_that_cannot_fit_is_not_cut_but_refused(tmp_path: Path) 
     ran = await run(tmp_path, [], request="where is add defined?", context_tokens=300)
     assert "context_tokens" in ran.final.text
     assert ran.model.requests == []
-
-
-class SeenEvents:
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def show(self, event: Event) -> None:
-        if event.kind == "model" and event.phase == "progress":
-            self.texts.append(event.data["text"])
 
 
 async def test_a_reply_is_shown_as_it_comes_and_kept_whole_in_the_journal(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from lg_orch.contracts.errors import ModelGone, OutOfBudget
+    from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final, RunState
     from lg_orch.llm.cost.spending import Traffic
     from lg_orch.recording.event_bus import Listener
@@ -226,3 +227,12 @@ def plan(*tools: dict[str, Any], acceptance: tuple[str, ...] = ()) -> str:
 
 def last(model: ScriptedModel, number: int) -> str:
     return str(model.requests[number]["messages"][-1]["content"])
+
+
+class SeenEvents:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def show(self, event: Event) -> None:
+        if event.kind == "model" and event.phase == "progress":
+            self.texts.append(event.data["text"])

@@ -20,6 +20,8 @@ from tests.orchestrator.llm.project import ANSWER, KEY, READ, RIGHT, make, patch
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 LISTED = (tool_info(DISCOVER, "", None), tool_info(EXECUTE, "", None), tool_info("mcp_result", "", None))
 
 

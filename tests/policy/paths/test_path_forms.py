@@ -8,7 +8,7 @@ import pytest
 
 from lg_policy.paths.path_forms import Spelled, spelled
 from lg_policy.rules.rule_set import Effect, RuleBook, ToolFacts
-from tests.policy.rules.test_rule_set import PATCH, book
+from tests.policy.rules.support_rules import PATCH, book
 
 PATHS = {"type": "array", "items": {"type": "string", "format": "lg-path"}}
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from lg_policy.rules.bounded_schema import TooMuchWork, at_most, no_fetching, validator_for
 from lg_policy.rules.conditions import linear
-from tests.policy.rules.test_predicates import VALUES, schemas
+from tests.policy.rules.support_schemas import VALUES, schemas
 
 
 def fits(schema: dict[str, Any], value: Any) -> bool:

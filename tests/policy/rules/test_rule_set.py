@@ -6,28 +6,13 @@ from typing import Any
 
 import pytest
 
-from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
 from lg_policy.rules.rule_set import Effect, RuleBook, ToolFacts
+from tests.policy.rules.support_rules import PATCH, book
 
-PATCH = ToolFacts(
-    server="fs",
-    tool="fs__apply_patch",
-    name="apply_patch",
-    trusted=True,
-    builtin="fs",
-    input_schema={
-        "type": "object",
-        "properties": {"path": {"type": "string", "format": "lg-path"}, "dry_run": {"type": "boolean"}},
-    },
-)
 READ = ToolFacts(server="fs", tool="fs__read_file", name="read_file", trusted=True, builtin="fs", read_only=True)
 EXEC = ToolFacts(server="exec", tool="exec__exec", name="exec", trusted=True, builtin="exec", sandbox_active=True)
 FOREIGN = ToolFacts(server="web", tool="web__get", name="get", read_only=True)
-
-
-def book(*rules: dict[str, Any], **settings: Any) -> RuleBook:
-    return RuleBook(Settings.model_validate({**settings, "gateway": {"rules": list(rules)}}))
 
 
 def effect(rules: RuleBook, facts: ToolFacts, arguments: dict[str, Any] | None = None, identity: str = "me") -> Effect:

@@ -19,6 +19,12 @@ SIEVE = Sieve(SHAPES)
     ("kind", "secret"),
     [
         ("github_token", "ghp_" + "a1" * 18),
+        ("github_token", "github_pat_" + "a1" * 12),
+        ("gitlab_token", "glpat-" + "a1" * 10),
+        ("google_key", "AIza" + "a1" * 17 + "b"),
+        ("stripe_key", "sk_live_" + "a1" * 8),
+        ("pypi_token", "pypi-" + "a1" * 25),
+        ("gateway_token", "lgt_name_" + "a1" * 8),
         ("aws_access_key", "AKIA" + "A1" * 8),
         ("anthropic_key", "sk-ant-" + "a" * 30),
         ("openai_key", "sk-proj-" + "a" * 40),
@@ -35,17 +41,30 @@ def test_a_known_shape_is_masked_in_place(kind: str, secret: str) -> None:
     assert masked.endswith("] after")
 
 
+def test_every_shape_of_ours_has_an_example_above_or_a_test_of_its_own() -> None:
+    (examples,) = (mark.args[1] for mark in test_a_known_shape_is_masked_in_place.pytestmark)  # type: ignore[attr-defined]  # set by the decorator
+    assert {kind for kind, _ in examples} | {"url_password", "bearer"} == {shape.kind for shape in OWN}
+
+
 def test_a_password_in_a_url_and_a_bearer_token_are_masked_and_the_rest_stays() -> None:
     masked = Masker(KEY).mask("postgresql://me:hunter2@host/db Authorization: Bearer abcdefghijklmnopqrstuv")
     assert "hunter2" not in masked
     assert "abcdefghijklmnop" not in masked
-    assert "@host/db" in masked
+    assert masked.startswith("postgresql://[secret:url_password:")
+    assert "@host/db Authorization: Bearer [secret:bearer:" in masked
 
 
 def test_configured_values_are_masked_but_not_words_too_short_to_be_secrets() -> None:
     masked = Masker(KEY, ["s3cret-value", "abc"]).mask("x s3cret-value abc")
     assert masked.endswith("] abc")
     assert "s3cret-value" not in masked
+
+
+def test_each_of_several_configured_values_is_masked_and_the_longest_as_a_whole() -> None:
+    masked = Masker(KEY, ["first-value", "second-value", "first-value-and-more"]).mask(
+        "second-value first-value-and-more"
+    )
+    assert [part.partition(":")[0] for part in masked.split()] == ["[secret", "[secret"]
 
 
 def test_the_same_secret_gives_the_same_marker_under_one_key_only() -> None:
@@ -63,7 +82,7 @@ def test_json_is_masked_in_values_and_keys_and_markers_are_found_again() -> None
 
 
 def test_ordinary_text_is_left_alone() -> None:
-    text = "def skip(x): return sk - 1  # see https://example.com/a:b"
+    text = "def skip(x): return sk - 1  # see https://example.com/a:b, APACHELICENSE2 and 8.8.8.8"
     assert Masker(KEY).mask(text) == text
 
 
@@ -115,3 +134,6 @@ def test_a_mask_is_not_masked_again() -> None:
     masker = Masker(KEY, ["s3cret-value"])
     once = masker.mask("password=s3cret-value Bearer s3cret-value1234567890")
     assert masker.mask(once) == once
+    in_a_url = masker.mask("https://me:s3cret-value@host/x")
+    assert in_a_url.startswith("https://me:[secret:configured:")
+    assert in_a_url.endswith("]@host/x")

@@ -88,14 +88,14 @@ def test_sigterm_ends_a_stdio_server_that_waits_for_its_client() -> None:
 
 
 def test_an_address_that_others_can_reach_is_refused_without_a_login() -> None:
-    from tests.policy.wire.test_tool_server import server
+    from tests.policy.wire.support_server import server
 
     with pytest.raises(ConfigError, match="reachable from other machines"):
         serve(server(), ServeFlags(transport="http", host="0.0.0.0", port=0))
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
-    from tests.policy.wire.test_tool_server import server
+    from tests.policy.wire.support_server import server
 
     with http_server() as (_, url):
         port = int(url.split(":")[2].split("/")[0])

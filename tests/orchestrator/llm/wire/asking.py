@@ -144,3 +144,16 @@ def asking(python: str, environ: Mapping[str, str]) -> Iterator[Asker]:
             yield Asker(process=process)
         finally:
             process.kill()
+
+
+def schema_in(provider: str, request: dict[str, Any]) -> Any:
+    """The schema that the answer is held to."""
+    if provider == "openai_responses":
+        return (request.get("text") or {}).get("format", {}).get("schema")
+    if provider == "openai":
+        return (request.get("response_format") or {}).get("json_schema", {}).get("schema")
+    if provider == "anthropic":
+        return (request.get("output_config") or {}).get("format", {}).get("schema")
+    if provider == "google_genai":
+        return request["generationConfig"].get("responseJsonSchema")
+    return request.get("format")

@@ -10,8 +10,7 @@ import pytest
 
 from lg_orch.testing import Scripted, ScriptedModel, broken, calls, text
 from tests.orchestrator.llm.project import ANSWER, READ, RIGHT, Project, make, patch
-from tests.orchestrator.llm.wire.asking import KEYS, keys
-from tests.orchestrator.llm.wire.test_wires import schema_in
+from tests.orchestrator.llm.wire.asking import KEYS, keys, schema_in
 from tests.orchestrator.programs import lg_orch
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from lg_orch.llm.tool_offer import offer
 from lg_orch.testing import Cassette, Scripted, ScriptedModel, calls, text
 from lg_orch.testing.server import WIRES
 from lg_orch.tools.tool_info import tool_info
-from tests.orchestrator.llm.wire.asking import KEYS, TASK, Asker, asking, full, turn
+from tests.orchestrator.llm.wire.asking import KEYS, TASK, Asker, asking, full, schema_in, turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,19 +147,6 @@ def test_a_tool_of_any_server_is_offered_in_a_schema_that_the_provider_takes(ask
         found = asker.ask(model, provider, tools=offered)
     assert (found.error, model.refused) == ("", [])
     assert found.replies[0]["calls"][0]["input"] == {"a": "1"}
-
-
-def schema_in(provider: str, request: dict[str, Any]) -> Any:
-    """The schema that the answer is held to."""
-    if provider == "openai_responses":
-        return (request.get("text") or {}).get("format", {}).get("schema")
-    if provider == "openai":
-        return (request.get("response_format") or {}).get("json_schema", {}).get("schema")
-    if provider == "anthropic":
-        return (request.get("output_config") or {}).get("format", {}).get("schema")
-    if provider == "google_genai":
-        return request["generationConfig"].get("responseJsonSchema")
-    return request.get("format")
 
 
 @every

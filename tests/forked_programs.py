@@ -1,0 +1,77 @@
+"""Our own programs, started by a fork of the process that runs the tests, for tests that are not about a start.
+
+`pytestmark = pytest.mark.usefixtures("programs_by_fork")` asks for it. What such a program starts is a fork too.
+What a start from nothing is like is tested in `tests/e2e`, and in every module that does not ask.
+It is not for a test that has a gateway of its own open meanwhile: SQLite must not meet its own open files in a fork.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import runpy
+import sys
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.forked import Program
+
+GATEWAY_MODULES = (
+    "lg_gateway.cli",
+    "lg_gateway.commands.serve",
+    "lg_gateway.serving.running",
+    "lg_gateway.serving.gateway",
+    "lg_gateway.serving.server",
+    "lg_fs.server.startup",
+    "lg_fs.server.server",
+    "lg_exec.server.server",
+    "lg_policy.wire.serving",
+)
+ORCHESTRATOR_MODULES = (
+    "lg_orch.cli",
+    "lg_orch.commands.resume",
+    "lg_orch.commands.run",
+    "lg_orch.engine.stepping",
+    "lg_orch.agent.graph",
+    "lg_orch.tools.gateway",
+    "lg_orch.tools.streams",
+    "lg_orch.llm.backend",
+    "aiosqlite",
+    "langchain_openai",
+)
+MODULE = ("-P", "-m")
+COMMANDS = {
+    os.path.join(os.path.dirname(sys.executable), name): f"{name.replace('-', '_')}.cli"
+    for name in ("lg-orch", "lg-gateway", "lg-fs", "lg-exec")
+}
+
+
+def our_programs(words: list[str]) -> Program | None:
+    """Return the program that a command of this interpreter starts, `None` for every other command."""
+    if words[0] in COMMANDS:
+        return functools.partial(_command, words)
+    if words[0] == sys.executable and tuple(words[1:3]) == MODULE and words[3] in ("lg_gateway", "lg_fs", "lg_exec"):
+        return functools.partial(_module, words)
+    return None
+
+
+@functools.cache
+def preload(modules: tuple[str, ...]) -> None:
+    """Import what the programs import, once for all forks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in modules:
+            import_module(name)
+
+
+def _module(words: list[str]) -> int:
+    sys.argv = words[3:]
+    runpy.run_module(words[3], run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _command(words: list[str]) -> int:
+    sys.argv = words
+    return int(import_module(COMMANDS[words[0]]).main() or 0)
