@@ -69,10 +69,21 @@ async def serve_here(
 ) -> None:
     """Do what `serve` does, in an event loop that is already running: for a program that owns more than the server."""
     if flags.transport == "stdio":
+        check_standard_streams()
         await _serve_stdio(server)
         return
     listener = listen(flags, authenticated=authenticated)
     await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
+
+
+def check_standard_streams() -> None:
+    """Raise `ConfigError` if this process was started without standard input or output."""
+    closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
+    if closed:
+        raise ConfigError(
+            f"standard {' and '.join(closed)} {'is' if len(closed) == 1 else 'are'} closed, and MCP is spoken there",
+            hint="start this program from an MCP client, or serve over HTTP with --transport http",
+        )
 
 
 async def _serve_stdio(server: Server[Any]) -> None:
