@@ -19,19 +19,33 @@ def python_program(target: Path, requirement: str, program: str) -> str:
     return str(Path(python_environment(target, requirement)).parent / program)
 
 
-def python_environment(target: Path, *requirements: str, newest: str = "", compiled: bool = False) -> str:
+def python_environment(
+    target: Path, *requirements: str, newest: str = "", compiled: bool = False, lowest: bool = False
+) -> str:
     """Install PyPI packages into an environment of their own below `target`; return the path of its interpreter.
 
     `newest` is the time after which nothing counts as published; only uv knows how to heed it. `compiled` is for an
-    environment that many programs are started from.
+    environment that many programs are started from. `lowest` takes the lowest version that each requirement allows,
+    which only uv can find.
     """
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    require(uv is not None or not lowest, "uv, which finds the lowest versions")
     environment = target / "venv"
     python = str(environment / "bin" / "python")
     if uv is not None:
         commands = [
             [uv, "venv", "--no-config", "-q", "-p", sys.executable, str(environment)],
-            [uv, "pip", "install", "--no-config", "-q", "-p", python, *_options(newest, compiled), *requirements],
+            [
+                uv,
+                "pip",
+                "install",
+                "--no-config",
+                "-q",
+                "-p",
+                python,
+                *_options(newest, compiled, lowest),
+                *requirements,
+            ],
         ]
     else:
         commands = [
@@ -43,8 +57,12 @@ def python_environment(target: Path, *requirements: str, newest: str = "", compi
     return python
 
 
-def _options(newest: str, compiled: bool) -> list[str]:
-    return [*(["--exclude-newer", newest] if newest else []), *(["--compile-bytecode"] if compiled else [])]
+def _options(newest: str, compiled: bool, lowest: bool) -> list[str]:
+    return [
+        *(["--exclude-newer", newest] if newest else []),
+        *(["--compile-bytecode"] if compiled else []),
+        *(["--resolution", "lowest-direct"] if lowest else []),
+    ]
 
 
 def npm_script(target: Path, requirement: str, script: str) -> str:

@@ -26,19 +26,23 @@ def best_ms(work: Callable[[], object]) -> float:
 
 
 def texts() -> dict[str, str]:
-    """Return a megabyte of prose, one of code, and one of code with a token in every 200th line."""
+    """Return a megabyte of prose, of code, of code with a token in every 200th line, and of what was worst before."""
     prose = "\n".join(path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md")))
-    lines = "\n".join(path.read_text("utf-8") for path in sorted(ROOT.glob("gateway/lg_gateway/*.py"))).split("\n")
+    lines = "\n".join(path.read_text("utf-8") for path in sorted(ROOT.glob("gateway/lg_gateway/**/*.py"))).split("\n")
     token = "key = 'ghp_" + "a1B2" * 9 + "'"
     secret = [token if number % 200 == 0 else line for number, line in enumerate(lines)]
     found = {"prose": prose, "code": "\n".join(lines), "code with tokens": "\n".join(secret)}
+    found["labels of keys"] = "-----BEGIN PRIVATE KEY-----\n"
+    found["passwords"] = "://a:b@"
     return {name: (text * (SIZE // len(text) + 1))[:SIZE] for name, text in found.items()}
 
 
 def one_by_one(shapes: list[Shape], text: str) -> None:
     """Run every expression over the whole text."""
+    data = text.encode()
     for shape in shapes:
-        shape.pattern.sub("", text)
+        for _match in shape.compiled.finditer(data):
+            pass
 
 
 def main() -> None:
@@ -49,7 +53,7 @@ def main() -> None:
     print(f"| 1 MB of | {len(shapes)} expressions one by one, ms | masked, ms | ratio |\n|---|---|---|---|")
     for name, text in texts().items():
         each, masked = best_ms(partial(one_by_one, shapes, text)), best_ms(partial(masker.mask, text))
-        print(f"| {name} | {each:.1f} | {masked:.1f} | {each / masked:.0f} |")
+        print(f"| {name} | {each:.1f} | {masked:.1f} | {each / masked:.1f} |")
 
 
 if __name__ == "__main__":

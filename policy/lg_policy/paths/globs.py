@@ -4,6 +4,9 @@ The syntax is gitignore(5)'s, with one difference that makes deny lists safe by 
 so `.git/config` matches at any depth. A trailing slash means "directories only", and what lies below a matched
 directory matches too. Negation (`!`) is refused: deny and allow lists already say which one wins.
 
+Names are bytes. A name may hold a line end, and bytes that are not UTF-8 (as Python writes them, in surrogates): `*`,
+`?` and `**` match those like any other character, and a pattern may name them.
+
 Not covered: Unicode look-alikes that case folding and NFC do not unify are different names to the file system too.
 """
 
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from lg_policy.config.settings import PolicySettings
 
 _NAMED_GROUP = re.compile(r"\(\?P<\w+>")
+_NEGATED = re.compile(r"(?<!\\)\[\^(?!/)")
+_ODD = re.compile("[\n\ud800-\udfff]")
+# RE2 reads UTF-8. Surrogates become characters of the last private plane; a line end becomes the one character that no
+# name can hold, since line ends part the names that are matched together.
+_STAND_INS = {ord("\n"): "\0"} | {code: chr(0x10F000 + code - 0xD800) for code in range(0xD800, 0xE000)}
 
 
 def fold(path: str) -> str:
@@ -31,9 +39,17 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
-def matchable(path: str) -> str:
-    """Return a name in which each byte that is not UTF-8 (a lone surrogate in `path`) is a character as any other."""
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def as_line(path: str) -> str:
+    """Return a path as one line of UTF-8 on which RE2 expressions see every character of it."""
+    return path if _ODD.search(path) is None else path.translate(_STAND_INS)
+
+
+def as_lines(paths: Sequence[str]) -> str:
+    """Return many paths as lines, for `matching_lines`."""
+    joined = "\n".join(paths)
+    if joined.isascii() and joined.count("\n") == len(paths) - 1:
+        return joined
+    return "\n".join(map(as_line, paths))
 
 
 def compile_lines(regexes: Sequence[str]) -> Any:
@@ -51,8 +67,11 @@ def compile_lines(regexes: Sequence[str]) -> Any:
 
 
 def matching_lines(regex: Any, lines: str) -> set[int]:
-    """Return the numbers (from 0) of the lines that a `compile_lines` expression matches, in one pass over all."""
-    text = lines.encode("utf-8", "surrogateescape")
+    """Return the numbers (from 0) of the lines that a `compile_lines` expression matches, in one pass over all.
+
+    `lines` come from `as_lines`.
+    """
+    text = lines.encode("utf-8", "replace")
     found = [match.start() for match in regex.finditer(text)]
     if not found:
         return set()
@@ -70,14 +89,17 @@ def _regexes(patterns: Sequence[str]) -> list[str]:
             raise ConfigError(f"pattern {pattern!r} matches nothing", hint="empty lines and comments are not patterns")
         if pattern.startswith("!"):
             raise ConfigError(f"pattern {pattern!r} is a negation", hint="use the allow list for exceptions; deny wins")
+        if "\0" in pattern:
+            raise ConfigError(f"pattern {pattern!r} contains a null character", hint="no file name can contain one")
         anchored = pattern if pattern.startswith(("/", "**/")) else f"**/{pattern}"
         try:
-            regex, include = GitIgnoreSpecPattern.pattern_to_regex(fold(anchored))
+            regex, include = GitIgnoreSpecPattern.pattern_to_regex(as_line(fold(anchored)))
         except ValueError as error:
             raise ConfigError(f"pattern {pattern!r} is not a valid glob: {error}") from error
         if regex is None or not include:
             raise ConfigError(f"pattern {pattern!r} matches nothing")
-        parts.append(f"(?:{_NAMED_GROUP.sub('(?:', str(regex))})")
+        # A class that excludes characters matches no slash either.
+        parts.append(f"(?:{_NEGATED.sub('[^/', _NAMED_GROUP.sub('(?:', str(regex)))})")
     return parts
 
 
@@ -118,21 +140,18 @@ class GlobSet:
             return True
         if self._regex is None or not rel:
             return False
-        name = fold(matchable(rel))
+        name = as_line(fold(rel))
         return self._regex.search(f"{name}/" if is_dir else name) is not None
 
     def matching(self, paths: Sequence[str]) -> set[int]:
-        """The indices of those paths (a directory with a trailing slash) that `match`; quick for whole directories.
-
-        No path may contain a newline.
-        """
+        """The indices of those paths (a directory with a trailing slash) that `match`; quick for whole directories."""
         if self._all:
             return set(range(len(paths)))
         if self._regex is None or not paths:
             return set()
         if self._many is None:
             self._many = compile_lines(_regexes(self.patterns))
-        return matching_lines(self._many, fold("\n".join(paths)))
+        return matching_lines(self._many, fold(as_lines(paths)))
 
     def first(self, rel: str, *, is_dir: bool = False) -> str | None:
         """The first pattern that matches, for error messages; `None` if none does."""

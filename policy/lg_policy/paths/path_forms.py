@@ -29,7 +29,7 @@ def spelled(path: str, root: str | None) -> Spelled | None:
     if ".." in parts:
         return None
     plain = ("/" if path.startswith("/") else "") + "/".join(parts)
-    if root is None or "\0" in plain:
+    if root is None or not _is_name(plain):
         return Spelled(plain, plain)
     real = os.path.realpath(root)
     for base in (real, os.path.abspath(root)):
@@ -38,6 +38,14 @@ def spelled(path: str, root: str | None) -> Spelled | None:
             break
     place = _below(os.path.realpath(os.path.join(real, plain)), real)
     return Spelled(plain, plain if place is None else place)
+
+
+def _is_name(path: str) -> bool:
+    """Whether the system could know a file by this name."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half a character, which is no byte either
+        return False
 
 
 def _below(path: str, directory: str) -> str | None:

@@ -94,7 +94,7 @@ class Root:
             raise ConfigError(f"root {path}: {error.strerror}", hint="pass an existing directory") from error
         self.path = Path(real)
         self._given = os.path.abspath(path)
-        self.name = name or self.path.name or "root"
+        self.name = name or os.fsencode(self.path.name).decode("utf-8", "backslashreplace") or "root"
         self.id = root_id(self.path)
         self._on_own_disk = on_own_disk(real)
         self.method = "openat2" if openat2.available() and os.path.isdir("/proc/self/fd") else "dir_fd"
@@ -219,30 +219,29 @@ class Root:
                     raise
                 # RESOLVE_BENEATH refuses every absolute link; the walk accepts those that point back below the root.
                 return self._opened(*component_walk.resolve(self.fd, str(self.path), rel, flags, follow=True))
-            name = self._name_of(fd)
-            if name is not None:
-                return self._opened(fd, name)
+            try:
+                name = self._name_of(fd)
+                if name is not None:
+                    return self._opened(fd, name)
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
         raise OSError(errno.ESTALE, "it was replaced again and again while it was opened")
 
     def _name_of(self, fd: int) -> str | None:
         """The name that the kernel has for an open descriptor, relative to the root's.
 
-        `None`, and the descriptor closed, when it has none any more: rules could not tell what was opened.
+        `None` when it has none any more: rules could not tell what was opened.
         """
-        try:
-            base, name = os.readlink(f"/proc/self/fd/{self.fd}"), os.readlink(f"/proc/self/fd/{fd}")
-        except OSError:
-            os.close(fd)
-            raise
+        base, name = os.readlink(f"/proc/self/fd/{self.fd}"), os.readlink(f"/proc/self/fd/{fd}")
         prefix = base if base.endswith("/") else f"{base}/"
         if name == base:
             return ""
         if not name.startswith(prefix):
-            os.close(fd)
             raise OSError(errno.EXDEV, "moved out of the root while it was opened")
         name = name[len(prefix) :]
         if name.endswith(_GONE) and not self._is_at(fd, name):
-            os.close(fd)
             return None
         return name
 

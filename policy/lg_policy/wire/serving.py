@@ -82,10 +82,21 @@ async def serve_here(
 ) -> None:
     """Do what `serve` does, in an event loop that is already running: for a program that owns more than the server."""
     if flags.transport == "stdio":
+        check_standard_streams()
         await _serve_stdio(server)
         return
     listener = listen(flags, authenticated=authenticated)
     await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
+
+
+def check_standard_streams() -> None:
+    """Raise `ConfigError` if this process was started without standard input or output."""
+    closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
+    if closed:
+        raise ConfigError(
+            f"standard {' and '.join(closed)} {'is' if len(closed) == 1 else 'are'} closed, and MCP is spoken there",
+            hint="start this program from an MCP client, or serve over HTTP with --transport http",
+        )
 
 
 async def _serve_stdio(server: Server[Any]) -> None:
@@ -139,17 +150,26 @@ async def _serve_http(
     middleware: Sequence[Middleware],
 ) -> None:
     import uvicorn
+    from mcp.server.transport_security import TransportSecuritySettings
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    mcp_app = server.streamable_http_app(host=host, **app_options)
+    from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, front
+    from lg_policy.wire.http_limits import limited_protocol, quiet_logs
+
+    given = app_options.pop("transport_security", None)
+    hosts, origins = (given.allowed_hosts, given.allowed_origins) if given else (LOOPBACK_HOSTS, LOOPBACK_ORIGINS)
+    # The SDK compares both by prefix; the front compares them whole, and for the routes beside /mcp too.
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    mcp_app = server.streamable_http_app(host=host, transport_security=security, **app_options)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with server.session_manager.run():
             yield
 
-    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=list(middleware))
+    before = front(hosts, origins, browsers=given is None)
+    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=[*before, *middleware])
 
     class HttpServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -158,7 +178,10 @@ async def _serve_http(
             super().handle_exit(sig, frame)
 
     # h11: with httptools the SDK's header checks miss one conformance case (white space around a header value).
-    config = uvicorn.Config(app, http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S)
+    config = uvicorn.Config(
+        app, http=limited_protocol(), ws="none", log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    quiet_logs()
     shown = f"[{host}]" if ":" in host else host
     print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
     await HttpServer(config).serve(sockets=[listener])

@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -23,6 +23,8 @@ import anyio
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
+
+from lg_policy.wire.odd_messages import messages_in
 
 _PIPE_SIZE = 1 << 20
 
@@ -42,7 +44,8 @@ async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
     with _claimed(0, os.open(os.devnull, os.O_RDONLY)) as source, _claimed(1, os.dup(2)) as sink:
         _widen(sink.fileno())
         loop = asyncio.get_running_loop()
-        incoming, outgoing = _Incoming(), _Outgoing()
+        outgoing = _Outgoing()
+        incoming = _Incoming(outgoing.send_lines)
         reading, _ = await loop.connect_read_pipe(lambda: incoming, source)
         writing, _ = await loop.connect_write_pipe(lambda: outgoing, sink)
         outgoing.transport = writing
@@ -108,7 +111,9 @@ class _Stream:
 class _Incoming(_Stream, asyncio.Protocol):
     """Messages from the client, one a line; a line that is none is handed on as the error it caused."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[list[bytes]], None]) -> None:
+        """`answer` sends lines to the client: for messages that cannot be handed on."""
+        self._answer = answer
         self._lines: deque[bytes] = deque()
         self._part: list[bytes] = []
         self._ended = False
@@ -143,16 +148,25 @@ class _Incoming(_Stream, asyncio.Protocol):
         return self
 
     async def __anext__(self) -> SessionMessage | Exception:
+        while True:
+            line = await self._next_line()
+            try:
+                text = line.decode("utf-8", "replace")
+                return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
+            except ValueError as error:
+                mended = messages_in(line)
+                self._lines.extendleft(reversed(mended.messages))
+                self._answer(mended.answers)
+                if not mended.messages and not mended.answers:
+                    return error
+
+    async def _next_line(self) -> bytes:
         while not self._lines:
             if self._ended:
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        line = self._lines.popleft().decode("utf-8", "replace")
-        try:
-            return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
-        except ValueError as error:
-            return error
+        return self._lines.popleft()
 
 
 class _Outgoing(_Stream, asyncio.BaseProtocol):
@@ -186,6 +200,11 @@ class _Outgoing(_Stream, asyncio.BaseProtocol):
         # As `model_dump_json`, without turning bytes into text and back: that counts for a megabyte.
         data = item.message.__pydantic_serializer__.to_json(item.message, by_alias=True, exclude_unset=True)
         self.transport.write(data + b"\n")
+
+    def send_lines(self, lines: list[bytes]) -> None:
+        """Put lines behind what waits to be written."""
+        if lines and not self._lost:
+            self.transport.write(b"".join(line + b"\n" for line in lines))
 
     async def drained(self) -> None:
         """Wait until everything was written."""

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import anyio
@@ -19,12 +19,14 @@ from mcp import MCPError
 from mcp import types as t
 from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.rules.predicates import compiled
 from lg_policy.version import __version__
+from lg_policy.wire.argument_forms import arguments_from_text, as_meant
 from lg_policy.wire.call_metadata import idempotency_key, run_fields
 
 log = logging.getLogger(__name__)
@@ -166,7 +168,7 @@ class Toolbox:
         tool = self._tools.get(params.name)
         if tool is None:
             raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {params.name}")
-        reply = await self._reply(tool, dict(params.arguments or {}), context)
+        reply = await self._reply(tool, as_meant(tool.input_schema, params.arguments or {}), context)
         return _wire(reply, modern=context.protocol_version in MODERN_PROTOCOL_VERSIONS)
 
     async def _reply(self, tool: ToolDef, arguments: dict[str, Any], context: ServerRequestContext[Any, Any]) -> Reply:
@@ -212,7 +214,19 @@ def build_server(
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         # Nobody collects spans: making them would be a seventh of the work of a small call.
         server.middleware.clear()
+    server.middleware.append(_whole_arguments)
     return server
+
+
+async def _whole_arguments(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Take the arguments of a call from one JSON text, or say that they must be an object."""
+    given = ctx.params.get("arguments") if ctx.method == "tools/call" and ctx.params else None
+    if not isinstance(given, str):
+        return await call_next(ctx)
+    arguments = arguments_from_text(given)
+    if arguments is None:
+        raise MCPError(t.INVALID_PARAMS, 'arguments must be a JSON object, such as {"path": "a.txt"}, and not a text')
+    return await call_next(replace(ctx, params={**(ctx.params or {}), "arguments": arguments}))
 
 
 def _refusal(error: LgError) -> Reply:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import ConfigError, LgError
+from lg_policy.printing import exit_text
 
 if TYPE_CHECKING:
     from lg_exec.server.setup import Assembly
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _doctor(flags, args.sandbox)
         return _serve(flags, serve_flags(args), args.sandbox)
     except LgError as error:
-        print(f"lg-exec: {error.text()}", file=sys.stderr)
+        print(f"lg-exec: {exit_text(error)}", file=sys.stderr)
         return 2
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

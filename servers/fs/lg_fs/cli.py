@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import ConfigError
+from lg_policy.printing import exit_text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(roots, common_flags(args), serve_flags(args))
     except ConfigError as error:
-        print(f"lg-fs: {error.message}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
+        print(f"lg-fs: {exit_text(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -140,3 +141,62 @@ def test_sigint_ends_a_server_that_waits_for_somebody_to_type() -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=WAIT_S) == 0
         assert os.get_blocking(shared.fileno())
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (rb"half a pair \ud83d.", "half a pair \ufffd."),
+        (b"latin-1 \xe9.", "latin-1 \ufffd."),
+        (rb"a pair \ud83d\ude42 stays", "a pair 🙂 stays"),
+    ],
+)
+def test_a_message_with_bad_bytes_is_answered_with_these_replaced(raw: bytes, text: str) -> None:
+    with server() as process:
+        send(process, OPENING + echo(1, "TEXT").replace(b"TEXT", raw))
+        assert answer(process.stdout)["id"] == 0
+        assert answer(process.stdout)["result"]["structuredContent"]["text"] == text
+
+
+def test_a_number_of_thousands_of_digits_costs_its_own_call_only() -> None:
+    with server() as process:
+        send(process, OPENING + echo(1, "TEXT").replace(b'"TEXT"', b"9" * 5000) + echo(2, "two"))
+        assert answer(process.stdout)["id"] == 0
+        answers = {reply["id"]: reply["result"] for reply in (answer(process.stdout), answer(process.stdout))}
+    assert answers[1]["structuredContent"]["text"] == "9" * 5000  # as text, which no schema takes for a number
+    assert answers[2]["structuredContent"]["text"] == "two"
+
+
+def test_messages_in_one_array_are_answered_each() -> None:
+    with server() as process:
+        lines = [line.strip() for line in (echo(1, "one"), message(2, "ping"), message(None, "notifications/x"))]
+        send(process, OPENING + b"[" + b",".join(lines) + b",3,[]]\n")
+        assert answer(process.stdout)["id"] == 0
+        assert {answer(process.stdout)["id"], answer(process.stdout)["id"]} == {1, 2}
+
+
+def test_a_request_that_is_no_message_is_answered_at_once_under_its_id() -> None:
+    with server() as process:
+        send(process, OPENING + b'{"jsonrpc":"2.0","id":"a","method":"ping","params":[1]}\n{"id":7,"method":3}\n')
+        assert answer(process.stdout)["id"] == 0
+        for name in ("a", 7):
+            reply = answer(process.stdout)
+            assert reply["id"] == name
+            assert reply["error"]["code"] == -32600
+
+
+def test_arguments_as_one_json_text_are_taken_and_any_other_text_is_refused_in_words() -> None:
+    with server() as process:
+        send(process, OPENING)
+        assert answer(process.stdout)["id"] == 0
+        send(process, message(1, "tools/call", {"name": "echo", "arguments": json.dumps({"text": "hi"})}))
+        assert answer(process.stdout)["result"]["structuredContent"]["text"] == "hi"
+        send(process, message(2, "tools/call", {"name": "echo", "arguments": "hi"}))
+        assert "must be a JSON object" in answer(process.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize(("redirection", "words"), [("<&-", "standard input is"), (">&-", "standard output is")])
+def test_a_closed_standard_stream_is_named_in_one_line(redirection: str, words: str) -> None:
+    command = f"exec {shlex.join(COMMAND)} {redirection}"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, timeout=WAIT_S, text=True)
+    assert words in done.stderr

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lg_policy.paths.globs import compile_lines, matching_lines
+from lg_policy.paths.globs import as_lines, compile_lines, matching_lines
 
 MAX_IGNORE_BYTES = 1_000_000
 _MAX_PATTERNS = 20_000
@@ -37,7 +37,7 @@ class IgnoreFile:
 
     def decide(self, names: Sequence[str], verdict: dict[int, bool]) -> None:
         """Add to `verdict` which of the names (relative to `base`) are ignored or re-included; what is there stays."""
-        lines = "\n".join(names)
+        lines = as_lines(names)
         for group in reversed(self._groups):
             for index in matching_lines(group.regex, lines):
                 verdict.setdefault(index, group.ignored)

@@ -1,0 +1,143 @@
+"""Time and count limits for HTTP connections that have not sent a whole request yet, and a log that cannot be flooded.
+
+Such a connection has not logged in. Without limits a few hundred of them use up the descriptors of the process, and
+nobody else gets in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_S = 10.0
+"""Seconds in which the head of a request must arrive."""
+BODY_S = 60.0
+"""Seconds in which its body must arrive."""
+MAX_UNFINISHED = 128
+"""Connections that may be sending a request at once; one more closes the oldest of them."""
+LOG_INTERVAL_S = 60.0
+"""Seconds in which one kind of message about bad requests is logged once."""
+KINDS = 100
+"""Kinds of messages that are told apart."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Limits:
+    """What the connections of one server share: the limits, and which connections have not sent a whole request."""
+
+    head_s: float = HEAD_S
+    body_s: float = BODY_S
+    most: int = MAX_UNFINISHED
+    unfinished: dict[LimitedProtocol, asyncio.TimerHandle] = field(default_factory=dict)
+
+
+def limited_protocol(limits: Limits | None = None) -> type[LimitedProtocol]:
+    """Return a uvicorn protocol class for one server. It takes at most a quarter of the process's descriptors."""
+    shared = limits or Limits(most=min(MAX_UNFINISHED, max(1, _descriptors() // 4)))
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": shared})
+
+
+class LimitedProtocol(H11Protocol):
+    """A connection that must send its requests in time."""
+
+    limits: ClassVar[Limits]
+    _sending: Any = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start the clock for the first request."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and start or stop the clock."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Count a connection that is kept for another request like one that has not sent any."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Start the clock for what the client is sending now, unless it runs already."""
+        state, limits = self.conn.their_state, self.limits
+        if state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
+            self._unwatch()
+            return
+        if self in limits.unfinished and state is self._sending:
+            return
+        self._unwatch()
+        self._sending = state
+        seconds = limits.head_s if state is h11.IDLE else limits.body_s
+        limits.unfinished[self] = self.loop.call_later(seconds, self._end, "a request did not arrive in time")
+        if len(limits.unfinished) > limits.most:
+            next(iter(limits.unfinished))._end("too many connections have not sent a whole request")
+
+    def _unwatch(self) -> None:
+        timer = self.limits.unfinished.pop(self, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _end(self, why: str) -> None:
+        self._unwatch()
+        log.warning("a connection was closed: %s", why)
+        self.transport.abort()
+
+
+def _descriptors() -> int:
+    """How many files this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return 4 * MAX_UNFINISHED
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft > 0 else 4 * MAX_UNFINISHED
+
+
+class OncePerKind(logging.Filter):
+    """Lets one record of each kind through in an interval; the next says how many were left out.
+
+    A kind is what stands before the first colon of a message's template: what follows may be a stranger's text.
+    """
+
+    def __init__(self, interval_s: float = LOG_INTERVAL_S) -> None:
+        super().__init__()
+        self._interval = interval_s
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Decide about one record, and add the count to its message."""
+        kind = f"{record.name} {record.levelno} {str(record.msg).partition(':')[0][:80]}"
+        if kind not in self._seen and len(self._seen) >= KINDS:
+            kind = "others"
+        now = time.monotonic()
+        since, left_out = self._seen.get(kind, (now - 2 * self._interval, 0))
+        if now - since < self._interval:
+            self._seen[kind] = (since, left_out + 1)
+            return False
+        self._seen[kind] = (now, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} more like this)"
+            record.args = None
+        return True
+
+
+def quiet_logs() -> None:
+    """Log each kind of bad request once in a while, whoever sends how many."""
+    for name in ("asyncio", "uvicorn.error", "mcp.server.transport_security", "mcp.server.streamable_http", __name__):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, OncePerKind) for each in logger.filters):
+            logger.addFilter(OncePerKind())

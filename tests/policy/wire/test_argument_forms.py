@@ -1,0 +1,108 @@
+"""What models send by habit is taken where its meaning is certain."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lg_policy.wire.argument_forms import arguments_from_text, as_meant, listed_problems
+
+LIST = {"type": "array", "items": {"type": "string"}}
+PAIR = {"type": "object", "properties": {"a": {"type": "integer"}, "b": LIST}, "required": ["a"]}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "path": {"type": "string"},
+        "line": {"type": "integer"},
+        "paths": LIST,
+        "either": {"anyOf": [{"type": "string"}, LIST]},
+        "pair": PAIR,
+        "pairs": {"type": "array", "items": PAIR},
+        "maybe": {"type": ["string", "null"]},
+        "kind": {"enum": ["x", None]},
+        "open": {},
+    },
+    "required": ["path"],
+}
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(['["a"]', '{"a": 1}', "[", "{}"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "path", "pair"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("given_", "meant"),
+    [
+        ({"path": "a", "line": None, "paths": None}, {"path": "a"}),
+        ({"path": None}, {"path": None}),
+        (
+            {"path": "a", "maybe": None, "kind": None, "open": None},
+            {"path": "a", "maybe": None, "kind": None, "open": None},
+        ),
+        ({"path": "a", "unknown": None}, {"path": "a", "unknown": None}),
+        ({"path": "a", "paths": '["x", "y"]'}, {"path": "a", "paths": ["x", "y"]}),
+        ({"path": '["x"]'}, {"path": '["x"]'}),
+        ({"path": "a", "either": '["x"]'}, {"path": "a", "either": '["x"]'}),
+        ({"path": "a", "paths": '{"x": 1}'}, {"path": "a", "paths": '{"x": 1}'}),
+        ({"path": "a", "paths": "x"}, {"path": "a", "paths": "x"}),
+        ({"path": "a", "pair": '{"a": 1, "b": null}'}, {"path": "a", "pair": {"a": 1}}),
+        (
+            {"path": "a", "pairs": ['{"a": 1}', {"a": 2, "b": '["z"]'}]},
+            {"path": "a", "pairs": [{"a": 1}, {"a": 2, "b": ["z"]}]},
+        ),
+        ({"path": "a", "paths": "[" * 100_000}, {"path": "a", "paths": "[" * 100_000}),
+    ],
+)
+def test_null_and_json_text_are_taken_where_the_schema_leaves_one_meaning(given_: Any, meant: Any) -> None:
+    assert as_meant(SCHEMA, given_) == meant
+
+
+@given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "z"]), VALUES, max_size=5))
+def test_any_arguments_are_read_and_read_again_as_the_same(arguments: dict[str, Any]) -> None:
+    before = json.dumps(arguments)
+    meant = as_meant(SCHEMA, arguments)
+    assert as_meant(SCHEMA, meant) == meant
+    assert json.dumps(arguments) == before
+    assert meant.get("path") == arguments.get("path")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["type", "anyOf", "oneOf", "enum", "const", "items", "properties", "required"]), VALUES
+    )
+)
+def test_a_strangers_schema_of_any_form_is_read(schema: dict[str, Any]) -> None:
+    as_meant(schema, {"a": None, "path": "[1]", "pair": {"b": None}})
+    as_meant({"properties": {"a": schema}}, {"a": "[1]"})
+    listed_problems(schema)
+
+
+def test_a_schema_that_nests_without_end_is_left_at_some_depth() -> None:
+    schema: dict[str, Any] = {"type": "array"}
+    schema["items"] = schema
+    value: Any = []
+    for _ in range(50):
+        value = [value]
+    assert as_meant({"properties": {"a": schema}}, {"a": value}) == {"a": value}
+
+
+def test_arguments_as_text_are_an_object_or_nothing() -> None:
+    assert arguments_from_text(' {"a": 1}') == {"a": 1}
+    assert arguments_from_text("[1]") is None
+    assert arguments_from_text("a") is None
+
+
+def test_what_the_strictest_clients_refuse_in_a_schema_is_named() -> None:
+    assert listed_problems(SCHEMA) == []
+    assert listed_problems({"type": "object", "oneOf": []}) == ["the schema has oneOf at its top"]
+    assert listed_problems({"type": "array"}) == ["the schema is not of type object"]
+    nested = {"type": "object", "properties": {"a": {"items": {"$ref": "#/$defs/K"}}}, "$defs": {"K": {}}}
+    assert len(listed_problems(nested)) == 2
+    assert listed_problems({"type": "object", "default": {"$ref": "text"}}) == []

@@ -1,0 +1,207 @@
+"""HTTP as strangers use it: half-sent requests, foreign hosts, other spellings of the address, browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Addresses
+from lg_policy.wire.http_limits import MAX_UNFINISHED, Limits, OncePerKind, limited_protocol
+from tests.policy.wire.test_serving import http_server
+
+pytestmark = pytest.mark.anyio
+JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:80", True),
+        ("127.0.0.1:65535", True),
+        ("[::1]:9", True),
+        ("localhost:1.evil.example", False),
+        ("localhost:@evil.example", False),
+        ("localhost:80:80", False),
+        ("localhost:", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example:80", False),
+        ("", False),
+    ],
+)
+def test_a_host_is_compared_as_a_whole(value: str, allowed: bool) -> None:
+    assert (value in Addresses(LOOPBACK_HOSTS)) is allowed
+
+
+@given(st.text(alphabet="localhost127.:[]@/e0 ", max_size=30))
+def test_only_a_name_and_a_port_of_digits_is_a_loopback_host(value: str) -> None:
+    name, _, port = value.rpartition(":")
+    good = {"127.0.0.1", "localhost", "[::1]"}
+    wanted = value in good or (name in good and port.isdigit() and len(port) <= 5)
+    assert (value in Addresses(LOOPBACK_HOSTS)) is wanted
+
+
+async def test_what_begins_like_an_allowed_host_or_origin_is_turned_away() -> None:
+    with http_server() as (_, url), anyio.fail_after(30):
+        async with httpx2.AsyncClient(headers=JSON) as client:
+            for host in ("localhost:1.evil.example", "127.0.0.1:80@evil.example"):
+                assert (await client.post(url, json=INITIALIZE, headers={"host": host})).status_code == 421
+            for origin in ("http://localhost:1.evil.example", "http://localhost.evil.example", "null"):
+                assert (await client.post(url, json=INITIALIZE, headers={"origin": origin})).status_code == 403
+            good = await client.post(url, json=INITIALIZE, headers={"origin": "http://localhost:3000"})
+            assert good.status_code == 200
+            assert good.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+async def test_the_address_with_a_slash_at_its_end_is_answered_and_not_redirected() -> None:
+    with http_server() as (_, url), anyio.fail_after(30):
+        async with httpx2.AsyncClient(headers=JSON) as client:
+            answer = await client.post(f"{url}/", json=INITIALIZE, headers={"x-forwarded-proto": "https"})
+    assert answer.status_code == 200
+    assert "serverInfo" in answer.text
+
+
+async def test_a_client_that_accepts_json_alone_gets_json() -> None:
+    with http_server() as (_, url), anyio.fail_after(30):
+        async with httpx2.AsyncClient(headers={**JSON, "accept": "application/json"}) as client:
+            hello = await client.post(url, json=INITIALIZE)
+            assert hello.status_code == 200
+            assert hello.headers["content-type"] == "application/json"
+            assert hello.json()["result"]["serverInfo"]["name"] == "echo"
+            session = {"mcp-session-id": hello.headers["mcp-session-id"]}
+            note = await client.post(
+                url, json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=session
+            )
+            assert note.status_code == 202
+            call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
+            params = {"name": "echo", "arguments": {"text": "é" * 100_000}}
+            answer = await client.post(url, json={**call, "params": params}, headers=session)
+    assert answer.json()["result"]["structuredContent"]["text"] == "é" * 100_000
+
+
+async def test_a_browser_page_of_this_machine_may_ask_and_any_other_may_not() -> None:
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,mcp-session-id"}
+    with http_server() as (_, url), anyio.fail_after(30):
+        async with httpx2.AsyncClient() as client:
+            near = await client.options(url, headers={**asks, "origin": "http://localhost:3000"})
+            far = await client.options(url, headers={**asks, "origin": "http://evil.example"})
+    assert near.status_code == 200
+    assert near.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "mcp-session-id" in near.headers["access-control-allow-headers"].lower()
+    assert far.status_code == 403
+    assert "access-control-allow-origin" not in far.headers
+
+
+async def test_hundreds_of_half_sent_requests_shut_nobody_out_and_fill_no_log() -> None:
+    with http_server() as (process, url), ExitStack() as stack, anyio.fail_after(60):
+        address = ("127.0.0.1", int(url.split(":")[2].split("/")[0]))
+        for _ in range(MAX_UNFINISHED + 60):
+            connection = stack.enter_context(socket.create_connection(address))
+            connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-A: ")
+        async with httpx2.AsyncClient(headers=JSON) as client:
+            for _ in range(3):
+                assert (await client.post(url, json=INITIALIZE)).status_code == 200
+        process.kill()
+        assert process.stderr is not None
+        said = await anyio.to_thread.run_sync(process.stderr.read)
+    assert said.count("too many connections") == 1
+    assert len(said.splitlines()) < 10
+
+
+async def serving(limits: Limits) -> Any:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            continue
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    config = uvicorn.Config(app, lifespan="off")
+    config.load()
+    protocol, state = limited_protocol(limits), uvicorn.server.ServerState()
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"],
+)
+async def test_a_request_that_does_not_arrive_in_time_loses_its_connection(beginning: bytes) -> None:
+    limits = Limits(head_s=0.05, body_s=0.05)
+    server = await serving(limits)
+    async with server:
+        with anyio.fail_after(30):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(beginning)
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+    assert not limits.unfinished
+
+
+async def test_connections_that_are_kept_open_after_an_answer_count_too() -> None:
+    limits = Limits(most=2)
+    server = await serving(limits)
+    async with server:
+        with anyio.fail_after(30):
+            pairs = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(3)]
+            with suppress(ConnectionError):
+                for reader, writer in pairs[1:]:
+                    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                    await reader.readuntil(b"done\r\n0\r\n\r\n")
+            assert len(limits.unfinished) == 2
+            for _, writer in pairs:
+                writer.close()
+
+
+async def test_the_oldest_unfinished_connection_makes_room_and_a_whole_request_is_not_counted() -> None:
+    limits = Limits(most=2)
+    server = await serving(limits)
+    async with server:
+        with anyio.fail_after(30):
+            address = server.sockets[0].getsockname()
+            pairs = [await asyncio.open_connection(*address) for _ in range(2)]
+            whole_reader, whole = await asyncio.open_connection(*address)
+            whole.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert b"done" in await whole_reader.read()
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await pairs[0][0].readexactly(1)
+            assert len(limits.unfinished) == 1
+            for _, writer in [*pairs, (whole_reader, whole)]:
+                writer.close()
+
+
+def test_one_kind_of_message_is_logged_once_and_then_counted() -> None:
+    def record(text: str, *args: object) -> logging.LogRecord:
+        return logging.LogRecord("x", logging.WARNING, "f", 1, text, args, None)
+
+    filtered = OncePerKind(60)
+    assert filtered.filter(record("Invalid Host header: a"))
+    assert not filtered.filter(record("Invalid Host header: b"))
+    assert filtered.filter(record("Invalid Origin header: a"))
+    at_once = OncePerKind(0)
+    assert at_once.filter(record("a %s", 1))
+    many = [number for number in range(1000) if filtered.filter(record(f"{number} x"))]
+    assert len(many) < 110
+    counting = OncePerKind(1e9)
+    counting._seen["x 30 a"] = (-1e10, 7)
+    last = record("a: %s", "b")
+    assert counting.filter(last)
+    assert last.getMessage() == "a: b (7 more like this)"
+
+
+def test_the_loopback_origins_are_those_of_web_pages_of_this_machine() -> None:
+    assert "http://localhost:5173" in Addresses(LOOPBACK_ORIGINS)
+    assert "https://localhost.evil:1" not in Addresses(LOOPBACK_ORIGINS)
