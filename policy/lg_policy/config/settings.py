@@ -125,6 +125,9 @@ class FsSettings(Section):
     """Bytes of one file that `apply_patch` touches, before and after."""
     write_binary: bool = False
     """Whether patches may change the content of files that are not text; they may always move and delete them."""
+    hard_links: Literal["read", "refuse"] = "read"
+    """Whether files with more than one hard link may be read. The other names may lie outside the root; package managers
+    and git make such links too. With `refuse` they are listed, but no tool shows their content."""
     write_hard_links: bool = False
     """Whether files with more than one hard link may be written."""
     durable: bool = True

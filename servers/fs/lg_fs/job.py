@@ -1,4 +1,4 @@
-"""One piece of blocking work: it can be stopped, has a deadline, and says how far it is."""
+"""Blocking work in worker threads: every piece can be stopped, has a deadline, and reports progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHECK_EVERY = 64
 
 
 class StoppedError(Exception):
-    """The caller went away; the work was ended. Never crosses the wire."""
+    """The caller left, so the work stopped. This error never crosses the wire."""
 
 
 class ProgressReport(Protocol):
@@ -29,10 +29,10 @@ class ProgressReport(Protocol):
 
 
 class Job:
-    """What a worker thread looks at while it works.
+    """One call's work, as its worker thread sees it.
 
-    Workers call `check()` before each slow step, `tick()` in tight loops; both end the work when the caller cancelled.
-    `late()` tells a walk that it should answer with what it has.
+    Workers call `check_time()` before each slow step and `step()` in tight loops: both end the work when the caller
+    cancelled or the time is over. A walk asks `late()` instead, and then answers with what it has.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -41,51 +41,59 @@ class Job:
         self.message = ""
         self._stop = threading.Event()
         self._ticks = 0
+        self._weight = 0
 
     def stop(self) -> None:
-        """Make the next `check()` raise."""
+        """Make the next check raise `StoppedError`."""
         self._stop.set()
 
     def check(self) -> None:
-        """Raise `StoppedError` if the caller went away."""
+        """Raise `StoppedError` if the caller left."""
         if self._stop.is_set():
             raise StoppedError
 
     def check_time(self) -> None:
-        """Raise `StoppedError` if the caller went away and `CallTimeout` when the time is over."""
+        """Raise `StoppedError` if the caller left, and `CallTimeout` if the time is over."""
         self.check()
         self.deadline.check()
 
     def tick(self) -> None:
-        """Count one step and `check()` every so many of them."""
+        """Count one step and call `check()` once in a while."""
         self._ticks += 1
         if self._ticks % _CHECK_EVERY == 0:
             self.check()
 
+    def step(self, weight: int = 1) -> None:
+        """Count work of this weight and call `check_time()` once in a while."""
+        self._weight += weight
+        if self._weight >= _CHECK_EVERY:
+            self._weight = 0
+            self.check_time()
+
     def late(self) -> bool:
-        """Whether the time is over; also ends the work when the caller went away."""
+        """Whether the time is over. Raises `StoppedError` if the caller left."""
         self.check()
         return self.deadline.passed()
 
     def wait(self, seconds: float) -> None:
-        """Pause, ending at once with `StoppedError` when the caller goes away."""
+        """Pause. Raises `StoppedError` as soon as the caller leaves."""
         if self._stop.wait(seconds):
             raise StoppedError
 
 
 class Workers:
-    """A bounded pool of threads. Cancelling a call stops its work and waits until the thread has really ended it."""
+    """A bounded pool of threads. Cancelling a call stops its work and waits until the thread has ended."""
 
     def __init__(self, threads: int, seconds: float) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lg-fs")
         self._seconds = seconds
 
     def close(self) -> None:
-        """Let no further work begin. Running work ends by itself at its deadline."""
+        """Accept no more work. Running work ends at its deadline."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, work: Callable[[Job], T], report: ProgressReport | None = None) -> T:
-        """Run `work` in a thread and return its result; raises what it raises."""
+        """Run `work` in a thread and return its result. Raises what `work` raises."""
         job = Job(self._seconds)
         future: Future[T] = self._pool.submit(work, job)
         waiter = asyncio.wrap_future(future)
@@ -94,8 +102,8 @@ class Workers:
         except asyncio.CancelledError:
             job.stop()
             future.cancel()
-            # The thread may hold a lock or descriptors: the call is over only when it let go of them. The wait is
-            # short, as every loop checks the job, and a second cancellation must not cut it.
+            # The thread may hold a lock or descriptors: the call is over only when they are free. The wait is short,
+            # as every loop checks the job, and a second cancellation must not cut it.
             while not future.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait({waiter})

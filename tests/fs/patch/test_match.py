@@ -78,7 +78,7 @@ def test_lines_that_the_patch_indents_deeper_or_otherwise_than_the_file_are_put_
 
 
 def test_indentation_that_differs_from_line_to_line_is_refused() -> None:
-    with pytest.raises(Conflict, match="differs from line to line"):
+    with pytest.raises(Conflict, match="not the same on every line"):
         patched(b"    a\n        b\n", "@@\n   a\n-  b\n+  c\n")
 
 
@@ -86,7 +86,7 @@ def test_a_place_that_is_not_unique_is_refused_with_all_places() -> None:
     with pytest.raises(Conflict) as caught:
         patched(b"x = 1\ny\nx = 1\n", "@@\n-x = 1\n+x = 2\n")
     assert "2 places: lines 1, 3" in caught.value.message
-    assert caught.value.hint.endswith("it could go to\n1: x = 1\n2: y\n3: x = 1")
+    assert caught.value.hint.endswith("It could go to\n1: x = 1\n2: y\n3: x = 1")
 
 
 def test_a_weaker_match_that_is_not_unique_is_refused_too() -> None:

@@ -59,8 +59,8 @@ async def test_matches_come_by_file_with_line_column_text_and_context(tmp_path: 
         }
     ]
     assert (result["total_matches"], result["files_matched"], result["files_searched"]) == (1, 1, 4)
-    detailed(schemas.SEARCH_OUTPUT, "file", result["files"])
-    detailed(schemas.SEARCH_OUTPUT, "match", result["files"][0]["matches"])
+    detailed(schemas.SEARCH_FILE, result["files"])
+    detailed(schemas.SEARCH_MATCH, result["files"][0]["matches"])
 
 
 async def test_anchors_hold_at_each_line_and_one_line_is_one_match(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_counts_files_and_values_summarise(tmp_path: Path) -> None:
         {"value": "sys", "count": 1, "files": 1, "path": "a.py", "line": 2},
     ]
     assert (top["values"][0]["value"], top["truncated"]) == ("import", True)
-    detailed(schemas.SEARCH_OUTPUT, "value", values["values"])
+    detailed(schemas.SEARCH_VALUE, values["values"])
 
 
 async def test_what_cannot_be_searched_is_counted(tmp_path: Path) -> None:

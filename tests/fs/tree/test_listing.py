@@ -53,7 +53,7 @@ async def test_a_directory_is_listed_sorted_with_type_size_and_time(tmp_path: Pa
         ("z", "file"),
     ]
     assert entries[0] == {"path": "a.py", "type": "file", "size": 4, "mtime": "2001-09-09T01:46:40Z"}
-    detailed(schemas.LIST_OUTPUT, "entry", entries)
+    detailed(schemas.LIST_ENTRY, entries)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
@@ -174,7 +174,7 @@ async def test_totals_count_files_bytes_and_lines_by_directory_and_extension(tmp
         ("b/d", ".py", 1, 3),
         ("b-x", ".py", 1, 1),
     }
-    detailed(schemas.LIST_OUTPUT, "row", totals["rows"] + totals["extensions"])
+    detailed(schemas.TOTALS_ROW, totals["rows"] + totals["extensions"])
 
 
 async def test_totals_roll_deep_directories_up_and_lose_nothing(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ async def test_names_that_no_tool_accepts_are_counted_not_shown(tmp_path: Path) 
     with anyio.fail_after(10):
         async with fs_client(tmp_path) as fs:
             text = await fs.text("list_files")
-    assert text == "ok (1 bytes)\n[2 names with control characters or invalid UTF-8 not shown]"
+    assert text == "ok (1 bytes)\n[2 names not shown: not UTF-8, or with control characters]"
 
 
 async def test_very_deep_trees_end_at_a_depth_and_say_so(tmp_path: Path) -> None:

@@ -74,11 +74,12 @@ class Commit:
     def stage(self) -> None:
         """Make the missing directories, and write the new contents beside their places."""
         for name in self._record.made_dirs:
+            self._job.check_time()
             self._step(f"make {name}")
             self._root.make_dirs(name, follow=False)
         with Staging(durable=self._durable) as staging:
             for number, file in enumerate(self._planned):
-                self._job.check()
+                self._job.check_time()
                 if file.after is None or not _has_new_content(file):
                     continue
                 parent, _ = self._root.open_parent(file.to or file.path, follow=False)
@@ -158,7 +159,9 @@ class Commit:
             rename_new(old, old_parent.fd, new, new_parent.fd)
         except FileExistsError as error:
             shown = f"{new_parent.rel}/{new}".lstrip("/")
-            raise Conflict(f"{shown!r} was created by someone else meanwhile", hint="look again and repeat") from error
+            raise Conflict(
+                f"{shown!r} was created by someone else meanwhile", hint="read it, then make a new patch"
+            ) from error
 
     def _sync(self) -> None:
         if not self._durable:
@@ -176,7 +179,7 @@ class Commit:
             log.exception("change %s could not be undone", record.change_id)
             raise Internal(
                 f"the patch failed and could not be undone completely: {error}",
-                hint="the server tries again before its next change and when it starts",
+                hint="the server tries again before its next change and at its next start",
             ) from error
         if left:
             log.warning("change %s was undone except for files that others changed: %s", record.change_id, left)
@@ -231,13 +234,17 @@ def missing_directories(root: Root, planned: Sequence[PlannedFile]) -> tuple[str
         if file.after is None or (file.op != "add" and file.to is None):
             continue
         parts = (file.to or file.path).split("/")[:-1]
+        is_missing = False
         for depth in range(1, len(parts) + 1):
             name = "/".join(parts[:depth])
             if name in missing:
+                is_missing = True
                 continue
-            with suppress(LgError):
-                root.open_dir(name, follow=False).close()
-                continue
+            if not is_missing:
+                with suppress(LgError):
+                    root.open_dir(name, follow=False).close()
+                    continue
+            is_missing = True
             missing[name] = None
     return tuple(missing)
 

@@ -31,6 +31,7 @@ from lg_fs.changes.durable import sync_all
 from lg_fs.changes.records import ChangeRecord
 from lg_fs.job import Job
 from lg_policy.config.settings import FsSettings
+from lg_policy.errors import ConfigError, Conflict
 from lg_policy.state import make_private
 
 _RECORD = "record.json"
@@ -60,13 +61,28 @@ class Journal:
         self._pending = base / "pending"
         self._changes = base / "changes"
         self._settings = settings
-        for directory in (base, self._pending, self._changes):
+        self._last: tuple[str, Any] = ("", {})
+        self._open()
+
+    def _open(self) -> None:
+        """Make the directories that are missing. Raises `ConfigError`."""
+        for directory in (self.base, self._pending, self._changes):
             make_private(directory)
 
     @contextlib.contextmanager
     def locked(self, job: Job) -> Iterator[None]:
-        """Hold the root's lock, which excludes other threads and processes. Raises `CallTimeout` if it stays taken."""
-        descriptor = os.open(self.base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Hold the root's lock, which excludes other threads and processes.
+
+        Raises `CallTimeout` if it stays taken, and `Conflict` if the journal cannot be written.
+        """
+        try:
+            if not self._changes.is_dir():
+                self._open()  # somebody removed the state directory while the server ran
+            descriptor = os.open(self.base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unwritable(error) from error
+        except ConfigError as error:
+            raise Conflict(f"nothing can be changed: {error.message}", hint=error.hint) from error
         try:
             wait_for_lock(descriptor, job)
             yield
@@ -74,7 +90,16 @@ class Journal:
             os.close(descriptor)
 
     def begin(self, record: ChangeRecord, blobs: Mapping[int, bytes]) -> Path:
-        """Write down what is about to happen, with the contents that may have to be put back."""
+        """Write down what is about to happen, with the contents that may have to be put back.
+
+        Raises `Conflict` if the journal cannot be written.
+        """
+        try:
+            return self._begin(record, blobs)
+        except OSError as error:
+            raise unwritable(error) from error
+
+    def _begin(self, record: ChangeRecord, blobs: Mapping[int, bytes]) -> Path:
         directory = self._pending / f"{time.time_ns():020d}.{record.change_id}.{key_hash(record.key)}"
         directory.mkdir(mode=0o700)
         places: dict[str, tuple[int, int]] = {}
@@ -114,7 +139,7 @@ class Journal:
     def blob(self, directory: Path, number: int) -> bytes:
         """The content that file `number` had before. Raises `OSError`; `ValueError` if the entry is damaged."""
         try:
-            start, size = _entry(directory)["before"][str(number)]
+            start, size = self._places(directory)[str(number)]
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a journal entry: {error}") from error
         with open(directory / _BEFORE, "rb") as file:
@@ -123,6 +148,14 @@ class Journal:
         if len(data) != size:
             raise ValueError("the old content in the journal is cut short")
         return data
+
+    def _places(self, directory: Path) -> Any:
+        """Where the old contents of an entry lie; the entry read last is remembered, as it is large."""
+        name, places = self._last
+        if name != directory.name:
+            places = _entry(directory)["before"]
+            self._last = (directory.name, places)
+        return places
 
     def changes(self) -> list[Item]:
         """Done change sets, oldest first."""
@@ -187,6 +220,14 @@ class Journal:
                 descriptors.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
                 stack.callback(os.close, descriptors[-1])
             sync_all(descriptors)
+
+
+def unwritable(error: OSError) -> Conflict:
+    """What to answer when the journal cannot be written."""
+    return Conflict(
+        f"nothing was changed, because the journal of changes cannot be written: {error.strerror or error}",
+        hint="make room in the state directory and make it writable",
+    )
 
 
 def load_record(directory: Path) -> ChangeRecord | None:

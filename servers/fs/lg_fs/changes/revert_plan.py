@@ -91,7 +91,10 @@ class Reverter:
     def _check_rules(self, file: FileRecord) -> None:
         for rel in {file.path, file.target}:
             if not self._place.rules.may_write(rel):
-                raise PolicyDenied(f"{rel!r} may not be written: {self._place.rules.why_not_write(rel)}")
+                raise PolicyDenied(
+                    f"{rel!r} may not be written: {self._place.rules.why_not_write(rel)}",
+                    hint="[policy] write_deny and write_allow in the server's settings decide what may be written",
+                )
 
     def _inverse(self, directory: Path, number: int, file: FileRecord, *, force: bool) -> PlannedFile | None:
         """The inverse for one file; `None` if it is not as the change set left it."""
@@ -113,9 +116,15 @@ class Reverter:
         try:
             data = self._journal.blob(directory, number)
         except (OSError, ValueError) as error:
-            raise NotFound(f"the old content of {file.path!r} is no longer in the journal: {error}") from error
+            raise NotFound(
+                f"the old content of {file.path!r} is no longer in the journal: {error}",
+                hint="nothing was reverted; undo the change by a patch",
+            ) from error
         if sha256(data) != file.before_sha256:
-            raise Conflict(f"the old content of {file.path!r} in the journal is damaged; nothing was reverted")
+            raise Conflict(
+                f"the old content of {file.path!r} in the journal is damaged",
+                hint="nothing was reverted; undo the change by a patch",
+            )
         return data
 
     def _planned(
@@ -145,12 +154,16 @@ class Reverter:
                 before,
                 after,
                 mode=mode,
+                check=self._job.check_time,
             ),
         )
 
     def _current(self, rel: str) -> tuple[bytes | None, FileIdentity | None, int]:
         try:
             with self._place.root.open_file(rel, follow=False) as file:
+                several = file.stat.st_nlink > 1 and self._settings.hard_links == "refuse"
+                if several or file.stat.st_size > self._settings.patch_max_file_bytes:
+                    return b"", None, 0  # no change set leaves a file so
                 parts: list[bytes] = []
                 while chunk := os.read(file.fd, _CHUNK):
                     self._job.check_time()

@@ -6,6 +6,7 @@ A file that is neither in its old nor in its new state belongs to someone else b
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,6 @@ from lg_fs.changes.journal import Journal
 from lg_fs.changes.records import ChangeRecord, FileRecord
 from lg_fs.changes.rename import rename_new
 from lg_fs.changes.staging import Staging, temporary_name
-from lg_fs.patch.plan import sha256
 from lg_policy.errors import LgError, NotFound
 from lg_policy.paths.root import Root
 
@@ -113,8 +113,11 @@ class Undo:
                 parent, _ = self._root.open_parent(rel, follow=False)
             except LgError:
                 continue  # the directory was never made, or is gone: nothing was staged there
+            name = temporary_name(record.change_id, record.place_of(number))
             with parent, suppress(FileNotFoundError):
-                os.unlink(temporary_name(record.change_id, record.place_of(number)), dir_fd=parent.fd)
+                # A root that is read-only refuses to remove even what is not there.
+                os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+                os.unlink(name, dir_fd=parent.fd)
 
     def _remove_directory(self, rel: str) -> None:
         try:
@@ -128,10 +131,10 @@ class Undo:
         """Hash of what is there now; "" for what is no regular file, `None` for nothing."""
         try:
             with self._root.open_file(rel, follow=False) as file:
-                parts: list[bytes] = []
+                digest = hashlib.sha256()
                 while chunk := os.read(file.fd, _CHUNK):
-                    parts.append(chunk)
-                return sha256(b"".join(parts))
+                    digest.update(chunk)
+                return digest.hexdigest()
         except NotFound:
             return None
         except LgError:

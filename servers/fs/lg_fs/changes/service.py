@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ class Changes:
             return result(self._records(self._plan(targets, request, job), label), dry_run=True)
         places = targets.places(request.changes)
         with holding(places, self._journals, job):
+            for place in places:
+                place.check_identity()
             self._recover(places)
             known = self._answered(label)
             if known is not None:
@@ -99,6 +101,8 @@ class Changes:
         Raises `Conflict` naming every file that changed since; then nothing was changed.
         """
         places = [place for place, _ in self._parts_of(request.change_id)]
+        for place in places:
+            place.check_identity()
         digest = _digest({"change_id": request.change_id, "force": request.force})
         label = Label(kind="revert", reverts=request.change_id, key=request.key, digest=digest)
         with holding(places, self._journals, job):
@@ -108,12 +112,15 @@ class Changes:
                 return known
             parts = self._parts_of(request.change_id)
             if [place for place, _ in parts] != places:
-                raise Conflict(f"a part of change set {request.change_id} was removed from its journal meanwhile")
+                raise Conflict(
+                    f"a part of change set {request.change_id} was removed from its journal meanwhile",
+                    hint="list_changes shows what is kept",
+                )
             reverters = [Reverter(place, self._journal(place), self._settings, job) for place in places]
             old = [self._loaded(item) for _, item in parts]
             self._refuse_partial(old, places)
             whole = list(zip(reverters, old, (item.path for _, item in parts), strict=True))
-            planned = plan_inverse(whole, self._reverted_by(parts), self._settings, force=request.force)
+            planned = plan_inverse(whole, self._reverted_by(parts, job), self._settings, force=request.force)
             Planner(Targets(self._workspace), self._settings, job).check_expected(planned, request.expected)
             records = self._records(planned, label)
             if request.dry_run:
@@ -123,13 +130,14 @@ class Changes:
                 reverter.remove_directories(record)
         return result(records)
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest change sets of all roots, newest first."""
+    def recent(self, limit: int, job: Job) -> list[dict[str, Any]]:
+        """Return the newest change sets of all roots, newest first. Files that may not be read are left out."""
         sets: dict[str, list[ChangeRecord]] = {}
         times: dict[str, int] = {}
         for journal in self._journals.values():
             for item in journal.changes()[-limit:]:
-                sets.setdefault(item.change_id, []).append(self._loaded(item))
+                job.check_time()
+                sets.setdefault(item.change_id, []).append(self._visible(self._loaded(item)))
                 times[item.change_id] = max(item.time_ns, times.get(item.change_id, 0))
         newest = sorted(sets, key=lambda change_id: -times[change_id])
         reverted: dict[str, str] = {}
@@ -167,19 +175,34 @@ class Changes:
         ]
         commit_all(commits, job, self._on_step)
         for files in parts:
-            self._journal(files[0].place).prune()
+            try:
+                self._journal(files[0].place).prune()
+            except OSError:
+                log.exception("old change sets could not be removed; the next change tries again")
 
     def _recover(self, places: Sequence[ServedRoot]) -> None:
-        """Undo, or finish, pending change sets; the locks are held, so their writers are dead."""
+        """Undo, or finish, pending change sets; the locks are held, so their writers are dead.
+
+        Raises `Conflict` where the system does not let it.
+        """
         for place in places:
             journal = self._journal(place)
             for directory in journal.pending():
                 try:
-                    if self._finished(place, journal, directory):
-                        continue
-                except ValueError:
-                    log.exception("journal entry %s is damaged and was dropped", directory.name)
-                journal.drop(directory)
+                    self._recover_one(place, journal, directory)
+                except OSError as error:
+                    raise Conflict(
+                        f"a change that was interrupted cannot be undone yet: {error.strerror or error}",
+                        hint="nothing is changed until it is: make the root and the state directory writable",
+                    ) from error
+
+    def _recover_one(self, place: ServedRoot, journal: Journal, directory: Path) -> None:
+        try:
+            if self._finished(place, journal, directory):
+                return
+        except ValueError:
+            log.exception("journal entry %s is damaged and was dropped", directory.name)
+        journal.drop(directory)
 
     def _finished(self, place: ServedRoot, journal: Journal, directory: Path) -> bool:
         """Bring the part of a change set below one root to its end; whether it is kept, as done."""
@@ -207,6 +230,16 @@ class Changes:
                 "this idempotency key was used for a call with other arguments", hint="use a new key for a new call"
             )
         return result(parts, replayed=True)
+
+    def _visible(self, record: ChangeRecord) -> ChangeRecord:
+        """The record without the files that the rules hide now."""
+        rules = self._workspace.places[0].rules
+        files = tuple(
+            file
+            for file in record.files
+            if all(rules.may_read(name) for name in (file.path, file.to) if name is not None)
+        )
+        return record if len(files) == len(record.files) else replace(record, files=files, order=())
 
     def _records(self, planned: Sequence[PlannedFile], label: Label) -> list[ChangeRecord]:
         """What the journals will hold: one record for each root that is touched."""
@@ -254,9 +287,10 @@ class Changes:
                 hint="revert it through a server of all its roots",
             )
 
-    def _reverted_by(self, parts: Sequence[tuple[ServedRoot, Item]]) -> str | None:
+    def _reverted_by(self, parts: Sequence[tuple[ServedRoot, Item]], job: Job) -> str | None:
         place, reverted = parts[0]
         for item in self._journal(place).changes():
+            job.check_time()
             if item.time_ns > reverted.time_ns and self._loaded(item).reverts == reverted.change_id:
                 return item.change_id
         return None
@@ -265,9 +299,11 @@ class Changes:
         try:
             record = item.load()
         except ValueError as error:
-            raise NotFound(f"the journal entry of {item.change_id} is damaged: {error}") from error
+            raise NotFound(
+                f"the journal entry of {item.change_id} is damaged: {error}", hint="undo the change by a patch"
+            ) from error
         if record is None:
-            raise NotFound(f"change set {item.change_id!r} is no longer kept")
+            raise NotFound(f"change set {item.change_id!r} is no longer kept", hint="undo the change by a patch")
         return record
 
 

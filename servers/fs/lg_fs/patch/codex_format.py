@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
@@ -22,11 +24,44 @@ BEGIN = "*** Begin Patch"
 END = "*** End Patch"
 _ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
 _MOVE, _END_OF_FILE = "*** Move to: ", "*** End of File"
+# How models write these lines nearly right: other case, other verbs, blanks left out, stars at the end.
+_NEARLY = re.compile(
+    r"\*\*\*\s*(?:(?P<verb>add|create|new|update|modify|edit|change|delete|remove)\s+file\s*:|"
+    r"(?P<move>(?:move|rename)(?:d)?\s+to)\s*:|(?P<mark>begin patch|end patch|end of file))"
+    r"\s*(?P<rest>.*?)(?:\s*\*\*\*)?$",
+    re.IGNORECASE,
+)
+_MAX_HEADER = 5_000
+_VERBS = {"add": _ADD, "create": _ADD, "new": _ADD, "delete": _DELETE, "remove": _DELETE}
+_MARKS = {"begin patch": BEGIN, "end patch": END, "end of file": _END_OF_FILE}
+_LINE_NUMBERS = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})? @@.*")
+
+
+def is_begin(line: str) -> bool:
+    """Whether a line begins an envelope."""
+    return _corrected(line) == BEGIN
 
 
 def parse_envelope(lines: list[str]) -> list[FileChange]:
     """Parse the lines of a patch. Raises `InvalidArguments` that names the line."""
-    return _EnvelopeParser(lines).parse()
+    return _EnvelopeParser([_corrected(line) if line.startswith("***") else line for line in lines]).parse()
+
+
+def _corrected(line: str) -> str:
+    """A line of the envelope's own in its proper form; any other line as it is."""
+    match = _NEARLY.match(line) if len(line) <= _MAX_HEADER else None
+    if match is None or (match["mark"] and match["rest"]):
+        return line
+    if match["mark"]:
+        return _MARKS[match["mark"].lower()]
+    name = unquoted(match["rest"])
+    return (_MOVE if match["move"] else _VERBS.get(match["verb"].lower(), _UPDATE)) + name
+
+
+def unquoted(name: str) -> str:
+    """A file's name without the quotes or backticks around it."""
+    name = name.strip()
+    return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "`\"'" else name
 
 
 def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
@@ -102,7 +137,8 @@ class _EnvelopeParser:
 
     def _hunk(self) -> Hunk | None:
         begin = self._at
-        anchors = self._anchors()
+        number = self._line_number()
+        anchors = self._anchors() if number is None else ()
         lines: list[Line] = []
         at_end = False
         while (line := self._peek()) is not None and not line.startswith("@@"):
@@ -123,9 +159,17 @@ class _EnvelopeParser:
                 end -= 1
         if not lines and not anchors:
             return None
-        if all(one.mark == KEEP for one in lines):
+        if all(line.mark == KEEP for line in lines):
             raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
-        return Hunk(lines=tuple(lines), anchors=anchors, at_end=at_end)
+        return Hunk(lines=tuple(lines), anchors=anchors, line=number, at_end=at_end)
+
+    def _line_number(self) -> int | None:
+        """The line of a header out of a unified diff, which models mix in; it only helps to choose."""
+        match = _LINE_NUMBERS.fullmatch(self._peek() or "")
+        if match is None:
+            return None
+        self._at += 1
+        return int(match[1])
 
     def _anchors(self) -> tuple[str, ...]:
         anchors: list[str] = []

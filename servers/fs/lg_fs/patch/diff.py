@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
+from lg_fs.patch.alignment import Opcode, grouped, opcodes
 from lg_fs.patch.document import TextLine, load
 from lg_fs.reading.encoding import is_binary
 
 _CONTEXT = 3
-_MAX_COMPARED = 6_000
-_MAX_EXACT = 1_000  # above, lines that repeat a lot are not used as landmarks: exactness costs quadratic time
 _NULL = "/dev/null"
 
 
@@ -23,17 +22,30 @@ class FileDiff:
     removed: int
 
 
+def _no_check() -> None:
+    """Nothing stops the work."""
+
+
 def file_diff(
-    old_path: str | None, new_path: str | None, before: bytes | None, after: bytes | None, *, mode: int = 0
+    old_path: str | None,
+    new_path: str | None,
+    before: bytes | None,
+    after: bytes | None,
+    *,
+    mode: int = 0,
+    check: Callable[[], None] = _no_check,
 ) -> FileDiff:
-    """Compare two states of a file; `None` for a state in which it does not exist. `mode`: its permission bits."""
+    """Compare two states of a file; `None` for a state in which it does not exist. `mode`: its permission bits.
+
+    `check` is called now and then; it may raise to end the work.
+    """
     header = _header(old_path, new_path, "100755" if mode & 0o111 else "100644")
     if is_binary(before or b"") or is_binary(after or b""):
         text = "" if before == after else f"Binary files {_side('a/', old_path)} and {_side('b/', new_path)} differ\n"
         return FileDiff(text=header + text, added=0, removed=0)
     old = load(before).lines if before else ()
     new = load(after).lines if after else ()
-    groups = _groups(old, new)
+    groups = _groups(old, new, check)
     added = sum(d - c for group in groups for tag, _, _, c, d in group if tag != "equal")
     removed = sum(b - a for group in groups for tag, a, b, _, _ in group if tag != "equal")
     hunks = "".join(_hunk(group, old, new) for group in groups)
@@ -41,37 +53,8 @@ def file_diff(
     return FileDiff(text=header + names + hunks, added=added, removed=removed)
 
 
-Opcode = tuple[str, int, int, int, int]
-
-
-def _groups(old: tuple[TextLine, ...], new: tuple[TextLine, ...]) -> list[list[Opcode]]:
-    """Groups of opcodes with their context. The equal head and tail are skipped first: they are most of a file."""
-    head = 0
-    while head < len(old) and head < len(new) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < len(old) - head and tail < len(new) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
-    if head == len(old) == len(new):
-        return []
-    start = max(0, head - _CONTEXT)
-    keep = max(0, tail - _CONTEXT)
-    a, b = old[start : len(old) - keep], new[start : len(new) - keep]
-    if len(a) + len(b) > _MAX_COMPARED:
-        return [_whole(head, tail, old, new)]
-    grouped = SequenceMatcher(None, a, b, autojunk=len(a) + len(b) > _MAX_EXACT).get_grouped_opcodes(_CONTEXT)
-    return [[(t, i + start, j + start, k + start, m + start) for t, i, j, k, m in group] for group in grouped]
-
-
-def _whole(head: int, tail: int, old: tuple[TextLine, ...], new: tuple[TextLine, ...]) -> list[Opcode]:
-    """One hunk that replaces everything between head and tail: files this different are not compared line by line."""
-    start, end_old, end_new = max(0, head - _CONTEXT), len(old) - tail, len(new) - tail
-    after = min(_CONTEXT, tail)
-    return [
-        ("equal", start, head, start, head),
-        ("replace", head, end_old, head, end_new),
-        ("equal", end_old, end_old + after, end_new, end_new + after),
-    ]
+def _groups(old: tuple[TextLine, ...], new: tuple[TextLine, ...], check: Callable[[], None]) -> list[list[Opcode]]:
+    return grouped(opcodes(old, new, check), _CONTEXT)
 
 
 def _hunk(group: list[Opcode], old: tuple[TextLine, ...], new: tuple[TextLine, ...]) -> str:

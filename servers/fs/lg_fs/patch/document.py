@@ -9,6 +9,9 @@ from typing import NamedTuple
 from lg_fs.reading.encoding import UTF8, Encoding, detect
 from lg_policy.errors import InvalidArguments
 
+MAX_LINES = 1_000_000
+"""Lines of a file that a patch may touch: each takes a hundred bytes of memory."""
+
 
 class TextLine(NamedTuple):
     """A line and its line break: "\\n", "\\r\\n", or "" at the end of a file without one."""
@@ -64,8 +67,8 @@ def load(data: bytes) -> Document:
 
 
 def replaced(old: Document, content: str) -> Document:
-    """The file with entirely new text: encoding and mark are kept, and line breaks if the text has no own CRLF."""
-    lines = split_lines(content)
+    """The file with entirely new text: encoding and mark are kept, and line breaks if the text has no CRLF itself."""
+    lines = split_lines(content.removeprefix("\ufeff") if old.encoding.bom else content)
     if old.lines and "\r\n" not in content:
         lines = tuple(TextLine(line.text, old.eol if line.eol else "") for line in lines)
     return Document(lines=lines, encoding=old.encoding)

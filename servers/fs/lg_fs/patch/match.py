@@ -1,30 +1,25 @@
 """Find where a hunk belongs, and put it there.
 
-The lines of the hunk decide: exactly as they are, else with trailing, else with leading white space ignored. A level
-that fits in one place is taken; one that fits in several is refused, unless anchors or an exactly right line number
-choose. Nothing is ever guessed.
+The lines of the hunk decide: exactly as they are, else with trailing white space ignored, else with leading, else with
+typographic forms ignored. A level that fits in one place is taken. One that fits in several is refused, unless anchors
+or an exactly right line number choose. Nothing is ever guessed.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from lg_fs.patch.document import Document, TextLine
+from lg_fs.patch.explain import applied_at, nearest
+from lg_fs.patch.levels import EXACT, LEADING, ORDER, WorkingLines, normalised
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_fs.patch.runs import Step, find_runs, no_step
 from lg_policy.errors import Conflict, InvalidArguments
 
-EXACT, TRAILING, LEADING = "exact", "trailing_whitespace", "leading_whitespace"
-LEVELS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    (EXACT, lambda text: text),
-    (TRAILING, str.rstrip),
-    (LEADING, str.strip),
-)
-_ORDER = [name for name, _ in LEVELS]
 _MAX_NAMED = 10
 _MAX_SHOWN = 5
-_MAX_COMPARED = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,29 +36,34 @@ class _Found:
     level: str
 
 
-def apply_hunks(document: Document, change: FileChange) -> Applied:
-    """Apply all hunks of a change. Raises `Conflict` when one has no place or several, showing the nearest lines."""
-    lines = list(document.lines)
+def apply_hunks(document: Document, change: FileChange, step: Step = no_step) -> Applied:
+    """Apply all hunks of a change. `step` counts the work and may raise to end it.
+
+    Raises `Conflict` when a hunk has no place or several; the error shows the nearest lines.
+    """
+    working = WorkingLines(document.lines)
     weakest = EXACT
     floor = shift = 0
     final_newline = document.ends_with_newline
     eol = document.eol
     for number, hunk in enumerate(change.hunks, 1):
-        found = _Finder(change.path, number, lines, hunk).find(floor if change.in_order else 0, shift)
-        new = _rewritten(lines, found, hunk, eol, change.path)
+        step(1 + len(working.lines) // 1_000)
+        finder = _Finder(document, change, number, working, step)
+        found = finder.find(floor if change.in_order else 0, shift)
+        new = _rewritten(working.lines, found, hunk, eol, change.path)
         old_count = len(hunk.old)
-        reaches_end = found.at + old_count == len(lines)
-        lines[found.at : found.at + old_count] = new
+        reaches_end = found.at + old_count == len(working.lines)
+        working.replace(found.at, old_count, new)
         floor = found.at + len(new)
         shift += len(new) - old_count
-        weakest = max(weakest, found.level, key=_ORDER.index)
+        weakest = max(weakest, found.level, key=ORDER.index)
         if hunk.new_final_newline is not None and reaches_end:
             final_newline = hunk.new_final_newline
-    return Applied(document=_finished(document, lines, eol, final_newline), match=weakest)
+    return Applied(document=_finished(document, working.lines, eol, final_newline), match=weakest)
 
 
 def _finished(document: Document, lines: list[TextLine], eol: str, final_newline: bool) -> Document:
-    fixed = [TextLine(line.text, line.eol or eol) for line in lines]
+    fixed = [line if line.eol else TextLine(line.text, eol) for line in lines]
     if fixed:
         last = fixed[-1]
         fixed[-1] = TextLine(last.text, last.eol if final_newline else "")
@@ -75,18 +75,19 @@ def _finished(document: Document, lines: list[TextLine], eol: str, final_newline
 class _Finder:
     """Looks for the place of one hunk."""
 
-    def __init__(self, path: str, number: int, lines: Sequence[TextLine], hunk: Hunk) -> None:
-        self._path = path
+    def __init__(self, document: Document, change: FileChange, number: int, working: WorkingLines, step: Step) -> None:
+        self._document = document
+        self._change = change
         self._number = number
-        self._texts = [line.text for line in lines]
-        self._hunk = hunk
+        self._working = working
+        self._hunk = change.hunks[number - 1]
+        self._step = step
 
     def find(self, floor: int, shift: int) -> _Found:
         if not self._hunk.old:
             return _Found(at=self._insertion(floor), level=EXACT)
-        for level, normal in LEVELS:
-            texts = self._texts if level == EXACT else [normal(text) for text in self._texts]
-            places = self._places(texts, [normal(text) for text in self._hunk.old], floor)
+        for level in ORDER:
+            places = self._places(level, floor)
             if len(places) > 1:
                 places = self._chosen(places, floor, shift)
             if len(places) > 1:
@@ -95,22 +96,21 @@ class _Finder:
                 return _Found(at=places[0], level=level)
         raise self._missing(floor)
 
-    def _places(self, texts: Sequence[str], old: list[str], floor: int) -> list[int]:
-        last = len(texts) - len(old)
-        first = last if self._hunk.at_end else floor
-        head = old[0]
-        return [
-            at
-            for at in range(max(first, floor), last + 1)
-            if texts[at] == head and list(texts[at : at + len(old)]) == old
-        ]
+    def _places(self, level: str, floor: int) -> list[int]:
+        texts = self._working.texts(level)
+        old = normalised(self._hunk.old, level)
+        first = max(floor, len(texts) - len(old)) if self._hunk.at_end else floor
+        return find_runs(texts, old, first, self._step)
 
     def _chosen(self, places: list[int], floor: int, shift: int) -> list[int]:
         if self._hunk.anchors:
-            starts = self._anchored(floor)
-            return sorted({min(at for at in places if at >= start) for start in starts if places[-1] >= start})
-        if self._hunk.line is not None and self._hunk.line - 1 + shift in places:
-            return [self._hunk.line - 1 + shift]
+            nexts = (bisect.bisect_left(places, start) for start in self._anchored(floor))
+            return sorted({places[n] for n in nexts if n < len(places)})
+        if self._hunk.line is not None:
+            line = self._hunk.line - 1 + shift
+            n = bisect.bisect_left(places, line)
+            if n < len(places) and places[n] == line:
+                return [line]
         return places
 
     def _anchored(self, floor: int) -> list[int]:
@@ -118,14 +118,14 @@ class _Finder:
         starts: list[int] = []
         for depth, anchor in enumerate(self._hunk.anchors):
             wanted = anchor.strip()
-            below = [at + 1 for at in range(floor, len(self._texts)) if self._texts[at].strip() == wanted]
+            below = [at + 1 for at in find_runs(self._working.texts(LEADING), [wanted], floor, self._step)]
             if depth:
-                first = (next((at for at in below if at > start), None) for start in starts)
-                below = sorted({at for at in first if at is not None})
+                nexts = (bisect.bisect_right(below, start) for start in starts)
+                below = sorted({below[n] for n in nexts if n < len(below)})
             if not below:
                 raise Conflict(
                     f"{self._where()}: the anchor {wanted[:80]!r} is not in the file",
-                    hint=self._nearest([anchor], floor),
+                    hint=nearest(self._working, [anchor], floor, self._step),
                 )
             starts = below
         return starts
@@ -137,97 +137,88 @@ class _Finder:
             if len(starts) > 1:
                 raise self._ambiguous([at - 1 for at in starts], EXACT)
             return starts[0]
-        if self._hunk.line is None or not self._texts or self._hunk.at_end:
-            return len(self._texts)
+        end = len(self._working.lines)
+        if self._hunk.line is None or not end or self._hunk.at_end:
+            return end
         raise InvalidArguments(
-            f"{self._where()}: it only adds lines and does not show where",
+            f"{self._where()} only adds lines and does not show where they go",
             hint="include at least one unchanged line next to the new ones",
         )
 
     def _where(self) -> str:
-        return f"hunk {self._number} for {self._path!r}"
+        return f"hunk {self._number} for {self._change.path!r}"
 
     def _ambiguous(self, places: list[int], level: str) -> Conflict:
         shown = ", ".join(str(at + 1) for at in places[:_MAX_NAMED]) + ("…" if len(places) > _MAX_NAMED else "")
         how = "" if level == EXACT else f" (comparing by {level})"
         return Conflict(
             f"{self._where()} fits in {len(places)} places{how}: lines {shown}",
-            hint="include more unchanged lines around it, so that it fits in one place only; it could go to\n"
+            hint="include more unchanged lines around the change, so that it fits in one place only. It could go to\n"
             + "\n".join(self._shown(at) for at in places[:_MAX_SHOWN]),
         )
 
     def _shown(self, at: int) -> str:
         """A place as its first line, with the line before it, which tells it from the others."""
         first = max(0, at - 1)
-        return "\n".join(f"{n + 1}: {text[:160]}" for n, text in enumerate(self._texts[first : at + 1], first))
+        texts = self._working.texts()[first : at + 1]
+        return "\n".join(f"{n}: {text[:160]}" for n, text in enumerate(texts, first + 1))
 
     def _missing(self, floor: int) -> Conflict:
+        before = applied_at(self._working, self._hunk, self._step)
+        if before is not None:
+            return self._applied_before(before)
         below = f" below line {floor}" if floor else ""
-        return Conflict(f"{self._where()} is not in the file{below}", hint=self._nearest(list(self._hunk.old), floor))
+        return Conflict(
+            f"{self._where()} is not in the file{below}",
+            hint=nearest(self._working, self._hunk.old, floor, self._step),
+        )
 
-    def _nearest(self, old: list[str], floor: int) -> str:
-        """The lines of the file that are most like what was looked for, with their numbers."""
-        within = _within(self._texts, old)
-        if within is not None:
-            line = f"{within + 1}: {self._texts[within][:160]}"
-            return f"it is only a part of this line, and whole lines are compared:\n{line}"
-        at = _closest(self._texts, old)
-        if at is None:
-            return "the file has nothing like it; read it again"
-        shown = [f"{at + n + 1}: {text[:160]}" for n, text in enumerate(self._texts[at : at + min(len(old), 12)])]
-        late = f" (but hunks must be in order, and this is above line {floor + 1})" if at < floor else ""
-        return f"nearest real lines{late}:\n" + "\n".join(shown)
+    def _applied_before(self, at: int) -> Conflict:
+        real = WorkingLines(self._document.lines)
+        rest = [
+            number
+            for number, hunk in enumerate(self._change.hunks, 1)
+            if number != self._number and applied_at(real, hunk, self._step) is None
+        ]
+        if not rest:
+            whole = self._where() if len(self._change.hunks) == 1 else f"the change of {self._change.path!r}"
+            return Conflict(
+                f"{whole} is already applied: the new lines are in the file, at line {at + 1}",
+                hint="nothing is left to do for this file",
+            )
+        return Conflict(
+            f"{self._where()} is already applied: its new lines are in the file, at line {at + 1}",
+            hint=f"send the patch again without this hunk; not applied yet: {_numbers(rest)}",
+        )
 
 
-def _within(texts: Sequence[str], old: Sequence[str]) -> int | None:
-    """The first line that a single searched one is only a part of; nothing where it is a whole line somewhere."""
-    wanted = old[0].strip() if len(old) == 1 else ""
-    if not wanted or any(text.strip() == wanted for text in texts):
-        return None
-    return next((n for n, text in enumerate(texts) if wanted in text), None)
-
-
-def _closest(texts: Sequence[str], old: Sequence[str]) -> int | None:
-    """Where the file is most like `old`: the place where most lines agree, else where its first real line is alike."""
-    wanted = [text.strip() for text in old]
-    votes: dict[int, int] = {}
-    index: dict[str, list[int]] = {}
-    for at, text in enumerate(texts[:_MAX_COMPARED]):
-        index.setdefault(text.strip(), []).append(at)
-    for n, text in enumerate(wanted):
-        if text:
-            for at in index.get(text, ())[:1_000]:
-                votes[at - n] = votes.get(at - n, 0) + 1
-    if votes:
-        best = max(votes.items(), key=lambda item: (item[1], -item[0]))[0]
-        return max(0, best)
-    first = next((text for text in wanted if text), "")
-    best_ratio, best_at = 0.5, None
-    matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(first[:200])
-    for at, text in enumerate(texts[: _MAX_COMPARED // 10]):
-        matcher.set_seq1(text.strip()[:200])
-        if matcher.real_quick_ratio() > best_ratio and matcher.quick_ratio() > best_ratio:
-            ratio = matcher.ratio()
-            if ratio > best_ratio:
-                best_ratio, best_at = ratio, at
-    return best_at
+def _numbers(hunks: Sequence[int]) -> str:
+    more = "…" if len(hunks) > _MAX_NAMED else ""
+    return ("hunk " if len(hunks) == 1 else "hunks ") + ", ".join(map(str, hunks[:_MAX_NAMED])) + more
 
 
 def _rewritten(lines: Sequence[TextLine], found: _Found, hunk: Hunk, eol: str, path: str) -> list[TextLine]:
     """The lines that replace the old ones; kept lines are the file's own, byte for byte."""
     indent = _reindent(lines, found, hunk, path) if found.level == LEADING else None
+    foreign_cr = eol == "\r\n" or _has_foreign_cr(lines, found, hunk)
     at = found.at
     new: list[TextLine] = []
     for mark, text in hunk.lines:
         if mark == ADD:
-            added = text.removesuffix("\r") if eol == "\r\n" else text
+            added = text.removesuffix("\r") if foreign_cr else text
             new.append(TextLine(indent(added) if indent else added, eol))
             continue
         if mark == KEEP:
             new.append(lines[at])
         at += 1
     return new
+
+
+def _has_foreign_cr(lines: Sequence[TextLine], found: _Found, hunk: Hunk) -> bool:
+    """Whether the patch has carriage returns that the file has not: an editor's, and not to be written into it."""
+    if found.level == EXACT or not any(text.endswith("\r") for text in hunk.old):
+        return False
+    return not any(line.text.endswith("\r") for line in lines[found.at : found.at + len(hunk.old)])
 
 
 def _reindent(lines: Sequence[TextLine], found: _Found, hunk: Hunk, path: str) -> Callable[[str], str]:
@@ -242,8 +233,8 @@ def _reindent(lines: Sequence[TextLine], found: _Found, hunk: Hunk, path: str) -
     shifts = {_shift(theirs, ours) for theirs, ours in differences}
     if len(shifts) != 1:
         raise Conflict(
-            f"a hunk for {path!r} fits at line {found.at + 1} only with its indentation ignored, and that differs "
-            "from line to line",
+            f"a hunk for {path!r} fits at line {found.at + 1} only if its indentation is ignored, and the difference "
+            "is not the same on every line",
             hint="read the file again and give the lines with their real indentation",
         )
     extra, surplus = shifts.pop()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lg_fs.patch.codex_format import BEGIN, parse_envelope
+from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
+from lg_fs.patch.habits import patch_lines
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
 from lg_fs.patch.unified_diff import begins_unified, parse_unified
@@ -14,23 +15,47 @@ from lg_policy.errors import InvalidArguments
 _FORMATS = "begin with '*** Begin Patch', '--- PATH' (unified diff), or PATH and '<<<<<<< SEARCH'"
 
 
-def parse_patch(text: str) -> list[FileChange]:
-    """Parse a patch in any of the three formats. Raises `InvalidArguments`."""
-    lines = _lines(text)
+def _no_check() -> None:
+    """Nothing stops the work."""
+
+
+def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileChange]:
+    """Parse a patch in any of the three formats. `check` is called now and then; it may raise to end the work.
+
+    Raises `InvalidArguments`.
+    """
+    lines = patch_lines(text, _begins, looks_like_blocks)
+    check()
     if not lines:
-        raise InvalidArguments("patch is empty", hint=_FORMATS)
+        raise InvalidArguments("the patch is empty", hint=_FORMATS)
     first = lines[0]
-    if first.rstrip() == BEGIN:
+    if is_begin(first):
         changes = parse_envelope(lines)
     elif begins_unified(first):
         changes = parse_unified(lines)
     elif looks_like_blocks(lines):
-        changes = parse_blocks(lines)
+        changes = parse_blocks(lines, check)
     else:
-        raise InvalidArguments(f"patch format not recognised: it begins with {first[:60]!r}", hint=_FORMATS)
+        raise InvalidArguments(
+            f"patch format not recognised: it begins with {first[:60]!r}", hint=_FORMATS + _advice(first)
+        )
     if not changes:
-        raise InvalidArguments("patch changes no file", hint=_FORMATS)
+        raise InvalidArguments("the patch changes no file", hint=_FORMATS)
     return changes
+
+
+def _begins(line: str) -> bool:
+    return is_begin(line) or begins_unified(line)
+
+
+def _advice(first: str) -> str:
+    if first.startswith("@@"):
+        return ". The hunk names no file: put '--- PATH' and '+++ PATH' above it"
+    if first.startswith("*** ") and "File:" in first:
+        return f". Put a line {BEGIN!r} above it and {END!r} at the end"
+    if first.startswith(("*** ", "***************")):
+        return ". Context diffs are not read: make a unified diff (diff -u)"
+    return ""
 
 
 def parse_changes(changes: Sequence[Mapping[str, Any]]) -> list[FileChange]:
@@ -48,20 +73,3 @@ def _change(number: int, change: Mapping[str, Any]) -> FileChange:
     if (op == "move") != (to is not None):
         raise InvalidArguments(f"{where}: 'to' belongs to op 'move', and only to it", hint="to is the new path")
     return FileChange(op=op, path=change["path"], to=to, content=content)
-
-
-def _lines(text: str) -> list[str]:
-    """Split into lines; empty lines around, a Markdown fence around all, and CRLF throughout are dropped."""
-    lines = text.split("\n")
-    if len(lines) > 1 and all(line.endswith("\r") for line in lines[:-1]):
-        lines = [line.removesuffix("\r") for line in lines]
-    while lines and not lines[0].strip():
-        lines.pop(0)
-    if lines and lines[-1] == "":
-        lines.pop()
-    stripped = [line for line in lines if line.strip()]
-    if len(stripped) > 2 and stripped[0].startswith("```") and stripped[-1].strip() == "```":
-        lines = lines[1 : len(lines) - 1 - lines[::-1].index(stripped[-1])]
-        while lines and not lines[0].strip():
-            lines.pop(0)
-    return lines

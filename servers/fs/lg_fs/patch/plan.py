@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from lg_fs.job import Job
 from lg_fs.patch.diff import FileDiff, file_diff
-from lg_fs.patch.document import load, replaced
-from lg_fs.patch.match import EXACT, apply_hunks
+from lg_fs.patch.document import MAX_LINES, load, replaced
+from lg_fs.patch.levels import EXACT
+from lg_fs.patch.match import apply_hunks
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.targets import Target, Targets
 from lg_fs.reading.encoding import binary_kind, is_binary
@@ -21,6 +22,7 @@ from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
 
 _CHUNK = 1 << 20
+_MAX_TOTAL_BYTES = 64_000_000  # of all files of a patch, before and after: they are in memory together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class Planner:
         self._job = job
         self._names: set[str] = set()
         self._inodes: dict[tuple[int, int], str] = {}
+        self._total = 0
 
     def plan(self, changes: Sequence[FileChange]) -> list[PlannedFile]:
         """Plan in order. Raises the first error, its message beginning with the number of the operation."""
@@ -108,7 +111,7 @@ class Planner:
             self._job.check_time()
             self._job.message = f"planning {change.path}"
             try:
-                planned.append(self._one(change))
+                planned.append(self._planned_change(change))
                 self._job.done += 1
             except LgError as error:
                 if len(changes) == 1:
@@ -124,17 +127,18 @@ class Planner:
             others = sorted(set(touched) - set(expected.paths))
             if others:
                 raise Conflict(
-                    f"it would touch {', '.join(others)} now, and not what was looked at",
-                    hint="a link leads elsewhere than before: look again and make a new patch",
+                    f"the patch would now touch {', '.join(others)}, which expected_paths does not name",
+                    hint="a link may lead elsewhere than before: look again and make a new patch",
                 )
         known = {(file.place.root.id, file.path): file.before_sha256 for file in planned}
         known |= {(file.place.root.id, file.to): None for file in planned if file.to is not None}
         wrong: list[str] = []
         for path, wanted in expected.hashes.items():
-            target = self._targets.resolve(path)
+            self._job.check_time()
+            target = self._targets.readable(path)
             name = target.place.root.id, target.rel
             actual = known[name] if name in known else self._current(target)
-            if (wanted.lower() if wanted else None) != actual:
+            if (wanted.lower() if wanted is not None else None) != actual:
                 wrong.append(f"{path} ({'does not exist' if actual is None else f'is {actual}'})")
         if wrong:
             raise Conflict(
@@ -148,7 +152,7 @@ class Planner:
         except NotFound:
             return None
 
-    def _one(self, change: FileChange) -> PlannedFile:
+    def _planned_change(self, change: FileChange) -> PlannedFile:
         if change.op == "add":
             return self._add(change)
         if change.op in ("delete", "move"):
@@ -185,8 +189,8 @@ class Planner:
             return data, None
         if links > 1 and not self._settings.write_hard_links:
             raise PolicyDenied(
-                f"{target.rel!r} has {links} hard links; the others may lie outside the root",
-                hint="copy the file first, or set [fs] write_hard_links",
+                f"{target.rel!r} has {links} hard links, and the others may lie outside the root",
+                hint="copy the file first; [fs] write_hard_links = true in the settings allows changing it",
             )
         if is_binary(data) and not self._settings.write_binary:
             raise PolicyDenied(
@@ -196,14 +200,14 @@ class Planner:
         if change.content is not None:
             self._encoded(change.content, change.path)
             return self._bounded(replaced(document, change.content).encode(), target.rel), None
-        applied = apply_hunks(document, change)
+        applied = apply_hunks(document, change, self._job.step)
         after = self._bounded(applied.document.encode(), target.rel)
         self._encoded("".join(line.text for line in applied.document.lines), change.path)
         return after, applied.match or EXACT
 
     def _check_deleted(self, change: FileChange, data: bytes) -> None:
         """A diff that deletes a file shows what it deletes: that must be what is there."""
-        if change.hunks and apply_hunks(load(data), change).document.lines:
+        if change.hunks and apply_hunks(load(data), change, self._job.step).document.lines:
             raise Conflict(
                 f"{change.path!r} has lines that the patch does not delete",
                 hint="read the file again and make a new patch",
@@ -211,15 +215,34 @@ class Planner:
 
     def _encoded(self, content: str, path: str) -> bytes:
         if "\0" in content and not self._settings.write_binary:
-            raise PolicyDenied(f"the new content of {path!r} is not text: it contains NUL")
+            raise PolicyDenied(
+                f"the new content of {path!r} is not text: it contains NUL", hint="[fs] write_binary allows writing it"
+            )
         try:
             return self._bounded(content.encode(), path)
         except UnicodeEncodeError as error:
-            raise InvalidArguments(f"the new content of {path!r} has a lone surrogate") from error
+            raise InvalidArguments(
+                f"the new content of {path!r} has a lone surrogate", hint="send it as valid Unicode"
+            ) from error
 
     def _bounded(self, data: bytes, path: str) -> bytes:
         if len(data) > self._settings.patch_max_file_bytes:
-            raise TooLarge(f"{path!r} would have {len(data)} bytes; {self._settings.patch_max_file_bytes} are allowed")
+            raise TooLarge(
+                f"{path!r} would have {len(data)} bytes; {self._settings.patch_max_file_bytes} are allowed",
+                hint="[fs] patch_max_file_bytes is the limit",
+            )
+        return self._counted(data, path)
+
+    def _counted(self, data: bytes, path: str) -> bytes:
+        """Count content towards what one patch may hold. Raises `TooLarge`."""
+        self._total += len(data)
+        if self._total > _MAX_TOTAL_BYTES:
+            raise TooLarge(
+                f"the files of the patch have more than {_MAX_TOTAL_BYTES} bytes together",
+                hint="split it into several patches",
+            )
+        if data.count(b"\n") > MAX_LINES and not is_binary(data):
+            raise TooLarge(f"{path!r} has more than {MAX_LINES} lines", hint="lg-fs does not change such files")
         return data
 
     def _claim(self, target: Target, *, moved: str | None = None) -> Target:
@@ -241,7 +264,7 @@ class Planner:
         with self._targets.open(target) as file:
             data = self._read(file.fd, target.rel)
             status = file.stat
-        return data, (FileIdentity.of(status), status.st_mode, status.st_nlink)
+        return self._counted(data, target.rel), (FileIdentity.of(status), status.st_mode, status.st_nlink)
 
     def _read(self, fd: int, rel: str) -> bytes:
         limit = self._settings.patch_max_file_bytes
@@ -255,8 +278,8 @@ class Planner:
             parts.append(chunk)
         return b"".join(parts)
 
-    @staticmethod
     def _planned(
+        self,
         change: FileChange,
         target: Target,
         to: str | None,
@@ -279,7 +302,7 @@ class Planner:
             mode=mode,
             identity=identity,
             match=match,
-            diff=file_diff(old, new, before, after, mode=mode),
+            diff=file_diff(old, new, before, after, mode=mode, check=self._job.check_time),
         )
 
 

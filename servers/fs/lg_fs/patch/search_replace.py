@@ -15,49 +15,56 @@ Blocks for one file may follow each other, with or without its name again. An em
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
+from collections.abc import Callable
 
+from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.codex_format import bad_line
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 
-_SEARCH = re.compile(r"<{5,9} SEARCH:?\s*$")
+_SEARCH = re.compile(r"<{5,9} ?(?:SEARCH|ORIGINAL|OLD):?\s*$", re.IGNORECASE)
 _DIVIDER = re.compile(r"={5,9}\s*$")
-_REPLACE = re.compile(r">{5,9} REPLACE\s*$")
+_REPLACE = re.compile(r">{5,9} ?(?:REPLACE|UPDATED|NEW)\s*$", re.IGNORECASE)
+_HEADING = re.compile(r"#{1,6} +")
+_LABEL = re.compile(r"(?:file|path|filename): *", re.IGNORECASE)
+_FENCES = ("```", "~~~")
 _HINT = "write PATH, '<<<<<<< SEARCH', old lines, '=======', new lines, '>>>>>>> REPLACE'"
 
 
 def looks_like_blocks(lines: list[str]) -> bool:
     """Whether a patch contains such blocks."""
-    return any(_SEARCH.match(line) for line in lines)
+    return any(map(_SEARCH.match, lines))
 
 
-def parse_blocks(lines: list[str]) -> list[FileChange]:
-    """Parse the lines of a patch. Raises `InvalidArguments` that names the line."""
+def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
+    """Parse the lines of a patch. `check` may raise to end the work.
+
+    Raises `InvalidArguments` that names the line.
+    """
     added: dict[str, str] = {}
     hunks: dict[str, list[Hunk]] = {}
-    order: list[str] = []
+    order: dict[str, None] = {}
     path: str | None = None
     at = 0
     while at < len(lines):
+        check()
         line = lines[at]
-        if not line.strip() or line.startswith("```"):
+        if not line.strip() or line.lstrip().startswith(_FENCES):
             at += 1
             continue
         if not _SEARCH.match(line):
-            path = line.strip().strip("`")
+            path = _path(line)
             at += 1
             continue
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
         old, new, at = _block(lines, at)
-        if path not in order:
-            order.append(path)
+        order[path] = None
         if old:
-            hunks.setdefault(path, []).append(Hunk(lines=_compare(old, new)))
+            hunks.setdefault(path, []).append(Hunk(lines=_compare(old, new, check)))
         elif path in added or path in hunks:
             raise bad_line(at - 1, f"a second block for {path!r} has an empty SEARCH", "give the lines to replace")
         else:
-            added[path] = "".join(f"{one}\n" for one in new)
+            added[path] = "".join(f"{text}\n" for text in new)
     for name in added:
         if name in hunks:
             raise bad_line(0, f"{name!r} is created and changed by the same patch", "create it with its final content")
@@ -70,33 +77,33 @@ def _change(name: str, added: dict[str, str], hunks: dict[str, list[Hunk]]) -> F
     return FileChange(op="update", path=name, hunks=tuple(hunks[name]), in_order=False)
 
 
-def _block(lines: list[str], at: int) -> tuple[list[str], list[str], int]:
-    begin = at
-    old, at = _until(lines, at + 1, _DIVIDER, begin)
-    new, at = _until(lines, at, _REPLACE, begin)
-    if any(_DIVIDER.match(line) for line in new):
+def _path(line: str) -> str:
+    """The file's name out of the line above a block, without the marks that models put around it."""
+    text = _HEADING.sub("", line.strip()).strip("*` ")
+    return _LABEL.sub("", text).strip("` ").removesuffix(":").rstrip("*`")
+
+
+def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
+    """The two halves of the block that begins there, and the place after it."""
+    end = next((at for at in range(begin + 1, len(lines)) if _REPLACE.match(lines[at]) or _SEARCH.match(lines[at])), 0)
+    dividers = [at for at in range(begin + 1, end) if _DIVIDER.match(lines[at])]
+    if not dividers or not _REPLACE.match(lines[end]):
+        raise bad_line(begin, "the block is not complete", _HINT)
+    if len(dividers) > 1:
+        # A line of text, such as an underlined heading, may look like a divider: the real one is as long as its mark.
+        length = lines[begin].count("<")
+        dividers = [at for at in dividers if lines[at].count("=") == length]
+    if len(dividers) != 1:
         raise bad_line(
             begin, "the block has two '=======' lines", "use the '*** Begin Patch' format for text that contains them"
         )
-    return old, new, at
+    return lines[begin + 1 : dividers[0]], lines[dividers[0] + 1 : end], end + 1
 
 
-def _until(lines: list[str], at: int, stop: re.Pattern[str], begin: int) -> tuple[list[str], int]:
-    collected: list[str] = []
-    while at < len(lines):
-        if stop.match(lines[at]):
-            return collected, at + 1
-        if _SEARCH.match(lines[at]):
-            break
-        collected.append(lines[at])
-        at += 1
-    raise bad_line(begin, "the block is not complete", _HINT)
-
-
-def _compare(old: list[str], new: list[str]) -> tuple[Line, ...]:
+def _compare(old: list[str], new: list[str], check: Callable[[], None]) -> tuple[Line, ...]:
     """Tell which lines stay, so that these keep their bytes in the file."""
     lines: list[Line] = []
-    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > 2_000).get_opcodes():
+    for tag, a, b, c, d in opcodes(old, new, check):
         if tag == "equal":
             lines += [Line(KEEP, text) for text in old[a:b]]
             continue

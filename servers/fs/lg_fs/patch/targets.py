@@ -9,8 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lg_fs.patch.model import FileChange
-from lg_fs.tree.look_alikes import invisible, look_alike
-from lg_fs.tree.workspace import ServedRoot, Workspace, deepest_directory, refuse_unreadable
+from lg_fs.tree.look_alikes import invisible, look_alike, quoted, skeleton
+from lg_fs.tree.nearby import deepest_directory, visible_names
+from lg_fs.tree.walk import MAX_DEPTH
+from lg_fs.tree.workspace import ServedRoot, Workspace, refuse_unreadable
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.globs import fold
 from lg_policy.paths.root import Opened, Root, as_error
@@ -18,10 +20,13 @@ from lg_policy.paths.root import Opened, Root, as_error
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A file: as it was given, its root and resolved name, and its status if it exists."""
+    """A file: as it was given, its root, its name below it before and after links are followed, and its status if it
+    exists.
+    """
 
     place: ServedRoot
     given: str
+    named: str
     rel: str
     status: os.stat_result | None
 
@@ -69,7 +74,22 @@ class Targets:
             raise Conflict(
                 f"{path!r} exists already{_kind(target.status)}", hint="update it instead, or choose another name"
             )
+        if target.rel.count("/") >= MAX_DEPTH:
+            raise InvalidArguments(
+                f"{path[:80]!r}… lies more than {MAX_DEPTH} directories deep",
+                hint="tools do not enter such directories",
+            )
+        if "\\" in path and "\\" not in (source or ""):
+            raise InvalidArguments(
+                f"the new name {path!r} contains a backslash", hint='separate directories with "/", on Windows too'
+            )
         self._refuse_deceptive(target, source)
+        return target
+
+    def readable(self, path: str) -> Target:
+        """Resolve a file that is only looked at; it need not exist. Raises `PolicyDenied` if it may not be read."""
+        target = self.resolve(path)
+        refuse_unreadable(target.place.rules, target.rel)
         return target
 
     def _refuse_deceptive(self, target: Target, source: str | None) -> None:
@@ -79,23 +99,34 @@ class Targets:
             raise InvalidArguments(
                 f"the new name {target.given!a} contains {hidden}, which does not show", hint="leave it out of the name"
             )
+        rules = target.place.rules
+        if not rules.may_read(skeleton(target.rel)):
+            raise PolicyDenied(
+                f"the new name {target.given!r} looks like one that may not be read", hint="choose another name"
+            )
         # A file may be given another spelling of its own name.
         own = source if source is not None and fold(source) == fold(target.rel) else None
         parts = target.rel.split("/")
         directory, depth = deepest_directory(target.place.root, parts)
         with directory:
-            others = os.listdir(directory.fd)
+            others = visible_names(directory, rules)
         above = "".join(f"{part}/" for part in parts[:depth])
         twin = look_alike(parts[depth], (other for other in others if above + other != own))
         if twin is not None:
             raise Conflict(
-                f"{target.given!r}: {parts[depth]!r} looks like {twin!a}, which is there",
-                hint="many systems take such names for one: choose another, or change what is there",
+                f"{target.given!r}: {parts[depth]!r} looks like {quoted(twin)}, which exists",
+                hint="many systems take such names for one: choose another, or change the file that exists",
             )
 
     def open(self, target: Target) -> Opened:
         """Open a resolved name; a link there now means that it was swapped meanwhile."""
-        return target.place.root.open_file(target.rel, follow=False)
+        file = target.place.root.open_file(target.rel, follow=False)
+        try:
+            self._workspace.refuse_hard_link(file)
+        except PolicyDenied:
+            file.close()
+            raise
+        return file
 
     def resolve(self, path: str, *, follow_last: bool = True) -> Target:
         """Resolve links in a path, which need not exist. Raises `PolicyDenied` when it leads out of the root."""
@@ -103,10 +134,11 @@ class Targets:
         place, root = located.place, located.place.root
         if not located.rel:
             raise InvalidArguments(f"{path!r} names the root itself", hint="name a file below it")
+        refuse_unreadable(place.rules, located.rel)  # before anything tells whether it is there
         if follow_last:
             try:
                 with root.open_file(located.rel) as file:
-                    return Target(place=place, given=path, rel=file.rel, status=file.stat)
+                    return Target(place=place, given=path, named=located.rel, rel=file.rel, status=file.stat)
             except NotFound:
                 pass  # it, or a directory on the way, does not exist: resolve what does
             except InvalidArguments as error:
@@ -116,8 +148,8 @@ class Targets:
         except InvalidArguments as error:
             raise located.unopened(error) from error
         if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
-            raise NotFound(f"{path!r} is a link to nothing")
-        return Target(place=place, given=path, rel=rel, status=status)
+            raise NotFound(f"{path!r} is a link, and what it points to does not exist")
+        return Target(place=place, given=path, named=located.rel, rel=rel, status=status)
 
     @staticmethod
     def _lexical_rest(root: Root, rel: str) -> tuple[str, os.stat_result | None]:
@@ -132,12 +164,13 @@ class Targets:
 
     def _check(self, target: Target) -> None:
         rules = target.place.rules
-        refuse_unreadable(rules, target.rel)
-        if not rules.may_write(target.rel):
-            raise PolicyDenied(
-                f"{target.rel!r} may not be written: {rules.why_not_write(target.rel)}",
-                hint="the server's settings decide what may be written",
-            )
+        for rel in dict.fromkeys((target.named, target.rel)):
+            refuse_unreadable(rules, rel)
+            if not rules.may_write(rel):
+                raise PolicyDenied(
+                    f"{rel!r} may not be written: {rules.why_not_write(rel)}",
+                    hint="[policy] write_deny and write_allow in the server's settings decide what may be written",
+                )
 
     def refuse_link(self, path: str) -> None:
         """Raise `InvalidArguments` if the last name of a path is a link: links are neither moved nor deleted."""

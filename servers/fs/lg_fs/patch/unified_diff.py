@@ -11,6 +11,9 @@ from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
+_C_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_C_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
+_C_LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _NULL = "/dev/null"
 _REFUSED = (
     ("GIT binary patch", "binary patches are not supported"),
@@ -134,7 +137,7 @@ class _UnifiedParser:
                 lines.append(self._line(line))
             self._at += 1
         _drop_separators(lines, expected, self._lines[self._at - 1])
-        if all(one.mark == KEEP for one in lines):
+        if all(line.mark == KEEP for line in lines):
             raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
         return Hunk(
             lines=tuple(lines),
@@ -169,11 +172,10 @@ def _drop_separators(lines: list[Line], expected: int | None, last: str) -> None
     """Empty lines at the end separate files or end the text, unless the header counts them."""
     if last:
         return
-    while lines and lines[-1] == Line(KEEP, ""):
-        old = sum(1 for line in lines if line.mark != ADD)
-        if expected is not None and old <= expected:
-            return
+    old = sum(1 for line in lines if line.mark != ADD)
+    while lines and lines[-1] == Line(KEEP, "") and (expected is None or old > expected):
         lines.pop()
+        old -= 1
 
 
 def _missing_newline(lines: list[Line]) -> set[str]:
@@ -184,19 +186,40 @@ def _missing_newline(lines: list[Line]) -> set[str]:
 
 
 def _name(text: str, at: int) -> str:
+    if text.startswith('"'):
+        return _c_quoted(text, at)[0]
     name = text.split("\t", maxsplit=1)[0].rstrip()
-    if name.startswith('"'):
-        raise bad_line(at, "quoted file names are not supported", "give the name as it is")
     if not name:
         raise bad_line(at, "the file name is missing", "write it after '--- ' and '+++ '")
     return name
+
+
+def _c_quoted(text: str, at: int) -> tuple[str, str]:
+    """A name as git quotes it when it is not plain ASCII, and what follows it."""
+    match = _C_QUOTED.match(text)
+    if match is None:
+        raise bad_line(at, "the quoted file name is not complete", "give the name as it is, without quotes")
+    name = _C_ESCAPE.sub(_unescaped, match[1].encode("utf-8", "surrogatepass"))
+    try:
+        return name.decode(), text[match.end() :]
+    except UnicodeDecodeError as error:
+        raise bad_line(at, "the quoted file name is not UTF-8", "such a file cannot be named in a patch") from error
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    escape = match[1]
+    return bytes([int(escape, 8) & 0xFF]) if escape.isdigit() else _C_LETTERS.get(escape, escape)
 
 
 def _git_names(line: str, at: int) -> tuple[str, str]:
     """The two names of a `diff --git a/X b/Y` line; needed when nothing else follows (an empty new file)."""
     rest = line.removeprefix("diff --git ")
     if rest.startswith('"'):
-        raise bad_line(at, "quoted file names are not supported", "give the name as it is")
+        old, after = _c_quoted(rest, at)
+        return old.removeprefix("a/"), _name(after.lstrip(), at).removeprefix("b/")
+    if rest.endswith('"') and ' "' in rest:
+        old, _, after = rest.partition(' "')
+        return old.removeprefix("a/"), _name(f'"{after}', at).removeprefix("b/")
     old, found, new = rest.partition(" b/")
     if not found or not old.startswith("a/"):
         old, _, new = rest.partition(" ")

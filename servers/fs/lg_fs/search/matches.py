@@ -1,4 +1,4 @@
-"""What is told about matches: excerpts with line, column and context; counts; or the distinct values of a group."""
+"""What a search says about matches: excerpts with line and context, counts, or the distinct values of a group."""
 
 from __future__ import annotations
 
@@ -7,30 +7,48 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lg_fs.job import Job
+from lg_policy.errors import TooLarge
 from lg_policy.limits import cut_text
 
 MAX_LINE = 500
 MAX_VALUE = 300
 MAX_VALUES = 50_000
-_WINDOW = 1 << 18
+_MAX_WINDOW, _MIN_WINDOW = 1 << 18, 1 << 12
+_SHORT = 1 << 12
+# Bytes times instructions of the compiled expression, of which the engine does some hundred million in a second when
+# it is slow: what one step aims at, and what it may take at most.
+_STEP = 1 << 27
+_MAX_STEP = 1 << 32
 
 
 def hits(regex: Any, text: bytes, job: Job, *, multiline: bool) -> Iterator[Any]:
     """All matches in a file.
 
     One step of the engine cannot be interrupted, so a large text is taken in windows of whole lines, which is exact
-    as long as a match cannot span lines. Empty matches after the last line break do not count.
+    as long as a match cannot span lines. Empty matches after the last line break do not count. Raises as
+    `Job.check_time`, and `TooLarge` for a line (with `multiline`, a file) too long for so complicated an expression.
     """
+    window = window_size(regex)
     begin = 0
     while begin < len(text):
-        end = len(text) if multiline else text.find(b"\n", begin + _WINDOW) + 1 or len(text)
+        end = len(text) if multiline else text.find(b"\n", begin + window) + 1 or len(text)
+        size = end - begin
+        if size * regex.programsize > _MAX_STEP:
+            raise TooLarge("a line is too long for this regex")
+        if begin or size > _MAX_WINDOW:
+            job.check_time()
+        weight = 1 + size // _SHORT
         for match in regex.finditer(text, begin, end):
-            job.tick()
+            job.step(weight)
             if match.start() == end and text[end - 1] == 0x0A:
                 continue  # it belongs to the next window, or to no line at all
             yield match
-        job.check()
         begin = end
+
+
+def window_size(regex: Any) -> int:
+    """How many bytes the engine may look at in one step, so that the slowest step stays short."""
+    return int(max(_MIN_WINDOW, min(_MAX_WINDOW, _STEP // max(1, regex.programsize))))
 
 
 @dataclass(kw_only=True)
@@ -43,7 +61,7 @@ class FileHits:
 
 
 class Excerpts:
-    """Finds matching lines; several hits that begin on one line are one match, as with grep."""
+    """Finds matching lines. Several hits that begin on one line are one match, as with grep."""
 
     def __init__(self, regex: Any, *, context: int, multiline: bool) -> None:
         self._regex = regex
@@ -75,9 +93,11 @@ class Excerpts:
     def _lines(self, text: bytes, job: Job) -> Iterator[tuple[int, int, int]]:
         """The first hit of each line: start, end, start of its line."""
         previous = -1
+        looked_at = 0  # no part of a long line is looked at twice
         for match in hits(self._regex, text, job, multiline=self._multiline):
             start, end = match.span()
-            line_start = text.rfind(b"\n", 0, start) + 1
+            line_start = text.rfind(b"\n", looked_at, start) + 1 or max(previous, 0)
+            looked_at = start
             if line_start == previous:
                 continue
             previous = line_start
@@ -185,8 +205,8 @@ class Values:
         """The most frequent values."""
         ranked = sorted(self._values.items(), key=lambda item: (-item[1].count, item[0]))
         return [
-            {"value": value, "count": one.count, "files": one.files, "path": one.path, "line": one.line}
-            for value, one in ranked[:limit]
+            {"value": value, "count": row.count, "files": row.files, "path": row.path, "line": row.line}
+            for value, row in ranked[:limit]
         ]
 
 

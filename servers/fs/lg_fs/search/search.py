@@ -10,13 +10,13 @@ from typing import Any
 
 from lg_fs.job import Job
 from lg_fs.reading.encoding import MARK_BEGINS, SNIFF, is_binary, marked
-from lg_fs.search.matches import Excerpts, FileHits, Values
+from lg_fs.search.matches import Excerpts, FileHits, Values, window_size
 from lg_fs.tree.cursor import WHOLE, CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
 from lg_fs.tree.walk import open_regular
 from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, refuse_unreadable, walking
 from lg_policy.config.settings import FsSettings
-from lg_policy.errors import InvalidArguments, LgError, NotFound, TooLarge
+from lg_policy.errors import CallTimeout, InvalidArguments, LgError, NotFound, TooLarge
 
 _CHUNK = 1 << 18
 
@@ -25,7 +25,7 @@ Batch = list[tuple[str, bytes | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """The arguments of `search_files`; `regex` is compiled, `raw` is what cursors are bound to.
+    """The arguments of `search_files`. `regex` is compiled; cursors are bound to `raw`, the arguments as they came.
 
     `joinable`: files joined by a line break have a match if one of them has (`regex.is_joinable`).
     """
@@ -72,6 +72,8 @@ class Search:
         self._excerpts = Excerpts(request.regex, context=request.context_lines, multiline=request.multiline)
         self._values = Values(request.regex, multiline=request.multiline)
         self._room = self._settings.search_max_reply_bytes
+        self._batch_size = window_size(request.regex)
+        self._max_links = 1 if self._settings.hard_links == "refuse" else None
         self._found = 0
         self._last = ""
         self.result = SearchResult()
@@ -109,7 +111,9 @@ class Search:
         except InvalidArguments:
             return False  # a directory; anything else is refused when it is opened as one
         with file:
-            refuse_unreadable(located.place.rules, file.rel)
+            for rel in {located.rel, file.rel}:
+                refuse_unreadable(located.place.rules, rel)
+            self._workspace.refuse_hard_link(file)
             path = located.place.prefix + file.rel
             self._look(path, self._content(file.fd), _seen(begin, path))
         return True
@@ -124,7 +128,7 @@ class Search:
                     data = self._load(name, fd)
                     batch.append((path, data))
                     size += len(data or b"")
-                    if size >= _CHUNK:
+                    if size >= self._batch_size:
                         if not self._look_through(batch, begin):
                             return False
                         batch, size = [], 0
@@ -149,11 +153,17 @@ class Search:
 
         One call of the engine on many small files costs far less than many calls.
         """
-        plain = [data for _, data in batch if data is not None and _is_plain(data)]
+        plain = [data for _, data in batch if data is not None and self._is_plain(data)]
         if not plain or self._request.regex.search(b"\n".join(plain)) is not None:
             return batch
         self.result.files_searched += len(plain)
-        return [one for one in batch if one[1] is not None and not _is_plain(one[1])] if len(plain) < len(batch) else []
+        if len(plain) == len(batch):
+            return []
+        return [(path, data) for path, data in batch if data is not None and not self._is_plain(data)]
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Whether a file is small, and text that needs no decoding."""
+        return len(data) < self._batch_size and data[:1] not in MARK_BEGINS and b"\0" not in data[:SNIFF]
 
     def _folders(
         self, located: Located, begin: CursorPosition | None
@@ -169,7 +179,7 @@ class Search:
             for folder in walk:
                 if searched := self.result.files_searched:
                     self._job.message = f"{searched} files searched, {self.result.total_matches} matches"
-                files = wanted.select([entry for entry in folder.entries if entry.kind == "file"])
+                files = wanted.select([entry for entry in folder.entries if entry.kind == "file"], self._job)
                 yield folder.fd, [(prefix + entry.path, entry.name) for entry in files]
         self.result.unreadable += walk.result.unreadable + walk.result.unnameable
         self.result.hidden += walk.result.hidden
@@ -195,6 +205,9 @@ class Search:
             self.result.unreadable += 1
             return None
         try:
+            if self._max_links is not None and os.fstat(fd).st_nlink > self._max_links:
+                self.result.unreadable += 1
+                return None
             return self._content(fd)
         finally:
             os.close(fd)
@@ -213,15 +226,24 @@ class Search:
         return None
 
     def _look(self, path: str, data: bytes | None, seen: int) -> bool:
-        """Search one file's bytes; whether there is room for more."""
-        result = self.result
+        """Search one file's bytes; whether there is room and time for more."""
         if data is None:
             return True
         if is_binary(data):
-            result.binary += 1
+            self.result.binary += 1
             return True
-        result.files_searched += 1
-        text = self._as_utf8(data)
+        self.result.files_searched += 1
+        try:
+            return self._look_at_text(path, self._as_utf8(data), seen)
+        except TooLarge:
+            self.result.too_large += 1
+            return True
+        except CallTimeout:
+            self._stop_late(path)
+            return False
+
+    def _look_at_text(self, path: str, text: bytes, seen: int) -> bool:
+        result = self.result
         if self._request.output == "values":
             return self._gather(path, text)
         if self._request.output == "matches":
@@ -268,7 +290,7 @@ class Search:
 
     def _stop_late(self, path: str) -> None:
         result = self.result
-        result.partial = f"stopped after {self._job.deadline.seconds:g} s; narrow path or glob"
+        result.partial = result.partial or f"stopped after {self._job.deadline.seconds:g} s; narrow path or glob"
         if self._request.output != "values":
             self._full(CursorPosition(path=path))
 
@@ -278,11 +300,6 @@ class Search:
         if encoding is None:
             return data
         return data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
-
-
-def _is_plain(data: bytes) -> bool:
-    """Whether a file is small, and text that needs no decoding."""
-    return len(data) < _CHUNK and data[:1] not in MARK_BEGINS and b"\0" not in data[:SNIFF]
 
 
 def _seen(begin: CursorPosition | None, path: str) -> int:

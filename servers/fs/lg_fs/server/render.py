@@ -40,14 +40,14 @@ def listing(page: Listing) -> str:
         lines.append(f"[more: call again with cursor={page.next_cursor}]")
     lines += _hidden(page.hidden)
     if page.unnameable:
-        lines.append(f"[{_number(page.unnameable, 'name')} with control characters or invalid UTF-8 not shown]")
+        lines.append(f"[{_number(page.unnameable, 'name')} not shown: not UTF-8, or with control characters]")
     if page.unreadable:
         lines.append(f"[{_number(page.unreadable, 'directory', 'directories')} could not be opened]")
     return "\n".join(lines)
 
 
-def _number(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def _number(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _hidden(count: int) -> list[str]:
@@ -158,11 +158,13 @@ def change(result: dict[str, Any]) -> str:
 def changes(found: list[dict[str, Any]]) -> str:
     """Change sets, newest first."""
     lines: list[str] = []
-    for one in found:
-        note = f" reverts {one['reverts']}" if one["reverts"] else ""
-        note += f" [reverted by {one['reverted_by']}]" if one["reverted_by"] else ""
-        lines.append(f"{one['change_id']} {one['time']} {one['kind']}{note} (+{one['added']} -{one['removed']})")
+    for change_set in found:
+        note = f" reverts {change_set['reverts']}" if change_set["reverts"] else ""
+        note += f" [reverted by {change_set['reverted_by']}]" if change_set["reverted_by"] else ""
+        sums = f"(+{change_set['added']} -{change_set['removed']})"
+        lines.append(f"{change_set['change_id']} {change_set['time']} {change_set['kind']}{note} {sums}")
         lines += [
-            f"  {file['op']} {file['path']}" + (f" -> {file['to']}" if file["to"] else "") for file in one["files"]
+            f"  {file['op']} {file['path']}" + (f" -> {file['to']}" if file["to"] else "")
+            for file in change_set["files"]
         ]
     return "\n".join(lines) or "[no changes are kept]"

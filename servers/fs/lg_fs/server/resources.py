@@ -6,7 +6,6 @@ import base64
 import mimetypes
 import os
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import mcp_types as t
 from mcp import MCPError
@@ -14,10 +13,12 @@ from mcp import MCPError
 from lg_fs.job import Job, Workers
 from lg_fs.reading.encoding import SNIFF, is_binary
 from lg_fs.reading.read import Window, read_text
+from lg_fs.tree.names import shown
 from lg_fs.tree.workspace import WalkArgs, Workspace, walking
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import InvalidArguments, LgError, TooLarge
 from lg_policy.paths.root import Opened
+from lg_policy.paths.spellings import without_scheme
 
 TEMPLATE = "file:///{+path}"
 _MAX_COMPLETIONS = 100
@@ -84,19 +85,18 @@ class Resources:
         window = Window(max_lines=self._settings.read_max_lines, max_bytes=limit)
         with file:
             if is_binary(os.pread(file.fd, SNIFF, 0)):
-                return _blob(uri, file, limit)
+                return _blob(uri, file, limit, job)
             read = read_text(file, window, job, prefix=place.prefix)
         if read.truncated:
             raise _too_large(read.path, read.size)
         return t.TextResourceContents(uri=uri, mime_type="text/plain; charset=utf-8", text=read.text)
 
-    def _path(self, uri: str) -> str:
-        parts = urlsplit(uri)
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+    @staticmethod
+    def _path(uri: str) -> str:
+        """The address in the form that paths of calls may have. Raises `InvalidArguments` for any other address."""
+        if not uri.lower().startswith("file:") or without_scheme(uri) is None:
             raise InvalidArguments(f"{uri[:200]!r} is not a file URI of this server", hint=f"use {TEMPLATE}")
-        path = unquote(parts.path, errors="surrogateescape")
-        roots = [str(place.root.path) for place in self._workspace.places]
-        return path if any(path == root or path.startswith(f"{root}/") for root in roots) else path.lstrip("/")
+        return uri
 
     def _candidates(self, prefix: str, job: Job) -> list[str]:
         directory, slash, name = prefix.rpartition("/")
@@ -113,14 +113,15 @@ class Resources:
                         for entry in folder.entries
                         if entry.name.startswith(name)
                     ]
-        return [one for one in found if one.startswith(prefix)]
+        return [path for path in map(shown, found) if path.startswith(prefix)]
 
 
-def _blob(uri: str, file: Opened, limit: int) -> t.BlobResourceContents:
+def _blob(uri: str, file: Opened, limit: int, job: Job) -> t.BlobResourceContents:
     """A file that is no text, such as an image, whole. Raises `TooLarge`."""
     parts: list[bytes] = []
     room = limit + 1
     while room and (chunk := os.read(file.fd, room)):
+        job.check_time()
         parts.append(chunk)
         room -= len(chunk)
     if not room:

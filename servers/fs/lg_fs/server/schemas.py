@@ -9,8 +9,8 @@ from lg_policy.config.settings import FsSettings
 Schema = dict[str, Any]
 
 
-def _object(properties: dict[str, Schema], required: list[str] | None = None, **more: Any) -> Schema:
-    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
+def _object(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         schema["required"] = required
     return schema
@@ -24,30 +24,42 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
+MAX_LINE = 2**53
+MAX_EXPECTED = 2_000
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 HIDDEN: Schema = {"type": "integer", "description": "Entries met that the settings let no tool read"}
 FLAG: Schema = {"type": "boolean"}
+OP: Schema = {"type": "string", "enum": ["add", "update", "delete", "move"]}
 ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message", "hint"])
 
 
-def result(properties: dict[str, Schema], items: dict[str, Schema] | None = None) -> Schema:
-    """A tool's output: these properties, or only `error` when the call failed.
+def result(properties: dict[str, Schema]) -> Schema:
+    """A tool's output: all of these properties, or only `error` when the call failed.
 
-    `items` describes the members of long arrays under `$defs`, without a reference to it: clients check results
-    against this schema, and checking each of a thousand entries takes them longer than the call itself.
+    That either stands there is not part of the schema: many clients refuse one with alternatives at the top.
     """
-    schema: Schema = {
+    return {
         "type": "object",
         "properties": {**properties, "error": {"type": "object", "description": "code, message, hint"}},
-        "anyOf": [{"required": list(properties)}, {"required": ["error"]}],
     }
-    return {**schema, "$defs": items} if items else schema
 
 
-def many(name: str) -> Schema:
-    """A long array; its items are described under `$defs`."""
-    return {"type": "array", "description": f"each as $defs.{name}"}
+def many(item: Schema) -> Schema:
+    """A long array; its items are described in words.
+
+    Clients check results against this schema, and checking each of a thousand entries takes them longer than the
+    call itself.
+    """
+    words = ", ".join(f"{name} ({_kind(kind)})" for name, kind in item["properties"].items())
+    return {"type": "array", "items": {"type": "object"}, "description": f"each: {words}"}
+
+
+def _kind(schema: Schema) -> str:
+    if "enum" in schema:
+        return "|".join("null" if value is None else value for value in schema["enum"])
+    kind = schema["type"]
+    return kind if isinstance(kind, str) else "|".join(kind)
 
 
 def path(description: str) -> Schema:
@@ -78,6 +90,11 @@ def limit(maximum: int, what: str) -> Schema:
     }
 
 
+def line(description: str) -> Schema:
+    """A number of lines, or the number of one."""
+    return {"type": "integer", "minimum": 1, "maximum": MAX_LINE, "description": description}
+
+
 def include_ignored() -> Schema:
     """The `include_ignored` argument."""
     return {
@@ -95,39 +112,33 @@ def read_input(settings: FsSettings) -> Schema:
             "paths": {
                 "type": "array",
                 "items": path("File to read"),
-                "minItems": 1,
                 "maxItems": settings.read_max_files,
                 "description": "Several files instead of path; a file that fails does not stop the others",
             },
-            "start_line": {"type": "integer", "minimum": 1, "description": "First line, from 1 (default 1)"},
-            "line_count": {"type": "integer", "minimum": 1, "description": "Lines to return (default: to the end)"},
+            "start_line": line("First line, from 1 (default 1)"),
+            "line_count": line("Lines to return (default: to the end)"),
             "line_numbers": {"type": "boolean", "description": "Put its number before each line (default false)"},
-        },
-        oneOf=[{"required": ["path"]}, {"required": ["paths"]}],
+        }
     )
 
 
-READ_OUTPUT = result(
-    {"files": many("file")},
+READ_FILE = _object(
     {
-        "file": _object(
-            {
-                "path": TEXT,
-                "text": TEXT,
-                "encoding": TEXT,
-                "sha256": TEXT,
-                "size": WHOLE,
-                "total_lines": WHOLE,
-                "start_line": WHOLE,
-                "line_count": WHOLE,
-                "truncated": FLAG,
-                "next_start_line": _nullable("integer"),
-                "error": {"anyOf": [ERROR, {"type": "null"}]},
-            },
-            ["path", "error"],
-        )
+        "path": TEXT,
+        "text": TEXT,
+        "encoding": TEXT,
+        "sha256": TEXT,
+        "size": WHOLE,
+        "total_lines": WHOLE,
+        "start_line": WHOLE,
+        "line_count": WHOLE,
+        "truncated": FLAG,
+        "next_start_line": _nullable("integer"),
+        "error": {**ERROR, "type": ["object", "null"]},
     },
+    ["path", "error"],
 )
+READ_OUTPUT = result({"files": many(READ_FILE)})
 
 
 def list_input(settings: FsSettings) -> Schema:
@@ -149,6 +160,7 @@ def list_input(settings: FsSettings) -> Schema:
 
 
 _COUNTS: dict[str, Schema] = {"files": WHOLE, "bytes": WHOLE, "lines": WHOLE}
+TOTALS_ROW = _object({"directory": TEXT, "extension": TEXT, **_COUNTS}, ["extension", *_COUNTS])
 _TOTALS = _object(
     {
         **_COUNTS,
@@ -156,8 +168,8 @@ _TOTALS = _object(
         "binary_files": WHOLE,
         "hidden": HIDDEN,
         "skipped": {"type": "integer", "description": "Not counted: links, special files, unreadable, unnameable"},
-        "extensions": many("row"),
-        "rows": many("row"),
+        "extensions": many(TOTALS_ROW),
+        "rows": many(TOTALS_ROW),
         "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
         "partial": _nullable("string"),
         "digest": {
@@ -168,27 +180,24 @@ _TOTALS = _object(
     },
     [*_COUNTS, "directories", "binary_files", "skipped", "hidden", "extensions", "rows", "depth", "partial"],
 )
+LIST_ENTRY = _object(
+    {
+        "path": TEXT,
+        "type": {"type": "string", "enum": ["file", "dir", "symlink", "other"]},
+        "size": WHOLE,
+        "mtime": _nullable("string"),
+    },
+    ["path", "type", "size", "mtime"],
+)
 LIST_OUTPUT = result(
     {
-        "entries": many("entry"),
+        "entries": many(LIST_ENTRY),
         "hidden": HIDDEN,
         "truncated": FLAG,
         "next_cursor": _nullable("string"),
-        "totals": {"anyOf": [_TOTALS, {"type": "null"}]},
+        "totals": {**_TOTALS, "type": ["object", "null"]},
         "partial": _nullable("string"),
-    },
-    {
-        "entry": _object(
-            {
-                "path": TEXT,
-                "type": {"enum": ["file", "dir", "symlink", "other"]},
-                "size": WHOLE,
-                "mtime": _nullable("string"),
-            },
-            ["path", "type", "size", "mtime"],
-        ),
-        "row": _object({"directory": TEXT, "extension": TEXT, **_COUNTS}, ["extension", *_COUNTS]),
-    },
+    }
 )
 
 
@@ -211,6 +220,7 @@ def search_input(settings: FsSettings) -> Schema:
                 "description": "A match may span lines, and . matches \\n (default false)",
             },
             "output": {
+                "type": "string",
                 "enum": ["matches", "files", "counts", "values"],
                 "description": "matches: lines (default); files: names; counts: matching lines per file; "
                 "values: distinct texts of group 1 (or of the match), most frequent first",
@@ -223,11 +233,21 @@ def search_input(settings: FsSettings) -> Schema:
     )
 
 
+SEARCH_FILE = _object({"path": TEXT, "count": WHOLE, "matches": {"type": "array"}}, ["path", "count", "matches"])
+SEARCH_MATCH = _object(
+    {"line": WHOLE, "column": WHOLE, "text": TEXT, "before": _list(TEXT), "after": _list(TEXT)},
+    ["line", "column", "text", "before", "after"],
+)
+SEARCH_VALUE = _object(
+    {"value": TEXT, "count": WHOLE, "files": WHOLE, "path": TEXT, "line": WHOLE},
+    ["value", "count", "files", "path", "line"],
+)
+_FILES = many(SEARCH_FILE)
 SEARCH_OUTPUT = result(
     {
         "output": TEXT,
-        "files": many("file"),
-        "values": many("value"),
+        "files": {**_FILES, "description": f"{_FILES['description']}; {many(SEARCH_MATCH)['description']} of matches"},
+        "values": many(SEARCH_VALUE),
         "total_matches": WHOLE,
         "files_matched": WHOLE,
         "files_searched": WHOLE,
@@ -238,24 +258,14 @@ SEARCH_OUTPUT = result(
         ),
         "hidden": HIDDEN,
         "partial": _nullable("string"),
-    },
-    {
-        "file": _object({"path": TEXT, "count": WHOLE, "matches": many("match")}, ["path", "count", "matches"]),
-        "match": _object(
-            {"line": WHOLE, "column": WHOLE, "text": TEXT, "before": _list(TEXT), "after": _list(TEXT)},
-            ["line", "column", "text", "before", "after"],
-        ),
-        "value": _object(
-            {"value": TEXT, "count": WHOLE, "files": WHOLE, "path": TEXT, "line": WHOLE},
-            ["value", "count", "files", "path", "line"],
-        ),
-    },
+    }
 )
 
 
 EXPECTED: Schema = {
     "type": "object",
     "propertyNames": {"format": "lg-path"},
+    "maxProperties": MAX_EXPECTED,
     "additionalProperties": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
     "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
 }
@@ -263,6 +273,7 @@ EXPECTED: Schema = {
 EXPECTED_PATHS: Schema = {
     "type": "array",
     "items": {"type": "string", "format": "lg-path", "maxLength": 4096},
+    "maxItems": MAX_EXPECTED,
     "description": "Refused if it touches another file than these, as files of a dry run names them",
 }
 
@@ -272,7 +283,7 @@ def patch_input(settings: FsSettings) -> Schema:
     change = _object(
         {
             "path": path("File, relative to the root"),
-            "op": {"enum": ["add", "update", "delete", "move"]},
+            "op": OP,
             "content": {"type": "string", "description": "The whole new text (add, update; optional for move)"},
             "to": path("New path (move)"),
         },
@@ -290,15 +301,13 @@ def patch_input(settings: FsSettings) -> Schema:
             "changes": {
                 "type": "array",
                 "items": change,
-                "minItems": 1,
                 "maxItems": settings.patch_max_files,
                 "description": "Instead of patch: whole files",
             },
             "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
             "expected_sha256": EXPECTED,
             "expected_paths": EXPECTED_PATHS,
-        },
-        oneOf=[{"required": ["patch"]}, {"required": ["changes"]}],
+        }
     )
 
 
@@ -319,31 +328,32 @@ def revert_input() -> Schema:
     )
 
 
+CHANGED_FILE = _object(
+    {
+        "path": TEXT,
+        "op": OP,
+        "to": _nullable("string"),
+        "before_sha256": _nullable("string"),
+        "after_sha256": _nullable("string"),
+        "added": WHOLE,
+        "removed": WHOLE,
+        "match": {
+            "type": ["string", "null"],
+            "enum": ["exact", "trailing_whitespace", "leading_whitespace", "unicode_form", None],
+        },
+    },
+    ["path", "op", "to", "before_sha256", "after_sha256", "added", "removed", "match"],
+)
 CHANGE_OUTPUT = result(
     {
         "change_id": _nullable("string"),
         "dry_run": FLAG,
         "replayed": {"type": "boolean", "description": "Answered from the journal: the same call was made before"},
         "diff": TEXT,
-        "files": many("file"),
+        "files": many(CHANGED_FILE),
         "added": WHOLE,
         "removed": WHOLE,
-    },
-    {
-        "file": _object(
-            {
-                "path": TEXT,
-                "op": {"enum": ["add", "update", "delete", "move"]},
-                "to": _nullable("string"),
-                "before_sha256": _nullable("string"),
-                "after_sha256": _nullable("string"),
-                "added": WHOLE,
-                "removed": WHOLE,
-                "match": {"enum": ["exact", "trailing_whitespace", "leading_whitespace", None]},
-            },
-            ["path", "op", "to", "before_sha256", "after_sha256", "added", "removed", "match"],
-        )
-    },
+    }
 )
 
 
@@ -354,21 +364,17 @@ def changes_input() -> Schema:
     )
 
 
-CHANGES_OUTPUT = result(
-    {"changes": many("change")},
+CHANGE_SET = _object(
     {
-        "change": _object(
-            {
-                "change_id": TEXT,
-                "time": TEXT,
-                "kind": {"enum": ["patch", "revert"]},
-                "reverts": _nullable("string"),
-                "reverted_by": _nullable("string"),
-                "files": _list(_object({"path": TEXT, "op": TEXT, "to": _nullable("string")}, ["path", "op", "to"])),
-                "added": WHOLE,
-                "removed": WHOLE,
-            },
-            ["change_id", "time", "kind", "reverts", "reverted_by", "files", "added", "removed"],
-        )
+        "change_id": TEXT,
+        "time": TEXT,
+        "kind": {"type": "string", "enum": ["patch", "revert"]},
+        "reverts": _nullable("string"),
+        "reverted_by": _nullable("string"),
+        "files": _list(_object({"path": TEXT, "op": TEXT, "to": _nullable("string")}, ["path", "op", "to"])),
+        "added": WHOLE,
+        "removed": WHOLE,
     },
+    ["change_id", "time", "kind", "reverts", "reverted_by", "files", "added", "removed"],
 )
+CHANGES_OUTPUT = result({"changes": many(CHANGE_SET)})

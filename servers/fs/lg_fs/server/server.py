@@ -42,7 +42,7 @@ class Service:
 def make_server(service: Service, *, lifespan: Lifespan | None = None) -> Server[Any]:
     """Return the low-level MCP server."""
     resources = Resources(service.workspace, service.workers, service.settings)
-    names = [place.root.name for place in service.workspace.places]
+    names = [place.name for place in service.workspace.places]
     where = "one root directory. Paths are relative to it"
     if len(names) > 1:
         where = f"several root directories. Paths begin with the name of one: {', '.join(names)}"

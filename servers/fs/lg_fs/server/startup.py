@@ -61,7 +61,7 @@ def make_service(
         workers=Workers(settings.fs.threads, settings.fs.call_timeout_s),
         settings=settings.fs,
         meta={
-            "lg/root": {"id": joint_id(roots), "name": ", ".join(root.name for root in roots)},
+            "lg/root": {"id": joint_id(roots), "name": ", ".join(place.name for place in workspace.places)},
             "lg/policy": settings.policy_digest(),
         },
     )

@@ -1,4 +1,4 @@
-"""Cursors: where a paged answer goes on. Readable only by us, bound to the request they continue."""
+"""Cursors: where a paged answer goes on. Each is bound to the request that it continues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHOLE = -1
 
 @dataclass(frozen=True, kw_only=True)
 class CursorPosition:
-    """A place in a walk: after `path`, or in it after its first `seen` matches (`WHOLE`: it is done with)."""
+    """A place in a walk: after `path` (`seen` is `WHOLE`), or inside that file, after its first `seen` matches."""
 
     path: str
     seen: int = WHOLE
@@ -36,12 +36,12 @@ def unpack(cursor: str, request: Mapping[str, Any]) -> CursorPosition:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         digest, path, seen = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise InvalidArguments("cursor is not one of this server's", hint=_HINT) from error
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
+        raise InvalidArguments("the cursor is not one that this server gave", hint=_HINT) from error
     if digest != _digest(request):
-        raise InvalidArguments("cursor belongs to a call with other arguments", hint=_HINT)
+        raise InvalidArguments("the cursor belongs to a call with other arguments", hint=_HINT)
     if not isinstance(path, str) or not isinstance(seen, int) or isinstance(seen, bool) or seen < WHOLE:
-        raise InvalidArguments("cursor is not one of this server's", hint=_HINT)
+        raise InvalidArguments("the cursor is not one that this server gave", hint=_HINT)
     return CursorPosition(path=path, seen=seen)
 
 

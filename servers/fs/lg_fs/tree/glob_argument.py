@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from lg_fs.job import Job
+from lg_fs.tree.names import as_line
 from lg_fs.tree.walk import DirEntry
 from lg_policy.errors import ConfigError, InvalidArguments
 from lg_policy.paths.globs import GlobSet
 
 _MAX_PATTERNS = 100
 _MAX_LENGTH = 1_000
+_MAX_TOTAL = 10_000  # characters of all patterns together: each costs time for each name
+_BATCH = 2_000
 
 
 class GlobArg:
@@ -20,7 +25,7 @@ class GlobArg:
     """
 
     def __init__(self, globs: str | Sequence[str] | None, base: str = "") -> None:
-        given = [globs] if isinstance(globs, str) else list(globs or ())
+        given = _given(globs)
         wanted: list[str] = []
         unwanted: list[str] = []
         for glob in given:
@@ -28,6 +33,8 @@ class GlobArg:
             target.extend(_expand(_checked(glob.removeprefix("!"))))
             if len(wanted) + len(unwanted) > _MAX_PATTERNS:
                 raise InvalidArguments(f"glob stands for more than {_MAX_PATTERNS} patterns", hint="use fewer braces")
+        if sum(map(len, wanted)) + sum(map(len, unwanted)) > _MAX_TOTAL:
+            raise InvalidArguments(f"the patterns of glob have more than {_MAX_TOTAL} characters", hint="use fewer")
         self._wanted = _compile(wanted) if wanted else None
         self._unwanted = _compile(unwanted) if unwanted else None
         self._cut = len(base) + 1 if base else 0
@@ -37,11 +44,18 @@ class GlobArg:
         """Whether there is nothing to filter."""
         return self._wanted is None and self._unwanted is None
 
-    def select(self, entries: list[DirEntry]) -> list[DirEntry]:
-        """Those entries that are wanted."""
+    def select(self, entries: list[DirEntry], job: Job) -> list[DirEntry]:
+        """Those entries that are wanted. Raises as `Job.check_time`."""
         if self.everything or not entries:
             return entries
-        paths = [entry.judged for entry in entries]
+        kept: list[DirEntry] = []
+        for begin in range(0, len(entries), _BATCH):
+            job.check_time()
+            kept += self._selected(entries[begin : begin + _BATCH])
+        return kept
+
+    def _selected(self, entries: list[DirEntry]) -> list[DirEntry]:
+        paths = [as_line(entry.judged) for entry in entries]
         keep = set(range(len(paths))) if self._wanted is None else self._either(self._wanted, paths)
         if self._unwanted is not None:
             keep -= self._either(self._unwanted, paths)
@@ -52,6 +66,20 @@ class GlobArg:
         if self._cut:
             found = found | globs.matching([path[self._cut :] for path in paths])
         return found
+
+
+def _given(globs: str | Sequence[str] | None) -> list[str]:
+    """The patterns of the argument. A list that came as JSON text counts as one, an empty text as none."""
+    if not isinstance(globs, str):
+        return list(globs or ())
+    if globs.lstrip().startswith("["):
+        try:
+            listed = json.loads(globs)
+        except (ValueError, RecursionError):
+            listed = None  # a class of characters, as in "[ab]*.py"
+        if isinstance(listed, list) and all(isinstance(glob, str) for glob in listed):
+            return listed
+    return [globs] if globs.strip() else []
 
 
 def _checked(glob: str) -> str:

@@ -1,13 +1,13 @@
 """`.gitignore` and `.ignore` files: parsed as git does, matched in linear time, a whole directory at once.
 
 An ignore file belongs to the repository, which is hostile until told otherwise: its size and number of patterns are
-bounded, and its patterns run on RE2. It can only hide files from listings, never open any.
+bounded, its patterns run on RE2, and whoever waits can stop the work. It can only hide files from listings, never open
+any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lg_policy.paths.globs import as_lines, compile_lines, matching_lines
@@ -15,14 +15,82 @@ from lg_policy.paths.globs import as_lines, compile_lines, matching_lines
 MAX_IGNORE_BYTES = 1_000_000
 _MAX_PATTERNS = 20_000
 _CHUNK = 400
+_CHUNK_SIZE = 16_000  # characters of patterns in one expression: they bound what a character of a name can cost
+_BATCH_SIZE = 16_000  # characters of names in one pass of the engine, which cannot be interrupted
+
+Pattern = tuple[str, bool]
+"""A pattern as RE2 syntax, and whether it ignores (else it includes again)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Group:
-    """Neighbouring patterns with the same sign, as one expression."""
+def _no_check() -> None:
+    """Nothing stops the work."""
 
-    regex: Any
-    ignored: bool
+
+class _Node:
+    """Neighbouring patterns as one expression, cut in halves only where some name makes that necessary.
+
+    The last pattern that matches a name decides. Names that the expression of all does not match are done with; for
+    the others the second half is asked first, then the first half, down to patterns that all say the same.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = patterns
+        self._uniform = len({ignores for _, ignores in patterns}) == 1
+        self._halves: tuple[_Node, _Node] | None = None
+        self._regex: Any = None
+        self._compiled = False
+
+    def decide(self, names: Sequence[tuple[int, str]], verdict: dict[int, bool], check: Callable[[], None]) -> None:
+        """Add to `verdict` what these patterns say about the names that have none yet."""
+        names = [name for name in names if name[0] not in verdict]
+        if not names:
+            return
+        check()
+        found = self._matching(names, check)
+        if not found:
+            return
+        if self._uniform and self._regex is not None:
+            verdict.update(dict.fromkeys((index for index, _ in found), self._patterns[0][1]))
+            return
+        for half in self._split():
+            half.decide(found, verdict, check)
+
+    def _matching(self, names: Sequence[tuple[int, str]], check: Callable[[], None]) -> Sequence[tuple[int, str]]:
+        """The names that some pattern may match: all of them where RE2 refuses the patterns together."""
+        if not self._compiled:
+            self._compiled = True
+            if _fits(self._patterns):
+                self._regex = compile_lines([regex for regex, _ in self._patterns])
+        if self._regex is None:
+            return names if len(self._patterns) > 1 else ()  # git skips a pattern that it cannot parse
+        found: list[tuple[int, str]] = []
+        for batch in _batches(names):
+            check()
+            lines = as_lines([name for _, name in batch])
+            found += [batch[index] for index in matching_lines(self._regex, lines)]
+        return found
+
+    def _split(self) -> tuple[_Node, _Node]:
+        """The second half, and the first."""
+        if self._halves is None:
+            middle = len(self._patterns) // 2
+            self._halves = _Node(self._patterns[middle:]), _Node(self._patterns[:middle])
+        return self._halves
+
+
+def _fits(patterns: Sequence[Pattern]) -> bool:
+    return len(patterns) == 1 or (len(patterns) <= _CHUNK and sum(len(regex) for regex, _ in patterns) <= _CHUNK_SIZE)
+
+
+def _batches(names: Sequence[tuple[int, str]]) -> Iterable[Sequence[tuple[int, str]]]:
+    begin = size = 0
+    for number, (_, name) in enumerate(names):
+        size += len(name) + 1
+        if size >= _BATCH_SIZE:
+            yield names[begin : number + 1]
+            begin, size = number + 1, 0
+    if begin < len(names):
+        yield names[begin:]
 
 
 class IgnoreFile:
@@ -30,28 +98,28 @@ class IgnoreFile:
 
     def __init__(self, base: str, text: str) -> None:
         self.base = base
-        self._groups = _group(_parse(text))
+        patterns = _parse(text)
+        self._root = _Node(patterns) if patterns else None
 
     def __bool__(self) -> bool:
-        return bool(self._groups)
+        return self._root is not None
 
-    def decide(self, names: Sequence[str], verdict: dict[int, bool]) -> None:
+    def decide(self, names: Sequence[str], verdict: dict[int, bool], check: Callable[[], None] = _no_check) -> None:
         """Add to `verdict` which of the names (relative to `base`) are ignored or re-included; what is there stays."""
-        lines = as_lines(names)
-        for group in reversed(self._groups):
-            for index in matching_lines(group.regex, lines):
-                verdict.setdefault(index, group.ignored)
+        if self._root is not None:
+            self._root.decide(list(enumerate(names)), verdict, check)
 
 
-def ignored(files: Iterable[IgnoreFile], paths: Sequence[str]) -> set[int]:
+def ignored(files: Iterable[IgnoreFile], paths: Sequence[str], check: Callable[[], None] = _no_check) -> set[int]:
     """The indices of those paths (relative to the root, directories with a trailing slash) that are ignored.
 
     `files` come strongest first. A path below an ignored directory is not asked about: walks do not descend there.
+    `check` may raise to end the work.
     """
     verdict: dict[int, bool] = {}
     for file in files:
         cut = len(file.base) + 1 if file.base else 0
-        file.decide([path[cut:] for path in paths] if cut else paths, verdict)
+        file.decide([path[cut:] for path in paths] if cut else paths, verdict, check)
     return {index for index, is_ignored in verdict.items() if is_ignored}
 
 
@@ -106,14 +174,14 @@ def _body(glob: str) -> str | None:
             out.append(".+?")
             at += 2
             continue
-        piece, at = _one(glob, at)
+        piece, at = _token(glob, at)
         if piece is None:
             return None
         out.append(piece)
     return "".join(out)
 
 
-def _one(glob: str, at: int) -> tuple[str | None, int]:
+def _token(glob: str, at: int) -> tuple[str | None, int]:
     """Translate the token at `at`; return it and the place after it."""
     char = glob[at]
     if char == "*":
@@ -157,28 +225,3 @@ def _bracket(glob: str, at: int) -> tuple[str | None, int]:
 
 def _quote(char: str) -> str:
     return char if char.isalnum() or char == "_" or not char.isascii() else f"\\x{ord(char):02x}"
-
-
-def _group(patterns: Sequence[tuple[str, bool]]) -> list[_Group]:
-    groups: list[_Group] = []
-    run: list[str] = []
-    sign = True
-    for regex, is_ignored in [*patterns, ("", None)]:
-        if run and (is_ignored is not sign or len(run) >= _CHUNK):
-            groups.extend(_Group(regex=one, ignored=sign) for one in _compile(run))
-            run = []
-        if is_ignored is not None:
-            sign = is_ignored
-            run.append(regex)
-    return groups
-
-
-def _compile(regexes: list[str]) -> list[Any]:
-    """Compile a union; a pattern that RE2 refuses costs only itself, as git skips what it cannot parse."""
-    compiled = compile_lines(regexes)
-    if compiled is not None:
-        return [compiled]
-    if len(regexes) == 1:
-        return []
-    half = len(regexes) // 2
-    return _compile(regexes[:half]) + _compile(regexes[half:])

@@ -12,6 +12,7 @@ from typing import Any
 from lg_fs.job import Job
 from lg_fs.tree.cursor import CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
+from lg_fs.tree.names import shown
 from lg_fs.tree.totals import Totals, TotalsJob
 from lg_fs.tree.walk import DirEntry, Walk
 from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, walking
@@ -20,7 +21,7 @@ from lg_policy.errors import InvalidArguments
 
 @dataclass(frozen=True, kw_only=True)
 class ListRequest:
-    """The arguments of `list_files`; `raw` is what cursors are bound to."""
+    """The arguments of `list_files`. Cursors are bound to `raw`, the arguments as they came."""
 
     path: str
     recursive: bool
@@ -61,7 +62,7 @@ def list_entries(workspace: Workspace, request: ListRequest, job: Job) -> Listin
         args = WalkArgs(recursive=request.recursive, include_ignored=request.include_ignored, after=own_after)
         wanted = GlobArg(request.globs, located.rel)
         with walking(located, args, workspace.settings, job) as walk:
-            full = _fill(listing, walk, wanted, request, prefix)
+            full = _fill(listing, walk, wanted, request, prefix, job)
         listing.hidden += walk.result.hidden
         listing.unnameable += walk.result.unnameable
         listing.unreadable += walk.result.unreadable
@@ -76,7 +77,7 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
     counting: TotalsJob | None = None
     for located in workspace.everywhere(request.path):
         wanted = GlobArg(request.globs, located.rel)
-        counting = counting or TotalsJob(job, wanted, workspace.settings.digest_max_mb)
+        counting = counting or TotalsJob(job, wanted, workspace.settings)
         args = WalkArgs(include_ignored=request.include_ignored)
         with walking(located, args, workspace.settings, job) as walk:
             counting.add(walk, located.place.prefix)
@@ -85,40 +86,46 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
     return counting.result(workspace.settings.totals_max_rows)
 
 
-def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str) -> bool:
+def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str, job: Job) -> bool:
     """Add entries until the page is full; whether it is."""
+    last: str | None = None
     for folder in walk:
-        chosen = wanted.select(folder.entries)
+        chosen = wanted.select(folder.entries, job)
         room = request.limit - len(listing.entries)
         listing.entries += [_described(entry, prefix) for entry in chosen[:room]]
+        if chosen[:room]:
+            last = prefix + chosen[:room][-1].path
         if len(chosen) > room:
-            last = CursorPosition(path=listing.entries[-1]["path"])
-            listing.next_cursor = pack(last, request.raw)
+            listing.next_cursor = pack(CursorPosition(path=last or ""), request.raw)
             return True
-    if walk.result.stopped and listing.entries and not walk.result.stopped.startswith("directories"):
-        listing.next_cursor = pack(CursorPosition(path=listing.entries[-1]["path"]), request.raw)
+    if walk.result.stopped and last is not None and not walk.result.stopped.startswith("directories"):
+        listing.next_cursor = pack(CursorPosition(path=last), request.raw)
     return False
 
 
 def _described(entry: DirEntry, prefix: str) -> dict[str, Any]:
+    path = shown(prefix + entry.path)
     try:
         status = entry.dirent.stat(follow_symlinks=False)
     except OSError:
-        return {"path": prefix + entry.path, "type": entry.kind, "size": 0, "mtime": None}
+        return {"path": path, "type": entry.kind, "size": 0, "mtime": None}
     size = 0 if entry.kind == "dir" else status.st_size
-    return {"path": prefix + entry.path, "type": entry.kind, "size": size, "mtime": as_time(status.st_mtime)}
+    return {"path": path, "type": entry.kind, "size": size, "mtime": as_time(status.st_mtime)}
 
 
-def as_time(seconds: float) -> str:
-    """A file time as ISO 8601 in UTC, to the second."""
+def as_time(seconds: float) -> str | None:
+    """A file time as ISO 8601 in UTC, to the second; `None` for one that no calendar has."""
     return _as_time(int(seconds))
 
 
 @lru_cache(maxsize=4_096)  # the files of a checkout share a few seconds
-def _as_time(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
+def _as_time(seconds: int) -> str | None:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
+    except (ValueError, OverflowError, OSError):
+        return None  # some file systems hold any 64-bit number
 
 
 def _root_entry(located: Located) -> dict[str, Any]:
     status = os.fstat(located.place.root.fd)
-    return {"path": located.place.root.name, "type": "dir", "size": 0, "mtime": as_time(status.st_mtime)}
+    return {"path": located.place.name, "type": "dir", "size": 0, "mtime": as_time(status.st_mtime)}

@@ -9,9 +9,11 @@ Not covered: look-alikes of other scripts, and letters that differ little, such 
 
 from __future__ import annotations
 
-import difflib
+import json
 import unicodedata
 from collections.abc import Iterable
+
+from lg_fs.reading.similarity import closest
 
 _LIKE_LATIN = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u0432\u043a\u043c\u043d\u0442"
@@ -21,7 +23,8 @@ _LIKE_LATIN = str.maketrans(
 _SHOWN_NOWHERE = frozenset(
     [0x00AD, 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, 0xFEFF, *range(0x202A, 0x202F), *range(0x2060, 0x2070)]
 )
-_MAX_COMPARED = 10_000
+_ALIKE = 0.6
+_MAX_NAMED = 3
 
 
 def skeleton(name: str) -> str:
@@ -51,11 +54,16 @@ def look_alike(name: str, others: Iterable[str]) -> str | None:
     return next((other for other in others if other != name and skeleton(other) == wanted), None)
 
 
+def quoted(name: str) -> str:
+    """A name to be copied: as it is and, where not all of it is ASCII, also with JSON's escapes."""
+    return repr(name) if name.isascii() else f"{name!r} (as JSON: {json.dumps(name)})"
+
+
 def suggestion(name: str, others: Iterable[str]) -> str:
     """What to say when `name` is not among the others: which of them may be meant; "" if none."""
-    known = sorted(others)[:_MAX_COMPARED]
+    known = sorted(others)
     same = look_alike(name, known)
     if same is not None:
-        return f"there is {same!a}: names differ in case and in Unicode form"
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
-    return f"there is {', '.join(map(repr, close))}" if close else ""
+        return f"there is {quoted(same)}: names differ in case and in Unicode form"
+    close = closest(name, known, count=_MAX_NAMED, cutoff=_ALIKE)
+    return f"there is {', '.join(map(quoted, close))}" if close else ""

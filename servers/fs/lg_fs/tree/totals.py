@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from lg_fs.job import Job
 from lg_fs.reading.encoding import is_binary
 from lg_fs.tree.glob_argument import GlobArg
+from lg_fs.tree.names import shown
 from lg_fs.tree.tree_digest import TreeDigest
 from lg_fs.tree.walk import Folder, Walk, open_regular
+from lg_policy.config.settings import FsSettings
 
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 16
@@ -66,10 +70,11 @@ Cells = dict[tuple[str, str], Count]
 class TotalsJob:
     """Counts the files of one or more walks."""
 
-    def __init__(self, job: Job, wanted: GlobArg, digest_max_mb: int) -> None:
+    def __init__(self, job: Job, wanted: GlobArg, settings: FsSettings) -> None:
         self._job = job
         self._wanted = wanted
-        self._digest = TreeDigest(digest_max_mb)
+        self._digest = TreeDigest(settings.digest_max_mb)
+        self._max_links = 1 if settings.hard_links == "refuse" else None
         self._cells: Cells = defaultdict(Count)
         self._names: dict[str, str] = {}
         self._result = Totals()
@@ -87,7 +92,7 @@ class TotalsJob:
         self._result.partial = self._result.partial or walk.result.stopped
 
     def result(self, max_rows: int) -> Totals:
-        """Put the counts in order, rolled up so that there are at most `max_rows` rows."""
+        """Return the counts in order, rolled up so that there are at most `max_rows` rows."""
         result = self._result
         by_extension: dict[str, Count] = defaultdict(Count)
         for (_, extension), count in self._cells.items():
@@ -103,7 +108,7 @@ class TotalsJob:
         ]
         result.digest_missing = result.partial or self._digest.missing
         result.digest = None if result.digest_missing else self._digest.hexdigest()
-        cells, result.depth = roll_up(self._cells, max_rows)
+        cells, result.depth = roll_up(self._cells, max_rows, self._job.check_time)
         result.rows = [
             {"directory": directory, "extension": extension, **asdict(count)}
             for (directory, extension), count in sorted(cells.items())
@@ -111,8 +116,8 @@ class TotalsJob:
         return result
 
     def _folder(self, folder: Folder, prefix: str) -> None:
-        directory = (prefix + folder.path).rstrip("/")
-        for entry in self._wanted.select(folder.entries):
+        directory = shown(prefix + folder.path).rstrip("/")
+        for entry in self._wanted.select(folder.entries, self._job):
             if entry.kind == "dir":
                 continue
             self._job.tick()
@@ -122,16 +127,16 @@ class TotalsJob:
                     if entry.kind == "symlink":
                         self._digest.link(entry.name, folder.fd)
                     continue
-                size, lines, binary, executable, content = measure(entry.name, folder.fd, self._job, self._digest)
+                measured = measure(entry.name, folder.fd, self._job, self._digest, self._max_links)
             except OSError:
                 self._result.skipped += entry.kind == "file"
                 continue
-            self._digest.file(entry.name, content, executable=executable)
+            self._digest.file(entry.name, measured.content, executable=measured.executable)
             cell = self._cells[directory, self._extension(entry.name)]
             cell.files += 1
-            cell.bytes += size
-            cell.lines += lines
-            self._result.binary_files += binary
+            cell.bytes += measured.size
+            cell.lines += measured.lines
+            self._result.binary_files += measured.binary
         self._digest.end_directory(directory)
 
     def _extension(self, name: str) -> str:
@@ -159,13 +164,18 @@ class Measured(NamedTuple):
     content: bytes | None
 
 
-def measure(name: str, dir_fd: int, job: Job, digest: TreeDigest) -> Measured:
-    """Read a file once. Of a large binary one only the digest needs the rest. Raises `OSError`."""
+def measure(name: str, dir_fd: int, job: Job, digest: TreeDigest, max_links: int | None = None) -> Measured:
+    """Read a file once. Of a large binary one only the digest needs the rest.
+
+    Raises `OSError`, also for a file with more than `max_links` names.
+    """
     fd = open_regular(name, dir_fd)
     try:
+        status = os.fstat(fd)
+        if max_links is not None and status.st_nlink > max_links:
+            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK), name)
         data = os.read(fd, _CHUNK)
         binary = is_binary(data)
-        status = os.fstat(fd)
         executable = bool(status.st_mode & stat.S_IXUSR)
         if len(data) < _CHUNK:  # a regular file is read short only at its end
             lines = 0 if binary else _lines(data, data[-1:])
@@ -191,24 +201,34 @@ def _lines(data: bytes, last: bytes) -> int:
     return data.count(b"\n") + (1 if data and last != b"\n" else 0)
 
 
-def roll_up(cells: Cells, max_rows: int) -> tuple[Cells, int | None]:
+def _no_check() -> None:
+    """Nothing stops the work."""
+
+
+def roll_up(cells: Cells, max_rows: int, check: Callable[[], None] = _no_check) -> tuple[Cells, int | None]:
     """Merge the deepest directories into those above until at most `max_rows` cells are left.
 
     Returns the cells and the depth that was needed, `None` for none. When even one level has too many extensions,
-    the smallest are merged under "*".
+    the smallest are merged under "*". `check` may raise to end the work.
     """
     if len(cells) <= max_rows:
         return cells, None
-    depth = max(directory.count("/") + 1 for directory, _ in cells)
-    while depth > 0 and len(cells) > max_rows:
-        depth -= 1
-        merged: Cells = defaultdict(Count)
-        for (directory, extension), count in cells.items():
-            merged["/".join(directory.split("/")[:depth]), extension].add(count)
-        cells = merged
-    if len(cells) > max_rows:
-        cells = _merge_smallest(cells, max_rows)
-    return cells, depth
+    fits, too_deep = 0, max(directory.count("/") + 1 for directory, _ in cells)
+    while too_deep - fits > 1:
+        check()
+        middle = (fits + too_deep) // 2
+        if len({(_cut(directory, middle), extension) for directory, extension in cells}) <= max_rows:
+            fits = middle
+        else:
+            too_deep = middle
+    merged: Cells = defaultdict(Count)
+    for (directory, extension), count in cells.items():
+        merged[_cut(directory, fits), extension].add(count)
+    return (merged if len(merged) <= max_rows else _merge_smallest(merged, max_rows)), fits
+
+
+def _cut(directory: str, depth: int) -> str:
+    return "/".join(directory.split("/", depth)[:depth])
 
 
 def _merge_smallest(cells: Cells, max_rows: int) -> Cells:

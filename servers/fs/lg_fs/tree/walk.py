@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from lg_fs.job import Job
 from lg_fs.tree.ignore import MAX_IGNORE_BYTES, IgnoreFile, ignored
+from lg_fs.tree.names import nameable
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Opened
 
@@ -70,9 +71,9 @@ class WalkResult:
     unreadable: int = 0
     """Directories that the system would not open."""
     unnameable: int = 0
-    """Names with control characters or invalid UTF-8, which no tool accepts."""
+    """Names that no tool accepts: they hold control characters, or are not UTF-8."""
     hidden: int = 0
-    """Names that the rules do not let be read; what lies below a hidden directory is not counted."""
+    """Names that the rules hide. What lies below a hidden directory is not counted."""
     stopped: str | None = None
     """Why the walk ended early, for the reader."""
 
@@ -87,13 +88,14 @@ class Walk:
         self._ignores: list[tuple[IgnoreFile | None, IgnoreFile | None]] = []
 
     def hold_ignores(self, directory: Opened) -> None:
-        """Let the ignore files of a directory above the start count too; call from the root downwards."""
+        """Let the ignore files of a directory above the start count too. Call it from the root downwards."""
         self._ignores.append(_read_ignores(directory.fd, directory.rel, set(_IGNORE_FILES)))
 
     def would_ignore(self, path: str) -> bool:
         """Whether the held ignore files hide the start directory itself."""
         parts = path.split("/")
-        return any(ignored(self._strongest(), [f"{'/'.join(parts[:n])}/"]) for n in range(1, len(parts) + 1))
+        above = [f"{'/'.join(parts[:n])}/" for n in range(1, len(parts) + 1)]
+        return bool(ignored(self._strongest(), above, self._plan.job.check_time))
 
     def forget_ignores(self) -> None:
         """Drop the held ignore files: the caller asked for an ignored directory by name."""
@@ -141,18 +143,28 @@ class Walk:
             self.result.stopped = f"stopped after {self._plan.job.deadline.seconds:g} s"
         return self.result.stopped is not None and not self.result.stopped.startswith("directories")
 
+    def _is_full(self, more: int) -> bool:
+        """Whether so many entries more reach the limit; then the walk ends with what it has."""
+        if self.result.entries_seen + more < self._plan.max_entries:
+            return False
+        self.result.stopped = self.result.stopped or f"stopped after {self._plan.max_entries} directory entries"
+        return True
+
     def _scan(self, fd: int, folder: str) -> tuple[Folder, bool]:
         prefix = f"{folder}/" if folder else ""
         entries: list[DirEntry] = []
         telling: set[str] = set()
         with os.scandir(fd) as scan:
             for dirent in scan:
+                self._plan.job.tick()
                 name = dirent.name
                 if name in _TELLING:
                     telling.add(name)
-                if not name.isprintable() and not _nameable(name):
+                if not name.isprintable() and not nameable(name):
                     self.result.unnameable += 1
                     continue
+                if self._is_full(len(entries)):
+                    break
                 path = prefix + name
                 kind = _kind(dirent)
                 entries.append(DirEntry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
@@ -179,7 +191,7 @@ class Walk:
         hidden = self._plan.rules.unreadable(paths)
         self.result.hidden += len(hidden)
         if self._ignores:
-            hidden |= ignored(self._strongest(), paths)
+            hidden |= ignored(self._strongest(), paths, self._plan.job.check_time)
         return [entry for index, entry in enumerate(entries) if index not in hidden] if hidden else entries
 
     def _strongest(self) -> Iterator[IgnoreFile]:
@@ -226,11 +238,6 @@ def _kind(dirent: os.DirEntry[str]) -> str:
         return "symlink" if dirent.is_symlink() else "other"
     except OSError:
         return "other"  # gone since it was listed
-
-
-def _nameable(name: str) -> bool:
-    """Whether a name that is not wholly printable can still be given to a tool (`Root.normalise`)."""
-    return not any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in name)
 
 
 def open_regular(name: str, dir_fd: int) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lg_fs.job import Job
-from lg_fs.tree.look_alikes import suggestion
+from lg_fs.tree.names import shown
+from lg_fs.tree.nearby import deepest_directory, hint_for, names_below, shorter_path
 from lg_fs.tree.walk import Walk, WalkPlan
 from lg_policy.config.settings import FsSettings
-from lg_policy.errors import ConfigError, InvalidArguments, LgError, NotFound, PolicyDenied
+from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Opened, Root
+from lg_policy.paths.spellings import may_be_respelled, spelled_on_disk, without_scheme
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,31 @@ class ServedRoot:
     root: Root
     prefix: str
     rules: FileRules
+    identity: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        status = os.fstat(self.root.fd)
+        object.__setattr__(self, "identity", (status.st_dev, status.st_ino))
+
+    @property
+    def name(self) -> str:
+        """What the root is called in paths and messages."""
+        return shown(self.root.name)
+
+    def check_identity(self) -> None:
+        """Raise `Conflict` if the root directory was removed or replaced since the server started."""
+        try:
+            status = os.stat(self.root.path)
+        except OSError as error:
+            raise Conflict(
+                f"the root directory {str(self.root.path)!r} is gone: {error.strerror}",
+                hint="put it back, or restart the server with another root",
+            ) from error
+        if (status.st_dev, status.st_ino) != self.identity:
+            raise Conflict(
+                f"the root directory {str(self.root.path)!r} was replaced by another since the server started",
+                hint="restart the server to work on the new one",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +67,27 @@ class Located:
     def unopened(self, error: NotFound | InvalidArguments) -> LgError:
         """What to answer when this cannot be opened: nothing is there, or something else than was asked for.
 
-        A name that may not be read is refused as if all were well with it, so that no answer tells what is there. For
-        the others, `NotFound` gets the names in their place that may be meant.
+        A name that may not be read is refused as if it were there, so that no answer tells what is there. For the
+        others, `NotFound` gets the names that may be meant.
         """
+        rules, root = self.place.rules, self.place.root
         parts = self.rel.split("/")
+        refusal = _refusal(rules, self.rel)
+        if refusal is not None:
+            return refusal
         try:
-            directory, depth = deepest_directory(self.place.root, parts)
+            directory, depth = deepest_directory(root, parts)
         except LgError:  # something is in its way, or leads elsewhere
-            return _refusal(self.place.rules, self.rel) or error
+            return error
         with directory:
             rel = "/".join([*directory.rel.split("/"), *parts[depth:]]).lstrip("/")
-            refusal = _refusal(self.place.rules, rel)
+            refusal = _refusal(rules, rel)
             if refusal is not None or isinstance(error, InvalidArguments):
                 return refusal or error
-            hint = suggestion(parts[depth], _visible(directory, self.place.rules))
-        return NotFound(error.message, hint=f"in {directory.rel or 'the root'} {hint}" if hint else error.hint)
+            if not rules.may_read(directory.rel, is_dir=True):
+                return error
+            hint = hint_for(root, rules, directory, parts[depth], parts, self.place.prefix)
+        return NotFound(error.message, hint=hint or error.hint)
 
 
 def _refusal(rules: FileRules, rel: str) -> PolicyDenied | None:
@@ -67,70 +100,67 @@ def _refusal(rules: FileRules, rel: str) -> PolicyDenied | None:
     return None
 
 
-def deepest_directory(root: Root, parts: Sequence[str]) -> tuple[Opened, int]:
-    """Open the deepest directory on the way to a name that need not exist; return it and how many parts lead there.
-
-    Raises as `Root.open_dir`, but never `NotFound`.
-    """
-    try:
-        return root.open_dir("/".join(parts[:-1])), len(parts) - 1  # as nearly always
-    except NotFound:
-        pass
-    reached = root.open_dir()
-    for depth in range(1, len(parts)):
-        try:
-            deeper = root.open_dir("/".join(parts[:depth]))
-        except NotFound:
-            return reached, depth - 1
-        except BaseException:
-            reached.close()
-            raise
-        reached.close()
-        reached = deeper
-    return reached, len(parts) - 1
-
-
-def _visible(directory: Opened, rules: FileRules) -> list[str]:
-    names = [name for name in os.listdir(directory.fd) if name.isprintable()]
-    prefix = f"{directory.rel}/" if directory.rel else ""
-    hidden = rules.unreadable([prefix + name for name in names])
-    return [name for number, name in enumerate(names) if number not in hidden]
-
-
 class Workspace:
     """All roots. With several, every path begins with the name of one of them."""
 
     def __init__(self, roots: Sequence[Root], rules: FileRules, settings: FsSettings) -> None:
         several = len(roots) > 1
-        names = [root.name for root in roots]
+        names = [shown(root.name) for root in roots]
         if len(set(names)) != len(names):
             raise ConfigError(
                 f"two roots are called {_twice(names)!r}", hint="the last parts of the root directories must differ"
             )
-        self.places = [ServedRoot(root=root, prefix=f"{root.name}/" if several else "", rules=rules) for root in roots]
+        self.places = [
+            ServedRoot(root=root, prefix=f"{name}/" if several else "", rules=rules)
+            for root, name in zip(roots, names, strict=True)
+        ]
         self.settings = settings
 
     def locate(self, path: str) -> Located:
-        """Find the root of a path. Raises `InvalidArguments`, `NotFound` or `PolicyDenied`."""
+        """Find the root of a path. Raises `Conflict` for a root that is gone, `InvalidArguments`, `NotFound` or
+        `PolicyDenied`.
+        """
+        place, rel = self._placed(path)
+        place.check_identity()
+        if may_be_respelled(rel):
+            rel = spelled_on_disk(rel, names_below(place.root))
+        return Located(place=place, rel=rel)
+
+    def _placed(self, path: str) -> tuple[ServedRoot, str]:
+        plain = without_scheme(path)
+        if plain is None:
+            raise InvalidArguments(f"{path[:200]!r} is not a file of this machine", hint="use file:///PATH or the path")
+        if plain is not path:
+            plain = self._below_a_root(plain)
         if len(self.places) == 1:
             place = self.places[0]
-            return Located(place=place, rel=place.root.normalise(path))
-        if path.startswith("/"):
+            try:
+                return place, place.root.normalise(plain)
+            except PolicyDenied as error:
+                raise _outside(place, plain, error) from error
+        if plain.startswith("/"):
             for place in self.places:
                 base = str(place.root.path)
-                if path == base or path.startswith(base + "/"):
-                    return Located(place=place, rel=place.root.normalise(path))
+                if plain == base or plain.startswith(base + "/"):
+                    return place, place.root.normalise(plain)
             raise PolicyDenied(f"{path!r} is outside every root", hint=self._names_hint())
-        clean = self.places[0].root.normalise(path)
+        clean = self.places[0].root.normalise(plain)
         name, _, rest = clean.partition("/")
         for place in self.places:
-            if name == place.root.name:
-                return Located(place=place, rel=rest)
+            if name == place.name:
+                return place, rest
         raise NotFound(f"no root is called {name!r}", hint=self._names_hint())
+
+    def _below_a_root(self, path: str) -> str:
+        """The path of an address: absolute if it begins with a root's own, else relative, as resources have it."""
+        bases = [str(place.root.path) for place in self.places]
+        return path if any(path == base or path.startswith(f"{base}/") for base in bases) else path.lstrip("/")
 
     def everywhere(self, path: str) -> list[Located]:
         """The places where a walk of `path` starts: one, or every root for the top of several."""
-        if len(self.places) > 1 and not path.startswith("/") and not self.places[0].root.normalise(path):
+        if len(self.places) > 1 and not path.startswith(("/", "file:")) and not self.places[0].root.normalise(path):
+            for place in self.places:
+                place.check_identity()
             return [Located(place=place, rel="") for place in self.places]
         return [self.locate(path)]
 
@@ -147,26 +177,48 @@ class Workspace:
 
     def open_small(self, path: str, max_bytes: int) -> tuple[Opened, ServedRoot] | None:
         """Open a file that may be read, if it is small and takes no waiting. Raises `PolicyDenied` as `open_file`."""
-        located = self.locate(path)
-        file = located.place.root.open_at_once(located.rel)
+        place, rel = self._placed(path)
+        if may_be_respelled(rel):
+            return None  # directories would have to be read
+        place.check_identity()
+        file = place.root.open_at_once(rel)
         if file is None:
             return None
         if file.stat.st_size > max_bytes:
             file.close()
             return None
-        return self._permitted(located, file)
+        return self._permitted(Located(place=place, rel=rel), file)
 
-    @staticmethod
-    def _permitted(located: Located, file: Opened) -> tuple[Opened, ServedRoot]:
+    def _permitted(self, located: Located, file: Opened) -> tuple[Opened, ServedRoot]:
+        """Judge the name that was given and the one that it leads to. Raises `PolicyDenied`, the file closed."""
         try:
-            refuse_unreadable(located.place.rules, file.rel)
+            for rel in {located.rel, file.rel}:
+                refuse_unreadable(located.place.rules, rel)
+            self.refuse_hard_link(file)
         except PolicyDenied:
             file.close()
             raise
         return file, located.place
 
+    def refuse_hard_link(self, file: Opened) -> None:
+        """Raise `PolicyDenied` for a file with several names, where the settings do not let such be read."""
+        if self.settings.hard_links == "refuse" and file.stat.st_nlink > 1:
+            raise PolicyDenied(
+                f"{file.rel!r} has {file.stat.st_nlink} hard links, and the others may lie outside the root",
+                hint='[fs] hard_links = "read" in the settings lets such files be read',
+            )
+
     def _names_hint(self) -> str:
-        return "paths begin with one of: " + ", ".join(place.root.name for place in self.places)
+        return "paths begin with one of: " + ", ".join(place.name for place in self.places)
+
+
+def _outside(place: ServedRoot, path: str, error: PolicyDenied) -> PolicyDenied:
+    """The refusal of a path outside the root, with the name below it that may be meant."""
+    parts = [part for part in path.split("/") if part]
+    if not path.startswith("/") or ".." in parts or not parts:
+        return error
+    meant = shorter_path(place.root, place.rules, ["", *parts])
+    return PolicyDenied(error.message, hint=f"{error.hint}; there is {meant!r}") if meant else error
 
 
 def _twice(names: Sequence[str]) -> str:
@@ -174,11 +226,12 @@ def _twice(names: Sequence[str]) -> str:
 
 
 def refuse_unreadable(rules: FileRules, rel: str, *, is_dir: bool = False) -> None:
-    """Raise `PolicyDenied` that names the rule if the resolved name may not be read."""
+    """Raise `PolicyDenied` that names the rule if the name may not be read."""
     if not rules.may_read(rel, is_dir=is_dir):
         why = rules.why_not_read(rel, is_dir=is_dir)
         raise PolicyDenied(
-            f"{rel!r} may not be read: {why}", hint="[policy] read_deny and read_allow decide that for every tool"
+            f"{rel!r} may not be read: {why}",
+            hint="[policy] read_deny and read_allow in the server's settings decide what every tool may read",
         )
 
 
@@ -213,7 +266,8 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
     """
     place = located.place
     with _opened(located) as start:
-        refuse_unreadable(place.rules, start.rel, is_dir=True)
+        for rel in {located.rel, start.rel}:
+            refuse_unreadable(place.rules, rel, is_dir=True)
         after = args.after
         walk = Walk(
             start,
@@ -227,7 +281,7 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
             ),
         )
         if start.rel and not args.include_ignored:
-            _hold_ignores_above(place.root, start.rel, walk)
+            _hold_ignores_above(place.root, start.rel, walk, job)
         yield walk
 
 
@@ -238,9 +292,10 @@ def _opened(located: Located) -> Opened:
         raise located.unopened(error) from error
 
 
-def _hold_ignores_above(root: Root, rel: str, walk: Walk) -> None:
+def _hold_ignores_above(root: Root, rel: str, walk: Walk, job: Job) -> None:
     parts = rel.split("/")
     for depth in range(len(parts)):
+        job.check_time()
         with root.open_dir("/".join(parts[:depth])) as directory:
             walk.hold_ignores(directory)
     if walk.would_ignore(rel):

@@ -1,0 +1,118 @@
+"""Say why a hunk has no place: where it nearly fits, which line differs and how, or that it was applied before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from lg_fs.patch.levels import EXACT, LEADING, TRAILING, WorkingLines, normalised, plain_form
+from lg_fs.patch.model import ADD, DROP, Hunk
+from lg_fs.patch.runs import Step, find_runs
+from lg_fs.reading.similarity import similarity
+
+_MAX_WANTED = 2_000
+_MAX_INDEXED = 100_000
+_MAX_COMPARED = 2_000
+_MANY = 50  # a line that stands in more places says little about where a hunk belongs
+_AROUND = 3
+_WIDTH = 160
+_NUMBERED = re.compile(r"\s*\d+(?:\t|: |\| ?)")
+_WORD = re.compile(r"\w")
+
+
+def applied_at(lines: WorkingLines, hunk: Hunk, step: Step) -> int | None:
+    """The place at which the hunk's new lines stand already; `None` where that is not certain.
+
+    To be asked only when its old lines are not there. New lines that could stand anywhere, as a single bracket, prove
+    nothing.
+    """
+    new = [line.text for line in hunk.lines if line.mark != DROP]
+    telling = [text for text in new if _WORD.search(text)]
+    if not telling or (len(telling) < 2 and not any(line.mark == ADD for line in hunk.lines)):
+        return None
+    for level in (EXACT, TRAILING, LEADING):
+        places = find_runs(lines.texts(level), normalised(new, level), 0, step)
+        if places:
+            return places[0]
+    return None
+
+
+def nearest(lines: WorkingLines, old: Sequence[str], floor: int, step: Step) -> str:
+    """Describe where the file is most like the old lines of a hunk, and what differs there."""
+    texts = lines.texts()
+    numbered = [text for text in old if text.strip()]
+    if numbered and all(_NUMBERED.match(text) for text in numbered):
+        return "its lines begin with line numbers, which are not in the file: leave the numbers out"
+    within = _within(texts, old)
+    if within is not None:
+        line = f"{within + 1}: {texts[within][:_WIDTH]}"
+        return f"the hunk has only a part of this line, but whole lines are compared:\n{line}"
+    at = _closest(lines, old, step)
+    if at is None:
+        return "nothing in the file is like it: read the file again"
+    late = f"hunks must be in order, and this is above line {floor + 1}\n" if at < floor else ""
+    return late + _difference(texts, old, at)
+
+
+def _difference(texts: Sequence[str], old: Sequence[str], at: int) -> str:
+    """The first line that differs from there on, in both versions, with the real lines around it."""
+    n = next((n for n in range(len(old)) if at + n >= len(texts) or texts[at + n].strip() != old[n].strip()), None)
+    if n is None:
+        return "the nearest lines of the file are\n" + _numbered(texts, at, at + min(len(old), 12))
+    place = at + n
+    if place >= len(texts):
+        said = f"the file ends before {_quoted(old[n])}"
+    elif place + 1 < len(texts) and texts[place + 1].strip() == old[n].strip():
+        said = f"the hunk leaves out line {place + 1} of the file: {_quoted(texts[place])}"
+    elif n + 1 < len(old) and texts[place].strip() == old[n + 1].strip():
+        said = f"the hunk has {_quoted(old[n])} before line {place + 1} of the file, which has no such line there"
+    else:
+        said = f"the first line that differs is line {place + 1}\nhunk: {_quoted(old[n], texts[place])}\n"
+        said += f"file: {_quoted(texts[place], old[n])}"
+    return f"{said}\nthe file around it:\n" + _numbered(texts, place - _AROUND, place + _AROUND + 1)
+
+
+def _numbered(texts: Sequence[str], begin: int, end: int) -> str:
+    begin = max(0, begin)
+    return "\n".join(f"{n}: {text[:_WIDTH]}" for n, text in enumerate(texts[begin:end], begin + 1))
+
+
+def _quoted(text: str, other: str = "") -> str:
+    """A line for reading; in escapes if it would look the same as the other one."""
+    cut = text[:_WIDTH]
+    return ascii(cut) if other and plain_form(text).split() == plain_form(other).split() else repr(cut)
+
+
+def _within(texts: Sequence[str], old: Sequence[str]) -> int | None:
+    """The first line that a single searched one is only a part of; nothing where it is a whole line somewhere."""
+    wanted = old[0].strip() if len(old) == 1 else ""
+    if not wanted or any(text.strip() == wanted for text in texts):
+        return None
+    return next((n for n, text in enumerate(texts) if wanted in text), None)
+
+
+def _closest(lines: WorkingLines, old: Sequence[str], step: Step) -> int | None:
+    """Where the file is most like `old`: the place where most lines agree, else where its first real line is alike."""
+    wanted = [text.strip() for text in old[:_MAX_WANTED]]
+    index: dict[str, list[int]] = {text: [] for text in wanted if text}
+    for at, text in enumerate(lines.texts(LEADING)[:_MAX_INDEXED]):
+        places = index.get(text)
+        if places is not None and len(places) <= _MANY:
+            places.append(at)
+    votes: dict[int, int] = {}
+    for rare in (True, False):
+        for n, text in enumerate(wanted):
+            step(1)
+            places = index.get(text, [])
+            for at in places if not rare or len(places) <= _MANY else ():
+                votes[at - n] = votes.get(at - n, 0) + 1
+        if votes:
+            return max(0, max(votes.items(), key=lambda vote: (vote[1], -vote[0]))[0])
+    first = next((text for text in wanted if text), "")
+    best, found = 0.5, None
+    for at, text in enumerate(lines.texts(LEADING)[:_MAX_COMPARED]):
+        step(1)
+        score = similarity(first, text)
+        if score > best:
+            best, found = score, at
+    return found

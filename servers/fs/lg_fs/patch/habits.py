@@ -1,0 +1,147 @@
+"""Take off what people, models and editors put around a patch, wherever its meaning is certain all the same.
+
+A byte order mark, Windows or old Mac line breaks, a Markdown fence, a here-document, an indentation or quotation mark
+before every line, sentences before the patch, and a patch that was made JSON once too often.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+_HERE_DOCUMENT = re.compile(
+    r"\s*(?:\$ *)?(?:apply_patch|applypatch|git apply|patch|cat)\b[^\n<]*<<-?\s*(['\"]?)(\w+)\1[^\n]*$"
+)
+_SHELL = re.compile(r"\s*(?:bash|sh|zsh) -l?c (['\"])(.*)$", re.DOTALL)
+_QUOTED_CALL = re.compile(r"\s*(?:apply_patch|applypatch)\s*(['\"]?)\s*$")
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_ENVELOPE = re.compile(r"\s*\*\*\*\s*Begin Patch", re.IGNORECASE)
+_PREFIX = re.compile(r"[ \t]+|(?:> )+")
+_MAX_LAYERS = 5
+
+
+def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]) -> list[str]:
+    """Return the lines of the patch itself.
+
+    `begins` tells whether a line begins a patch, `has_blocks` whether lines contain SEARCH/REPLACE blocks.
+    """
+    lines = _split(_decoded(text.removeprefix("\ufeff")))
+    for _ in range(_MAX_LAYERS):
+        lines = _without_blank_ends(lines)
+        if not lines or begins(lines[0]):
+            break
+        inner = _unwrapped(lines, begins, has_blocks)
+        if inner is None:
+            break
+        lines = inner
+    return lines
+
+
+def _decoded(text: str) -> str:
+    """The patch in a text that was quoted as JSON once more; any other text as it is."""
+    for _ in range(2):
+        begin = text.lstrip()[:1]
+        if begin in ("{", "[", '"'):
+            inner = _patch_in(text)
+            if inner is None:
+                return text
+            text = inner
+        elif "\n" not in text and "\\n" in text:
+            # One line with "\n" written out: the text of a JSON string without its quotes.
+            inner = _patch_in(f'"{text}"')
+            return text if inner is None else inner
+    return text
+
+
+def _patch_in(text: str) -> str | None:
+    """The text in a JSON string, in an object with one text, or in a command `["apply_patch", TEXT]`."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict) and len(value) == 1:
+        value = next(iter(value.values()))
+    if isinstance(value, list) and len(value) == 2 and value[0] in ("apply_patch", "applypatch"):
+        value = value[1]
+    return value if isinstance(value, str) else None
+
+
+def _split(text: str) -> list[str]:
+    if "\n" not in text:
+        return text.split("\r")  # as old Mac editors write; nothing else has "\r" alone
+    lines = text.split("\n")
+    if len(lines) > 1 and all(line.endswith("\r") for line in lines[:-1]):
+        return [line.removesuffix("\r") for line in lines]
+    return lines
+
+
+def _without_blank_ends(lines: list[str]) -> list[str]:
+    first = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
+    return lines[first:-1] if first < len(lines) and lines[-1] == "" else lines[first:]
+
+
+def _unwrapped(
+    lines: list[str], begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]
+) -> list[str] | None:
+    """The lines without one layer around them; `None` if there is none that is known."""
+    found = _from_here_document(lines)
+    if found is None and _FENCE.match(lines[0]):
+        found = _from_fence(lines, 0)
+    if found is None:
+        found = _without_prefix(lines)
+        if found is not None and not begins(found[0]) and (has_blocks(lines) or not has_blocks(found)):
+            found = None
+    # What stands before a block is its file's name.
+    return found if found is not None or has_blocks(lines) else _after_sentences(lines)
+
+
+def _from_here_document(lines: list[str]) -> list[str] | None:
+    shell = _SHELL.match(lines[0])
+    if shell is not None and len(lines) > 1:
+        lines = [shell[2], *lines[1:]]
+    match = _HERE_DOCUMENT.match(lines[0])
+    if match is not None:
+        tag = re.compile(rf"\s*{match[2]}\s*['\")]*\s*")
+        end = next((n for n in range(len(lines) - 1, 0, -1) if lines[n].strip()), 0)
+        return lines[1:end] if tag.fullmatch(lines[end]) else lines[1:]
+    call = _QUOTED_CALL.match(lines[0])
+    if call is None or len(lines) < 2:
+        return None
+    if not call[1]:
+        return lines[1:]
+    end = next((n for n in range(len(lines) - 1, 0, -1) if lines[n].strip()), 0)
+    return [*lines[1:end], lines[end].rstrip().removesuffix(call[1])]
+
+
+def _from_fence(lines: list[str], begin: int) -> list[str] | None:
+    """What is in the fence that begins there, if it closes and nothing but sentences come after it."""
+    fence = _FENCE.match(lines[begin])
+    if fence is None:
+        return None
+    closing = [n for n in range(begin + 1, len(lines)) if lines[n].strip() == fence[1]]
+    if not closing:
+        return None
+    end = closing[-1]
+    return lines[begin + 1 : end] if not any(_FENCE.match(line) for line in lines[end + 1 :]) else None
+
+
+def _without_prefix(lines: list[str]) -> list[str] | None:
+    """The lines without what stands before all of them alike: an indentation, or the mark of a quotation."""
+    match = _PREFIX.match(lines[0])
+    if match is None:
+        return None
+    prefix = match[0]
+    bare = prefix.rstrip()
+    if any(line.strip() and not line.startswith(prefix) and line != bare for line in lines):
+        return None
+    return [line.removeprefix(prefix) if line.startswith(prefix) else "" for line in lines]
+
+
+def _after_sentences(lines: list[str]) -> list[str] | None:
+    """The patch behind sentences about it: from its only fence, or from the only line that begins an envelope."""
+    envelopes = [n for n, line in enumerate(lines) if _ENVELOPE.match(line)]
+    fences = [n for n, line in enumerate(lines) if _FENCE.match(line)]
+    if len(fences) == 2 and (not envelopes or fences[0] < envelopes[0]):
+        return _from_fence(lines, fences[0])
+    return lines[envelopes[0] :] if len(envelopes) == 1 and envelopes[0] > 0 else None
