@@ -36,16 +36,22 @@ class ServeFlags:
 
 
 def add_common_flags(
-    parser: argparse.ArgumentParser, *, root_flag: str = "--root", root_default: str = "the current directory"
+    parser: argparse.ArgumentParser, *, root_flag: str | None = "--root", root_default: str = "the current directory"
 ) -> None:
-    """Add `--root --config --profile --state-dir --allow-broad-root --log-level --version`."""
-    parser.add_argument(
-        root_flag,
-        dest="root",
-        type=Path,
-        metavar="DIR",
-        help=f"directory to confine work to (default: {root_default})",
-    )
+    """Add `--root --config --profile --state-dir --allow-broad-root --log-level --version`.
+
+    Without a `root_flag` the program has its own option for roots, and `CommonFlags.root` stays `None`.
+    """
+    if root_flag is None:
+        parser.set_defaults(root=None)
+    else:
+        parser.add_argument(
+            root_flag,
+            dest="root",
+            type=Path,
+            metavar="DIR",
+            help=f"directory to confine work to (default: {root_default})",
+        )
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings file (TOML); overrides the user's file. Also LG_CONFIG"
     )

@@ -1,4 +1,4 @@
-"""The command line of `lg-fs`: parse, then import what is heavy."""
+"""The command line of `lg-fs`: parse it, then import what is heavy."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags
+from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import ConfigError
 from lg_policy.printing import exit_text
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `lg-fs`."""
-    # "resolve": --root is replaced by one that may be given several times.
     made = argparse.ArgumentParser(
         prog="lg-fs",
-        description="MCP server for the files below one or more root directories, and nothing else.",
-        conflict_handler="resolve",
+        description="MCP server that reads and changes the files below one or more directories, and nothing else.",
     )
-    add_common_flags(made)
     made.add_argument(
         "--root",
         dest="roots",
         action="append",
         type=Path,
         metavar="DIR",
-        help="directory to serve (default: the current one); repeated, paths begin with the directory's name",
+        help="directory to serve (default: the current directory). Repeat it to serve several: "
+        "paths then begin with the name of a directory",
     )
+    add_common_flags(made, root_flag=None)
     add_serve_flags(made)
     return made
 
@@ -36,17 +35,35 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `lg-fs` and return its exit status: 0 after a clean end, 2 for a wrong command line or setting."""
     args = parser().parse_args(argv)
-    roots: list[Path] = args.roots or [Path.cwd()]
-    args.root = roots[0]
+    flags = serve_flags(args)
     try:
+        _need_standard_streams(flags)
+        roots: list[Path] = args.roots or [_current_directory()]
         from lg_policy.quick_imports import quick_imports
 
         with quick_imports():
             from lg_fs.server.startup import run
 
-        return run(roots, common_flags(args), serve_flags(args))
+        return run(roots, common_flags(args), flags)
     except ConfigError as error:
         print(f"lg-fs: {exit_text(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _need_standard_streams(flags: ServeFlags) -> None:
+    """Raise `ConfigError` if a client cannot talk to the server. Must come before anything else is opened."""
+    closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
+    if closed and flags.transport == "stdio":
+        raise ConfigError(
+            f"standard {' and '.join(closed)} {'are' if len(closed) > 1 else 'is'} closed",
+            hint="an MCP client starts lg-fs with pipes there; use --transport http to serve without",
+        )
+
+
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the current directory is gone: {error.strerror}", hint="pass --root DIR") from error

@@ -113,7 +113,7 @@ def kill_at_work(process: ForkServerProcess, state: Path, begun: str, delay: int
 def revert_last(root: Path, state: Path) -> None:
     with Root(root) as opened:
         service = changes(opened, state, Bomb(None))
-        last = service.recent(1)[0]
+        last = service.recent(1, Job())[0]
         service.revert(RevertRequest(change_id=last["change_id"]), Job(60))
 
 

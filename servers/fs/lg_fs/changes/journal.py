@@ -62,12 +62,13 @@ class Journal:
         self._changes = base / "changes"
         self._settings = settings
         self._last: tuple[str, Any] = ("", {})
-        self._open()
+        self._opened = False
 
     def _open(self) -> None:
         """Make the directories that are missing. Raises `ConfigError`."""
         for directory in (self.base, self._pending, self._changes):
             make_private(directory)
+        self._opened = True
 
     @contextlib.contextmanager
     def locked(self, job: Job) -> Iterator[None]:
@@ -76,8 +77,8 @@ class Journal:
         Raises `CallTimeout` if it stays taken, and `Conflict` if the journal cannot be written.
         """
         try:
-            if not self._changes.is_dir():
-                self._open()  # somebody removed the state directory while the server ran
+            if not self._opened or not self._changes.is_dir():  # somebody may have removed it meanwhile
+                self._open()
             descriptor = os.open(self.base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise unwritable(error) from error
@@ -263,7 +264,11 @@ def wait_for_lock(descriptor: int, job: Job) -> None:
 
 def _items(directory: Path) -> list[Item]:
     items: list[Item] = []
-    for name in sorted(os.listdir(directory)):
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []  # nothing was changed yet
+    for name in names:
         parts = name.split(".")
         if len(parts) == 3 and parts[0].isdigit():
             items.append(Item(path=directory / name, time_ns=int(parts[0]), change_id=parts[1], key_hash=parts[2]))

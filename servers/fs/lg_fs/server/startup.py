@@ -1,4 +1,4 @@
-"""Put the parts of the server together from settings and flags, and serve."""
+"""Build the server from settings and flags, and run it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lg_fs.tree.workspace import Workspace
 from lg_policy.config.flags import CommonFlags, ServeFlags
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.config.settings import Settings
-from lg_policy.errors import LgError
+from lg_policy.errors import ConfigError, LgError
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
-from lg_policy.state import open_state, refuse_around_settings, refuse_inside
+from lg_policy.state import open_state, refuse_around_settings, refuse_inside, state_home
 from lg_policy.wire.serving import serve, start_logging
 
 log = logging.getLogger(__name__)
@@ -32,21 +32,37 @@ def run(roots: Sequence[Path], common: CommonFlags, flags: ServeFlags) -> int:
         opened = [stack.enter_context(Root(path, allow_broad=common.allow_broad_root)) for path in roots]
         for root in opened:
             loaded = closed_to_changes(loaded, root.path, (common.config,))
-        state = open_state(root=opened[0].path, explicit=common.state_dir)
-        service = make_service(opened, loaded.settings, state.path)
+        service = make_service(opened, loaded.settings, state_directory(opened, common.state_dir))
         stack.callback(service.workers.close)
         try:
             service.changes.recover()
-        except LgError:
+        except LgError as error:
             # Reading works all the same, and the next change tries again.
-            log.exception("a change set of a process that died could not be undone")
+            log.warning("%s", error.text())
         return serve(make_server(service), flags)
+
+
+def state_directory(roots: Sequence[Root], explicit: Path | None) -> Path:
+    """Make or find the directory of the journals.
+
+    Where it cannot be made, files can be read all the same: the log says so, and so does each attempt to change one.
+    Raises `ConfigError` for a directory that lies inside a root.
+    """
+    path = explicit.absolute() if explicit is not None else state_home() / roots[0].id
+    for root in roots:
+        refuse_inside(path, root.path, "the state directory")
+    try:
+        return open_state(root=roots[0].path, explicit=explicit).path
+    except (ConfigError, OSError) as error:
+        reason = error.message if isinstance(error, ConfigError) else f"{path}: {error.strerror or error}"
+        log.warning("files can be read but not changed: %s", reason)
+        return path
 
 
 def make_service(
     roots: Sequence[Root], settings: Settings, state: Path, *, on_step: Callable[[str], None] | None = None
 ) -> Service:
-    """Build the service for opened roots; journals go below `state`, which must lie outside all of them.
+    """Build the service for opened roots. Journals go below `state`, which must lie outside all of them.
 
     `on_step` is called before each irreversible step of a change set. Raises `ConfigError`.
     """
@@ -68,13 +84,13 @@ def make_service(
 
 
 def closed_directories(settings: Settings) -> tuple[str, ...]:
-    """Directories below the root that hold what the system writes about itself: closed to every tool."""
+    """Return patterns for the directories that hold what the system writes about itself: closed to every tool."""
     output = settings.trace.output_dir.strip("/")
     return (f"/{output}/",) if output and not settings.trace.output_dir.startswith("/") else ()
 
 
 def joint_id(roots: Sequence[Root]) -> str:
-    """One root's id, or one for the set of several."""
+    """Return the id of one root, or an id for the set of several."""
     if len(roots) == 1:
         return roots[0].id
     return hashlib.sha256("\0".join(root.id for root in roots).encode()).hexdigest()[:16]

@@ -41,6 +41,8 @@ class Listing:
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
+    last: str = ""
+    """The path of the last entry, as it is on the disk."""
     next_cursor: str | None = None
     stopped: str | None = None
     hidden: int = 0
@@ -88,18 +90,17 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
 
 def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, prefix: str, job: Job) -> bool:
     """Add entries until the page is full; whether it is."""
-    last: str | None = None
     for folder in walk:
         chosen = wanted.select(folder.entries, job)
         room = request.limit - len(listing.entries)
         listing.entries += [_described(entry, prefix) for entry in chosen[:room]]
         if chosen[:room]:
-            last = prefix + chosen[:room][-1].path
+            listing.last = prefix + chosen[:room][-1].path
         if len(chosen) > room:
-            listing.next_cursor = pack(CursorPosition(path=last or ""), request.raw)
+            listing.next_cursor = pack(CursorPosition(path=listing.last), request.raw)
             return True
-    if walk.result.stopped and last is not None and not walk.result.stopped.startswith("directories"):
-        listing.next_cursor = pack(CursorPosition(path=last), request.raw)
+    if walk.result.stopped and listing.last and not walk.result.stopped.startswith("directories"):
+        listing.next_cursor = pack(CursorPosition(path=listing.last), request.raw)
     return False
 
 
