@@ -266,8 +266,13 @@ def _items(directory: Path) -> list[Item]:
     items: list[Item] = []
     try:
         names = sorted(os.listdir(directory))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []  # nothing was changed yet
+    except OSError as error:
+        raise Conflict(
+            f"the journal of changes cannot be read: {error.strerror or error}",
+            hint="make the state directory readable",
+        ) from error
     for name in names:
         parts = name.split(".")
         if len(parts) == 3 and parts[0].isdigit():

@@ -147,10 +147,7 @@ class Changes:
 
     def recover(self) -> None:
         """Undo what a killed process left half done, in every root. Called once at start."""
-        try:
-            places = [place for place in self._workspace.places if self._journal(place).pending()]
-        except OSError as error:
-            raise Conflict(f"the journal of changes cannot be read: {error}") from error
+        places = [place for place in self._workspace.places if self._journal(place).pending()]
         places.sort(key=lambda place: place.root.id)
         with holding(places, self._journals, Job(self._settings.call_timeout_s)):
             self._recover(places)

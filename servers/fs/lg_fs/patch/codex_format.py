@@ -16,10 +16,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
+CHECK_EVERY = 1_024
+"""Lines of a patch between two looks at whether its caller still waits."""
 BEGIN = "*** Begin Patch"
 END = "*** End Patch"
 _ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
@@ -42,9 +45,12 @@ def is_begin(line: str) -> bool:
     return _corrected(line) == BEGIN
 
 
-def parse_envelope(lines: list[str]) -> list[FileChange]:
-    """Parse the lines of a patch. Raises `InvalidArguments` that names the line."""
-    return _EnvelopeParser([_corrected(line) if line.startswith("***") else line for line in lines]).parse()
+def parse_envelope(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
+    """Parse the lines of a patch. `check` may raise to end the work.
+
+    Raises `InvalidArguments` that names the line.
+    """
+    return _EnvelopeParser([_corrected(line) if line.startswith("***") else line for line in lines], check).parse()
 
 
 def _corrected(line: str) -> str:
@@ -70,8 +76,9 @@ def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
 
 
 class _EnvelopeParser:
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], check: Callable[[], None]) -> None:
         self._lines = lines
+        self._check = check
         self._at = 1
 
     def parse(self) -> list[FileChange]:
@@ -89,6 +96,8 @@ class _EnvelopeParser:
             changes.append(self._file(line))
 
     def _peek(self) -> str | None:
+        if self._at % CHECK_EVERY == 0:
+            self._check()
         return self._lines[self._at] if self._at < len(self._lines) else None
 
     def _nothing_after(self) -> None:

@@ -70,5 +70,6 @@ def replaced(old: Document, content: str) -> Document:
     """The file with entirely new text: encoding and mark are kept, and line breaks if the text has no CRLF itself."""
     lines = split_lines(content.removeprefix("\ufeff") if old.encoding.bom else content)
     if old.lines and "\r\n" not in content:
-        lines = tuple(TextLine(line.text, old.eol if line.eol else "") for line in lines)
+        eol = old.eol  # counted once, not for each line
+        lines = tuple(TextLine(line.text, eol if line.eol else "") for line in lines)
     return Document(lines=lines, encoding=old.encoding)

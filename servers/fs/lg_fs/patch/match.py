@@ -116,9 +116,14 @@ class _Finder:
     def _anchored(self, floor: int) -> list[int]:
         """The places right below the hunk's anchors."""
         starts: list[int] = []
+        known: dict[str, list[int]] = {}
         for depth, anchor in enumerate(self._hunk.anchors):
+            self._step(1)
             wanted = anchor.strip()
-            below = [at + 1 for at in find_runs(self._working.texts(LEADING), [wanted], floor, self._step)]
+            if wanted not in known:
+                places = find_runs(self._working.texts(LEADING), [wanted], floor, self._step)
+                known[wanted] = [at + 1 for at in places]
+            below = known[wanted]
             if depth:
                 nexts = (bisect.bisect_right(below, start) for start in starts)
                 below = sorted({below[n] for n in nexts if n < len(below)})

@@ -30,9 +30,9 @@ def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileCh
         raise InvalidArguments("the patch is empty", hint=_FORMATS)
     first = lines[0]
     if is_begin(first):
-        changes = parse_envelope(lines)
+        changes = parse_envelope(lines, check)
     elif begins_unified(first):
-        changes = parse_unified(lines)
+        changes = parse_unified(lines, check)
     elif looks_like_blocks(lines):
         changes = parse_blocks(lines, check)
     else:

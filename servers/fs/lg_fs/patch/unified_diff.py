@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lg_fs.patch.codex_format import bad_line
+from lg_fs.patch.codex_format import CHECK_EVERY, bad_line
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
@@ -31,9 +31,12 @@ def begins_unified(line: str) -> bool:
     return line.startswith(("diff --git ", "--- ", "Index: ", "diff -"))
 
 
-def parse_unified(lines: list[str]) -> list[FileChange]:
-    """Parse the lines of a patch. Raises `InvalidArguments` that names the line."""
-    return _UnifiedParser(lines).parse()
+def parse_unified(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
+    """Parse the lines of a patch. `check` may raise to end the work.
+
+    Raises `InvalidArguments` that names the line.
+    """
+    return _UnifiedParser(lines, check).parse()
 
 
 @dataclass(kw_only=True)
@@ -51,8 +54,9 @@ class _File:
 
 
 class _UnifiedParser:
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], check: Callable[[], None]) -> None:
         self._lines = lines
+        self._check = check
         self._at = 0
         self._files: list[_File] = []
         self._actions: tuple[tuple[str, Callable[[str], None]], ...] = (
@@ -146,6 +150,8 @@ class _UnifiedParser:
         )
 
     def _ends_hunk(self) -> bool:
+        if self._at % CHECK_EVERY == 0:
+            self._check()
         line = self._lines[self._at]
         if line.startswith(("@@ ", "diff --git ", "Index: ")) or line == "@@":
             return True
