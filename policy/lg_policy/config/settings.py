@@ -127,7 +127,7 @@ class FsSettings(Section):
     """Whether patches may change the content of files that are not text; they may always move and delete them."""
     hard_links: Literal["read", "refuse"] = "read"
     """Whether files with more than one hard link may be read. The other names may lie outside the root.
-    Package managers and git make such links too. With `refuse`, tools list these files but do not show their content."""
+    Package managers and git make such links too. With `refuse`, tools list these files but do not open them."""
     write_hard_links: bool = False
     """Whether files with more than one hard link may be written."""
     durable: bool = True

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
+
+from lg_policy.paths.spellings import may_be_respelled, spelled_on_disk, without_scheme
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,25 @@ def spelled(path: str, root: str | None) -> Spelled | None:
 
     `root` is the directory that its server works on; without one, links are not looked at.
     """
+    plain_path = without_scheme(path)
+    is_address = plain_path is not None and plain_path is not path
+    path = path if plain_path is None else plain_path
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         return None
     plain = ("/" if path.startswith("/") else "") + "/".join(parts)
     if root is None or not _is_name(plain):
+        plain = plain.lstrip("/") if is_address else plain
         return Spelled(plain, plain)
     real = os.path.realpath(root)
     for base in (real, os.path.abspath(root)):
         if _below(plain, base) is not None:
             plain = _below(plain, base) or ""
             break
-    place = _below(os.path.realpath(os.path.join(real, plain)), real)
+    else:
+        plain = plain.lstrip("/") if is_address else plain
+    on_disk = spelled_on_disk(plain, partial(_names_in, real)) if may_be_respelled(plain) else plain
+    place = _below(os.path.realpath(os.path.join(real, on_disk)), real)
     return Spelled(plain, plain if place is None else place)
 
 
@@ -46,6 +56,13 @@ def _is_name(path: str) -> bool:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:  # half a character, which is no byte either
         return False
+
+
+def _names_in(root: str, rel: str) -> list[str] | None:
+    try:
+        return os.listdir(os.path.join(root, rel))
+    except (OSError, ValueError):
+        return None
 
 
 def _below(path: str, directory: str) -> str | None:

@@ -9,6 +9,7 @@ from lg_fs.patch.levels import EXACT, LEADING, TRAILING, WorkingLines, normalise
 from lg_fs.patch.model import ADD, DROP, Hunk
 from lg_fs.patch.runs import Step, find_runs
 from lg_fs.reading.similarity import similarity
+from lg_fs.tree.look_alikes import skeleton
 
 _MAX_WANTED = 2_000
 _MAX_INDEXED = 100_000
@@ -80,7 +81,8 @@ def _numbered(texts: Sequence[str], begin: int, end: int) -> str:
 def _quoted(text: str, other: str = "") -> str:
     """A line for reading; in escapes if it would look the same as the other one."""
     cut = text[:_WIDTH]
-    return ascii(cut) if other and plain_form(text).split() == plain_form(other).split() else repr(cut)
+    same = other and skeleton(plain_form(text)).split() == skeleton(plain_form(other)).split()
+    return ascii(cut) if same else repr(cut)
 
 
 def _within(texts: Sequence[str], old: Sequence[str]) -> int | None:
