@@ -107,6 +107,6 @@ def search_request(regex: str, **changes: Any) -> SearchRequest:
 
 
 def detailed(schema: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    """Check items against what the output schema says about them under $defs."""
+    """Check items against what the output schema says about them."""
     for item in items:
         jsonschema.Draft202012Validator(schema).validate(item)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 
 from lg_fs.job import Job
-from lg_fs.tree.names import as_line
 from lg_fs.tree.walk import DirEntry
 from lg_policy.errors import ConfigError, InvalidArguments
 from lg_policy.paths.globs import GlobSet
@@ -55,7 +54,7 @@ class GlobArg:
         return kept
 
     def _selected(self, entries: list[DirEntry]) -> list[DirEntry]:
-        paths = [as_line(entry.judged) for entry in entries]
+        paths = [entry.judged for entry in entries]
         keep = set(range(len(paths))) if self._wanted is None else self._either(self._wanted, paths)
         if self._unwanted is not None:
             keep -= self._either(self._unwanted, paths)

@@ -16,8 +16,3 @@ def nameable(name: str) -> bool:
 def shown(path: str) -> str:
     """A path as results show it: with an escape such as `\\xe9` for each byte that cannot stand in them."""
     return path if nameable(path) else path.translate(_ESCAPES)
-
-
-def as_line(path: str) -> str:
-    """A path as one line of a text: a line break in a name stands as NUL, which no name has."""
-    return path.replace("\n", "\0") if "\n" in path else path
