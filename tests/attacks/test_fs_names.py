@@ -1,4 +1,4 @@
-"""Names that are not UTF-8, that hold line breaks, or that lead to such: nothing is fatal, and every rule still holds."""
+"""Names that are not UTF-8, that hold line breaks, or that lead to such: nothing is fatal, and rules hold."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Callable
 
 import pytest
 
@@ -29,7 +30,7 @@ ENVELOPE = """\
 UNIFIED = "--- a/src/a.py\n+++ b/src/a.py\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
 BLOCKS = "src/a.py\n<<<<<<< SEARCH\none\ntwo\n=======\none\n2\n>>>>>>> REPLACE\n"
 
-WRAPPED = {
+WRAPPED: dict[str, Callable[[str], str]] = {
     "indented by four": lambda patch: textwrap.indent(patch, "    ", lambda line: bool(line.strip())),
     "indented, blank lines too": lambda patch: textwrap.indent(patch, "    ", lambda line: True),
     "indented by a tab": lambda patch: textwrap.indent(patch, "\t"),

@@ -32,7 +32,7 @@ Step = Callable[[str], None]
 
 
 def _no_step(_name: str) -> None:
-    """Nothing: tests end the process here."""
+    """Do nothing. Tests end the process here."""
 
 
 class Commit:

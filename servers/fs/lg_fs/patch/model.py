@@ -19,7 +19,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Hunk:
-    """One place to change. Where it is follows from its kept and dropped lines; the rest only helps to choose.
+    """One place to change. Its kept and dropped lines say where it is; the rest only helps to choose.
 
     `anchors`: lines that come before the place, outermost first. `line`: where the author thought it was, from 1.
     `at_end`: it reaches the end of the file. `new_final_newline`: whether the file shall end with a line break, if the

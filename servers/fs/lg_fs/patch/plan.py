@@ -27,7 +27,7 @@ _MAX_TOTAL_BYTES = 64_000_000  # of all files of a patch, before and after: they
 
 @dataclass(frozen=True, kw_only=True)
 class FileIdentity:
-    """What tells that a file is still the one that was read."""
+    """What shows that a file is still the one that was read."""
 
     device: int
     inode: int

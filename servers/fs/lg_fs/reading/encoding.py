@@ -1,4 +1,4 @@
-"""What kind of text a file holds: encoding, byte order mark, line breaks; and whether it is text at all."""
+"""The encoding of a file, its byte order mark, and whether it is text at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 MARK_BEGINS = frozenset(bom[:1] for bom, _ in _MARKS)
-"""First bytes that may begin a mark: with another one a file has none."""
+"""The bytes that a byte order mark can begin with."""
 _MAGIC = (
     (b"\x89PNG", "PNG image"),
     (b"\xff\xd8\xff", "JPEG image"),
@@ -43,14 +43,14 @@ _MAGIC = (
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How a file's bytes are text. `name` is a Python codec; `bom` the mark at its start, kept on writing."""
+    """An encoding. `name` is a Python codec. `bom` is the mark at the start of the file, kept on writing."""
 
     name: str
     bom: bytes = b""
 
     @property
     def label(self) -> str:
-        """What the reader is told: `utf-8`, `utf-8-bom`, `utf-16-le`, `latin-1 (guessed)` and so on."""
+        """The name that results show: `utf-8`, `utf-8-bom`, `utf-16-le`, `latin-1 (guessed)` and so on."""
         if self.name == "latin-1":
             return "latin-1 (guessed)"
         return "utf-8-bom" if self.name == "utf-8" and self.bom else self.name
@@ -69,7 +69,7 @@ LATIN1 = Encoding(name="latin-1")
 
 
 def marked(head: bytes) -> Encoding | None:
-    """The encoding that a byte order mark announces, if there is one."""
+    """Return the encoding that a byte order mark announces, or `None` without one."""
     for bom, name in _MARKS:
         if head.startswith(bom):
             return Encoding(name=name, bom=bom)
@@ -77,12 +77,12 @@ def marked(head: bytes) -> Encoding | None:
 
 
 def is_binary(head: bytes) -> bool:
-    """Whether the first bytes of a file look like no text: a NUL without a mark that would explain it."""
+    """Whether a file is not text: its first bytes contain NUL, and no byte order mark explains that."""
     return b"\0" in head[:SNIFF] and marked(head) is None
 
 
 def binary_kind(head: bytes) -> str:
-    """What a binary file seems to be, in words."""
+    """Say in words what a binary file seems to be."""
     for magic, words in _MAGIC:
         if head.startswith(magic):
             return words
@@ -90,7 +90,7 @@ def binary_kind(head: bytes) -> str:
 
 
 def detect(data: bytes) -> Encoding:
-    """The encoding of a whole file's bytes: its mark, else UTF-8, else Latin-1, which fits anything."""
+    """Return the encoding of a file: that of its mark, else UTF-8, else Latin-1, which fits any bytes."""
     found = marked(data)
     if found is not None:
         try:

@@ -1,4 +1,4 @@
-"""Read text files: a window of lines, in constant memory whatever the size, with encoding, hash and line count."""
+"""Read a window of lines from text files of any size, in constant memory, with encoding, hash and line count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 1 << 12  # line breaks are counted in steps of this size before single 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Which lines are wanted, and how much may be returned."""
+    """The lines that are wanted, and how much may be returned."""
 
     start_line: int = 1
     line_count: int | None = None
@@ -44,7 +44,7 @@ class FileText:
     line_cut: bool
 
     def trailer(self) -> str:
-        """What a reader must know about the rest, in brackets; "" when the text is all there is."""
+        """Return what a reader must know about the rest, in brackets, or "" if the text is complete."""
         rest = self._rest()
         if self.encoding != LATIN1.label:
             return f"[{rest}]" if rest else ""
@@ -61,7 +61,7 @@ class FileText:
 
 
 def read_text(file: Opened, window: Window, job: Job, *, prefix: str = "") -> FileText:
-    """Read a window of lines; `prefix` stands before the path in the result.
+    """Read a window of lines. `prefix` is put before the path in the result.
 
     Raises `InvalidArguments` for a binary file and for a window past the end, `CallTimeout` when the file is too big
     to be read in time.
@@ -105,7 +105,7 @@ def read_text(file: Opened, window: Window, job: Job, *, prefix: str = "") -> Fi
 
 
 def with_numbers(text: str, start_line: int) -> str:
-    """Put its number and a tab before each line."""
+    """Put the line number and a tab before each line."""
     lines = text.split("\n")
     tail = lines.pop() if lines[-1] == "" else None
     numbered = [f"{number:>6}\t{line}" for number, line in enumerate(lines, start_line)]
@@ -125,7 +125,7 @@ def _refuse_binary(file: Opened, head: bytes) -> None:
     if is_binary(head):
         raise InvalidArguments(
             f"{file.rel!r} is not text: {binary_kind(head)}, {file.stat.st_size} bytes",
-            hint="only text files are read",
+            hint="read_file reads text only; clients can attach the file as a resource",
         )
 
 

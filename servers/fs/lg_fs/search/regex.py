@@ -1,4 +1,4 @@
-"""A caller's regular expression, on an engine that takes linear time whatever the expression and the text are."""
+"""Compile a caller's regular expression for RE2, which takes linear time for every expression and text."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def compile_regex(regex: str, *, case_sensitive: bool, multiline: bool) -> Any:
     except re2.error as error:
         raise InvalidArguments(f"regex: {_explain(regex, error)}", hint=_hint(regex)) from error
     except UnicodeEncodeError as error:
-        raise InvalidArguments("regex contains a lone surrogate", hint="give it as valid Unicode") from error
+        raise InvalidArguments("regex contains a lone surrogate", hint="send valid Unicode") from error
 
 
 def _explain(regex: str, error: Exception) -> str:
     for pattern, words in _UNSUPPORTED:
         if pattern.search(regex):
-            return f"{words} do not exist in the engine (RE2), which always takes linear time"
+            return f"the search engine (RE2) has no {words}"
     detail = error.args[0] if error.args else ""
     text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
     return text[:300]
@@ -66,5 +66,5 @@ def _explain(regex: str, error: Exception) -> str:
 
 def _hint(regex: str) -> str:
     if any(pattern.search(regex) for pattern, _ in _UNSUPPORTED):
-        return "rewrite it without, or search for a simpler expression and look at the context"
-    return "the syntax is RE2's; escape literal ( ) [ ] { } . * + ? | with a backslash"
+        return "leave it out, or search for a simpler expression with context_lines"
+    return "use RE2 syntax; put a backslash before a literal ( ) [ ] { } . * + ? |"

@@ -45,7 +45,7 @@ class SearchRequest:
 
 @dataclass(kw_only=True)
 class SearchResult:
-    """What was found; `partial` says why the search ended before it had looked everywhere."""
+    """What was found. `partial` says why the search ended before it had looked everywhere."""
 
     files: list[FileHits] = field(default_factory=list)
     values: list[dict[str, Any]] = field(default_factory=list)
@@ -278,7 +278,7 @@ class Search:
         self.result.total_matches += count
         self.result.files_matched += count > 0
         if self._values.full:
-            self.result.partial = f"stopped at {self._values.distinct} different values; narrow the regex"
+            self.result.partial = f"stopped at {self._values.distinct} different values: narrow the regex"
             self.result.truncated = True
             return False
         return True

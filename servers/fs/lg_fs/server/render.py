@@ -1,4 +1,4 @@
-"""Results as text that a model reads; the same is in the structured content."""
+"""Results as text for models. The structured content says the same."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def change(result: dict[str, Any]) -> str:
     word = "would change" if result["dry_run"] else f"change {result['change_id']}:"
     lines = [f"{word} {_number(len(result['files']), 'file')}, +{result['added']} -{result['removed']} lines"]
     if result["replayed"]:
-        lines[0] += " [done before under the same key; not done again]"
+        lines[0] += " [done before under the same key, not again]"
     for file in result["files"]:
         moved = f" -> {file['to']}" if file["to"] else ""
         fuzzy = f" [matched ignoring {file['match'].replace('_', ' ')}]" if file["match"] not in (None, "exact") else ""

@@ -1,4 +1,4 @@
-"""Files as MCP resources, so that clients can attach them, text and images alike; completion of their paths."""
+"""Files as MCP resources, which clients can attach, and completion of their paths."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Resources:
         self._settings = settings
 
     def handlers(self) -> dict[str, Any]:
-        """The arguments of `mcp.server.Server` that register this."""
+        """Return the arguments of `mcp.server.Server` that register these handlers."""
         return {
             "on_list_resources": self.list_resources,
             "on_list_resource_templates": self.list_templates,
@@ -42,16 +42,16 @@ class Resources:
         }
 
     async def list_resources(self, _context: Any, _params: Any) -> t.ListResourcesResult:
-        """There is no fixed list: any file is reached through the template."""
+        """Return an empty list: every file is reached through the template."""
         return t.ListResourcesResult(resources=[])
 
     async def list_templates(self, _context: Any, _params: Any) -> t.ListResourceTemplatesResult:
-        """One template stands for all files."""
+        """Return the one template that stands for all files."""
         template = t.ResourceTemplate(
             name="file",
             title="File below the root",
             uri_template=TEMPLATE,
-            description="A text file, or another such as an image as it is; path relative to the root, or absolute",
+            description="A text file, or another file such as an image. The path is relative to the root or absolute",
         )
         return t.ListResourceTemplatesResult(resource_templates=[template])
 
@@ -65,7 +65,7 @@ class Resources:
         return t.ReadResourceResult(contents=[contents])
 
     async def complete(self, _context: Any, params: t.CompleteRequestParams) -> t.CompleteResult:
-        """Complete a path by what is in its directory; a path that cannot be looked at has no completions."""
+        """Complete a path by the names in its directory. A path that cannot be read has no completions."""
         reference = params.ref
         if not isinstance(reference, t.ResourceTemplateReference) or reference.uri != TEMPLATE:
             raise MCPError(t.INVALID_PARAMS, "only the file resource template has completions")
@@ -131,6 +131,4 @@ def _blob(uri: str, file: Opened, limit: int, job: Job) -> t.BlobResourceContent
 
 
 def _too_large(path: str, size: int) -> TooLarge:
-    return TooLarge(
-        f"{path!r} has {size} bytes, too many for an attachment", hint="read text in parts with the tool read_file"
-    )
+    return TooLarge(f"{path!r} has {size} bytes, too many for an attachment", hint="read text in parts with read_file")

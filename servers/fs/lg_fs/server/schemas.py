@@ -28,7 +28,7 @@ MAX_LINE = 2**53
 MAX_EXPECTED = 2_000
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
-HIDDEN: Schema = {"type": "integer", "description": "Entries met that the settings let no tool read"}
+HIDDEN: Schema = {"type": "integer", "description": "Entries that the settings hide from every tool"}
 FLAG: Schema = {"type": "boolean"}
 OP: Schema = {"type": "string", "enum": ["add", "update", "delete", "move"]}
 ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message", "hint"])
@@ -46,7 +46,7 @@ def result(properties: dict[str, Schema]) -> Schema:
 
 
 def many(item: Schema) -> Schema:
-    """A long array; its items are described in words.
+    """A long array. Its items are described in words.
 
     Clients check results against this schema, and checking each of a thousand entries takes them longer than the
     call itself.
@@ -71,7 +71,7 @@ def globs() -> Schema:
     """The `glob` argument."""
     return {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 100}],
-        "description": 'gitignore-style: "*.py", "src/**/*.{ts,tsx}"; a leading "!" excludes. One or a list',
+        "description": 'One pattern or a list, gitignore-style: "*.py", "src/**/*.{ts,tsx}". A leading "!" excludes',
     }
 
 
@@ -99,8 +99,8 @@ def include_ignored() -> Schema:
     """The `include_ignored` argument."""
     return {
         "type": "boolean",
-        "description": "also what .gitignore and .ignore hide, .git, node_modules, virtual environments, caches "
-        "(default false)",
+        "description": "Include what .gitignore and .ignore hide, .git, node_modules, virtual environments and "
+        "caches (default false)",
     }
 
 
@@ -113,11 +113,11 @@ def read_input(settings: FsSettings) -> Schema:
                 "type": "array",
                 "items": path("File to read"),
                 "maxItems": settings.read_max_files,
-                "description": "Several files instead of path; a file that fails does not stop the others",
+                "description": "Several files, instead of path. A file that fails does not stop the others",
             },
             "start_line": line("First line, from 1 (default 1)"),
-            "line_count": line("Lines to return (default: to the end)"),
-            "line_numbers": {"type": "boolean", "description": "Put its number before each line (default false)"},
+            "line_count": line("Number of lines (default: to the end)"),
+            "line_numbers": {"type": "boolean", "description": "Put line numbers before the lines (default false)"},
         }
     )
 
@@ -146,14 +146,14 @@ def list_input(settings: FsSettings) -> Schema:
     return _object(
         {
             "path": path("Directory, relative to the root (default: the root)"),
-            "recursive": {"type": "boolean", "description": "Also everything below it (default false)"},
+            "recursive": {"type": "boolean", "description": "Include everything below it (default false)"},
             "glob": globs(),
             "limit": limit(settings.list_max_entries, "entries"),
             "cursor": cursor(),
             "include_ignored": include_ignored(),
             "totals": {
                 "type": "boolean",
-                "description": "Instead of entries: files, bytes and lines per directory and extension, recursively",
+                "description": "Return files, bytes and lines per directory and extension instead, recursively",
             },
         }
     )
@@ -167,14 +167,17 @@ _TOTALS = _object(
         "directories": WHOLE,
         "binary_files": WHOLE,
         "hidden": HIDDEN,
-        "skipped": {"type": "integer", "description": "Not counted: links, special files, unreadable, unnameable"},
+        "skipped": {
+            "type": "integer",
+            "description": "Links, special files, and files that could not be read or named: not counted",
+        },
         "extensions": many(TOTALS_ROW),
         "rows": many(TOTALS_ROW),
-        "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted in this level"},
+        "depth": {"type": ["integer", "null"], "description": "Deeper directories are counted at this level"},
         "partial": _nullable("string"),
         "digest": {
             "type": ["string", "null"],
-            "description": "SHA-256 over names and contents of all that was counted",
+            "description": "SHA-256 over the names and contents of all counted files",
         },
         "digest_missing": _nullable("string"),
     },
@@ -212,7 +215,7 @@ def search_input(settings: FsSettings) -> Schema:
                 "type": "integer",
                 "minimum": 0,
                 "maximum": 20,
-                "description": "Lines around (default 0)",
+                "description": "Lines before and after each match (default 0)",
             },
             "case_sensitive": {"type": "boolean", "description": "Default true"},
             "multiline": {
@@ -267,14 +270,14 @@ EXPECTED: Schema = {
     "propertyNames": {"format": "lg-path"},
     "maxProperties": MAX_EXPECTED,
     "additionalProperties": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{64}$"},
-    "description": "Per path the sha256 that read_file gave (null: must not exist); refused if it differs",
+    "description": "Path to the sha256 that read_file returned, or null for no file. Refused if one differs",
 }
 
 EXPECTED_PATHS: Schema = {
     "type": "array",
     "items": {"type": "string", "format": "lg-path", "maxLength": 4096},
     "maxItems": MAX_EXPECTED,
-    "description": "Refused if it touches another file than these, as files of a dry run names them",
+    "description": "Paths as a dry run returns them in files. Refused if another file would be touched",
 }
 
 
@@ -284,8 +287,8 @@ def patch_input(settings: FsSettings) -> Schema:
         {
             "path": path("File, relative to the root"),
             "op": OP,
-            "content": {"type": "string", "description": "The whole new text (add, update; optional for move)"},
-            "to": path("New path (move)"),
+            "content": {"type": "string", "description": "The whole new text (for add and update; optional for move)"},
+            "to": path("New path (for move)"),
         },
         ["path", "op"],
     )
@@ -294,15 +297,15 @@ def patch_input(settings: FsSettings) -> Schema:
             "patch": {
                 "type": "string",
                 "minLength": 1,
-                "description": "One of three formats, told apart by the first line: '*** Begin Patch' envelope, "
-                "unified diff, or PATH with '<<<<<<< SEARCH' / '=======' / '>>>>>>> REPLACE' blocks. "
-                "Context decides where a change goes, line numbers do not",
+                "description": "One of three formats: '*** Begin Patch' envelope, unified diff, or PATH with "
+                "'<<<<<<< SEARCH' / '=======' / '>>>>>>> REPLACE' blocks. The lines around a change decide where it "
+                "goes, not line numbers",
             },
             "changes": {
                 "type": "array",
                 "items": change,
                 "maxItems": settings.patch_max_files,
-                "description": "Instead of patch: whole files",
+                "description": "Whole files, instead of patch",
             },
             "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
             "expected_sha256": EXPECTED,
@@ -315,10 +318,14 @@ def revert_input() -> Schema:
     """Arguments of `revert_patch`."""
     return _object(
         {
-            "change_id": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "As apply_patch returned it"},
+            "change_id": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{16}$",
+                "description": "The change_id that apply_patch returned",
+            },
             "force": {
                 "type": "boolean",
-                "description": "Overwrite files that changed since; only if the settings allow it (default false)",
+                "description": "Overwrite files that changed since, if the settings allow it (default false)",
             },
             "dry_run": {"type": "boolean", "description": "Only show the diff (default false)"},
             "expected_sha256": EXPECTED,
@@ -348,7 +355,7 @@ CHANGE_OUTPUT = result(
     {
         "change_id": _nullable("string"),
         "dry_run": FLAG,
-        "replayed": {"type": "boolean", "description": "Answered from the journal: the same call was made before"},
+        "replayed": {"type": "boolean", "description": "The same call was made before; this is its result"},
         "diff": TEXT,
         "files": many(CHANGED_FILE),
         "added": WHOLE,

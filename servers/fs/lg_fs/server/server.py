@@ -1,4 +1,4 @@
-"""The MCP server: which tools there are, what they say about themselves, and who does the work."""
+"""The MCP server: its tools, their descriptions, and who does the work."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from lg_policy.wire.call_metadata import PREVIEW
 from lg_policy.wire.tool_server import Lifespan, ToolDef, build_server
 
 INSTRUCTIONS = """\
-Files below {where}, with "/". Nothing outside can be reached.
-Find your way with list_files (totals=true shows the shape of a whole tree) and search_files; read with read_file.
-Change files only with apply_patch: all of a patch is applied or nothing is, and revert_patch takes it back."""
+Files below {where}, and use "/". Nothing outside can be reached.
+To look around, use list_files (totals=true sums up a whole tree) and search_files. To read, use read_file.
+To change files, use apply_patch. It applies the whole patch or nothing, and revert_patch takes it back."""
 
 _READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Everything the tools work with."""
+    """What the tools work with."""
 
     workspace: Workspace
     changes: Changes
@@ -65,7 +65,7 @@ def _reading_tools(service: Service) -> list[ToolDef]:
         ToolDef(
             name="read_file",
             title="Read files",
-            description="Read a text file, or several: text, encoding, sha256, number of lines. Long files are cut; "
+            description="Read one text file or several: text, encoding, sha256, number of lines. Long files are cut: "
             "read on with start_line. Binary files are refused.",
             input_schema=schemas.read_input(settings),
             output_schema=schemas.READ_OUTPUT,
@@ -76,8 +76,8 @@ def _reading_tools(service: Service) -> list[ToolDef]:
         ToolDef(
             name="list_files",
             title="List files",
-            description="List a directory or a whole tree, sorted, with type, size and time; .gitignore is honoured. "
-            "totals=true gives files, bytes and lines per directory and extension instead.",
+            description="List a directory or a whole tree, sorted, with type, size and time. .gitignore is honoured. "
+            "totals=true returns files, bytes and lines per directory and extension instead.",
             input_schema=schemas.list_input(settings),
             output_schema=schemas.LIST_OUTPUT,
             annotations=_READ_ONLY,
@@ -88,7 +88,7 @@ def _reading_tools(service: Service) -> list[ToolDef]:
             name="search_files",
             title="Search in files",
             description="Search file contents with a regular expression (RE2: no look-around, no back-references). "
-            "Results by file with line, column and context; or only files, counts, or distinct values.",
+            "Returns matches by file with line, column and context, or only files, counts or distinct values.",
             input_schema=schemas.search_input(settings),
             output_schema=schemas.SEARCH_OUTPUT,
             annotations=_READ_ONLY,
@@ -105,9 +105,9 @@ def _changing_tools(service: Service) -> list[ToolDef]:
         ToolDef(
             name="apply_patch",
             title="Apply a patch",
-            description="Add, update, delete and move files in one step: all of the patch is applied or nothing is. "
-            "Encoding, line breaks and permissions are kept. dry_run shows the diff only; the change_id in the "
-            "result can be given to revert_patch.",
+            description="Add, update, delete and move files in one step: the whole patch is applied, or nothing is. "
+            "Encoding, line breaks and permissions are kept. dry_run only shows the diff. Give the change_id of the "
+            "result to revert_patch to take the patch back.",
             input_schema=schemas.patch_input(settings),
             output_schema=schemas.CHANGE_OUTPUT,
             annotations=_CHANGING,
@@ -117,8 +117,8 @@ def _changing_tools(service: Service) -> list[ToolDef]:
         ToolDef(
             name="revert_patch",
             title="Revert a patch",
-            description="Put back exactly what one apply_patch (or revert_patch) changed. If a file changed since, it "
-            "says which and changes nothing. dry_run shows the diff only.",
+            description="Put back exactly what one apply_patch (or revert_patch) changed. If a file has changed since, "
+            "the answer names it and nothing is changed. dry_run only shows the diff.",
             input_schema=schemas.revert_input(),
             output_schema=schemas.CHANGE_OUTPUT,
             annotations=_CHANGING,
@@ -128,7 +128,7 @@ def _changing_tools(service: Service) -> list[ToolDef]:
         ToolDef(
             name="list_changes",
             title="List changes",
-            description="The change sets that apply_patch and revert_patch made, newest first.",
+            description="List the change sets that apply_patch and revert_patch made, newest first.",
             input_schema=schemas.changes_input(),
             output_schema=schemas.CHANGES_OUTPUT,
             annotations=_READ_ONLY,

@@ -17,10 +17,9 @@ _BATCH = 2_000
 
 
 class GlobArg:
-    """Which files of a walk a caller wants.
+    """The files of a walk that a caller wants.
 
-    A pattern is tried against the path relative to the root and against the path relative to the directory that is
-    walked. Raises `InvalidArguments` for a pattern that is malformed, over-long, or climbs out with "..".
+    A pattern may match the path relative to the root, or the path relative to the directory of the walk. Raises `InvalidArguments` for a pattern that is malformed, over-long, or climbs out with "..".
     """
 
     def __init__(self, globs: str | Sequence[str] | None, base: str = "") -> None:
@@ -85,7 +84,7 @@ def _checked(glob: str) -> str:
     if not glob.strip() or len(glob) > _MAX_LENGTH or "\0" in glob or "\n" in glob:
         raise InvalidArguments(f"glob must be 1 to {_MAX_LENGTH} characters on one line", hint='for example "*.py"')
     if ".." in glob.split("/"):
-        raise InvalidArguments("glob must not contain '..'", hint="globs are relative to the root and stay below it")
+        raise InvalidArguments("glob contains '..'", hint="give it relative to the root")
     return glob.removeprefix("./")
 
 

@@ -36,8 +36,7 @@ class ListRequest:
 class Listing:
     """One page. `stopped` says why the walk ended early.
 
-    `hidden` counts names that rules do not let be read, as far as the walk came; `unnameable` those that no tool
-    accepts.
+    `hidden` counts the names that rules hide, as far as the walk came. `unnameable` counts those that no tool accepts.
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -84,7 +83,7 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
         with walking(located, args, workspace.settings, job) as walk:
             counting.add(walk, located.place.prefix)
     if counting is None:
-        raise InvalidArguments("there is no root to count")
+        raise InvalidArguments("there is no root to count", hint="start the server with --root")
     return counting.result(workspace.settings.totals_max_rows)
 
 

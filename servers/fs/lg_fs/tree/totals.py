@@ -1,4 +1,4 @@
-"""Sizes of a tree by directory and extension, for a reader who wants the shape of a repository in one call."""
+"""Sizes of a tree by directory and extension: the shape of a repository in one call."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Totals:
     depth: int | None = None
     partial: str | None = None
     digest: str | None = None
-    """Over the names and contents of all that was counted (`lg_fs.tree.tree_digest`)."""
+    """The digest of the names and contents of all counted files (`lg_fs.tree.tree_digest`)."""
     digest_missing: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class TotalsJob:
 
 
 def extension_of(name: str) -> str:
-    """The extension in lower case with its dot (".py"); "" if there is none or it is too odd to be one."""
+    """Return the extension in lower case with its dot (".py"), or "" if there is none or it is too odd."""
     stem, dot, extension = name.rpartition(".")
     if not dot or not stem or len(extension) > _MAX_EXTENSION or not extension.isalnum():
         return ""

@@ -37,12 +37,12 @@ class DirEntry(NamedTuple):
     path: str
     kind: str
     judged: str
-    """The path, with a trailing slash for a directory: what glob sets judge."""
+    """The path as glob sets judge it: with a trailing slash for a directory."""
     dirent: os.DirEntry[str]
 
 
 class Folder(NamedTuple):
-    """One directory of a walk with what may be seen in it, sorted by name. `fd` is open until the next folder."""
+    """One directory of a walk, with its visible entries sorted by name. `fd` is open until the next directory."""
 
     path: str
     fd: int
@@ -51,7 +51,7 @@ class Folder(NamedTuple):
 
 @dataclass(kw_only=True)
 class WalkPlan:
-    """What a walk honours and where it stops."""
+    """The rules and limits of a walk."""
 
     rules: FileRules
     job: Job
@@ -64,22 +64,22 @@ class WalkPlan:
 
 @dataclass(kw_only=True)
 class WalkResult:
-    """What became of a walk; complete once the iteration ended."""
+    """The counts of a walk. They are complete once the iteration has ended."""
 
     entries_seen: int = 0
     directories: int = 0
     unreadable: int = 0
-    """Directories that the system would not open."""
+    """Directories that the system did not open."""
     unnameable: int = 0
     """Names that no tool accepts: they hold control characters, or are not UTF-8."""
     hidden: int = 0
     """Names that the rules hide. What lies below a hidden directory is not counted."""
     stopped: str | None = None
-    """Why the walk ended early, for the reader."""
+    """Why the walk ended early, in words."""
 
 
 class Walk:
-    """An iteration over the folders below an opened directory."""
+    """An iteration over the directories below an opened one."""
 
     def __init__(self, start: Opened, plan: WalkPlan) -> None:
         self._start = start

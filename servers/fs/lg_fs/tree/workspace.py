@@ -65,7 +65,7 @@ class Located:
         return self.place.prefix + self.rel
 
     def unopened(self, error: NotFound | InvalidArguments) -> LgError:
-        """What to answer when this cannot be opened: nothing is there, or something else than was asked for.
+        """Return the error for a path that cannot be opened: nothing is there, or something else than was asked for.
 
         A name that may not be read is refused as if it were there, so that no answer tells what is there. For the
         others, `NotFound` gets the names that may be meant.
