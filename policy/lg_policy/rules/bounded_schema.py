@@ -19,10 +19,17 @@ from typing import Any
 
 from lg_policy.errors import ConfigError
 
+SEARCH_STEP = 0.2
+"""Steps for looking for a pattern in a text, however short that is."""
 TEXT_STEP = 1_000
 """Characters that a pattern may look at for one step of work."""
+NODE_STEP = 2
+"""Parts of a schema that are looked through in one step where a reference is resolved by name."""
 LIST_STEP = 20
 """Entries of a schema's list or object that count as one step more."""
+
+
+_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
 class TooMuchWork(Exception):
@@ -30,7 +37,7 @@ class TooMuchWork(Exception):
 
 
 class _Left:
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: float) -> None:
         self.steps = steps
 
 
@@ -47,7 +54,7 @@ def at_most(steps: int) -> Iterator[None]:
         _left.reset(token)
 
 
-def spend(steps: int) -> None:
+def spend(steps: float) -> None:
     """Count work. Raises `TooMuchWork` when there was more than is allowed here."""
     left = _left.get()
     if left is not None:
@@ -61,11 +68,13 @@ def validator_for(schema: Mapping[str, Any], search: Callable[[str], Any]) -> An
 
     `search` compiles a pattern to something with `search`, or raises `ConfigError` for one that is to be left out.
     """
-    return _class_for(str(schema.get("$schema", "")), search, _names_by_pattern(schema))
+    # Rounded up, so that few classes are made.
+    size = 1 << (_size(schema) // NODE_STEP).bit_length()
+    return _class_for(str(schema.get("$schema", "")), search, _names_by_pattern(schema), size)
 
 
 @cache
-def _class_for(declared: str, search: Callable[[str], Any], names_by_pattern: bool) -> Any:
+def _class_for(declared: str, search: Callable[[str], Any], names_by_pattern: bool, anchor_steps: int) -> Any:
     import jsonschema
 
     base = jsonschema.validators.validator_for({"$schema": declared}, default=jsonschema.Draft202012Validator)
@@ -80,7 +89,10 @@ def _class_for(declared: str, search: Callable[[str], Any], names_by_pattern: bo
         replaced["unevaluatedProperties"] = _left_out  # the library runs those patterns itself here
     keywords = base.VALIDATORS | {name: made for name, made in replaced.items() if name in base.VALIDATORS}
     extend: Any = jsonschema.validators.extend
-    made = extend(base, {name: _counted(keyword) for name, keyword in keywords.items()})
+    counted = {
+        name: _counted(keyword, anchor_steps if name in _REFERENCES else 0) for name, keyword in keywords.items()
+    }
+    made = extend(base, counted)
     made.evolve = _staying(made.evolve)
     return made
 
@@ -105,9 +117,11 @@ def _staying(evolve: Any) -> Any:
     return stay
 
 
-def _counted(keyword: Any) -> Any:
+def _counted(keyword: Any, anchor_steps: int) -> Any:
     def count(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
         spend(1 + (len(value) // LIST_STEP if isinstance(value, dict | list) else 0))
+        if anchor_steps and isinstance(value, str) and not value.startswith("#/"):
+            spend(anchor_steps)  # the library looks through all of the schema for a name, each time
         return keyword(validator, value, instance, schema)
 
     return count
@@ -127,7 +141,7 @@ class _Keywords:
             return None
 
         def found(text: str) -> bool:
-            spend(len(text) // TEXT_STEP)
+            spend(SEARCH_STEP + len(text) / TEXT_STEP)
             return compiled.search(text) is not None
 
         return found
@@ -173,6 +187,13 @@ def _left_out(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> tup
     return ()
 
 
+def _size(schema: Any) -> int:
+    """How many parts a schema has."""
+    if isinstance(schema, Mapping):
+        return 1 + sum(map(_size, schema.values()))
+    return 1 + sum(map(_size, schema)) if isinstance(schema, list) else 1
+
+
 def _names_by_pattern(schema: Any) -> bool:
     """Whether names are matched by patterns anywhere in a schema."""
     if isinstance(schema, Mapping):
@@ -188,7 +209,7 @@ def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> I
     seen: set[str] = set()
     for item in instance:
         text = json.dumps(_numbers(item), sort_keys=True)
-        spend(len(text) // TEXT_STEP)
+        spend(SEARCH_STEP + len(text) / TEXT_STEP)
         if text in seen:
             yield ValidationError(f"{item!r} occurs more than once")
             return

@@ -58,3 +58,33 @@ def test_work_is_counted_in_all_of_a_check_and_only_where_it_is_limited() -> Non
         fits(schema, list(range(1_000)))
     with at_most(500), pytest.raises(TooMuchWork):
         fits({"allOf": [{"pattern": "a$"}] * 100}, "a" * 10_000)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (
+            {"patternProperties": {f"a{number}b": {} for number in range(500)}},
+            {f"x{number}": 1 for number in range(5_000)},
+        ),
+        (
+            {"patternProperties": {f"a{number}b": {} for number in range(500)}, "additionalProperties": False},
+            {f"x{number}": 1 for number in range(5_000)},
+        ),
+        (
+            {"$defs": {f"d{number}": {"$anchor": f"a{number}"} for number in range(1_000)}, "items": {"$ref": "#a999"}},
+            [1] * 5_000,
+        ),
+        ({"propertyNames": {"pattern": "a*$"}}, {f"x{number}a": 1 for number in range(100_000)}),
+    ],
+    ids=["patterns and names", "names that no pattern covers", "references by name", "patterns of names"],
+)
+def test_work_that_grows_with_schema_times_value_is_counted(schema: dict[str, Any], value: Any) -> None:
+    with at_most(100_000), pytest.raises(TooMuchWork):
+        fits(schema, value)
+
+
+def test_a_reference_by_name_still_means_what_it_names() -> None:
+    schema = {"$defs": {"n": {"$anchor": "n", "type": "integer"}}, "items": {"$ref": "#n"}}
+    assert fits(schema, [1, 2])
+    assert not fits(schema, ["x"])
