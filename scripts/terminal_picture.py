@@ -35,7 +35,7 @@ from lg_orch.testing import ScriptedModel, calls, text
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, FIRST_ROWS, LAST_ROWS = 112, 2, 44
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 REQUEST = "fix the failing test"
 QUESTION, ANSWER = b"[D]eny? ", b"o\n"
 FILES = {

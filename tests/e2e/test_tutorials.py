@@ -19,7 +19,7 @@ from tests.support import require
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("tutorial-agent.md", "tutorial-client.md", "tutorial-team.md")
-TIMEOUT_S = 170
+TIMEOUT_S = 400
 ANSWERS = {"[D]eny? ": "o\n", "[y/N] ": "y\n", "Decision (once/deny): ": "once\n", "(Enter for none): ": "\n"}
 """What the pages tell the reader to type at each question."""
 PATCH = "tidal.py\n<<<<<<< SEARCH\n    return chart - tide\n=======\n    return chart + tide\n>>>>>>> REPLACE\n"
@@ -40,7 +40,7 @@ trap 'trap - ERR; kill $(jobs -p) 2>/dev/null' EXIT
 echo @finished
 """
 
-pytestmark = [pytest.mark.timeout(TIMEOUT_S + 10), pytest.mark.usefixtures("a_shell")]
+pytestmark = [pytest.mark.timeout(TIMEOUT_S + 20), pytest.mark.usefixtures("a_shell")]
 
 
 @pytest.fixture
