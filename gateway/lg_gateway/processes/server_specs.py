@@ -58,6 +58,7 @@ class ServerSpec:
     connect_timeout_s: float
     call_timeout_s: float
     one_at_a_time: bool = False
+    strict_results: bool = False
     login: ClientLogin | None = None
     root: str | None = None
     """The directory that a built-in server works on."""
@@ -183,6 +184,7 @@ def _spec(
         connect_timeout_s=upstream.connect_timeout_s,
         call_timeout_s=upstream.call_timeout_s,
         one_at_a_time=upstream.one_at_a_time,
+        strict_results=upstream.strict_results,
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,
     )

@@ -30,6 +30,7 @@ from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.store.factory import open_store
+from lg_gateway.upstreams.eras import RememberedEras
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
 from lg_policy.rules.rule_set import RuleBook
@@ -82,7 +83,12 @@ class Gateway:
         self._tasks: anyio.abc.TaskGroup | None = None
         backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
         self.upstream_set = UpstreamSet(
-            backoff=backoff, reaper=reaper, on_tools=self._tools_of, learn=masker.learn, mask=masker.mask
+            backoff=backoff,
+            reaper=reaper,
+            on_tools=self._tools_of,
+            learn=masker.learn,
+            eras=RememberedEras(setup.state.path),
+            mask=masker.mask,
         )
         for spec in setup.specs:
             self.upstream_set.add(spec, started.get(spec.name))

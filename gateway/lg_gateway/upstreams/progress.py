@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from anyio import current_time
+from typing import Protocol
 
-from lg_gateway.upstreams.upstream import Progress
+from anyio import current_time
 
 BURST = 50
 PER_SECOND = 20.0
+
+
+class Progress(Protocol):
+    """Passes progress on to the caller."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Report `progress` out of `total`."""
+        ...
 
 
 class Thinned:
