@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from lg_gateway.approvals.question import visible
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.config.http import is_loopback
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lg_policy.config.http import OAuthSettings
 
 SOON_S = 7 * 86400.0
+NAMED = 20
+"""Tools with a bad definition that are named of each server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ def _servers(gateway: Gateway) -> list[Finding]:
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
         words = f"up, {len(entries)} tools, protocol {upstream.protocol}"
         findings.append(Finding(what=name, text=f"{words}, version {upstream.version or 'not said'}"))
+        for tool, problem in list(upstream.left_out.items())[:NAMED]:
+            findings.append(Finding(what=name, text=f"tool {visible(tool)}: {visible(problem)}", bad=True))
         if upstream.spec.builtin:
             metas = [entry.listed.meta or {} for entry in entries]
             findings += _builtin(name, upstream.spec.builtin, metas, gateway.policy.settings.policy_digest())

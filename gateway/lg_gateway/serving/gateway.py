@@ -81,6 +81,7 @@ class Gateway:
         self._reaper = reaper
         self._listeners: list[Listener] = []
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._began = 0.0
         backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
         self.upstream_set = UpstreamSet(
             backoff=backoff,
@@ -110,6 +111,7 @@ class Gateway:
         """Own the upstreams for as long as the block lasts; end them all in parallel."""
         try:
             async with anyio.create_task_group() as tasks:
+                self._began = anyio.current_time()
                 self.upstream_set.start(tasks)
                 tasks.start_soon(self.pinning.watch, self._tools_of)
                 self._tasks = tasks
@@ -164,6 +166,19 @@ class Gateway:
     async def settled(self, seconds: float = FIRST_LIST_S) -> None:
         """Wait until every upstream is up or has failed once, but no longer than that: a list serves what is up."""
         with anyio.move_on_after(seconds):
+            for upstream in self.upstreams.values():
+                await upstream.settled.wait()
+
+    async def listable(self) -> None:
+        """Wait for the tools of a first list: our own servers', and others' until `gateway.list_wait_s` is over.
+
+        What comes up later is announced.
+        """
+        with anyio.move_on_after(FIRST_LIST_S):
+            for upstream in self.upstreams.values():
+                if upstream.spec.builtin is not None:
+                    await upstream.settled.wait()
+        with anyio.move_on_at(self._began + self.policy.settings.gateway.list_wait_s):
             for upstream in self.upstreams.values():
                 await upstream.settled.wait()
 

@@ -70,6 +70,7 @@ class Reloader:
         told, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
         if not told and not changed:
             log.info("the settings are as before (%s)", why)
+            self._gateway.upstream_set.wake()
             return True
         text = "; ".join(told) or f"other entries of {', '.join(sorted(changed))}"
         # The record comes first: settings that nobody could look up later do not come into force.

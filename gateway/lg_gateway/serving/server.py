@@ -96,7 +96,7 @@ class Frontend:
 
     async def list_tools(self, ctx: Context, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
         """Answer from memory: what this caller may know, sorted, in pages."""
-        await self._gateway.settled()
+        await self._gateway.listable()
         settings = self._gateway.policy.settings.gateway
         if settings.expose == "search":
             tools = list(META_TOOLS)

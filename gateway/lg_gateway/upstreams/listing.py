@@ -8,7 +8,7 @@ part and keeps its text: the call has taken effect, and throwing the answer away
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import mcp_types as t
@@ -16,7 +16,7 @@ from mcp.client import Client
 
 from lg_gateway.catalog.catalog import TOOLS_PER_SERVER
 from lg_gateway.catalog.schema_check import SchemaCheck, UnusableSchema
-from lg_gateway.upstreams.replies import Reply, current_reply
+from lg_gateway.upstreams.replies import RelayedResult, Reply, current_reply
 from lg_policy.errors import Internal
 from lg_policy.rules.bounded_schema import TooMuchWork
 
@@ -80,14 +80,14 @@ class AnswerCheck:
                 same = before is not None and before.schema == tool.output_schema
                 self._checks[tool.name] = before if before is not None and same else SchemaCheck(tool.output_schema)
 
-    async def checked(self, name: str, result: t.CallToolResult) -> tuple[t.CallToolResult, str]:
-        """Return an answer without what does not fit the tool's own schema, and what that was.
+    async def checked(self, name: str, result: RelayedResult) -> RelayedResult:
+        """Return an answer without what does not fit the tool's own schema.
 
         Raises `Internal` where that is an error.
         """
         check = self._checks.get(name)
         if check is None or result.is_error:
-            return result, ""
+            return result
         missing = result.structured_content is None
         try:
             why: Any = await check.error(result.structured_content)
@@ -96,7 +96,7 @@ class AnswerCheck:
         except TooMuchWork:
             why = "checking it takes too long"
         if why is None:
-            return result, ""
+            return result
         text = "there is none" if missing else str(getattr(why, "message", why))[:300]
         log.warning("%s: structured content of %s does not fit the tool's own schema: %s", self._server, name, text)
         if self._strict:
@@ -104,6 +104,4 @@ class AnswerCheck:
                 f"server {self._server} sent an answer that does not fit the tool's own schema: {text}",
                 hint="the call may have taken effect: look before you repeat it",
             )
-        # Clients insist on structured content where a schema is listed; the empty object fits every listed one.
-        empty: Mapping[str, Any] = {"structured_content": {}}
-        return result.model_copy(update=empty), f"the structured part does not fit the tool's schema: {text}"
+        return result.without_structure(f"the structured part does not fit the tool's schema: {text}")

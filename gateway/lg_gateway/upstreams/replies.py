@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mcp_types as t
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PrivateAttr, TypeAdapter, ValidationError
 
 DEFINITION_BYTES = 200_000
 """Of one tool; a larger one is left out."""
@@ -22,6 +22,26 @@ MESSAGE_CHARACTERS = 2_000
 """Of a server's error message; the rest is cut."""
 _REQUIRED = ("name", "inputSchema")
 _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
+
+
+class RelayedResult(t.CallToolResult):
+    """A server's result with what the gateway has found out about it, which never goes over a wire."""
+
+    _misfit: str = PrivateAttr(default="")
+
+    @property
+    def misfit(self) -> str:
+        """What of it did not fit the tool's own schema and was left out."""
+        return self._misfit
+
+    def without_structure(self, misfit: str) -> RelayedResult:
+        """Return it without its structured part.
+
+        Clients insist on one where a schema is listed; the empty object fits every schema that is.
+        """
+        made = self.model_copy(update={"structured_content": {}})
+        made._misfit = misfit
+        return made
 
 
 @dataclass(eq=False)
@@ -33,7 +53,7 @@ class Reply:
     """
 
     request_id: str | int | None = None
-    result: t.CallToolResult | None = None
+    result: RelayedResult | None = None
     tools: list[t.Tool] | None = None
     next_cursor: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
@@ -46,17 +66,17 @@ current_reply: ContextVar[Reply | None] = ContextVar("current reply", default=No
 """The reply that the request sent from this context waits for."""
 
 
-def read_call_result(raw: object) -> t.CallToolResult:
+def read_call_result(raw: object) -> RelayedResult:
     """Return the result of a tool call."""
     if not isinstance(raw, Mapping):
-        return t.CallToolResult(content=[_text(_json(raw))])
+        return RelayedResult(content=[_text(_json(raw))])
     given = raw.get("content")
     blocks = given if isinstance(given, list) else [] if given is None else [given]
     meta = raw.get("_meta")
     kept: dict[str, Any] = {}
     if raw.get("structuredContent") is not None:
         kept["structured_content"] = raw["structuredContent"]
-    return t.CallToolResult(
+    return RelayedResult(
         content=[_block(block) for block in blocks],
         is_error=raw.get("isError") is True,
         _meta=dict(meta) if isinstance(meta, Mapping) else None,

@@ -254,8 +254,8 @@ class Upstream:
             self._end_if_idle(client)
         if reply.result is None:
             return answer
-        result, misfit = await self._answers.checked(call.tool, reply.result)
-        return noted(result, [misfit] if misfit else [])
+        result = await self._answers.checked(call.tool, reply.result)
+        return noted(result, [result.misfit] if result.misfit else [])
 
     def _late(self, call: UpstreamCall) -> CallTimeout:
         return too_late(self.name, call.timeout_s, repeatable=call.repeatable)
