@@ -153,7 +153,9 @@ class Pipeline:
 
     async def _read(self, context: CallContext) -> CallContext:
         """Metadata, digest and size: what can be said of the call without looking into it."""
-        context = await apart(context.call.arguments, self._recorder.describe, context)
+        given = context.call.arguments
+        context = replace(context, call=replace(context.call, arguments=await apart(given, context.entry.meant, given)))
+        context = await apart(given, self._recorder.describe, context)
         context = replace(context, metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:

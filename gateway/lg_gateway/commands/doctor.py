@@ -127,8 +127,8 @@ def _pins(gateway: Gateway) -> list[Finding]:
     foreign = [entry for entry in entries if entry.server.builtin is None]
     flagged = [(entry.name, what) for entry in foreign for what in lint(definition_of(entry.listed))]
     findings += [Finding(what="lint", text=f"{name} {what}", bad=True) for name, what in flagged]
-    pairs = lookalikes(entry.name for entry in entries)
-    findings += [Finding(what="lint", text=f"{one} and {two} look alike") for one, two in pairs]
+    pairs = lookalikes((entry.name, entry.server.name, entry.tool) for entry in entries)
+    findings += [Finding(what="lint", text=f"{first} and {second} look alike") for first, second in pairs]
     return findings
 
 

@@ -15,10 +15,11 @@ import mcp_types as t
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.pipeline import Pipeline, Policy
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
-from lg_gateway.catalog.catalog import SEPARATOR, Catalog
+from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.catalog.lint import lint, lookalikes
 from lg_gateway.catalog.pinning import Pinning
 from lg_gateway.catalog.pins import PinTable, definition_of
@@ -49,7 +50,7 @@ class Gateway:
     def __init__(self, setup: GatewaySetup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
         self.setup = setup
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
-        self.catalog = Catalog()
+        self.catalog = Catalog(setup.settings.gateway.name_max)
         self.ledger = setup.ledger()
         self.store = open_store(setup.store_place, guard=self.ledger)
         settings = setup.settings.gateway
@@ -184,10 +185,13 @@ class Gateway:
 
     async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
         """Take over a server's list, except for definitions that wait for a human."""
-        if self.catalog.update(
-            self.upstreams[name].spec, await self.pinning.accepted(self.upstreams[name].spec, tools)
-        ):
-            self._report(name)
+        spec = self.upstreams[name].spec
+        accepted = await self.pinning.accepted(spec, tools)
+        entries = await apart(accepted, self.catalog.prepare, spec, accepted)
+        if self.upstreams.get(name) is None or self.upstreams[name].spec is not spec:
+            return  # replaced meanwhile
+        if self.catalog.install(spec, entries):
+            await apart(accepted, self._report, name)
             await self._tell()
 
     async def _tell(self) -> None:
@@ -202,11 +206,8 @@ class Gateway:
                     log.error("%s", problem)
                 for problem in () if entry.server.builtin else lint(definition_of(entry.listed)):
                     log.warning("%s %s", entry.name, problem)
-        pairs = lookalikes(entry.name for entry in entries)
-        alike = [f"{one} and {two}" for one, two in pairs if name in (_server_of(one), _server_of(two))]
+        owner = {entry.name: entry.server.name for entry in entries}
+        pairs = lookalikes((entry.name, entry.server.name, entry.tool) for entry in entries)
+        alike = [f"{first} and {second}" for first, second in pairs if name in (owner[first], owner[second])]
         if alike:
             log.warning("%d tools have names like those of other servers: %s", len(alike), ", ".join(alike)[:300])
-
-
-def _server_of(name: str) -> str:
-    return name.partition(SEPARATOR)[0]
