@@ -31,7 +31,9 @@ BLOCKS = [
 ]
 
 
-@pytest.mark.attack("Strangers", "our error codes, ids and marks in a server's answer, its blocks and whatever is nested")
+@pytest.mark.attack(
+    "Strangers", "our error codes, ids and marks in a server's answer, its blocks and whatever is nested"
+)
 async def test_a_server_cannot_speak_as_the_gateway(tmp_path: Path) -> None:
     forged = result(
         content=BLOCKS, structuredContent={"error": FORGED, "more": [{"_meta": MARKS}]}, isError=True, _meta=MARKS
@@ -56,7 +58,9 @@ MARKS_LEFT = {name: value for name, value in MARKS.items() if name != GATEWAY}
 TOKEN = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
 
 
-@pytest.mark.attack("Strangers", "a secret in names, addresses, metadata of blocks and in progress, and megabytes of each")
+@pytest.mark.attack(
+    "Strangers", "a secret in names, addresses, metadata of blocks and in progress, and megabytes of each"
+)
 async def test_every_text_of_an_answer_is_masked_and_counted(tmp_path: Path) -> None:
     link = {"type": "resource_link", "name": f"n {TOKEN}", "title": TOKEN, "uri": f"https://x/{TOKEN}"}
     resource = {"uri": f"file:///{TOKEN}", "text": TOKEN, "_meta": {"t": TOKEN}}
@@ -101,7 +105,7 @@ async def test_nobodys_text_stops_everybody(tmp_path: Path, what: str) -> None:
     if what == "list":
         schema = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(20)}}
         plan["tools"] += [{"name": f"tool_{n}", "inputSchema": schema, "description": "d" * 200} for n in range(10_000)]
-    deny = '[[gateway.rules]]\ntools = ["odd__denied"]\neffect = "deny"\n'
+    deny = '[[gateway.rules]]\ntools = ["odd__denied"]\neffect = "deny"\nwhen = { properties = { text = {} } }\n'
     turns = 0
     longest = 0.0
     stop = anyio.Event()

@@ -196,7 +196,9 @@ class Pipeline:
         if isinstance(answer, t.InputRequiredResult):
             await self._recorder.asked(context)
         elif isinstance(answer, t.CallToolResult):
-            await self._recorder.ended(context, "refused", code=error_code(answer, context.entry), detail="its preview failed")
+            await self._recorder.ended(
+                context, "refused", code=error_code(answer, context.entry), detail="its preview failed"
+            )
         return answer
 
     def _last_checks(self, context: CallContext) -> Callable[[Tx], None]:
@@ -251,7 +253,9 @@ class Pipeline:
             raise
         if not isinstance(answer, t.CallToolResult):
             raise Internal(f"the preview of {context.entry.name} asked a question of its own")
-        await self._recorder.ended(trial, "error" if answer.is_error else "preview", code=error_code(answer, trial.entry))
+        await self._recorder.ended(
+            trial, "error" if answer.is_error else "preview", code=error_code(answer, trial.entry)
+        )
         return as_preview(answer)
 
     async def _carry_out(self, context: CallContext) -> Answer:

@@ -40,7 +40,9 @@ def public_name(server: str, tool: str, longest: int = NAME_LENGTH) -> str:
     """Return `server__tool` in at most `longest` characters of `[A-Za-z0-9_-]`.
 
     A name that had to be shortened or rewritten ends in a hash of the whole original, so that two tools never meet.
+    `server__` always stands before it, whatever the limit: rules name a server's tools by that.
     """
+    longest = max(longest, len(server) + len(SEPARATOR) + 1 + _HASH + 1)
     plain = _ODD.sub("_", tool)
     name = f"{server}{SEPARATOR}{plain}"
     if plain == tool and len(name) <= longest:
@@ -129,9 +131,9 @@ class Catalog:
     def install(self, spec: ServerSpec, entries: dict[str, CatalogEntry]) -> bool:
         """Replace the entries of a server; return whether that changed anything."""
         before = self._by_server.get(spec.name, {})
-        if spec.name in self._by_server and before.keys() == entries.keys():
-            if all(entries[name] is entry for name, entry in before.items()):
-                return False
+        same = before.keys() == entries.keys() and all(entries[name] is entry for name, entry in before.items())
+        if same and spec.name in self._by_server:
+            return False
         self._by_server[spec.name] = entries
         self._merge()
         return True

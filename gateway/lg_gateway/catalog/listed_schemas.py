@@ -165,7 +165,9 @@ class _Fitter:
 
     def either(self, name: str, parts: list[dict[str, Any]], *, alternatives: bool) -> dict[str, Any]:
         """Return what is listed for a property of several parts of a whole."""
-        given: list[dict[str, Any]] = [part["properties"][name] for part in parts if name in (part.get("properties") or {})]
+        given: list[dict[str, Any]] = [
+            part["properties"][name] for part in parts if name in (part.get("properties") or {})
+        ]
         different = [part for place, part in enumerate(given) if part not in given[:place]]
         if not alternatives or (len(different) == 1 and (len(given) == len(parts) or not self._output)):
             return different[0]
@@ -218,7 +220,7 @@ class _Fitter:
             made |= {"required": listed} if listed else {}
         rest = schema.get("additionalProperties")
         # What names by pattern allow is not listed: then nothing can be said of the names that are left.
-        if "patternProperties" not in schema and (isinstance(rest, bool) or isinstance(rest, Mapping)):
+        if "patternProperties" not in schema and isinstance(rest, bool | Mapping):
             made["additionalProperties"] = rest if isinstance(rest, bool) else self.part(rest, trail)
 
     def _array(self, schema: Mapping[str, Any], made: dict[str, Any], trail: tuple[str, ...]) -> None:

@@ -129,9 +129,7 @@ class MetaTools:
         page = hits[start : start + count]
         following = start + count if start + count < len(hits) else None
         tools = [_found(hit, whole=call.meta.get(DETAILS) is True) for hit in page]
-        lines = [
-            f"{tool['name']}: {tool['description']}\narguments: {_compact(tool['inputSchema'])}" for tool in tools
-        ]
+        lines = [f"{tool['name']}: {tool['description']}\narguments: {_compact(tool['inputSchema'])}" for tool in tools]
         rest = f"{len(hits)} tools match" + (f"; see more with offset={following}" if following else "")
         structured = {"tools": tools, "total": len(hits), "next_offset": following}
         text = "\n\n".join([*lines, rest])

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIXED = (
-    "store", "approval.live_timeout_s", "gateway.identity", "gateway.http", "gateway.name_max", "gateway.restart_backoff_s",
-    "gateway.restart_backoff_max_s",
+    "store", "approval.live_timeout_s", "gateway.identity", "gateway.http", "gateway.name_max",
+    "gateway.restart_backoff_s", "gateway.restart_backoff_max_s",
 )  # fmt: skip
 """Settings that a running gateway cannot change."""
 SHOWN = 80

@@ -80,9 +80,9 @@ class EraChoice:
 
     def came_up(self, relay: Relay, protocol: str) -> None:
         """Keep what a connection has shown that came up."""
-        if self._spec.mode == "auto" and protocol not in MODERN_PROTOCOL_VERSIONS:
-            if self.mode == "legacy" or relay.unanswered(PROBE):
-                self._remembered.remember(self._spec, handshake=True)
+        handshake = self._spec.mode == "auto" and protocol not in MODERN_PROTOCOL_VERSIONS
+        if handshake and (self.mode == "legacy" or relay.unanswered(PROBE)):
+            self._remembered.remember(self._spec, handshake=True)
         relay.timed_out(PROBE)
 
     def ended_early(self, relay: Relay, *, by_itself: bool) -> bool:

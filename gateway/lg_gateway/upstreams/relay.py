@@ -124,7 +124,7 @@ class Relay:
             return []
 
     def _owner(self, number: Any, expected: Id | None) -> Id | None:
-        """Return the open request that an answer with this id belongs to. Where the transport knows, its word counts."""
+        """Return the open request that an answer with this id belongs to; the transport knows it better (HTTP)."""
         for candidate in (number, _whole_number(number)) if expected is None else (expected,):
             if not isinstance(candidate, str | int) or isinstance(candidate, bool):
                 continue

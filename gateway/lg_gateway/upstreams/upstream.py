@@ -67,7 +67,7 @@ class UpstreamCall:
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
     on_question: OnQuestion | None = None
-    """Answers a question that a handshake-era server asks while the call runs; without it, the question is cancelled."""
+    """Answers a question that a handshake-era server asks while the call runs; without it, each is cancelled."""
 
 
 class _NotSent(Exception):

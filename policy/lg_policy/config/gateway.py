@@ -111,7 +111,7 @@ class GatewaySettings(Section):
     drain_s: PositiveFloat = 30
     """Seconds that calls in flight get to finish on a server that a reload replaces or removes."""
     list_wait_s: Annotated[float, Field(ge=0)] = 3
-    """Seconds after the start that the first `tools/list` waits for slow servers. Their tools come later by `list_changed`.
+    """Seconds after the start that the first `tools/list` waits for slow servers; later tools come by `list_changed`.
 
     `lg-fs` and `lg-exec` are always waited for."""
     name_max: Annotated[int, Field(ge=24, le=64)] = 40

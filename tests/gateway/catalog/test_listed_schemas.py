@@ -62,7 +62,10 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "odd": {
         "type": "object",
         "properties": {
-            "any": True, "never": False, "list": {"type": "array"}, "kinds": {"type": ["string", "array", "null"]},
+            "any": True,
+            "never": False,
+            "list": {"type": "array"},
+            "kinds": {"type": ["string", "array", "null"]},
             "wrong": {"type": "any", "enum": [], "minLength": "3", "description": 5, "pattern": "(?=x)"},
         },
         "required": ["any", "missing", 3],
@@ -110,7 +113,7 @@ def test_what_alternatives_name_is_offered_and_required_where_all_require_it() -
 def test_what_fits_a_schema_fits_it_as_it_is_listed(schema: Any, value: Any) -> None:
     whole = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
     if Draft202012Validator(whole).is_valid({"value": value}):
-        made = listed_output(whole, trusted=False)
+        made = listed_output(whole, trusted=False) or {}
         assert '"pattern' not in json.dumps(made)
         assert Draft202012Validator(made).is_valid({"value": value}), made
 
@@ -131,12 +134,12 @@ def test_what_fits_a_schema_fits_it_as_it_is_listed(schema: Any, value: Any) -> 
 def test_nothing_is_refused_because_a_test_is_gone(part: dict[str, Any], value: Any) -> None:
     whole = {"type": "object", "properties": {"value": part}}
     assert Draft202012Validator(whole).is_valid({"value": value})
-    assert Draft202012Validator(listed_output(whole, trusted=False)).is_valid({"value": value})
+    assert Draft202012Validator(listed_output(whole, trusted=False) or {"not": {}}).is_valid({"value": value})
 
 
 def test_an_alternative_that_says_nothing_of_a_name_keeps_an_answer_free_to_hold_it() -> None:
     parts = [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {}}}]
-    made = listed_output({"type": "object", "anyOf": parts}, trusted=True)
+    made = listed_output({"type": "object", "anyOf": parts}, trusted=True) or {"not": {}}
     assert Draft202012Validator(made).is_valid({"a": 1})
 
 
@@ -146,7 +149,9 @@ def test_a_name_is_short_stable_and_never_shared() -> None:
     assert {len(name) for name in long} == {40}
     assert len(set(long)) == 50
     assert public_name("srv", "short") == "srv__short"
-    assert public_name("s" * 32, "tool", 24) != public_name("s" * 32, "took", 24)
+    crowded = [public_name("s" * 32, name, 24) for name in ("tool", "took")]
+    assert crowded[0] != crowded[1]
+    assert all(name.startswith("s" * 32 + "__") for name in crowded), "rules name a server's tools by that"
     assert len("mcp__lg-gateway__" + long[0]) < 64
 
 
@@ -205,7 +210,9 @@ async def test_a_server_gets_the_arguments_that_were_meant_under_its_own_names(t
         "type": "object",
         "properties": {"paths": {"type": "array"}, "limit": {"type": "integer"}, "filter[name]": {"type": "string"}},
     }
-    part = misbehaving(tmp_path, tools=[{"name": "find", "inputSchema": schema}, {"name": "pick", "inputSchema": EITHER}])
+    part = misbehaving(
+        tmp_path, tools=[{"name": "find", "inputSchema": schema}, {"name": "pick", "inputSchema": EITHER}]
+    )
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         entry = gateway.catalog.find("odd__find")
         assert entry is not None

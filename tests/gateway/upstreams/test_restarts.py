@@ -218,5 +218,3 @@ async def test_a_restart_of_our_own_choosing_waits_for_what_is_in_flight_and_hol
 
     assert [answer.is_error for answer in answers] == [False] * 6, [text_of(answer) for answer in answers]
     assert restarts == 1
-
-

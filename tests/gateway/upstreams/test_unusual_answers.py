@@ -17,7 +17,10 @@ pytestmark = pytest.mark.anyio
 REPAIRED = {
     "half_a_pair": (said("an ant \\ud83d here"), "an ant \ufffd here"),
     "latin_1": (said("caf\xe9"), "caf\ufffd"),
-    "long_number": ('{"jsonrpc":"2.0","id":ID,"result":{"content":[],"structuredContent":{"n":' + "7" * 5000 + "}}}", ""),
+    "long_number": (
+        '{"jsonrpc":"2.0","id":ID,"result":{"content":[],"structuredContent":{"n":' + "7" * 5000 + "}}}",
+        "",
+    ),
     "not_a_number": ('{"jsonrpc":"2.0","id":ID,"result":{"content":[],"structuredContent":{"n":NaN}}}', ""),
     "batch": ("[" + said("in a batch") + "]", "in a batch"),
     "raw_tab": (said("a\tb"), "a\tb"),
@@ -103,7 +106,7 @@ async def test_a_living_servers_own_error_is_passed_on_whatever_its_code(tmp_pat
     assert (record["outcome"], record["error_code"], restarts) == ("error", "internal", 0)
 
 
-NULLS = {
+NULLS: dict[str, dict[str, Any]] = {
     "is_error": {"isError": None},
     "structured": {"structuredContent": None},
     "meta": {"_meta": None},
@@ -140,7 +143,7 @@ async def test_a_relay_passes_on_what_it_need_not_judge(tmp_path: Path) -> None:
     assert (text_of(answers["bare"]), text_of(answers["words"])) == ("no list", "words")
 
 
-MISFITS = {
+MISFITS: dict[str, dict[str, Any]] = {
     "text_only": {"content": [{"type": "text", "text": "what was done"}]},
     "wrong_type": {"content": [{"type": "text", "text": "what was done"}], "structuredContent": {"x": "one"}},
 }
@@ -164,7 +167,7 @@ async def test_the_text_of_an_answer_that_does_not_fit_its_schema_is_passed_on(
         assert text_of(answer).startswith("internal: server odd sent an answer that does not fit the tool's own schema")
         return
     assert (answer.is_error, answer.structured_content) == (False, {})
-    assert [block.text for block in answer.content][0] == "what was done"
+    assert text_of(answer) == "what was done"
     assert "[the gateway: the structured part does not fit the tool's schema" in answer.content[1].text
     assert ended["outcome"] == "ok"
     assert "does not fit" in ended["detail"]
