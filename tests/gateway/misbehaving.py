@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.gateway.rig import FIXTURE
+from tests.gateway.fixture_program import FIXTURE
 
 PROGRAM = FIXTURE.with_name("misbehaving_server.py")
 OBJECT = {"type": "object"}
@@ -25,6 +28,23 @@ def misbehaving(tmp_path: Path, name: str = "odd", settings: str = "", **plan: A
     path.write_text(json.dumps(plan))
     lines = [f"[gateway.servers.{name}]", f"command = {json.dumps(sys.executable)}"]
     return "\n".join([*lines, f"args = {json.dumps([str(PROGRAM), str(path)])}", settings, ""])
+
+
+@contextmanager
+def misbehaving_over_http(tmp_path: Path, name: str = "odd", **plan: Any) -> Iterator[str]:
+    """Run the server over HTTP; yields its settings."""
+    path = tmp_path / f"{name}-plan.json"
+    plan["tools"] = [*plan.get("tools", []), *named(*plan.get("calls", {}))]
+    path.write_text(json.dumps(plan | {"http": True}))
+    process = subprocess.Popen([sys.executable, str(PROGRAM), str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield f'[gateway.servers.{name}]\nurl = "http://127.0.0.1:{int(process.stdout.readline())}/mcp"\n'
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def result(**fields: Any) -> str:

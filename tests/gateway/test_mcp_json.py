@@ -14,8 +14,7 @@ from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.serving.setup import prepare
 from lg_policy.errors import ConfigError
 from tests.gateway.misbehaving import PROGRAM, named
-from tests.gateway.rig import call, flags, text_of
-from tests.gateway.rig import gateway_of as gateway_of_settings
+from tests.gateway.rig import call, flags, gateway_of, text_of
 
 
 def specs_of(tmp_path: Path, text: str) -> dict[str, ServerSpec]:
@@ -131,8 +130,24 @@ async def test_a_command_that_holds_its_arguments_is_run_as_it_is_meant(
     command = f"{sys.executable} '{PROGRAM}' '{plan}'"
     part = f"[gateway.servers.odd]\ncommand = {json.dumps(command)}\n"
     allow = '[[gateway.rules]]\ntools = ["*"]\neffect = "allow"\n'
-    async with gateway_of_settings(tmp_path, part, allow) as gateway:
+    async with gateway_of(tmp_path, part, allow) as gateway:
         answer = await call(gateway, "odd__echo")
 
     assert "echo" in text_of(answer)
     assert "command holds arguments too" in caplog.text
+
+
+def test_configured_values_are_hidden_only_where_they_are_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_LOGIN", "s3cr3t-of-mine")
+    env = {
+        "TZ": "Europe/Berlin", "NODE_ENV": "production", "ALLOWED_DIR": "/home/me/project", "LANG": "de_DE.UTF-8",
+        "API_TOKEN": "token-of-mine-1", "LOGIN": "${SERVICE_LOGIN}", "MODE": "read-only-mode",
+    }  # fmt: skip
+    headers = {"Authorization": "Bearer abcdef123456", "X-Region": "eu-central-1"}
+    servers = {"a": {"command": "x", "env": env}, "b": {"url": "https://b.example/mcp", "headers": headers}}
+    made = specs_of(tmp_path, json.dumps({"mcpServers": servers}))
+
+    assert set(made["a"].secrets()) == {"token-of-mine-1", "s3cr3t-of-mine"}
+    assert made["b"].secrets() == ["abcdef123456"]

@@ -59,7 +59,6 @@ from lg_policy.errors import (
 )
 from lg_policy.rules.rule_set import Decision, Effect, RuleBook
 from lg_policy.secrets.masking import Masker, find_marker
-from lg_policy.wire.argument_forms import as_meant
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +104,7 @@ class Pipeline:
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
-        entry = await self._find(call)
-        meant = as_meant(entry.facts.input_schema, call.arguments)
-        context = CallContext(call=replace(call, arguments=meant), entry=entry)
+        context = CallContext(call=call, entry=await self._find(call))
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.

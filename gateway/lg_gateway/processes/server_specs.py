@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -20,9 +21,12 @@ from lg_policy.config.http import safe_url
 from lg_policy.config.loading import effective_json, expand_env, write_effective
 from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
+from lg_policy.secrets.configured import secret_parts
 from lg_policy.state import StateDir
 
 log = logging.getLogger(__name__)
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
@@ -61,14 +65,12 @@ class ServerSpec:
     root: str | None = None
     """The directory that a built-in server works on."""
 
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """What of its settings is secret by name, by `${…}` or by shape."""
+
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
-        values = (
-            list(self.headers.values())
-            + ([self.login.client_secret] if self.login else [])
-            + (list(self.launch.env.values()) if self.launch and not self.builtin else [])
-        )
-        return [word for value in values for word in value.split() if len(word) >= 8]
+        return [*self.hidden, *([self.login.client_secret] if self.login else [])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +178,21 @@ def _spec(
         strict_results=upstream.strict_results,
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,
+        hidden=_hidden(upstream, place.environ),
     )
+
+
+def _hidden(upstream: UpstreamSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the secrets among a server's settings. Paths, zones and plain words are none, and stay readable."""
+    named = [*upstream.env.items(), *upstream.headers.items(), ("url", upstream.url or "")]
+    found: list[str] = []
+    for name, written in [*named, *(("", argument) for argument in upstream.args)]:
+        variables = _VARIABLE.findall(written)
+        for variable in variables:
+            found += secret_parts(variable, environ.get(variable, ""), referenced=True)
+        whole = _VARIABLE.sub(lambda match: environ.get(match.group(1), ""), written)
+        found += secret_parts(name, whole, referenced=_VARIABLE.fullmatch(written) is not None)
+    return tuple(dict.fromkeys(found))
 
 
 def _login(oauth: UpstreamOAuthSettings, url: str | None, expand: Callable[[str, str], str]) -> ClientLogin:
@@ -213,7 +229,7 @@ def _builtin_argv(builtin: str, settings: Settings, place: GatewayPaths, effecti
 def _command(command: str, environ: Mapping[str, str], where: str) -> tuple[str, tuple[str, ...]]:
     """Return the program of a command and the arguments in it: some files have both in one text."""
     program = _program(command, environ)
-    if os.path.isabs(program) or not any(space in command for space in " \t"):
+    if program != command or os.path.exists(program) or not any(space in command for space in " \t"):
         return program, ()
     try:
         first, *rest = shlex.split(command, posix=os.name == "posix")

@@ -15,6 +15,7 @@ import mcp_types as t
 
 from lg_gateway.upstreams.relay import Id, Relay
 from lg_gateway.upstreams.stdio import MESSAGE_BYTES
+from lg_gateway.upstreams.wire_text import looks_like_a_message
 
 ERROR_BYTES = 64_000
 """Of a body that comes with an HTTP error."""
@@ -69,9 +70,8 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             if len(body) >= ERROR_BYTES:
                 break
         await response.aclose()
-        answers: list[t.JSONRPCMessage] = [
-            message for message in await relay.received(body, number) if isinstance(message, t.JSONRPCError)
-        ]
+        messages = await relay.received(body, number) if looks_like_a_message(body) else []
+        answers: list[t.JSONRPCMessage] = [message for message in messages if isinstance(message, t.JSONRPCError)]
         if not answers:
             words = " ".join(body.decode("utf-8", "replace").split())[:SHOWN_CHARACTERS]
             reason = f"HTTP {response.status_code} {response.reason_phrase}".strip() + (f": {words}" if words else "")

@@ -16,7 +16,7 @@ from lg_gateway.catalog.listed_schemas import LISTED_CHARACTERS, listed_input, l
 from lg_gateway.serving.meta_tools import TOOLS
 from tests.gateway.misbehaving import misbehaving
 from tests.gateway.rig import ALLOW_ALL, call, client_of, gateway_of, server, text_of, write_config
-from tests.policy.rules.test_predicates import VALUES, schemas
+from tests.policy.rules.support_schemas import VALUES, schemas
 
 EITHER = {"type": "object", "properties": {"a": {}, "b": {}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
 KEY = {"type": "string", "description": "a key"}

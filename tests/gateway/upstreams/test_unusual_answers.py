@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.gateway.misbehaving import misbehaving, named, result, said
+from tests.gateway.misbehaving import misbehaving, misbehaving_over_http, named, result, said
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, text_of
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +171,31 @@ async def test_the_text_of_an_answer_that_does_not_fit_its_schema_is_passed_on(
     assert "[the gateway: the structured part does not fit the tool's schema" in answer.content[1].text
     assert ended["outcome"] == "ok"
     assert "does not fit" in ended["detail"]
+
+
+OVER_HTTP = ("half_a_pair", "latin_1", "long_number", "batch", "id_as_text", "error_null", "plain_text")
+REFUSED = {
+    "cut_off": (BROKEN["cut_off"][0], "internal: server odd sent an answer that cannot be read: it is not JSON"),
+    "null_id": ('{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"quota"}}', "quota (-32000)"),
+    "busy": ("HTTP 503 <h1>too\nmuch</h1>", "HTTP 503 Service Unavailable: <h1>too much</h1> (-32603)"),
+    "proxy": ("HTTP 504 late", "outcome_unknown: server odd was not reached, or its answer was lost: HTTP 504"),
+}
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_over_http_answers_are_repaired_or_fail_with_the_reason_just_the_same(
+    tmp_path: Path, events: bool
+) -> None:
+    calls = {name: REPAIRED[name][0] for name in OVER_HTTP} | {name: line for name, (line, _) in REFUSED.items()}
+    with misbehaving_over_http(tmp_path, calls=calls, events=events) as part:
+        async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+            with anyio.fail_after(50):
+                answers = {name: await call(gateway, f"odd__{name}") for name in calls}
+            restarts = gateway.upstreams["odd"].restarts
+
+    for name in OVER_HTTP:
+        assert (text_of(answers[name]) if answers[name].content else "") == REPAIRED[name][1], name
+    for name, (_, words) in REFUSED.items():
+        assert words in text_of(answers[name]), name
+    assert answers["long_number"].structured_content == {"n": "7" * 5000}
+    assert restarts == 0
