@@ -159,6 +159,6 @@ async def test_a_schema_that_takes_for_ever_to_check_stops_nobody_else(tmp_path:
     assert answers.keys() == tools.keys()
     doubled = list(BOMBS).index("references that double")
     assert answers.pop(f"in_{doubled}").startswith("too_large: checking the arguments against the tool's schema")
-    assert answers.pop(f"out_{doubled}").startswith("internal: server h sent an answer that does not fit")
-    patterned = {f"{way}_{n}" for way in ("in", "out") for n in (0, 1)}
+    assert answers.pop(f"out_{doubled}") == "answered", "its structured part is left out"
+    patterned = {"in_0", "in_1"}
     assert {name for name, text in answers.items() if text != "answered"} == patterned

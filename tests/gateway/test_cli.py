@@ -139,9 +139,7 @@ def test_an_mcp_json_file_is_served_beside_our_own_servers_when_a_root_is_given(
     [
         ("{", "cannot read"),
         ("[]", "mcpServers"),
-        ('{"mcpServers": {"a": {"command": "x", "comand": 1}}}', "unknown key 'comand'"),
         ('{"mcpServers": {"a": {"type": "sse", "url": "http://x"}}}', "'sse' is not supported"),
-        ('{"mcpServers": {"a__b": {"command": "x"}}}', "without `__`"),
         ('{"mcpServers": {"a": {"command": "x", "url": "http://y"}}}', "exactly one"),
         ('{"mcpServers": {"a": {"url": "file:///etc/passwd"}}}', "must begin with http"),
         ('{"mcpServers": {"a": {"command": "x", "env": {"T": "${NOT_SET_ANYWHERE}"}}}}', "NOT_SET_ANYWHERE"),

@@ -21,7 +21,7 @@ from lg_gateway.calls.call import CallContext
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import Store, StoreError, Tx
-from lg_gateway.upstreams.upstream import Progress
+from lg_gateway.upstreams.progress import Progress
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments

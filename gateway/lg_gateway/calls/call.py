@@ -13,7 +13,7 @@ from lg_gateway.calls.call_metadata import CallMetadata
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.store.interface import Tx
-from lg_gateway.upstreams.upstream import Progress
+from lg_gateway.upstreams.progress import Progress
 from lg_policy.rules.rule_set import Decision
 
 

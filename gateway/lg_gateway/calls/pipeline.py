@@ -22,19 +22,19 @@ from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.call_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.kept_results import keep
+from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.rate_limits import RateLimiter, Subject
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.results import (
     as_outcome,
     as_preview,
-    cut,
+    cut_note,
     error_code,
-    masked,
     masks,
+    own_notes,
     refusal,
-    tidy,
+    shape,
     upstream_refusal,
-    whole_text,
 )
 from lg_gateway.calls.sending_step import SendingStep
 from lg_gateway.catalog.catalog import Catalog, CatalogEntry
@@ -42,7 +42,7 @@ from lg_gateway.elicitation.waiting_calls import Outcome
 from lg_gateway.ledger.outcomes import Outcome as KeptOutcome
 from lg_gateway.processes.process_names import this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
-from lg_gateway.upstreams.progress import Thinned
+from lg_gateway.upstreams.progress import Progress, Thinned
 from lg_gateway.upstreams.upstream import Answer, Upstream, UpstreamCall
 from lg_policy.config.settings import Settings
 from lg_policy.errors import (
@@ -59,7 +59,6 @@ from lg_policy.errors import (
 )
 from lg_policy.rules.rule_set import Decision, Effect, RuleBook
 from lg_policy.secrets.masking import Masker, find_marker
-from lg_policy.wire.argument_forms import as_meant
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +104,7 @@ class Pipeline:
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
-        entry = await self._find(call)
-        meant = as_meant(entry.facts.input_schema, call.arguments)
-        context = CallContext(call=replace(call, arguments=meant), entry=entry)
+        context = CallContext(call=call, entry=await self._find(call))
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
@@ -118,6 +115,7 @@ class Pipeline:
         try:
             context = await self._read(context)
             context = self._decide(context)
+            context = await self._check(context)
             context = await self._sending_step.join(context)
             recalled = await self._idempotency_step.look(context)
             if not isinstance(recalled, CallContext):
@@ -151,14 +149,20 @@ class Pipeline:
         return entry
 
     async def _read(self, context: CallContext) -> CallContext:
-        """CallMetadata, size, schema, masks: what can be said of the call without knowing who may do what."""
-        context = self._recorder.describe(context)
+        """Metadata, digest and size: what can be said of the call without looking into it."""
+        given = context.call.arguments
+        context = replace(context, call=replace(context.call, arguments=await apart(given, context.entry.meant, given)))
+        context = await apart(given, self._recorder.describe, context)
         context = replace(context, metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:
             raise TooLarge(f"the arguments have {context.bytes_in} bytes; the limit is {limit}")
+        return context
+
+    async def _check(self, context: CallContext) -> CallContext:
+        """Look whether the arguments fit the tool, and hold no mask. Whoever may not call is refused before that."""
         await context.entry.check.checked(context.call.arguments)
-        marker = find_marker(context.call.arguments)
+        marker = await apart(context.call.arguments, find_marker, context.call.arguments)
         if marker is not None:
             raise InvalidArguments(
                 f"the arguments contain {marker}, which stands for a value that was hidden",
@@ -189,7 +193,9 @@ class Pipeline:
         if isinstance(answer, t.InputRequiredResult):
             await self._recorder.asked(context)
         elif isinstance(answer, t.CallToolResult):
-            await self._recorder.ended(context, "refused", code=error_code(answer), detail="its preview failed")
+            await self._recorder.ended(
+                context, "refused", code=error_code(answer, context.entry), detail="its preview failed"
+            )
         return answer
 
     def _last_checks(self, context: CallContext) -> Callable[[Tx], None]:
@@ -244,7 +250,9 @@ class Pipeline:
             raise
         if not isinstance(answer, t.CallToolResult):
             raise Internal(f"the preview of {context.entry.name} asked a question of its own")
-        await self._recorder.ended(trial, "error" if answer.is_error else "preview", code=error_code(answer))
+        await self._recorder.ended(
+            trial, "error" if answer.is_error else "preview", code=error_code(answer, trial.entry)
+        )
         return as_preview(answer)
 
     async def _carry_out(self, context: CallContext) -> Answer:
@@ -312,39 +320,46 @@ class Pipeline:
             meta=forwarded_meta(call.meta, metadata, trusted=entry.server.trusted),
             timeout_s=self.limiter.timeout_s(_subject(context), entry.server.call_timeout_s),
             repeatable=entry.read_only,
-            progress=Thinned(call.progress) if call.progress is not None else None,
+            progress=self._progress(context),
         )
         try:
             return await self._sending_step.carry(context, upstream, sent, partial(self._left, context))
         except MCPError as error:
             raise upstream_refusal(entry.server.name, error) from error
 
+    def _progress(self, context: CallContext) -> Progress | None:
+        """Return where the server's reports go: to the caller, cut and masked as its results are."""
+        if context.call.progress is None:
+            return None
+        setting = self._policy().settings.gateway.mask_results
+        mask = self._masker.mask if masks(setting, context.entry) else None
+        return Thinned(context.call.progress, mask)
+
     async def _finish(self, context: CallContext, answer: t.CallToolResult) -> t.CallToolResult:
         settings = self._policy().settings.gateway
-        result = tidy(answer, context.entry)
-        if masks(settings.mask_results, context.entry):
-            result = masked(result, self._masker)
-        kept = self._kept(result)
+        masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
-        self.limiter.took(_subject(context), bytes_out=kept.size, seconds=seconds)
-        if kept.size > limit:
-            result_id = await self._keep(context, result)
-            result = cut(result, context.entry, limit=limit, actual=kept.size, result_id=result_id)
-            kept = self._kept(result, kept.size)
+        shaped = await apart(answer, shape, answer, context.entry, masker, limit)
+        self.limiter.took(_subject(context), bytes_out=shaped.size, seconds=seconds)
+        result = shaped.result
+        if shaped.whole is not None:
+            result = cut_note(result, limit, shaped.size, await self._keep(context, shaped.whole))
+        kept = await apart(result, self._kept, result, shaped.size)
 
         def along(tx: Tx) -> None:
             idempotency.settle(tx, context)
             run_budgets.settle(tx, context, bytes_out=kept.size, seconds=seconds)
 
         outcome = "error" if result.is_error else "ok"
-        written = await self._recorder.ended(context, outcome, code=error_code(result), kept=kept, along=along)
+        code, notes = error_code(result, context.entry), own_notes(answer)
+        written = await self._recorder.ended(context, outcome, code=code, kept=kept, detail=notes, along=along)
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
         return result
 
-    async def _keep(self, context: CallContext, result: t.CallToolResult) -> str | None:
+    async def _keep(self, context: CallContext, text: str) -> str | None:
         """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
-        text, identity, trusted = whole_text(result), context.call.identity, context.entry.server.trusted
+        identity, trusted = context.call.identity, context.entry.server.trusted
         try:
             return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
         except StoreError:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lg_gateway.calls.call import Call, CallContext, new_request_id
+from lg_gateway.calls.off_loop import beginning
 from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
@@ -23,6 +24,7 @@ from lg_policy.secrets.masking import Masker
 log = logging.getLogger(__name__)
 
 ARGUMENT_BYTES = 8_000
+SECRET_CHARACTERS = 8_000
 DETAIL_BYTES = 500
 _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
 
@@ -56,7 +58,11 @@ class LedgerRecorder:
             digest = keyed_digest(self._key, arguments)
         except (ValueError, RecursionError) as error:
             raise InvalidArguments(f"the arguments are not plain JSON: {error}") from error
-        masked, was_cut = cut_text(json.dumps(self._masker.mask_json(arguments), sort_keys=True), ARGUMENT_BYTES)
+        # Cut before it is masked: a caller whose call is refused must not make the gateway work on megabytes. A secret
+        # that begins before the cut is seen whole.
+        seen = self._masker.mask_json(beginning(arguments, ARGUMENT_BYTES + SECRET_CHARACTERS))
+        masked, was_cut = cut_text(json.dumps(seen, sort_keys=True), ARGUMENT_BYTES)
+        was_cut = was_cut or size > ARGUMENT_BYTES + SECRET_CHARACTERS
         return replace(
             context,
             arguments_digest=digest,

@@ -3,19 +3,63 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
+from pydantic import TypeAdapter
 
 from lg_gateway.calls.approval_step import Preview
+from lg_gateway.calls.kept_results import KEPT_CHARACTERS
+from lg_gateway.calls.off_loop import is_small
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.ledger.outcomes import Outcome
-from lg_policy.errors import Internal, InvalidArguments, LgError
+from lg_gateway.upstreams.replies import RelayedResult
+from lg_policy.errors import Internal, LgError
 from lg_policy.limits import cut_text
 from lg_policy.secrets.masking import Masker
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)
+GATEWAY = "lg/gateway"
+"""On a result: the gateway itself says so. A client believes our error codes and ids only beside this mark."""
+SERVER_ERROR = "lg/server-error"
+"""On a refusal: the JSON-RPC error of the server, `{server, code, message, data}`."""
+_OURS = (GATEWAY, SERVER_ERROR, "lg/untrusted", "lg/cut", "lg/request", "lg/replayed", "lg/unrecorded")
+DATA_CHARACTERS = 20_000
+"""Of a server's error data; more is left out."""
+SECRET_CHARACTERS = 8_000
+"""A secret that begins this much before a cut is seen whole, and masked."""
+PIECE = 250_000
+"""Characters that are masked at once: between pieces, other threads get their turn."""
+_BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
+Mask = Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shaped:
+    """A result as it goes out. `size` is that of the whole; `whole` is the text of one that was cut, to be kept."""
+
+    result: t.CallToolResult
+    size: int
+    whole: str | None = None
+
+
+class ServerRefusal(Internal):
+    """A server answered a call with a protocol error of its own."""
+
+    def __init__(self, server: str, error: t.ErrorData) -> None:
+        data = error.data if error.data is not None and is_small(error.data, DATA_CHARACTERS) else None
+        said = f" {json.dumps(data, ensure_ascii=False)[:500]}" if data not in (None, "") else ""
+        super().__init__(f"server {server} refused the call: {error.message[:500]} ({error.code}){said}")
+        self.detail = {"server": server, "code": error.code, "message": error.message[:2_000], "data": data}
+
+
+class ServerRefusedArguments(ServerRefusal):
+    """A server answered that the arguments are wrong."""
+
+    code = "invalid_arguments"
 
 
 def refusal(error: LgError, masker: Masker | None = None) -> t.CallToolResult:
@@ -24,29 +68,71 @@ def refusal(error: LgError, masker: Masker | None = None) -> t.CallToolResult:
     With a masker nothing that a server said about its failure can bring a known secret along.
     """
     text, payload = error.text(), error.payload()
+    meta: dict[str, Any] = {GATEWAY: True}
+    if isinstance(error, ServerRefusal):
+        meta[SERVER_ERROR] = error.detail
     if masker is not None:
-        text, payload = masker.mask(text), masker.mask_json(payload)
+        text, payload, meta = masker.mask(text), masker.mask_json(payload), masker.mask_json(meta)
     return t.CallToolResult(
-        content=[t.TextContent(type="text", text=text)], structured_content={"error": payload}, is_error=True
+        content=[t.TextContent(type="text", text=text)],
+        structured_content={"error": payload},
+        is_error=True,
+        _meta=meta,
     )
 
 
 def upstream_refusal(server: str, error: MCPError) -> LgError:
     """Turn a server's protocol error into a result: as a protocol error it would end many clients' runs."""
-    text = f"server {server} refused the call: {error.message[:500]} ({error.code})"
-    return InvalidArguments(text) if error.code == t.INVALID_PARAMS else Internal(text)
+    kind = ServerRefusedArguments if error.code == t.INVALID_PARAMS else ServerRefusal
+    return kind(server, error.error)
+
+
+def shape(result: t.CallToolResult, entry: CatalogEntry, masker: Masker | None, limit: int) -> Shaped:
+    """Return a server's result as it goes to a caller: without foreign marks, cut to `limit` bytes, then masked."""
+    result = tidy(result, entry)
+    size = len(_json(result).encode("utf-8", "replace"))
+    if size <= limit:
+        return Shaped(result=masked(result, masker) if masker is not None else result, size=size)
+    whole = whole_text(result)[:KEPT_CHARACTERS]
+    mask = masker.mask if masker is not None else None
+    kept = in_pieces(whole, masker) if masker is not None else whole
+    return Shaped(result=cut(result, entry, limit=limit, actual=size, mask=mask), size=size, whole=kept)
 
 
 def tidy(result: t.CallToolResult, entry: CatalogEntry) -> t.CallToolResult:
-    """Drop what belongs to the upstream's connection, and `lg/…` keys that only the gateway and our servers may set."""
-    meta = {
-        key: value
-        for key, value in (result.meta or {}).items()
-        if not key.startswith(_HIDDEN_META) and (entry.server.builtin or not key.startswith("lg/"))
-    }
+    """Drop what belongs to the upstream's connection, and marks that only the gateway or our servers may set."""
+    builtin = entry.server.builtin is not None
+    meta = _without_marks(result.meta, builtin=builtin) or {}
     if not entry.server.trusted:
         meta["lg/untrusted"] = True  # what follows is data from a stranger, not instructions
-    return result.model_copy(update={"meta": meta or None})
+    content = [_without_block_marks(block, builtin=builtin) for block in result.content]
+    structured = _without_gateway_mark(result.structured_content)
+    return result.model_copy(update={"meta": meta or None, "content": content, "structured_content": structured})
+
+
+def _without_marks(meta: Mapping[str, Any] | None, *, builtin: bool) -> dict[str, Any] | None:
+    if meta is None:
+        return None
+    return {
+        key: _without_gateway_mark(value)
+        for key, value in meta.items()
+        if not key.startswith(_HIDDEN_META) and key not in _OURS and (builtin or not key.startswith("lg/"))
+    }
+
+
+def _without_block_marks(block: t.ContentBlock, *, builtin: bool) -> t.ContentBlock:
+    made = block.model_copy(update={"meta": _without_marks(block.meta, builtin=builtin)}) if block.meta else block
+    if isinstance(made, t.EmbeddedResource) and made.resource.meta:
+        inner = made.resource.model_copy(update={"meta": _without_marks(made.resource.meta, builtin=builtin)})
+        made = made.model_copy(update={"resource": inner})
+    return made
+
+
+def _without_gateway_mark(value: Any) -> Any:
+    """Return a JSON value in which the gateway's mark stands nowhere as a key."""
+    if isinstance(value, dict):
+        return {key: _without_gateway_mark(item) for key, item in value.items() if key != GATEWAY}
+    return [_without_gateway_mark(item) for item in value] if isinstance(value, list) else value
 
 
 def masks(setting: str, entry: CatalogEntry) -> bool:
@@ -55,21 +141,44 @@ def masks(setting: str, entry: CatalogEntry) -> bool:
 
 
 def masked(result: t.CallToolResult, masker: Masker) -> t.CallToolResult:
-    """Return a result with known secret shapes hidden wherever it holds text; binary parts stay."""
+    """Return a result with known secrets hidden wherever it holds text; binary parts stay."""
     content = [_masked_block(block, masker) for block in result.content]
     structured, meta = masker.mask_json(result.structured_content), masker.mask_json(result.meta)
     return result.model_copy(update={"content": content, "structured_content": structured, "meta": meta})
 
 
 def _masked_block(block: t.ContentBlock, masker: Masker) -> t.ContentBlock:
-    if isinstance(block, t.TextContent):
+    """Mask every text of a block: names, titles, addresses, descriptions and metadata too."""
+    if isinstance(block, t.TextContent) and not block.meta and block.annotations is None:
         return block.model_copy(update={"text": masker.mask(block.text)})
-    if isinstance(block, t.ResourceLink) and block.description:
-        return block.model_copy(update={"description": masker.mask(block.description)})
-    if isinstance(block, t.EmbeddedResource) and isinstance(block.resource, t.TextResourceContents):
-        resource = block.resource.model_copy(update={"text": masker.mask(block.resource.text)})
-        return block.model_copy(update={"resource": resource})
-    return block
+    whole = block.model_dump(mode="json", by_alias=True, exclude_none=True)
+    binary = whole.pop("data", None)
+    inner = whole.get("resource")
+    blob = inner.pop("blob", None) if isinstance(inner, dict) else None
+    made: dict[str, Any] = masker.mask_json(whole)
+    if binary is not None:
+        made["data"] = binary
+    if blob is not None:
+        made["resource"]["blob"] = blob
+    found: t.ContentBlock = _BLOCKS.validate_python(made, by_name=False)
+    return found
+
+
+def in_pieces(text: str, masker: Masker) -> str:
+    """Mask a long text in pieces that end at line ends, and never inside a key that has begun."""
+    pieces = []
+    at = 0
+    while at < len(text):
+        end = min(len(text), at + PIECE)
+        if end < len(text):
+            line = text.rfind("\n", at, end) + 1
+            key = text.rfind("-----BEGIN", max(at, end - SECRET_CHARACTERS), end)
+            if key > at and "-----END" not in text[key:end]:
+                line = key
+            end = line if line > at else end
+        pieces.append(masker.mask(text[at:end]))
+        at = end
+    return "".join(pieces)
 
 
 def whole_text(result: t.CallToolResult) -> str:
@@ -79,40 +188,51 @@ def whole_text(result: t.CallToolResult) -> str:
 
 
 def cut(
-    result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: int, result_id: str | None
+    result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: int, mask: Mask | None
 ) -> t.CallToolResult:
-    """Cut a result of `actual` bytes to about `limit` and say so in its text and in `structuredContent`.
+    """Cut a result of `actual` bytes to about `limit`. `cut_note` adds what was done.
 
     A tool with an output schema cannot return half an object, so its cut answer is an error `too_large` with the
     beginning of the text; a caller that asks for less gets the whole.
     """
-    advice = f"read on with mcp_result(result_id={result_id!r}), or ask for less" if result_id else "ask for less"
-    note = f"[cut by the gateway: the answer has {actual} bytes, the limit is {limit}; {advice}]"
     content: list[Any] = []
     room = max(0, limit - 2_000)
     for block in result.content:
         if not isinstance(block, t.TextContent):
             continue
-        text, was_cut = cut_text(block.text, room)
+        text = block.text[: room + SECRET_CHARACTERS]
+        text, was_cut = cut_text(mask(text) if mask is not None else text, room)
         room -= len(text.encode("utf-8", "replace"))
-        content.append(block.model_copy(update={"text": text}))
-        if was_cut:
+        content.append(t.TextContent(type="text", text=text))
+        if was_cut or room <= 0:
             break
+    failed = result.is_error or entry.listed.output_schema is not None
     dropped = len(result.content) - len(content)
-    content.append(t.TextContent(type="text", text=note + (f" [{dropped} parts left out]" if dropped else "")))
-    error = {
-        "code": "too_large",
-        "message": f"the answer has {actual} bytes, the limit is {limit}",
-        "hint": advice,
-    }
-    return result.model_copy(
-        update={
-            "content": content,
-            "structured_content": {"error": error} if entry.listed.output_schema or result.is_error else None,
-            "is_error": result.is_error or entry.listed.output_schema is not None,
-            "meta": (result.meta or {}) | {"lg/cut": {"bytes": actual, "limit": limit, "result_id": result_id}},
-        }
-    )
+    meta: dict[str, Any] = {"lg/cut": {"bytes": actual, "limit": limit, "result_id": None, "dropped": dropped}}
+    if not entry.server.trusted:
+        meta["lg/untrusted"] = True
+    if failed:
+        meta[GATEWAY] = True
+    return t.CallToolResult(content=content, is_error=failed, _meta=meta)
+
+
+def cut_note(result: t.CallToolResult, limit: int, actual: int, result_id: str | None) -> t.CallToolResult:
+    """Say in a result that was cut that it was, and where the rest is."""
+    advice = f"read on with mcp_result(result_id={result_id!r}), or ask for less" if result_id else "ask for less"
+    meta = dict(result.meta or {})
+    dropped = meta["lg/cut"].pop("dropped", 0)
+    meta["lg/cut"] |= {"result_id": result_id}
+    note = f"[cut by the gateway: the answer has {actual} bytes, the limit is {limit}; {advice}]"
+    said = t.TextContent(type="text", text=note + (f" [{dropped} parts left out]" if dropped > 0 else ""))
+    message = f"the answer has {actual} bytes, the limit is {limit}"
+    error = {"error": {"code": "too_large", "message": message, "hint": advice}}
+    given = {"content": [*result.content, said], "meta": meta}
+    return result.model_copy(update=given | ({"structured_content": error} if result.is_error else {}))
+
+
+def own_notes(answer: t.CallToolResult) -> str:
+    """Return what the gateway found wrong with an answer that it passed on."""
+    return answer.misfit if isinstance(answer, RelayedResult) else ""
 
 
 def as_outcome(result: t.CallToolResult, size: int | None, limit: int) -> Outcome:
@@ -126,6 +246,7 @@ def as_outcome(result: t.CallToolResult, size: int | None, limit: int) -> Outcom
                 content=[t.TextContent(type="text", text="too_large: the outcome was too large to be kept")],
                 structured_content={"error": error},
                 is_error=True,
+                _meta={GATEWAY: True},
             )
         )
     return Outcome(text=text, size=actual if size is None else size)
@@ -135,9 +256,10 @@ def _json(result: t.CallToolResult) -> str:
     return result.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def error_code(result: t.CallToolResult) -> str | None:
-    """Return the error code inside a failed result, as our own servers set it."""
-    if not result.is_error or not isinstance(result.structured_content, dict):
+def error_code(result: t.CallToolResult, entry: CatalogEntry) -> str | None:
+    """Return the error code inside a failed result: the gateway's own, or of a server that is trusted to know them."""
+    believed = entry.server.trusted or (result.meta or {}).get(GATEWAY) is True
+    if not result.is_error or not believed or not isinstance(result.structured_content, dict):
         return None
     error = result.structured_content.get("error")
     code = error.get("code") if isinstance(error, dict) else None

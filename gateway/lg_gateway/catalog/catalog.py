@@ -14,7 +14,8 @@ from typing import Any
 
 import mcp_types as t
 
-from lg_gateway.catalog.output_schemas import without_patterns
+from lg_gateway.catalog.argument_habits import meant
+from lg_gateway.catalog.listed_schemas import listed_input, listed_output
 from lg_gateway.catalog.pins import definition_of
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.processes.server_specs import ServerSpec
@@ -24,7 +25,8 @@ from lg_policy.wire.call_metadata import PREVIEW, SANDBOX, SERVER, TOOL
 
 log = logging.getLogger(__name__)
 
-NAME_LENGTH = 64
+NAME_LENGTH = 40
+"""Of a tool, unless `gateway.name_max` says otherwise: clients put their own prefix before it."""
 SEPARATOR = "__"
 TOOLS_PER_SERVER = 2000
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
@@ -34,17 +36,19 @@ _OWN_META = ("io.modelcontextprotocol/", SERVER, TOOL)
 _BUILTIN_META = "lg/"
 
 
-def public_name(server: str, tool: str) -> str:
-    """Return `server__tool` in at most 64 characters of `[A-Za-z0-9_-]`.
+def public_name(server: str, tool: str, longest: int = NAME_LENGTH) -> str:
+    """Return `server__tool` in at most `longest` characters of `[A-Za-z0-9_-]`.
 
     A name that had to be shortened or rewritten ends in a hash of the whole original, so that two tools never meet.
+    `server__` always stands before it, whatever the limit: rules name a server's tools by that.
     """
+    longest = max(longest, len(server) + len(SEPARATOR) + 1 + _HASH + 1)
     plain = _ODD.sub("_", tool)
     name = f"{server}{SEPARATOR}{plain}"
-    if plain == tool and len(name) <= NAME_LENGTH:
+    if plain == tool and len(name) <= longest:
         return name
     mark = hashlib.sha256(f"{server}\0{tool}".encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
-    return f"{name[: NAME_LENGTH - _HASH - 1]}_{mark}"
+    return f"{name[: longest - _HASH - 1]}_{mark}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,13 @@ class CatalogEntry:
     source: t.Tool
     preview: Mapping[str, Any] | None
     """Arguments that make the call show what it would do; only trusted servers may name them."""
+    renamed: Mapping[str, str]
+    """Listed names of arguments that have another name at the server."""
+
+    def meant(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments by the server's names, and as they are meant where its schema leaves no doubt."""
+        own = {self.renamed.get(name, name): value for name, value in arguments.items()}
+        return meant(own, self.source.input_schema)
 
     @property
     def read_only(self) -> bool:
@@ -78,32 +89,50 @@ class CatalogEntry:
         """Whether this is the same definition, trusted as far."""
         if self is other:
             return True
-        one, two = self.facts, other.facts
-        as_far = (one.trusted, one.builtin, one.sandbox_active) == (two.trusted, two.builtin, two.sandbox_active)
+        mine, theirs = self.facts, other.facts
+        as_far = (mine.trusted, mine.builtin, mine.sandbox_active) == (
+            theirs.trusted,
+            theirs.builtin,
+            theirs.sandbox_active,
+        )
         return as_far and self.source == other.source
 
 
 class Catalog:
-    """The merged list. `update` replaces one server's tools and says whether anything changed."""
+    """The merged list. `update` replaces one server's tools and says whether anything changed.
 
-    def __init__(self) -> None:
+    `prepare` does the work of that, in any thread; `install` takes the outcome over.
+    """
+
+    def __init__(self, name_max: int = NAME_LENGTH) -> None:
+        self._name_max = name_max
         self._by_server: dict[str, dict[str, CatalogEntry]] = {}
         self._by_name: dict[str, CatalogEntry] = {}
         self._ordered: tuple[CatalogEntry, ...] = ()
 
     def update(self, spec: ServerSpec, tools: Sequence[t.Tool]) -> bool:
-        """Replace the tools of a server. Unusable definitions are left out and logged."""
+        """Replace the tools of a server."""
+        return self.install(spec, self.prepare(spec, tools))
+
+    def prepare(self, spec: ServerSpec, tools: Sequence[t.Tool]) -> dict[str, CatalogEntry]:
+        """Return the entries of a server's tools, by public name."""
         before = self._by_server.get(spec.name, {})
         entries: dict[str, CatalogEntry] = {}
         for tool in tools[:TOOLS_PER_SERVER]:
-            entry = _entry(spec, tool, before)
+            entry = _entry(spec, tool, before, self._name_max)
             if entry.name in entries:
                 log.warning("%s lists the tool %r twice; the first counts", spec.name, tool.name)
                 continue
             entries[entry.name] = entry
         if len(tools) > TOOLS_PER_SERVER:
             log.warning("%s lists %d tools; only %d are offered", spec.name, len(tools), TOOLS_PER_SERVER)
-        if before == entries and spec.name in self._by_server:
+        return entries
+
+    def install(self, spec: ServerSpec, entries: dict[str, CatalogEntry]) -> bool:
+        """Replace the entries of a server; return whether that changed anything."""
+        before = self._by_server.get(spec.name, {})
+        same = before.keys() == entries.keys() and all(entries[name] is entry for name, entry in before.items())
+        if same and spec.name in self._by_server:
             return False
         self._by_server[spec.name] = entries
         self._merge()
@@ -133,8 +162,8 @@ class Catalog:
         return entry.listed.input_schema if entry is not None else None
 
 
-def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -> CatalogEntry:
-    name = public_name(spec.name, tool.name)
+def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry], name_max: int) -> CatalogEntry:
+    name = public_name(spec.name, tool.name, name_max)
     known = before.get(name)
     if known is not None and known.source == tool and known.server == spec:
         return known
@@ -150,20 +179,22 @@ def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -
         input_schema=tool.input_schema,
         root=spec.root,
     )
+    listed = listed_input(tool.input_schema)
     return CatalogEntry(
         name=name,
         server=spec,
         tool=tool.name,
-        listed=_listed(spec, tool, name),
+        listed=_listed(spec, tool, name, listed.schema),
         facts=facts,
         check=ArgumentCheck(tool.input_schema),
         definition_digest=digest(definition_of(tool)),
         source=tool,
         preview=_preview(spec, tool),
+        renamed=listed.renamed,
     )
 
 
-def _listed(spec: ServerSpec, tool: t.Tool, name: str) -> t.Tool:
+def _listed(spec: ServerSpec, tool: t.Tool, name: str, input_schema: dict[str, Any]) -> t.Tool:
     """The definition as clients see it. Some clients insist on a description; only our own servers may say `lg/…`."""
     meta = {
         key: value
@@ -173,8 +204,9 @@ def _listed(spec: ServerSpec, tool: t.Tool, name: str) -> t.Tool:
     meta |= {SERVER: spec.name, TOOL: tool.name}
     description = tool.description or f"{tool.name} of the server {spec.name} (it gives no description)"
     given: dict[str, Any] = {"name": name, "description": description, "meta": meta, "execution": None}
-    if tool.output_schema is not None and not spec.trusted:
-        given["output_schema"] = without_patterns(tool.output_schema)
+    given["input_schema"] = input_schema
+    if tool.output_schema is not None:
+        given["output_schema"] = listed_output(tool.output_schema, trusted=spec.trusted)
     return tool.model_copy(update=given)
 
 

@@ -44,14 +44,16 @@ def lint(definition: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def lookalikes(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs of tools of different servers whose own names look the same, or are."""
-    seen: dict[str, str] = {}
+def lookalikes(tools: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Return pairs of tools of different servers whose own names look the same, or are.
+
+    `tools` are public name, server and the server's own name of each.
+    """
+    seen: dict[str, tuple[str, str]] = {}
     pairs = []
-    for name in names:
-        server, _, tool = name.partition("__")
-        first = seen.setdefault(_folded(tool), name)
-        if first.partition("__")[0] != server:
+    for name, server, tool in tools:
+        first, owner = seen.setdefault(_folded(tool), (name, server))
+        if owner != server:
             pairs.append((first, name))
     return pairs
 

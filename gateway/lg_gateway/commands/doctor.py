@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from lg_gateway.approvals.question import visible
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.config.http import is_loopback
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lg_policy.config.http import OAuthSettings
 
 SOON_S = 7 * 86400.0
+NAMED = 20
+"""Tools with a bad definition that are named of each server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ def _servers(gateway: Gateway) -> list[Finding]:
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
         words = f"up, {len(entries)} tools, protocol {upstream.protocol}"
         findings.append(Finding(what=name, text=f"{words}, version {upstream.version or 'not said'}"))
+        for tool, problem in list(upstream.left_out.items())[:NAMED]:
+            findings.append(Finding(what=name, text=f"tool {visible(tool)}: {visible(problem)}", bad=True))
         if upstream.spec.builtin:
             metas = [entry.listed.meta or {} for entry in entries]
             findings += _builtin(name, upstream.spec.builtin, metas, gateway.policy.settings.policy_digest())
@@ -122,8 +127,8 @@ def _pins(gateway: Gateway) -> list[Finding]:
     foreign = [entry for entry in entries if entry.server.builtin is None]
     flagged = [(entry.name, what) for entry in foreign for what in lint(definition_of(entry.listed))]
     findings += [Finding(what="lint", text=f"{name} {what}", bad=True) for name, what in flagged]
-    pairs = lookalikes(entry.name for entry in entries)
-    findings += [Finding(what="lint", text=f"{one} and {two} look alike") for one, two in pairs]
+    pairs = lookalikes((entry.name, entry.server.name, entry.tool) for entry in entries)
+    findings += [Finding(what="lint", text=f"{first} and {second} look alike") for first, second in pairs]
     return findings
 
 

@@ -52,7 +52,7 @@ def _list(_access: StoreAccess, pins: list[Pin], args: argparse.Namespace) -> in
         basis = f"  by {visible(pin.basis)}" if pin.basis else ""
         print(f"{digest(pin.accepted or pin.waiting)[:16]}  {visible(pin.server)}  {visible(pin.tool)}  {state}{basis}")
         _warn(pin)
-    for one, two in lookalikes(f"{pin.server}__{pin.tool}" for pin in pins):
+    for one, two in lookalikes((f"{pin.server}__{pin.tool}", pin.server, pin.tool) for pin in pins):
         print(f"!! {visible(one)} and {visible(two)} look alike")
     return 0
 

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import ValidationError
+from typing import Literal
 
 from lg_gateway.processes.child_process import ServerLaunch
+from lg_gateway.processes.mcp_json import NAME, read_mcp_json
 from lg_policy.config.gateway import UpstreamOAuthSettings
 from lg_policy.config.http import safe_url
 from lg_policy.config.loading import effective_json, expand_env, write_effective
 from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
+from lg_policy.secrets.configured import secret_parts
 from lg_policy.state import StateDir
 
-NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,30}(?<!_)")
+log = logging.getLogger(__name__)
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
 PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
-MCP_JSON_KEYS = {"type", "command", "args", "env", "cwd", "url", "headers", "disabled"}
-MCP_JSON_TYPES = {"stdio": "command", "http": "url", "streamable-http": "url", "streamableHttp": "url"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,17 @@ class ServerSpec:
     connect_timeout_s: float
     call_timeout_s: float
     one_at_a_time: bool = False
+    strict_results: bool = False
     login: ClientLogin | None = None
     root: str | None = None
     """The directory that a built-in server works on."""
 
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """What of its settings is secret by name, by `${…}` or by shape."""
+
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
-        values = (
-            list(self.headers.values())
-            + ([self.login.client_secret] if self.login else [])
-            + (list(self.launch.env.values()) if self.launch and not self.builtin else [])
-        )
-        return [word for value in values for word in value.split() if len(word) >= 8]
+        return [*self.hidden, *([self.login.client_secret] if self.login else [])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,20 +89,38 @@ def server_settings(
     """Return the enabled servers: those of the settings and of the file.
 
     Where the settings name none, our two are served: always without a file, beside its servers when a root was given.
+    An entry of the file that cannot be used is left out with an error in the log. Raises `ConfigError` where nothing
+    is left.
     """
     servers = dict(gateway.servers)
     if not servers and (mcp_json is None or root_given):
         servers = {name: UpstreamSettings(builtin=name) for name in BUILTINS}
     if mcp_json is not None:
-        for name, upstream in read_mcp_json(mcp_json).items():
+        found = read_mcp_json(mcp_json)
+        for name, upstream in found.servers.items():
             if name in servers:
-                raise ConfigError(f"{mcp_json}: there is already a server {name!r}", hint="rename one of them")
-            servers[name] = upstream
+                found.unusable[name] = ConfigError(
+                    f"{mcp_json}: there is already a server {name!r}", hint="rename one of them"
+                )
+            else:
+                servers[name] = upstream
+        _leave_out(found.unusable, servers)
     return {name: upstream for name, upstream in servers.items() if upstream.enabled}
 
 
+def _leave_out(unusable: Mapping[str, ConfigError], left: Mapping[str, object]) -> None:
+    """Say which entries cannot be used. Raises the first reason where nothing is left without them."""
+    for error in unusable.values():
+        if not left:
+            raise error
+        log.error("left out: %s", error.text())
+
+
 def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], place: GatewayPaths) -> list[ServerSpec]:
-    """Expand every server's settings. Writes the effective configuration for built-in servers. Raises `ConfigError`."""
+    """Expand every server's settings. Writes the effective configuration for built-in servers.
+
+    Raises `ConfigError` for a server of the settings; one of an `mcpServers` file is left out, unless none is left.
+    """
     # Named by its content: settings that are being reloaded must not change the file of servers that go on.
     mark = hashlib.sha256(effective_json(settings)).hexdigest()[:12]
     effective = place.state.path / f"effective-{mark}.json"
@@ -109,45 +128,17 @@ def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], pla
         write_effective(settings, effective)
     logs = place.state.path / "logs"
     logs.mkdir(mode=0o700, exist_ok=True)
-    return [_spec(name, upstream, settings, place, effective, logs) for name, upstream in sorted(servers.items())]
-
-
-def read_mcp_json(path: Path) -> dict[str, UpstreamSettings]:
-    """Read an `mcpServers` file as Claude Desktop, Cursor and others write it. Raises `ConfigError`."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
-    # VS Code names the same table "servers".
-    table = data.get("mcpServers", data.get("servers")) if isinstance(data, dict) else None
-    if not isinstance(table, dict):
-        raise ConfigError(f'{path}: expected an object with a table "mcpServers"')
-    return {name: _from_json(path, name, entry) for name, entry in table.items()}
-
-
-def _from_json(path: Path, name: str, entry: Any) -> UpstreamSettings:
-    where = f"{path}: mcpServers.{name}"
-    if not isinstance(entry, dict):
-        raise ConfigError(f"{where} must be an object")
-    if unknown := sorted(set(entry) - MCP_JSON_KEYS):
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}", hint=f"known: {', '.join(sorted(MCP_JSON_KEYS))}")
-    kind = entry.get("type")
-    if kind is not None and kind not in MCP_JSON_TYPES:
-        raise ConfigError(
-            f"{where}: type {kind!r} is not supported", hint=f"use one of {', '.join(sorted(MCP_JSON_TYPES))}"
-        )
-    needed = MCP_JSON_TYPES.get(kind, "command" if "command" in entry else "url") if kind else None
-    if needed is not None and needed not in entry:
-        raise ConfigError(f"{where}: type {kind!r} needs {needed!r}")
-    values = {key: value for key, value in entry.items() if key not in ("type", "disabled")}
-    values["enabled"] = not entry.get("disabled", False)
-    if isinstance(values.get("cwd"), str):
-        values["cwd"] = os.path.normpath(path.absolute().parent / Path(values["cwd"]).expanduser())
-    try:
-        return UpstreamSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    specs: dict[str, ServerSpec] = {}
+    unusable: dict[str, ConfigError] = {}
+    for name, upstream in sorted(servers.items()):
+        try:
+            specs[name] = _spec(name, upstream, settings, place, effective, logs)
+        except ConfigError as error:
+            if upstream.builtin is not None or name in settings.gateway.servers:
+                raise
+            unusable[name] = error
+    _leave_out(unusable, specs)
+    return list(specs.values())
 
 
 def _spec(
@@ -165,7 +156,8 @@ def _spec(
         argv = _builtin_argv(upstream.builtin, settings, place, effective)
         launch = ServerLaunch(name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log")
     elif upstream.command is not None:
-        argv = (_program(upstream.command, place.environ), *(expand(arg, "args") for arg in upstream.args))
+        program, words = _command(upstream.command, place.environ, where)
+        argv = (program, *words, *(expand(arg, "args") for arg in upstream.args))
         env = {key: expand(value, f"env.{key}") for key, value in upstream.env.items()}
         cwd = Path(upstream.cwd) if upstream.cwd else place.state.path
         launch = ServerLaunch(name=name, argv=argv, env=env, cwd=cwd, log_path=logs / f"{name}.log")
@@ -183,9 +175,24 @@ def _spec(
         connect_timeout_s=upstream.connect_timeout_s,
         call_timeout_s=upstream.call_timeout_s,
         one_at_a_time=upstream.one_at_a_time,
+        strict_results=upstream.strict_results,
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,
+        hidden=_hidden(upstream, place.environ),
     )
+
+
+def _hidden(upstream: UpstreamSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the secrets among a server's settings. Paths, zones and plain words are none, and stay readable."""
+    named = [*upstream.env.items(), *upstream.headers.items(), ("url", upstream.url or "")]
+    found: list[str] = []
+    for name, written in [*named, *(("", argument) for argument in upstream.args)]:
+        variables = _VARIABLE.findall(written)
+        for variable in variables:
+            found += secret_parts(variable, environ.get(variable, ""), referenced=True)
+        whole = _VARIABLE.sub(lambda match: environ.get(match.group(1), ""), written)
+        found += secret_parts(name, whole, referenced=_VARIABLE.fullmatch(written) is not None)
+    return tuple(dict.fromkeys(found))
 
 
 def _login(oauth: UpstreamOAuthSettings, url: str | None, expand: Callable[[str, str], str]) -> ClientLogin:
@@ -217,6 +224,19 @@ def _builtin_argv(builtin: str, settings: Settings, place: GatewayPaths, effecti
     argv = [sys.executable, "-P", "-m", BUILTIN_MODULES[builtin], "--root", str(place.root)]
     argv += ["--effective-config", str(effective), "--state-dir", str(place.state.path), "--profile", settings.profile]
     return (*argv, "--allow-broad-root") if place.allow_broad_root else tuple(argv)
+
+
+def _command(command: str, environ: Mapping[str, str], where: str) -> tuple[str, tuple[str, ...]]:
+    """Return the program of a command and the arguments in it: some files have both in one text."""
+    program = _program(command, environ)
+    if program != command or os.path.exists(program) or not any(space in command for space in " \t"):
+        return program, ()
+    try:
+        first, *rest = shlex.split(command, posix=os.name == "posix")
+    except ValueError:
+        return program, ()
+    log.warning("%s: command holds arguments too; it is read as %r with %r", where, first, rest)
+    return _program(first, environ), tuple(rest)
 
 
 def _program(command: str, environ: Mapping[str, str]) -> str:

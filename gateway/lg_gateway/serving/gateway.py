@@ -15,10 +15,11 @@ import mcp_types as t
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.pipeline import Pipeline, Policy
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
-from lg_gateway.catalog.catalog import SEPARATOR, Catalog
+from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.catalog.lint import lint, lookalikes
 from lg_gateway.catalog.pinning import Pinning
 from lg_gateway.catalog.pins import PinTable, definition_of
@@ -30,6 +31,7 @@ from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.store.factory import open_store
+from lg_gateway.upstreams.eras import RememberedEras
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
 from lg_policy.rules.rule_set import RuleBook
@@ -48,7 +50,7 @@ class Gateway:
     def __init__(self, setup: GatewaySetup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
         self.setup = setup
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
-        self.catalog = Catalog()
+        self.catalog = Catalog(setup.settings.gateway.name_max)
         self.ledger = setup.ledger()
         self.store = open_store(setup.store_place, guard=self.ledger)
         settings = setup.settings.gateway
@@ -80,9 +82,15 @@ class Gateway:
         self._reaper = reaper
         self._listeners: list[Listener] = []
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._began = 0.0
         backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
         self.upstream_set = UpstreamSet(
-            backoff=backoff, reaper=reaper, on_tools=self._tools_of, learn=masker.learn, mask=masker.mask
+            backoff=backoff,
+            reaper=reaper,
+            on_tools=self._tools_of,
+            learn=masker.learn,
+            eras=RememberedEras(setup.state.path),
+            mask=masker.mask,
         )
         for spec in setup.specs:
             self.upstream_set.add(spec, started.get(spec.name))
@@ -104,6 +112,7 @@ class Gateway:
         """Own the upstreams for as long as the block lasts; end them all in parallel."""
         try:
             async with anyio.create_task_group() as tasks:
+                self._began = anyio.current_time()
                 self.upstream_set.start(tasks)
                 tasks.start_soon(self.pinning.watch, self._tools_of)
                 self._tasks = tasks
@@ -161,12 +170,28 @@ class Gateway:
             for upstream in self.upstreams.values():
                 await upstream.settled.wait()
 
+    async def listable(self) -> None:
+        """Wait for the tools of a first list: our own servers', and others' until `gateway.list_wait_s` is over.
+
+        What comes up later is announced.
+        """
+        with anyio.move_on_after(FIRST_LIST_S):
+            for upstream in self.upstreams.values():
+                if upstream.spec.builtin is not None:
+                    await upstream.settled.wait()
+        with anyio.move_on_at(self._began + self.policy.settings.gateway.list_wait_s):
+            for upstream in self.upstreams.values():
+                await upstream.settled.wait()
+
     async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
         """Take over a server's list, except for definitions that wait for a human."""
-        if self.catalog.update(
-            self.upstreams[name].spec, await self.pinning.accepted(self.upstreams[name].spec, tools)
-        ):
-            self._report(name)
+        spec = self.upstreams[name].spec
+        accepted = await self.pinning.accepted(spec, tools)
+        entries = await apart(accepted, self.catalog.prepare, spec, accepted)
+        if self.upstreams.get(name) is None or self.upstreams[name].spec is not spec:
+            return  # replaced meanwhile
+        if self.catalog.install(spec, entries):
+            await apart(accepted, self._report, name)
             await self._tell()
 
     async def _tell(self) -> None:
@@ -181,11 +206,8 @@ class Gateway:
                     log.error("%s", problem)
                 for problem in () if entry.server.builtin else lint(definition_of(entry.listed)):
                     log.warning("%s %s", entry.name, problem)
-        pairs = lookalikes(entry.name for entry in entries)
-        alike = [f"{one} and {two}" for one, two in pairs if name in (_server_of(one), _server_of(two))]
+        owner = {entry.name: entry.server.name for entry in entries}
+        pairs = lookalikes((entry.name, entry.server.name, entry.tool) for entry in entries)
+        alike = [f"{first} and {second}" for first, second in pairs if name in (owner[first], owner[second])]
         if alike:
             log.warning("%d tools have names like those of other servers: %s", len(alike), ", ".join(alike)[:300])
-
-
-def _server_of(name: str) -> str:
-    return name.partition(SEPARATOR)[0]

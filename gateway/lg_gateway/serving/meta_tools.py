@@ -16,8 +16,10 @@ from mcp.shared.exceptions import MCPError
 
 from lg_gateway.calls.call import Call
 from lg_gateway.calls.kept_results import read_kept
+from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.results import refusal
+from lg_gateway.catalog.argument_habits import meant
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.catalog.search import Index
@@ -102,9 +104,11 @@ class MetaTools:
     async def run(self, call: Call) -> Answer:
         """Answer one call; every refusal is a result with a code."""
         try:
+            schema = next(tool.input_schema for tool in TOOLS if tool.name == call.name)
+            call = replace(call, arguments=await apart(call.arguments, meant, call.arguments, schema))
             self._checks[call.name].check(call.arguments)
             if call.name == DISCOVER:
-                return self._discover(call)
+                return await self._discover(call)
             if call.name == EXECUTE:
                 return await self._execute(call)
             return await self._read_on(call)
@@ -113,11 +117,11 @@ class MetaTools:
         except LgError as error:
             return refusal(error)
 
-    def _discover(self, call: Call) -> t.CallToolResult:
+    async def _discover(self, call: Call) -> t.CallToolResult:
         # Searching only what this caller may see: neither hits nor their order tell of anything else.
         entries = tuple(self._pipeline.visible(call.identity))
         if self._index[0] != entries:
-            self._index = (entries, Index(entries))
+            self._index = (entries, await apart([entry.listed for entry in entries], Index, entries))
         server = call.arguments.get("server")
         hits = self._index[1].find(call.arguments.get("query", ""))
         hits = [entry for entry in hits if server in (None, entry.server.name)]
@@ -125,7 +129,7 @@ class MetaTools:
         page = hits[start : start + count]
         following = start + count if start + count < len(hits) else None
         tools = [_found(hit, whole=call.meta.get(DETAILS) is True) for hit in page]
-        lines = [f"{one['name']}: {one['description']}\narguments: {_compact(one['inputSchema'])}" for one in tools]
+        lines = [f"{tool['name']}: {tool['description']}\narguments: {_compact(tool['inputSchema'])}" for tool in tools]
         rest = f"{len(hits)} tools match" + (f"; see more with offset={following}" if following else "")
         structured = {"tools": tools, "total": len(hits), "next_offset": following}
         text = "\n\n".join([*lines, rest])

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIXED = (
-    "store", "approval.live_timeout_s", "gateway.identity", "gateway.http", "gateway.restart_backoff_s",
-    "gateway.restart_backoff_max_s",
+    "store", "approval.live_timeout_s", "gateway.identity", "gateway.http", "gateway.name_max",
+    "gateway.restart_backoff_s", "gateway.restart_backoff_max_s",
 )  # fmt: skip
 """Settings that a running gateway cannot change."""
 SHOWN = 80
@@ -70,6 +70,7 @@ class Reloader:
         told, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
         if not told and not changed:
             log.info("the settings are as before (%s)", why)
+            self._gateway.upstream_set.wake()
             return True
         text = "; ".join(told) or f"other entries of {', '.join(sorted(changed))}"
         # The record comes first: settings that nobody could look up later do not come into force.

@@ -23,7 +23,8 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.meta_tools import DISCOVER, RESULT, MetaTools
 from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
-from lg_gateway.upstreams.upstream import Answer, Progress
+from lg_gateway.upstreams.progress import Progress
+from lg_gateway.upstreams.upstream import Answer
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
 from lg_policy.version import __version__
@@ -95,7 +96,7 @@ class Frontend:
 
     async def list_tools(self, ctx: Context, params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
         """Answer from memory: what this caller may know, sorted, in pages."""
-        await self._gateway.settled()
+        await self._gateway.listable()
         settings = self._gateway.policy.settings.gateway
         if settings.expose == "search":
             tools = list(META_TOOLS)

@@ -1,20 +1,39 @@
-"""HTTP answers of servers, none longer than a message may be: an endless one ends its connection, not the gateway."""
+"""HTTP answers of servers: none longer than a message may be, and each one read by the relay before the SDK sees it.
+
+An endless answer ends its connection, not the gateway. What a server's front says instead of an answer (`503`, a page
+of HTML) becomes the error of the request, with its words.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
+import mcp_types as t
 
+from lg_gateway.upstreams.relay import Id, Relay
 from lg_gateway.upstreams.stdio import MESSAGE_BYTES
+from lg_gateway.upstreams.wire_text import looks_like_a_message
+
+ERROR_BYTES = 64_000
+"""Of a body that comes with an HTTP error."""
+SHOWN_CHARACTERS = 300
+# What these mean is decided elsewhere: a login, a session that is gone, a method that is not served.
+_LEFT_TO_THE_SDK = (401, 403, 404, 405)
+_NO_ANSWER = (502, 504)
 
 
 class BoundedTransport(httpx2.AsyncBaseTransport):
     """Passes requests on to `inner` and counts what comes back. `limit` is in bytes, of one message."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, limit: int = MESSAGE_BYTES) -> None:
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, limit: int = MESSAGE_BYTES, relay: Relay | None = None
+    ) -> None:
         self._inner = inner
         self._limit = limit
+        self._relay = relay
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request. Reading its answer raises `ReadError` once a message of it is too long.
@@ -26,10 +45,45 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             await response.aclose()
             raise httpx2.ReadError("a compressed answer, which was not asked for")
-        if isinstance(response.stream, httpx2.AsyncByteStream):
-            events = response.headers.get("content-type", "").strip().lower().startswith("text/event-stream")
-            response.stream = _Bounded(response.stream, self._limit, events=events)
+        if not isinstance(response.stream, httpx2.AsyncByteStream):
+            return response
+        kind = response.headers.get("content-type", "").strip().lower()
+        events = kind.startswith("text/event-stream")
+        bounded = _Bounded(response.stream, self._limit, events=events)
+        response.stream = bounded
+        if self._relay is None or request.method not in ("POST", "GET"):
+            return response
+        number = _request_id(request)
+        if events:
+            response.stream = _RelayedEvents(bounded, self._relay, number)
+        elif number is not None and response.status_code >= 400 and response.status_code not in _LEFT_TO_THE_SDK:
+            return await self._refused(self._relay, response, number)
+        elif number is not None and kind.startswith("application/json"):
+            response.stream = _RelayedBody(bounded, self._relay, number)
         return response
+
+    async def _refused(self, relay: Relay, response: httpx2.Response, number: Id) -> httpx2.Response:
+        """Return an HTTP error as the JSON-RPC error that it holds, or that says what it was."""
+        body = b""
+        async for data in response.stream:  # type: ignore[union-attr]  # only asynchronous streams come here
+            body += data[: ERROR_BYTES - len(body)]
+            if len(body) >= ERROR_BYTES:
+                break
+        await response.aclose()
+        messages = await relay.received(body, number) if looks_like_a_message(body) else []
+        answers: list[t.JSONRPCMessage] = [message for message in messages if isinstance(message, t.JSONRPCError)]
+        if not answers:
+            words = " ".join(body.decode("utf-8", "replace").split())[:SHOWN_CHARACTERS]
+            reason = f"HTTP {response.status_code} {response.reason_phrase}".strip() + (f": {words}" if words else "")
+            lost = reason if response.status_code in _NO_ANSWER else ""
+            error = t.ErrorData(code=t.INTERNAL_ERROR, message=reason)
+            answers = [relay.failed(number, error, lost=lost)]
+        return httpx2.Response(
+            response.status_code,
+            headers={"content-type": "application/json"},
+            content=_json(answers[0]),
+            extensions={key: value for key, value in response.extensions.items() if key != "network_stream"},
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -55,3 +109,84 @@ class _Bounded(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class _RelayedBody(httpx2.AsyncByteStream):
+    """A JSON body, as the relay has it: the one message that answers the request."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, relay: Relay, number: Id) -> None:
+        self._inner = inner
+        self._relay = relay
+        self._number = number
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        body = bytearray()
+        async for data in self._inner:
+            body += data
+        messages = await self._relay.received(bytes(body), self._number)
+        answers = [message for message in messages if isinstance(message, t.JSONRPCResponse | t.JSONRPCError)]
+        yield _json(answers[0]) if answers else bytes(body)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _RelayedEvents(httpx2.AsyncByteStream):
+    """A stream of events, each with the messages as the relay has them."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, relay: Relay, number: Id | None) -> None:
+        self._inner = inner
+        self._relay = relay
+        self._number = number
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        lines: list[bytes] = []
+        pending = bytearray()
+        async for data in self._inner:
+            pending += data
+            if b"\n" not in data and b"\r" not in data:
+                continue
+            text = bytes(pending)
+            held = b"\r" if text.endswith(b"\r") else b""  # the line end may have a second half
+            *whole, rest = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            pending = bytearray(rest + held)
+            for line in whole:
+                if line:
+                    lines.append(line)
+                    continue
+                yield await self._event(lines)
+                lines = []
+
+    async def _event(self, lines: list[bytes]) -> bytes:
+        data = b"\n".join(_value(line) for line in lines if line.partition(b":")[0] == b"data")
+        other = [line for line in lines if line.partition(b":")[0] != b"data"]
+        if not data:
+            return b"\n".join([*lines, b"", b""])
+        messages = await self._relay.received(data, self._number)
+        found = [b"data: " + _json(message) for message in messages]
+        events = [b"\n".join([*(other if place == 0 else ()), line, b"", b""]) for place, line in enumerate(found)]
+        return b"".join(events) or b": no message\n\n"
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _request_id(request: httpx2.Request) -> Id | None:
+    """Return the id of the JSON-RPC request in a POST; `None` for a notification or an answer of ours."""
+    if request.method != "POST":
+        return None
+    try:
+        sent: Any = json.loads(request.content)
+    except (ValueError, httpx2.RequestNotRead):
+        return None
+    number = sent.get("id") if isinstance(sent, dict) and "method" in sent else None
+    return number if isinstance(number, str | int) else None
+
+
+def _value(line: bytes) -> bytes:
+    value = line.partition(b":")[2]
+    return value[1:] if value.startswith(b" ") else value
+
+
+def _json(message: t.JSONRPCMessage) -> bytes:
+    return message.model_dump_json(by_alias=True, exclude_unset=True).encode()

@@ -1,62 +1,73 @@
 """What a server lists, within bounds; and what it answers, checked against what it listed.
 
 The SDK checks answers itself, with Python's expressions and without an end: a server that chooses both the schema and
-the answer could make it work for ever. Its check is replaced by ours.
+the answer could make it work for ever. Its check is replaced by ours. An answer that does not fit loses its structured
+part and keeps its text: the call has taken effect, and throwing the answer away would hide it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import mcp_types as t
 from mcp.client import Client
 
 from lg_gateway.catalog.catalog import TOOLS_PER_SERVER
 from lg_gateway.catalog.schema_check import SchemaCheck, UnusableSchema
+from lg_gateway.upstreams.replies import RelayedResult, Reply, current_reply
 from lg_policy.errors import Internal
 from lg_policy.rules.bounded_schema import TooMuchWork
 
 log = logging.getLogger(__name__)
 
 PAGES = 100
-DEFINITION_BYTES = 200_000
-"""Of one tool; a larger one is left out."""
+NAMED = 20
+"""Tools left out that a log line names."""
 
 
-async def list_tools(client: Client, server: str) -> list[t.Tool]:
-    """Return a server's tools from all pages; what is beyond the bounds is left out, and the log says so."""
+async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[str, str]]:
+    """Return a server's tools from all pages, and what was wrong with others, by name."""
     tools: list[t.Tool] = []
+    left_out: dict[str, str] = {}
     cursor: str | None = None
+    seen: set[str] = set()
     for _ in range(PAGES):
-        page = await client.list_tools(cursor=cursor)
-        tools += _small(page.tools, server)
-        cursor = page.next_cursor
-        if cursor is None and len(tools) <= TOOLS_PER_SERVER:
-            return tools
+        reply = Reply()
+        token = current_reply.set(reply)
+        try:
+            await client.session.list_tools(params=t.PaginatedRequestParams(cursor=cursor))
+        finally:
+            current_reply.reset(token)
+        tools += reply.tools or []
+        left_out |= dict(list(reply.left_out.items())[: TOOLS_PER_SERVER - len(left_out)])
+        cursor = reply.next_cursor
         if len(tools) > TOOLS_PER_SERVER:
             log.warning("%s lists more than %d tools; only those are offered", server, TOOLS_PER_SERVER)
-            return tools[:TOOLS_PER_SERVER]
+            return _told(server, tools[:TOOLS_PER_SERVER], left_out)
+        if cursor is None or cursor in seen:
+            return _told(server, tools, left_out)
+        seen.add(cursor)
     log.warning("%s has more than %d pages of tools; the rest is left out", server, PAGES)
-    return tools
+    return _told(server, tools, left_out)
 
 
-def _small(tools: Iterable[t.Tool], server: str) -> list[t.Tool]:
-    kept = []
-    for tool in tools:
-        size = len(tool.__pydantic_serializer__.to_json(tool))
-        if size <= DEFINITION_BYTES:
-            kept.append(tool)
-        else:
-            log.warning("%s: a tool is left out: its definition has %d bytes (%.40r)", server, size, tool.name)
-    return kept
+def _told(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:
+    """Name in the log what was wrong with which tool, and return both."""
+    for name, problem in list(left_out.items())[:NAMED]:
+        log.warning("%s: tool %.80r: %s", server, name, problem)
+    if len(left_out) > NAMED:
+        log.warning("%s: %d more tools have definitions that do not fit", server, len(left_out) - NAMED)
+    return tools, left_out
 
 
 class AnswerCheck:
-    """Checks the structured content of one server's answers."""
+    """Checks the structured content of one server's answers. `strict`: an answer that does not fit is an error."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, *, strict: bool = False) -> None:
         self._server = server
+        self._strict = strict
         self._checks: dict[str, SchemaCheck] = {}
 
     def learn(self, tools: Iterable[t.Tool]) -> None:
@@ -69,19 +80,28 @@ class AnswerCheck:
                 same = before is not None and before.schema == tool.output_schema
                 self._checks[tool.name] = before if before is not None and same else SchemaCheck(tool.output_schema)
 
-    async def check(self, name: str, result: t.CallToolResult) -> None:
-        """Raise `Internal` for an answer that does not fit the schema which its tool declares."""
+    async def checked(self, name: str, result: RelayedResult) -> RelayedResult:
+        """Return an answer without what does not fit the tool's own schema.
+
+        Raises `Internal` where that is an error.
+        """
         check = self._checks.get(name)
         if check is None or result.is_error:
-            return
+            return result
+        missing = result.structured_content is None
         try:
-            missing = result.structured_content is None and "structured_content" not in result.model_fields_set
-            why = "it has none" if missing else await check.error(result.structured_content)
+            why: Any = await check.error(result.structured_content)
         except UnusableSchema as error:
             why = error
         except TooMuchWork:
             why = "checking it takes too long"
-        if why is not None:
-            text = str(getattr(why, "message", why))[:300]
-            log.warning("%s: structured content of %s that does not fit its own schema: %s", self._server, name, text)
-            raise Internal(f"server {self._server} sent an answer that does not fit the protocol or its own schema")
+        if why is None:
+            return result
+        text = "there is none" if missing else str(getattr(why, "message", why))[:300]
+        log.warning("%s: structured content of %s does not fit the tool's own schema: %s", self._server, name, text)
+        if self._strict:
+            raise Internal(
+                f"server {self._server} sent an answer that does not fit the tool's own schema: {text}",
+                hint="the call may have taken effect: look before you repeat it",
+            )
+        return result.without_structure(f"the structured part does not fit the tool's schema: {text}")

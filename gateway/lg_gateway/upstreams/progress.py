@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from anyio import current_time
 
-from lg_gateway.upstreams.upstream import Progress
+from lg_policy.limits import cut_text
 
 BURST = 50
 PER_SECOND = 20.0
+MESSAGE_BYTES = 64_000
+"""Of one report's message; the rest is cut."""
+
+
+class Progress(Protocol):
+    """Passes progress on to the caller."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Report `progress` out of `total`."""
+        ...
 
 
 class Thinned:
     """Passes reports on, at most so many at once and a second; of more, the newer are left out."""
 
-    def __init__(self, onward: Progress) -> None:
+    def __init__(self, onward: Progress, mask: Callable[[str], str] | None = None) -> None:
         self._onward = onward
+        self._mask = mask
         self._room = float(BURST)
         self._at = current_time()
         self._waiting = 0
@@ -29,6 +43,14 @@ class Thinned:
         self._room -= 1
         self._waiting += 1
         try:
-            await self._onward(progress, total, message)
+            await self._onward(progress, total, self._shown(message))
         finally:
             self._waiting -= 1
+
+    def _shown(self, message: str | None) -> str | None:
+        if message is None:
+            return None
+        message, was_cut = cut_text(message, MESSAGE_BYTES)
+        if self._mask is not None:
+            message = self._mask(message)
+        return message + " […cut]" if was_cut else message

@@ -1,9 +1,9 @@
 """Which call a live question of a handshake-era server belongs to.
 
-Over HTTP the SDK hands on the context of the call that the question came with. Over stdio nothing ties a question to a
-call: it is taken for the call's that is in flight alone. With two in flight, or after one that was given up and may
-still be running, it cannot be known, and the question is refused. A server that has asked once has its calls made one
-at a time from then on, so that this does not happen twice.
+Over HTTP a question comes on the stream of its call. Over stdio nothing says which call asks: a question is taken for
+the only call in flight. With two in flight, or while a call that was given up may still be running, nobody can know,
+and the question is cancelled. After its first question a server's calls are made one at a time, so that this does not
+happen twice. The doubt about a call that was given up ends when its late answer comes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lg_policy.errors import Conflict
 log = logging.getLogger(__name__)
 
 OnQuestion = Callable[[t.ElicitRequest], Awaitable[t.ElicitResult]]
-_current: ContextVar[InFlightCall | None] = ContextVar("flight", default=None)
+_current: ContextVar[InFlightCall | None] = ContextVar("call in flight", default=None)
 
 
 @dataclass(eq=False)
@@ -45,60 +45,66 @@ class InFlightCall:
 
 
 class InFlightCalls:
-    """The calls in flight on one connection. `tied`: its questions say which call they belong to (HTTP)."""
+    """The calls in flight on one connection.
 
-    def __init__(self, server: str, *, tied: bool, one_at_a_time: bool) -> None:
+    `questions_name_their_call`: the transport says which call asks (HTTP). `in_doubt` says whether a call was given up
+    that the server may still be at work on.
+    """
+
+    def __init__(
+        self, server: str, *, questions_name_their_call: bool, one_at_a_time: bool, in_doubt: Callable[[], bool]
+    ) -> None:
         self._server = server
-        self._tied = tied
-        self._serial = one_at_a_time
+        self._questions_name_their_call = questions_name_their_call
+        self._one_at_a_time = one_at_a_time
+        self._in_doubt = in_doubt
         self._turn = anyio.Lock()
-        self._flights: list[InFlightCall] = []
-        self._abandoned = False
-        self._told = False
-        self.stale = False
-        """A question was refused that only a new connection lets ask again."""
+        self._calls: list[InFlightCall] = []
+        self._warned = False
+        self._refused_in_doubt = False
+
+    @property
+    def needs_new_connection(self) -> bool:
+        """Whether questions are refused for as long as this connection lasts."""
+        return self._refused_in_doubt and self._in_doubt()
 
     @asynccontextmanager
     async def flight(self, on_question: OnQuestion, timeout_s: float) -> AsyncIterator[InFlightCall]:
         """Be in flight for the length of the block, which is cancelled after `timeout_s` without questions."""
-        turn = self._serial
-        if turn:
+        takes_turn = self._one_at_a_time
+        if takes_turn:
             await self._take_turn(timeout_s)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + timeout_s) as scope:
-                flight = InFlightCall(on_question, scope)
-                self._flights.append(flight)
-                mark = _current.set(flight)
+                call = InFlightCall(on_question, scope)
+                self._calls.append(call)
+                mark = _current.set(call)
                 try:
-                    yield flight
-                except anyio.get_cancelled_exc_class():
-                    self._abandoned = True
-                    raise
+                    yield call
                 finally:
                     _current.reset(mark)
-                    self._flights.remove(flight)
+                    self._calls.remove(call)
         finally:
-            if turn:
+            if takes_turn:
                 self._turn.release()
 
     async def ask(self, request: t.ElicitRequest) -> t.ElicitResult:
-        """Put a question to the caller whose call asks it, or cancel it where that cannot be known."""
-        flight = self._asker()
-        if flight is None:
-            self.stale = self.stale or self._abandoned
-            why = f"server {self._server} asked a question and which call asked it cannot be told, so it was cancelled"
-            if not self._told:
-                log.warning("%s; its calls are made one at a time from now on", why)
-            self._told = True
-            note = f"{why}. Repeat the call: it is then made alone"
-            for one in self._flights:
-                one.notes += [note] if note not in one.notes else []
-            answer = t.ElicitResult(action="cancel")
-        else:
-            with flight.paused():
-                answer = await flight.on_question(request)
-        self._serial = self._serial or not self._tied
-        return answer
+        """Put a question to the caller whose call asks it, or cancel it where nobody can know whose that is."""
+        call = self._asker()
+        self._one_at_a_time = self._one_at_a_time or not self._questions_name_their_call
+        if call is not None:
+            with call.paused():
+                return await call.on_question(request)
+        self._refused_in_doubt = self._refused_in_doubt or self._in_doubt()
+        why = f"server {self._server} asked a question without saying for which call, so it was cancelled"
+        if not self._warned:
+            log.warning("%s; its calls are made one at a time from now on", why)
+        self._warned = True
+        note = f"{why}. Repeat the call: it is then made alone"
+        for call in self._calls:
+            if note not in call.notes:
+                call.notes.append(note)
+        return t.ElicitResult(action="cancel")
 
     async def _take_turn(self, timeout_s: float) -> None:
         with anyio.move_on_after(timeout_s):
@@ -109,19 +115,15 @@ class InFlightCalls:
             hint="try again later",
         )
 
-    def idle(self) -> bool:
-        """Whether no call is in flight."""
-        return not self._flights
-
     def _asker(self) -> InFlightCall | None:
-        flight = _current.get()
-        if self._tied and flight is not None and flight in self._flights:
-            return flight
-        if len(self._flights) == 1 and (self._tied or not self._abandoned):
-            return self._flights[0]
+        call = _current.get()
+        if self._questions_name_their_call and call is not None and call in self._calls:
+            return call
+        if len(self._calls) == 1 and (self._questions_name_their_call or not self._in_doubt()):
+            return self._calls[0]
         return None
 
 
-async def cancelled(_request: t.ElicitRequest) -> t.ElicitResult:
-    """Answer for a call that nobody can be asked about."""
+async def answer_cancel(_request: t.ElicitRequest) -> t.ElicitResult:
+    """Answer the question of a call whose caller cannot be asked."""
     return t.ElicitResult(action="cancel")

@@ -1,8 +1,15 @@
-"""How long to wait before a server that ended is started again."""
+"""When a server that ended is started again. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+QUICK_FAILURE_S = 10.0
+"""A server that was up for less has failed at once."""
+CRASH_LOOP = 8
+"""Failures in a row after which only a call starts the server early."""
+RETRY_S = 300.0
+"""Seconds after which a server that keeps failing is tried again without a call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,3 +22,28 @@ class Backoff:
     def pause(self, failures: int) -> float:
         """Seconds to wait after that many failures in a row."""
         return float(min(self.first_s * 2 ** max(0, failures - 1), self.longest_s))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart:
+    """What follows the end of a server: at least `at_least_s` of rest, then a start when somebody calls, or after
+    `at_most_s`. Without `at_most_s` only a call or a reload starts it. `failures` in a row count on."""
+
+    failures: int
+    at_least_s: float
+    at_most_s: float | None
+    given_up: bool
+
+
+def restart(failures: int, up_s: float, backoff: Backoff, *, startable: bool = True) -> Restart:
+    """Decide after `failures` in a row before this end of a server that had been up for `up_s` seconds.
+
+    `startable`: its program could be run at all; where it is not installed, trying again by itself leads nowhere.
+    """
+    now = failures + 1 if up_s < QUICK_FAILURE_S else 1
+    if not startable:
+        return Restart(failures=now, at_least_s=backoff.first_s, at_most_s=None, given_up=True)
+    if now < CRASH_LOOP:
+        pause = backoff.pause(now)
+        return Restart(failures=now, at_least_s=min(pause, 1.0), at_most_s=pause, given_up=False)
+    return Restart(failures=now, at_least_s=min(backoff.longest_s, 1.0), at_most_s=RETRY_S, given_up=True)

@@ -1,4 +1,4 @@
-"""An MCP stdio transport over a child that is already running, and a way to hear that a connection ended.
+"""An MCP stdio transport over a child that is already running, and streams that a relay watches.
 
 The SDK's own stdio client starts the process itself, which would make every child wait for the gateway's imports.
 """
@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import mcp_types as t
 from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
 
 from lg_gateway.processes.child_process import Child
+from lg_gateway.upstreams.relay import Relay
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ Incoming = SessionMessage | Exception
 
 
 @asynccontextmanager
-async def child_transport(child: Child, lost: anyio.Event) -> AsyncIterator[TransportStreams]:
+async def child_transport(child: Child, lost: anyio.Event, relay: Relay) -> AsyncIterator[TransportStreams]:
     """Exchange newline-delimited JSON-RPC with a child; set `lost` when it stops talking. Stops the child on exit."""
     to_session, from_child = anyio.create_memory_object_stream[Incoming](0)
     to_child, from_session = anyio.create_memory_object_stream[SessionMessage](0)
@@ -33,7 +33,7 @@ async def child_transport(child: Child, lost: anyio.Event) -> AsyncIterator[Tran
     async def read() -> None:
         try:
             async with to_session:
-                await _read_messages(child, to_session)
+                await _read_messages(child, to_session, relay)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             log.debug("%s: its reader ended with the connection", child.launch.name)
         finally:
@@ -55,7 +55,7 @@ async def child_transport(child: Child, lost: anyio.Event) -> AsyncIterator[Tran
         tasks.start_soon(write)
         tasks.start_soon(child.copy_log)
         try:
-            yield from_child, to_child
+            yield from_child, _SendWatch(to_child, relay)
         finally:
             from_child.close()
             to_child.close()
@@ -63,12 +63,11 @@ async def child_transport(child: Child, lost: anyio.Event) -> AsyncIterator[Tran
             tasks.cancel_scope.cancel()
 
 
-async def _read_messages(child: Child, out: Any) -> None:
+async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
     stdout = child.process.stdout
     if stdout is None:
         return
     pending = bytearray()
-    noise = _Noise(child.launch.name)
     with suppress(anyio.EndOfStream):
         while True:
             data = await stdout.receive()
@@ -83,44 +82,40 @@ async def _read_messages(child: Child, out: Any) -> None:
             *lines, rest = bytes(pending).split(b"\n")
             pending = bytearray(rest)
             for line in lines:
-                message = _parse(noise, line)
-                if message is not None:
-                    await out.send(message)
-
-
-class _Noise:
-    """What a server writes beside its messages: said at first, later now and then, as a flood would fill the log."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lines = 0
-        self._next = 1
-
-    def heard(self, size: int) -> None:
-        """Take note of a line of `size` bytes."""
-        self._lines += 1
-        if self._lines == self._next:
-            what = "something" if self._lines == 1 else f"{self._lines} lines by now, each something"
-            log.warning("%s wrote %s to standard output that is not a message (%d bytes)", self._name, what, size)
-            self._next *= 10
-
-
-def _parse(noise: _Noise, line: bytes) -> SessionMessage | None:
-    """Return the message, `None` for a line that is none: servers that print to standard output are common."""
-    if not line.strip():
-        return None
-    try:
-        return SessionMessage(t.jsonrpc_message_adapter.validate_json(line, by_name=False))
-    except ValueError:
-        noise.heard(len(line))
-        return None
+                for message in await relay.received(line):
+                    await out.send(SessionMessage(message))
 
 
 @asynccontextmanager
-async def watched(transport: Any, lost: anyio.Event) -> AsyncIterator[TransportStreams]:
-    """Pass a transport on and set `lost` when its read stream ends."""
+async def watched(transport: Any, lost: anyio.Event, relay: Relay) -> AsyncIterator[TransportStreams]:
+    """Pass a transport on, tell `relay` what is sent, and set `lost` when the read stream ends."""
     async with transport as (read, write):
-        yield _EndWatch(read, lost), write
+        yield _EndWatch(read, lost), _SendWatch(write, relay)
+
+
+class _SendWatch:
+    """A write stream whose messages a relay sees first, in the context of whoever sends them."""
+
+    def __init__(self, inner: Any, relay: Relay) -> None:
+        self._inner = inner
+        self._relay = relay
+
+    async def send(self, item: SessionMessage, /) -> None:
+        self._relay.sent(item.message)
+        await self._inner.send(item)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        result: bool | None = await self._inner.__aexit__(exc_type, exc, trace)
+        return result
 
 
 class _EndWatch:

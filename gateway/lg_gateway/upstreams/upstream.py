@@ -1,25 +1,22 @@
 """One upstream server: connected, watched and restarted by its own task; called from any other.
 
 The MCP client is entered and left only in the owner task: one failed HTTP request cancels the task that holds a client,
-and a request handler must survive that. Handlers use `call`, which fails at once when the connection is lost.
+and a request handler must survive that. Handlers use `call`, which waits for a restart and fails when that fails.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import anyio
-import httpx2
 import mcp_types as t
 from mcp.client import Client
-from mcp.client._transport import TransportStreams
-from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -28,32 +25,22 @@ from pydantic import ValidationError
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
-from lg_gateway.upstreams.bounded_http import BoundedTransport
+from lg_gateway.upstreams.connection import accept_any, make_client, open_transport
+from lg_gateway.upstreams.eras import EraChoice, RememberedEras
+from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.listing import AnswerCheck, list_tools
 from lg_gateway.upstreams.oauth import ClientCredentials, Learn
-from lg_gateway.upstreams.question_routing import InFlightCalls, OnQuestion, cancelled
-from lg_gateway.upstreams.restart_policy import Backoff
-from lg_gateway.upstreams.stdio import child_transport, watched
-from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
-from lg_policy.version import __version__
+from lg_gateway.upstreams.progress import Progress
+from lg_gateway.upstreams.question_routing import InFlightCalls, OnQuestion, answer_cancel
+from lg_gateway.upstreams.relay import Relay
+from lg_gateway.upstreams.replies import Reply, current_reply
+from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
+from lg_policy.errors import CallTimeout, Internal, UpstreamUnavailable
 
 log = logging.getLogger(__name__)
 
-QUICK_FAILURE_S = 10.0
-CRASH_LOOP = 8
-RETRY_AFTER_CRASH_LOOP_S = 300.0
 RELIST_PAUSE_S = 0.5
 RELIST_PAUSE_MAX_S = 60.0
-SESSION_GONE = "session not found"
-
-
-class Progress(Protocol):
-    """Passes progress on to the caller."""
-
-    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
-        """Report `progress` out of `total`."""
-        ...
-
 
 Answer = t.CallToolResult | t.InputRequiredResult
 
@@ -69,7 +56,7 @@ class UpstreamState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class UpstreamCall:
-    """One call as it leaves. `repeatable`: doing it twice does no harm, so a lost one is not in doubt."""
+    """One call as it leaves. `repeatable`: doing it twice does no harm, so nobody doubts what a lost one did."""
 
     tool: str
     arguments: dict[str, Any]
@@ -80,12 +67,16 @@ class UpstreamCall:
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
     on_question: OnQuestion | None = None
-    """Answers a question that a handshake-era server asks while the call runs; without it, such a one is cancelled."""
+    """Answers a question that a handshake-era server asks while the call runs; without it, each is cancelled."""
+
+
+class _NotSent(Exception):
+    """The connection had ended before the call was written to it."""
 
 
 class Upstream:
-    """A server behind the gateway. `on_tools` is told its complete list whenever that may have changed, `learn` every
-    token that was fetched for it."""
+    """A server behind the gateway. `on_tools` gets its complete list whenever that may have changed, `learn` every
+    token that was fetched for it. `left_out` says what was wrong with the definitions of tools, by their names."""
 
     def __init__(
         self,
@@ -94,6 +85,7 @@ class Upstream:
         backoff: Backoff,
         reaper: Reaper,
         on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
+        eras: RememberedEras,
         child: Child | None = None,
         learn: Learn = lambda _secrets: None,
         mask: Callable[[str], str] | None = None,
@@ -105,10 +97,12 @@ class Upstream:
         self.restarts = 0
         self.protocol = ""
         self.version = ""
+        self.left_out: dict[str, str] = {}
         self.settled = anyio.Event()
         self._backoff = backoff
         self._reaper = reaper
         self._on_tools = on_tools
+        self._era = EraChoice(spec, eras)
         self._child = child
         self._mask = mask
         self._running: Child | None = None
@@ -116,16 +110,22 @@ class Upstream:
         self._lost = anyio.Event()
         self._changed = anyio.Event()
         self._wanted = anyio.Event()
+        self._news = anyio.Event()
+        self._attempts = 0
         self._failures = 0
+        self._up_since = math.inf
         self._in_flight = 0
+        self._exchanges = 0
+        self._renewing = False
         self._idle = anyio.Event()
-        self._reconnected = anyio.Event()
-        self._flights = self._new_flights()
-        self._answers = AnswerCheck(spec.name)
+        self._relay = Relay(spec.name)
+        self._calls = self._new_calls()
+        self._answers = AnswerCheck(spec.name, strict=spec.strict_results)
         self._auth = ClientCredentials(spec.login, learn) if spec.login is not None else None
 
     async def run(self) -> None:
         """Keep the connection up until cancelled. The only task that enters or leaves the client."""
+        self._era.recall()
         try:
             await self._keep_up()
         finally:
@@ -135,28 +135,41 @@ class Upstream:
 
     async def _keep_up(self) -> None:
         while True:
-            began = anyio.current_time()
+            self._up_since, self._running, startable = math.inf, None, True
             try:
                 await self._connection()
                 self.error = self.error or "the connection ended"
             except Exception as error:  # whatever a server or transport does, only this server is down
-                self.error = self._explain(error)
+                if self._up_since == math.inf and self._era.ended_early(
+                    self._relay, by_itself=self._running is not None and not isinstance(error, TimeoutError)
+                ):
+                    continue
+                startable = not (isinstance(error, OSError) and self.spec.launch is not None and self._running is None)
+                self.error = why_connection_ended(error, self.spec, self._running)
                 log.debug("%s: connection failed", self.name, exc_info=error)
             self._client = None
-            lived = anyio.current_time() - began
-            self._failures = self._failures + 1 if lived < QUICK_FAILURE_S else 1
-            await self._pause()
+            if self._renewing:
+                self._renewing = False
+                self.restarts += 1
+                log.info("%s: connecting anew", self.name)
+                continue
+            up_s = max(0.0, anyio.current_time() - self._up_since)
+            await self._pause(restart(self._failures, up_s, self._backoff, startable=startable))
             self.restarts += 1
 
     def process_group(self) -> int | None:
         """Return the process group of a stdio server that is running, or ran last."""
         return self._running.process.pid if self._running is not None else None
 
+    def wake(self) -> None:
+        """Start the server now if it waits to be started."""
+        self._wanted.set()
+
     async def call(self, call: UpstreamCall) -> Answer:
         """Send one call and return the server's answer as it came.
 
         Raises `UpstreamUnavailable` (not sent, or lost and harmless to repeat), `OutcomeUnknown` (sent and lost),
-        `CallTimeout`, or `Internal` (the answer breaks the protocol or its own schema); `MCPError` is the server's own.
+        `CallTimeout`, or `Internal` (the answer cannot be read); `MCPError` is the server's own.
         """
         self._in_flight += 1
         try:
@@ -176,18 +189,23 @@ class Upstream:
         client = await self._ready()
         try:
             return await self._send(client, call)
+        except _NotSent:
+            if self._client is client:
+                self._client = None  # its end has not been noticed yet
+            return await self._once_more(call)
         except MCPError as error:
-            if not self._session_gone(error):
+            if not session_gone(self.spec, error):
                 raise
         # The server forgot the session and so did not look at the call: connect anew and send it once more.
         log.warning("%s forgot its session; connecting again", self.name)
-        if self._client is client:
-            self._client = None
-            self._reconnected = anyio.Event()
-            self._lost.set()
-        with anyio.move_on_after(self.spec.connect_timeout_s):
-            await self._reconnected.wait()
-        return await self._send(await self._ready(), call)
+        self._renew(client)
+        return await self._once_more(call)
+
+    async def _once_more(self, call: UpstreamCall) -> Answer:
+        try:
+            return await self._send(await self._ready(), call)
+        except _NotSent as error:
+            raise UpstreamUnavailable(f"server {self.name} ended again and again", hint="try again later") from error
 
     @property
     def asks_live(self) -> bool:
@@ -197,18 +215,22 @@ class Upstream:
     async def _send(self, client: Client, call: UpstreamCall) -> Answer:
         if not self.asks_live:
             return await self._exchange(client, call, call.timeout_s)
-        flights = self._flights
-        try:
-            async with flights.flight(call.on_question or cancelled, call.timeout_s) as flight:
-                return noted(await self._exchange(client, call, None), flight.notes)
-        finally:
-            if flights.stale and flights.idle() and self._flights is flights:
-                self._lost.set()  # what an earlier call may still ask cannot be told apart until it is started anew
-        raise self._late(call)
+        while True:
+            calls = self._calls
+            async with calls.flight(call.on_question or answer_cancel, call.timeout_s) as flight:
+                if self._client is client:
+                    return noted(await self._exchange(client, call, None), flight.notes)
+            if self._client is client:  # the time is over: its scope ended the block
+                raise self._late(call)
+            # While this call waited for its turn, the connection was given up. Nothing was sent.
+            client = await self._ready()
 
     async def _exchange(self, client: Client, call: UpstreamCall, timeout_s: float | None) -> Answer:
+        reply = Reply()
+        token = current_reply.set(reply)
+        self._exchanges += 1
         try:
-            return await client.session.call_tool(
+            answer = await client.session.call_tool(
                 call.tool,
                 call.arguments,
                 read_timeout_seconds=timeout_s,
@@ -219,65 +241,79 @@ class Upstream:
                 allow_input_required=True,
             )
         except MCPError as error:
-            failure = self._lost_call(error, call)
-            if failure is None:
-                raise
-            raise failure from error
+            if reply.request_id is None and error.code == t.CONNECTION_CLOSED:
+                raise _NotSent from error
+            late = self._late(call)
+            raise why_call_failed(self.spec, error, reply, late=late, repeatable=call.repeatable) from error
         except (RuntimeError, ValidationError) as error:
             log.warning("%s answered a call of %s wrongly: %s", self.name, call.tool, error)
-            raise Internal(
-                f"server {self.name} sent an answer that does not fit the protocol or its own schema"
-            ) from error
-
-    def _lost_call(self, error: MCPError, call: UpstreamCall) -> LgError | None:
-        """What to tell the caller when the answer did not come; `None` when the error is the server's own."""
-        if error.code == t.REQUEST_TIMEOUT:
-            return self._late(call)
-        if error.code != t.CONNECTION_CLOSED:
-            return None
-        if call.repeatable:
-            return UpstreamUnavailable(
-                f"server {self.name} ended during the call", hint="it is being restarted; repeat the call"
-            )
-        return OutcomeUnknown(
-            f"server {self.name} ended during the call; whether it took effect is not known",
-            hint="look at the state of things before you repeat it",
-        )
+            raise Internal(f"server {self.name} sent an answer that does not fit the protocol") from error
+        finally:
+            current_reply.reset(token)
+            self._exchanges -= 1
+            self._end_if_idle(client)
+        if reply.result is None:
+            return answer
+        result = await self._answers.checked(call.tool, reply.result)
+        return noted(result, [result.misfit] if result.misfit else [])
 
     def _late(self, call: UpstreamCall) -> CallTimeout:
-        hint = "it may have taken effect: look before you repeat it" if not call.repeatable else ""
-        return CallTimeout(f"{self.name} did not answer within {call.timeout_s:g} s and was told to stop", hint=hint)
+        return too_late(self.name, call.timeout_s, repeatable=call.repeatable)
 
-    def _new_flights(self) -> InFlightCalls:
-        return InFlightCalls(self.name, tied=self.spec.url is not None, one_at_a_time=self.spec.one_at_a_time)
+    def _renew(self, client: Client) -> None:
+        """Connect anew of our own choosing: new calls wait, and the old connection ends when nothing is in flight."""
+        if self._client is client:
+            self._client, self._renewing = None, True
+            self.state, self.error = UpstreamState.RESTARTING, "the gateway is connecting to it anew"
+            self._end_if_idle(client)
+
+    def _end_if_idle(self, client: Client) -> None:
+        if self._exchanges:
+            return
+        if self._calls.needs_new_connection:
+            self._renew(client)
+        if self._renewing:
+            self._lost.set()
+
+    def _new_calls(self) -> InFlightCalls:
+        relay = self._relay
+        return InFlightCalls(
+            self.name,
+            questions_name_their_call=self.spec.url is not None,
+            one_at_a_time=self.spec.one_at_a_time,
+            in_doubt=lambda: relay.calls_given_up,
+        )
 
     async def _on_elicit(self, context: Any, params: t.ElicitRequestParams) -> t.ElicitResult:  # noqa: ARG002  the SDK passes it by name
-        return await self._flights.ask(t.ElicitRequest(params=params))
+        return await self._calls.ask(t.ElicitRequest(params=params))
 
     async def _ready(self) -> Client:
-        """Return the client, waiting for the first connection (not for a restart)."""
-        if self.state is UpstreamState.STARTING:
-            with anyio.move_on_after(self.spec.connect_timeout_s):
-                await self.settled.wait()
+        """Return the client. Wait while the server starts; a server that rests after failures is started for this."""
+        attempts = self._attempts
+        self._wanted.set()
+        with anyio.move_on_after(self.spec.connect_timeout_s):
+            while self._client is None and self._attempts == attempts:
+                await self._news.wait()
         if self._client is None:
-            self._wanted.set()
-            raise UpstreamUnavailable(f"server {self.name} is {self.state}: {self.error}", hint="try again later")
+            reason = self.error or "it does not answer"
+            raise UpstreamUnavailable(f"server {self.name} is {self.state}: {reason}", hint="try again later")
         return self._client
 
     async def _connection(self) -> None:
         """One connection from start to end."""
         self._lost = anyio.Event()
-        self._flights = self._new_flights()
+        self._relay = Relay(self.name)
+        self._calls = self._new_calls()
+        if self.spec.launch is not None:
+            child, self._child = self._child, None
+            self._running = child or await child_process.start(self.spec.launch, self._reaper)
+            self._running.mask = self._mask
+        transport = open_transport(self.spec, self._running, self._lost, self._relay, self._auth)
         with anyio.fail_after(self.spec.connect_timeout_s) as connecting:
-            async with Client(
-                await self._transport(),
-                mode=self.spec.mode,
-                cache=None,
-                message_handler=self._on_message,
-                elicitation_callback=self._on_elicit,
-                client_info=t.Implementation(name="lg-gateway", version=__version__),
+            async with make_client(
+                transport, self._era.mode, on_message=self._on_message, on_elicit=self._on_elicit
             ) as client:
-                client.session.validate_tool_result = self._answers.check  # type: ignore[method-assign]  # it has no end
+                client.session.validate_tool_result = accept_any  # type: ignore[method-assign,assignment]  # it has no end
                 tools = await self._list(client)
                 connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
                 await self._up(client, tools)
@@ -285,50 +321,43 @@ class Upstream:
                     tasks.start_soon(self._follow, client)
                     tasks.start_soon(self._refresh_on_change, client)
                     await self._lost.wait()
+                    self._client = None
                     tasks.cancel_scope.cancel()
 
     async def _up(self, client: Client, tools: list[t.Tool]) -> None:
         info = client.server_info
         self.protocol, self.version = client.protocol_version, info.version if info else ""
+        self._era.came_up(self._relay, self.protocol)
         self.error = ""
-        self._client = client
+        self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)
+        self._client = client
         self.state = UpstreamState.UP
         self.settled.set()
-        self._reconnected.set()
+        self._announce()
         log.info("%s is up: %d tools, protocol %s", self.name, len(tools), self.protocol)
 
-    async def _pause(self) -> None:
-        """Wait before the next start; after a crash loop for long, or until somebody calls."""
+    def _announce(self) -> None:
+        """Wake the calls that wait for a client."""
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _pause(self, plan: Restart) -> None:
+        """Rest before the next start; a call ends the rest early."""
         log.warning("%s is down: %s", self.name, self.error)
-        if self._failures < CRASH_LOOP:
-            self.state = UpstreamState.RESTARTING
-            self.settled.set()
-            await anyio.sleep(self._backoff.pause(self._failures))
-            return
-        self.state = UpstreamState.FAILED
+        self._failures = plan.failures
+        self.state = UpstreamState.FAILED if plan.given_up else UpstreamState.RESTARTING
+        self._attempts += 1
         self.settled.set()
-        await self._on_tools(self.name, [])
-        await anyio.sleep(self._backoff.longest_s)
         self._wanted = anyio.Event()
-        with anyio.move_on_after(RETRY_AFTER_CRASH_LOOP_S):
+        self._announce()
+        began = anyio.current_time()
+        await anyio.sleep(plan.at_least_s)
+        with anyio.move_on_at(math.inf if plan.at_most_s is None else began + plan.at_most_s):
             await self._wanted.wait()
 
-    async def _transport(self) -> AbstractAsyncContextManager[TransportStreams]:
-        if self.spec.launch is not None:
-            child, self._child = self._child, None
-            if child is None:
-                child = await child_process.start(self.spec.launch, self._reaper)
-            self._running = child
-            child.mask = self._mask
-            return child_transport(child, self._lost)
-        timeout = httpx2.Timeout(30.0, read=self.spec.call_timeout_s + 30.0)
-        bounded = BoundedTransport(httpx2.AsyncHTTPTransport())
-        http = httpx2.AsyncClient(headers=dict(self.spec.headers), timeout=timeout, auth=self._auth, transport=bounded)
-        return watched(_with_client(http, str(self.spec.url)), self._lost)
-
     async def _list(self, client: Client) -> list[t.Tool]:
-        tools = await list_tools(client, self.name)
+        tools, self.left_out = await list_tools(client, self.name)
         self._answers.learn(tools)
         return tools
 
@@ -359,22 +388,8 @@ class Upstream:
                 log.warning("%s announced changed tools and then did not list them: %s", self.name, error)
             else:
                 await self._on_tools(self.name, tools)
-            await anyio.sleep(pause)  # a server that announces without end is asked seldomer and seldomer
+            await anyio.sleep(pause)  # a server that announces without end is asked less and less often
             pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S
-
-    def _session_gone(self, error: MCPError) -> bool:
-        return self.spec.url is not None and error.code == t.INVALID_REQUEST and SESSION_GONE in error.message.lower()
-
-    def _explain(self, error: BaseException) -> str:
-        """Say in one line why a connection failed, with the child's last words if there are any."""
-        while isinstance(error, BaseExceptionGroup) and error.exceptions:
-            error = error.exceptions[0]
-        if isinstance(error, TimeoutError):
-            return f"no answer within {self.spec.connect_timeout_s:g} s"
-        words = self._running.last_words() if self._running is not None else ""
-        status = self._running.process.returncode if self._running is not None else None
-        ended = f"exited with status {status}" if status is not None else f"{type(error).__name__}: {error}"
-        return ended + (f" ({words})" if words else "")
 
 
 def noted(answer: Answer, notes: list[str]) -> Answer:
@@ -383,9 +398,3 @@ def noted(answer: Answer, notes: list[str]) -> Answer:
         return answer
     said = [t.TextContent(type="text", text=f"[the gateway: {note}]") for note in notes]
     return answer.model_copy(update={"content": [*answer.content, *said]})
-
-
-@asynccontextmanager
-async def _with_client(http: httpx2.AsyncClient, url: str) -> AsyncIterator[TransportStreams]:
-    async with http, streamable_http_client(url, http_client=http) as streams:
-        yield streams

@@ -15,6 +15,7 @@ import mcp_types as t
 
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstreams.eras import RememberedEras
 from lg_gateway.upstreams.oauth import Learn
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream import Upstream
@@ -34,6 +35,7 @@ class UpstreamSet:
         reaper: Reaper,
         on_tools: OnTools,
         learn: Learn,
+        eras: RememberedEras,
         mask: Callable[[str], str] | None = None,
     ) -> None:
         self.upstreams: dict[str, Upstream] = {}
@@ -41,6 +43,7 @@ class UpstreamSet:
         self._reaper = reaper
         self._on_tools = on_tools
         self._learn = learn
+        self._eras = eras
         self._mask = mask
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -57,6 +60,7 @@ class UpstreamSet:
             backoff=self._backoff,
             reaper=self._reaper,
             on_tools=on_tools,
+            eras=self._eras,
             child=child,
             learn=self._learn,
             mask=self._mask,
@@ -76,6 +80,11 @@ class UpstreamSet:
         upstream = self.upstreams.pop(name)
         if self._tasks is not None:
             self._tasks.start_soon(self._drain, upstream, drain_s, name=f"the end of {name}")
+
+    def wake(self) -> None:
+        """Start every server that waits to be started: what it lacked may be there now."""
+        for upstream in self.upstreams.values():
+            upstream.wake()
 
     def changes(self, specs: Iterable[ServerSpec]) -> Mapping[str, ServerSpec | None]:
         """Return what is new, different (`None`: gone) in these entries."""

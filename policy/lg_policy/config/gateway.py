@@ -62,6 +62,10 @@ class UpstreamSettings(Section):
 
     Its questions do not say which call asks. A server that asked once is treated so from then on by itself.
     """
+    strict_results: bool = False
+    """Make an answer an error when its structured part does not fit the tool's own schema.
+
+    By default the text is passed on with a warning, and the structured part is left out."""
 
 
 class RuleSettings(Section):
@@ -106,6 +110,12 @@ class GatewaySettings(Section):
     """Seconds between two looks at the settings files for changes; 0 looks at none. SIGHUP reloads at once."""
     drain_s: PositiveFloat = 30
     """Seconds that calls in flight get to finish on a server that a reload replaces or removes."""
+    list_wait_s: Annotated[float, Field(ge=0)] = 3
+    """Seconds after the start that the first `tools/list` waits for slow servers; later tools come by `list_changed`.
+
+    `lg-fs` and `lg-exec` are always waited for."""
+    name_max: Annotated[int, Field(ge=24, le=64)] = 40
+    """Longest name of a tool, in characters. Clients put their own prefix before it and refuse more than 64 in all."""
     tools_page_size: PositiveInt = 500
     """Tools in one page of `tools/list`."""
     pins: Literal["first_use", "strict", "off"] = "first_use"

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server, until
+from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server, text_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -119,11 +119,14 @@ async def test_an_answer_over_the_limit_is_cut_and_says_so(tmp_path: Path) -> No
     assert result.meta["lg/cut"]["limit"] == 10_000
 
 
-async def test_an_answer_that_breaks_its_own_schema_is_an_error_result(tmp_path: Path) -> None:
-    async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
+async def test_an_answer_that_breaks_its_own_schema_is_an_error_result_where_the_settings_are_strict(
+    tmp_path: Path,
+) -> None:
+    async with gateway_of(tmp_path, server("a", strict_results=True), ALLOW_ALL) as gateway:
         result = await call(gateway, "a__lie")
 
     assert result.structured_content["error"]["code"] == "internal"
+    assert "does not fit the tool's own schema" in text_of(result)
 
 
 async def test_a_servers_own_failure_passes_through_and_a_crash_leaks_nothing(tmp_path: Path) -> None:

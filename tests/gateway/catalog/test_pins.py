@@ -167,8 +167,9 @@ def test_an_ordinary_description_is_not_flagged_and_lookalikes_are_found_across_
     }
 
     assert lint(definition) == []
-    assert lookalikes(["a__learn", "b__1eam"]) == [("a__learn", "b__1eam")]
-    assert lookalikes(["a__read_file", "a__readFile", "b__ReadFile", "b__other"]) == [("a__read_file", "b__ReadFile")]
+    assert lookalikes([("a__learn", "a", "learn"), ("b__1eam", "b", "1eam")]) == [("a__learn", "b__1eam")]
+    tools = [("a__read_file", "a", "read_file"), ("a__readFile", "a", "readFile"), ("b__ReadFile", "b", "ReadFile")]
+    assert lookalikes([*tools, ("b__other", "b", "other")]) == [("a__read_file", "b__ReadFile")]
 
 
 async def test_secrets_in_answers_of_strangers_are_masked_and_marked_as_data(tmp_path: Path) -> None:

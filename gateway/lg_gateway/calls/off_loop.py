@@ -1,0 +1,67 @@
+"""Work on texts of strangers, beside the event loop once it is more than a little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio.to_thread
+from pydantic import BaseModel
+
+INLINE_CHARACTERS = 100_000
+"""Characters of text, keys and numbers that are worked on at once."""
+_EACH = 8
+Made = TypeVar("Made")
+
+
+async def apart(value: Any, work: Callable[..., Made], *args: Any) -> Made:
+    """Return `work(*args)`, done in a worker thread where `value` is large."""
+    if is_small(value):
+        return work(*args)
+    return await anyio.to_thread.run_sync(partial(work, *args))
+
+
+def is_small(value: Any, limit: int = INLINE_CHARACTERS) -> bool:
+    """Whether a JSON value or a model holds at most `limit` characters. Looks at no more than that."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        limit -= _EACH + (len(item) if isinstance(item, str | bytes) else 0)
+        if limit < 0:
+            return False
+        if isinstance(item, BaseModel):
+            item = vars(item)
+        if isinstance(item, dict | list | tuple):
+            if len(item) * _EACH > limit:
+                return False
+            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item
+    return True
+
+
+def beginning(value: Any, room: int) -> Any:
+    """Return a JSON value of about `room` characters: the beginning of its texts and lists."""
+    return _beginning(value, [room])
+
+
+def _beginning(value: Any, room: list[int]) -> Any:
+    if isinstance(value, str):
+        kept = value[: max(0, room[0])]
+        room[0] -= len(kept) + _EACH
+        return kept
+    if isinstance(value, dict):
+        made = {}
+        for key, item in value.items():
+            if room[0] <= 0:
+                break
+            made[_beginning(str(key), room)] = _beginning(item, room)
+        return made
+    if isinstance(value, list | tuple):
+        kept_items = []
+        for item in value:
+            if room[0] <= 0:
+                break
+            kept_items.append(_beginning(item, room))
+        return kept_items
+    room[0] -= _EACH
+    return value

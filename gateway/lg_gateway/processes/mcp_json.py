@@ -1,0 +1,157 @@
+"""`mcpServers` files as Claude Desktop, Cursor, VS Code, Windsurf, Gemini and others write them.
+
+Such a file is taken as it is: comments and trailing commas are read, another client's keys are used where they mean
+something here and ignored with a warning elsewhere, and a server's name is made fit. An entry that cannot be used
+costs that entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lg_policy.config.settings import UpstreamSettings
+from lg_policy.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,30}(?<!_)")
+FIT_LENGTH = 20
+"""Characters of a name that was made fit: a tool's name has to fit beside it."""
+FILE_BYTES = 1_000_000
+TYPES = {"stdio": "command", "http": "url", "streamable-http": "url", "streamableHttp": "url", "streamable_http": "url"}
+_TABLES = (("mcpServers",), ("servers",), ("mcp", "servers"), ("context_servers",))
+_USED = frozenset(("type", "transport", "command", "args", "env", "cwd", "url", "headers", "disabled", "enabled"))
+_ADDRESSES = ("serverUrl", "httpUrl")
+_COMMENT_OR_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*[}\]])', re.DOTALL)
+_VSCODE_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(kw_only=True)
+class McpJson:
+    """The servers of a file, and why other entries cannot be used, by their names in the file."""
+
+    servers: dict[str, UpstreamSettings] = field(default_factory=dict)
+    unusable: dict[str, ConfigError] = field(default_factory=dict)
+
+
+def read_mcp_json(path: Path) -> McpJson:
+    """Read a file. Raises `ConfigError` when it cannot be read or has no table of servers."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES + 1)
+        if len(data) > FILE_BYTES:
+            raise ConfigError(f"cannot read {path}: it has more than {FILE_BYTES} bytes")
+        content = json.loads(without_comments(data.decode("utf-8-sig")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    table = _table(content)
+    if table is None:
+        raise ConfigError(f'{path}: expected an object with a table "mcpServers"')
+    found = McpJson()
+    for name, entry in table.items():
+        try:
+            settings = _entry(path, name, entry)
+        except ConfigError as error:
+            found.unusable[name] = error
+            continue
+        fit = fit_name(name, found.servers)
+        if fit != name:
+            log.warning("%s: the server %r is called %s here: its name does not fit into a tool's", path, name, fit)
+        found.servers[fit] = settings
+    return found
+
+
+def without_comments(text: str) -> str:
+    """Return JSON text without comments and trailing commas, with the same line numbers."""
+    plain = _COMMENT_OR_TEXT.sub(
+        lambda found: found.group() if found.group().startswith('"') else "\n" * found.group().count("\n"), text
+    )
+    return _TRAILING_COMMA.sub(lambda found: found.group() if found.group() != "," else "", plain)
+
+
+def fit_name(name: str, taken: Mapping[str, object]) -> str:
+    """Return a name that fits before a tool's. Two names are never made the same."""
+    if NAME.fullmatch(name) and name not in taken:
+        return name
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+    if plain and len(plain) <= FIT_LENGTH and plain not in taken:
+        return plain
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain[: FIT_LENGTH - 5].strip('-') or 'server'}-{mark[:4]}"
+
+
+def _table(content: Any) -> Mapping[str, Any] | None:
+    for steps in _TABLES:
+        found = content
+        for step in steps:
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def _entry(path: Path, name: str, entry: Any) -> UpstreamSettings:
+    where = f"{path}: mcpServers.{name}"
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} must be an object")
+    values = {key: value for key, value in entry.items() if key in _USED and value is not None}
+    for key in _ADDRESSES:
+        if isinstance(entry.get(key), str) and "url" not in values:
+            values["url"] = entry[key]
+    if ignored := sorted(set(entry) - _USED - set(_ADDRESSES)):
+        log.warning("%s: ignored: %s", where, ", ".join(map(repr, ignored))[:300])
+    _check_kind(where, values)
+    enabled = values.pop("enabled", True) is not False and values.pop("disabled", False) is not True
+    values.pop("disabled", None)
+    if isinstance(values.get("args"), str):
+        values["args"] = shlex.split(values["args"])
+    for key in ("env", "headers"):
+        if isinstance(values.get(key), dict):
+            values[key] = {inner: _as_text(value) for inner, value in values[key].items()}
+    if isinstance(values.get("cwd"), str):
+        values["cwd"] = os.path.normpath(path.absolute().parent / Path(values["cwd"]).expanduser())
+    try:
+        return UpstreamSettings.model_validate(_variables(values) | {"enabled": enabled})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _check_kind(where: str, values: dict[str, Any]) -> None:
+    """Raise `ConfigError` for a transport that is not served."""
+    kind = values.pop("transport", None)
+    kind = values.pop("type", kind)
+    if kind is None:
+        return
+    if kind not in TYPES:
+        raise ConfigError(f"{where}: type {kind!r} is not supported", hint=f"use one of {', '.join(sorted(TYPES))}")
+    if TYPES[kind] not in values:
+        raise ConfigError(f"{where}: type {kind!r} needs {TYPES[kind]!r}")
+
+
+def _as_text(value: Any) -> Any:
+    """Return a number or a switch as the text that a program gets."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _variables(value: Any) -> Any:
+    """Write `${env:NAME}`, as VS Code has it, as `${NAME}`."""
+    if isinstance(value, str):
+        return _VSCODE_VARIABLE.sub(r"${\1}", value)
+    if isinstance(value, dict):
+        return {key: _variables(item) for key, item in value.items()}
+    return [_variables(item) for item in value] if isinstance(value, list) else value

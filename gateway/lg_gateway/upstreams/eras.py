@@ -1,0 +1,109 @@
+"""Servers that need the handshake of 2025, remembered from one start to the next.
+
+A server that ends or stays silent on the first message of 2026 costs a start or ten seconds each time. What was found
+out is kept for a month in the state directory: an update may have taught the server the new protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstreams.relay import Relay
+
+log = logging.getLogger(__name__)
+
+KEPT_S = 30 * 86400.0
+ENTRIES = 500
+FILE_NAME = "handshake-servers.json"
+PROBE = "server/discover"
+
+
+class RememberedEras:
+    """The servers in a file of the state directory. A file that cannot be read or written counts as empty."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path = directory / FILE_NAME
+        self._clock = clock
+
+    def needs_handshake(self, spec: ServerSpec) -> bool:
+        """Whether this server was seen to need the handshake."""
+        return _key(spec) in self._read()
+
+    def remember(self, spec: ServerSpec, *, handshake: bool) -> None:
+        """Keep or drop what is known of a server."""
+        known = self._read()
+        if handshake is (_key(spec) in known):
+            return
+        known.pop(_key(spec), None)
+        if handshake:
+            known[_key(spec)] = self._clock()
+        kept = dict(sorted(known.items(), key=lambda entry: -entry[1])[:ENTRIES])
+        fresh = self._path.with_name(f"{FILE_NAME}.{os.getpid()}")
+        try:
+            fresh.write_text(json.dumps(kept))
+            fresh.replace(self._path)
+        except OSError as error:
+            log.warning("cannot remember which servers need the 2025 handshake: %s", error)
+
+    def _read(self) -> dict[str, float]:
+        try:
+            found = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        oldest = self._clock() - KEPT_S
+        entries = found.items() if isinstance(found, dict) else ()
+        return {key: seen for key, seen in entries if isinstance(seen, int | float) and seen >= oldest}
+
+
+class EraChoice:
+    """How the next connection to one server begins: `mode` is "auto" (probe), "legacy" (handshake) or as configured."""
+
+    def __init__(self, spec: ServerSpec, remembered: RememberedEras) -> None:
+        self._spec = spec
+        self._remembered = remembered
+        self._tried_handshake = False
+        self.mode = spec.mode
+
+    def recall(self) -> None:
+        """Begin with what earlier runs found out."""
+        if self.mode == "auto" and self._remembered.needs_handshake(self._spec):
+            self.mode = "legacy"
+
+    def came_up(self, relay: Relay, protocol: str) -> None:
+        """Keep what a connection has shown that came up."""
+        handshake = self._spec.mode == "auto" and protocol not in MODERN_PROTOCOL_VERSIONS
+        if handshake and (self.mode == "legacy" or relay.unanswered(PROBE)):
+            self._remembered.remember(self._spec, handshake=True)
+        relay.timed_out(PROBE)
+
+    def ended_early(self, relay: Relay, *, by_itself: bool) -> bool:
+        """Choose after a connection that did not come up; return whether to start the server again at once.
+
+        `by_itself`: the server's process was started, and it ended rather than being silent.
+        """
+        if self._spec.mode != "auto":
+            return False
+        if self.mode == "legacy":
+            self.mode = "auto"  # the server may have been updated since it needed the handshake
+            self._remembered.remember(self._spec, handshake=False)
+            return False
+        if not by_itself or not relay.unanswered(PROBE):
+            return False
+        log.warning("%s ended on %s; it is started again with the handshake of 2025", self._spec.name, PROBE)
+        self.mode = "legacy"
+        first, self._tried_handshake = not self._tried_handshake, True
+        return first
+
+
+def _key(spec: ServerSpec) -> str:
+    how = [spec.name, *(spec.launch.argv if spec.launch is not None else ()), spec.url or ""]
+    return hashlib.sha256(json.dumps(how).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,97 @@
+"""Why a connection ended or a call failed, in one line that says what really happened."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import httpx2
+import mcp_types as t
+from mcp.shared.exceptions import MCPError
+
+from lg_gateway.processes.child_process import Child
+from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstreams.replies import Reply
+from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
+
+SESSION_GONE = ("session not found", "session terminated")
+LOOK_FIRST = "it may have taken effect: look before you repeat it"
+
+
+def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | None) -> str:
+    """Say why a connection failed or ended, with the child's last words if there are any."""
+    error = _first_of(error)
+    if isinstance(error, OSError) and spec.launch is not None and child is None:
+        return why_not_started(error, spec)
+    words = child.last_words() if child is not None else ""
+    status = child.process.returncode if child is not None else None
+    if isinstance(error, TimeoutError):
+        ended = f"no answer within {spec.connect_timeout_s:g} s"
+    elif status is not None:
+        ended = f"exited with status {status}"
+    elif isinstance(error, MCPError):
+        ended = f"it answered the connection with an error: {error.message[:300]} ({error.code})"
+    elif isinstance(error, httpx2.TransportError):
+        ended = f"cannot reach {spec.url}: {str(error) or type(error).__name__}"
+    else:
+        ended = f"{type(error).__name__}: {error}"
+    return ended + (f" ({words})" if words else "")
+
+
+def why_not_started(error: OSError, spec: ServerSpec) -> str:
+    """Say why a server's program could not be run."""
+    launch = spec.launch
+    program = launch.argv[0] if launch is not None else ""
+    if launch is not None and not Path(launch.cwd).is_dir():
+        return f"cannot start {program!r}: its working directory {str(launch.cwd)!r} does not exist"
+    if error.errno == errno.ENOENT:
+        return f"the command {program!r} is not installed, or not in PATH"
+    if error.errno in (errno.EACCES, errno.ENOEXEC):
+        return f"the command {program!r} cannot be run: {error.strerror}"
+    return f"cannot start {program!r}: {error.strerror or error}"
+
+
+def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: LgError, repeatable: bool) -> Exception:
+    """Return what to raise for a call that has no answer, or whose answer is the server's own error.
+
+    What happened decides, not the code: a living server may use the codes that the SDK has for a lost connection.
+    """
+    if reply.unreadable:
+        return Internal(f"server {spec.name} sent an answer that cannot be read: {reply.unreadable}", hint=LOOK_FIRST)
+    if reply.lost:
+        return _lost(f"server {spec.name} was not reached, or its answer was lost: {reply.lost}", repeatable=repeatable)
+    if reply.error is not None:
+        return MCPError.from_error_data(reply.error)
+    if error.code == t.REQUEST_TIMEOUT:
+        return late
+    if error.code != t.CONNECTION_CLOSED:
+        return MCPError.from_error_data(error.error)
+    if spec.url is not None:
+        return _lost(f"the connection to server {spec.name} broke during the call", repeatable=repeatable)
+    return _lost(f"server {spec.name} ended during the call", repeatable=repeatable)
+
+
+def session_gone(spec: ServerSpec, error: MCPError) -> bool:
+    """Whether a server over HTTP refused a request because it does not know its session any more."""
+    gone = any(words in error.message.lower() for words in SESSION_GONE)
+    return spec.url is not None and error.code == t.INVALID_REQUEST and gone
+
+
+def too_late(server: str, timeout_s: float, *, repeatable: bool) -> CallTimeout:
+    """Return the failure of a call whose answer did not come in time."""
+    hint = "" if repeatable else LOOK_FIRST
+    return CallTimeout(f"{server} did not answer within {timeout_s:g} s and was told to stop", hint=hint)
+
+
+def _lost(what: str, *, repeatable: bool) -> LgError:
+    if repeatable:
+        return UpstreamUnavailable(what, hint="it is being restarted; repeat the call")
+    return OutcomeUnknown(
+        f"{what}; whether it took effect is not known", hint="look at the state of things before you repeat it"
+    )
+
+
+def _first_of(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,236 @@
+"""What one connection and its server say to each other, between the transport and the SDK.
+
+Every message passes here once on its way out and once on its way back. An answer that the SDK would drop is repaired
+and delivered; where that is impossible, the request that it belongs to fails at once, with the reason. Results of calls
+and lists do not go through the SDK at all: the SDK is shown an empty one, and the real one is put into the `Reply`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+import mcp_types as t
+from pydantic import ValidationError
+
+from lg_gateway.upstreams.replies import (
+    Reply,
+    current_reply,
+    read_call_result,
+    read_error,
+    read_tools,
+    without_nulls,
+)
+from lg_gateway.upstreams.wire_text import Unreadable, id_in, looks_like_a_message, read_values
+
+log = logging.getLogger(__name__)
+
+INLINE_BYTES = 100_000
+"""A longer message is read in a worker thread."""
+ORPHANS = 20
+"""Answers without an owner that are remembered."""
+_LONG_LIVED = "subscriptions/listen"
+_EMPTY_PAGE: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+Id = str | int
+
+
+class Relay:
+    """One connection's requests and their answers."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._open: dict[Id, tuple[str, Reply | None]] = {}
+        self._given_up: dict[Id, str] = {}
+        self._orphans: list[tuple[str | t.ErrorData, set[Id]]] = []
+        self._noise = _Noise(server)
+
+    @property
+    def calls_given_up(self) -> bool:
+        """Whether a call was cancelled whose answer has not come: its server may still be at work on it."""
+        return "tools/call" in self._given_up.values()
+
+    def unanswered(self, method: str) -> bool:
+        """Whether a request of this method was sent and never answered."""
+        waiting = [sent for sent, _ in list(self._open.values())]
+        return method in waiting or method in self._given_up.values()
+
+    def sent(self, message: t.JSONRPCMessage) -> None:
+        """Take note of a message that goes to the server. Runs in the context of whoever sends it."""
+        if isinstance(message, t.JSONRPCRequest):
+            reply = current_reply.get()
+            if reply is not None:
+                reply.request_id = message.id
+            self._open[message.id] = (message.method, reply)
+        elif isinstance(message, t.JSONRPCNotification) and message.method == "notifications/cancelled":
+            self._cancelled((message.params or {}).get("requestId"))
+
+    def timed_out(self, method: str) -> None:
+        """Take note that nobody waits any longer for the answers to requests of this method."""
+        for number in [number for number, (sent, _) in self._open.items() if sent == method]:
+            self._cancelled(number)
+
+    async def received(self, data: bytes, expected: Id | None = None) -> list[t.JSONRPCMessage]:
+        """Return the messages of a line or body. `expected`: the request that it answers, where the transport knows."""
+        if not data.strip():
+            return []
+        if len(data) <= INLINE_BYTES:
+            return self._messages(data, expected)
+        return await anyio.to_thread.run_sync(partial(self._messages, data, expected))
+
+    def failed(self, number: Id, error: t.ErrorData, *, lost: str = "") -> t.JSONRPCMessage:
+        """Return the answer to a request that the server's HTTP front refused. `lost`: it got no answer either."""
+        _, reply = self._open.pop(number, ("", None))
+        if reply is not None:
+            reply.error, reply.lost = error, lost
+        return t.JSONRPCError(jsonrpc="2.0", id=number, error=error)
+
+    def _messages(self, data: bytes, expected: Id | None) -> list[t.JSONRPCMessage]:
+        try:
+            values = read_values(data)
+        except Unreadable as why:
+            return self._unreadable(data, str(why), expected)
+        found: list[t.JSONRPCMessage] = []
+        for value in values:
+            for single in value if isinstance(value, list) else [value]:  # a batch
+                found += self._message(single, expected)
+        if not found and not any(isinstance(value, dict | list) for value in values):
+            self._noise.heard(len(data))
+        return found
+
+    def _message(self, value: Any, expected: Id | None) -> list[t.JSONRPCMessage]:
+        if not isinstance(value, dict):
+            return []
+        if "method" in value:
+            return self._from_server(value)
+        if "result" not in value and value.get("error") is None:
+            self._noise.heard(len(str(value)))
+            return []
+        number = self._owner(value.get("id"), expected)
+        if number is not None:
+            return self._answer(number, value)
+        if value.get("id") is None and value.get("error") is not None:
+            return self._orphan(read_error(value["error"]))
+        return []  # an answer that nobody waits for, or waits for any longer
+
+    def _from_server(self, value: dict[str, Any]) -> list[t.JSONRPCMessage]:
+        try:
+            return [t.jsonrpc_message_adapter.validate_python(without_nulls(value), by_name=False)]
+        except ValidationError:
+            self._noise.heard(len(str(value)))
+            return []
+
+    def _owner(self, number: Any, expected: Id | None) -> Id | None:
+        """Return the open request that an answer with this id belongs to; the transport knows it better (HTTP)."""
+        for candidate in (number, _whole_number(number)) if expected is None else (expected,):
+            if not isinstance(candidate, str | int) or isinstance(candidate, bool):
+                continue
+            if candidate in self._open:
+                return candidate
+            if self._given_up.pop(candidate, None) is not None:
+                return None
+        return None
+
+    def _answer(self, number: Id, value: Mapping[str, Any]) -> list[t.JSONRPCMessage]:
+        method, reply = self._open.pop(number)
+        settled = self._settle()
+        if value.get("error") is not None:
+            error = read_error(value["error"])
+            if reply is not None:
+                reply.error = error
+            return [t.JSONRPCError(jsonrpc="2.0", id=number, error=error), *settled]
+        result = self._result(method, value.get("result"), reply)
+        return [t.JSONRPCResponse(jsonrpc="2.0", id=number, result=result), *settled]
+
+    def _result(self, method: str, raw: Any, reply: Reply | None) -> dict[str, Any]:
+        """Return what the SDK is shown of a result."""
+        final = not isinstance(raw, Mapping) or raw.get("resultType") in (None, "complete")
+        if reply is not None and method == "tools/call" and final:
+            reply.result = read_call_result(raw)
+            return {"content": [], "resultType": "complete"}
+        if reply is not None and method == "tools/list":
+            read_tools(raw, reply)
+            # The SDK mirrors marked arguments into HTTP headers; for that it has to know the tools that mark some.
+            marked = [tool for tool in reply.tools or () if "x-mcp-header" in json.dumps(tool.input_schema)]
+            shown = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in marked]
+            return {"tools": shown, **_EMPTY_PAGE}
+        return without_nulls(raw) if isinstance(raw, Mapping) else {}
+
+    def _unreadable(self, data: bytes, why: str, expected: Id | None) -> list[t.JSONRPCMessage]:
+        number = self._owner(id_in(data), expected)
+        if number is not None:
+            return [*self._give_up(number, why), *self._settle()]
+        if looks_like_a_message(data):
+            return self._orphan(why)
+        self._noise.heard(len(data))
+        return []
+
+    def _give_up(self, number: Id, why: str) -> list[t.JSONRPCMessage]:
+        """Fail a request whose answer came and cannot be read."""
+        _, reply = self._open.pop(number)
+        log.warning("%s sent an answer that cannot be read: %s", self._server, why)
+        if reply is not None:
+            reply.unreadable = why
+        return [t.JSONRPCError(jsonrpc="2.0", id=number, error=t.ErrorData(code=t.PARSE_ERROR, message=why))]
+
+    def _orphan(self, what: str | t.ErrorData) -> list[t.JSONRPCMessage]:
+        """An answer that does not say to what: it is the one's that is left when all others have been answered."""
+        waiting = {number for number, (method, _) in list(self._open.items()) if method != _LONG_LIVED}
+        if len(waiting) == 1:
+            return self._deliver(what, waiting.pop())
+        said = what if isinstance(what, str) else what.message
+        log.warning("%s sent an answer that does not say to which request: %.200s", self._server, said)
+        if waiting:
+            self._orphans = [*self._orphans, (what, waiting)][-ORPHANS:]
+        return []
+
+    def _settle(self) -> list[t.JSONRPCMessage]:
+        """Deliver what did not say to which request it belongs, once only one request is left that it can belong to."""
+        found: list[t.JSONRPCMessage] = []
+        for orphan in list(self._orphans):
+            what, waiting = orphan
+            waiting &= self._open.keys()
+            if len(waiting) < 2:
+                self._orphans.remove(orphan)
+                found += self._deliver(what, waiting.pop()) if waiting else []
+        return found
+
+    def _deliver(self, what: str | t.ErrorData, number: Id) -> list[t.JSONRPCMessage]:
+        if isinstance(what, str):
+            return self._give_up(number, what)
+        _, reply = self._open.pop(number)
+        if reply is not None:
+            reply.error = what
+        return [t.JSONRPCError(jsonrpc="2.0", id=number, error=what)]
+
+    def _cancelled(self, number: Any) -> None:
+        if isinstance(number, str | int) and number in self._open:
+            method, _ = self._open.pop(number)
+            self._given_up[number] = method
+
+
+class _Noise:
+    """What a server prints beside its messages: logged at first, later now and then, as a flood would fill the log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lines = 0
+        self._next = 1
+
+    def heard(self, size: int) -> None:
+        """Take note of a line of `size` bytes."""
+        self._lines += 1
+        if self._lines == self._next:
+            what = "something" if self._lines == 1 else f"{self._lines} lines by now, each something"
+            log.warning("%s wrote %s to standard output that is not a message (%d bytes)", self._name, what, size)
+            self._next *= 10
+
+
+def _whole_number(number: Any) -> Any:
+    """An id as the number that was sent: some servers write it as text or with a decimal point."""
+    if isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) < 18:
+        return int(number)
+    return int(number) if isinstance(number, float) and number.is_integer() else None

@@ -1,0 +1,181 @@
+"""A server's answers as the gateway takes them: what it need not judge passes, what it cannot read costs one part.
+
+The SDK refuses a whole answer for one field that it does not know. Here a field that is null counts as left out, a
+content block of a new type becomes text, and a tool with a definition that no client could use is left out alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import mcp_types as t
+from pydantic import PrivateAttr, TypeAdapter, ValidationError
+
+DEFINITION_BYTES = 200_000
+"""Of one tool; a larger one is left out."""
+NAME_CHARACTERS = 256
+MESSAGE_CHARACTERS = 2_000
+"""Of a server's error message; the rest is cut."""
+_REQUIRED = ("name", "inputSchema")
+_BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
+
+
+class RelayedResult(t.CallToolResult):
+    """A server's result with what the gateway has found out about it, which never goes over a wire."""
+
+    _misfit: str = PrivateAttr(default="")
+
+    @property
+    def misfit(self) -> str:
+        """What of it did not fit the tool's own schema and was left out."""
+        return self._misfit
+
+    def without_structure(self, misfit: str) -> RelayedResult:
+        """Return it without its structured part.
+
+        Clients insist on one where a schema is listed; the empty object fits every schema that is.
+        """
+        made = self.model_copy(update={"structured_content": {}})
+        made._misfit = misfit
+        return made
+
+
+@dataclass(eq=False)
+class Reply:
+    """What came back for one request, beside what the SDK is shown of it.
+
+    `error` is the server's own; a transport that fails leaves it empty. `unreadable` says why an answer that came
+    cannot be delivered, `lost` that something before the server (HTTP) says that it got no answer.
+    """
+
+    request_id: str | int | None = None
+    result: RelayedResult | None = None
+    tools: list[t.Tool] | None = None
+    next_cursor: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    error: t.ErrorData | None = None
+    unreadable: str = ""
+    lost: str = ""
+
+
+current_reply: ContextVar[Reply | None] = ContextVar("current reply", default=None)
+"""The reply that the request sent from this context waits for."""
+
+
+def read_call_result(raw: object) -> RelayedResult:
+    """Return the result of a tool call."""
+    if not isinstance(raw, Mapping):
+        return RelayedResult(content=[_text(_json(raw))])
+    given = raw.get("content")
+    blocks = given if isinstance(given, list) else [] if given is None else [given]
+    meta = raw.get("_meta")
+    kept: dict[str, Any] = {}
+    if raw.get("structuredContent") is not None:
+        kept["structured_content"] = raw["structuredContent"]
+    return RelayedResult(
+        content=[_block(block) for block in blocks],
+        is_error=raw.get("isError") is True,
+        _meta=dict(meta) if isinstance(meta, Mapping) else None,
+        **kept,
+    )
+
+
+def read_tools(raw: object, reply: Reply) -> None:
+    """Read a page of a tool list into `reply`; a tool that cannot be used is named there with the reason."""
+    page = raw if isinstance(raw, Mapping) else {}
+    listed, cursor = page.get("tools"), page.get("nextCursor")
+    reply.next_cursor = cursor if isinstance(cursor, str) else None
+    reply.tools = []
+    for place, definition in enumerate(listed if isinstance(listed, list) else []):
+        tool, problem = _tool(definition)
+        if tool is not None:
+            reply.tools.append(tool)
+        if problem:
+            name = definition.get("name") if isinstance(definition, Mapping) else None
+            reply.left_out[str(name)[:NAME_CHARACTERS] if name else f"number {place + 1}"] = problem
+
+
+def read_error(raw: object) -> t.ErrorData:
+    """Return a JSON-RPC error, whatever shape a server gave it."""
+    if not isinstance(raw, Mapping):
+        return t.ErrorData(code=t.INTERNAL_ERROR, message=_line(raw))
+    code, message = raw.get("code"), raw.get("message")
+    whole = isinstance(code, int) and not isinstance(code, bool)
+    return t.ErrorData(
+        code=code if isinstance(code, int) and whole else t.INTERNAL_ERROR, message=_line(message), data=raw.get("data")
+    )
+
+
+def without_nulls(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object without the members that are null: many servers write those for what they leave out."""
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def _tool(definition: object) -> tuple[t.Tool | None, str]:
+    """Return a tool and what was wrong with its definition; no tool where that makes it unusable."""
+    problem = _unusable(definition)
+    if problem or not isinstance(definition, Mapping):
+        return None, problem or "its definition is not an object"
+    given = without_nulls(definition)
+    try:
+        return t.Tool.model_validate(given, by_name=False), ""
+    except ValidationError as error:
+        wrong = {str(part["loc"][0]) for part in error.errors(include_url=False) if part["loc"]}
+        if wrong & set(_REQUIRED) or not wrong:
+            return None, f"its definition does not fit the protocol: {_first(error)}"
+        kept = {key: value for key, value in given.items() if key not in wrong}
+        problem = f"offered without {', '.join(sorted(wrong))}, which does not fit the protocol"
+    try:
+        return t.Tool.model_validate(kept, by_name=False), problem
+    except ValidationError as error:
+        return None, f"its definition does not fit the protocol: {_first(error)}"
+
+
+def _unusable(definition: object) -> str:
+    if not isinstance(definition, Mapping):
+        return "its definition is not an object"
+    name, schema = definition.get("name"), definition.get("inputSchema")
+    if not isinstance(name, str) or not name:
+        return "it has no name"
+    if len(name) > NAME_CHARACTERS:
+        return f"its name has {len(name)} characters"
+    if not isinstance(schema, Mapping):
+        return "its inputSchema is missing" if schema is None else "its inputSchema is not an object"
+    if schema.get("type") != "object":
+        return 'its inputSchema is not of type "object"'
+    size = len(_json(definition))
+    return f"its definition has {size} bytes" if size > DEFINITION_BYTES else ""
+
+
+def _block(raw: object) -> Any:
+    """Return a content block; what the SDK does not know becomes a text of its JSON."""
+    if isinstance(raw, str):
+        return _text(raw)
+    try:
+        return _BLOCKS.validate_python(without_nulls(raw) if isinstance(raw, Mapping) else raw, by_name=False)
+    except ValidationError:
+        inner = raw.get("text") if isinstance(raw, Mapping) and raw.get("type") == "text" else None
+        return _text(inner if isinstance(inner, str) else _json(raw))
+
+
+def _text(text: str) -> t.TextContent:
+    return t.TextContent(type="text", text=text)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _line(message: object) -> str:
+    text = message if isinstance(message, str) else "" if message is None else _json(message)
+    text = text or "it gives no reason"
+    return text if len(text) <= MESSAGE_CHARACTERS else text[:MESSAGE_CHARACTERS] + "…"
+
+
+def _first(error: ValidationError) -> str:
+    part = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, part['loc']))[:100]}: {part['msg']}"[:200]

@@ -1,0 +1,117 @@
+"""Read what a server wrote as JSON, repairing what JSON cannot say where the meaning is plain. Pure.
+
+Repaired: bytes that are not UTF-8 and halves of surrogate pairs (both become U+FFFD), raw control characters in a
+string, `NaN` and `Infinity` (null), and numbers that no client could hold (their digits as text).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MAX_DEPTH = 200
+"""Levels of nesting; clients' own readers end soon after."""
+NUMBER_CHARACTERS = 300
+"""Digits of an integer. A longer one is beyond the range of a double."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}|[eE]\+?[0-9]{3}" % (NUMBER_CHARACTERS + 1))
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
+_ID_VALUE = re.compile(rb'\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
+_SPACE = re.compile(r"[ \t\n\r\0]*")
+
+
+class Unreadable(Exception):
+    """The text is no JSON, even when repaired. The message says why."""
+
+
+def read_values(data: bytes) -> list[Any]:
+    """Return the JSON values of a line, mostly one. Raises `Unreadable` when it does not begin with one."""
+    text = data.decode("utf-8-sig", "replace")
+    unusual = _LONG_NUMBER.search(data) is not None  # the reader's own way is quicker
+    decoder = json.JSONDecoder(
+        strict=False,
+        parse_constant=lambda _name: None,
+        parse_int=_integer if unusual else None,
+        parse_float=_float if unusual else None,
+    )
+    values: list[Any] = []
+    at = _after_space(text, 0)
+    while at < len(text):
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except RecursionError as error:
+            raise Unreadable(f"it is nested more than {MAX_DEPTH} levels deep") from error
+        except ValueError as error:
+            if values:
+                return values  # what follows a message on its line is noise
+            raise Unreadable(f"it is not JSON: {error}") from error
+        values.append(value)
+        at = _after_space(text, at)
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _check_depth(values)
+    return [_whole(value) for value in values] if _SURROGATE.search(data) else values
+
+
+def id_in(data: bytes) -> str | int | None:
+    """Return the id that a message names, where the message itself cannot be read; `None` when there is none."""
+    depth = 0
+    for token in _TOKEN.finditer(data):
+        mark = token.group()
+        if mark in (b"{", b"["):
+            depth += 1
+        elif mark in (b"}", b"]"):
+            depth -= 1
+        elif mark == b'"id"' and depth == 1:
+            value = _ID_VALUE.match(data, token.end())
+            if value is not None:
+                found: str | int = json.loads(value.group(1).decode("utf-8", "replace"))
+                return found
+    return None
+
+
+def looks_like_a_message(data: bytes) -> bool:
+    """Whether a line that cannot be read was meant as a JSON-RPC message rather than printed by mistake."""
+    return data.lstrip(b"\xef\xbb\xbf \t").startswith((b"{", b"[")) and b'"jsonrpc"' in data
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= NUMBER_CHARACTERS else text
+
+
+def _float(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found is not None else at
+
+
+def _check_depth(values: list[Any]) -> None:
+    """Raise `Unreadable` for what is nested too deeply."""
+    level: list[Any] = values
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _children(value)]
+        if not level:
+            return
+    raise Unreadable(f"it is nested more than {MAX_DEPTH} levels deep")
+
+
+def _children(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield inner
+
+
+def _whole(value: Any) -> Any:
+    """Return a value in whose texts halves of surrogate pairs are replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,220 @@
+"""When a server that ended is started again, and what its callers see of that."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from lg_gateway.upstreams.eras import RememberedEras
+from lg_gateway.upstreams.restart_policy import RETRY_S, Backoff, Restart, restart
+from lg_gateway.upstreams.upstream import UpstreamState
+from tests.gateway.misbehaving import misbehaving, named, said
+from tests.gateway.rig import ALLOW_ALL, call, client_of, gateway_of, journal, server, text_of, until, write_config
+
+pytestmark = pytest.mark.anyio
+
+ASKS = (
+    '{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":'
+    '{"message":"Which?","requestedSchema":{"type":"object","properties":{}}}}\n' + said("done")
+)
+PACE = "[gateway]\nrestart_backoff_s = 0.01\nrestart_backoff_max_s = 0.05\n"
+
+
+def test_the_restart_policy_is_one_function_of_failures_and_lifetime() -> None:
+    backoff = Backoff(first_s=0.2, longest_s=30.0)
+
+    assert restart(0, 0.0, backoff) == Restart(failures=1, at_least_s=0.2, at_most_s=0.2, given_up=False)
+    assert restart(5, 0.0, backoff) == Restart(failures=6, at_least_s=1.0, at_most_s=6.4, given_up=False)
+    assert restart(5, 60.0, backoff).failures == 1, "it had been up"
+    assert restart(7, 0.0, backoff) == Restart(failures=8, at_least_s=1.0, at_most_s=RETRY_S, given_up=True)
+    assert restart(0, 0.0, backoff, startable=False).at_most_s is None, "only a call or a reload starts it"
+
+
+async def test_the_next_call_after_a_crash_waits_for_the_short_restart(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, misbehaving(tmp_path, tools=named("die", "echo")), ALLOW_ALL) as gateway:
+        lost = await call(gateway, "odd__die")
+        answers = [await call(gateway, "odd__echo", n=n) for n in range(3)]
+
+    assert lost.structured_content["error"]["code"] == "outcome_unknown"
+    assert lost.structured_content["error"]["message"].startswith("server odd ended during the call")
+    assert [json.loads(text_of(answer))["arguments"] for answer in answers] == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+async def test_a_server_in_a_crash_loop_stays_listed_and_a_call_wakes_it(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    program = Path(__file__).parent.parent / "misbehaving_server.py"
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"tools": named("echo")}))
+    script = f"import os, runpy, sys; sys.argv = [{str(program)!r}, {str(plan)!r}]\n"
+    script += f"sys.exit('the licence has run out') if os.path.exists({str(broken)!r}) else None\n"
+    script += f"runpy.run_path({str(program)!r}, run_name='__main__')"
+    part = f"[gateway.servers.odd]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(['-c', script])}\n"
+    async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
+        upstream = gateway.upstreams["odd"]
+        broken.touch()
+        group = upstream.process_group()
+        assert group is not None
+        os.kill(group, signal.SIGKILL)
+        await until(lambda: upstream.state is UpstreamState.FAILED)
+        listed = [entry.name for entry in gateway.catalog.entries()]
+        refused = await call(gateway, "odd__echo")
+        broken.unlink()
+        answer = await call(gateway, "odd__echo")
+
+    assert listed == ["odd__echo"]
+    assert refused.structured_content["error"]["code"] == "upstream_unavailable"
+    assert "exited with status 1 (the licence has run out)" in text_of(refused)
+    assert not answer.is_error
+
+
+@pytest.mark.parametrize("how", ["missing", "directory", "not_a_program"])
+async def test_a_command_that_cannot_be_run_says_why_and_is_not_tried_for_ever(tmp_path: Path, how: str) -> None:
+    program = tmp_path / "data.txt"
+    program.write_text("no program")
+    command, extra, why = {
+        "missing": ("no-such-command-here", "", "the command 'no-such-command-here' is not installed, or not in PATH"),
+        "directory": (sys.executable, f"cwd = {json.dumps(str(tmp_path / 'gone'))}", "gone' does not exist"),
+        "not_a_program": (str(program), "", "cannot be run: Permission denied"),
+    }[how]
+    part = f"[gateway.servers.odd]\ncommand = {json.dumps(command)}\n{extra}\n"
+    async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
+        upstream = gateway.upstreams["odd"]
+        await until(lambda: upstream.state is UpstreamState.FAILED)
+        for _ in range(200):
+            await anyio.sleep(0.001)
+
+    assert why in upstream.error
+    assert upstream.restarts == 0
+
+
+async def test_a_server_that_ends_on_the_probe_gets_the_handshake_and_that_is_remembered(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    part = misbehaving(tmp_path, tools=named("echo"), discover="exit", journal=str(log))
+    for _ in range(2):
+        async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+            assert not (await call(gateway, "odd__echo")).is_error
+
+    methods = [message["method"] for message in journal(log)]
+    assert methods.count("server/discover") == 1
+    assert methods.count("initialize") == 2
+
+
+async def test_a_server_that_is_silent_on_the_probe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    silent = misbehaving(tmp_path, "silent", tools=named("echo"), discover="silent", journal=str(log))
+    wait = "[gateway]\nlist_wait_s = 0.5\n"
+    config = write_config(tmp_path, wait, silent, misbehaving(tmp_path, "quick", tools=named("echo")), ALLOW_ALL)
+    for expected in (1, 1):
+        async with client_of("--config", str(config)) as client:
+            first = {tool.name for tool in (await client.list_tools()).tools}
+            while True:
+                tools = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
+                if "silent__echo" in tools:
+                    break
+                await anyio.sleep(0.1)
+        methods = [message["method"] for message in journal(log)]
+        assert "quick__echo" in first
+        assert methods.count("server/discover") == expected, "the second start knows"
+
+
+def test_what_is_remembered_of_a_server_survives_a_broken_file(tmp_path: Path) -> None:
+    (tmp_path / "handshake-servers.json").write_text("{not json")
+    from tests.gateway.rig import make_setup
+
+    (spec,) = make_setup(tmp_path, server("a")).specs
+    eras = RememberedEras(tmp_path)
+    assert not eras.needs_handshake(spec)
+    eras.remember(spec, handshake=True)
+    assert RememberedEras(tmp_path).needs_handshake(spec)
+    eras.remember(spec, handshake=False)
+    assert not RememberedEras(tmp_path).needs_handshake(spec)
+
+
+BAD: dict[str, Any] = {
+    "no_type": {"inputSchema": {"$schema": "http://json-schema.org/draft-07/schema#"}},
+    "missing": {},
+    "null": {"inputSchema": None},
+    "true": {"inputSchema": True},
+    "types": {"inputSchema": {"type": ["object", "null"]}},
+    "no_object": {"inputSchema": {"type": "string"}},
+}
+
+
+async def test_a_bad_definition_costs_that_tool_only_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tools: list[Any] = [{"name": name, **definition} for name, definition in BAD.items()]
+    tools += [{"inputSchema": {"type": "object"}}, "no object", None]
+    tools += [{"name": "icons", "inputSchema": {"type": "object"}, "icons": [{"x": 1}], "title": None}]
+    async with gateway_of(tmp_path, misbehaving(tmp_path, tools=[*tools, *named("good")]), ALLOW_ALL) as gateway:
+        offered = [entry.tool for entry in gateway.catalog.entries()]
+        answer = await call(gateway, "odd__good")
+        left_out = gateway.upstreams["odd"].left_out
+
+    assert offered == ["good", "icons"]
+    assert not answer.is_error
+    assert left_out.keys() == {*BAD, "icons", "number 7", "number 8", "number 9"}
+    assert left_out["icons"] == "offered without icons, which does not fit the protocol"
+    for name in BAD:
+        assert f"odd: tool {name!r}: its inputSchema is" in caplog.text
+
+
+async def give_up(gateway: Any, name: str, started: Any) -> None:
+    """Make a call and cancel it once it has arrived."""
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(partial(call, gateway, name))
+        await until(started)
+        calls.cancel_scope.cancel()
+
+
+async def test_the_doubt_about_a_cancelled_call_ends_with_its_late_answer_and_nothing_is_restarted(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "journal"
+    part = misbehaving(tmp_path, tools=named("hang", "late", "echo"), calls={"asks": ASKS}, journal=str(log))
+    async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+        await give_up(gateway, "odd__hang", lambda: any(entry["method"] == "tools/call" for entry in journal(log)))
+        answers = [await call(gateway, "odd__late"), await call(gateway, "odd__asks")]
+
+        async def make(name: str) -> None:
+            answers.append(await call(gateway, f"odd__{name}"))
+
+        async with anyio.create_task_group() as calls:
+            for name in ("asks", "echo", "echo", "asks", "echo"):
+                calls.start_soon(make, name)
+        restarts = gateway.upstreams["odd"].restarts
+
+    assert [answer.is_error for answer in answers] == [False] * 7
+    assert "a question that this client cannot show" in str(answers[1].content), "it was known whose question it was"
+    assert restarts == 0
+
+
+async def test_a_restart_of_our_own_choosing_waits_for_what_is_in_flight_and_holds_new_calls_back(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "journal"
+    # It never answers what was cancelled, so that the doubt stays; then it asks, and nobody knows for which call.
+    part = misbehaving(tmp_path, tools=named("hang", "echo"), calls={"asks": ASKS}, journal=str(log))
+    async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+        await give_up(gateway, "odd__hang", lambda: any(entry["method"] == "tools/call" for entry in journal(log)))
+        answers: list[Any] = []
+
+        async def make(name: str) -> None:
+            answers.append(await call(gateway, f"odd__{name}"))
+
+        async with anyio.create_task_group() as calls:
+            for name in ("asks", "echo", "echo", "asks", "echo", "echo"):
+                calls.start_soon(make, name)
+        await until(lambda: gateway.upstreams["odd"].state is UpstreamState.UP)
+        restarts = gateway.upstreams["odd"].restarts
+
+    assert [answer.is_error for answer in answers] == [False] * 6, [text_of(answer) for answer in answers]
+    assert restarts == 1
