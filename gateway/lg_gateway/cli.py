@@ -7,9 +7,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from lg_policy.config.flags import add_common_flags, add_serve_flags
 from lg_policy.errors import ConfigError
+from lg_policy.printing import exit_text, visible
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
@@ -29,15 +34,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except ConfigError as error:
-        print(f"lg-gateway: {error.text()}", file=sys.stderr)
+        print(f"lg-gateway: {exit_text(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Prints what was typed wrong without the escape sequences in it."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        super()._print_message(visible(message, keep="\n"), file)
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = argparse.ArgumentParser(prog="lg-gateway", description=DESCRIPTION, epilog="Without a command: serve.")
+    parser = _Parser(prog="lg-gateway", description=DESCRIPTION, epilog="Without a command: serve.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve clients over stdio or HTTP (the default)")
@@ -64,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_audit(commands: _Commands) -> None:
     audit = commands.add_parser("audit", help="read, check and keep the ledger", description=AUDIT)
     actions = ("list", "show", "tail", "verify", "export", "head", "seal", "prune", "restart")
     audit.add_argument("action", choices=actions)
@@ -85,7 +100,7 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit.add_argument("--reason", metavar="TEXT", help="for restart: why signed records are gone; it is recorded")
 
 
-def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_approvals(commands: _Commands) -> None:
     approvals = commands.add_parser("approvals", help="see and answer the questions that calls wait for")
     approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny", "grants", "revoke"))
     approvals.add_argument(
@@ -99,7 +114,7 @@ def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     approvals.add_argument("--json", action="store_true", help="for list, show, grants: as JSON")
 
 
-def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_pins(commands: _Commands) -> None:
     pins = commands.add_parser("pins", help="see and accept the definitions of foreign tools")
     pins.add_argument("action", choices=("list", "diff", "accept"))
     pins.add_argument("server", nargs="?", metavar="SERVER", help="only this server")
@@ -107,7 +122,7 @@ def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     pins.add_argument("--json", action="store_true", help="for list: what is accepted, as a file for gateway.pins_file")
 
 
-def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_policy(commands: _Commands) -> None:
     policy = commands.add_parser("policy", help="say how calls would be decided, and why; nothing is called")
     policy.add_argument("action", choices=("explain", "test"))
     policy.add_argument("subject", metavar="TOOL|FILE", help="for explain: a tool; for test: a TOML table of decisions")
@@ -116,7 +131,7 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     policy.add_argument("--json", action="store_true", help="for explain: as JSON")
 
 
-def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_tokens(commands: _Commands) -> None:
     tokens = commands.add_parser("tokens", help="make, list and revoke the tokens of callers over HTTP")
     tokens.add_argument("action", choices=("create", "list", "revoke"))
     tokens.add_argument("name", nargs="?", metavar="NAME", help="for create: the caller; for revoke: a caller or an id")

@@ -9,9 +9,11 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as t
 
 from lg_gateway.approvals.binding import Binding
@@ -25,17 +27,23 @@ from lg_gateway.upstreams.upstream import Progress
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
-from lg_policy.secrets.masking import Masker
+from lg_policy.secrets.masking import MARKER, Masker
 
 POLL_S = 0.25
 PROGRESS_EVERY = 20
+ON_LOOP_BYTES = 100_000
+"""A question about more than this is written in a thread: other calls go on meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What a call would do: text for the human, hashes of what it saw. `failure` instead when it would fail."""
+    """What a call would do: text for the human, hashes of what it saw. `failure` instead when it would fail.
+
+    `here_only`: the text holds a secret that results of this tool never carry to a client.
+    """
 
     text: str = ""
+    here_only: bool = False
     expected: dict[str, str | None] | None = None
     failure: t.CallToolResult | None = None
 
@@ -99,7 +107,7 @@ class ApprovalStep:
             seen = await preview(context)
             if seen is not None and seen.failure is not None:
                 return seen.failure
-            question = self._question(context, binding, seen)
+            question = await self._question(context, binding, seen)
             most = self._settings().max_pending
             known = await self._store.write(lambda tx: self._book.ask(tx, question, self._clock(), most))
         if known.state is ApprovalState.APPROVED:
@@ -118,7 +126,7 @@ class ApprovalStep:
         if pending is None or approval_id is None or round_of(context.call.request_state) is not None:
             return context
         known = await self._store.read(lambda tx: self._book.get(tx, approval_id, 0.0))
-        if known is None or not _answerable(context, known.approver, known.hidden_lines):
+        if known is None or not _answerable(context, known):
             return context
         answer = self._answer_in(context, known)
         if answer is None:
@@ -144,7 +152,7 @@ class ApprovalStep:
     async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
         call = context.call
         # A question that only an operator may answer, or that is not shown whole, is never answered by the client.
-        if _answerable(context, approval.approver, approval.hidden_lines):
+        if _answerable(context, approval):
             if call.asking == "rounds":
                 return await self._ask_in_rounds(context, approval)
             if call.asking == "live" and call.ask is not None:
@@ -238,8 +246,9 @@ class ApprovalStep:
         if current is not None and current.state is ApprovalState.PENDING:
             self._book.move(tx, current, "expire")
 
-    def _question(self, context: CallContext, binding: Binding, seen: Preview | None) -> NewApproval:
-        decision, entry = context.decision, context.entry
+    async def _question(self, context: CallContext, binding: Binding, seen: Preview | None) -> NewApproval:
+        """Write the question. Nothing in it is masked: what a human approves is what happens."""
+        decision, entry, arguments = context.decision, context.entry, context.call.arguments
         approver = decision.approver if decision else "operator"
         frame = Frame(
             server=entry.server.name,
@@ -251,10 +260,11 @@ class ApprovalStep:
             run_id=context.metadata.run_id,
             approver=approver,
         )
-        text = self._masker.mask(seen.text) if seen is not None else None
-        shown = compose(frame, self._masker.mask_json(context.call.arguments), text)
-        live = context.call.asking == "live" and _answerable(context, approver, shown.hidden_lines)
-        return NewApproval(
+        text = seen.text if seen is not None else None
+        write = partial(compose, frame, arguments, text, partial(secret_lines, self._masker))
+        small = context.bytes_in + len(text or "") <= ON_LOOP_BYTES
+        shown = write() if small else await anyio.to_thread.run_sync(write)
+        question = NewApproval(
             binding=binding,
             approver=approver,
             text=shown.text,
@@ -262,13 +272,29 @@ class ApprovalStep:
             full=shown.full,
             run_id=context.metadata.run_id,
             expected=seen.expected if seen is not None else None,
-            lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl, "approval.ttl"),
+            lifetime_s=seconds(self._settings().ttl, "approval.ttl"),
+            here_only=seen is not None and seen.here_only,
         )
+        live = context.call.asking == "live" and _answerable(context, question)
+        return replace(question, lifetime_s=self._settings().live_timeout_s) if live else question
 
 
-def _answerable(context: CallContext, approver: str, hidden_lines: int) -> bool:
-    """Whether the client may answer: a user's question, shown whole there."""
-    return approver == "user" and (hidden_lines == 0 or context.metadata.shows_whole)
+def secret_lines(masker: Masker, text: str) -> dict[int, frozenset[str]]:
+    """Return the lines of a text that hold what looks like a secret, with the kinds of secrets."""
+    found: dict[int, frozenset[str]] = {}
+    for number, line in enumerate(text.split("\n")):
+        masked = masker.mask(line)
+        if masked != line:
+            kinds = frozenset(match.group().split(":")[1] for match in MARKER.finditer(masked))
+            found[number] = kinds
+    return found
+
+
+def _answerable(context: CallContext, question: Approval | NewApproval) -> bool:
+    """Whether the client may answer: a user's question that it may see, and that is shown whole there."""
+    if question.approver != "user" or question.here_only:
+        return False
+    return question.hidden_lines == 0 or context.metadata.shows_whole
 
 
 def _shown(context: CallContext, approval: Approval) -> str:

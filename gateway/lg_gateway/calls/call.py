@@ -88,6 +88,8 @@ class CallContext:
         """Return what a yes to this call is bound to, and what finds its questions again."""
         return Binding(
             identity=self.call.identity,
+            client=self.call.client,
+            run_id=self.metadata.run_id,
             server=self.entry.server.name,
             tool=self.entry.name,
             pin=self.entry.definition_digest,

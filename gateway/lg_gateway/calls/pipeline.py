@@ -245,7 +245,8 @@ class Pipeline:
         if not isinstance(answer, t.CallToolResult):
             raise Internal(f"the preview of {context.entry.name} asked a question of its own")
         await self._recorder.ended(trial, "error" if answer.is_error else "preview", code=error_code(answer))
-        return as_preview(answer)
+        hides = masks(self._policy().settings.gateway.mask_results, context.entry)
+        return as_preview(answer, self._masker if hides else None)
 
     async def _carry_out(self, context: CallContext) -> Answer:
         """Send, shape, record. From here on the call may have had an effect."""

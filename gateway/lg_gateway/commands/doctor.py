@@ -10,15 +10,18 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from lg_gateway.commands.output import say, word
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.config.http import is_loopback
+from lg_policy.printing import visible
 
 if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
     from lg_policy.config.http import OAuthSettings
 
 SOON_S = 7 * 86400.0
+NO_CALLER = "nobody can call over HTTP: make a token with `lg-gateway tokens create`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             findings = [*_places(setup), *_servers(gateway), *_rules(gateway), *_pins(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         for finding in findings:
-            print(f"{'!!' if finding.bad else 'ok'}  {finding.what:<12} {finding.text}")
+            say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")
         return 1 if any(finding.bad for finding in findings) else 0
 
     return anyio.run(examine)
@@ -52,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _places(setup: GatewaySetup) -> list[Finding]:
     return [
-        Finding(what="settings", text=", ".join(setup.loaded.sources)),
-        Finding(what="root", text=str(setup.root) if setup.root else "none: no server of ours works on one"),
-        Finding(what="state", text=str(setup.state.path)),
+        Finding(what="settings", text=", ".join(map(word, setup.loaded.sources))),
+        Finding(what="root", text=word(setup.root) if setup.root else "none: no built-in server needs one"),
+        Finding(what="state", text=word(setup.state.path)),
         Finding(what="identity", text=f"{setup.identity} on stdio"),
     ]
 
@@ -69,12 +72,13 @@ def _servers(gateway: Gateway) -> list[Finding]:
             continue
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
         words = f"up, {len(entries)} tools, protocol {upstream.protocol}"
-        findings.append(Finding(what=name, text=f"{words}, version {upstream.version or 'not said'}"))
+        version = word(upstream.version) if upstream.version else "not given"
+        findings.append(Finding(what=name, text=f"{words}, version {version}"))
         if upstream.spec.builtin:
             metas = [entry.listed.meta or {} for entry in entries]
             findings += _builtin(name, upstream.spec.builtin, metas, gateway.policy.settings.policy_digest())
         elif upstream.spec.trusted:
-            findings.append(Finding(what=name, text="trusted: its annotations decide what counts as read-only"))
+            findings.append(Finding(what=name, text="trusted: its annotations decide which tools count as read-only"))
     return findings
 
 
@@ -82,7 +86,8 @@ def _builtin(name: str, kind: str, metas: list[dict[str, Any]], digest: str) -> 
     """Compare what a built-in server enforces with what the gateway believes it enforces."""
     reported = {str(meta.get("lg/policy")) for meta in metas}
     same = reported == {digest}
-    text = f"enforces policy {digest}, like the gateway" if same else f"enforces {', '.join(reported)}, not {digest}"
+    enforced = ", ".join(map(word, reported))
+    text = f"enforces policy {digest}, like the gateway" if same else f"enforces {enforced}, not {digest}"
     findings = [Finding(what=name, text=text, bad=not same)]
     if kind == "exec":
         findings.append(_sandbox(name, metas))
@@ -93,7 +98,9 @@ def _sandbox(name: str, metas: list[dict[str, Any]]) -> Finding:
     reported = [meta["lg/sandbox"] for meta in metas if isinstance(meta.get("lg/sandbox"), dict)]
     if any(sandbox.get("active") is True for sandbox in reported):
         return Finding(what=name, text=f"sandbox active ({reported[0].get('backend')})")
-    return Finding(what=name, text="no sandbox: commands are refused, or run unconfined if so configured", bad=True)
+    return Finding(
+        what=name, text="no sandbox: commands are refused, or run unconfined if the settings say so", bad=True
+    )
 
 
 def _rules(gateway: Gateway) -> list[Finding]:
@@ -114,7 +121,9 @@ def _pins(gateway: Gateway) -> list[Finding]:
     from lg_gateway.catalog.pins import definition_of
 
     findings = [
-        Finding(what="pins", text=f"{name}: held back: {', '.join(held)}; see `pins diff`", bad=True)
+        Finding(
+            what="pins", text=f"{name}: held back: {', '.join(map(word, held))}; see `lg-gateway pins diff`", bad=True
+        )
         for name, held in gateway.pinning.held.items()
         if held
     ]
@@ -123,7 +132,7 @@ def _pins(gateway: Gateway) -> list[Finding]:
     flagged = [(entry.name, what) for entry in foreign for what in lint(definition_of(entry.listed))]
     findings += [Finding(what="lint", text=f"{name} {what}", bad=True) for name, what in flagged]
     pairs = lookalikes(entry.name for entry in entries)
-    findings += [Finding(what="lint", text=f"{one} and {two} look alike") for one, two in pairs]
+    findings += [Finding(what="lint", text=f"{first} and {second} look alike") for first, second in pairs]
     return findings
 
 
@@ -131,13 +140,22 @@ async def _login(gateway: Gateway) -> list[Finding]:
     """Who could call over HTTP, and whether the authorization server's keys can be had."""
     http = gateway.policy.settings.gateway.http
     if http.login == "none":
-        return [Finding(what="login", text=f"none: over HTTP every program here calls as {gateway.setup.identity}")]
+        return [
+            Finding(
+                what="login", text=f"none: over HTTP every program on this machine calls as {gateway.setup.identity}"
+            )
+        ]
     now = time.time()
     tokens = [token for token in await gateway.store.read(gateway.tokens.all) if token.state(now) == "active"]
     soon = sum(token.expires < now + SOON_S for token in tokens)
-    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within a week" if soon else "")
+    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within 7 days" if soon else "")
     if http.oauth is None:
-        return [Finding(what="login", text=text if tokens else "over HTTP nobody: see `lg-gateway tokens create`")]
+        return [
+            Finding(
+                what="login",
+                text=text if tokens else NO_CALLER,
+            )
+        ]
     return [Finding(what="login", text=text), await anyio.to_thread.run_sync(_issuer, http.oauth)]
 
 
@@ -150,7 +168,7 @@ def _issuer(oauth: OAuthSettings) -> Finding:
     try:
         count = JwtVerifier(oauth, oauth.audience).keys()
     except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-        return Finding(what="login", text=f"the keys of {oauth.issuer} cannot be had: {error}", bad=True)
+        return Finding(what="login", text=f"cannot fetch the keys of {oauth.issuer}: {error}", bad=True)
     return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
 
 
@@ -160,7 +178,7 @@ def _clear_text(gateway: Gateway) -> list[Finding]:
     for name, upstream in sorted(gateway.upstreams.items()):
         url = upstream.spec.url or ""
         if upstream.spec.headers and url.startswith("http:") and not is_loopback(urlsplit(url).hostname or ""):
-            found.append(Finding(what=name, text="its headers travel in clear: use https", bad=True))
+            found.append(Finding(what=name, text="its headers are sent unencrypted: use https", bad=True))
     return found
 
 

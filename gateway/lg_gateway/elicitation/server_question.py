@@ -14,9 +14,11 @@ from typing import Any
 
 import mcp_types as t
 
-from lg_gateway.approvals.question import quoted, visible
+from lg_gateway.approvals.layout import word
+from lg_gateway.approvals.question import quoted
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.store.canonical_json import canonical, digest
+from lg_policy.printing import visible
 
 QUESTION_BYTES = 8_000
 FIELDS = 30
@@ -74,8 +76,12 @@ def read_question(entry: CatalogEntry, binding: str, theirs: str, request: objec
         raise Refused(f"its question has more than {QUESTION_BYTES} bytes")
     schema = _schema(asked)
     _refuse_credentials(params.message, asked)
-    who = f"server: {visible(entry.server.name)} ({'built in' if entry.server.builtin else 'third party'})"
-    head = ["A server asks you something. Its words are quoted after |.", who, f"while running: {visible(entry.tool)}"]
+    kind = "built in" if entry.server.builtin else "third party"
+    head = [
+        "A server asks you something. Its words stand behind |.",
+        f"server: {word(entry.server.name)} ({kind})",
+        f"while running: {word(entry.tool)}",
+    ]
     text = "\n".join([*head, *quoted(params.message), "Do not enter passwords or keys."])
     key = f"{KEY}{digest([binding, theirs, params.message, asked, *([turn] if turn > 1 else [])])[:32]}"
     return ServerQuestion(key=key, theirs=theirs, text=text, schema=schema)
