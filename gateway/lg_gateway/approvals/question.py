@@ -158,7 +158,7 @@ class _Marker:
         if self.marked:
             lines = "1 line holds" if self.marked == 1 else f"{self.marked} lines hold"
             kinds = ", ".join(sorted(self.kinds))
-            yield f"secrets: {lines} what looks like a secret ({kinds}), shown in clear and marked |!"
+            yield f"secrets: {lines} what looks like one, marked |! ({kinds})"
 
     def field(self, label: str, value: Any, depth: int = 0) -> Iterator[str]:
         """Return an argument: on one line, or with its own lines below its name."""

@@ -27,7 +27,7 @@ from lg_gateway.upstreams.upstream import Progress
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
-from lg_policy.secrets.masking import MARKER, Masker
+from lg_policy.secrets.masking import Masker
 
 POLL_S = 0.25
 PROGRESS_EVERY = 20
@@ -282,11 +282,10 @@ class ApprovalStep:
 def secret_lines(masker: Masker, text: str) -> dict[int, frozenset[str]]:
     """Return the lines of a text that hold what looks like a secret, with the kinds of secrets."""
     found: dict[int, frozenset[str]] = {}
-    for number, line in enumerate(text.split("\n")):
-        masked = masker.mask(line)
-        if masked != line:
-            kinds = frozenset(match.group().split(":")[1] for match in MARKER.finditer(masked))
-            found[number] = kinds
+    number = at = 0
+    for span in masker.spans(text):
+        number, at = number + text.count("\n", at, span.start), span.start
+        found[number] = found.get(number, frozenset()) | {span.kind}
     return found
 
 

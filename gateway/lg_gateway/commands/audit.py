@@ -126,7 +126,7 @@ def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) 
     request_id = str(records[-1].get("request_id"))
     text = outcomes.read(tx, request_id)
     if text is None:
-        fail(f"the result of call {word(request_id)} is not kept, or no longer")
+        fail(f"no result of call {word(request_id)} is kept")
         return 1
     digests = [json.loads(row[0]).get("result_digest") for row in _of_call(tx, request_id)]
     if Outcome(text=text, size=0).digest() not in digests:
