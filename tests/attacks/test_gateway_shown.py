@@ -161,18 +161,8 @@ async def test_only_the_gateway_writes_at_the_left_margin_of_a_terminal(tmp_path
 
     question = shown.partition(approval)[2].partition("\r\n\r\n[a]")[0]
     rows = re.sub(r"-- more: press a key -- ?\r\x1b\[K", "", question).split("\r\n")[1:]
-    ours = (
-        "|",
-        "    ",
-        "   >",
-        "gateway:",
-        "A tool call needs",
-        "server: a ",
-        "tool: ask",
-        "asked by: local:me",
-        "client:",
-    )
-    ours += ("why you are asked:", "arguments:")
+    ours: tuple[str, ...] = ("|", "    ", "   >", "gateway:", "A tool call needs", "server: a ", "tool: ask")
+    ours += ("asked by: local:me", "client:", "why you are asked:", "arguments:")
     assert [row for row in rows if row and not row.startswith(ours)] == []
     assert max(map(display_width, rows)) < columns
     between = [page.count("\r\n") for page in question.split("-- more")]

@@ -17,13 +17,13 @@ def say(number: int, **given: Any) -> None:
 
 def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "initialize":
-        about = {"capabilities": {"tools": {}}, "serverInfo": {"name": f"s{BAD}", "version": f"1{BAD}"}}
+        about: Any = {"capabilities": {"tools": {}}, "serverInfo": {"name": f"s{BAD}", "version": f"1{BAD}"}}
         return {"result": {"protocolVersion": params["protocolVersion"]} | about}
     if method == "tools/list":
         schema = {"type": "object", "properties": {f"p{BAD}": {"description": BAD}}}
-        about = os.environ.get("ABOUT", "first")
+        words = os.environ.get("ABOUT", "first")
         tools = [
-            {"name": name, "title": f"t{BAD}", "description": f"{about} {text}{BAD}", "inputSchema": schema}
+            {"name": name, "title": f"t{BAD}", "description": f"{words} {text}{BAD}", "inputSchema": schema}
             for name, text in TOOLS.items()
         ]
         return {"result": {"tools": tools}}

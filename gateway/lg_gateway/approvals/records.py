@@ -139,6 +139,11 @@ class ApprovalTable:
         )
         return [self._read(row) for row in rows]
 
+    def open(self, tx: Tx, now: float) -> list[Approval]:
+        """Return every question that waits for an answer, or whose yes was not used yet."""
+        sql = "SELECT body, mac FROM approvals WHERE state IN ('pending', 'approved') AND expires > ?"
+        return [self._read(row) for row in tx.execute(sql, (now,))]
+
     def recent(self, tx: Tx, limit: int, now: float) -> list[Approval]:
         """Return the newest questions as they stand now, newest first."""
         rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
@@ -208,10 +213,14 @@ class ApprovalTable:
         if approval.state is not ApprovalState.APPROVED:
             raise Conflict(f"the approval is {approval.state}", hint="make the call again to be asked again")
         # The row may be an older copy that somebody put back; the chain cannot be.
-        began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
-        if tx.execute("SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1", (approval.noted, began)):
+        if self._used(tx, approval):
             raise Conflict("the approval was used before", hint="make the call again to be asked again")
         return self.move(tx, approval, "use")
+
+    def _used(self, tx: Tx, approval: Approval) -> bool:
+        began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
+        sql = "SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1"
+        return bool(tx.execute(sql, (approval.noted, began)))
 
     def grant(self, tx: Tx, approval: Approval, now: float) -> None:
         """Record "for this run": later calls of this tool in this run by this caller are not asked about."""
@@ -228,6 +237,13 @@ class ApprovalTable:
         )
         self.grants.add(tx, grant)
 
+    def put_back(self, tx: Tx, approval: Approval) -> bool:
+        """Whether the row was replaced by an older copy: the ledger has a decision, or a use, that it does not know."""
+        decided = self._ledger.newest_note(tx, approval.id)
+        if approval.state is ApprovalState.PENDING:
+            return decided is not None
+        return approval.state is ApprovalState.APPROVED and self._used(tx, approval)
+
     def text_digest(self, approval: Approval) -> str:
         """Return the keyed digest of what a human was shown, as the ledger has it."""
         return keyed_digest(self._key, approval.whole())
@@ -239,6 +255,7 @@ class ApprovalTable:
             tx,
             LedgerEntry(
                 phase="note",
+                request_id=approval.id,
                 identity=approval.identity,
                 run_id=approval.run_id,
                 server=approval.server,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from lg_gateway.calls.call import CallContext
+from lg_gateway.calls.call_metadata import scope_of
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Conflict
 
@@ -118,5 +118,4 @@ def outward_key(context: CallContext) -> str | None:
 
 def scope(context: CallContext) -> str:
     """Return whose keys these are: the caller's, in one run."""
-    values: list[Any] = [context.call.identity, context.metadata.run_id]
-    return json.dumps(values)
+    return scope_of(context.call.identity, context.metadata.run_id)

@@ -21,7 +21,7 @@ from lg_gateway.calls.approval_step import ApprovalStep, Preview
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.call_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.idempotency_step import IdempotencyStep
-from lg_gateway.calls.kept_results import keep
+from lg_gateway.calls.kept_results import KeptResults
 from lg_gateway.calls.rate_limits import RateLimiter, Subject
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.results import (
@@ -88,6 +88,7 @@ class Pipeline:
         approval_step: ApprovalStep,
         approvals: ApprovalTable,
         sending_step: SendingStep,
+        kept_results: KeptResults,
         masker: Masker,
     ) -> None:
         self._policy = policy
@@ -98,6 +99,7 @@ class Pipeline:
         self._approval_step = approval_step
         self._approvals = approvals
         self._sending_step = sending_step
+        self.kept_results = kept_results
         self._masker = masker
         self.limiter = RateLimiter(lambda: policy().settings.gateway)
         self._in_flight: dict[str, anyio.Event] = {}
@@ -214,6 +216,12 @@ class Pipeline:
                 raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
             idempotency.claim(tx, context, this_process(), now)
             run_budgets.charge(tx, context, self._policy().settings.gateway.run_budget, now)
+            if (
+                context.pending is not None
+                and self._recorder.times_begun(tx, context.request_id) > context.pending.round
+            ):
+                # The row is an older copy that somebody put back; the chain cannot be.
+                raise Conflict("that question of the server was already answered", hint="nothing was done again")
             self._sending_step.check(tx, context)
 
         return check
@@ -347,6 +355,7 @@ class Pipeline:
         """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
         text, identity, trusted = whole_text(result), context.call.identity, context.entry.server.trusted
         try:
+            keep = self.kept_results.keep
             return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
         except StoreError:
             log.exception("a long answer could not be kept")

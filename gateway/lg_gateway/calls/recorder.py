@@ -162,6 +162,10 @@ class LedgerRecorder:
             raise StoreError("what the store says of this idempotency key was not written by this gateway")
         return None
 
+    def times_begun(self, tx: Tx, request_id: str) -> int:
+        """Return how often a call was begun: once, and once more for each round of questions that it went on from."""
+        return sum(record["phase"] == "begun" for record in self._ledger.records_of(tx, request_id))
+
     async def end_floods(self, *, everything: bool = False) -> None:
         """Record what was only counted in minutes that are over, or altogether."""
         for entry in self._flood_summary.drain(time.monotonic(), everything=everything):

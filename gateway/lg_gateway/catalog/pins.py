@@ -2,18 +2,23 @@
 
 A definition is name, title, description, schemas and annotations. A foreign one that changes afterwards is held back:
 neither listed nor callable until a human accepts it. Our own servers change with our version and their configuration:
-they are pinned anew, and the ledger says so. Rows carry a keyed code. Not covered: a server that keeps its definition
-and changes what the tool does.
+they are pinned anew, and the ledger says so.
+
+Rows carry a keyed code, and the ledger says which rows of a foreign server there are. When one was removed or put back
+as it once was, every definition of that server is held back until a human accepts it anew. Not covered: a server that
+keeps its definition and changes what the tool does.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lg_gateway.ledger.anchors import PINS
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError, Tx
@@ -22,6 +27,8 @@ from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
     import mcp_types as t
+
+log = logging.getLogger(__name__)
 
 PINS_PER_SERVER = 4_000
 """Definitions kept of one server: a list that is new each time does not fill the store."""
@@ -58,7 +65,8 @@ class PinTable:
 
     def sift(self, tx: Tx, server: str, tools: Sequence[t.Tool], *, strict: bool) -> tuple[list[t.Tool], list[str]]:
         """Return the tools whose definition is accepted, and the names of those held back."""
-        known = {pin.tool: pin for pin in self.all(tx, server)}
+        known, outside = self._known(tx, server)
+        strict = strict or outside
         passed: list[t.Tool] = []
         held: list[str] = []
         new: list[dict[str, Any]] = []
@@ -83,13 +91,14 @@ class PinTable:
         self._hold(tx, changed)
         if new:
             self._note(tx, server, "", "pinned", f"{len(new)} tools first seen, together {digest(new)[:16]}")
+        self._anchor(tx, server)
         return passed, held
 
     def sift_by_file(
         self, tx: Tx, server: str, tools: Sequence[t.Tool], digests: Mapping[str, str], basis: str
     ) -> tuple[list[t.Tool], list[str]]:
         """Like `sift`, where a file says which definitions are accepted; whatever it does not name is held back."""
-        known = {pin.tool: pin for pin in self.all(tx, server)}
+        known, _ = self._known(tx, server)
         passed: list[t.Tool] = []
         held: list[str] = []
         changed: list[Pin] = []
@@ -109,6 +118,7 @@ class PinTable:
                 changed += [wanted] if known.get(tool.name) != wanted else []
                 held.append(tool.name)
         self._hold(tx, changed)
+        self._anchor(tx, server)
         return passed, held
 
     def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
@@ -126,15 +136,20 @@ class PinTable:
         if changed or before != {basis}:
             what = f"{len(changed)} definitions new or changed ({', '.join(changed)})" if changed else "none changed"
             self._note(tx, server, "", "pinned anew" if known else "pinned", f"{basis}: {what}"[:480])
+        if self._anchored(tx, server) is not None:  # it was a foreign server's name before
+            self._anchor(tx, server)
 
     def accept(self, tx: Tx, pin: Pin, *, by: str) -> None:
         """Accept what waits. Raises `ValueError` when nothing does, or when only a file may accept it."""
         if pin.waiting is None:
-            raise ValueError(f"nothing waits for {pin.server}: {pin.tool}")
+            raise ValueError(f"no definition waits for {pin.server}: {pin.tool}")
+        if self.changed_outside(tx, pin.server):
+            raise ValueError(f"the pins of {pin.server} were changed outside the gateway; start it, then look again")
         if pin.basis:
             raise ValueError(f"{pin.server}: {pin.tool} is pinned by {pin.basis}; change it there")
         self._write(tx, replace(pin, accepted=pin.waiting, waiting=None))
         self._note(tx, pin.server, pin.tool, "pin accepted", f"{digest(pin.waiting)[:16]} by {by}")
+        self._anchor(tx, pin.server)
 
     def all(self, tx: Tx, server: str | None = None) -> list[Pin]:
         """Return the pins of a server, or of all, in order. Raises `StoreError` for a row that was not written here."""
@@ -142,6 +157,42 @@ class PinTable:
         sql = f"SELECT server, tool, body, mac FROM pins{where} ORDER BY server, tool"  # noqa: S608  both constant
         rows = tx.execute(sql, params)
         return [self._read(row) for row in rows]
+
+    def anchored_servers(self, tx: Tx) -> list[str]:
+        """Return the servers whose pins the ledger knows of, in order."""
+        rows = tx.execute("SELECT DISTINCT request_id FROM ledger WHERE request_id LIKE ?", (f"{PINS}%",))
+        return sorted(str(subject).removeprefix(PINS) for (subject,) in rows)
+
+    def changed_outside(self, tx: Tx, server: str) -> bool:
+        """Whether the rows of a server are others than the ledger says."""
+        anchored = self._anchored(tx, server)
+        return anchored is not None and anchored != self._rows_of(tx, server)
+
+    def _known(self, tx: Tx, server: str) -> tuple[dict[str, Pin], bool]:
+        """Return a server's pins by tool, and whether somebody changed the rows: then nothing is accepted any more."""
+        pins, changed = self.all(tx, server), self.changed_outside(tx, server)
+        if changed:
+            log.error("the pins of %s were changed outside the gateway: its tools wait until they are accepted", server)
+            detail = f"the ledger has {self._anchored(tx, server)}; the store has {self._rows_of(tx, server)}"
+            self._note(tx, server, "", "pins changed outside", detail)
+            pins = [replace(pin, accepted=None) for pin in pins]
+        return {pin.tool: pin for pin in pins}, changed
+
+    def _anchored(self, tx: Tx, server: str) -> str | None:
+        note = self._ledger.newest_note(tx, f"{PINS}{server}")
+        return str(note["detail"]) if note is not None else None
+
+    def _rows_of(self, tx: Tx, server: str) -> str:
+        """Return what the ledger says of a server's rows: how many there are, and the digest of their codes."""
+        rows = tx.execute("SELECT tool, mac FROM pins WHERE server = ? ORDER BY tool", (server,))
+        return f"{len(rows)} pins, together {digest([list(row) for row in rows])}"
+
+    def _anchor(self, tx: Tx, server: str) -> None:
+        """Have the ledger say which rows of a server there are, where it does not say so already."""
+        rows = self._rows_of(tx, server)
+        if self._anchored(tx, server) != rows:
+            entry = LedgerEntry(phase="note", request_id=f"{PINS}{server}", server=server, outcome="pins", detail=rows)
+            self._ledger.append(tx, entry)
 
     def _hold(self, tx: Tx, changed: Sequence[Pin]) -> None:
         for pin in changed:
@@ -189,7 +240,7 @@ def read_pins_file(path: Path) -> dict[str, dict[str, str]]:
         raise ConfigError(f"gateway.pins_file: cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"gateway.pins_file: {path} is no file of pins ({error!r})",
-            hint="as `lg-gateway pins list --json` prints it",
+            f"gateway.pins_file: {path} is not a file of pins ({error!r})",
+            hint="`lg-gateway pins list --json` prints one",
         ) from error
     return found

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lg_gateway.approvals.records import ApprovalTable
+from lg_gateway.catalog.pins import PinTable
 from lg_gateway.commands.audit_records import Filter, filter_of, moment, onwards
 from lg_gateway.commands.output import complain, fail, say, word
-from lg_gateway.ledger.chain import line_of, read_line
+from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.ledger.chain import ChainProblem, line_of, read_line
 from lg_gateway.ledger.head import Head
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry, stamp
 from lg_gateway.ledger.seals import Seal, Segment, read_segments
@@ -28,9 +32,24 @@ from lg_policy.printing import visible
 
 def verify(tx: Tx, _args: argparse.Namespace, located: GatewayLocation) -> int:
     """Check the store, its segments and the signed head."""
-    verdict = located.ledger().examine(tx)
+    ledger = located.ledger()
+    verdict = ledger.examine(tx)
+    if not verdict.problems:
+        verdict.problems += _rows_beside(tx, ledger, located)
     return _report(
         verdict, f"{verdict.records} records, signed up to the last commit ({word(located.store_place.shown)})"
+    )
+
+
+def _rows_beside(tx: Tx, ledger: Ledger, located: GatewayLocation) -> list[ChainProblem]:
+    from lg_gateway.serving.row_verification import row_problems
+
+    return row_problems(
+        tx,
+        ApprovalTable(located.key("approvals"), ledger),
+        PinTable(located.key("pins"), ledger),
+        TokenTable(located.key("tokens"), ledger),
+        now=time.time(),
     )
 
 
