@@ -25,6 +25,11 @@ from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, sen
 from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
+SWAPPED = "; ".join(
+    f"UPDATE result_pieces SET number = {new} WHERE number = {old}" for old, new in ((0, -1), (1, 0), (-1, 1))
+)
+_OTHERS = "FROM result_pieces p JOIN results r ON r.id = p.id WHERE r.identity = 'other' AND p.number = 0"
+OTHERS = f"UPDATE result_pieces SET text = (SELECT p.text {_OTHERS}), mac = (SELECT p.mac {_OTHERS}) WHERE number = 0"
 
 
 def edit(place: Path, *statements: str) -> None:
@@ -116,12 +121,9 @@ def kept(tmp_path: Path) -> tuple[Any, KeptResults, Path]:
         "UPDATE results SET identity = 'me' WHERE identity = 'other'", "UPDATE results SET trusted = 1",
         "UPDATE results SET characters = 10", "UPDATE results SET created = created + 1000",
         "UPDATE result_pieces SET text = '\"forged\"' WHERE number = 0",
-        "UPDATE result_pieces SET number = -1 WHERE number = 0; UPDATE result_pieces SET number = 0 WHERE number = 1;"
-        " UPDATE result_pieces SET number = 1 WHERE number = -1",
+        SWAPPED,
         "DELETE FROM result_pieces WHERE number = 0",
-        "UPDATE result_pieces SET text = (SELECT p.text FROM result_pieces p JOIN results r ON r.id = p.id"
-        " WHERE r.identity = 'other' AND p.number = 0), mac = (SELECT p.mac FROM result_pieces p JOIN results r"
-        " ON r.id = p.id WHERE r.identity = 'other' AND p.number = 0) WHERE number = 0",
+        OTHERS,
     ],
 )  # fmt: skip
 async def test_a_kept_result_is_returned_as_it_was_written_or_not_at_all(tmp_path: Path, change: str) -> None:
@@ -213,4 +215,4 @@ async def test_a_call_does_not_go_on_twice_from_one_answer(tmp_path: Path) -> No
 
     assert not first.is_error
     assert again.structured_content["error"]["code"] == "conflict"
-    assert len([line for line in journal(log) if line["tool"] == "ask"]) == 2
+    assert len([line for line in journal(log) if line.get("tool") == "ask"]) == 2
