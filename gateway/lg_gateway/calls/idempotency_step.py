@@ -107,7 +107,7 @@ class IdempotencyStep:
 
     def _may_repeat(self, context: CallContext) -> bool:
         """Whether doing it twice is harmless: it changes nothing, knows its own key, or is declared repeatable."""
-        if context.entry.read_only or context.entry.idempotent or context.entry.server.builtin == "fs":
+        if context.entry.read_only or context.entry.idempotent or context.entry.knows_keys:
             return True
         template = self._settings().exec.commands.get(str(context.call.arguments.get("cmd")))
         return context.entry.server.builtin == "exec" and template is not None and template.rerun

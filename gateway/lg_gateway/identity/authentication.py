@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lg_gateway.calls.call import Standing
+from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.http import HttpSettings
@@ -33,7 +34,7 @@ from lg_policy.errors import PolicyDenied
 if TYPE_CHECKING:
     from lg_gateway.identity.jwt import JwtVerifier
 
-log = logging.getLogger(__name__)
+log = RepeatedLog(logging.getLogger(__name__))
 
 Context = ServerRequestContext[Any, Any]
 MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
@@ -74,8 +75,8 @@ class Verifier:
     async def _own(self, text: str) -> AccessToken | None:
         try:
             token = await self._store.read(lambda tx: self._tokens.check(tx, text, self._clock()))
-        except StoreError:
-            log.exception("a token cannot be looked up; its caller is refused")
+        except StoreError as error:
+            log.write(logging.ERROR, "a token cannot be looked up, so its caller is refused", error)
             return None
         if token is None or token.role != "client":
             return None

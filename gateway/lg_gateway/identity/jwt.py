@@ -22,9 +22,10 @@ import anyio
 import httpx2
 import jwt
 
+from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_policy.config.http import OAuthSettings, safe_url
 
-log = logging.getLogger(__name__)
+log = RepeatedLog(logging.getLogger(__name__))
 
 TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 NAME_LENGTH = 200
@@ -60,7 +61,7 @@ class JwtVerifier:
             # The cache of keys fetches over the network, in the calling thread.
             return await anyio.to_thread.run_sync(self._verify, token)
         except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-            log.info("an access token was refused: %s: %s", type(error).__name__, str(error)[:300])
+            log.write(logging.INFO, f"an access token was refused: {type(error).__name__}", str(error)[:300])
             return None
 
     def keys(self) -> int:
