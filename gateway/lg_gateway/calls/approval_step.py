@@ -1,6 +1,6 @@
-"""The step that asks a human: it finds the question about a call or asks it, and waits as the caller can wait.
+"""The step that asks a human about a call, or finds the question that was asked before, and waits for the answer.
 
-A yes is only noted here; it is spent in the transaction that writes `begun`, where policy is decided once more.
+A yes is only noted here. The transaction that writes `begun` spends it, and decides policy once more.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ApprovalStep:
         try:
             return await self._permit(context, preview)
         except StoreError as error:
-            raise Internal("the approval cannot be recorded or read; nothing was done") from error
+            raise Internal("cannot read or write the approval; nothing was done") from error
 
     async def _permit(
         self, context: CallContext, preview: Previewer
@@ -98,7 +98,9 @@ class ApprovalStep:
             raise _denied(known)
         if known is None or not known.open(self._clock()) or _too_weak(known, context):
             if context.call.request_state is not None:
-                raise ApprovalRequired("that question is no longer open", hint="make the call again without its state")
+                raise ApprovalRequired(
+                    "that question is no longer open", hint="make the call again, without requestState"
+                )
             if context.metadata.asks_nobody:
                 raise ApprovalRequired(
                     f"a human must approve this call of {context.entry.tool}, and its caller asks nobody",
@@ -117,10 +119,10 @@ class ApprovalStep:
         return await self._ask(context, known)
 
     async def _again(self, context: CallContext) -> CallContext | t.InputRequiredResult:
-        """A call that was begun and stands still for its server's question: its yes is spent and not needed twice.
+        """Handle a call that was begun and waits for an answer to its server's question.
 
-        Clients that start again from the first round are shown the same question once more, as they expect it; a no now
-        is a no to going on.
+        Its yes is spent and not needed twice. A client that starts again from the first round expects the same question
+        once more. A no then means that the call does not go on.
         """
         approval_id, pending = context.approval_id, context.pending
         if pending is None or approval_id is None or round_of(context.call.request_state) is not None:
@@ -151,7 +153,7 @@ class ApprovalStep:
 
     async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
         call = context.call
-        # A question that only an operator may answer, or that is not shown whole, is never answered by the client.
+        # The client never answers a question for an operator, nor one that it does not show whole.
         if _answerable(context, approval):
             if call.asking == "rounds":
                 return await self._ask_in_rounds(context, approval)

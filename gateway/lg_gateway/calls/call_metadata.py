@@ -1,7 +1,7 @@
 """What a caller says about a call besides its arguments: the run it belongs to and its idempotency key.
 
 Either `_meta["lg/run"]` and `_meta["lg/idempotency-key"]`, or W3C baggage, which is what `langchain.mcp` can send.
-These are a caller's own statements: they restrain and correlate, they never identify or permit.
+A caller says these things of itself. They restrain and correlate; they never identify or permit.
 """
 
 from __future__ import annotations

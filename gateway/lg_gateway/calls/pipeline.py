@@ -75,7 +75,7 @@ class Policy:
 
 
 class Pipeline:
-    """Everything a call passes. `policy` is asked anew for every call."""
+    """Takes a call through every step. `policy` returns the policy in force, for each call."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Pipeline:
         return entry
 
     async def _read(self, context: CallContext) -> CallContext:
-        """CallMetadata, size, schema, masks: what can be said of the call without knowing who may do what."""
+        """Check metadata, size and schema, and refuse masks: all that needs no policy."""
         context = self._recorder.describe(context)
         context = replace(context, metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
@@ -164,7 +164,7 @@ class Pipeline:
         if marker is not None:
             raise InvalidArguments(
                 f"the arguments contain {marker}, which stands for a value that was hidden",
-                hint="leave that part of the text as it is, or read it from where the real value is",
+                hint="leave that part of the text unchanged, or read the real value where it is",
             )
         return context
 
@@ -227,7 +227,7 @@ class Pipeline:
         return check
 
     def _decide_again(self, context: CallContext) -> None:
-        """Policy at the last moment: a denial wins, and so does a rule that has come to ask, or to ask an operator."""
+        """Decide policy once more: a new denial wins, and so does a rule that now asks, or now asks an operator."""
         before, now = context.decision, self._decide(context).decision
         if before is None or now is None or context.recalled or now.effect is Effect.ALLOW:
             return
@@ -280,7 +280,7 @@ class Pipeline:
         return await self._finish(context, answer)
 
     async def _left(self, context: CallContext, outcome: Outcome) -> None:
-        """Record the outcome of a call whose caller did not come back for it."""
+        """Record the outcome of a call whose caller is gone."""
         if isinstance(outcome, t.CallToolResult):
             await self._finish(context, outcome)
         elif isinstance(outcome, LgError):
@@ -352,13 +352,13 @@ class Pipeline:
         return result
 
     async def _keep(self, context: CallContext, result: t.CallToolResult) -> str | None:
-        """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
+        """Keep a long result, so that its caller can read on; `None` when that is impossible."""
         text, identity, trusted = whole_text(result), context.call.identity, context.entry.server.trusted
         try:
             keep = self.kept_results.keep
             return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
         except StoreError:
-            log.exception("a long answer could not be kept")
+            log.exception("cannot keep a long result")
             return None
 
 
@@ -369,4 +369,4 @@ def _subject(context: CallContext) -> Subject:
 def internal_failure(error: BaseException) -> t.CallToolResult:
     """Log an exception nobody expected and return a result that says nothing about it."""
     log.error("a call failed inside the gateway", exc_info=error)
-    return refusal(Internal("the gateway failed; its log says more"))
+    return refusal(Internal("the gateway failed; its log says why"))

@@ -1,4 +1,4 @@
-"""Results as a client gets them: refusals with a code, answers cut to size, nothing of the upstream's own envelope."""
+"""Results as a client gets them: refusals with a code, long results cut, nothing about the upstream's connection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Questions that a server behind the gateway asks while one of its tools runs: checked, quoted, keyed anew. Pure.
+"""Questions that a server asks while one of its tools runs: checked, quoted, with a key of our own. Pure.
 
-A human is told which server asks, and what it wrote is quoted like any argument. A question for what looks like a
-credential is refused: a form is no place for one. Not covered: a server that asks for a secret in other words.
+The human sees which server asks, and its words behind the margin. A question for what looks like a credential is
+refused. Not covered: a server that asks for a secret in other words.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_question(entry: CatalogEntry, binding: str, theirs: str, request: objec
         raise Refused(f"it asked for {getattr(request, 'method', 'something')}, which is not passed on")
     params = request.params
     if not isinstance(params, t.ElicitRequestFormParams):
-        raise Refused("it asked to have a web page opened, which is not passed on")
+        raise Refused("it wants a web page opened, which is not passed on")
     asked = dict(params.requested_schema)
     if len(canonical([params.message, asked])) > QUESTION_BYTES:
         raise Refused(f"its question has more than {QUESTION_BYTES} bytes")
@@ -91,7 +91,7 @@ def _schema(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the form with everything that is only shown made visible. Names and values go back as they are."""
     properties = asked.get("properties")
     if not isinstance(properties, Mapping) or len(properties) > FIELDS:
-        raise Refused(f"its form is no object of at most {FIELDS} fields")
+        raise Refused(f"its form is not an object of at most {FIELDS} fields")
     made = {}
     for name, field in properties.items():
         if not _NAME.fullmatch(str(name)) or not isinstance(field, Mapping):

@@ -1,7 +1,7 @@
-"""Who calls over HTTP: tokens of our own, access tokens of an authorization server, or the local user without a login.
+"""Who calls over HTTP: by a token of ours, by an access token of an authorization server, or without a login.
 
-The identity of a call is that of the token on its own HTTP request, never of an argument, a header beside it or the
-session; the SDK ties a session of the handshake era to the principal that opened it.
+The identity of a call comes from the token on its own HTTP request. It never comes from an argument, another header or
+the session. The SDK ties a session of the handshake era to whoever opened it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Verifier:
         self._clock = clock
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return what a token stands for, `None` for one that does not count. Operators' tokens never do here."""
+        """Return who a token speaks for, `None` if it is not valid. An operator's token is never valid here."""
         if token.startswith(("lgt_", "lgo_")):
             return await self._own(token)
         if self._oauth is None:
@@ -114,14 +114,14 @@ class Authentication:
 
 
 def open_authentication(local_identity: str) -> Authentication:
-    """Return the front without a login: whoever reaches it is the local user."""
+    """Return the authentication without a login: every caller is the local user."""
     return Authentication(
         identify=lambda _ctx: local_identity, standing=lambda _ctx: None, app_options={}, authenticated=False
     )
 
 
 def login_authentication(verifier: Verifier, settings: HttpSettings) -> Authentication:
-    """Return the front that wants a token on every request."""
+    """Return the authentication that needs a token on every request."""
     return Authentication(
         identify=lambda ctx: str((_access(ctx).claims or {})["identity"]),
         standing=lambda ctx: verifier.standing(_access(ctx)),

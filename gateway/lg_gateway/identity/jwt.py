@@ -73,9 +73,9 @@ class JwtVerifier:
         header = jwt.get_unverified_header(token)
         kind = header.get("typ")
         if (kind.lower() if isinstance(kind, str) else kind) not in TYPES:
-            raise ValueError(f"type {kind!r} is no access token")
+            raise ValueError(f"a token of type {kind!r} is not an access token")
         if header.get("alg") not in settings.algorithms:
-            raise ValueError(f"algorithm {header.get('alg')!r} does not count")
+            raise ValueError(f"the algorithm {header.get('alg')!r} is not allowed")
         key = self._keys().get_signing_key(_key_id(header))
         claims = jwt.decode(
             token,

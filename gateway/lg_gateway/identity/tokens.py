@@ -1,4 +1,4 @@
-"""Bearer tokens for HTTP: made here, shown once, kept as keyed digests, with an end and a way to end them sooner.
+"""Bearer tokens for HTTP: shown once, kept as keyed digests, valid until they expire or are revoked.
 
 A token is `lgt_<id>_<secret>` (a client's) or `lgo_<id>_<secret>` (an operator's, which answers questions and is never
 taken as a client's). The secret has 256 random bits, so that a fast keyed digest is enough to store it.
@@ -34,7 +34,7 @@ _FORM = re.compile(r"lg[to]_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What is stored of a token. Times are seconds since the epoch; `digest` is keyed and covers id and secret."""
+    """What is stored about a token. Times are seconds since the epoch; `digest` is keyed and covers id and secret."""
 
     id: str
     name: str

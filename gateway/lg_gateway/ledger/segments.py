@@ -1,7 +1,7 @@
-"""Moving old records out of the store into sealed files, and removing such files, without breaking the chain.
+"""Moves old records out of the store into sealed files, and removes such files, without breaking the chain.
 
-A file is complete on the disk before the records leave the store, and both the seal and the record that says so are
-written in the transaction that deletes them. After a crash in between the file is simply made again.
+A file is complete on the disk before its records leave the store. One transaction writes the seal and the record that
+says so, and deletes the records. After a crash in between, the file is made again.
 """
 
 from __future__ import annotations
