@@ -13,9 +13,9 @@ import pytest
 
 from lg_policy.printing import visible
 from tests.gateway.approvals.support_approvals import NO_HOLD
+from tests.gateway.commands.support_commands import run
 from tests.gateway.hostile_text_server import BAD
 from tests.gateway.rig import gateway_of, send
-from tests.gateway.commands.support_commands import run
 
 pytestmark = pytest.mark.anyio
 SERVER = Path(__file__).parents[1] / "gateway" / "hostile_text_server.py"

@@ -16,9 +16,9 @@ from lg_gateway.approvals.question import Frame, compose
 from lg_policy.printing import display_width
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve, asked_client, first_round, yes
 from tests.gateway.calls.support_fs import fs_gateway
+from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import gateway_of, journal, records, send, server
-from tests.gateway.commands.support_commands import run
 
 pytestmark = pytest.mark.anyio
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"

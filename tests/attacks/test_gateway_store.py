@@ -17,12 +17,11 @@ from lg_gateway.ledger.segments import Archive
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import NotFound
-from tests.gateway.approvals.test_approvals import NO_HOLD, approve, asked_client
-from tests.gateway.catalog.test_pins import pins
+from tests.gateway.approvals.support_approvals import NO_HOLD, approve, asked_client
+from tests.gateway.commands.support_commands import pins, run
 from tests.gateway.elicitation.server_questions import answer, ask
-from tests.gateway.ledger.test_ledger import KEY, open_ledger
+from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server, until
-from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
 SWAPPED = "; ".join(

@@ -10,11 +10,10 @@ import httpx2
 import pytest
 
 from lg_gateway.identity.authentication import Verifier
-from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_gateway.identity.tokens import TokenTable
-from tests.gateway.ledger.test_ledger import KEY, open_ledger
+from tests.gateway.commands.support_commands import run
+from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import http_gateway, server, write_config
-from tests.gateway.test_cli import run
 
 pytestmark = pytest.mark.anyio
 
@@ -51,16 +50,3 @@ async def test_a_flood_of_tokens_that_cannot_be_looked_up_writes_one_line(
     store.close()
 
     assert len([record for record in caplog.records if "looked up" in record.message]) == 1
-
-
-def test_what_was_not_written_is_counted_on_the_next_line(caplog: pytest.LogCaptureFixture) -> None:
-    now = [0.0]
-    log = RepeatedLog(logging.getLogger("test"), clock=lambda: now[0])
-    for _ in range(5):
-        log.write(logging.WARNING, "kind", "detail")
-    log.write(logging.WARNING, "another kind", "detail")
-    now[0] = 61.0
-    log.write(logging.WARNING, "kind", "detail")
-
-    lines = [record.message for record in caplog.records]
-    assert lines == ["kind: detail", "another kind: detail", "kind: detail (4 more since the last such line)"]
