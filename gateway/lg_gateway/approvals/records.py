@@ -164,7 +164,7 @@ class ApprovalTable:
         waiting = int(tx.execute(sql, (identity, now))[0][0])
         if waiting >= most:
             raise TooManyQuestions(
-                f"{waiting} questions of {identity} wait for an answer already; the limit is approval.max_pending",
+                f"{waiting} questions of {identity} already wait for an answer (approval.max_pending)",
                 waiting=waiting,
                 hint="nothing was done; make the same call again once a human has answered some of them",
             )

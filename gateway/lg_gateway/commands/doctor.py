@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -183,7 +184,13 @@ def _clear_text(gateway: Gateway) -> list[Finding]:
 
 
 async def _ledger(gateway: Gateway) -> Finding:
+    from lg_gateway.serving.row_verification import row_problems
+
     count, problems = await gateway.store.read(gateway.ledger.verify)
+    if not problems:
+        now = time.time()
+        beside = partial(row_problems, approvals=gateway.approvals, pins=gateway.pins, tokens=gateway.tokens, now=now)
+        problems = await gateway.store.read(beside)
     if not problems:
         return Finding(what="ledger", text=f"intact, {count} records")
     return Finding(what="ledger", text=problems[0].text(), bad=True)

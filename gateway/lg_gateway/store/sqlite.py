@@ -164,7 +164,7 @@ def _reading(connection: sqlite3.Connection, path: Path) -> Iterator[Tx]:
 def _remedy(error: Exception) -> str:
     """What to do about a file that is damaged; empty for what may pass or is about the disk."""
     damaged = type(error) is sqlite3.DatabaseError
-    return "; restore it from a backup, or move it away and run `lg-gateway audit restart`" if damaged else ""
+    return "; put it back from a backup, or move it away and run `lg-gateway audit restart`" if damaged else ""
 
 
 def _create_private(path: Path) -> None:
