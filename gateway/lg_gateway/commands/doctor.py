@@ -169,7 +169,7 @@ def _issuer(oauth: OAuthSettings) -> Finding:
     try:
         count = JwtVerifier(oauth, oauth.audience).keys()
     except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-        return Finding(what="login", text=f"cannot fetch the keys of {oauth.issuer}: {error}", bad=True)
+        return Finding(what="login", text=f"the keys of {oauth.issuer} cannot be had: {error}", bad=True)
     return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
 
 
