@@ -7,50 +7,72 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from lg_policy.config.flags import add_common_flags, add_serve_flags
 from lg_policy.errors import ConfigError
+from lg_policy.printing import exit_text, visible
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 DESCRIPTION = (
-    "Serve the tools of many MCP servers as one: policy on every call, a tamper-evident ledger of all of them."
+    "Serve the tools of many MCP servers as one server. Every call is checked against your policy and recorded in a"
+    " tamper-evident ledger."
 )
 COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "tokens", "doctor")
 AUDIT = (
-    "list, show, tail: records by filter. export: the whole chain as JSON lines, or chosen records with a filter."
-    " verify: the store, or an export anywhere. head: a line to keep elsewhere. seal: move old records into signed"
-    " segment files. prune: remove old segment files. restart: go on after the store was removed or put back."
+    "list, show, tail: read records. export: print the whole chain as JSON lines, or some records with a filter."
+    " verify: check the store, or an export. head: print a line to keep on another machine. seal: move old records"
+    " into signed segment files. prune: remove old segment files. restart: go on after the store was lost."
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or configuration."""
+    """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or settings."""
     parser, given = build_parser(), list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(_command_first(parser, given))
     try:
         return _run(args)
     except ConfigError as error:
-        print(f"lg-gateway: {error.text()}", file=sys.stderr)
+        print(f"lg-gateway: {exit_text(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Prints what was typed wrong without the escape sequences in it."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        super()._print_message(visible(message, keep="\n"), file)
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = argparse.ArgumentParser(prog="lg-gateway", description=DESCRIPTION, epilog="Without a command: serve.")
+    parser = _Parser(prog="lg-gateway", description=DESCRIPTION, epilog="Without a command: serve.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve clients over stdio or HTTP (the default)")
     add_serve_flags(serve)
     serve.add_argument(
-        "--no-login", action="store_true", help="over HTTP, take every program on this machine for you: no token"
+        "--no-login",
+        action="store_true",
+        help="over HTTP, let every program on this machine call as you, without a token",
     )
     tools = commands.add_parser("tools", help="list the tools that a client would see")
-    tools.add_argument("--json", action="store_true", help="full definitions, one JSON object")
+    tools.add_argument("--json", action="store_true", help="print the full definitions as one JSON object")
     call = commands.add_parser("call", help="call one tool and print its answer")
     call.add_argument("tool", metavar="TOOL")
     call.add_argument(
-        "arguments", nargs="?", default="{}", metavar="JSON", help="arguments (default: {}); - reads stdin"
+        "arguments",
+        nargs="?",
+        default="{}",
+        metavar="JSON",
+        help="the arguments (default: {}); - reads them from standard input",
     )
     call.add_argument("--json", action="store_true", help="print the whole result as JSON")
     _add_audit(commands)
@@ -58,65 +80,81 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pins(commands)
     _add_policy(commands)
     _add_tokens(commands)
-    commands.add_parser("doctor", help="say what works and what does not")
+    commands.add_parser("doctor", help="check settings, servers, rules, logins and the ledger")
     for command in commands.choices.values():
         _add_shared(command)
     return parser
 
 
-def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_audit(commands: _Commands) -> None:
     audit = commands.add_parser("audit", help="read, check and keep the ledger", description=AUDIT)
     actions = ("list", "show", "tail", "verify", "export", "head", "seal", "prune", "restart")
     audit.add_argument("action", choices=actions)
-    audit.add_argument("id", nargs="?", metavar="ID", help="for show: a record's number or a call's id")
-    audit.add_argument("--identity", help="only calls of this caller; * matches any run of characters")
-    audit.add_argument("--tool", help="only this tool; * matches any run of characters")
-    audit.add_argument("--outcome", help="only calls that ended so: ok, error, refused, asked, cancelled, unknown, …")
+    audit.add_argument(
+        "id", nargs="?", metavar="ID", help="for show: the number of a record, or the id of a call or a question"
+    )
+    audit.add_argument("--identity", help="only calls of this caller; * matches any characters")
+    audit.add_argument("--tool", help="only calls of this tool; * matches any characters")
+    audit.add_argument(
+        "--outcome", help="only calls with this outcome: ok, error, refused, asked, cancelled, unknown, …"
+    )
     audit.add_argument("--run", help="only calls of this run")
-    audit.add_argument("--since", metavar="TIME", help="only from then on: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h")
-    audit.add_argument("--until", metavar="TIME", help="only before then")
-    audit.add_argument("--limit", type=int, default=50, metavar="N", help="newest records to list (default: 50)")
-    audit.add_argument("--json", action="store_true", help="one record a line, as stored")
-    audit.add_argument("--result", action="store_true", help="for show: what the call came to, while that is kept")
-    audit.add_argument("--export", metavar="FILE", help="for verify: check this export, not the store")
+    audit.add_argument(
+        "--since",
+        metavar="TIME",
+        help="only from this time on: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h for a day ago",
+    )
+    audit.add_argument("--until", metavar="TIME", help="only before this time")
+    audit.add_argument("--limit", type=int, default=50, metavar="N", help="list the newest N records (default: 50)")
+    audit.add_argument("--json", action="store_true", help="print one record a line, as JSON")
+    audit.add_argument("--result", action="store_true", help="for show: the result of the call, as long as it is kept")
+    audit.add_argument("--export", metavar="FILE", help="for verify: check this export instead of the store")
     audit.add_argument("--head", metavar="LINE", help="for verify --export: a line that `audit head` printed earlier")
-    audit.add_argument("--public-key", metavar="BASE64", help="for verify --export: the key from such a line")
-    audit.add_argument("--before", metavar="TIME", help="for seal and prune: only what is older")
-    audit.add_argument("--reason", metavar="TEXT", help="for restart: why signed records are gone; it is recorded")
+    audit.add_argument("--public-key", metavar="BASE64", help="for verify --export: the public key of such a line")
+    audit.add_argument("--before", metavar="TIME", help="for seal and prune: only what is older than this")
+    audit.add_argument(
+        "--reason", metavar="TEXT", help="for restart: why signed records are gone; the ledger records it"
+    )
 
 
-def _add_approvals(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_approvals(commands: _Commands) -> None:
     approvals = commands.add_parser("approvals", help="see and answer the questions that calls wait for")
     approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny", "grants", "revoke"))
     approvals.add_argument(
-        "id", nargs="?", metavar="ID", help="for show, approve, deny: the question; for revoke: the grant"
+        "id", nargs="?", metavar="ID", help="for show, approve and deny: a question; for revoke: a grant"
     )
     approvals.add_argument(
-        "--all", action="store_true", help="for list, grants: answered, expired and revoked ones too"
+        "--all", action="store_true", help="for list and grants: also those that were answered, expired or revoked"
     )
-    approvals.add_argument("--for-run", action="store_true", help="for approve: this tool for the rest of its run")
-    approvals.add_argument("--reason", default="", help="for deny: what the caller is told")
-    approvals.add_argument("--json", action="store_true", help="for list, show, grants: as JSON")
+    approvals.add_argument(
+        "--for-run", action="store_true", help="for approve: approve this tool for the rest of the run"
+    )
+    approvals.add_argument("--reason", default="", help="for deny: why; the caller reads it")
+    approvals.add_argument("--json", action="store_true", help="for list, show and grants: print JSON")
 
 
-def _add_pins(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    pins = commands.add_parser("pins", help="see and accept the definitions of foreign tools")
+def _add_pins(commands: _Commands) -> None:
+    pins = commands.add_parser("pins", help="see and accept tool definitions of third-party servers")
     pins.add_argument("action", choices=("list", "diff", "accept"))
     pins.add_argument("server", nargs="?", metavar="SERVER", help="only this server")
-    pins.add_argument("tool", nargs="?", metavar="TOOL", help="only this tool, by the server's own name")
-    pins.add_argument("--json", action="store_true", help="for list: what is accepted, as a file for gateway.pins_file")
+    pins.add_argument("tool", nargs="?", metavar="TOOL", help="only this tool, by the name that the server uses")
+    pins.add_argument(
+        "--json", action="store_true", help="for list: print what is accepted, as a file for gateway.pins_file"
+    )
 
 
-def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    policy = commands.add_parser("policy", help="say how calls would be decided, and why; nothing is called")
+def _add_policy(commands: _Commands) -> None:
+    policy = commands.add_parser("policy", help="say how calls would be decided, and why; calls nothing")
     policy.add_argument("action", choices=("explain", "test"))
-    policy.add_argument("subject", metavar="TOOL|FILE", help="for explain: a tool; for test: a TOML table of decisions")
+    policy.add_argument(
+        "subject", metavar="TOOL|FILE", help="for explain: a tool; for test: a TOML file of expected decisions"
+    )
     policy.add_argument("--args", default="{}", metavar="JSON", help="for explain: the call's arguments")
-    policy.add_argument("--identity", help="the caller, where a case names none (default: you, on stdio)")
-    policy.add_argument("--json", action="store_true", help="for explain: as JSON")
+    policy.add_argument("--identity", help="the caller, unless a case names one (default: you, on stdio)")
+    policy.add_argument("--json", action="store_true", help="for explain: print JSON")
 
 
-def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_tokens(commands: _Commands) -> None:
     tokens = commands.add_parser("tokens", help="make, list and revoke the tokens of callers over HTTP")
     tokens.add_argument("action", choices=("create", "list", "revoke"))
     tokens.add_argument("name", nargs="?", metavar="NAME", help="for create: the caller; for revoke: a caller or an id")
@@ -124,10 +162,14 @@ def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--role", choices=("client", "operator"), default="client",
         help="for create: client calls tools, operator answers questions (default: client)",
     )  # fmt: skip
-    tokens.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="for create: may be repeated")
-    tokens.add_argument("--days", type=float, default=90, metavar="N", help="for create: days it lasts (default: 90)")
-    tokens.add_argument("--all", action="store_true", help="for list: revoked and expired ones too")
-    tokens.add_argument("--json", action="store_true", help="for list: one token a line, as JSON")
+    tokens.add_argument(
+        "--scope", action="append", default=[], metavar="SCOPE", help="for create: a scope; may be repeated"
+    )
+    tokens.add_argument(
+        "--days", type=float, default=90, metavar="N", help="for create: how many days it is valid (default: 90)"
+    )
+    tokens.add_argument("--all", action="store_true", help="for list: also revoked and expired tokens")
+    tokens.add_argument("--json", action="store_true", help="for list: print one token a line, as JSON")
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +184,7 @@ def _version() -> str:
 
 
 def _command_first(parser: argparse.ArgumentParser, argv: list[str]) -> list[str]:
-    """Bring a command to the front of the options before it; without one, and without `--help`, it is `serve`."""
+    """Put the command before the options that precede it. Without a command and without `--help` it is `serve`."""
     if argv and argv[0] in ("-h", "--help", "--version"):
         return argv
     serve = next(choice for action in parser._actions if isinstance(action, argparse._SubParsersAction)

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.approvals.question import Frame, compose, visible
+from lg_gateway.approvals.layout import WIDTH
+from lg_gateway.approvals.question import Frame, compose
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
+from lg_policy.printing import display_width, visible
 from tests.gateway.approvals.support_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
 from tests.gateway.calls.support_fs import fs_gateway, patch
 from tests.gateway.commands.support_commands import pins
@@ -168,8 +170,8 @@ def test_no_argument_can_redraw_or_reframe_the_question(name: str, value: str) -
     frame, body = lines[: lines.index("arguments:") + 1], lines[lines.index("arguments:") + 1 :]
 
     assert frame == compose(FRAME, {"a": 1}, None).text.split("\n")[:-1]
-    assert all(line.startswith("| ") for line in body)
-    assert all(visible(line) == line for line in lines)
+    assert all(line.startswith(("| ", "|>")) for line in body)
+    assert all(visible(line) == line and display_width(line) <= WIDTH for line in lines)
 
 
 @pytest.mark.attack("Display", "escape sequences, bidirectional and invisible characters")

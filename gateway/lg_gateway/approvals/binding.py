@@ -1,4 +1,8 @@
-"""What an approval is bound to: one exact call of one caller."""
+"""What an approval is bound to: one exact call of one caller, through one client, in one run.
+
+The same call from another client or run is another question. So the question always names who asks now, and a yes to
+one asker is none to another.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ class Binding:
     """The one call that a question is about."""
 
     identity: str
+    client: str
+    run_id: str | None
     server: str
     tool: str
     pin: str

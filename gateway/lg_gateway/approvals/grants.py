@@ -1,8 +1,8 @@
 """A human's "for this run": later calls of one tool in one run of one caller are not asked about, for 8 hours at most.
 
 A grant counts for the tool as it was defined then, and no longer than until it is revoked; it is looked for once more
-in the transaction that begins a call. Rows carry a keyed code. Not covered: that a row is removed, which only makes the
-human be asked again, and that a revoked one is put back as it once was; the ledger shows that it was revoked.
+in the transaction that begins a call. Rows carry a keyed code. A revoked grant that is put back as it once was does not
+count: the ledger says that it was revoked. Not covered: that a row is removed; the human is then asked again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lg_gateway.store.keyed_rows import RowMac
 from lg_policy.errors import NotFound
 
 GRANT_S = 8 * 3600.0
+REVOKED = "grant revoked"
 _FIELDS = frozenset({"from", "identity", "run_id", "tool", "expires"})
 
 
@@ -57,9 +58,14 @@ class GrantTable:
         for row in tx.execute(sql, (identity, run_id, tool, now)):
             grant = self._read(row)
             named = (grant.identity, grant.run_id, grant.tool, grant.pin)
-            if named == (identity, run_id, tool, pin) and grant.counts(now):
+            if named == (identity, run_id, tool, pin) and grant.counts(now) and not self.put_back(tx, grant):
                 return grant.id
         return None
+
+    def put_back(self, tx: Tx, grant: Grant) -> bool:
+        """Whether the row of a revoked grant was replaced by an older copy of it."""
+        note = self._ledger.newest_note(tx, grant.id)
+        return note is not None and note["outcome"] == REVOKED and grant.revoked is None
 
     def all(self, tx: Tx) -> list[Grant]:
         """Return every grant that is kept, the one that ends last first."""
@@ -70,10 +76,12 @@ class GrantTable:
         rows = tx.execute("SELECT id, body, mac FROM grants WHERE id = ?", (grant_id,))
         grant = self._read(rows[0]) if rows else None
         if grant is None or not grant.counts(now):
-            raise NotFound(f"there is no grant {grant_id} that counts", hint="see `lg-gateway approvals grants`")
+            raise NotFound(
+                f"there is no grant {grant_id} that counts", hint="`lg-gateway approvals grants` shows those that do"
+            )
         ended = replace(grant, revoked=now)
         self._write(tx, ended)
-        self._note(tx, "grant revoked", ended, by)
+        self._note(tx, REVOKED, ended, by)
         return ended
 
     def _write(self, tx: Tx, grant: Grant) -> None:
@@ -97,6 +105,7 @@ class GrantTable:
             tx,
             LedgerEntry(
                 phase="note",
+                request_id=grant.id,
                 identity=grant.identity,
                 run_id=grant.run_id,
                 tool=grant.tool,

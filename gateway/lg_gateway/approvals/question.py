@@ -1,25 +1,31 @@
-r"""What a human is shown, and what their answer means. Pure.
+r"""What a human is shown about a call, and what their answer means. Pure.
 
-The gateway's own frame comes first and is the only text at the left margin; everything a caller or a server wrote is
-quoted after `|`, field by field, with control, bidi and invisible characters as `\u{…}`, so that no argument can redraw
-the question. The default answer is no.
+The gateway's own frame comes first and is the only text at the left margin. Names in it are quoted and cut. Everything
+that a caller or a server wrote stands behind `|`, field by field, whole and unmasked: what a human approves is what
+happens. A line that holds what looks like a secret is marked `|!` and shown as it is. Characters that move, hide or
+turn text are written as `\u{…}`, so that no argument can redraw the question. The default answer is no.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lg_gateway.approvals.layout import NAME_WIDTH, foreign, laid_out, word
+from lg_policy.printing import quote, visible
+
 SHOWN_LINES = 200
-LINE_LENGTH = 500
-# Blank but visible-width characters that fonts draw as nothing.
-_BLANKS = {0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0x034F, 0x00AD}
+"""Rows of foreign text in a question that a client shows; a longer one is answered where all of it is shown."""
+DEPTH = 6
+"""Levels of nested arguments that are taken apart; what lies deeper is shown as JSON."""
 
 ONCE, RUN, DENY = "once", "run", "deny"
 _CHOICES = {ONCE: "Approve once", RUN: "Approve for this run", DENY: "Deny"}
+
+Secrets = Callable[[str], Mapping[int, frozenset[str]]]
+"""Which lines of a text, counted from 0, hold what looks like a secret, and of what kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """The question's text, how many of its lines had to be left out, and the text with those ("" if none)."""
+    """The question's text, how many of its rows had to be left out, and the text with those ("" if none)."""
 
     text: str
     hidden_lines: int
@@ -54,51 +60,50 @@ class HumanAnswer:
     reason: str
 
 
-def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None) -> Shown:
+def no_secrets(_text: str) -> Mapping[int, frozenset[str]]:
+    """Mark nothing."""
+    return {}
+
+
+def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None, secrets: Secrets = no_secrets) -> Shown:
     """Return the text of a question."""
-    lines = [
-        "A tool call needs your approval.",
-        f"server: {visible(frame.server)} ({'built in' if frame.builtin else 'third party'})",
-        f"tool: {visible(frame.tool)}",
-        f"why asked: {visible(frame.effect)}",
-        f"caller: {visible(frame.identity)}" + (f" with {visible(frame.client)}" if frame.client else ""),
+    marker = _Marker(secrets)
+    body = [
+        line
+        for name, value in arguments.items()
+        # The preview below says what these do, from the server that would do it.
+        if preview is None or name not in ("patch", "changes")
+        for line in marker.field(_label(str(name)), value)
     ]
-    if frame.run_id:
-        lines.append(f"run: {visible(frame.run_id)}")
-    if frame.approver == "operator":
-        lines.append("only an operator may approve this")
-    body: list[str] = []
-    for name, value in arguments.items():
-        if preview is not None and name in ("patch", "changes"):
-            continue  # the preview below says what it does, from the server that would do it
-        body += _field(str(name), value)
-    if body or preview is None:
-        lines.append("arguments:" if body else "no arguments")
-    head = "\n".join(lines)
+    body = ["arguments:", *body] if body else ["no arguments"] if preview is None else []
     if preview is not None:
-        body += ["what it would do, as the server says:", *quoted(preview.rstrip("\n"))]
-    full = "\n".join([head, *body])
-    hidden = max(0, len(body) - SHOWN_LINES)
+        body += [f"what it would do, as server {word(frame.server)} says:"]
+        body += marker.lines(preview.rstrip("\n"))
+    head, rows = laid_out([*_head(frame), *marker.note()]), laid_out(body)
+    full = "\n".join([*head, *rows])
+    hidden = max(0, len(rows) - SHOWN_LINES)
     if not hidden:
         return Shown(text=full, hidden_lines=0, full="")
-    note = f"… {hidden} more lines are hidden here; approve it where all are shown"
-    return Shown(text="\n".join([head, *body[:SHOWN_LINES], note]), hidden_lines=hidden, full=full)
+    note = f"… {hidden} more lines are not shown here: see `lg-gateway approvals watch`"
+    return Shown(text="\n".join([*head, *rows[:SHOWN_LINES], note]), hidden_lines=hidden, full=full)
 
 
 def form(*, in_run: bool) -> dict[str, Any]:
     """Return the schema of the answer."""
     choices = [ONCE, RUN, DENY] if in_run else [ONCE, DENY]
-    words = "once: this call only. " + ("run: this tool for the rest of this run, 8 hours at most. " if in_run else "")
+    words = "once: this call only. " + (
+        "run: this tool for the rest of this run, for 8 hours at most. " if in_run else ""
+    )
     names = [_CHOICES[choice] for choice in choices]
     decision = {
         "type": "string",
         "title": "Decision",
-        "description": words + "deny: no.",
+        "description": words + "deny: nothing is done.",
         "enum": choices,
         "enumNames": names,
         "default": DENY,
     }
-    reason = {"type": "string", "title": "Reason", "description": "optional; the caller is told", "maxLength": 500}
+    reason = {"type": "string", "title": "Reason", "description": "optional; the caller reads it", "maxLength": 500}
     return {"type": "object", "properties": {"decision": decision, "reason": reason}, "required": ["decision"]}
 
 
@@ -113,42 +118,82 @@ def read_answer(action: str, content: Mapping[str, Any] | None) -> HumanAnswer:
     return HumanAnswer(approved=approved, for_run=approved and decision == RUN, reason=words or default)
 
 
-def visible(text: str) -> str:
-    r"""Return `text` on one line with everything that does not show as itself written as `\u{…}`."""
-    return "".join(character if _shows(character) else f"\\u{{{ord(character):x}}}" for character in text)
-
-
 def quoted(text: str) -> list[str]:
-    """Return somebody else's text as lines behind the quotation mark."""
-    return [f"| {line}" for line in _lines(text)]
+    """Return somebody else's text as rows behind the margin."""
+    return laid_out(map(foreign, text_lines(text)))
 
 
-def _field(name: str, value: Any) -> list[str]:
-    label = visible(name)[:LINE_LENGTH]
-    if isinstance(value, str) and "\n" in value:
-        return [f"| {label}:", *(f"|   {line}" for line in _lines(value))]
+def text_lines(text: str) -> Iterator[str]:
+    """Return the lines of a text, each visible. A carriage return is only left out where every line ends in one."""
+    lines = text.split("\n")
+    if len(lines) > 1 and all(line.endswith("\r") for line in lines[:-1]) and not lines[-1].endswith("\r"):
+        lines = [line.removesuffix("\r") for line in lines]
+    return (visible(line, keep="\t") for line in lines)
+
+
+def _head(frame: Frame) -> Iterator[str]:
+    yield "A tool call needs your approval."
+    kind = "built in" if frame.builtin else "third party"
+    yield f"server: {word(frame.server)} ({kind})"
+    yield f"tool: {word(frame.tool)}"
+    yield f"asked by: {word(frame.identity)}"
+    if frame.client:
+        yield f"client: {quote(frame.client, limit=NAME_WIDTH)}"
+    if frame.run_id:
+        yield f"run: {quote(frame.run_id, limit=NAME_WIDTH)}"
+    yield f"why you are asked: {visible(frame.effect)}"
+    if frame.approver == "operator":
+        yield "Only an operator may approve this call."
+
+
+@dataclass
+class _Marker:
+    """Turns values into logical lines and takes note of those that hold what looks like a secret."""
+
+    secrets: Secrets
+    marked: int = 0
+    kinds: frozenset[str] = frozenset()
+
+    def note(self) -> Iterator[str]:
+        if self.marked:
+            lines = "1 line holds" if self.marked == 1 else f"{self.marked} lines hold"
+            kinds = ", ".join(sorted(self.kinds))
+            yield f"secrets: {lines} what looks like one, marked |! ({kinds})"
+
+    def field(self, label: str, value: Any, depth: int = 0) -> Iterator[str]:
+        """Return an argument: on one line, or with its own lines below its name."""
+        if isinstance(value, str) and "\n" in value:
+            ends = " (lines end in CR LF)" if "\r\n" in value else ""
+            yield foreign(f"{label}:{ends}")
+            yield from self.lines(value, "  ")
+        elif isinstance(value, dict | list) and depth < DEPTH and _has_lines(value, DEPTH - depth):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                inner = f".{_label(str(key))}" if isinstance(value, dict) else f"[{key}]"
+                yield from self.field(f"{label}{inner}", item, depth + 1)
+        elif isinstance(value, str):
+            yield from self.lines('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"', f"{label}: ")
+        else:
+            yield from self.lines(json.dumps(value, ensure_ascii=False), f"{label}: ")
+
+    def lines(self, text: str, before: str = "") -> Iterator[str]:
+        """Return a text line by line, `before` in front of each."""
+        found = self.secrets(text)
+        self.marked += len(found)
+        self.kinds |= frozenset().union(*found.values())
+        for number, line in enumerate(text_lines(text)):
+            yield foreign(f"{before}{line}", secret=number in found)
+
+
+def _label(name: str) -> str:
+    """Return an argument's name, quoted where it could be taken for something else."""
+    return name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else quote(name)
+
+
+def _has_lines(value: Any, depth: int) -> bool:
+    """Whether a text of several lines lies in a value."""
     if isinstance(value, str):
-        shown = visible('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"')
-    else:
-        shown = visible(json.dumps(value, ensure_ascii=False))
-    if len(shown) <= LINE_LENGTH:
-        return [f"| {label}: {shown}"]
-    return [f"| {label}:", *(f"|   {line}" for line in _lines(shown))]
-
-
-def _lines(text: str) -> list[str]:
-    """Split at real line ends only, and break what is too long, so that a line cannot run out of sight."""
-    found: list[str] = []
-    for line in text.split("\n"):
-        shown = visible(line.removesuffix("\r").replace("\t", "    "))
-        found += [shown[at : at + LINE_LENGTH] for at in range(0, len(shown), LINE_LENGTH)] or [""]
-    return found
-
-
-def _shows(character: str) -> bool:
-    if character == " ":
-        return True
-    code = ord(character)
-    if code in _BLANKS or 0xFE00 <= code <= 0xFE0F or 0xE0000 <= code <= 0xE0FFF:
+        return "\n" in value
+    if depth == 0 or not isinstance(value, dict | list):
         return False
-    return unicodedata.category(character)[0] not in ("C", "Z")
+    return any(_has_lines(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))

@@ -1,12 +1,15 @@
 """Questions to a human and their answers: one table of legal moves, bound to one exact call, used once.
 
 A question is found again by its binding, never asked twice: clients repeat first rounds. Rows carry a keyed code, so
-that a yes cannot be written into the store by someone without the keys. Not covered: the user's own processes, which
-can answer as the user can.
+that a yes cannot be written into the store by someone without the keys. What a human was shown is kept encrypted, since
+nothing in it is masked; the record of the decision in the ledger has its length and its keyed digest.
+
+Not covered: the user's own processes, which can answer as the user can.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -15,11 +18,15 @@ from typing import Any
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.approvals.grants import GrantTable, new_grant
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.store.canonical_json import keyed_digest
 from lg_gateway.store.interface import StoreError, Tx
 from lg_gateway.store.keyed_rows import RowMac
+from lg_gateway.store.text_cipher import TextCipher
 from lg_policy.errors import ApprovalDenied, Conflict, TooManyQuestions
 
 MAX_PENDING = 10
+SHOWN = "the text shown has"
+"""Begins, in the detail of a decision's record, what the ledger keeps of the text that a human was shown."""
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -45,7 +52,10 @@ MOVES: dict[tuple[ApprovalState, str], ApprovalState] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """A question. `text` is what a human is shown, the same in every round; `expected` are hashes the preview saw."""
+    """A question. `text` is what a human is shown, the same in every round; `expected` are hashes the preview saw.
+
+    `full` is the whole text where `text` had to be cut. `here_only`: the question is never put to a client.
+    """
 
     id: str
     binding: str
@@ -62,6 +72,9 @@ class Approval:
     run_id: str | None = None
     expected: dict[str, str | None] | None = None
     pin: str = ""
+    client: str = ""
+    arguments_digest: str = ""
+    here_only: bool = False
     noted: int = 0
     """Number of the ledger's record of the decision."""
     decided_by: str = ""
@@ -70,6 +83,10 @@ class Approval:
     def open(self, now: float) -> bool:
         """Whether it can still be answered or used."""
         return self.state in (ApprovalState.PENDING, ApprovalState.APPROVED) and now < self.expires
+
+    def whole(self) -> str:
+        """All of what a human is asked about."""
+        return self.full or self.text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +101,7 @@ class NewApproval:
     run_id: str | None
     expected: dict[str, str | None] | None
     lifetime_s: float
+    here_only: bool = False
 
 
 class ApprovalTable:
@@ -91,6 +109,8 @@ class ApprovalTable:
 
     def __init__(self, key: bytes, ledger: Ledger) -> None:
         self._code = RowMac(key, "an approval")
+        self._cipher = TextCipher(key, "an approval")
+        self._key = key
         self._ledger = ledger
         self.grants = GrantTable(key, ledger)
 
@@ -119,6 +139,11 @@ class ApprovalTable:
         )
         return [self._read(row) for row in rows]
 
+    def open(self, tx: Tx, now: float) -> list[Approval]:
+        """Return every question that waits for an answer, or whose yes was not used yet."""
+        sql = "SELECT body, mac FROM approvals WHERE state IN ('pending', 'approved') AND expires > ?"
+        return [self._read(row) for row in tx.execute(sql, (now,))]
+
     def recent(self, tx: Tx, limit: int, now: float) -> list[Approval]:
         """Return the newest questions as they stand now, newest first."""
         rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
@@ -141,7 +166,7 @@ class ApprovalTable:
             raise TooManyQuestions(
                 f"{waiting} questions of {identity} already wait for an answer (approval.max_pending)",
                 waiting=waiting,
-                hint="nothing was done; once a human answered some of them, make the same call again",
+                hint="nothing was done; make the same call again once a human has answered some of them",
             )
         approval = Approval(
             id="ap-" + "".join(secrets.choice(_ALPHABET) for _ in range(10)),
@@ -159,6 +184,9 @@ class ApprovalTable:
             run_id=question.run_id,
             expected=question.expected,
             pin=question.binding.pin,
+            client=question.binding.client,
+            arguments_digest=question.binding.arguments_digest,
+            here_only=question.here_only,
         )
         self._write(tx, approval)
         return approval
@@ -185,10 +213,14 @@ class ApprovalTable:
         if approval.state is not ApprovalState.APPROVED:
             raise Conflict(f"the approval is {approval.state}", hint="make the call again to be asked again")
         # The row may be an older copy that somebody put back; the chain cannot be.
-        began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
-        if tx.execute("SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1", (approval.noted, began)):
+        if self._used(tx, approval):
             raise Conflict("the approval was used before", hint="make the call again to be asked again")
         return self.move(tx, approval, "use")
+
+    def _used(self, tx: Tx, approval: Approval) -> bool:
+        began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
+        sql = "SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1"
+        return bool(tx.execute(sql, (approval.noted, began)))
 
     def grant(self, tx: Tx, approval: Approval, now: float) -> None:
         """Record "for this run": later calls of this tool in this run by this caller are not asked about."""
@@ -205,23 +237,40 @@ class ApprovalTable:
         )
         self.grants.add(tx, grant)
 
+    def put_back(self, tx: Tx, approval: Approval) -> bool:
+        """Whether the row was replaced by an older copy: the ledger has a decision, or a use, that it does not know."""
+        decided = self._ledger.newest_note(tx, approval.id)
+        if approval.state is ApprovalState.PENDING:
+            return decided is not None
+        return approval.state is ApprovalState.APPROVED and self._used(tx, approval)
+
+    def text_digest(self, approval: Approval) -> str:
+        """Return the keyed digest of what a human was shown, as the ledger has it."""
+        return keyed_digest(self._key, approval.whole())
+
     def _record(self, tx: Tx, approval: Approval) -> int:
-        """Who decided what belongs into the chain as much as the call itself."""
+        """Record who decided, and the length and keyed digest of the text that they were shown."""
+        length, shown = len(approval.whole()), self.text_digest(approval)
         return self._ledger.append(
             tx,
             LedgerEntry(
                 phase="note",
+                request_id=approval.id,
                 identity=approval.identity,
                 run_id=approval.run_id,
                 server=approval.server,
                 tool=approval.tool,
+                arguments_digest=approval.arguments_digest,
                 approval_id=approval.id,
                 outcome=str(approval.state),
-                detail=f"by {approval.decided_by}",
+                detail=f"by {approval.decided_by}; {SHOWN} {length} characters, digest {shown}",
             ),
         )
 
     def _write(self, tx: Tx, approval: Approval) -> None:
+        body = asdict(approval)
+        texts = json.dumps([body.pop("text"), body.pop("full")])
+        body["shown"] = self._cipher.encrypted(approval.id, texts)
         tx.execute(
             "INSERT INTO approvals (id, binding, identity, state, created, expires, body, mac)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
@@ -233,12 +282,14 @@ class ApprovalTable:
                 str(approval.state),
                 approval.created,
                 approval.expires,
-                *self._code.sealed(asdict(approval)),
+                *self._code.sealed(body),
             ),
         )
 
     def _read(self, row: tuple[Any, ...]) -> Approval:
         body = self._code.opened(row[0], row[1])
+        if "shown" in body:  # rows of an earlier version hold a masked text as it is
+            body["text"], body["full"] = json.loads(self._cipher.decrypted(body["id"], body.pop("shown")))
         return Approval(**(body | {"state": ApprovalState(body["state"])}))
 
 

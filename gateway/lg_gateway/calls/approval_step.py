@@ -1,6 +1,6 @@
-"""The step that asks a human: it finds the question about a call or asks it, and waits as the caller can wait.
+"""The step that asks a human about a call, or finds the question that was asked before, and waits for the answer.
 
-A yes is only noted here; it is spent in the transaction that writes `begun`, where policy is decided once more.
+A yes is only noted here. The transaction that writes `begun` spends it, and decides policy once more.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as t
 
 from lg_gateway.approvals.binding import Binding
@@ -29,13 +31,19 @@ from lg_policy.secrets.masking import Masker
 
 POLL_S = 0.25
 PROGRESS_EVERY = 20
+ON_LOOP_BYTES = 100_000
+"""A question about more than this is written in a thread: other calls go on meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What a call would do: text for the human, hashes of what it saw. `failure` instead when it would fail."""
+    """What a call would do: text for the human, hashes of what it saw. `failure` instead when it would fail.
+
+    `here_only`: the text holds a secret that results of this tool never carry to a client.
+    """
 
     text: str = ""
+    here_only: bool = False
     expected: dict[str, str | None] | None = None
     failure: t.CallToolResult | None = None
 
@@ -70,7 +78,7 @@ class ApprovalStep:
         try:
             return await self._permit(context, preview)
         except StoreError as error:
-            raise Internal("the approval cannot be recorded or read; nothing was done") from error
+            raise Internal("cannot read or write the approval; nothing was done") from error
 
     async def _permit(
         self, context: CallContext, preview: Previewer
@@ -90,7 +98,9 @@ class ApprovalStep:
             raise _denied(known)
         if known is None or not known.open(self._clock()) or _too_weak(known, context):
             if context.call.request_state is not None:
-                raise ApprovalRequired("that question is no longer open", hint="make the call again without its state")
+                raise ApprovalRequired(
+                    "that question is no longer open", hint="make the call again, without requestState"
+                )
             if context.metadata.asks_nobody:
                 raise ApprovalRequired(
                     f"a human must approve this call of {context.entry.tool}, and its caller asks nobody",
@@ -99,7 +109,7 @@ class ApprovalStep:
             seen = await preview(context)
             if seen is not None and seen.failure is not None:
                 return seen.failure
-            question = self._question(context, binding, seen)
+            question = await self._question(context, binding, seen)
             most = self._settings().max_pending
             known = await self._store.write(lambda tx: self._book.ask(tx, question, self._clock(), most))
         if known.state is ApprovalState.APPROVED:
@@ -109,16 +119,16 @@ class ApprovalStep:
         return await self._ask(context, known)
 
     async def _again(self, context: CallContext) -> CallContext | t.InputRequiredResult:
-        """A call that was begun and stands still for its server's question: its yes is spent and not needed twice.
+        """Handle a call that was begun and waits for an answer to its server's question.
 
-        Clients that start again from the first round are shown the same question once more, as they expect it; a no now
-        is a no to going on.
+        Its yes is spent and not needed twice. A client that starts again from the first round expects the same question
+        once more. A no then means that the call does not go on.
         """
         approval_id, pending = context.approval_id, context.pending
         if pending is None or approval_id is None or round_of(context.call.request_state) is not None:
             return context
         known = await self._store.read(lambda tx: self._book.get(tx, approval_id, 0.0))
-        if known is None or not _answerable(context, known.approver, known.hidden_lines):
+        if known is None or not _answerable(context, known):
             return context
         answer = self._answer_in(context, known)
         if answer is None:
@@ -143,8 +153,8 @@ class ApprovalStep:
 
     async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
         call = context.call
-        # A question that only an operator may answer, or that is not shown whole, is never answered by the client.
-        if _answerable(context, approval.approver, approval.hidden_lines):
+        # The client never answers a question for an operator, nor one that it does not show whole.
+        if _answerable(context, approval):
             if call.asking == "rounds":
                 return await self._ask_in_rounds(context, approval)
             if call.asking == "live" and call.ask is not None:
@@ -238,8 +248,9 @@ class ApprovalStep:
         if current is not None and current.state is ApprovalState.PENDING:
             self._book.move(tx, current, "expire")
 
-    def _question(self, context: CallContext, binding: Binding, seen: Preview | None) -> NewApproval:
-        decision, entry = context.decision, context.entry
+    async def _question(self, context: CallContext, binding: Binding, seen: Preview | None) -> NewApproval:
+        """Write the question. Nothing in it is masked: what a human approves is what happens."""
+        decision, entry, arguments = context.decision, context.entry, context.call.arguments
         approver = decision.approver if decision else "operator"
         frame = Frame(
             server=entry.server.name,
@@ -251,10 +262,11 @@ class ApprovalStep:
             run_id=context.metadata.run_id,
             approver=approver,
         )
-        text = self._masker.mask(seen.text) if seen is not None else None
-        shown = compose(frame, self._masker.mask_json(context.call.arguments), text)
-        live = context.call.asking == "live" and _answerable(context, approver, shown.hidden_lines)
-        return NewApproval(
+        text = seen.text if seen is not None else None
+        write = partial(compose, frame, arguments, text, partial(secret_lines, self._masker))
+        small = context.bytes_in + len(text or "") <= ON_LOOP_BYTES
+        shown = write() if small else await anyio.to_thread.run_sync(write)
+        question = NewApproval(
             binding=binding,
             approver=approver,
             text=shown.text,
@@ -262,13 +274,28 @@ class ApprovalStep:
             full=shown.full,
             run_id=context.metadata.run_id,
             expected=seen.expected if seen is not None else None,
-            lifetime_s=self._settings().live_timeout_s if live else seconds(self._settings().ttl, "approval.ttl"),
+            lifetime_s=seconds(self._settings().ttl, "approval.ttl"),
+            here_only=seen is not None and seen.here_only,
         )
+        live = context.call.asking == "live" and _answerable(context, question)
+        return replace(question, lifetime_s=self._settings().live_timeout_s) if live else question
 
 
-def _answerable(context: CallContext, approver: str, hidden_lines: int) -> bool:
-    """Whether the client may answer: a user's question, shown whole there."""
-    return approver == "user" and (hidden_lines == 0 or context.metadata.shows_whole)
+def secret_lines(masker: Masker, text: str) -> dict[int, frozenset[str]]:
+    """Return the lines of a text that hold what looks like a secret, with the kinds of secrets."""
+    found: dict[int, frozenset[str]] = {}
+    number = at = 0
+    for span in masker.spans(text):
+        number, at = number + text.count("\n", at, span.start), span.start
+        found[number] = found.get(number, frozenset()) | {span.kind}
+    return found
+
+
+def _answerable(context: CallContext, question: Approval | NewApproval) -> bool:
+    """Whether the client may answer: a user's question that it may see, and that is shown whole there."""
+    if question.approver != "user" or question.here_only:
+        return False
+    return question.hidden_lines == 0 or context.metadata.shows_whole
 
 
 def _shown(context: CallContext, approval: Approval) -> str:

@@ -1,4 +1,4 @@
-"""One call on its way through the gateway: what came in, and what has been established about it so far."""
+"""One call on its way through the gateway: what arrived, and what each step found out about it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lg_policy.rules.rule_set import Decision
 
 
 class AskHuman(Protocol):
-    """Puts a question to the caller's human and returns the action and the content of the answer."""
+    """Asks the human behind the client. Returns the action and the content of the answer."""
 
     async def __call__(self, message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-        """AskHuman and wait."""
+        """Show a form and wait for the answer."""
         ...
 
 
 Standing = Callable[[Tx], None]
-"""Looks whether a caller's credential still holds; raises `PolicyDenied` where it does not."""
+"""Checks that a caller's credential is still valid. Raises `PolicyDenied` if it is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,12 @@ class Call:
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
     asking: Literal["rounds", "live", "none"] = "none"
-    """How the caller can be asked: by an answer that asks for input, by a question while the call waits, or not."""
+    """How to ask the caller: by an answer that asks for input, by a question while the call waits, or not at all."""
     ask: AskHuman | None = None
     standing: Standing | None = None
-    """Asked again in the transaction that begins the call: it may have waited for long. `None` for the local user."""
+    """Checked again in the transaction that begins the call, which may have waited long. `None` for the local user."""
     hold_s: float | None = None
-    """Seconds to wait for an answer from elsewhere; `None` is the setting."""
+    """Seconds to wait for an answer from another terminal; `None` means `approval.hold_s`."""
 
 
 def new_request_id() -> str:
@@ -57,7 +57,7 @@ def new_request_id() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CallContext:
-    """A call that has found its tool. Each step returns a copy with what it established."""
+    """A call whose tool was found. Each step returns a copy with what it found out."""
 
     call: Call
     entry: CatalogEntry
@@ -70,24 +70,26 @@ class CallContext:
     decision: Decision | None = None
     approval_id: str | None = None
     expected: dict[str, str | None] | None = None
-    """Hashes of what a preview saw: the call is executed on exactly that, or conflicts."""
+    """Hashes of what a preview saw. The call acts on exactly that, or fails with `conflict`."""
     recalled: bool = False
-    """A repeat under a known idempotency key, or a call that goes on, whose approval was already spent."""
+    """Whether the call repeats a known idempotency key, or goes on after a question: its approval was spent before."""
     recalled_from: str | None = None
     """The id of the earlier call under the same key whose outcome was lost."""
     pending: PendingQuestions | None = None
-    """The questions of the server that this call stands still for."""
+    """The server's questions that this call waits for."""
     sent: float | None = None
-    """When it left, by the monotonic clock."""
+    """When it was sent, by the monotonic clock."""
 
     def took_s(self) -> float:
-        """Seconds since the call left; waiting for a human before that is not in it."""
+        """Seconds since the call was sent. The time that a human needed before is not counted."""
         return time.monotonic() - self.sent if self.sent is not None else 0.0
 
     def binding(self) -> Binding:
         """Return what a yes to this call is bound to, and what finds its questions again."""
         return Binding(
             identity=self.call.identity,
+            client=self.call.client,
+            run_id=self.metadata.run_id,
             server=self.entry.server.name,
             tool=self.entry.name,
             pin=self.entry.definition_digest,

@@ -1,11 +1,12 @@
 """What a caller says about a call besides its arguments: the run it belongs to and its idempotency key.
 
 Either `_meta["lg/run"]` and `_meta["lg/idempotency-key"]`, or W3C baggage, which is what `langchain.mcp` can send.
-These are a caller's own statements: they restrain and correlate, they never identify or permit.
+A caller says these things of itself. They restrain and correlate; they never identify or permit.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,3 +82,8 @@ def _foreign_baggage(baggage: Any) -> str:
 def _trace_id(traceparent: Any) -> str | None:
     match = _TRACE_ID.fullmatch(traceparent) if isinstance(traceparent, str) else None
     return match.group(1) if match else None
+
+
+def scope_of(identity: str, run_id: str | None) -> str:
+    """Return whose idempotency keys these are, as rows name it: a caller's, in one run."""
+    return json.dumps([identity, run_id])

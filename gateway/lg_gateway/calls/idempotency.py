@@ -1,7 +1,7 @@
-"""At most once: a call with an idempotency key leaves a mark in the transaction that begins it, its outcome after.
+"""At most once: a call with an idempotency key is noted when it begins and when it ends.
 
-Scope is the caller and the run. Only calls that reached a server count. A run's newer epoch shuts out older writers.
-These are a run's self-restraint: keys come from the caller, who can always choose another.
+A key belongs to one caller and one run. Only calls that reached a server count. A newer epoch of a run shuts out older
+writers. All this restrains a run: the caller chooses the key and can always choose another.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from lg_gateway.calls.call import CallContext
+from lg_gateway.calls.call_metadata import scope_of
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Conflict
 
 NOTED_S = 3_600.0
-"""How stale the time may be at which a run was last heard of: not every call writes it."""
+"""How old the time of a run's last call may get before a call writes it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdempotencyRecord:
-    """What is known of a key: the call that it stands for, the gateway that began it, and whether that call ended."""
+    """What is known about a key: its call, the gateway that began the call, and whether the call ended."""
 
     request_id: str
     tool: str
@@ -45,7 +45,7 @@ def idempotency_step(tx: Tx, context: CallContext) -> IdempotencyRecord | None:
         return None
     request_id, tool, arguments_digest, approval_id, holder, ended, created = rows[0]
     if (tool, arguments_digest) != (context.entry.name, context.arguments_digest):
-        raise Conflict("this idempotency key was used for another call", hint="mint a new key for a new effect")
+        raise Conflict("this idempotency key was used for another call", hint="use a new key for a new effect")
     return IdempotencyRecord(
         request_id=request_id,
         tool=tool,
@@ -58,7 +58,7 @@ def idempotency_step(tx: Tx, context: CallContext) -> IdempotencyRecord | None:
 
 
 def claim(tx: Tx, context: CallContext, holder: str, now: float) -> None:
-    """Mark the key as begun by the gateway `holder`. Raises `Conflict` when another process began it in between."""
+    """Note that the gateway `holder` began the call. Raises `Conflict` if another process did so meanwhile."""
     if context.metadata.key is None:
         return
     known = idempotency_step(tx, context)
@@ -74,7 +74,7 @@ def claim(tx: Tx, context: CallContext, holder: str, now: float) -> None:
 
 
 def settle(tx: Tx, context: CallContext) -> None:
-    """Note that the call under the key has ended; its outcome is recorded under its own id."""
+    """Note that the call has ended. Its outcome is kept under the call's id."""
     if context.metadata.key is not None:
         sql = "UPDATE effects SET ended = 1 WHERE scope = ? AND key = ? AND request_id = ?"
         tx.execute(sql, (scope(context), context.metadata.key, context.request_id))
@@ -88,7 +88,7 @@ def release(tx: Tx, context: CallContext) -> None:
 
 
 def check_epoch(tx: Tx, context: CallContext, now: float) -> None:
-    """Take note of the run's epoch. Raises `Conflict` for one that is older than another writer's, or skips ahead."""
+    """Note the run's epoch. Raises `Conflict` if it is older than another writer's, or skips a number."""
     if context.metadata.run_id is None or context.metadata.epoch is None:
         return
     rows = tx.execute("SELECT epoch, seen FROM runs WHERE scope = ?", (scope(context),))
@@ -109,7 +109,7 @@ def check_epoch(tx: Tx, context: CallContext, now: float) -> None:
 def outward_key(context: CallContext) -> str | None:
     """Return the key as a trusted server gets it.
 
-    Such a server knows no callers: one's key, or that of another run, must not stand for this call.
+    Such a server knows no callers, and the key of another caller or run must not stand for this call.
     """
     if context.metadata.key is None:
         return None
@@ -118,5 +118,4 @@ def outward_key(context: CallContext) -> str | None:
 
 def scope(context: CallContext) -> str:
     """Return whose keys these are: the caller's, in one run."""
-    values: list[Any] = [context.call.identity, context.metadata.run_id]
-    return json.dumps(values)
+    return scope_of(context.call.identity, context.metadata.run_id)

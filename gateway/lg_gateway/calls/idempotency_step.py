@@ -1,8 +1,9 @@
-"""The step for repeated calls: an idempotency key that is known is answered from the record, or resolved.
+"""The step for repeated calls: a call with a known idempotency key gets the recorded outcome.
 
-A row says which call a key stands for, and the chain that this call was begun: rows carry no code, records do.
-Begun without an outcome: a call that still runs somewhere is a conflict; one that is harmless to repeat is made again
-under the same key; of any other nobody knows whether it took effect, and that is what the caller is told.
+A row says which call a key stands for. The ledger says that this call was begun: rows carry no code, records do.
+
+If the call was begun and has no outcome, there are three cases. It still runs somewhere: `conflict`. Repeating it is
+harmless: it is made again under the same key. Otherwise nobody knows whether it took effect, and the caller is told so.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ GRACE_S = 60.0
 
 
 class IdempotencyStep:
-    """Looks at the record of earlier calls. `running`: this process's calls without an answer, and their ends."""
+    """Looks up earlier calls. `running` has the calls of this process that are not answered yet."""
 
     def __init__(
         self,
@@ -65,23 +66,23 @@ class IdempotencyStep:
         try:
             effect, begun, text = await self._store.read(read)
         except StoreError as error:
-            raise Internal(f"the record of earlier calls cannot be read; nothing was done ({error})") from error
+            raise Internal(f"cannot read the record of earlier calls; nothing was done ({error})") from error
         if effect is None:
             return context
         if effect.ended:
             return await self._replayed(context, effect, text)
         here = self._running.get(effect.request_id)
         if here is not None:
-            # The caller came back sooner than its first try ended: what that one brings is the answer to both.
+            # The caller repeats a call that still runs here: both get the same answer.
             await here.wait()
             return await self.look(context)
         if self._still_runs(context, effect):
-            raise StillRunning("this call is still running", hint="wait for its outcome, then repeat it to get that")
+            raise StillRunning("this call is still running", hint="wait, then repeat the call to get its outcome")
         # Repeating needs no new yes, so the row alone is not believed: the chain must have its call.
         if begun is None or not self._may_repeat(context):
             raise OutcomeUnknown(
                 "this call was begun before and its outcome was lost",
-                hint="look at the state of things; then repeat it under a new key, or not",
+                hint="check whether it took effect; if it did not, repeat it under a new key",
                 begun_before=True,
             )
         return await self._as_before(context, effect.request_id, begun["approval_id"])
@@ -90,7 +91,7 @@ class IdempotencyStep:
         if text is None:
             raise OutcomeUnknown(
                 "this call took place, but its outcome is no longer kept",
-                hint="look at the state of things",
+                hint="check what it did; do not repeat it blindly",
                 begun_before=True,
             )
         await self._recorder.ended(context, "replayed", detail=f"outcome of {effect.request_id}")
@@ -106,8 +107,8 @@ class IdempotencyStep:
         return self._clock() < effect.created + context.entry.server.call_timeout_s + GRACE_S
 
     def _may_repeat(self, context: CallContext) -> bool:
-        """Whether doing it twice is harmless: it changes nothing, knows its own key, or is declared repeatable."""
-        if context.entry.read_only or context.entry.idempotent or context.entry.server.builtin == "fs":
+        """Whether repeating the call is harmless: it only reads, its server knows the key, or it is declared so."""
+        if context.entry.read_only or context.entry.idempotent or context.entry.knows_keys:
             return True
         template = self._settings().exec.commands.get(str(context.call.arguments.get("cmd")))
         return context.entry.server.builtin == "exec" and template is not None and template.rerun

@@ -21,7 +21,7 @@ from lg_gateway.calls.approval_step import ApprovalStep, Preview
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.call_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.idempotency_step import IdempotencyStep
-from lg_gateway.calls.kept_results import keep
+from lg_gateway.calls.kept_results import KeptResults
 from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.rate_limits import RateLimiter, Subject
 from lg_gateway.calls.recorder import LedgerRecorder
@@ -74,7 +74,7 @@ class Policy:
 
 
 class Pipeline:
-    """Everything a call passes. `policy` is asked anew for every call."""
+    """Takes a call through every step. `policy` returns the policy in force, for each call."""
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class Pipeline:
         approval_step: ApprovalStep,
         approvals: ApprovalTable,
         sending_step: SendingStep,
+        kept_results: KeptResults,
         masker: Masker,
     ) -> None:
         self._policy = policy
@@ -97,6 +98,7 @@ class Pipeline:
         self._approval_step = approval_step
         self._approvals = approvals
         self._sending_step = sending_step
+        self.kept_results = kept_results
         self._masker = masker
         self.limiter = RateLimiter(lambda: policy().settings.gateway)
         self._in_flight: dict[str, anyio.Event] = {}
@@ -166,7 +168,7 @@ class Pipeline:
         if marker is not None:
             raise InvalidArguments(
                 f"the arguments contain {marker}, which stands for a value that was hidden",
-                hint="leave that part of the text as it is, or read it from where the real value is",
+                hint="leave that part of the text unchanged, or read the real value where it is",
             )
         return context
 
@@ -220,12 +222,18 @@ class Pipeline:
                 raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
             idempotency.claim(tx, context, this_process(), now)
             run_budgets.charge(tx, context, self._policy().settings.gateway.run_budget, now)
+            if (
+                context.pending is not None
+                and self._recorder.times_begun(tx, context.request_id) > context.pending.round
+            ):
+                # The row is an older copy that somebody put back; the chain cannot be.
+                raise Conflict("that question of the server was already answered", hint="nothing was done again")
             self._sending_step.check(tx, context)
 
         return check
 
     def _decide_again(self, context: CallContext) -> None:
-        """Policy at the last moment: a denial wins, and so does a rule that has come to ask, or to ask an operator."""
+        """Decide policy once more: a new denial wins, and so does a rule that now asks, or now asks an operator."""
         before, now = context.decision, self._decide(context).decision
         if before is None or now is None or context.recalled or now.effect is Effect.ALLOW:
             return
@@ -253,7 +261,8 @@ class Pipeline:
         await self._recorder.ended(
             trial, "error" if answer.is_error else "preview", code=error_code(answer, trial.entry)
         )
-        return as_preview(answer)
+        hides = masks(self._policy().settings.gateway.mask_results, context.entry)
+        return as_preview(answer, self._masker if hides else None)
 
     async def _carry_out(self, context: CallContext) -> Answer:
         """Send, shape, record. From here on the call may have had an effect."""
@@ -279,7 +288,7 @@ class Pipeline:
         return await self._finish(context, answer)
 
     async def _left(self, context: CallContext, outcome: Outcome) -> None:
-        """Record the outcome of a call whose caller did not come back for it."""
+        """Record the outcome of a call whose caller is gone."""
         if isinstance(outcome, t.CallToolResult):
             await self._finish(context, outcome)
         elif isinstance(outcome, LgError):
@@ -358,12 +367,13 @@ class Pipeline:
         return result
 
     async def _keep(self, context: CallContext, text: str) -> str | None:
-        """Keep what does not fit, for its caller to read on; `None` when that is impossible."""
+        """Keep a long result, so that its caller can read on; `None` when that is impossible."""
         identity, trusted = context.call.identity, context.entry.server.trusted
         try:
+            keep = self.kept_results.keep
             return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
         except StoreError:
-            log.exception("a long answer could not be kept")
+            log.exception("cannot keep a long result")
             return None
 
 
@@ -374,4 +384,4 @@ def _subject(context: CallContext) -> Subject:
 def internal_failure(error: BaseException) -> t.CallToolResult:
     """Log an exception nobody expected and return a result that says nothing about it."""
     log.error("a call failed inside the gateway", exc_info=error)
-    return refusal(Internal("the gateway failed; its log says more"))
+    return refusal(Internal("the gateway failed; its log says why"))

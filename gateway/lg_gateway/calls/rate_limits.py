@@ -1,9 +1,8 @@
-"""Limits on what callers use, by identity, server and tool, in the minute that just was. `clock` is monotonic.
+"""Limits on what callers use within a minute, by identity, server and tool. `clock` is monotonic.
 
-A call counts once, where it is about to leave: not for each question about it, not when it is refused, not again when
-it is repeated under its key. Requests of any kind have a coarser limit of their own, so that asking is bounded too.
-The counts live in this process: several gateways on one store each have their own. What a run may use in all is kept in
-the store (`budgets.py`).
+A call counts once, just before it is sent. A question about it, a refusal and a repeat under its key do not count.
+Requests of any kind have a limit of their own, so that asking is limited too. Each gateway process has its own counts.
+The budget of a whole run is kept in the store (`run_budgets`).
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ class Use:
 
 @dataclass
 class _Count:
-    """What one limit has counted for one of the things that it tells apart: a minute in steps of one second.
+    """What one limit has counted for one caller, server or tool: a minute in steps of one second.
 
-    A step leaves when all of it is over a minute old, so that no minute ever holds more than the limit.
+    A step is dropped when all of it is older than a minute, so that no minute ever holds more than the limit.
     """
 
     steps: dict[int, Use] = field(default_factory=dict)
@@ -98,9 +97,9 @@ class RateLimiter:
 
     @contextmanager
     def admit(self, subject: Subject, *, bytes_in: int, again: bool = False) -> Iterator[None]:
-        """Let one call pass for the length of the block. Raises `LimitExceeded`.
+        """Count one call while the block runs. Raises `LimitExceeded`.
 
-        `again`: this call has been counted before; only how many run at once matters.
+        `again`: this call was counted before, so only the number of calls at once is checked.
         """
         covering, now = self._covering(subject), self._clock()
         self._sweep(now)
@@ -131,7 +130,7 @@ class RateLimiter:
 
     @contextmanager
     def request(self, identity: str) -> Iterator[int]:
-        """Let any request of a caller pass; yields how many were refused since the last one that passed.
+        """Count one request of a caller while the block runs; yields how many were refused since the last one.
 
         Raises `LimitExceeded`.
         """
@@ -144,7 +143,9 @@ class RateLimiter:
         if count.running >= settings.requests_at_once:
             self._refused[identity] = self._refused.get(identity, 0) + 1
             raise _exceeded(
-                f"{settings.requests_at_once} requests wait already", "gateway.requests_at_once", "wait for one of them"
+                f"{settings.requests_at_once} requests are waiting already",
+                "gateway.requests_at_once",
+                "wait for one of them",
             )
         count.add(now, Use(calls=1))
         count.running += 1

@@ -1,4 +1,4 @@
-"""The ledger as the pipeline uses it: masked and digested arguments, begun before, ended after, refusals once."""
+"""What the pipeline writes into the ledger: `begun` before a call is sent, `ended` after, one record for a refusal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest
 
 
 class LedgerRecorder:
-    """Writes one call's records. `key` makes argument digests that only its holder can match against a guess."""
+    """Writes the records of calls. `key` makes the digests of arguments: without it nobody can test a guess."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class LedgerRecorder:
         )
 
     async def begun(self, context: CallContext, checks: Callable[[Tx], None]) -> None:
-        """Record that the call is about to leave; durable on return. Raises `Internal` when that is impossible.
+        """Record that the call is about to be sent. The record is durable on return. Raises `Internal` if it cannot be.
 
-        `checks` run in the same transaction: what they raise undoes it, and the call is not made.
+        `checks` run in the same transaction. If they raise, nothing is recorded and the call is not made.
         """
         entry = self._entry(context, phase="begun")
 
@@ -96,7 +96,7 @@ class LedgerRecorder:
         detail: str = "",
         along: Callable[[Tx], None] | None = None,
     ) -> bool:
-        """Record the outcome; return whether it could be written. The call has happened, so this never raises.
+        """Record the outcome; return whether that worked. The call has happened, so this never raises.
 
         `kept` is its result; `along` is written in the same transaction.
         """
@@ -119,7 +119,7 @@ class LedgerRecorder:
         return await self._try(entry, besides)
 
     async def refused(self, context: CallContext, error: LgError) -> None:
-        """Record a call that was not made. That nothing happened holds even when this cannot be written."""
+        """Record a call that was not made. A record that cannot be written is only logged: nothing has happened."""
         entry = replace(
             self._entry(context, phase="ended"),
             outcome="refused",
@@ -130,7 +130,7 @@ class LedgerRecorder:
         await self._counted(entry)
 
     async def unknown_tool(self, call: Call) -> None:
-        """Record a call of something that does not exist, or not for this caller."""
+        """Record a call of a tool that does not exist, or that this caller cannot see."""
         name, _ = cut_text(self._masker.mask(call.name), DETAIL_BYTES)
         await self._counted(
             LedgerEntry(
@@ -168,8 +168,12 @@ class LedgerRecorder:
             raise StoreError("what the store says of this idempotency key was not written by this gateway")
         return None
 
+    def times_begun(self, tx: Tx, request_id: str) -> int:
+        """Return how often a call was begun: once, and once more for each round of questions that it went on from."""
+        return sum(record["phase"] == "begun" for record in self._ledger.records_of(tx, request_id))
+
     async def end_floods(self, *, everything: bool = False) -> None:
-        """Record what was only counted in minutes that are over, or altogether."""
+        """Record the refusals that were only counted, of minutes that are over, or of all."""
         for entry in self._flood_summary.drain(time.monotonic(), everything=everything):
             await self._try(entry)
 

@@ -1,4 +1,4 @@
-"""Results as a client gets them: refusals with a code, answers cut to size, nothing of the upstream's own envelope."""
+"""Results as a client gets them: refusals with a code, long results cut, nothing about the upstream's connection."""
 
 from __future__ import annotations
 
@@ -266,8 +266,11 @@ def error_code(result: t.CallToolResult, entry: CatalogEntry) -> str | None:
     return code[:64] if isinstance(code, str) else None
 
 
-def as_preview(result: t.CallToolResult) -> Preview:
-    """Read what a preview says: text for the human, and the hashes of the files it looked at."""
+def as_preview(result: t.CallToolResult, hidden: Masker | None) -> Preview:
+    """Read what a preview says: text for the human, and the hashes of the files it looked at.
+
+    `hidden` is the masker where secrets in this tool's results are kept from its callers.
+    """
     if result.is_error:
         return Preview(failure=result)
     structured = result.structured_content if isinstance(result.structured_content, dict) else {}
@@ -280,4 +283,6 @@ def as_preview(result: t.CallToolResult) -> Preview:
             expected |= {to: None} if isinstance(to, str) else {}
     diff = structured.get("diff")
     text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
-    return Preview(text=diff if isinstance(diff, str) and diff else text, expected=expected or None)
+    text = diff if isinstance(diff, str) and diff else text
+    here_only = hidden is not None and hidden.mask(text) != text
+    return Preview(text=text, expected=expected or None, here_only=here_only)

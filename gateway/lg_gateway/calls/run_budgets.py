@@ -1,8 +1,7 @@
-"""What one run of one caller may use in all, kept in the store: it holds across restarts and gateways.
+"""What one run of one caller may use in all. The counts are in the store, so they hold across restarts and gateways.
 
-Counted in the transaction that begins a call, so that no two gateways give out the same last call. The clock only says
-when a run was last heard of, to forget it by. A run is what a caller names: this restrains a run that goes astray, not
-a caller who names another (those limits hang on identity, in `limiter.py`).
+A call is counted in the transaction that begins it, so that two gateways never both allow the last call. This restrains
+a run that goes wrong. A caller can name another run; `rate_limits` limits callers.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from lg_policy.errors import LimitExceeded
 
 
 def charge(tx: Tx, context: CallContext, budget: RunBudgetSettings, now: float) -> None:
-    """Count a call that is about to leave. Raises `LimitExceeded` when its run has used up what it may.
+    """Count a call that is about to be sent. Raises `LimitExceeded` when its run has used up its budget.
 
     `now` is in seconds since the epoch.
     """
@@ -33,7 +32,7 @@ def charge(tx: Tx, context: CallContext, budget: RunBudgetSettings, now: float) 
         if used > most:
             raise LimitExceeded(
                 f"this run has used up its {name.replace('_', ' ')}: {most:g} (gateway.run_budget.{name})",
-                hint="end the run with what it has; a human can raise the setting",
+                hint="finish with what the run has; a human can raise the setting",
             )
     sql = (
         "INSERT INTO budgets (scope, calls, bytes_in, bytes_out, seconds, seen) VALUES (?, 1, ?, 0, 0, ?)"

@@ -1,8 +1,8 @@
-"""Questions of servers on their way to the caller's human and back, whatever the eras of the two.
+"""Sends a call, and passes questions of its server to the caller's human and the answers back.
 
-A 2025 client is asked while its call waits. A 2026 client gets the question as the answer of a round and comes again:
-a 2026 server then goes on from its own state, a 2025 one has waited in this process. A caller who cannot be asked has
-the question cancelled, and the answer of the call says so.
+Server and client may speak different eras of the protocol. A 2025 client is asked while its call waits. A 2026 client
+gets the question as an answer and calls again; a 2026 server then goes on from its own state, and the call of a 2025
+server has waited in this process. If a caller cannot be asked, the question is cancelled, and the answer says so.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Exchange:
 
 
 class SendingStep:
-    """The step of the pipeline that sends a call and answers what its server asks."""
+    """The step that sends a call and handles what its server asks."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class SendingStep:
         try:
             found = await self._store.read(lambda tx: self._find(tx, context))
         except StoreError as error:
-            raise Internal("open questions cannot be read; nothing was done") from error
+            raise Internal("cannot read open questions; nothing was done") from error
         if found is not None and found.owner and found.id not in self._waiting:
             await self._not_here(found)
             found = None
         if named is not None and (found is None or named != (found.id, found.round)):
-            raise Conflict("that question is no longer open", hint="look at the state of things, then call again")
+            raise Conflict("that question is no longer open", hint="check what the call did, then call again")
         if found is None:
             return context
         return replace(context, pending=found, request_id=found.request_id, approval_id=found.approval_id)
@@ -108,14 +108,14 @@ class SendingStep:
     async def _not_here(self, found: PendingQuestions) -> None:
         if found.owner != this_process() and may_live(found.owner):
             raise Conflict(
-                "another gateway process holds this call open",
+                "this call waits in another gateway process",
                 hint="answer there, or repeat the call later",
             )
-        # Its process has ended and the call with it: what is known of the call's effect decides what happens now.
+        # Its process has ended and the call with it. What is known of the call's effect decides what happens now.
         await self.close(found)
 
     async def close(self, pending: PendingQuestions) -> None:
-        """Give up open questions."""
+        """Cancel open questions."""
         waiting = self._waiting.pop(pending.id, None)
         if waiting is not None:
             waiting.deliver(t.ElicitResult(action="cancel"))
@@ -214,7 +214,7 @@ class SendingStep:
             request_id=context.request_id,
             approval_id=context.approval_id,
             round=before.round + 1 if before is not None else 1,
-            questions={one.key: {k: v for k, v in asdict(one).items() if k != "key"} for one in questions},
+            questions={question.key: _stored(question) for question in questions},
             given={theirs: answer.model_dump(mode="json", exclude_none=True) for theirs, answer in given.items()},
             state=state,
             owner=this_process() if waiting is not None else "",
@@ -224,7 +224,7 @@ class SendingStep:
             await self._store.write(lambda tx: self._book.open(tx, pending))
             self._some_wait = True
         except StoreError as error:
-            raise Internal(f"a question of server {exchange.upstream.name} could not be kept") from error
+            raise Internal(f"cannot keep a question of server {exchange.upstream.name}") from error
         if waiting is not None:
             self._waiting[pending.id] = waiting
         return _asking(pending)
@@ -286,6 +286,10 @@ def _sort(exchange: _Exchange, requests: Mapping[str, Any]) -> tuple[list[Server
         except Refused as why:
             given[theirs] = exchange.refused(why)
     return questions, given
+
+
+def _stored(question: ServerQuestion) -> dict[str, Any]:
+    return {name: value for name, value in asdict(question).items() if name != "key"}
 
 
 def _asking(pending: PendingQuestions) -> t.InputRequiredResult:

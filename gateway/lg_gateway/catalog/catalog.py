@@ -85,6 +85,11 @@ class CatalogEntry:
         annotations = self.source.annotations
         return self.facts.trusted and annotations is not None and annotations.idempotent_hint is True
 
+    @property
+    def knows_keys(self) -> bool:
+        """Whether its server keeps idempotency keys itself: a repeat is answered from its journal."""
+        return self.server.builtin == "fs"
+
     def same_tool(self, other: CatalogEntry) -> bool:
         """Whether this is the same definition, trusted as far."""
         if self is other:

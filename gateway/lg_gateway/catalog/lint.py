@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from lg_gateway.approvals.question import visible
+from lg_policy.printing import visible
 
 LONG = 4_000
 _TWINS = str.maketrans("015", "ols")

@@ -2,18 +2,23 @@
 
 A definition is name, title, description, schemas and annotations. A foreign one that changes afterwards is held back:
 neither listed nor callable until a human accepts it. Our own servers change with our version and their configuration:
-they are pinned anew, and the ledger says so. Rows carry a keyed code. Not covered: a server that keeps its definition
-and changes what the tool does.
+they are pinned anew, and the ledger says so.
+
+Rows carry a keyed code, and the ledger says which rows of a foreign server there are. When one was removed or put back
+as it once was, every definition of that server is held back until a human accepts it anew. Not covered: a server that
+keeps its definition and changes what the tool does.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lg_gateway.ledger.anchors import PINS
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError, Tx
@@ -23,10 +28,14 @@ from lg_policy.errors import ConfigError
 if TYPE_CHECKING:
     import mcp_types as t
 
+log = logging.getLogger(__name__)
+
 PINS_PER_SERVER = 4_000
 """Definitions kept of one server: a list that is new each time does not fill the store."""
 NOTED = 5
 """Definitions held back at once that get a record each; more share one."""
+NOW = "; now "
+"""Stands in the detail of a note before what it says of the rows of a server."""
 PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
 
@@ -58,7 +67,8 @@ class PinTable:
 
     def sift(self, tx: Tx, server: str, tools: Sequence[t.Tool], *, strict: bool) -> tuple[list[t.Tool], list[str]]:
         """Return the tools whose definition is accepted, and the names of those held back."""
-        known = {pin.tool: pin for pin in self.all(tx, server)}
+        known, notes = self._known(tx, server)
+        strict = strict or bool(notes)
         passed: list[t.Tool] = []
         held: list[str] = []
         new: list[dict[str, Any]] = []
@@ -80,16 +90,18 @@ class PinTable:
                 wanted = replace(pin or Pin(server=server, tool=tool.name), waiting=definition, basis="")
                 changed += [wanted] if pin != wanted else []
                 held.append(tool.name)
-        self._hold(tx, changed)
+        notes += self._hold(tx, changed)
         if new:
-            self._note(tx, server, "", "pinned", f"{len(new)} tools first seen, together {digest(new)[:16]}")
+            what = f"{len(new)} tools first seen, together {digest(new)[:16]}"
+            notes.append(_note(server, "", "pinned", what))
+        self._anchor(tx, server, notes)
         return passed, held
 
     def sift_by_file(
         self, tx: Tx, server: str, tools: Sequence[t.Tool], digests: Mapping[str, str], basis: str
     ) -> tuple[list[t.Tool], list[str]]:
         """Like `sift`, where a file says which definitions are accepted; whatever it does not name is held back."""
-        known = {pin.tool: pin for pin in self.all(tx, server)}
+        known, notes = self._known(tx, server)
         passed: list[t.Tool] = []
         held: list[str] = []
         changed: list[Pin] = []
@@ -102,13 +114,14 @@ class PinTable:
                 wanted = replace(pin, accepted=definition, waiting=None, basis=basis)
                 if pin != wanted:
                     self._write(tx, wanted)
-                    self._note(tx, server, tool.name, "pinned", f"{digest(definition)[:16]} by {basis}")
+                    notes.append(_note(server, tool.name, "pinned", f"{digest(definition)[:16]} by {basis}"))
                 passed.append(tool)
             else:
                 wanted = replace(pin, waiting=definition, basis=basis)
                 changed += [wanted] if known.get(tool.name) != wanted else []
                 held.append(tool.name)
-        self._hold(tx, changed)
+        notes += self._hold(tx, changed)
+        self._anchor(tx, server, notes)
         return passed, held
 
     def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
@@ -125,16 +138,22 @@ class PinTable:
         before = {pin.basis for pin in known.values()}
         if changed or before != {basis}:
             what = f"{len(changed)} definitions new or changed ({', '.join(changed)})" if changed else "none changed"
-            self._note(tx, server, "", "pinned anew" if known else "pinned", f"{basis}: {what}"[:480])
+            self._ledger.append(tx, _note(server, "", "pinned anew" if known else "pinned", f"{basis}: {what}"[:480]))
+        if self._anchored(tx, server) is not None:  # it was a foreign server's name before
+            self._anchor(tx, server, [])
 
     def accept(self, tx: Tx, pin: Pin, *, by: str) -> None:
         """Accept what waits. Raises `ValueError` when nothing does, or when only a file may accept it."""
         if pin.waiting is None:
-            raise ValueError(f"nothing waits for {pin.server}: {pin.tool}")
+            raise ValueError(f"no definition waits for {pin.server}: {pin.tool}")
+        if self.changed_outside(tx, pin.server):
+            raise ValueError(f"the pins of {pin.server} were changed outside the gateway; start it, then look again")
         if pin.basis:
             raise ValueError(f"{pin.server}: {pin.tool} is pinned by {pin.basis}; change it there")
         self._write(tx, replace(pin, accepted=pin.waiting, waiting=None))
-        self._note(tx, pin.server, pin.tool, "pin accepted", f"{digest(pin.waiting)[:16]} by {by}")
+        self._anchor(
+            tx, pin.server, [_note(pin.server, pin.tool, "pin accepted", f"{digest(pin.waiting)[:16]} by {by}")]
+        )
 
     def all(self, tx: Tx, server: str | None = None) -> list[Pin]:
         """Return the pins of a server, or of all, in order. Raises `StoreError` for a row that was not written here."""
@@ -143,20 +162,59 @@ class PinTable:
         rows = tx.execute(sql, params)
         return [self._read(row) for row in rows]
 
-    def _hold(self, tx: Tx, changed: Sequence[Pin]) -> None:
+    def anchored_servers(self, tx: Tx) -> list[str]:
+        """Return the servers whose pins the ledger knows of, in order."""
+        rows = tx.execute("SELECT DISTINCT request_id FROM ledger WHERE request_id LIKE ?", (f"{PINS}%",))
+        return sorted(str(subject).removeprefix(PINS) for (subject,) in rows)
+
+    def changed_outside(self, tx: Tx, server: str) -> bool:
+        """Whether the rows of a server are others than the ledger says."""
+        anchored = self._anchored(tx, server)
+        return anchored is not None and anchored != self._rows_of(tx, server)
+
+    def _known(self, tx: Tx, server: str) -> tuple[dict[str, Pin], list[LedgerEntry]]:
+        """Return a server's pins by tool. With a note if somebody changed the rows: then nothing is accepted any more."""
+        pins = self.all(tx, server)
+        if not self.changed_outside(tx, server):
+            return {pin.tool: pin for pin in pins}, []
+        log.error("the pins of %s were changed outside the gateway: its tools wait until they are accepted", server)
+        detail = f"the ledger has {self._anchored(tx, server)}; the store has {self._rows_of(tx, server)}"
+        note = _note(server, "", "pins changed outside", detail)
+        return {pin.tool: replace(pin, accepted=None) for pin in pins}, [note]
+
+    def _anchored(self, tx: Tx, server: str) -> str | None:
+        """Return what the ledger says of a server's rows, `None` where it says nothing."""
+        note = self._ledger.newest_note(tx, f"{PINS}{server}")
+        return str(note["detail"]).rpartition(NOW)[2] if note is not None else None
+
+    def _rows_of(self, tx: Tx, server: str) -> str:
+        """Return how many rows a server has, and the digest of their codes."""
+        rows = tx.execute("SELECT tool, mac FROM pins WHERE server = ? ORDER BY tool", (server,))
+        return f"{len(rows)} pins, together {digest([list(row) for row in rows])}"
+
+    def _anchor(self, tx: Tx, server: str, notes: Sequence[LedgerEntry]) -> None:
+        """Write notes about a server's pins. The last one says which rows there are now, where that is news."""
+        rows = self._rows_of(tx, server)
+        if self._anchored(tx, server) != rows:
+            notes = notes or [_note(server, "", "pins", "")]
+            last = replace(notes[-1], request_id=f"{PINS}{server}", detail=f"{notes[-1].detail}{NOW}{rows}")
+            notes = [*notes[:-1], last]
+        for note in notes:
+            self._ledger.append(tx, note)
+
+    def _hold(self, tx: Tx, changed: Sequence[Pin]) -> list[LedgerEntry]:
+        """Write pins whose definition waits; return the notes about them."""
         for pin in changed:
             self._write(tx, pin)
-        for pin in changed[:NOTED]:
-            self._note(tx, pin.server, pin.tool, "held back", f"its definition is now {digest(pin.waiting)[:16]}")
+        notes = [
+            _note(pin.server, pin.tool, "held back", f"its definition is now {digest(pin.waiting)[:16]}")
+            for pin in changed[:NOTED]
+        ]
         if len(changed) > NOTED:
             rest = [pin.waiting for pin in changed[NOTED:]]
             what = f"{len(rest)} more definitions are now others, together {digest(rest)[:16]}"
-            self._note(tx, changed[0].server, "", "held back", what)
-
-    def _note(self, tx: Tx, server: str, tool: str, outcome: str, detail: str) -> None:
-        self._ledger.append(
-            tx, LedgerEntry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail)
-        )
+            notes.append(_note(changed[0].server, "", "held back", what))
+        return notes
 
     def _write(self, tx: Tx, pin: Pin) -> None:
         sql = (
@@ -170,6 +228,10 @@ class PinTable:
         if (pin.server, pin.tool) != (row[0], row[1]):
             raise StoreError("a pin in the store was not written by this gateway")
         return pin
+
+
+def _note(server: str, tool: str, outcome: str, detail: str) -> LedgerEntry:
+    return LedgerEntry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail)
 
 
 def definition_of(tool: t.Tool) -> dict[str, Any]:
@@ -189,7 +251,7 @@ def read_pins_file(path: Path) -> dict[str, dict[str, str]]:
         raise ConfigError(f"gateway.pins_file: cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"gateway.pins_file: {path} is no file of pins ({error!r})",
-            hint="as `lg-gateway pins list --json` prints it",
+            f"gateway.pins_file: {path} is not a file of pins ({error!r})",
+            hint="`lg-gateway pins list --json` prints one",
         ) from error
     return found

@@ -6,13 +6,14 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from lg_gateway.approvals.question import visible
+from lg_gateway.approvals.layout import WIDTH, laid_out, relaid
 from lg_gateway.approvals.records import Approval, ApprovalState
 from lg_gateway.commands.terminal import Terminal
 from lg_gateway.serving.setup import user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Conflict
+from lg_policy.printing import quote
 
 CODE_DIGITS = 6
 
@@ -30,36 +31,42 @@ class Pending:
         return self.access.question(self.approval.id)
 
 
-def shown(one: Pending) -> str:
-    """Return all of a question, the parts that a client leaves out included."""
-    approval = one.approval
-    left = max(0, int(approval.expires - time.time()))
-    lines = [f"{approval.id}   for {visible(one.subject)}   {span(left)} left", "", approval.full or approval.text]
-    return "\n".join(lines)
+def shown(pending: Pending, width: int = WIDTH) -> str:
+    """Return all of a question, the parts that a client leaves out included, for a screen of that many columns."""
+    approval = pending.approval
+    if approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
+        time_left = f", {span(max(0, int(approval.expires - time.time())))} left"
+    else:
+        time_left = ""
+    head = [f"{approval.id}: {approval.state}{time_left}", f"gateway: {quote(pending.subject, limit=200)}", ""]
+    return "\n".join([*laid_out(head, width), relaid(approval.whole(), width)])
 
 
-def decide(one: Pending, how: str, *, reason: str = "", for_run: bool = False, by: str = "") -> Approval:
+def decide(pending: Pending, how: str, *, reason: str = "", for_run: bool = False, by: str = "") -> Approval:
     """Answer. Raises `Conflict` when somebody else was faster or the question has expired."""
-    approval, book = one.approval, one.access.approvals
+    approval, book = pending.approval, pending.access.approvals
 
     def work(tx: Tx) -> Approval:
         now = time.time()
         current = book.get(tx, approval.id, now)
         if current is not None and current.state is ApprovalState.EXPIRED:
-            raise Conflict(f"{approval.id} has expired", hint="the caller is asked anew when it repeats the call")
+            raise Conflict(
+                f"question {approval.id} has expired; nothing was done",
+                hint="the caller is asked again when it repeats the call",
+            )
         moved = book.move(tx, approval, how, by=by or _by(approval, how), reason=reason)
         if for_run:
             book.grant(tx, moved, now)
         return moved
 
-    return one.access.write(work)
+    return pending.access.write(work)
 
 
-def confirmed(one: Pending, terminal: Terminal) -> bool:
+def confirmed(pending: Pending, terminal: Terminal) -> bool:
     """Have a human at the terminal say yes: an operator by copying a code that is shown nowhere else."""
-    if one.approval.approver == "operator":
+    if pending.approval.approver == "operator":
         code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
-        typed = terminal.line(f"Operator approval: type {code} to approve, anything else to leave it: ")
+        typed = terminal.line(f"Operator approval: type {code} to approve, anything else leaves it open: ")
         return secrets.compare_digest(typed.encode(), code.encode())
     return terminal.line("Approve this call? Type yes: ").lower() == "yes"
 

@@ -1,34 +1,37 @@
 """`lg-gateway approvals`: see and answer questions, from any terminal of the same user. Starts no server.
 
 Without `--root`, `--config`, `--mcp-json` or `--state-dir` it looks at every gateway of this user that keeps its store
-in a file. A yes is taken from a terminal only, after all of the question was shown there; an operator's question also
-wants a code typed that only the terminal shows. This keeps out programs that merely run commands. It does not keep out
-a program that drives a terminal as the same user. Whoever holds an operator's token (`LG_OPERATOR_TOKEN`) is the
-operator and needs no terminal.
+in a file.
+
+You can say yes only at a terminal, after all of the question was shown there. For an operator's question you also copy
+a code that only the terminal shows. This stops programs that merely run commands. It does not stop a program that
+drives a terminal as the same user. Whoever holds an operator's token (`LG_OPERATOR_TOKEN`) is the operator and needs no
+terminal.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
 from lg_gateway.approvals.grants import Grant
-from lg_gateway.approvals.question import visible
+from lg_gateway.approvals.layout import WIDTH
 from lg_gateway.approvals.records import Approval
 from lg_gateway.commands.approval_prompt import Pending, confirmed, decide, shown, span
 from lg_gateway.commands.approvals_watch import ApprovalsWatch
+from lg_gateway.commands.output import LIST_WIDTH, complain, fail, print_json, say, word
 from lg_gateway.commands.terminal import Terminal
 from lg_gateway.serving.setup import GatewayLocation, locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, LgError
+from lg_policy.printing import quote, visible
 from lg_policy.state import StateDir, find_states, state_home
 
 RECENT = 100
@@ -38,39 +41,41 @@ RECENT = 100
 class Counter:
     """The stores that the command looks at, each with the root or file that its gateway works for."""
 
-    desks: Mapping[str, StoreAccess]
+    stores: Mapping[str, StoreAccess]
 
     def pending(self) -> list[Pending]:
         """Return every question that waits, oldest first."""
         found = [
             Pending(approval=approval, access=access, subject=subject)
-            for subject, access in self.desks.items()
+            for subject, access in self.stores.items()
             for approval in access.pending()
         ]
-        return sorted(found, key=lambda one: one.approval.created)
+        return sorted(found, key=lambda pending: pending.approval.created)
 
     def recent(self) -> list[Pending]:
         """Return the newest questions of any state, newest first."""
         found = [
             Pending(approval=approval, access=access, subject=subject)
-            for subject, access in self.desks.items()
+            for subject, access in self.stores.items()
             for approval in access.recent(RECENT)
         ]
-        return sorted(found, key=lambda one: -one.approval.created)[:RECENT]
+        return sorted(found, key=lambda pending: -pending.approval.created)[:RECENT]
 
     def grants(self) -> list[tuple[str, Grant]]:
         """Return every "for this run" that is kept, with the root or file of its gateway."""
-        return [(subject, grant) for subject, access in self.desks.items() for grant in access.grants()]
+        return [(subject, grant) for subject, access in self.stores.items() for grant in access.grants()]
 
     def find(self, approval_id: str | None) -> Pending:
         """Return a question. Raises `ConfigError` when there is none."""
         if not approval_id:
-            raise ConfigError("which question? give its id", hint="see `lg-gateway approvals list`")
-        for subject, access in self.desks.items():
+            raise ConfigError("which question? Give its id", hint="`lg-gateway approvals list` shows them")
+        for subject, access in self.stores.items():
             approval = access.question(approval_id)
             if approval is not None:
                 return Pending(approval=approval, access=access, subject=subject)
-        raise ConfigError(f"there is no question {visible(approval_id)}", hint="see `lg-gateway approvals list --all`")
+        raise ConfigError(
+            f"there is no question {word(approval_id)}", hint="`lg-gateway approvals list --all` shows them all"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError:
         raise
     except (StoreError, LgError) as error:
-        print(f"lg-gateway: {error}", file=sys.stderr)
+        fail(error)
         return 1
 
 
@@ -95,7 +100,7 @@ def _counter(args: argparse.Namespace) -> Iterator[Counter]:
         subject = flags.root or flags.config or args.mcp_json or located.state.path
         places = {str(subject): located}
     with ExitStack() as stack:
-        yield Counter(desks=dict(_opened(places, stack)))
+        yield Counter(stores=dict(_opened(places, stack)))
 
 
 def _opened(places: Mapping[str, GatewayLocation], stack: ExitStack) -> Iterator[tuple[str, StoreAccess]]:
@@ -106,7 +111,7 @@ def _opened(places: Mapping[str, GatewayLocation], stack: ExitStack) -> Iterator
             access = StoreAccess(place)
         except StoreError as error:
             problems.append(error)
-            print(f"lg-gateway: {visible(subject)}: {error}", file=sys.stderr)
+            fail(f"{word(subject)}: {error}")
         else:
             stack.callback(access.close)
             yield subject, access
@@ -126,52 +131,55 @@ def _everywhere() -> dict[str, GatewayLocation]:
 
 def _list(counter: Counter, args: argparse.Namespace) -> int:
     found = counter.recent() if args.all else counter.pending()
-    for one in found:
+    for pending in found:
         if args.json:
-            print(json.dumps(_as_json(one), sort_keys=True))
+            print_json(_as_json(pending), sort_keys=True)
         else:
-            print(_line(one))
+            say(_line(pending))
     if not found and not args.json:
-        print("nothing waits for an answer", file=sys.stderr)
+        complain("no question waits for an answer")
     return 0
 
 
-def _line(one: Pending) -> str:
-    approval = one.approval
+def _line(pending: Pending) -> str:
+    approval = pending.approval
     age = max(0, int(time.time() - approval.created))
-    who = f"operator needed, {approval.identity}" if approval.approver == "operator" else approval.identity
-    shown_by = [f"{approval.id}", f"{approval.state:<8}", f"{span(age):>6} ago", visible(approval.tool)]
-    return "  ".join([*shown_by, f"asked by {visible(who)}", visible(one.subject)])
+    operator = "operator needed, " if approval.approver == "operator" else ""
+    client = f" with {word(approval.client, LIST_WIDTH)}" if approval.client else ""
+    asker = f"asked by {operator}{word(approval.identity, LIST_WIDTH)}{client}"
+    what = [approval.id, f"{approval.state:<8}", f"{span(age):>6} ago", word(approval.tool, LIST_WIDTH)]
+    return "  ".join([*what, asker, word(pending.subject)])
 
 
 def _show(counter: Counter, args: argparse.Namespace) -> int:
-    one = counter.find(args.id)
+    pending = counter.find(args.id)
+    approval = pending.approval
     if args.json:
-        print(json.dumps(_as_json(one), indent=2, sort_keys=True))
+        print_json(_as_json(pending), indent=2, sort_keys=True)
         return 0
-    print(f"{one.approval.state}: {shown(one)}")
-    if one.approval.decided_by:
-        reason = f": {visible(one.approval.reason)}" if one.approval.reason else ""
-        print(f"\n{one.approval.state} by {visible(one.approval.decided_by)}{reason}")
+    say(shown(pending, shutil.get_terminal_size((WIDTH, 0)).columns))
+    if approval.decided_by:
+        reason = f", reason: {quote(approval.reason, limit=500)}" if approval.reason else ""
+        say(f"\n{approval.state} by {visible(approval.decided_by)}{reason}")
     return 0
 
 
 def _approve(counter: Counter, args: argparse.Namespace) -> int:
-    one = counter.find(args.id)
-    operator = _operator(one.access)
+    pending = counter.find(args.id)
+    operator = _operator(pending.access)
     if operator is not None:
-        return _tell(decide(one, "approve", for_run=args.for_run, by=operator))
+        return _report(decide(pending, "approve", for_run=args.for_run, by=operator))
     with Terminal() as terminal:
-        terminal.show(shown(one) + "\n")
-        if not confirmed(one, terminal):
-            print("not approved", file=sys.stderr)
+        terminal.show(shown(pending, terminal.width()) + "\n")
+        if not confirmed(pending, terminal):
+            complain("not approved")
             return 1
-    return _tell(decide(one, "approve", for_run=args.for_run))
+    return _report(decide(pending, "approve", for_run=args.for_run))
 
 
 def _deny(counter: Counter, args: argparse.Namespace) -> int:
-    one = counter.find(args.id)
-    return _tell(decide(one, "deny", reason=args.reason, by=_operator(one.access) or ""))
+    pending = counter.find(args.id)
+    return _report(decide(pending, "deny", reason=args.reason, by=_operator(pending.access) or ""))
 
 
 def _operator(access: StoreAccess) -> str | None:
@@ -182,14 +190,14 @@ def _operator(access: StoreAccess) -> str | None:
     token = access.read(lambda tx: access.tokens.check(tx, text, time.time()))
     if token is None or token.role != "operator":
         raise ConfigError(
-            "LG_OPERATOR_TOKEN holds no operator's token that counts here",
-            hint="make one with `lg-gateway tokens create NAME --role operator`, or answer at a terminal without it",
+            "the token in LG_OPERATOR_TOKEN is no operator's token of this gateway, or it has ended",
+            hint="make one with `lg-gateway tokens create NAME --role operator`, or unset it and answer at a terminal",
         )
     return token.identity
 
 
-def _tell(approval: Approval) -> int:
-    print(f"{approval.id} {approval.state}", file=sys.stderr)
+def _report(approval: Approval) -> int:
+    complain(f"{approval.id} {approval.state}")
     return 0
 
 
@@ -203,11 +211,12 @@ def _grants(counter: Counter, args: argparse.Namespace) -> int:
     found = [(subject, grant) for subject, grant in counter.grants() if args.all or grant.counts(now)]
     for subject, grant in found:
         if args.json:
-            print(json.dumps(asdict(grant) | {"counts": grant.counts(now), "for": subject}, sort_keys=True))
+            print_json(asdict(grant) | {"counts": grant.counts(now), "for": subject}, sort_keys=True)
         else:
-            print("  ".join([grant.id, _left(grant, now), visible(grant.tool), *_whose(grant), visible(subject)]))
+            tool = word(grant.tool, LIST_WIDTH)
+            say("  ".join([grant.id, _left(grant, now), tool, *_whose(grant), word(subject)]))
     if not found and not args.json:
-        print("no call is granted for a run", file=sys.stderr)
+        complain("no tool is approved for a run")
     return 0
 
 
@@ -218,23 +227,26 @@ def _left(grant: Grant, now: float) -> str:
 
 
 def _whose(grant: Grant) -> list[str]:
-    return [f"run {visible(grant.run_id)}", f"of {visible(grant.identity)}", f"by {visible(grant.by)}"]
+    run_id, identity = word(grant.run_id, LIST_WIDTH), word(grant.identity, LIST_WIDTH)
+    return [f"run {run_id}", f"of {identity}", f"by {visible(grant.by)}"]
 
 
 def _revoke(counter: Counter, args: argparse.Namespace) -> int:
     """End a grant. Like a no it may come from any command of the user: it permits nothing."""
     subject = next((subject for subject, grant in counter.grants() if grant.id == args.id), None)
     if subject is None:
-        raise ConfigError(f"there is no grant {visible(args.id or '')}", hint="see `lg-gateway approvals grants`")
-    access, now = counter.desks[subject], time.time()
+        raise ConfigError(
+            f"there is no grant {word(args.id or '')}", hint="`lg-gateway approvals grants` shows those that count"
+        )
+    access, now = counter.stores[subject], time.time()
     by = _operator(access) or f"user {user_name()} at a command line"
     access.write(lambda tx: access.approvals.grants.revoke(tx, args.id, now=now, by=by))
-    print(f"{args.id} revoked", file=sys.stderr)
+    complain(f"{args.id} revoked")
     return 0
 
 
-def _as_json(one: Pending) -> dict[str, object]:
-    return asdict(one.approval) | {"for": one.subject}
+def _as_json(pending: Pending) -> dict[str, object]:
+    return asdict(pending.approval) | {"for": pending.subject}
 
 
 _ACTIONS = {

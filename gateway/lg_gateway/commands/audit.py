@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -11,8 +13,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from lg_gateway.approvals.layout import WIDTH, relaid
+from lg_gateway.approvals.records import SHOWN, ApprovalTable
 from lg_gateway.commands import audit_integrity
 from lg_gateway.commands.audit_records import backwards, filter_of, line, onwards
+from lg_gateway.commands.output import complain, fail, print_json, say, word
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.serving.setup import GatewayLocation, locate
 from lg_gateway.store.factory import read_store
@@ -21,6 +26,7 @@ from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
 
 TAIL_POLL_S = 0.3
+_QUESTION = re.compile(r"ap-[a-z0-9]{1,20}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         with read_store(located.store_place, follow=args.action == "tail") as tx:
             return _READING[args.action](tx, args, located)
     except StoreError as error:
-        print(f"lg-gateway: {error}", file=sys.stderr)
+        fail(error)
         return 1
 
 
@@ -44,12 +50,11 @@ def _nothing_yet(located: GatewayLocation) -> int:
     """Say that there is no store; that is in order only as long as none was ever signed."""
     head = located.ledger().head.read()
     if head is None:
-        print(f"no ledger yet: {located.store_place.shown}", file=sys.stderr)
+        complain(f"no ledger yet: {word(located.store_place.shown)}")
         return 0
-    print(
-        f"lg-gateway: the store {located.store_place.shown} is gone; {head.seq} records of it were signed. Put it back,"
-        " or begin anew with `lg-gateway audit restart --reason TEXT`",
-        file=sys.stderr,
+    fail(
+        f"the store {word(located.store_place.shown)} is gone, and {head.seq} records of it were signed. Put it back,"
+        " or begin a new one with `lg-gateway audit restart --reason TEXT`"
     )
     return 1
 
@@ -60,27 +65,58 @@ def _list(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:
         _print(record, as_json=args.json)
     sealed = tx.execute("SELECT coalesce(max(last_seq), 0) FROM segments")[0][0]
     if sealed and len(newest) < args.limit:
-        print(f"records up to {sealed} are in sealed segments: see `lg-gateway audit export`", file=sys.stderr)
+        complain(f"records 1 to {sealed} are in sealed segments: `lg-gateway audit export` prints them too")
     return 0
 
 
 def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
     if not args.id:
-        raise ConfigError("audit show needs the number of a record or the id of a call")
-    by_number = str(args.id).isdecimal()
-    rows = tx.execute(
-        f"SELECT record FROM ledger WHERE {'seq' if by_number else 'request_id'} = ? ORDER BY seq",  # noqa: S608  a constant
-        (int(args.id) if by_number else args.id,),
-    )
-    records = [json.loads(text) for (text,) in rows]
+        raise ConfigError("audit show needs the number of a record, the id of a call or the id of a question")
+    records = _records(tx, str(args.id))
     if not records:
-        print(f"lg-gateway: the store has no record {args.id}", file=sys.stderr)
+        fail(f"the store has no record {word(args.id)}")
         return 1
     if args.result:
         return _show_result(tx, records, OutcomeTable(located.key("outcomes")))
     for record in records:
-        print(json.dumps(record, indent=2, sort_keys=True))
+        print_json(record, indent=2, sort_keys=True)
+    if _QUESTION.fullmatch(str(args.id)):
+        return _show_question(tx, records, ApprovalTable(located.key("approvals"), located.ledger()))
+    for approval_id in sorted({str(record.get("approval_id")) for record in records}):
+        if _QUESTION.fullmatch(approval_id):
+            complain(f"`lg-gateway audit show {approval_id}` shows what was approved")
     return 0
+
+
+def _records(tx: Tx, named: str) -> list[dict[str, Any]]:
+    """Return the records with a number, of a call, or about a question."""
+    if _QUESTION.fullmatch(named):
+        about = (f'%"approval_id":"{named}"%',)
+        rows = tx.execute("SELECT record FROM ledger WHERE record LIKE ? ORDER BY seq", about)
+    elif named.isdecimal():
+        rows = tx.execute("SELECT record FROM ledger WHERE seq = ?", (int(named),)) if len(named) < 18 else []
+    else:
+        rows = tx.execute("SELECT record FROM ledger WHERE request_id = ? ORDER BY seq", (named,))
+    return [json.loads(text) for (text,) in rows]
+
+
+def _show_question(tx: Tx, records: list[dict[str, Any]], approvals: ApprovalTable) -> int:
+    """Print the text that a human was shown, if it is still kept and is the one in the chain."""
+    approval_id = str(records[-1].get("approval_id"))
+    decided = [str(record.get("detail")) for record in records if SHOWN in str(record.get("detail"))]
+    approval = approvals.get(tx, approval_id, time.time())
+    if approval is None:
+        fail(f"the text of question {approval_id} is no longer kept; the records have its length and digest")
+        return 1
+    if not any(detail.endswith(approvals.text_digest(approval)) for detail in decided):
+        fail(f"the records do not name the text of question {approval_id} that is kept")
+        return 1
+    say(f"\nThis text was shown. Its digest is the one in the ledger.\n{_relaid(approval.whole())}")
+    return 0
+
+
+def _relaid(text: str) -> str:
+    return relaid(text, shutil.get_terminal_size((WIDTH, 0)).columns)
 
 
 def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) -> int:
@@ -90,13 +126,13 @@ def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) 
     request_id = str(records[-1].get("request_id"))
     text = outcomes.read(tx, request_id)
     if text is None:
-        print(f"lg-gateway: no result of call {request_id} is kept", file=sys.stderr)
+        fail(f"no result of call {word(request_id)} is kept")
         return 1
     digests = [json.loads(row[0]).get("result_digest") for row in _of_call(tx, request_id)]
     if Outcome(text=text, size=0).digest() not in digests:
-        print(f"lg-gateway: the kept result of call {request_id} is not the one in the chain", file=sys.stderr)
+        fail(f"the kept result of call {word(request_id)} is not the one in the ledger")
         return 1
-    print(json.dumps(json.loads(text), indent=2))
+    print_json(json.loads(text), indent=2)
     return 0
 
 
@@ -120,7 +156,10 @@ def _tail(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
 
 
 def _print(record: dict[str, Any], *, as_json: bool) -> None:
-    print(json.dumps(record, sort_keys=True) if as_json else line(record))
+    if as_json:
+        print_json(record, sort_keys=True)
+    else:
+        say(line(record))
 
 
 _READING: dict[str, Callable[[Tx, argparse.Namespace, GatewayLocation], int]] = {

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lg_gateway.approvals.question import visible
+from lg_gateway.approvals.records import ApprovalTable
+from lg_gateway.catalog.pins import PinTable
 from lg_gateway.commands.audit_records import Filter, filter_of, moment, onwards
-from lg_gateway.ledger.chain import line_of, read_line
+from lg_gateway.commands.output import complain, fail, say, word
+from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.ledger.chain import ChainProblem, line_of, read_line
 from lg_gateway.ledger.head import Head
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry, stamp
 from lg_gateway.ledger.seals import Seal, Segment, read_segments
@@ -24,12 +27,30 @@ from lg_gateway.serving.setup import GatewayLocation, user_name
 from lg_gateway.store.factory import open_store
 from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import ConfigError
+from lg_policy.printing import visible
 
 
 def verify(tx: Tx, _args: argparse.Namespace, located: GatewayLocation) -> int:
     """Check the store, its segments and the signed head."""
-    verdict = located.ledger().examine(tx)
-    return _report(verdict, f"{verdict.records} records, signed up to the last commit ({located.store_place.shown})")
+    ledger = located.ledger()
+    verdict = ledger.examine(tx)
+    if not verdict.problems:
+        verdict.problems += _rows_beside(tx, ledger, located)
+    return _report(
+        verdict, f"{verdict.records} records, signed up to the last commit ({word(located.store_place.shown)})"
+    )
+
+
+def _rows_beside(tx: Tx, ledger: Ledger, located: GatewayLocation) -> list[ChainProblem]:
+    from lg_gateway.serving.row_verification import row_problems
+
+    return row_problems(
+        tx,
+        ApprovalTable(located.key("approvals"), ledger),
+        PinTable(located.key("pins"), ledger),
+        TokenTable(located.key("tokens"), ledger),
+        now=time.time(),
+    )
 
 
 def verify_file(args: argparse.Namespace) -> int:
@@ -38,13 +59,13 @@ def verify_file(args: argparse.Namespace) -> int:
     if args.head is not None:
         anchor = read_head_line(args.head, args.public_key)
         if anchor is None:
-            print("the signature of --head is wrong, or it is no line that `audit head` printed")
+            fail("--head is not a line that `audit head` printed, or its signature is wrong")
             return 1
     try:
         with open(args.export, encoding="utf-8", errors="surrogateescape") as file:
             verdict = verify_export(file, args.public_key, anchor)
     except OSError as error:
-        raise ConfigError(f"cannot read {args.export}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {word(args.export)}: {error.strerror or error}") from error
     end = f", ends in {verdict.head.hash}" if verdict.head else ""
     return _report(verdict, f"{verdict.records} records{end}")
 
@@ -55,7 +76,7 @@ def export(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
     With a filter only the chosen records are printed, as they are: no chain, so nothing that `verify` could check.
     """
     for text in export_lines(tx, located.ledger(), filter_of(args, datetime.now(UTC))):
-        print(text)
+        say(text)  # a record as it was written is plain ASCII
     return 0
 
 
@@ -64,9 +85,9 @@ def head(_tx: Tx, _args: argparse.Namespace, located: GatewayLocation) -> int:
     file = located.ledger().head
     found = file.read()
     if found is None:
-        print("lg-gateway: nothing is signed yet", file=sys.stderr)
+        fail("nothing is signed yet: the first record makes the head")
         return 1
-    print(head_line(found, file))
+    say(head_line(found, file))
     return 0
 
 
@@ -74,10 +95,11 @@ def seal(args: argparse.Namespace, located: GatewayLocation) -> int:
     """Move records that are older than `--before` into sealed segment files."""
     before = _before(args)
     seals = _with_archive(located, lambda archive: archive.seal(before, by=_by()))
-    for one in seals:
-        print(f"segment {one.number}: records {one.first} to {one.last} are in {located.segments_path / one.file}")
+    for moved in seals:
+        path = word(located.segments_path / moved.file)
+        say(f"segment {moved.number}: records {moved.first} to {moved.last} are in {path}")
     if not seals:
-        print(f"no record is older than {before}", file=sys.stderr)
+        complain(f"no record is older than {before}")
     return 0
 
 
@@ -85,28 +107,31 @@ def prune(args: argparse.Namespace, located: GatewayLocation) -> int:
     """Remove segment files whose records are all older than `--before`; their seals stay in the chain."""
     before = _before(args)
     removed = _with_archive(located, lambda archive: archive.prune(before, by=_by(), now=stamp(datetime.now(UTC))))
-    for one in removed:
-        print(f"segment {one.number}: the file with records {one.first} to {one.last} is removed")
+    for gone in removed:
+        say(f"segment {gone.number}: the file with records {gone.first} to {gone.last} is removed")
     if not removed:
-        print(f"no segment ended before {before}", file=sys.stderr)
+        complain(f"no segment ended before {before}")
     return 0
 
 
 def restart(args: argparse.Namespace, located: GatewayLocation) -> int:
     """Let a ledger go on whose signed records are gone from the store: removed, lost, or put back from a backup."""
     if not args.reason:
-        raise ConfigError("audit restart needs --reason TEXT: it gives up what was signed, and records why")
+        raise ConfigError(
+            "audit restart needs --reason TEXT", hint="it gives up records that were signed; the ledger records why"
+        )
     ledger = located.ledger()
     guard = _Restart(ledger)
     store = open_store(located.store_place, guard=guard)
     try:
         seq = asyncio.run(store.write(lambda tx: guard.begin(tx, args.reason)))
     except SealingError as error:
-        print(f"lg-gateway: {error}", file=sys.stderr)
+        fail(error)
         return 1
     finally:
         store.close()
-    print(f"the ledger goes on with record {seq}, which says what was given up; the old head is kept as {guard.aside}")
+    aside = word(guard.aside)
+    say(f"the ledger goes on with record {seq}, which says what was given up; the old head is kept as {aside}")
     return 0
 
 
@@ -150,10 +175,10 @@ class _Restart:
 
 def _report(verdict: VerificationResult, summary: str) -> int:
     for remark in verdict.remarks:
-        print(f"note: {visible(remark)}")
+        say(f"note: {visible(remark)}")
     for problem in verdict.problems:
-        print(visible(problem.text()))
-    print(f"{'NOT intact' if verdict.problems else 'intact'}: {summary}")
+        say(visible(problem.text()))
+    say(f"{'NOT intact' if verdict.problems else 'intact'}: {summary}")
     return 1 if verdict.problems else 0
 
 
@@ -164,7 +189,7 @@ def export_lines(tx: Tx, ledger: Ledger, wanted: Filter | None = None) -> Iterat
     rows = tx.execute(SEGMENTS)
     segments, problem = read_segments(rows, ledger.head.public_key())
     if problem is not None:
-        print(f"lg-gateway: {visible(problem.text())}", file=sys.stderr)
+        fail(problem.text())
     for segment, (_, _, _, text, removal) in zip(segments, rows, strict=False):
         yield from _segment_lines(segment, (text, removal), ledger, wanted)
     after = segments[-1].seal.last if segments else 0

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lg_gateway.approvals.question import visible
 from lg_gateway.ledger.ledger import stamp
 from lg_gateway.store.interface import Tx
 from lg_policy.config.durations import seconds
 from lg_policy.errors import ConfigError
+from lg_policy.printing import visible
 
 PAGE = 500
 SHOWN_ARGUMENTS = 160
@@ -68,7 +68,8 @@ def moment(text: str, flag: str, now: datetime) -> str:
         given = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"{flag}: {text!r} is no time", hint="like 2026-11-01, 2026-11-01T09:30 (UTC), or 24h for a day ago"
+            f"{flag}: {text!r} is not a time",
+            hint="write 2026-11-01, or 2026-11-01T09:30 (UTC), or 24h for a day ago",
         ) from error
     return stamp(given if given.tzinfo is not None else given.replace(tzinfo=UTC))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from lg_gateway.commands.output import fail, print_json, say
 from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.errors import ConfigError
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             try:
                 answer = await gateway.pipeline.run(request)
             except MCPError as error:
-                print(f"lg-gateway: {error.message}", file=sys.stderr)
+                fail(error.message)
                 return 2
             return _print_answer(answer, as_json=args.json)
 
@@ -66,8 +67,8 @@ def _arguments(text: str) -> dict[str, Any]:
 
 def _print_answer(answer: Any, *, as_json: bool) -> int:
     if as_json:
-        print(answer.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+        print_json(answer.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2)
     else:
         for block in getattr(answer, "content", []):
-            print(getattr(block, "text", f"[{block.type}]"))
+            say(getattr(block, "text", f"[{block.type}]"))
     return 1 if getattr(answer, "is_error", True) else 0

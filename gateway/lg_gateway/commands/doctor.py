@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
 
-from lg_gateway.approvals.question import visible
+from lg_gateway.commands.output import say, word
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.config.http import is_loopback
+from lg_policy.printing import visible
 
 if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 SOON_S = 7 * 86400.0
 NAMED = 20
 """Tools with a bad definition that are named of each server."""
+NO_CALLER = "nobody can call over HTTP: make a token with `lg-gateway tokens create`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             findings = [*_places(setup), *_servers(gateway), *_rules(gateway), *_pins(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         for finding in findings:
-            print(f"{'!!' if finding.bad else 'ok'}  {finding.what:<12} {finding.text}")
+            say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")
         return 1 if any(finding.bad for finding in findings) else 0
 
     return anyio.run(examine)
@@ -55,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _places(setup: GatewaySetup) -> list[Finding]:
     return [
-        Finding(what="settings", text=", ".join(setup.loaded.sources)),
-        Finding(what="root", text=str(setup.root) if setup.root else "none: no server of ours works on one"),
-        Finding(what="state", text=str(setup.state.path)),
+        Finding(what="settings", text=", ".join(map(word, setup.loaded.sources))),
+        Finding(what="root", text=word(setup.root) if setup.root else "none: no built-in server needs one"),
+        Finding(what="state", text=word(setup.state.path)),
         Finding(what="identity", text=f"{setup.identity} on stdio"),
     ]
 
@@ -72,14 +75,15 @@ def _servers(gateway: Gateway) -> list[Finding]:
             continue
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
         words = f"up, {len(entries)} tools, protocol {upstream.protocol}"
-        findings.append(Finding(what=name, text=f"{words}, version {upstream.version or 'not said'}"))
+        version = word(upstream.version) if upstream.version else "not given"
+        findings.append(Finding(what=name, text=f"{words}, version {version}"))
         for tool, problem in list(upstream.left_out.items())[:NAMED]:
-            findings.append(Finding(what=name, text=f"tool {visible(tool)}: {visible(problem)}", bad=True))
+            findings.append(Finding(what=name, text=f"tool {word(tool)}: {word(problem)}", bad=True))
         if upstream.spec.builtin:
             metas = [entry.listed.meta or {} for entry in entries]
             findings += _builtin(name, upstream.spec.builtin, metas, gateway.policy.settings.policy_digest())
         elif upstream.spec.trusted:
-            findings.append(Finding(what=name, text="trusted: its annotations decide what counts as read-only"))
+            findings.append(Finding(what=name, text="trusted: its annotations decide which tools count as read-only"))
     return findings
 
 
@@ -87,7 +91,8 @@ def _builtin(name: str, kind: str, metas: list[dict[str, Any]], digest: str) -> 
     """Compare what a built-in server enforces with what the gateway believes it enforces."""
     reported = {str(meta.get("lg/policy")) for meta in metas}
     same = reported == {digest}
-    text = f"enforces policy {digest}, like the gateway" if same else f"enforces {', '.join(reported)}, not {digest}"
+    enforced = ", ".join(map(word, reported))
+    text = f"enforces policy {digest}, like the gateway" if same else f"enforces {enforced}, not {digest}"
     findings = [Finding(what=name, text=text, bad=not same)]
     if kind == "exec":
         findings.append(_sandbox(name, metas))
@@ -98,7 +103,9 @@ def _sandbox(name: str, metas: list[dict[str, Any]]) -> Finding:
     reported = [meta["lg/sandbox"] for meta in metas if isinstance(meta.get("lg/sandbox"), dict)]
     if any(sandbox.get("active") is True for sandbox in reported):
         return Finding(what=name, text=f"sandbox active ({reported[0].get('backend')})")
-    return Finding(what=name, text="no sandbox: commands are refused, or run unconfined if so configured", bad=True)
+    return Finding(
+        what=name, text="no sandbox: commands are refused, or run unconfined if the settings say so", bad=True
+    )
 
 
 def _rules(gateway: Gateway) -> list[Finding]:
@@ -119,7 +126,9 @@ def _pins(gateway: Gateway) -> list[Finding]:
     from lg_gateway.catalog.pins import definition_of
 
     findings = [
-        Finding(what="pins", text=f"{name}: held back: {', '.join(held)}; see `pins diff`", bad=True)
+        Finding(
+            what="pins", text=f"{name}: held back: {', '.join(map(word, held))}; see `lg-gateway pins diff`", bad=True
+        )
         for name, held in gateway.pinning.held.items()
         if held
     ]
@@ -136,13 +145,22 @@ async def _login(gateway: Gateway) -> list[Finding]:
     """Who could call over HTTP, and whether the authorization server's keys can be had."""
     http = gateway.policy.settings.gateway.http
     if http.login == "none":
-        return [Finding(what="login", text=f"none: over HTTP every program here calls as {gateway.setup.identity}")]
+        return [
+            Finding(
+                what="login", text=f"none: over HTTP every program on this machine calls as {gateway.setup.identity}"
+            )
+        ]
     now = time.time()
     tokens = [token for token in await gateway.store.read(gateway.tokens.all) if token.state(now) == "active"]
     soon = sum(token.expires < now + SOON_S for token in tokens)
-    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within a week" if soon else "")
+    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within 7 days" if soon else "")
     if http.oauth is None:
-        return [Finding(what="login", text=text if tokens else "over HTTP nobody: see `lg-gateway tokens create`")]
+        return [
+            Finding(
+                what="login",
+                text=text if tokens else NO_CALLER,
+            )
+        ]
     return [Finding(what="login", text=text), await anyio.to_thread.run_sync(_issuer, http.oauth)]
 
 
@@ -165,12 +183,18 @@ def _clear_text(gateway: Gateway) -> list[Finding]:
     for name, upstream in sorted(gateway.upstreams.items()):
         url = upstream.spec.url or ""
         if upstream.spec.headers and url.startswith("http:") and not is_loopback(urlsplit(url).hostname or ""):
-            found.append(Finding(what=name, text="its headers travel in clear: use https", bad=True))
+            found.append(Finding(what=name, text="its headers are sent unencrypted: use https", bad=True))
     return found
 
 
 async def _ledger(gateway: Gateway) -> Finding:
+    from lg_gateway.serving.row_verification import row_problems
+
     count, problems = await gateway.store.read(gateway.ledger.verify)
+    if not problems:
+        now = time.time()
+        beside = partial(row_problems, approvals=gateway.approvals, pins=gateway.pins, tokens=gateway.tokens, now=now)
+        problems = await gateway.store.read(beside)
     if not problems:
         return Finding(what="ledger", text=f"intact, {count} records")
     return Finding(what="ledger", text=problems[0].text(), bad=True)

@@ -8,6 +8,11 @@ from typing import Any
 
 import anyio.to_thread
 
+from lg_gateway.commands.output import complain
+from lg_policy.printing import one_line
+
+TITLE_WIDTH, PROMPT_WIDTH = 60, 300
+"""Columns of a field's title and of a whole prompt: a server may have written them."""
 Ask = Callable[[str], str | None]
 
 
@@ -15,7 +20,7 @@ async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str,
     """Show a question and read its fields, a line each; the end of input, or none for a needed field, closes it."""
 
     def fill() -> tuple[str, dict[str, Any] | None]:
-        print(f"\n{message}\n", file=sys.stderr)
+        complain(f"\n{message}\n")
         return fill_in(schema, _read)
 
     return await anyio.to_thread.run_sync(fill, abandon_on_cancel=True)
@@ -37,7 +42,7 @@ def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | 
 def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> Any:
     """Ask until an answer fits; nothing typed is the default, or no value."""
     choices = _choices(field)
-    words = field.get("title") or name
+    words = one_line(str(field.get("title") or name), TITLE_WIDTH)
     hint = "/".join(choices) if choices else {"boolean": "yes/no"}.get(str(field.get("type")), "")
     optional = "" if needed else "Enter for none"
     shown = ", ".join(part for part in (hint, optional) if part)
@@ -72,6 +77,6 @@ def _read_as(field: Mapping[str, Any], choices: list[str], line: str) -> Any:
 
 
 def _read(prompt: str) -> str | None:
-    print(prompt, end="", file=sys.stderr, flush=True)
+    print(f"  {one_line(prompt, PROMPT_WIDTH)} ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     return line.strip() if line else None

@@ -6,20 +6,20 @@ import argparse
 import difflib
 import json
 import re
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lg_gateway.approvals.question import visible
 from lg_gateway.catalog.lint import lint, lookalikes
 from lg_gateway.catalog.pins import Pin
+from lg_gateway.commands.output import LIST_WIDTH, complain, fail, print_json, say, word
 from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
+from lg_policy.printing import visible
 
 LONG_LINE = 100
 _SENTENCE = re.compile(r"(?<=[.;!?]) ")
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         finally:
             access.close()
     except StoreError as error:
-        print(f"lg-gateway: {error}", file=sys.stderr)
+        fail(error)
         return 1
 
 
@@ -45,15 +45,16 @@ def _list(_access: StoreAccess, pins: list[Pin], args: argparse.Namespace) -> in
     if args.json:
         shown = [pin for pin in pins if pin.accepted is not None]
         rows = [{"server": pin.server, "tool": pin.tool, "digest": digest(pin.accepted)} for pin in shown]
-        print(json.dumps({"pins": rows}, indent=1, sort_keys=True))
+        print_json({"pins": rows}, indent=1, sort_keys=True)
         return 0
     for pin in pins:
         state = "accepted" if pin.waiting is None else ("changed, held back" if pin.accepted else "new, held back")
         basis = f"  by {visible(pin.basis)}" if pin.basis else ""
-        print(f"{digest(pin.accepted or pin.waiting)[:16]}  {visible(pin.server)}  {visible(pin.tool)}  {state}{basis}")
+        names = f"{word(pin.server, LIST_WIDTH)}  {word(pin.tool, LIST_WIDTH)}"
+        say(f"{digest(pin.accepted or pin.waiting)[:16]}  {names}  {state}{basis}")
         _warn(pin)
-    for one, two in lookalikes((f"{pin.server}__{pin.tool}", pin.server, pin.tool) for pin in pins):
-        print(f"!! {visible(one)} and {visible(two)} look alike")
+    for first, second in lookalikes((f"{pin.server}__{pin.tool}", pin.server, pin.tool) for pin in pins):
+        say(f"!! {word(first)} and {word(second)} look alike")
     return 0
 
 
@@ -61,25 +62,27 @@ def _diff(_access: StoreAccess, pins: list[Pin], _args: argparse.Namespace) -> i
     """Exit status 1 when something waits, as `diff` does."""
     waiting = [pin for pin in pins if pin.waiting is not None]
     for pin in waiting:
-        print(f"{visible(pin.server)}: {visible(pin.tool)}" + ("" if pin.accepted else " (new)"))
+        say(f"{word(pin.server)}: {word(pin.tool)}" + ("" if pin.accepted else " (new)"))
         for line in difflib.unified_diff(_text(pin.accepted), _text(pin.waiting), "accepted", "now", lineterm=""):
-            print(f"  {visible(line)}")
+            say(f"  {visible(line)}")
         _warn(pin)
     return 1 if waiting else 0
 
 
 def _accept(access: StoreAccess, pins: list[Pin], args: argparse.Namespace) -> int:
     if args.server is None:
-        raise ConfigError("pins accept needs a server, or a server and a tool", hint="see `lg-gateway pins diff`")
+        raise ConfigError(
+            "pins accept needs a server, or a server and a tool", hint="`lg-gateway pins diff` shows what waits"
+        )
     waiting = [pin for pin in pins if pin.waiting is not None]
     for pin in waiting:
         try:
             access.write(partial(access.pins.accept, pin=pin, by=f"{user_name()} at a command line"))
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        print(f"accepted {visible(pin.server)}: {visible(pin.tool)}")
+        say(f"accepted {word(pin.server)}: {word(pin.tool)}")
     if not waiting:
-        print("nothing waits there", file=sys.stderr)
+        complain("no definition waits there")
     return 0 if waiting else 1
 
 
@@ -88,7 +91,7 @@ def _warn(pin: Pin) -> None:
     if pin.basis.startswith("version"):
         return
     for what in lint(pin.waiting or pin.accepted or {}):
-        print(f"  !! {what}")
+        say(f"  !! {what}")
 
 
 def _text(definition: dict[str, Any] | None) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lg_gateway.commands.output import complain, print_json, say, word
 from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, InvalidArguments
+from lg_policy.printing import visible
 
 if TYPE_CHECKING:
     from lg_gateway.catalog.catalog import CatalogEntry
@@ -53,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
                 return explain(gateway, args.subject, _arguments(args.args), caller, as_json=args.json)
             failed, wrong = failures(gateway, cases, caller), mistakes(gateway)
         for line in [*failed, *wrong]:
-            print(line, file=sys.stderr)
-        print(f"{len(cases) - len(failed)} of {len(cases)} decisions are as expected")
+            complain(visible(line))
+        say(f"{len(cases) - len(failed)} of {len(cases)} decisions are as expected")
         return 1 if failed or wrong else 0
 
     return anyio.run(judge)
@@ -66,32 +67,36 @@ def read_cases(path: Path) -> list[PolicyCase]:
         data = tomllib.loads(path.read_text("utf-8"))
         return [PolicyCase.model_validate(case) for case in data["case"]]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+        raise ConfigError(f"cannot read {word(path)}: {error}") from error
     except (KeyError, TypeError) as error:
-        raise ConfigError(f"{path} has no [[case]] tables", hint='[[case]] with tool = "…", args, effect') from error
+        raise ConfigError(
+            f"{word(path)} has no [[case]] table", hint='a [[case]] has tool = "…", args = {…} and effect = "…"'
+        ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(f"{word(path)}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: str, *, as_json: bool = False) -> int:
     """Print the decision about one call, what each rule about its tool says, and what else would stop it."""
     told = _explanation(gateway, _entry(gateway, tool), arguments, identity)
     if as_json:
-        print(json.dumps(told, indent=2))
+        print_json(told, indent=2)
         return 0
     place = f" ({told['place']})" if told["place"] else ""
     approver = f", approver: {told['approver']}" if told["effect"] == "approve" else ""
-    print(f"{told['effect']}: {told['reason']}\ndecided by {told['rule']}{place}{approver}")
+    lines = [f"{told['effect']}: {told['reason']}", f"decided by {told['rule']}{place}{approver}"]
     if not told["visible"]:
-        print(f"{identity} does not see this tool at all")
-    for view in told["rules"]:
-        print(f"  {view['effect']:<8} {view['name']} ({view['place']}): {view['why'] or 'matches'}")
-    print(f"server {told['server']}: {'trusted' if told['trusted'] else 'not trusted'}, read-only: {told['read_only']}")
+        lines.append(f"{word(identity)} does not see this tool")
+    lines += [
+        f"  {view['effect']:<8} {view['name']} ({view['place']}): {view['why'] or 'matches'}" for view in told["rules"]
+    ]
+    trusted = "trusted" if told["trusted"] else "not trusted"
+    lines.append(f"server {word(told['server'])}: {trusted}, read-only: {told['read_only']}")
     if told["arguments_refused"]:
-        print(f"the arguments would be refused before: {told['arguments_refused']}")
-    for problem in told["problems"]:
-        print(f"problem: {problem}")
+        lines.append(f"the arguments would be refused first: {told['arguments_refused']}")
+    lines += [f"problem: {problem}" for problem in told["problems"]]
+    say("\n".join(map(visible, lines)))
     return 0
 
 
@@ -146,7 +151,7 @@ def failures(gateway: Gateway, cases: list[PolicyCase], identity: str) -> list[s
 def _entry(gateway: Gateway, tool: str) -> CatalogEntry:
     entry = gateway.catalog.find(tool)
     if entry is None:
-        raise ConfigError(f"there is no tool {tool!r}", hint="see `lg-gateway tools`")
+        raise ConfigError(f"there is no tool {tool!r}", hint="`lg-gateway tools` lists them")
     return entry
 
 

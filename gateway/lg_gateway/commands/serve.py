@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 import anyio
 
+from lg_gateway.commands.output import complain, word
 from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
 from lg_policy.config.flags import ServeFlags, serve_flags
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
         check_login(setup, flags.host, login=login)
         if not login:
-            print(f"no login: every program on this machine can call as {setup.identity}", file=sys.stderr)
+            complain(f"no login: every program on this machine can call tools as {word(setup.identity)}")
 
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             await serve_here(
                 frontend.build(),
                 flags,
-                routes=[health_route(gateway)],
+                routes=[health_route(gateway, login=login)],
                 on_exit=frontend.listen.close,
                 authenticated=front.authenticated,
                 middleware=front.middleware,

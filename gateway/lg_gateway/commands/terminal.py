@@ -13,8 +13,11 @@ from types import TracebackType
 from typing import Self
 
 from lg_policy.errors import ConfigError
+from lg_policy.printing import display_width
 
 LINE_BYTES = 4096
+NO_SIZE = (10**9, 80)
+"""Rows and columns of a terminal that does not say."""
 
 
 class Terminal:
@@ -22,11 +25,15 @@ class Terminal:
 
     def __enter__(self) -> Self:
         if sys.platform == "win32":
-            raise ConfigError("answering needs a POSIX terminal", hint="use WSL, or the client's own question")
+            raise ConfigError(
+                "you can answer only at a POSIX terminal", hint="use WSL, or answer where your client asks you"
+            )
         try:
             self._fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
-            raise ConfigError("approving needs a terminal with a human at it", hint="run it in one") from error
+            raise ConfigError(
+                "approving needs a terminal with a human at it", hint="run this command in a terminal"
+            ) from error
         return self
 
     def __exit__(
@@ -45,7 +52,7 @@ class Terminal:
         rows, columns = self._size()
         used = 0
         for line in text.split("\n"):
-            height = 1 + max(0, len(line) - 1) // columns
+            height = 1 + max(0, display_width(line) - 1) // columns
             if used and used + height > rows - 1:
                 self.write("-- more: press a key --")
                 while self.key(60.0) is None:
@@ -54,6 +61,10 @@ class Terminal:
                 used = 0
             self.write(line + "\n")
             used += height
+
+    def width(self) -> int:
+        """Return how many columns a row may have: one less than there are, since some terminals wrap a full row."""
+        return self._size()[1] - 1
 
     def key(self, seconds: float) -> str | None:
         """Return the next key pressed, lower case, `None` when none was for that long, "" at the end of input."""
@@ -82,8 +93,9 @@ class Terminal:
         return os.read(self._fd, LINE_BYTES).decode("utf-8", "replace").strip()
 
     def _size(self) -> tuple[int, int]:
+        """Return rows and columns as they are now."""
         try:
             size = os.get_terminal_size(self._fd)
         except OSError:
-            return 10**9, 80
-        return size.lines or 10**9, size.columns or 80
+            return NO_SIZE
+        return size.lines or NO_SIZE[0], size.columns or NO_SIZE[1]

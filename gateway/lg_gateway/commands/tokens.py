@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from lg_gateway.commands.output import complain, fail, print_json, say, word
 from lg_gateway.identity.tokens import Token
 from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
@@ -28,14 +27,14 @@ def run(args: argparse.Namespace) -> int:
         try:
             status = _ACTIONS[args.action](access, args)
             if args.action == "create":
-                print(f"it counts for gateways whose state is in {located.state.path}", file=sys.stderr)
+                complain(f"it is valid for gateways whose state is in {word(located.state.path)}")
             return status
         finally:
             access.close()
     except ConfigError:
         raise
     except (StoreError, LgError) as error:
-        print(f"lg-gateway: {error}", file=sys.stderr)
+        fail(error)
         return 1
 
 
@@ -55,10 +54,10 @@ def _create(access: StoreAccess, args: argparse.Namespace) -> int:
             by=f"local:{user_name()}",
         )
     )
-    print(text)
-    words = f"{token.id}: a token for {token.identity} until {_day(token.expires)}; it is not shown again"
-    use = "put it into LG_GATEWAY_TOKEN, or send it as `Authorization: Bearer …`" if args.role == "client" else ""
-    print("\n".join(filter(None, (words, use))), file=sys.stderr)
+    say(text)
+    complain(f"{token.id}: a token for {token.identity} until {_day(token.expires)}; it is not shown again")
+    if args.role == "client":
+        complain("put it into LG_GATEWAY_TOKEN, or send it as `Authorization: Bearer …`")
     return 0
 
 
@@ -67,12 +66,12 @@ def _list(access: StoreAccess, args: argparse.Namespace) -> int:
     found = [token for token in access.read(access.tokens.all) if args.all or token.state(now) == "active"]
     for token in found:
         if args.json:
-            print(json.dumps(_shown(token, now), sort_keys=True))
+            print_json(_shown(token, now), sort_keys=True)
         else:
             scopes = f"  scopes {' '.join(token.scopes)}" if token.scopes else ""
-            print(f"{token.id}  {token.state(now):<8} {token.identity:<30} until {_day(token.expires)}{scopes}")
+            say(f"{token.id}  {token.state(now):<8} {token.identity:<30} until {_day(token.expires)}{scopes}")
     if not found and not args.json:
-        print("no token; make one with `lg-gateway tokens create NAME`", file=sys.stderr)
+        complain("no token; make one with `lg-gateway tokens create NAME`")
     return 0
 
 
@@ -80,7 +79,7 @@ def _revoke(access: StoreAccess, args: argparse.Namespace) -> int:
     named = _named(args, "a token's id, or the name of its caller")
     now, by = time.time(), f"local:{user_name()}"
     for token in access.write(lambda tx: access.tokens.revoke(tx, named, now=now, by=by)):
-        print(f"{token.id} for {token.identity} revoked", file=sys.stderr)
+        complain(f"{token.id} for {token.identity} revoked")
     return 0
 
 

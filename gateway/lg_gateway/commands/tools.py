@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING
 
 import anyio
 
+from lg_gateway.commands.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
+from lg_policy.printing import one_line
 
 if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
+
+DESCRIPTION_WIDTH = 100
+"""Columns of a description in the list."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +28,10 @@ def run(args: argparse.Namespace) -> int:
             entries = gateway.pipeline.visible(setup.identity)
             if args.json:
                 listed = [entry.listed.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in entries]
-                print(json.dumps({"tools": listed}, indent=2))
+                print_json({"tools": listed}, indent=2)
             else:
                 for entry in entries:
-                    print(f"{entry.name:<40} {_first_line(entry.listed.description)}")
+                    say(f"{word(entry.name):<40} {_first_line(entry.listed.description)}")
             return _report_down(gateway)
 
     return anyio.run(tools)
@@ -39,10 +42,9 @@ def _report_down(gateway: Gateway) -> int:
 
     down = [upstream for upstream in gateway.upstreams.values() if upstream.state is not UpstreamState.UP]
     for upstream in down:
-        print(f"lg-gateway: {upstream.name} is {upstream.state}: {upstream.error}", file=sys.stderr)
+        fail(f"{word(upstream.name)} is {upstream.state}: {upstream.error}")
     return 1 if down else 0
 
 
 def _first_line(text: str | None) -> str:
-    line = (text or "").strip().splitlines()[0] if (text or "").strip() else ""
-    return line if len(line) <= 100 else f"{line[:99]}…"
+    return one_line((text or "").strip().partition("\n")[0], DESCRIPTION_WIDTH)

@@ -1,10 +1,11 @@
-"""Calls that stand still because their server asked a question, for callers who answer in another round.
+"""Calls that wait because their server asked a question, for callers who answer in another round.
 
-A pending is found again by its call's binding, as an approval is: clients repeat first rounds. Each round is answered
-once, in the transaction that lets the call go on; a replayed answer changes nothing. Rows carry a keyed code.
+The questions of a call are found by the call's binding, as an approval is, because clients repeat first rounds. Each
+round is answered once, in the transaction that lets the call go on. A replayed answer changes nothing. Rows carry a
+keyed code, and a row that is put back as it once was is refused: the ledger says how often the call was begun.
 
-The answer of a 2026 server is all that its call needs to go on, from any gateway process, also after a restart. A call
-of a handshake-era server waits in the process that holds its connection (`owner`) and ends with it.
+A call of a 2026 server can go on from any gateway process, also after a restart. A call of a handshake-era server waits
+in the process that holds its connection (`owner`) and ends with it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from lg_policy.errors import Conflict
 
 @dataclass(frozen=True, kw_only=True)
 class PendingQuestions:
-    """One call that waits. `questions`: key as the client knows it → `{theirs, text, schema}`.
+    """One call that waits. `questions` maps the key that the client knows to `{theirs, text, schema}`.
 
-    `given` are answers to questions of this round that no human is asked. `owner` is the process that holds the call,
-    "" when any can go on with `state`, the server's own.
+    `given` has the answers of this round that no human is asked for. `owner` is the process that holds the call; "" if
+    any process can go on with `state`, the server's own.
     """
 
     id: str
@@ -46,7 +47,7 @@ class PendingQuestions:
 
 
 class PendingQuestionsTable:
-    """Reads and writes dialogues inside transactions. `now` is seconds since the epoch."""
+    """Reads and writes open questions inside transactions. `now` is seconds since the epoch."""
 
     def __init__(self, key: bytes) -> None:
         self._code = RowMac(key, "a question of a server")

@@ -1,7 +1,7 @@
-"""Questions that a server behind the gateway asks while one of its tools runs: checked, quoted, keyed anew. Pure.
+"""Questions that a server asks while one of its tools runs: checked, quoted, with a key of our own. Pure.
 
-A human is told which server asks, and what it wrote is quoted like any argument. A question for what looks like a
-credential is refused: a form is no place for one. Not covered: a server that asks for a secret in other words.
+The human sees which server asks, and its words behind the margin. A question for what looks like a credential is
+refused. Not covered: a server that asks for a secret in other words.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 
 import mcp_types as t
 
-from lg_gateway.approvals.question import quoted, visible
+from lg_gateway.approvals.layout import word
+from lg_gateway.approvals.question import quoted
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.store.canonical_json import canonical, digest
+from lg_policy.printing import visible
 
 QUESTION_BYTES = 8_000
 FIELDS = 30
@@ -68,14 +70,18 @@ def read_question(entry: CatalogEntry, binding: str, theirs: str, request: objec
         raise Refused(f"it asked for {getattr(request, 'method', 'something')}, which is not passed on")
     params = request.params
     if not isinstance(params, t.ElicitRequestFormParams):
-        raise Refused("it asked to have a web page opened, which is not passed on")
+        raise Refused("it wants a web page opened, which is not passed on")
     asked = dict(params.requested_schema)
     if len(canonical([params.message, asked])) > QUESTION_BYTES:
         raise Refused(f"its question has more than {QUESTION_BYTES} bytes")
     schema = _schema(asked)
     _refuse_credentials(params.message, asked)
-    who = f"server: {visible(entry.server.name)} ({'built in' if entry.server.builtin else 'third party'})"
-    head = ["A server asks you something. Its words are quoted after |.", who, f"while running: {visible(entry.tool)}"]
+    kind = "built in" if entry.server.builtin else "third party"
+    head = [
+        "A server asks you something. Its words stand behind |.",
+        f"server: {word(entry.server.name)} ({kind})",
+        f"while running: {word(entry.tool)}",
+    ]
     text = "\n".join([*head, *quoted(params.message), "Do not enter passwords or keys."])
     key = f"{KEY}{digest([binding, theirs, params.message, asked, *([turn] if turn > 1 else [])])[:32]}"
     return ServerQuestion(key=key, theirs=theirs, text=text, schema=schema)
@@ -85,7 +91,7 @@ def _schema(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the form with everything that is only shown made visible. Names and values go back as they are."""
     properties = asked.get("properties")
     if not isinstance(properties, Mapping) or len(properties) > FIELDS:
-        raise Refused(f"its form is no object of at most {FIELDS} fields")
+        raise Refused(f"its form is not an object of at most {FIELDS} fields")
     made = {}
     for name, field in properties.items():
         if not _NAME.fullmatch(str(name)) or not isinstance(field, Mapping):

@@ -16,9 +16,9 @@ Send = Callable[[Callable[[t.ElicitRequest], Awaitable[t.ElicitResult]]], Awaita
 
 
 class WaitingCall:
-    """Runs in a task of its own; requests come and go: `next` gives what it has to say, `deliver` answers it.
+    """Runs in a task of its own while requests come and go. `next` returns its news, `deliver` answers its question.
 
-    A question that nobody answers for `patience_s` is cancelled. `left` is told an outcome that nobody came for.
+    A question without an answer for `patience_s` is cancelled. `left` gets an outcome that nobody fetched.
     """
 
     def __init__(self, send: Send, *, patience_s: float, left: Callable[[Outcome], Awaitable[None]]) -> None:
@@ -35,7 +35,7 @@ class WaitingCall:
         self._outcome: Outcome | None = None
 
     async def run(self) -> None:
-        """Make the call; keep its outcome until somebody takes it, but not for ever."""
+        """Make the call and keep its outcome for `patience_s`."""
         with self._scope:
             try:
                 self._outcome = await self._send(self._ask)
@@ -65,7 +65,7 @@ class WaitingCall:
         return self._outcome
 
     def deliver(self, answer: t.ElicitResult) -> None:
-        """Answer the question that is open; nothing happens when it was given up meanwhile."""
+        """Answer the open question. Does nothing if the question was cancelled meanwhile."""
         self._answer = answer
         self._answered.set()
 

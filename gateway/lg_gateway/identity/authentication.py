@@ -1,7 +1,7 @@
-"""Who calls over HTTP: tokens of our own, access tokens of an authorization server, or the local user without a login.
+"""Who calls over HTTP: by a token of ours, by an access token of an authorization server, or without a login.
 
-The identity of a call is that of the token on its own HTTP request, never of an argument, a header beside it or the
-session; the SDK ties a session of the handshake era to the principal that opened it.
+The identity of a call comes from the token on its own HTTP request. It never comes from an argument, another header or
+the session. The SDK ties a session of the handshake era to whoever opened it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lg_gateway.calls.call import Standing
+from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.http import HttpSettings
@@ -33,7 +34,7 @@ from lg_policy.errors import PolicyDenied
 if TYPE_CHECKING:
     from lg_gateway.identity.jwt import JwtVerifier
 
-log = logging.getLogger(__name__)
+log = RepeatedLog(logging.getLogger(__name__))
 
 Context = ServerRequestContext[Any, Any]
 MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
@@ -54,7 +55,7 @@ class Verifier:
         self._clock = clock
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return what a token stands for, `None` for one that does not count. Operators' tokens never do here."""
+        """Return who a token speaks for, `None` if it is not valid. An operator's token is never valid here."""
         if token.startswith(("lgt_", "lgo_")):
             return await self._own(token)
         if self._oauth is None:
@@ -74,8 +75,8 @@ class Verifier:
     async def _own(self, text: str) -> AccessToken | None:
         try:
             token = await self._store.read(lambda tx: self._tokens.check(tx, text, self._clock()))
-        except StoreError:
-            log.exception("a token cannot be looked up; its caller is refused")
+        except StoreError as error:
+            log.write(logging.ERROR, "a token cannot be looked up, so its caller is refused", error)
             return None
         if token is None or token.role != "client":
             return None
@@ -113,14 +114,14 @@ class Authentication:
 
 
 def open_authentication(local_identity: str) -> Authentication:
-    """Return the front without a login: whoever reaches it is the local user."""
+    """Return the authentication without a login: every caller is the local user."""
     return Authentication(
         identify=lambda _ctx: local_identity, standing=lambda _ctx: None, app_options={}, authenticated=False
     )
 
 
 def login_authentication(verifier: Verifier, settings: HttpSettings) -> Authentication:
-    """Return the front that wants a token on every request."""
+    """Return the authentication that needs a token on every request."""
     return Authentication(
         identify=lambda ctx: str((_access(ctx).claims or {})["identity"]),
         standing=lambda ctx: verifier.standing(_access(ctx)),

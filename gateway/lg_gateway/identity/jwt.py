@@ -22,9 +22,10 @@ import anyio
 import httpx2
 import jwt
 
+from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_policy.config.http import OAuthSettings, safe_url
 
-log = logging.getLogger(__name__)
+log = RepeatedLog(logging.getLogger(__name__))
 
 TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 NAME_LENGTH = 200
@@ -60,7 +61,7 @@ class JwtVerifier:
             # The cache of keys fetches over the network, in the calling thread.
             return await anyio.to_thread.run_sync(self._verify, token)
         except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-            log.info("an access token was refused: %s: %s", type(error).__name__, str(error)[:300])
+            log.write(logging.INFO, f"an access token was refused: {type(error).__name__}", str(error)[:300])
             return None
 
     def keys(self) -> int:
@@ -72,9 +73,9 @@ class JwtVerifier:
         header = jwt.get_unverified_header(token)
         kind = header.get("typ")
         if (kind.lower() if isinstance(kind, str) else kind) not in TYPES:
-            raise ValueError(f"type {kind!r} is no access token")
+            raise ValueError(f"a token of type {kind!r} is not an access token")
         if header.get("alg") not in settings.algorithms:
-            raise ValueError(f"algorithm {header.get('alg')!r} does not count")
+            raise ValueError(f"the algorithm {header.get('alg')!r} is not allowed")
         key = self._keys().get_signing_key(_key_id(header))
         claims = jwt.decode(
             token,

@@ -1,10 +1,10 @@
-"""Bearer tokens for HTTP: made here, shown once, kept as keyed digests, with an end and a way to end them sooner.
+"""Bearer tokens for HTTP: shown once, kept as keyed digests, valid until they expire or are revoked.
 
 A token is `lgt_<id>_<secret>` (a client's) or `lgo_<id>_<secret>` (an operator's, which answers questions and is never
 taken as a client's). The secret has 256 random bits, so that a fast keyed digest is enough to store it.
 
-Covers: someone who can write the store but not the key directory cannot make, extend or reuse a token. Does not cover:
-putting an older row of the store back, which revives a token that was revoked since; the ledger shows that it was.
+Covers: someone who can write the store but not the key directory cannot make, extend or reuse a token. A revoked token
+whose row is put back as it once was does not count: the ledger says that it was revoked.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from lg_gateway.ledger.anchors import TOKEN
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import canonical
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import ConfigError, NotFound
 
 Role = Literal["client", "operator"]
+REVOKED = "token revoked"
 PREFIX: dict[Role, str] = {"client": "lgt", "operator": "lgo"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
@@ -32,7 +34,7 @@ _FORM = re.compile(r"lg[to]_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What is stored of a token. Times are seconds since the epoch; `digest` is keyed and covers id and secret."""
+    """What is stored about a token. Times are seconds since the epoch; `digest` is keyed and covers id and secret."""
 
     id: str
     name: str
@@ -67,10 +69,10 @@ class TokenTable:
     ) -> tuple[Token, str]:
         """Make a token and return it with its text, which is not kept. Raises `ConfigError` for an unfit name."""
         if not NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} is no name for a token", hint="1 to 64 of A-Z a-z 0-9 . _ @ -")
+            raise ConfigError(f"{name!r} cannot name a token", hint="use 1 to 64 of A-Z a-z 0-9 . _ @ -")
         for scope in scopes:
             if not SCOPE.fullmatch(scope):
-                raise ConfigError(f"{scope!r} is no scope", hint="printable ASCII without spaces and quotes")
+                raise ConfigError(f"{scope!r} cannot be a scope", hint="use printable ASCII without spaces and quotes")
         token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         token = Token(
             id=token_id,
@@ -89,7 +91,7 @@ class TokenTable:
         """Return the token that a text is, if it still counts; the comparison takes the same time for any secret."""
         form = _FORM.fullmatch(text)
         token = self.get(tx, form.group(1)) if form is not None else None
-        if form is None or token is None or token.state(now) != "active":
+        if form is None or token is None or token.state(now) != "active" or self.put_back(tx, token):
             return None
         same = hmac.compare_digest(token.digest, self._digest(form.group(1), form.group(2)))
         return token if same and text.startswith(f"{PREFIX[token.role]}_") else None
@@ -98,6 +100,11 @@ class TokenTable:
         """Return a token by its id; `None` also for a row that was not written by a holder of the key."""
         rows = tx.execute("SELECT body, mac FROM tokens WHERE id = ?", (token_id,))
         return self._read(rows[0]) if rows else None
+
+    def put_back(self, tx: Tx, token: Token) -> bool:
+        """Whether the row of a revoked token was replaced by an older copy of it."""
+        note = self._ledger.newest_note(tx, f"{TOKEN}{token.id}")
+        return note is not None and note["outcome"] == REVOKED and token.revoked is None
 
     def all(self, tx: Tx) -> list[Token]:
         """Return every token, newest first."""
@@ -112,11 +119,11 @@ class TokenTable:
         """End the token of that id, or all of that name. Raises `NotFound` when there is none that still counts."""
         found = [token for token in self.all(tx) if named in (token.id, token.name) and token.state(now) == "active"]
         if not found:
-            raise NotFound(f"there is no active token {named!r}", hint="see `lg-gateway tokens list`")
+            raise NotFound(f"there is no active token {named!r}", hint="`lg-gateway tokens list` shows them")
         ended = [replace(token, revoked=now) for token in found]
         for token in ended:
             self._write(tx, token)
-            self._note(tx, "token revoked", token, by)
+            self._note(tx, REVOKED, token, by)
         return ended
 
     def forget(self, tx: Tx, before: float) -> None:
@@ -147,4 +154,6 @@ class TokenTable:
 
     def _note(self, tx: Tx, what: str, token: Token, by: str) -> None:
         detail = f"{token.id} for {token.identity} by {by}"
-        self._ledger.append(tx, LedgerEntry(phase="note", identity=token.identity, outcome=what, detail=detail))
+        subject = f"{TOKEN}{token.id}"
+        entry = LedgerEntry(phase="note", request_id=subject, identity=token.identity, outcome=what, detail=detail)
+        self._ledger.append(tx, entry)

@@ -1,4 +1,4 @@
-"""Refusals and repeated questions in floods: so many a minute get a record each, the rest one with their number."""
+"""Many refusals at once: so many in a minute get a record each, and the rest share one record with a count."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class _Window:
 class FloodSummary:
     """Counts by caller, tool, outcome and error code. Times are monotonic seconds: a clock that jumps changes nothing.
 
-    Names that no tool has count as one, or a caller could have as many records as there are names; and so do calls that
-    a limit refused, whatever the tool: a limit may cover them all.
+    All names that no tool has count as one tool, so that a caller cannot have a record for each name. Calls that a
+    limit refused count as one tool too, because a limit may cover all tools.
     """
 
     def __init__(self) -> None:

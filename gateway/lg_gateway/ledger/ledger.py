@@ -33,7 +33,8 @@ class LedgerEntry:
 
     `request_id` is minted by the gateway and the same in a call's records. `arguments` is masked JSON text.
     `count` is how many refusals a record stands for, where they were too many for one each.
-    `note` records (ledger opened, approval decided, pin accepted, settings reloaded) use `outcome` and `detail` only.
+    `note` records (ledger opened, approval decided, pin accepted, settings reloaded) use `outcome` and `detail`. One
+    that says how rows of another table stand has a `subject` (`anchors`) as its `request_id`.
     """
 
     phase: Phase
@@ -95,6 +96,11 @@ class Ledger:
         rows = tx.execute("SELECT hash, mac, record FROM ledger WHERE request_id = ? ORDER BY seq", (request_id,))
         genuine = [record for digest, mac, record in rows if record_hash(record) == digest and self.wrote(digest, mac)]
         return [body for body in map(json.loads, genuine) if body["request_id"] == request_id]
+
+    def newest_note(self, tx: Tx, subject: str) -> dict[str, Any] | None:
+        """Return the newest note about a subject, `None` where there is none."""
+        notes = [record for record in self.records_of(tx, subject) if record["phase"] == "note"]
+        return notes[-1] if notes else None
 
     def before(self, tx: Tx) -> None:
         """Refuse to go on from a store that is behind its signed head: going on would hide what is missing."""

@@ -1,8 +1,7 @@
-"""Results of calls, kept apart from the chain: for repeats of an idempotency key, and to be looked at later.
+"""Results of calls, kept beside the chain: to answer a repeated idempotency key, and to be looked at later.
 
-The chain has the digest of exactly this text. Rows carry a keyed code, so that a repeat is never answered with a result
-that somebody without the keys has put there. Not covered: that a row is deleted; its call then counts as one whose
-outcome was lost.
+The chain has the digest of exactly this text. Rows carry a keyed code, so that nobody without the keys can choose the
+answer to a repeat. Not covered: a row that is removed; the outcome of its call then counts as lost.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from lg_gateway.store.interface import StoreError, Tx
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a call came to: JSON text of its result, and the size in bytes of what the server sent."""
+    """The result of a call as JSON text, and the size in bytes of what the server sent."""
 
     text: str
     size: int

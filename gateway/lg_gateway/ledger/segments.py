@@ -1,7 +1,7 @@
-"""Moving old records out of the store into sealed files, and removing such files, without breaking the chain.
+"""Moves old records out of the store into sealed files, and removes such files, without breaking the chain.
 
-A file is complete on the disk before the records leave the store, and both the seal and the record that says so are
-written in the transaction that deletes them. After a crash in between the file is simply made again.
+A file is complete on the disk before its records leave the store. One transaction writes the seal and the record that
+says so, and deletes the records. After a crash in between, the file is made again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lg_gateway.ledger.anchors import carry_forward
 from lg_gateway.ledger.chain import FIRST, Chain, ChainProblem, line_of
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.seals import Removal, Seal, Segment, read_segments, sign
@@ -140,6 +141,7 @@ class Archive:
             raise SealingError("another process moved these records meanwhile")
         sql = "INSERT INTO segments (number, first_seq, last_seq, seal) VALUES (?, ?, ?, ?)"
         tx.execute(sql, (seal.number, seal.first, seal.last, sign(seal, self._ledger.head)))
+        carry_forward(tx, self._ledger, seal.last)
         tx.execute("DELETE FROM ledger WHERE seq <= ?", (seal.last,))
         detail = f"segment {seal.number}: records {seal.first} to {seal.last} are in {seal.file}, by {by}"
         self._ledger.append(tx, LedgerEntry(phase="note", outcome="segment sealed", detail=detail))

@@ -15,6 +15,7 @@ import mcp_types as t
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.kept_results import KeptResults
 from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.pipeline import Pipeline, Policy
 from lg_gateway.calls.recorder import LedgerRecorder
@@ -104,6 +105,7 @@ class Gateway:
             approval_step=approval_step,
             approvals=self.approvals,
             sending_step=sending_step,
+            kept_results=KeptResults(setup.key("results")),
             masker=masker,
         )
 

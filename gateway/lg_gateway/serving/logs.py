@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from lg_policy.printing import visible
+
 if TYPE_CHECKING:
     from lg_policy.secrets.masking import Masker
 
@@ -13,7 +15,7 @@ TALKATIVE = ("mcp", "httpx2", "httpcore2")
 
 
 class MaskingFormatter(logging.Formatter):
-    """Masks whole lines, tracebacks included, once there is a masker."""
+    r"""Masks whole lines, tracebacks included, once there is a masker; writes control characters as `\u{…}`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -22,7 +24,11 @@ class MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         line = super().format(record)
-        return self.masker.mask(line) if self.masker is not None else line
+        return visible(self.masker.mask(line) if self.masker is not None else line, keep="\n\t")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the library's name
+        """Return the message on one line: a name in it cannot begin a line that looks like another record."""
+        return visible(super().formatMessage(record))
 
 
 def start_logging(level: str) -> None:

@@ -15,7 +15,6 @@ import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.calls.call import Call
-from lg_gateway.calls.kept_results import read_kept
 from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.results import refusal
@@ -147,7 +146,7 @@ class MetaTools:
     async def _read_on(self, call: Call) -> t.CallToolResult:
         arguments = call.arguments
         piece = await self._store.read(
-            lambda tx: read_kept(
+            lambda tx: self._pipeline.kept_results.read(
                 tx,
                 call.identity,
                 str(arguments["result_id"]),

@@ -46,7 +46,8 @@ def store_url(setting: str, environ: Mapping[str, str]) -> str | None:
         return None
     if not url.startswith(POSTGRES):
         raise ConfigError(
-            "store.url is not an address that the gateway knows", hint="`sqlite`, or postgresql://USER@HOST/DATABASE"
+            "store.url is not an address that the gateway knows",
+            hint="write `sqlite` or postgresql://USER@HOST/DATABASE",
         )
     return url
 

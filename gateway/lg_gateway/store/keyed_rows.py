@@ -1,6 +1,7 @@
-"""Rows that carry a keyed code over their text: who can write the store but lacks the key cannot make or change one.
+"""Rows that carry a keyed code over their text: without the key nobody can make or change one.
 
-Not covered: a row that is removed, or put back as it once was.
+Not covered: a row that is removed, or put back as it once was. Where that matters, the ledger says how rows stand
+(`ledger/anchors`).
 """
 
 from __future__ import annotations

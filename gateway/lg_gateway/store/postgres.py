@@ -89,7 +89,7 @@ class Connector:
         except ModuleNotFoundError as error:
             raise ConfigError(
                 "store.url is a PostgreSQL address, and psycopg is not installed",
-                hint="pip install 'lg-orchestration-platform[postgres]'",
+                hint="install it: pip install 'lg-orchestration-platform[postgres]'",
             ) from error
         self._open = psycopg.connect
         self._url = url

@@ -251,9 +251,17 @@ CREATE INDEX approvals_expires ON approvals (expires);
 CREATE INDEX effects_approval ON effects (approval_id) WHERE approval_id IS NOT NULL;
 """)
 
+# Codes for kept results. Those that are there have none: they are dropped a little before their day is over.
+RESULT_CODES = both("""
+DELETE FROM result_pieces;
+DELETE FROM results;
+ALTER TABLE results ADD COLUMN mac TEXT NOT NULL DEFAULT '';
+ALTER TABLE result_pieces ADD COLUMN mac TEXT NOT NULL DEFAULT '';
+""")
+
 MIGRATIONS: tuple[Migration, ...] = (
     LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS, SEGMENTS,
-    OUTCOMES, AGES,
+    OUTCOMES, AGES, RESULT_CODES,
 )  # fmt: skip
 
 

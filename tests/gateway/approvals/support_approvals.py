@@ -60,8 +60,11 @@ async def approve(gateway: Gateway, approval_id: str, how: str = "approve") -> A
     return await gateway.store.write(work)
 
 
+ASKER = {"identity": "me", "client": "c"}
+
+
 def question(text: str = "q", lifetime_s: float = 100) -> NewApproval:
-    binding = Binding(identity="me", server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
+    binding = Binding(**ASKER, run_id=None, server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
     return NewApproval(
         binding=binding,
         approver="user",

@@ -14,8 +14,8 @@ from tests.gateway.rig import flags, send, write_config
 PATCH = "*** Begin Patch\n*** Update File: note.txt\n@@\n-one\n+two\n*** End Patch\n"
 
 
-def fs_gateway(tmp_path: Path, root: Path) -> Any:
-    config = write_config(tmp_path, '[gateway.servers.fs]\nbuiltin = "fs"\n', NO_HOLD)
+def fs_gateway(tmp_path: Path, root: Path, *settings: str) -> Any:
+    config = write_config(tmp_path, "[gateway]", *settings, '[gateway.servers.fs]\nbuiltin = "fs"\n', NO_HOLD)
     return running_gateway(prepare(flags(config=config, root=root), mcp_json=None))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +34,12 @@ class Screen:
         while self.shown.count(text) < times:
             assert self._read(deadline), f"{text!r} was not shown:\n{self.shown}"
         return self.shown
+
+    def wait_for_any(self, text: str, other: str, times: int) -> None:
+        """Wait until `text` was shown, or `other` more often than that."""
+        deadline = time.monotonic() + WAIT_S
+        while text not in self.shown and self.shown.count(other) <= times:
+            assert self._read(deadline), f"neither {text!r} nor {other!r} was shown:\n{self.shown}"
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -69,11 +78,12 @@ class Screen:
 
 
 @contextmanager
-def on_terminal(*command: str, env: Mapping[str, str]) -> Iterator[Screen]:
-    """Run a command on a terminal of its own; killed if the block leaves it running."""
+def on_terminal(*command: str, env: Mapping[str, str], size: tuple[int, int] = (0, 0)) -> Iterator[Screen]:
+    """Run a command on a terminal of its own, of `size` rows and columns; killed if the block leaves it running."""
     pid, descriptor = pty.fork()
     if pid == 0:
         os.execvpe(command[0], command, dict(env))
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     screen = Screen(descriptor, pid)
     try:
         yield screen
@@ -82,9 +92,10 @@ def on_terminal(*command: str, env: Mapping[str, str]) -> Iterator[Screen]:
 
 
 @contextmanager
-def gateway_on_terminal(*args: str) -> Iterator[Screen]:
+def gateway_on_terminal(*args: str, size: tuple[int, int] = (0, 0)) -> Iterator[Screen]:
     """Run `lg-gateway ARGS` on a terminal of its own."""
-    with on_terminal(sys.executable, "-P", "-m", "lg_gateway", *args, env=program_environment()) as screen:
+    command = (sys.executable, "-P", "-m", "lg_gateway", *args)
+    with on_terminal(*command, env=program_environment(), size=size) as screen:
         yield screen
 
 

@@ -59,7 +59,7 @@ async def test_a_wrong_time_names_its_flag_and_what_would_be_right(where: tuple[
     done = run("audit", "list", "--since", "yesterday", *where)
 
     assert done.returncode == 2
-    assert "--since: 'yesterday' is no time" in done.stderr
+    assert "--since: 'yesterday' is not a time" in done.stderr
     assert "24h for a day ago" in done.stderr
 
 

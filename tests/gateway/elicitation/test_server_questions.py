@@ -69,7 +69,7 @@ def test_an_ordinary_question_is_quoted_and_keeps_its_values() -> None:
     properties = question.schema["properties"]
 
     assert "| Delete\\u{202e} the\n| branch?" in question.text
-    assert "while running: as\\u{202e}k" in question.text
+    assert 'while running: "as\\u{202e}k"' in question.text
     assert properties["sure"] == {"type": "boolean", "title": "Really\\u{200b}?", "default": False}
     assert properties["which"]["oneOf"] == [{"const": "a", "title": "The \\u{1b}[1mfirst"}]
     assert question.key == read_question(entry("as\u202ek"), "binding", "q", asked).key

@@ -1,0 +1,53 @@
+r"""Everything that `lg-gateway` prints. Nothing that a server, a client or a file wrote reaches the terminal as it is.
+
+`say` and `complain` write out control, bidirectional and invisible characters as `\u{…}`; line feeds and tabs stay.
+Names and paths that stand in a line of ours go through `word` first, which leaves plain ones as they are and puts any
+other between quotation marks. `print_json` escapes what is not plain ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from lg_gateway.approvals import layout
+from lg_policy.errors import LgError
+from lg_policy.printing import visible
+
+WORD_WIDTH = 120
+"""Columns of a name or path that stands in a line of ours."""
+LIST_WIDTH = 60
+"""Columns of a name in a list."""
+
+
+def say(text: str) -> None:
+    """Print a text to standard output."""
+    print(_safe(text))
+
+
+def complain(text: str) -> None:
+    """Print a message to standard error."""
+    print(_safe(text), file=sys.stderr)
+
+
+def fail(error: Exception | str) -> None:
+    """Print to standard error, on one line, why a command failed."""
+    text = error.text() if isinstance(error, LgError) else str(error)
+    print(f"lg-gateway: {visible(text)}", file=sys.stderr)
+
+
+def print_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> None:
+    """Print a value as JSON in plain ASCII."""
+    print(json.dumps(value, indent=indent, sort_keys=sort_keys).replace("\x7f", "\\u007f"))
+
+
+def word(text: object, limit: int = WORD_WIDTH) -> str:
+    """Return a name or path as it can stand in a line: as it is where it is plain, else quoted and cut."""
+    return layout.word(text, limit)
+
+
+def _safe(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return "\n".join(visible(line.removesuffix("\r"), keep="\t") for line in text.split("\n"))

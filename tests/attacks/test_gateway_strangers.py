@@ -1,0 +1,52 @@
+"""What somebody without a token learns from a gateway over HTTP, and how much of its log they can fill."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+
+from lg_gateway.identity.authentication import Verifier
+from lg_gateway.identity.tokens import TokenTable
+from tests.gateway.commands.support_commands import run
+from tests.gateway.ledger.support_ledger import KEY, open_ledger
+from tests.gateway.rig import http_gateway, server, write_config
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.attack("Login", "asking for the health of a gateway to learn what it serves")
+async def test_a_stranger_is_told_no_server_names_and_a_caller_is(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("payroll"))
+    token = run("tokens", "create", "me", "--config", str(config)).stdout.strip()
+    with http_gateway("--config", str(config), login=True) as (url, _process):
+
+        def health(**headers: str) -> httpx2.Response:
+            return httpx2.get(f"{url}/healthz", headers=headers, timeout=30)
+
+        stranger = await anyio.to_thread.run_sync(health)
+        liar = await anyio.to_thread.run_sync(lambda: health(Authorization=f"Bearer {token[:-1]}?"))
+        caller = await anyio.to_thread.run_sync(lambda: health(Authorization=f"Bearer {token}"))
+        elsewhere = await anyio.to_thread.run_sync(lambda: health(Host="127.0.0.1.evil.example"))
+
+    assert stranger.json().keys() == liar.json().keys() == {"status"}
+    assert caller.json()["servers"].keys() == {"payroll"}
+    assert "payroll" not in elsewhere.text
+
+
+@pytest.mark.attack("Login", "a request after the other that makes the gateway write to its log")
+async def test_a_flood_of_tokens_that_cannot_be_looked_up_writes_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, ledger = open_ledger(tmp_path)
+    verifier = Verifier(store, TokenTable(KEY, ledger), None)
+    await store.write(lambda tx: tx.execute("DROP TABLE tokens"))
+    with caplog.at_level(logging.INFO):
+        for number in range(50):
+            assert await verifier.verify_token(f"lgt_{number:012x}_{'x' * 43}") is None
+    store.close()
+
+    assert len([record for record in caplog.records if "looked up" in record.message]) == 1
