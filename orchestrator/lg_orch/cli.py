@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 RUN_ID_HELP = "a run's id, the beginning of one, or `last`"
 DESCRIPTION = "Answer questions about a repository and work on it; every tool comes through the gateway."
 EXITS = (
-    "exit status: 0 done, 1 finished but failed, 2 bad usage or configuration, 3 waiting for a human, 130 interrupted"
+    "exit status: 0 done, 1 finished but failed, 2 bad usage or configuration, 3 waiting for a human, "
+    "4 done but nothing could check it, 130 interrupted"
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lg_orch.tools.effects import PATCHING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lg_orch.agent.services import Services
     from lg_orch.contracts.envelopes import ToolEnvelope
 
@@ -26,6 +28,22 @@ def written_paths(services: Services, result: ToolEnvelope) -> list[str]:
     if info is None or not info.builtin or info.original not in PATCHING or not result.ok or told.get("dry_run"):
         return []
     return [str(one.get("to") or one.get("path")) for one in told.get("files", ()) if isinstance(one, dict)]
+
+
+def changes_files(services: Services, tool: str) -> bool:
+    """Whether a tool of that qualified name is there to change files, also where the gateway does not list it."""
+    info = services.tools.named(tool)
+    if info is None:
+        return tool.rpartition("__")[2] in PATCHING
+    return info.builtin and info.original in PATCHING
+
+
+def change_of(services: Services, result: ToolEnvelope) -> Mapping[str, Any]:
+    """What a call, whole, changed, as our own servers answer it; empty where it changed nothing."""
+    info, told = services.tools.named(result.tool), result.artifacts.structured or {}
+    if info is None or not info.builtin or info.read_only or not result.ok or told.get("dry_run"):
+        return {}
+    return told if told.get("files") or told.get("changed_paths") else {}
 
 
 def has_effect(services: Services, result: ToolEnvelope) -> bool:

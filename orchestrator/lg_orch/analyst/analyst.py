@@ -19,7 +19,7 @@ from lg_orch.contracts.plans import Plan, PlannedCall, Route
 from lg_orch.contracts.reports import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.plans import Intent
@@ -42,6 +42,16 @@ _TOPICS: dict[str, Topic] = {
     "changed": ChangedTopic(),
     "check": CheckTopic(),
 }
+_LOOKING_FOR: Mapping[str, str] = {
+    "summary": "It asks for a part of the summary",
+    "where": "It asks for a definition",
+    "uses": "It asks for uses",
+    "depends": "It asks what depends on something",
+    "tests_for": "It asks for the tests",
+    "changed": "It asks for recent changes",
+    "check": "It asks whether the checks pass",
+}
+"""What a question asks for, by its kind, as a sentence without its end."""
 _CHANGES = ("refactor", "restructure", "simplify", "clean up")
 _DEBUGS = ("fix", "debug", "repair", "solve", "bug")
 
@@ -62,7 +72,10 @@ class LocalAnalyst:
             return Route(intent="analysis", lane="interactive", rationale="It asks for a summary of the repository.")
         about = f" about {ask.subject}" if ask.subject else ""
         return Route(
-            intent="question", lane="interactive", rationale=f"It is a question of the kind {ask.kind!r}{about}."
+            intent="question",
+            lane="interactive",
+            rationale=f"{_LOOKING_FOR[ask.kind]}{about}.",
+            wants_check=ask.kind == "check",
         )
 
     def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:

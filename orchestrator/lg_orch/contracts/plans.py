@@ -28,6 +28,8 @@ class Route(Strict):
     lane: Lane
     rationale: Text
     """Why, in one sentence, for the reader of the trace."""
+    wants_check: bool = False
+    """The request asks whether the checks pass: only a check that ran answers it."""
     needs_model: bool = False
     """True when only a language model could do it and there is none; the run then ends with exit status 2."""
 

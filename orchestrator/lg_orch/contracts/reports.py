@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from lg_orch.contracts.base import Strict
 
-if TYPE_CHECKING:
-    pass
-
 
 class Check(Strict):
-    """One check that was run: passed is exit code 0 of our own call, unless no test ran."""
+    """One check that was run. It passed if its exit code is 0 and its runner's own report names no failure.
+
+    A check that could not be run, or that ran no test, proves nothing; `ok` is then false.
+    """
 
     name: str
     ok: bool
@@ -26,22 +26,35 @@ class Check(Strict):
     """It runs no test any more, and did before the change."""
     no_baseline: bool = False
     """It was not run before the change, so every failure counts as new."""
+    verdict: Literal["passed", "failed", "could_not_run"] | None = None
+    """What it proved; null in records of earlier versions."""
+    unavailable: bool = False
+    """With `could_not_run`: the command or its packages are not there."""
+    reason: str = ""
+    """The first error line, or why it proves nothing."""
+    failures: tuple[str, ...] = ()
+    """The first tests that failed, by the names that the runner prints."""
+    next_step: str = ""
+    """What to do so that it can be run."""
+    tests_passed: int | None = None
+    """How many tests passed by the runner's report; of `go test` at least so many. Null where it reports nothing."""
 
     @property
     def harmless(self) -> bool:
         """Whether it neither proves a change nor speaks against it."""
-        return self.no_tests and not self.lost_tests
+        return (self.no_tests or self.unavailable) and not self.lost_tests
 
     @property
     def outcome(self) -> str:
         """How it ended, in words."""
         if self.ok:
             return "passed"
-        if self.no_tests:
-            return "no tests ran any more" if self.lost_tests else "no tests ran"
+        word = "no tests ran" if self.no_tests else "could not be run" if self.verdict == "could_not_run" else "failed"
+        if self.lost_tests:
+            return f"{word} any more"
         if self.failed_before:
-            return "not passed, as before the change"
-        return "not passed, and not run before the change" if self.no_baseline else "not passed"
+            return f"{word}, as before the change"
+        return f"{word}, and not run before the change" if self.no_baseline and not self.harmless else word
 
 
 class VerifierReport(Strict):

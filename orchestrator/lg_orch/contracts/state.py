@@ -21,8 +21,11 @@ from lg_orch.contracts.errors import GraphError
 from lg_orch.contracts.plans import Plan, PlannedCall, Review, Route
 from lg_orch.contracts.reports import Statement, VerifierReport
 
-Status = Literal["done", "failed", "refused", "waiting", "interrupted", "killed", "running"]
-EXIT_STATUS: Mapping[Status, int] = {"done": 0, "failed": 1, "refused": 2, "waiting": 3, "interrupted": 130}
+Status = Literal["done", "unchecked", "failed", "refused", "waiting", "interrupted", "killed", "running"]
+"""`unchecked`: the work came to its end, and nothing could check it."""
+EXIT_STATUS: Mapping[Status, int] = {
+    "done": 0, "failed": 1, "refused": 2, "waiting": 3, "unchecked": 4, "interrupted": 130,
+}  # fmt: skip
 
 
 class QueuedCall(Strict):
@@ -34,6 +37,8 @@ class QueuedCall(Strict):
     """It asked a human while others were made beside it; the next visit makes it by itself."""
     looked: bool = False
     """A dry run has shown which files it changes, and that none of them is changed blindly; the next visit makes it."""
+    touches: tuple[str, ...] | None = None
+    """The files that it changes, by the dry run; null where nobody knows."""
 
 
 class ContextRef(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _KEPT = frozenset("\n\t")
@@ -24,3 +25,27 @@ def one_line(text: str, width: int) -> str:
 def many(count: int, noun: str) -> str:
     """A number with its noun: `1 call`, `2 calls`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def code_span(text: str, limit: int = 200) -> str:
+    """A name or command as a Markdown code span that it cannot leave, on one line."""
+    line = one_line(text, limit)
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line or '(empty)'}{pad}{fence}"
+
+
+def quoted(text: str) -> str:
+    """Foreign text as a Markdown quotation: nothing in it can pass for a part of our own report."""
+    return "\n".join(f"> {line}".rstrip() for line in visible(text).splitlines())
+
+
+def stopped_text(text: str) -> str:
+    """`text` with a full stop; one that ends in `...` or another stop keeps its end."""
+    return text if text.endswith((".", "!", "?", "…")) or not text else f"{text}."
+
+
+def sentence(text: str) -> str:
+    """The same with a capital first letter."""
+    return stopped_text(f"{text[:1].upper()}{text[1:]}")

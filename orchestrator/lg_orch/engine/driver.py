@@ -29,6 +29,7 @@ from lg_policy.version import __version__
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
+    from lg_orch.contracts.state import Status
     from lg_orch.human.inquiry import Inquiry
     from lg_orch.tools.connection import Connection
 
@@ -54,7 +55,7 @@ class Driver:
             final = await stoppable(self._steps, self._ask_to_stop)
         except Interrupted as error:
             resume = f"`lg-orch resume {self.job.run.run_id}` goes on" if self.services else "nothing was begun"
-            final = ended("interrupted", f"{error.message}; {resume}")
+            final = self._ended("interrupted", f"{error.message}; {resume}")
         except LgError as error:
             self.job.bus.emit("error", "run", "note", {"text": error.text()})
             limits, events = self.job.settings.budgets, read_journal(self.job.run.journal)
@@ -65,9 +66,13 @@ class Driver:
             log.exception("run %s failed", self.job.run.run_id)
             self.job.bus.emit("error", "run", "note", {"text": f"internal: {type(error).__name__}: {error}"})
             why = f"internal error: {type(error).__name__}: {error} (traceback in the log above)"
-            final = ended("failed", f"{why}; {how_to_go_on(self.job.run.run_id, {})}")
+            final = self._ended("failed", f"{why}; {how_to_go_on(self.job.run.run_id, {})}")
         self._end(final)
         return final
+
+    def _ended(self, status: Status, why: str) -> Final:
+        run = self.job.run
+        return ended(status, why, run.run_id, read_journal(run.journal))
 
     async def _steps(self) -> Final:
         job = self.job

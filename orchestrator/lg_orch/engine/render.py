@@ -46,12 +46,18 @@ def describe(event: Event) -> str | None:
     return None
 
 
+_VERDICTS = {"could_not_run": "could not be run"}
+"""Verdicts of a check that read otherwise than they are stored."""
+
+
 def _describe_check(event: Event) -> str:
-    said = one_line(str(event.data.get("summary") or ""), 100)
+    data = event.data
+    said = one_line(str(data.get("reason") or data.get("summary") or ""), 100)
     code = f"exit code {event.data.get('exit_code')}" + (f": {said}" if said else "")
     if event.phase == "baseline":
         return f"baseline        {event.name}: {code}"
-    return f"check           {event.name}: {'passed' if event.data.get('ok') else 'not passed'}, {code}"
+    verdict = _VERDICTS.get(str(data.get("verdict")), "passed" if data.get("ok") else "failed")
+    return f"check           {event.name}: {verdict}, {code}"
 
 
 def _describe_tool(event: Event) -> str | None:

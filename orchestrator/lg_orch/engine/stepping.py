@@ -9,8 +9,9 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from lg_orch.contracts.state import Final, RunState
-from lg_orch.engine.stop_reports import ended
+from lg_orch.engine.stop_reports import changed_so_far, ended
 from lg_orch.human.inquiry import how_to_answer, question_of
+from lg_orch.recording.journal import read_journal
 from lg_policy.errors import Conflict
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class Stepper:
             if snapshot.interrupts:
                 if not await self._settled(snapshot):
                     remember(RunState.model_validate(snapshot.values))
-                    return waiting(self._job.run.run_id, _questions(snapshot))
+                    run = self._job.run
+                    changed = changed_so_far(run.run_id, read_journal(run.journal))
+                    return waiting(run.run_id, _questions(snapshot), changed)
                 # The answers are the inquiry's to give, by key; this only wakes the graph.
                 entry = Command(resume={one.id: True for one in snapshot.interrupts})
             await self._step(entry, remember)
@@ -101,9 +104,9 @@ class Stepper:
         return all(answered)
 
 
-def waiting(run_id: str, questions: list[Question]) -> Final:
-    """The report of a run that waits for a human."""
-    parts = ["The run waits for a human."]
+def waiting(run_id: str, questions: list[Question], changed: str = "") -> Final:
+    """The report of a run that waits for a human; `changed` says what it changed until then."""
+    parts = ["The run waits for a human.", *([changed] if changed else [])]
     parts += [f"{question.message}\n\n{how_to_answer(run_id, question)}" for question in questions]
     return Final(status="waiting", exit_status=3, text="\n\n".join(parts))
 

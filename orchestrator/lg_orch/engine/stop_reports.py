@@ -8,15 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.contracts.state import EXIT_STATUS, Final, RunState, Status
-from lg_policy.errors import LgError
-
-if TYPE_CHECKING:
-    pass
-
-from typing import TYPE_CHECKING
-
 from lg_orch.contracts.errors import OutOfBudget
+from lg_orch.contracts.state import EXIT_STATUS, Final
+from lg_orch.contracts.text import code_span, sentence, stopped_text
 from lg_orch.runs.timeline import patches_of, standing
 from lg_policy.errors import ConfigError, Conflict
 
@@ -24,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lg_orch.contracts.events import Event
-    from lg_orch.contracts.state import RunState
+    from lg_orch.contracts.state import RunState, Status
     from lg_policy.config.settings import BudgetSettings
     from lg_policy.errors import LgError
 
@@ -44,15 +38,11 @@ def reached(error: BaseException, limits: BudgetSettings) -> dict[str, Any]:
 def report(run_id: str, error: LgError, state: RunState, events: Sequence[Event], limits: BudgetSettings) -> Final:
     """The report of a run that broke off: why, what it did so far, how it goes on."""
     if isinstance(error, ConfigError):
-        return Final(status="refused", exit_status=2, text=f"Nothing to report: {error.text()}.")
-    parts = [f"**Failed:** {error.message.rstrip('.')}." + (f"\n\n{_sentence(error.hint)}" if error.hint else "")]
-    changed = sorted(
-        {str(file.get("to") or file["path"]) for one in standing(patches_of(events)) for file in one.files}
-    )
+        return ended("refused", error.text(), run_id, events)
+    parts = [f"**Failed:** {stopped_text(error.message)}" + (f"\n\n{sentence(error.hint)}" if error.hint else "")]
+    changed = changed_so_far(run_id, events)
     if changed:
-        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-        names = ", ".join(f"`{name}`" for name in changed[:SHOWN])
-        parts.append(f"Changed so far: {names}{more}; `lg-orch undo {run_id}` takes it back.")
+        parts.append(changed)
     if changed and (state.verification is None or not state.verification.ok):
         parts.append("No check has passed since.")
     parts.append(f"Nothing is lost: {how_to_go_on(run_id, reached(error, limits))}")
@@ -80,10 +70,31 @@ def refuse_unraised(run_id: str, events: Sequence[Event], limits: BudgetSettings
         raise Conflict(f"{used}; nothing was done", hint=how_to_go_on(run_id, kept).rstrip("."))
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+def changed_so_far(run_id: str, events: Sequence[Event]) -> str:
+    """What a run changed and how it is taken back, for whatever end it comes to; empty where it changed nothing."""
+    patched = {str(file.get("to") or file["path"]) for patch in standing(patches_of(events)) for file in patch.files}
+    written = {
+        str(path)
+        for event in events
+        if event.kind == "tool" and event.phase == "end"
+        for path in event.data.get("changed_paths") or ()
+    }
+    parts = []
+    if patched:
+        parts.append(f"Changed so far: {_names(patched)}. `lg-orch undo {run_id}` takes it back.")
+    if written:
+        parts.append(f"Commands wrote {_names(written)}; `undo` does not cover that.")
+    return " ".join(parts)
 
 
-def ended(status: Status, text: str) -> Final:
-    """The report of a run that has none of its own."""
-    return Final(status=status, exit_status=EXIT_STATUS[status], text=f"Nothing to report: {text}.")
+def _names(paths: set[str]) -> str:
+    shown = sorted(paths)
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return ", ".join(code_span(path) for path in shown[:SHOWN]) + more
+
+
+def ended(status: Status, text: str, run_id: str = "", events: Sequence[Event] = ()) -> Final:
+    """The report of a run that has none of its own: why it ended, and what it changed until then."""
+    changed = changed_so_far(run_id, events)
+    parts = [sentence(text), changed or "It changed no files."]
+    return Final(status=status, exit_status=EXIT_STATUS[status], text="\n\n".join(parts))

@@ -6,9 +6,11 @@ are found again by their key, which is a pure function of the call, however ofte
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.contracts.agent_guides import guides_in, guides_named
 from lg_orch.human.approvals import APPROVAL_KEY, SERVER_KEY, Question
 from lg_orch.human.forms import described
 
@@ -56,7 +58,13 @@ def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: 
     call = queued.call
     if key.startswith(APPROVAL_KEY):
         return Question(
-            tool=call.tool, builtin=builtin, message=message, key=key, call_id=call.id, arguments=call.input
+            tool=call.tool,
+            builtin=builtin,
+            message=message,
+            key=key,
+            call_id=call.id,
+            arguments=call.input,
+            guides=_guides(queued, message),
         )
     form = dict(getattr(request.params, "requested_schema", None) or {})
     fields = described(form)
@@ -64,6 +72,15 @@ def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: 
     return Question(
         kind="question", tool=call.tool, builtin=builtin, message=shown, key=key, call_id=call.id, form=form
     )
+
+
+def _guides(queued: QueuedCall, message: str) -> tuple[str, ...]:
+    """The agent guides that a patch changes; where no dry run said which files it changes, all that are named."""
+    if queued.call.tool.rpartition("__")[2] not in ("apply_patch", "revert_patch"):
+        return ()
+    if queued.touches is not None:
+        return guides_in(queued.touches)
+    return guides_named(f"{message}\n{json.dumps(queued.call.input, ensure_ascii=False)}")
 
 
 def _to_gateway(verdict: Verdict) -> ElicitResult:

@@ -46,6 +46,8 @@ class Question:
     """What the call would be made with; not part of what is kept, the state has it."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """With `question`: JSON Schema of the answer, an object of plain fields."""
+    guides: tuple[str, ...] = ()
+    """Agent guides, such as `AGENTS.md`, that the call changes or may change: `--yes` does not answer for them."""
     lost_before: bool = False
     """With `outcome`: the call was lost before it was made again now. Not kept, it is about this moment."""
 
@@ -88,14 +90,14 @@ class DenyAll:
 
 
 class YesToBuiltin:
-    """`--yes`: yes to questions about our own tools; every other goes to `otherwise`."""
+    """`--yes`: yes to questions about our own tools, but not about agent guides; every other goes to `otherwise`."""
 
     def __init__(self, otherwise: Approver) -> None:
         self._otherwise = otherwise
 
     async def ask(self, question: Question) -> Verdict | None:
         """Say yes to this one call of a built-in tool."""
-        if question.kind == "approval" and question.builtin:
+        if question.kind == "approval" and question.builtin and not question.guides:
             return Verdict(decision="once", by="--yes")
         return await self._otherwise.ask(question)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.contracts.text import code_span
 from lg_orch.human.approvals import DECISIONS, Approver, Nobody, Question, Verdict
 from lg_orch.human.kept_answers import KeptAnswers
 
@@ -160,7 +161,8 @@ def open_questions(events: Iterable[Event]) -> list[Question]:
 
 def question_of(payload: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Question:
     """The question that an interrupt or a journal line holds."""
-    return Question(**payload, arguments=arguments or {})
+    guides = tuple(map(str, payload.get("guides") or ()))
+    return Question(**{**payload, "guides": guides, "arguments": arguments or {}})
 
 
 def how_to_answer(run_id: str, question: Question) -> str:
@@ -176,7 +178,11 @@ def how_to_answer(run_id: str, question: Question) -> str:
         )
     if question.kind == "elsewhere":
         return f"Once it is answered there, `{resume}` goes on; `{resume} --deny` goes on without the call."
-    return (
+    guides = ", ".join(map(code_span, question.guides))
+    first = (
+        f"This may change {guides}, which tells agents what to do, so `--yes` does not approve it. " if guides else ""
+    )
+    return first + (
         f"Answer with `{resume} --approve` or `{resume} --deny`; `{resume} --say TEXT` denies it and says what to do."
     )
 
@@ -189,4 +195,6 @@ def fits(question: Question, verdict: Verdict) -> bool:
 def _described(question: Question) -> dict[str, Any]:
     names = ("tool", "builtin", "message", "key", "kind", "call_id")
     described = {name: getattr(question, name) for name in names}
+    if question.guides:
+        described["guides"] = list(question.guides)
     return described | ({"form": dict(question.form)} if question.form else {})

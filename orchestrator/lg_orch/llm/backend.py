@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
 from lg_orch.contracts.errors import ThinkingFailed
-from lg_orch.contracts.plans import Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
+from lg_orch.contracts.plans import CHANGES, Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
 from lg_orch.contracts.reports import VerifierReport
 from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
@@ -139,7 +139,9 @@ class ModelBackend:
         """The request for the next turn, or a shorter one."""
         messages, shortened = self._messages(work, shorter)
         deep = work.route.lane == "deep"
-        tools = offer(self._ports.tools, work.context, self._at_once, replan=deep, results=shortened)
+        tools = offer(
+            self._ports.tools, work.context, self._at_once, replan=deep, results=shortened, changes=_changes(work)
+        )
         return ModelRequest(role="coder", messages=messages, tools=tools)
 
     def _messages(self, work: Work, shorter: int) -> tuple[list[BaseMessage], bool]:
@@ -151,7 +153,7 @@ class ModelBackend:
             notes[_made_before(work.plan) + 1] = "\n".join((*learnt, plan_text(work.plan)))
         first = [system("act"), task(work.request, work.context, *parts)]
         fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
-        tools = offer(self._ports.tools, work.context, self._at_once, replan=True, results=True)
+        tools = offer(self._ports.tools, work.context, self._at_once, replan=True, results=True, changes=_changes(work))
         room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
         if room < 0:
             what = "request, rules, plan and tools alone need more tokens than a request may have"
@@ -201,7 +203,7 @@ class ModelBackend:
 
     def _offer(self, work: Work) -> str:
         """The tools in words, for a plan."""
-        told, _more = chosen(self._ports.tools, work.context, self._at_once)
+        told, _more = chosen(self._ports.tools, work.context, self._at_once, changes=_changes(work))
         lines = [f"- {tool.name}: {json.dumps(parameters(tool, work.context)['properties'])}" for tool in told]
         return wrapped("tools", "\n".join(lines))
 
@@ -233,6 +235,11 @@ class ModelBackend:
             return name, arguments
         meant = [tool.name for tool in tools if tool.original == name]
         return (meant[0], arguments) if len(meant) == 1 else (name, arguments)
+
+
+def _changes(work: Work) -> bool:
+    """Whether the request asks for a change."""
+    return work.route.intent in CHANGES
 
 
 def _request_as_plan(made: int) -> Plan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.checks import runnable
+from lg_orch.tools.effects import PATCHING
 from lg_orch.tools.tool_info import EXECUTE
 
 if TYPE_CHECKING:
@@ -68,9 +69,18 @@ _LOCAL: Mapping[str, dict[str, Any]] = {
 }
 
 
-def chosen(tools: Sequence[ToolInfo], context: RepoContext, at_once: int) -> tuple[list[ToolInfo], bool]:
-    """The tools a model is told of, and whether there are others that it has to discover."""
-    hidden = _NEVER_NEEDED | (frozenset(("list_files",)) if context.paths else frozenset())
+def chosen(
+    tools: Sequence[ToolInfo], context: RepoContext, at_once: int, *, changes: bool = True
+) -> tuple[list[ToolInfo], bool]:
+    """The tools a model is told of, and whether there are others that it has to discover.
+
+    Without `changes` the request asks for no change, so nothing that changes files is offered.
+    """
+    hidden = (
+        _NEVER_NEEDED
+        | (frozenset() if changes else frozenset(PATCHING))
+        | (frozenset(("list_files",)) if context.paths else frozenset())
+    )
     if context.commands and not runnable(context):
         hidden |= {"exec"}
     useful = [tool for tool in tools if not (tool.builtin and tool.original in hidden) and tool.name != RESULT]
@@ -80,10 +90,16 @@ def chosen(tools: Sequence[ToolInfo], context: RepoContext, at_once: int) -> tup
 
 
 def offer(
-    tools: Sequence[ToolInfo], context: RepoContext, at_once: int, *, replan: bool = False, results: bool = False
+    tools: Sequence[ToolInfo],
+    context: RepoContext,
+    at_once: int,
+    *,
+    replan: bool = False,
+    results: bool = False,
+    changes: bool = True,
 ) -> list[dict[str, Any]]:
     """The tools as a provider's tool calling wants them, in an order that stays the same from request to request."""
-    told, more = chosen(tools, context, at_once)
+    told, more = chosen(tools, context, at_once, changes=changes)
     schemas = [_function(tool.name, _says(tool), parameters(tool, context)) for tool in told]
     names = [DISCOVER, EXECUTE] if more else []
     names += [RESULT] if results else []

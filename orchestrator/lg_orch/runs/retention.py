@@ -62,6 +62,6 @@ def remove(run: RunDir) -> bool:
 def _is_finished(run: RunDir) -> bool:
     """Whether it came to an end of its own: one that broke off could go on, but nobody cared to for so long."""
     try:
-        return ended(read_journal(run.journal)) in ("done", "failed", "refused")
+        return ended(read_journal(run.journal)) in ("done", "unchecked", "failed", "refused")
     except NotFound:
         return True  # killed before it wrote anything: nothing can go on from there

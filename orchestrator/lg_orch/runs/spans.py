@@ -101,7 +101,7 @@ class Spans:
             })  # fmt: skip
         elif event.phase == "end" and self._run is not None:
             self._run.set_attribute("lg.status", str(event.data.get("status")))
-            _end(self._run, failed="" if event.data.get("status") in ("done", "waiting") else "failed")
+            _end(self._run, failed="" if event.data.get("status") in ("done", "unchecked", "waiting") else "failed")
 
     def _of_node(self, event: Event) -> None:
         if event.phase == "begin":

@@ -91,7 +91,9 @@ async def test_calls_that_follow_from_results_are_made_once_each(tmp_path: Path)
     assert [result.artifacts.call_id for result in state.tool_results] == ["s1.1", "f1"]
 
 
-async def test_only_the_exit_code_of_our_own_check_counts(tmp_path: Path) -> None:
+async def test_a_check_that_its_runner_and_exit_code_call_failed_is_failed_whatever_the_answer_says(
+    tmp_path: Path,
+) -> None:
     check = ToolUse(tool="exec__exec", input={"cmd": "pytest", "args": ["-q"]})
     plan = reads("a.py").model_copy(update={"verification": (check,)})
     gateway = FakeGateway(answers={"exec__exec": exec_result(1, "all good, 100% passed\n1 failed")})
@@ -105,7 +107,7 @@ async def test_only_the_exit_code_of_our_own_check_counts(tmp_path: Path) -> Non
     assert (made.name, made.exit_code, made.summary) == ("pytest -q", 1, "1 failed")
     assert state.final is not None
     assert state.final.status == "failed"
-    assert "not passed" in state.final.text
+    assert "| failed | 1 |" in state.final.text
 
 
 async def test_a_passing_check_is_reported_with_its_exit_code(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ async def test_a_passing_check_is_reported_with_its_exit_code(tmp_path: Path) ->
             state = await run.go("do the tests pass?")
     assert state.final is not None
     assert state.final.exit_status == 0
-    assert "| `pytest` | passed | 0 | 3 passed |" in state.final.text
+    assert "| `pytest` | passed | 0 | `3 passed` |" in state.final.text
 
 
 async def test_a_change_that_does_not_pass_goes_back_to_the_planner_until_the_loops_are_used(tmp_path: Path) -> None:

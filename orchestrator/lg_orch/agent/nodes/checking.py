@@ -33,8 +33,12 @@ def changes(state: RunState) -> bool:
 
 def planned_checks(state: RunState, services: Services, plan: Plan) -> tuple[ToolUse, ...]:
     """The checks that a new plan begins with."""
-    if plan.verification or not changes(state):
+    if plan.verification:
         return plan.verification
+    if state.intent is not None and state.intent.wants_check:
+        return _uses(services, own_checks(state, services))
+    if not changes(state):
+        return ()
     return _uses(services, own_checks(state, services, _foreseen(state, services, plan)))
 
 

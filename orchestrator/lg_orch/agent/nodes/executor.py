@@ -21,7 +21,7 @@ from lg_orch.agent.nodes.human import STOPPED, called_instead, denial, is_result
 from lg_orch.agent.nodes.local import answer_here
 from lg_orch.agent.nodes.looking import UNJUDGED, look, sent_back, wants_look
 from lg_orch.agent.nodes.planner import stopped, work_of
-from lg_orch.agent.patches import has_effect, touched_paths
+from lg_orch.agent.patches import changes_files, has_effect, touched_paths
 from lg_orch.agent.services import think
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from lg_orch.contracts.plans import PlannedCall
     from lg_orch.contracts.state import QueuedCall, RunState, Update
 
+NO_CHANGE = "this run answers a question, so it changes no files"
+ASK_FOR_CHANGE = "describe the change in your answer; the user can ask for it in a run of its own"
 AT_ONCE = 8
 """Reading calls of one visit."""
 
@@ -91,8 +93,10 @@ async def _look_first(state: RunState, services: Services) -> Update:
     answer = sent_back(state, services, queued, looked)
     if answer is None:
         error = looked.artifacts.error
-        update: Update = {"queue": (queued.model_copy(update={"looked": True}), *rest), "budgets": spent}
-        checks = renewed(state, services, touched_paths(looked))
+        touched = touched_paths(looked)
+        known = {"looked": True, "touches": tuple(touched) if looked.ok else None}
+        update: Update = {"queue": (queued.model_copy(update=known), *rest), "budgets": spent}
+        checks = renewed(state, services, touched)
         if not any(has_effect(services, one) for one in services.whole_results(state)):
             update |= {"checks": checks, "baseline_checks": baselines(state, services, checks)}
         if error is not None and error.code == "approval_required" and UNJUDGED not in state.guards.notes:
@@ -181,7 +185,9 @@ async def perform(
 
 
 def _refused_here(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
-    """The refusal of a call that is over the run's own limits, or that a human refused before."""
+    """The refusal of a call that the request excludes, that is over a limit of the run, or that a human refused."""
+    if not changes(state) and changes_files(services, queued.call.tool):
+        return failure(queued, Problem(code="policy_denied", message=NO_CHANGE, hint=ASK_FOR_CHANGE))
     stop = services.budgets.patch_stop(_patch_bytes(services, queued))
     if stop is not None:
         return failure(queued, Problem(code="too_large", message=stop))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import missing_checks
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.nodes.checking import BASELINE_ID, CHECK_ID, changes, own_checks
 from lg_orch.agent.patches import has_effect, written_paths
 from lg_orch.agent.report_text import counted, repetition
 from lg_orch.agent.services import think
+from lg_orch.agent.verdicts import left_changed, named, verdict
 from lg_orch.contracts.errors import ThinkingFailed
 from lg_orch.contracts.reports import Answer
 from lg_orch.contracts.state import EXIT_STATUS, Final
+from lg_orch.contracts.text import code_span, quoted, sentence, stopped_text
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
     from lg_orch.contracts.envelopes import Problem
-    from lg_orch.contracts.reports import VerifierReport
+    from lg_orch.contracts.reports import Check, VerifierReport
     from lg_orch.contracts.state import RunState, Status, Update
 
-UNPROVED = "The model's own words, which nothing above or below proves:"
+UNPROVED = "The model says:"
+"""Stands before words that prove nothing."""
+HEADINGS = {"failed": "**Failed:**", "unchecked": "**Done, but nothing checked it:**"}
+MAX_REASON = 300
+MAX_PROBLEMS = 2_000
+"""Characters of foreign text in a report: of an error line, of what a model says in a review."""
 LIMITS = "(budgets.max_check_packages, budgets.max_checks)"
 MAX_FILES = 20
 """Names of changed files in a report."""
@@ -29,16 +35,15 @@ MAX_FILES = 20
 async def reporter(state: RunState, services: Services) -> Update:
     """Write the final report. A run without one useful tool result has failed, whatever the backend says."""
     if state.guards.refused is not None:
-        return {"final": _refusal(state.guards.refused)}
+        return {"final": _refusal(state, services, state.guards.refused)}
     answer = await _answer(state, services)
-    status, reason = verdict(state)
-    if status == "done" and isinstance(services.backend, ActingBackend):
-        status, reason = _worked(state, services)
+    found = verdict(state, services)
     words = services.bus.mask(answer.text_markdown).strip()
-    if reason and words and isinstance(services.backend, ActingBackend):
-        words = f"{UNPROVED}\n\n" + "\n".join(f"> {line}".rstrip() for line in words.splitlines())
-    parts = [f"**Failed:** {reason.rstrip('.')}."] if reason else []
-    parts += [words, _changed_files(state, services)]
+    if words and isinstance(services.backend, ActingBackend):
+        # A model may write a table or a heading that looks like ours.
+        words = f"{UNPROVED}\n\n{quoted(words)}"
+    parts = [f"{HEADINGS[found.status]} {stopped_text(found.reason)}"] if found.reason else []
+    parts += [_checking(state, services), words, _changed_files(state, services)]
     if state.verification is not None:
         parts.append(_checks(state.verification))
     notes = counted([*_notes(state, services, answer), *_doubts(state, services)])
@@ -46,8 +51,8 @@ async def reporter(state: RunState, services: Services) -> Update:
         parts.append("Notes:\n\n" + "\n".join(f"- {services.bus.mask(note)}" for note in notes))
     parts.append(f"_{_footer(state, services)}_")
     final = Final(
-        status=status,
-        exit_status=EXIT_STATUS[status],
+        status=found.status,
+        exit_status=EXIT_STATUS[found.status],
         text="\n\n".join(part for part in parts if part),
         statements=answer.statements,
         missing=answer.missing,
@@ -76,13 +81,12 @@ async def _answer(state: RunState, services: Services) -> Answer:
         return Answer(text_markdown="", missing=(f"an answer in words: {error.text()}",))
 
 
-def _worked(state: RunState, services: Services) -> tuple[Status, str]:
-    """A request for a change is not done while no file was changed, and one for an answer not without one."""
-    if not changes(state):
-        return ("done", "") if state.words else ("failed", "the model gave no answer")
-    if not _changed(state, services):
-        return "failed", "a change was asked for and no file was changed"
-    return "done", ""
+def _checking(state: RunState, services: Services) -> str:
+    """Names the changed files that check the project."""
+    if not isinstance(services.backend, ActingBackend):
+        return ""
+    files = left_changed(state, services).checking
+    return f"**Changed what checks it:** {named(files)}." if files else ""
 
 
 def _changed_files(state: RunState, services: Services) -> str:
@@ -91,45 +95,52 @@ def _changed_files(state: RunState, services: Services) -> str:
     paths = list(dict.fromkeys(path for result in results for path in written_paths(services, result)))
     if not paths:
         return ""
-    named = ", ".join(f"`{path}`" for path in paths[:MAX_FILES])
+    names = ", ".join(code_span(path) for path in paths[:MAX_FILES])
     more = f" and {len(paths) - MAX_FILES} more" if len(paths) > MAX_FILES else ""
-    return f"Changed: {named}{more}. `lg-orch undo {services.run_id}` takes it back."
+    return f"Changed: {names}{more}. `lg-orch undo {services.run_id}` takes it back."
 
 
 def _changed(state: RunState, services: Services) -> bool:
     return any(has_effect(services, result) for result in services.whole_results(state))
 
 
-def verdict(state: RunState) -> tuple[Status, str]:
-    """How the run ended and, unless it is done, why."""
-    if state.guards.stopped is not None:
-        dropped = f"; {state.guards.dropped} decided calls were not made" if state.guards.dropped else ""
-        return "failed", f"{state.guards.stopped.rstrip('.')}{dropped}"
-    made = [result for result in state.tool_results if result.artifacts.error is None]
-    if not made and state.repo_context is not None and state.repo_context.files is None:
-        return "failed", "no tool call brought a result"
-    if not made and state.tool_results:
-        return "failed", "every planned tool call failed"
-    if state.verification is not None and not state.verification.ok:
-        failed = [check.name for check in state.verification.checks if not check.ok and not check.harmless]
-        return "failed", f"checks did not pass: {', '.join(failed)}"
-    return "done", ""
-
-
-def _refusal(problem: Problem) -> Final:
+def _refusal(state: RunState, services: Services, problem: Problem) -> Final:
     status: Status = "refused" if problem.code in ("needs_model", "invalid_arguments", "too_large") else "failed"
-    hint = f"\n\n{problem.hint[:1].upper()}{problem.hint[1:]}." if problem.hint else ""
-    text = f"Nothing was done: {problem.message.rstrip('.')}.{hint}"
+    changed = _changed_files(state, services)
+    said = stopped_text(problem.message)
+    parts = [f"**Failed:** {said}" if changed else f"Nothing was done: {said}"]
+    parts += [sentence(problem.hint) if problem.hint else "", changed]
+    text = "\n\n".join(part for part in parts if part)
     return Final(status=status, exit_status=EXIT_STATUS[status], text=text)
 
 
 def _checks(report: VerifierReport) -> str:
     rows = [
-        f"| `{check.name}` | {check.outcome} | "
-        f"{'-' if check.exit_code is None else check.exit_code} | {check.summary.replace('|', '/')} |"
+        f"| {code_span(check.name).replace('|', '/')} | {check.outcome} | "
+        f"{'-' if check.exit_code is None else check.exit_code} | {_cell(check.summary)} |"
         for check in report.checks
     ]
-    return "\n".join(["| check | result | exit code | last line |", "|---|---|---|---|", *rows])
+    table = "\n".join(["| check | result | exit code | last line |", "|---|---|---|---|", *rows])
+    details = [_detail(check) for check in report.checks if not check.ok]
+    told = [f"- {detail}" for detail in details if detail]
+    return "\n\n".join([table, "\n".join(told)]) if told else table
+
+
+def _detail(check: Check) -> str:
+    """Why a check is not passed: what failed, the first error line, what to do."""
+    parts = []
+    if check.failures:
+        parts.append(f"failed: {', '.join(code_span(name) for name in check.failures)}")
+    if check.reason:
+        parts.append(f"first error: {code_span(check.reason, MAX_REASON)}")
+    if check.next_step:
+        parts.append(f"next: {check.next_step}")
+    return f"{code_span(check.name)}: {'; '.join(parts)}" if parts else ""
+
+
+def _cell(text: str) -> str:
+    """Foreign text for a cell of a table."""
+    return code_span(text, MAX_REASON).replace("|", "/") if text else ""
 
 
 def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
@@ -160,13 +171,6 @@ def _doubts(state: RunState, services: Services) -> list[str]:
     doubts: list[str] = []
     if not isinstance(services.backend, ActingBackend):
         return doubts
-    if changes(state) and _changed(state, services) and state.verification is None:
-        doubts.append("no check was run on the change: none was planned, and none was found that can be run here")
-        missing = missing_checks(services.context(state))
-        doubts += [f"`{name}` cannot be run here: {why}" for name, why in missing.items()]
-    ran = state.verification.checks if state.verification is not None else ()
-    if ran and all(check.no_tests for check in ran):
-        doubts.append("no test was run on the change, so nothing proves it")
     if changes(state) and state.plan is not None and not state.plan.verification:
         left_out = own_checks(state, services).left_out
         doubts += [f"changed and not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
@@ -174,9 +178,10 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         [check.name for check in state.baseline.checks if not (check.ok or check.no_tests)] if state.baseline else []
     )
     if before:
-        doubts.append(f"did not pass before the change: {', '.join(f'`{name}`' for name in before)}")
+        doubts.append(f"did not pass before the change: {', '.join(code_span(name) for name in before)}")
     if state.review is not None and not state.review.ok:
-        doubts.append(f"a model that reviewed an earlier state of the change found: {'; '.join(state.review.problems)}")
+        problems = code_span("; ".join(state.review.problems), MAX_PROBLEMS)
+        doubts.append(f"a model that reviewed an earlier state of the change found: {problems}")
     wanted = "max_cost_usd" in services.settings.budgets.model_fields_set
     if wanted and services.spending is not None and services.spending.unpriced:
         models = ", ".join(sorted(services.spending.unpriced))

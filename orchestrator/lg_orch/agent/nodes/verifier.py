@@ -1,6 +1,6 @@
 """Runs the checks, one a visit: first those before any change, later those that prove it.
 
-Only the exit code of our own call counts as passed.
+A check passes by the exit status of our own call and the runner's own report; where the two disagree it failed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
-from lg_orch.agent.new_failures import lost_tests, only_old_failures, tests_ran
+from lg_orch.agent.new_failures import lost_tests, only_old_failures
 from lg_orch.agent.nodes.checking import BASELINE_ID, changes
 from lg_orch.agent.nodes.executor import perform
 from lg_orch.agent.nodes.human import STOPPED, called_instead, is_result
 from lg_orch.agent.nodes.planner import stopped, work_of
+from lg_orch.agent.runner_reports import judged
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport
@@ -93,7 +94,7 @@ def _told_apart(state: RunState, services: Services, check: Check, envelope: Too
     baseline = (one for one in state.tool_results if one.artifacts.call_id.startswith(BASELINE_ID))
     same = [one for one in map(services.results.whole, baseline) if one.artifacts.input == envelope.artifacts.input]
     before = same[-1] if same and same[-1].artifacts.error is None else None
-    if check.no_tests:
+    if check.no_tests or check.unavailable:
         return check.model_copy(update={"lost_tests": lost_tests(before)})
     old = only_old_failures(before, services.results.whole(envelope))
     return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
@@ -127,18 +128,24 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
 
 
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
-    """Passed means: the call came back and its command ended with status 0, and did not say that it ran no test."""
+    """What one check proved, for the report."""
     arguments = queued.call.input
     words = [str(arguments.get("cmd", queued.call.tool)), *(str(word) for word in arguments.get("args") or ())]
     words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []
-    nothing = envelope.exit_code is not None and tests_ran(envelope) is False
+    found = judged(envelope, arguments)
     return Check(
         name=" ".join(words)[:200],
-        ok=envelope.ok and envelope.exit_code == 0 and not nothing,
-        no_tests=nothing,
+        ok=found.verdict == "passed",
+        no_tests=found.cause == "no_tests",
         tool=queued.call.tool,
         exit_code=envelope.exit_code,
         summary=_summary(envelope),
+        verdict=found.verdict,
+        unavailable=found.cause == "unavailable",
+        reason=found.reason,
+        failures=found.failures,
+        next_step=found.next_step,
+        tests_passed=found.counts.passed if found.counts is not None else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import root_checks
+from lg_orch.agent.checks import missing_checks, root_checks
 from lg_orch.analyst import calls
 from lg_orch.analyst.report.markdown import MarkdownReport
 from lg_orch.analyst.report.safe_text import code, prose
@@ -30,7 +30,7 @@ class CheckTopic:
         """One check for each kind of project at the root; none when the command server is not there."""
         if case.tools is not None and calls.EXEC not in case.tools:
             return []
-        return [ToolUse(tool=calls.EXEC, input=one.input()) for one in root_checks(case.context)]
+        return [ToolUse(tool=calls.EXEC, input=check.input()) for check in root_checks(case.context)]
 
     def next_calls(self, case: Case) -> list[PlannedCall]:
         """Read the files that say how tests are run."""
@@ -46,13 +46,16 @@ class CheckTopic:
                 if check.exit_code is not None
                 else "no exit code: it did not run to its end"
             )
-            said = f" — {prose(check.summary, 300)}" if check.summary else ""
+            why = check.reason or check.summary
+            said = f" — {prose(why, 300)}" if why else ""
             report.say(f"{code(check.name)}: {check.outcome}, {status}{said}")
         if ran:
-            report.text("Judged by exit codes alone; a command that could not be started has proved nothing.")
+            report.text("A check passes if its exit code is 0 and its runner reports at least one test and no failure.")
         else:
-            report.text("No check was run, so nothing is claimed.")
+            report.text("No check could be run, so nothing is claimed.")
             report.lacks(_why_not(case))
+            for name, why in missing_checks(case.context).items():
+                report.lacks(f"{name}, which cannot be run here: {why}")
         report.section("How the repository says its tests are run")
         commands(Survey(evidence=case.evidence), report)
         for problem in (*case.context.problems, *case.evidence.failures()):

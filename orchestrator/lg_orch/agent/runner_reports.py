@@ -1,0 +1,351 @@
+"""Reads what a test runner reports: how many tests passed, failed or did not run, and what went wrong first. Pure.
+
+A command's exit status alone proves nothing: a `conftest.py` can reset it, and `--collect-only` ends with 0. So the
+runner's own figures and its exit status must agree. The sandbox returns no files, so the figures are read from the
+output: the summaries of pytest, unittest, `cargo test`, `go test` (also with `-json`), node's test runner, Jest, Vitest
+and Mocha. Where several runners speak, their figures add up.
+
+Not covered: a repository that prints a false summary and exits with 0. It runs its own code, so it can.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lg_orch.contracts.envelopes import ToolEnvelope
+
+MAX_NAMES = 20
+"""Failing tests that a verdict names."""
+MAX_LINE = 2_000
+"""Characters of one line that are read; a summary is shorter."""
+MAX_REASON = 300
+"""Characters of the first error line."""
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_WORDS = r"(?:passed|failed|errors?|skipped|deselected|xfailed|xpassed|warnings?|rerun|subtests (?:passed|failed))"
+_PYTEST = re.compile(rf"^=*\s*(\d+ {_WORDS}(?:, \d+ {_WORDS})*)(?: in [\d.]+s\b|\s*=*$)")
+_PYTEST_NONE = re.compile(r"^=*\s*(?:no tests (?:ran|collected)|\d+(?:/\d+)? tests? collected)\b")
+_PYTEST_DOTS = re.compile(r"^(?:\S+\.py )?([.FEsxX]+)\s+\[\s*\d+%\]$")
+_TEST_WORD = re.compile(r"passed|failed|error|skipped|selected")
+"""At least one of these is in a summary; "2 warnings" alone comes from other programs."""
+_ERRORS = re.compile(r"(\d+) errors?\b")
+_COUNT = re.compile(r"(\d+) ([a-z]+(?: [a-z]+)?)")
+_UNITTEST = re.compile(r"^Ran (\d+) tests? in ")
+_UNITTEST_END = re.compile(r"^(?:OK|FAILED|NO TESTS RAN)(?: \(([^()]*)\))?$")
+_CARGO = re.compile(r"^test result: (?:ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored")
+_GO_PACKAGE = re.compile(r"^(ok  |FAIL)\s*\t\S+\s+(.*)$|^(\?)\s+\t?\S+\s+\[no test files\]")
+_GO_TEST = re.compile(r"^\s*--- (PASS|FAIL|SKIP): ")
+_NODE = re.compile(r"^(?:# |\u2139 )(tests|pass|fail|skipped|todo|cancelled) (\d+)$")
+_JEST = re.compile(r"^\s*Tests:?\s+(.*)$")
+_JEST_FILES = re.compile(r"^\s*Test (?:Suites|Files):?\s+(\d+) failed\b")
+_MOCHA = re.compile(r"^\s*(\d+) (passing|failing|pending)\b")
+_NOTHING = re.compile(
+    r"matched no packages$|^no packages to test$|Missing script: \"?test\"?|Error: no test specified"
+    r"|^No test(?: file)?s found\b|Error: No test files found"
+)
+_PASSED, _FAILED = ("passed", "pass", "passing"), ("failed", "fail", "failing", "error", "errors", "cancelled")
+_IGNORED = ("warning", "warnings", "rerun", "total", "subtests passed", "tests", "flaky")
+_BROKEN = re.compile(
+    r"errors? during collection|ImportError while loading conftest|\(unittest\.loader\._FailedTest|"
+    r"\[(?:build|setup) failed\]|could not compile|Test suite failed to run|ERR_MODULE_NOT_FOUND|"
+    r"Cannot find (?:module|package) "
+)
+"""What runners print when the tests could not even be loaded."""
+_FIRST_ERROR = re.compile(
+    r"^E   +(?P<pytest>\S.*)"
+    r"|^(?P<python>(?:\w+\.)*\w*(?:Error|Exception|Failure)(?:: .*)?)$"
+    r"|^(?P<rust>error(?:\[E\d+\])?: .*)"
+    r"|^thread '.*' .*(?P<panic>panicked at .*)"
+    r"|^\s+(?P<go>\S+_test\.go:\d+: .*)"
+    r"|^(?P<build>\S+\.(?:go|ts|tsx|js|c|cc|cpp|java|rb):\d+(?::\d+)?:? .*)"
+    r"|^\s*(?P<js>(?:\w*Error|AssertionError)(?: \[\w+\])?: .*)"
+    r"|^(?P<shell>(?:sh|bash|/bin/sh|make)\S*: .*)"
+    r"|^(?P<npm>npm (?:ERR!|error) .*)"
+)
+_FAILURE = re.compile(
+    r"^(?:FAILED|ERROR) (?P<pytest>\S+)"
+    r"|^test (?P<cargo>\S+) \.\.\. FAILED"
+    r"|^\s*--- FAIL: (?P<go>\S+)"
+    r"|^\s*not ok \d+ (?:- )?(?P<tap>.{1,200})"
+    r"|^(?P<unittest>(?:FAIL|ERROR): .{1,200})"
+    r"|^\s*(?:\u2716|\u2715|\u00d7) (?P<js>.{1,200}?)(?: \([\d.]+ ?m?s\))?$"
+    r"|^(?P<checker>\S+:\d+(?::\d+)?: error: .{1,300})",
+    re.MULTILINE,
+)
+_PLACE = re.compile(r":\d+(?::\d+)?:")
+_NEXT_STEPS: Sequence[tuple[re.Pattern[str], str]] = (
+    (re.compile(r"(?:sh|bash): (?:line )?\d*:? ?[\w@./-]+: (?:command )?not found|ERR_MODULE_NOT_FOUND"
+                r"|Cannot find (?:module|package) '[^./]"),
+     "install the packages with `npm install`"),
+    (re.compile(r"ModuleNotFoundError: No module named|No module named pytest"),
+     "install the project and its packages, for example with `uv sync` or `pip install -e .`"),
+    (re.compile(r"missing go\.sum entry|cannot find module providing package|no required module provides package"
+                r"|proxy\.golang\.org"),
+     "fetch the modules with `go mod download`"),
+    (re.compile(r"failed to (?:get|download|fetch) `|no matching package named|failed to load source for dependency"),
+     "fetch the crates with `cargo fetch`"),
+    (re.compile(r"Missing script: \"?test"), "add a `test` script to `package.json`"),
+)  # fmt: skip
+"""What a user does about an environment in which tests cannot run."""
+
+Cause = Literal["", "unavailable", "no_tests", "broken"]
+
+
+@dataclass(kw_only=True)
+class RunnerCounts:
+    """How many tests passed, failed and did not run (skipped, deselected, expected to fail, only collected)."""
+
+    passed: int = 0
+    failed: int = 0
+    not_run: int = 0
+
+    def add(self, word: str, number: int) -> None:
+        """Count tests under the word by which a runner calls them."""
+        if word in _PASSED:
+            self.passed += number
+        elif word in _FAILED:
+            self.failed += number
+        elif word not in _IGNORED:
+            self.not_run += number
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckVerdict:
+    """What a check proved, and why it is not passed."""
+
+    verdict: Literal["passed", "failed", "could_not_run"]
+    cause: Cause = ""
+    """With `could_not_run`: the command or its packages are missing, no test ran, or the tests could not be loaded."""
+    counts: RunnerCounts | None = None
+    reason: str = ""
+    """The first error line, or what disagrees."""
+    failures: tuple[str, ...] = ()
+    next_step: str = ""
+
+
+def judged(result: ToolEnvelope, arguments: Mapping[str, Any]) -> CheckVerdict:
+    """Judge a check by its exit status and its runner's report. Both must say that it passed."""
+    text = report_text(result)
+    counts, pytest = read_counts(text), _is_pytest(arguments)
+    if counts is None and pytest:
+        counts = _by_dots(text)
+    if result.artifacts.error is not None or result.exit_code in (126, 127):
+        return _unavailable(result, text, counts)
+    if _could_not_load(result, text, counts, pytest=pytest):
+        return CheckVerdict(
+            verdict="could_not_run", cause="broken", counts=counts, reason=first_error(text),
+            failures=tuple(names_of_failures(text)[:MAX_NAMES]), next_step=next_step(text),
+        )  # fmt: skip
+    nothing = counts is not None and not counts.passed and not counts.failed
+    silent = counts is None and pytest and result.exit_code == 0
+    if nothing or silent or (pytest and result.exit_code == 5):
+        reason = "pytest printed no summary" if silent else _not_run(counts)
+        return CheckVerdict(
+            verdict="could_not_run", cause="no_tests", counts=counts, reason=reason, next_step=next_step(text)
+        )
+    if result.ok and result.exit_code == 0 and (counts is None or not counts.failed):
+        return CheckVerdict(verdict="passed", counts=counts)
+    return CheckVerdict(
+        verdict="failed", counts=counts, reason=_why_failed(result, text, counts),
+        failures=tuple(names_of_failures(text)[:MAX_NAMES]),
+        next_step=next_step(text),
+    )  # fmt: skip
+
+
+def _unavailable(result: ToolEnvelope, text: str, counts: RunnerCounts | None) -> CheckVerdict:
+    error = result.artifacts.error
+    if error is not None and error.code == "timeout":
+        return CheckVerdict(verdict="failed", counts=counts, reason=error.message)
+    reason = f"{error.code}: {error.message}" if error is not None else first_error(text)
+    step = error.hint if error is not None and error.hint else next_step(text)
+    return CheckVerdict(
+        verdict="could_not_run", cause="unavailable", counts=counts, reason=_cut(reason), next_step=step
+    )
+
+
+def _could_not_load(result: ToolEnvelope, text: str, counts: RunnerCounts | None, *, pytest: bool) -> bool:
+    if result.exit_code in (None, 0) or (counts is not None and counts.passed):
+        return False
+    return (pytest and result.exit_code in (3, 4)) or _BROKEN.search(text) is not None
+
+
+def _why_failed(result: ToolEnvelope, text: str, counts: RunnerCounts | None) -> str:
+    if result.exit_code is None:
+        limit = (result.artifacts.structured or {}).get("limit_hit")
+        return f"it was stopped by the limit `{limit}`" if limit else "it was killed before its end"
+    error = first_error(text)
+    if counts is not None and (result.exit_code == 0) == bool(counts.failed):
+        told = f"exit status {result.exit_code}, but its own report says {counts.failed} failed"
+        return _cut(f"{told}; {error}" if error else told)
+    return error
+
+
+def _not_run(counts: RunnerCounts | None) -> str:
+    skipped = counts.not_run if counts is not None else 0
+    return f"no test ran; {skipped} skipped, deselected or expected to fail" if skipped else "no test ran"
+
+
+def _is_pytest(arguments: Mapping[str, Any]) -> bool:
+    words = [str(word) for word in arguments.get("args") or ()]
+    return arguments.get("cmd") in ("pytest", "python-pytest") or words[:2] == ["-m", "pytest"]
+
+
+def report_text(result: ToolEnvelope) -> str:
+    """What the command printed, without colours; of `go test -json` the output and the outcome of each test."""
+    text = _ESCAPES.sub("", f"{result.stdout}\n{result.stderr}")
+    if '"Action":' not in text:
+        return text
+    return "\n".join(_from_json(line) if line.startswith("{") else line for line in text.splitlines())
+
+
+def _from_json(line: str) -> str:
+    try:
+        event = json.loads(line) if len(line) <= MAX_LINE * 10 else {}
+    except (ValueError, RecursionError):
+        return line
+    if not isinstance(event, dict) or "Action" not in event:
+        return line
+    action = event["Action"]
+    if action in ("pass", "fail", "skip") and event.get("Test"):
+        return f"--- {action.upper()}: {event['Test']}"
+    if action == "fail" and event.get("FailedBuild"):
+        return f"FAIL\t{event.get('Package')} [build failed]"
+    output = str(event.get("Output") or "").rstrip("\n")
+    return "" if _GO_TEST.match(output) else output
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    """Adds up what the lines of one output say."""
+
+    counts: RunnerCounts = field(default_factory=RunnerCounts)
+    said: bool = False
+    """Whether any line was a report."""
+    unittest: int | None = None
+    """Tests of a unittest run whose result line is to come."""
+    go_packages: int = 0
+    """Go packages that passed; each stands for at least one test."""
+    go_tests: bool = False
+
+    def take(self, line: str) -> None:
+        """Read one line."""
+        self.said = any([self._python(line), self._compiled(line), self._javascript(line), self.said])
+
+    def _python(self, line: str) -> bool:
+        if (found := _PYTEST.match(line)) is not None and _TEST_WORD.search(found[1]) is not None:
+            self._words(found[1])
+        elif _PYTEST_NONE.match(line) is not None:
+            # "2 tests collected, 1 error": only what went wrong counts.
+            self.counts.failed += sum(map(int, _ERRORS.findall(line)))
+        elif (found := _UNITTEST.match(line)) is not None:
+            self.close()
+            self.unittest = int(found[1])
+        elif self.unittest is not None and (found := _UNITTEST_END.match(line)) is not None:
+            self._unittest_end(found[1] or "")
+        else:
+            return False
+        return True
+
+    def _unittest_end(self, details: str) -> None:
+        told = {name.strip(): int(number) for name, _, number in (part.partition("=") for part in details.split(","))
+                if number.strip().isdigit()}  # fmt: skip
+        failed = sum(told.get(name, 0) for name in ("failures", "errors", "unexpected successes"))
+        not_run = sum(told.get(name, 0) for name in ("skipped", "expected failures"))
+        self.counts.failed += failed
+        self.counts.not_run += not_run
+        self.counts.passed += max(0, (self.unittest or 0) - failed - not_run)
+        self.unittest = None
+
+    def _compiled(self, line: str) -> bool:
+        if (found := _CARGO.match(line)) is not None:
+            for word, number in zip(("passed", "failed", "ignored"), found.groups(), strict=True):
+                self.counts.add(word, int(number))
+        elif (found := _GO_TEST.match(line)) is not None:
+            self.go_tests = True
+            self.counts.add({"PASS": "passed", "FAIL": "failed"}.get(found[1], "skipped"), 1)
+        elif (found := _GO_PACKAGE.match(line)) is not None:
+            if found[1] == "FAIL":
+                self.counts.failed += 1
+            elif found[1] and "[no tests to run]" not in found[2]:
+                self.go_packages += 1
+        else:
+            return False
+        return True
+
+    def _javascript(self, line: str) -> bool:
+        if (found := _NODE.match(line)) is not None:
+            self.counts.add(found[1], int(found[2]))
+        elif (found := _JEST.match(line)) is not None and _COUNT.search(found[1]) is not None:
+            self._words(found[1])
+        elif (found := _JEST_FILES.match(line)) is not None:
+            self.counts.failed += int(found[1])
+        elif (found := _MOCHA.match(line)) is not None:
+            self.counts.add(found[2], int(found[1]))
+        else:
+            return _NOTHING.search(line) is not None
+        return True
+
+    def _words(self, text: str) -> None:
+        for number, word in _COUNT.findall(text):
+            self.counts.add(word, int(number))
+
+    def close(self) -> None:
+        """Count what no later line said otherwise of."""
+        self.counts.passed += self.unittest or 0
+        self.unittest = None
+
+
+def read_counts(text: str) -> RunnerCounts | None:
+    """The sum of what the runners in an output report; `None` where none of them speaks."""
+    reader = _Reader()
+    for line in _lines(text):
+        reader.take(line)
+    reader.close()
+    if not reader.go_tests:
+        reader.counts.passed += reader.go_packages
+    return reader.counts if reader.said else None
+
+
+def _by_dots(text: str) -> RunnerCounts | None:
+    """The same from pytest's progress: quiet twice, as by `addopts`, it prints nothing else."""
+    dots = "".join(found[1] for line in _lines(text) if (found := _PYTEST_DOTS.match(line)) is not None)
+    if not dots:
+        return None
+    failed = dots.count("F") + dots.count("E")
+    return RunnerCounts(passed=dots.count("."), failed=failed, not_run=len(dots) - dots.count(".") - failed)
+
+
+def first_error(text: str) -> str:
+    """The first line that says what went wrong; empty where none does."""
+    for line in _lines(text):
+        found = _FIRST_ERROR.match(line)
+        if found is not None:
+            return _cut(next(part for part in found.groups() if part).strip())
+    return ""
+
+
+def next_step(text: str) -> str:
+    """What to do about an environment that lacks something; empty where nothing is known to be missing."""
+    return next((step for pattern, step in _NEXT_STEPS if pattern.search(text)), "")
+
+
+def names_of_failures(text: str) -> list[str]:
+    """The names of what failed, as the usual test programs and checkers print them, each once and in order.
+
+    Line numbers are left out: a change moves them.
+    """
+    found = (next(name for name in match.groups() if name) for match in _FAILURE.finditer(text))
+    return list(dict.fromkeys(_PLACE.sub(":", name).strip() for name in found))
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line[:MAX_LINE] for line in text.splitlines())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 1]}…"
