@@ -29,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_doctor_says_that_the_sandbox_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(tmp_path), "--sandbox", "off", "doctor"]) == 0
     shown = capsys.readouterr().out
-    assert "OFF by configuration" in shown
+    assert "OFF in the settings" in shown
     assert "limit: memory" in shown
     assert "NOT HELD" not in shown
 
