@@ -16,7 +16,7 @@ from lg_exec.server.executor import Executor
 from lg_exec.server.server import make_server
 from lg_policy.config.settings import Settings
 from lg_policy.paths.root import Root
-from tests.exec.helpers import settings, unconfined
+from tests.exec.helpers import sandboxed, settings, unconfined
 
 pytestmark = pytest.mark.anyio
 
@@ -183,7 +183,7 @@ async def test_progress_reaches_the_client(root: Path, tmp_path: Path) -> None:
         async with Client(make_server(opened, chosen, executor)) as client:
             with anyio.fail_after(30):
                 await client.call_tool("exec", {"cmd": "py", "args": ["-c", code]}, progress_callback=on_progress)
-    assert seen == ["working\n"]
+    assert "".join(seen).strip() == "working"  # an unbuffered `print` writes the end of the line apart
 
 
 async def test_the_installed_program_serves_over_stdio(root: Path) -> None:
@@ -195,3 +195,39 @@ async def test_the_installed_program_serves_over_stdio(root: Path) -> None:
             result = await client.call_tool("exec", {"cmd": "make", "args": ["-n"]})
     assert isinstance(result, t.CallToolResult)
     assert result.structured_content is not None
+
+
+async def test_habits_are_taken_and_corrections_are_named_over_the_wire(root: Path, tmp_path: Path) -> None:
+    chosen = settings()
+    with unconfined(root, tmp_path / "s", chosen) as executor:
+        taken = await call(
+            executor, chosen, root, "exec",
+            {"cmd": "py", "args": '["-c", "print(1)"]', "cwd": "./", "env": None, "timeout_s": "20"},
+        )  # fmt: skip
+        shell = await call(executor, chosen, root, "exec", {"cmd": "bash", "args": ["-c", "cd sub && py -c 1"]})
+        listed = await call(executor, chosen, root, "list_commands", {"filter": None})
+    assert taken.structured_content is not None
+    assert taken.structured_content["stdout"] == "1\n"
+    assert shell.is_error
+    assert 'call exec(cmd="py", args=["-c", "1"], cwd="sub")' in text_of(shell)
+    assert not listed.is_error
+
+
+async def test_changes_that_were_not_kept_are_an_error_with_exit_code_and_output(root: Path, tmp_path: Path) -> None:
+    rw = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}
+    chosen = settings(commands={"py": rw})
+    deep = "import os\nfor _ in range(150): os.mkdir('d'); os.chdir('d')\nprint('said'); raise SystemExit(5)"
+    with sandboxed(root, tmp_path / "s", chosen) as executor:
+        result = await call(executor, chosen, root, "exec", {"cmd": "py", "args": ["-c", deep]})
+        hint = await call(
+            executor, chosen, root, "exec", {"cmd": "py", "args": ["-c", "import os; os.rename('sub', 'sub2')"]}
+        )
+    assert result.is_error
+    assert result.structured_content is not None
+    assert result.structured_content["exit_code"] == 5
+    assert result.structured_content["stdout"] == "said\n"
+    assert result.structured_content["error"]["code"] == "limit_exceeded"
+    assert "none of its changes were kept" in text_of(result)
+    assert list((root / "sub").iterdir()) == []
+    assert not hint.is_error
+    assert "hint: " in text_of(hint) or not (root / "sub").exists()

@@ -15,7 +15,7 @@ import anyio
 
 from lg_exec.process.container import Container, Finished, Limits, OnOutput, Timing
 from lg_exec.process.limit_messages import limit_complained_of
-from lg_exec.process.worker_thread import in_thread
+from lg_exec.process.worker_thread import Work, in_thread
 from lg_policy.limits import Deadline
 
 if sys.platform == "win32":
@@ -27,6 +27,9 @@ else:
 
 if TYPE_CHECKING:
     import resource
+
+    from lg_exec.process.process_tree import Usage
+    from lg_policy.errors import LgError
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +62,11 @@ async def run(
                 returncode, used = await _end_tree(container, ending, timing.grace_s, streams)
         exit_code, signal_name = container.verdict(returncode, streams.stderr.text())
         total = container.accounted(used)
-        limit_hit = watch.limit_hit or await in_thread(lambda _: container.breach(total, ended=True))
-        limit_hit = limit_hit or _LIMIT_SIGNALS.get(signal_name or "")
-        if limit_hit is None and exit_code:
-            outputs = (streams.stderr, streams.stdout)
-            limit_hit = await in_thread(lambda _: limit_complained_of(container.uncounted, *outputs))
-        not_kept = None
-        if limit_hit is None:
-            not_kept = await in_thread(container.keep_changes, seconds=KEEP_S, what="keeping the command's changes")
+        limit_hit, not_kept = await in_thread(
+            lambda work: _conclude(container, streams, (watch.limit_hit, exit_code, signal_name), total, work),
+            seconds=KEEP_S,
+            what="keeping the command's changes",
+        )
     finally:
         streams.close()
         with anyio.CancelScope(shield=True):
@@ -82,6 +82,21 @@ async def run(
         limit_hit=limit_hit,
         not_kept=not_kept,
     )
+
+
+def _conclude(
+    container: Container,
+    streams: Streams,
+    ending: tuple[str | None, int | None, str | None],
+    total: Usage,
+    work: Work,
+) -> tuple[str | None, LgError | None]:
+    """Find the limit that a command has reached, if any. If none, keep its changes; returns why that failed."""
+    limit_hit, exit_code, signal_name = ending
+    limit_hit = limit_hit or container.breach(total, ended=True) or _LIMIT_SIGNALS.get(signal_name or "")
+    if limit_hit is None and exit_code:
+        limit_hit = limit_complained_of(container.uncounted, streams.stderr, streams.stdout)
+    return limit_hit, None if limit_hit is not None else container.keep_changes(work)
 
 
 class _Watch:

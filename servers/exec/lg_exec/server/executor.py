@@ -132,9 +132,10 @@ class Executor:
             )
             finished = await run(container, stdin=stdin, limits=job.limits, timing=timing, on_output=on_output)
         log.info("%s %s: exit %s signal %s", request.cmd, job.args, finished.exit_code, finished.signal)
-        hint = await in_thread(
-            lambda _: hint_for(finished, root_mode=job.root_mode, why_no_repository=self._worktree.why_not)
-        )
+        hint = ""
+        if finished.exit_code != 0:
+            why_not = self._worktree.why_not
+            hint = await in_thread(lambda _: hint_for(finished, root_mode=job.root_mode, why_no_repository=why_not))
         return Outcome(
             request=request,
             limits=job.limits,
