@@ -2,8 +2,8 @@
 
 `pytestmark = pytest.mark.usefixtures("programs_by_fork")` asks for it. What such a program starts is a fork too.
 What a start from nothing is like is tested in `tests/e2e`, and in every module that does not ask.
-It is not for a test that has a gateway of its own open meanwhile: SQLite must not meet its own open files in a fork. What
-serves HTTP always starts from nothing: a web server keeps things of its process that a fork must not inherit.
+It is not for a test that has a gateway of its own open meanwhile: SQLite must not meet its own open files in a fork.
+What serves HTTP starts from nothing: a web server keeps things of its process that a fork must not inherit.
 """
 
 from __future__ import annotations
