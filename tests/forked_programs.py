@@ -3,6 +3,7 @@
 `pytestmark = pytest.mark.usefixtures("programs_by_fork")` asks for it. What such a program starts is a fork too.
 What a start from nothing is like is tested in `tests/e2e`, and in every module that does not ask.
 It is not for a test that has a gateway of its own open meanwhile: SQLite must not meet its own open files in a fork.
+What serves HTTP starts from nothing: a web server keeps things of its process that a fork must not inherit.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ COMMANDS = {
 
 def our_programs(words: list[str]) -> Program | None:
     """Return the program that a command of this interpreter starts, `None` for every other command."""
+    if "http" in words:
+        return None
     if words[0] in COMMANDS:
         return functools.partial(_command, words)
     if words[0] == sys.executable and tuple(words[1:3]) == MODULE and words[3] in ("lg_gateway", "lg_fs", "lg_exec"):

@@ -62,7 +62,7 @@ async def test_an_edit_of_any_field_is_found_at_its_record(tmp_path: Path, name:
     body[name] = "changed"
     edit(tmp_path, ("UPDATE ledger SET record = ? WHERE seq = 4", (json.dumps(body),)))
 
-    assert [problem.seq for problem in verdict(tmp_path)] == [4]
+    assert [problem.text() for problem in verdict(tmp_path)] == ["record 4 was edited (its hash does not fit its text)"]
 
 
 @pytest.mark.attack("Ledger", "each field edited and the hash made to fit")
@@ -77,6 +77,18 @@ async def test_an_edit_with_its_hash_recomputed_is_found_too(tmp_path: Path, nam
     edit(tmp_path, ("UPDATE ledger SET record = ?, hash = ? WHERE seq = 4", (text, record_hash(text))))
 
     assert [problem.seq for problem in verdict(tmp_path)] == [4]
+
+
+@pytest.mark.attack("Ledger", "a record filed under another call or run, where the store does not derive these")
+@pytest.mark.parametrize("column", ["request_id", "run_id"])
+async def test_a_record_that_is_filed_elsewhere_is_found(tmp_path: Path, postgres_url: str, column: str) -> None:
+    store, ledger = open_ledger(tmp_path, url=postgres_url)
+    await append(store, ledger, 10)
+    await store.write(lambda tx: tx.execute(f"UPDATE ledger SET {column} = 'other' WHERE seq = 4"))
+    (problem,) = store.read_now(ledger.verify)[1]
+    store.close()
+
+    assert problem.text() == "record 4 was edited (it is filed under another call or run)"
 
 
 @pytest.mark.attack("Ledger", "the whole chain rebuilt behind an edit")

@@ -138,7 +138,7 @@ async def client_of(*args: str, **options: Any) -> AsyncIterator[Client]:
             yield client
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something outside this process has happened."""
     with anyio.fail_after(seconds):
         while not condition():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_the_root_may_be_named_by_a_link_to_it(root: Path) -> None:
 def test_dots_up_have_no_form_and_without_a_root_links_are_not_followed() -> None:
     assert spelled("a/../b", None) is None
     assert spelled("./a//b", None) == Spelled("a/b", "a/b")
+
+
+def test_what_is_no_path_is_judged_as_it_is_beside_one(root: Path) -> None:
+    facts = replace(PATCH, root=str(root))
+    dry = {"tools": ["*"], "when": {"properties": {"dry_run": {"const": True}}, "required": ["dry_run"]}}
+    denied = book({**dry, "effect": "deny"}, {"tools": ["*"], "effect": "allow"})
+    allowed = book({**dry, "effect": "allow"})
+    for dry_run, expected in ((True, [Effect.DENY, Effect.ALLOW]), (False, [Effect.ALLOW, Effect.APPROVE])):
+        arguments = {"path": f"{root}/a", "dry_run": dry_run}
+        decided = [rules.decide(identity="me", facts=facts, arguments=arguments) for rules in (denied, allowed)]
+        assert [decision.effect for decision in decided] == expected
 
 
 def test_denials_and_questions_hit_any_spelling_and_allowances_need_every_one(root: Path) -> None:

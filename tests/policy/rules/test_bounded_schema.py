@@ -28,8 +28,11 @@ def test_it_says_of_every_value_what_the_library_says(schema: Any, value: Any) -
     [
         ({"uniqueItems": True}, [1, True, "1", {"a": 1}, {"a": True}], [{"a": [1.0]}, {"a": [1]}]),
         ({"uniqueItems": True}, [0, False, []], ["x", "x"]),
+        ({"uniqueItems": True}, "xx", [None, None]),
+        ({"uniqueItems": False, "maxItems": 2}, ["x", "x"], ["x", "x", "x"]),
         ({"patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}, {"ab": 1}, {"b": 1}),
         ({"patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}, {}, {"a": "1"}),
+        ({"patternProperties": {"^a": {"type": "integer"}}}, {"ab": 1, "b": "x"}, {"ab": "x"}),
         ({"additionalProperties": {"type": "integer"}, "properties": {"a": {}}}, {"a": "x", "b": 1}, {"b": "x"}),
         ({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False}, {"a": 1}, {"b": 1}),
         ({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}]}, [1, "x"], ["x"]),
@@ -47,6 +50,13 @@ def test_a_pattern_that_cannot_be_run_says_nothing() -> None:
     assert fits({"pattern": r"(?=a)b"}, "c")
     names = {"patternProperties": {r"(?=a)b": {"type": "integer"}}, "additionalProperties": False}
     assert fits(names, {"c": "x"})
+
+
+@pytest.mark.parametrize("inner", [lambda names: names, lambda names: {"allOf": [names]}], ids=["beside", "inside"])
+def test_what_the_library_would_decide_by_running_patterns_itself_is_left_out(inner: Any) -> None:
+    names: dict[str, Any] = {"patternProperties": {"^(a+)+$": {}}}
+    assert fits({**inner(names), "unevaluatedProperties": False}, {"a" * 40 + "b": 1})
+    assert not fits({"unevaluatedProperties": False}, {"b": 1})
 
 
 def test_work_is_counted_in_all_of_a_check_and_only_where_it_is_limited() -> None:
