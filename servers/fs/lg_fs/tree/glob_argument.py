@@ -19,7 +19,8 @@ _BATCH = 2_000
 class GlobArg:
     """The files of a walk that a caller wants.
 
-    A pattern may match the path relative to the root, or the path relative to the directory of the walk. Raises `InvalidArguments` for a pattern that is malformed, over-long, or climbs out with "..".
+    A pattern may match the path relative to the root, or the path relative to the directory of the walk. Raises
+    `InvalidArguments` for a pattern that is malformed, over-long, or climbs out with "..".
     """
 
     def __init__(self, globs: str | Sequence[str] | None, base: str = "") -> None:
