@@ -173,7 +173,7 @@ class PinTable:
         return anchored is not None and anchored != self._rows_of(tx, server)
 
     def _known(self, tx: Tx, server: str) -> tuple[dict[str, Pin], list[LedgerEntry]]:
-        """Return a server's pins by tool, and a note if somebody changed the rows: then nothing is accepted any more."""
+        """Return a server's pins by tool, and a note if somebody changed the rows: then nothing is accepted now."""
         pins = self.all(tx, server)
         if not self.changed_outside(tx, server):
             return {pin.tool: pin for pin in pins}, []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lg_orch.contracts.events import Event
-    from lg_orch.human.approvals import Question, Verdict
+    from lg_orch.human.approvals import HumanAnswer, Question
 
 
 _ANSWER_HINT = """for example '{"environment": "staging"}'; `lg-orch approvals` shows the fields"""
@@ -84,7 +84,7 @@ def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
     args.trace = args.trace or bool(options.get("trace"))
 
 
-def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Question, Verdict] | None:
+def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Question, HumanAnswer] | None:
     """The answer that the flags give, to the question that is open. Raises `ConfigError` when they do not fit."""
     from lg_orch.human.inquiry import fits, open_questions
 
@@ -113,7 +113,7 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
     return question, said
 
 
-def _checked(question: Question, said: Verdict) -> Verdict:
+def _checked(question: Question, said: HumanAnswer) -> HumanAnswer:
     """The answer to a server's form. Raises `ConfigError` when it does not fit."""
     from lg_orch.human.forms import check
 
@@ -147,37 +147,37 @@ def _check_together(args: argparse.Namespace) -> None:
         raise ConfigError("--for-run goes with --approve")
 
 
-def _outcome(args: argparse.Namespace) -> Verdict:
-    from lg_orch.human.approvals import Verdict
+def _outcome(args: argparse.Namespace) -> HumanAnswer:
+    from lg_orch.human.approvals import HumanAnswer
 
-    return Verdict(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
+    return HumanAnswer(decision=args.outcome, by=f"resume --{args.outcome.replace('_', '-')}")
 
 
-def _if_lost(args: argparse.Namespace) -> Verdict | None:
+def _if_lost(args: argparse.Namespace) -> HumanAnswer | None:
     """What `--answer` is accompanied by."""
     return _outcome(args) if args.answer is not None and args.outcome is not None else None
 
 
-def _said(args: argparse.Namespace) -> Verdict | None:
-    from lg_orch.human.approvals import Verdict
+def _said(args: argparse.Namespace) -> HumanAnswer | None:
+    from lg_orch.human.approvals import HumanAnswer
     from lg_orch.human.drafts import read_arguments
 
     _check_together(args)
     if args.approve:
-        return Verdict(decision="run" if args.for_run else "once", by="resume --approve")
+        return HumanAnswer(decision="run" if args.for_run else "once", by="resume --approve")
     if args.deny:
-        return Verdict(decision="deny", by="resume --deny", reason=args.reason or args.say or "")
+        return HumanAnswer(decision="deny", by="resume --deny", reason=args.reason or args.say or "")
     if args.edit is not None:
         reason = "the user changed its arguments; the changed call follows"
         try:
             arguments = read_arguments(args.edit)
         except InvalidArguments as error:
             raise ConfigError(f"--edit: {error.message}", hint=error.hint) from error
-        return Verdict(decision="edit", by="resume --edit", reason=reason, arguments=arguments)
+        return HumanAnswer(decision="edit", by="resume --edit", reason=reason, arguments=arguments)
     if args.answer is not None:
-        return Verdict(decision="answer", by="resume --answer", arguments=_answer(args.answer))
+        return HumanAnswer(decision="answer", by="resume --answer", arguments=_answer(args.answer))
     if args.outcome is not None:
         return _outcome(args)
     if args.say is not None:
-        return Verdict(decision="deny", by="resume --say", reason=args.say)
+        return HumanAnswer(decision="deny", by="resume --say", reason=args.say)
     return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final
     from lg_orch.engine.job import RunJob
-    from lg_orch.human.approvals import Question, Verdict
+    from lg_orch.human.approvals import HumanAnswer, Question
     from lg_orch.recording.event_bus import EventBus
     from lg_orch.runs.run_directory import RunDir
     from lg_orch.runs.spans import Spans
@@ -35,9 +35,9 @@ class Past:
     """An earlier part of the run that is going on now."""
 
     run: RunDir
-    verdict: tuple[Question, Verdict] | None = None
+    verdict: tuple[Question, HumanAnswer] | None = None
     """The answer that is given now, and to what."""
-    if_lost: Verdict | None = None
+    if_lost: HumanAnswer | None = None
     """What is said besides, should the outcome of the call that asked have been lost meanwhile."""
     say: str | None = None
     """What the user adds to the request now."""
@@ -183,7 +183,7 @@ def _said_now(bus: EventBus, past: Past) -> Iterator[Event]:
         yield record(bus, question.tool, question.key, verdict)
 
 
-def _if_lost(past: Past | None) -> tuple[str, Verdict] | None:
+def _if_lost(past: Past | None) -> tuple[str, HumanAnswer] | None:
     """The call that the answer given now is about, and what is said of it besides."""
     if past is None or past.verdict is None or past.if_lost is None:
         return None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lg_orch.human.approvals import Approver, Verdict
+    from lg_orch.human.approvals import Approver, HumanAnswer
     from lg_orch.llm.choice import ChosenBackend
     from lg_orch.recording.event_bus import EventBus
     from lg_orch.runs.run_directory import RunDir
@@ -46,7 +46,7 @@ class RunJob:
     """Whether an earlier process began it."""
     prior: Prior = field(default_factory=Prior)
     """What earlier processes did for it."""
-    if_lost: tuple[str, Verdict] | None = None
+    if_lost: tuple[str, HumanAnswer] | None = None
     """A call, and what the user says of it should its outcome have been lost."""
     accepted_guide: str | None = None
     """SHA-256 of the `AGENTS.md` that the user accepted."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mcp.types import ElicitRequest, ElicitResult, InputRequiredResult
 
     from lg_orch.contracts.state import QueuedCall
-    from lg_orch.human.approvals import Approver, Verdict
+    from lg_orch.human.approvals import Approver, HumanAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Answers:
     """What goes back, by key, and who answered the gateway's own question."""
 
     responses: dict[str, ElicitResult]
-    verdict: Verdict | None = None
+    verdict: HumanAnswer | None = None
 
 
 async def answers(
@@ -36,7 +36,7 @@ async def answers(
     from mcp.types import ElicitRequest, ElicitResult
 
     responses: dict[str, ElicitResult] = {}
-    approval: Verdict | None = None
+    approval: HumanAnswer | None = None
     for key, request in (asked.input_requests or {}).items():
         if not key.startswith((APPROVAL_KEY, SERVER_KEY)) or not isinstance(request, ElicitRequest):
             responses[key] = ElicitResult(action="decline")
@@ -83,7 +83,7 @@ def _guides(queued: QueuedCall, message: str) -> tuple[str, ...]:
     return guides_named(f"{message}\n{json.dumps(queued.call.input, ensure_ascii=False)}")
 
 
-def _to_gateway(verdict: Verdict) -> ElicitResult:
+def _to_gateway(verdict: HumanAnswer) -> ElicitResult:
     from mcp.types import ElicitResult
 
     yes = verdict.decision in ("once", "run")
@@ -92,7 +92,7 @@ def _to_gateway(verdict: Verdict) -> ElicitResult:
     return ElicitResult(action="accept", content={"decision": verdict.decision if yes else "deny", "reason": reason})
 
 
-def _to_server(verdict: Verdict) -> ElicitResult:
+def _to_server(verdict: HumanAnswer) -> ElicitResult:
     """A server learns the fields of its form, or that there is no answer; never a reason."""
     from mcp.types import ElicitResult
 

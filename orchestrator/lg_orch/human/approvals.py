@@ -53,7 +53,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class HumanAnswer:
     """The answer and who gave it (`--yes`, `--deny-all`, `terminal`, `resume --approve`)."""
 
     decision: Decision
@@ -66,7 +66,7 @@ class Verdict:
 class Approver(Protocol):
     """Whoever answers."""
 
-    async def ask(self, question: Question) -> Verdict | None:
+    async def ask(self, question: Question) -> HumanAnswer | None:
         """Return the answer, or `None` when nobody is there to give one."""
         ...
 
@@ -74,7 +74,7 @@ class Approver(Protocol):
 class Nobody:
     """The question stays open, the call is not made."""
 
-    async def ask(self, _question: Question) -> Verdict | None:
+    async def ask(self, _question: Question) -> HumanAnswer | None:
         """Answer nothing."""
         return None
 
@@ -82,11 +82,11 @@ class Nobody:
 class DenyAll:
     """`--deny-all`: no call that needs a yes is made. Whether a lost call was carried out it cannot know."""
 
-    async def ask(self, question: Question) -> Verdict | None:
+    async def ask(self, question: Question) -> HumanAnswer | None:
         """Say no."""
         if question.kind == "outcome":
             return None
-        return Verdict(decision="deny", by="--deny-all", reason="the run was started with --deny-all")
+        return HumanAnswer(decision="deny", by="--deny-all", reason="the run was started with --deny-all")
 
 
 class YesToBuiltin:
@@ -95,10 +95,10 @@ class YesToBuiltin:
     def __init__(self, otherwise: Approver) -> None:
         self._otherwise = otherwise
 
-    async def ask(self, question: Question) -> Verdict | None:
+    async def ask(self, question: Question) -> HumanAnswer | None:
         """Say yes to this one call of a built-in tool."""
         if question.kind == "approval" and question.builtin and not question.guides:
-            return Verdict(decision="once", by="--yes")
+            return HumanAnswer(decision="once", by="--yes")
         return await self._otherwise.ask(question)
 
 

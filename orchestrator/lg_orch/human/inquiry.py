@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.text import code_span
-from lg_orch.human.approvals import DECISIONS, Approver, Nobody, Question, Verdict
+from lg_orch.human.approvals import DECISIONS, Approver, HumanAnswer, Nobody, Question
 from lg_orch.human.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class Inquiry:
         *,
         flags: Approver | None = None,
         person: Approver | None = None,
-        given: Mapping[str, Verdict] | None = None,
+        given: Mapping[str, HumanAnswer] | None = None,
         resumed: bool = False,
         kept: KeptAnswers | None = None,
-        if_lost: tuple[str, Verdict] | None = None,
+        if_lost: tuple[str, HumanAnswer] | None = None,
     ) -> None:
         """`if_lost` is a call and what a human says of it should its outcome turn out to have been lost before."""
         self._bus = bus
@@ -50,7 +50,7 @@ class Inquiry:
         self._kept = kept or KeptAnswers()
         self._if_lost = dict([if_lost] if if_lost is not None else ())
 
-    async def ask(self, question: Question) -> Verdict | None:
+    async def ask(self, question: Question) -> HumanAnswer | None:
         """Return the answer if there is one, else interrupt the graph. Raises LangGraph's `GraphInterrupt`."""
         from langgraph.types import interrupt
 
@@ -79,26 +79,26 @@ class Inquiry:
         self._keep(question, verdict)
         return True
 
-    def _keep(self, question: Question, verdict: Verdict) -> None:
+    def _keep(self, question: Question, verdict: HumanAnswer) -> None:
         record(self._bus, question.tool, question.key, verdict)
         self._given[question.key] = verdict
         self._kept.answered(question.key, verdict)
 
-    def _known(self, question: Question) -> Verdict | None:
+    def _known(self, question: Question) -> HumanAnswer | None:
         """What was said before the question came: to the same one of a lost call, or for the case that it is lost."""
         if question.kind == "question":
             return self._kept.answer(question)
         return self._if_lost.pop(question.call_id, None) if question.lost_before else None
 
-    async def _answer(self, question: Question) -> Verdict | None:
+    async def _answer(self, question: Question) -> HumanAnswer | None:
         if question.kind == "elsewhere" and self._retry:
             # Whoever resumes such a run says that the answer may be there by now.
             self._retry = False
-            return Verdict(decision="again", by="resume")
+            return HumanAnswer(decision="again", by="resume")
         self._retry = False
         return await self._flags.ask(question) or await self._person.ask(question)
 
-    def _take(self, key: str) -> Verdict | None:
+    def _take(self, key: str) -> HumanAnswer | None:
         """The answer; a request to try again counts once."""
         verdict = self._given.get(key)
         if verdict is not None and verdict.decision == "again":
@@ -106,7 +106,7 @@ class Inquiry:
         return verdict
 
 
-def record(bus: EventBus, tool: str, key: str, verdict: Verdict) -> Event:
+def record(bus: EventBus, tool: str, key: str, verdict: HumanAnswer) -> Event:
     """Journal an answer: from here on it counts, in whatever process the run goes on."""
     return bus.emit("approval", tool, "end", {
         "key": key, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
@@ -114,10 +114,10 @@ def record(bus: EventBus, tool: str, key: str, verdict: Verdict) -> Event:
     })  # fmt: skip
 
 
-def answers_of(events: Iterable[Event]) -> dict[str, Verdict]:
+def answers_of(events: Iterable[Event]) -> dict[str, HumanAnswer]:
     """The answers that a journal holds, by the key of their question."""
     return {
-        str(event.data["key"]): Verdict(
+        str(event.data["key"]): HumanAnswer(
             decision=event.data["decision"],
             by=str(event.data["by"]),
             reason=str(event.data.get("reason") or ""),
@@ -187,7 +187,7 @@ def how_to_answer(run_id: str, question: Question) -> str:
     )
 
 
-def fits(question: Question, verdict: Verdict) -> bool:
+def fits(question: Question, verdict: HumanAnswer) -> bool:
     """Whether this answers a question of that kind."""
     return verdict.decision in DECISIONS[question.kind]
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lg_orch.human.approvals import Question, Verdict
+    from lg_orch.human.approvals import HumanAnswer, Question
 
 KEPT = ", kept"
 
@@ -20,14 +20,14 @@ class KeptAnswers:
 
     def __init__(self) -> None:
         self._asked: dict[str, Question] = {}
-        self._answered: dict[str, list[tuple[Question, Verdict]]] = {}
-        self._left: dict[str, list[tuple[Question, Verdict]]] = {}
+        self._answered: dict[str, list[tuple[Question, HumanAnswer]]] = {}
+        self._left: dict[str, list[tuple[Question, HumanAnswer]]] = {}
 
     def asked(self, question: Question) -> None:
         """Hear of a question."""
         self._asked[question.key] = question
 
-    def answered(self, key: str, verdict: Verdict) -> None:
+    def answered(self, key: str, verdict: HumanAnswer) -> None:
         """Hear of an answer. One that says that a lost call was not carried out leaves what that call was answered."""
         question = self._asked.get(key)
         if question is None:
@@ -40,7 +40,7 @@ class KeptAnswers:
         elif question.kind == "outcome" and verdict.decision == "not_done":
             self._left[question.call_id] = self._answered.pop(question.call_id, [])
 
-    def answer(self, question: Question) -> Verdict | None:
+    def answer(self, question: Question) -> HumanAnswer | None:
         """What the user answered to this very question before the call was lost; once `answered`, it is used up."""
         found = self._find(question)
         if found is None:

@@ -14,7 +14,7 @@ from lg_orch.human.approvals import Question
 if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.state import QueuedCall
-    from lg_orch.human.approvals import Verdict
+    from lg_orch.human.approvals import HumanAnswer
 
 SHOWN_CHARS = 2_000
 
@@ -41,7 +41,7 @@ def outcome_question(queued: QueuedCall, *, builtin: bool, lost_before: bool = F
     )
 
 
-def after_outcome(envelope: ToolEnvelope, verdict: Verdict) -> ToolEnvelope:
+def after_outcome(envelope: ToolEnvelope, verdict: HumanAnswer) -> ToolEnvelope:
     """The call's envelope in the light of what the human said."""
     if verdict.decision == "done":
         text = f"The outcome was lost; the user ({verdict.by}) looked and says that the call was carried out."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import anyio
 
 from lg_orch.contracts.text import visible
-from lg_orch.human.approvals import Decision, Question, Verdict
+from lg_orch.human.approvals import Decision, HumanAnswer, Question
 from lg_orch.human.drafts import read_draft, write_draft
 from lg_orch.human.forms import check, typed
 from lg_policy.errors import InvalidArguments
@@ -58,7 +58,7 @@ class Terminal:
         self._forget = drop_typed_ahead if read is None else lambda: None
         self._target = target
 
-    async def ask(self, question: Question) -> Verdict | None:
+    async def ask(self, question: Question) -> HumanAnswer | None:
         """Show the question and read the answer; the end of input is a no."""
         with self._view.paused():
             self._forget()
@@ -71,7 +71,7 @@ class Terminal:
                 return await self._ask_form(question)
             return await self._ask_approval(question)
 
-    async def _ask_approval(self, question: Question) -> Verdict:
+    async def _ask_approval(self, question: Question) -> HumanAnswer:
         while True:
             decision = await self._choice("[o]nce, for this [r]un, [e]dit, or [D]eny? ", _APPROVAL)
             if decision != "edit":
@@ -79,23 +79,23 @@ class Terminal:
             edited = await self._edit(question)
             if edited is not None:
                 reason = "the user changed its arguments; the changed call follows"
-                return Verdict(decision="edit", by="terminal", reason=reason, arguments=edited)
+                return HumanAnswer(decision="edit", by="terminal", reason=reason, arguments=edited)
         reason = await self._prompt("Reason, for the run to read (may be empty): ") if decision == "deny" else ""
-        return Verdict(decision=decision, by="terminal", reason=reason)
+        return HumanAnswer(decision=decision, by="terminal", reason=reason)
 
-    async def _ask_outcome(self) -> Verdict:
+    async def _ask_outcome(self) -> HumanAnswer:
         decision = await self._choice("[d]one, [n]ot done (make it again), or [S]top? ", _OUTCOME)
-        return Verdict(decision=decision, by="terminal")
+        return HumanAnswer(decision=decision, by="terminal")
 
-    async def _ask_elsewhere(self) -> Verdict:
+    async def _ask_elsewhere(self) -> HumanAnswer:
         answer = await self._prompt("Enter once it is answered there, or [d] to go on without the call: ")
         if answer.lower() in ("d", "deny"):
-            return Verdict(decision="deny", by="terminal", reason="the user did not wait for the answer")
-        return Verdict(decision="again", by="terminal")
+            return HumanAnswer(decision="deny", by="terminal", reason="the user did not wait for the answer")
+        return HumanAnswer(decision="again", by="terminal")
 
-    async def _ask_form(self, question: Question) -> Verdict:
+    async def _ask_form(self, question: Question) -> HumanAnswer:
         """One field after the other; what does not fit is asked for again."""
-        declined = Verdict(decision="deny", by="terminal", reason="the user did not answer the server")
+        declined = HumanAnswer(decision="deny", by="terminal", reason="the user did not answer the server")
         if (await self._prompt("[a]nswer, or [D]ecline? ")).lower() not in ("a", "answer"):
             return declined
         content: dict[str, object] = {}
@@ -107,7 +107,7 @@ class Terminal:
         self._say(visible(json.dumps(content, ensure_ascii=False)))
         if (await self._prompt("[s]end this to the server, or [D]ecline? ")).lower() not in ("s", "send"):
             return declined
-        return Verdict(decision="answer", by="terminal", arguments=content)
+        return HumanAnswer(decision="answer", by="terminal", arguments=content)
 
     async def _ask_field(self, form: Mapping[str, Any], name: str) -> dict[str, object]:
         """What was typed for a field; nothing for one that is left out. Raises `EOFError` at the end of input."""

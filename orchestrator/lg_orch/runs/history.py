@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lg_orch.contracts.events import Event
-    from lg_orch.human.approvals import Verdict
+    from lg_orch.human.approvals import HumanAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Prior:
     """Model traffic."""
     bounds: TokenBounds = field(default_factory=TokenBounds)
     """What is known of the models' counting."""
-    answers: Mapping[str, Verdict] = field(default_factory=dict)
+    answers: Mapping[str, HumanAnswer] = field(default_factory=dict)
     """What humans answered, by the key of their question."""
     kept: KeptAnswers = field(default_factory=KeptAnswers)
     """Those of them that count once more."""

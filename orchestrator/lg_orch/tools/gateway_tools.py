@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult, InputRequiredResult
 
     from lg_orch.contracts.state import QueuedCall
-    from lg_orch.human.approvals import Approver, Verdict
+    from lg_orch.human.approvals import Approver, HumanAnswer
     from lg_orch.recording.event_bus import EventBus
 
 RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
@@ -170,7 +170,7 @@ class GatewayTools:
             # A question that nobody is asked would wait for its answer all the same, and only so many may.
             "lg/asks-nobody": not may_ask,
         }
-        answered: Verdict | None = None
+        answered: HumanAnswer | None = None
         again: dict[str, Any] = {}
         try:
             for _ in range(MAX_QUESTIONS):
@@ -209,7 +209,7 @@ def _left(deadline: float) -> float:
     return max(0.1, deadline - time.monotonic())
 
 
-def _with_verdict(envelope: ToolEnvelope, verdict: Verdict | None) -> ToolEnvelope:
+def _with_verdict(envelope: ToolEnvelope, verdict: HumanAnswer | None) -> ToolEnvelope:
     """Note who answered, and what is to be called instead."""
     if verdict is None:
         return envelope

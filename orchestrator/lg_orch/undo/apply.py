@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.state import QueuedCall
-from lg_orch.human.approvals import Question, Verdict
+from lg_orch.human.approvals import HumanAnswer, Question
 from lg_orch.human.inquiry import record
 from lg_orch.tools.effects import effects_of
 from lg_orch.undo.plan import UNKNOWN, conflicts, without_reverted
@@ -33,11 +33,11 @@ class Assent:
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
 
-    async def ask(self, question: Question) -> Verdict | None:
+    async def ask(self, question: Question) -> HumanAnswer | None:
         """Say yes to an approval, nothing to anything else."""
         if question.kind != "approval":
             return None
-        verdict = Verdict(decision="once", by="lg-orch undo")
+        verdict = HumanAnswer(decision="once", by="lg-orch undo")
         record(self._bus, question.tool, question.key, verdict)
         return verdict
 

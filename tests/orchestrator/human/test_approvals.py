@@ -9,7 +9,7 @@ import mcp.types as t
 import pytest
 
 from lg_orch.contracts.plans import Plan, PlannedCall, PlanStep, ToolUse
-from lg_orch.human.approvals import Approver, DenyAll, Nobody, Question, Verdict, YesToBuiltin, by_flags
+from lg_orch.human.approvals import Approver, DenyAll, HumanAnswer, Nobody, Question, YesToBuiltin, by_flags
 from lg_orch.human.terminal import Terminal
 from lg_orch.testing import ScriptedBackend
 from tests.orchestrator.fake_gateway import FakeGateway, error_result, text_result
@@ -110,19 +110,19 @@ class Asking(Gate):
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (Verdict(decision="answer", by="terminal", arguments={"colour": "red"}), "accept {'colour': 'red'}"),
-        (Verdict(decision="deny", by="terminal", reason="for the run only"), "decline None"),
+        (HumanAnswer(decision="answer", by="terminal", arguments={"colour": "red"}), "accept {'colour': 'red'}"),
+        (HumanAnswer(decision="deny", by="terminal", reason="for the run only"), "decline None"),
     ],
 )
 async def test_a_servers_question_is_put_to_the_human_and_only_its_answer_goes_back(
-    tmp_path: Path, answer: Verdict, told: str
+    tmp_path: Path, answer: HumanAnswer, told: str
 ) -> None:
     asked: list[Question] = []
 
     class Person:
-        async def ask(self, question: Question) -> Verdict | None:
+        async def ask(self, question: Question) -> HumanAnswer | None:
             asked.append(question)
-            return answer if question.kind == "question" else Verdict(decision="once", by="somebody else")
+            return answer if question.kind == "question" else HumanAnswer(decision="once", by="somebody else")
 
     envelope, _ = await ask(tmp_path, Person(), tool="other__tool", gateway=Asking())
     assert envelope.stdout == told
@@ -143,10 +143,10 @@ async def test_no_flag_answers_a_server_and_deny_all_declines(tmp_path: Path) ->
 
 async def test_time_a_person_takes_is_not_the_runs(tmp_path: Path) -> None:
     class Person:
-        async def ask(self, _question: Question) -> Verdict | None:
+        async def ask(self, _question: Question) -> HumanAnswer | None:
             run.services.control.started -= 500
             run.services.control.waited_s += 500  # a person who takes 500 s, without waiting
-            return Verdict(decision="once", by="terminal")
+            return HumanAnswer(decision="once", by="terminal")
 
     plan = Plan(steps=(PlanStep(id="s", description="d", tools=(ToolUse(tool="exec__exec"),)),))
     async with world(
@@ -222,7 +222,7 @@ async def test_on_the_terminal_only_a_clear_yes_is_a_yes(
 ) -> None:
     at = At(tmp_path, *typed)
     verdict = await at.terminal.ask(Question(tool="exec__exec", builtin=True, message="run \x1b[2Jls?"))
-    assert verdict == Verdict(decision=decision, by="terminal", reason=reason)  # type: ignore[arg-type]  # parametrised
+    assert verdict == HumanAnswer(decision=decision, by="terminal", reason=reason)  # type: ignore[arg-type]  # parametrised
     assert "\x1b" not in at.shown.getvalue()
     assert "run \\u{1b}[2Jls?" in at.shown.getvalue()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lg_orch.contracts.events import Event
-from lg_orch.human.approvals import DECISIONS, Decision, Nobody, Question, Verdict, by_flags
+from lg_orch.human.approvals import DECISIONS, Decision, HumanAnswer, Nobody, Question, by_flags
 from lg_orch.human.inquiry import Inquiry, answers_of, fits, open_questions
 from lg_orch.recording.event_bus import EventBus
 from lg_orch.recording.journal import Journal, read_journal
@@ -39,12 +39,12 @@ async def test_a_flag_answers_at_once_and_the_answer_is_kept_for_every_later_pro
 ) -> None:
     first = await Inquiry(bus, flags=by_flags(yes=True, deny_all=False)).ask(ASKED)
     again = await Inquiry(bus, given=answers_of(events(tmp_path))).ask(ASKED)
-    assert first == again == Verdict(decision="once", by="--yes")
+    assert first == again == HumanAnswer(decision="once", by="--yes")
     assert [(one.kind, one.phase) for one in events(tmp_path)] == [("approval", "begin"), ("approval", "end")]
 
 
 async def test_an_answer_to_another_question_is_none_to_this(tmp_path: Path, bus: EventBus) -> None:
-    inquiry = Inquiry(bus, person=Nobody(), given={"approve.2": Verdict(decision="once", by="terminal")})
+    inquiry = Inquiry(bus, person=Nobody(), given={"approve.2": HumanAnswer(decision="once", by="terminal")})
     assert await inquiry.settle(ASKED) is False
     assert events(tmp_path) == []
 
@@ -56,7 +56,7 @@ async def test_looking_again_counts_once_and_is_nothing_that_a_later_process_is_
     assert await Inquiry(bus).settle(elsewhere) is False, "a run that has just asked does not look at once"
     inquiry = Inquiry(bus, resumed=True)
     assert await inquiry.settle(elsewhere) is True, "whoever resumes wants it looked at again"
-    assert await inquiry.ask(elsewhere) == Verdict(decision="again", by="resume")
+    assert await inquiry.ask(elsewhere) == HumanAnswer(decision="again", by="resume")
     assert await inquiry.settle(elsewhere) is False
     assert answers_of(events(tmp_path)) == {}
 
@@ -74,5 +74,5 @@ def test_a_question_is_open_until_it_is_answered_its_call_ends_or_it_is_asked_an
 def test_each_kind_of_question_takes_its_own_answers_only(kind: Any) -> None:
     question = Question(kind=kind, tool="t", builtin=True, message="?")
     every: set[Decision] = {one for decisions in DECISIONS.values() for one in decisions}
-    fitting = {one for one in every if fits(question, Verdict(decision=one, by="x"))}
+    fitting = {one for one in every if fits(question, HumanAnswer(decision=one, by="x"))}
     assert fitting == set(DECISIONS[kind])

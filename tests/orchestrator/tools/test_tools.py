@@ -7,7 +7,7 @@ import mcp.types as t
 import pytest
 
 from lg_orch.contracts.plans import PlannedCall
-from lg_orch.human.approvals import Question, Verdict
+from lg_orch.human.approvals import HumanAnswer, Question
 from lg_orch.testing import ScriptedBackend
 from lg_orch.tools.tool_info import tool_info
 from lg_policy.errors import StillRunning
@@ -100,9 +100,9 @@ async def test_a_call_that_outlasts_its_time_in_an_earlier_process_is_a_question
         def __init__(self) -> None:
             self.kinds: list[str] = []
 
-        async def ask(self, question: Question) -> Verdict | None:
+        async def ask(self, question: Question) -> HumanAnswer | None:
             self.kinds.append(question.kind)
-            return Verdict(decision="stop", by="terminal")
+            return HumanAnswer(decision="stop", by="terminal")
 
     asked, gateway = Asked(), FakeGateway(answers={"exec__exec": still_running()})
     async with world(tmp_path, ScriptedBackend(), gateway=gateway, approver=asked) as run:
