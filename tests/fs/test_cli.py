@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,29 +15,20 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client, StdioServerParameters, stdio_client
-from mcp_types import CallToolResult
+from mcp import Client, stdio_client
 
 from lg_fs.job import Job, StoppedError, Workers
 from tests.fs.helpers import write_tree
+from tests.fs.programs import PROGRAM, WAIT_S, called, stdio
 
 pytestmark = pytest.mark.anyio
 
-PROGRAM = [sys.executable, "-P", "-m", "lg_fs"]
-WAIT_S = 30
 TOOLS = ["apply_patch", "list_changes", "list_files", "read_file", "revert_patch", "search_files"]
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PROGRAM, *arguments], capture_output=True, text=True, timeout=WAIT_S, cwd=cwd, stdin=subprocess.DEVNULL
-    )
-
-
-def stdio(root: Path, *arguments: str) -> StdioServerParameters:
-    keep = {name: value for name, value in os.environ.items() if name.startswith("XDG_")}
-    return StdioServerParameters(
-        command=PROGRAM[0], args=[*PROGRAM[1:], "--root", str(root), *arguments], env=keep, cwd=root.parent
     )
 
 
@@ -59,14 +49,6 @@ async def use(client: Client) -> None:
     await called(client, "revert_patch", change_id=change["change_id"])
     error = await client.call_tool("read_file", {"path": "../x"})
     assert error.is_error
-
-
-async def called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert isinstance(result, CallToolResult)
-    assert not result.is_error, result
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

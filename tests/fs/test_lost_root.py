@@ -11,7 +11,7 @@ import pytest
 from mcp import Client, stdio_client
 
 from tests.fs.helpers import FsClient, fs_client, write_tree
-from tests.fs.test_cli import PROGRAM, WAIT_S, called, stdio
+from tests.fs.programs import PROGRAM, WAIT_S, called, stdio
 
 pytestmark = pytest.mark.anyio
 

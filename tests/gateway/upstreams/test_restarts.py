@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from lg_gateway.upstreams.eras import RememberedEras
@@ -89,7 +90,7 @@ async def test_a_command_that_cannot_be_run_says_why_and_is_not_tried_for_ever(t
         upstream = gateway.upstreams["odd"]
         await until(lambda: upstream.state is UpstreamState.FAILED)
         for _ in range(200):
-            await anyio.sleep(0.001)
+            await anyio.lowlevel.checkpoint()
 
     assert why in upstream.error
     assert upstream.restarts == 0
@@ -115,10 +116,7 @@ async def test_a_server_that_is_silent_on_the_probe_keeps_nobody_waiting(tmp_pat
     for expected in (1, 1):
         async with client_of("--config", str(config)) as client:
             first = {tool.name for tool in (await client.list_tools()).tools}
-            while True:
-                tools = {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
-                if "silent__echo" in tools:
-                    break
+            while "silent__echo" not in {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}:
                 await anyio.sleep(0.1)
         methods = [message["method"] for message in journal(log)]
         assert "quick__echo" in first

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Addresses
 from lg_policy.wire.http_limits import MAX_UNFINISHED, Limits, OncePerKind, limited_protocol
-from tests.policy.wire.test_serving import http_server
+from tests.policy.wire.programs import http_server
 
 pytestmark = pytest.mark.anyio
 JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}

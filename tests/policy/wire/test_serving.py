@@ -7,9 +7,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import anyio
 import httpx2
@@ -19,21 +16,9 @@ from mcp import Client, StdioServerParameters
 from lg_policy.config.flags import ServeFlags
 from lg_policy.errors import ConfigError
 from lg_policy.wire.serving import listen, serve
+from tests.policy.wire.programs import COMMAND, http_server
 
 pytestmark = pytest.mark.anyio
-COMMAND = [sys.executable, "-m", "tests.policy.wire.fixture_server"]
-
-
-@contextmanager
-def http_server() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    with subprocess.Popen([*COMMAND, "--transport", "http"], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            line = process.stderr.readline()
-            assert line.startswith("listening on http://127.0.0.1:")
-            yield process, line.split()[-1]
-        finally:
-            process.kill()
 
 
 async def test_over_stdio_stray_prints_miss_the_wire_and_children_would_read_end_of_file() -> None:
