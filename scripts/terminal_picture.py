@@ -34,7 +34,7 @@ from rich.text import Text
 from lg_orch.testing import ScriptedModel, calls, text
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS, FIRST_ROWS, LAST_ROWS = 112, 2, 44
+COLUMNS, FIRST_ROWS, LAST_ROWS = 112, 2, 48
 TIMEOUT_S = 300
 REQUEST = "fix the failing test"
 QUESTION, ANSWER = b"[D]eny? ", b"o\n"
