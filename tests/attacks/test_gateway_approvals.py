@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
 from lg_policy.printing import display_width, visible
 from tests.gateway.approvals.support_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
-from tests.gateway.calls.support_fs import fs_gateway, patch
+from tests.gateway.calls.support_fs import PATCH, fs_gateway, patch
 from tests.gateway.commands.support_commands import pins
 from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
@@ -349,3 +350,26 @@ async def test_what_was_approved_is_not_done_to_another_file(tmp_path: Path, op:
     assert "src/" in second.structured_content["error"]["message"]
     assert sorted(path.name for path in (root / "src").iterdir()) == ["a.txt"]
     assert (root / "src" / "a.txt").read_text() == "one\n"
+
+
+@pytest.mark.attack("Approvals", "a yes for one root used by a gateway of a copy of it that shares the state directory")
+async def test_a_yes_for_one_root_is_none_for_another_that_shares_the_state(tmp_path: Path) -> None:
+    roots = [tmp_path / "first", tmp_path / "second"]
+    for root in roots:
+        root.mkdir()
+        (root / "note.txt").write_text("one\n")
+    meta = {"lg/run": {"run_id": "r1", "epoch": 1, "step": "s"}}
+    with anyio.fail_after(60):
+        async with fs_gateway(tmp_path, roots[0], state=tmp_path / "state") as gateway:
+            await gateway.settled()
+            asked = await patch(gateway)
+            await approve(gateway, asked.structured_content["error"]["approval_id"])
+            asked = await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=meta)
+            given = await approve(gateway, asked.structured_content["error"]["approval_id"])
+            await gateway.store.write(lambda tx: gateway.approvals.grant(tx, given, time.time()))
+        async with fs_gateway(tmp_path, roots[1], state=tmp_path / "state") as gateway:
+            await gateway.settled()
+            elsewhere = [await patch(gateway), await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=meta)]
+
+    assert [answer.structured_content["error"]["code"] for answer in elsewhere] == ["approval_required"] * 2
+    assert [(root / "note.txt").read_text() for root in roots] == ["one\n"] * 2

@@ -20,10 +20,16 @@ class Binding:
     client: str
     run_id: str | None
     server: str
+    place: str
+    """Where the server works: its root, its program and directory, or its address."""
     tool: str
     pin: str
     arguments_digest: str
     key: str | None
+
+    def subject(self) -> str:
+        """Return what a yes for the rest of a run is bound to besides its caller: this definition, at this place."""
+        return sha256(f"{self.pin}\0{self.place}".encode("utf-8", "surrogateescape")).hexdigest()
 
     def digest(self) -> str:
         """Return what finds the question again."""

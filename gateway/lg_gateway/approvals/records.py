@@ -183,7 +183,7 @@ class ApprovalTable:
             full=question.full,
             run_id=question.run_id,
             expected=question.expected,
-            pin=question.binding.pin,
+            pin=question.binding.subject(),
             client=question.binding.client,
             arguments_digest=question.binding.arguments_digest,
             here_only=question.here_only,

@@ -148,7 +148,7 @@ class ApprovalStep:
         call, entry, run_id = context.call, context.entry, context.metadata.run_id
         if run_id is None:
             return None
-        pin, now = entry.definition_digest, self._clock()
+        pin, now = context.binding().subject(), self._clock()
         return self._book.grants.covering(tx, identity=call.identity, run_id=run_id, tool=entry.name, pin=pin, now=now)
 
     async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:

@@ -91,6 +91,7 @@ class CallContext:
             client=self.call.client,
             run_id=self.metadata.run_id,
             server=self.entry.server.name,
+            place=self.entry.server.place(),
             tool=self.entry.name,
             pin=self.entry.definition_digest,
             arguments_digest=self.arguments_digest,

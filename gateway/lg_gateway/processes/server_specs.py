@@ -68,6 +68,17 @@ class ServerSpec:
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """What of its settings is secret by name, by `${…}` or by shape."""
 
+    def place(self) -> str:
+        """Return where this server works: a yes to a call there is none to the same call elsewhere.
+
+        Gateways of several roots may share one store, so the server's name alone does not tell them apart.
+        """
+        if self.builtin is not None:
+            return os.path.realpath(self.root or "")
+        if self.launch is not None:
+            return "\0".join((str(self.launch.cwd), *self.launch.argv))
+        return self.url or ""
+
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
         return [*self.hidden, *([self.login.client_secret] if self.login else [])]

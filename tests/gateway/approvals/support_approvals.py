@@ -64,7 +64,9 @@ ASKER = {"identity": "me", "client": "c"}
 
 
 def question(text: str = "q", lifetime_s: float = 100) -> NewApproval:
-    binding = Binding(**ASKER, run_id=None, server="s", tool=f"s__{text}", pin="p", arguments_digest="d", key=None)
+    binding = Binding(
+        **ASKER, run_id=None, server="s", place="/r", tool=f"s__{text}", pin="p", arguments_digest="d", key=None
+    )
     return NewApproval(
         binding=binding,
         approver="user",

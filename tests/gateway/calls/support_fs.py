@@ -14,9 +14,9 @@ from tests.gateway.rig import flags, send, write_config
 PATCH = "*** Begin Patch\n*** Update File: note.txt\n@@\n-one\n+two\n*** End Patch\n"
 
 
-def fs_gateway(tmp_path: Path, root: Path, *settings: str) -> Any:
+def fs_gateway(tmp_path: Path, root: Path, *settings: str, state: Path | None = None) -> Any:
     config = write_config(tmp_path, "[gateway]", *settings, '[gateway.servers.fs]\nbuiltin = "fs"\n', NO_HOLD)
-    return running_gateway(prepare(flags(config=config, root=root), mcp_json=None))
+    return running_gateway(prepare(flags(config=config, root=root, state_dir=state), mcp_json=None))
 
 
 async def patch(gateway: Gateway, **arguments: Any) -> Any:
