@@ -124,6 +124,19 @@ async def test_changes_of_files_that_are_denied_by_now_are_not_listed(tmp_path: 
             assert await attacker.refused("revert_patch", change_id=done["change_id"]) == "policy_denied"
 
 
+@pytest.mark.attack("Denied names", "git's objects, in which a denied file that was committed can be found")
+async def test_git_objects_are_closed(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    objects = [".git/objects/ab/cdef", "sub/.git/objects/pack/p.pack", ".git/modules/lib/objects/ab/cd"]
+    write_tree(fortress.root, {**dict.fromkeys(objects, TOKEN), ".git/HEAD": "ref: refs/heads/main\n"})
+    with anyio.fail_after(30):
+        async with fortress.attacked() as attacker:
+            for path in objects:
+                assert await attacker.refused("read_file", path=path) == "policy_denied"
+            found = await attacker.call("search_files", regex="TOKEN|refs", include_ignored=True)
+            assert [file["path"] for file in found["files"]] == [".git/HEAD"]
+
+
 @pytest.mark.attack("Links", "hard links to files outside, where the settings refuse to read such")
 async def test_hard_links_are_read_or_refused_as_the_settings_say(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)

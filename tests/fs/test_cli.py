@@ -97,7 +97,7 @@ async def test_paths_of_several_roots_begin_with_their_names(tmp_path: Path) -> 
             instructions = client.instructions
     assert [file["text"] for file in files] == ["1\n", "2\n"]
     assert instructions is not None
-    assert "Paths begin with the name of one: one, two, with" in instructions
+    assert "Paths begin with the name of one: one, two, and use" in instructions
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from mcp import Client, stdio_client
+from mcp import Client, StdioServerParameters, stdio_client
 
+from lg_exec.sandbox.bubblewrap_backend import binaries
 from tests.fs.helpers import FsClient, fs_client, write_tree
 from tests.fs.programs import PROGRAM, WAIT_S, called, stdio
+from tests.support import require
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +116,89 @@ def test_a_current_directory_that_is_gone_is_told_in_one_line(tmp_path: Path) ->
     assert done.returncode == 2
     assert "the current directory is gone" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def bubblewrap() -> str:
+    found = next(binaries(), None)
+    require(found is not None, "bubblewrap")
+    return found.path if found is not None else ""
+
+
+def confined(root: Path, *mounts: str) -> StdioServerParameters:
+    """A server whose file systems are as the mounts say."""
+    plain = stdio(root)
+    args = ["--dev-bind", "/", "/", *mounts, "--", plain.command, *plain.args]
+    return StdioServerParameters(command=bubblewrap(), args=args, env=plain.env, cwd=root.parent)
+
+
+async def test_a_read_only_root_is_read_and_says_why_it_is_not_changed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write_tree(root, {"a.txt": "1\n", "d/b.txt": "2\n"})
+    parameters = confined(root, "--ro-bind", str(root), str(root))
+    changes: list[dict[str, str]] = [
+        {"path": "a.txt", "op": "update", "content": "2\n"},
+        {"path": "new/c.txt", "op": "add", "content": "3\n"},
+        {"path": "d/b.txt", "op": "delete"},
+        {"path": "a.txt", "op": "move", "to": "d/a.txt"},
+    ]
+    with anyio.fail_after(WAIT_S):
+        for _ in range(2):  # the next start, too
+            async with Client(stdio_client(parameters)) as client:
+                for change in changes:
+                    result = await client.call_tool("apply_patch", {"changes": [change]})
+                    assert result.structured_content is not None
+                    error = result.structured_content["error"]
+                    assert error["code"] in ("policy_denied", "conflict"), error
+                    assert "Read-only file system" in error["message"]
+                assert (await called(client, "read_file", path="a.txt"))["files"][0]["text"] == "1\n"
+                assert (await called(client, "list_changes"))["changes"] == []
+        async with Client(stdio_client(stdio(root))) as client:
+            await called(client, "apply_patch", changes=[changes[0]])
+    assert (root / "a.txt").read_text() == "2\n"
+
+
+async def test_an_interrupted_change_below_a_read_only_root_waits_until_it_can_be_undone(
+    tmp_path: Path, clean_environment: Path
+) -> None:
+    root = tmp_path / "root"
+    write_tree(root, {"a.txt": "1\n"})
+    change = {"path": "a.txt", "op": "update", "content": "2\n"}
+    with anyio.fail_after(WAIT_S):
+        async with Client(stdio_client(stdio(root))) as client:
+            await called(client, "apply_patch", changes=[change])
+        (done,) = clean_environment.glob("state/lg/*/fs/*/changes/*")
+        done.rename(done.parent.parent / "pending" / done.name)  # as if it had died just before the end
+        async with Client(stdio_client(confined(root, "--ro-bind", str(root), str(root)))) as client:
+            assert (await called(client, "read_file", path="a.txt"))["files"][0]["text"] == "2\n"
+            result = await client.call_tool("apply_patch", {"changes": [change]})
+            assert result.structured_content is not None
+            assert result.structured_content["error"]["code"] == "conflict"
+            assert "cannot be undone yet" in result.structured_content["error"]["message"]
+        async with Client(stdio_client(stdio(root))) as client:
+            assert (await called(client, "read_file", path="a.txt"))["files"][0]["text"] == "1\n"
+
+
+async def test_a_full_disk_changes_nothing_and_is_named(tmp_path: Path, clean_environment: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    content = "x" * 300_000
+    with anyio.fail_after(WAIT_S):
+        tiny = ["--size", "200000", "--tmpfs"]
+        async with Client(stdio_client(confined(root, *tiny, str(root)))) as client:
+            result = await client.call_tool(
+                "apply_patch", {"changes": [{"path": "a", "op": "add", "content": content}]}
+            )
+            assert result.structured_content is not None
+            assert "No space left" in result.structured_content["error"]["message"]
+            await called(client, "apply_patch", changes=[{"path": "b", "op": "add", "content": "small\n"}])
+            assert [e["path"] for e in (await called(client, "list_files"))["entries"]] == ["b"]
+        state = clean_environment / "state"
+        state.mkdir(exist_ok=True)
+        async with Client(stdio_client(confined(root, *tiny, str(state)))) as client:
+            result = await client.call_tool(
+                "apply_patch", {"changes": [{"path": "c", "op": "add", "content": content}]}
+            )
+            assert result.structured_content is not None
+            assert "nothing was changed, because the journal" in result.structured_content["error"]["message"]
+            await called(client, "apply_patch", changes=[{"path": "d", "op": "add", "content": "small\n"}])
+    assert [path.name for path in root.iterdir()] == ["d"]

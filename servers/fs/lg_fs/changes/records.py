@@ -131,7 +131,7 @@ Files = list[tuple[str, FileRecord]]
 def _in_order(parts: Parts) -> Files:
     """The files of all parts in the order of the patch, each with the prefix of its root."""
     placed = [(part.place_of(n), part.prefix, file) for part in parts for n, file in enumerate(part.files)]
-    return [(prefix, file) for _, prefix, file in sorted(placed, key=lambda one: one[0])]
+    return [(prefix, file) for _, prefix, file in sorted(placed, key=lambda entry: entry[0])]
 
 
 def _prefixed(prefix: str, path: str | None) -> str | None:

@@ -97,7 +97,8 @@ class _Alignment:
             return []
         parts: list[Span] = []
         for at, to in anchors:
-            parts.append((a, at, c, to))
+            if a < at or c < to:
+                parts.append((a, at, c, to))
             self._pairs.append((at, to, 1))
             a, c = at + 1, to + 1
         return [*parts, (a, b, c, d)]

@@ -21,6 +21,8 @@ from lg_policy.paths.root import Root
 from lg_policy.state import open_state, refuse_around_settings, refuse_inside, state_home
 from lg_policy.wire.serving import serve, start_logging
 
+_GIT_OBJECTS = (".git/objects/", ".git/modules/**/objects/")
+
 log = logging.getLogger(__name__)
 
 
@@ -84,9 +86,14 @@ def make_service(
 
 
 def closed_directories(settings: Settings) -> tuple[str, ...]:
-    """Return patterns for the directories that hold what the system writes about itself: closed to every tool."""
+    """Return patterns for the directories that are closed to every tool.
+
+    They hold what the system writes about itself, and git's objects, in which every committed file can be found again,
+    also one that the rules hide.
+    """
     output = settings.trace.output_dir.strip("/")
-    return (f"/{output}/",) if output and not settings.trace.output_dir.startswith("/") else ()
+    traces = (f"/{output}/",) if output and not settings.trace.output_dir.startswith("/") else ()
+    return (*traces, *_GIT_OBJECTS)
 
 
 def joint_id(roots: Sequence[Root]) -> str:

@@ -40,34 +40,41 @@ class _Node:
         self._regex: Any = None
         self._compiled = False
 
-    def decide(self, names: Sequence[tuple[int, str]], verdict: dict[int, bool], check: Callable[[], None]) -> None:
-        """Add to `verdict` what these patterns say about the names that have none yet."""
-        names = [name for name in names if name[0] not in verdict]
-        if not names:
+    def decide(
+        self, names: Sequence[str], among: Sequence[int], verdict: dict[int, bool], check: Callable[[], None]
+    ) -> None:
+        """Add to `verdict` what these patterns say about those of the names that have none yet."""
+        if verdict:
+            among = [index for index in among if index not in verdict]
+        if not among:
             return
         check()
-        found = self._matching(names, check)
+        found = self._matching(names, among, check)
         if not found:
             return
         if self._uniform and self._regex is not None:
-            verdict.update(dict.fromkeys((index for index, _ in found), self._patterns[0][1]))
+            verdict.update(dict.fromkeys(found, self._patterns[0][1]))
             return
         for half in self._split():
-            half.decide(found, verdict, check)
+            half.decide(names, found, verdict, check)
 
-    def _matching(self, names: Sequence[tuple[int, str]], check: Callable[[], None]) -> Sequence[tuple[int, str]]:
+    def _matching(self, names: Sequence[str], among: Sequence[int], check: Callable[[], None]) -> Sequence[int]:
         """The names that some pattern may match: all of them where RE2 refuses the patterns together."""
         if not self._compiled:
             self._compiled = True
             if _fits(self._patterns):
                 self._regex = compile_lines([regex for regex, _ in self._patterns])
         if self._regex is None:
-            return names if len(self._patterns) > 1 else ()  # git skips a pattern that it cannot parse
-        found: list[tuple[int, str]] = []
-        for batch in _batches(names):
+            return among if len(self._patterns) > 1 else ()  # git skips a pattern that it cannot parse
+        texts = names if len(among) == len(names) else [names[index] for index in among]
+        lines = as_lines(texts)
+        if len(lines) <= _BATCH_SIZE:
+            return [among[place] for place in matching_lines(self._regex, lines)]
+        found: list[int] = []
+        for begin, end in _batches(texts):
             check()
-            lines = as_lines([name for _, name in batch])
-            found += [batch[index] for index in matching_lines(self._regex, lines)]
+            places = matching_lines(self._regex, as_lines(texts[begin:end]))
+            found += [among[begin + place] for place in places]
         return found
 
     def _split(self) -> tuple[_Node, _Node]:
@@ -82,15 +89,16 @@ def _fits(patterns: Sequence[Pattern]) -> bool:
     return len(patterns) == 1 or (len(patterns) <= _CHUNK and sum(len(regex) for regex, _ in patterns) <= _CHUNK_SIZE)
 
 
-def _batches(names: Sequence[tuple[int, str]]) -> Iterable[Sequence[tuple[int, str]]]:
+def _batches(names: Sequence[str]) -> Iterable[tuple[int, int]]:
+    """Begin and end of runs of names that are together about as long as one pass may be."""
     begin = size = 0
-    for number, (_, name) in enumerate(names):
+    for number, name in enumerate(names):
         size += len(name) + 1
         if size >= _BATCH_SIZE:
-            yield names[begin : number + 1]
+            yield begin, number + 1
             begin, size = number + 1, 0
     if begin < len(names):
-        yield names[begin:]
+        yield begin, len(names)
 
 
 class IgnoreFile:
@@ -107,7 +115,7 @@ class IgnoreFile:
     def decide(self, names: Sequence[str], verdict: dict[int, bool], check: Callable[[], None] = _no_check) -> None:
         """Add to `verdict` which of the names (relative to `base`) are ignored or re-included; what is there stays."""
         if self._root is not None:
-            self._root.decide(list(enumerate(names)), verdict, check)
+            self._root.decide(names, range(len(names)), verdict, check)
 
 
 def ignored(files: Iterable[IgnoreFile], paths: Sequence[str], check: Callable[[], None] = _no_check) -> set[int]:

@@ -26,6 +26,7 @@ _NEVER_SOURCE = frozenset({".git", "node_modules", "__pycache__"})
 # A directory with one of these was filled by a tool: a virtual environment (PEP 405), a cache (CACHEDIR.TAG).
 _MADE_BY_TOOLS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
 _TELLING = frozenset(_IGNORE_FILES) | _NEVER_SOURCE | _MADE_BY_TOOLS
+_LOOK_EVERY = 4_096  # entries of a directory between two looks at whether the caller still waits
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -143,28 +144,24 @@ class Walk:
             self.result.stopped = f"stopped after {self._plan.job.deadline.seconds:g} s"
         return self.result.stopped is not None and not self.result.stopped.startswith("directories")
 
-    def _is_full(self, more: int) -> bool:
-        """Whether so many entries more reach the limit; then the walk ends with what it has."""
-        if self.result.entries_seen + more < self._plan.max_entries:
-            return False
-        self.result.stopped = self.result.stopped or f"stopped after {self._plan.max_entries} directory entries"
-        return True
-
     def _scan(self, fd: int, folder: str) -> tuple[Folder, bool]:
         prefix = f"{folder}/" if folder else ""
         entries: list[DirEntry] = []
         telling: set[str] = set()
         with os.scandir(fd) as scan:
+            room = self._plan.max_entries - self.result.entries_seen
             for dirent in scan:
-                self._plan.job.tick()
                 name = dirent.name
                 if name in _TELLING:
                     telling.add(name)
                 if not name.isprintable() and not nameable(name):
                     self.result.unnameable += 1
                     continue
-                if self._is_full(len(entries)):
+                if len(entries) >= room:
+                    self.result.stopped = f"stopped after {self._plan.max_entries} directory entries"
                     break
+                if not len(entries) % _LOOK_EVERY:
+                    self._plan.job.check()
                 path = prefix + name
                 kind = _kind(dirent)
                 entries.append(DirEntry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
