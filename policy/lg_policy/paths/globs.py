@@ -113,7 +113,6 @@ def _compile(patterns: Sequence[str]) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
-    options.dot_nl = True  # a name may hold a newline
     try:
         return re2.compile("|".join(parts), options)
     except re2.error as error:

@@ -36,19 +36,6 @@ def start_logging(level: str) -> None:
     )
 
 
-def require_stdio(flags: ServeFlags) -> None:
-    """Raise `ConfigError` when a server is to talk over standard input and output, and one of them is closed.
-
-    Asked before anything is opened: the first file would get the number of the closed descriptor.
-    """
-    closed = [name for name, file in (("input", sys.stdin), ("output", sys.stdout)) if file is None]
-    if flags.transport == "stdio" and closed:
-        raise ConfigError(
-            f"standard {' and '.join(closed)} is closed, and MCP is spoken there",
-            hint="let an MCP client start this program, or use --transport http",
-        )
-
-
 def serve(
     server: Server[Any],
     flags: ServeFlags,
@@ -90,7 +77,10 @@ async def serve_here(
 
 
 def check_standard_streams() -> None:
-    """Raise `ConfigError` if this process was started without standard input or output."""
+    """Raise `ConfigError` if this process was started without standard input or output.
+
+    Ask this before anything else is opened: the first file would get the number of the closed descriptor.
+    """
     closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
     if closed:
         raise ConfigError(

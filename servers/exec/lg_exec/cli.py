@@ -63,9 +63,10 @@ def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
 
     with quick_imports():
         from lg_exec.server.server import make_server
-        from lg_policy.wire.serving import require_stdio, serve, start_logging
+        from lg_policy.wire.serving import check_standard_streams, serve, start_logging
 
-    require_stdio(serving)
+    if serving.transport == "stdio":
+        check_standard_streams()
     start_logging(flags.log_level)
     with _assemble(flags, sandbox) as assembly:
         if not assembly.executor.backend.report.active:
