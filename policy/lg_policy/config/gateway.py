@@ -128,7 +128,7 @@ class GatewaySettings(Section):
     mask_results: Literal["auto", "all", "none"] = "auto"
     """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
     secret_patterns: dict[str, str] = Field(default_factory=dict)
-    """Shapes of your own secrets, kind to regular expression (RE2); masked like the known ones."""
+    """Shapes of your own secrets: kind to regular expression (RE2). All of a match is masked, line by line."""
     calls_per_minute: PositiveInt = 600
     """Calls of one identity in any minute; more are `limit_exceeded`."""
     calls_at_once: PositiveInt = 32
@@ -138,9 +138,9 @@ class GatewaySettings(Section):
     bytes_out_per_minute: PositiveInt = 1_000_000_000
     """Bytes of results for one identity in any minute."""
     requests_per_minute: PositiveInt = 6_000
-    """Requests of one identity in any minute, those included that are refused, replayed or only asked about."""
+    """Requests of one identity in any minute, including those that are refused, replayed or only asked about."""
     requests_at_once: PositiveInt = 256
-    """Requests of one identity that are being answered, those included that wait for a human."""
+    """Requests of one identity that are being answered, including those that wait for a human."""
     limits: tuple[LimitSettings, ...] = ()
     """More limits, for identities, servers or tools."""
     run_budget: RunBudgetSettings = RunBudgetSettings()

@@ -22,11 +22,11 @@ class LedgerSettings(Section):
     segments_dir: str = ""
     """Where segment files go, relative to the settings file; by default `segments` in the state directory."""
     refusals_a_minute: PositiveInt = 30
-    """Refusals of one caller, tool and error code in a minute that get a record each; further ones are one record with
-    their number. Refusals by limits count together, whatever the tool."""
+    """Refusals of one caller, tool and error code in a minute that get a record each. One more record counts the rest.
+    Refusals by limits count together, whatever the tool."""
     outcomes: Literal["all", "keyed"] = "all"
-    """Whose results are kept apart: of all calls, or only of those with an idempotency key, which need it."""
+    """Which results are kept beside the ledger: those of all calls, or only of calls with an idempotency key."""
     outcome_days: PositiveInt = 7
-    """Days that results are kept; a repeated idempotency key is recognised as long."""
+    """Days that results are kept. For as long, a repeated idempotency key is recognised."""
     outcome_max_bytes: PositiveInt = 1_000_000
     """Bytes of one kept result; a larger one is only noted."""

@@ -118,11 +118,11 @@ def read_layer(path: Path) -> Layer:
         text = path.read_text("utf-8")
         values = tomllib.loads(text)
     except FileNotFoundError as error:
-        raise ConfigError(f"settings file {path} does not exist") from error
+        raise ConfigError(f"settings file {path} does not exist", hint="check --config and LG_CONFIG") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read settings file {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct that line") from error
     lines = tuple(number for number, line in enumerate(text.splitlines(), 1) if _RULE_HEADER.match(line))
     return Layer(name=str(path), values=values, base=path.absolute().parent, path=path.absolute(), rule_lines=lines)
 
@@ -164,7 +164,7 @@ def expand_env(text: str, environ: Mapping[str, str], where: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in environ:
-            raise ConfigError(f"{where} needs the environment variable {name}, which is not set")
+            raise ConfigError(f"{where} needs the environment variable {name}, which is not set", hint=f"set {name}")
         return environ[name]
 
     return _VARIABLE.sub(value, text)

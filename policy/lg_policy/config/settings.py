@@ -106,17 +106,17 @@ class FsSettings(Section):
     totals_max_rows: PositiveInt = 2_000
     """Rows of `list_files(totals=true)`; deeper directories are rolled up to stay within it."""
     digest_max_mb: PositiveInt = 256
-    """Megabytes of large binary files that `list_files(totals=true)` reads for the digest alone; above, it has none."""
+    """Megabytes of large binary files that `list_files(totals=true)` reads for its digest. With more there is none."""
     search_max_matches: PositiveInt = 500
     """Matches in one `search_files` page."""
     search_max_file_bytes: PositiveInt = 16_000_000
-    """Files over this size are not searched, only counted as skipped."""
+    """Bytes of the largest file that is searched. Larger files are counted as skipped."""
     search_max_reply_bytes: PositiveInt = 400_000
     """Bytes of matched text in one `search_files` answer."""
     walk_max_entries: PositiveInt = 2_000_000
     """Directory entries that one call looks at."""
     call_timeout_s: PositiveFloat = 60
-    """Seconds for one call; a walk that is cut says so."""
+    """Seconds for one call. An answer that was cut says so."""
     patch_max_bytes: PositiveInt = 2_000_000
     """Bytes of one `apply_patch` input."""
     patch_max_files: PositiveInt = 500
@@ -131,7 +131,7 @@ class FsSettings(Section):
     write_hard_links: bool = False
     """Whether files with more than one hard link may be written."""
     durable: bool = True
-    """Whether a patch is synced to disk before it is reported; without, a power cut (no crash) may lose or tear it."""
+    """Whether a patch is on the disk before it is reported. If not, a power cut (no crash) may lose or tear it."""
     journal_max_changes: PositiveInt = 500
     """Change sets kept for `revert_patch`; the oldest go first."""
     journal_max_bytes: PositiveInt = 256_000_000
@@ -245,13 +245,13 @@ class ExecSettings(Section):
     max_concurrent: PositiveInt = 4
     """Commands that run at the same time; further calls wait, and clients take turns."""
     max_waiting: PositiveInt = 64
-    """Calls that may wait for their turn; beyond it the client with the most waiting has its newest call refused."""
+    """Calls that may wait for their turn. With more, whoever has most of them waiting has the newest refused."""
     kill_grace_s: PositiveFloat = 2.0
     """Seconds between SIGTERM and SIGKILL."""
     progress_interval_s: PositiveFloat = 0.5
     """Shortest time between two progress messages of one call."""
     heartbeat_s: PositiveFloat = 15.0
-    """A command that says nothing for so long sends a progress message, so that no client gives it up."""
+    """Seconds without output after which a command sends a progress message, so that no client gives up on it."""
 
 
 class ApprovalSettings(Section):
@@ -264,7 +264,7 @@ class ApprovalSettings(Section):
     hold_s: Annotated[float, Field(ge=0)] = 45
     """Seconds that a call of a client without elicitation waits for an answer before it returns."""
     max_pending: PositiveInt = 10
-    """Questions of one identity that may wait for an answer at once; a call that needs another one is refused."""
+    """Questions of one identity that may wait for an answer at once. A call that needs one more is refused."""
 
 
 class TraceSettings(Section):
@@ -288,7 +288,7 @@ class StoreSettings(Section):
     """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
     ended_days: PositiveInt = 30
     """Days that the gateway keeps what has ended: questions and their answers, "for this run" grants, and tokens that
-    expired or were revoked. A denial is not asked again in its run as long."""
+    expired or were revoked. For as long, a denied call is not asked about again in its run."""
     run_days: PositiveInt = 90
     """Days after a run's last call that the gateway knows its epoch and what it has used of `gateway.run_budget`."""
 

@@ -59,7 +59,7 @@ def read_repository_file(
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path} is over {MAX_BYTES} bytes")
+        raise ConfigError(f"{path} is over {MAX_BYTES} bytes", hint="make it shorter")
     digest = hashlib.sha256(data).hexdigest()
     recorded = _read(_records(environ)).get(root_id(root), {}).get(_KEYS[name])
     return RepositoryFile(path=path, data=data, digest=digest, trusted=recorded == digest)
@@ -76,7 +76,7 @@ def repository_layer(root: Path, environ: Mapping[str, str] = os.environ) -> Lay
     try:
         values = tomllib.loads(found.data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{found.path} is not valid TOML: {error}") from error
+        raise ConfigError(f"{found.path} is not valid TOML: {error}", hint="correct that line") from error
     layer = Layer(name=str(found.path), values=values, base=root)
     return layer if found.trusted else denials_only(layer)
 
@@ -126,7 +126,9 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", hint="remove it; nothing is trusted then") from error
+        raise ConfigError(
+            f"cannot read {path}: {error}", hint="remove it, then trust your repositories again"
+        ) from error
     if not isinstance(records, dict):
-        raise ConfigError(f"{path} does not hold an object", hint="remove it; nothing is trusted then")
+        raise ConfigError(f"{path} does not hold an object", hint="remove it, then trust your repositories again")
     return records

@@ -17,7 +17,7 @@ class LimitSettings(Section):
     identities: tuple[str, ...] = ("*",)
     """Callers that it covers; `*` matches any run of characters."""
     per: tuple[Literal["identity", "server", "tool"], ...] = ("identity",)
-    """What is counted apart. Empty: everything that it covers is counted together."""
+    """What is counted separately. If empty, all calls that it covers are counted together."""
     calls_per_minute: PositiveInt | None = None
     """Calls in any minute."""
     calls_at_once: PositiveInt | None = None
@@ -25,9 +25,9 @@ class LimitSettings(Section):
     bytes_in_per_minute: PositiveInt | None = None
     """Bytes of arguments in any minute."""
     bytes_out_per_minute: PositiveInt | None = None
-    """Bytes of results in any minute; the call that goes over it is answered, the next one is refused."""
+    """Bytes of results in any minute. The call that goes over it is answered; the next one is refused."""
     seconds_per_minute: PositiveFloat | None = None
-    """Seconds that calls took, added up, in any minute; the call that goes over it is answered."""
+    """Seconds that calls took in any minute, added up. The call that goes over it is answered; the next is refused."""
     call_timeout_s: PositiveFloat | None = None
     """Seconds for one call, where that is shorter than the server's own `call_timeout_s`."""
 
@@ -42,7 +42,7 @@ class RunBudgetSettings(Section):
     """What one run (`_meta["lg/run"]`) of one caller may use in all, whatever gateways it goes through."""
 
     calls: PositiveInt = 5_000
-    """Calls. A call that is repeated under its idempotency key, or goes on after a question, is one."""
+    """Calls. A repeat under the same idempotency key is not counted again, nor a call that goes on after a question."""
     bytes_in: PositiveInt = 200_000_000
     """Bytes of arguments."""
     bytes_out: PositiveInt = 1_000_000_000

@@ -275,7 +275,7 @@ def as_error(error: OSError, rel: str) -> LgError:
         case errno.EXDEV:
             return PolicyDenied(f"{shown} leads out of the root", hint="links may only point to places below the root")
         case errno.ELOOP:
-            return PolicyDenied(f"{shown} goes through a link that may not be followed, or through too many")
+            return PolicyDenied(f"{shown} goes through a link that may not be followed, or through too many links")
         case errno.ENAMETOOLONG:
             return InvalidArguments(f"{rel[:40]!r}… is too long")
         case errno.ENXIO:
@@ -283,7 +283,7 @@ def as_error(error: OSError, rel: str) -> LgError:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return PolicyDenied(f"the system refuses access to {shown}: {error.strerror}")
         case errno.EEXIST | errno.EAGAIN | errno.ESTALE | errno.ENOTEMPTY:
-            return Conflict(f"{shown} changed meanwhile: {error.strerror}", hint="look again and repeat")
+            return Conflict(f"{shown} changed meanwhile: {error.strerror}", hint="read it again and repeat the call")
         case _:
             return Conflict(f"{shown}: {error.strerror or error}")
 

@@ -39,15 +39,15 @@ def compiled(schema: Any, pattern: Compiler) -> Predicate | None:
     return _all(parts)
 
 
-def equal(one: Any, two: Any) -> bool:
+def equal(left: Any, right: Any) -> bool:
     """Whether two JSON values are the same: 1 is 1.0, and neither is `true`."""
-    if isinstance(one, bool) or isinstance(two, bool):
-        return one is two
-    if isinstance(one, dict) and isinstance(two, dict):
-        return one.keys() == two.keys() and all(equal(value, two[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(two, list):
-        return len(one) == len(two) and all(map(equal, one, two))
-    return bool(one == two)
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(equal(value, right[key]) for key, value in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    return bool(left == right)
 
 
 def _always(_value: Any) -> bool:
@@ -100,7 +100,7 @@ def _const(wanted: Any, _pattern: Compiler) -> Predicate:
 
 
 def _enum(allowed: Any, _pattern: Compiler) -> Predicate:
-    return lambda value: any(equal(value, one) for one in allowed)
+    return lambda value: any(equal(value, member) for member in allowed)
 
 
 def _pattern(text: str, pattern: Compiler) -> Predicate:

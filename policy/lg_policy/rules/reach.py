@@ -78,10 +78,10 @@ def _types(wanted: Mapping[str, Any], known: Mapping[str, Any], at: str) -> Iter
     if not takes or "const" in wanted or "enum" in wanted:
         return
     asked = _names(wanted.get("type"))
-    if asked and not any(_compatible(one, other) for one in asked for other in takes):
+    if asked and not any(_compatible(wish, kind) for wish in asked for kind in takes):
         yield f"{_name(at)} is {' or '.join(takes)}, never {' or '.join(asked)}"
     for keyword, kind in _MEANT_FOR.items():
-        if keyword in wanted and not any(_compatible(kind, other) for other in takes):
+        if keyword in wanted and not any(_compatible(kind, taken) for taken in takes):
             yield f"{_name(at)} is {' or '.join(takes)}; {keyword} looks at {kind}s only"
 
 
@@ -125,8 +125,8 @@ def _names(given: Any) -> list[str]:
     return [name for name in names if name in TYPES]
 
 
-def _compatible(one: str, other: str) -> bool:
-    return one == other or {one, other} == {"integer", "number"}
+def _compatible(left: str, right: str) -> bool:
+    return left == right or {left, right} == {"integer", "number"}
 
 
 def _name(at: str) -> str:
