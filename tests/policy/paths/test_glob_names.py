@@ -26,7 +26,7 @@ COMPONENTS = st.one_of(
 )
 PATTERNS = st.tuples(
     st.sampled_from(["", "/"]), st.lists(COMPONENTS, min_size=1, max_size=3), st.sampled_from(["", "/"])
-)
+).filter(lambda parts: bool("".join(map("".join, parts)).strip()))  # white space alone is refused as no pattern
 
 
 def component_matches(pattern: str, name: str) -> bool:
