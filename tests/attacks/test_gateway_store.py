@@ -67,6 +67,7 @@ async def test_a_changed_definition_is_held_back_although_its_pin_was_removed(
 ) -> None:
     async with gateway_of(tmp_path, server("a", "--describe", "one"), ALLOW_ALL) as gateway:
         place = gateway.setup.store_place.path
+        await call(gateway, "a__echo", text="x")
         if sealed:
             await seal(gateway)
     assert verified(tmp_path)[0] == 0

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_gateway.ledger.anchors import PINS
+from lg_gateway.ledger.anchors import PINS, subjects
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError, Tx
@@ -164,8 +164,7 @@ class PinTable:
 
     def anchored_servers(self, tx: Tx) -> list[str]:
         """Return the servers whose pins the ledger knows of, in order."""
-        rows = tx.execute("SELECT DISTINCT request_id FROM ledger WHERE request_id LIKE ?", (f"{PINS}%",))
-        return sorted(str(subject).removeprefix(PINS) for (subject,) in rows)
+        return [subject.removeprefix(PINS) for subject in subjects(tx, PINS, self._ledger.records_of)]
 
     def changed_outside(self, tx: Tx, server: str) -> bool:
         """Whether the rows of a server are others than the ledger says."""

@@ -1,46 +1,62 @@
 """What the chain says about rows outside it, so that a row cannot be removed or put back as it once was unnoticed.
 
 A subject is the name of such rows: the pins of a server, a token, a grant, a question. Its newest note in the chain
-says how they stand. When the record of that note is sealed away, the note is written again, so that the newest note
+says how they stand. When that note is sealed away, the record of the sealing says it again, so that the newest note
 about a subject is always in the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lg_gateway.ledger.ledger import Ledger, LedgerEntry, stamp
 from lg_gateway.store.interface import Tx
 
 PINS, TOKEN, GRANT = "pins ", "tok-", "gr-"
-SHORT_LIVED = (GRANT,)
-"""Subjects whose rows count for hours: their notes are carried on for a day only."""
+CARRIED = "segment sealed"
+"""The subject of the record of a sealing: its arguments are the notes that it says again, by subject."""
 CARRIED_DAYS = 1
+"""Days for which notes about grants are said again: a grant counts for hours."""
+_PARTS = ("time", "outcome", "detail")
+
+Records = Callable[[Tx, str], list[dict[str, Any]]]
+"""Returns the genuine records of a call or about a subject, in order."""
 
 
-def carry_forward(tx: Tx, ledger: Ledger, last: int, now: datetime | None = None) -> int:
-    """Write again every newest note about a subject that is about to leave the store; return how many.
+def newest_note(tx: Tx, subject: str, records_of: Records) -> dict[str, Any] | None:
+    """Return time, outcome and detail of the newest note about a subject, `None` where there is none."""
+    notes = [record for record in records_of(tx, subject) if record["phase"] == "note"]
+    if notes:
+        return {name: notes[-1][name] for name in _PARTS}
+    return _carried(tx, records_of).get(subject)
 
-    `last` is the newest record that leaves.
-    """
+
+def leaving_notes(tx: Tx, last: int, records_of: Records) -> dict[str, dict[str, Any]]:
+    """Return the notes, by subject, that the store loses with all records up to `last`."""
     rows = tx.execute(
-        "SELECT request_id, max(seq) FROM ledger WHERE request_id LIKE 'pins %' OR request_id LIKE 'tok-%'"
-        " OR request_id LIKE 'gr-%' GROUP BY request_id HAVING max(seq) <= ? ORDER BY max(seq)",
+        "SELECT DISTINCT request_id FROM ledger WHERE seq <= ? AND (request_id LIKE 'pins %'"
+        " OR request_id LIKE 'tok-%' OR request_id LIKE 'gr-%')",
         (last,),
     )
-    young = stamp((now or datetime.now(UTC)) - timedelta(days=CARRIED_DAYS))
-    carried = 0
-    for subject, _ in rows:
-        note = ledger.newest_note(tx, str(subject))
-        if note is None or (str(subject).startswith(SHORT_LIVED) and str(note["time"]) < young):
-            continue
-        ledger.append(tx, _again(note))
-        carried += 1
-    return carried
+    young = (datetime.now(UTC) - timedelta(days=CARRIED_DAYS)).isoformat()
+    found = _carried(tx, records_of) | {str(subject): newest_note(tx, str(subject), records_of) for (subject,) in rows}
+    return {
+        subject: note
+        for subject, note in sorted(found.items())
+        if note is not None and (not subject.startswith(GRANT) or str(note["time"]) >= young)
+    }
 
 
-def _again(note: Mapping[str, Any]) -> LedgerEntry:
-    return LedgerEntry(**{field.name: note[field.name] for field in fields(LedgerEntry) if field.name in note})
+def _carried(tx: Tx, records_of: Records) -> dict[str, dict[str, Any]]:
+    sealings = records_of(tx, CARRIED)
+    notes: dict[str, dict[str, Any]] = json.loads(sealings[-1]["arguments"]) if sealings else {}
+    return notes
+
+
+def subjects(tx: Tx, beginning: str, records_of: Records) -> list[str]:
+    """Return the subjects that the store has a note about and that begin so, in order."""
+    rows = tx.execute("SELECT DISTINCT request_id FROM ledger WHERE request_id LIKE ?", (f"{beginning}%",))
+    names = {str(name) for (name,) in rows} | _carried(tx, records_of).keys()
+    return sorted(name for name in names if name.startswith(beginning))

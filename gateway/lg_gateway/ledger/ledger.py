@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from lg_gateway.ledger.anchors import newest_note
 from lg_gateway.ledger.chain import FIRST, ChainProblem, record_hash
 from lg_gateway.ledger.head import Head, HeadFile
 from lg_gateway.ledger.seals import Seal, read_signed
@@ -98,9 +99,8 @@ class Ledger:
         return [body for body in map(json.loads, genuine) if body["request_id"] == request_id]
 
     def newest_note(self, tx: Tx, subject: str) -> dict[str, Any] | None:
-        """Return the newest note about a subject, `None` where there is none."""
-        notes = [record for record in self.records_of(tx, subject) if record["phase"] == "note"]
-        return notes[-1] if notes else None
+        """Return time, outcome and detail of the newest note about a subject (`anchors`), `None` without one."""
+        return newest_note(tx, subject, self.records_of)
 
     def before(self, tx: Tx) -> None:
         """Refuse to go on from a store that is behind its signed head: going on would hide what is missing."""

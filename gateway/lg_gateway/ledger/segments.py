@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lg_gateway.ledger.anchors import carry_forward
+from lg_gateway.ledger.anchors import CARRIED, leaving_notes
 from lg_gateway.ledger.chain import FIRST, Chain, ChainProblem, line_of
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.seals import Removal, Seal, Segment, read_segments, sign
@@ -141,10 +142,13 @@ class Archive:
             raise SealingError("another process moved these records meanwhile")
         sql = "INSERT INTO segments (number, first_seq, last_seq, seal) VALUES (?, ?, ?, ?)"
         tx.execute(sql, (seal.number, seal.first, seal.last, sign(seal, self._ledger.head)))
-        carry_forward(tx, self._ledger, seal.last)
+        leaving = leaving_notes(tx, seal.last, self._ledger.records_of)
         tx.execute("DELETE FROM ledger WHERE seq <= ?", (seal.last,))
         detail = f"segment {seal.number}: records {seal.first} to {seal.last} are in {seal.file}, by {by}"
-        self._ledger.append(tx, LedgerEntry(phase="note", outcome="segment sealed", detail=detail))
+        entry = LedgerEntry(
+            phase="note", request_id=CARRIED, arguments=json.dumps(leaving), outcome="segment sealed", detail=detail
+        )
+        self._ledger.append(tx, entry)
 
     def _note_removal(self, tx: Tx, seal: Seal, by: str, now: str) -> None:
         removal = sign(Removal(ledger=seal.ledger, number=seal.number, removed=now, by=by), self._ledger.head)
