@@ -137,7 +137,7 @@ class MetaTools:
     async def _execute(self, call: Call) -> Answer:
         name = str(call.arguments["tool"])
         if name in NAMES:
-            raise InvalidArguments(f"{name} is called directly")
+            raise InvalidArguments(f"call {name} itself, not through {EXECUTE}")
         try:
             return await self._pipeline.run(replace(call, name=name, arguments=dict(call.arguments["arguments"])))
         except MCPError as error:

@@ -1,4 +1,4 @@
-"""Settings that change while the gateway runs: taken over as a whole, or not at all with the reason in the log.
+"""Reloads settings while the gateway runs. New settings come into force as a whole, or not at all.
 
 A change is seen by SIGHUP or by looking at the files. What is read is judged completely before anything is touched:
 values, rules, servers, and every rule against the tools that are known. Calls that have begun keep their decision.
@@ -94,9 +94,9 @@ class Reloader:
             key for key in before.keys() | after.keys() if _below(key, FIXED) and before.get(key) != after.get(key)
         ]
         if fixed:
-            raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="start it anew")
+            raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="restart the gateway")
         if gone := [source for source in gateway.setup.loaded.files if not source.exists()]:
-            raise ConfigError(f"{gone[0]} is gone", hint="start the gateway anew to go on without it")
+            raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to go on without it")
         own_shapes(settings.gateway.secret_patterns)
         if settings.gateway.pins_file is not None:
             read_pins_file(Path(settings.gateway.pins_file))
@@ -166,8 +166,8 @@ def _servers(before: Settings, after: Settings) -> list[str]:
     told = [f"without server {name}" for name in sorted(old.keys() - new.keys())]
     told += [f"with server {name}" for name in sorted(new.keys() - old.keys())]
     for name in sorted(old.keys() & new.keys()):
-        one, two = old[name].model_dump(), new[name].model_dump()
-        if changed := sorted(key for key in one if one[key] != two[key]):
+        was, now = old[name].model_dump(), new[name].model_dump()
+        if changed := sorted(key for key in was if was[key] != now[key]):
             told.append(f"server {name}: {', '.join(changed)}")
     return told
 

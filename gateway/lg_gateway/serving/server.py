@@ -215,7 +215,7 @@ def _ask(ctx: Context) -> AskHuman | None:
         try:
             answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
         except MCPError as error:
-            log.warning("a client failed to put a question: %s", error)
+            log.warning("a client could not show a question: %s", error)
             return "cancel", None
         return answer.action, answer.content
 

@@ -62,6 +62,15 @@ def _told(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[l
     return tools, left_out
 
 
+def _reason(why: Any) -> str:
+    """Say what does not fit, without the server's own words: the gateway says this in its own name."""
+    keyword, path = getattr(why, "validator", None), getattr(why, "absolute_path", ())
+    if not isinstance(keyword, str):
+        return "its schema cannot be used" if isinstance(why, UnusableSchema) else str(why)
+    place = ".".join(str(step) for step in path)[:100]
+    return f"{place!a} breaks {keyword[:40]!a}" if place else f"it breaks {keyword[:40]!a}"
+
+
 class AnswerCheck:
     """Checks the structured content of one server's answers. `strict`: an answer that does not fit is an error."""
 
@@ -97,7 +106,7 @@ class AnswerCheck:
             why = "checking it takes too long"
         if why is None:
             return result
-        text = "there is none" if missing else str(getattr(why, "message", why))[:300]
+        text = "there is none" if missing else _reason(why)
         log.warning("%s: structured content of %s does not fit the tool's own schema: %s", self._server, name, text)
         if self._strict:
             raise Internal(

@@ -1,4 +1,4 @@
-"""A server's answers as the gateway takes them: what it need not judge passes, what it cannot read costs one part.
+"""Read a server's answers leniently: pass on what needs no judgement, leave out only the part that cannot be read.
 
 The SDK refuses a whole answer for one field that it does not know. Here a field that is null counts as left out, a
 content block of a new type becomes text, and a tool with a definition that no client could use is left out alone.
