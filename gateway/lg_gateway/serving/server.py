@@ -24,7 +24,7 @@ from lg_gateway.serving.meta_tools import DISCOVER, RESULT, MetaTools
 from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
 from lg_gateway.upstreams.progress import Progress
-from lg_gateway.upstreams.upstream import Answer
+from lg_gateway.upstreams.replies import Answer
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
 from lg_policy.version import __version__

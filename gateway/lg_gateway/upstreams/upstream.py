@@ -33,7 +33,7 @@ from lg_gateway.upstreams.oauth import ClientCredentials, Learn
 from lg_gateway.upstreams.progress import Progress
 from lg_gateway.upstreams.question_routing import InFlightCalls, OnQuestion, answer_cancel
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.replies import Reply, current_reply
+from lg_gateway.upstreams.replies import Answer, Reply, current_reply, noted
 from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
 from lg_policy.errors import CallTimeout, Internal, UpstreamUnavailable
 
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 RELIST_PAUSE_S = 0.5
 RELIST_PAUSE_MAX_S = 60.0
-
-Answer = t.CallToolResult | t.InputRequiredResult
 
 
 class UpstreamState(StrEnum):
@@ -205,7 +203,9 @@ class Upstream:
         try:
             return await self._send(await self._ready(), call)
         except _NotSent as error:
-            raise UpstreamUnavailable(f"server {self.name} ended twice before the call could be sent", hint="try again later") from error
+            raise UpstreamUnavailable(
+                f"server {self.name} ended twice before the call could be sent", hint="try again later"
+            ) from error
 
     @property
     def asks_live(self) -> bool:
@@ -261,7 +261,7 @@ class Upstream:
         return too_late(self.name, call.timeout_s, repeatable=call.repeatable)
 
     def _renew(self, client: Client) -> None:
-        """Reconnect on the gateway's own decision. New calls wait; the old connection ends when nothing is in flight."""
+        """Reconnect on the gateway's own decision: new calls wait, and the old connection ends once it is idle."""
         if self._client is client:
             self._client, self._renewing = None, True
             self.state, self.error = UpstreamState.RESTARTING, "the gateway is reconnecting"
@@ -390,11 +390,3 @@ class Upstream:
                 await self._on_tools(self.name, tools)
             await anyio.sleep(pause)  # a server that announces without end is asked less and less often
             pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S
-
-
-def noted(answer: Answer, notes: list[str]) -> Answer:
-    """Return an answer with the gateway's notes about it as text blocks at the end."""
-    if not notes or not isinstance(answer, t.CallToolResult):
-        return answer
-    said = [t.TextContent(type="text", text=f"[the gateway: {note}]") for note in notes]
-    return answer.model_copy(update={"content": [*answer.content, *said]})
