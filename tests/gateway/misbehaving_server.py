@@ -105,11 +105,7 @@ def over_http() -> None:
         def do_DELETE(self) -> None:
             self.send_error(405)
 
-<<<<<<< HEAD
-        def log_message(self, _form: str, *args: Any) -> None:
-=======
         def log_message(self, *_args: Any) -> None:
->>>>>>> e30c049 (tests: a long text is worked on beside the event loop)
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
