@@ -67,12 +67,12 @@ class Reloader:
             policy = self._judged(setup)
         except (ConfigError, OSError, RecursionError) as error:
             return await self._refuse(why, error.text() if isinstance(error, ConfigError) else str(error))
-        told, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
-        if not told and not changed:
+        differences, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
+        if not differences and not changed:
             log.info("the settings are as before (%s)", why)
             self._gateway.upstream_set.wake()
             return True
-        text = "; ".join(told) or f"other entries of {', '.join(sorted(changed))}"
+        text = "; ".join(differences) or f"other entries of {', '.join(sorted(changed))}"
         # The record comes first: settings that nobody could look up later do not come into force.
         if not await self._gateway.recorder.note("settings reloaded", text):
             return await self._refuse(why, "the ledger cannot be written")
@@ -138,12 +138,12 @@ class Reloader:
 def difference(before: GatewaySetup, after: GatewaySetup) -> list[str]:
     """Say what is different, in words that hold no secret: of servers only which keys changed."""
     old, new = flat(before.settings), flat(after.settings)
-    told = []
+    differences = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) == new.get(key) or _below(key, ("gateway.servers", "gateway.rules")):
             continue
-        told.append(f"{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}")
-    return [*told, *_rules(before, after), *_servers(before.settings, after.settings)]
+        differences.append(f"{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}")
+    return [*differences, *_rules(before, after), *_servers(before.settings, after.settings)]
 
 
 def _rules(before: GatewaySetup, after: GatewaySetup) -> list[str]:
@@ -163,13 +163,13 @@ def _by_text(setup: GatewaySetup) -> dict[str, str]:
 
 def _servers(before: Settings, after: Settings) -> list[str]:
     old, new = before.gateway.servers, after.gateway.servers
-    told = [f"without server {name}" for name in sorted(old.keys() - new.keys())]
-    told += [f"with server {name}" for name in sorted(new.keys() - old.keys())]
+    differences = [f"without server {name}" for name in sorted(old.keys() - new.keys())]
+    differences += [f"with server {name}" for name in sorted(new.keys() - old.keys())]
     for name in sorted(old.keys() & new.keys()):
         was, now = old[name].model_dump(), new[name].model_dump()
         if changed := sorted(key for key in was if was[key] != now[key]):
-            told.append(f"server {name}: {', '.join(changed)}")
-    return told
+            differences.append(f"server {name}: {', '.join(changed)}")
+    return differences
 
 
 def flat(settings: Settings) -> dict[str, Any]:

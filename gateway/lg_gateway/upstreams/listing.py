@@ -45,15 +45,15 @@ async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[st
         cursor = reply.next_cursor
         if len(tools) > TOOLS_PER_SERVER:
             log.warning("%s lists more than %d tools; only those are offered", server, TOOLS_PER_SERVER)
-            return _told(server, tools[:TOOLS_PER_SERVER], left_out)
+            return _with_log(server, tools[:TOOLS_PER_SERVER], left_out)
         if cursor is None or cursor in seen:
-            return _told(server, tools, left_out)
+            return _with_log(server, tools, left_out)
         seen.add(cursor)
     log.warning("%s has more than %d pages of tools; the rest is left out", server, PAGES)
-    return _told(server, tools, left_out)
+    return _with_log(server, tools, left_out)
 
 
-def _told(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:
+def _with_log(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:
     """Name in the log what was wrong with which tool, and return both."""
     for name, problem in list(left_out.items())[:NAMED]:
         log.warning("%s: tool %.80r: %s", server, name, problem)

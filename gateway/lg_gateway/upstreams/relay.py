@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 INLINE_BYTES = 100_000
 """A longer message is read in a worker thread."""
+GIVEN_UP = 1_000
+"""Requests given up whose late answers are waited for; older ones are forgotten."""
 ORPHANS = 20
 """Answers that name no request and are remembered."""
 _LONG_LIVED = "subscriptions/listen"
@@ -210,6 +212,8 @@ class Relay:
         if isinstance(number, str | int) and number in self._open:
             method, _ = self._open.pop(number)
             self._given_up[number] = method
+            if len(self._given_up) > GIVEN_UP:
+                self._given_up.pop(next(iter(self._given_up)))
 
 
 class _Noise:
