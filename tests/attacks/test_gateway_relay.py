@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import anyio
+import mcp_types as t
 import pytest
 
+from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.results import GATEWAY
+from lg_gateway.upstreams.relay import Relay
 from tests.gateway.misbehaving import misbehaving, named, result, said
-from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, send, text_of
+from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, send, text_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -99,41 +103,65 @@ async def test_every_text_of_an_answer_is_masked_and_counted(tmp_path: Path) -> 
 @pytest.mark.parametrize("what", ["answer", "argument", "list"])
 async def test_nobodys_text_stops_everybody(tmp_path: Path, what: str) -> None:
     plan: dict[str, Any] = {"tools": named("echo", "denied")}
-    lines = "password = hunter2hunter2 and more words of a log\\n" * 1_200_000
+    lines = ("plain words of a log that hold nothing to hide\\n" * 250 + f"token {TOKEN}\\n") * 5_000
     if what == "answer":
         plan["calls"] = {"large": said(lines)}
     if what == "list":
-        schema = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(20)}}
+        schema = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(5)}}
         plan["tools"] += [{"name": f"tool_{n}", "inputSchema": schema, "description": "d" * 200} for n in range(10_000)]
     deny = '[[gateway.rules]]\ntools = ["odd__denied"]\neffect = "deny"\nwhen = { properties = { text = {} } }\n'
-    turns = 0
-    longest = 0.0
+    turns: list[int] = []
     stop = anyio.Event()
 
     async def ping() -> None:
-        nonlocal turns, longest
         while not stop.is_set():
-            began = anyio.current_time()
-            await anyio.sleep(0.001)
-            longest = max(longest, anyio.current_time() - began)
-            turns += 1
+            await anyio.sleep(0)
+            turns.append(1)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ping)
         limits = "[gateway]\narguments_max_bytes = 4000000\n"
         async with gateway_of(tmp_path, limits, misbehaving(tmp_path, **plan), deny, ALLOW_ALL) as gateway:
-            before = turns
+            before = len(turns)
             if what == "answer":
                 answer = await call(gateway, "odd__large")
                 assert answer.meta["lg/cut"]["bytes"] > 50_000_000
+                assert TOKEN not in answer.content[0].text
             elif what == "argument":
-                for _ in range(5):
-                    refused = await call(gateway, "odd__denied", text="-----BEGIN PRIVATE KEY-----\n" * 9_000)
-                    assert text_of(refused).startswith("policy_denied")
-                    assert len(json.dumps(records(gateway)[-1]["arguments"])) < 20_000
+                refused = await call(gateway, "odd__denied", text="-----BEGIN PRIVATE KEY-----\n" * 9_000)
+                assert text_of(refused).startswith("policy_denied")
+                assert len(json.dumps(records(gateway)[-1]["arguments"])) < 20_000
             else:
+                await until(gateway.upstreams["odd"].settled.is_set, 50)
                 assert len(gateway.catalog.entries()) == 2_000
-            after = turns - before
+            after = len(turns) if what == "list" else len(turns) - before
             stop.set()
-    # No clock decides: while the work was done, other work had its turn again and again.
-    assert (after if what == "answer" else turns) > 20
+    assert after > 100, "other work had its turn again and again"
+
+
+@pytest.mark.attack("Floods", "a text that takes long to work on")
+async def test_work_on_a_large_text_is_done_beside_the_event_loop() -> None:
+    large, gone_on = {"text": ["x" * 60_000] * 2}, threading.Event()
+
+    def work() -> bool:
+        return gone_on.wait(20)  # only true when the loop goes on meanwhile
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(go_on, gone_on)
+        assert await apart(large, work)
+    assert await apart("small", threading.current_thread) is threading.current_thread()
+
+
+async def go_on(event: threading.Event) -> None:
+    event.set()
+
+
+@pytest.mark.attack("Floods", "an answer of megabytes that is no JSON")
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_a_long_message_is_read_beside_the_event_loop(size: int, caplog: pytest.LogCaptureFixture) -> None:
+    relay = Relay("odd")
+    relay.sent(t.JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call"))
+    await relay.received(b'{"jsonrpc":"2.0","id":1,"result":' + b"x" * size)
+
+    (record,) = [record for record in caplog.records if "cannot be read" in record.message]
+    assert (record.threadName == threading.current_thread().name) is (size < 1_000)

@@ -105,7 +105,7 @@ def over_http() -> None:
         def do_DELETE(self) -> None:
             self.send_error(405)
 
-        def log_message(self, _form: str, *args: Any) -> None:
+        def log_message(self, *_args: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.gateway.approvals.support_approvals import NO_HOLD
 from tests.gateway.commands.support_commands import run
+from tests.gateway.misbehaving import misbehaving, named
 from tests.gateway.rig import ALLOW_ALL, gateway_of, program_environment, send, server, write_config
 
 
@@ -152,6 +153,18 @@ def test_a_wrong_mcp_json_file_is_explained(tmp_path: Path, text: str, words: st
 
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_doctor_names_a_tool_whose_definition_cannot_be_used_and_says_why(tmp_path: Path) -> None:
+    tools = [{"name": "broken\u001b[2J", "inputSchema": None}, *named("good")]
+    config = write_config(tmp_path, misbehaving(tmp_path, tools=tools), ALLOW_ALL)
+    done = run("doctor", "--config", str(config))
+
+    assert done.returncode == 1
+    assert "its inputSchema is missing" in done.stdout
+    assert "broken" in done.stdout
+    assert "\u001b" not in done.stdout
+    assert "up, 1 tools" in done.stdout
 
 
 def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import secrets
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import NotFound
 
 KEPT_S = 86400.0
+RESULT_ID = re.compile(r"re-[0-9a-f]{16}")
 KEPT_CHARACTERS = 20_000_000
 PIECE = 65_536
 
@@ -54,9 +56,10 @@ class KeptResults:
         """Return a part of a kept text. Raises `NotFound` when it is gone or another caller's, `StoreError` when
         it is not as it was written."""
         sql = "SELECT characters, created, trusted, mac FROM results WHERE id = ? AND identity = ? AND created >= ?"
-        rows = tx.execute(sql, (result_id, identity, now - KEPT_S))
+        known = RESULT_ID.fullmatch(result_id) is not None
+        rows = tx.execute(sql, (result_id, identity, now - KEPT_S)) if known else []
         if not rows:
-            raise NotFound(f"there is no result {result_id[:40]}", hint="results are kept for a day, for their caller")
+            raise NotFound("there is no such result", hint="results are kept for a day, for their caller")
         total, created, trusted, mac = int(rows[0][0]), float(rows[0][1]), int(rows[0][2]), rows[0][3]
         self._check(mac, result_id, identity, total, created, trusted)
         start = min(offset, total)

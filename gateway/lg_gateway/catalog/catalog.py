@@ -126,7 +126,7 @@ class Catalog:
         for tool in tools[:TOOLS_PER_SERVER]:
             entry = _entry(spec, tool, before, self._name_max)
             if entry.name in entries:
-                log.warning("%s lists the tool %r twice; the first counts", spec.name, tool.name)
+                log.warning("%s lists the tool %r twice; the second definition is ignored", spec.name, tool.name)
                 continue
             entries[entry.name] = entry
         if len(tools) > TOOLS_PER_SERVER:

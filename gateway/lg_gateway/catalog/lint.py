@@ -1,4 +1,4 @@
-"""Signs that a tool's definition speaks to the model rather than describes a tool. Warnings for a human, no barrier.
+"""Looks for definitions that give the model orders instead of describing a tool. It warns and stops nothing.
 
 Heuristics over English text: they miss other wordings and languages, and flag some honest descriptions.
 """

@@ -1,4 +1,4 @@
-"""Which of a server's definitions are offered: the pins as a step between a server's list and the catalogue."""
+"""Decides by the pins which of a server's tools reach the catalogue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Offer = Callable[[str, list[t.Tool]], Awaitable[None]]
 
 
 class Pinning:
-    """Sifts lists by the settings in force. `held` names, by server, what was held back."""
+    """Compares each server's list with the pins. `held` names, by server, the tools that were held back."""
 
     def __init__(self, store: Store, pins: PinTable, settings: Callable[[], Settings]) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class Pinning:
             digests = read_pins_file(Path(settings.pins_file)) if settings.pins_file is not None else {}
             passed, held = await self._store.write(partial(self._sift, spec=spec, tools=tools, digests=digests))
         except (StoreError, ConfigError) as error:
-            log.error("%s: no tool of it is offered: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
+            log.error("%s: none of its tools are offered: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
             return []
         self.held[spec.name] = held
         if held:
@@ -59,7 +59,7 @@ class Pinning:
         return dict(self._offered)
 
     def forget(self, server: str) -> None:
-        """Drop what is known of a server that is gone; its pins stay, should it come back."""
+        """Forget a server that is gone. Its pins stay in case it comes back."""
         self._offered.pop(server, None)
         self.held.pop(server, None)
 

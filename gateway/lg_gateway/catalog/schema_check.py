@@ -115,7 +115,7 @@ class ArgumentCheck:
 
     def _give_up(self, error: UnusableSchema) -> None:
         self._usable = False
-        log.warning("an input schema cannot be used to check arguments: %s", error)
+        log.warning("an input schema is invalid, so arguments are not checked by it: %s", error)
 
     def _names(self) -> str:
         properties = self._schema.get("properties")

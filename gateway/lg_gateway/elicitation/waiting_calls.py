@@ -8,7 +8,7 @@ import anyio
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.upstreams.upstream import Answer
+from lg_gateway.upstreams.replies import Answer
 from lg_policy.errors import LgError
 
 Outcome = Answer | LgError | MCPError

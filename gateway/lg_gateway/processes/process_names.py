@@ -11,10 +11,15 @@ import socket
 from functools import cache
 
 
-@cache
 def this_process() -> str:
     """Return a name for this process that another one can look at."""
-    return f"{os.getpid()}.{_start(os.getpid())}@{socket.gethostname()}"
+    return _name(os.getpid())
+
+
+@cache
+def _name(pid: int) -> str:
+    """The name of this process, which has this number; after a fork it has another one."""
+    return f"{pid}.{_start(pid)}@{socket.gethostname()}"
 
 
 def is_here(name: str) -> bool:

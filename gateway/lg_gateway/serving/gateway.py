@@ -1,4 +1,4 @@
-"""The running gateway: its store, catalogue and upstreams, tied together and ended together."""
+"""The running gateway: it owns the store, the catalogue and the upstream servers, and ends them together."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Listener = Callable[[], Awaitable[None]]
 
 
 class Gateway:
-    """One gateway process. Enter `running` before anything else is used."""
+    """One gateway process. Enter `running` first."""
 
     def __init__(self, setup: GatewaySetup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
         self.setup = setup

@@ -23,7 +23,7 @@ from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.catalog.search import Index
 from lg_gateway.store.interface import Store, StoreError
-from lg_gateway.upstreams.upstream import Answer
+from lg_gateway.upstreams.replies import Answer
 from lg_policy.errors import Internal, InvalidArguments, LgError, NotFound
 
 DISCOVER, EXECUTE, RESULT = "mcp_discover", "mcp_execute", "mcp_result"
@@ -137,7 +137,7 @@ class MetaTools:
     async def _execute(self, call: Call) -> Answer:
         name = str(call.arguments["tool"])
         if name in NAMES:
-            raise InvalidArguments(f"{name} is called directly")
+            raise InvalidArguments(f"call {name} itself, not through {EXECUTE}")
         try:
             return await self._pipeline.run(replace(call, name=name, arguments=dict(call.arguments["arguments"])))
         except MCPError as error:

@@ -1,4 +1,4 @@
-"""Settings that change while the gateway runs: taken over as a whole, or not at all with the reason in the log.
+"""Reloads settings while the gateway runs. New settings come into force as a whole, or not at all.
 
 A change is seen by SIGHUP or by looking at the files. What is read is judged completely before anything is touched:
 values, rules, servers, and every rule against the tools that are known. Calls that have begun keep their decision.
@@ -67,12 +67,12 @@ class Reloader:
             policy = self._judged(setup)
         except (ConfigError, OSError, RecursionError) as error:
             return await self._refuse(why, error.text() if isinstance(error, ConfigError) else str(error))
-        told, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
-        if not told and not changed:
+        differences, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
+        if not differences and not changed:
             log.info("the settings are as before (%s)", why)
             self._gateway.upstream_set.wake()
             return True
-        text = "; ".join(told) or f"other entries of {', '.join(sorted(changed))}"
+        text = "; ".join(differences) or f"other entries of {', '.join(sorted(changed))}"
         # The record comes first: settings that nobody could look up later do not come into force.
         if not await self._gateway.recorder.note("settings reloaded", text):
             return await self._refuse(why, "the ledger cannot be written")
@@ -94,9 +94,9 @@ class Reloader:
             key for key in before.keys() | after.keys() if _below(key, FIXED) and before.get(key) != after.get(key)
         ]
         if fixed:
-            raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="start it anew")
+            raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="restart the gateway")
         if gone := [source for source in gateway.setup.loaded.files if not source.exists()]:
-            raise ConfigError(f"{gone[0]} is gone", hint="start the gateway anew to go on without it")
+            raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to go on without it")
         own_shapes(settings.gateway.secret_patterns)
         if settings.gateway.pins_file is not None:
             read_pins_file(Path(settings.gateway.pins_file))
@@ -138,12 +138,12 @@ class Reloader:
 def difference(before: GatewaySetup, after: GatewaySetup) -> list[str]:
     """Say what is different, in words that hold no secret: of servers only which keys changed."""
     old, new = flat(before.settings), flat(after.settings)
-    told = []
+    differences = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) == new.get(key) or _below(key, ("gateway.servers", "gateway.rules")):
             continue
-        told.append(f"{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}")
-    return [*told, *_rules(before, after), *_servers(before.settings, after.settings)]
+        differences.append(f"{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}")
+    return [*differences, *_rules(before, after), *_servers(before.settings, after.settings)]
 
 
 def _rules(before: GatewaySetup, after: GatewaySetup) -> list[str]:
@@ -163,13 +163,13 @@ def _by_text(setup: GatewaySetup) -> dict[str, str]:
 
 def _servers(before: Settings, after: Settings) -> list[str]:
     old, new = before.gateway.servers, after.gateway.servers
-    told = [f"without server {name}" for name in sorted(old.keys() - new.keys())]
-    told += [f"with server {name}" for name in sorted(new.keys() - old.keys())]
+    differences = [f"without server {name}" for name in sorted(old.keys() - new.keys())]
+    differences += [f"with server {name}" for name in sorted(new.keys() - old.keys())]
     for name in sorted(old.keys() & new.keys()):
-        one, two = old[name].model_dump(), new[name].model_dump()
-        if changed := sorted(key for key in one if one[key] != two[key]):
-            told.append(f"server {name}: {', '.join(changed)}")
-    return told
+        was, now = old[name].model_dump(), new[name].model_dump()
+        if changed := sorted(key for key in was if was[key] != now[key]):
+            differences.append(f"server {name}: {', '.join(changed)}")
+    return differences
 
 
 def flat(settings: Settings) -> dict[str, Any]:

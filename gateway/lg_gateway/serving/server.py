@@ -24,7 +24,7 @@ from lg_gateway.serving.meta_tools import DISCOVER, RESULT, MetaTools
 from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
 from lg_gateway.upstreams.progress import Progress
-from lg_gateway.upstreams.upstream import Answer
+from lg_gateway.upstreams.replies import Answer
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
 from lg_policy.version import __version__
@@ -215,7 +215,7 @@ def _ask(ctx: Context) -> AskHuman | None:
         try:
             answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
         except MCPError as error:
-            log.warning("a client failed to put a question: %s", error)
+            log.warning("a client could not show a question: %s", error)
             return "cancel", None
         return answer.action, answer.content
 

@@ -45,21 +45,30 @@ async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[st
         cursor = reply.next_cursor
         if len(tools) > TOOLS_PER_SERVER:
             log.warning("%s lists more than %d tools; only those are offered", server, TOOLS_PER_SERVER)
-            return _told(server, tools[:TOOLS_PER_SERVER], left_out)
+            return _with_log(server, tools[:TOOLS_PER_SERVER], left_out)
         if cursor is None or cursor in seen:
-            return _told(server, tools, left_out)
+            return _with_log(server, tools, left_out)
         seen.add(cursor)
     log.warning("%s has more than %d pages of tools; the rest is left out", server, PAGES)
-    return _told(server, tools, left_out)
+    return _with_log(server, tools, left_out)
 
 
-def _told(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:
+def _with_log(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:
     """Name in the log what was wrong with which tool, and return both."""
     for name, problem in list(left_out.items())[:NAMED]:
         log.warning("%s: tool %.80r: %s", server, name, problem)
     if len(left_out) > NAMED:
         log.warning("%s: %d more tools have definitions that do not fit", server, len(left_out) - NAMED)
     return tools, left_out
+
+
+def _reason(why: Any) -> str:
+    """Say what does not fit, without the server's own words: the gateway says this in its own name."""
+    keyword, path = getattr(why, "validator", None), getattr(why, "absolute_path", ())
+    if not isinstance(keyword, str):
+        return "its schema cannot be used" if isinstance(why, UnusableSchema) else str(why)
+    place = ".".join(str(step) for step in path)[:100]
+    return f"{place!a} breaks {keyword[:40]!a}" if place else f"it breaks {keyword[:40]!a}"
 
 
 class AnswerCheck:
@@ -97,7 +106,7 @@ class AnswerCheck:
             why = "checking it takes too long"
         if why is None:
             return result
-        text = "there is none" if missing else str(getattr(why, "message", why))[:300]
+        text = "there is none" if missing else _reason(why)
         log.warning("%s: structured content of %s does not fit the tool's own schema: %s", self._server, name, text)
         if self._strict:
             raise Internal(

@@ -86,7 +86,7 @@ class ClientCredentials(httpx2.Auth):
             except LoginFailed as error:
                 if held is None or held is refused or now >= held.ends:
                     raise
-                log.warning("%s; the present token is used while it lasts", error)
+                log.warning("%s; the gateway uses the current token until it expires", error)
                 return held
             return self._token
 
@@ -110,7 +110,7 @@ class ClientCredentials(httpx2.Auth):
         try:
             given = _TokenResponse.model_validate_json(answer.content)
         except ValidationError as error:
-            raise LoginFailed(f"no token from {login.token_url}: it answered something else") from error
+            raise LoginFailed(f"no token from {login.token_url}: its answer is not a token") from error
         if given.token_type.lower() != "bearer" or not given.access_token.isascii():
             raise LoginFailed(f"no token from {login.token_url}: not a bearer token")
         self._learn([given.access_token])

@@ -1,4 +1,4 @@
-"""A call's progress on its way to the caller: a server that reports without end must not fill what waits to be sent."""
+"""Limits a call's progress reports, so that a server that reports without end does not fill the send queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Progress(Protocol):
 
 
 class Thinned:
-    """Passes reports on, at most so many at once and a second; of more, the newer are left out."""
+    """Passes on a limited number of reports a second. Reports beyond that are dropped."""
 
     def __init__(self, onward: Progress, mask: Callable[[str], str] | None = None) -> None:
         self._onward = onward

@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 INLINE_BYTES = 100_000
 """A longer message is read in a worker thread."""
+GIVEN_UP = 1_000
+"""Requests given up whose late answers are waited for; older ones are forgotten."""
 ORPHANS = 20
-"""Answers without an owner that are remembered."""
+"""Answers that name no request and are remembered."""
 _LONG_LIVED = "subscriptions/listen"
 _EMPTY_PAGE: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 Id = str | int
@@ -69,7 +71,7 @@ class Relay:
             self._cancelled((message.params or {}).get("requestId"))
 
     def timed_out(self, method: str) -> None:
-        """Take note that nobody waits any longer for the answers to requests of this method."""
+        """Note that nobody waits any longer for answers to this method."""
         for number in [number for number, (sent, _) in self._open.items() if sent == method]:
             self._cancelled(number)
 
@@ -177,18 +179,18 @@ class Relay:
         return [t.JSONRPCError(jsonrpc="2.0", id=number, error=t.ErrorData(code=t.PARSE_ERROR, message=why))]
 
     def _orphan(self, what: str | t.ErrorData) -> list[t.JSONRPCMessage]:
-        """An answer that does not say to what: it is the one's that is left when all others have been answered."""
+        """Take an answer that names no request. It belongs to the request that is left when all others are answered."""
         waiting = {number for number, (method, _) in list(self._open.items()) if method != _LONG_LIVED}
         if len(waiting) == 1:
             return self._deliver(what, waiting.pop())
         said = what if isinstance(what, str) else what.message
-        log.warning("%s sent an answer that does not say to which request: %.200s", self._server, said)
+        log.warning("%s sent an answer that names no request: %.200r", self._server, said)
         if waiting:
             self._orphans = [*self._orphans, (what, waiting)][-ORPHANS:]
         return []
 
     def _settle(self) -> list[t.JSONRPCMessage]:
-        """Deliver what did not say to which request it belongs, once only one request is left that it can belong to."""
+        """Deliver an answer that named no request once only one request is left that it can belong to."""
         found: list[t.JSONRPCMessage] = []
         for orphan in list(self._orphans):
             what, waiting = orphan
@@ -210,10 +212,12 @@ class Relay:
         if isinstance(number, str | int) and number in self._open:
             method, _ = self._open.pop(number)
             self._given_up[number] = method
+            if len(self._given_up) > GIVEN_UP:
+                self._given_up.pop(next(iter(self._given_up)))
 
 
 class _Noise:
-    """What a server prints beside its messages: logged at first, later now and then, as a flood would fill the log."""
+    """Counts lines that are not messages. Logs the first, the tenth, the hundredth and so on."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""A server's answers as the gateway takes them: what it need not judge passes, what it cannot read costs one part.
+"""Read a server's answers leniently: pass on what needs no judgement, leave out only the part that cannot be read.
 
 The SDK refuses a whole answer for one field that it does not know. Here a field that is null counts as left out, a
 content block of a new type becomes text, and a tool with a definition that no client could use is left out alone.
@@ -21,6 +21,7 @@ NAME_CHARACTERS = 256
 MESSAGE_CHARACTERS = 2_000
 """Of a server's error message; the rest is cut."""
 _REQUIRED = ("name", "inputSchema")
+Answer = t.CallToolResult | t.InputRequiredResult
 _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
 
 
@@ -113,6 +114,14 @@ def read_error(raw: object) -> t.ErrorData:
 def without_nulls(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object without the members that are null: many servers write those for what they leave out."""
     return {key: value for key, value in raw.items() if value is not None}
+
+
+def noted(answer: Answer, notes: list[str]) -> Answer:
+    """Return an answer with the gateway's notes about it as text blocks at the end."""
+    if not notes or not isinstance(answer, t.CallToolResult):
+        return answer
+    said = [t.TextContent(type="text", text=f"[the gateway: {note}]") for note in notes]
+    return answer.model_copy(update={"content": [*answer.content, *said]})
 
 
 def _tool(definition: object) -> tuple[t.Tool | None, str]:

@@ -75,7 +75,9 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
             if b"\n" not in data:
                 if len(pending) > MESSAGE_BYTES:
                     log.warning(
-                        "%s sent a message of more than %d bytes; it is stopped", child.launch.name, MESSAGE_BYTES
+                        "%s sent a message of more than %d bytes; the server is stopped",
+                        child.launch.name,
+                        MESSAGE_BYTES,
                     )
                     return
                 continue

@@ -33,7 +33,7 @@ from lg_gateway.upstreams.oauth import ClientCredentials, Learn
 from lg_gateway.upstreams.progress import Progress
 from lg_gateway.upstreams.question_routing import InFlightCalls, OnQuestion, answer_cancel
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.replies import Reply, current_reply
+from lg_gateway.upstreams.replies import Answer, Reply, current_reply, noted
 from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
 from lg_policy.errors import CallTimeout, Internal, UpstreamUnavailable
 
@@ -42,11 +42,9 @@ log = logging.getLogger(__name__)
 RELIST_PAUSE_S = 0.5
 RELIST_PAUSE_MAX_S = 60.0
 
-Answer = t.CallToolResult | t.InputRequiredResult
-
 
 class UpstreamState(StrEnum):
-    """Where an upstream is in its life."""
+    """The state of an upstream."""
 
     STARTING = "starting"
     UP = "up"
@@ -151,7 +149,7 @@ class Upstream:
             if self._renewing:
                 self._renewing = False
                 self.restarts += 1
-                log.info("%s: connecting anew", self.name)
+                log.info("%s: reconnecting", self.name)
                 continue
             up_s = max(0.0, anyio.current_time() - self._up_since)
             await self._pause(restart(self._failures, up_s, self._backoff, startable=startable))
@@ -197,7 +195,7 @@ class Upstream:
             if not session_gone(self.spec, error):
                 raise
         # The server forgot the session and so did not look at the call: connect anew and send it once more.
-        log.warning("%s forgot its session; connecting again", self.name)
+        log.warning("%s no longer knows the session; reconnecting", self.name)
         self._renew(client)
         return await self._once_more(call)
 
@@ -205,7 +203,9 @@ class Upstream:
         try:
             return await self._send(await self._ready(), call)
         except _NotSent as error:
-            raise UpstreamUnavailable(f"server {self.name} ended again and again", hint="try again later") from error
+            raise UpstreamUnavailable(
+                f"server {self.name} ended twice before the call could be sent", hint="try again later"
+            ) from error
 
     @property
     def asks_live(self) -> bool:
@@ -246,7 +246,7 @@ class Upstream:
             late = self._late(call)
             raise why_call_failed(self.spec, error, reply, late=late, repeatable=call.repeatable) from error
         except (RuntimeError, ValidationError) as error:
-            log.warning("%s answered a call of %s wrongly: %s", self.name, call.tool, error)
+            log.warning("%s sent an answer to %s that does not fit the protocol: %s", self.name, call.tool, error)
             raise Internal(f"server {self.name} sent an answer that does not fit the protocol") from error
         finally:
             current_reply.reset(token)
@@ -261,10 +261,10 @@ class Upstream:
         return too_late(self.name, call.timeout_s, repeatable=call.repeatable)
 
     def _renew(self, client: Client) -> None:
-        """Connect anew of our own choosing: new calls wait, and the old connection ends when nothing is in flight."""
+        """Reconnect on the gateway's own decision: new calls wait, and the old connection ends once it is idle."""
         if self._client is client:
             self._client, self._renewing = None, True
-            self.state, self.error = UpstreamState.RESTARTING, "the gateway is connecting to it anew"
+            self.state, self.error = UpstreamState.RESTARTING, "the gateway is reconnecting"
             self._end_if_idle(client)
 
     def _end_if_idle(self, client: Client) -> None:
@@ -288,7 +288,7 @@ class Upstream:
         return await self._calls.ask(t.ElicitRequest(params=params))
 
     async def _ready(self) -> Client:
-        """Return the client. Wait while the server starts; a server that rests after failures is started for this."""
+        """Return the client. Waits while the server starts, and starts a server that waits after failures."""
         attempts = self._attempts
         self._wanted.set()
         with anyio.move_on_after(self.spec.connect_timeout_s):
@@ -343,7 +343,7 @@ class Upstream:
         self._news = anyio.Event()
 
     async def _pause(self, plan: Restart) -> None:
-        """Rest before the next start; a call ends the rest early."""
+        """Wait before the next start. A call ends the wait early."""
         log.warning("%s is down: %s", self.name, self.error)
         self._failures = plan.failures
         self.state = UpstreamState.FAILED if plan.given_up else UpstreamState.RESTARTING
@@ -367,7 +367,7 @@ class Upstream:
             self._changed.set()
 
     async def _follow(self, client: Client) -> None:
-        """Hear of changed tools on modern connections; legacy ones send a notification unasked."""
+        """Subscribe to list changes on modern connections; legacy servers send the notification unasked."""
         with suppress(ListenNotSupportedError, MCPError, TimeoutError):
             try:
                 async with client.listen(tools_list_changed=True) as subscription:
@@ -385,16 +385,8 @@ class Upstream:
                 with anyio.fail_after(self.spec.connect_timeout_s):
                     tools = await self._list(client)
             except (MCPError, TimeoutError, ValidationError) as error:
-                log.warning("%s announced changed tools and then did not list them: %s", self.name, error)
+                log.warning("%s announced a changed tool list and then did not send it: %s", self.name, error)
             else:
                 await self._on_tools(self.name, tools)
             await anyio.sleep(pause)  # a server that announces without end is asked less and less often
             pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S
-
-
-def noted(answer: Answer, notes: list[str]) -> Answer:
-    """Return an answer with what the gateway has to say about it, as a text of its own at the end."""
-    if not notes or not isinstance(answer, t.CallToolResult):
-        return answer
-    said = [t.TextContent(type="text", text=f"[the gateway: {note}]") for note in notes]
-    return answer.model_copy(update={"content": [*answer.content, *said]})

@@ -49,7 +49,7 @@ class UpstreamSet:
         self._tasks: anyio.abc.TaskGroup | None = None
 
     def add(self, spec: ServerSpec, child: Child | None = None) -> None:
-        """Take a server on; it is started with the others, or at once when they run."""
+        """Add a server. It starts with the others, or at once when they run already."""
 
         async def on_tools(name: str, tools: list[t.Tool]) -> None:
             if self.upstreams.get(name) is upstream:  # one that is being replaced has nothing to say any more
@@ -82,12 +82,12 @@ class UpstreamSet:
             self._tasks.start_soon(self._drain, upstream, drain_s, name=f"the end of {name}")
 
     def wake(self) -> None:
-        """Start every server that waits to be started: what it lacked may be there now."""
+        """Start every server that waits to be started. What was missing may be there now."""
         for upstream in self.upstreams.values():
             upstream.wake()
 
     def changes(self, specs: Iterable[ServerSpec]) -> Mapping[str, ServerSpec | None]:
-        """Return what is new, different (`None`: gone) in these entries."""
+        """Return the entries that are new or different, and `None` for servers that are gone."""
         wanted = {spec.name: spec for spec in specs}
         changed: dict[str, ServerSpec | None] = {
             name: spec
@@ -109,6 +109,6 @@ class UpstreamSet:
         with anyio.move_on_after(seconds) as waited:
             await upstream.idle()
         if waited.cancelled_caught:
-            log.warning("%s: calls that did not end within %g s are cut off", upstream.name, seconds)
+            log.warning("%s: calls that did not end within %g s are cancelled", upstream.name, seconds)
         if upstream in self._scopes:
             self._scopes[upstream].cancel()
