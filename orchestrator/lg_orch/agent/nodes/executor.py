@@ -224,6 +224,9 @@ async def _turn(state: RunState, services: Services, backend: ActingBackend) -> 
         services.bus.emit("thought", "executor", "note", {"text": f"the plan does not fit: {turn.replan}"})
         return {"queue": (), "replan": turn.replan}
     update = _decided(services, list(turn.calls)) | {"words": turn.words}
+    new = tuple(note for note in turn.notes if note not in state.guards.notes)
+    if new:
+        update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, *new)})
     if not turn.calls and changes(state) and not any(has_effect(services, one) for one in work.results):
         # Nothing was changed: the checks would say again what the baseline said.
         update["checks"] = ()

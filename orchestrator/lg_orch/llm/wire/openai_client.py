@@ -8,14 +8,17 @@ again: the messages of a conversation are the same objects from request to reque
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_openai import ChatOpenAI
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, model_validator
+
+from lg_orch.llm.wire.openai_server_habits import WatchedCompletions, with_text_arguments
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatResult
 
 LARGE = ("messages", "tools")
 
@@ -30,6 +33,14 @@ class DirectChatOpenAI(ChatOpenAI):
     _turned: dict[int, tuple[BaseMessage, dict[str, Any]]] = PrivateAttr(default_factory=dict)
     """The messages of the last request by identity, each with what LangChain made of it; an entry keeps its message
     alive, so that no other can have its identity."""
+
+    @model_validator(mode="after")
+    def _watch_streams(self) -> Self:
+        self.async_client = WatchedCompletions(self.async_client)
+        return self
+
+    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        return super()._create_chat_result(with_text_arguments(response), generation_info)
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
