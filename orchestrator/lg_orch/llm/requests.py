@@ -176,10 +176,13 @@ class Models:
         """Note how long a request to that model may be; the error to raise."""
         told = failure.too_long or TooLong()
         size = self._counter(candidate).count(*self._texts(ask, candidate))
-        room = told.limit - min(self._reply_tokens(candidate), told.limit // REPLY_SHARE)
+        reply, share = self._reply_tokens(candidate), told.limit // REPLY_SHARE
+        room = told.limit - min(reply, share)
         # The provider counts otherwise than we estimate.
         limit = int(room * min(1.0, size / told.sent if told.sent else 1.0) * 0.9)
-        self._narrowed[candidate.name] = limit if 0 < limit < size else size // 2
+        # A request that seems short enough was too long together with its reply, or is longer than it seems.
+        helps = limit < size or reply > share
+        self._narrowed[candidate.name] = limit if limit > 0 and helps else size // 2
         named = f" It takes {told.limit:,} tokens." if told.limit else ""
         return ContextExceeded(
             f"the request is too long for {candidate.name}: {failure.text.rstrip('.')}.{named}",
