@@ -170,7 +170,7 @@ class ModelBackend:
             learnt = (f"Learnt: {text}" for text in work.reflections)
             notes[_made_before(work.plan) + 1] = "\n".join((*learnt, plan_text(work.plan)))
         first = [system("act"), task(work.request, work.context, *parts)]
-        fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
+        fixed = counter.count("\n".join(str(message.content) for message in first) + "\n".join(notes.values()))
         tools = offer(self._ports.tools, work.context, self._at_once, replan=True, results=True, changes=_changes(work))
         room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
         if room < 0:
@@ -184,8 +184,8 @@ class ModelBackend:
         """The checks that were run before the work began. Those just before the first change come later: the beginning
         of a conversation stays as it is.
         """
-        first = list(takewhile(lambda one: one.artifacts.call_id.startswith(BASELINE_ID), work.results))
-        ran = [one for one in first if one.artifacts.error is None]
+        first = list(takewhile(lambda result: result.artifacts.call_id.startswith(BASELINE_ID), work.results))
+        ran = [result for result in first if result.artifacts.error is None]
         if work.baseline is None or not ran:
             return ""
         report = VerifierReport(ok=False, checks=work.baseline.checks[: len(ran)])
@@ -245,7 +245,7 @@ class ModelBackend:
             tool, arguments = self._resolved(call.tool, call.input)
             if tool not in reading:
                 since = len(calls) + 1
-            elif (tool, arguments) in [(one.tool, one.input) for one in calls[since:]]:
+            elif (tool, arguments) in [(call.tool, call.input) for call in calls[since:]]:
                 # With no effect between them once says as much as twice; three would look like a run in circles.
                 continue
             try:
@@ -289,7 +289,9 @@ def _failure(work: Work) -> str:
     if work.verification is None:
         return "The work is not done."
     failed = (check for check in work.verification.checks if not check.ok and not check.harmless)
-    return "\n".join(f"{one.name}: {one.outcome} (exit code {one.exit_code}): {one.summary}" for one in failed)
+    return "\n".join(
+        f"{check.name}: {check.outcome} (exit code {check.exit_code}): {check.summary}" for check in failed
+    )
 
 
 def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope]) -> dict[str, str]:

@@ -94,8 +94,8 @@ def failure_of(error: Exception, candidate: Candidate) -> Failure:
         return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
     chain = list(_causes(error))
     text = " ".join((str(error) or type(error).__name__).split())[:MAX_ERROR_CHARS]
-    retry_after = next((found for one in chain if (found := _retry_after(one)) is not None), None)
-    status = next((found for one in chain if (found := _status(one)) is not None), None)
+    retry_after = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
+    status = next((found for cause in chain if (found := _status(cause)) is not None), None)
     if status is None or status == 200:
         return _without_status(chain, text, retry_after, candidate, begun=status == 200)
     known = PROVIDERS.get(candidate.provider)
@@ -112,7 +112,9 @@ def _too_long(text: str) -> TooLong | None:
     """What a message says of a request that is too long; `None` where it is about something else."""
     if _TOO_LONG.search(text) is None:
         return None
-    limit, sent = (next((found[1] for one in patterns if (found := one.search(text))), "0") for patterns in _NUMBERS)
+    limit, sent = (
+        next((found[1] for pattern in patterns if (found := pattern.search(text))), "0") for patterns in _NUMBERS
+    )
     return TooLong(limit=int(limit.replace(",", "")), sent=int(sent.replace(",", "")))
 
 
@@ -120,10 +122,10 @@ def _without_status(
     chain: list[BaseException], text: str, retry_after: float | None, candidate: Candidate, *, begun: bool
 ) -> Failure:
     """A failure on the way, or one that a stream told which had begun well."""
-    names = [type(one).__name__ for one in chain]
+    names = [type(cause).__name__ for cause in chain]
     if any(part in name for name in names for part in _ON_THE_WAY):
         return Failure(text=text, transient=True, retry_after_s=retry_after, taken=True)
-    if any(isinstance(one, json.JSONDecodeError) or "UnknownApiResponse" in type(one).__name__ for one in chain):
+    if any(isinstance(cause, json.JSONDecodeError) or "UnknownApiResponse" in type(cause).__name__ for cause in chain):
         return Failure(text=f"the answer cannot be read, it may have broken off: {text}", transient=True, taken=True)
     if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
         return Failure(text=text, transient=True, taken=True)

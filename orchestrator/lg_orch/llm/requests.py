@@ -294,7 +294,8 @@ async def _request(
 ) -> AIMessage | Failure:
     """What comes back from a client that was told everything but the messages."""
     messages = list(ask.messages)
-    if candidate.provider == "anthropic" and candidate.settings.cache_marks and ask.tools:
+    known = PROVIDERS.get(candidate.provider)
+    if known is not None and known.marked_cache and candidate.settings.cache_marks and ask.tools:
         messages = marked_for_cache(messages)
     try:
         if not candidate.settings.streaming:
@@ -311,7 +312,7 @@ async def _request(
     except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
         failure = failure_of(error, candidate)
         return dataclasses.replace(failure, taken=failure.taken or stream.begun)
-    if candidate.provider in PROVIDERS and not finish_reason(message) and not _is_whole_json(ask, message):
+    if known is not None and not finish_reason(message) and not _is_whole_json(ask, message):
         return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
     return message
 

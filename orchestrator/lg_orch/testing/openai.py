@@ -109,8 +109,8 @@ class OpenAIWire:
 def _chars(body: Mapping[str, Any]) -> int:
     """Characters of everything that a provider counts: messages, tool calls in them, tools."""
     messages = [
-        f"{one.get('content') or ''}{json.dumps(one['tool_calls']) if one.get('tool_calls') else ''}"
-        for one in body.get("messages", ())
+        f"{message.get('content') or ''}{json.dumps(message['tool_calls']) if message.get('tool_calls') else ''}"
+        for message in body.get("messages", ())
     ]
     return sum(map(len, messages)) + (len(json.dumps(body["tools"])) if body.get("tools") else 0)
 

@@ -46,15 +46,17 @@ class DirectChatOpenAI(ChatOpenAI):
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         messages = self._convert_input(input_).to_messages()
-        new = [one for one in messages if id(one) not in self._turned]
+        new = [message for message in messages if id(message) not in self._turned]
         # The last one always, so that LangChain sees a conversation.
         asked = new if new and new[-1] is messages[-1] else [*new, messages[-1]]
         payload: dict[str, Any] = super()._get_request_payload(asked, stop=stop, **kwargs)
         if "messages" not in payload:  # the Responses API, which has other names
             return super()._get_request_payload(input_, stop=stop, **kwargs)
-        known = self._turned | {id(one): (one, made) for one, made in zip(asked, payload["messages"], strict=True)}
-        self._turned = {id(one): known[id(one)] for one in messages}
-        payload["messages"] = [known[id(one)][1] for one in messages]
+        known = self._turned | {
+            id(message): (message, made) for message, made in zip(asked, payload["messages"], strict=True)
+        }
+        self._turned = {id(message): known[id(message)] for message in messages}
+        payload["messages"] = [known[id(message)][1] for message in messages]
         if "max_completion_tokens" in payload:
             payload[self.limit_name] = payload.pop("max_completion_tokens")
         large = {name: payload.pop(name) for name in LARGE if name in payload}
