@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
 from lg_policy.config.flags import add_common_flags
 from lg_policy.errors import ConfigError, LgError
+from lg_policy.printing import exit_text
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RUN_ID_HELP = "a run's id, the beginning of one, or `last`"
-DESCRIPTION = "Answer questions about a repository and work on it; every tool comes through the gateway."
+RUN_ID_HELP = "a run's id, its beginning, or `last` for the newest run"
+DESCRIPTION = "Answer questions about a repository and change its files. Every tool comes through the gateway."
 EXITS = (
     "exit status: 0 done, 1 finished but failed, 2 bad usage or configuration, 3 waiting for a human, "
     "4 done but nothing could check it, 130 interrupted"
@@ -32,12 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(args)
-    except ConfigError as error:
-        print(f"lg-orch: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
-        return 2
     except LgError as error:
-        print(f"lg-orch: {error.text()}", file=sys.stderr)
-        return 1
+        print(f"lg-orch: {exit_text(error)}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA_MODULES:
             raise
@@ -60,18 +58,20 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
     _add_driving(run)
     _add_resume(
-        commands.add_parser("resume", help="go on with a run that waits, was interrupted or killed", epilog=EXITS)
+        commands.add_parser("resume", help="go on with a run that waits or was interrupted or killed", epilog=EXITS)
     )
-    approvals = commands.add_parser("approvals", help="show the runs that wait for a human, and what they ask")
-    approvals.add_argument("--json", action="store_true", help="one object a line")
+    approvals = commands.add_parser("approvals", help="list the runs that wait for you, and their questions")
+    approvals.add_argument("--json", action="store_true", help="print one JSON object a line")
     _add_past(commands)
     commands.add_parser("export-graph", help="print the graph as Mermaid")
-    doctor = commands.add_parser("doctor", help="say what works and what does not")
+    doctor = commands.add_parser("doctor", help="check what works here")
     _add_gateway(doctor)
-    trust = commands.add_parser("trust", help="let the repository's .lg.toml count in full, as it is now")
-    trust.add_argument("--guide", action="store_true", help="instead: let language models be shown its AGENTS.md")
+    trust = commands.add_parser("trust", help="accept the repository's .lg.toml as it is now")
+    trust.add_argument(
+        "--guide", action="store_true", help="accept its AGENTS.md instead, so that language models see it"
+    )
     trust.add_argument("--forget", action="store_true", help="withdraw the trust")
-    trust.add_argument("--show", action="store_true", help="only say whether it is trusted")
+    trust.add_argument("--show", action="store_true", help="only show whether it is trusted")
     for command in commands.choices.values():
         add_common_flags(
             command, root_flag="--repo-root", root_default="LG_REPO_ROOT, the git top level, the current directory"
@@ -83,21 +83,28 @@ def _add_resume(resume: argparse.ArgumentParser) -> None:
     resume.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
     answer = resume.add_mutually_exclusive_group()
     answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
-    answer.add_argument("--deny", action="store_true", help="deny it; the run goes on without it")
-    answer.add_argument("--edit", type=Path, metavar="FILE", help="deny it and make it with the JSON object in FILE")
-    answer.add_argument("--answer", metavar="JSON", help="answer a server's question with the fields of its form")
+    answer.add_argument("--deny", action="store_true", help="deny the call; the run goes on without it")
+    answer.add_argument(
+        "--edit",
+        type=Path,
+        metavar="FILE",
+        help="deny the call, and make it with the arguments in FILE (a JSON object)",
+    )
+    answer.add_argument("--answer", metavar="JSON", help="answer a server's question with a JSON object of its fields")
     # Each goes alone or with --answer, which `commands.resume` sees to.
     outcome = resume.add_mutually_exclusive_group()
     for flag, words in (
-        ("--done", "the call whose outcome was lost was carried out"),
-        ("--not-done", "it was not: make it again, as a new call"),
-        ("--stop", "end the run instead"),
+        ("--done", "the call whose outcome was lost did happen"),
+        ("--not-done", "it did not happen; make it again, as a new call"),
+        ("--stop", "end the run"),
     ):
         value = flag[2:].replace("-", "_")
         outcome.add_argument(flag, dest="outcome", action="store_const", const=value, help=words)
-    resume.add_argument("--for-run", action="store_true", help="with --approve: this tool for the rest of the run")
-    resume.add_argument("--reason", metavar="TEXT", help="with --deny: for the run to read")
-    resume.add_argument("--say", metavar="TEXT", help="add guidance; a call that waits for approval is denied with it")
+    resume.add_argument(
+        "--for-run", action="store_true", help="with --approve: approve this tool for the rest of the run"
+    )
+    resume.add_argument("--reason", metavar="TEXT", help="with --deny: tell the run why")
+    resume.add_argument("--say", metavar="TEXT", help="add guidance for the run; denies a call that waits for approval")
     _add_driving(resume)
 
 
@@ -107,24 +114,34 @@ def _add_past(commands: Any) -> None:
     runs.add_argument("action", choices=("list", "show", "prune"))
     runs.add_argument("run_id", nargs="?", metavar="RUN_ID", help=f"for show: {RUN_ID_HELP}")
     runs.add_argument(
-        "--limit", type=_positive, default=20, metavar="N", help="list: newest runs to list (default: 20)"
+        "--limit", type=_positive, default=20, metavar="N", help="list: show the newest N runs (default: 20)"
     )
-    runs.add_argument("--all", action="store_true", help="list: of every repository; prune: also runs that can go on")
-    runs.add_argument("--diff", action="store_true", help="show: what the run changed in files")
-    runs.add_argument("--older-than", metavar="AGE", help="prune: such as 12h or 30d (default: store.runs_ttl)")
-    runs.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
-    runs.add_argument("--json", action="store_true", help="list: one object a line; show: the whole trace")
-    replay = commands.add_parser("replay", help="show a run again, from its journal: no model, no tools", epilog=EXITS)
+    runs.add_argument(
+        "--all", action="store_true", help="list: runs of every repository; prune: also runs that can go on"
+    )
+    runs.add_argument("--diff", action="store_true", help="show: the diff of what the run changed")
+    runs.add_argument(
+        "--older-than",
+        metavar="AGE",
+        help="prune: remove runs older than AGE, such as 12h or 30d (default: store.runs_ttl)",
+    )
+    runs.add_argument("--dry-run", action="store_true", help="prune: only list what would be removed")
+    runs.add_argument("--json", action="store_true", help="list: one JSON object a line; show: the whole trace as JSON")
+    replay = commands.add_parser(
+        "replay", help="show a run again from its journal, without a model or tools", epilog=EXITS
+    )
     replay.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
-    replay.add_argument("--json", action="store_true", help="as the run's own --json")
-    fork = commands.add_parser("fork", help="go on from a step of a run, as a run of its own", epilog=EXITS)
+    replay.add_argument("--json", action="store_true", help="print what the run printed with --json")
+    fork = commands.add_parser("fork", help="start a new run from a step of an earlier run", epilog=EXITS)
     fork.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
-    fork.add_argument("--at", type=int, required=True, metavar="STEP", help="step number, as `runs show` gives it")
+    fork.add_argument(
+        "--at", type=int, required=True, metavar="STEP", help="number of the step, as `runs show` prints it"
+    )
     fork.add_argument("--say", metavar="TEXT", help="add guidance for the new run")
     _add_driving(fork)
     undo = commands.add_parser("undo", help="take back what a run's patches changed", epilog=EXITS)
     undo.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
-    undo.add_argument("--to", type=int, metavar="STEP", help="only what was changed after that step")
+    undo.add_argument("--to", type=int, metavar="STEP", help="take back only what changed after that step")
     undo.add_argument("--yes", action="store_true", help="do not ask")
     _add_gateway(undo)
 
@@ -138,30 +155,38 @@ def _positive(text: str) -> int:
 
 
 def _add_driving(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="language model for all roles. Also LG_MODEL")
-    parser.add_argument("--trace", action="store_true", help="write artifacts/runs/run-<id>.json below the root")
+    parser.add_argument(
+        "--model", metavar="PROVIDER:NAME", help="use this language model for all roles (or set LG_MODEL)"
+    )
+    parser.add_argument(
+        "--trace", action="store_true", help="write the trace to artifacts/runs/run-<id>.json under the root"
+    )
     for flag, kind, metavar, words in (
-        ("--max-tokens", int, "N", "limit of the run's model traffic, instead of budgets.max_tokens"),
+        ("--max-tokens", int, "N", "stop at N tokens of model traffic (instead of budgets.max_tokens)"),
         (
             "--max-cost-usd",
             float,
             "X",
-            "limit of what it costs, instead of budgets.max_cost_usd; needs [models.prices]",
+            "stop at X US dollars (instead of budgets.max_cost_usd); needs [models.prices]",
         ),
-        ("--max-wall-s", float, "S", "limit of its time in seconds, instead of budgets.max_wall_s"),
+        ("--max-wall-s", float, "S", "stop after S seconds (instead of budgets.max_wall_s)"),
     ):
         parser.add_argument(flag, type=kind, metavar=metavar, help=words)
     answers = parser.add_mutually_exclusive_group()
-    answers.add_argument("--yes", action="store_true", help="approve calls of the built-in tools; not in profile prod")
+    answers.add_argument(
+        "--yes",
+        action="store_true",
+        help="approve calls of the built-in tools, except changes of AGENTS.md and its like; not in profile prod",
+    )
     answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
     parser.add_argument(
-        "--json", action="store_true", help="events as JSON lines on stderr, the result as JSON on stdout"
+        "--json", action="store_true", help="print events as JSON lines to stderr and the result as JSON to stdout"
     )
     _add_gateway(parser)
 
 
 def _add_gateway(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gateway", metavar="URL", help="use a running gateway; its token comes from LG_GATEWAY_TOKEN")
+    parser.add_argument("--gateway", metavar="URL", help="use a running gateway; set its token in LG_GATEWAY_TOKEN")
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ SNAPSHOT_EVERY = 100
 
 def appended(known: Sequence[Any], added: Sequence[Sequence[Any]]) -> list[Any]:
     """Return the list with what the visits added, in their order."""
-    return [*known, *(one for part in added for one in part)]
+    return [*known, *(entry for part in added for entry in part)]
 
 
 class GraphState(RunState):

@@ -132,7 +132,7 @@ def changed_files(changes: Iterable[Mapping[str, Any]], named_by_checks: Iterabl
         if first[path] == after and after != "unknown":
             continue
         kind = "task runner" if path in words else kind_of(path)
-        if kind is None and _MIXED.search(path.lower()) and any(_touches_settings(path, one) for one in diffs[path]):
+        if kind is None and _MIXED.search(path.lower()) and any(_touches_settings(path, diff) for diff in diffs[path]):
             kind = "test settings"
         if kind is None:
             others.append(path)

@@ -89,7 +89,7 @@ def missing_checks(context: RepoContext) -> dict[str, str]:
 def _root(context: RepoContext) -> Package:
     """The root as a package. A `package.json` counts only with a test script where its scripts were read."""
     names = {entry.path for entry in context.top_level}
-    found = next((one.tests for one in context.packages if not one.path), ())
+    found = next((package.tests for package in context.packages if not package.path), ())
     tests = {*found, *(kind for name, kind in _AT_ROOT.items() if name in names)}
     tests |= {name for name in _FALLBACKS if name in context.scripts}
     if "pytest" in tests:
@@ -107,15 +107,15 @@ def checks_for(context: RepoContext, paths: Iterable[str], limits: BudgetSetting
     A crate below a root that is a Cargo workspace and nothing else is tested with it.
     """
     root = root_checks(context)
-    members = any(one.command == "cargo" for one in root) and _is_workspace_only(context)
+    members = any(check.command == "cargo" for check in root) and _is_workspace_only(context)
     found: dict[str, list[ProjectCheck]] = {}
     for package in context.packages:
         covered = members and "cargo-workspace" not in package.tests
-        checks = [one for one in _checks(context, package) if not (covered and one.command == "cargo")]
+        checks = [check for check in _checks(context, package) if not (covered and check.command == "cargo")]
         if package.path and (checks or (covered and "cargo" in package.tests)):
             found[package.path] = checks
     counts = Counter(owner(path, found) for path in paths)
-    wanted = [path for path, _ in sorted(counts.items(), key=lambda one: (-one[1], one[0])) if found.get(path)]
+    wanted = [path for path, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if found.get(path)]
     chosen = list(root[: limits.max_checks])
     left_out: list[str] = []
     for number, path in enumerate(wanted):
@@ -127,7 +127,7 @@ def checks_for(context: RepoContext, paths: Iterable[str], limits: BudgetSetting
 
 
 def _is_workspace_only(context: RepoContext) -> bool:
-    tests = next((one.tests for one in context.packages if not one.path), ())
+    tests = next((package.tests for package in context.packages if not package.path), ())
     return "cargo-workspace" in tests and "cargo" not in tests
 
 

@@ -26,12 +26,16 @@ def circle(results: Sequence[ToolEnvelope]) -> str | None:
     if not results:
         return None
     last = results[-1]
-    same = [one for one in results[-MAX_SAME:] if _call(one) == _call(last) and _outcome(one) == _outcome(last)]
+    same = [
+        result for result in results[-MAX_SAME:] if _call(result) == _call(last) and _outcome(result) == _outcome(last)
+    ]
     if len(same) == MAX_SAME:
         return f"the same call came back {MAX_SAME} times with the same result ({last.tool})"
     if failed(last):
         twins = [
-            one for one in results if failed(one) and _call(one) == _call(last) and _outcome(one) == _outcome(last)
+            result
+            for result in results
+            if failed(result) and _call(result) == _call(last) and _outcome(result) == _outcome(last)
         ]
         if len(twins) >= MAX_SAME:
             return f"the same call failed {MAX_SAME} times in the same way ({last.tool}: {_shown(last)})"
@@ -48,9 +52,9 @@ def _same_error(results: Sequence[ToolEnvelope]) -> str | None:
     if error is None:
         return None
     count = Counter(
-        (one.tool, one.artifacts.error.code, settled(one.artifacts.error.message))
-        for one in results
-        if one.artifacts.error is not None
+        (result.tool, result.artifacts.error.code, settled(result.artifacts.error.message))
+        for result in results
+        if result.artifacts.error is not None
     )
     if count[results[-1].tool, error.code, settled(error.message)] < MAX_SAME:
         return None

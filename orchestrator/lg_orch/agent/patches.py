@@ -18,7 +18,7 @@ def touched_paths(result: ToolEnvelope) -> list[str]:
     told = (result.artifacts.structured or {}).get("files")
     if not result.ok or not isinstance(told, list):
         return []
-    names = [str(one[key]) for one in told if isinstance(one, dict) for key in ("path", "to") if one.get(key)]
+    names = [str(file[key]) for file in told if isinstance(file, dict) for key in ("path", "to") if file.get(key)]
     return list(dict.fromkeys(names))
 
 
@@ -27,7 +27,7 @@ def written_paths(services: Services, result: ToolEnvelope) -> list[str]:
     info, told = services.tools.named(result.tool), result.artifacts.structured or {}
     if info is None or not info.builtin or info.original not in PATCHING or not result.ok or told.get("dry_run"):
         return []
-    return [str(one.get("to") or one.get("path")) for one in told.get("files", ()) if isinstance(one, dict)]
+    return [str(file.get("to") or file.get("path")) for file in told.get("files", ()) if isinstance(file, dict)]
 
 
 def changes_files(services: Services, tool: str) -> bool:

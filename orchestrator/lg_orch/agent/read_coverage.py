@@ -35,16 +35,16 @@ class ReadCoverage:
         return seen
 
     def _add(self, original: str, result: ToolEnvelope) -> None:
-        files = [one for one in _files(result) if not one.get("error")]
+        files = [file for file in _files(result) if not file.get("error")]
         names: list[str] = []
         if original == READING:
-            names = [str(one.get("path")) for one in files]
-            self._digests.update((str(one.get("path")), str(one.get("sha256"))) for one in files)
+            names = [str(file.get("path")) for file in files]
+            self._digests.update((str(file.get("path")), str(file.get("sha256"))) for file in files)
         elif original in PATCHING and not (result.artifacts.structured or {}).get("dry_run"):
-            for one in files:
-                self._digests.pop(str(one.get("path")), None)
-                if one.get("after_sha256"):
-                    self._digests[str(one.get("to") or one.get("path"))] = str(one["after_sha256"])
+            for file in files:
+                self._digests.pop(str(file.get("path")), None)
+                if file.get("after_sha256"):
+                    self._digests[str(file.get("to") or file.get("path"))] = str(file["after_sha256"])
         self._texts.append((frozenset(names), middle_out(whole_text(result), MAX_RESULT_CHARS)))
 
     def blind(self, look: ToolEnvelope) -> list[str]:
@@ -57,11 +57,11 @@ class ReadCoverage:
         told = look.artifacts.structured or {}
         sections = dict(_sections(str(told.get("diff", ""))))
         found = []
-        for one in _files(look):
-            path, now = str(one.get("path")), one.get("before_sha256")
+        for file in _files(look):
+            path, now = str(file.get("path")), file.get("before_sha256")
             if now is None or self._digests.get(path) == now:
                 continue
-            places = _places(sections.get(f"a/{path} b/{one.get('to') or path}", ()))
+            places = _places(sections.get(f"a/{path} b/{file.get('to') or path}", ()))
             texts = [text for names, text in self._texts if path in names or path in text]
             if all(any(line in text for line in lines for text in texts) for lines in places):
                 continue
@@ -72,7 +72,7 @@ class ReadCoverage:
 
 def _files(result: ToolEnvelope) -> list[dict[str, Any]]:
     files = (result.artifacts.structured or {}).get("files")
-    return [one for one in files if isinstance(one, dict)] if result.ok and isinstance(files, list) else []
+    return [file for file in files if isinstance(file, dict)] if result.ok and isinstance(files, list) else []
 
 
 def _sections(diff: str) -> Iterator[tuple[str, list[str]]]:
@@ -94,8 +94,8 @@ def _places(lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
         elif mark in (" ", "@"):
             near = text if mark == " " else ""
             if changing and (near or mark == "@"):
-                yield from ((one,) for one in gone)
-                beside = tuple(one for one in (before, near) if one)
+                yield from ((line,) for line in gone)
+                beside = tuple(neighbour for neighbour in (before, near) if neighbour)
                 if beside and not gone:
                     yield beside
                 gone, changing = [], False

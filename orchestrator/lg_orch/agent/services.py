@@ -72,6 +72,8 @@ class Services:
     control: RunControl = field(default_factory=RunControl)
     spending: ModelSpending | None = None
     """Counts tokens and money when a language model does the thinking."""
+    model_hint: str = ""
+    """How a user chooses a language model, for a request that needs one."""
     answers_itself: bool = False
     """Whether questions about our own tools are answered without a human (`--yes`)."""
     accepted_guide: str | None = None

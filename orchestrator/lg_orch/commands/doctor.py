@@ -69,7 +69,7 @@ def models_usable(models: ModelsSettings) -> Iterator[Finding]:
     from lg_orch.llm.candidates import candidates
     from lg_orch.llm.wire.clients import Clients
 
-    for candidate in dict.fromkeys(one for role in ROLES for one in candidates(models, role)):
+    for candidate in dict.fromkeys(found for role in ROLES for found in candidates(models, role)):
         try:
             Clients().require_key(candidate)
         except LgError as error:

@@ -9,6 +9,7 @@
     ├── RunBusy           conflict               another process drives this run
     ├── ThinkingFailed    upstream_unavailable   the language model's answers cannot be used
     ├── ModelGone         upstream_unavailable   no language model could be asked
+    │   └── ContextExceeded                      the request has more tokens than the model takes
     ├── OutOfBudget       limit_exceeded         the run used its tokens, money or time
     └── Interrupted       interrupted            a signal asked the run to stop
 
@@ -58,6 +59,10 @@ class ModelGone(LgError):
     """Nobody answers: a wrong or missing key, no network, a provider that is busy or broken, time-outs."""
 
     code = "upstream_unavailable"
+
+
+class ContextExceeded(ModelGone):
+    """The request has more tokens than the model takes."""
 
 
 class OutOfBudget(LgError):

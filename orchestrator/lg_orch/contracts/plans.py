@@ -95,6 +95,8 @@ class Turn(Strict):
     """Its closing words, for the user."""
     replan: Text = ""
     """Why the plan does not fit what was found."""
+    notes: tuple[str, ...] = ()
+    """What the report must say of the model, such as a setting of its server."""
 
 
 class Review(Strict):

@@ -116,7 +116,9 @@ def _read_once(value: Any) -> Any:
     came, read = _last
     if value[: len(came)] != came:
         came, read = [], []
-    added = [ToolEnvelope.model_validate(one) if isinstance(one, dict) else one for one in value[len(came) :]]
+    added = [
+        ToolEnvelope.model_validate(result) if isinstance(result, dict) else result for result in value[len(came) :]
+    ]
     found = [*read, *added]
     _last = (list(value), found)
     return found
@@ -174,7 +176,7 @@ def checked_update(node: str, update: Mapping[str, Any]) -> Update:
         if name not in RunState.model_fields:
             raise GraphError(f"node {node} returned {name!r}, which the state does not have")
         adapter = _adapter(name)
-        kept = [reference(one) for one in value] if name == "tool_results" else value
+        kept = [reference(result) for result in value] if name == "tool_results" else value
         plain[name] = adapter.dump_python(adapter.validate_python(kept), mode="json", exclude_defaults=True)
     return plain
 

@@ -1,25 +1,18 @@
-"""Text that comes from a repository, made safe to print on a terminal."""
+"""Text that comes from a repository, a server or a model, made safe to print and to quote in a report."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 
-_KEPT = frozenset("\n\t")
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co"})
+from lg_policy import printing
+from lg_policy.printing import one_line
+
+__all__ = ["code_span", "many", "one_line", "quoted", "sentence", "stopped_text", "visible"]
 
 
 def visible(text: str) -> str:
-    """Return `text` with control, bidirectional and invisible characters written as `\\u{…}`; lines and tabs stay."""
-    if text.isascii() and (text.isprintable() or all(c in _KEPT or c.isprintable() for c in text)):
-        return text
-    return "".join(f"\\u{{{ord(c):x}}}" if c not in _KEPT and unicodedata.category(c) in _HIDDEN else c for c in text)
-
-
-def one_line(text: str, width: int) -> str:
-    """Return the first `width` characters of `text` on one line, safe to print."""
-    flat = visible(" ".join(text.split()))
-    return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
+    """Return `text` with what does not show as itself written as `\\u{…}`; lines and tabs stay."""
+    return printing.visible(text, keep="\n\t")
 
 
 def many(count: int, noun: str) -> str:

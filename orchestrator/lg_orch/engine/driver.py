@@ -154,6 +154,7 @@ class Driver:
         from lg_orch.human.approvals import YesToBuiltin
         from lg_orch.llm.cost.spending import Spending
         from lg_orch.llm.ports import AsksModels
+        from lg_orch.llm.providers import model_hint
         from lg_orch.recording.result_store import ResultStore
         from lg_orch.tools.gateway_tools import GatewayTools
 
@@ -179,6 +180,7 @@ class Driver:
             bus=job.bus,
             budgets=Budgets(job.settings.budgets),
             spending=spending,
+            model_hint=model_hint(),
             answers_itself=isinstance(job.flags, YesToBuiltin),
             accepted_guide=job.accepted_guide,
             guidance=job.prior.guidance,

@@ -64,7 +64,7 @@ class Stepper:
                     changed = changed_so_far(run.run_id, read_journal(run.journal))
                     return waiting(run.run_id, _questions(snapshot), changed)
                 # The answers are the inquiry's to give, by key; this only wakes the graph.
-                entry = Command(resume={one.id: True for one in snapshot.interrupts})
+                entry = Command(resume={asked.id: True for asked in snapshot.interrupts})
             await self._step(entry, remember)
             snapshot = await self._look()
             if not snapshot.interrupts:
@@ -113,7 +113,7 @@ def waiting(run_id: str, questions: list[Question], changed: str = "") -> Final:
 
 def _questions(snapshot: StateSnapshot) -> list[Question]:
     inputs = _inputs(snapshot.values)
-    return [question_of(one.value, inputs.get(one.value["call_id"])) for one in snapshot.interrupts]
+    return [question_of(asked.value, inputs.get(asked.value["call_id"])) for asked in snapshot.interrupts]
 
 
 def _inputs(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

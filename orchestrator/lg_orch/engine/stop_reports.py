@@ -62,7 +62,7 @@ def how_to_go_on(run_id: str, kept: dict[str, Any]) -> str:
 
 def refuse_unraised(run_id: str, events: Sequence[Event], limits: BudgetSettings) -> None:
     """Raise `Conflict` for a run that reached a limit which is no higher now."""
-    last = next((one for one in reversed(events) if one.name == "run" and one.phase in ("end", "resume")), None)
+    last = next((event for event in reversed(events) if event.name == "run" and event.phase in ("end", "resume")), None)
     kept = last.data if last is not None and last.phase == "end" else {}
     limit = kept.get("limit")
     if limit and getattr(limits, limit["key"]) <= limit["value"]:

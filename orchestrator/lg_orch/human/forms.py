@@ -85,7 +85,7 @@ def choices_of(field: Mapping[str, Any]) -> list[tuple[Any, str]]:
     if field.get("type") == "array":
         return choices_of(field.get("items") or {})
     named = field.get("oneOf") or field.get("anyOf") or ()
-    found = [(one["const"], str(one.get("title", one["const"]))) for one in named if "const" in one]
+    found = [(choice["const"], str(choice.get("title", choice["const"]))) for choice in named if "const" in choice]
     if found:
         return found
     values, names = list(field.get("enum") or ()), list(field.get("enumNames") or ())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from lg_orch.contracts.errors import ThinkingFailed
+from lg_orch.contracts.errors import ContextExceeded, ThinkingFailed
 from lg_orch.contracts.plans import CHANGES, Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
 from lg_orch.contracts.reports import VerifierReport
 from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
@@ -17,9 +18,10 @@ from lg_orch.llm.conversation.messages import checks_text, plan_text, system, ta
 from lg_orch.llm.model_request import ModelRequest
 from lg_orch.llm.request_size import route_by_rules
 from lg_orch.llm.structured import ask_json, bounded
-from lg_orch.llm.tool_offer import REPLAN, chosen, offer, parameters
+from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
+from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
 from lg_orch.tools.observations import command_output, middle_out
-from lg_orch.tools.tool_info import unwrapped
+from lg_orch.tools.tool_info import EXECUTE, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from lg_orch.llm.replies import Reply
     from lg_orch.llm.requests import Models
 
+Answer = TypeVar("Answer", bound=BaseModel)
 MAX_CALLS_A_TURN = 8
 MAX_FAILURE_CHARS = 4_000
 """Of one failing check's output, in a digest."""
@@ -92,13 +95,10 @@ class ModelBackend:
             return Repair(reflection=failure, plan=plan.model_copy(update={"verification": verification}))
         before = (f"Kind of request: {work.route.intent}", self._offer(work), "What was done so far, with results:")
         after = (*(f"Learnt before: {text}" for text in work.reflections), failure)
-        messages = self._fitting("planner", Repair, lambda shorter: [
+        found = self._asked_fitting("planner", Repair, lambda shorter: [
             system("replan"),
             task(work.request, work.context, *before, self._transcript(work, shorter), *after),
-        ])  # fmt: skip
-        found = ask_json(
-            self._asking("planner", Repair), messages, Repair, what="plan", check=lambda one: self._problem(one.plan)
-        )
+        ], what="plan", check=lambda repair: self._problem(repair.plan))  # fmt: skip
         plan = _numbered(found.plan, len(work.results))
         if not plan.verification and work.plan is not None:
             plan = plan.model_copy(update={"verification": work.plan.verification})
@@ -106,9 +106,18 @@ class ModelBackend:
 
     def act(self, work: Work) -> Turn:
         """The tool calls of the coder model's next turn; its closing words when it makes none."""
-        asked = self._models.fitting(self._ports, lambda shorter: self._turn_of(work, shorter))
+        asked, reply = self._models.ask_fitting(self._ports, lambda shorter: self._turn_of(work, shorter))
         messages, tools = asked.messages, asked.tools
-        reply = self._models.ask(self._ports, asked)
+        notes = self._models.notes("coder")
+        reply, in_words = self._out_of_words(reply)
+        if in_words and not reply.calls:
+            again = [*messages, AIMessage(reply.text.strip()), HumanMessage(ASK_FOR_CALL)]
+            reply = self._models.ask(self._ports, ModelRequest(role="coder", messages=again, tools=tools))
+            reply, still = self._out_of_words(reply)
+            if still and not reply.calls and not before_calls(reply.text):
+                raise ThinkingFailed(SERVER_SETTING)
+        if in_words:
+            notes = (*notes, SERVER_SETTING)
         if reply.broken:
             problem = "; ".join(reply.broken)
             again = [
@@ -123,17 +132,26 @@ class ModelBackend:
             raise ThinkingFailed("the model talked to the limit of a reply without a call (models.*.max_reply_tokens)")
         if not reply.calls and not reply.text.strip():
             raise ThinkingFailed("the model answered with nothing")
-        return self._turn(reply, len(work.results))
+        return self._turn(reply, len(work.results)).model_copy(update={"notes": notes})
+
+    def _out_of_words(self, reply: Reply) -> tuple[Reply, bool]:
+        """The reply with the calls that it holds as text, where all of them are known; and whether it holds any."""
+        if reply.calls or reply.broken or not looks_like_calls(reply.text):
+            return reply, False
+        calls = calls_in_text(reply.text)
+        known = {tool.name for tool in self._ports.tools} | {REPLAN, DISCOVER, EXECUTE, RESULT}
+        if not calls or any(self._resolved(call.tool, call.input)[0] not in known for call in calls):
+            return reply, True
+        return replace(reply, text=before_calls(reply.text), calls=tuple(calls)), True
 
     def review(self, work: Work) -> Review | None:
         """The verifier model's comparison with the acceptance criteria; only where a plan has some."""
         if work.route.lane != "deep" or work.plan is None or not work.plan.acceptance:
             return None
         before = (plan_text(work.plan), "What was done, with results:")
-        messages = self._fitting("verifier", Review, lambda shorter: [
+        return self._asked_fitting("verifier", Review, lambda shorter: [
             system("review"), task(work.request, work.context, *before, self._transcript(work, shorter)),
-        ])  # fmt: skip
-        return ask_json(self._asking("verifier", Review), messages, Review, what="review")
+        ], what="review")  # fmt: skip
 
     def _turn_of(self, work: Work, shorter: int) -> ModelRequest:
         """The request for the next turn, or a shorter one."""
@@ -152,7 +170,7 @@ class ModelBackend:
             learnt = (f"Learnt: {text}" for text in work.reflections)
             notes[_made_before(work.plan) + 1] = "\n".join((*learnt, plan_text(work.plan)))
         first = [system("act"), task(work.request, work.context, *parts)]
-        fixed = counter.count("\n".join(str(one.content) for one in first) + "\n".join(notes.values()))
+        fixed = counter.count("\n".join(str(message.content) for message in first) + "\n".join(notes.values()))
         tools = offer(self._ports.tools, work.context, self._at_once, replan=True, results=True, changes=_changes(work))
         room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
         if room < 0:
@@ -166,8 +184,8 @@ class ModelBackend:
         """The checks that were run before the work began. Those just before the first change come later: the beginning
         of a conversation stays as it is.
         """
-        first = list(takewhile(lambda one: one.artifacts.call_id.startswith(BASELINE_ID), work.results))
-        ran = [one for one in first if one.artifacts.error is None]
+        first = list(takewhile(lambda result: result.artifacts.call_id.startswith(BASELINE_ID), work.results))
+        ran = [result for result in first if result.artifacts.error is None]
         if work.baseline is None or not ran:
             return ""
         report = VerifierReport(ok=False, checks=work.baseline.checks[: len(ran)])
@@ -184,6 +202,16 @@ class ModelBackend:
         return self._models.fitting(
             self._ports, lambda shorter: ModelRequest(role=role, messages=build(shorter), schema=schema)
         ).messages
+
+    def _asked_fitting(
+        self, role: str, model: type[Answer], build: Callable[[int], list[BaseMessage]], **options: Any
+    ) -> Answer:
+        """A JSON answer to the messages as long as they may be; once more, shorter, where they are too long."""
+        asking = self._asking(role, model)
+        try:
+            return ask_json(asking, self._fitting(role, model, build), model, **options)
+        except ContextExceeded:
+            return ask_json(asking, self._fitting(role, model, build), model, **options)
 
     def _asking(self, role: str, model: type[Any]) -> Any:
         schema = bounded(model.model_json_schema())
@@ -217,7 +245,7 @@ class ModelBackend:
             tool, arguments = self._resolved(call.tool, call.input)
             if tool not in reading:
                 since = len(calls) + 1
-            elif (tool, arguments) in [(one.tool, one.input) for one in calls[since:]]:
+            elif (tool, arguments) in [(call.tool, call.input) for call in calls[since:]]:
                 # With no effect between them once says as much as twice; three would look like a run in circles.
                 continue
             try:
@@ -261,7 +289,9 @@ def _failure(work: Work) -> str:
     if work.verification is None:
         return "The work is not done."
     failed = (check for check in work.verification.checks if not check.ok and not check.harmless)
-    return "\n".join(f"{one.name}: {one.outcome} (exit code {one.exit_code}): {one.summary}" for one in failed)
+    return "\n".join(
+        f"{check.name}: {check.outcome} (exit code {check.exit_code}): {check.summary}" for check in failed
+    )
 
 
 def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope]) -> dict[str, str]:

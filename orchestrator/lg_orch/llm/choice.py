@@ -54,8 +54,10 @@ def models_asked_for(
 
 def require_prices(models: ModelsSettings) -> None:
     """Raise `ConfigError` for a model without a price, when a limit in money was asked for."""
-    names = {f"{one.provider}:{one.model}" for one in map(models.role, ROLES) if one.provider != LOCAL}
-    names |= {name for one in map(models.role, ROLES) if one.provider != LOCAL for name in one.fallbacks}
+    names = {
+        f"{settings.provider}:{settings.model}" for settings in map(models.role, ROLES) if settings.provider != LOCAL
+    }
+    names |= {name for settings in map(models.role, ROLES) if settings.provider != LOCAL for name in settings.fallbacks}
     if missing := sorted(names - models.prices.keys()):
         raise ConfigError(
             f"--max-cost-usd cannot be held: [models.prices] has no price for {', '.join(missing)}",
@@ -92,4 +94,4 @@ def choose_backend(
             )
         require_package(candidate.provider)
     backend = ModelBackend(Models(models, environ, cache_dir=cache_dir), tools_at_once=models.tools_at_once)
-    return ChosenBackend(backend=backend, name=" / ".join(dict.fromkeys(one.name for one in named)))
+    return ChosenBackend(backend=backend, name=" / ".join(dict.fromkeys(candidate.name for candidate in named)))

@@ -38,7 +38,39 @@ _TRANSIENT_NAMES = (
 _FINAL_KINDS = ("invalid_request", "authentication", "permission", "not_found", "billing", "too_large", "policy")
 # LangChain makes a `ValueError` of what OpenAI's Responses API says in a stream.
 _TOLD = ("server_error", "rate_limit_exceeded")
+_TOO_LONG_STATUS = (400, 413, 422, 500)
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|maximum context length|(?:exceed\w*|larger than|longer than)\b.{0,60}\bcontext"
+    r"|context.{0,60}\bexceed|prompt is too long|input token count .{0,20}exceeds|too many (?:input |prompt )?tokens"
+    r"|reduce the length of the (?:messages|prompt|input)",
+    re.IGNORECASE,
+)
+_NUMBERS = (
+    (
+        re.compile(r"maximum context length (?:is|of) (\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"> (\d[\d,]{0,11}) maximum", re.IGNORECASE),
+        re.compile(r"maximum number of tokens allowed \(?(\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"(?:context (?:size|window|length)|n_ctx)\D{0,30}(\d[\d,]{0,11})", re.IGNORECASE),
+    ),
+    (
+        re.compile(
+            r"(?:resulted in|you requested|requested about|too long:|token count) \(?(\d[\d,]{0,11})", re.IGNORECASE
+        ),
+        re.compile(r"request \((\d[\d,]{0,11}) tokens\)", re.IGNORECASE),
+    ),
+)
+"""What a model takes, and what a request had, in the words of the usual servers."""
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooLong:
+    """What a provider says of a request that is too long; 0 where it names no number."""
+
+    limit: int = 0
+    """Tokens that the model takes, those of the reply mostly among them."""
+    sent: int = 0
+    """Tokens that the request had, as the provider counts them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +84,8 @@ class Failure:
     """What the provider asked for."""
     taken: bool = False
     """The provider took the request and may bill it; nobody tells how much."""
+    too_long: TooLong | None = None
+    """The request has more tokens than the model takes."""
 
 
 def failure_of(error: Exception, candidate: Candidate) -> Failure:
@@ -60,25 +94,38 @@ def failure_of(error: Exception, candidate: Candidate) -> Failure:
         return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
     chain = list(_causes(error))
     text = " ".join((str(error) or type(error).__name__).split())[:MAX_ERROR_CHARS]
-    retry_after = next((found for one in chain if (found := _retry_after(one)) is not None), None)
-    status = next((found for one in chain if (found := _status(one)) is not None), None)
+    retry_after = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
+    status = next((found for cause in chain if (found := _status(cause)) is not None), None)
     if status is None or status == 200:
         return _without_status(chain, text, retry_after, candidate, begun=status == 200)
     known = PROVIDERS.get(candidate.provider)
     if status in (401, 403) and known is not None and known.key_names:
         text = f"{text} (is {known.key_names[0]} right?)"
+    too_long = _too_long(text) if status in _TOO_LONG_STATUS else None
+    if too_long is not None:
+        return Failure(text=text, transient=False, too_long=too_long)
     transient, taken = status in _TRANSIENT or status >= 500, status in _GATEWAY_TIMEOUTS
     return Failure(text=text, transient=transient, retry_after_s=retry_after, taken=taken)
+
+
+def _too_long(text: str) -> TooLong | None:
+    """What a message says of a request that is too long; `None` where it is about something else."""
+    if _TOO_LONG.search(text) is None:
+        return None
+    limit, sent = (
+        next((found[1] for pattern in patterns if (found := pattern.search(text))), "0") for patterns in _NUMBERS
+    )
+    return TooLong(limit=int(limit.replace(",", "")), sent=int(sent.replace(",", "")))
 
 
 def _without_status(
     chain: list[BaseException], text: str, retry_after: float | None, candidate: Candidate, *, begun: bool
 ) -> Failure:
     """A failure on the way, or one that a stream told which had begun well."""
-    names = [type(one).__name__ for one in chain]
+    names = [type(cause).__name__ for cause in chain]
     if any(part in name for name in names for part in _ON_THE_WAY):
         return Failure(text=text, transient=True, retry_after_s=retry_after, taken=True)
-    if any(isinstance(one, json.JSONDecodeError) or "UnknownApiResponse" in type(one).__name__ for one in chain):
+    if any(isinstance(cause, json.JSONDecodeError) or "UnknownApiResponse" in type(cause).__name__ for cause in chain):
         return Failure(text=f"the answer cannot be read, it may have broken off: {text}", transient=True, taken=True)
     if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
         return Failure(text=text, transient=True, taken=True)

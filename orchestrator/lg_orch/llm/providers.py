@@ -1,46 +1,94 @@
-"""Providers of language models: their packages, our extras, and where their keys come from. Imports nothing of them."""
+"""Providers of language models. A provider is one row of `PROVIDERS`; nothing of its package is imported here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from lg_policy.config.settings import ModelSettings
 
 
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+def hosted_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
+    """Options of a client for replies of at most `room` tokens.
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    The client repeats nothing: our repetitions are seen in the trace, and each is measured against the budgets.
+    """
+    return {"max_tokens": room, "max_retries": 0, "timeout": settings.timeout_s}
+
+
+def ollama_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
+    """The same for Ollama, whose server silently cuts what is longer than its context.
+
+    The context is always the same number: for another one the server loads the model anew.
+    """
+    context = settings.context_tokens + settings.max_reply_tokens
+    return {"num_predict": room, "num_ctx": context, "client_kwargs": {"timeout": settings.timeout_s}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """One provider that has an extra of ours."""
+    """All that is known of one provider that has an extra of ours."""
 
     module: str
     extra: str
     key_names: tuple[str, ...]
-    """Environment variables that hold its API key; the first that is set is used by its package."""
+    """Environment variables that hold its API key; its package uses the first that is set."""
     key_needed: bool = True
     """Whether it cannot be asked without one."""
     write_factor: float = 1.0
     """How many times the price of a prompt token one costs that is written into its cache, unless a price says so."""
+    limits: Callable[[ModelSettings, int], dict[str, Any]] = hosted_limits
+    """Options of its client that limit a reply and its time."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of its client."""
+    address_options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options for an address of the user's own."""
+    direct_client: bool = False
+    """Whether we have a client class of our own (`lg_orch.llm.wire.openai_client`)."""
+    plain_schemas: bool = False
+    """Whether its client knows only a part of JSON Schema, so that tools are told in plain types."""
+    open_schemas: bool = True
+    """Whether an answer may be held to a schema with objects that may contain anything."""
+    marked_cache: bool = False
+    """Whether it caches only what is marked."""
 
 
 PROVIDERS: Mapping[str, Provider] = {
-    "openai": Provider(module="langchain_openai", extra="openai", key_names=("OPENAI_API_KEY",)),
+    "openai": Provider(
+        module="langchain_openai",
+        extra="openai",
+        key_names=("OPENAI_API_KEY",),
+        options={"stream_usage": True},
+        address_options={"use_responses_api": False},
+        direct_client=True,
+    ),
     "anthropic": Provider(
-        module="langchain_anthropic", extra="anthropic", key_names=("ANTHROPIC_API_KEY",), write_factor=1.25
+        module="langchain_anthropic",
+        extra="anthropic",
+        key_names=("ANTHROPIC_API_KEY",),
+        write_factor=1.25,
+        open_schemas=False,
+        marked_cache=True,
     ),
     "google_genai": Provider(
-        module="langchain_google_genai", extra="google-genai", key_names=("GOOGLE_API_KEY", "GEMINI_API_KEY")
+        module="langchain_google_genai",
+        extra="google-genai",
+        key_names=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+        plain_schemas=True,
     ),
-    "ollama": Provider(module="langchain_ollama", extra="ollama", key_names=("OLLAMA_API_KEY",), key_needed=False),
+    "ollama": Provider(
+        module="langchain_ollama",
+        extra="ollama",
+        key_names=("OLLAMA_API_KEY",),
+        key_needed=False,
+        limits=ollama_limits,
+        plain_schemas=True,
+    ),
 }
 _SECRET_ENDINGS = ("_API_KEY", "_API_TOKEN", "_ACCESS_KEY", "_AUTH_TOKEN")
 
@@ -61,6 +109,15 @@ def require_package(provider: str) -> None:
 def api_keys(environ: Mapping[str, str]) -> Iterable[str]:
     """Every value of the environment that may be a provider's key, to be hidden wherever text is kept or shown."""
     return tuple(value for name, value in environ.items() if name.upper().endswith(_SECRET_ENDINGS) and value)
+
+
+def model_hint() -> str:
+    """How a language model is chosen, for a request that needs one."""
+    return (
+        "choose a language model with --model PROVIDER:NAME, with LG_MODEL=PROVIDER:NAME, or with provider and model "
+        f"in [models.default] of the settings. Providers are {', '.join(PROVIDERS)} and every other that LangChain's "
+        "init_chat_model knows. For a server that speaks OpenAI's API, set base_url in [models.default]"
+    )
 
 
 LOCAL = "local"

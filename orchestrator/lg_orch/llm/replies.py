@@ -78,7 +78,7 @@ class Stream:
             return
         self._chunks.append(chunk)
         self._text += str(chunk.text)
-        self._measure(str(chunk.text) + "".join(one["args"] or "" for one in chunk.tool_call_chunks))
+        self._measure(str(chunk.text) + "".join(part["args"] or "" for part in chunk.tool_call_chunks))
         if len(self._text) - self._shown < SHOW_EVERY:
             return
         self._shown = len(self._text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 import time
 from contextlib import aclosing
 from functools import lru_cache
@@ -14,14 +15,14 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from lg_orch.contracts.errors import Interrupted, ModelGone, OutOfBudget
+from lg_orch.contracts.errors import ContextExceeded, Interrupted, ModelGone, OutOfBudget
 from lg_orch.llm.candidates import candidates
 from lg_orch.llm.conversation.message_memo import MessageMemo
 from lg_orch.llm.conversation.request_log import RequestAttempt, begin, end, failed, retry
 from lg_orch.llm.cost.token_bounds import parts_of
 from lg_orch.llm.cost.tokens import REMEMBERED, token_counter
 from lg_orch.llm.model_request import ModelRequest
-from lg_orch.llm.provider_errors import Failure, failure_of, pause_s
+from lg_orch.llm.provider_errors import Failure, TooLong, failure_of, pause_s
 from lg_orch.llm.providers import PROVIDERS
 from lg_orch.llm.replies import Reply, Stream, finish_reason, read_reply
 from lg_orch.llm.wire.cache_marks import marked_for_cache
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 SHORTER = (2, 4, 8, 16)
 """How many times as short a request is made where the run's budgets leave no room for a longer one."""
 
+REPLY_SHARE = 4
+"""Of a model that takes few tokens, the reply gets at most this part of them."""
 USEFUL_REPLY = 1_000
 """Tokens that a reply should have room for: a request is made shorter for that, but not given up."""
 
@@ -60,6 +63,8 @@ class Models:
         self._masks: MessageMemo[BaseMessage, BaseMessage] | None = None
         self._said: MessageMemo[BaseMessage, str] = MessageMemo(_text)
         keep = settings.cache and cache_dir is not None
+        self._narrowed: dict[str, int] = {}
+        """Tokens that a request to a model may have, where its provider said that the settings allow too many."""
         self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
 
     def counter(self, role: str) -> Calibrated:
@@ -68,13 +73,32 @@ class Models:
 
     def context_tokens(self, role: str) -> int:
         """Tokens that a request for that role may have."""
-        return candidates(self._settings, role)[0].settings.context_tokens
+        first = candidates(self._settings, role)[0]
+        return min(first.settings.context_tokens, self._narrowed.get(first.name, first.settings.context_tokens))
+
+    def notes(self, role: str) -> tuple[str, ...]:
+        """What a report should say of the role's model: the setting that fits it better."""
+        first = candidates(self._settings, role)[0]
+        limit = self._narrowed.get(first.name)
+        if limit is None or limit >= first.settings.context_tokens:
+            return ()
+        told = f"`{first.name}` takes fewer tokens than `context_tokens` = {first.settings.context_tokens:,} allows"
+        return (f"{told}, so requests were cut to {limit:,}; set `context_tokens` to that in `[models.*]`",)
+
+    def ask_fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> tuple[ModelRequest, Reply]:
+        """Ask what `build` makes, as `fitting` chooses it; once more, shorter, where the provider calls it too long."""
+        asked = self.fitting(ports, build)
+        try:
+            return asked, self.ask(ports, asked)
+        except ContextExceeded:
+            asked = self.fitting(ports, build)
+            return asked, self.ask(ports, asked)
 
     def fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> ModelRequest:
         """What `build` makes, as long as it can be: `build(1)`, or where the budgets leave little for its reply, the
         first of the shorter ones that leaves enough, else the one that leaves most.
         """
-        best, most = build(1), -1
+        best, most = build(1), -sys.maxsize
         asked = best
         for shorter in (*SHORTER, None):
             room, enough = self._room(ports, asked)
@@ -88,8 +112,12 @@ class Models:
     def _room(self, ports: RunPorts, ask: ModelRequest) -> tuple[int, bool]:
         """Tokens for the reply of the role's first model to a request, and whether that is enough."""
         first = candidates(self._settings, ask.role)[0]
-        parts = parts_of(self._texts(self._masked(ports, ask), first), tools=bool(ask.tools))
-        wanted = first.settings.max_reply_tokens
+        texts = self._texts(self._masked(ports, ask), first)
+        parts = parts_of(texts, tools=bool(ask.tools))
+        size, limit = self._counter(first).count(*texts), self._narrowed.get(first.name)
+        if limit is not None and size > limit:
+            return -size, False
+        wanted = self._reply_tokens(first)
         try:
             room = ports.budget.reply_room(first.name, ports.budget.bound(first.name).most(parts), wanted)
         except OutOfBudget:
@@ -137,10 +165,34 @@ class Models:
             if isinstance(answer, Reply):
                 return answer
             why.append(f"{candidate.name}: {answer.text}")
+            if answer.too_long is not None:
+                raise self._narrow(candidate, ask, answer)
             if not answer.transient:
                 break
         ports.clock.check_wall()
         raise ModelGone(f"the language model could not be asked: {'; '.join(why)}")
+
+    def _narrow(self, candidate: Candidate, ask: ModelRequest, failure: Failure) -> ContextExceeded:
+        """Note how long a request to that model may be; the error to raise."""
+        told = failure.too_long or TooLong()
+        size = self._counter(candidate).count(*self._texts(ask, candidate))
+        reply, share = self._reply_tokens(candidate), told.limit // REPLY_SHARE
+        room = told.limit - min(reply, share)
+        # The provider counts otherwise than we estimate.
+        limit = int(room * min(1.0, size / told.sent if told.sent else 1.0) * 0.9)
+        # A request that seems short enough was too long together with its reply, or is longer than it seems.
+        helps = limit < size or reply > share
+        self._narrowed[candidate.name] = limit if limit > 0 and helps else size // 2
+        named = f" It takes {told.limit:,} tokens." if told.limit else ""
+        return ContextExceeded(
+            f"the request is too long for {candidate.name}: {failure.text.rstrip('.')}.{named}",
+            hint="set a smaller context_tokens in [models.default] or in the table of the role",
+        )
+
+    def _reply_tokens(self, candidate: Candidate) -> int:
+        """Tokens that a reply may have: of a model that takes little, no more than a share."""
+        limit, wanted = self._narrowed.get(candidate.name), candidate.settings.max_reply_tokens
+        return wanted if limit is None else min(wanted, max(1, limit // (REPLY_SHARE - 1)))
 
     async def _ask_one(
         self, ports: RunPorts, ask: ModelRequest, candidate: Candidate, *, falls_back: bool
@@ -149,7 +201,7 @@ class Models:
         counter = self._counter(candidate)
         texts = self._texts(ask, candidate)
         size, parts = counter.count(*texts), parts_of(texts, tools=bool(ask.tools))
-        wanted = candidate.settings.max_reply_tokens
+        wanted = self._reply_tokens(candidate)
         attempt = 0
         while True:
             most = ports.budget.bound(candidate.name).most(parts)
@@ -179,7 +231,7 @@ class Models:
             pause = pause_s(candidate.settings, attempt, answer)
             if pause is None or pause >= ports.clock.wall_left_s:
                 failed(ports, asked, answer, elapsed, falls_back=answer.transient and falls_back)
-                return Failure(text=ports.mask(answer.text), transient=answer.transient)
+                return dataclasses.replace(answer, text=ports.mask(answer.text))
             retry(ports, asked, answer, elapsed, pause)
             await anyio.sleep(pause)
 
@@ -242,7 +294,8 @@ async def _request(
 ) -> AIMessage | Failure:
     """What comes back from a client that was told everything but the messages."""
     messages = list(ask.messages)
-    if candidate.provider == "anthropic" and candidate.settings.cache_marks and ask.tools:
+    known = PROVIDERS.get(candidate.provider)
+    if known is not None and known.marked_cache and candidate.settings.cache_marks and ask.tools:
         messages = marked_for_cache(messages)
     try:
         if not candidate.settings.streaming:
@@ -259,9 +312,19 @@ async def _request(
     except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
         failure = failure_of(error, candidate)
         return dataclasses.replace(failure, taken=failure.taken or stream.begun)
-    if candidate.provider in PROVIDERS and not finish_reason(message):
+    if known is not None and not finish_reason(message) and not _is_whole_json(ask, message):
         return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)
     return message
+
+
+def _is_whole_json(ask: ModelRequest, message: AIMessage) -> bool:
+    """Whether an answer that must be a JSON object is one: then it did not break off, whatever its end says."""
+    if ask.schema is None:
+        return False
+    try:
+        return isinstance(json.loads(str(message.text)), dict)
+    except ValueError:
+        return False
 
 
 def _text(message: BaseMessage) -> str:

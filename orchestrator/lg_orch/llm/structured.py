@@ -23,7 +23,7 @@ MAX_TEXT, MAX_ITEMS = 400, 6
 def bounded(schema: Any) -> Any:
     """The schema with short texts and few items: where a grammar holds a model to it, it bounds how long it talks."""
     if isinstance(schema, list):
-        return [bounded(one) for one in schema]
+        return [bounded(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     limits = {"maxLength": MAX_TEXT, "maxItems": MAX_ITEMS}
@@ -58,7 +58,7 @@ def _read(text: str, model: type[Model], check: Callable[[Model], str | None]) -
     try:
         value = model.model_validate(_json_object(text))
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()[:5]]
+        problems = [f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}" for problem in error.errors()[:5]]
         return None, "; ".join(problems)[:MAX_SHOWN]
     except ValueError as error:
         return None, str(error)[:MAX_SHOWN]

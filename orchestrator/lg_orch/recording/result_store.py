@@ -67,7 +67,7 @@ class ResultStore:
         """`whole` of each; quick where they are known, since each step of a run asks for all."""
         known = self._known
         return [
-            one if isinstance(one := known.get(brief.artifacts.digest), ToolEnvelope) else self.whole(brief)
+            kept if isinstance(kept := known.get(brief.artifacts.digest), ToolEnvelope) else self.whole(brief)
             for brief in briefs
         ]
 

@@ -74,7 +74,9 @@ def _minted(value: Any, target: RunDir) -> Any:
 
     What the old run did under a key is not an answer to the new one's call.
     """
-    if not isinstance(value, list) or not all(isinstance(one, dict) and {"call", "key"} <= one.keys() for one in value):
+    if not isinstance(value, list) or not all(
+        isinstance(entry, dict) and {"call", "key"} <= entry.keys() for entry in value
+    ):
         return value
     return [{**queued, "key": f"{target.run_id}:{secrets.token_hex(8)}"} for queued in value]
 

@@ -80,7 +80,7 @@ def standing(patches: Iterable[Patch]) -> list[Patch]:
     """Of these change sets those that still count: not taken back by a later one of them, nor such a taking back."""
     kept: list[Patch] = []
     for patch in patches:
-        ids = [one.change_id for one in kept]
+        ids = [patch.change_id for patch in kept]
         if patch.reverts in ids:
             del kept[ids.index(patch.reverts)]
         else:

@@ -121,9 +121,9 @@ class Cassette:
         head, *lines = self.path.read_text().splitlines()
         if json.loads(head).get("format") != FORMAT:
             raise Miss(f"{self.path.name} is not a cassette of format {FORMAT}")
-        for one in map(json.loads, lines):
-            answer = Recorded(status=one["status"], content_type=one["content_type"], body=one["body"])
-            self._answers[one["key"]].append(answer)
+        for record in map(json.loads, lines):
+            answer = Recorded(status=record["status"], content_type=record["content_type"], body=record["body"])
+            self._answers[record["key"]].append(answer)
 
 
 def key_of(path: str, body: str) -> str:

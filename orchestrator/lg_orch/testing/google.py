@@ -134,7 +134,9 @@ def _usage(answer: WireAnswer) -> dict[str, int]:
 
 
 def _problem(model: str, body: Mapping[str, Any]) -> str:
-    declarations = [one for tool in body.get("tools") or () for one in tool.get("functionDeclarations", ())]
+    declarations = [
+        declaration for tool in body.get("tools") or () for declaration in tool.get("functionDeclarations", ())
+    ]
     for declaration in declarations:
         if not _NAME.fullmatch(declaration["name"]):
             return f"Invalid function name: {declaration['name']}"
@@ -150,14 +152,14 @@ def _schema_problem(schema: Mapping[str, Any], where: str) -> str:
         return f"{where}: schema has no valid type: {schema.get('type')}"
     if schema.get("type") == "ARRAY" and "items" not in schema:
         return f"{where}.items: missing field."
-    if "enum" in schema and not all(isinstance(one, str) for one in schema["enum"]):
+    if "enum" in schema and not all(isinstance(choice, str) for choice in schema["enum"]):
         return f"{where}.enum: only allowed for STRING type"
     inner = {**(schema.get("properties") or {}), **dict(enumerate(schema.get("anyOf") or ()))}
     if "items" in schema:
         inner["items"] = schema["items"]
     if missing := [name for name in schema.get("required") or () if name not in (schema.get("properties") or {})]:
         return f"{where}.required[0]: property is not defined: {missing[0]}"
-    return next((found for name, one in inner.items() if (found := _schema_problem(one, f"{where}.{name}"))), "")
+    return next((found for name, part in inner.items() if (found := _schema_problem(part, f"{where}.{name}"))), "")
 
 
 def _contents_problem(contents: Sequence[Mapping[str, Any]], *, signed: bool) -> str:

@@ -60,7 +60,9 @@ class OpenAIWire:
             message["tool_calls"] = [
                 {
                     "id": f"call-{answer.number}-{place}", "type": "function",
-                    "function": {"name": name, "arguments": arguments},
+                    "function": {
+                        "name": name, "arguments": json.loads(arguments) if given.object_arguments else arguments,
+                    },
                 }
                 for place, (name, arguments) in enumerate(given.calls, start=1)
             ]  # fmt: skip
@@ -69,7 +71,7 @@ class OpenAIWire:
             "object": "chat.completion",
             "created": 0,
             "model": answer.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": _ENDS[answer.end]}],
+            "choices": [{"index": 0, "message": message, "finish_reason": _ENDS[answer.end] if given.finish else None}],
             **({"usage": _usage(answer)} if given.usage else {}),
         }
 
@@ -92,6 +94,9 @@ class OpenAIWire:
         for index, call in enumerate(message.get("tool_calls", ())):
             function = call["function"]
             begun = {"index": index, "id": call["id"], "type": "function"}
+            if answer.given.object_arguments:
+                yield piece({"tool_calls": [begun | {"function": function}]})
+                continue
             yield piece({"tool_calls": [begun | {"function": {"name": function["name"], "arguments": ""}}]})
             for part in chunks(function["arguments"]):
                 yield piece({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
@@ -104,8 +109,8 @@ class OpenAIWire:
 def _chars(body: Mapping[str, Any]) -> int:
     """Characters of everything that a provider counts: messages, tool calls in them, tools."""
     messages = [
-        f"{one.get('content') or ''}{json.dumps(one['tool_calls']) if one.get('tool_calls') else ''}"
-        for one in body.get("messages", ())
+        f"{message.get('content') or ''}{json.dumps(message['tool_calls']) if message.get('tool_calls') else ''}"
+        for message in body.get("messages", ())
     ]
     return sum(map(len, messages)) + (len(json.dumps(body["tools"])) if body.get("tools") else 0)
 

@@ -43,6 +43,10 @@ class Scripted:
     """A stream begins and then says `error`, as a provider does that is overloaded meanwhile."""
     endless: bool = False
     """The words are streamed again and again, whatever the limit of a reply, until the client closes the connection."""
+    finish: bool = True
+    """Whether the reply says why it ends, where the wire can leave that out (OpenAI's chat completions)."""
+    object_arguments: bool = False
+    """Arguments of calls are sent as objects, where the wire has them as text (the same)."""
     usage: bool = True
     """Whether usage figures are reported at all."""
 

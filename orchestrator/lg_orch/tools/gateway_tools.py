@@ -17,12 +17,13 @@ from lg_orch.human.approvals import Nobody, Question
 from lg_orch.human.lost_calls import after_outcome, outcome_question
 from lg_orch.tools.connection import gone
 from lg_orch.tools.effects import effect_kind
+from lg_orch.tools.refusals import checked_id, problem_of
 from lg_orch.tools.repeat_call import persist
 from lg_orch.tools.tool_info import ToolInfo
 from lg_policy.errors import TooManyQuestions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mcp.types import CallToolResult, InputRequiredResult
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
 """Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
-MAX_PAUSE_S = 30.0
-MAX_DIGITS = 9
-"""Longest pause before a call that still runs is asked for again."""
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
 CONNECTION_CLOSED = -32000
@@ -176,7 +174,7 @@ class GatewayTools:
             for _ in range(MAX_QUESTIONS):
                 result = await self._send(call.tool, call.input, meta, timeout_s, progress, **again)
                 if isinstance(result, CallToolResult):
-                    envelope = envelope_of(queued, result)
+                    envelope = envelope_of(queued, result, builtin=self._is_builtin(queued))
                     return _with_verdict(envelope, answered)
                 given = (
                     await answers(self._approver, queued, result, builtin=self._is_builtin(queued)) if may_ask else None
@@ -229,16 +227,16 @@ def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
     )
 
 
-def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
-    """Turn a tool's answer into an envelope."""
+def envelope_of(queued: QueuedCall, result: CallToolResult, *, builtin: bool) -> ToolEnvelope:
+    """Turn a tool's answer into an envelope; `builtin`: the tool is one of our own servers'."""
     from mcp.types import TextContent
 
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     structured = result.structured_content if isinstance(result.structured_content, dict) else None
     meta = result.meta or {}
-    known = {"ledger_id": str(meta.get("lg/request", "")), "replayed": meta.get("lg/replayed") is True}
+    known = {"ledger_id": checked_id(meta.get("lg/request")), "replayed": meta.get("lg/replayed") is True}
     if result.is_error:
-        failed = failure(queued, _problem(structured, text))
+        failed = failure(queued, problem_of(structured, text, meta, builtin=builtin))
         return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update=known)})
     call = queued.call
     artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, structured=structured)
@@ -256,29 +254,3 @@ def envelope_of(queued: QueuedCall, result: CallToolResult) -> ToolEnvelope:
     return ToolEnvelope(
         tool=queued.call.tool, ok=True, exit_code=None, stdout=text, stderr="", timing_ms=0, artifacts=artifacts
     )
-
-
-def _problem(structured: Mapping[str, Any] | None, text: str) -> Problem:
-    error = (structured or {}).get("error")
-    if isinstance(error, dict) and "code" in error:
-        return Problem(
-            code=str(error["code"]),
-            message=str(error.get("message", text)),
-            hint=str(error.get("hint") or ""),
-            approval_id=str(error.get("approval_id") or ""),
-            retry_after_s=_seconds(error.get("retry_after_s")),
-            begun_before=error.get("begun_before") == "true",
-            questions_waiting=_count(error.get("questions_waiting")),
-        )
-    return Problem(code="internal", message=text or "the tool reported an error without a text")
-
-
-def _count(value: object) -> int:
-    text = str(value or "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else 0
-
-
-def _seconds(value: object) -> float:
-    """A pause that a gateway names; none where it names nothing sensible."""
-    text = str(value or "")
-    return min(float(text), MAX_PAUSE_S) if text.replace(".", "", 1).isdigit() else 0.0

@@ -33,7 +33,8 @@ async def unfolded(connection: Connection) -> Connection:
     if not {DISCOVER, EXECUTE} <= {tool.name for tool in connection.tools}:
         return connection
     found = [
-        tool_info(one["name"], one["description"], _metadata(one), one["schema"]) async for one in _all(connection)
+        tool_info(entry["name"], entry["description"], _metadata(entry), entry["schema"])
+        async for entry in _all(connection)
     ]
     inner = frozenset(tool.name for tool in found)
 
@@ -56,13 +57,13 @@ async def _all(connection: Connection) -> AsyncIterator[dict[str, Any]]:
         page = getattr(answer, "structured_content", None)
         if getattr(answer, "is_error", True) or not isinstance(page, dict) or not isinstance(page.get("tools"), list):
             raise GatewayGone(f"the gateway's {DISCOVER} did not answer with its tools")
-        for one in page["tools"]:
+        for entry in page["tools"]:
             yield {
-                "name": str(one.get("name", "")),
-                "description": str(one.get("description") or ""),
-                "schema": one.get("inputSchema"),
-                "annotations": one.get("annotations") or {},
-                "meta": one.get("_meta") or {},
+                "name": str(entry.get("name", "")),
+                "description": str(entry.get("description") or ""),
+                "schema": entry.get("inputSchema"),
+                "annotations": entry.get("annotations") or {},
+                "meta": entry.get("_meta") or {},
             }
         offset = page.get("next_offset")
         if not isinstance(offset, int):
@@ -70,7 +71,7 @@ async def _all(connection: Connection) -> AsyncIterator[dict[str, Any]]:
     raise GatewayGone(f"the gateway's {DISCOVER} does not come to an end after {PAGES_MAX * PAGE} tools")
 
 
-def _metadata(one: dict[str, Any]) -> dict[str, Any]:
+def _metadata(entry: dict[str, Any]) -> dict[str, Any]:
     """In the shape that `langchain.mcp` keeps a listed tool's definition in."""
-    read_only = one["annotations"].get("readOnlyHint")
-    return {"mcp": {"tool": {"_meta": one["meta"], "annotations": {"read_only_hint": read_only}}}}
+    read_only = entry["annotations"].get("readOnlyHint")
+    return {"mcp": {"tool": {"_meta": entry["meta"], "annotations": {"read_only_hint": read_only}}}}

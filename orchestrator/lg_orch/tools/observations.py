@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 MAX_DIFF_CHARS = 4_000
 MAX_RESULT_CHARS = 12_000
 """Of one result, in what a model is shown."""
+SPARED = 20
+"""A text that is longer than its limit by this part of it is not cut: the remark would cost as much."""
+NOTE_CHARS = 100
+"""Characters kept free for the remark on what is left out."""
 _RULE = re.compile(r"([=_*~#-])\1{5,}|(?:[_-] ){5,}")
 _FOR_MACHINES = ("diff --git ", "index ", "--- a/", "new file mode ")
 
@@ -43,8 +47,17 @@ def _plain_diff(diff: str) -> str:
 
 
 def middle_out(text: str, limit: int, hint: str = "") -> str:
-    """Beginning and end of a long text."""
-    if len(text) <= limit:
+    """Beginning and end of a long text, in whole lines where it has some. One that is hardly too long stays whole."""
+    if len(text) <= limit + limit // SPARED:
         return text
-    half = limit // 2
-    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out{hint}]\n{text[-half:]}"
+    room = max(2, limit - NOTE_CHARS - len(hint))
+    head, tail = text[: room // 2], text[len(text) - room // 2 :]
+    # A line of half the room, or longer, is cut where the room ends.
+    end, start = head.rfind("\n"), tail.find("\n")
+    head = head[: end + 1] if end >= 0 else f"{head}\n"
+    tail = tail[start + 1 :] if 0 <= start < len(tail) - 1 else tail
+    missing = len(text) - len(head) - len(tail)
+    lines = max(0, text.count("\n") - head.count("\n") - tail.count("\n"))
+    first = head.count("\n") + 1
+    told = f"{lines} lines left out ({first} to {first + lines - 1}), " if end >= 0 and lines else ""
+    return f"{head}[{told}{missing} characters left out{hint}]\n{tail}"

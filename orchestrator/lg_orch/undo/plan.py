@@ -42,7 +42,7 @@ def without_reverted(undoing: Undoing, reverted: Mapping[str, str | None]) -> Un
 
     `reverted`: for each change set that the file server still keeps, which other one took it back.
     """
-    return replace(undoing, patches=tuple(one for one in undoing.patches if reverted.get(one.change_id) is None))
+    return replace(undoing, patches=tuple(patch for patch in undoing.patches if reverted.get(patch.change_id) is None))
 
 
 def conflicts(undoing: Undoing, now: Mapping[str, str | None], kept: Collection[str]) -> list[str]:

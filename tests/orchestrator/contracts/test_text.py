@@ -61,4 +61,4 @@ def test_a_line_says_first_whether_a_call_only_looks_and_what_a_check_printed_la
     result = {"ok": True, "timing_ms": 3, "artifacts": {"input": arguments}}
     assert "(dry run) ok, 3 ms" in line("tool", "fs__apply_patch", "end", {"call_id": "m1", "result": result})
     check = {"ok": False, "exit_code": 1, "summary": "1 failed"}
-    assert line("verify", "pytest", "end", check).endswith("pytest: not passed, exit code 1: 1 failed")
+    assert line("verify", "pytest", "end", check).endswith("pytest: failed, exit code 1: 1 failed")

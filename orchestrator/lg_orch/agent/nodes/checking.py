@@ -59,17 +59,17 @@ def renewed(state: RunState, services: Services, paths: Iterable[str] = ()) -> t
     ):
         return state.checks
     uses = _uses(services, own_checks(state, services, paths))
-    known = {json.dumps(one.call.input, sort_keys=True): one for one in state.checks}
+    known = {json.dumps(queued.call.input, sort_keys=True): queued for queued in state.checks}
     calls = check_calls(uses, state.budgets.loop)
-    if [call.input for call in calls] == [one.call.input for one in known.values()]:
+    if [call.input for call in calls] == [queued.call.input for queued in known.values()]:
         return state.checks
     return tuple(services.mint(call) for call in calls)
 
 
 def baselines(state: RunState, services: Services, checks: Sequence[QueuedCall]) -> tuple[QueuedCall, ...]:
     """Those of the checks that were not run yet, to be run before anything is changed."""
-    ran = [one for one in services.whole_results(state) if one.artifacts.call_id.startswith(BASELINE_ID)]
-    missing = [one.call for one in checks if one.call.input not in [known.artifacts.input for known in ran]]
+    ran = [result for result in services.whole_results(state) if result.artifacts.call_id.startswith(BASELINE_ID)]
+    missing = [queued.call for queued in checks if queued.call.input not in [known.artifacts.input for known in ran]]
     return tuple(
         services.mint(call.model_copy(update={"id": f"{BASELINE_ID}{number}"}))
         for number, call in enumerate(missing, start=len(ran) + 1)
@@ -87,7 +87,9 @@ def check_calls(uses: Sequence[ToolUse], loop: int) -> list[PlannedCall]:
 
 def _uses(services: Services, chosen: ChosenChecks) -> tuple[ToolUse, ...]:
     runner = services.tools.find("exec")
-    return tuple(ToolUse(tool=runner.name, input=one.input()) for one in chosen.checks) if runner is not None else ()
+    return (
+        tuple(ToolUse(tool=runner.name, input=check.input()) for check in chosen.checks) if runner is not None else ()
+    )
 
 
 def _foreseen(state: RunState, services: Services, plan: Plan) -> list[str]:

@@ -59,10 +59,11 @@ async def executor(state: RunState, services: Services) -> Update:
     update: Update = {"tool_results": made.results, "budgets": made.spent, "queue": tuple(rest)}
     if made.stop:
         return update | {"queue": (), "guards": stopped(state, STOPPED, len(rest))}
-    answered = [one for one in made.results if one.artifacts.approved_by is not None]
+    answered = [result for result in made.results if result.artifacts.approved_by is not None]
     if answered:
         update["approvals"] = [
-            {"call_id": one.artifacts.call_id, "tool": one.tool, "by": one.artifacts.approved_by} for one in answered
+            {"call_id": result.artifacts.call_id, "tool": result.tool, "by": result.artifacts.approved_by}
+            for result in answered
         ]
     refused = denial(made.results) if isinstance(services.backend, ActingBackend) else ""
     if refused:
@@ -71,7 +72,7 @@ async def executor(state: RunState, services: Services) -> Update:
     after = state.model_copy(
         update={"tool_results": [*state.tool_results, *made.results], "budgets": made.spent, "queue": tuple(rest)}
     )
-    if any(has_effect(services, services.results.whole(one)) for one in made.results):
+    if any(has_effect(services, services.results.whole(result)) for result in made.results):
         update["checks"] = renewed(after, services)
     if rest:
         return update
@@ -97,7 +98,7 @@ async def _look_first(state: RunState, services: Services) -> Update:
         known = {"looked": True, "touches": tuple(touched) if looked.ok else None}
         update: Update = {"queue": (queued.model_copy(update=known), *rest), "budgets": spent}
         checks = renewed(state, services, touched)
-        if not any(has_effect(services, one) for one in services.whole_results(state)):
+        if not any(has_effect(services, result) for result in services.whole_results(state)):
             update |= {"checks": checks, "baseline_checks": baselines(state, services, checks)}
         if error is not None and error.code == "approval_required" and UNJUDGED not in state.guards.notes:
             update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, UNJUDGED)})
@@ -216,7 +217,7 @@ async def _follow_up(state: RunState, services: Services) -> Update:
 
 async def _turn(state: RunState, services: Services, backend: ActingBackend) -> Update:
     work = work_of(state, services)
-    reason = circle([one for one in work.results if not one.artifacts.call_id.startswith(("base.", "check."))])
+    reason = circle([result for result in work.results if not result.artifacts.call_id.startswith(("base.", "check."))])
     if reason is not None:
         return {"queue": (), "guards": stopped(state, reason, 0)}
     turn = await think(backend.act, work)
@@ -224,7 +225,10 @@ async def _turn(state: RunState, services: Services, backend: ActingBackend) -> 
         services.bus.emit("thought", "executor", "note", {"text": f"the plan does not fit: {turn.replan}"})
         return {"queue": (), "replan": turn.replan}
     update = _decided(services, list(turn.calls)) | {"words": turn.words}
-    if not turn.calls and changes(state) and not any(has_effect(services, one) for one in work.results):
+    new = tuple(note for note in turn.notes if note not in state.guards.notes)
+    if new:
+        update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, *new)})
+    if not turn.calls and changes(state) and not any(has_effect(services, result) for result in work.results):
         # Nothing was changed: the checks would say again what the baseline said.
         update["checks"] = ()
     return update

@@ -52,9 +52,9 @@ def sent_back(state: RunState, services: Services, queued: QueuedCall, looked: T
     if not looked.ok:
         return None
     results = []
-    for one in services.whole_results(state):
-        info = services.tools.named(one.tool)
-        results.append((info.original if info is not None and info.builtin else "", one))
+    for result in services.whole_results(state):
+        info = services.tools.named(result.tool)
+        results.append((info.original if info is not None and info.builtin else "", result))
     blind = ReadCoverage.of(results).blind(looked)
     if not blind:
         return None

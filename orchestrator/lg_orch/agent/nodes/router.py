@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from lg_orch.agent.services import Services
     from lg_orch.contracts.state import RunState, Update
 
-PROVIDERS = ("openai", "anthropic", "google_genai", "ollama")
-MODEL_HINT = (
-    "choose a language model with --model PROVIDER:NAME, LG_MODEL=PROVIDER:NAME, or a [models.default] table with "
-    f"provider and model in the settings; providers: {', '.join(PROVIDERS)} and every other that LangChain's "
-    "init_chat_model knows; an OpenAI-compatible server by [models.default] base_url"
-)
-
 
 async def router(state: RunState, services: Services) -> Update:
     """Route the request; one that needs a language model which is not configured is refused."""
@@ -32,6 +25,6 @@ async def router(state: RunState, services: Services) -> Update:
     problem = Problem(
         code="needs_model",
         message=f"this request ({route.intent.replace('_', ' ')}) needs a language model: {route.rationale}",
-        hint=MODEL_HINT,
+        hint=services.model_hint,
     )
     return {"intent": route, "guards": state.guards.model_copy(update={"refused": problem})}

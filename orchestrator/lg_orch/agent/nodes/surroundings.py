@@ -67,21 +67,23 @@ def _told(envelope: ToolEnvelope | None) -> dict[str, Any]:
 
 def _read(envelope: ToolEnvelope | None) -> list[dict[str, Any]]:
     files = _told(envelope).get("files")
-    return [one for one in files if isinstance(one, dict) and not one.get("error")] if isinstance(files, list) else []
+    return (
+        [file for file in files if isinstance(file, dict) and not file.get("error")] if isinstance(files, list) else []
+    )
 
 
 def _texts(envelope: ToolEnvelope | None) -> dict[str, str]:
-    return {str(one.get("path")): str(one.get("text", "")) for one in _read(envelope)}
+    return {str(file.get("path")): str(file.get("text", "")) for file in _read(envelope)}
 
 
 def _guide(envelope: ToolEnvelope | None, accepted: str | None) -> tuple[str, str]:
-    one = next((one for one in _read(envelope) if one.get("path") == GUIDE), None)
-    if one is None:
+    file = next((file for file in _read(envelope) if file.get("path") == GUIDE), None)
+    if file is None:
         return "", ""
-    if accepted is None or one.get("sha256") != accepted:
+    if accepted is None or file.get("sha256") != accepted:
         why = "was not accepted" if accepted is None else "was changed since it was accepted"
         return "", f"{GUIDE} of the repository {why} and was not used (`lg-orch trust --guide` shows and accepts it)"
-    return str(one.get("text", ""))[:MAX_GUIDE], ""
+    return str(file.get("text", ""))[:MAX_GUIDE], ""
 
 
 def _paths(envelope: ToolEnvelope | None) -> tuple[str, ...]:
@@ -89,18 +91,18 @@ def _paths(envelope: ToolEnvelope | None) -> tuple[str, ...]:
     entries = told.get("entries")
     if told.get("truncated") or not isinstance(entries, list):
         return ()
-    return tuple(str(one["path"]) for one in entries if isinstance(one, dict) and one.get("type") == "file")
+    return tuple(str(entry["path"]) for entry in entries if isinstance(entry, dict) and entry.get("type") == "file")
 
 
 def _commands(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
     listed = _told(envelope).get("commands")
     return tuple(
         Command(
-            name=str(one["name"]),
-            description=str(one.get("description", "")),
-            approval=bool(one.get("approval")),
-            reason="" if one.get("available") is True else str(one.get("reason") or "not available"),
+            name=str(command["name"]),
+            description=str(command.get("description", "")),
+            approval=bool(command.get("approval")),
+            reason="" if command.get("available") is True else str(command.get("reason") or "not available"),
         )
-        for one in (listed if isinstance(listed, list) else ())
-        if isinstance(one, dict) and "name" in one
+        for command in (listed if isinstance(listed, list) else ())
+        if isinstance(command, dict) and "name" in command
     )

@@ -53,7 +53,7 @@ async def verifier(state: RunState, services: Services) -> Update:
     check = _told_apart(state, services, judge(queued, services.results.whole(envelope)), envelope)
     before = state.verification.checks if state.verification else ()
     checks = (*before, check)
-    report = VerifierReport(ok=all(counts_as_ok(state, one) for one in checks), checks=checks)
+    report = VerifierReport(ok=all(counts_as_ok(state, known) for known in checks), checks=checks)
     services.bus.emit("verify", check.name, "end", check.model_dump(mode="json"))
     update: Update = {"verification": report, "checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
     if envelope.artifacts.decision == "stop":
@@ -83,7 +83,7 @@ async def _baseline(state: RunState, services: Services) -> Update:
         return update
     check = judge(queued, services.results.whole(envelope))
     before = state.baseline.checks if state.baseline else ()
-    report = VerifierReport(ok=all(one.ok for one in (*before, check)), checks=(*before, check))
+    report = VerifierReport(ok=all(known.ok for known in (*before, check)), checks=(*before, check))
     services.bus.emit("verify", check.name, "baseline", check.model_dump(mode="json"))
     return update | {"baseline": report}
 
@@ -91,8 +91,10 @@ async def _baseline(state: RunState, services: Services) -> Update:
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
     if check.ok or not isinstance(services.backend, ActingBackend) or not changes(state):
         return check
-    baseline = (one for one in state.tool_results if one.artifacts.call_id.startswith(BASELINE_ID))
-    same = [one for one in map(services.results.whole, baseline) if one.artifacts.input == envelope.artifacts.input]
+    baseline = (result for result in state.tool_results if result.artifacts.call_id.startswith(BASELINE_ID))
+    same = [
+        result for result in map(services.results.whole, baseline) if result.artifacts.input == envelope.artifacts.input
+    ]
     before = same[-1] if same and same[-1].artifacts.error is None else None
     if check.no_tests or check.unavailable:
         return check.model_copy(update={"lost_tests": lost_tests(before)})
@@ -103,7 +105,9 @@ def _told_apart(state: RunState, services: Services, check: Check, envelope: Too
 async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:
     """After the last check: stop a run that goes in circles; let a model look at a change whose checks passed."""
     if not report.ok:
-        results = [one for one in services.whole_results(state) if not one.artifacts.call_id.startswith(BASELINE_ID)]
+        results = [
+            result for result in services.whole_results(state) if not result.artifacts.call_id.startswith(BASELINE_ID)
+        ]
         reason = circle([*results, services.results.whole(last)])
         return {"guards": stopped(state, reason, 0)} if reason else {}
     backend = services.backend

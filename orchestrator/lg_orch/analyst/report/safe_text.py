@@ -8,7 +8,8 @@ plain words; the report names the file and line, so that a reader knows who is s
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from lg_policy import printing
 
 _SPACES = re.compile(r"\s+")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>~#&!$])")
@@ -19,25 +20,8 @@ _INSIDE_WORD = re.compile(r"(?<=[^\W_])\\_(?=[^\W_])")
 
 
 def visible(text: str) -> str:
-    """One line of `text` with control, bidirectional, invisible and unassigned characters as `\\u{…}`."""
-    line = _SPACES.sub(" ", text).strip()
-    return "".join(_spelled(char) for char in line)
-
-
-def _spelled(char: str) -> str:
-    if char == " " or (char.isascii() and char.isprintable()):
-        return char
-    # Cc, Cf, Co, Cn, Cs: nothing in them has a shape of its own; Zl and Zp break lines; Mn after nothing is harmless.
-    if unicodedata.category(char)[0] == "C" or unicodedata.category(char) in ("Zl", "Zp"):
-        return f"\\u{{{ord(char):x}}}"
-    # Variation selectors, fillers and blanks count as letters or marks although nothing is drawn.
-    if (
-        char in "\u115f\u1160\u3164\uffa0\u2800\u034f"
-        or 0xFE00 <= ord(char) <= 0xFE0F
-        or 0xE0100 <= ord(char) <= 0xE01EF
-    ):
-        return f"\\u{{{ord(char):x}}}"
-    return char
+    """One line of `text`, with what does not show as itself as `\\u{…}`."""
+    return printing.visible(_SPACES.sub(" ", text).strip())
 
 
 def shorten(text: str, limit: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lg_orch.analyst.sources.facts import FoundValue, TestCommand
@@ -11,19 +12,17 @@ from lg_orch.analyst.sources.facts import FoundValue, TestCommand
 if TYPE_CHECKING:
     from lg_orch.analyst.sources.evidence import FileText
 
-GLOBS: tuple[str, ...] = (
-    "/.github/workflows/*.yml", "/.github/workflows/*.yaml", "/.gitlab-ci.yml", "/.circleci/config.yml",
-    "/azure-pipelines.yml", "/Jenkinsfile", "/.travis.yml", "/appveyor.yml", "/.appveyor.yml", "/.drone.yml",
-    "/bitbucket-pipelines.yml", "/.buildkite/*.yml", "/.woodpecker.yml", "/.cirrus.yml", "/.ci/*",
+_SERVICES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("GitHub Actions", (".github/workflows/*.yml", ".github/workflows/*.yaml")), ("GitLab CI", (".gitlab-ci.yml",)),
+    ("CircleCI", (".circleci/config.yml",)), ("Azure Pipelines", ("azure-pipelines.yml",)),
+    ("Jenkins", ("Jenkinsfile",)),
+    ("Travis CI", (".travis.yml",)), ("AppVeyor", ("appveyor.yml", ".appveyor.yml")), ("Drone", (".drone.yml",)),
+    ("Bitbucket Pipelines", ("bitbucket-pipelines.yml",)), ("Buildkite", (".buildkite/*.yml",)),
+    ("Woodpecker", (".woodpecker.yml",)), ("Cirrus CI", (".cirrus.yml",)), ("scripts in .ci", (".ci/*",)),
 )  # fmt: skip
+"""The known services and the files that they read."""
+GLOBS: tuple[str, ...] = tuple(f"/{glob}" for _, globs in _SERVICES for glob in globs)
 """Where the known services look for their configuration."""
-
-_SERVICES: tuple[tuple[str, str], ...] = (
-    (".github/workflows/", "GitHub Actions"), (".gitlab-ci", "GitLab CI"), (".circleci/", "CircleCI"),
-    ("azure-pipelines", "Azure Pipelines"), ("Jenkinsfile", "Jenkins"), (".travis", "Travis CI"),
-    ("appveyor", "AppVeyor"), (".appveyor", "AppVeyor"), (".drone", "Drone"), ("bitbucket", "Bitbucket Pipelines"),
-    (".buildkite/", "Buildkite"), (".woodpecker", "Woodpecker"), (".cirrus", "Cirrus CI"), (".ci/", "scripts in .ci"),
-)  # fmt: skip
 _KEY = re.compile(r"""^( *)["']?([\w .-]+?)["']?\s*:(?:\s|$)""")
 _RUNS_TESTS = re.compile(
     r"\b(pytest|tox|nox|cargo (?:test|nextest)|go test|npm (?:run )?test[\w:-]*|npm t\b|yarn (?:run )?test[\w:-]*"
@@ -50,7 +49,7 @@ class Workflow:
 
 def service_of(path: str) -> str | None:
     """The service that reads this file, or None."""
-    return next((name for start, name in _SERVICES if path.startswith(start)), None)
+    return next((name for name, globs in _SERVICES if any(fnmatchcase(path, glob) for glob in globs)), None)
 
 
 def read_workflow(file: FileText) -> Workflow | None:

@@ -71,13 +71,18 @@ class Listing:
     truncated: bool = False
 
 
+def page_id(prefix: str, number: int = 1) -> str:
+    """The id of a call that asks for one page, from 1: `files.2`."""
+    return f"{prefix}.{number}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """All results of a run so far, in order."""
 
     results: Sequence[ToolEnvelope]
     context: RepoContext
-    _by_id: dict[str, ToolEnvelope] = field(default_factory=dict)
+    _by_id: dict[str, ToolEnvelope] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for result in self.results:
@@ -100,7 +105,7 @@ class Evidence:
         """Files and lines per directory and extension: from the context, else from a call with id `totals.1`."""
         if self.context.totals is not None:
             return self.context.totals
-        raw = self.structured("totals.1").get("totals")
+        raw = self.structured(page_id("totals")).get("totals")
         if not isinstance(raw, dict):
             return None
         numbers: dict[str, Any] = {
@@ -185,8 +190,8 @@ class Evidence:
 
     def _pages(self, prefix: str) -> list[dict[str, Any]]:
         pages: list[dict[str, Any]] = []
-        while self.answered(f"{prefix}.{len(pages) + 1}"):
-            pages.append(self.structured(f"{prefix}.{len(pages) + 1}"))
+        while self.answered(page_id(prefix, len(pages) + 1)):
+            pages.append(self.structured(page_id(prefix, len(pages) + 1)))
         return pages
 
 

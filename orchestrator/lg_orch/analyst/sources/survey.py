@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst import calls
 from lg_orch.analyst.sources import ci, imports
+from lg_orch.analyst.sources.evidence import page_id
 from lg_orch.analyst.sources.languages import CODE, FAMILIES, normal_extension
 from lg_orch.analyst.sources.manifests import readers
 from lg_orch.analyst.sources.roles import directory_role, role
@@ -133,20 +134,22 @@ def more_calls(survey: Survey, parts: Iterable[str] = PARTS) -> list[PlannedCall
     """What follows from the results so far: further pages, the files to read, the largest files."""
     wanted = set(parts)
     found: list[PlannedCall] = []
-    if "look" in wanted and survey.evidence.answered("look.1"):
+    if "look" in wanted and survey.evidence.answered(page_id("look")):
         found += _reads(survey)
-    if "files" in wanted and survey.evidence.answered("files.1"):
+    if "files" in wanted and survey.evidence.answered(page_id("files")):
         found += _files(survey, sizes="sizes" in wanted)
     return [call for call in found if not survey.evidence.answered(call.id)]
 
 
 def _reads(survey: Survey) -> Iterator[PlannedCall]:
     for index, group in enumerate(calls.batches(survey.to_read)[:_MAX_READS], start=1):
-        yield calls.planned(f"read.{index}", calls.read(group), "Read manifests, README, licence and CI files")
+        yield calls.planned(page_id("read", index), calls.read(group), "Read manifests, README, licence and CI files")
     places = [path for item in main_manifests(survey) for path in item.version_files]
     inside = [path for path in places if not path.startswith("..")]
     if inside:
-        yield calls.planned("version.1", calls.read(inside[:20], line_count=400), "Read where the version stands")
+        yield calls.planned(
+            page_id("version"), calls.read(inside[:20], line_count=400), "Read where the version stands"
+        )
 
 
 def _files(survey: Survey, *, sizes: bool) -> Iterator[PlannedCall]:
@@ -155,14 +158,14 @@ def _files(survey: Survey, *, sizes: bool) -> Iterator[PlannedCall]:
     big = is_big(survey.evidence.context)
     if cursor and page <= _MAX_FILE_PAGES and not big:
         use = calls.listing(_code_globs(survey.evidence.context), cursor=cursor)
-        yield calls.planned(f"files.{page}", use, "List more source files")
+        yield calls.planned(page_id("files", page), use, "List more source files")
         return
     wanted = imports.candidates(survey.imports.values) if big and sizes else []
     if wanted:
-        yield calls.planned("resolve.1", calls.listing(wanted), "Find the modules that are imported most")
+        yield calls.planned(page_id("resolve"), calls.listing(wanted), "Find the modules that are imported most")
     if sizes and survey.largest:
         use = calls.read([path for path, _ in survey.largest], line_count=1)
-        yield calls.planned("sizes.1", use, "Ask the largest source files for their number of lines")
+        yield calls.planned(page_id("sizes"), use, "Ask the largest source files for their number of lines")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +193,7 @@ class Survey:
     def file_pages(self) -> int:
         """Pages of the source file listing so far."""
         count = 0
-        while self.evidence.answered(f"files.{count + 1}"):
+        while self.evidence.answered(page_id("files", count + 1)):
             count += 1
         return count
 
@@ -205,7 +208,7 @@ class Survey:
     def code_complete(self) -> bool:
         """Whether every source file was listed."""
         whole = self.evidence.listing("files").next_cursor is None
-        return self.evidence.answered("files.1") and whole and not is_big(self.evidence.context)
+        return self.evidence.answered(page_id("files")) and whole and not is_big(self.evidence.context)
 
     @cached_property
     def known_code(self) -> set[str]:

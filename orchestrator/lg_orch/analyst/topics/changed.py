@@ -9,6 +9,7 @@ from lg_orch.analyst import calls
 from lg_orch.analyst.case import NoChecks
 from lg_orch.analyst.report.markdown import MarkdownReport
 from lg_orch.analyst.report.safe_text import code, prose
+from lg_orch.analyst.sources.evidence import page_id
 from lg_orch.contracts.plans import PlanStep, ToolUse
 
 if TYPE_CHECKING:
@@ -34,15 +35,15 @@ class ChangedTopic(NoChecks):
 
     def next_calls(self, case: Case) -> list[PlannedCall]:
         """The log, when git is among them."""
-        if not _git_offered(case) or case.evidence.answered("log.1"):
+        if not _git_offered(case) or case.evidence.answered(page_id("log")):
             return []
         use = ToolUse(tool=calls.EXEC, input={"cmd": "git", "args": list(_LOG)})
-        return [calls.planned("log.1", use, "Read the last ten commits")]
+        return [calls.planned(page_id("log"), use, "Read the last ten commits")]
 
     def answer(self, case: Case) -> Answer:
         """Commits with their files, or why they cannot be told."""
         report = MarkdownReport("What changed last")
-        log = case.evidence.result("log.1")
+        log = case.evidence.result(page_id("log"))
         if case.context.revision:
             report.say(f"Commit checked out: {code(case.context.revision)}")
         if log is None:
@@ -80,7 +81,7 @@ class ChangedTopic(NoChecks):
 
 
 def _git_offered(case: Case) -> bool:
-    commands = case.evidence.structured("commands.1").get("commands")
+    commands = case.evidence.structured(page_id("commands")).get("commands")
     return any(
         isinstance(item, dict) and item.get("name") == "git" and item.get("available") is True
         for item in (commands if isinstance(commands, list) else ())

@@ -9,6 +9,7 @@ from lg_orch.analyst import calls
 from lg_orch.analyst.case import NoChecks
 from lg_orch.analyst.report.markdown import MarkdownReport, number
 from lg_orch.analyst.report.safe_text import code
+from lg_orch.analyst.sources.evidence import page_id
 from lg_orch.analyst.sources.languages import FAMILIES
 from lg_orch.analyst.sources.manifests import readers
 from lg_orch.analyst.sources.roles import role
@@ -43,9 +44,9 @@ class DependsTopic(NoChecks):
         """Read the manifests that name it, so that a declaration is told from a mention."""
         hits = case.evidence.search("declare").hits
         paths = sorted({hit.path for hit in hits if role(hit.path) != "vendored"})[: calls.READ_FILES]
-        if not paths or case.evidence.answered("read.1"):
+        if not paths or case.evidence.answered(page_id("read")):
             return []
-        return [calls.planned("read.1", calls.read(paths), f"Read the manifests that name {case.ask.subject}")]
+        return [calls.planned(page_id("read"), calls.read(paths), f"Read the manifests that name {case.ask.subject}")]
 
     def answer(self, case: Case) -> Answer:
         """Importing lines and declarations with their ranges."""

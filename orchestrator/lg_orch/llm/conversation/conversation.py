@@ -193,8 +193,13 @@ def _digest(item: NumberedResult) -> str:
 def _calls(members: Sequence[NumberedResult], limit: int) -> Iterator[BaseMessage]:
     calls: list[Any] = [
         # Our own ids hold characters that some providers refuse.
-        {"name": one.result.tool, "args": one.result.artifacts.input, "id": f"call_{one.number}", "type": "tool_call"}
-        for one in members
+        {
+            "name": item.result.tool,
+            "args": item.result.artifacts.input,
+            "id": f"call_{item.number}",
+            "type": "tool_call",
+        }
+        for item in members
     ]
     first = members[0].result.artifacts
     words = first.why if first.call_id.startswith("m") else ""
@@ -205,7 +210,8 @@ def _calls(members: Sequence[NumberedResult], limit: int) -> Iterator[BaseMessag
 
 def _checks(members: Sequence[NumberedResult], limit: int) -> Iterator[BaseMessage]:
     parts = [
-        f"{json.dumps(one.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(one, limit))}" for one in members
+        f"{json.dumps(item.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(item, limit))}"
+        for item in members
     ]
     yield HumanMessage("The program ran the checks:\n" + "\n".join(parts))
 

@@ -22,7 +22,7 @@ class MessageMemo(Generic[T, R]):
     def __call__(self, given: Sequence[T]) -> list[R]:
         """What was made of each, in order."""
         before, self._made = self._made, {}
-        for one in given:
-            known = before.get(id(one)) or self._made.get(id(one))
-            self._made[id(one)] = known if known is not None else (one, self._make(one))
-        return [self._made[id(one)][1] for one in given]
+        for message in given:
+            known = before.get(id(message)) or self._made.get(id(message))
+            self._made[id(message)] = known if known is not None else (message, self._make(message))
+        return [self._made[id(message)][1] for message in given]

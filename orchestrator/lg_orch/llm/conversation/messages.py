@@ -48,7 +48,7 @@ def plan_text(plan: Plan) -> str:
 def _repository(context: RepoContext) -> str:
     facts = [f"Repository {context.root_name}"]
     if context.totals is not None:
-        kinds = ", ".join(f"{one.extension or 'none'} {one.lines}" for one in context.totals.extensions[:8])
+        kinds = ", ".join(f"{row.extension or 'none'} {row.lines}" for row in context.totals.extensions[:8])
         facts.append(f"{context.totals.files} files, lines: {kinds}")
     lines = ["; ".join((*facts, *context.runtimes))]
     if context.paths:

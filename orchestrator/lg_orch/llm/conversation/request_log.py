@@ -44,7 +44,7 @@ def begin(ports: RunPorts, asked: RequestAttempt) -> None:
     messages = asked.ask.messages
     ports.journal.record(asked.candidate, "begin", {
         "role": asked.ask.role, "messages": len(messages), "prompt": _digest(str(messages[0].content)),
-        "request": _digest("\0".join(str(one.content) for one in messages)), "tools": len(asked.ask.tools),
+        "request": _digest("\0".join(str(message.content) for message in messages)), "tools": len(asked.ask.tools),
         "prompt_tokens_estimate": asked.prompt_tokens, "prompt_tokens_most": asked.most,
         "max_reply_tokens": asked.room,
         "cost_usd_most": ports.budget.at_most(asked.candidate, asked.most, asked.room),
@@ -65,17 +65,20 @@ def end(
     used = Used(prompt=0, completion=0) if kept else _used(asked, message, reply, counter)
     if not kept and not used.estimated:
         counter.observe(asked.prompt_tokens, used.prompt)
+    learnt = {} if kept else _learn(ports, asked, used)
     ports.journal.spend(asked.candidate, "end", used, {
         "role": asked.ask.role, "latency_ms": elapsed, "prompt_tokens": used.prompt,
         "completion_tokens": used.completion, "cached_tokens": used.cached, "cache_written_tokens": used.written,
         "estimated": used.estimated,
         "from_cache": kept, "calls": [call.tool for call in reply.calls], "cut": reply.cut,
-        "text": reply.text[:MAX_TEXT], **({} if kept else _learnt(ports, asked, used)),
+        "text": reply.text[:MAX_TEXT], **learnt,
     })  # fmt: skip
 
 
-def _learnt(ports: RunPorts, asked: RequestAttempt, used: Used) -> dict[str, Any]:
-    """What the figures tell of the next request: the size of what was new in this one, and by how much the provider
+def _learn(ports: RunPorts, asked: RequestAttempt, used: Used) -> dict[str, Any]:
+    """Correct what is known of the model's counting by the figures; returns what was learnt, for the journal.
+
+    That is the size of what was new in this one, and by how much the provider
     counted more than it could be told of; every later request is expected to be that much larger.
     """
     bound = ports.budget.bound(asked.candidate)

@@ -124,7 +124,7 @@ class TokenBound:
         """Take in what the provider counted for a prompt; returns what is new of it."""
         keys = {part.key for part in parts}
         numbers = {group for group in map(self._group_of.get, keys) if group is not None}
-        whole = [one for one in map(self._groups.__getitem__, numbers) if one.exact and one.keys <= keys]
+        whole = [group for group in map(self._groups.__getitem__, numbers) if group.exact and group.keys <= keys]
         known = sum(group.tokens for group in whole)
         rest = keys.difference(*(group.keys for group in whole))
         if rest and reported > known:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 _OWN_HOSTS = (".openai.com", ".azure.com")
-_CHATTY = ("openai", "anthropic", "httpx", "httpcore", "google_genai", "ollama")
+TALKATIVE = ("openai", "anthropic", "httpx", "httpcore", "google_genai", "ollama")
 
 
 class Clients:
@@ -43,13 +43,14 @@ class Clients:
         return found
 
     def _build(self, candidate: Candidate, room: int) -> BaseChatModel:
-        for name in _CHATTY:
+        for name in TALKATIVE:
             # At debug these would write requests, and what is sent with them, to our log.
             logging.getLogger(name).setLevel(logging.WARNING)
         # It warns, at each request, of every keyword of a schema that it leaves out.
         logging.getLogger("langchain_google_genai").setLevel(logging.ERROR)
         options = self._options(candidate, room)
-        if candidate.provider == "openai":
+        known = PROVIDERS.get(candidate.provider)
+        if known is not None and known.direct_client:
             from lg_orch.llm.wire.openai_client import DirectChatOpenAI
 
             return DirectChatOpenAI(model=candidate.model, limit_name=self._limit_name(candidate), **options)
@@ -68,24 +69,13 @@ class Clients:
 
     def _options(self, candidate: Candidate, room: int) -> dict[str, Any]:
         settings = candidate.settings
-        options: dict[str, Any] = {}
-        if candidate.provider in ("openai", "anthropic", "google_genai"):
-            # Repetitions are ours: they are seen in the trace, and each is measured against the budgets.
-            options = {"max_tokens": room, "max_retries": 0, "timeout": settings.timeout_s}
-        elif candidate.provider == "ollama":
-            # A server of Ollama's cuts what is longer than its context without a word. Always the same number: for
-            # another one it loads the model anew.
-            context = settings.context_tokens + settings.max_reply_tokens
-            options = {"num_predict": room, "num_ctx": context, "client_kwargs": {"timeout": settings.timeout_s}}
+        known = PROVIDERS.get(candidate.provider)
+        options = {**known.limits(settings, room), **known.options} if known is not None else {}
         if settings.temperature is not None:
             options["temperature"] = settings.temperature
-        if candidate.provider == "openai":
-            options["stream_usage"] = True
         if candidate.base_url:
             options["base_url"] = candidate.base_url
-            if candidate.provider == "openai":
-                options["use_responses_api"] = False
-            known = PROVIDERS.get(candidate.provider)
+            options |= known.address_options if known is not None else {}
             if known is not None and known.key_needed and not any(map(self._environ.get, known.key_names)):
                 # Servers of one's own often want no key, but the client wants one.
                 options["api_key"] = "none"

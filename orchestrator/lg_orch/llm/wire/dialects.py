@@ -15,7 +15,6 @@ from lg_orch.llm.providers import PROVIDERS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PLAIN = ("google_genai", "ollama")
 MAX_DEPTH = 8
 """Levels of a schema that are told."""
 MAX_PARTS = 400
@@ -25,7 +24,8 @@ _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list:
 
 def tools_for(provider: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The tools as that provider's client takes them."""
-    if provider not in PLAIN:
+    known = PROVIDERS.get(provider)
+    if known is None or not known.plain_schemas:
         return list(tools)
     return [
         {**tool, "function": {**tool["function"], "parameters": plain(tool["function"]["parameters"])}}
@@ -38,7 +38,8 @@ def schema_for(provider: str, schema: dict[str, Any]) -> dict[str, Any] | None:
 
     Anthropic's closes every object: one that may hold anything, as the arguments of a planned call, would be empty.
     """
-    if provider not in PROVIDERS or (provider == "anthropic" and _has_open(schema)):
+    known = PROVIDERS.get(provider)
+    if known is None or not (known.open_schemas or not _has_open(schema)):
         return None
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
@@ -75,7 +76,7 @@ class _Teller:
         if kind == "array":
             found["items"] = self.told(merged.get("items") if depth < MAX_DEPTH else {}, depth + 1)
         if kind == "object" and isinstance(merged.get("properties"), dict) and depth < MAX_DEPTH:
-            found["properties"] = {name: self.told(one, depth + 1) for name, one in merged["properties"].items()}
+            found["properties"] = {name: self.told(part, depth + 1) for name, part in merged["properties"].items()}
             named = merged.get("required")
             required = [name for name in named if name in found["properties"]] if isinstance(named, list) else []
             found |= {"required": required} if required else {}
@@ -89,7 +90,11 @@ class _Teller:
         parts: list[Any] = [self._referred(schema.get("$ref"))]
         parts += _list(schema.get("allOf"))
         for name in ("anyOf", "oneOf"):
-            options = [one for one in _list(schema.get(name)) if isinstance(one, dict) and one.get("type") != "null"]
+            options = [
+                option
+                for option in _list(schema.get(name))
+                if isinstance(option, dict) and option.get("type") != "null"
+            ]
             parts += options[:1]
         found: dict[str, Any] = {}
         for part in parts:
@@ -115,17 +120,17 @@ def _choose(found: dict[str, Any], choices: Any) -> None:
     if not isinstance(choices, list) or not choices:
         return
     if found["type"] == "string":
-        found["enum"] = [str(one) for one in choices if one is not None]
+        found["enum"] = [str(choice) for choice in choices if choice is not None]
         return
-    told = f"one of {', '.join(json.dumps(one) for one in choices)}"
+    told = f"one of {', '.join(json.dumps(choice) for choice in choices)}"
     found["description"] = f"{found['description']} ({told})" if "description" in found else told
 
 
 def _type(schema: Mapping[str, Any]) -> str:
     named = schema.get("type")
-    for one in named if isinstance(named, list) else [named]:
-        if isinstance(one, str) and one in _TYPES.values():
-            return one
+    for kind in named if isinstance(named, list) else [named]:
+        if isinstance(kind, str) and kind in _TYPES.values():
+            return kind
     for word, kind in (("properties", "object"), ("additionalProperties", "object"), ("items", "array")):
         if word in schema:
             return kind

@@ -8,14 +8,17 @@ again: the messages of a conversation are the same objects from request to reque
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_openai import ChatOpenAI
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, model_validator
+
+from lg_orch.llm.wire.openai_server_habits import WatchedCompletions, with_text_arguments
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatResult
 
 LARGE = ("messages", "tools")
 
@@ -31,19 +34,29 @@ class DirectChatOpenAI(ChatOpenAI):
     """The messages of the last request by identity, each with what LangChain made of it; an entry keeps its message
     alive, so that no other can have its identity."""
 
+    @model_validator(mode="after")
+    def _watch_streams(self) -> Self:
+        self.async_client = WatchedCompletions(self.async_client)
+        return self
+
+    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        return super()._create_chat_result(with_text_arguments(response), generation_info)
+
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         messages = self._convert_input(input_).to_messages()
-        new = [one for one in messages if id(one) not in self._turned]
+        new = [message for message in messages if id(message) not in self._turned]
         # The last one always, so that LangChain sees a conversation.
         asked = new if new and new[-1] is messages[-1] else [*new, messages[-1]]
         payload: dict[str, Any] = super()._get_request_payload(asked, stop=stop, **kwargs)
         if "messages" not in payload:  # the Responses API, which has other names
             return super()._get_request_payload(input_, stop=stop, **kwargs)
-        known = self._turned | {id(one): (one, made) for one, made in zip(asked, payload["messages"], strict=True)}
-        self._turned = {id(one): known[id(one)] for one in messages}
-        payload["messages"] = [known[id(one)][1] for one in messages]
+        known = self._turned | {
+            id(message): (message, made) for message, made in zip(asked, payload["messages"], strict=True)
+        }
+        self._turned = {id(message): known[id(message)] for message in messages}
+        payload["messages"] = [known[id(message)][1] for message in messages]
         if "max_completion_tokens" in payload:
             payload[self.limit_name] = payload.pop("max_completion_tokens")
         large = {name: payload.pop(name) for name in LARGE if name in payload}

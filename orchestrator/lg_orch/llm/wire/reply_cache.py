@@ -87,7 +87,7 @@ def cache_key(
     schema: dict[str, Any] | None,
 ) -> str:
     """SHA-256 over everything that decides a reply."""
-    plain = [(one["type"], one["data"]["content"], one["data"].get("tool_calls"), one["data"].get("tool_call_id"))
-             for one in messages_to_dict(messages)]  # fmt: skip
+    sent = ((message["type"], message["data"]) for message in messages_to_dict(messages))
+    plain = [(kind, data["content"], data.get("tool_calls"), data.get("tool_call_id")) for kind, data in sent]
     decides = [candidate.name, candidate.base_url, candidate.settings.temperature, room, plain, list(tools), schema]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
