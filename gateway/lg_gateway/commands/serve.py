@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             await serve_here(
                 frontend.build(),
                 flags,
-                routes=[health_route(gateway, login=login)],
+                routes=[health_route(gateway, front.verify)],
                 on_exit=frontend.listen.close,
                 authenticated=front.authenticated,
                 middleware=front.middleware,

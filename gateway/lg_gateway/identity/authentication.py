@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -111,6 +111,8 @@ class Authentication:
     app_options: dict[str, Any]
     authenticated: bool
     middleware: tuple[Middleware, ...] = ()
+    verify: Callable[[str], Awaitable[AccessToken | None]] | None = None
+    """Tells who a token speaks for; `None` without a login."""
 
 
 def open_authentication(local_identity: str) -> Authentication:
@@ -132,6 +134,7 @@ def login_authentication(verifier: Verifier, settings: HttpSettings) -> Authenti
         },
         authenticated=True,
         middleware=(*_cross_origin(settings), Middleware(NoTokenInQuery)),
+        verify=verifier.verify_token,
     )
 
 
