@@ -29,6 +29,8 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
         ended = f"no answer within {spec.connect_timeout_s:g} s"
     elif status is not None:
         ended = f"exited with status {status}"
+    elif isinstance(error, EOFError):
+        ended = str(error)
     elif isinstance(error, MCPError):
         ended = f"it answered the connection with an error: {error.message[:300]} ({error.code})"
     elif isinstance(error, httpx2.TransportError):

@@ -136,7 +136,7 @@ class Upstream:
             self._up_since, self._running, startable = math.inf, None, True
             try:
                 await self._connection()
-                self.error = self.error or "the connection ended"
+                self.error = why_connection_ended(EOFError("the connection ended"), self.spec, self._running)
             except Exception as error:  # whatever a server or transport does, only this server is down
                 if self._up_since == math.inf and self._era.ended_early(
                     self._relay, by_itself=self._running is not None and not isinstance(error, TimeoutError)
@@ -347,7 +347,8 @@ class Upstream:
         log.warning("%s is down: %s", self.name, self.error)
         self._failures = plan.failures
         self.state = UpstreamState.FAILED if plan.given_up else UpstreamState.RESTARTING
-        self._attempts += 1
+        if self._up_since == math.inf:  # it did not come up; a server that was up is waited for
+            self._attempts += 1
         self.settled.set()
         self._wanted = anyio.Event()
         self._announce()
