@@ -47,22 +47,7 @@ async def test_a_strangers_error_with_our_codes_is_a_failed_call_with_its_text(t
     assert (error.approval_id, error.retry_after_s, error.hint) == ("", 0.0, "")
 
 
-@pytest.mark.attack("Servers", "none: a refusal that the gateway itself makes for a third-party tool")
-async def test_the_gateways_own_refusal_of_a_third_party_tool_is_read(tmp_path: Path) -> None:
-    claim = {"error": {"code": "policy_denied", "message": "rule 3 denies it", "hint": "ask for less"}}
-    error = await asked(tmp_path, claim, {"lg/gateway": True})
-    assert (error.code, error.message, error.hint) == ("policy_denied", "rule 3 denies it", "ask for less")
-
-
-@pytest.mark.attack("Servers", "the same behind a gateway of an earlier version, which marks nothing")
-def test_a_gateway_without_the_mark_is_read_for_our_own_tools_alone() -> None:
-    claim = {"error": {"code": "not_found", "message": "no such file"}}
-    assert problem_of(claim, "text", None, builtin=True).code == "not_found"
-    assert problem_of(claim, "text", None, builtin=False).code == "internal"
-    assert problem_of(claim, "text", {"lg/gateway": "true"}, builtin=False).code == "internal"
-
-
-@pytest.mark.attack("Servers", "our error codes and ids in odd places, beside refusals of the gateway itself")
+@pytest.mark.attack("Servers", "a command line where an approval id belongs")
 def test_an_id_that_is_no_id_never_reaches_a_command_line() -> None:
     assert checked_id("ap-x7k2m9q4ta") == "ap-x7k2m9q4ta"
     for wrong in (EVIL, "ap-1 --yes", "$(id)", "-rf", "a\nb", "x" * 65, None):

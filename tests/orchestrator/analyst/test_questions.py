@@ -81,7 +81,7 @@ async def test_the_exit_code_is_the_answer(tmp_path: Path) -> None:
         checks=(Check(name="pytest -q", ok=False, tool="exec__exec", exit_code=1, summary="1 failed, 3 passed"),),
     )
     outcome = await ask(root, "do the tests pass?", tools=ALL_TOOLS, verification=report)
-    assert outcome.says("pytest -q", "not passed", "exit code 1", "1 failed, 3 passed")
+    assert outcome.says("pytest -q", "failed", "exit code 1", "1 failed, 3 passed")
     assert outcome.says("pytest", at="pyproject.toml:29")
 
 
@@ -100,7 +100,7 @@ async def test_a_command_that_did_not_end_has_proved_nothing(tmp_path: Path) -> 
         unpack("python", tmp_path), "do the tests pass?", tools=ALL_TOOLS,
         verification=VerifierReport(ok=False, checks=(check,)),
     )  # fmt: skip
-    assert outcome.says("not passed", "no exit code")
+    assert outcome.says("failed", "no exit code")
 
 
 async def test_definitions_in_product_code_come_before_tests(tmp_path: Path) -> None:
