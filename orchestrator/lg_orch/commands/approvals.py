@@ -32,6 +32,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
     from lg_orch.human.inquiry import how_to_answer, open_questions
+    from lg_orch.human.question_texts import QuestionTexts
     from lg_orch.recording.journal import read_journal
     from lg_orch.runs.run_directory import is_driven
     from lg_orch.runs.trace import finished
@@ -44,7 +45,8 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
     questions = [] if finished(events) else open_questions(events)
     request = next((event.data.get("request") for event in events if event.name == "run"), "")
     inputs = {event.data["call_id"]: event.data["input"] for event in events if event.data.get("input") is not None}
-    for question in questions:
+    texts = QuestionTexts(found.run.questions)
+    for question in map(texts.whole, questions):
         yield {
             "run_id": found.run.run_id,
             "root": str(found.root) if found.root is not None else None,
@@ -52,7 +54,7 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
             "kind": question.kind,
             "tool": question.tool,
             "message": question.message,
-            "arguments": inputs.get(question.call_id, {}),
+            "arguments": dict(question.arguments) or inputs.get(question.call_id, {}),
             "answer": (
                 "It is asked on the terminal that drives the run."
                 if is_driven(found.run)

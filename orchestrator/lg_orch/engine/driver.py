@@ -111,12 +111,14 @@ class Driver:
         from lg_orch.agent.graph import build_graph
         from lg_orch.engine.stepping import Stepper
         from lg_orch.human.inquiry import Inquiry
+        from lg_orch.human.question_texts import QuestionTexts
         from lg_orch.runs.checkpoint import open_saver
 
         job = self.job
         inquiry = Inquiry(
             job.bus, flags=job.flags, person=job.person, given=job.prior.answers, resumed=job.resumed,
             kept=job.prior.kept, if_lost=job.if_lost,
+            texts=QuestionTexts(job.run.questions),
         )  # fmt: skip
         async with open_saver(job.store_url, job.run.checkpoints) as saver:
             self.services = self._services(connection, inquiry)

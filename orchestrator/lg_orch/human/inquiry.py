@@ -7,6 +7,7 @@ a node again from its top and hands out resume values by position.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lg_orch.contracts.events import Event
+    from lg_orch.human.question_texts import QuestionTexts
     from lg_orch.recording.event_bus import EventBus
 
 
@@ -40,6 +42,7 @@ class Inquiry:
         resumed: bool = False,
         kept: KeptAnswers | None = None,
         if_lost: tuple[str, HumanAnswer] | None = None,
+        texts: QuestionTexts | None = None,
     ) -> None:
         """`if_lost` is a call and what a human says of it should its outcome turn out to have been lost before."""
         self._bus = bus
@@ -48,6 +51,7 @@ class Inquiry:
         self._given = dict(given or {})
         self._retry = resumed
         self._kept = kept or KeptAnswers()
+        self._texts = texts
         self._if_lost = dict([if_lost] if if_lost is not None else ())
 
     async def ask(self, question: Question) -> HumanAnswer | None:
@@ -59,6 +63,7 @@ class Inquiry:
             if question.kind == "outcome" and self._kept.any_of(question.call_id):
                 question = replace(question, message=f"{question.message}\n{ANSWER_KEPT}")
             self._bus.emit("approval", question.tool, "begin", _described(question))
+            self._keep_whole(question)
             self._kept.asked(question)
             verdict = self._known(question) or await self._flags.ask(question)
             if verdict is not None:
@@ -68,6 +73,12 @@ class Inquiry:
             interrupt(_described(question))
             verdict = self._take(question.key)
         return verdict
+
+    def _keep_whole(self, question: Question) -> None:
+        """Keep apart what the journal holds with something hidden in it."""
+        shown = (question.message, json.dumps(dict(question.arguments)))
+        if self._texts is not None and any(self._bus.mask(text) != text for text in shown):
+            self._texts.keep(question)
 
     async def settle(self, question: Question) -> bool:
         """Whether an interrupted question has an answer now; a person who is here is asked, the answer journalled."""

@@ -58,6 +58,11 @@ class RunDir:
         return self.path / "edit"
 
     @property
+    def questions(self) -> Path:
+        """Questions whole, where the journal hides something in them."""
+        return self.path / "questions"
+
+    @property
     def gateway_log(self) -> Path:
         """What our own gateway wrote to stderr."""
         return self.path / "gateway.log"
