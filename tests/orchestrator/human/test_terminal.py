@@ -55,7 +55,7 @@ def test_a_person_edits_a_patch_in_a_file_and_approves_what_came_of_it(project: 
             assert WRONG in project.source()
             screen.type("o\n")
             screen.wait("ended  ")
-            assert screen.end() == 0, screen.shown
+            assert screen.end() == 4, screen.shown  # nothing there can check it
     assert RIGHT in project.source()
     assert "the changed call follows" in str(model.requests[2]["messages"])
 
@@ -70,5 +70,5 @@ def test_ctrl_c_at_a_question_ends_the_run_at_once_and_the_question_can_be_answe
         assert "goes on" in screen.shown
         assert WRONG in project.source()
         done = lg_orch("resume", "last", "--approve", "--repo-root", str(project.root), cwd=project.root.parent)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 4, done.stdout + done.stderr  # nothing there can check it
     assert RIGHT in project.source()
