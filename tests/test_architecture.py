@@ -13,7 +13,8 @@ from tests.documents import ROOT
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 TASKS = [
     "a command template", "a predicate", "a ledger column", "a model provider", "a client", "what an approval shows",
-    "what a model is told", "a manifest", "a store", "a command",
+    "what a model is told", "a manifest", "a store", "a command", "when a model is asked again", "the final report",
+    "what is masked",
 ]  # fmt: skip
 
 
