@@ -57,6 +57,7 @@ def find(given: str, args: argparse.Namespace, environ: Mapping[str, str] = os.e
     """
     if given == LAST:
         return _last(args, environ)
+    given = given.removeprefix("run-").removesuffix(".json")  # as the exported trace's file is named
     if not _BEGINNING.fullmatch(given) and not RUN_ID.fullmatch(given):
         raise ConfigError(
             f"{given!r} is not a run id", hint="one looks like 20260131T093000-1a2b3c; `lg-orch runs list` shows them"

@@ -43,6 +43,7 @@ def test_a_run_is_found_from_any_directory_by_as_much_of_its_id_as_is_unique(run
     assert looked_for("202602") == THREE
     assert looked_for("20260101T000000-b") == TWO
     assert looked_for("bbbbbb") == TWO
+    assert looked_for(f"run-{TWO}.json") == TWO, "as the exported trace's file is named"
     found = find(TWO, build_parser().parse_args(["replay", TWO]))
     assert found.root == runs / "b"
 
