@@ -26,7 +26,7 @@ from opentelemetry import trace
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.rules.predicates import compiled
 from lg_policy.version import __version__
-from lg_policy.wire.argument_forms import arguments_from_text, as_meant
+from lg_policy.wire.argument_repair import arguments_from_text, as_meant
 from lg_policy.wire.call_metadata import idempotency_key, run_fields
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lg_fs.patch.alignment import grouped, opcodes
-from lg_fs.patch.runs import find_runs
+from lg_fs.patch.line_runs import find_runs
 
 
 def counted(limit: int) -> tuple[Callable[[int], None], Callable[[], None]]:

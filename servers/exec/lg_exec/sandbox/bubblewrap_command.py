@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from lg_exec.carry.carrier import Kept
-from lg_exec.carry.removal import remove_tree
 from lg_exec.process import process_tree
 from lg_exec.process.cgroups import Group
 from lg_exec.process.container import Limits
@@ -28,6 +26,8 @@ from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.layout import Layout
 from lg_exec.sandbox.unconfined import rlimits, signal_name
+from lg_exec.write_back.carrier import Kept
+from lg_exec.write_back.removal import remove_tree
 from lg_policy.errors import LgError, SandboxUnavailable
 
 _SETUP_S = 20.0

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
-from lg_exec.carry.removal import remove_tree
 from lg_exec.process import process_tree
 from lg_exec.process.container import Limits
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
@@ -27,6 +26,7 @@ from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
+from lg_exec.write_back.removal import remove_tree
 
 _DOUBTFUL_ROUNDS = 50  # a process that has no environment for so long has emptied it
 

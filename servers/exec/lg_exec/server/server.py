@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mcp import types as t
 
 from lg_exec.process.worker_thread import in_thread
+from lg_exec.server.argument_repair import fit
 from lg_exec.server.executor import Executor, Outcome, Request
-from lg_exec.server.habits import fit
 from lg_policy.wire.call_metadata import POLICY, ROOT, SANDBOX
 from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server, without_nulls
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from lg_exec.carry.carrier import Carrier, StateFiles
 from lg_exec.process.environment import Programs
 from lg_exec.process.orphans import Orphans
 from lg_exec.process.root_identity import refuse_replaced
@@ -25,6 +24,7 @@ from lg_exec.sandbox.interface import Backend, NoBackend
 from lg_exec.sandbox.lifeline import Lifeline
 from lg_exec.sandbox.linked_worktree import LinkedWorktree
 from lg_exec.server.executor import Executor
+from lg_exec.write_back.carrier import Carrier, StateFiles
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root

@@ -18,7 +18,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import anyio
 
-from lg_exec.carry.removal import remove_tree
 from lg_exec.process.container import Limits
 from lg_exec.process.environment import base_environment
 from lg_exec.process.process_tree import Usage
@@ -26,6 +25,7 @@ from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.interface import NOT_LIMITED, CommandJob, ContainmentReport
 from lg_exec.windows.job_object import JobObject, limits_of, resume
+from lg_exec.write_back.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 
 _NEEDED = (

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from lg_fs.patch.levels import EXACT, LEADING, TRAILING, WorkingLines, normalised, plain_form
+from lg_fs.patch.line_runs import Step, find_runs
 from lg_fs.patch.model import ADD, DROP, Hunk
-from lg_fs.patch.runs import Step, find_runs
 from lg_fs.reading.similarity import similarity
 from lg_fs.tree.look_alikes import skeleton
 

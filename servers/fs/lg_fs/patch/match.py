@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from lg_fs.patch.document import Document, TextLine
 from lg_fs.patch.explain import applied_at, nearest
 from lg_fs.patch.levels import EXACT, LEADING, ORDER, WorkingLines, normalised
+from lg_fs.patch.line_runs import Step, find_runs, no_step
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
-from lg_fs.patch.runs import Step, find_runs, no_step
 from lg_policy.errors import Conflict, InvalidArguments
 
 _MAX_NAMED = 10

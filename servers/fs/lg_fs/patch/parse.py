@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
-from lg_fs.patch.habits import patch_lines
 from lg_fs.patch.model import FileChange
+from lg_fs.patch.patch_cleanup import patch_lines
 from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
 from lg_fs.patch.unified_diff import begins_unified, parse_unified
 from lg_policy.errors import InvalidArguments

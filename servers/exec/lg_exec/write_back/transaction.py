@@ -16,12 +16,12 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from lg_exec.carry.names import shown
-from lg_exec.carry.places import Place, place
-from lg_exec.carry.removal import remove_tree
-from lg_exec.carry.snapshot import DIRECTORY, STAGING, Snapshot
-from lg_exec.carry.upper_layer import Step
 from lg_exec.process.worker_thread import Work
+from lg_exec.write_back.names import shown
+from lg_exec.write_back.open_names import Place, place
+from lg_exec.write_back.removal import remove_tree
+from lg_exec.write_back.snapshot import DIRECTORY, STAGING, Snapshot
+from lg_exec.write_back.upper_layer import Step
 from lg_policy.errors import Conflict
 
 _CHUNK = 1 << 20

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lg_exec.carry.snapshot import DIRECTORY, Snapshot
 from lg_exec.process.worker_thread import Work
+from lg_exec.write_back.snapshot import DIRECTORY, Snapshot
 from lg_policy.errors import LimitExceeded
 
 _OPAQUE = "user.overlay.opaque"

@@ -16,13 +16,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lg_exec.carry.locking import locked
-from lg_exec.carry.names import shown
-from lg_exec.carry.snapshot import STAGING, Snapshot
-from lg_exec.carry.transaction import Transaction, recover
-from lg_exec.carry.upper_layer import Step, steps
 from lg_exec.process.root_identity import refuse_replaced
 from lg_exec.process.worker_thread import Work
+from lg_exec.write_back.locking import locked
+from lg_exec.write_back.names import shown
+from lg_exec.write_back.snapshot import STAGING, Snapshot
+from lg_exec.write_back.transaction import Transaction, recover
+from lg_exec.write_back.upper_layer import Step, steps
 from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root

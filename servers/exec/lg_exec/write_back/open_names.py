@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from lg_exec.carry.snapshot import stamp
+from lg_exec.write_back.snapshot import stamp
 
 _DIR = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 

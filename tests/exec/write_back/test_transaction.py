@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lg_exec.carry.carrier import Carrier, StateFiles
-from lg_exec.carry.names import shown
-from lg_exec.carry.places import Place
-from lg_exec.carry.removal import remove_tree
-from lg_exec.carry.snapshot import Snapshot
-from lg_exec.carry.transaction import Transaction, recover
-from lg_exec.carry.upper_layer import Step
 from lg_exec.process.worker_thread import StoppedError, Work
+from lg_exec.write_back.carrier import Carrier, StateFiles
+from lg_exec.write_back.names import shown
+from lg_exec.write_back.open_names import Place
+from lg_exec.write_back.removal import remove_tree
+from lg_exec.write_back.snapshot import Snapshot
+from lg_exec.write_back.transaction import Transaction, recover
+from lg_exec.write_back.upper_layer import Step
 from lg_policy.config.settings import Settings
 from lg_policy.errors import Conflict
 from lg_policy.paths.globs import FileRules

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lg_exec.server.habits import MAX_TEXT, fit
+from lg_exec.server.argument_repair import MAX_TEXT, fit
 from lg_policy.config.settings import Settings
 from lg_policy.errors import InvalidArguments
 

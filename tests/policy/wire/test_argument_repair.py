@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lg_policy.wire.argument_forms import arguments_from_text, as_meant, listed_problems
+from lg_policy.wire.argument_repair import arguments_from_text, as_meant, listed_problems
 
 LIST = {"type": "array", "items": {"type": "string"}}
 PAIR = {"type": "object", "properties": {"a": {"type": "integer"}, "b": LIST}, "required": ["a"]}
