@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,17 @@ def test_a_malformed_template_ends_with_status_2(tmp_path: Path, capsys: pytest.
     config.write_text('[exec.commands.x]\nargs_allow = ["--opt="]\n')
     assert main(["--root", str(tmp_path), "--config", str(config), "doctor"]) == 2
     assert "--opt=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argument", ["doctor", "--help"])
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path, argument: str, unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "lg_exec", "--root", str(tmp_path), argument],
+            stdout=output, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.stderr == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -217,3 +218,17 @@ def test_the_tool_list_stays_small(tmp_path: Path) -> None:
     for definition in definitions:
         definition.pop("outputSchema")  # for programs; models are shown the rest
     assert len(json.dumps(definitions)) < 9_000
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path, argument: str, unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "lg_fs", "--root", str(tmp_path), argument],
+            stdout=output, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.stderr == ""

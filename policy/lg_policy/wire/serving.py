@@ -17,6 +17,7 @@ from mcp.server import Server
 from lg_policy.config.flags import ServeFlags
 from lg_policy.config.http import is_loopback
 from lg_policy.errors import ConfigError
+from lg_policy.wire.standard_streams import check_standard_streams
 from lg_policy.wire.stdio import stdio_streams
 
 if TYPE_CHECKING:
@@ -74,19 +75,6 @@ async def serve_here(
         return
     listener = listen(flags, authenticated=authenticated)
     await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
-
-
-def check_standard_streams() -> None:
-    """Raise `ConfigError` if this process was started without standard input or output.
-
-    Ask this before anything else is opened: the first file would get the number of the closed descriptor.
-    """
-    closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
-    if closed:
-        raise ConfigError(
-            f"standard {' and '.join(closed)} {'is' if len(closed) == 1 else 'are'} closed, and MCP is spoken there",
-            hint="start this program from an MCP client, or serve over HTTP with --transport http",
-        )
 
 
 async def _serve_stdio(server: Server[Any]) -> None:

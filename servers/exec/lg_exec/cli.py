@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.printing import exit_text
+from lg_policy.wire.standard_streams import check_standard_streams, flush_output
 
 if TYPE_CHECKING:
     from lg_exec.server.setup import Assembly
@@ -41,6 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status: 0 done, 1 failed, 2 wrong usage or configuration."""
+    try:
+        return _main(argv)
+    finally:
+        flush_output()
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     flags = common_flags(args)
     try:
@@ -50,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LgError as error:
         print(f"lg-exec: {exit_text(error)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return 1  # the reader of standard output has left
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"lg-exec: {place}{error.strerror or error}", file=sys.stderr)
@@ -59,14 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
+    if serving.transport == "stdio":
+        check_standard_streams()
     from lg_policy.quick_imports import quick_imports
 
     with quick_imports():
         from lg_exec.server.server import make_server
-        from lg_policy.wire.serving import check_standard_streams, serve, start_logging
+        from lg_policy.wire.serving import serve, start_logging
 
-    if serving.transport == "stdio":
-        check_standard_streams()
     start_logging(flags.log_level)
     with _assemble(flags, sandbox) as assembly:
         if not assembly.executor.backend.report.active:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
+from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags
 from lg_policy.errors import ConfigError
 from lg_policy.printing import exit_text
+from lg_policy.wire.standard_streams import check_standard_streams, flush_output
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,10 +35,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `lg-fs` and return its exit status: 0 after a clean end, 2 for a wrong command line or setting."""
+    try:
+        return _main(argv)
+    finally:
+        flush_output()
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     flags = serve_flags(args)
     try:
-        _need_standard_streams(flags)
+        if flags.transport == "stdio":
+            check_standard_streams()
         roots: list[Path] = args.roots or [_current_directory()]
         from lg_policy.quick_imports import quick_imports
 
@@ -50,16 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-def _need_standard_streams(flags: ServeFlags) -> None:
-    """Raise `ConfigError` if a client cannot talk to the server. Must come before anything else is opened."""
-    closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
-    if closed and flags.transport == "stdio":
-        raise ConfigError(
-            f"standard {' and '.join(closed)} {'are' if len(closed) > 1 else 'is'} closed",
-            hint="an MCP client starts lg-fs with pipes there; use --transport http to serve without",
-        )
 
 
 def _current_directory() -> Path:

@@ -57,7 +57,7 @@ def test_what_is_certain_is_taken(sent: dict[str, Any], meant: dict[str, Any]) -
         ({"cmd": "rm", "args": ["-rf", "/"]}, "cmd is one of: "),
         ({"cmd": ""}, "cmd is one of: "),
         ({"cmd": "pytest", "args": "-q | tee out"}, "there is no shell"),
-        ({"cmd": "pytest", "args": "-k 'open"}, "one text for each argument"),
+        ({"cmd": "pytest", "args": "-k 'open"}, "one string for each argument"),
     ],
 )
 def test_what_is_not_certain_names_the_right_call(sent: dict[str, Any], call: str) -> None:

@@ -1,7 +1,7 @@
-"""What models send by habit to `exec`, turned into what the schema wants where its meaning is certain.
+"""Corrects arguments that models often send to `exec` in the wrong form, where their meaning is certain.
 
-Else the answer names the right call. Nothing is allowed here: the template judges the arguments afterwards, however
-they were written. Pure, and bounded by `MAX_TEXT`.
+Otherwise the error suggests the right call. Nothing is permitted here: the template checks the arguments afterwards,
+however they were written. Pure, and bounded by `MAX_TEXT`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OTHER_NAMES: dict[tuple[str, ...], str] = {
     ("tsc",): "npx-tsc",
     ("py.test",): "pytest",
 }
-"""How a command line begins that one of the shipped commands stands for."""
+"""Beginnings of command lines that a shipped command replaces, and that command."""
 
 
 def fit(arguments: dict[str, Any], commands: Collection[str]) -> dict[str, Any]:
@@ -113,15 +113,15 @@ def _words_or_refusal(text: str) -> Any:
     words = _words(text)
     if words is None:
         raise InvalidArguments(
-            f"args is one text, and it cannot be divided without a shell: {text[:100]!r}",
-            hint='args is a list with one text for each argument, for example ["-k", "parser or lexer"]; there is no '
+            f"args is a single string that cannot be split without a shell: {text[:100]!r}",
+            hint='args is a list with one string for each argument, for example ["-k", "parser or lexer"]; there is no '
             "shell, so pipes, redirections and variables do nothing",
         )
     return words
 
 
 def no_such_command(command: str, args: Any, commands: Collection[str]) -> InvalidArguments:
-    """The refusal of a command that does not exist, with the call that was probably meant."""
+    """Return the error for a command that does not exist. It names the call that was probably meant."""
     words = _divided(command) or [command]
     words += [word for word in args if isinstance(word, str)] if isinstance(args, list) else []
     shown = command if len(command) <= 80 else f"{command[:80]}…"

@@ -28,7 +28,7 @@ MAX_TIMEOUT_S = 86_400
 
 _INSTRUCTIONS = (
     "Runs build, test and lint commands by name, below one directory. There is no shell. `cmd` is a name from "
-    "list_commands; `args` is a list with one text for each argument. Each command allows certain arguments only."
+    "list_commands; `args` is a list with one string for each argument. Each command allows certain arguments only."
 )
 
 _NULL_INT = {"type": ["integer", "null"]}
@@ -179,7 +179,7 @@ def _exec_input(settings: Settings) -> dict[str, Any]:
             "args": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "a list with one text for each argument; list_commands says which are allowed",
+                "description": "a list with one string for each argument; list_commands says which are allowed",
             },
             "cwd": {
                 "type": "string",
