@@ -20,7 +20,7 @@
     ├── Internal                internal
     └── ConfigError             invalid_config       ends a program with status 2, never sent as a tool result
 
-A tool result carries `payload()` under `structuredContent.error`; the mapping to the wire is in `toolserver`.
+A tool result carries `payload()` under `structuredContent.error`. `lg_policy.wire.tool_server` puts it there.
 """
 
 from __future__ import annotations

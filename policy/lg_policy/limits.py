@@ -50,7 +50,7 @@ class HeadTail:
 
     @property
     def dropped(self) -> int:
-        """Bytes of the middle that were not kept."""
+        """Return the number of bytes in the middle that were dropped."""
         return max(0, self.total - self._head_room - self._tail_room)
 
     def bytes_kept(self) -> tuple[bytes, bytes]:
@@ -76,11 +76,11 @@ class Deadline:
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def remaining(self) -> float | None:
-        """Seconds left, not below 0; `None` if there is no deadline."""
+        """Return the seconds left, not below 0; `None` if there is no deadline."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def passed(self) -> bool:
-        """Whether the time is over."""
+        """Return whether the time is over."""
         return self._end is not None and time.monotonic() >= self._end
 
     def check(self, what: str = "the call") -> None:

@@ -1,8 +1,8 @@
-"""Where state and keys live: outside the root, private, found again from any directory.
+"""Finds and creates the directories of state and keys: private, outside the root, the same from any directory.
 
 Layout below `$XDG_STATE_HOME/lg` (or the platform's equivalent): `index.json` maps ids to paths, `<id>/` holds one
-root's ledger, journals and logs. Keys live below the configuration directory, so that whoever can write the state
-alone cannot forge what the keys protect.
+root's ledger, journals and logs. Keys live below the configuration directory, so a program that can write
+only the state cannot forge what the keys protect.
 
 Not covered: another program of the same user can read and write all of this.
 """
@@ -55,7 +55,7 @@ def open_state(
     explicit: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> StateDir:
-    """Create (mode 0700) or find the state directory of `root`, or of `config` where there is no root.
+    """Find or create (mode 0700) the state directory of `root`, or of `config` if there is no root.
 
     `explicit` (`--state-dir`, `LG_STATE_DIR`) is used as it is. Raises `ConfigError` when the directory would lie
     inside the root, where the agent could reach it, or cannot be created.
@@ -75,10 +75,10 @@ def open_state(
 
 
 def root_lock(root: Path, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the file that our programs lock while they change what is below `root`; its directory is made.
+    """Return the file that our programs lock while they change files below `root`. Creates its directory.
 
     The file is the same for every `--state-dir`, and lies outside the root: a sandboxed command can lock the root
-    directory itself, but not this file. Returns `None` where there is no such place.
+    directory itself, but not this file. Returns `None` if there is no such place.
     """
     path = state_home(environ) / "locks" / f"{root_id(root)}.lock"
     try:
@@ -95,7 +95,7 @@ def find_states(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def key_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Create (mode 0700) or find the directory of keys: `LG_KEY_DIR`, else `keys` below the configuration directory."""
+    """Find or create (mode 0700) the key directory: `LG_KEY_DIR`, or else `keys` in the configuration directory."""
     explicit = environ.get("LG_KEY_DIR")
     path = Path(explicit).absolute() if explicit else config_home(environ) / "keys"
     refuse_inside(path, state_home(environ), "the key directory")
@@ -106,7 +106,7 @@ def key_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def load_key(name: str, environ: Mapping[str, str] = os.environ, *, size: int = 32) -> bytes:
-    """Return the key `name`, made on first use with mode 0600; processes that race get the same bytes.
+    """Return the key `name`. The first use creates it with mode 0600; concurrent processes get the same bytes.
 
     Raises `ConfigError` when the file is not `size` bytes long.
     """
@@ -147,16 +147,16 @@ def refuse_inside(path: Path, root: Path, what: str, hint: str = "choose a direc
 
 
 def refuse_around_settings(root: Path, environ: Mapping[str, str] = os.environ) -> None:
-    """Raise `ConfigError` if the user's own settings or the keys lie below the root, in the agent's reach."""
+    """Raise `ConfigError` if the user's settings or the keys lie below the root, where the agent could reach them."""
     refuse_inside(config_home(environ), root, "the directory of your settings and keys", hint="choose a smaller root")
     if environ.get("LG_KEY_DIR"):
         refuse_inside(Path(environ["LG_KEY_DIR"]), root, "the key directory")
 
 
 def make_private(path: Path) -> None:
-    """Create `path` with mode 0700. Raises `ConfigError` if that is impossible or it is somebody else's.
+    """Create `path` with mode 0700. Raises `ConfigError` if that fails or another user owns it.
 
-    What is missing above it is made private too: in a directory that others may write to, names can be exchanged.
+    Missing directories above it are created private too: others could rename names in a directory that they may write.
     """
     try:
         for missing in reversed([above for above in path.parents if not above.exists()]):
@@ -178,7 +178,7 @@ def make_private(path: Path) -> None:
 
 @contextlib.contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes for the length of the block; it ends with the process."""
+    """Hold an exclusive lock between processes during the block. It ends with the process."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if sys.platform != "win32":

@@ -1,4 +1,4 @@
-"""Durations as people write them in settings and flags: a number and `s`, `m`, `h` or `d`."""
+"""Parses durations in settings and flags: a number and `s`, `m`, `h` or `d`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(duration: str, what: str) -> float:
-    """Return the seconds of `7d`, `12h` and the like. Raises `ConfigError` that names `what`."""
+    """Return the seconds of `7d`, `12h` and so on. Raises `ConfigError`, which names `what`."""
     found = re.fullmatch(r"(\d{1,6})\s*([smhd])", duration)
     if found is None or int(found[1]) == 0:
         raise ConfigError(f"{what}: {duration!r} is not a duration", hint="write a number and s, m, h or d, such as 7d")

@@ -1,7 +1,7 @@
 """The command templates that ship with `lg-exec`, as data for `lg_policy.config.settings.CommandTemplate`.
 
-What is absent is as deliberate as what is present: options that make an allowed program run another program, load a
-plugin or a configuration from elsewhere, or write outside its caches are in no list. `docs/commands.md` names them.
+Omissions are deliberate: no list has options that make an allowed program run another program, load a plugin or a
+configuration from elsewhere, or write outside its caches. `docs/commands.md` names them.
 """
 
 from __future__ import annotations

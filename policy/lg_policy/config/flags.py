@@ -15,7 +15,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass(frozen=True, kw_only=True)
 class CommonFlags:
-    """Where to work and which configuration to use; `None` means "not given on the command line"."""
+    """Where to work and which configuration to use. `None` means "not given on the command line"."""
 
     root: Path | None
     config: Path | None
@@ -28,7 +28,7 @@ class CommonFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeFlags:
-    """How a server is reached. `port` 0 lets the system choose; the chosen one is printed to stderr."""
+    """How clients reach a server. With `port` 0 the system chooses a port, which is printed to stderr."""
 
     transport: str
     host: str
@@ -50,18 +50,24 @@ def add_common_flags(
             dest="root",
             type=Path,
             metavar="DIR",
-            help=f"directory to confine work to (default: {root_default})",
+            help=f"work only below this directory (default: {root_default})",
         )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings file (TOML); overrides the user's file. Also LG_CONFIG"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file (TOML); overrides your own settings file. Also LG_CONFIG",
     )
     parser.add_argument("--profile", choices=PROFILES, help="settings profile (default: dev). Also LG_PROFILE")
     parser.add_argument(
-        "--state-dir", type=Path, metavar="DIR", help="where ledger, journals and logs live. Also LG_STATE_DIR"
+        "--state-dir", type=Path, metavar="DIR", help="directory for ledger, journals and logs. Also LG_STATE_DIR"
     )
-    parser.add_argument("--allow-broad-root", action="store_true", help="accept / or a home directory as root")
+    parser.add_argument("--allow-broad-root", action="store_true", help="allow / or a home directory as root")
     parser.add_argument(
-        "--log-level", choices=LOG_LEVELS, default="warning", help="what goes to stderr (default: warning)"
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="warning",
+        help="lowest level of messages on stderr (default: warning)",
     )
     parser.add_argument("--effective-config", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -72,14 +78,20 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport", choices=("stdio", "http"), default="stdio", help="how clients connect (default: stdio)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address for --transport http (default: 127.0.0.1)")
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="port for --transport http (default: chosen by the system)"
+        "--host", default="127.0.0.1", help="address to listen on with --transport http (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="port to listen on with --transport http (default: the system chooses one)",
     )
 
 
 def common_flags(args: argparse.Namespace) -> CommonFlags:
-    """Read what `add_common_flags` defined; `LG_CONFIG`, `LG_PROFILE` and `LG_STATE_DIR` are the fallbacks.
+    """Read the flags of `add_common_flags`. `LG_CONFIG`, `LG_PROFILE` and `LG_STATE_DIR` are the fallbacks.
 
     A profile from the environment is checked later, with the settings.
     """
@@ -95,7 +107,7 @@ def common_flags(args: argparse.Namespace) -> CommonFlags:
 
 
 def serve_flags(args: argparse.Namespace) -> ServeFlags:
-    """Read what `add_serve_flags` defined out of parsed arguments."""
+    """Read the flags of `add_serve_flags`."""
     return ServeFlags(transport=args.transport, host=args.host, port=args.port)
 
 

@@ -12,14 +12,14 @@ from lg_policy.config.usage_limits import LimitSettings, RunBudgetSettings
 
 
 class UpstreamOAuthSettings(Section):
-    """The gateway's own login at an HTTP server: OAuth 2.1 client credentials. Callers' tokens are never sent on."""
+    """The gateway's own login at an HTTP server: OAuth 2.1 client credentials. Callers' tokens are never forwarded."""
 
     token_url: SafeUrl
     """Where the token is fetched."""
     client_id: str
     """The gateway's name there; `${NAME}` is expanded."""
     client_secret: str
-    """Its secret; `${NAME}` is expanded, so that it need not stand in the file."""
+    """Its secret; `${NAME}` is expanded, so the secret need not be in the file."""
     scopes: tuple[str, ...] = ()
     """Scopes to ask for."""
     resource: str | None = None
@@ -46,9 +46,9 @@ class UpstreamSettings(Section):
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers sent to it; `${NAME}` is expanded."""
     oauth: UpstreamOAuthSettings | None = None
-    """Log in at it with client credentials; its `url` must then be https, or on this machine."""
+    """Log in with client credentials; the server's `url` must then be https, or on this machine."""
     trusted: bool = False
-    """Whether its annotations and path marks count. Built-in servers always are."""
+    """Whether to trust its annotations and path marks. Built-in servers are always trusted."""
     mode: Literal["auto", "legacy", "modern"] = "auto"
     """Protocol era: probe, force the 2025 handshake, or force 2026-07-28."""
     enabled: bool = True
@@ -56,31 +56,31 @@ class UpstreamSettings(Section):
     connect_timeout_s: PositiveFloat = 30
     """Seconds until a start or connection counts as failed."""
     call_timeout_s: PositiveFloat = 660
-    """Seconds for one call, waiting for a human not counted."""
+    """Seconds for one call, without waiting for a human."""
     one_at_a_time: bool = False
-    """Make its calls one after another: for a handshake-era stdio server that asks questions while a tool runs.
+    """Make its calls one after another: for a stdio server of the 2025 protocol that asks questions while a tool runs.
 
-    Its questions do not say which call asks. A server that asked once is treated so from then on by itself.
+    Its questions do not say which call asks. Once such a server asks, its calls are made one by one from then on.
     """
     strict_results: bool = False
-    """Make an answer an error when its structured part does not fit the tool's own schema.
+    """Turn an answer into an error if its structured part does not match the tool's own schema.
 
-    By default the text is passed on with a warning, and the structured part is left out."""
+    By default the text is passed on with a warning, and the structured part is removed."""
 
 
 class RuleSettings(Section):
-    """One policy rule. deny beats approve beats allow, whatever the order."""
+    """One policy rule. deny beats approve beats allow, in any order."""
 
     tools: tuple[str, ...]
     """Qualified tool names; `*` matches any run of characters."""
     identities: tuple[str, ...] = ("*",)
     """Caller identities; `*` matches any run of characters."""
     when: dict[str, Any] | bool = True
-    """JSON Schema over the call's arguments; in allow and approve rules every property named is required."""
+    """JSON Schema over the call's arguments. In allow and approve rules, every named property is required."""
     effect: Literal["allow", "approve", "deny"]
     """What happens to a matching call."""
     approver: Literal["user", "operator"] = "user"
-    """Who may approve; of several matching rules the stricter wins."""
+    """Who may approve. Of several matching rules, the strictest applies."""
     reason: str = ""
     """Shown with the decision."""
 
@@ -89,48 +89,48 @@ class GatewaySettings(Section):
     """The gateway: its servers, rules and limits."""
 
     servers: dict[str, UpstreamSettings] = Field(default_factory=dict)
-    """MCP servers by name; without any, `lg-fs` and `lg-exec` on the root."""
+    """MCP servers by name. By default `lg-fs` and `lg-exec` on the root."""
     rules: tuple[RuleSettings, ...] = ()
     """Policy rules; every settings file adds its own."""
     identity: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._@-]{0,63})?$")] = ""
-    """Name of this client on stdio: the caller is `local:<user>/<identity>`, without it `local:<user>`."""
+    """Name of this client on stdio. The caller is `local:<user>/<identity>`, or `local:<user>` without a name."""
     http: HttpSettings = HttpSettings()
     """Who may call over HTTP."""
     expose: Literal["all", "search"] = "all"
     """`all`: clients list every permitted tool. `search`: only the meta tools."""
     result_max_bytes: PositiveInt = 1_500_000
-    """Bytes of one result; a larger one is cut and says so."""
+    """Bytes of one result. A larger one is cut, with a note."""
     arguments_max_bytes: PositiveInt = 4_000_000
     """Bytes of one call's arguments."""
     restart_backoff_s: PositiveFloat = 0.2
-    """Seconds before the first restart of a server that died; doubles up to `restart_backoff_max_s`."""
+    """Seconds before the first restart of a server that died. Doubles up to `restart_backoff_max_s`."""
     restart_backoff_max_s: PositiveFloat = 30
     """Longest pause between two restarts."""
     reload_poll_s: Annotated[float, Field(ge=0)] = 2
-    """Seconds between two looks at the settings files for changes; 0 looks at none. SIGHUP reloads at once."""
+    """Seconds between two checks of the settings files for changes; 0: never. SIGHUP reloads at once."""
     drain_s: PositiveFloat = 30
-    """Seconds that calls in flight get to finish on a server that a reload replaces or removes."""
+    """Seconds for running calls to finish on a server that a reload replaces or removes."""
     list_wait_s: Annotated[float, Field(ge=0)] = 3
     """Seconds after the start that the first `tools/list` waits for slow servers; later tools come by `list_changed`.
 
     `lg-fs` and `lg-exec` are always waited for."""
     name_max: Annotated[int, Field(ge=24, le=64)] = 40
-    """Longest name of a tool, in characters. Clients put their own prefix before it and refuse more than 64 in all."""
+    """Longest name of a tool, in characters. Clients add their own prefix and refuse more than 64 in total."""
     tools_page_size: PositiveInt = 500
     """Tools in one page of `tools/list`."""
     pins: Literal["first_use", "strict", "off"] = "first_use"
-    """Tool definitions of servers that are not built in: `first_use` trusts the first and holds changed ones back until
-    `pins accept`; `strict` holds back new ones too; `off` takes what comes."""
+    """Tool definitions of servers that are not built in. `first_use` trusts the first and holds changed ones back until
+    `pins accept`; `strict` holds back new ones too; `off` accepts all."""
     pins_file: str | None = None
     """File of accepted definitions, as `pins list --json` prints it, relative to the settings file.
 
-    A server named there is offered with exactly those; any other tool of it is held back until the file changes."""
+    A server named there offers exactly those tools. Its other tools are held back until the file changes."""
     mask_results: Literal["auto", "all", "none"] = "auto"
     """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
     secret_patterns: dict[str, str] = Field(default_factory=dict)
-    """Shapes of your own secrets: kind to regular expression (RE2). All of a match is masked, line by line."""
+    """Shapes of your own secrets: kind to regular expression (RE2). The whole match is masked, line by line."""
     calls_per_minute: PositiveInt = 600
-    """Calls of one identity in any minute; more are `limit_exceeded`."""
+    """Calls of one identity in any minute. More are refused with `limit_exceeded`."""
     calls_at_once: PositiveInt = 32
     """Calls of one identity that run at the same time."""
     bytes_in_per_minute: PositiveInt = 200_000_000
@@ -138,10 +138,10 @@ class GatewaySettings(Section):
     bytes_out_per_minute: PositiveInt = 1_000_000_000
     """Bytes of results for one identity in any minute."""
     requests_per_minute: PositiveInt = 6_000
-    """Requests of one identity in any minute, including those that are refused, replayed or only asked about."""
+    """Requests of one identity in any minute, including those that are refused, replayed or waiting for approval."""
     requests_at_once: PositiveInt = 256
-    """Requests of one identity that are being answered, including those that wait for a human."""
+    """Requests of one identity in progress, including those that wait for a human."""
     limits: tuple[LimitSettings, ...] = ()
     """More limits, for identities, servers or tools."""
     run_budget: RunBudgetSettings = RunBudgetSettings()
-    """What one run may use in all."""
+    """What one run may use in total."""

@@ -1,4 +1,4 @@
-"""The settings of who may call the gateway over HTTP. Part of the tree in `config`."""
+"""Settings: who may call the gateway over HTTP. Part of the tree in `config`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine alone."""
+    """Return whether a host name or address means this machine alone."""
     if host == "localhost":
         return True
     with suppress(ValueError):
@@ -42,19 +42,19 @@ class OAuthSettings(Section):
     issuer: SafeUrl
     """The authorization server, exactly as tokens name it in `iss`."""
     audience: str = ""
-    """What tokens must name in `aud`; by default `gateway.http.resource_url`."""
+    """The value that tokens must name in `aud`; by default `gateway.http.resource_url`."""
     jwks_url: SafeUrl | None = None
-    """Where its keys are; by default its metadata (RFC 8414, or OpenID Connect discovery) says so."""
+    """Where its keys are; by default as its metadata says (RFC 8414, or OpenID Connect discovery)."""
     algorithms: tuple[Algorithm, ...] = ALGORITHMS
-    """Signature algorithms that count. Symmetric ones and `none` cannot be named."""
+    """Accepted signature algorithms. Symmetric ones and `none` cannot be named."""
     identity_claim: str = "sub"
     """The claim that names the caller; the identity in rules and ledger is `oauth:<its value>`."""
     clock_skew_s: Annotated[float, Field(ge=0, le=600)] = 30
     """Seconds that the clocks of the two machines may differ."""
     keys_ttl_s: PositiveFloat = 300
-    """Seconds that fetched keys are used before they are fetched again."""
+    """Seconds until fetched keys are fetched again."""
     keys_cooldown_s: PositiveFloat = 30
-    """Shortest time between two fetches because of an unknown key, in seconds: a new key may wait that long."""
+    """Shortest time in seconds between two fetches for an unknown key. A new key may wait that long."""
     timeout_s: PositiveFloat = 5
     """Seconds for one request to the authorization server."""
 
@@ -63,15 +63,15 @@ class HttpSettings(Section):
     """Who may call the gateway over HTTP. On stdio the caller is the local user."""
 
     login: Literal["required", "none"] = "required"
-    """`required`: a token (`lg-gateway tokens create`, or OAuth). `none`: every program on this machine is the local
-    user; then only loopback addresses are served. Also `serve --no-login`."""
+    """`required`: a token (`lg-gateway tokens create`, or OAuth). `none`: every program on this machine counts as the
+    local user, and only loopback addresses are served. Also `serve --no-login`."""
     required_scopes: tuple[str, ...] = ()
     """Scopes that every token must carry."""
     resource_url: SafeUrl | None = None
-    """The address clients use, as tokens name it; needed for OAuth, where it is published for discovery."""
+    """The address that clients use, as tokens name it. OAuth needs it, and publishes it for discovery."""
     allowed_hosts: tuple[str, ...] = ()
-    """`Host` values that are answered besides loopback ones; must be set to listen on any other address. Without a
-    port, any port."""
+    """`Host` values that are accepted besides loopback ones. Set it to listen on any other address. A value without a
+    port accepts any port."""
     allowed_origins: tuple[str, ...] = ()
     """`Origin` values of web pages that may call with a token, such as `https://app.example.com`."""
     oauth: OAuthSettings | None = None

@@ -1,4 +1,4 @@
-"""From profile, files and flags to one `Settings`: later layers win, and an error names key, file and what is allowed.
+"""Builds one `Settings` from profile, files and flags. Later layers win. Errors name key, file and allowed values.
 
 Order: the shipped profile, `$XDG_CONFIG_HOME/lg/config.toml`, `--config` or `LG_CONFIG`, a repository's `.lg.toml`
 (in full once trusted, else only its denials), overrides from flags. Nothing is read from the current directory.
@@ -38,7 +38,7 @@ class Layer:
     base: Path | None = None
     path: Path | None = None
     rule_lines: tuple[int, ...] = ()
-    """The line of each rule, where that could be told."""
+    """The line of each rule, where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Loaded:
     settings: Settings
     sources: tuple[str, ...]
     rule_places: tuple[str, ...] = ()
-    """Where each of `gateway.rules` was written: file and line."""
+    """Where each of `gateway.rules` is written: file and line."""
     files: tuple[Path, ...] = ()
     """The files among the sources."""
 
@@ -98,7 +98,7 @@ def load_settings(
 def closed_to_changes(loaded: Loaded, root: Path, own: Iterable[Path | None]) -> Loaded:
     """Return the settings with those of their own files that lie below the root closed to changes.
 
-    A settings file in the repository is somebody's choice; that the agent edits what binds it is not.
+    A user may keep a settings file in the repository, but the agent must not edit the rules that bind it.
     """
     base = os.path.join(os.path.realpath(root), "")
     places = [os.path.realpath(file) for file in own if file is not None]
@@ -128,7 +128,7 @@ def read_layer(path: Path) -> Layer:
 
 
 def denials_only(layer: Layer) -> Layer:
-    """Keep of a layer what can only forbid more: `[policy] *_deny` lists and deny rules."""
+    """Return only the parts of a layer that forbid more: `[policy] *_deny` lists and deny rules."""
     policy = layer.values.get("policy")
     kept = (
         {key: policy[key] for key in ("read_deny", "write_deny") if key in policy}
@@ -152,7 +152,7 @@ def write_effective(settings: Settings, path: Path) -> None:
 
 
 def effective_json(settings: Settings) -> bytes:
-    """Return what a built-in server is told of the settings: not the gateway's, which may hold others' secrets."""
+    """Return the settings for a built-in server: without the gateway's, which may hold others' secrets."""
     left_out = {"gateway", "models", "approval", "store", "budgets"}
     values = settings.model_dump(mode="json", by_alias=True, exclude=left_out)
     return json.dumps(values, sort_keys=True).encode()
@@ -171,7 +171,7 @@ def expand_env(text: str, environ: Mapping[str, str], where: str) -> str:
 
 
 def _rule_places(layer: Layer) -> list[str]:
-    """Name where each rule of a layer stands. Lines are given only where every rule has a table of its own."""
+    """Name where each rule of a layer is written. Lines are given only if every rule has its own table."""
     gateway = layer.values.get("gateway")
     rules = gateway.get("rules", []) if isinstance(gateway, Mapping) else []
     if not isinstance(rules, list):
@@ -320,7 +320,7 @@ def _explain(error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> C
 
 
 def _allowed_keys(table: Sequence[str]) -> list[str]:
-    """Names that the settings table at `table` takes; empty if it takes none."""
+    """Return the names that the settings table at `table` accepts; empty if it accepts none."""
     model: type[BaseModel] | None = Settings
     for part in table:
         model = _child_model(model, part) if model is not None else None
@@ -331,13 +331,13 @@ def _allowed_keys(table: Sequence[str]) -> list[str]:
 
 
 def _child_model(model: type[BaseModel], part: str) -> type[BaseModel] | None:
-    """The model under key `part`; a part that names a dict's key or a list's index stays at the value's model."""
+    """Return the model under key `part`. The key of a dict or the index of a list stays at the value's model."""
     field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
     return model if field is None else _model_in(field.annotation)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first settings model inside a type such as `dict[str, Model]` or `Model | None`."""
+    """Return the first settings model inside a type such as `dict[str, Model]` or `Model | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(

@@ -1,4 +1,4 @@
-"""Settings of language models: who serves which role, what a request may have, what it costs."""
+"""Settings of language models: which model serves which role, the limits of a request, and prices."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ ModelName = Annotated[str, AfterValidator(_provider_and_name)]
 
 
 class ModelSettings(Section):
-    """One model: who serves it, what it is called, and what a request to it may have."""
+    """One model: its provider, its name, and the limits of a request."""
 
     provider: str = "local"
-    """`local` is the built-in deterministic analyst; anything else is a provider of LangChain's `init_chat_model`."""
+    """`local`: the built-in deterministic analyst. Any other value: a provider of LangChain's `init_chat_model`."""
     model: str = "deterministic"
     """The provider's name for the model."""
     base_url: str | None = None
-    """Address of a server of one's own or of a proxy, in the form that the provider's client wants."""
+    """Address of your own server or of a proxy, in the form that the provider's client expects."""
     fallbacks: tuple[ModelName, ...] = ()
     """`provider:model` names, tried in this order on rate limit, time-out or server error."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    """Sampling temperature; unset is the provider's own. At 0 replies are kept and used again (`models.cache`)."""
+    """Sampling temperature; unset: the provider's own. At 0, replies are cached and reused (`models.cache`)."""
     context_tokens: PositiveInt = 60_000
-    """Tokens that one request may have. Old results give way to digests; request, rules and plan never do."""
+    """Tokens in one request. Old results are replaced by digests; request, rules and plan never are."""
     max_reply_tokens: PositiveInt = 8_192
-    """Tokens that one reply may have."""
+    """Tokens in one reply."""
     reply_limit_name: Literal["max_tokens", "max_completion_tokens"] | None = None
-    """How a server that speaks OpenAI's chat completions is told that limit; unset: `max_completion_tokens` at the
-    addresses of OpenAI and Azure, which want it, and `max_tokens` elsewhere, where the other is often ignored."""
+    """The parameter that sends this limit to a server with OpenAI's chat completions. Unset: `max_completion_tokens`
+    for OpenAI and Azure, which require it, and `max_tokens` for others, which often ignore the former."""
     timeout_s: PositiveFloat = 300
-    """Seconds that one request may take."""
+    """Seconds for one request."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
-    """Repetitions of a request after rate limit, time-out or server error, before a fallback is asked."""
+    """Retries of a request after rate limit, time-out or server error, before a fallback is asked."""
     retry_pause_s: NotNegative = 1.0
-    """Seconds before the first repetition; doubled each time and drawn at random between half and all of it."""
+    """Seconds before the first retry. Doubles each time; the pause is random between half and all of it."""
     streaming: bool = True
     """Whether replies are streamed, so that a terminal shows them as they come."""
     json_schema: bool = False
-    """Whether plans are asked for with a JSON Schema that the provider holds the model to, where it can."""
+    """Whether plans are requested with a JSON Schema that the provider enforces, where it can."""
     cache_marks: bool = True
-    """Whether what stays the same from request to request is marked for Anthropic's cache; others need no marks."""
+    """Whether to mark the unchanged part of requests for Anthropic's cache. Other providers need no marks."""
 
 
 class PriceSettings(Section):
@@ -69,12 +69,12 @@ class PriceSettings(Section):
 
 
 class ModelsSettings(Section):
-    """Which model serves which role; a role that is not set uses `default`."""
+    """Which model serves which role. A role that is not set uses `default`."""
 
     default: ModelSettings = ModelSettings()
     """Used by every role that has no table of its own."""
     router: ModelSettings | None = None
-    """Classifies requests whose wording says too little."""
+    """Classifies requests whose wording is not clear."""
     planner: ModelSettings | None = None
     """Writes the plan."""
     coder: ModelSettings | None = None
@@ -84,11 +84,11 @@ class ModelsSettings(Section):
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     """Prices by `provider:model`. A model without one is not counted in `budgets.max_cost_usd`; the report says so."""
     cache: bool = True
-    """Whether replies at temperature 0 are kept in the state directory and used again for the very same request."""
+    """Whether replies at temperature 0 are cached in the state directory and reused for an identical request."""
     cache_max_mb: PositiveInt = 64
-    """Size of the kept replies; the oldest give way."""
+    """Size of the cached replies. The oldest are removed first."""
     tools_at_once: PositiveInt = 40
-    """With more tools than this, models are told the built-in ones, `mcp_discover` and `mcp_execute` only."""
+    """With more tools than this, models see only the built-in ones, `mcp_discover` and `mcp_execute`."""
 
     def role(self, name: str) -> ModelSettings:
         """Return the settings of `router`, `planner`, `coder` or `verifier`, falling back to `default`."""

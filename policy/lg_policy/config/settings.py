@@ -1,4 +1,4 @@
-"""The settings tree: frozen, unknown keys refused, every field documented by the docstring below it.
+"""The settings tree: frozen, without unknown keys. The string below each field documents it.
 
 `loading` builds it from the profile, the user's files and the flags; nothing else reads settings files.
 """
@@ -32,9 +32,9 @@ class BudgetSettings(Section):
     max_tool_calls_per_loop: PositiveInt = 12
     """Tool calls in one round."""
     max_checks: PositiveInt = 8
-    """Checks after a change that the project's own files name; those of the root come first."""
+    """Most checks after a change. They come from the project's own files; those of the root run first."""
     max_check_packages: PositiveInt = 4
-    """Packages below the root whose checks are run after a change, first where most files were changed."""
+    """Most packages below the root whose checks run after a change. Those with the most changed files come first."""
     max_patch_bytes: PositiveInt = 200_000
     """Bytes of one patch."""
     tool_timeout_s: PositiveFloat = 600
@@ -44,7 +44,7 @@ class BudgetSettings(Section):
     max_cost_usd: PositiveFloat = 3.0
     """US dollars of model traffic per run."""
     max_wall_s: PositiveFloat = 3600
-    """Seconds of wall clock per run, waiting for a human not counted."""
+    """Seconds of wall clock per run, without waiting for a human."""
 
 
 class PolicySettings(Section):
@@ -54,11 +54,11 @@ class PolicySettings(Section):
     """
 
     network_default: Literal["deny", "allow"] = "deny"
-    """Whether commands may reach the network when their template does not say."""
+    """Whether commands may reach the network if their template does not say."""
     require_approval_for_mutations: bool = True
-    """Whether changing files needs a human's yes."""
+    """Whether a human must approve changes to files."""
     read_allow: tuple[str, ...] = ("**",)
-    """Gitignore-style globs of files that may be read; any depth, case-folded, a leading `/` anchors."""
+    """Gitignore-style globs of files that may be read. They match at any depth, in any case; a leading `/` anchors."""
     read_deny: tuple[str, ...] = (
         ".ssh/",
         ".env",
@@ -69,7 +69,7 @@ class PolicySettings(Section):
         ".git-credentials",
         ".netrc",
     )
-    """Globs of files that are neither read, listed, searched nor written; deny wins."""
+    """Globs of files that are never read, listed, searched or written. Deny wins."""
     write_allow: tuple[str, ...] = ("**",)
     """Globs of files that may be created, changed, moved or deleted."""
     write_deny: tuple[str, ...] = (
@@ -89,14 +89,14 @@ class PolicySettings(Section):
         "package-lock.json",
         "go.sum",
     )
-    """Globs of files that are never written; deny wins."""
+    """Globs of files that are never written. Deny wins."""
 
 
 class FsSettings(Section):
     """Limits of `lg-fs`."""
 
     read_max_bytes: PositiveInt = 1_000_000
-    """Bytes of text in one `read_file` answer; the rest is read on with `start_line`."""
+    """Bytes of text in one `read_file` answer. Read the rest with `start_line`."""
     read_max_lines: PositiveInt = 20_000
     """Lines in one `read_file` answer."""
     read_max_files: PositiveInt = 64
@@ -104,9 +104,9 @@ class FsSettings(Section):
     list_max_entries: PositiveInt = 1_000
     """Entries in one `list_files` page."""
     totals_max_rows: PositiveInt = 2_000
-    """Rows of `list_files(totals=true)`; deeper directories are rolled up to stay within it."""
+    """Rows of `list_files(totals=true)`. Deeper directories are merged to stay within it."""
     digest_max_mb: PositiveInt = 256
-    """Megabytes of large binary files that `list_files(totals=true)` reads for its digest. With more there is none."""
+    """Megabytes of large binary files that `list_files(totals=true)` reads for its digest. With more: no digest."""
     search_max_matches: PositiveInt = 500
     """Matches in one `search_files` page."""
     search_max_file_bytes: PositiveInt = 16_000_000
@@ -114,26 +114,26 @@ class FsSettings(Section):
     search_max_reply_bytes: PositiveInt = 400_000
     """Bytes of matched text in one `search_files` answer."""
     walk_max_entries: PositiveInt = 2_000_000
-    """Directory entries that one call looks at."""
+    """Directory entries that one call reads."""
     call_timeout_s: PositiveFloat = 60
-    """Seconds for one call. An answer that was cut says so."""
+    """Seconds for one call. A partial answer says so."""
     patch_max_bytes: PositiveInt = 2_000_000
     """Bytes of one `apply_patch` input."""
     patch_max_files: PositiveInt = 500
-    """Files that one `apply_patch` may touch."""
+    """Files that one `apply_patch` may change."""
     patch_max_file_bytes: PositiveInt = 16_000_000
-    """Bytes of one file that `apply_patch` touches, before and after."""
+    """Bytes of one file that `apply_patch` changes, before and after."""
     write_binary: bool = False
-    """Whether patches may change the content of files that are not text; they may always move and delete them."""
+    """Whether patches may change the content of files that are not text. They may always move and delete them."""
     hard_links: Literal["read", "refuse"] = "read"
     """Whether files with more than one hard link may be read. The other names may lie outside the root.
     Package managers and git make such links too. With `refuse`, tools list these files but do not open them."""
     write_hard_links: bool = False
     """Whether files with more than one hard link may be written."""
     durable: bool = True
-    """Whether a patch is on the disk before it is reported. If not, a power cut (no crash) may lose or tear it."""
+    """Whether a patch is on the disk before it is reported. If not, a power cut (not a crash) may lose part of it."""
     journal_max_changes: PositiveInt = 500
-    """Change sets kept for `revert_patch`; the oldest go first."""
+    """Change sets kept for `revert_patch`. The oldest are removed first."""
     journal_max_bytes: PositiveInt = 256_000_000
     """Bytes kept for `revert_patch`."""
     journal_days: PositiveFloat = 30
@@ -141,7 +141,7 @@ class FsSettings(Section):
     allow_force_revert: bool = False
     """Whether `revert_patch(force=true)` may overwrite files that changed since."""
     threads: PositiveInt = 4
-    """Calls that work on files at the same time; further ones wait."""
+    """Calls that work on files at the same time. Further calls wait."""
 
 
 class CommandLimits(Section):
@@ -192,17 +192,17 @@ class CommandTemplate(Section):
     description: str = ""
     """One line for the client's list of commands."""
     enabled: bool = True
-    """Whether the command may be called at all."""
+    """Whether the command may be called."""
     executable: str | None = None
     """Program name or absolute path; by default the command's own name."""
     from_: Literal["system", "project", "python"] = Field(default="system", alias="from")
-    """Where the executable is looked up: the fixed system path, the project's own environment, or our interpreter's."""
+    """Where to find the executable: the fixed system path, the project's own environment, or our interpreter's."""
     prefix: tuple[str, ...] = ()
     """Arguments that always come first."""
     args_allow: tuple[str, ...] = ()
-    """What further arguments may be: a literal, `--opt=PATTERN` (`*`: anything), or `path:GLOB` under the root."""
+    """Allowed further arguments: a literal, `--opt=PATTERN` (`*`: anything), or `path:GLOB` under the root."""
     args_deny: tuple[str, ...] = ()
-    """Arguments that are refused although allowed above, also as the value of an option; same syntax."""
+    """Arguments that are refused although `args_allow` matches, also as the value of an option; same syntax."""
     env: tuple[str, ...] = ()
     """Environment names that a call may set."""
     root: Literal["overlay", "ro", "rw"] = "overlay"
@@ -210,17 +210,17 @@ class CommandTemplate(Section):
     network: bool | None = None
     """Whether the command may reach the network; `None` follows `policy.network_default`."""
     approval: bool = False
-    """Whether each call needs a human's yes."""
+    """Whether a human must approve each call."""
     needs_sandbox: bool | None = None
-    """Whether the command is refused with `sandbox = "off"`; by default those of the project's own environment are."""
+    """Whether the command is refused with `sandbox = "off"`. By default, programs of the project's environment are."""
     rerun: bool = False
-    """Whether the command may simply be run again after a crash lost its outcome."""
+    """Whether the command may be run again if a crash lost its outcome."""
     limits: CommandLimits = CommandLimits()
     """Limits that differ from `[exec.limits]`."""
 
     @property
     def only_sandboxed(self) -> bool:
-        """Whether the command is never run unconfined."""
+        """Return whether the command is never run unconfined."""
         return self.from_ == "project" if self.needs_sandbox is None else self.needs_sandbox
 
 
@@ -239,47 +239,47 @@ class ExecSettings(Section):
     environment: str = "auto"
     """The project's own environment: `auto` (ROOT/.venv, ROOT/venv, ROOT/node_modules/.bin), a path, or `none`."""
     commands: dict[str, CommandTemplate] = Field(default_factory=_shipped_commands)
-    """Command templates by name; a table in a settings file changes only the keys it names."""
+    """Command templates by name. A table in a settings file changes only the keys that it names."""
     limits: ExecLimits = ExecLimits()
     """Limits for commands whose template sets none."""
     max_concurrent: PositiveInt = 4
-    """Commands that run at the same time; further calls wait, and clients take turns."""
+    """Commands that run at the same time. Further calls wait, and clients take turns."""
     max_waiting: PositiveInt = 64
-    """Calls that may wait for their turn. With more, whoever has most of them waiting has the newest refused."""
+    """Calls that may wait for their turn. Beyond that, the newest call of the client with most is refused."""
     kill_grace_s: PositiveFloat = 2.0
     """Seconds between SIGTERM and SIGKILL."""
     progress_interval_s: PositiveFloat = 0.5
     """Shortest time between two progress messages of one call."""
     heartbeat_s: PositiveFloat = 15.0
-    """Seconds without output after which a command sends a progress message, so that no client gives up on it."""
+    """Seconds without output until a command sends a progress message, so that no client gives up on it."""
 
 
 class ApprovalSettings(Section):
-    """How long a question to a human lives."""
+    """How long a question to a human stays open."""
 
     live_timeout_s: PositiveFloat = 600
     """Seconds that a live question waits."""
     ttl: Duration = "7d"
-    """How long a deferred question may be answered: a number and `s`, `m`, `h` or `d`."""
+    """How long a deferred question can be answered: a number and `s`, `m`, `h` or `d`."""
     hold_s: Annotated[float, Field(ge=0)] = 45
     """Seconds that a call of a client without elicitation waits for an answer before it returns."""
     max_pending: PositiveInt = 10
-    """Questions of one identity that may wait for an answer at once. A call that needs one more is refused."""
+    """Questions of one identity that may be open at once. A call that needs one more is refused."""
 
 
 class TraceSettings(Section):
     """The exported run trace."""
 
     enabled: bool = False
-    """Whether every run is exported; `--trace` turns it on for one."""
+    """Whether every run is exported. `--trace` exports a single run."""
     output_dir: str = "artifacts/runs"
-    """Directory under the root; closed to the tools."""
+    """Directory under the root. The tools cannot open it."""
     otlp_endpoint: str | None = None
-    """Address that runs are sent to as OpenTelemetry spans (OTLP/HTTP), without texts and arguments; extra `otel`."""
+    """Address to send runs to as OpenTelemetry spans (OTLP/HTTP), without texts and arguments. Needs extra `otel`."""
 
 
 class StoreSettings(Section):
-    """Where ledger, approvals, recorded outcomes, pins and checkpoints are kept, and how long runs are."""
+    """Where ledger, approvals, recorded outcomes, pins and checkpoints are stored, and how long runs are kept."""
 
     url: str = "sqlite"
     """`sqlite`: a file in the state directory. `postgresql://USER@HOST/DATABASE` (extra `postgres`; for `lg-orch`
@@ -287,10 +287,10 @@ class StoreSettings(Section):
     runs_ttl: Duration = "30d"
     """How long `lg-orch` keeps runs that have ended: a number and `s`, `m`, `h` or `d`."""
     ended_days: PositiveInt = 30
-    """Days that the gateway keeps what has ended: questions and their answers, "for this run" grants, and tokens that
-    expired or were revoked. For as long, a denied call is not asked about again in its run."""
+    """Days that the gateway keeps ended records: questions and their answers, "for this run" grants, and tokens that
+    expired or were revoked. During that time, a denied call is not asked about again in its run."""
     run_days: PositiveInt = 90
-    """Days after a run's last call that the gateway knows its epoch and what it has used of `gateway.run_budget`."""
+    """Days after a run's last call that the gateway remembers its epoch and its use of `gateway.run_budget`."""
 
 
 class Settings(Section):
@@ -320,7 +320,7 @@ class Settings(Section):
     """The record of every call."""
 
     def policy_digest(self) -> str:
-        """Return 16 hex digits over what built-in servers enforce: the tables policy, fs, exec and trace.output_dir."""
+        """Return 16 hex digits over what built-in servers enforce: policy, fs, exec and trace.output_dir."""
         chosen = self.model_dump(
             mode="json", by_alias=True, include={"policy": True, "fs": True, "exec": True, "trace": {"output_dir"}}
         )

@@ -1,10 +1,12 @@
-"""What a user trusts of a repository: `.lg.toml`, in full once its digest was trusted, else only what it forbids; and
-`AGENTS.md`, advice that language models are shown only after its digest was accepted.
+"""Records which files of a repository a user trusts.
+
+`.lg.toml` counts in full once its digest is trusted, else only its denials. `AGENTS.md` is advice that language models
+see only after the user accepts its digest.
 
 Trust is recorded below the configuration directory, per root and for exactly one content: any change to the file ends
 it. The bytes that are hashed are the bytes that are parsed.
 
-Not covered: who may write the file after it was read, and what a trusted file asks for; trusting it is like running it.
+Not covered: changes after the file was read, and what a trusted file contains. Trusting it is like running it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ MAX_BYTES = 256_000
 
 @dataclass(frozen=True, kw_only=True)
 class RepositoryFile:
-    """What one of these files holds and whether its content is trusted."""
+    """The content of one of these files, and whether it is trusted."""
 
     path: Path
     data: bytes
@@ -43,7 +45,7 @@ class RepositoryFile:
 def read_repository_file(
     root: Path, environ: Mapping[str, str] = os.environ, *, name: str = FILE_NAME
 ) -> RepositoryFile | None:
-    """Read the file of that name; `None` when there is none. Raises `ConfigError` for all but a small regular file."""
+    """Read the file; return `None` if it does not exist. Raises `ConfigError` unless it is a small regular file."""
     path = root / name
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,9 +68,9 @@ def read_repository_file(
 
 
 def repository_layer(root: Path, environ: Mapping[str, str] = os.environ) -> Layer | None:
-    """Return the settings that `ROOT/.lg.toml` may contribute, or `None`. Raises `ConfigError` when it cannot be read.
+    """Return the settings that `ROOT/.lg.toml` may contribute, or `None`. Raises `ConfigError` if it cannot be read.
 
-    An unreadable or malformed file is an error even when untrusted: its denials must not be lost by breaking it.
+    An unreadable or malformed file is an error even if untrusted: breaking it must not remove its denials.
     """
     found = read_repository_file(root, environ)
     if found is None:
@@ -82,14 +84,14 @@ def repository_layer(root: Path, environ: Mapping[str, str] = os.environ) -> Lay
 
 
 def accepted_guide(root: Path, environ: Mapping[str, str] = os.environ) -> str | None:
-    """SHA-256 of the `AGENTS.md` that the user accepted for this root; the file itself is not looked at."""
+    """Return the SHA-256 of the `AGENTS.md` that the user accepted for this root. The file itself is not read."""
     return _read(_records(environ)).get(root_id(root), {}).get(_KEYS[GUIDE_NAME])
 
 
 def trust_repository_file(
     root: Path, environ: Mapping[str, str] = os.environ, *, name: str = FILE_NAME
 ) -> RepositoryFile:
-    """Record the digest of the file as it is now. Raises `ConfigError` when there is no such file."""
+    """Record the present digest of the file. Raises `ConfigError` if it does not exist."""
     found = read_repository_file(root, environ, name=name)
     if found is None:
         raise ConfigError(f"{root / name} does not exist", hint="there is nothing to trust")
@@ -98,7 +100,7 @@ def trust_repository_file(
 
 
 def forget_repository_file(root: Path, environ: Mapping[str, str] = os.environ) -> bool:
-    """Withdraw the trust in this root's files; returns whether there was any."""
+    """Withdraw the trust in this root's files; return whether there was any."""
     known = root_id(root) in _read(_records(environ))
     if known:
         _update(root, None, environ)

@@ -1,4 +1,4 @@
-"""The settings of how much callers and runs may use. Part of the tree in `config`."""
+"""Settings: how much callers and runs may use. Part of the tree in `config`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class LimitSettings(Section):
     """One limit. Every limit that covers a call must have room for it."""
 
     tools: tuple[str, ...] = ("*",)
-    """Tools that it covers, by qualified name; `*` matches any run of characters, so `github__*` is one server."""
+    """Tools that it covers, by qualified name. `*` matches any run of characters, so `github__*` is one server."""
     identities: tuple[str, ...] = ("*",)
-    """Callers that it covers; `*` matches any run of characters."""
+    """Callers that it covers. `*` matches any run of characters."""
     per: tuple[Literal["identity", "server", "tool"], ...] = ("identity",)
-    """What is counted separately. If empty, all calls that it covers are counted together."""
+    """Count separately per identity, server or tool. If empty, all calls that it covers are counted together."""
     calls_per_minute: PositiveInt | None = None
     """Calls in any minute."""
     calls_at_once: PositiveInt | None = None
@@ -25,11 +25,11 @@ class LimitSettings(Section):
     bytes_in_per_minute: PositiveInt | None = None
     """Bytes of arguments in any minute."""
     bytes_out_per_minute: PositiveInt | None = None
-    """Bytes of results in any minute. The call that goes over it is answered; the next one is refused."""
+    """Bytes of results in any minute. The call that exceeds it is answered; the next is refused."""
     seconds_per_minute: PositiveFloat | None = None
-    """Seconds that calls took in any minute, added up. The call that goes over it is answered; the next is refused."""
+    """Total seconds of calls in any minute. The call that exceeds it is answered; the next is refused."""
     call_timeout_s: PositiveFloat | None = None
-    """Seconds for one call, where that is shorter than the server's own `call_timeout_s`."""
+    """Seconds for one call, if shorter than the server's own `call_timeout_s`."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
@@ -39,13 +39,13 @@ class LimitSettings(Section):
 
 
 class RunBudgetSettings(Section):
-    """What one run (`_meta["lg/run"]`) of one caller may use in all, whatever gateways it goes through."""
+    """What one run (`_meta["lg/run"]`) of one caller may use in total, through all gateways."""
 
     calls: PositiveInt = 5_000
-    """Calls. A repeat under the same idempotency key is not counted again, nor a call that goes on after a question."""
+    """Calls. A repeat under the same idempotency key is not counted again, nor a call that resumes after a question."""
     bytes_in: PositiveInt = 200_000_000
     """Bytes of arguments."""
     bytes_out: PositiveInt = 1_000_000_000
     """Bytes of results."""
     seconds: PositiveFloat = 14_400
-    """Seconds that its calls took, added up; waiting for a human is not counted."""
+    """Total seconds of its calls, without waiting for a human."""

@@ -134,7 +134,7 @@ class GlobSet:
         self._each: list[tuple[str, GlobSet]] | None = None
 
     def match(self, rel: str, *, is_dir: bool = False) -> bool:
-        """Whether `rel` (relative, "/"-separated, "" for the root) or a directory above it matches a pattern."""
+        """Return whether `rel` (relative, "/"-separated, "" for the root) or a directory above it matches a pattern."""
         if self._all:
             return True
         if self._regex is None or not rel:
@@ -143,7 +143,7 @@ class GlobSet:
         return self._regex.search(f"{name}/" if is_dir else name) is not None
 
     def matching(self, paths: Sequence[str]) -> set[int]:
-        """The indices of those paths (a directory with a trailing slash) that `match`; quick for whole directories."""
+        """Return the indices of the paths (directories end in a slash) that `match`. Fast for whole directories."""
         if self._all:
             return set(range(len(paths)))
         if self._regex is None or not paths:
@@ -153,7 +153,7 @@ class GlobSet:
         return matching_lines(self._many, fold(as_lines(paths)))
 
     def first(self, rel: str, *, is_dir: bool = False) -> str | None:
-        """The first pattern that matches, for error messages; `None` if none does."""
+        """Return the first pattern that matches, for error messages; `None` if none does."""
         if self._each is None:
             self._each = [(pattern, GlobSet([pattern])) for pattern in self.patterns]
         return next((pattern for pattern, globs in self._each if globs.match(rel, is_dir=is_dir)), None)
@@ -186,13 +186,13 @@ class FileRules:
         )
 
     def may_read(self, rel: str, *, is_dir: bool = False) -> bool:
-        """Whether the file or directory may be read, listed and searched."""
+        """Return whether the file or directory may be read, listed and searched."""
         if self._read_deny.match(rel, is_dir=is_dir):
             return False
         return is_dir or self._read_allow.match(rel)
 
     def unreadable(self, paths: Sequence[str]) -> set[int]:
-        """The indices of those paths (a directory with a trailing slash) that `may_read` refuses; quick for many."""
+        """Return the indices of the paths (directories end in a slash) that `may_read` refuses. Fast for many."""
         denied = self._read_deny.matching(paths)
         allowed = self._read_allow.matching(paths)
         if len(allowed) == len(paths):
@@ -200,22 +200,22 @@ class FileRules:
         return denied | {n for n, path in enumerate(paths) if n not in allowed and not path.endswith("/")}
 
     def may_write(self, rel: str) -> bool:
-        """Whether the file may be created, changed, moved or deleted; never if it may not be read."""
+        """Return whether the file may be created, changed, moved or deleted; never if it may not be read."""
         return not self._read_deny.match(rel) and self._write_allow.match(rel) and not self._write_deny.match(rel)
 
     def prune(self, rel_dir: str) -> bool:
-        """Whether a walk may skip the directory because nothing below it may be read."""
+        """Return whether a walk may skip the directory because nothing below it may be read."""
         return self._read_deny.match(rel_dir, is_dir=True)
 
     def why_not_read(self, rel: str, *, is_dir: bool = False) -> str | None:
-        """The rule that forbids reading, in words; `None` if reading is allowed."""
+        """Name the rule that forbids reading; `None` if reading is allowed."""
         denied = self._read_deny.first(rel, is_dir=is_dir)
         if denied is not None:
             return f"read_deny pattern {denied!r}"
         return None if self.may_read(rel, is_dir=is_dir) else "no read_allow pattern matches"
 
     def why_not_write(self, rel: str) -> str | None:
-        """The rule that forbids writing, in words; `None` if writing is allowed."""
+        """Name the rule that forbids writing; `None` if writing is allowed."""
         if self.may_write(rel):
             return None
         for name, globs in (("read_deny", self._read_deny), ("write_deny", self._write_deny)):

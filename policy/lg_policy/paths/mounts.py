@@ -9,7 +9,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def on_own_disk(path: str, mountinfo: str = "/proc/self/mountinfo") -> bool:
-    """Whether `path` (absolute, links resolved) lies on a disk or in the memory of this machine.
+    """Return whether `path` (absolute, links resolved) lies on a disk or in the memory of this machine.
 
     There a small file is read about as quickly as anything else is done. `False` for network and user-space file
     systems, which may keep a reader waiting for ever, for unknown ones, and where the system does not tell (proc(5)).

@@ -52,7 +52,7 @@ def openat2(dir_fd: int, path: str, flags: int, resolve: int) -> int:
 
 @cache
 def available() -> bool:
-    """Whether this kernel, under whatever filters apply to this process, offers openat2."""
+    """Return whether this kernel, under whatever filters apply to this process, offers openat2."""
     if not sys.platform.startswith("linux"):
         return False
     try:

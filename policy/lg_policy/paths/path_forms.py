@@ -51,7 +51,7 @@ def spelled(path: str, root: str | None) -> Spelled | None:
 
 
 def _is_name(path: str) -> bool:
-    """Whether the system could know a file by this name."""
+    """Return whether the system could know a file by this name."""
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:  # half a character, which is no byte either
@@ -66,7 +66,7 @@ def _names_in(root: str, rel: str) -> list[str] | None:
 
 
 def _below(path: str, directory: str) -> str | None:
-    """The path relative to a directory above it; `None` where that is not above it."""
+    """Return the path relative to a directory above it; `None` where that is not above it."""
     if path == directory:
         return ""
     base = directory.rstrip("/") + "/"

@@ -1,9 +1,9 @@
 """A root directory and the only way to open what is below it.
 
 Confinement is by descriptor, never by string: a path is resolved and opened in one step that cannot leave the root,
-and the caller gets the descriptor. On Linux that is openat2(2) with `RESOLVE_BENEATH`; elsewhere `walk.resolve` opens
-one component at a time with `O_NOFOLLOW` and follows links itself. Both hold against a process that swaps
-directories for symlinks meanwhile.
+and the caller gets the descriptor. On Linux that is openat2(2) with `RESOLVE_BENEATH`; elsewhere
+`component_walk.resolve` opens one component at a time with `O_NOFOLLOW` and follows links itself. Both hold against a
+process that swaps directories for symlinks meanwhile.
 
 Not covered: mounts and hard links below the root lead where they lead (callers check link counts before writing);
 another process with the same rights can read and write the files anyway.
@@ -230,7 +230,7 @@ class Root:
         raise OSError(errno.ESTALE, "it was replaced again and again while it was opened")
 
     def _name_of(self, fd: int) -> str | None:
-        """The name that the kernel has for an open descriptor, relative to the root's.
+        """Return the kernel's name for an open descriptor, relative to the root's.
 
         `None` when it has none any more: rules could not tell what was opened.
         """
@@ -246,7 +246,7 @@ class Root:
         return name
 
     def _is_at(self, fd: int, name: str) -> bool:
-        """Whether an open file really has that name, which ends as the kernel ends those of files that were removed."""
+        """Return whether an open file really has that name, which looks as if the kernel said that it was removed."""
         try:
             return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=self.fd, follow_symlinks=False))
         except OSError:

@@ -15,7 +15,7 @@ _SPACES = dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], 
 
 
 def without_scheme(path: str) -> str | None:
-    """The path in a `file://` address of this machine; any other text as it is; `None` for another machine's."""
+    """Return the path in a `file://` address of this machine, other text unchanged, `None` for another machine's."""
     if path[: len(_SCHEME)].lower() != _SCHEME:
         return path
     try:
@@ -28,12 +28,12 @@ def without_scheme(path: str) -> str | None:
 
 
 def common_form(name: str) -> str:
-    """The form that names have in common if they differ only in normal form or in the kind of their spaces."""
+    """Return the form shared by names that differ only in Unicode form or in the kind of their spaces."""
     return name if name.isascii() else unicodedata.normalize("NFC", name).translate(_SPACES)
 
 
 def may_be_respelled(rel: str) -> bool:
-    """Whether there can be another name that is equal to one of this path in Unicode form."""
+    """Return whether there can be another name that is equal to one of this path in Unicode form."""
     return " " in rel or not rel.isascii()
 
 

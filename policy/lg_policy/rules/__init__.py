@@ -1,1 +1,1 @@
-"""Policy rules: what they match, what they decide, and the defaults where none matches."""
+"""Policy rules: what they match, what they decide, and the defaults for other calls."""

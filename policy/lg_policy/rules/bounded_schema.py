@@ -1,7 +1,7 @@
-"""The `jsonschema` library for schemas and values of strangers: patterns in linear time, and only so much work.
+"""Validates untrusted schemas and values with `jsonschema`: patterns run in linear time, and work is limited.
 
-Source: JSON Schema 2020-12 and older drafts, as the library reads them. Of what it does itself, these are replaced:
-every place where Python's own expressions would run, which a text can drive into exponential time; `uniqueItems`, which
+Source: JSON Schema 2020-12 and older drafts, as the library reads them. Three of its parts are replaced: every
+place where Python's own expressions would run, which a text can drive into exponential time; `uniqueItems`, which
 compares all with all; and the switch to another, unguarded class where a part of a schema names its own draft.
 
 Not covered: patterns that RE2 cannot run (look-around, back-references) are left out, and with them what depends on
@@ -20,20 +20,20 @@ from typing import Any
 from lg_policy.errors import ConfigError
 
 SEARCH_STEP = 0.2
-"""Steps for looking for a pattern in a text, however short that is."""
+"""Steps for one search of a text, however short the text is."""
 TEXT_STEP = 1_000
-"""Characters that a pattern may look at for one step of work."""
+"""Characters that a pattern may read in one step of work."""
 NODE_STEP = 2
-"""Parts of a schema that are looked through in one step where a reference is resolved by name."""
+"""Parts of a schema that one step searches when a reference is resolved by name."""
 LIST_STEP = 20
-"""Entries of a schema's list or object that count as one step more."""
+"""Entries of a schema's list or object that count as one more step."""
 
 
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
 class TooMuchWork(Exception):
-    """A check was given up: its schema makes it take longer than it may."""
+    """A check was stopped: its schema makes it take too long."""
 
 
 class _Left:
@@ -46,7 +46,7 @@ _left: ContextVar[_Left | None] = ContextVar("steps left", default=None)
 
 @contextmanager
 def at_most(steps: int) -> Iterator[None]:
-    """Let checks in the block do so many steps together, about ten microseconds each. Raises `TooMuchWork` in them."""
+    """Limit all checks in the block to `steps` together, about ten microseconds each. They raise `TooMuchWork`."""
     token = _left.set(_Left(steps))
     try:
         yield
@@ -55,7 +55,7 @@ def at_most(steps: int) -> Iterator[None]:
 
 
 def spend(steps: float) -> None:
-    """Count work. Raises `TooMuchWork` when there was more than is allowed here."""
+    """Count work. Raises `TooMuchWork` beyond the limit of `at_most`."""
     left = _left.get()
     if left is not None:
         left.steps -= steps
@@ -64,9 +64,9 @@ def spend(steps: float) -> None:
 
 
 def validator_for(schema: Mapping[str, Any], search: Callable[[str], Any]) -> Any:
-    """Return the class of validators for a schema, of the draft that it declares: 2020-12 by default, as MCP says.
+    """Return the validator class for the draft that a schema declares: 2020-12 by default, as in MCP.
 
-    `search` compiles a pattern to something with `search`, or raises `ConfigError` for one that is to be left out.
+    `search` compiles a pattern to something with `search`, or raises `ConfigError` for one to leave out.
     """
     # Rounded up, so that few classes are made.
     size = 1 << (_size(schema) // NODE_STEP).bit_length()
@@ -98,14 +98,14 @@ def _class_for(declared: str, search: Callable[[str], Any], names_by_pattern: bo
 
 
 def no_fetching() -> Any:
-    """A registry in which nothing is looked up elsewhere."""
+    """Return an empty registry, so that nothing is fetched."""
     from referencing import Registry
 
     return Registry()
 
 
 def _staying(evolve: Any) -> Any:
-    """A part of a schema is checked by the same class as the whole, whatever draft it names."""
+    """Check a part of a schema with the same class as the whole, whatever draft it names."""
 
     def stay(self: Any, **changes: Any) -> Any:
         new = evolve(self, **changes)
@@ -134,7 +134,7 @@ class _Keywords:
         self._compile = search
 
     def _search(self, pattern: str) -> Callable[[str], bool] | None:
-        """A test of texts; `None` for a pattern that cannot be run."""
+        """Return a function that tests a text; `None` for a pattern that cannot be run."""
         try:
             compiled = self._compile(pattern)
         except ConfigError:
@@ -171,7 +171,7 @@ class _Keywords:
             return
         tests = [self._search(pattern) for pattern in schema.get("patternProperties", {})]
         if None in tests:
-            return  # nobody knows which names that one covers
+            return  # it is unknown which names that pattern covers
         named = schema.get("properties", {})
         extra = [name for name in instance if name not in named and not any(found(name) for found in tests if found)]
         if isinstance(allowed, Mapping):
@@ -188,14 +188,14 @@ def _left_out(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> tup
 
 
 def _size(schema: Any) -> int:
-    """How many parts a schema has."""
+    """Count the parts of a schema."""
     if isinstance(schema, Mapping):
         return 1 + sum(map(_size, schema.values()))
     return 1 + sum(map(_size, schema)) if isinstance(schema, list) else 1
 
 
 def _names_by_pattern(schema: Any) -> bool:
-    """Whether names are matched by patterns anywhere in a schema."""
+    """Return whether names are matched by patterns anywhere in a schema."""
     if isinstance(schema, Mapping):
         return "patternProperties" in schema or any(map(_names_by_pattern, schema.values()))
     return isinstance(schema, list) and any(map(_names_by_pattern, schema))
@@ -217,7 +217,7 @@ def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> I
 
 
 def _numbers(value: Any) -> Any:
-    """A JSON value in which equal numbers look alike: 1 is 1.0, and neither is `true`."""
+    """Return a JSON value in which equal numbers look alike: 1 is 1.0, and neither is `true`."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):

@@ -22,7 +22,7 @@ PATH_FORMAT = "lg-path"
 
 
 class Condition:
-    """A compiled `when`. With `require`, every property that it names must be present in the arguments.
+    """A compiled `when`. With `require`, the arguments must have every property that it names.
 
     Raises `ConfigError` naming `where` for an invalid schema or a pattern that RE2 cannot run.
     """
@@ -31,19 +31,19 @@ class Condition:
         self.always = schema is True or schema == {}
         self._schema = _requiring(schema) if require and isinstance(schema, Mapping) else schema
         self.holds: Callable[[Any], bool] = _anything
-        """Whether arguments, a `dict`, satisfy the condition."""
+        """Returns whether arguments, a `dict`, satisfy the condition."""
         if not self.always:
             _check(self._schema, where)
             self.holds = compiled(self._schema, _compiled) or self._validator().is_valid
 
     def can_never_match(self, input_schema: Mapping[str, Any] | None) -> str | None:
-        """Say why no valid call can satisfy this condition, or `None` where that is not certain."""
+        """Say why no valid call can satisfy this condition, or return `None` if that is not certain."""
         if input_schema is None or not isinstance(self._schema, Mapping):
             return None
         return never(self._schema, input_schema, _compiled)
 
     def unmet(self, arguments: Mapping[str, Any]) -> str:
-        """Say what about the arguments does not satisfy the condition; empty if they do."""
+        """Say which part of the arguments does not satisfy the condition; empty if all do."""
         if self.always:
             return ""
         error = next(iter(self._validator().iter_errors(dict(arguments))), None)
@@ -62,7 +62,7 @@ def _anything(_arguments: Any) -> bool:
 
 
 def marks_paths(schema: Any) -> bool:
-    """Whether a tool's input schema marks any argument as a path, at any depth that `normalised_paths` looks at."""
+    """Return whether an input schema marks any argument as a path, at any depth that `normalised_paths` checks."""
     if not isinstance(schema, Mapping):
         return False
     properties = schema.get("properties")
@@ -83,7 +83,7 @@ def normalised_paths(
 ) -> Forms | None:
     """Return the arguments with path-marked strings in canonical form; `None` if one of them contains `..`.
 
-    Marked are properties, and items of arrays, whose schema has `format: lg-path`. `root` as for `spelled`.
+    Properties and array items are marked if their schema has `format: lg-path`. `root` as for `spelled`.
     """
     found = [_form(input_schema or {}, arguments, root, resolve) for resolve in (False, True)]
     return None if any(form is _UP for form in found) else Forms(*found)
@@ -93,7 +93,7 @@ _UP: Any = object()
 
 
 def _form(schema: Mapping[str, Any], value: Any, root: str | None, resolve: bool) -> Any:
-    """One form of a value; `_UP` if a path in it contains `..`."""
+    """Return one form of a value; `_UP` if a path in it contains `..`."""
     if schema.get("format") == PATH_FORMAT and isinstance(value, str):
         form = spelled(value, root)
         return _UP if form is None else form.resolved if resolve else form.plain
@@ -162,7 +162,7 @@ def _patterns(schema: Any) -> Iterator[str]:
 
 
 class _Pattern:
-    """A pattern on RE2 that takes any text: half a character (a lone surrogate) counts as U+FFFD."""
+    """A pattern on RE2 that accepts any text: half a character (a lone surrogate) counts as U+FFFD."""
 
     def __init__(self, expression: Any) -> None:
         self._expression = expression
@@ -185,7 +185,7 @@ def _whole(text: str) -> str:
 
 
 def linear(pattern: str) -> Any:
-    """Compile a pattern on RE2: time linear in the text. Raises `ConfigError` for one that does not run there."""
+    """Compile a pattern with RE2, which takes linear time. Raises `ConfigError` if RE2 cannot run it."""
     return _compiled(pattern)
 
 

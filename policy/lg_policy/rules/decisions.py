@@ -1,4 +1,4 @@
-"""What a decision about a call is made from and what it says; and the built-in defaults, where no rule matches.
+"""The input and outcome of a decision about a call, and the built-in defaults for calls that no rule matches.
 
 Read-only tools of trusted servers are allowed; `exec` with an active sandbox, no network and a template without
 `approval` is allowed; changing files needs approval unless `require_approval_for_mutations` is false; everything else
@@ -25,7 +25,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolFacts:
-    """What the gateway knows about a tool, apart from the call."""
+    """The gateway's knowledge about a tool, apart from the call."""
 
     server: str
     tool: str

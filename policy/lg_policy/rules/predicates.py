@@ -11,7 +11,7 @@ from typing import Any
 
 Predicate = Callable[[Any], bool]
 Compiler = Callable[[str], Any]
-"""From a pattern to something with `search`."""
+"""Compiles a pattern to an object with `search`."""
 
 _ANNOTATIONS = frozenset(
     ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "format")
@@ -19,7 +19,7 @@ _ANNOTATIONS = frozenset(
 
 
 def compiled(schema: Any, pattern: Compiler) -> Predicate | None:
-    """Return a function that says whether a value satisfies a valid schema; `None` where that needs the library."""
+    """Return a function that tests a value against a valid schema; `None` if that needs the library."""
     if isinstance(schema, bool):
         return _always if schema else _never
     parts: list[Predicate] = []
@@ -40,7 +40,7 @@ def compiled(schema: Any, pattern: Compiler) -> Predicate | None:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two JSON values are the same: 1 is 1.0, and neither is `true`."""
+    """Return whether two JSON values are the same: 1 is 1.0, and neither is `true`."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
@@ -73,7 +73,7 @@ def _all(parts: Sequence[Predicate]) -> Predicate:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a JSON number."""
+    """Return whether a value is a JSON number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -147,7 +147,7 @@ def _properties(inner: Any, pattern: Compiler) -> Predicate | None:
 
 
 def _other_names(schema: Mapping[str, Any], pattern: Compiler) -> Predicate | None:
-    """`patternProperties`, and `additionalProperties` for the names that nothing else covers."""
+    """Compile `patternProperties`, and `additionalProperties` for the names that nothing else covers."""
     named = frozenset(schema.get("properties", ()))
     made = [(pattern(text), compiled(inner, pattern)) for text, inner in schema.get("patternProperties", {}).items()]
     parts = [(expression, part) for expression, part in made if part is not None]

@@ -1,7 +1,7 @@
-"""Whether a rule's condition can match any call that a tool's own schema allows. Pure.
+"""Finds rules whose condition cannot match any call that a tool's schema allows. Pure.
 
-Finds arguments that do not exist, values that the tool never takes, and tests of the wrong type. Says nothing where it
-is not sure: ranges that do not meet, patterns that exclude each other, and schemas that refer elsewhere are not found.
+It finds arguments that do not exist, values that the tool never accepts, and tests of the wrong type. It reports
+only what is certain: disjoint ranges, patterns that exclude each other, and schemas with references are not found.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _MEANT_FOR = {
     "multipleOf": "number", "items": "array", "contains": "array", "minItems": "array", "maxItems": "array",
     "properties": "object",
 }  # fmt: skip
-"""What each keyword looks at; JSON Schema lets values of any other type pass."""
+"""The type that each keyword tests; JSON Schema accepts values of any other type."""
 
 MISSING: Any = object()
 
 
 def meant_type(schema: Mapping[str, Any]) -> str | None:
-    """Return the type that a schema's tests look at, where it names no type itself and the tests agree."""
+    """Return the type that a schema's keywords test, if it names no type itself and they agree."""
     if "type" in schema or "const" in schema or "enum" in schema:
         return None
     types = {_MEANT_FOR[keyword] for keyword in schema if keyword in _MEANT_FOR}
@@ -32,7 +32,7 @@ def meant_type(schema: Mapping[str, Any]) -> str | None:
 
 
 def never(condition: Mapping[str, Any], tool: Mapping[str, Any], search: Any) -> str | None:
-    """Say why no call that fits the tool's input schema can satisfy the condition, or `None`.
+    """Say why no call that fits the tool's input schema can satisfy the condition, or return `None`.
 
     `search` compiles a pattern; it raises `ConfigError` for one that it cannot run.
     """
@@ -100,20 +100,20 @@ def _members(wanted: Mapping[str, Any], known: Mapping[str, Any], at: str, searc
 
 
 def _listed(schema: Mapping[str, Any]) -> Any:
-    """The values that a schema names, `MISSING` where it names none."""
+    """Return the values that a schema names, `MISSING` where it names none."""
     if "const" in schema:
         return [schema["const"]]
     return list(schema["enum"]) if isinstance(schema.get("enum"), list) else MISSING
 
 
 def _local(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the tests that say something about a plain value. Patterns of a server may not run here and are left."""
+    """Return the tests that apply to a plain value. A server's patterns may not run here and are left out."""
     kept = ("type", "const", "enum", "minLength", "maxLength", "minimum", "maximum")
     return {key: value for key, value in schema.items() if key in kept}
 
 
 def _test(schema: Mapping[str, Any], search: Any) -> Any:
-    """A compiled schema; `None` for what the common part of JSON Schema cannot say, or what is malformed."""
+    """Return a compiled schema; `None` for what the common part of JSON Schema cannot say, or what is malformed."""
     try:
         return compiled(schema, search)
     except (KeyError, TypeError, AttributeError):  # a server's schema is checked by nobody before it arrives here

@@ -1,4 +1,4 @@
-"""Which calls are allowed, need approval or are denied. No clock, no network, and of the disk only where links lead.
+"""Decides which calls are allowed, need approval or are denied. Uses no clock and no network; reads only links on disk.
 
 deny beats approve beats allow among the rules that match a call; only when none matches do the built-in defaults of
 `decisions` decide. Rules are compiled once and sorted by tool on the first call of each.
@@ -27,7 +27,7 @@ DOT_DOT = "a path argument contains `..`, which no allowance matches"
 
 @dataclass(frozen=True, kw_only=True)
 class RuleView:
-    """What one rule says to one call, for `policy explain`. `why` is empty where it matches."""
+    """One rule's verdict on one call, for `policy explain`. `why` is empty if it matches."""
 
     name: str
     place: str
@@ -51,7 +51,7 @@ class Names:
         return self.all or name in self._plain or (self._glob is not None and self._glob.fullmatch(name) is not None)
 
     def covers(self, other: Names) -> bool:
-        """Whether every name of the other set is certainly in this one."""
+        """Return whether every name of the other set is certainly in this one."""
         return self.all or (other._glob is None and all(name in self for name in other._plain))
 
 
@@ -77,7 +77,7 @@ class _Indexed:
 
 
 class RuleBook:
-    """All rules. `places` says where each was written. Raises `ConfigError` for a condition that is no valid schema."""
+    """All rules. `places` says where each is written. Raises `ConfigError` for a condition that is no valid schema."""
 
     def __init__(self, settings: Settings, places: Sequence[str] = ()) -> None:
         self._settings = settings
@@ -90,8 +90,8 @@ class RuleBook:
     def decide(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
         """Decide one call.
 
-        Arguments that a trusted server marks as paths are also looked at in plain form and with their links followed. A
-        denial, or a rule that asks, matches in any form; an allowance only in both of these, and never with `..`.
+        Arguments that a trusted server marks as paths are also checked in plain form and with their links followed. A
+        deny or approve rule matches in any form; an allow rule only in both of these, and never with `..`.
         """
         indexed = self._indexed(facts)
         raw = arguments if isinstance(arguments, dict) else dict(arguments)
@@ -111,18 +111,18 @@ class RuleBook:
         return Decision(effect=winner.effect, rule=winner.name, reason=reason, approver=strictest_approver)
 
     def visible(self, *, identity: str, facts: ToolFacts) -> bool:
-        """Whether the identity may see the tool at all: not if a deny rule without a condition covers it."""
+        """Return whether the identity may see the tool: not if a deny rule without a condition covers it."""
         return not any(
             rule.effect is Effect.DENY and rule.condition.always and identity in rule.identities
             for rule in self._indexed(facts).rules
         )
 
     def place(self, name: str) -> str:
-        """Return where the rule of that name was written; empty for a default."""
+        """Return where the rule with that name is written; empty for a default."""
         return next((rule.place for rule in self._rules if rule.name == name), "")
 
     def views(self, *, identity: str, facts: ToolFacts, arguments: Mapping[str, Any]) -> list[RuleView]:
-        """Say of every rule about the tool whether it matches the call and, if not, why."""
+        """Return, for every rule about the tool, whether it matches the call and, if not, why."""
         indexed, raw = self._indexed(facts), dict(arguments)
         seen = _seen(indexed, facts, raw)
         found = []
@@ -133,7 +133,7 @@ class RuleBook:
         return found
 
     def problems(self, facts: ToolFacts) -> list[str]:
-        """Say which rules about this tool are mistaken: their condition can match none of its calls."""
+        """Name the rules about this tool that are wrong: their condition cannot match any of its calls."""
         indexed = self._indexed(facts)
         return [
             f"{_named(rule)}: for {facts.tool}: {indexed.hopeless[rule.name]}"
@@ -142,7 +142,7 @@ class RuleBook:
         ]
 
     def unused(self, tools: Iterable[str]) -> list[str]:
-        """Say which rules concern none of these tools. Meant for when every server's tools are known."""
+        """Name the rules that concern none of these tools. Call it when every server's tools are known."""
         known = list(tools)
         return [
             f"{_named(rule)}: there is no tool {' or '.join(rule.settings.tools)}"
@@ -151,7 +151,7 @@ class RuleBook:
         ]
 
     def shadowed(self) -> list[str]:
-        """Say which rules never decide, because a stricter rule without a condition covers all that they cover."""
+        """Name the rules that never decide, because a stricter rule without a condition covers the same calls."""
         found = []
         for rule in self._rules:
             over = next((other for other in self._rules if _shadows(other, rule)), None)
@@ -176,7 +176,7 @@ class RuleBook:
 
 
 def _seen(indexed: _Indexed, facts: ToolFacts, raw: dict[str, Any]) -> Forms | None:
-    """The arguments as conditions see them; `None` where a path contains `..`."""
+    """Return the arguments as conditions see them; `None` if a path contains `..`."""
     if not facts.trusted or not indexed.judges_paths:
         return Forms(raw, raw)
     return normalised_paths(facts.input_schema, raw, facts.root)

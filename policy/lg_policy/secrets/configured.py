@@ -66,7 +66,7 @@ _FINDER = Finder(OWN, private_keys=True)
 
 
 def is_secret_setting(name: str, value: str, *, referenced: bool = False) -> bool:
-    """Whether the value of a configured variable, header or argument is a secret and must be hidden.
+    """Return whether the value of a configured variable, header or argument is a secret and must be hidden.
 
     `name` is what the value is called, "" if nothing. `referenced`: it was written as `${…}`. Call it once for each
     reference, with the name of the variable, where a value is put together from several.
@@ -98,7 +98,7 @@ def secret_parts(name: str, value: str, *, referenced: bool = False) -> list[str
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether a name says that its value is a secret: `GITHUB_TOKEN` does, `TOKEN_URL` does not."""
+    """Return whether a name says that its value is a secret: `GITHUB_TOKEN` does, `TOKEN_URL` does not."""
     parts = _parts(name)
     if not parts or parts[-1] in _ABOUT:
         return False
@@ -110,7 +110,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _may_be_hidden(text: str, *, by_name: bool) -> bool:
-    """Whether hiding a text everywhere would hide a secret and not what everybody may know."""
+    """Return whether hiding a text everywhere would hide a secret and not what everybody may know."""
     if len(text) < MIN_SECRET or text.lower() in _COMMON:
         return False
     if _ZONE.fullmatch(text) or _LOCALE.fullmatch(text) or _is_path(text):
@@ -130,6 +130,6 @@ def _looks_random(part: str) -> bool:
 
 
 def _has_shape(secret: str) -> bool:
-    """Whether one known shape covers all of a value."""
+    """Return whether one known shape covers all of a value."""
     spans = _FINDER.find(secret, encoded(secret))
     return any(span.start == 0 and span.end == len(secret) for span in spans)

@@ -103,7 +103,7 @@ def settled(text: str, spans: Iterable[Span]) -> list[Span]:
 
 
 def _group(match: Any, shape: Shape) -> int | None:
-    """Which group of a match is the secret; `None` if the match is none."""
+    """Return which group of a match is the secret; `None` if the match is none."""
     if shape.names_secret:
         return 1
     group = match.lastindex or 0
@@ -130,7 +130,7 @@ def _length(data: bytes, start: int, end: int) -> int:
 
 
 def _spans(text: str, start: int, end: int, shape: Shape) -> Iterator[Span]:
-    """The parts of a place that may be masked."""
+    """Return the parts of a place that may be masked."""
     if shape.own_words:
         yield from _by_line(text, start, end, shape.kind)
         return

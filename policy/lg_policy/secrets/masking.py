@@ -106,7 +106,7 @@ def _parts(secret: str) -> list[str]:
 
 
 def _configured(values: Iterable[str]) -> list[Shape]:
-    """Shapes of exact values, the longer before the shorter."""
+    """Return shapes of exact values, the longer before the shorter."""
     import re2
 
     texts = [re2.escape(encoded(value).decode()) for value in sorted(values, key=lambda value: (-len(value), value))]

@@ -61,7 +61,7 @@ def _lines(data: bytes, label: int, at: int) -> list[tuple[int, int]]:
 def _believed(
     data: bytes, lines: list[tuple[int, int]], tail: tuple[int, int] | None, *, ended: bool
 ) -> list[tuple[int, int]]:
-    """Those of the lines that belong to a key."""
+    """Return the lines that belong to a key."""
     if not lines:
         return []
     length = _length(lines[0])
@@ -76,7 +76,7 @@ def _believed(
 
 
 def _is_base64(tail: bytes) -> bool:
-    """Whether a last line is not just a word."""
+    """Return whether a last line is not just a word."""
     if len(tail) >= SHORT_TAIL or tail.endswith(b"="):
         return True
     return not (tail.islower() or tail.isupper() or tail.isdigit()) or not tail.isalnum()
@@ -87,7 +87,7 @@ def _length(place: tuple[int, int]) -> int:
 
 
 def _margin(data: bytes, label: int) -> tuple[bytes, bytes]:
-    """The sign of a diff and the sign of a comment with which the line of a label begins."""
+    """Return the sign of a diff and the sign of a comment with which the line of a label begins."""
     start = max(data.rfind(b"\n", max(0, label - _BEFORE), label) + 1, label - _BEFORE, 0)
     found = _MARGIN.match(data, start, label)
     return (found[1] or b"", found[2]) if found is not None else (b"", b"")
@@ -95,7 +95,7 @@ def _margin(data: bytes, label: int) -> tuple[bytes, bytes]:
 
 @lru_cache(maxsize=64)
 def _grammar(margin: tuple[bytes, bytes]) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
-    """Expressions for a line, a header and the end label, each with what may stand before it.
+    """Return expressions for a line, a header and the end label, each with what may stand before it.
 
     The lines that follow a label may lack the sign of a diff, but not the sign of a comment: what stands outside the
     comment is program text. Nothing here is tried twice: the time is linear in the text.

@@ -42,7 +42,7 @@ class Shape:
 
     @cached_property
     def compiled(self) -> Any:
-        """The expression for RE2, over UTF-8. Raises `re2.error`."""
+        """Return the expression for RE2, over UTF-8. Raises `re2.error`."""
         import re2
 
         options = re2.Options()
@@ -123,7 +123,7 @@ def library_shapes() -> list[Shape]:
 
 
 def _converted(kind: str, pattern: re.Pattern[str]) -> Shape:
-    """An expression of the library for RE2. Classes of letters, digits and spaces mean ASCII there."""
+    """Return an expression of the library for RE2. Classes of letters, digits and spaces mean ASCII there."""
     text = pattern.pattern.replace(_START_OR_SIGN, r"(?:^|\W)")
     followed = _NOT_FOLLOWED.search(text)
     in_group = followed is not None and text[followed.end() :].startswith(")")

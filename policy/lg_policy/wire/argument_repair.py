@@ -1,9 +1,9 @@
-"""Arguments as models send them by habit, turned into what a tool's schema wants where the meaning is certain. Pure.
+"""Corrects arguments that models often send in the wrong form, where the meaning is certain. Pure.
 
 - `{"start_line": null}`: null for an optional argument that does not allow null counts as left out.
-- `{"paths": "[\"a.txt\"]"}`: JSON text where the schema wants an array or an object, and not text, is read.
+- `{"paths": "[\"a.txt\"]"}`: JSON text where the schema wants an array or an object, and not a string, is parsed.
 
-What rules, approvals and the ledger see must be what is carried out: a gateway calls `as_meant` before it decides.
+Rules, approvals and the ledger must see what is executed, so a gateway calls `as_meant` before it decides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_DEPTH = 8
-"""Levels of an argument that are looked at."""
+"""Nesting levels of an argument that are checked."""
 _BRANCHES = ("anyOf", "oneOf")
 _TYPES = frozenset({"null", "boolean", "string", "array", "object", "number", "integer"})
 
@@ -31,9 +31,9 @@ def arguments_from_text(text: str) -> dict[str, Any] | None:
 
 
 def listed_problems(schema: Any, *, place: str = "", top: bool = True) -> list[str]:
-    """Say what in the schema of a tool the strictest clients refuse.
+    """Name what in a tool's schema the strictest clients refuse.
 
-    That is a combinator at the top, and `$ref` or `$defs` anywhere.
+    These are a combinator at the top, and `$ref` or `$defs` anywhere.
     """
     if isinstance(schema, list):
         return [problem for inner in schema for problem in listed_problems(inner, place=place, top=False)]
@@ -84,7 +84,7 @@ def _value(schema: Mapping[str, Any], value: Any, depth: int) -> Any:
 
 
 def _takes(schema: Mapping[str, Any], kind: str, depth: int = MAX_DEPTH) -> bool:
-    """Whether a value of a type may fit; yes where that is not certain."""
+    """Return whether a value of a type may fit; yes where that is not certain."""
     named = schema.get("type")
     kinds = [named] if isinstance(named, str) else named
     if isinstance(kinds, list) and _TYPES.issuperset(map(str, kinds)) and kind not in kinds:

@@ -1,6 +1,6 @@
-"""What stands before the MCP endpoint over HTTP: who may ask, and clients that ask in an unusual way.
+"""Checks HTTP requests before the MCP endpoint: who may send them. Adapts those of unusual clients.
 
-- `Host` and `Origin` must be one of those allowed, compared as a whole: `localhost:1.evil.example` is none of them.
+- `Host` and `Origin` must be one of those allowed, compared as a whole: `localhost:1.evil.example` is refused.
 - `/mcp/` is answered as `/mcp`, without a redirect, which would name an address that a proxy's clients cannot reach.
 - A client that accepts `application/json` alone gets its answer as JSON.
 """
@@ -25,7 +25,7 @@ _PORT = re.compile(r":\d{1,5}$")
 
 
 class Addresses:
-    """A set of hosts or origins; one that ends in `:*` stands for any port, and for none."""
+    """A set of hosts or origins. `NAME:*` stands for the name with any port, and without one."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         names = [name.lower() for name in allowed]
@@ -38,7 +38,7 @@ class Addresses:
 
 
 class Front:
-    """ASGI middleware that refuses foreign hosts and origins and makes unusual requests usual ones."""
+    """ASGI middleware that refuses foreign hosts and origins and adapts unusual requests."""
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._app = app
@@ -97,7 +97,7 @@ class _AsJson:
 
 
 def _answer(events: bytes) -> bytes:
-    """The data of the last event that is a response; an event's data may stand in several lines."""
+    """Return the data of the last event that is a response. An event's data may span several lines."""
     found = b"{}"
     for event in re.split(rb"\r?\n\r?\n", events):
         lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]

@@ -1,7 +1,7 @@
 """Time and count limits for HTTP connections that have not sent a whole request yet, and a log that cannot be flooded.
 
 Such a connection has not logged in. Without limits a few hundred of them use up the descriptors of the process, and
-nobody else gets in.
+no other client can connect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_UNFINISHED = 128
 LOG_INTERVAL_S = 60.0
 """Seconds in which one kind of message about bad requests is logged once."""
 KINDS = 100
-"""Kinds of messages that are told apart."""
+"""Kinds of messages that are distinguished."""
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def _descriptors() -> int:
-    """How many files this process may have open."""
+    """Return how many files this process may have open."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
@@ -136,8 +136,8 @@ class OncePerKind(logging.Filter):
 
 
 def quiet_logs() -> None:
-    """Log each kind of bad request once in a while, whoever sends how many."""
+    """Log each kind of bad request once in a while, however many arrive."""
     for name in ("asyncio", "uvicorn.error", "mcp.server.transport_security", "mcp.server.streamable_http", __name__):
         logger = logging.getLogger(name)
-        if not any(isinstance(each, OncePerKind) for each in logger.filters):
+        if not any(isinstance(present, OncePerKind) for present in logger.filters):
             logger.addFilter(OncePerKind())

@@ -1,8 +1,8 @@
-r"""Lines that are not messages as they stand, and what can be made of them. Pure, and linear in the line.
+r"""Repairs lines that are not valid messages. Pure, and linear in the line.
 
 Node writes half a surrogate pair as `\ud83d`; older clients send several messages in one array; a number may have
-thousands of digits. What can be read is handed on with the unreadable part replaced. A request that still is no message
-is answered with an error under its id: without an answer its caller would wait until a time-out.
+thousands of digits. What can be read is passed on with the unreadable part replaced. A request that still is not a
+message is answered with an error under its id: without an answer its caller would wait until a time-out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from mcp_types import jsonrpc_message_adapter
 
 MAX_DIGITS = 300
-"""A longer whole number is handed on as text, which no schema takes for a number."""
+"""A longer whole number is passed on as a string, which no schema accepts as a number."""
 MAX_BATCH = 100
 """Messages in one array that are read."""
 INVALID_REQUEST = -32600
@@ -22,14 +22,14 @@ INVALID_REQUEST = -32600
 
 @dataclass(frozen=True, kw_only=True)
 class Mended:
-    """Messages that can be handed on, and answers to those that cannot; each one line."""
+    """Messages that can be passed on, and answers to those that cannot. Each is one line."""
 
     messages: list[bytes] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
 
 
 def messages_in(line: bytes) -> Mended:
-    """Return what can be made of a line that is no message. Empty where there is nothing to answer."""
+    """Repair a line that is not a message. The result is empty if there is nothing to answer."""
     made = Mended()
     try:
         value = json.loads(line.decode("utf-8", "replace"), parse_int=_whole_number, parse_constant=str)
@@ -59,7 +59,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _problem(text: str) -> str | None:
-    """What is wrong with a message, in a few words; `None` if nothing is."""
+    """Say briefly what is wrong with a message; `None` if nothing is."""
     try:
         jsonrpc_message_adapter.validate_json(text, by_name=False)
     except ValueError as error:

@@ -68,7 +68,7 @@ async def serve_here(
     middleware: Sequence[Middleware] = (),
     **app_options: Any,
 ) -> None:
-    """Do what `serve` does, in an event loop that is already running: for a program that owns more than the server."""
+    """Do what `serve` does in a running event loop, for a program that does more than serve."""
     if flags.transport == "stdio":
         check_standard_streams()
         await _serve_stdio(server)

@@ -2,7 +2,7 @@
 
 The SDK's own stdio transport hands every line in and every write out to a worker thread: three thread switches a
 message, and a reader that SIGTERM cannot interrupt. Pipes and sockets are waited for in the event loop here, and so is
-typing on a terminal. Otherwise the SDK's way is taken: regular files and the null device never block, and a terminal
+typing on a terminal. Otherwise it works as the SDK does: regular files and the null device never block, and a terminal
 must not be made non-blocking for everybody who shares it.
 """
 
@@ -31,10 +31,10 @@ _PIPE_SIZE = 1 << 20
 
 @asynccontextmanager
 async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
-    """The read and the write stream for `Server.run`.
+    """Yield the read and the write stream for `Server.run`.
 
     Meanwhile descriptor 0 is the null device and descriptor 1 is standard error, so that child processes read
-    end-of-file and what somebody prints misses the protocol.
+    end-of-file and printed text stays out of the protocol.
     """
     if sys.platform == "win32" or not _can_be_waited_for(os.fstat(0), os.fstat(1)):
         typed: Any = _typed_lines() if sys.platform != "win32" and os.isatty(0) else None
@@ -62,7 +62,7 @@ async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
 
 
 def _can_be_waited_for(*ends: os.stat_result) -> bool:
-    """Whether both are pipes or sockets, and not one socket for both: asyncio takes a message on it for its end."""
+    """Return whether both are pipes or sockets. asyncio cannot use one socket for both."""
     proper = all(stat.S_ISFIFO(end.st_mode) or stat.S_ISSOCK(end.st_mode) for end in ends)
     return proper and len({(end.st_dev, end.st_ino) for end in ends}) == len(ends)
 
@@ -84,7 +84,7 @@ def _claimed(fd: int, instead: int) -> BinaryIO:
 
 
 async def _typed_lines() -> AsyncIterator[str]:
-    """The lines of a terminal, which gives one for each read."""
+    """Yield the lines of a terminal, which returns one for each read."""
     while True:
         await anyio.wait_readable(0)
         line = os.read(0, 1 << 16)
@@ -97,7 +97,7 @@ class _Stream:
     """What the SDK's streams have in common: they are context managers, and closing twice is harmless."""
 
     async def aclose(self) -> None:
-        """Nothing: `stdio_streams` owns the transports."""
+        """Do nothing: `stdio_streams` owns the transports."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,10 +109,10 @@ class _Stream:
 
 
 class _Incoming(_Stream, asyncio.Protocol):
-    """Messages from the client, one a line; a line that is none is handed on as the error it caused."""
+    """Messages from the client, one a line; a line that is not a message is passed on as the error it caused."""
 
     def __init__(self, answer: Callable[[list[bytes]], None]) -> None:
-        """`answer` sends lines to the client: for messages that cannot be handed on."""
+        """Keep `answer`, which sends lines to the client: for messages that cannot be passed on."""
         self._answer = answer
         self._lines: deque[bytes] = deque()
         self._part: list[bytes] = []
@@ -120,7 +120,7 @@ class _Incoming(_Stream, asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Take what the pipe had."""
+        """Take the bytes that the pipe had."""
         *complete, rest = data.split(b"\n")
         for line in complete:
             self._lines.append(b"".join([*self._part, line]))
@@ -130,13 +130,13 @@ class _Incoming(_Stream, asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """The client left; a last line without its end still counts."""
+        """Read the last line, even if it has no line break: the client has left."""
         if self._part:
             self._lines.append(b"".join(self._part))
             self._part.clear()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Nothing more will come."""
+        """End the stream: nothing more arrives, or nothing more can be sent."""
         self._ended = True
         self._wake()
 
@@ -180,15 +180,15 @@ class _Outgoing(_Stream, asyncio.BaseProtocol):
         self._lost = False
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """Make senders wait: the client does not keep up."""
         self._may_write.clear()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Let senders continue."""
         self._may_write.set()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The client closed its end."""
+        """End the stream: nothing more arrives, or nothing more can be sent."""
         self._lost = True
         self._may_write.set()
 

@@ -1,4 +1,4 @@
-"""Our own MCP servers as a list of tools: validation, errors and metadata are said once, here.
+"""Serves a list of tools as an MCP server: validation, errors and metadata for all of our servers.
 
 Built on the SDK's low-level server, because schemas, `_meta` and error results are part of our contract.
 """
@@ -48,7 +48,7 @@ class Reply:
 
 
 class CallContext:
-    """What a handler may know about its call, and its line for progress."""
+    """What a handler may know about its call, and how it reports progress."""
 
     def __init__(self, context: ServerRequestContext[Any, Any]) -> None:
         self._session = context.session
@@ -59,7 +59,7 @@ class CallContext:
 
     @property
     def client(self) -> str:
-        """A text that tells this caller from others, as far as it says who it is; not authenticated.
+        """Return a string that identifies this caller among others. It is not authenticated.
 
         The MCP session over HTTP where there is one, else the client's name and version; and the run, if it names one.
         Raises `InvalidArguments` for a malformed run.
@@ -78,7 +78,7 @@ class CallContext:
 
         Calls of the 2026 revision are cancelled by the SDK then, those over stdio when the stream ends. Older HTTP
         clients could resume, but only from a store of events, which our servers do not keep: nobody would ever read
-        the answer. Raises what `work` raises, and `Internal`, which nobody reads, when the client has gone.
+        the answer. Raises what `work` raises, and `Internal`, which no client reads, when the client has gone.
         """
         request = self._request
         if request is None:
@@ -121,7 +121,7 @@ class ToolDef:
     annotations: t.ToolAnnotations
     meta: dict[str, Any] = field(default_factory=dict)
     adapt: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    """Turns what models send by habit into what the schema wants, before the schema is checked. May raise `LgError`."""
+    """Corrects arguments in the wrong form before the schema is checked. May raise `LgError`."""
 
     def definition(self) -> t.Tool:
         """Return the definition that clients see."""
@@ -184,7 +184,7 @@ class Toolbox:
             return _refusal(Internal(f"{tool.name} failed unexpectedly", hint="the server's log has the details"))
 
     def _check(self, tool: ToolDef, arguments: dict[str, Any]) -> None:
-        """Raise `InvalidArguments` unless the arguments fit. Good ones take the quick way, the library finds words."""
+        """Raise `InvalidArguments` unless the arguments fit. Valid ones take a fast path."""
         fits = self._fitting[tool.name]
         if fits is not None and fits(arguments):
             return
@@ -219,7 +219,7 @@ def build_server(
 
 
 async def _whole_arguments(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Take the arguments of a call from one JSON text, or say that they must be an object."""
+    """Parse the arguments of a call from JSON text, or raise an error that they must be an object."""
     given = ctx.params.get("arguments") if ctx.method == "tools/call" and ctx.params else None
     if not isinstance(given, str):
         return await call_next(ctx)
@@ -234,7 +234,7 @@ def _refusal(error: LgError) -> Reply:
 
 
 def _wire(reply: Reply, *, modern: bool) -> dict[str, Any]:
-    """The result as it goes out; the SDK checks it all the same, but need not turn it into models and back."""
+    """Return the result as it is sent. The SDK checks it, but need not convert it to models and back."""
     result = {
         "content": [{"type": "text", "text": reply.text}],
         "structuredContent": reply.structured,
@@ -244,7 +244,7 @@ def _wire(reply: Reply, *, modern: bool) -> dict[str, Any]:
 
 
 def invalid_arguments(problem: ValidationError, schema: Mapping[str, Any]) -> InvalidArguments:
-    """Say in words what is wrong with the arguments and what would be right."""
+    """Return an error that says what is wrong with the arguments and what would be right."""
     place = ".".join(str(part) for part in problem.absolute_path) or "arguments"
     message = f"{place}: {problem.message}"
     if len(message) > 500:

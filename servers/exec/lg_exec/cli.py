@@ -31,12 +31,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sandbox",
         choices=("required", "off"),
-        help="what to do without a working sandbox (default: the setting [exec] sandbox). "
-        "`required` refuses every command; `off` runs commands unconfined, with your own rights",
+        help="`required`: refuse every command unless a sandbox works. "
+        "`off`: run commands unconfined, with your own rights (default: the setting exec.sandbox)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("serve", help="serve MCP; this is the default")
-    commands.add_parser("doctor", help="try the sandbox and every limit on this machine, and print what holds")
+    commands.add_parser("serve", help="serve MCP (the default)")
+    commands.add_parser("doctor", help="try the sandbox and every limit on this machine, and print which hold")
     return parser
 
 

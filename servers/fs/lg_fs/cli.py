@@ -1,4 +1,4 @@
-"""The command line of `lg-fs`: parse it, then import what is heavy."""
+"""The command line of `lg-fs`. It parses first and imports heavy modules afterwards, so `--help` is instant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of `lg-fs`."""
     made = argparse.ArgumentParser(
         prog="lg-fs",
-        description="MCP server that reads and changes the files below one or more directories, and nothing else.",
+        description="MCP server that reads and changes files, only below the directories that you name.",
     )
     made.add_argument(
         "--root",

@@ -71,7 +71,7 @@ class Job:
             self.check_time()
 
     def late(self) -> bool:
-        """Whether the time is over. Raises `StoppedError` if the caller left."""
+        """Return whether the time is over. Raises `StoppedError` if the caller left."""
         self.check()
         return self.deadline.passed()
 

@@ -173,7 +173,7 @@ def _divided(point: str, path: str) -> str | None:
 
 
 def _is_ours(directory: str) -> bool:
-    """Whether the group was delegated to this user, and holds only this process and its descendants."""
+    """Return whether the group was delegated to this user, and holds only this process and its descendants."""
     try:
         delegated = os.getxattr(directory, "user.delegate") == b"1"
     except OSError:

@@ -54,35 +54,35 @@ class Container(Protocol):
 
     @property
     def argv(self) -> Sequence[str]:
-        """The program to start and its arguments."""
+        """Return the program to start and its arguments."""
 
     @property
     def env(self) -> Mapping[str, str]:
-        """Its whole environment."""
+        """Return its whole environment."""
 
     @property
     def cwd(self) -> str | None:
-        """Its working directory; `None` for this server's own."""
+        """Return its working directory; `None` for this server's own."""
 
     @property
     def pass_fds(self) -> Sequence[int]:
-        """Descriptors that it inherits."""
+        """Return descriptors that it inherits."""
 
     @property
     def user(self) -> int | None:
-        """The user and, with the same number, group to become; `None` to stay."""
+        """Return the user, and the group of the same number, to run as; `None` to stay."""
 
     @property
     def group(self) -> int | None:
-        """The group to become."""
+        """Return the group to run as."""
 
     @property
     def uncounted(self) -> Collection[str]:
-        """Limits that are known to be reached only from the command's own error message."""
+        """Return limits that are known to be reached only from the command's own error message."""
 
     @property
     def changed_paths(self) -> tuple[str, ...] | None:
-        """After the end: what changed below the root, if the command could change it."""
+        """Return what changed below the root, after the end, if the command could change it."""
 
     async def adopt(self, pid: int) -> None:
         """Take over the process that was just started: apply the limits, then let the command begin.
@@ -91,10 +91,10 @@ class Container(Protocol):
         """
 
     def usage(self) -> Usage:
-        """What the tree uses now."""
+        """Return what the tree uses now."""
 
     def breach(self, usage: Usage, *, ended: bool = False) -> str | None:
-        """The name of a limit that the tree has reached, time apart. May be slow: called in a thread."""
+        """Return the name of a limit that the tree has reached, except time. May be slow: call it in a thread."""
 
     def signal(self, number: int) -> None:
         """Send a signal to the tree; SIGKILL reaches every process of it."""
@@ -106,13 +106,13 @@ class Container(Protocol):
         """
 
     def verdict(self, returncode: int, complaint: str) -> tuple[int | None, str | None]:
-        """Exit code or signal name of the command, from the return code and stderr of the process that was started.
+        """Return the command's exit code or signal name, from return code and stderr of the process that was started.
 
         Raises `SandboxUnavailable` when the command never began.
         """
 
     def accounted(self, used: resource.struct_rusage) -> Usage:
-        """What the tree has used in total and at its peak. `used` is what the started process reported."""
+        """Return what the tree has used in total and at its peak. `used` is what the started process reported."""
 
     def keep_changes(self, work: Work) -> LgError | None:
         """Keep the changes of a command that has ended within its limits, if its template says so.

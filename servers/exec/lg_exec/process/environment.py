@@ -183,7 +183,7 @@ class Programs:
         return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
 
     def _is_node(self, wanted: str) -> bool:
-        """Whether a program belongs to Node rather than Python, as far as its name and the project's files tell."""
+        """Return whether a program belongs to Node rather than Python, judged by its name and the project's files."""
         if wanted in _PYTHON_TOOLS or wanted in _NODE_TOOLS:
             return wanted in _NODE_TOOLS
         return self._has("package.json") and not self._has("pyproject.toml", "setup.py", "requirements.txt")

@@ -33,7 +33,7 @@ class Orphans:
         self._mine.add(pid)
 
     def forget(self, pid: int) -> None:
-        """The child was waited for."""
+        """Forget a child that was waited for."""
         self._mine.discard(pid)
 
     def kill(self, marker: str) -> bool | None:
@@ -49,7 +49,7 @@ class Orphans:
         return True if any(carrying.values()) else None if None in carrying.values() else False
 
     def left(self) -> bool:
-        """Whether there are children that nobody else waits for."""
+        """Return whether there are children that nobody else waits for."""
         return any(pid not in self._mine for pid in process_tree.children(os.getpid()))
 
     def reap(self) -> None:

@@ -68,7 +68,7 @@ def proportional_memory(pids: Iterable[int]) -> int:
 
 
 def has_marker(pid: int, marker: str) -> bool | None:
-    """Whether the process was started with `marker` in its environment. A process that replaced it is missed.
+    """Return whether the process was started with `marker` in its environment. A process that replaced it is missed.
 
     Returns `None` if it shows no environment at this moment: it is becoming another program, or has ended.
     """

@@ -74,7 +74,7 @@ class WindowsExit:
         return code, None
 
     def close(self) -> None:
-        """Nothing: the streams own the transport."""
+        """Do nothing: the streams own the transport."""
 
 
 async def start(container: Container, stdin: bytes, streams: WindowsStreams) -> WindowsExit:

@@ -42,7 +42,7 @@ class Storage:
             self._waiting.remove(place)
 
     def exceeds(self, limit_bytes: int, *, count_now: bool = False) -> bool:
-        """Whether one of the places holds as much as it may. With `count_now`, the files are added up in any case."""
+        """Return whether one of the places is full. With `count_now`, the files are added up in any case."""
         if self._upper is not None and (count_now or time.monotonic() >= self._next_count):
             begun = time.monotonic()
             self._upper_bytes = _size(self._upper, limit_bytes)

@@ -50,12 +50,12 @@ class Binary:
 
     @property
     def overlays(self) -> bool:
-        """Whether it can show the root as a throw-away overlay."""
+        """Return whether it can show the root as a throw-away overlay."""
         return self.version >= OVERLAY_VERSION
 
     @property
     def label(self) -> str:
-        """What results and `doctor` call it."""
+        """Return the name that results and `doctor` show."""
         return f"bubblewrap {'.'.join(map(str, self.version))} ({self.origin})"
 
 
@@ -135,12 +135,12 @@ class BubblewrapBackend:
 
     @property
     def filters(self) -> bool:
-        """Whether there is a system call filter for this machine."""
+        """Return whether there is a system call filter for this machine."""
         return self._filter is not None
 
     @property
     def overlays(self) -> bool:
-        """Whether a root can be shown as a throw-away overlay."""
+        """Return whether a root can be shown as a throw-away overlay."""
         return self._binary.overlays
 
     def _enforced(self) -> Mapping[str, str]:
@@ -154,7 +154,7 @@ class BubblewrapBackend:
         }
 
     def _counts_processes(self) -> bool:
-        """Whether RLIMIT_NPROC binds. It does not for a real root, and not per user namespace before Linux 5.14."""
+        """Return whether RLIMIT_NPROC binds: not for a real root, and not per user namespace before Linux 5.14."""
         release = os.uname().release.split(".")
         recent = (int(release[0]), int("".join(filter(str.isdigit, release[1])) or 0)) >= (5, 14)
         return recent and (os.geteuid() if self._user is None else self._user) != 0
@@ -286,5 +286,5 @@ def _write_accounts(directory: str) -> None:
 
 
 def _overlap(prefix: str, root: str) -> bool:
-    """Whether the prefix lies inside the root, which shows it, or around it, where binding it would undo the masks."""
+    """Return whether the prefix lies inside the root (visible already) or around it (would undo the masks)."""
     return f"{prefix}/".startswith(f"{root}/") or f"{root}/".startswith(f"{prefix}/")

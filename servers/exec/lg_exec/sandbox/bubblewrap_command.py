@@ -148,7 +148,7 @@ class Sandboxed:
         return int(self._messages().get("child-pid", 0))
 
     def _messages(self) -> dict[str, int]:
-        """What bwrap has said so far, merged."""
+        """Return what bwrap has said so far, merged."""
         merged: dict[str, int] = {}
         for line in bytes(self._heard).splitlines():
             with contextlib.suppress(ValueError):
@@ -156,7 +156,7 @@ class Sandboxed:
         return merged
 
     def usage(self) -> Usage:
-        """What the tree uses now."""
+        """Return what the tree uses now."""
         return process_tree.usage(self._members())
 
     def _members(self) -> list[int]:

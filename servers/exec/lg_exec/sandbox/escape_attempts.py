@@ -34,7 +34,7 @@ def refused(action: Callable[[], object]) -> str:
 
 
 def permission(result: int) -> str:
-    """Whether a libc call was refused for lack of permission. With any other failure the kernel has looked at it."""
+    """Return whether a libc call was refused for lack of permission. On other failures the kernel considered it."""
     code = ctypes.get_errno()
     return "refused" if result != 0 and code == errno.EPERM else f"achieved: result {result}, errno {code}"
 

@@ -71,7 +71,7 @@ class Layout:
 
     @property
     def storage(self) -> tuple[str, ...]:
-        """The mount points of storage in memory, which is thrown away."""
+        """Return the mount points of storage in memory, which is thrown away."""
         return (*_PRIVATE, self.root) if self.mode == "overlay" else _PRIVATE
 
     def arguments(self) -> list[str]:
@@ -135,7 +135,7 @@ class Layout:
             yield from self._hidden(self.common.path, self.common.masks)
 
     def _root(self) -> Iterator[str]:
-        """The root itself, by its mode, and the layer above it that hides names."""
+        """Return the root itself, by its mode, and the layer above it that hides names."""
         above = ("--overlay-src", self.mask_layer) if self.mask_layer is not None else ()
         if self.mode == "ro" and not above:
             yield from ("--ro-bind", self.root, self.root)
@@ -150,7 +150,7 @@ class Layout:
 
     @property
     def bound(self) -> tuple[str, ...]:
-        """The names that are bound read-only over a writable root, at most `MAX_BOUND`.
+        """Return the names that are bound read-only over a writable root, at most `MAX_BOUND`.
 
         They give early and clear errors. Safety does not depend on them: what a command writes below the root is
         thrown away, or judged by the write rules before it is kept.
@@ -170,5 +170,5 @@ class Layout:
 
 
 def _could_be_opened(path: str) -> bool:
-    """Whether this user may open the file at all. Each mount costs a call some hundredths of a millisecond."""
+    """Return whether this user may open the file at all. Each mount costs a call some hundredths of a millisecond."""
     return os.access(path, os.R_OK) or os.access(path, os.W_OK)

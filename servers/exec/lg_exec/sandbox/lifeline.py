@@ -55,7 +55,7 @@ class Lifeline:
 
     @property
     def pid(self) -> int:
-        """The process that waits."""
+        """Return the process that waits."""
         return self._process.pid
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class LinkedWorktree:
         self._finder: tuple[str, MaskFinder] | None = None
 
     def common(self, work: Work) -> CommonDirectory | None:
-        """The common directory, if it is this worktree's own. Raises `LimitExceeded` and what `work` raises."""
+        """Return the common directory, if it is this worktree's own. Raises `LimitExceeded` and what `work` raises."""
         path, _ = self._find()
         if path is None:
             return None
@@ -38,7 +38,7 @@ class LinkedWorktree:
         return CommonDirectory(path=path, masks=self._finder[1].find(work=work))
 
     def why_not(self) -> str | None:
-        """Why git finds no repository here although `.git` names one; `None` if it does, or if none is named."""
+        """Say why git finds no repository here although `.git` names one; `None` if it finds one or none is named."""
         return self._find()[1]
 
     def _find(self) -> tuple[str | None, str | None]:
@@ -74,7 +74,7 @@ class LinkedWorktree:
 
 
 def _first_line(path: str) -> str:
-    """The text of a small regular file. Raises `OSError`."""
+    """Read a small regular file. Raises `OSError`."""
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

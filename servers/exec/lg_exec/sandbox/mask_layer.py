@@ -19,7 +19,7 @@ _OPAQUE = "user.overlay.opaque"
 
 
 def needed(masks: Masks) -> bool:
-    """Whether there are too many hidden names for mounts."""
+    """Return whether there are too many hidden names for mounts."""
     return len(masks.hidden_files) + len(masks.hidden_dirs) > MAX_MOUNTS
 
 
@@ -52,7 +52,7 @@ def _make_parents(layer: str, rel: str, made: set[str]) -> None:
 
 
 def _look_alike(layer: str, root: str, directories: set[str]) -> None:
-    """A directory in two layers shows the mode and time of the upper one: make them those of the root's."""
+    """Give a directory of the upper layer the mode and time of the root's: it is the one that is seen."""
     for rel in (*sorted(directories, reverse=True), ""):
         with contextlib.suppress(OSError):  # gone meanwhile
             found = os.stat(f"{root}/{rel}")

@@ -172,7 +172,7 @@ class Unconfined:
         return Usage(cpu_ms=(used.ru_utime + used.ru_stime) * 1000, memory=peak)
 
     def keep_changes(self, _work: Work) -> None:
-        """There is nothing to do: the command has changed the root itself."""
+        """Do nothing: the command has changed the root itself."""
 
     def close(self) -> None:
         """Remove what was written to the private directory."""

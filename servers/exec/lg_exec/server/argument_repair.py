@@ -73,7 +73,7 @@ def _fit_command(fitted: dict[str, Any], commands: Collection[str]) -> None:
 
 
 def _fit_args(args: Any) -> Any:
-    """A list of texts; anything else is left for the schema to refuse."""
+    """Return a list of strings; leave anything else for the schema to refuse."""
     if isinstance(args, str):
         args = _parsed(args, list) if args.lstrip().startswith("[") else _words_or_refusal(args)
     return [_as_text(value) for value in args] if isinstance(args, list) else args
@@ -84,7 +84,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _parsed(text: str, kind: type) -> Any:
-    """The value that a JSON text stands for, if it is of a kind; else the text."""
+    """Return the value of a JSON text, if it has the wanted type; otherwise the text."""
     if len(text) > MAX_TEXT * 5:
         return text
     try:
@@ -95,12 +95,12 @@ def _parsed(text: str, kind: type) -> Any:
 
 
 def _words(text: str) -> list[str] | None:
-    """A command line as a shell divides it; `None` where only a shell could say."""
+    """Split a command line as a shell does; `None` where only a shell could tell."""
     return None if _OPERATOR.search(text) else _divided(text)
 
 
 def _divided(text: str) -> list[str] | None:
-    """The words of a command line, operators among them."""
+    """Split a command line, operators included; `None` if it cannot be split."""
     if len(text) > MAX_TEXT:
         return None
     try:
@@ -140,7 +140,7 @@ def _how(commands: Collection[str]) -> str:
 
 
 def _from_script(rest: Sequence[str], commands: Collection[str]) -> str:
-    """The call that a shell's script stands for, if it is one command, perhaps in a directory."""
+    """Return the call that a shell script stands for, if it is a single command, perhaps in a directory."""
     script = next((word for word in rest if not word.startswith(("-", "/"))), "")
     if len(script) > MAX_TEXT:
         return ""
@@ -151,7 +151,7 @@ def _from_script(rest: Sequence[str], commands: Collection[str]) -> str:
 
 
 def _call(words: Sequence[str], commands: Collection[str], cwd: str = "") -> str:
-    """How to call `exec` for a command line; empty where no command stands for it."""
+    """Say how to call `exec` for a command line; empty if no command matches it."""
     env = {}
     words = list(words)
     while words and _VARIABLE.match(words[0]):

@@ -1,4 +1,4 @@
-"""`lg-exec doctor`: tries the sandbox and every limit on this machine, and prints what holds."""
+"""Runs `lg-exec doctor`: tries the sandbox and every limit on this machine, and prints which hold."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def examine(assembly: Assembly, out: TextIO) -> int:
 
 
 def _limits(backend: Backend) -> dict[str, str]:
-    """Go over every limit, if commands can run at all."""
+    """Try every limit, if commands can run at all."""
     return {} if isinstance(backend, NoBackend) else anyio.run(try_limits, backend)

@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the command exited with 0 within its limits. The output has no say in it."""
+        """Return whether the command exited with 0 within its limits. The output has no say in it."""
         return self.finished.exit_code == 0 and self.finished.limit_hit is None
 
     def as_json(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Outcome:
 
     @property
     def large(self) -> bool:
-        """Whether making text of the output is too much work for the event loop."""
+        """Return whether making text of the output is too much work for the event loop."""
         return self.finished.stdout.total + self.finished.stderr.total > LOOP_BYTES
 
 
@@ -108,7 +108,7 @@ class Executor:
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for their turn."""
+        """Return the number of calls that wait for their turn."""
         return self._turns.waiting
 
     async def execute(self, request: Request, on_output: OnOutput | None = None, *, client: str = "") -> Outcome:

@@ -34,7 +34,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for their turn."""
+        """Return the number of calls that wait for their turn."""
         return sum(map(len, self._queues.values()))
 
     @asynccontextmanager

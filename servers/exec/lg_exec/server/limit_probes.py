@@ -122,7 +122,7 @@ def _ending(done: Finished) -> str:
 
 
 def _runs(mark: str) -> bool:
-    """Whether a process has the mark as an argument."""
+    """Return whether a process has the mark as an argument."""
     for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:

@@ -254,7 +254,7 @@ def reply(outcome: Outcome) -> Reply:
 
 
 def _error(outcome: Outcome, head: str) -> dict[str, str] | None:
-    """The error of a call whose command ran: a limit was reached, or its changes could not be kept."""
+    """Return the error of a call whose command ran: a limit was reached, or its changes could not be kept."""
     hit, not_kept = outcome.finished.limit_hit, outcome.finished.not_kept
     if hit is not None:
         code = "timeout" if hit == "time" else "limit_exceeded"

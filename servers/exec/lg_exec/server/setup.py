@@ -54,7 +54,7 @@ class Assembly:
 
     @property
     def why(self) -> str:
-        """Why no sandbox is active; empty if one is."""
+        """Say why no sandbox is active; empty if one is."""
         backend = self.executor.backend
         if backend.report.active:
             return ""
@@ -160,7 +160,7 @@ def choose_backend(
 
 
 def _candidates(place: SandboxRoot) -> Iterator[BubblewrapBackend | SeatbeltBackend]:
-    """What may be a sandbox on this system, the best first."""
+    """Return the sandboxes that may work on this system, best first."""
     if sys.platform == "darwin":
         from lg_exec.sandbox.seatbelt import SeatbeltBackend
 
@@ -205,7 +205,7 @@ def make_place(
 
 
 def _state_files(root: Path, explicit: Path | None) -> StateFiles:
-    """Where a carrier keeps its record, and what it locks: the same files as `lg-fs`, in the same order."""
+    """Return where a carrier keeps its record, and what it locks: the same files as `lg-fs`, in the same order."""
     state, own = open_state(root=root, explicit=explicit).path, root_id(root)
     common = root_lock(root)
     locks = [state / "fs" / own / "lock", *([common] if common is not None else [])]

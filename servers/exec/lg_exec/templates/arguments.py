@@ -71,7 +71,7 @@ class _Values:
         self._regex = _linear("|".join(alternatives))
 
     def accept(self, value: str, resolve: Resolve) -> tuple[bool, str | None]:
-        """Whether the value fits, and the path it names, if it is one."""
+        """Return whether the value fits, and the path it names, if it is one."""
         if self.glob is None:
             return self._regex.fullmatch(value) is not None, None
         rel = resolve(value)
@@ -153,7 +153,7 @@ class _ArgumentEntry:
         return _Match(taken=taken, emit=emit, path=path, rest=self.rest) if fits else None
 
     def _separate(self, value: str) -> tuple[str, ...]:
-        """The option and its value as two arguments, unless the value alone would be read as a file of arguments."""
+        """Split an option and its value into two arguments, unless the value would be read as a file of arguments."""
         if value.startswith("@"):
             return (f"{self.option}{value}" if len(self.option) == 2 else f"{self.option}={value}",)
         return self.option, value

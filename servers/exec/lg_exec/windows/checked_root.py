@@ -106,5 +106,5 @@ def relative_name(path: str, root: str) -> str:
 
 
 def anchored(path: str) -> bool:
-    """Whether Windows would not read the path relative to a directory: it has a drive, a share or a leading slash."""
+    """Return whether a path is not relative to a directory on Windows: it has a drive, a share or a leading slash."""
     return bool(ntpath.splitdrive(path)[0]) or path.startswith(("/", "\\"))

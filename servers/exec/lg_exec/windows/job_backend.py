@@ -139,11 +139,11 @@ class Jobbed:
         return returncode, None
 
     def accounted(self, _used: object) -> Usage:
-        """What the job has used."""
+        """Return what the job has used."""
         return self.usage()
 
     def keep_changes(self, _work: Work) -> None:
-        """There is nothing to do: the command has changed the root itself."""
+        """Do nothing: the command has changed the root itself."""
 
     def close(self) -> None:
         """Close the job, which ends what is left of it, and remove the private directory."""

@@ -99,7 +99,7 @@ class ThreadEntry(ctypes.Structure):
 
 
 def limits_of(*, memory_bytes: int, processes: int, cpu_s: float) -> ExtendedLimits:
-    """The limits of a job that ends with its handle. Breaking away is not allowed, so no process leaves it."""
+    """Return the limits of a job that ends with its handle. Breaking away is not allowed, so no process leaves it."""
     flags = KILL_ON_JOB_CLOSE | DIE_ON_UNHANDLED_EXCEPTION | JOB_MEMORY | PROCESS_MEMORY | ACTIVE_PROCESS | JOB_TIME
     basic = BasicLimits(flags=flags, active_processes=processes, per_job_user_time=int(cpu_s * 10_000_000))
     return ExtendedLimits(basic=basic, process_memory=memory_bytes, job_memory=memory_bytes)
@@ -138,13 +138,13 @@ class JobObject:
         _made("TerminateJobObject", self._api.TerminateJobObject(self._handle, TERMINATED))
 
     def accounting(self) -> Accounting:
-        """What the job's processes have used, and how many run."""
+        """Return what the job's processes have used, and how many run."""
         found = Accounting()
         self._query(_BASIC_ACCOUNTING, found)
         return found
 
     def peak_memory(self) -> int:
-        """The most that was committed at one time, in bytes."""
+        """Return the most memory that was committed at one time, in bytes."""
         found = ExtendedLimits()
         self._query(_EXTENDED_LIMITS, found)
         return int(found.peak_job_memory)
@@ -154,7 +154,7 @@ class JobObject:
         _made("QueryInformationJobObject", done)
 
     def breach(self) -> str | None:
-        """The name of a limit that Windows says was reached since the last call."""
+        """Return the name of a limit that Windows says was reached since the last call."""
         named, message, key, data = None, c_uint32(), c_size_t(), c_void_p()
         while self._api.GetQueuedCompletionStatus(self._port, byref(message), byref(key), byref(data), 0):
             named = named or _BREACHES.get(message.value)
@@ -199,7 +199,7 @@ def _resume_thread(api: Any, number: int) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process with that number runs."""
+    """Return whether a process with that number runs."""
     api = _kernel32()
     process = api.OpenProcess(_QUERY_LIMITED, False, pid)
     if process is None:

@@ -1,4 +1,4 @@
-"""Carrying what a command wrote into an overlay over into the real root: only what the write rules allow.
+"""Writes what a command wrote into an overlay back to the real root: only what the write rules allow.
 
 The command never writes to the root itself, so a protected name stays as it is, also when it was missing or a directory
 above it was renamed, and a command that is ended by a limit changes nothing. Names that the rules protect are left out
@@ -6,7 +6,7 @@ and listed. Everything else is put in place, or nothing is: when somebody else c
 the disk is full, when the time is over.
 
 Not covered: ownership (unless this server is root), extended attributes and hard links are lost; devices, FIFOs and
-sockets are not carried; nothing is synced to the disk, so a power failure may lose it.
+sockets are not written back; nothing is synced to the disk, so a power failure may lose it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Carrier:
         return Snapshot(self._root.fd, skip, work)
 
     def apply(self, upper: str, before: Snapshot, work: Work) -> Kept:
-        """Carry over every allowed change, or none. Raises only `StoppedError`."""
+        """Write back every allowed change, or none. Raises only `StoppedError`."""
         names: list[str] = []
         refused: list[str] = []
         try:
@@ -124,7 +124,7 @@ class Carrier:
 
 
 def _above(names: Iterable[str]) -> set[str]:
-    """Every directory above one of the names."""
+    """Return every directory above one of the names."""
     found: set[str] = set()
     for name in names:
         above = name.rpartition("/")[0]
@@ -135,7 +135,7 @@ def _above(names: Iterable[str]) -> set[str]:
 
 
 def _listed(wanted: Sequence[Step]) -> list[str]:
-    """What a result lists: files that were written, and of what was removed the topmost names."""
+    """Return what a result lists: written files, and the topmost names of what was removed."""
     gone = {step.rel for step in wanted if step.kind == "rmdir"}
     names = {step.rel for step in wanted if step.kind == "put"}
     names |= {

@@ -1,4 +1,4 @@
-"""Names below a root, opened by descriptor: no link on the way is ever followed, whatever a name consists of."""
+"""Opens names below a root by descriptor: no link on the way is ever followed, whatever the name contains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Place:
         self.name = name
 
     def stamp(self) -> int | None:
-        """What is there now, as in a snapshot; `None` if nothing is."""
+        """Return the stamp of what is there now, as in a snapshot; `None` if nothing is."""
         try:
             return stamp(os.stat(self.name, dir_fd=self.directory, follow_symlinks=False))
         except FileNotFoundError:

@@ -25,7 +25,7 @@ _AFTER = chr(ord("/") + 1)
 
 
 def stamp(found: os.stat_result) -> int:
-    """One number for the state of a file; `DIRECTORY` for each directory."""
+    """Return one number for the state of a file; `DIRECTORY` for each directory."""
     if stat.S_ISDIR(found.st_mode):
         return DIRECTORY
     return hash((found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)) or 1
@@ -73,11 +73,11 @@ class Snapshot:
         return below
 
     def get(self, rel: str) -> int | None:
-        """The stamp of a name; `None` if it was not there."""
+        """Return the stamp of a name; `None` if it was not there."""
         return self._stamps.get(rel)
 
     def below(self, rel: str) -> list[str]:
-        """The names that were below a directory, each directory before what was in it."""
+        """Return the names that were below a directory, each directory before what was in it."""
         if self._sorted is None:
             self._sorted = sorted(self._stamps)
         first, end = bisect.bisect_left(self._sorted, f"{rel}/"), bisect.bisect_left(self._sorted, f"{rel}{_AFTER}")

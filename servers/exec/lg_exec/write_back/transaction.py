@@ -109,7 +109,7 @@ class Transaction:
                 remove_tree(f"{self._root}/{self._name}")
 
     def _expect(self, step: Step, before: Snapshot) -> None:
-        """What is to change must be as it was when the command began."""
+        """Raise `Conflict` unless what is to change is as it was when the command began."""
         try:
             with place(self._root_fd, step.rel) as at:
                 now = at.stamp()
@@ -190,12 +190,12 @@ def _take_back(number: int, step: Step, at: Place, staging: int) -> None:
 
 
 def _same(first: Place, second: Place) -> bool:
-    """Whether both names lead to one file. A change of one of them changes the time of both."""
+    """Return whether both names lead to one file. A change of one of them changes the time of both."""
     return first.stamp() is not None and first.stamp() == second.stamp()
 
 
 def _entries(directory: int, name: str) -> bool:
-    """Whether a directory has entries. It was moved here from the root."""
+    """Return whether a directory has entries. It was moved here from the root."""
     opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
     try:
         with os.scandir(opened) as entries:

@@ -18,7 +18,7 @@ from lg_policy.errors import LimitExceeded
 _OPAQUE = "user.overlay.opaque"
 _DIR = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 MAX_DEPTH = 128
-"""Directories inside each other that are carried over."""
+"""Nested directories that are written back."""
 
 Kind = Literal["unlink", "rmdir", "mkdir", "put", "unknown"]
 
@@ -100,7 +100,7 @@ def _changed_directory(rel: str, opened: int, status: os.stat_result, before: Sn
 
 
 def _removed(rel: str, before: Snapshot) -> Iterator[Step]:
-    """What has to go where a name was removed: the file, or the directory with all that was in it."""
+    """Return what to remove where a name was removed: the file, or the directory with its contents."""
     was = before.get(rel)
     if was is None:
         return  # made and removed by the command

@@ -1,9 +1,9 @@
-"""Apply planned files to the tree: all of them or none, whatever happens in between.
+"""Applies planned files to the tree: all of them or none, even after a crash.
 
 Every new content is staged in its own directory under a name that only this change set has, then renamed into place.
-What was there before is in the journal, so that both a failure now and a crash are undone from the same record.
+The old contents are in the journal, so a failure and a crash are undone from the same record.
 
-Not covered: between the last look at a file and the rename over it, another program may write to it; that write is
+Not covered: another program may write to a file between the last check and the rename over it; that write is
 lost. Programs that read several files may see some old and some new ones.
 """
 
@@ -64,7 +64,7 @@ class Commit:
         self._directory: Path | None = None
 
     def begin(self) -> None:
-        """Write down what will be done, with what it takes to undo it."""
+        """Record the changes in the journal, with what is needed to undo them."""
         self._step("begin")
         blobs = {
             n: file.before for n, file in enumerate(self._planned) if file.before is not None and _needs_blob(file)
@@ -72,7 +72,7 @@ class Commit:
         self._directory = self._journal.begin(self._record, blobs)
 
     def stage(self) -> None:
-        """Make the missing directories, and write the new contents beside their places."""
+        """Create missing directories, and write the new contents beside the files that they replace."""
         for name in self._record.made_dirs:
             self._job.check_time()
             self._step(f"make {name}")
@@ -103,7 +103,7 @@ class Commit:
             self._journal.finish(self._directory)
 
     def roll_back(self) -> None:
-        """Undo what was done. Raises `Internal` when the system does not let it; the next holder of the lock tries."""
+        """Undo what was done. Raises `Internal` if the system prevents it; the next holder of the lock tries again."""
         if self._directory is not None:
             self._roll_back(self._record, self._directory)
 
@@ -189,8 +189,8 @@ class Commit:
 def commit_all(commits: Sequence[Commit], job: Job, on_step: Step = _no_step) -> None:
     """Apply all parts of a change set, or none.
 
-    It is done in the moment in which its first part is marked so: the others' journals name that one, and whoever finds
-    them unfinished looks there. On failure everything is undone and the error raised, naming the file that failed.
+    It is done once its first part is marked as done. The other journals name that part, and recovery looks there if it
+    finds them unfinished. A failure undoes everything and raises the error, which names the file that failed.
     """
     try:
         for commit in commits:
@@ -228,7 +228,7 @@ def _roll_back_all(commits: Sequence[Commit]) -> None:
 
 
 def missing_directories(root: Root, planned: Sequence[PlannedFile]) -> tuple[str, ...]:
-    """The directories that new files need and that do not exist, outermost first."""
+    """Return the directories that new files need and that do not exist, outermost first."""
     missing: dict[str, None] = {}
     for file in planned:
         if file.after is None or (file.op != "add" and file.to is None):

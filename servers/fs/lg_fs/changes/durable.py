@@ -1,4 +1,4 @@
-"""Make several files and directories durable at once."""
+"""Makes several files and directories durable at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _AT_ONCE = 16
 
 
 def sync_all(descriptors: Sequence[int]) -> None:
-    """Return when all of them are on the disk. Raises `OSError` if one cannot be written.
+    """Wait until all of them are on the disk. Raises `OSError` if one cannot be written.
 
     They are synced side by side: a journalling file system writes what waits at the same time in one go, which takes
     a tenth of the time of one after the other.

@@ -3,14 +3,14 @@
 ::
 
     lock                                   held while a change set is planned and applied, between processes too
-    pending/<name>/record.json, before     begun: undone by whoever holds the lock next, if its writer died
+    pending/<name>/record.json, before     begun: undone by the next holder of the lock, if its writer died
     changes/<name>/record.json, before     done; `before` holds the old contents, one after the other
 
 A change set is done when its directory is renamed from `pending` to `changes`: one atomic step. `<name>` is
 `<time in ns>.<change id>.<hash of the idempotency key, or ->`, so that listing the directory answers most questions.
 
 A change set that touches several roots has a part in the journal of each. It is done when its first part is; the others
-name that one, so that whoever finds them pending knows whether they are to be finished or undone.
+name that one, so recovery knows whether pending parts must be finished or undone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POLL_S = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A change set's directory, with what its name says."""
+    """A change set's directory, and the facts in its name."""
 
     path: Path
     time_ns: int
@@ -91,7 +91,7 @@ class Journal:
             os.close(descriptor)
 
     def begin(self, record: ChangeRecord, blobs: Mapping[int, bytes]) -> Path:
-        """Write down what is about to happen, with the contents that may have to be put back.
+        """Record a change set before it is applied, with the contents needed to undo it.
 
         Raises `Conflict` if the journal cannot be written.
         """
@@ -121,7 +121,7 @@ class Journal:
         self._sync(self._changes)
 
     def done_elsewhere(self, record: ChangeRecord) -> bool:
-        """Whether a pending part belongs to a change set whose first part, in another journal, is done."""
+        """Return whether a pending part belongs to a change set whose first part, in another journal, is done."""
         if not record.members or record.members[0][1] == str(self.base):
             return False
         with contextlib.suppress(FileNotFoundError):
@@ -134,11 +134,11 @@ class Journal:
         shutil.rmtree(directory)
 
     def pending(self) -> list[Path]:
-        """Change sets that were begun and neither done nor undone."""
+        """Return the change sets that were begun and neither finished nor undone."""
         return [item.path for item in _items(self._pending)]
 
     def blob(self, directory: Path, number: int) -> bytes:
-        """The content that file `number` had before. Raises `OSError`; `ValueError` if the entry is damaged."""
+        """Return the old content of file `number`. Raises `OSError`; `ValueError` if the entry is damaged."""
         try:
             start, size = self._places(directory)[str(number)]
         except (KeyError, TypeError) as error:
@@ -151,7 +151,7 @@ class Journal:
         return data
 
     def _places(self, directory: Path) -> Any:
-        """Where the old contents of an entry lie; the entry read last is remembered, as it is large."""
+        """Return where the old contents of an entry lie. The last entry read is remembered, because it is large."""
         name, places = self._last
         if name != directory.name:
             places = _entry(directory)["before"]
@@ -159,20 +159,20 @@ class Journal:
         return places
 
     def changes(self) -> list[Item]:
-        """Done change sets, oldest first."""
+        """Return finished change sets, oldest first."""
         return _items(self._changes)
 
     def find(self, change_id: str) -> Item | None:
-        """The change set of that id."""
+        """Return the change set with that id."""
         return next((item for item in self.changes() if item.change_id == change_id), None)
 
     def with_key(self, key: str) -> Item | None:
-        """The change set that was made under an idempotency key."""
+        """Return the change set that was made under an idempotency key."""
         wanted = key_hash(key)
         return next((item for item in reversed(self.changes()) if item.key_hash == wanted), None)
 
     def prune(self) -> None:
-        """Remove the oldest change sets that are over the limits of number, age and size; the newest always stays."""
+        """Remove the oldest change sets beyond the limits of number, age and size. The newest always stays."""
         items = self.changes()
         oldest_ns = time.time_ns() - int(self._settings.journal_days * 86_400 * 1e9)
         excess = len(items) - self._settings.journal_max_changes
@@ -186,7 +186,7 @@ class Journal:
             total -= sizes[number]
 
     def _finish_other_parts(self, item: Item) -> None:
-        """Before the first part of a change set is forgotten: the others must not look undone for that."""
+        """Finish the other parts before the first is removed, or they would look undone."""
         try:
             record = item.load()
         except ValueError:
@@ -224,7 +224,7 @@ class Journal:
 
 
 def unwritable(error: OSError) -> Conflict:
-    """What to answer when the journal cannot be written."""
+    """Return the error for a journal that cannot be written."""
     return Conflict(
         f"nothing was changed, because the journal of changes cannot be written: {error.strerror or error}",
         hint="make room in the state directory and make it writable",
@@ -246,7 +246,7 @@ def _entry(directory: Path) -> Any:
 
 
 def key_hash(key: str | None) -> str:
-    """What stands for an idempotency key in a directory name."""
+    """Return the part of a directory name that stands for an idempotency key."""
     return "-" if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

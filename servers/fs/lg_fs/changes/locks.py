@@ -1,4 +1,4 @@
-"""Who may change what is below a root: one holder at a time, between threads, servers and state directories."""
+"""Locks a root for changes: one holder at a time, across threads, servers and state directories."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def holding(places: Sequence[ServedRoot], journals: Mapping[str, Journal], job: Job) -> Iterator[None]:
-    """Hold several roots. `places` come in an order that everybody keeps, so that no two wait for each other.
+    """Hold several roots. `places` are in the order that every holder uses, so that no two wait for each other.
 
     Two locks each: the journal's, and one that is the same for servers that keep their journals elsewhere. Both are
     files outside the root, where a command in a sandbox cannot lock them. Raises `CallTimeout`.

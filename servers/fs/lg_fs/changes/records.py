@@ -1,4 +1,4 @@
-"""What is remembered about a change set, and its JSON form in the journal."""
+"""The record of a change set, and its JSON form in the journal."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class FileRecord:
 
     @property
     def target(self) -> str:
-        """Where the new content is."""
+        """Return the path of the new content."""
         return self.to or self.path
 
     @property
     def keeps_content(self) -> bool:
-        """Whether the file is only renamed."""
+        """Return whether the file is only renamed."""
         return self.op == "move" and self.before_sha256 == self.after_sha256
 
 
@@ -57,7 +57,7 @@ class ChangeRecord:
     order: tuple[int, ...] = ()
 
     def place_of(self, number: int) -> int:
-        """The place of this part's file `number` in the whole change set."""
+        """Return the position of this part's file `number` in the whole change set."""
         return self.order[number] if self.order else number
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class ChangeRecord:
 
     @classmethod
     def from_dict(cls, data: Any) -> ChangeRecord:
-        """Read the JSON form. Raises `ValueError` if it is none, or of another version."""
+        """Read the JSON form. Raises `ValueError` if it is malformed or of another version."""
         if not isinstance(data, dict) or data.get("version") != VERSION:
             raise ValueError("not a change record of this version")
         values = {key: value for key, value in data.items() if key != "version"}
@@ -129,7 +129,7 @@ Files = list[tuple[str, FileRecord]]
 
 
 def _in_order(parts: Parts) -> Files:
-    """The files of all parts in the order of the patch, each with the prefix of its root."""
+    """Return the files of all parts in the order of the patch, each with the prefix of its root."""
     placed = [(part.place_of(n), part.prefix, file) for part in parts for n, file in enumerate(part.files)]
     return [(prefix, file) for _, prefix, file in sorted(placed, key=lambda entry: entry[0])]
 

@@ -1,4 +1,4 @@
-"""Renaming without ever replacing: what `os.rename` cannot do."""
+"""Renames files without ever replacing any, which `os.rename` cannot do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOREPLACE = 1
 
 @cache
 def _renameat2() -> Any:
-    """The C library's renameat2(2), or `None`."""
+    """Return the C library's renameat2(2), or `None`."""
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is not None:
         function.restype = ctypes.c_int

@@ -1,4 +1,4 @@
-"""Plan the inverse of a change set."""
+"""Plans the inverse of a change set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 
 
 Part = tuple["Reverter", ChangeRecord, Path]
-"""One root's part of a change set: who plans its inverse, its record and its directory in the journal."""
+"""One root's part of a change set: its reverter, its record and its directory in the journal."""
 
 
 def plan_inverse(
@@ -28,8 +28,8 @@ def plan_inverse(
 ) -> list[PlannedFile]:
     """Plan the inverse of a whole change set.
 
-    Raises `Conflict` when it was taken back already or files changed since (unless `force`, which a setting must
-    allow), and `PolicyDenied` when a file may not be written any more.
+    Raises `Conflict` if it was reverted already or files changed since (unless `force`, which a setting must allow),
+    and `PolicyDenied` if a file may no longer be written.
     """
     if force and not settings.allow_force_revert:
         raise PolicyDenied(
@@ -64,9 +64,9 @@ class Reverter:
         self._job = job
 
     def plan(self, record: ChangeRecord, directory: Path, *, force: bool) -> tuple[list[PlannedFile], list[str]]:
-        """Return the files to put back, and the names of those that are not as the change set left them.
+        """Return the files to restore, and the names of those that are not as the change set left them.
 
-        Raises `PolicyDenied` when a file may not be written any more.
+        Raises `PolicyDenied` if a file may no longer be written.
         """
         planned: list[PlannedFile] = []
         changed: list[str] = []
@@ -81,7 +81,7 @@ class Reverter:
         return planned, changed
 
     def remove_directories(self, record: ChangeRecord) -> None:
-        """Remove the directories that the change set had made, those that are empty now."""
+        """Remove the directories that the change set created, if they are empty now."""
         for rel in reversed(record.made_dirs):
             with suppress(LgError, OSError):
                 parent, name = self._place.root.open_parent(rel, follow=False)
@@ -97,7 +97,7 @@ class Reverter:
                 )
 
     def _inverse(self, directory: Path, number: int, file: FileRecord, *, force: bool) -> PlannedFile | None:
-        """The inverse for one file; `None` if it is not as the change set left it."""
+        """Return the inverse for one file; `None` if it is not as the change set left it."""
         now, identity, mode = self._current(file.target)
         if file.op == "delete":
             if now is not None:

@@ -1,7 +1,7 @@
-"""Take back a change set that was begun: after a failure, or after its writer died.
+"""Undoes a change set that was begun: after a failure, or after its writer died.
 
-Where things stand is judged by the contents that are there now, so undoing can itself be interrupted and repeated.
-A file that is neither in its old nor in its new state belongs to someone else by now: it is left and reported.
+Each file's state is read from its present content, so undoing can itself be interrupted and repeated. A file that is
+neither in its old nor in its new state was changed by another program: it is left and reported.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Undo:
         self._durable = durable
 
     def run(self, record: ChangeRecord, directory: Path, *, only: set[int] | None = None) -> list[str]:
-        """Put everything back and return the files that had to be left.
+        """Restore everything and return the files that had to be left.
 
-        `only`: the numbers of the files that were begun, if that is known. Raises `LgError` or `OSError` when the
-        system does not let it.
+        `only`: the numbers of the files that were begun, if that is known. Raises `LgError` or `OSError` if the
+        system prevents it.
         """
         left: list[str] = []
         for number, file in reversed(list(enumerate(record.files))):
@@ -45,7 +45,7 @@ class Undo:
         return left
 
     def _file(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord) -> bool:
-        """Undo one file; whether it is in its old state now."""
+        """Undo one file; return whether it is in its old state now."""
         now = self._hash(file.path)
         if file.op == "update":
             if now == file.after_sha256:
@@ -78,7 +78,7 @@ class Undo:
         return there in (None, file.after_sha256)
 
     def _restore(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord) -> None:
-        """Write the old content back, over the new one or where nothing is."""
+        """Write the old content back, over the new one or as a new file."""
         data = self._journal.blob(directory, number)
         parent_rel = file.path.rpartition("/")[0]
         if parent_rel:
@@ -128,7 +128,7 @@ class Undo:
             os.rmdir(name, dir_fd=parent.fd)
 
     def _hash(self, rel: str) -> str | None:
-        """Hash of what is there now; "" for what is no regular file, `None` for nothing."""
+        """Return the hash of what is there now; "" if it is no regular file, `None` if nothing is there."""
         try:
             with self._root.open_file(rel, follow=False) as file:
                 digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""`apply_patch`, `revert_patch`, `list_changes`: plan under the root's lock, commit, remember."""
+"""Runs `apply_patch`, `revert_patch` and `list_changes`: plans under the root's lock, commits, records."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 
 def _nothing(_name: str) -> None:
-    """No step hook."""
+    """Do nothing at a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatchRequest:
-    """A call of `apply_patch`. `arguments` are what a repeat under the same key must have too."""
+    """A call of `apply_patch`. A repeat under the same key must have the same `arguments`."""
 
     changes: Sequence[FileChange]
     expected: Expected = field(default_factory=Expected)
@@ -57,7 +57,7 @@ class RevertRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """What a change set is called by: its kind, what it reverts, and the call that made it."""
+    """Identifies a change set: its kind, the change set that it reverts, and the call that made it."""
 
     kind: str
     reverts: str | None
@@ -77,7 +77,7 @@ class Changes:
         self._on_step = on_step
 
     def apply(self, request: PatchRequest, job: Job) -> dict[str, Any]:
-        """Apply a patch, or only show what it would do. Raises `LgError`; then nothing was changed."""
+        """Apply a patch, or only show what it would do. If it raises `LgError`, nothing was changed."""
         targets = Targets(self._workspace)
         label = Label(kind="patch", reverts=None, key=request.key, digest=_digest(request.arguments))
         if request.dry_run:
@@ -96,9 +96,9 @@ class Changes:
         return result(records)
 
     def revert(self, request: RevertRequest, job: Job) -> dict[str, Any]:
-        """Take back a change set, or only show what that would do.
+        """Revert a change set, or only show what that would do.
 
-        Raises `Conflict` naming every file that changed since; then nothing was changed.
+        Raises `Conflict`, which names every file that changed since; then nothing was reverted.
         """
         places = [place for place, _ in self._parts_of(request.change_id)]
         for place in places:
@@ -146,7 +146,7 @@ class Changes:
         return [summary(sets[change_id], reverted.get(change_id)) for change_id in newest[:limit]]
 
     def recover(self) -> None:
-        """Undo what a killed process left half done, in every root. Called once at start."""
+        """Undo what a killed process left unfinished, in every root. Called once at start."""
         places = [place for place in self._workspace.places if self._journal(place).pending()]
         places.sort(key=lambda place: place.root.id)
         with holding(places, self._journals, Job(self._settings.call_timeout_s)):
@@ -183,7 +183,7 @@ class Changes:
     def _recover(self, places: Sequence[ServedRoot]) -> None:
         """Undo, or finish, pending change sets; the locks are held, so their writers are dead.
 
-        Raises `Conflict` where the system does not let it.
+        Raises `Conflict` if the system prevents it.
         """
         for place in places:
             journal = self._journal(place)
@@ -205,7 +205,7 @@ class Changes:
         journal.drop(directory)
 
     def _finished(self, place: ServedRoot, journal: Journal, directory: Path) -> bool:
-        """Bring the part of a change set below one root to its end; whether it is kept, as done."""
+        """Finish or undo the part of a change set below one root; return whether it is kept, as done."""
         record = load_record(directory)
         if record is None:
             return False
@@ -217,7 +217,7 @@ class Changes:
         return False
 
     def _answered(self, label: Label) -> dict[str, Any] | None:
-        """The result of the call that was made under this key, if there was one."""
+        """Return the result of the call that was made under this key, if there was one."""
         if label.key is None:
             return None
         found = [item for journal in self._journals.values() if (item := journal.with_key(label.key)) is not None]
@@ -232,7 +232,7 @@ class Changes:
         return result(parts, replayed=True)
 
     def _visible(self, record: ChangeRecord) -> ChangeRecord:
-        """The record without the files that the rules hide now."""
+        """Return the record without the files that the rules hide now."""
         rules = self._workspace.places[0].rules
         files = tuple(
             file
@@ -242,7 +242,7 @@ class Changes:
         return record if len(files) == len(record.files) else replace(record, files=files, order=())
 
     def _records(self, planned: Sequence[PlannedFile], label: Label) -> list[ChangeRecord]:
-        """What the journals will hold: one record for each root that is touched."""
+        """Return what the journals will hold: a record for each root that the change set touches."""
         change_id, time = secrets.token_hex(8), datetime.now(UTC).isoformat(timespec="milliseconds")
         parts = _by_root(planned)
         several = len(parts) > 1
@@ -270,7 +270,7 @@ class Changes:
         return self._journals[place.root.id]
 
     def _parts_of(self, change_id: str) -> list[tuple[ServedRoot, Item]]:
-        """Where the parts of a change set are kept, in the order of locking."""
+        """Return where the parts of a change set are kept, in the order of locking."""
         places = sorted(self._workspace.places, key=lambda place: place.root.id)
         found = [(place, item) for place in places if (item := self._journal(place).find(change_id)) is not None]
         if not found:
@@ -308,7 +308,7 @@ class Changes:
 
 
 def _by_root(planned: Sequence[PlannedFile]) -> list[list[PlannedFile]]:
-    """The files of each root that is touched, in the order of locking."""
+    """Return the files of each root that is touched, in the order of locking."""
     parts: dict[str, list[PlannedFile]] = {}
     for file in planned:
         parts.setdefault(file.place.root.id, []).append(file)

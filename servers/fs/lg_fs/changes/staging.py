@@ -1,4 +1,4 @@
-"""New contents on their way into the tree: written beside their place under a name of their own."""
+"""Writes new contents under temporary names beside the files that they replace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BATCH = 64
 
 
 def temporary_name(change_id: str, number: int) -> str:
-    """Under which name file `number` of a change set is staged; unguessable, as change ids are random."""
+    """Return the name under which file `number` of a change set is staged. It is unguessable: change ids are random."""
     return f".lg-{change_id}-{number}.tmp"
 
 

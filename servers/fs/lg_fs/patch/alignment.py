@@ -1,4 +1,4 @@
-"""Which lines two versions of a text have in common, in bounded time whatever the texts are.
+"""Finds the lines that two versions of a text have in common, in bounded time for any texts.
 
 Equal beginnings and ends are taken first, then the longest chain of lines that both versions have exactly once, and so
 on between these. What is left is compared exactly as long as the budget of steps lasts; after that it counts as
@@ -20,13 +20,13 @@ Opcode = tuple[str, int, int, int, int]
 
 
 def _no_check() -> None:
-    """Nothing stops the work."""
+    """Never stop the work."""
 
 
 def opcodes(old: Sequence[Hashable], new: Sequence[Hashable], check: Callable[[], None] = _no_check) -> list[Opcode]:
     """Return how `old` becomes `new`, as (tag, a, b, c, d): `old[a:b]` and `new[c:d]` are equal or replaced.
 
-    Tags are `equal`, `replace`, `delete` and `insert`. `check` is called now and then; it may raise to end the work.
+    Tags are `equal`, `replace`, `delete` and `insert`. `check` is called regularly and may raise to stop the work.
     """
     result: list[Opcode] = []
     at_old = at_new = 0
@@ -41,7 +41,7 @@ def opcodes(old: Sequence[Hashable], new: Sequence[Hashable], check: Callable[[]
 
 
 def grouped(codes: Sequence[Opcode], context: int) -> list[list[Opcode]]:
-    """Cut a comparison into the hunks of a diff, each with so many equal lines around its changes."""
+    """Cut a comparison into the hunks of a diff, each with that many equal lines around its changes."""
     groups: list[list[Opcode]] = []
     group: list[Opcode] = []
     for number, (tag, a, b, c, d) in enumerate(codes):
@@ -71,7 +71,7 @@ class _Alignment:
         self._pairs: list[tuple[int, int, int]] = []
 
     def blocks(self) -> list[tuple[int, int, int]]:
-        """Runs of equal lines as (place in old, place in new, length), in order, none touching the next."""
+        """Return runs of equal lines as (index in old, index in new, length), in order, none touching the next."""
         spans: list[Span] = [(0, len(self._old), 0, len(self._new))]
         for _ in range(_MAX_ROUNDS):
             spans = [part for span in spans for part in self._split(span)]
@@ -86,7 +86,7 @@ class _Alignment:
         return merged
 
     def _split(self, span: Span) -> list[Span]:
-        """Note what the span certainly has in common; return the parts in which there may be more."""
+        """Record what the span certainly has in common; return the parts that may have more."""
         self._check()
         a, b, c, d = self._trimmed(span)
         if a == b or c == d:
@@ -118,7 +118,7 @@ class _Alignment:
         return a, b, c, d
 
     def _unique(self, a: int, b: int, c: int, d: int) -> list[tuple[int, int]]:
-        """The longest chain of lines that occur once on each side, in order on both."""
+        """Return the longest chain of lines that occur once on each side, in order on both."""
         in_old, in_new = Counter(self._old[a:b]), Counter(self._new[c:d])
         places = {line: at for at, line in enumerate(self._new[c:d], c) if in_new[line] == 1}
         both = [(at, places[line]) for at, line in enumerate(self._old[a:b], a) if in_old[line] == 1 and line in places]

@@ -22,7 +22,7 @@ from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
 CHECK_EVERY = 1_024
-"""Lines of a patch between two looks at whether its caller still waits."""
+"""Lines of a patch between two checks that its caller still waits."""
 BEGIN = "*** Begin Patch"
 END = "*** End Patch"
 _ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
@@ -41,12 +41,12 @@ _LINE_NUMBERS = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})? @
 
 
 def is_begin(line: str) -> bool:
-    """Whether a line begins an envelope."""
+    """Return whether a line begins an envelope."""
     return _corrected(line) == BEGIN
 
 
 def parse_envelope(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
-    """Parse the lines of a patch. `check` may raise to end the work.
+    """Parse the lines of a patch. `check` may raise to stop the work.
 
     Raises `InvalidArguments` that names the line.
     """
@@ -54,7 +54,7 @@ def parse_envelope(lines: list[str], check: Callable[[], None]) -> list[FileChan
 
 
 def _corrected(line: str) -> str:
-    """A line of the envelope's own in its proper form; any other line as it is."""
+    """Return a line of the envelope in its proper form, any other line unchanged."""
     match = _NEARLY.match(line) if len(line) <= _MAX_HEADER else None
     if match is None or (match["mark"] and match["rest"]):
         return line
@@ -65,13 +65,13 @@ def _corrected(line: str) -> str:
 
 
 def unquoted(name: str) -> str:
-    """A file's name without the quotes or backticks around it."""
+    """Return a file name without the quotes or backticks around it."""
     name = name.strip()
     return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "`\"'" else name
 
 
 def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
-    """The error for line `number` (from 0) of a patch."""
+    """Return the error for line `number` (from 0) of a patch."""
     return InvalidArguments(f"patch line {number + 1}: {problem}", hint=hint)
 
 
@@ -173,7 +173,7 @@ class _EnvelopeParser:
         return Hunk(lines=tuple(lines), anchors=anchors, line=number, at_end=at_end)
 
     def _line_number(self) -> int | None:
-        """The line of a header out of a unified diff, which models mix in; it only helps to choose."""
+        """Return the line number in a unified diff's header, which models mix in. It only helps to choose a place."""
         match = _LINE_NUMBERS.fullmatch(self._peek() or "")
         if match is None:
             return None

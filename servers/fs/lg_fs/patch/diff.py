@@ -23,7 +23,7 @@ class FileDiff:
 
 
 def _no_check() -> None:
-    """Nothing stops the work."""
+    """Never stop the work."""
 
 
 def file_diff(
@@ -35,9 +35,9 @@ def file_diff(
     mode: int = 0,
     check: Callable[[], None] = _no_check,
 ) -> FileDiff:
-    """Compare two states of a file; `None` for a state in which it does not exist. `mode`: its permission bits.
+    """Compare two states of a file; `None` means that it does not exist. `mode`: its permission bits.
 
-    `check` is called now and then; it may raise to end the work.
+    `check` is called regularly and may raise to stop the work.
     """
     header = _header(old_path, new_path, "100755" if mode & 0o111 else "100644")
     if is_binary(before or b"") or is_binary(after or b""):

@@ -1,4 +1,4 @@
-"""A text file as lines that remember their own line breaks, so that what is not changed stays as it was."""
+"""A text file as lines with their own line breaks, so that unchanged lines stay as they were."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lg_fs.reading.encoding import UTF8, Encoding, detect
 from lg_policy.errors import InvalidArguments
 
 MAX_LINES = 1_000_000
-"""Lines of a file that a patch may touch: each takes a hundred bytes of memory."""
+"""Most lines of a file that a patch may change: each takes a hundred bytes of memory."""
 
 
 class TextLine(NamedTuple):
@@ -29,17 +29,17 @@ class Document:
 
     @property
     def eol(self) -> str:
-        """The line break that most lines have."""
+        """Return the line break that most lines have."""
         breaks = Counter(line.eol for line in self.lines if line.eol)
         return breaks.most_common(1)[0][0] if breaks else "\n"
 
     @property
     def ends_with_newline(self) -> bool:
-        """Whether the last line has a line break; an empty file counts as having one."""
+        """Return whether the last line has a line break; an empty file counts as having one."""
         return not self.lines or bool(self.lines[-1].eol)
 
     def encode(self) -> bytes:
-        """Return the bytes of the file. Raises `InvalidArguments` for characters that its encoding lacks."""
+        """Return the file's bytes. Raises `InvalidArguments` for characters that its encoding lacks."""
         text = "".join(line.text + line.eol for line in self.lines)
         try:
             return self.encoding.encode(text)
@@ -67,7 +67,7 @@ def load(data: bytes) -> Document:
 
 
 def replaced(old: Document, content: str) -> Document:
-    """The file with entirely new text: encoding and mark are kept, and line breaks if the text has no CRLF itself."""
+    """Return the file with new text. Encoding and byte order mark stay, and line breaks if the text has no CRLF."""
     lines = split_lines(content.removeprefix("\ufeff") if old.encoding.bom else content)
     if old.lines and "\r\n" not in content:
         eol = old.eol  # counted once, not for each line

@@ -1,4 +1,4 @@
-"""Say why a hunk has no place: where it nearly fits, which line differs and how, or that it was applied before."""
+"""Explains why a hunk has no place: where it nearly fits, which line differs and how, or that it is already applied."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _WORD = re.compile(r"\w")
 
 
 def applied_at(lines: WorkingLines, hunk: Hunk, step: Step) -> int | None:
-    """The place at which the hunk's new lines stand already; `None` where that is not certain.
+    """Return where the hunk's new lines already stand; `None` if that is not certain.
 
-    To be asked only when its old lines are not there. New lines that could stand anywhere, as a single bracket, prove
+    Call it only if its old lines are not there. New lines that could stand anywhere, such as a single bracket, prove
     nothing.
     """
     new = [line.text for line in hunk.lines if line.mark != DROP]
@@ -56,7 +56,7 @@ def nearest(lines: WorkingLines, old: Sequence[str], floor: int, step: Step) -> 
 
 
 def _difference(texts: Sequence[str], old: Sequence[str], at: int) -> str:
-    """The first line that differs from there on, in both versions, with the real lines around it."""
+    """Return the first line that differs from there on, in both versions, with the real lines around it."""
     n = next((n for n in range(len(old)) if at + n >= len(texts) or texts[at + n].strip() != old[n].strip()), None)
     if n is None:
         return "the nearest lines of the file are\n" + _numbered(texts, at, at + min(len(old), 12))
@@ -79,14 +79,14 @@ def _numbered(texts: Sequence[str], begin: int, end: int) -> str:
 
 
 def _quoted(text: str, other: str = "") -> str:
-    """A line for reading; in escapes if it would look the same as the other one."""
+    """Quote a line; with escapes if it would otherwise look the same as the other one."""
     cut = text[:_WIDTH]
     same = other and skeleton(plain_form(text)).split() == skeleton(plain_form(other)).split()
     return ascii(cut) if same else repr(cut)
 
 
 def _within(texts: Sequence[str], old: Sequence[str]) -> int | None:
-    """The first line that a single searched one is only a part of; nothing where it is a whole line somewhere."""
+    """Return the first line that contains a single searched line; nothing if it is a whole line somewhere."""
     wanted = old[0].strip() if len(old) == 1 else ""
     if not wanted or any(text.strip() == wanted for text in texts):
         return None
@@ -94,7 +94,7 @@ def _within(texts: Sequence[str], old: Sequence[str]) -> int | None:
 
 
 def _closest(lines: WorkingLines, old: Sequence[str], step: Step) -> int | None:
-    """Where the file is most like `old`: the place where most lines agree, else where its first real line is alike."""
+    """Return where the file is most like `old`: where most lines agree, or else where its first real line is alike."""
     wanted = [text.strip() for text in old[:_MAX_WANTED]]
     index: dict[str, list[int]] = {text: [] for text in wanted if text}
     for at, text in enumerate(lines.texts(LEADING)[:_MAX_INDEXED]):

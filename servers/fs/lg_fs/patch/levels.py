@@ -1,4 +1,4 @@
-"""How strictly the lines of a hunk are compared with those of a file, from exact to lenient."""
+"""Compares the lines of a hunk with those of a file at several levels, from exact to lenient."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLAIN = {**_SPACES, **_NOTHING, **_SINGLE, **_DOUBLE, **_DASHES, 0x2026: "..."}
 
 
 def plain_form(text: str) -> str:
-    """A line without what editors and models exchange unasked: normal form, kinds of spaces, quotes and dashes."""
+    """Return a line in normal form, with plain spaces, quotes and dashes: editors and models exchange these."""
     if text.isascii():
         return text.rstrip()
     return unicodedata.normalize("NFC", text).translate(_PLAIN).rstrip()
@@ -40,20 +40,20 @@ def normalised(texts: Sequence[str], level: str) -> list[str]:
 
 
 class WorkingLines:
-    """The lines of a file while hunks are applied, with their forms for each level, made when first needed."""
+    """The lines of a file while hunks are applied. Their forms for each level are computed when first needed."""
 
     def __init__(self, lines: Sequence[TextLine]) -> None:
         self.lines = list(lines)
         self._forms: dict[str, list[str]] = {}
 
     def texts(self, level: str = EXACT) -> list[str]:
-        """The texts of all lines as this level compares them."""
+        """Return the texts of all lines as this level compares them."""
         if level not in self._forms:
             self._forms[level] = normalised([line.text for line in self.lines], level)
         return self._forms[level]
 
     def replace(self, at: int, count: int, new: Sequence[TextLine]) -> None:
-        """Put other lines in the place of some."""
+        """Replace some of the lines."""
         self.lines[at : at + count] = new
         for level, texts in self._forms.items():
             texts[at : at + count] = normalised([line.text for line in new], level)

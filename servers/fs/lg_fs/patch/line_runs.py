@@ -1,21 +1,21 @@
-"""Where a run of lines stands among others: in time that grows with their number, whatever they are."""
+"""Finds a run of lines among others, in linear time for any lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 Step = Callable[[int], None]
-"""Counts work and may raise to end it, as `Job.step` does."""
+"""Counts work and may raise to stop it, as `Job.step` does."""
 
 _EVERY = 1_024
 
 
 def no_step(_weight: int) -> None:
-    """Nothing counts or stops the work."""
+    """Neither count nor stop the work."""
 
 
 def find_runs(texts: Sequence[str], wanted: Sequence[str], first: int, step: Step = no_step) -> list[int]:
-    """Return every place from `first` on at which the wanted lines stand; there must be at least one of them."""
+    """Return every index from `first` on at which the wanted lines begin. `wanted` must not be empty."""
     last = len(texts) - len(wanted)
     starts: list[int] = []
     at = first
@@ -33,7 +33,7 @@ def find_runs(texts: Sequence[str], wanted: Sequence[str], first: int, step: Ste
 
 
 def _in_one_pass(texts: Sequence[str], wanted: Sequence[str], first: int, step: Step) -> list[int]:
-    """Knuth, Morris and Pratt's way: no line is looked at again when a run breaks off."""
+    """Find runs as Knuth, Morris and Pratt do: no line is compared again when a run breaks off."""
     borders = _borders(wanted, step)
     found: list[int] = []
     matched = 0
@@ -51,7 +51,7 @@ def _in_one_pass(texts: Sequence[str], wanted: Sequence[str], first: int, step: 
 
 
 def _borders(wanted: Sequence[str], step: Step) -> list[int]:
-    """For each place, the length of the longest beginning that also ends there, and is not all of it."""
+    """Return, for each index, the length of the longest proper prefix that also ends there."""
     borders = [0] * len(wanted)
     length = 0
     for at in range(1, len(wanted)):

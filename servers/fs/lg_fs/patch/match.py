@@ -1,8 +1,8 @@
-"""Find where a hunk belongs, and put it there.
+"""Finds where a hunk belongs, and applies it there.
 
-The lines of the hunk decide: exactly as they are, else with trailing white space ignored, else with leading, else with
-typographic forms ignored. A level that fits in one place is taken. One that fits in several is refused, unless anchors
-or an exactly right line number choose. Nothing is ever guessed.
+The lines of the hunk decide: first exactly, then ignoring trailing white space, then leading, then typographic
+forms. A level that fits in one place is used. One that fits in several is refused, unless anchors or an
+exactly right line number choose. Nothing is ever guessed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class _Found:
 
 
 def apply_hunks(document: Document, change: FileChange, step: Step = no_step) -> Applied:
-    """Apply all hunks of a change. `step` counts the work and may raise to end it.
+    """Apply all hunks of a change. `step` counts the work and may raise to stop it.
 
-    Raises `Conflict` when a hunk has no place or several; the error shows the nearest lines.
+    Raises `Conflict` if a hunk has no place or several; the error shows the nearest lines.
     """
     working = WorkingLines(document.lines)
     weakest = EXACT
@@ -114,7 +114,7 @@ class _Finder:
         return places
 
     def _anchored(self, floor: int) -> list[int]:
-        """The places right below the hunk's anchors."""
+        """Return the places right below the hunk's anchors."""
         starts: list[int] = []
         known: dict[str, list[int]] = {}
         for depth, anchor in enumerate(self._hunk.anchors):
@@ -136,7 +136,7 @@ class _Finder:
         return starts
 
     def _insertion(self, floor: int) -> int:
-        """Where lines go that come with no context."""
+        """Return where lines go that come without context."""
         if self._hunk.anchors and not self._hunk.at_end:
             starts = self._anchored(floor)
             if len(starts) > 1:
@@ -163,7 +163,7 @@ class _Finder:
         )
 
     def _shown(self, at: int) -> str:
-        """A place as its first line, with the line before it, which tells it from the others."""
+        """Show a place as its first line and the line before it, which tells it from the others."""
         first = max(0, at - 1)
         texts = self._working.texts()[first : at + 1]
         return "\n".join(f"{n}: {text[:160]}" for n, text in enumerate(texts, first + 1))
@@ -203,7 +203,7 @@ def _numbers(hunks: Sequence[int]) -> str:
 
 
 def _rewritten(lines: Sequence[TextLine], found: _Found, hunk: Hunk, eol: str, path: str) -> list[TextLine]:
-    """The lines that replace the old ones; kept lines are the file's own, byte for byte."""
+    """Return the lines that replace the old ones. Kept lines are the file's own, byte for byte."""
     indent = _reindent(lines, found, hunk, path) if found.level == LEADING else None
     foreign_cr = eol == "\r\n" or _has_foreign_cr(lines, found, hunk)
     at = found.at
@@ -220,14 +220,14 @@ def _rewritten(lines: Sequence[TextLine], found: _Found, hunk: Hunk, eol: str, p
 
 
 def _has_foreign_cr(lines: Sequence[TextLine], found: _Found, hunk: Hunk) -> bool:
-    """Whether the patch has carriage returns that the file has not: an editor's, and not to be written into it."""
+    """Return whether the patch has carriage returns that the file lacks: an editor's, which must not be written."""
     if found.level == EXACT or not any(text.endswith("\r") for text in hunk.old):
         return False
     return not any(line.text.endswith("\r") for line in lines[found.at : found.at + len(hunk.old)])
 
 
 def _reindent(lines: Sequence[TextLine], found: _Found, hunk: Hunk, path: str) -> Callable[[str], str]:
-    """How the file's indentation differs from the hunk's, to be applied to new lines too.
+    """Return how the file's indentation differs from the hunk's, so that new lines get the same.
 
     Raises `Conflict` unless all lines differ in the same way: then nobody knows what was meant.
     """
@@ -257,7 +257,7 @@ def _indent(text: str) -> str:
 
 
 def _shift(theirs: str, ours: str) -> tuple[str, str]:
-    """What to put before and what to take from a line of the patch so that it stands as the file's do."""
+    """Return what to add before, and what to remove from, a line of the patch so that it is indented as the file is."""
     if ours.endswith(theirs):
         return ours[: len(ours) - len(theirs)], ""
     if theirs.endswith(ours):

@@ -21,8 +21,8 @@ class Line(NamedTuple):
 class Hunk:
     """One place to change. Its kept and dropped lines say where it is; the rest only helps to choose.
 
-    `anchors`: lines that come before the place, outermost first. `line`: where the author thought it was, from 1.
-    `at_end`: it reaches the end of the file. `new_final_newline`: whether the file shall end with a line break, if the
+    `anchors`: lines that come before the place, outermost first. `line`: the author's line number, from 1.
+    `at_end`: it reaches the end of the file. `new_final_newline`: whether the file should end with a line break, if the
     hunk says so.
     """
 
@@ -34,7 +34,7 @@ class Hunk:
 
     @property
     def old(self) -> tuple[str, ...]:
-        """The lines that the file has at the place."""
+        """Return the lines that the file has at this place."""
         return tuple(line.text for line in self.lines if line.mark != ADD)
 
 

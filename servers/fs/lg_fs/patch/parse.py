@@ -1,4 +1,4 @@
-"""From the arguments of `apply_patch` to a list of file changes; the format is told apart by the first line."""
+"""Turns the arguments of `apply_patch` into a list of file changes. The first line tells the format."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FORMATS = "begin with '*** Begin Patch', '--- PATH' (unified diff), or PATH and
 
 
 def _no_check() -> None:
-    """Nothing stops the work."""
+    """Never stop the work."""
 
 
 def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileChange]:
-    """Parse a patch in any of the three formats. `check` is called now and then; it may raise to end the work.
+    """Parse a patch in any of the three formats. `check` is called regularly and may raise to stop the work.
 
     Raises `InvalidArguments`.
     """

@@ -1,7 +1,7 @@
-"""Take off what people, models and editors put around a patch, wherever its meaning is certain all the same.
+"""Removes what people, models and editors put around a patch, if the patch's meaning stays certain.
 
-A byte order mark, Windows or old Mac line breaks, a Markdown fence, a here-document, an indentation or quotation mark
-before every line, sentences before the patch, and a patch that was made JSON once too often.
+It removes a byte order mark, Windows or old Mac line breaks, a Markdown fence, a here-document, an indentation or
+quotation mark before every line, sentences before the patch, and one JSON encoding too many.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_LAYERS = 5
 def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]) -> list[str]:
     """Return the lines of the patch itself.
 
-    `begins` tells whether a line begins a patch, `has_blocks` whether lines contain SEARCH/REPLACE blocks.
+    `begins` tests whether a line begins a patch, `has_blocks` whether lines contain SEARCH/REPLACE blocks.
     """
     lines = _split(_decoded(text.removeprefix("\ufeff")))
     for _ in range(_MAX_LAYERS):
@@ -39,7 +39,7 @@ def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[
 
 
 def _decoded(text: str) -> str:
-    """The patch in a text that was quoted as JSON once more; any other text as it is."""
+    """Return the patch in a text that was quoted as JSON once more; any other text unchanged."""
     for _ in range(2):
         begin = text.lstrip()[:1]
         if begin in ("{", "[", '"'):
@@ -55,7 +55,7 @@ def _decoded(text: str) -> str:
 
 
 def _patch_in(text: str) -> str | None:
-    """The text in a JSON string, in an object with one text, or in a command `["apply_patch", TEXT]`."""
+    """Return the string in a JSON string, in an object with one string, or in a command `["apply_patch", TEXT]`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -84,7 +84,7 @@ def _without_blank_ends(lines: list[str]) -> list[str]:
 def _unwrapped(
     lines: list[str], begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]
 ) -> list[str] | None:
-    """The lines without one layer around them; `None` if there is none that is known."""
+    """Remove one layer around the lines; return `None` if no known layer is left."""
     found = _from_here_document(lines)
     if found is None and _FENCE.match(lines[0]):
         found = _from_fence(lines, 0)
@@ -115,7 +115,7 @@ def _from_here_document(lines: list[str]) -> list[str] | None:
 
 
 def _from_fence(lines: list[str], begin: int) -> list[str] | None:
-    """What is in the fence that begins there, if it closes and nothing but sentences come after it."""
+    """Return what is in the fence that begins there, if it closes and only sentences follow it."""
     fence = _FENCE.match(lines[begin])
     if fence is None:
         return None
@@ -127,7 +127,7 @@ def _from_fence(lines: list[str], begin: int) -> list[str] | None:
 
 
 def _without_prefix(lines: list[str]) -> list[str] | None:
-    """The lines without what stands before all of them alike: an indentation, or the mark of a quotation."""
+    """Remove what begins all lines alike: an indentation, or a quotation mark."""
     match = _PREFIX.match(lines[0])
     if match is None:
         return None
@@ -139,7 +139,7 @@ def _without_prefix(lines: list[str]) -> list[str] | None:
 
 
 def _after_sentences(lines: list[str]) -> list[str] | None:
-    """The patch behind sentences about it: from its only fence, or from the only line that begins an envelope."""
+    """Return the patch after sentences about it: from its only fence, or from the only line that begins an envelope."""
     envelopes = [n for n, line in enumerate(lines) if _ENVELOPE.match(line)]
     fences = [n for n, line in enumerate(lines) if _FENCE.match(line)]
     if len(fences) == 2 and (not envelopes or fences[0] < envelopes[0]):

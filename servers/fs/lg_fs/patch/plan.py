@@ -1,4 +1,4 @@
-"""From parsed changes to planned states of files: everything is read, checked and computed, nothing is changed."""
+"""Turns parsed changes into planned states of files. It reads, checks and computes everything and changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_TOTAL_BYTES = 64_000_000  # of all files of a patch, before and after: they
 
 @dataclass(frozen=True, kw_only=True)
 class FileIdentity:
-    """What shows that a file is still the one that was read."""
+    """Shows whether a file is still the one that was read."""
 
     device: int
     inode: int
@@ -66,18 +66,18 @@ class PlannedFile:
 
     @property
     def before_sha256(self) -> str | None:
-        """Hash of the content before."""
+        """Return the hash of the content before."""
         return None if self.before is None else sha256(self.before)
 
     @property
     def after_sha256(self) -> str | None:
-        """Hash of the content after."""
+        """Return the hash of the content after."""
         return None if self.after is None else sha256(self.after)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a caller saw before: hashes by path (`None`: no file), and all the files that may be touched, if it says."""
+    """The caller's view of the files: hashes by path (`None`: no file), and all files that may change, if it says."""
 
     hashes: Mapping[str, str | None] = field(default_factory=dict)
     paths: Sequence[str] | None = None
@@ -100,7 +100,7 @@ class Planner:
         self._total = 0
 
     def plan(self, changes: Sequence[FileChange]) -> list[PlannedFile]:
-        """Plan in order. Raises the first error, its message beginning with the number of the operation."""
+        """Plan in order. Raises the first error; its message begins with the number of the operation."""
         if len(changes) > self._settings.patch_max_files:
             raise TooLarge(
                 f"the patch touches {len(changes)} files; {self._settings.patch_max_files} are allowed",
@@ -121,7 +121,7 @@ class Planner:
         return planned
 
     def check_expected(self, planned: Sequence[PlannedFile], expected: Expected) -> None:
-        """Compare with what the caller saw. Raises `Conflict` that names every file that differs."""
+        """Raise `Conflict` if files are not as the caller saw them. The error names each of them."""
         if expected.paths is not None:
             touched = [file.place.prefix + name for file in planned for name in (file.path, file.to) if name]
             others = sorted(set(touched) - set(expected.paths))
@@ -206,7 +206,7 @@ class Planner:
         return after, applied.match or EXACT
 
     def _check_deleted(self, change: FileChange, data: bytes) -> None:
-        """A diff that deletes a file shows what it deletes: that must be what is there."""
+        """Raise `Conflict` if the lines that a diff deletes are not what the file holds."""
         if change.hunks and apply_hunks(load(data), change, self._job.step).document.lines:
             raise Conflict(
                 f"{change.path!r} has lines that the patch does not delete",
@@ -246,7 +246,7 @@ class Planner:
         return data
 
     def _claim(self, target: Target, *, moved: str | None = None) -> Target:
-        """Refuse a file that another operation already has, under whatever name; `moved` is what becomes `target`."""
+        """Refuse a file that another operation already has, under any name; `moved` becomes `target`."""
         name = skeleton(target.place.prefix + target.rel)
         if name in self._names and (moved is None or skeleton(target.place.prefix + moved) != name):
             raise InvalidArguments(
@@ -307,7 +307,7 @@ class Planner:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it; the kernel shows it without."""
+    """Return the process's umask. It can only be read by setting it, except from the kernel's files."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             for line in file:

@@ -6,7 +6,7 @@
     <<<<<<< SEARCH
     lines that are there
     =======
-    lines that shall be there
+    lines that replace them
     >>>>>>> REPLACE
 
 Blocks for one file may follow each other, with or without its name again. An empty SEARCH creates the file.
@@ -31,12 +31,12 @@ _HINT = "write PATH, '<<<<<<< SEARCH', old lines, '=======', new lines, '>>>>>>>
 
 
 def looks_like_blocks(lines: list[str]) -> bool:
-    """Whether a patch contains such blocks."""
+    """Return whether a patch contains such blocks."""
     return any(map(_SEARCH.match, lines))
 
 
 def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
-    """Parse the lines of a patch. `check` may raise to end the work.
+    """Parse the lines of a patch. `check` may raise to stop the work.
 
     Raises `InvalidArguments` that names the line.
     """
@@ -78,13 +78,13 @@ def _change(name: str, added: dict[str, str], hunks: dict[str, list[Hunk]]) -> F
 
 
 def _path(line: str) -> str:
-    """The file's name out of the line above a block, without the marks that models put around it."""
+    """Return the file name in the line above a block, without the marks that models put around it."""
     text = _HEADING.sub("", line.strip()).strip("*` ")
     return _LABEL.sub("", text).strip("` ").removesuffix(":").rstrip("*`")
 
 
 def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
-    """The two halves of the block that begins there, and the place after it."""
+    """Return the two halves of the block that begins there, and the place after it."""
     end = next((at for at in range(begin + 1, len(lines)) if _REPLACE.match(lines[at]) or _SEARCH.match(lines[at])), 0)
     dividers = [at for at in range(begin + 1, end) if _DIVIDER.match(lines[at])]
     if not dividers or not _REPLACE.match(lines[end]):

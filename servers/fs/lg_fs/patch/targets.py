@@ -1,4 +1,4 @@
-"""Which file an operation means: links on the way resolved, write rules judged on the resolved name."""
+"""Resolves the file that an operation means. Links are followed, and write rules apply to the resolved name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lg_policy.paths.root import Opened, Root, as_error
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A file: as it was given, its root, its name below it before and after links are followed, and its status if it
-    exists.
+    """A file: the path as given, its root, its name below the root before and after links are followed, and its status
+    if it exists.
     """
 
     place: ServedRoot
@@ -38,9 +38,9 @@ class Targets:
         self._workspace = workspace
 
     def places(self, changes: Sequence[FileChange]) -> list[ServedRoot]:
-        """The roots that a patch touches, in an order that is the same for everybody who locks them.
+        """Return the roots that a patch touches, in the order in which everybody locks them.
 
-        A path that lies nowhere is passed over here: planning its operation says so.
+        A path below no root is skipped here: planning its operation reports it.
         """
         found: dict[str, ServedRoot] = {}
         for change in changes:
@@ -51,7 +51,7 @@ class Targets:
         return [found[name] for name in sorted(found)]
 
     def existing(self, path: str) -> Target:
-        """Resolve a file that is to be changed, moved or deleted.
+        """Resolve a file to change, move or delete.
 
         Raises `NotFound`, `InvalidArguments` (no regular file), `PolicyDenied` (a rule, or a link out of the root).
         """
@@ -63,9 +63,9 @@ class Targets:
         return target
 
     def missing(self, path: str, *, source: str | None = None) -> Target:
-        """Resolve a file that is to be created, or to which `source` is to be moved.
+        """Resolve a file to create, or the new name of `source`.
 
-        Raises `Conflict` if something has its name already, or one that looks like it; `InvalidArguments` for a name
+        Raises `Conflict` if its name, or one that looks like it, exists; `InvalidArguments` for a name
         with invisible characters.
         """
         target = self.resolve(path, follow_last=False)
@@ -87,13 +87,13 @@ class Targets:
         return target
 
     def readable(self, path: str) -> Target:
-        """Resolve a file that is only looked at; it need not exist. Raises `PolicyDenied` if it may not be read."""
+        """Resolve a file to read; it need not exist. Raises `PolicyDenied` if it may not be read."""
         target = self.resolve(path)
         refuse_unreadable(target.place.rules, target.rel)
         return target
 
     def _refuse_deceptive(self, target: Target, source: str | None) -> None:
-        """Refuse a new name that hides characters, or that many systems and readers take for one that is there."""
+        """Refuse a new name that hides characters, or that many systems and readers take for an existing one."""
         hidden = invisible(target.rel)
         if hidden is not None:
             raise InvalidArguments(
@@ -119,7 +119,7 @@ class Targets:
             )
 
     def open(self, target: Target) -> Opened:
-        """Open a resolved name; a link there now means that it was swapped meanwhile."""
+        """Open a resolved name. A link there now means that the file was swapped meanwhile."""
         file = target.place.root.open_file(target.rel, follow=False)
         try:
             self._workspace.refuse_hard_link(file)
@@ -129,7 +129,7 @@ class Targets:
         return file
 
     def resolve(self, path: str, *, follow_last: bool = True) -> Target:
-        """Resolve links in a path, which need not exist. Raises `PolicyDenied` when it leads out of the root."""
+        """Resolve links in a path, which need not exist. Raises `PolicyDenied` if it leads out of the root."""
         located = self._workspace.locate(path)
         place, root = located.place, located.place.root
         if not located.rel:
@@ -186,7 +186,7 @@ class Targets:
 
 
 def _kind(status: os.stat_result) -> str:
-    """Say what has a name already, where that is no file. On file systems that fold case, any spelling finds it."""
+    """Say what has a name already, if it is not a file. On file systems that fold case, any spelling finds it."""
     kinds = ((stat.S_ISREG, ""), (stat.S_ISDIR, ", as a directory"), (stat.S_ISLNK, ", as a symbolic link"))
     return next((text for is_kind, text in kinds if is_kind(status.st_mode)), ", as a special file")
 

@@ -1,4 +1,4 @@
-"""Unified diffs, plain and git's. Line numbers and counts are hints; only what the lines say decides."""
+"""Parses unified diffs, plain and git's. Line numbers and counts are hints; the lines decide."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SKIPPED = ("index ", "similarity index ", "dissimilarity index ", "Index: ", "=
 
 
 def begins_unified(line: str) -> bool:
-    """Whether a patch that begins with this line is a unified diff."""
+    """Return whether a patch that begins with this line is a unified diff."""
     return line.startswith(("diff --git ", "--- ", "Index: ", "diff -"))
 
 
 def parse_unified(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
-    """Parse the lines of a patch. `check` may raise to end the work.
+    """Parse the lines of a patch. `check` may raise to stop the work.
 
     Raises `InvalidArguments` that names the line.
     """
@@ -185,7 +185,7 @@ def _drop_separators(lines: list[Line], expected: int | None, last: str) -> None
 
 
 def _missing_newline(lines: list[Line]) -> set[str]:
-    """Which sides the marker "no newline at end of file" speaks of: those of the line before it."""
+    """Return the sides that a "no newline at end of file" marker is about: those of the line before it."""
     if not lines or lines[-1].mark == KEEP:
         return {"old", "new"}
     return {"old"} if lines[-1].mark == DROP else {"new"}
@@ -201,7 +201,7 @@ def _name(text: str, at: int) -> str:
 
 
 def _c_quoted(text: str, at: int) -> tuple[str, str]:
-    """A name as git quotes it when it is not plain ASCII, and what follows it."""
+    """Return a name that git quoted because it is not plain ASCII, and what follows it."""
     match = _C_QUOTED.match(text)
     if match is None:
         raise bad_line(at, "the quoted file name is not complete", "give the name as it is, without quotes")
@@ -218,7 +218,7 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 
 def _git_names(line: str, at: int) -> tuple[str, str]:
-    """The two names of a `diff --git a/X b/Y` line; needed when nothing else follows (an empty new file)."""
+    """Return both names of a `diff --git a/X b/Y` line; needed when nothing else follows (an empty new file)."""
     rest = line.removeprefix("diff --git ")
     if rest.startswith('"'):
         old, after = _c_quoted(rest, at)
@@ -250,7 +250,7 @@ def _finish(file: _File) -> FileChange:
 
 
 def _strip(file: _File) -> tuple[str, str]:
-    """Both names; the prefixes a/ and b/ go only if each side has its own."""
+    """Return both names. The prefixes a/ and b/ are removed only if each side has its own."""
     if file.old is None or file.new is None:
         if file.old is not None or file.git_names is None:
             raise bad_line(file.at, "a file header is incomplete", "give both '--- PATH' and '+++ PATH'")

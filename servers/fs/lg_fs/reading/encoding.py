@@ -50,7 +50,7 @@ class Encoding:
 
     @property
     def label(self) -> str:
-        """The name that results show: `utf-8`, `utf-8-bom`, `utf-16-le`, `latin-1 (guessed)` and so on."""
+        """Return the name that results show: `utf-8`, `utf-8-bom`, `utf-16-le`, `latin-1 (guessed)` and so on."""
         if self.name == "latin-1":
             return "latin-1 (guessed)"
         return "utf-8-bom" if self.name == "utf-8" and self.bom else self.name
@@ -77,7 +77,7 @@ def marked(head: bytes) -> Encoding | None:
 
 
 def is_binary(head: bytes) -> bool:
-    """Whether a file is not text: its first bytes contain NUL, and no byte order mark explains that."""
+    """Return whether a file is not text: its first bytes contain NUL, and no byte order mark explains that."""
     return b"\0" in head[:SNIFF] and marked(head) is None
 
 

@@ -160,7 +160,7 @@ class _Decoder:
         self._pending = bool(self._incremental.getstate()[0])
 
     def encoding(self) -> Encoding:
-        """What the file turned out to be."""
+        """Return the encoding that the file turned out to have."""
         if not self._valid or (self._pending and not self._wide):
             return LATIN1
         return self._marked or UTF8
@@ -197,7 +197,7 @@ class _Collector:
         return self._kept_lines >= self._lines or len(self._kept) > self._max_bytes
 
     def total_lines(self) -> int:
-        """Lines of the whole file; a last one without a line break counts."""
+        """Return the number of lines in the file. A last line without a line break counts."""
         return self._newlines + (1 if self._ends_open else 0)
 
     def cut(self) -> tuple[bytes, bool]:
@@ -213,7 +213,7 @@ class _Collector:
 
 
 def _after_newlines(data: bytes, count: int) -> int:
-    """The place after the first `count` line breaks, of which there must be so many."""
+    """Return the index after the first `count` line breaks. There must be that many."""
     place = 0
     while count > (found := data.count(b"\n", place, place + _BLOCK)):
         count -= found

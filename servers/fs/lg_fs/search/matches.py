@@ -1,4 +1,4 @@
-"""What a search says about matches: excerpts with line and context, counts, or the distinct values of a group."""
+"""The results of a search: excerpts with line and context, counts, or the distinct values of a group."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MAX_STEP = 1 << 32
 
 
 def hits(regex: Any, text: bytes, job: Job, *, multiline: bool) -> Iterator[Any]:
-    """All matches in a file.
+    """Yield all matches in a file.
 
-    One step of the engine cannot be interrupted, so a large text is taken in windows of whole lines, which is exact
+    One step of the engine cannot be interrupted, so a large text is searched in windows of whole lines. That is exact
     as long as a match cannot span lines. Empty matches after the last line break do not count. Raises as
-    `Job.check_time`, and `TooLarge` for a line (with `multiline`, a file) too long for so complicated an expression.
+    `Job.check_time`, and `TooLarge` for a line (with `multiline`, a file) too long for such a complex expression.
     """
     window = window_size(regex)
     begin = 0
@@ -47,7 +47,7 @@ def hits(regex: Any, text: bytes, job: Job, *, multiline: bool) -> Iterator[Any]
 
 
 def window_size(regex: Any) -> int:
-    """How many bytes the engine may look at in one step, so that the slowest step stays short."""
+    """Return how many bytes the engine may read in one step, so that the slowest step stays short."""
     return int(max(_MIN_WINDOW, min(_MAX_WINDOW, _STEP // max(1, regex.programsize))))
 
 
@@ -69,7 +69,7 @@ class Excerpts:
         self._multiline = multiline
 
     def count(self, text: bytes, job: Job) -> int:
-        """Number of matches in a file."""
+        """Return the number of matches in a file."""
         return sum(1 for _ in self._lines(text, job))
 
     def read(
@@ -91,7 +91,7 @@ class Excerpts:
         return found, size, False
 
     def _lines(self, text: bytes, job: Job) -> Iterator[tuple[int, int, int]]:
-        """The first hit of each line: start, end, start of its line."""
+        """Return the first hit of each line: start, end, start of its line."""
         previous = -1
         looked_at = 0  # no part of a long line is looked at twice
         for match in hits(self._regex, text, job, multiline=self._multiline):
@@ -137,7 +137,7 @@ class Excerpts:
 
 
 class _LineCounter:
-    """Line numbers of growing places, each stretch counted once."""
+    """Counts line numbers at growing offsets, reading each stretch once."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -170,12 +170,12 @@ class Values:
 
     @property
     def distinct(self) -> int:
-        """Number of different values so far."""
+        """Return the number of different values so far."""
         return len(self._values)
 
     @property
     def full(self) -> bool:
-        """Whether no more values fit into memory."""
+        """Return whether no more values fit into memory."""
         return len(self._values) >= MAX_VALUES
 
     def add(self, path: str, text: bytes, job: Job) -> int:
@@ -202,7 +202,7 @@ class Values:
         return count
 
     def top(self, limit: int) -> list[dict[str, Any]]:
-        """The most frequent values."""
+        """Return the most frequent values."""
         ranked = sorted(self._values.items(), key=lambda item: (-item[1].count, item[0]))
         return [
             {"value": value, "count": row.count, "files": row.files, "path": row.path, "line": row.line}

@@ -1,4 +1,4 @@
-"""Compile a caller's regular expression for RE2, which takes linear time for every expression and text."""
+"""Compiles a caller's regular expression with RE2, which takes linear time for every expression and text."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TEXT_ANCHOR = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")
 
 
 def is_joinable(regex: str) -> bool:
-    """Whether an expression that has no match in several texts joined by line breaks has none in any of them.
+    """Return whether an expression that has no match in several texts joined by line breaks has none in any of them.
 
-    Not so with what speaks of the very beginning or end of a text: `\\A`, `\\z`, and flags being cleared, which could
+    Not so for an expression about the very beginning or end of a text: `\\A`, `\\z`, and cleared flags, which could
     give `^` and `$` that meaning.
     """
     return _TEXT_ANCHOR.search(regex) is None

@@ -1,4 +1,4 @@
-"""`search_files`: whole files through a linear-time engine, over confined descriptors, bounded and paged."""
+"""Runs `search_files`: a linear-time engine over whole files, opened confined to the root, limited and paged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SearchRequest:
 
 @dataclass(kw_only=True)
 class SearchResult:
-    """What was found. `partial` says why the search ended before it had looked everywhere."""
+    """The matches. `partial` says why the search ended before it had read everything."""
 
     files: list[FileHits] = field(default_factory=list)
     values: list[dict[str, Any]] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Search:
             self._full(CursorPosition(path=self._last))
 
     def _one_file(self, located: Located, begin: CursorPosition | None) -> bool:
-        """Search a path that names a file; whether it did."""
+        """Search a path that names a file; return whether it does."""
         if not located.rel:
             return False
         try:
@@ -119,7 +119,7 @@ class Search:
         return True
 
     def _tree(self, located: Located, begin: CursorPosition | None) -> bool:
-        """Search a directory tree; whether to go on with the next one."""
+        """Search a directory tree; return whether to continue with the next."""
         with closing(self._folders(located, begin)) as folders:
             for fd, files in folders:
                 batch: Batch = []
@@ -137,7 +137,7 @@ class Search:
         return self.result.partial is None
 
     def _look_through(self, batch: Batch, begin: CursorPosition | None) -> bool:
-        """Search files that follow each other; whether there is room and time for more."""
+        """Search consecutive files; return whether there is room and time for more."""
         self._last = batch[-1][0]
         rest = self._with_matches(batch) if self._request.joinable else batch
         for path, data in rest:
@@ -149,7 +149,7 @@ class Search:
         return True
 
     def _with_matches(self, batch: Batch) -> Batch:
-        """Leave out, and count, plain text files if none of them matches: nearly all files go this short way.
+        """Skip, and count, plain text files if none of them matches. Nearly all files take this fast path.
 
         One call of the engine on many small files costs far less than many calls.
         """
@@ -162,13 +162,13 @@ class Search:
         return [(path, data) for path, data in batch if data is not None and not self._is_plain(data)]
 
     def _is_plain(self, data: bytes) -> bool:
-        """Whether a file is small, and text that needs no decoding."""
+        """Return whether a file is small, and text that needs no decoding."""
         return len(data) < self._batch_size and data[:1] not in MARK_BEGINS and b"\0" not in data[:SNIFF]
 
     def _folders(
         self, located: Located, begin: CursorPosition | None
     ) -> Generator[tuple[int, list[tuple[str, str]]], None, None]:
-        """Files to look at, by directory: its descriptor, and of each file the path on the wire and the name."""
+        """Yield the files to search, by directory: its descriptor, and each file's path on the wire and name."""
         prefix = located.place.prefix
         after = begin.path[len(prefix) :] if begin and begin.path.startswith(prefix) else None
         args = WalkArgs(include_ignored=self._request.include_ignored, after=after)
@@ -188,7 +188,7 @@ class Search:
     def _again(
         self, located: Located, begin: CursorPosition
     ) -> Generator[tuple[int, list[tuple[str, str]]], None, None]:
-        """The file in whose middle the last page ended."""
+        """Return the file in whose middle the last page ended."""
         rel = begin.path[len(located.place.prefix) :]
         try:
             parent, name = located.place.root.open_parent(rel, follow=False)
@@ -213,7 +213,7 @@ class Search:
             os.close(fd)
 
     def _content(self, fd: int) -> bytes | None:
-        """The bytes of an open file; `None`, counted, for one that is too large or cannot be read."""
+        """Return the bytes of an open file; `None`, counted, if it is too large or cannot be read."""
         try:
             data = os.read(fd, _CHUNK)
             if len(data) < _CHUNK:  # a regular file is read short only at its end
@@ -226,7 +226,7 @@ class Search:
         return None
 
     def _look(self, path: str, data: bytes | None, seen: int) -> bool:
-        """Search one file's bytes; whether there is room and time for more."""
+        """Search one file's bytes; return whether there is room and time for more."""
         if data is None:
             return True
         if is_binary(data):
@@ -295,7 +295,7 @@ class Search:
             self._full(CursorPosition(path=path))
 
     def _as_utf8(self, data: bytes) -> bytes:
-        """UTF-16 and UTF-32 with a mark become UTF-8; anything else is searched as it is."""
+        """Convert UTF-16 and UTF-32 with a byte order mark to UTF-8; leave anything else unchanged."""
         encoding = marked(data)
         if encoding is None:
             return data

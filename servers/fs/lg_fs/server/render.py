@@ -15,7 +15,7 @@ _MAX_DIFF = 100_000
 
 
 def files(entries: list[dict[str, Any]]) -> str:
-    """Several read files, each under a heading."""
+    """Render several read files, each under a heading."""
     parts: list[str] = []
     for entry in entries:
         if entry["error"] is not None:
@@ -30,7 +30,7 @@ def files(entries: list[dict[str, Any]]) -> str:
 
 
 def listing(page: Listing) -> str:
-    """One entry a line: directories with a slash, files with their size."""
+    """Render one entry a line: directories with a slash, files with their size."""
     lines = [_entry(entry) for entry in page.entries]
     if not lines and page.next_cursor is None and not page.stopped:
         lines.append("[nothing here]")
@@ -70,7 +70,7 @@ def _entry(entry: dict[str, Any]) -> str:
 
 
 def totals(counted: Totals) -> str:
-    """Sums, then the largest extensions and directories."""
+    """Render sums, then the largest extensions and directories."""
     found = f"{counted.files} files, {counted.bytes} bytes, {counted.lines} lines in {counted.directories} directories"
     lines = [f"{found} ({counted.binary_files} binary, {counted.skipped} not counted)"]
     lines += [
@@ -95,7 +95,7 @@ def totals(counted: Totals) -> str:
 
 
 def search(found: SearchResult, output: str) -> str:
-    """Matches as grep prints them, grouped by file; or names, counts, values."""
+    """Render matches as grep prints them, grouped by file; or names, counts, values."""
     lines: list[str] = []
     if output == "values":
         lines = [
@@ -140,7 +140,7 @@ def _match(match: dict[str, Any]) -> list[str]:
 
 
 def change(result: dict[str, Any]) -> str:
-    """What a change set did, or would do."""
+    """Render what a change set did, or would do."""
     word = "would change" if result["dry_run"] else f"change {result['change_id']}:"
     lines = [f"{word} {_number(len(result['files']), 'file')}, +{result['added']} -{result['removed']} lines"]
     if result["replayed"]:
@@ -156,7 +156,7 @@ def change(result: dict[str, Any]) -> str:
 
 
 def changes(found: list[dict[str, Any]]) -> str:
-    """Change sets, newest first."""
+    """Render change sets, newest first."""
     lines: list[str] = []
     for change_set in found:
         note = f" reverts {change_set['reverts']}" if change_set["reverts"] else ""

@@ -93,7 +93,7 @@ class Resources:
 
     @staticmethod
     def _path(uri: str) -> str:
-        """The address in the form that paths of calls may have. Raises `InvalidArguments` for any other address."""
+        """Return the address as a path that calls may use. Raises `InvalidArguments` for any other address."""
         if not uri.lower().startswith("file:") or without_scheme(uri) is None:
             raise InvalidArguments(f"{uri[:200]!r} is not a file URI of this server", hint=f"use {TEMPLATE}")
         return uri
@@ -117,7 +117,7 @@ class Resources:
 
 
 def _blob(uri: str, file: Opened, limit: int, job: Job) -> t.BlobResourceContents:
-    """A file that is no text, such as an image, whole. Raises `TooLarge`."""
+    """Return a whole file that is not text, such as an image. Raises `TooLarge`."""
     parts: list[bytes] = []
     room = limit + 1
     while room and (chunk := os.read(file.fd, room)):

@@ -35,7 +35,7 @@ ERROR = _object({"code": TEXT, "message": TEXT, "hint": TEXT}, ["code", "message
 
 
 def result(properties: dict[str, Schema]) -> Schema:
-    """A tool's output: all of these properties, or only `error` when the call failed.
+    """Return the schema of a tool's output: all of these properties, or only `error` when the call failed.
 
     That either stands there is not part of the schema: many clients refuse one with alternatives at the top.
     """
@@ -46,7 +46,7 @@ def result(properties: dict[str, Schema]) -> Schema:
 
 
 def many(item: Schema) -> Schema:
-    """A long array. Its items are described in words.
+    """Return the schema of a long array. Its items are described in words.
 
     Clients check results against this schema, and checking each of a thousand entries takes them longer than the
     call itself.
@@ -63,12 +63,12 @@ def _kind(schema: Schema) -> str:
 
 
 def path(description: str) -> Schema:
-    """A path argument; the format tells the gateway to normalise it before it applies rules."""
+    """Return the schema of a path argument; the format tells the gateway to normalise it before it applies rules."""
     return {"type": "string", "format": "lg-path", "maxLength": 4096, "description": description}
 
 
 def globs() -> Schema:
-    """The `glob` argument."""
+    """Return the schema of the `glob` argument."""
     return {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 100}],
         "description": 'One pattern or a list, gitignore-style: "*.py", "src/**/*.{ts,tsx}". A leading "!" excludes',
@@ -76,12 +76,12 @@ def globs() -> Schema:
 
 
 def cursor() -> Schema:
-    """The `cursor` argument."""
+    """Return the schema of the `cursor` argument."""
     return {"type": "string", "maxLength": 8192, "description": "next_cursor of the previous answer"}
 
 
 def limit(maximum: int, what: str) -> Schema:
-    """The `limit` argument."""
+    """Return the schema of the `limit` argument."""
     return {
         "type": "integer",
         "minimum": 1,
@@ -91,12 +91,12 @@ def limit(maximum: int, what: str) -> Schema:
 
 
 def line(description: str) -> Schema:
-    """A number of lines, or the number of one."""
+    """Return the schema of a number of lines, or the number of one."""
     return {"type": "integer", "minimum": 1, "maximum": MAX_LINE, "description": description}
 
 
 def include_ignored() -> Schema:
-    """The `include_ignored` argument."""
+    """Return the schema of the `include_ignored` argument."""
     return {
         "type": "boolean",
         "description": "Include what .gitignore and .ignore hide, .git, node_modules, virtual environments and "
@@ -105,7 +105,7 @@ def include_ignored() -> Schema:
 
 
 def read_input(settings: FsSettings) -> Schema:
-    """Arguments of `read_file`."""
+    """Return the schema of arguments of `read_file`."""
     return _object(
         {
             "path": path("File to read, relative to the root"),
@@ -142,7 +142,7 @@ READ_OUTPUT = result({"files": many(READ_FILE)})
 
 
 def list_input(settings: FsSettings) -> Schema:
-    """Arguments of `list_files`."""
+    """Return the schema of arguments of `list_files`."""
     return _object(
         {
             "path": path("Directory, relative to the root (default: the root)"),
@@ -205,7 +205,7 @@ LIST_OUTPUT = result(
 
 
 def search_input(settings: FsSettings) -> Schema:
-    """Arguments of `search_files`."""
+    """Return the schema of arguments of `search_files`."""
     return _object(
         {
             "regex": {"type": "string", "minLength": 1, "description": "RE2 syntax; ^ and $ match at each line"},
@@ -282,7 +282,7 @@ EXPECTED_PATHS: Schema = {
 
 
 def patch_input(settings: FsSettings) -> Schema:
-    """Arguments of `apply_patch`."""
+    """Return the schema of arguments of `apply_patch`."""
     change = _object(
         {
             "path": path("File, relative to the root"),
@@ -315,7 +315,7 @@ def patch_input(settings: FsSettings) -> Schema:
 
 
 def revert_input() -> Schema:
-    """Arguments of `revert_patch`."""
+    """Return the schema of arguments of `revert_patch`."""
     return _object(
         {
             "change_id": {
@@ -365,7 +365,7 @@ CHANGE_OUTPUT = result(
 
 
 def changes_input() -> Schema:
-    """Arguments of `list_changes`."""
+    """Return the schema of arguments of `list_changes`."""
     return _object(
         {"limit": {"type": "integer", "minimum": 1, "maximum": 500, "description": "Newest first (default 20)"}}
     )

@@ -40,11 +40,11 @@ class GlobArg:
 
     @property
     def everything(self) -> bool:
-        """Whether there is nothing to filter."""
+        """Return whether there is nothing to filter."""
         return self._wanted is None and self._unwanted is None
 
     def select(self, entries: list[DirEntry], job: Job) -> list[DirEntry]:
-        """Those entries that are wanted. Raises as `Job.check_time`."""
+        """Return the entries that are wanted. Raises as `Job.check_time`."""
         if self.everything or not entries:
             return entries
         kept: list[DirEntry] = []
@@ -68,7 +68,7 @@ class GlobArg:
 
 
 def _given(globs: str | Sequence[str] | None) -> list[str]:
-    """The patterns of the argument. A list that came as JSON text counts as one, an empty text as none."""
+    """Return the patterns of the argument. A list sent as JSON text counts as a list, an empty string as none."""
     if not isinstance(globs, str):
         return list(globs or ())
     if globs.lstrip().startswith("["):

@@ -23,7 +23,7 @@ Pattern = tuple[str, bool]
 
 
 def _no_check() -> None:
-    """Nothing stops the work."""
+    """Never stop the work."""
 
 
 class _Node:
@@ -59,7 +59,7 @@ class _Node:
             half.decide(names, found, verdict, check)
 
     def _matching(self, names: Sequence[str], among: Sequence[int], check: Callable[[], None]) -> Sequence[int]:
-        """The names that some pattern may match: all of them where RE2 refuses the patterns together."""
+        """Return the names that some pattern may match: all of them where RE2 refuses the patterns together."""
         if not self._compiled:
             self._compiled = True
             if _fits(self._patterns):
@@ -78,7 +78,7 @@ class _Node:
         return found
 
     def _split(self) -> tuple[_Node, _Node]:
-        """The second half, and the first."""
+        """Return the second half, and the first."""
         if self._halves is None:
             middle = len(self._patterns) // 2
             self._halves = _Node(self._patterns[middle:]), _Node(self._patterns[:middle])
@@ -119,7 +119,7 @@ class IgnoreFile:
 
 
 def ignored(files: Iterable[IgnoreFile], paths: Sequence[str], check: Callable[[], None] = _no_check) -> set[int]:
-    """The indices of those paths (relative to the root, directories with a trailing slash) that are ignored.
+    """Return the indices of those paths (relative to the root, directories with a trailing slash) that are ignored.
 
     `files` come strongest first. A path below an ignored directory is not asked about: walks do not descend there.
     `check` may raise to end the work.

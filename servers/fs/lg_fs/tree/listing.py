@@ -114,7 +114,7 @@ def _described(entry: DirEntry, prefix: str) -> dict[str, Any]:
 
 
 def as_time(seconds: float) -> str | None:
-    """A file time as ISO 8601 in UTC, to the second; `None` for one that no calendar has."""
+    """Return a file time as ISO 8601 in UTC, to the second; `None` for one that no calendar has."""
     return _as_time(int(seconds))
 
 

@@ -28,14 +28,14 @@ _MAX_NAMED = 3
 
 
 def skeleton(name: str) -> str:
-    """The form that names have in common if they look alike."""
+    """Return the form that names have in common if they look alike."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFKC", name).casefold().translate(_LIKE_LATIN)
 
 
 def invisible(path: str) -> str | None:
-    """The first character, as "U+200B", that takes no place or reorders what is shown; `None` if there is none.
+    """Return the first character, as "U+200B", that takes no place or reorders what is shown; `None` if there is none.
 
     Joiners are allowed: emoji and several scripts need them.
     """
@@ -49,18 +49,18 @@ def _hides(code: int) -> bool:
 
 
 def look_alike(name: str, others: Iterable[str]) -> str | None:
-    """Another name that looks like this one, if there is one."""
+    """Return another name that looks like this one, if there is one."""
     wanted = skeleton(name)
     return next((other for other in others if other != name and skeleton(other) == wanted), None)
 
 
 def quoted(name: str) -> str:
-    """A name to be copied: as it is and, where not all of it is ASCII, also with JSON's escapes."""
+    """Quote a name for copying. If it is not all ASCII, it is also shown with JSON's escapes."""
     return repr(name) if name.isascii() else f"{name!r} (as JSON: {json.dumps(name)})"
 
 
 def suggestion(name: str, others: Iterable[str]) -> str:
-    """What to say when `name` is not among the others: which of them may be meant; "" if none."""
+    """Say which of the others may be meant by `name`, which is not among them; "" if none."""
     known = sorted(others)
     same = look_alike(name, known)
     if same is not None:

@@ -9,10 +9,10 @@ _ESCAPES = {**_OTHER, **_BYTES, **_CONTROLS}
 
 
 def nameable(name: str) -> bool:
-    """Whether a name can be given to a tool: it is UTF-8, without control characters."""
+    """Return whether a name can be given to a tool: it is UTF-8, without control characters."""
     return name.isprintable() or not any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in name)
 
 
 def shown(path: str) -> str:
-    """A path as results show it: with an escape such as `\\xe9` for each byte that cannot stand in them."""
+    """Return a path as results show it: with an escape such as `\\xe9` for each byte that cannot stand in them."""
     return path if nameable(path) else path.translate(_ESCAPES)

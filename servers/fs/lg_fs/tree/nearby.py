@@ -40,12 +40,12 @@ def deepest_directory(root: Root, parts: Sequence[str]) -> tuple[Opened, int]:
 
 
 def is_hidden(rules: FileRules, rel: str) -> bool:
-    """Whether a name may not be read as a file, or not be entered as a directory, should it be one."""
+    """Return whether a name may not be read as a file, or not be entered as a directory, should it be one."""
     return not rules.may_read(rel) or not rules.may_read(rel, is_dir=True)
 
 
 def visible_names(directory: Opened, rules: FileRules) -> list[str]:
-    """The names in a directory that may be told; of a very large one only a part."""
+    """Return the names in a directory that may be shown. Of a very large directory it returns only some."""
     prefix = f"{directory.rel}/" if directory.rel else ""
     names: list[str] = []
     judged: list[str] = []
@@ -62,7 +62,7 @@ def visible_names(directory: Opened, rules: FileRules) -> list[str]:
 
 
 def names_below(root: Root) -> Callable[[str], list[str] | None]:
-    """A function that lists a directory below the root, and returns `None` for what is none."""
+    """Return a function that lists a directory below the root, and returns `None` if it is not a directory."""
 
     def names(rel: str) -> list[str] | None:
         try:
@@ -75,7 +75,7 @@ def names_below(root: Root) -> Callable[[str], list[str] | None]:
 
 
 def shorter_path(root: Root, rules: FileRules, parts: Sequence[str]) -> str | None:
-    """The longest end of a path that exists below the root, for one that begins with too much; `None` if none does."""
+    """Return the longest end of a path that exists below the root, if the path begins with too much; else `None`."""
     for begin in range(1, min(len(parts), _MAX_SHORTER + 1)):
         rel = "/".join(parts[begin:])
         if is_hidden(rules, rel):
@@ -91,7 +91,7 @@ def shorter_path(root: Root, rules: FileRules, parts: Sequence[str]) -> str | No
 
 
 def hint_for(root: Root, rules: FileRules, directory: Opened, name: str, parts: Sequence[str], prefix: str) -> str:
-    """What to say about a path whose part `name` is not in `directory`; "" if nothing is like it."""
+    """Return a hint for a path whose part `name` is not in `directory`; "" if nothing is like it."""
     if "\\" in name:
         return 'separate names with "/"'
     inside = suggestion(name, visible_names(directory, rules))

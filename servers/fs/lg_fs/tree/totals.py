@@ -202,7 +202,7 @@ def _lines(data: bytes, last: bytes) -> int:
 
 
 def _no_check() -> None:
-    """Nothing stops the work."""
+    """Never stop the work."""
 
 
 def roll_up(cells: Cells, max_rows: int, check: Callable[[], None] = _no_check) -> tuple[Cells, int | None]:

@@ -45,14 +45,14 @@ class TreeDigest:
         self._records.append((name, b"l" + os.fsencode(name) + b"\0" + target))
 
     def end_directory(self, path: str) -> None:
-        """The entries so far, since the last call, were those of this directory."""
+        """Assign the entries since the last call to this directory."""
         if self._records:
             self._records.sort()
             self._directories[path] = hashlib.sha256(b"".join(record for _, record in self._records)).digest()
             self._records = []
 
     def hexdigest(self) -> str | None:
-        """The digest of all directories; `None` where `missing` says why."""
+        """Return the digest of all directories; `None` where `missing` says why."""
         if self.missing is not None:
             return None
         whole = hashlib.sha256(b"lg-tree-1\0")

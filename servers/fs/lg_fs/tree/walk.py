@@ -93,7 +93,7 @@ class Walk:
         self._ignores.append(_read_ignores(directory.fd, directory.rel, set(_IGNORE_FILES)))
 
     def would_ignore(self, path: str) -> bool:
-        """Whether the held ignore files hide the start directory itself."""
+        """Return whether the held ignore files hide the start directory itself."""
         parts = path.split("/")
         above = [f"{'/'.join(parts[:n])}/" for n in range(1, len(parts) + 1)]
         return bool(ignored(self._strongest(), above, self._plan.job.check_time))
@@ -192,7 +192,7 @@ class Walk:
         return [entry for index, entry in enumerate(entries) if index not in hidden] if hidden else entries
 
     def _strongest(self) -> Iterator[IgnoreFile]:
-        """Ignore files, strongest first: any `.ignore` before any `.gitignore`, the deeper before the higher."""
+        """Sort ignore files, strongest first: any `.ignore` before any `.gitignore`, the deeper before the higher."""
         for which in (1, 0):
             for pair in reversed(self._ignores):
                 file = pair[which]
@@ -200,7 +200,7 @@ class Walk:
                     yield file
 
     def _position(self, path: str) -> str:
-        """Where a folder's entries stand relative to `after`: before it, the folder that holds it, or past it."""
+        """Say where a folder's entries are relative to `after`: before it, the folder that holds it, or past it."""
         after = self._plan.after
         if after is None:
             return "past"

@@ -33,7 +33,7 @@ class ServedRoot:
 
     @property
     def name(self) -> str:
-        """What the root is called in paths and messages."""
+        """Return the root's name in paths and messages."""
         return shown(self.root.name)
 
     def check_identity(self) -> None:
@@ -61,7 +61,7 @@ class Located:
 
     @property
     def shown(self) -> str:
-        """The path as the client knows it."""
+        """Return the path as the client knows it."""
         return self.place.prefix + self.rel
 
     def unopened(self, error: NotFound | InvalidArguments) -> LgError:
@@ -91,7 +91,7 @@ class Located:
 
 
 def _refusal(rules: FileRules, rel: str) -> PolicyDenied | None:
-    """The refusal of a name that may not be read as a file, or not as a directory; `None` for one that may be both."""
+    """Return the error for a name that may not be read as a file or as a directory; `None` if it may be both."""
     try:
         refuse_unreadable(rules, rel)
         refuse_unreadable(rules, rel, is_dir=True)
@@ -152,12 +152,12 @@ class Workspace:
         raise NotFound(f"no root is called {name!r}", hint=self._names_hint())
 
     def _below_a_root(self, path: str) -> str:
-        """The path of an address: absolute if it begins with a root's own, else relative, as resources have it."""
+        """Return the path of an address: absolute if it begins with a root's path, else relative, as in resources."""
         bases = [str(place.root.path) for place in self.places]
         return path if any(path == base or path.startswith(f"{base}/") for base in bases) else path.lstrip("/")
 
     def everywhere(self, path: str) -> list[Located]:
-        """The places where a walk of `path` starts: one, or every root for the top of several."""
+        """Return the places where a walk of `path` starts: one, or every root for the top of several."""
         if len(self.places) > 1 and not path.startswith(("/", "file:")) and not self.places[0].root.normalise(path):
             for place in self.places:
                 place.check_identity()
@@ -213,7 +213,7 @@ class Workspace:
 
 
 def _outside(place: ServedRoot, path: str, error: PolicyDenied) -> PolicyDenied:
-    """The refusal of a path outside the root, with the name below it that may be meant."""
+    """Return the error for a path outside the root. It names the path below the root that may be meant."""
     parts = [part for part in path.split("/") if part]
     if not path.startswith("/") or ".." in parts or not parts:
         return error
@@ -236,7 +236,7 @@ def refuse_unreadable(rules: FileRules, rel: str, *, is_dir: bool = False) -> No
 
 
 def from_place(starts: Sequence[Located], after: str | None) -> Sequence[Located]:
-    """Those of the places where a walk starts that are left when it goes on after a path.
+    """Return the places of a walk that are left when it continues after a path.
 
     Raises `InvalidArguments` when the path, out of a cursor, lies below none of them.
     """
