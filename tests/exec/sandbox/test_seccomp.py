@@ -96,7 +96,7 @@ def test_nothing_is_typed_into_the_terminal(machine: str) -> None:
 
 @MACHINES
 def test_numbers_of_a_foreign_architecture_end_the_process(machine: str) -> None:
-    for arch in (0x40000003, 0x40000028, 0, *(each for each in ARCHITECTURES.values())):
+    for arch in (0x40000003, 0x40000028, 0, *ARCHITECTURES.values()):
         if arch != ARCHITECTURES[machine]:
             assert answer(machine, 1, arch=arch) == KILL
     if machine == "x86_64":

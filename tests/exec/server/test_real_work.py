@@ -161,7 +161,7 @@ async def test_cargo_builds_and_tests_or_is_named_as_missing(tmp_path: Path) -> 
     async with served(root) as client:
         listed = await client.call_tool("list_commands", {})
         assert listed.structured_content is not None
-        cargo = next(each for each in listed.structured_content["commands"] if each["name"] == "cargo")
+        cargo = next(command for command in listed.structured_content["commands"] if command["name"] == "cargo")
         results = [await run(client, "cargo", *args) for args in (["test"], ["fmt", "--check"])]
     for result in results:
         if cargo["available"]:

@@ -89,7 +89,7 @@ async def test_without_a_sandbox_every_call_answers_sandbox_unavailable(root: Pa
     assert "bubblewrap" in result.structured_content["error"]["hint"]
     assert not (root / "x").exists()
     assert listed.structured_content is not None
-    assert all(not each["available"] and each["reason"] for each in listed.structured_content["commands"])
+    assert all(not command["available"] and command["reason"] for command in listed.structured_content["commands"])
 
 
 async def test_the_tool_lists_its_commands_and_its_containment(root: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ STEPS = [
 
 
 def contents(path: Path) -> dict[str, str]:
-    return {str(each.relative_to(path)): each.read_text() if each.is_file() else "/" for each in path.rglob("*")}
+    return {str(found.relative_to(path)): found.read_text() if found.is_file() else "/" for found in path.rglob("*")}
 
 
 def upper(tmp_path: Path) -> str:

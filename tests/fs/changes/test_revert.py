@@ -102,8 +102,8 @@ async def test_changes_are_listed_newest_first_with_what_reverted_them(tmp_path:
             revert = (await fs.ok("revert_patch", change_id=ids[1]))["change_id"]
             found = (await fs.ok("list_changes"))["changes"]
             two = (await fs.ok("list_changes", limit=2))["changes"]
-    assert [one["change_id"] for one in found] == [revert, ids[2], ids[1], ids[0]]
-    assert [(one["kind"], one["reverted_by"]) for one in found] == [
+    assert [change["change_id"] for change in found] == [revert, ids[2], ids[1], ids[0]]
+    assert [(change["kind"], change["reverted_by"]) for change in found] == [
         ("revert", None),
         ("patch", None),
         ("patch", revert),
@@ -118,7 +118,7 @@ async def test_the_journal_stays_within_its_number_of_changes(tmp_path: Path, cl
         async with fs_client(tmp_path, settings={"fs": {"journal_max_changes": 3}}) as fs:
             ids = [(await fs.ok("apply_patch", patch=envelope(add(f"f{n}", "x"))))["change_id"] for n in range(6)]
             found = (await fs.ok("list_changes"))["changes"]
-    assert [one["change_id"] for one in found] == ids[:2:-1]
+    assert [change["change_id"] for change in found] == ids[:2:-1]
     assert len(list(clean_environment.glob("state/lg/*/fs/*/changes/*"))) == 3
 
 

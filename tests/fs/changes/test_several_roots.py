@@ -72,7 +72,7 @@ async def test_a_patch_over_two_roots_is_one_change_set_and_is_reverted_as_one(t
         ("move", "two/d", "two/moved"),
     ]
     assert shown["files"] == done["files"]
-    assert [(one["change_id"], len(one["files"])) for one in listed] == [(done["change_id"], 5)]
+    assert [(change["change_id"], len(change["files"])) for change in listed] == [(done["change_id"], 5)]
     assert partial["code"] == "conflict"
     assert "below a root that this server does not serve" in partial["message"]
     assert tree(tmp_path) == OLD
@@ -90,7 +90,7 @@ async def test_what_fails_below_one_root_changes_nothing_below_the_other(tmp_pat
     ]
     with anyio.fail_after(20):
         async with fs_client(tmp_path / "one", tmp_path / "two") as fs:
-            errors = [await fs.fails("apply_patch", changes=[good, one]) for one in bad]
+            errors = [await fs.fails("apply_patch", changes=[good, change]) for change in bad]
             seen = await fs.fails("apply_patch", changes=[good], expected_sha256={"two/b": "0" * 64})
     assert [error["code"] for error in errors] == ["conflict", "policy_denied", "not_found", "invalid_arguments"]
     assert "one/c" in errors[3]["message"]

@@ -269,5 +269,5 @@ def test_files_searched_together_give_what_each_gives_alone(
         result = Search(workspace, request, Job()).run()
     alone = Excerpts(request.regex, context=0, multiline=multiline)
     counts = [(f"f{n}", alone.count(data, Job())) for n, data in enumerate(files) if b"\0" not in data]
-    assert [(found.path, found.count) for found in result.files] == [one for one in counts if one[1]]
+    assert [(found.path, found.count) for found in result.files] == [item for item in counts if item[1]]
     assert (result.files_searched, result.binary) == (len(counts), len(files) - len(counts))

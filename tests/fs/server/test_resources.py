@@ -35,7 +35,7 @@ async def test_any_file_is_a_resource_by_relative_or_absolute_path(tmp_path: Pat
     with anyio.fail_after(10):
         async with fs_client(tmp_path) as fs:
             templates = await fs.client.list_resource_templates()
-            assert [one.uri_template for one in templates.resource_templates] == [TEMPLATE]
+            assert [template.uri_template for template in templates.resource_templates] == [TEMPLATE]
             assert await read(fs, "file:///src/%C3%A4%20b.py") == "x = 1\n"
             assert await read(fs, f"file://{tmp_path}/src/%C3%A4%20b.py") == "x = 1\n"
 

@@ -62,7 +62,7 @@ def test_messages_are_found_however_the_bytes_are_cut_and_garbage_costs_nothing_
         whole = b"this is no message\n\n" + echo(1, "é" * 1_000) + echo(2, "two")
         for start in range(0, len(whole), 997):
             send(process, whole[start : start + 997])
-        answers = {one["id"]: one for one in (answer(process.stdout), answer(process.stdout))}
+        answers = {message["id"]: message for message in (answer(process.stdout), answer(process.stdout))}
     assert answers[1]["result"]["structuredContent"]["text"] == "é" * 1_000
     assert answers[2]["result"]["structuredContent"]["text"] == "two"
 
