@@ -6,7 +6,7 @@ import os
 
 from lg_policy.errors import Conflict
 
-_HINT = "put it back, or start lg-exec again"
+_HINT = "restore the directory, or restart lg-exec"
 
 
 def refuse_replaced(path: str, fd: int) -> None:

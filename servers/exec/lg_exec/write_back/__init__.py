@@ -1,1 +1,1 @@
-"""`root = "rw"`: what a command wrote into an overlay is put into the real root, all of it or nothing."""
+"""`root = "rw"`: writes what a command wrote into an overlay back to the real root, all of it or nothing."""

@@ -1,9 +1,9 @@
 """Writes what a command wrote into an overlay back to the real root: only what the write rules allow.
 
-The command never writes to the root itself, so a protected name stays as it is, also when it was missing or a directory
-above it was renamed, and a command that is ended by a limit changes nothing. Names that the rules protect are left out
-and listed. Everything else is put in place, or nothing is: when somebody else changed one of the files meanwhile, when
-the disk is full, when the time is over.
+The command never writes to the root itself, so a protected name stays as it is, even if it was missing or a directory
+above it was renamed, and a command that a limit ends changes nothing. Names that the rules protect are left out and
+listed. Everything else is written, or nothing is: if another program changed one of the files meanwhile, if the disk is
+full, or if the time is over.
 
 Not covered: ownership (unless this server is root), extended attributes and hard links are lost; devices, FIFOs and
 sockets are not written back; nothing is synced to the disk, so a power failure may lose it.

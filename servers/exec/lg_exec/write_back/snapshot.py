@@ -1,4 +1,4 @@
-"""What was below the root when a command began. What is different at its end was changed by somebody else.
+"""Records the state of all files below the root when a command begins. Later differences are other programs' changes.
 
 A file counts as changed when its inode, mode, size, modification time or change time differs. Not covered: a change
 within the same tick of the kernel's clock (some milliseconds) as an earlier one, which leaves all five as they were.

@@ -94,7 +94,7 @@ class Transaction:
             self._keep_old = not undo(self._root_fd, self._staging, steps)
             if self._keep_old:
                 raise Conflict(
-                    f"{error}; not everything could be undone, because somebody else is changing the same files: "
+                    f"{error}; not everything could be undone, because another program is changing the same files: "
                     f"the old contents are in {self._root}/{self._name}"
                 ) from error
             raise
@@ -120,7 +120,7 @@ class Transaction:
                 raise
             now = None  # a link stands where that directory was
         if now != before.get(step.rel) and not (step.kind == "mkdir" and now == DIRECTORY):
-            raise Conflict(f"{shown(step.rel)!r} was changed by somebody else while the command ran")
+            raise Conflict(f"{shown(step.rel)!r} was changed by another program while the command ran")
 
     def _write_record(self, steps: Sequence[Step]) -> None:
         text = json.dumps({"staging": self._name, "steps": [[step.kind, step.rel, step.mode] for step in steps]})

@@ -229,7 +229,7 @@ def _has_foreign_cr(lines: Sequence[TextLine], found: _Found, hunk: Hunk) -> boo
 def _reindent(lines: Sequence[TextLine], found: _Found, hunk: Hunk, path: str) -> Callable[[str], str]:
     """Return how the file's indentation differs from the hunk's, so that new lines get the same.
 
-    Raises `Conflict` unless all lines differ in the same way: then nobody knows what was meant.
+    Raises `Conflict` unless all lines differ in the same way: otherwise the meaning is unclear.
     """
     old: list[Line] = [line for line in hunk.lines if line.mark in (KEEP, DROP)]
     differences = {

@@ -193,7 +193,7 @@ class Search:
         try:
             parent, name = located.place.root.open_parent(rel, follow=False)
         except LgError:
-            return  # it is gone since: go on behind it
+            return  # it is gone now: continue after it
         with parent:
             if located.place.rules.may_read(rel):
                 yield parent.fd, [(begin.path, name)]

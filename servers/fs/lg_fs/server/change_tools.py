@@ -36,7 +36,7 @@ class Editing:
         if (patch is None) == (not changes):
             raise InvalidArguments(
                 "apply_patch needs patch or changes" + (", and not both" if changes else ""),
-                hint="patch is one text, changes a list of whole files",
+                hint="pass either `patch` (a string) or `changes` (a list of whole files)",
             )
         self._check_size(patch or "", changes or ())
         request = PatchRequest(

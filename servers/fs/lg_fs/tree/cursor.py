@@ -1,4 +1,4 @@
-"""Cursors: where a paged answer goes on. Each is bound to the request that it continues."""
+"""Cursors: where a paged answer continues. Each is bound to its request."""
 
 from __future__ import annotations
 

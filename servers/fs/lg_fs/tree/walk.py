@@ -60,7 +60,7 @@ class WalkPlan:
     recursive: bool = True
     include_ignored: bool = False
     after: tuple[str, ...] | None = None
-    """Path (in parts) of the entry after which to go on; `None` starts at the beginning."""
+    """Path (in parts) of the entry after which to continue; `None` starts at the beginning."""
 
 
 @dataclass(kw_only=True)

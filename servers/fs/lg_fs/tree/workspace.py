@@ -43,7 +43,7 @@ class ServedRoot:
         except OSError as error:
             raise Conflict(
                 f"the root directory {str(self.root.path)!r} is gone: {error.strerror}",
-                hint="put it back, or restart the server with another root",
+                hint="restore the directory, or restart the server with another root",
             ) from error
         if (status.st_dev, status.st_ino) != self.identity:
             raise Conflict(
