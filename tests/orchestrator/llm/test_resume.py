@@ -81,7 +81,7 @@ def test_a_run_without_a_key_goes_on_once_there_is_one(project: Project) -> None
         assert "OPENAI_API_KEY" in ended.stdout
         project.configure(model)
         done = again(project, "--yes", "--trace", "--config", str(project.settings))
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 4, "it was begun where no check can be run, so nothing proves the change"
     assert RIGHT in project.source()
 
 
