@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import string
 import time
 from collections import deque
 
 from lg_policy.errors import CallTimeout
+
+ELLIPSIS = "…"
+# What no secret of a known shape contains (see `secrets.finder`) ends a word: quotation marks, brackets, spaces.
+_IN_WORDS = "".join(set(string.printable) - set(string.whitespace) - set("\"'`()[]{}<>;|&\\"))
 
 
 def cut_text(text: str, max_bytes: int) -> tuple[str, bool]:
@@ -16,6 +21,19 @@ def cut_text(text: str, max_bytes: int) -> tuple[str, bool]:
     if len(data) <= max_bytes:
         return text, False
     return data[:max_bytes].decode("utf-8", "ignore"), True
+
+
+def cut_at_word(text: str, limit: int) -> str:
+    """Return the beginning of `text`, at most `limit` characters and no half word at its end, with `…` if it was cut.
+
+    A text that is masked later must be cut like this: nobody knows the beginning of a secret for one.
+    """
+    return text if len(text) <= limit else whole_words(text[:limit]) + ELLIPSIS
+
+
+def whole_words(text: str) -> str:
+    """Return a text that was cut somewhere without the word in which it ends."""
+    return text.rstrip(_IN_WORDS)
 
 
 class HeadTail:

@@ -18,7 +18,7 @@ from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.ledger.outcomes import Outcome
 from lg_gateway.upstreams.replies import RelayedResult
 from lg_policy.errors import Internal, LgError
-from lg_policy.limits import cut_text
+from lg_policy.limits import cut_at_word, cut_text
 from lg_policy.secrets.masking import Masker
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)
@@ -51,9 +51,9 @@ class ServerRefusal(Internal):
 
     def __init__(self, server: str, error: t.ErrorData) -> None:
         data = error.data if error.data is not None and is_small(error.data, DATA_CHARACTERS) else None
-        said = f" {json.dumps(data, ensure_ascii=False)[:500]}" if data not in (None, "") else ""
-        super().__init__(f"server {server} refused the call: {error.message[:500]} ({error.code}){said}")
-        self.detail = {"server": server, "code": error.code, "message": error.message[:2_000], "data": data}
+        said = f" {cut_at_word(json.dumps(data, ensure_ascii=False), 500)}" if data not in (None, "") else ""
+        super().__init__(f"server {server} refused the call: {cut_at_word(error.message, 500)} ({error.code}){said}")
+        self.detail = {"server": server, "code": error.code, "message": error.message, "data": data}
 
 
 class ServerRefusedArguments(ServerRefusal):

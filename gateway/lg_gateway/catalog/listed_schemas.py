@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from lg_policy.errors import ConfigError
 from lg_policy.rules.conditions import linear
@@ -29,6 +30,11 @@ _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "m
 _TEXTS = ("title", "description", "format")
 _FLAGS = ("uniqueItems", "deprecated", "readOnly", "writeOnly")
 _PLAIN = ("default", "examples", "const", "x-mcp-header")
+# What expressions of every kind read alike: those of ECMAScript with its Unicode flag, of Python and of RE2.
+_ESCAPE = r"\\[dDwWsSbBnrtfv^$\\.*+?()\[\]{}|/]"
+_PORTABLE = re.compile(
+    rf"(?:\[\^?(?:[^\\\[\]]|{_ESCAPE}|\\-)+\]|{_ESCAPE}|\((?:\?:|(?!\?))|\{{\d+(?:,\d*)?\}}|[^\\\[\]({{}}])*+"
+)
 _ALLOWED = frozenset(
     {*_NUMBERS, *_COUNTS, *_TEXTS, *_FLAGS, *_PLAIN, "type", "enum", "pattern", "properties", "required"}
     | {"additionalProperties", "items", "anyOf", "allOf"}
@@ -139,7 +145,7 @@ class _Fitter:
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         if reference in seen or len(seen) > DEPTH:
             return beside
-        return {**self.resolved(target(self._root, reference), (*seen, reference)), **beside}
+        return _joined(self.resolved(target(self._root, reference), (*seen, reference)), beside)
 
     def part(self, schema: Any, trail: tuple[str, ...], *, optional: bool = False) -> dict[str, Any]:
         """Return a part of the schema; "anything" for what refers to itself, is too deep or too much."""
@@ -153,6 +159,8 @@ class _Fitter:
         else:
             trail = (*trail, "")
         plain = self.resolved(schema)
+        if self._has_own_base(schema) or self._has_own_base(plain):
+            return {}
         made = self._scalars(plain)
         self._room -= 16 + len(json.dumps(made))
         if self._room <= 0:
@@ -173,6 +181,10 @@ class _Fitter:
             return different[0]
         return {} if self._output else {"anyOf": different}
 
+    def _has_own_base(self, schema: Mapping[str, Any]) -> bool:
+        """Whether references in this part are not those of the whole."""
+        return schema.get("$id") not in (None, self._root.get("$id")) and '"$ref"' in json.dumps(schema)
+
     def _again(self, schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
         """A part that refers to itself: its type and what it is, and no more."""
         found = {**self.resolved(target(self._root, reference), (reference,)), **schema}
@@ -184,17 +196,22 @@ class _Fitter:
 
     def _scalars(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {key: schema[key] for key in _PLAIN if key in schema}
+        if not isinstance(made.get("examples", []), list):
+            del made["examples"]
         made |= {key: schema[key] for key in _TEXTS if isinstance(schema.get(key), str)}
         made |= {key: schema[key] for key in _FLAGS if isinstance(schema.get(key), bool)}
         made |= {key: schema[key] for key in _NUMBERS if _number(schema.get(key))}
-        made |= {key: schema[key] for key in _COUNTS if _number(schema.get(key)) and schema[key] >= 0}
+        if made.get("multipleOf", 1) <= 0:
+            del made["multipleOf"]
+        made |= {key: int(schema[key]) for key in _COUNTS if _count(schema.get(key))}
         for exclusive, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
             if schema.get(exclusive) is True and limit in made:  # as drafts before 6 wrote it
                 made[exclusive] = made.pop(limit)
         if isinstance(schema.get("enum"), list) and schema["enum"]:
-            made["enum"] = schema["enum"]
-        if self._patterns and isinstance(schema.get("pattern"), str) and _linear(schema["pattern"]):
-            made["pattern"] = schema["pattern"]
+            made["enum"] = list({json.dumps(value, sort_keys=True): value for value in schema["enum"]}.values())
+        pattern = schema.get("pattern")
+        if self._patterns and isinstance(pattern, str) and _PORTABLE.fullmatch(pattern) and _linear(pattern):
+            made["pattern"] = pattern
         return made
 
     def _type(self, schema: Mapping[str, Any], made: dict[str, Any], *, optional: bool) -> None:
@@ -241,12 +258,12 @@ class _Fitter:
             choices = [part for part in choices if not (isinstance(part, Mapping) and part.get("type") == "null")]
         parts = [self.part(part, trail, optional=optional) for part in choices]
         if len(parts) == 1:
-            made |= {**parts[0], **made}
+            made |= _joined(parts[0], made)
         elif parts:
             made["anyOf"] = parts
         both = [self.part(part, trail) for part in _list(schema.get("allOf"))]
         if len(both) == 1:
-            made |= {**both[0], **made}
+            made |= _joined(both[0], made)
         elif both:
             made["allOf"] = both
 
@@ -272,12 +289,12 @@ def _top(fitter: _Fitter, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def target(root: Mapping[str, Any], reference: str) -> Any:
-    """Return what a local reference names; `None` where it names nothing here."""
-    if not reference.startswith("#"):
+    """Return what a local reference names by its path; `None` for any other, an anchor too."""
+    if reference != "#" and not reference.startswith("#/"):
         return None
     found: Any = root
     for step in reference[1:].split("/")[1:]:
-        name = step.replace("%25", "%").replace("~1", "/").replace("~0", "~")
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
         if isinstance(found, Mapping):
             found = found.get(name)
         elif isinstance(found, list) and name.isdecimal() and len(name) < 6 and int(name) < len(found):
@@ -289,6 +306,19 @@ def target(root: Mapping[str, Any], reference: str) -> Any:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int | float) and _number(value) and value >= 0 and value == int(value)
+
+
+def _joined(part: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two schemas that both hold as one that is no narrower: what stands beside wins, properties add up."""
+    made = {**part, **beside}
+    both = [schema["properties"] for schema in (part, beside) if isinstance(schema.get("properties"), Mapping)]
+    if len(both) > 1:
+        made["properties"] = {**both[0], **both[1]}
+    return made
 
 
 def _list(value: object) -> list[Any]:

@@ -16,6 +16,7 @@ import mcp_types as t
 from lg_gateway.upstreams.relay import Id, Relay
 from lg_gateway.upstreams.stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.wire_text import looks_like_a_message
+from lg_policy.limits import cut_at_word
 
 ERROR_BYTES = 64_000
 """Of a body that comes with an HTTP error."""
@@ -58,8 +59,10 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             response.stream = _RelayedEvents(bounded, self._relay, number)
         elif number is not None and response.status_code >= 400 and response.status_code not in _LEFT_TO_THE_SDK:
             return await self._refused(self._relay, response, number)
-        elif number is not None and kind.startswith("application/json"):
-            response.stream = _RelayedBody(bounded, self._relay, number)
+        elif number is not None and 200 <= response.status_code < 300:
+            response.stream = _RelayedBody(bounded, self._relay, number, _described(response))
+            response.status_code = 200  # of one without a body, and of any kind: the relay says what is in it
+            response.headers["content-type"] = "application/json"
         return response
 
     async def _refused(self, relay: Relay, response: httpx2.Response, number: Id) -> httpx2.Response:
@@ -70,10 +73,11 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             if len(body) >= ERROR_BYTES:
                 break
         await response.aclose()
+        relay.refused_before_the_server(number)
         messages = await relay.received(body, number) if looks_like_a_message(body) else []
         answers: list[t.JSONRPCMessage] = [message for message in messages if isinstance(message, t.JSONRPCError)]
         if not answers:
-            words = " ".join(body.decode("utf-8", "replace").split())[:SHOWN_CHARACTERS]
+            words = cut_at_word(" ".join(body.decode("utf-8", "replace").split()), SHOWN_CHARACTERS)
             reason = f"HTTP {response.status_code} {response.reason_phrase}".strip() + (f": {words}" if words else "")
             lost = reason if response.status_code in _NO_ANSWER else ""
             error = t.ErrorData(code=t.INTERNAL_ERROR, message=reason)
@@ -112,20 +116,29 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 class _RelayedBody(httpx2.AsyncByteStream):
-    """A JSON body, as the relay has it: the one message that answers the request."""
+    """A body, as the relay has it: the one message that answers the request, whatever kind the server calls it."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, relay: Relay, number: Id) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, relay: Relay, number: Id, described: str) -> None:
         self._inner = inner
         self._relay = relay
         self._number = number
+        self._described = described
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         body = bytearray()
         async for data in self._inner:
             body += data
-        messages = await self._relay.received(bytes(body), self._number)
-        answers = [message for message in messages if isinstance(message, t.JSONRPCResponse | t.JSONRPCError)]
+        meant = b"jsonrpc" in body or body.lstrip().startswith((b"{", b"["))
+        messages = await self._relay.received(bytes(body), self._number) if meant else []
+        answers: list[t.JSONRPCMessage] = [
+            message for message in messages if isinstance(message, t.JSONRPCResponse | t.JSONRPCError)
+        ]
+        answers = answers or self._relay.without_answer(self._number, self._why(bytes(body)))
         yield _json(answers[0]) if answers else bytes(body)
+
+    def _why(self, body: bytes) -> str:
+        words = cut_at_word(" ".join(body[:ERROR_BYTES].decode("utf-8", "replace").split()), SHOWN_CHARACTERS)
+        return f"{self._described} holds no answer" + (f": {words}" if words else "")
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -169,6 +182,11 @@ class _RelayedEvents(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _described(response: httpx2.Response) -> str:
+    kind = response.headers.get("content-type", "")[:100]
+    return f"HTTP {response.status_code}" + (f" of type {kind!a}" if kind else "")
 
 
 def _request_id(request: httpx2.Request) -> Id | None:

@@ -13,9 +13,14 @@ from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.replies import Reply
 from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
+from lg_policy.limits import cut_at_word
 
 SESSION_GONE = ("session not found", "session terminated")
 LOOK_FIRST = "it may have taken effect: look before you repeat it"
+
+
+class ServersOwnError(MCPError):
+    """An error of the server itself, which has looked at the call, whatever its words are."""
 
 
 def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | None) -> str:
@@ -32,7 +37,7 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
     elif isinstance(error, EOFError):
         ended = str(error)
     elif isinstance(error, MCPError):
-        ended = f"it answered the connection with an error: {error.message[:300]} ({error.code})"
+        ended = f"it answered the connection with an error: {cut_at_word(error.message, 300)} ({error.code})"
     elif isinstance(error, httpx2.TransportError):
         ended = f"cannot reach {spec.url}: {str(error) or type(error).__name__}"
     else:
@@ -63,7 +68,8 @@ def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: Lg
     if reply.lost:
         return _lost(f"server {spec.name} was not reached, or its answer was lost: {reply.lost}", repeatable=repeatable)
     if reply.error is not None:
-        return MCPError.from_error_data(reply.error)
+        kind = MCPError if reply.by_http else ServersOwnError
+        return kind.from_error_data(reply.error)
     if error.code == t.REQUEST_TIMEOUT:
         return late
     if error.code != t.CONNECTION_CLOSED:
@@ -74,7 +80,12 @@ def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: Lg
 
 
 def session_gone(spec: ServerSpec, error: MCPError) -> bool:
-    """Whether a server over HTTP refused a request because it does not know its session any more."""
+    """Whether a server over HTTP refused a request because it does not know its session any more.
+
+    Never the error of a tool that has run, which may speak of a session of its own: its call would be made twice.
+    """
+    if isinstance(error, ServersOwnError):
+        return False
     gone = any(words in error.message.lower() for words in SESSION_GONE)
     return spec.url is not None and error.code == t.INVALID_REQUEST and gone
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from anyio import current_time
 
-from lg_policy.limits import cut_text
+from lg_policy.limits import cut_text, whole_words
 
 BURST = 50
 PER_SECOND = 20.0
@@ -52,5 +52,5 @@ class Thinned:
             return None
         message, was_cut = cut_text(message, MESSAGE_BYTES)
         if self._mask is not None:
-            message = self._mask(message)
+            message = self._mask(whole_words(message) if was_cut else message)
         return message + " […cut]" if was_cut else message

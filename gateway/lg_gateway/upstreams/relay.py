@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from lg_gateway.upstreams.replies import (
     read_tools,
     without_nulls,
 )
-from lg_gateway.upstreams.wire_text import Unreadable, id_in, looks_like_a_message, read_values
+from lg_gateway.upstreams.wire_text import Unreadable, looks_like_a_message, outline, read_values
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +90,24 @@ class Relay:
             reply.error, reply.lost = error, lost
         return t.JSONRPCError(jsonrpc="2.0", id=number, error=error)
 
+    def without_answer(self, number: Id, why: str) -> list[t.JSONRPCMessage]:
+        """Fail a request whose HTTP answer has come whole and holds no answer to it."""
+        return self._give_up(number, why) if number in self._open else []
+
+    def refused_before_the_server(self, number: Id) -> None:
+        """Note that an error came with an HTTP status of failure: no tool has run."""
+        _, reply = self._open.get(number, ("", None))
+        if reply is not None:
+            reply.by_http = True
+
     def _messages(self, data: bytes, expected: Id | None) -> list[t.JSONRPCMessage]:
         try:
             values = read_values(data)
         except Unreadable as why:
             return self._unreadable(data, str(why), expected)
         found: list[t.JSONRPCMessage] = []
-        for value in values:
-            for single in value if isinstance(value, list) else [value]:  # a batch
-                found += self._message(single, expected)
+        for value in _unpacked(values):
+            found += self._message(value, expected)
         if not found and not any(isinstance(value, dict | list) for value in values):
             self._noise.heard(len(data))
         return found
@@ -106,16 +115,20 @@ class Relay:
     def _message(self, value: Any, expected: Id | None) -> list[t.JSONRPCMessage]:
         if not isinstance(value, dict):
             return []
-        if "method" in value:
+        error = value.get("error")
+        answers = "result" in value or error is not None
+        if value.get("method") is not None and not answers:
             return self._from_server(value)
-        if "result" not in value and value.get("error") is None:
-            self._noise.heard(len(str(value)))
-            return []
-        number = self._owner(value.get("id"), expected)
-        if number is not None:
+        named = value.get("id")
+        number = self._owner(named, expected)
+        if number is not None and answers:
             return self._answer(number, value)
-        if value.get("id") is None and value.get("error") is not None:
-            return self._orphan(read_error(value["error"]))
+        if number is not None and "jsonrpc" in value:
+            return [*self._give_up(number, "it has neither a result nor an error"), *self._settle()]
+        if not answers:
+            self._noise.heard(len(str(value)))
+        elif not isinstance(named, str | int) or isinstance(named, bool):
+            return self._orphan(read_error(error) if error is not None else "it names no request")
         return []  # an answer that nobody waits for, or waits for any longer
 
     def _from_server(self, value: dict[str, Any]) -> list[t.JSONRPCMessage]:
@@ -139,7 +152,8 @@ class Relay:
     def _answer(self, number: Id, value: Mapping[str, Any]) -> list[t.JSONRPCMessage]:
         method, reply = self._open.pop(number)
         settled = self._settle()
-        if value.get("error") is not None:
+        # `"error": false` or `""` beside a result is how some write that there is none.
+        if value.get("error") or (value.get("result") is None and value.get("error") is not None):
             error = read_error(value["error"])
             if reply is not None:
                 reply.error = error
@@ -162,10 +176,11 @@ class Relay:
         return without_nulls(raw) if isinstance(raw, Mapping) else {}
 
     def _unreadable(self, data: bytes, why: str, expected: Id | None) -> list[t.JSONRPCMessage]:
-        number = self._owner(id_in(data), expected)
+        seen = outline(data)
+        number = self._owner(seen.number, expected) if not seen.asks else None
         if number is not None:
             return [*self._give_up(number, why), *self._settle()]
-        if looks_like_a_message(data):
+        if seen.answers or looks_like_a_message(data):
             return self._orphan(why)
         self._noise.heard(len(data))
         return []
@@ -233,8 +248,20 @@ class _Noise:
             self._next *= 10
 
 
+def _unpacked(values: list[Any]) -> Iterator[Any]:
+    """Return the messages of a line, those of batches one by one."""
+    waiting = values[::-1]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value[::-1]
+        else:
+            yield value
+
+
 def _whole_number(number: Any) -> Any:
     """An id as the number that was sent: some servers write it as text or with a decimal point."""
-    if isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) < 18:
-        return int(number)
+    text = number.strip() if isinstance(number, str) else ""
+    if text.isascii() and text.isdecimal() and len(text) < 18:
+        return int(text)
     return int(number) if isinstance(number, float) and number.is_integer() else None

@@ -15,6 +15,8 @@ from typing import Any
 import mcp_types as t
 from pydantic import PrivateAttr, TypeAdapter, ValidationError
 
+from lg_policy.limits import cut_at_word
+
 DEFINITION_BYTES = 200_000
 """Of one tool; a larger one is left out."""
 NAME_CHARACTERS = 256
@@ -50,7 +52,8 @@ class Reply:
     """What came back for one request, beside what the SDK is shown of it.
 
     `error` is the server's own; a transport that fails leaves it empty. `unreadable` says why an answer that came
-    cannot be delivered, `lost` that something before the server (HTTP) says that it got no answer.
+    cannot be delivered, `lost` that something before the server (HTTP) says that it got no answer. `by_http`: the error
+    came with an HTTP status of failure, so the server has not looked at the call.
     """
 
     request_id: str | int | None = None
@@ -61,6 +64,7 @@ class Reply:
     error: t.ErrorData | None = None
     unreadable: str = ""
     lost: str = ""
+    by_http: bool = False
 
 
 current_reply: ContextVar[Reply | None] = ContextVar("current reply", default=None)
@@ -182,7 +186,7 @@ def _json(value: object) -> str:
 def _line(message: object) -> str:
     text = message if isinstance(message, str) else "" if message is None else _json(message)
     text = text or "it gives no reason"
-    return text if len(text) <= MESSAGE_CHARACTERS else text[:MESSAGE_CHARACTERS] + "…"
+    return cut_at_word(text, MESSAGE_CHARACTERS)
 
 
 def _first(error: ValidationError) -> str:

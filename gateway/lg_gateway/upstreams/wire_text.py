@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 200
@@ -22,6 +23,9 @@ _LONG_NUMBER = re.compile(rb"[0-9]{%d}|[eE]\+?[0-9]{3}" % (NUMBER_CHARACTERS + 1
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _ID_VALUE = re.compile(rb'\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
 _SPACE = re.compile(r"[ \t\n\r\0]*")
+_COLON = re.compile(rb"\s*:")
+_EMBEDDED = re.compile(r'\{\s*"(?:jsonrpc|id|result|error)"\s*:')
+_SAYS_METHOD = re.compile(rb"""[{,\s]['"]?method['"]?\s*:""")
 
 
 class Unreadable(Exception):
@@ -39,7 +43,7 @@ def read_values(data: bytes) -> list[Any]:
         parse_float=_float if unusual else None,
     )
     values: list[Any] = []
-    at = _after_space(text, 0)
+    at = _beginning_of_answer(text, decoder)
     while at < len(text):
         try:
             value, at = decoder.raw_decode(text, at)
@@ -56,26 +60,56 @@ def read_values(data: bytes) -> list[Any]:
     return [_whole(value) for value in values] if _SURROGATE.search(data) else values
 
 
-def id_in(data: bytes) -> str | int | None:
-    """Return the id that a message names, where the message itself cannot be read; `None` when there is none."""
-    depth = 0
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What can be told of a message that cannot be read."""
+
+    number: str | int | None
+    answers: bool
+    """It has a result or an error."""
+    asks: bool
+    """It is a request or a notification, or a log line that shows one: it answers nothing."""
+
+
+def outline(data: bytes) -> Outline:
+    """Return what a message that cannot be read names at its top: its id, and whether it asks or answers."""
+    depth, number = 0, None
+    names: set[bytes] = set()
     for token in _TOKEN.finditer(data):
         mark = token.group()
         if mark in (b"{", b"["):
             depth += 1
         elif mark in (b"}", b"]"):
             depth -= 1
-        elif mark == b'"id"' and depth == 1:
-            value = _ID_VALUE.match(data, token.end())
+        elif depth == 1 and _COLON.match(data, token.end()) is not None:
+            names.add(mark)
+            value = _ID_VALUE.match(data, token.end()) if mark == b'"id"' and number is None else None
             if value is not None:
-                found: str | int = json.loads(value.group(1).decode("utf-8", "replace"))
-                return found
-    return None
+                number = json.loads(value.group(1).decode("utf-8", "replace"))
+    answers = b'"result"' in names or b'"error"' in names
+    return Outline(number=number, answers=answers, asks=b'"method"' in names and not answers)
 
 
 def looks_like_a_message(data: bytes) -> bool:
-    """Whether a line that cannot be read was meant as a JSON-RPC message rather than printed by mistake."""
-    return data.lstrip(b"\xef\xbb\xbf \t").startswith((b"{", b"[")) and b'"jsonrpc"' in data
+    """Whether a line that cannot be read was meant as a JSON-RPC answer rather than printed by mistake."""
+    begins = data.lstrip(b"\xef\xbb\xbf \t").startswith((b"{", b"["))
+    return begins and b"jsonrpc" in data and _SAYS_METHOD.search(data) is None
+
+
+def _beginning_of_answer(text: str, decoder: json.JSONDecoder) -> int:
+    """Return where reading begins: behind what a server printed before an answer on the same line, as a prompt."""
+    at = _after_space(text, 0)
+    if text[at : at + 1] in ("", "{", "["):
+        return at
+    found = _EMBEDDED.search(text, at)
+    if found is None:
+        return at
+    try:
+        value, _ = decoder.raw_decode(text, found.start())
+    except (ValueError, RecursionError):
+        return at
+    answers = isinstance(value, dict) and "jsonrpc" in value and ("result" in value or "error" in value)
+    return found.start() if answers else at
 
 
 def _integer(text: str) -> int | str:
