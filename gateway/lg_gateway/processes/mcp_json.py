@@ -35,6 +35,7 @@ _USED = frozenset(("type", "transport", "command", "args", "env", "cwd", "url", 
 _ADDRESSES = ("serverUrl", "httpUrl")
 _COMMENT_OR_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*[}\]])', re.DOTALL)
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _VSCODE_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -53,7 +54,7 @@ def read_mcp_json(path: Path) -> McpJson:
             data = file.read(FILE_BYTES + 1)
         if len(data) > FILE_BYTES:
             raise ConfigError(f"cannot read {path}: it has more than {FILE_BYTES} bytes")
-        content = json.loads(without_comments(data.decode("utf-8-sig")))
+        content = json.loads(without_comments(data.decode(json.detect_encoding(data))))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     table = _table(content)
@@ -113,15 +114,16 @@ def _entry(path: Path, name: str, entry: Any) -> UpstreamSettings:
     if ignored := sorted(set(entry) - _USED - set(_ADDRESSES)):
         log.warning("%s: ignored: %s", where, ", ".join(map(repr, ignored))[:300])
     _check_kind(where, values)
+    _check_texts(where, values)
     enabled = values.pop("enabled", True) is not False and values.pop("disabled", False) is not True
     values.pop("disabled", None)
     if isinstance(values.get("args"), str):
-        values["args"] = shlex.split(values["args"])
+        values["args"] = _split(where, values["args"])
     for key in ("env", "headers"):
         if isinstance(values.get(key), dict):
-            values[key] = {inner: _as_text(value) for inner, value in values[key].items()}
+            values[key] = {inner: _as_text(value) for inner, value in values[key].items() if value is not None}
     if isinstance(values.get("cwd"), str):
-        values["cwd"] = os.path.normpath(path.absolute().parent / Path(values["cwd"]).expanduser())
+        values["cwd"] = os.path.normpath(path.absolute().parent / os.path.expanduser(values["cwd"]))
     try:
         return UpstreamSettings.model_validate(_variables(values) | {"enabled": enabled})
     except ValidationError as error:
@@ -135,10 +137,27 @@ def _check_kind(where: str, values: dict[str, Any]) -> None:
     kind = values.pop("type", kind)
     if kind is None:
         return
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise ConfigError(f"{where}: type {kind!r} is not supported", hint=f"use one of {', '.join(sorted(TYPES))}")
     if TYPES[kind] not in values:
         raise ConfigError(f"{where}: type {kind!r} needs {TYPES[kind]!r}")
+
+
+def _split(where: str, arguments: str) -> list[str]:
+    try:
+        return shlex.split(arguments)
+    except ValueError as error:
+        raise ConfigError(f"{where}.args: {error}", hint='write a list of texts: ["-y", "server"]') from error
+
+
+def _check_texts(where: str, value: Any) -> None:
+    """Raise `ConfigError` for a text that no program can be given: with a NUL or half a surrogate pair."""
+    if isinstance(value, str) and ("\0" in value or _HALF_PAIR.search(value) is not None):
+        raise ConfigError(f"{where} has a character that no program can be given: a NUL or half a surrogate pair")
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        _check_texts(where, key)
+        _check_texts(f"{where}.{key}", item)
 
 
 def _as_text(value: Any) -> Any:
