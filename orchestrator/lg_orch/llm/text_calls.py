@@ -59,7 +59,8 @@ _MARK = re.compile(
     r"|<\|tool_call(?:_start|s_section_begin|_begin)?\|>|<\|START_ACTION\|>)"
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=|\s+name=\")(?P<tag>[\w.-]{1,200})\"?>\n?|<arg_key>\s{0,9}(?P<key>[\w.-]{1,200})\s{0,9}</arg_key>\s{0,9}<arg_value>"
+    r"<parameter(?:=|\s+name=\")(?P<tag>[\w.-]{1,200})\"?>\n?"
+    r"|<arg_key>\s{0,9}(?P<key>[\w.-]{1,200})\s{0,9}</arg_key>\s{0,9}<arg_value>"
 )
 _ENDS = ("</function>", "</invoke>", "</tool_call>")
 _FENCED = ("```", "```json", "```tool_call", "```tool_code", "```python")
@@ -171,7 +172,7 @@ def _arguments_after(text: str, at: int) -> dict[str, Any] | None:
     if text[at:].lstrip()[:1] == "{":
         value, _ = _decoded(text, at)
         return value if isinstance(value, dict) else None
-    end = min((found for mark in _ENDS if (found := text.find(mark, at)) >= 0), default=len(text))
+    end = min((place for mark in _ENDS if (place := text.find(mark, at)) >= 0), default=len(text))
     found: dict[str, Any] = {}
     while (part := _PARAMETER.search(text, at, end)) is not None:
         close = text.find("</parameter>" if part["tag"] else "</arg_value>", part.end(), end)
