@@ -31,7 +31,7 @@ def python_calls(text: str) -> list[ReplyCall]:
         return []
     try:
         tree = ast.parse(text, mode="eval").body
-        nodes = _without_print(tree).elts if isinstance(tree, ast.List) else [_without_print(tree)]  # type: ignore[attr-defined]
+        nodes = tree.elts if isinstance(tree, ast.List) else [_without_print(tree)]
         calls = [_call(node) for node in nodes]
     except _UNREADABLE:
         return []
