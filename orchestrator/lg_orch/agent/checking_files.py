@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 CheckingKind = Literal["tests", "test settings", "CI", "task runner"]
 
-_TEST_DIRECTORIES = frozenset(("test", "tests", "__tests__", "spec", "specs", "e2e", "__snapshots__"))
+_TEST_DIRECTORIES = frozenset(
+    ("test", "tests", "__tests__", "spec", "specs", "e2e", "__snapshots__", "testdata", "test_data", "golden")
+)
 _TEST_NAME = re.compile(
-    r"^tests?\.\w+$|^test_.*\.py$|_tests?\.\w+$|[._-](?:test|spec)\.\w+$|_spec\.rb$|^.+Tests?\.\w+$"
+    r"^tests?\.\w+$|^test_.*\.py$|_tests?\.\w+$|[._-](?:test|spec)\.\w+$|\.snap$|_spec\.rb$|^.+Tests?\.\w+$"
 )
 _NAMED: Mapping[CheckingKind, re.Pattern[str]] = {
     "CI": re.compile(
@@ -34,10 +36,12 @@ _NAMED: Mapping[CheckingKind, re.Pattern[str]] = {
         r"(?:^|/)(?:conftest|sitecustomize|usercustomize|noxfile)\.py$|(?:^|/)\.?(?:pytest|tox)\.(?:ini|toml)$"
         r"|(?:^|/)\.coveragerc$|(?:^|/)(?:jest|vitest|vite|karma|playwright|cypress|ava|wdio)\.(?:config|conf)\.\w+$"
         r"|(?:^|/)\.mocharc\.?\w*$|(?:^|/)phpunit\.xml|(?:^|/)\.config/nextest\.toml$|(?:^|/)\.cargo/config(?:\.toml)?$"
-        r"|\.pth$"
+        r"|\.pth$|(?:^|/)(?:\.npmrc|\.yarnrc(?:\.yml)?)$"
     ),
 }
-_MIXED = re.compile(r"(?:^|/)(?:pyproject\.toml|setup\.cfg|package\.json|cargo\.toml)$")
+_MIXED = re.compile(
+    r"(?:^|/)(?:pyproject\.toml|setup\.cfg|package\.json|cargo\.toml|build\.gradle(?:\.kts)?|pom\.xml|deno\.jsonc?)$"
+)
 """Files that hold test settings beside much else: what was changed in them decides."""
 _SETTING = re.compile(
     r"pytest|addopts|testpaths|python_files|norecursedirs|xfail|markers|filterwarnings|\btests?\b|\"scripts\"|jest"

@@ -40,7 +40,24 @@ _UNITTEST_END = re.compile(r"^(?:OK|FAILED|NO TESTS RAN)(?: \(([^()]*)\))?$")
 _CARGO = re.compile(r"^test result: (?:ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored")
 _GO_PACKAGE = re.compile(r"^(ok  |FAIL)\s*\t\S+\s+(.*)$|^(\?)\s+\t?\S+\s+\[no test files\]")
 _GO_TEST = re.compile(r"^\s*--- (PASS|FAIL|SKIP): ")
-_NODE = re.compile(r"^(?:# |\u2139 )(tests|pass|fail|skipped|todo|cancelled) (\d+)$")
+_NODE = re.compile(r"^(?:# |\u2139 )(tests|pass|fail|skipped|todo|cancelled) {1,4}(\d+)$")
+_NEXTEST = re.compile(r"^\s*Summary \[[^\]]{1,40}\] \d+(?:/\d+)? tests? run: (.*)$")
+_OTHERS = (
+    # RSpec, minitest, PHPUnit, Maven and Gradle, AVA, Bun, Deno: each says how many ran and how many of them failed.
+    re.compile(r"^(?P<ran>\d+) examples?, (?P<failed>\d+) failures?(?:, (?P<skipped>\d+) pending)?"),
+    re.compile(r"^(?P<ran>\d+) (?:runs|tests), \d+ assertions, (?P<failed>\d+) failures, (?P<errors>\d+) errors"
+               r"(?:, (?P<skipped>\d+) skips)?"),
+    re.compile(r"^OK \((?P<ran>\d+) tests?, \d+ assertions?\)$"),
+    re.compile(r"^(?:\[\w+\] )?Tests run: (?P<ran>\d+), Failures: (?P<failed>\d+), Errors: (?P<errors>\d+)"
+               r", Skipped: (?P<skipped>\d+)$"),
+    re.compile(r"^(?P<ran>\d+) tests completed, (?P<failed>\d+) failed"),
+    re.compile(r"^(?:ok|FAILED) \| (?P<passed>\d+) passed(?: \([^()]*\))? \| (?P<failed>\d+) failed\b"),
+    re.compile(r"^\s*(?P<passed>\d+) tests? passed$"),
+    re.compile(r"^\s*(?P<failed>\d+) tests? failed$"),
+    re.compile(r"^\s(?P<passed>\d+) pass$"),
+    re.compile(r"^\s(?P<failed>\d+) fail$"),
+    re.compile(r"^(?P<ran>\d+) specs?, (?P<failed>\d+) failures?(?:, (?P<skipped>\d+) pending)?"),
+)  # fmt: skip
 _JEST = re.compile(r"^\s*Tests:?\s+(.*)$")
 _JEST_FILES = re.compile(r"^\s*Test (?:Suites|Files):?\s+(\d+) failed\b")
 _MOCHA = re.compile(r"^\s*(\d+) (passing|failing|pending)\b")
@@ -142,9 +159,10 @@ def judged(result: ToolEnvelope, arguments: Mapping[str, Any]) -> CheckVerdict:
             failures=tuple(names_of_failures(text)[:MAX_NAMES]), next_step=next_step(text),
         )  # fmt: skip
     nothing = counts is not None and not counts.passed and not counts.failed
-    silent = counts is None and pytest and result.exit_code == 0
+    runner = runner_of(arguments)
+    silent = counts is None and bool(runner) and result.exit_code == 0
     if nothing or silent or (pytest and result.exit_code == 5):
-        reason = "pytest printed no summary" if silent else _not_run(counts)
+        reason = f"{runner} printed no summary" if silent else _not_run(counts)
         return CheckVerdict(
             verdict="could_not_run", cause="no_tests", counts=counts, reason=reason, next_step=next_step(text)
         )
@@ -191,8 +209,20 @@ def _not_run(counts: RunnerCounts | None) -> str:
 
 
 def _is_pytest(arguments: Mapping[str, Any]) -> bool:
+    return runner_of(arguments) == "pytest"
+
+
+def runner_of(arguments: Mapping[str, Any]) -> str:
+    """The test runner that a command starts for certain, whose summary is missed where there is none; else empty."""
     words = [str(word) for word in arguments.get("args") or ()]
-    return arguments.get("cmd") in ("pytest", "python-pytest") or words[:2] == ["-m", "pytest"]
+    command = arguments.get("cmd")
+    if command in ("pytest", "python-pytest") or words[:2] == ["-m", "pytest"]:
+        return "pytest"
+    if words[:2] == ["-m", "unittest"]:
+        return "unittest"
+    if command in ("cargo", "go") and words[:1] == ["test"] and not {"--no-run", "-c", "-list", "--help"} & set(words):
+        return f"{command} test"
+    return "node" if command == "node-test" or (command == "node" and "--test" in words) else ""
 
 
 def report_text(result: ToolEnvelope) -> str:
@@ -286,9 +316,21 @@ class _Reader:
             self.counts.failed += int(found[1])
         elif (found := _MOCHA.match(line)) is not None:
             self.counts.add(found[2], int(found[1]))
+        elif (found := _NEXTEST.match(line)) is not None:
+            self._words(found[1])
+        elif (found := next((match for known in _OTHERS if (match := known.match(line))), None)) is not None:
+            self._other(found.groupdict())
         else:
             return _NOTHING.search(line) is not None
         return True
+
+    def _other(self, told: Mapping[str, str | None]) -> None:
+        number = {name: int(value) for name, value in told.items() if value is not None}
+        failed = number.get("failed", 0) + number.get("errors", 0)
+        skipped = number.get("skipped", 0)
+        self.counts.failed += failed
+        self.counts.not_run += skipped
+        self.counts.passed += number.get("passed", max(0, number.get("ran", 0) - failed - skipped))
 
     def _words(self, text: str) -> None:
         for number, word in _COUNT.findall(text):

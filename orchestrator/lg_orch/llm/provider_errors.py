@@ -40,23 +40,40 @@ _FINAL_KINDS = ("invalid_request", "authentication", "permission", "not_found", 
 _TOLD = ("server_error", "rate_limit_exceeded")
 _TOO_LONG_STATUS = (400, 413, 422, 500)
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|maximum context length|(?:exceed\w*|larger than|longer than)\b.{0,60}\bcontext"
-    r"|context.{0,60}\bexceed|prompt is too long|input token count .{0,20}exceeds|too many (?:input |prompt )?tokens"
-    r"|reduce the length of the (?:messages|prompt|input)",
+    r"context_length_exceeded|prompt_tokens_exceeded|tokens_limit_reached|maximum (?:context|prompt|model) length"
+    r"|(?:exceed\w*|larger than|longer than)\b.{0,60}\b(?:context|model length|max(?:imum)? (?:input |prompt )?length)"
+    r"|(?:prompt|input)s?(?: token count| tokens?)?\b.{0,30}\bexceed"
+    r"|exceed\w* (?:the )?(?:model )?token limit|(?:context|inputs? token).{0,60}\bexceed|context length of only"
+    r"|reached context length|(?:prompt|input) is too long|range of input length|too many (?:input |prompt )?tokens"
+    r"|input token count .{0,20}(?:exceeds|but)|tokens\S* must be <= \d|must have less than \d+ tokens"
+    r"|supports at most \d[\d,]* tokens|reduce the length of the (?:messages|prompt|input)"
+    r"|total tokens .{0,40}exceed",
     re.IGNORECASE,
 )
+_RATE = re.compile(r"rate.?limit|per (?:minute|day|hour)|quota", re.IGNORECASE)
 _NUMBERS = (
     (
-        re.compile(r"maximum context length (?:is|of) (\d[\d,]{0,11})", re.IGNORECASE),
-        re.compile(r"> (\d[\d,]{0,11}) maximum", re.IGNORECASE),
+        re.compile(r"maximum (?:context|prompt|model) length (?:is|of) (\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"> (\d[\d,]{0,11})(?: maximum|, decrease)", re.IGNORECASE),
         re.compile(r"maximum number of tokens allowed \(?(\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"(\d[\d,]{0,11}) maximum context length", re.IGNORECASE),
+        re.compile(
+            r"(?:must be <=|have less than|cannot exceed|token limit:|limit (?:is|of)) (\d[\d,]{0,11})", re.IGNORECASE
+        ),
+        re.compile(r"(?:max size:|only supports up to|supports at most) (\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"range of input length should be \[\d+, ?(\d[\d,]{0,11})", re.IGNORECASE),
         re.compile(r"(?:context (?:size|window|length)|n_ctx)\D{0,30}(\d[\d,]{0,11})", re.IGNORECASE),
     ),
     (
         re.compile(
-            r"(?:resulted in|you requested|requested about|too long:|token count) \(?(\d[\d,]{0,11})", re.IGNORECASE
+            r"(?:resulted in|you requested|requested about|too long:|token count(?: is| of)?) \(?(\d[\d,]{0,11})",
+            re.IGNORECASE,
         ),
         re.compile(r"request \((\d[\d,]{0,11}) tokens\)", re.IGNORECASE),
+        re.compile(
+            r"(?:request contains|prompt contains|given:|received|current length is|prompt \(length) (\d[\d,]{0,11})",
+            re.IGNORECASE,
+        ),
     ),
 )
 """What a model takes, and what a request had, in the words of the usual servers."""
@@ -101,16 +118,16 @@ def failure_of(error: Exception, candidate: Candidate) -> Failure:
     known = PROVIDERS.get(candidate.provider)
     if status in (401, 403) and known is not None and known.key_names:
         text = f"{text} (is {known.key_names[0]} right?)"
-    too_long = _too_long(text) if status in _TOO_LONG_STATUS else None
+    too_long = too_long_of(text) if status in _TOO_LONG_STATUS else None
     if too_long is not None:
         return Failure(text=text, transient=False, too_long=too_long)
     transient, taken = status in _TRANSIENT or status >= 500, status in _GATEWAY_TIMEOUTS
     return Failure(text=text, transient=transient, retry_after_s=retry_after, taken=taken)
 
 
-def _too_long(text: str) -> TooLong | None:
+def too_long_of(text: str) -> TooLong | None:
     """What a message says of a request that is too long; `None` where it is about something else."""
-    if _TOO_LONG.search(text) is None:
+    if _TOO_LONG.search(text) is None or _RATE.search(text) is not None:
         return None
     limit, sent = (
         next((found[1] for pattern in patterns if (found := pattern.search(text))), "0") for patterns in _NUMBERS
@@ -130,6 +147,9 @@ def _without_status(
     if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
         return Failure(text=text, transient=True, taken=True)
     if begun or names[0] in ("APIError", "ResponseError"):
+        too_long = too_long_of(text)
+        if too_long is not None:
+            return Failure(text=text, transient=False, taken=True, too_long=too_long)
         final = any(kind in _kind(chain[0]) for kind in _FINAL_KINDS)
         return Failure(text=text, transient=not final, retry_after_s=retry_after, taken=True)
     gone = any(part in name for name in names for part in _TRANSIENT_NAMES) or isinstance(chain[0], OSError)

@@ -1,7 +1,8 @@
 """Reads tool calls that a model wrote as text, because its server does not turn them into calls of the API.
 
-Servers do that when their tool parser is off. The call is plain to read in the usual forms: `<tool_call>`,
-`<function=…>`, `[TOOL_CALLS]`, `<|python_tag|>`, or a reply that is one JSON object with a name and arguments.
+Servers do that when their tool parser is off. The call is plain to read in the forms that models are trained on: a mark
+followed by JSON, a mark with the tool's name followed by its arguments, or a reply that is nothing but calls in JSON or
+in Python's notation.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.llm.python_calls import python_calls, python_value
 from lg_orch.llm.replies import ReplyCall
 
 if TYPE_CHECKING:
@@ -27,12 +29,43 @@ ASK_FOR_CALL = (
 MAX_TEXT = 50_000
 """Characters of a reply that are read for calls."""
 MAX_CALLS = 8
-_MARK = re.compile(
-    r"(?<!`)(?:<(?:tool_call|function_call|tool_use)>|\[TOOL_CALLS\](?:\s*(?P<before>[\w.-]+)\s*(?=\{))?|<\|python_tag\|>"
-    r"|<function=(?P<name>[\w.-]+)>)"
+_BAR, _LOW = "[|\uff5c]", "[_\u2581]"
+"""DeepSeek's marks have a wide bar and a low block where others have `|` and `_`."""
+
+
+def _name(group: str) -> str:
+    return rf"(?:functions\.)?(?P<{group}>[\w.-]{{1,200}}?)(?::\d{{1,4}})?"
+
+
+def _wide(words: str) -> str:
+    return f"<{_BAR}{words.replace('_', _LOW)}{_BAR}>"
+
+
+_NAMED = (
+    (
+        rf"{_wide('tool_call_begin')}\s*(?:function{_wide('tool_sep')})?\s*{_name('deepseek')}\s*"
+        rf"(?:{_wide('tool_(?:sep|call_argument_begin)')})?\s*(?:```(?:json)?\s*)?(?=\{{)"
+    ),
+    rf"<\|channel\|>\s*(?:commentary|analysis)\s+to={_name('harmony')}\s[^{{\n]{{0,80}}<\|message\|>\s*(?=\{{)",
+    rf"\[TOOL_CALLS\]\s*{_name('mistral')}\s*(?:\[CALL_ID\]\w{{1,40}})?(?:\[ARGS\])?\s*(?=\{{)",
+    rf"(?:^|\n)Action:\s*{_name('react')}[ \t]*\n\s*Action Input:\s*(?=\{{)",
+    rf"<tool_call>\s*{_name('glm')}\s*(?=<arg_key>|</tool_call>)",
+    rf"<function(?:=|\s+name=\"){_name('function')}\"?>",
+    rf"<invoke\s+name=\"{_name('invoke')}\">",
 )
-_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?([^<]*(?:<(?!/parameter>)[^<]*)*)</parameter>")
-_FENCE = re.compile(r"^```(?:json|tool_call)?\s*\n(.*)\n```$", re.DOTALL)
+_MARK = re.compile(
+    rf"(?<!`)(?:{'|'.join(_NAMED)}"
+    r"|<(?:tool_calls?|function_calls?|tool_use)>|\[TOOL_CALLS\]|<\|python_tag\|>"
+    r"|<\|tool_call(?:_start|s_section_begin|_begin)?\|>|<\|START_ACTION\|>)"
+)
+_PARAMETER = re.compile(
+    r"<parameter(?:=|\s+name=\")(?P<tag>[\w.-]{1,200})\"?>\n?"
+    r"|<arg_key>\s{0,9}(?P<key>[\w.-]{1,200})\s{0,9}</arg_key>\s{0,9}<arg_value>"
+)
+_ENDS = ("</function>", "</invoke>", "</tool_call>")
+_FENCED = ("```", "```json", "```tool_call", "```tool_code", "```python")
+_OPENED = re.compile(r"\s*(?:```(?:json)?\s*)?")
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _PLAIN = re.compile(r"-?\d{1,15}|true|false|null")
 _NAMES, _ARGUMENTS = ("name", "tool", "tool_name", "function"), ("arguments", "parameters", "args", "input")
 _DECODER = json.JSONDecoder()
@@ -40,40 +73,72 @@ _DECODER = json.JSONDecoder()
 
 def looks_like_calls(text: str) -> bool:
     """Whether a reply in words means to call a tool."""
-    return _MARK.search(text[:MAX_TEXT]) is not None or bool(calls_in_text(text))
+    return _MARK.search(_without_thought(text)) is not None or bool(calls_in_text(text))
 
 
 def before_calls(text: str) -> str:
     """What a model says before its calls."""
-    found = _MARK.search(text)
+    found = _MARK.search(text[:MAX_TEXT])
     return text[: found.start()].strip() if found is not None else ""
 
 
 def calls_in_text(text: str) -> list[ReplyCall]:
     """The calls that a reply in words holds; none where they cannot be read."""
-    text = text[:MAX_TEXT].strip()
-    marks = list(_MARK.finditer(text))[:MAX_CALLS]
+    text = _without_thought(text)
+    marks = list(_MARK.finditer(text))
     if not marks:
-        fenced = _FENCE.match(text)
-        return _whole(fenced[1].strip() if fenced is not None else text)
+        return _whole(_last_fence(text) or text)
     found: list[ReplyCall] = []
-    for mark in marks:
-        if mark["name"]:
-            found.append(ReplyCall(tool=mark["name"], input=_parameters(text, mark.end())))
-        elif mark["before"]:
-            arguments, _ = _decoded(text, mark.end())
-            found += [ReplyCall(tool=mark["before"], input=arguments)] if isinstance(arguments, dict) else []
+    for mark in marks[: MAX_CALLS * 2]:
+        name = mark[mark.lastgroup] if mark.lastgroup is not None else ""
+        if name:
+            arguments = _arguments_after(text, mark.end())
+            found += [ReplyCall(tool=name, input=arguments)] if arguments is not None else []
         else:
-            found += _calls_of(_decoded(text, mark.end())[0])
+            found += _after_mark(text, mark.end())
     return found[:MAX_CALLS]
 
 
+def _without_thought(text: str) -> str:
+    text = text[:MAX_TEXT]
+    thought = _THOUGHT.match(text)
+    return (text[thought.end() :] if thought is not None else text).strip()
+
+
+def _last_fence(text: str) -> str:
+    """What is in the only fence of a text that ends with it; empty where there is none."""
+    lines = text.split("\n")
+    fences = [number for number, line in enumerate(lines) if line.startswith("```")]
+    if len(fences) != 2 or fences[1] != len(lines) - 1 or lines[fences[0]].rstrip() not in _FENCED:
+        return ""
+    return "\n".join(lines[fences[0] + 1 : -1]).strip()
+
+
 def _whole(text: str) -> list[ReplyCall]:
-    """Calls of a text that is JSON from its first to its last character."""
-    if not text.startswith(("{", "[")):
-        return []
-    value, end = _decoded(text, 0)
-    return list(_calls_of(value))[:MAX_CALLS] if end == len(text) else []
+    """Calls of a text that is JSON, one value after the other, or Python from its first to its last character."""
+    at, found = 0, list[ReplyCall]()
+    while at < len(text) and text[at] in "{[":
+        value, end = _decoded(text, at)
+        calls = list(_calls_of(value))
+        if not calls:
+            break
+        found += calls
+        at = end
+        while at < len(text) and text[at] in " \t\r\n;,":
+            at += 1
+    return found[:MAX_CALLS] if found and at >= len(text) else python_calls(text)[:MAX_CALLS]
+
+
+def _after_mark(text: str, at: int) -> list[ReplyCall]:
+    """The calls behind a mark that does not name its tool: JSON, or what Python prints and reads."""
+    opened = _OPENED.match(text, at)
+    at = opened.end() if opened is not None else at
+    value, _ = _decoded(text, at)
+    if value is not None:
+        return list(_calls_of(value))
+    end = min((found for mark in ("</", "<|", "\n```") if (found := text.find(mark, at)) >= 0), default=len(text))
+    part = text[at:end].strip()
+    return python_calls(part) or list(_calls_of(python_value(part)))
 
 
 def _decoded(text: str, at: int) -> tuple[Any, int]:
@@ -87,7 +152,9 @@ def _decoded(text: str, at: int) -> tuple[Any, int]:
 
 
 def _calls_of(value: Any) -> Iterator[ReplyCall]:
-    """One call, or each of a list."""
+    """One call, each of a list, or those of an object that has a list of them."""
+    if isinstance(value, dict) and isinstance(value.get("tool_calls"), list):
+        value = value["tool_calls"]
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, dict):
             continue
@@ -100,11 +167,23 @@ def _calls_of(value: Any) -> Iterator[ReplyCall]:
             yield ReplyCall(tool=name, input=arguments)
 
 
-def _parameters(text: str, at: int) -> dict[str, Any]:
-    end = text.find("</function>", at)
-    part = text[at : end if end >= 0 else len(text)]
-    return {name: _value(value.removesuffix("\n")) for name, value in _PARAMETER.findall(part)}
+def _arguments_after(text: str, at: int) -> dict[str, Any] | None:
+    """The arguments behind a mark that names its tool; `None` where they cannot be read."""
+    if text[at:].lstrip()[:1] == "{":
+        value, _ = _decoded(text, at)
+        return value if isinstance(value, dict) else None
+    end = min((place for mark in _ENDS if (place := text.find(mark, at)) >= 0), default=len(text))
+    found: dict[str, Any] = {}
+    while (part := _PARAMETER.search(text, at, end)) is not None:
+        close = text.find("</parameter>" if part["tag"] else "</arg_value>", part.end(), end)
+        if close < 0:
+            return None
+        found[part["tag"] or part["key"]] = _value(text[part.end() : close])
+        at = close
+    # What stands there and is no parameter is a call that cannot be read, not one without arguments.
+    return found if found or not text[at:end].strip() else None
 
 
 def _value(text: str) -> Any:
+    text = text.removesuffix("\n")
     return json.loads(text) if _PLAIN.fullmatch(text.strip()) else text

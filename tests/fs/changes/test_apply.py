@@ -249,3 +249,20 @@ async def test_a_repeated_key_answers_again_and_does_nothing(tmp_path: Path) -> 
     assert again.structured_content == {**first.structured_content, "replayed": True}
     assert other.is_error
     assert read_tree(tmp_path) == {"a": b"1\n"}
+
+
+@pytest.mark.parametrize(
+    ("before", "hunk", "words"),
+    [
+        (b"a\r\nb\r\n", " a\r\n-b\r\n+b\n", "keeps the line breaks"),
+        (b"a\nb\n", " a\n-b\n+b\n", "those that are there"),
+    ],
+)
+async def test_a_patch_that_leaves_its_file_as_it_is_is_refused_and_says_why(
+    tmp_path: Path, before: bytes, hunk: str, words: str
+) -> None:
+    write_tree(tmp_path, {"f": before})
+    async with fs_client(tmp_path) as fs:
+        error = await fs.fails("apply_patch", patch=f"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n{hunk}")
+    assert error["code"] == "conflict"
+    assert words in error["hint"]

@@ -143,7 +143,10 @@ def test_a_fence_around_everything_and_crlf_throughout_do_not_matter() -> None:
         ("*** Begin Patch\n*** Add File: a\nx\n*** End Patch", "line 3: a line of a new file"),
         ("*** Begin Patch\n*** Update File: a\n@@\n x\n*** End Patch", "changes nothing"),
         ("*** Begin Patch\n*** Update File: a\n@@\n x\n*x\n*** End Patch", "line 5: '*x' is no line of a hunk"),
-        ("*** Begin Patch\n*** Delete File: a\n*** End Patch\nmore", "line 4: there is text after '*** End Patch'"),
+        (
+            "*** Begin Patch\n*** Delete File: a\n*** End Patch\n*** Delete File: b",
+            "line 4: there is text after '*** End Patch'",
+        ),
         ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "mode changes"),
         ("diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc/passwd\n", "120000"),
         ("diff --git a/x b/x\nnew file mode 160000\n", "160000"),

@@ -46,6 +46,10 @@ WRAPPED: dict[str, Callable[[str], str]] = {
     "fence of tildes": lambda patch: f"~~~\n{patch}~~~",
     "fence around a here-document": lambda patch: f"```bash\napply_patch <<'EOF'\n{patch}EOF\n```\n",
     "indented fence": lambda patch: textwrap.indent(f"```\n{patch}```\n", "  "),
+    "tags": lambda patch: f"<patch>\n{patch}</patch>\n",
+    "CDATA section": lambda patch: f"<![CDATA[\n{patch}]]>",
+    "list of one": lambda patch: json.dumps([patch]),
+    "colours of a terminal": lambda patch: f"\x1b[1m{patch.replace(chr(10), chr(27) + '[m' + chr(10))}",
     "byte order mark": lambda patch: "\ufeff" + patch,
     "Windows line breaks": lambda patch: patch.replace("\n", "\r\n"),
     "Windows line breaks but the last": lambda patch: patch.replace("\n", "\r\n").removesuffix("\r\n"),
@@ -226,3 +230,85 @@ def test_a_patch_of_which_a_part_was_applied_names_what_is_left() -> None:
 def test_new_lines_that_could_stand_anywhere_prove_nothing(new: str) -> None:
     error = refused("a {\n}\n\n{\n    \n", f"@@\n-gone()\n+{new}\n")
     assert "already applied" not in error.message
+
+
+HUNK = "@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("i/f", "w/f"), ("c/f", "w/f"), ("b/f", "a/f"), ("f.orig", "f"), ("a/f", "f"), ("f", "b/f"), ("old/f", "new/f"),
+        ("`f`", "`f`"), ("a\\f", "b\\f"), ("f (revision 1)", "f (working copy)"),
+        ("f 2024-01-01 10:00:00.000000000 +0100", "f 2024-01-01 10:00:01.000000000 +0100"),
+    ],
+)  # fmt: skip
+def test_what_stands_around_the_names_of_a_diff_does_not_matter(old: str, new: str) -> None:
+    (change,) = parse_patch(f"--- {old}\n+++ {new}\n{HUNK}")
+    assert change.path == "f"
+
+
+@pytest.mark.parametrize("name", ["my file.py", "x b/y.txt", "a b/a b"])
+def test_a_name_with_blanks_is_not_cut_in_the_line_of_git(name: str) -> None:
+    (change,) = parse_patch(f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n{HUNK}")
+    assert change.path == name
+    for prefixes in (("a/", "b/"), ("", "")):
+        line = f"diff --git {prefixes[0]}{name} {prefixes[1]}{name}\nnew file mode 100644\nindex 0000000..e69de29\n"
+        (empty,) = parse_patch(line)
+        assert (empty.op, empty.path) == ("add", name)
+
+
+MAIL = (
+    "From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\n"
+    "Subject: [PATCH] two\n\n---\n src/a.py | 2 +-\n 1 file changed\n\n"
+    f"diff --git a/src/a.py b/src/a.py\nindex 1..2 100644\n{UNIFIED}-- \n2.43.0\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        MAIL,
+        MAIL[MAIL.index("diff --git") :],
+        f"commit 0123\nAuthor: A <a@example.org>\n\n    two\n\n{UNIFIED}",
+        f"Here is the patch:\n\n{UNIFIED}",
+        f"{UNIFIED}\nIt changes one line.\n",
+    ],
+)
+def test_the_text_of_a_mail_or_a_commit_around_a_diff_does_not_matter(wrapped: str) -> None:
+    assert parse_patch(wrapped) == parse_patch(UNIFIED)
+
+
+def test_a_mailbox_of_several_patches_is_one_patch() -> None:
+    changes = parse_patch(MAIL + MAIL.replace("src/a.py", "src/b.py"))
+    assert [change.path for change in changes] == ["src/a.py", "src/b.py"]
+
+
+def test_a_hunk_that_is_not_complete_does_not_end_with_a_sentence() -> None:
+    with pytest.raises(InvalidArguments):
+        parse_patch("--- a/f\n+++ b/f\n@@ -1,4 +1,4 @@\n one\n-two\n+2\n\nthree\n")
+
+
+def test_a_combined_diff_is_refused_and_not_read_as_an_ordinary_one() -> None:
+    patch = "diff --cc f\n--- a/f\n+++ b/f\n@@@ -1,2 -1,2 +1,3 @@@\n  one\n++new\n  two\n"
+    with pytest.raises(InvalidArguments, match="combined diffs"):
+        parse_patch(patch)
+
+
+def test_several_envelopes_are_one_patch_and_sentences_behind_them_are_not_read() -> None:
+    other = "*** Begin Patch\n*** Delete File: b\n*** End Patch\n"
+    assert parse_patch(f"{ENVELOPE}\n{other}\nThat is all.\nEOF\n") == [*parse_patch(ENVELOPE), *parse_patch(other)]
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        "src/a.py\n<<<<<<< SEARCH\n:start_line:1\n-------\none\ntwo\n=======\none\n2\n>>>>>>> REPLACE\n",
+        "src/a.py\n------- SEARCH\none\ntwo\n=======\none\n2\n+++++++ REPLACE\n",
+        "<<<<<<< SEARCH src/a.py\none\ntwo\n=======\none\n2\n>>>>>>> REPLACE\n",
+        "src/a.py\n<<<<<<< SEARCH>\none\ntwo\n=======\none\n2\n>>>>>>> REPLACE>\n",
+        "src/a.py\n  <<<<<<< SEARCH\n  one\n  two\n  =======\n  one\n  2\n  >>>>>>> REPLACE\n",
+    ],
+)
+def test_blocks_in_the_dialects_of_other_editors_are_read(blocks: str) -> None:
+    assert parse_patch(blocks) == parse_patch(BLOCKS)

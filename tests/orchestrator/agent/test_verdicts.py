@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from lg_orch.agent.checking_files import asked_for, changed_files
+from lg_orch.agent.checking_files import asked_for, changed_files, kind_of
+from lg_orch.agent.nodes.verifier import gone_silent, judge
 from lg_orch.agent.runner_reports import judged, read_counts
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
+from lg_orch.contracts.plans import PlannedCall
+from lg_orch.contracts.state import QueuedCall
 from lg_orch.testing import calls, text
 from tests.orchestrator.llm.workshop import RIGHT, WRONG, run
 
@@ -52,6 +55,12 @@ def envelope(printed: str, exit_code: int | None = 0, error: Problem | None = No
         ("--- SKIP: TestA (0.00s)\nok  \tx/y\t0.1s", 0, 0, 1), ('npm error Missing script: "test"', 0, 0, 0),
         ("\u2139 tests 0\n\u2139 pass 0", 0, 0, 0), ("# tests 3\n# pass 2\n# fail 1\n# skipped 0", 2, 1, 0),
         ("No test files found, exiting with code 1", 0, 0, 0), (" Tests  3 passed (3)", 3, 0, 0),
+        ("1..2\n# tests 2\n# pass  2\n\n# ok", 2, 0, 0), ("OK (3 tests, 3 assertions)", 3, 0, 0),
+        ("     Summary [   0.005s] 3 tests run: 2 passed, 1 failed, 4 skipped", 2, 1, 4),
+        ("3 examples, 1 failure", 2, 1, 0), ("3 runs, 3 assertions, 1 failures, 0 errors, 1 skips", 1, 1, 1),
+        ("[ERROR] Tests run: 3, Failures: 1, Errors: 0, Skipped: 1", 1, 1, 1),
+        ("ok | 3 passed | 0 failed (5ms)", 3, 0, 0),
+        (" 1 pass\n 1 fail\nRan 2 tests across 1 file.", 1, 1, 0), ("  2 tests passed\n  1 test failed", 2, 1, 0),
         ("Tests:       1 failed, 1 skipped, 2 passed, 4 total", 2, 1, 1), ("  3 passing (4ms)\n  1 failing", 3, 1, 0),
     ],
 )  # fmt: skip
@@ -83,6 +92,10 @@ def test_a_program_that_reports_no_tests_has_no_counts() -> None:
         (GO_JSON + '{"Action":"fail","Test":"TestA"}', 0, {"cmd": "go"}, "failed", ""),
         (GO_JSON.replace("FAIL", "PASS") + '{"Action":"pass","Test":"TestA"}', 0, {"cmd": "go"}, "passed", ""),
         ("sh: 1: mocha: not found", 127, {"cmd": "npm-test"}, "could_not_run", "unavailable"),
+        ("", 0, {"cmd": "python", "args": ["-m", "unittest"]}, "could_not_run", "no_tests"),
+        ("Running unittests src/lib.rs", 0, {"cmd": "cargo", "args": ["test"]}, "could_not_run", "no_tests"),
+        ("", 0, {"cmd": "go", "args": ["test", "./..."]}, "could_not_run", "no_tests"),
+        ("", 0, {"cmd": "cargo", "args": ["test", "--no-run"]}, "passed", ""),
         ("built", 0, {"cmd": "make"}, "passed", ""),
         ("boom", 2, {"cmd": "make"}, "failed", ""),
         ("stopped", None, {"cmd": "make"}, "failed", ""),
@@ -177,6 +190,31 @@ async def ended(place: Path, *script: Scripted, request: str = "fix the failing 
 ASSERTION = "        self.assertEqual(add(1, 2), 3)"
 EASIER = edit("tests/test_calc.py", ASSERTION, "        self.assertTrue(True)")
 HARMLESS = edit("calc.py", f"    {WRONG}", f"    {WRONG}  # checked")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ("  2 passing (4ms)\n  1 failing", "", "could_not_run"),
+        ("  2 passing (4ms)\n  1 failing", "  3 passing (4ms)", "passed"),
+        ("built", "built", "passed"),
+    ],
+)
+def test_a_check_that_reported_tests_before_and_reports_none_now_proves_nothing(
+    before: str, after: str, verdict: str
+) -> None:
+    call = QueuedCall(call=PlannedCall(id="check.1", tool="exec__exec", input={"cmd": "npm-test"}), key="k")
+    check = gone_silent(judge(call, envelope(after)), envelope(before, 1))
+    assert (check.verdict, check.ok) == (verdict, verdict == "passed")
+    assert check.lost_tests == (verdict == "could_not_run")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["testdata/out.txt", "a/golden/x.json", "src/x.snap", ".npmrc", "tests/a.py", "conftest.py"],
+)
+def test_files_that_check_without_being_tests_are_known(path: str) -> None:
+    assert kind_of(path) is not None
 
 
 async def test_a_run_that_only_makes_its_test_easier_has_failed_and_names_the_test_first(tmp_path: Path) -> None:

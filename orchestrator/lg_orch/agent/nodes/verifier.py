@@ -14,7 +14,7 @@ from lg_orch.agent.nodes.checking import BASELINE_ID, changes
 from lg_orch.agent.nodes.executor import perform
 from lg_orch.agent.nodes.human import STOPPED, called_instead, is_result
 from lg_orch.agent.nodes.planner import stopped, work_of
-from lg_orch.agent.runner_reports import judged
+from lg_orch.agent.runner_reports import judged, read_counts, report_text
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport
@@ -89,17 +89,34 @@ async def _baseline(state: RunState, services: Services) -> Update:
 
 
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
-    if check.ok or not isinstance(services.backend, ActingBackend) or not changes(state):
+    if not isinstance(services.backend, ActingBackend) or not changes(state):
         return check
     baseline = (result for result in state.tool_results if result.artifacts.call_id.startswith(BASELINE_ID))
     same = [
         result for result in map(services.results.whole, baseline) if result.artifacts.input == envelope.artifacts.input
     ]
     before = same[-1] if same and same[-1].artifacts.error is None else None
+    if check.ok:
+        return gone_silent(check, before)
     if check.no_tests or check.unavailable:
         return check.model_copy(update={"lost_tests": lost_tests(before)})
     old = only_old_failures(before, services.results.whole(envelope))
     return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
+
+
+def gone_silent(check: Check, before: ToolEnvelope | None) -> Check:
+    """A check whose runner reported tests before the change and reports none now has lost them, whatever its status.
+
+    Code that ends the process with 0 while it is loaded does that.
+    """
+    if before is None or check.tests_passed is not None or read_counts(report_text(before)) is None:
+        return check
+    if not lost_tests(before):
+        return check
+    reason = "no test is reported, and before the change there were some"
+    return check.model_copy(
+        update={"ok": False, "verdict": "could_not_run", "no_tests": True, "lost_tests": True, "reason": reason}
+    )
 
 
 async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:

@@ -37,6 +37,8 @@ _NEARLY = re.compile(
 _MAX_HEADER = 5_000
 _VERBS = {"add": _ADD, "create": _ADD, "new": _ADD, "delete": _DELETE, "remove": _DELETE}
 _MARKS = {"begin patch": BEGIN, "end patch": END, "end of file": _END_OF_FILE}
+_MORE = re.compile(r"\*\*\* ?\w|@@|\+|-\S|--- |diff |<{5}")
+"""How lines begin that belong to a patch."""
 _LINE_NUMBERS = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})? @@.*")
 
 
@@ -88,8 +90,9 @@ class _EnvelopeParser:
             if line is None:
                 raise bad_line(self._at, "the patch ends without '*** End Patch'", f"end it with a line {END!r}")
             if line.rstrip() == END:
-                self._nothing_after()
-                return changes
+                if not self._begins_again():
+                    return changes
+                continue
             if not line.strip():
                 self._at += 1
                 continue
@@ -100,10 +103,19 @@ class _EnvelopeParser:
             self._check()
         return self._lines[self._at] if self._at < len(self._lines) else None
 
-    def _nothing_after(self) -> None:
-        for number in range(self._at + 1, len(self._lines)):
-            if self._lines[number].strip():
+    def _begins_again(self) -> bool:
+        """Whether another envelope follows. Sentences at the end are nobody's lines; what looks like more of a patch is
+        refused.
+        """
+        rest = range(self._at + 1, len(self._lines))
+        first = next((number for number in rest if self._lines[number].strip()), None)
+        if first is not None and self._lines[first] == BEGIN:
+            self._at = first + 1
+            return True
+        for number in rest:
+            if _MORE.match(self._lines[number]):
                 raise bad_line(number, "there is text after '*** End Patch'", "put all files into one envelope")
+        return False
 
     def _file(self, line: str) -> FileChange:
         self._at += 1

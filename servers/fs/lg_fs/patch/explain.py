@@ -17,7 +17,7 @@ _MAX_COMPARED = 2_000
 _MANY = 50  # a line that stands in more places says little about where a hunk belongs
 _AROUND = 3
 _WIDTH = 160
-_NUMBERED = re.compile(r"\s*\d+(?:\t|: |\| ?)")
+_NUMBERED = re.compile(r"\s*\d+(?:\t|: ?| ?\| ?|\u2192)")
 _WORD = re.compile(r"\w")
 
 

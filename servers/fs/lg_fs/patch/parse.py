@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
+from lg_fs.patch.diff_names import next_header
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.patch_cleanup import patch_lines
 from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
@@ -28,6 +29,9 @@ def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileCh
     check()
     if not lines:
         raise InvalidArguments("the patch is empty", hint=_FORMATS)
+    if not _begins(lines[0]) and not looks_like_blocks(lines):
+        # A mail, `git show`, or sentences before the diff.
+        lines = lines[next_header(lines, 0) :] or lines
     first = lines[0]
     if is_begin(first):
         changes = parse_envelope(lines, check)

@@ -17,6 +17,8 @@ _SHELL = re.compile(r"\s*(?:bash|sh|zsh) -l?c (['\"])(.*)$", re.DOTALL)
 _QUOTED_CALL = re.compile(r"\s*(?:apply_patch|applypatch)\s*(['\"]?)\s*$")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _ENVELOPE = re.compile(r"\s*\*\*\*\s*Begin Patch", re.IGNORECASE)
+_COLOURS = re.compile(r"\x1b\[[\d;]{0,20}[mK]")
+_TAG = re.compile(r"<([A-Za-z][\w-]{0,40})>|<!\[CDATA\[")
 _PREFIX = re.compile(r"[ \t]+|(?:> )+")
 _MAX_LAYERS = 5
 
@@ -26,7 +28,10 @@ def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[
 
     `begins` tests whether a line begins a patch, `has_blocks` whether lines contain SEARCH/REPLACE blocks.
     """
-    lines = _split(_decoded(text.removeprefix("\ufeff")))
+    text = text.removeprefix("\ufeff")
+    if text.lstrip().startswith("\x1b["):
+        text = _COLOURS.sub("", text)  # a diff that was copied from a terminal
+    lines = _split(_decoded(text))
     for _ in range(_MAX_LAYERS):
         lines = _without_blank_ends(lines)
         if not lines or begins(lines[0]):
@@ -64,6 +69,8 @@ def _patch_in(text: str) -> str | None:
         value = next(iter(value.values()))
     if isinstance(value, list) and len(value) == 2 and value[0] in ("apply_patch", "applypatch"):
         value = value[1]
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     return value if isinstance(value, str) else None
 
 
@@ -85,7 +92,7 @@ def _unwrapped(
     lines: list[str], begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]
 ) -> list[str] | None:
     """Remove one layer around the lines; return `None` if no known layer is left."""
-    found = _from_here_document(lines)
+    found = _from_here_document(lines) or _from_tags(lines)
     if found is None and _FENCE.match(lines[0]):
         found = _from_fence(lines, 0)
     if found is None:
@@ -112,6 +119,16 @@ def _from_here_document(lines: list[str]) -> list[str] | None:
         return lines[1:]
     end = next((n for n in range(len(lines) - 1, 0, -1) if lines[n].strip()), 0)
     return [*lines[1:end], lines[end].rstrip().removesuffix(call[1])]
+
+
+def _from_tags(lines: list[str]) -> list[str] | None:
+    """What is between `<patch>` and `</patch>`, or in a CDATA section, where each stands alone on its line."""
+    opened = _TAG.fullmatch(lines[0].strip())
+    end = next((n for n in range(len(lines) - 1, 0, -1) if lines[n].strip()), 0)
+    if opened is None:
+        return None
+    closing = "]]>" if opened[1] is None else f"</{opened[1]}>"
+    return lines[1:end] if lines[end].strip() == closing else None
 
 
 def _from_fence(lines: list[str], begin: int) -> list[str] | None:

@@ -202,6 +202,14 @@ class Planner:
             return self._bounded(replaced(document, change.content).encode(), target.rel), None
         applied = apply_hunks(document, change, self._job.step)
         after = self._bounded(applied.document.encode(), target.rel)
+        if after == data and change.op == "update":
+            breaks = any(text.endswith("\r") for hunk in change.hunks for _, text in hunk.lines)
+            raise Conflict(
+                f"the patch leaves {change.path!r} as it is",
+                hint="a patch keeps the line breaks of a file: to change them, delete the file and add it again"
+                if breaks
+                else "its new lines are those that are there",
+            )
         self._encoded("".join(line.text for line in applied.document.lines), change.path)
         return after, applied.match or EXACT
 

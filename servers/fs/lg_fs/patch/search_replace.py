@@ -21,9 +21,13 @@ from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.codex_format import bad_line
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 
-_SEARCH = re.compile(r"<{5,9} ?(?:SEARCH|ORIGINAL|OLD):?\s*$", re.IGNORECASE)
-_DIVIDER = re.compile(r"={5,9}\s*$")
-_REPLACE = re.compile(r">{5,9} ?(?:REPLACE|UPDATED|NEW)\s*$", re.IGNORECASE)
+_SEARCH = re.compile(
+    r"[ \t]*(?:<{5,9}|-{5,9}) ?(?:SEARCH|ORIGINAL|OLD)\b[>:]?(?P<path> [^<>]{1,4096})?$", re.IGNORECASE
+)
+_DIVIDER = re.compile(r"[ \t]*={5,9}\s*$")
+_REPLACE = re.compile(r"[ \t]*(?:>{5,9}|\+{5,9}) ?(?:REPLACE|UPDATED|NEW)[>:]?\s*$", re.IGNORECASE)
+_PLACE = re.compile(r":(?:start|end)_line: ?\d{1,9}\s*$")
+_RULE = re.compile(r"-{5,9}\s*$")
 _HEADING = re.compile(r"#{1,6} +")
 _LABEL = re.compile(r"(?:file|path|filename): *", re.IGNORECASE)
 _FENCES = ("```", "~~~")
@@ -51,10 +55,12 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
         if not line.strip() or line.lstrip().startswith(_FENCES):
             at += 1
             continue
-        if not _SEARCH.match(line):
+        begin = _SEARCH.match(line)
+        if begin is None:
             path = _path(line)
             at += 1
             continue
+        path = _path(begin["path"] or "") or path
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
         old, new, at = _block(lines, at)
@@ -91,13 +97,26 @@ def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
         raise bad_line(begin, "the block is not complete", _HINT)
     if len(dividers) > 1:
         # A line of text, such as an underlined heading, may look like a divider: the real one is as long as its mark.
-        length = lines[begin].count("<")
+        length = lines[begin].count(lines[begin].strip()[0])
         dividers = [at for at in dividers if lines[at].count("=") == length]
     if len(dividers) != 1:
         raise bad_line(
             begin, "the block has two '=======' lines", "use the '*** Begin Patch' format for text that contains them"
         )
-    return lines[begin + 1 : dividers[0]], lines[dividers[0] + 1 : end], end + 1
+    first = _after_place(lines, begin + 1)
+    indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
+    old, new = lines[first : dividers[0]], lines[dividers[0] + 1 : end]
+    if indent and all(not text.strip() or text.startswith(indent) for text in (*old, *new)):
+        old, new = ([text.removeprefix(indent) for text in side] for side in (old, new))
+    return old, new, end + 1
+
+
+def _after_place(lines: list[str], at: int) -> int:
+    """The first line of text in a block that begins with its line numbers and a rule, as some editors have them."""
+    first = at
+    while _PLACE.match(lines[at]):
+        at += 1
+    return at + 1 if at > first and _RULE.match(lines[at]) else first
 
 
 def _compare(old: list[str], new: list[str], check: Callable[[], None]) -> tuple[Line, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lg_fs.patch.codex_format import CHECK_EVERY, bad_line
+from lg_fs.patch.diff_names import ends_mail, next_header, without_prefixes, without_stamp
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
@@ -72,8 +73,15 @@ class _UnifiedParser:
     def parse(self) -> list[FileChange]:
         while self._at < len(self._lines):
             line = self._lines[self._at]
+            if line.startswith("@@@"):
+                raise bad_line(
+                    self._at, "combined diffs of a merge are not read", "make a diff against one parent (git diff HEAD)"
+                )
             if line.startswith("@@"):
                 self._current("a hunk comes before any file header").hunks.append(self._hunk())
+                continue
+            if self._files and self._files[-1].hunks and ends_mail(self._lines, self._at):
+                self._at = next_header(self._lines, self._at + 1)
                 continue
             self._header(line)
             self._at += 1
@@ -133,14 +141,18 @@ class _UnifiedParser:
         self._at += 1
         lines: list[Line] = []
         missing: set[str] = set()
+        last = None
         while self._at < len(self._lines) and not self._ends_hunk():
             line = self._lines[self._at]
+            if _is_sentence(self._lines, self._at) and _is_whole(lines, match):
+                self._at, last = len(self._lines), ""
+                break
             if line.startswith("\\"):
                 missing |= _missing_newline(lines)
             else:
                 lines.append(self._line(line))
             self._at += 1
-        _drop_separators(lines, expected, self._lines[self._at - 1])
+        _drop_separators(lines, expected, self._lines[self._at - 1] if last is None else last)
         if all(line.mark == KEEP for line in lines):
             raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
         return Hunk(
@@ -153,7 +165,7 @@ class _UnifiedParser:
         if self._at % CHECK_EVERY == 0:
             self._check()
         line = self._lines[self._at]
-        if line.startswith(("@@ ", "diff --git ", "Index: ")) or line == "@@":
+        if line.startswith(("@@ ", "diff --git ", "Index: ")) or line == "@@" or ends_mail(self._lines, self._at):
             return True
         if not line.startswith("--- ") or self._at + 1 >= len(self._lines):
             return False
@@ -172,6 +184,27 @@ class _UnifiedParser:
             f"{line[:60]!r} is no line of a hunk",
             "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new)",
         )
+
+
+def _is_sentence(lines: list[str], at: int) -> bool:
+    """Whether a line begins sentences that follow a patch to its end."""
+    return (
+        bool(lines[at])
+        and lines[at][0] not in (KEEP, DROP, ADD, "\\", "@")
+        and not lines[at - 1]
+        and next_header(lines, at) == len(lines)
+    )
+
+
+def _is_whole(lines: list[Line], header: re.Match[str] | None) -> bool:
+    """Whether a hunk has as many lines as its header says; the empty ones at its end may be too many."""
+    if header is None:
+        return False
+    counted = list(lines)
+    _drop_separators(counted, int(header[2] or 1), "")
+    old = sum(1 for line in counted if line.mark != ADD)
+    new = sum(1 for line in counted if line.mark != DROP)
+    return (old, new) == (int(header[2] or 1), int(header[4] or 1))
 
 
 def _drop_separators(lines: list[Line], expected: int | None, last: str) -> None:
@@ -194,7 +227,7 @@ def _missing_newline(lines: list[Line]) -> set[str]:
 def _name(text: str, at: int) -> str:
     if text.startswith('"'):
         return _c_quoted(text, at)[0]
-    name = text.split("\t", maxsplit=1)[0].rstrip()
+    name = without_stamp(text.split("\t", maxsplit=1)[0])
     if not name:
         raise bad_line(at, "the file name is missing", "write it after '--- ' and '+++ '")
     return name
@@ -226,11 +259,17 @@ def _git_names(line: str, at: int) -> tuple[str, str]:
     if rest.endswith('"') and ' "' in rest:
         old, _, after = rest.partition(' "')
         return old.removeprefix("a/"), _name(f'"{after}', at).removeprefix("b/")
+    middle = len(rest) // 2
+    if rest[middle : middle + 1] == " ":
+        # Almost always the names are the same, and may have blanks and " b/" in them.
+        old, new = rest[:middle], rest[middle + 1 :]
+        if without_prefixes(old, new)[0] == without_prefixes(old, new)[1]:
+            return without_prefixes(old, new)
     old, found, new = rest.partition(" b/")
-    if not found or not old.startswith("a/"):
-        old, _, new = rest.partition(" ")
-        return old, new
-    return old.removeprefix("a/"), new
+    if found and old.startswith("a/"):
+        return old.removeprefix("a/"), new
+    old, _, new = rest.partition(" ")
+    return without_prefixes(old, new)
 
 
 def _finish(file: _File) -> FileChange:
@@ -256,8 +295,7 @@ def _strip(file: _File) -> tuple[str, str]:
             raise bad_line(file.at, "a file header is incomplete", "give both '--- PATH' and '+++ PATH'")
         return file.git_names
     old, new = file.old, file.new
-    if (old == _NULL or old.startswith("a/")) and (new == _NULL or new.startswith("b/")):
-        old, new = old.removeprefix("a/"), new.removeprefix("b/")
+    old, new = without_prefixes(old, new)
     if old == new == _NULL:
         raise bad_line(file.at, "both names are /dev/null", "name the file")
     if file.git_names is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lg_orch.llm.provider_errors import TooLong, too_long_of
 from lg_orch.llm.text_calls import calls_in_text, looks_like_calls
 from lg_orch.testing import broken, calls, text
 from lg_orch.tools.observations import middle_out
@@ -49,6 +50,86 @@ async def test_a_call_as_text_that_cannot_be_read_is_told_once(tmp_path: Path) -
     ran = await run(tmp_path, [text("<tool_call>read calc.py</tool_call>"), READ, patch(), text(DONE)])
     assert ran.final.status == "done", ran.final.text
     assert "as a tool call of the API" in str(ran.model.requests[1]["messages"][-1])
+
+
+WIDE = (
+    '<|tool_calls_begin|><|tool_call_begin|>function<|tool_sep|>t\n```json\n{"path": "a"}\n```<|tool_call_end|>'
+).replace("|", "\uff5c").replace("_", "\u2581")  # fmt: skip
+DIALECTS = {
+    "arguments by key": "<tool_call>t\n<arg_key>path</arg_key>\n<arg_value>a</arg_value>\n</tool_call>",
+    "wide bars": WIDE,
+    "numbered": '<|tool_call_begin|>functions.t:0<|tool_call_argument_begin|>{"path": "a"}<|tool_call_end|>',
+    "invoke": '<function_calls>\n<invoke name="t">\n<parameter name="path">a</parameter>\n</invoke>\n</function_calls>',
+    "Python": '[t(path="a")]', "Python in marks": '<|tool_call_start|>[t(path="a")]<|tool_call_end|>',
+    "Python in a fence": 'I look.\n```tool_code\nprint(t(path="a"))\n```',
+    "Python's quotes": "<tool_call>{'name': 't', 'arguments': {'path': 'a'}}</tool_call>",
+    "channel": '<|channel|>commentary to=functions.t <|constrain|>json<|message|>{"path": "a"}<|call|>',
+    "action": 'Thought: look.\nAction: t\nAction Input: {"path": "a"}',
+    "arguments behind a mark": '[TOOL_CALLS]t[ARGS]{"path": "a"}',
+    "JSON in a function": '<function=t>{"path": "a"}</function>',
+    "list": '{"tool_calls": [{"function": {"name": "t", "arguments": "{\\"path\\": \\"a\\"}"}}]}',
+    "sentence and fence": 'I look.\n```json\n{"name": "t", "arguments": {"path": "a"}}\n```',
+    "fence in a tag": '<tool_call>\n```json\n{"name": "t", "arguments": {"path": "a"}}\n```\n</tool_call>',
+    "thought": '<think>look</think>\n{"name": "t", "arguments": {"path": "a"}}',
+    "start of action": '<|START_ACTION|>[{"tool_name": "t", "parameters": {"path": "a"}}]<|END_ACTION|>',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", DIALECTS.values(), ids=DIALECTS)
+def test_calls_in_the_dialects_of_the_usual_models_are_read_with_their_arguments(said: str) -> None:
+    assert [(call.tool, call.input) for call in calls_in_text(said)] == [("t", {"path": "a"})]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<function=t>read a</function>",
+        "<tool_call><function=t><parameter=path>a",
+        "<tool_call>{'name': open('a')}</tool_call>",
+    ],
+)
+def test_arguments_that_cannot_be_read_are_not_taken_for_none(said: str) -> None:
+    assert calls_in_text(said) == []
+    assert looks_like_calls(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[f(a)]", "f(**x)", "print(1, 2)", "f(a=open('x'))", "len(x)", "```python\nprint(1)\n```", "(" * 9_000 + ")"],
+)
+def test_program_text_that_is_no_call_of_a_tool_is_left_alone(said: str) -> None:
+    assert not looks_like_calls(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "limit", "sent"),
+    [
+        ("Prompt contains 40000 tokens, too large for model with 32768 maximum context length", 32768, 40000),
+        ("`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens", 4097, 5000),
+        ("the model is loaded with context length of only 4096 tokens, which is not enough", 4096, 0),
+        ("This model's maximum prompt length is 131072 but the request contains 140000 tokens.", 131072, 140000),
+        ("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", 4096, 5000),
+        ("Invalid request: Your request exceeded model token limit: 8192", 8192, 0),
+        ("the input token count is 40000 but model only supports up to 32768.", 32768, 40000),
+        ("prompt token count of 70000 exceeds the limit of 64000", 64000, 70000),
+        ("Range of input length should be [1, 30720]", 30720, 0),
+        ("Input is too long for requested model.", 0, 0), ("Prompt exceeds max length", 0, 0),
+    ],
+)  # fmt: skip
+def test_the_usual_words_for_a_request_that_is_too_long_are_understood(said: str, limit: int, sent: int) -> None:
+    assert too_long_of(said) == TooLong(limit=limit, sent=sent)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
+        "This request would exceed the rate limit of 40,000 input tokens per minute; context length 9",
+        "string too long", "image exceeds 5 MB maximum",
+    ],
+)  # fmt: skip
+def test_other_limits_are_not_taken_for_the_length_of_the_request(said: str) -> None:
+    assert too_long_of(said) is None
 
 
 @pytest.mark.parametrize(
