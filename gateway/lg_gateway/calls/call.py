@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from lg_gateway.approvals.binding import Binding
-from lg_gateway.calls.call_metadata import CallMetadata
+from lg_gateway.calls.caller_metadata import CallMetadata
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.store.interface import Tx

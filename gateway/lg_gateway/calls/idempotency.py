@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from lg_gateway.calls.call import CallContext
-from lg_gateway.calls.call_metadata import scope_of
+from lg_gateway.calls.caller_metadata import scope_of
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Conflict
 

@@ -19,10 +19,10 @@ from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls import idempotency, run_budgets
 from lg_gateway.calls.approval_step import ApprovalStep, Preview
 from lg_gateway.calls.call import Call, CallContext, new_request_id
-from lg_gateway.calls.call_metadata import forwarded_meta, read_metadata
+from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.idempotency_step import IdempotencyStep
+from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.rate_limits import RateLimiter, Subject
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.results import (
@@ -154,8 +154,10 @@ class Pipeline:
     async def _read(self, context: CallContext) -> CallContext:
         """Metadata, digest and size: what can be said of the call without looking into it."""
         given = context.call.arguments
-        context = replace(context, call=replace(context.call, arguments=await apart(given, context.entry.meant, given)))
-        context = await apart(given, self._recorder.describe, context)
+        context = replace(
+            context, call=replace(context.call, arguments=await in_thread_if_large(given, context.entry.meant, given))
+        )
+        context = await in_thread_if_large(given, self._recorder.describe, context)
         context = replace(context, metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:
@@ -165,7 +167,7 @@ class Pipeline:
     async def _check(self, context: CallContext) -> CallContext:
         """Look whether the arguments fit the tool, and hold no mask. Whoever may not call is refused before that."""
         await context.entry.check.checked(context.call.arguments)
-        marker = await apart(context.call.arguments, find_marker, context.call.arguments)
+        marker = await in_thread_if_large(context.call.arguments, find_marker, context.call.arguments)
         if marker is not None:
             raise InvalidArguments(
                 f"the arguments contain {marker}, which stands for a value that was hidden",
@@ -349,12 +351,12 @@ class Pipeline:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
-        shaped = await apart(answer, shape, answer, context.entry, masker, limit)
+        shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit)
         self.limiter.took(_subject(context), bytes_out=shaped.size, seconds=seconds)
         result = shaped.result
         if shaped.whole is not None:
             result = cut_note(result, limit, shaped.size, await self._keep(context, shaped.whole))
-        kept = await apart(result, self._kept, result, shaped.size)
+        kept = await in_thread_if_large(result, self._kept, result, shaped.size)
 
         def along(tx: Tx) -> None:
             idempotency.settle(tx, context)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lg_gateway.calls.call import Call, CallContext, new_request_id
-from lg_gateway.calls.off_loop import beginning
+from lg_gateway.calls.in_thread import beginning
 from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable

@@ -14,13 +14,13 @@ from typing import Any
 
 import mcp_types as t
 
-from lg_gateway.catalog.argument_habits import meant
 from lg_gateway.catalog.listed_schemas import listed_input, listed_output
-from lg_gateway.catalog.pins import definition_of
+from lg_gateway.catalog.pin_table import definition_of
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.canonical_json import digest
 from lg_policy.rules.rule_set import ToolFacts
+from lg_policy.wire.argument_repair import as_meant
 from lg_policy.wire.call_metadata import PREVIEW, SANDBOX, SERVER, TOOL
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ class CatalogEntry:
     """Listed names of arguments that have another name at the server."""
 
     def meant(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments by the server's names, and as they are meant where its schema leaves no doubt."""
+        """Return arguments under the server's names, repaired where its schema leaves no doubt what is meant."""
         own = {self.renamed.get(name, name): value for name, value in arguments.items()}
-        return meant(own, self.source.input_schema)
+        return as_meant(self.source.input_schema, own)
 
     @property
     def read_only(self) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lg_gateway.approvals.records import ApprovalTable
-from lg_gateway.catalog.pins import PinTable
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.commands.audit_records import Filter, filter_of, moment, onwards
 from lg_gateway.commands.output import complain, fail, say, word
 from lg_gateway.identity.tokens import TokenTable

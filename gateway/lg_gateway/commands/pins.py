@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from lg_gateway.catalog.lint import lint, lookalikes
-from lg_gateway.catalog.pins import Pin
+from lg_gateway.catalog.pin_table import Pin
 from lg_gateway.commands.output import LIST_WIDTH, complain, fail, print_json, say, word
 from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess

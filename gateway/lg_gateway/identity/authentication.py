@@ -25,16 +25,16 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lg_gateway.calls.call import Standing
-from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.http import HttpSettings
 from lg_policy.errors import PolicyDenied
+from lg_policy.wire.repeated_log import once_per_kind
 
 if TYPE_CHECKING:
     from lg_gateway.identity.jwt import JwtVerifier
 
-log = RepeatedLog(logging.getLogger(__name__))
+log = once_per_kind(logging.getLogger(__name__))
 
 Context = ServerRequestContext[Any, Any]
 MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
@@ -76,7 +76,7 @@ class Verifier:
         try:
             token = await self._store.read(lambda tx: self._tokens.check(tx, text, self._clock()))
         except StoreError as error:
-            log.write(logging.ERROR, "a token cannot be looked up, so its caller is refused", error)
+            log.error("cannot look up a token, so its caller is refused: %s", error)  # noqa: TRY400  no traceback: it says all
             return None
         if token is None or token.role != "client":
             return None
@@ -90,7 +90,7 @@ class Verifier:
         )
 
     def standing(self, access: AccessToken) -> Standing:
-        """Return the later look at a token that was good when its call arrived."""
+        """Return a check that tells later whether this token is still valid."""
         return partial(self._still_good, access)
 
     def _still_good(self, access: AccessToken, tx: Tx) -> None:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lg_gateway.approvals.records import ApprovalTable
-from lg_gateway.calls.call_metadata import scope_of
-from lg_gateway.catalog.pins import PinTable
+from lg_gateway.calls.caller_metadata import scope_of
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.chain import ChainProblem
 from lg_gateway.ledger.ledger import stamp

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from lg_gateway.approvals.grants import Grant
 from lg_gateway.approvals.records import Approval, ApprovalTable
-from lg_gateway.catalog.pins import PinTable
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.serving.setup import GatewayLocation
 from lg_gateway.store.factory import open_store

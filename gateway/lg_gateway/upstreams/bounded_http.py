@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import mcp_types as t
 
+from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.relay import Id, Relay
-from lg_gateway.upstreams.stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.wire_text import looks_like_a_message
 from lg_policy.limits import cut_at_word
 

@@ -16,9 +16,9 @@ from mcp.client.streamable_http import streamable_http_client
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.bounded_http import BoundedTransport
+from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES, child_transport, watched
 from lg_gateway.upstreams.oauth import ClientCredentials
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.stdio import MESSAGE_BYTES, child_transport, watched
 from lg_policy.version import __version__
 
 Transport = AbstractAsyncContextManager[TransportStreams]

@@ -26,8 +26,8 @@ from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.connection import accept_any, make_client, open_transport
-from lg_gateway.upstreams.eras import EraChoice, RememberedEras
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
+from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, list_tools
 from lg_gateway.upstreams.oauth import ClientCredentials, Learn
 from lg_gateway.upstreams.progress import Progress
@@ -83,7 +83,7 @@ class Upstream:
         backoff: Backoff,
         reaper: Reaper,
         on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
-        eras: RememberedEras,
+        memory: HandshakeMemory,
         child: Child | None = None,
         learn: Learn = lambda _secrets: None,
         mask: Callable[[str], str] | None = None,
@@ -100,7 +100,7 @@ class Upstream:
         self._backoff = backoff
         self._reaper = reaper
         self._on_tools = on_tools
-        self._era = EraChoice(spec, eras)
+        self._era = EraChoice(spec, memory)
         self._child = child
         self._mask = mask
         self._running: Child | None = None
@@ -138,7 +138,7 @@ class Upstream:
                 await self._connection()
                 self.error = why_connection_ended(EOFError("the connection ended"), self.spec, self._running)
             except Exception as error:  # whatever a server or transport does, only this server is down
-                if self._up_since == math.inf and self._era.ended_early(
+                if self._up_since == math.inf and self._era.connection_failed(
                     self._relay, by_itself=self._running is not None and not isinstance(error, TimeoutError)
                 ):
                     continue
@@ -327,7 +327,7 @@ class Upstream:
     async def _up(self, client: Client, tools: list[t.Tool]) -> None:
         info = client.server_info
         self.protocol, self.version = client.protocol_version, info.version if info else ""
-        self._era.came_up(self._relay, self.protocol)
+        self._era.connected(self._relay, self.protocol)
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)

@@ -15,7 +15,7 @@ import mcp_types as t
 
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
-from lg_gateway.upstreams.eras import RememberedEras
+from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.oauth import Learn
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream import Upstream
@@ -35,7 +35,7 @@ class UpstreamSet:
         reaper: Reaper,
         on_tools: OnTools,
         learn: Learn,
-        eras: RememberedEras,
+        memory: HandshakeMemory,
         mask: Callable[[str], str] | None = None,
     ) -> None:
         self.upstreams: dict[str, Upstream] = {}
@@ -43,7 +43,7 @@ class UpstreamSet:
         self._reaper = reaper
         self._on_tools = on_tools
         self._learn = learn
-        self._eras = eras
+        self._memory = memory
         self._mask = mask
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -60,7 +60,7 @@ class UpstreamSet:
             backoff=self._backoff,
             reaper=self._reaper,
             on_tools=on_tools,
-            eras=self._eras,
+            memory=self._memory,
             child=child,
             learn=self._learn,
             mask=self._mask,

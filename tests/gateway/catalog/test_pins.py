@@ -12,7 +12,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.catalog.lint import lint, lookalikes
-from lg_gateway.catalog.pins import PINS_PER_SERVER, read_pins_file
+from lg_gateway.catalog.pin_table import PINS_PER_SERVER, read_pins_file
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
 from lg_policy.errors import ConfigError

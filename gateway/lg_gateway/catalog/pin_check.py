@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import mcp_types as t
 
-from lg_gateway.catalog.pins import PinTable, read_pins_file
+from lg_gateway.catalog.pin_table import PinTable, read_pins_file
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.settings import Settings
