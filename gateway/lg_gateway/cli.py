@@ -118,7 +118,7 @@ def _add_audit(commands: _Commands) -> None:
 
 
 def _add_approvals(commands: _Commands) -> None:
-    approvals = commands.add_parser("approvals", help="see and answer the questions that calls wait for")
+    approvals = commands.add_parser("approvals", help="list and answer pending approvals")
     approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny", "grants", "revoke"))
     approvals.add_argument(
         "id", nargs="?", metavar="ID", help="for show, approve and deny: a question; for revoke: a grant"

@@ -77,7 +77,7 @@ def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None, sec
     ]
     body = ["arguments:", *body] if body else ["no arguments"] if preview is None else []
     if preview is not None:
-        body += [f"what it would do, as server {word(frame.server)} says:"]
+        body += [f"what it would do, according to server {word(frame.server)}:"]
         body += marker.lines(preview.rstrip("\n"))
     head, rows = laid_out([*_head(frame), *marker.note()]), laid_out(body)
     full = "\n".join([*head, *rows])

@@ -236,7 +236,8 @@ class SendingStep:
         exchange.asked += 1
         if exchange.asked > ROUNDS:
             exchange.note(
-                f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call; the rest was cancelled"
+                f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call;"
+                " further questions were cancelled"
             )
             return t.ElicitResult(action="cancel")
         try:

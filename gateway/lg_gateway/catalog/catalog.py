@@ -104,9 +104,9 @@ class CatalogEntry:
 
 
 class Catalog:
-    """The merged list. `update` replaces one server's tools and says whether anything changed.
+    """The merged list. `update` replaces one server's tools and returns whether anything changed.
 
-    `prepare` does the work of that, in any thread; `install` takes the outcome over.
+    It does so in two steps: `prepare` makes the entries, in any thread; `install` puts them into the list.
     """
 
     def __init__(self, name_max: int = NAME_LENGTH) -> None:

@@ -1,9 +1,9 @@
-"""Schemas as `tools/list` shows them: usable by the strictest client, never narrower than what the server declared.
+"""Rewrites schemas for `tools/list`: the strictest client can use them, and they allow all that the server declared.
 
 The profile: an object with `properties` at the top and no combinator there; no `$ref`, `$defs` or conditional anywhere;
 one type name in `type`; `required` names listed properties; argument names of `[A-Za-z0-9_.-]{1,64}`; patterns that
 run in linear time, and none in a stranger's output schema; at most `LISTED_CHARACTERS`. What is left out here is still
-checked: arguments and answers are judged by the whole schema.
+checked: the gateway checks arguments and answers against the whole schema.
 """
 
 from __future__ import annotations

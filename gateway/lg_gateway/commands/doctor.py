@@ -153,7 +153,7 @@ async def _login(gateway: Gateway) -> list[Finding]:
     now = time.time()
     tokens = [token for token in await gateway.store.read(gateway.tokens.all) if token.state(now) == "active"]
     soon = sum(token.expires < now + SOON_S for token in tokens)
-    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within 7 days" if soon else "")
+    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} expire within 7 days" if soon else "")
     if http.oauth is None:
         return [
             Finding(
@@ -173,7 +173,7 @@ def _issuer(oauth: OAuthSettings) -> Finding:
     try:
         count = JwtVerifier(oauth, oauth.audience).keys()
     except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-        return Finding(what="login", text=f"the keys of {oauth.issuer} cannot be had: {error}", bad=True)
+        return Finding(what="login", text=f"cannot fetch the keys of {oauth.issuer}: {error}", bad=True)
     return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
 
 

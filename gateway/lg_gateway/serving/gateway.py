@@ -1,4 +1,4 @@
-"""The running gateway: it owns the store, the catalogue and the upstream servers, and ends them together."""
+"""Holds the parts of a running gateway: the store, the catalogue and the upstream servers. Ends them together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the gateway connects to a server: over the pipes of a child, or over HTTP with its own login."""
+"""Connects the gateway to a server: over the pipes of a child process, or over HTTP with the gateway's own login."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_client(transport: Transport, mode: str, *, on_message: Any, on_elicit: 
 
 
 async def accept_any(_name: str, _result: t.CallToolResult) -> None:
-    """Take the place of the SDK's check of answers, which has no end."""
+    """Replace the SDK's check of answers, which has no time limit."""
 
 
 @asynccontextmanager

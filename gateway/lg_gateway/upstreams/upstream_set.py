@@ -1,7 +1,7 @@
-"""The upstream servers of a gateway: started, replaced when their entry changes, ended together.
+"""Starts the upstream servers of a gateway, replaces those whose entry changes, and ends them together.
 
-A server whose entry is as before is left alone. One that is replaced or removed still finishes the calls it has, within
-`gateway.drain_s`; new calls go to its successor at once.
+A server whose entry did not change is left alone. A server that is replaced or removed may finish its calls within
+`gateway.drain_s`. New calls go to its successor at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OnTools = Callable[[str, list[t.Tool]], Awaitable[None]]
 
 
 class UpstreamSet:
-    """Upstreams by name in `upstreams`, which others may keep: it is changed in place."""
+    """The servers by name, in `upstreams`. Others may keep that dictionary: it is changed in place."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class UpstreamSet:
         """Add a server. It starts with the others, or at once when they run already."""
 
         async def on_tools(name: str, tools: list[t.Tool]) -> None:
-            if self.upstreams.get(name) is upstream:  # one that is being replaced has nothing to say any more
+            if self.upstreams.get(name) is upstream:  # a server that is being replaced no longer counts
                 await self._on_tools(name, tools)
 
         upstream = Upstream(
@@ -82,7 +82,7 @@ class UpstreamSet:
             self._tasks.start_soon(self._drain, upstream, drain_s, name=f"the end of {name}")
 
     def wake(self) -> None:
-        """Start every server that waits to be started. What was missing may be there now."""
+        """Start every server that waits for a restart. What it lacked may be there now."""
         for upstream in self.upstreams.values():
             upstream.wake()
 
@@ -109,6 +109,6 @@ class UpstreamSet:
         with anyio.move_on_after(seconds) as waited:
             await upstream.idle()
         if waited.cancelled_caught:
-            log.warning("%s: calls that did not end within %g s are cancelled", upstream.name, seconds)
+            log.warning("%s: cancelling calls that did not end within %g s", upstream.name, seconds)
         if upstream in self._scopes:
             self._scopes[upstream].cancel()
