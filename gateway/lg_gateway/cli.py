@@ -24,7 +24,7 @@ COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "t
 AUDIT = (
     "list, show, tail: read records. export: print the whole chain as JSON lines, or some records with a filter."
     " verify: check the store, or an export. head: print a line to keep on another machine. seal: move old records"
-    " into signed segment files. prune: remove old segment files. restart: go on after the store was lost."
+    " into signed segment files. prune: remove old segment files. restart: continue after the store was lost."
 )
 
 

@@ -72,7 +72,7 @@ class CallContext:
     expected: dict[str, str | None] | None = None
     """Hashes of what a preview saw. The call acts on exactly that, or fails with `conflict`."""
     recalled: bool = False
-    """Whether the call repeats a known idempotency key, or goes on after a question: its approval was spent before."""
+    """Whether the call repeats a known idempotency key or continues after a question. Its approval was used before."""
     recalled_from: str | None = None
     """The id of the earlier call under the same key whose outcome was lost."""
     pending: PendingQuestions | None = None

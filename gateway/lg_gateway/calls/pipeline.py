@@ -140,7 +140,7 @@ class Pipeline:
             return refusal(error, self._masker)
 
     def visible(self, identity: str) -> list[CatalogEntry]:
-        """Return the tools that an identity may know of, in order."""
+        """Return the tools that an identity may see, in order."""
         rules = self._policy().rules
         return [entry for entry in self._catalog.entries() if rules.visible(identity=identity, facts=entry.facts)]
 
@@ -152,7 +152,7 @@ class Pipeline:
         return entry
 
     async def _read(self, context: CallContext) -> CallContext:
-        """Metadata, digest and size: what can be said of the call without looking into it."""
+        """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""
         given = context.call.arguments
         context = replace(
             context, call=replace(context.call, arguments=await in_thread_if_large(given, context.entry.meant, given))
@@ -165,7 +165,7 @@ class Pipeline:
         return context
 
     async def _check(self, context: CallContext) -> CallContext:
-        """Look whether the arguments fit the tool, and hold no mask. Whoever may not call is refused before that."""
+        """Check that the arguments fit the tool and hold no mask. Callers who may not call were refused before."""
         await context.entry.check.checked(context.call.arguments)
         marker = await in_thread_if_large(context.call.arguments, find_marker, context.call.arguments)
         if marker is not None:
@@ -385,6 +385,6 @@ def _subject(context: CallContext) -> Subject:
 
 
 def internal_failure(error: BaseException) -> t.CallToolResult:
-    """Log an exception nobody expected and return a result that says nothing about it."""
+    """Log an unexpected exception, and return a result that says nothing about it."""
     log.error("a call failed inside the gateway", exc_info=error)
     return refusal(Internal("the gateway failed; its log says why"))

@@ -131,7 +131,7 @@ def restart(args: argparse.Namespace, located: GatewayLocation) -> int:
     finally:
         store.close()
     aside = word(guard.aside)
-    say(f"the ledger goes on with record {seq}, which says what was given up; the old head is kept as {aside}")
+    say(f"the ledger continues with record {seq}, which says what was abandoned; the old head is kept as {aside}")
     return 0
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOON_S = 7 * 86400.0
 NAMED = 20
 """Tools with a bad definition that are named of each server."""
-NO_CALLER = "nobody can call over HTTP: make a token with `lg-gateway tokens create`"
+NO_CALLER = "no one can call over HTTP; make a token with `lg-gateway tokens create`"
 
 
 @dataclass(frozen=True, kw_only=True)

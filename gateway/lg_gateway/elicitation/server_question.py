@@ -44,7 +44,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerQuestion:
-    """One question as it goes on. `key` is a pure function of call, turn and question; `theirs` is the server's."""
+    """One question, as the client gets it.
+
+    `key` is a pure function of call, turn and question; `theirs` is the server's key.
+    """
 
     key: str
     theirs: str

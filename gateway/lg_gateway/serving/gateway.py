@@ -135,7 +135,7 @@ class Gateway:
             self.store.close()
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something beside the gateway for as long as it runs. Raises `RuntimeError` before that."""
+        """Run a task for as long as the gateway runs. Raises `RuntimeError` if it does not run yet."""
         if self._tasks is None:
             raise RuntimeError("the gateway does not run")
         self._tasks.start_soon(work)

@@ -74,7 +74,7 @@ class Reloader:
             self._gateway.upstream_set.wake()
             return True
         text = "; ".join(differences) or f"other entries of {', '.join(sorted(changed))}"
-        # The record comes first: settings that nobody could look up later do not come into force.
+        # The record comes first: settings that are not on record are not applied.
         if not await self._gateway.recorder.note("settings reloaded", text):
             return await self._refuse(why, "the ledger cannot be written")
         log.warning("settings reloaded (%s): %s", why, self._gateway.masker.mask(text))
@@ -97,11 +97,11 @@ class Reloader:
         if fixed:
             raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="restart the gateway")
         if gone := [source for source in gateway.setup.loaded.files if not source.exists()]:
-            raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to go on without it")
+            raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to continue without it")
         own_shapes(settings.gateway.secret_patterns)
         if settings.gateway.pins_file is not None:
             read_pins_file(Path(settings.gateway.pins_file))
-        FileRules.from_settings(settings.policy)  # our servers would only say so when they are started anew
+        FileRules.from_settings(settings.policy)  # our servers would only say so at their next start
         rules = RuleBook(settings, setup.loaded.rule_places)
         same = {name for name in gateway.upstreams if name not in gateway.upstream_set.changes(setup.specs)}
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name in same]
@@ -117,7 +117,7 @@ class Reloader:
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:
             async for _ in signals:
                 if had_terminal and not _has_terminal():
-                    # The terminal was closed: nobody asks for a reload, and staying would leave an orphan.
+                    # The terminal was closed: that is no request to reload, and staying would leave an orphan.
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 await self.reload("SIGHUP")

@@ -197,7 +197,7 @@ class Upstream:
         except MCPError as error:
             if not session_gone(self.spec, error):
                 raise
-        # The server forgot the session and so did not look at the call: connect anew and send it once more.
+        # The server forgot the session, so it did nothing with the call: reconnect and send it once more.
         log.warning("%s no longer knows the session; reconnecting", self.name)
         self._renew(client)
         return await self._once_more(call)
