@@ -1,4 +1,4 @@
-r"""What a human is shown about a call, and what their answer means. Pure.
+r"""Writes the question that a human reads about a call, and reads the answer. Pure.
 
 The gateway's own frame comes first and is the only text at the left margin. Names in it are quoted and cut. Everything
 that a caller or a server wrote stands behind `|`, field by field, whole and unmasked: what a human approves is what

@@ -1,4 +1,4 @@
-"""One call on its way through the gateway: what arrived, and what each step found out about it."""
+"""Holds one call on its way through the gateway: what arrived, and what each step found out about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At most once: a call with an idempotency key is noted when it begins and when it ends.
+"""Runs a call with an idempotency key at most once: it is noted when it begins and when it ends.
 
 A key belongs to one caller and one run. Only calls that reached a server count. A newer epoch of a run shuts out older
 writers. All this restrains a run: the caller chooses the key and can always choose another.

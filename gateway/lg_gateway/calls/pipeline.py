@@ -1,4 +1,4 @@
-"""One call from arrival to ledger. `Pipeline.run` is the whole way, as a list of steps; read it first.
+"""Takes one call from arrival to ledger. `Pipeline.run` lists all steps; read it first.
 
 Every refusal is a result a model can read, and one record. Nothing leaves before `begun` is durable.
 """

@@ -1,4 +1,4 @@
-"""Results as a client gets them: refusals with a code, long results cut, nothing about the upstream's connection."""
+"""Shapes results for the client: refusals get a code, long results are cut, the upstream connection stays hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every tool behind the gateway, by the name a client uses. Lists and look-ups are served from memory.
+"""Lists every tool behind the gateway, by the name that a client uses. Answers come from memory.
 
 A tool's public name depends only on its server's name and its own, so that adding a server never renames a tool.
 """

@@ -1,4 +1,4 @@
-"""The audit commands that are about the chain as a whole: verify, export, head, seal, prune, restart."""
+"""Runs the audit commands for the chain as a whole: verify, export, head, seal, prune, restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lg-gateway doctor`: what works, what does not, and what to do about it."""
+"""`lg-gateway doctor`: check what works, and say what to do about the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lg-gateway pins`: what is trusted of foreign tools, what has changed, and the yes to it."""
+"""`lg-gateway pins`: list the trusted definitions of foreign tools, show what changed, and accept it."""
 
 from __future__ import annotations
 

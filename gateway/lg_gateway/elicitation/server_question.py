@@ -1,4 +1,4 @@
-"""Questions that a server asks while one of its tools runs: checked, quoted, with a key of our own. Pure.
+"""Checks and quotes a question that a server asks while one of its tools runs, and gives it our own key. Pure.
 
 The human sees which server asks, and its words behind the margin. A question for what looks like a credential is
 refused. Not covered: a server that asks for a secret in other words.

@@ -1,4 +1,4 @@
-"""Which servers the gateway starts or connects to, and how: from the settings, or from an `mcpServers` file."""
+"""Reads from the settings or an `mcpServers` file which servers to start or connect to, and how."""
 
 from __future__ import annotations
 

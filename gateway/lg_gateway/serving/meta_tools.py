@@ -1,4 +1,4 @@
-"""The gateway's own tools: find tools, call one that was found, read on in an answer that was cut.
+"""Provides the gateway's own tools: find tools, call a tool that was found, read the rest of a cut answer.
 
 With `gateway.expose = "search"` a client is shown only these. Policy, approval, ledger and pins act on the inner tool.
 """
