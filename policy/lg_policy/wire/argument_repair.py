@@ -4,7 +4,7 @@
 - `{"paths": "[\"a.txt\"]"}` and `{"limit": "5"}`: a string that holds JSON is read as that JSON where the schema
   wants an array, an object, a number or a boolean, and no string.
 
-Rules, approvals and the ledger must see what is carried out. So a gateway calls `as_meant` before it decides, and the
+Rules, approvals and the ledger must see what is executed. So a gateway calls `as_meant` before it decides, and the
 server, which calls it again, finds nothing left to repair.
 """
 
@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from pydantic_core import from_json
 
 MAX_DEPTH = 8
-"""Levels of an argument that are looked at."""
+"""Nesting levels of an argument that are checked."""
 MAX_TEXT = 4_000_000
 """Characters of a string that is read as JSON."""
 MAX_REFERENCES = 20
@@ -58,9 +58,9 @@ def target(root: Mapping[str, Any], reference: str) -> Any:
 
 
 def listed_problems(schema: Any, *, place: str = "", top: bool = True) -> list[str]:
-    """Say what in the schema of a tool the strictest clients refuse.
+    """Name what in a tool's schema the strictest clients refuse.
 
-    That is a combinator at the top, and `$ref` or `$defs` anywhere.
+    These are a combinator at the top, and `$ref` or `$defs` anywhere.
     """
     if isinstance(schema, list):
         return [problem for inner in schema for problem in listed_problems(inner, place=place, top=False)]

@@ -1,7 +1,7 @@
 """Limits the time and number of HTTP connections that have not sent a whole request yet, and what they can log.
 
 Such a connection has not logged in. Without limits a few hundred of them use up the descriptors of the process, and
-nobody else gets in.
+no other client can connect.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def _descriptors() -> int:
-    """How many files this process may have open."""
+    """Return how many files this process may have open."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit

@@ -9,7 +9,7 @@ from collections.abc import Callable
 INTERVAL_S = 60.0
 """Seconds in which one kind of message is logged once."""
 KINDS = 100
-"""Kinds of messages that are told apart. What comes after them is one more kind."""
+"""Kinds of messages that are distinguished. All later kinds count as one more."""
 
 
 class OncePerKind(logging.Filter):
@@ -26,7 +26,7 @@ class OncePerKind(logging.Filter):
         self._seen: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Decide about one record, and add the count to its message."""
+        """Decide about one record. Add the count to its message."""
         kind = f"{record.name} {record.levelno} {str(record.msg).partition(':')[0][:80]}"
         if kind not in self._seen and len(self._seen) >= KINDS:
             kind = "others"
