@@ -24,7 +24,7 @@ COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "t
 AUDIT = (
     "list, show, tail: read records. export: print the whole chain as JSON lines, or some records with a filter."
     " verify: check the store, or an export. head: print a line to keep on another machine. seal: move old records"
-    " into signed segment files. prune: remove old segment files. restart: go on after the store was lost."
+    " into signed segment files. prune: remove old segment files. restart: continue after the store was lost."
 )
 
 
@@ -118,7 +118,7 @@ def _add_audit(commands: _Commands) -> None:
 
 
 def _add_approvals(commands: _Commands) -> None:
-    approvals = commands.add_parser("approvals", help="see and answer the questions that calls wait for")
+    approvals = commands.add_parser("approvals", help="list and answer pending approvals")
     approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny", "grants", "revoke"))
     approvals.add_argument(
         "id", nargs="?", metavar="ID", help="for show, approve and deny: a question; for revoke: a grant"

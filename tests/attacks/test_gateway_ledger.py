@@ -62,7 +62,9 @@ async def test_an_edit_of_any_field_is_found_at_its_record(tmp_path: Path, name:
     body[name] = "changed"
     edit(tmp_path, ("UPDATE ledger SET record = ? WHERE seq = 4", (json.dumps(body),)))
 
-    assert [problem.text() for problem in verdict(tmp_path)] == ["record 4 was edited (its hash does not fit its text)"]
+    assert [problem.text() for problem in verdict(tmp_path)] == [
+        "record 4 was edited (its hash does not match its text)"
+    ]
 
 
 @pytest.mark.attack("Ledger", "each field edited and the hash made to fit")
@@ -88,7 +90,7 @@ async def test_a_record_that_is_filed_elsewhere_is_found(tmp_path: Path, postgre
     (problem,) = store.read_now(ledger.verify)[1]
     store.close()
 
-    assert problem.text() == "record 4 was edited (it is filed under another call or run)"
+    assert problem.text() == "record 4 was edited (its row names another call or run)"
 
 
 @pytest.mark.attack("Ledger", "the whole chain rebuilt behind an edit")

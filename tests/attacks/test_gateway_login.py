@@ -384,7 +384,7 @@ def test_nobody_is_served_over_http_who_could_not_log_in(tmp_path: Path) -> None
     assert "allowed_hosts" in no_hosts.stderr
     open_to_all = run("serve", "--transport", "http", "--host", "0.0.0.0", "--no-login", "--config", str(config))
     assert open_to_all.returncode == 2
-    assert "without a login only 127.0.0.1" in open_to_all.stderr
+    assert "without a login, the gateway serves only 127.0.0.1" in open_to_all.stderr
 
 
 @pytest.mark.attack("Identity", "a name in the settings that reads like a token's or another user's")

@@ -153,7 +153,7 @@ async def test_after_a_call_was_given_up_a_servers_question_is_refused_until_it_
         asked = await client.call_tool("a__ask", {})
 
     assert text_of(refused) == "cancel"
-    assert "without saying for which call" in str(refused.content[-1])
+    assert "did not say for which call" in str(refused.content[-1])
     assert text_of(asked) == "accept blue"
     assert len(seen) == 1
 

@@ -11,7 +11,7 @@ import anyio
 import mcp_types as t
 import pytest
 
-from lg_gateway.calls.off_loop import apart
+from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.results import GATEWAY
 from lg_gateway.upstreams.relay import Relay
 from tests.gateway.misbehaving import misbehaving, named, result, said
@@ -148,8 +148,8 @@ async def test_work_on_a_large_text_is_done_beside_the_event_loop() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(go_on, gone_on)
-        assert await apart(large, work)
-    assert await apart("small", threading.current_thread) is threading.current_thread()
+        assert await in_thread_if_large(large, work)
+    assert await in_thread_if_large("small", threading.current_thread) is threading.current_thread()
 
 
 async def go_on(event: threading.Event) -> None:

@@ -120,6 +120,11 @@ DOUBLED: dict[str, Any] = {
     "$ref": "#/$defs/d0",
     "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)} | {"d40": {"type": "object"}},
 }
+BRANCHING: dict[str, Any] = {
+    "properties": {"x": {"$ref": "#/$defs/d0"}},
+    "$defs": {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 20} for n in range(20)}
+    | {"d20": {"type": "string"}},
+}
 BOMBS: dict[str, dict[str, Any]] = {
     "a slow pattern": {"properties": {"x": SLOW}},
     "one behind a draft of its own": {"properties": {"x": {"$schema": DRAFT, **SLOW}}},
@@ -127,6 +132,7 @@ BOMBS: dict[str, dict[str, Any]] = {
     "one for other names": {"patternProperties": {"^(a+)+$": {}}, "additionalProperties": {"minProperties": 1}},
     "one for names left over": {"patternProperties": {"^(a+)+$": {}}, "unevaluatedProperties": {"minProperties": 1}},
     "references that double": DOUBLED,
+    "alternatives of alternatives": BRANCHING,
     "all compared with all": {"properties": {"many": {"uniqueItems": True}}},
 }
 LONG = {"x": "a" * 40 + "!", "a" * 40 + "!": "x", "many": [{"n": n} for n in range(20_000)]}

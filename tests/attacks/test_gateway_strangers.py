@@ -49,4 +49,4 @@ async def test_a_flood_of_tokens_that_cannot_be_looked_up_writes_one_line(
             assert await verifier.verify_token(f"lgt_{number:012x}_{'x' * 43}") is None
     store.close()
 
-    assert len([record for record in caplog.records if "looked up" in record.message]) == 1
+    assert len([record for record in caplog.records if "look up a token" in record.message]) == 1

@@ -184,6 +184,6 @@ def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: 
     assert "no_such_argument" in done.stdout
     assert "gateway.rules[0]" in done.stdout
     assert "never decides: gateway.rules[1]" in done.stdout
-    assert "the keys of http://127.0.0.1:9 cannot be had" in done.stdout
+    assert "cannot fetch the keys of http://127.0.0.1:9" in done.stdout
     assert "over HTTP: 0 tokens" in done.stdout
     assert "intact" in done.stdout

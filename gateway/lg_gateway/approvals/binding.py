@@ -1,4 +1,4 @@
-"""What an approval is bound to: one exact call of one caller, through one client, in one run.
+"""Binds an approval to one exact call of one caller, through one client, in one run.
 
 The same call from another client or run is another question. So the question always names who asks now, and a yes to
 one asker is none to another.

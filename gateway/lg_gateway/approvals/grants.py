@@ -1,4 +1,4 @@
-"""A human's "for this run": later calls of one tool in one run of one caller are not asked about, for 8 hours at most.
+"""Keeps a human's "for this run": it approves later calls of one tool in one run of one caller, for at most 8 hours.
 
 A grant counts for the tool as it was defined then, and no longer than until it is revoked; it is looked for once more
 in the transaction that begins a call. Rows carry a keyed code. A revoked grant that is put back as it once was does not

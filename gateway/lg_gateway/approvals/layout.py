@@ -1,4 +1,4 @@
-r"""The rows of a question. Only the gateway writes at the left margin; everything foreign stands behind `|`. Pure.
+r"""Lays out a question in rows. Only the gateway writes at the left margin; all foreign text stands behind `|`. Pure.
 
     tool: "a__echo"
     why you are asked:

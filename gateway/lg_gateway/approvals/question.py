@@ -1,4 +1,4 @@
-r"""What a human is shown about a call, and what their answer means. Pure.
+r"""Writes the question that a human reads about a call, and reads the answer. Pure.
 
 The gateway's own frame comes first and is the only text at the left margin. Names in it are quoted and cut. Everything
 that a caller or a server wrote stands behind `|`, field by field, whole and unmasked: what a human approves is what
@@ -77,7 +77,7 @@ def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None, sec
     ]
     body = ["arguments:", *body] if body else ["no arguments"] if preview is None else []
     if preview is not None:
-        body += [f"what it would do, as server {word(frame.server)} says:"]
+        body += [f"what it would do, according to server {word(frame.server)}:"]
         body += marker.lines(preview.rstrip("\n"))
     head, rows = laid_out([*_head(frame), *marker.note()]), laid_out(body)
     full = "\n".join([*head, *rows])

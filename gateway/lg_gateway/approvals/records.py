@@ -1,4 +1,4 @@
-"""Questions to a human and their answers: one table of legal moves, bound to one exact call, used once.
+"""Stores questions to a human and their answers: one table of allowed changes; each is for one exact call, used once.
 
 A question is found again by its binding, never asked twice: clients repeat first rounds. Rows carry a keyed code, so
 that a yes cannot be written into the store by someone without the keys. What a human was shown is kept encrypted, since

@@ -1,6 +1,6 @@
-"""The step that asks a human about a call, or finds the question that was asked before, and waits for the answer.
+"""Asks a human about a call, or finds the question that was asked before, and waits for the answer.
 
-A yes is only noted here. The transaction that writes `begun` spends it, and decides policy once more.
+A yes is only noted here. The transaction that writes `begun` uses it up, and checks the policy once more.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ApprovalStep:
     ) -> CallContext | t.CallToolResult | t.InputRequiredResult:
         """Return the call with an approval to spend, a question for the client to answer, or a failed preview.
 
-        Raises `ApprovalRequired` (nobody answered yet), `ApprovalDenied`, `LimitExceeded`.
+        Raises `ApprovalRequired` (no one answered yet), `ApprovalDenied`, `LimitExceeded`.
         """
         try:
             return await self._permit(context, preview)
@@ -103,8 +103,8 @@ class ApprovalStep:
                 )
             if context.metadata.asks_nobody:
                 raise ApprovalRequired(
-                    f"a human must approve this call of {context.entry.tool}, and its caller asks nobody",
-                    hint="nothing was done, and nobody was asked",
+                    f"a human must approve this call of {context.entry.tool}, and its caller does not ask anyone",
+                    hint="nothing was done, and no one was asked",
                 )
             seen = await preview(context)
             if seen is not None and seen.failure is not None:
@@ -203,7 +203,7 @@ class ApprovalStep:
             return await self._settle(context, approval, read_answer(*answer))
         if current is None or current.state is ApprovalState.PENDING:
             await self._store.write(lambda tx: self._expire(tx, approval))
-            raise ApprovalRequired("nobody answered in time; the question has expired", hint="nothing was done")
+            raise ApprovalRequired("no one answered in time; the question has expired", hint="nothing was done")
         return _outcome(context, current)
 
     async def _hold(self, context: CallContext, approval: Approval) -> CallContext:

@@ -1,4 +1,4 @@
-"""One call on its way through the gateway: what arrived, and what each step found out about it."""
+"""Holds one call on its way through the gateway: what arrived, and what each step found out about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from lg_gateway.approvals.binding import Binding
-from lg_gateway.calls.call_metadata import CallMetadata
+from lg_gateway.calls.caller_metadata import CallMetadata
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.store.interface import Tx
@@ -72,7 +72,7 @@ class CallContext:
     expected: dict[str, str | None] | None = None
     """Hashes of what a preview saw. The call acts on exactly that, or fails with `conflict`."""
     recalled: bool = False
-    """Whether the call repeats a known idempotency key, or goes on after a question: its approval was spent before."""
+    """Whether the call repeats a known idempotency key or continues after a question. Its approval was used before."""
     recalled_from: str | None = None
     """The id of the earlier call under the same key whose outcome was lost."""
     pending: PendingQuestions | None = None

@@ -1,4 +1,4 @@
-"""At most once: a call with an idempotency key is noted when it begins and when it ends.
+"""Runs a call with an idempotency key at most once: it is noted when it begins and when it ends.
 
 A key belongs to one caller and one run. Only calls that reached a server count. A newer epoch of a run shuts out older
 writers. All this restrains a run: the caller chooses the key and can always choose another.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from lg_gateway.calls.call import CallContext
-from lg_gateway.calls.call_metadata import scope_of
+from lg_gateway.calls.caller_metadata import scope_of
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Conflict
 

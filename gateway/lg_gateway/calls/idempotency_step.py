@@ -1,9 +1,9 @@
-"""The step for repeated calls: a call with a known idempotency key gets the recorded outcome.
+"""Answers repeated calls: a call with a known idempotency key gets the recorded outcome.
 
 A row says which call a key stands for. The ledger says that this call was begun: rows carry no code, records do.
 
 If the call was begun and has no outcome, there are three cases. It still runs somewhere: `conflict`. Repeating it is
-harmless: it is made again under the same key. Otherwise nobody knows whether it took effect, and the caller is told so.
+harmless: it is made again under the same key. Otherwise it is not known whether it took effect, and the error says so.
 """
 
 from __future__ import annotations

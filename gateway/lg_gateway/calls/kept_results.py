@@ -1,8 +1,8 @@
-"""Results that were too large to be sent whole, kept for a day for the caller they belong to.
+"""Keeps results that are too large to send whole, for a day, for the caller they belong to.
 
-Rows carry a keyed code over everything in them. So nobody without the key can change a kept text, give it to another
-caller, exchange its pieces, or make a stranger's text look like that of a trusted server. Not covered: a row that is
-removed; its caller is told that there is no such result.
+Rows carry a keyed code over everything in them. Without the key, no one can change a kept text, give it to another
+caller, swap its pieces, or make an untrusted server's text look trusted. Not covered: a row that is removed; the caller
+then reads that there is no such result.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class KeptResults:
         self._key = key
 
     def keep(self, tx: Tx, identity: str, text: str, now: float, *, trusted: bool) -> str:
-        """Keep a text and return its id. `trusted`: whether its server is, for whoever reads on in it."""
+        """Keep a text and return its id. `trusted`: whether it comes from a trusted server."""
         result_id, kept = f"re-{secrets.token_hex(8)}", text[:KEPT_CHARACTERS]
         mac = self._mac(result_id, identity, len(kept), now, int(trusted))
         sql = "INSERT INTO results (id, identity, characters, created, trusted, mac) VALUES (?, ?, ?, ?, ?, ?)"

@@ -1,4 +1,4 @@
-"""One call from arrival to ledger. `Pipeline.run` is the whole way, as a list of steps; read it first.
+"""Takes one call from arrival to ledger. `Pipeline.run` lists all steps; read it first.
 
 Every refusal is a result a model can read, and one record. Nothing leaves before `begun` is durable.
 """
@@ -19,10 +19,10 @@ from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls import idempotency, run_budgets
 from lg_gateway.calls.approval_step import ApprovalStep, Preview
 from lg_gateway.calls.call import Call, CallContext, new_request_id
-from lg_gateway.calls.call_metadata import forwarded_meta, read_metadata
+from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.idempotency_step import IdempotencyStep
+from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.rate_limits import RateLimiter, Subject
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.results import (
@@ -140,7 +140,7 @@ class Pipeline:
             return refusal(error, self._masker)
 
     def visible(self, identity: str) -> list[CatalogEntry]:
-        """Return the tools that an identity may know of, in order."""
+        """Return the tools that an identity may see, in order."""
         rules = self._policy().rules
         return [entry for entry in self._catalog.entries() if rules.visible(identity=identity, facts=entry.facts)]
 
@@ -152,10 +152,12 @@ class Pipeline:
         return entry
 
     async def _read(self, context: CallContext) -> CallContext:
-        """Metadata, digest and size: what can be said of the call without looking into it."""
+        """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""
         given = context.call.arguments
-        context = replace(context, call=replace(context.call, arguments=await apart(given, context.entry.meant, given)))
-        context = await apart(given, self._recorder.describe, context)
+        context = replace(
+            context, call=replace(context.call, arguments=await in_thread_if_large(given, context.entry.meant, given))
+        )
+        context = await in_thread_if_large(given, self._recorder.describe, context)
         context = replace(context, metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:
@@ -163,9 +165,9 @@ class Pipeline:
         return context
 
     async def _check(self, context: CallContext) -> CallContext:
-        """Look whether the arguments fit the tool, and hold no mask. Whoever may not call is refused before that."""
+        """Check that the arguments fit the tool and hold no mask. Callers who may not call were refused before."""
         await context.entry.check.checked(context.call.arguments)
-        marker = await apart(context.call.arguments, find_marker, context.call.arguments)
+        marker = await in_thread_if_large(context.call.arguments, find_marker, context.call.arguments)
         if marker is not None:
             raise InvalidArguments(
                 f"the arguments contain {marker}, which stands for a value that was hidden",
@@ -349,12 +351,12 @@ class Pipeline:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
-        shaped = await apart(answer, shape, answer, context.entry, masker, limit)
+        shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit)
         self.limiter.took(_subject(context), bytes_out=shaped.size, seconds=seconds)
         result = shaped.result
         if shaped.whole is not None:
             result = cut_note(result, limit, shaped.size, await self._keep(context, shaped.whole))
-        kept = await apart(result, self._kept, result, shaped.size)
+        kept = await in_thread_if_large(result, self._kept, result, shaped.size)
 
         def along(tx: Tx) -> None:
             idempotency.settle(tx, context)
@@ -383,6 +385,6 @@ def _subject(context: CallContext) -> Subject:
 
 
 def internal_failure(error: BaseException) -> t.CallToolResult:
-    """Log an exception nobody expected and return a result that says nothing about it."""
+    """Log an unexpected exception, and return a result that says nothing about it."""
     log.error("a call failed inside the gateway", exc_info=error)
     return refusal(Internal("the gateway failed; its log says why"))

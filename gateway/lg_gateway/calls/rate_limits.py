@@ -1,4 +1,4 @@
-"""Limits on what callers use within a minute, by identity, server and tool. `clock` is monotonic.
+"""Limits what callers use within a minute, by identity, server and tool. `clock` is monotonic.
 
 A call counts once, just before it is sent. A question about it, a refusal and a repeat under its key do not count.
 Requests of any kind have a limit of their own, so that asking is limited too. Each gateway process has its own counts.

@@ -1,4 +1,4 @@
-"""What the pipeline writes into the ledger: `begun` before a call is sent, `ended` after, one record for a refusal."""
+"""Writes calls to the ledger: `begun` before a call is sent, `ended` after it, or one record for a refusal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lg_gateway.calls.call import Call, CallContext, new_request_id
-from lg_gateway.calls.off_loop import beginning
+from lg_gateway.calls.in_thread import beginning
 from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
@@ -30,7 +30,7 @@ _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest
 
 
 class LedgerRecorder:
-    """Writes the records of calls. `key` makes the digests of arguments: without it nobody can test a guess."""
+    """Writes the records of calls. `key` keys the digests of arguments: without it, no one can test a guess."""
 
     def __init__(
         self,

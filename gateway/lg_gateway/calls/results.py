@@ -1,4 +1,4 @@
-"""Results as a client gets them: refusals with a code, long results cut, nothing about the upstream's connection."""
+"""Shapes results for the client: refusals get a code, long results are cut, the upstream connection stays hidden."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter
 
 from lg_gateway.calls.approval_step import Preview
+from lg_gateway.calls.in_thread import is_small
 from lg_gateway.calls.kept_results import KEPT_CHARACTERS
-from lg_gateway.calls.off_loop import is_small
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.ledger.outcomes import Outcome
 from lg_gateway.upstreams.replies import RelayedResult

@@ -1,4 +1,4 @@
-"""What one run of one caller may use in all. The counts are in the store, so they hold across restarts and gateways.
+"""Limits what one run of one caller may use. The counts are in the store, so they hold across restarts and gateways.
 
 A call is counted in the transaction that begins it, so that two gateways never both allow the last call. This restrains
 a run that goes wrong. A caller can name another run; `rate_limits` limits callers.

@@ -1,8 +1,8 @@
 """Sends a call, and passes questions of its server to the caller's human and the answers back.
 
 Server and client may speak different eras of the protocol. A 2025 client is asked while its call waits. A 2026 client
-gets the question as an answer and calls again; a 2026 server then goes on from its own state, and the call of a 2025
-server has waited in this process. If a caller cannot be asked, the question is cancelled, and the answer says so.
+gets the question as an answer and calls again; a 2026 server then continues from its own state; the call of a 2025
+server waited in this process. If a caller cannot be asked, the question is cancelled, and the answer says so.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Exchange:
 
 
 class SendingStep:
-    """The step that sends a call and handles what its server asks."""
+    """Sends a call and handles its server's questions."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class SendingStep:
                 "this call waits in another gateway process",
                 hint="answer there, or repeat the call later",
             )
-        # Its process has ended and the call with it. What is known of the call's effect decides what happens now.
+        # Its process has ended and the call with it. What happens now depends on what is known of the call's effect.
         await self.close(found)
 
     async def close(self, pending: PendingQuestions) -> None:
@@ -123,21 +123,21 @@ class SendingStep:
         await self._store.write(lambda tx: self._book.close(tx, pending))
 
     def question(self, context: CallContext) -> t.InputRequiredResult | None:
-        """Return what the caller must still answer before the call can go on; `None` when it may."""
+        """Return the questions that the caller must answer before the call can continue; `None` if there are none."""
         pending = context.pending
         if pending is None or (round_of(context.call.request_state) is not None and self._answers(context)):
             return None
         return _asking(pending)
 
     def check(self, tx: Tx, context: CallContext) -> None:
-        """Take the answers of this round, once, in the transaction that lets the call go on."""
+        """Use up the answers of this round, in the transaction that lets the call continue."""
         if context.pending is not None:
             self._book.close(tx, context.pending)
 
     async def carry(self, context: CallContext, upstream: Upstream, call: UpstreamCall, left: Left) -> Answer:
-        """Send a call, or go on with one, until it has its outcome or a question for another round.
+        """Send a call or continue one, until it has its outcome or a question for another round.
 
-        `left` is told the outcome of a call whose caller never came back for it. Raises what `Upstream.call` raises.
+        `left` gets the outcome of a call whose caller never came back for it. Raises what `Upstream.call` raises.
         """
         exchange = _Exchange(context, upstream, call, left)
         if context.pending is not None:
@@ -151,7 +151,7 @@ class SendingStep:
         return noted(answer, exchange.notes)
 
     async def _in_turns(self, exchange: _Exchange) -> Answer:
-        """A server that answers with its questions; a handshake-era one asks while this waits."""
+        """Call a server that answers with its questions, or a 2025 server that asks while this waits."""
         call = replace(exchange.call, on_question=lambda request: self._live(exchange, "", request))
         pending = exchange.context.pending
         if pending is not None:
@@ -172,7 +172,7 @@ class SendingStep:
         raise Internal(f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call")
 
     async def _beside(self, exchange: _Exchange, tasks: anyio.abc.TaskGroup) -> Answer:
-        """A server that asks while its call waits, for a caller who cannot wait: the call gets a task of its own."""
+        """Call a 2025 server for a 2026 client, which cannot wait: the call gets a task of its own."""
         pending = exchange.context.pending
         if pending is None:
             waiting = WaitingCall(
@@ -231,12 +231,13 @@ class SendingStep:
         return _asking(pending)
 
     async def _live(self, exchange: _Exchange, theirs: str, request: object) -> t.ElicitResult:
-        """Ask while the call waits; nobody there or no answer in time is a cancel."""
+        """Ask while the call waits. If no one can be asked or no answer comes in time, cancel the question."""
         ask = exchange.context.call.ask
         exchange.asked += 1
         if exchange.asked > ROUNDS:
             exchange.note(
-                f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call; the rest was cancelled"
+                f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call;"
+                " further questions were cancelled"
             )
             return t.ElicitResult(action="cancel")
         try:
@@ -257,7 +258,7 @@ class SendingStep:
         return t.ElicitResult(action="cancel")
 
     async def _record(self, exchange: _Exchange, answers: Iterable[t.ElicitResult]) -> None:
-        """Note in the ledger that a server's questions were answered, and how; not with what."""
+        """Note in the ledger whether a server's questions were accepted, declined or cancelled, without the answers."""
         context = exchange.context
         actions = ", ".join(answer.action for answer in answers)
         detail = f"{exchange.upstream.name} asked during {context.entry.name} ({context.request_id}): {actions}"
@@ -276,7 +277,7 @@ class SendingStep:
 
 
 def _sort(exchange: _Exchange, requests: Mapping[str, Any]) -> tuple[list[ServerQuestion], dict[str, t.ElicitResult]]:
-    """Return the questions for the human, and the answers to those that no human is asked."""
+    """Return the questions for the human, and the answers to those that no human gets to see."""
     binding, pending = exchange.context.binding().digest(), exchange.context.pending
     turn = pending.round + 1 if pending is not None else 1
     questions: list[ServerQuestion] = []

@@ -1,4 +1,4 @@
-"""Every tool behind the gateway, by the name a client uses. Lists and look-ups are served from memory.
+"""Lists every tool behind the gateway, by the name that a client uses. Answers come from memory.
 
 A tool's public name depends only on its server's name and its own, so that adding a server never renames a tool.
 """
@@ -14,13 +14,13 @@ from typing import Any
 
 import mcp_types as t
 
-from lg_gateway.catalog.argument_habits import meant
 from lg_gateway.catalog.listed_schemas import listed_input, listed_output
-from lg_gateway.catalog.pins import definition_of
+from lg_gateway.catalog.pin_table import definition_of
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.canonical_json import digest
 from lg_policy.rules.rule_set import ToolFacts
+from lg_policy.wire.argument_repair import as_meant
 from lg_policy.wire.call_metadata import PREVIEW, SANDBOX, SERVER, TOOL
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ class CatalogEntry:
     """Listed names of arguments that have another name at the server."""
 
     def meant(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments by the server's names, and as they are meant where its schema leaves no doubt."""
+        """Return arguments under the server's names, repaired where its schema leaves no doubt what is meant."""
         own = {self.renamed.get(name, name): value for name, value in arguments.items()}
-        return meant(own, self.source.input_schema)
+        return as_meant(self.source.input_schema, own)
 
     @property
     def read_only(self) -> bool:
@@ -104,9 +104,9 @@ class CatalogEntry:
 
 
 class Catalog:
-    """The merged list. `update` replaces one server's tools and says whether anything changed.
+    """The merged list. `update` replaces one server's tools and returns whether anything changed.
 
-    `prepare` does the work of that, in any thread; `install` takes the outcome over.
+    It does so in two steps: `prepare` makes the entries, in any thread; `install` puts them into the list.
     """
 
     def __init__(self, name_max: int = NAME_LENGTH) -> None:

@@ -1,6 +1,6 @@
-"""Looks for definitions that give the model orders instead of describing a tool. It warns and stops nothing.
+"""Finds definitions that give orders to the model instead of describing a tool. It warns and stops nothing.
 
-Heuristics over English text: they miss other wordings and languages, and flag some honest descriptions.
+These are heuristics for English text. They miss other wordings and languages, and flag some honest descriptions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WORDINGS = {
     "tells the model to send something elsewhere": r"\b(send|post|upload|forward|exfiltrate)\b.{0,80}\bhttps?://",
     "uses markup that poses as instructions": r"<\s*(important|system|instructions?|secret)\b",
     "asks to be called before or instead of others": r"\b(always|must)\b.{0,40}\b(call|use)\b.{0,40}\b(first|instead)",
-    "speaks of credentials or key files": r"\b(id_rsa|\.ssh|\.env|private key|api[ _-]?key|password)\b",
+    "mentions credentials or key files": r"\b(id_rsa|\.ssh|\.env|private key|api[ _-]?key|password)\b",
 }
 
 
@@ -59,7 +59,7 @@ def lookalikes(tools: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
 
 
 def _folded(name: str) -> str:
-    """Leave of a name what the eye keeps apart: no case, separators or accents, no 0 for o, 1 or I for l, rn for m."""
+    """Reduce a name to what the eye can tell apart: no case, separators or accents; 0 is o, 1 and I are l, rn is m."""
     plain = unicodedata.normalize("NFKD", name.replace("I", "l")).casefold()
     return re.sub(r"[^a-z0-9]", "", plain).translate(_TWINS).replace("rn", "m").replace("vv", "w")
 

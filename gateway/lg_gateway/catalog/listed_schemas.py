@@ -1,9 +1,9 @@
-"""Schemas as `tools/list` shows them: usable by the strictest client, never narrower than what the server declared.
+"""Rewrites schemas for `tools/list`: the strictest client can use them, and they allow all that the server declared.
 
 The profile: an object with `properties` at the top and no combinator there; no `$ref`, `$defs` or conditional anywhere;
 one type name in `type`; `required` names listed properties; argument names of `[A-Za-z0-9_.-]{1,64}`; patterns that
 run in linear time, and none in a stranger's output schema; at most `LISTED_CHARACTERS`. What is left out here is still
-checked: arguments and answers are judged by the whole schema.
+checked: the gateway checks arguments and answers against the whole schema.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from lg_policy.errors import ConfigError
 from lg_policy.rules.conditions import linear
+from lg_policy.wire.argument_repair import TYPES, target
 
 LISTED_CHARACTERS = 400_000
 """Characters of one schema, references written out. What is beyond that is listed as "anything"."""
 DEPTH = 32
 ARGUMENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 COMBINATORS = ("anyOf", "oneOf", "allOf", "not")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
@@ -286,22 +285,6 @@ def _top(fitter: _Fitter, schema: Mapping[str, Any]) -> dict[str, Any]:
     made |= {"type": "object", "properties": properties}
     made.pop("required", None)
     return made | ({"required": kept} if (kept := [name for name in required if name in properties]) else {})
-
-
-def target(root: Mapping[str, Any], reference: str) -> Any:
-    """Return what a local reference names by its path; `None` for any other, an anchor too."""
-    if reference != "#" and not reference.startswith("#/"):
-        return None
-    found: Any = root
-    for step in reference[1:].split("/")[1:]:
-        name = unquote(step).replace("~1", "/").replace("~0", "~")
-        if isinstance(found, Mapping):
-            found = found.get(name)
-        elif isinstance(found, list) and name.isdecimal() and len(name) < 6 and int(name) < len(found):
-            found = found[int(name)]
-        else:
-            return None
-    return found
 
 
 def _number(value: object) -> bool:

@@ -1,9 +1,9 @@
-"""Arguments and answers checked against a tool's own schemas, in bounded time.
+"""Checks arguments and answers against a tool's own schemas, in bounded time.
 
-Covers shape, types and ranges as the schema states them. Does not cover `format` (which no schema has to mean) or
-patterns that RE2 cannot run; the server still checks those itself. Schemas come from upstream servers and are not
-trusted: nothing they refer to is fetched, their patterns run in linear time, and a check that takes long is made beside
-the event loop and given up in the end (`lg_policy.rules.bounded_schema`).
+It checks shape, types and ranges. It does not check `format` (the standard makes it optional) or patterns that RE2
+cannot run; the server still checks those itself. Schemas come from upstream servers and are not trusted: nothing that
+they refer to is fetched, and their patterns run in linear time. A slow check runs in a worker thread and is stopped
+after a few seconds (`lg_policy.rules.bounded_schema`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 MAX_NAMES = 12
 QUICK_STEPS = 5_000
-"""Work that is done at once, some hundredths of a second; what takes more goes to a thread."""
+"""Steps on the event loop, some hundredths of a second. A longer check moves to a thread."""
 STEPS = 200_000
-"""Work after which a check is given up, some seconds."""
+"""Steps after which a check is stopped, some seconds."""
 SMALL_SCHEMA = 20_000
-"""Characters of a schema that is compiled at once."""
+"""Characters of a schema that is compiled on the event loop. A longer one is compiled in a thread."""
 
 
 class UnusableSchema(Exception):
-    """The schema is none, or refers to what is not in it."""
+    """The schema is not valid, or refers to something that is not in it."""
 
 
 class SchemaCheck:
@@ -43,7 +43,7 @@ class SchemaCheck:
         self._validator: Any = None
 
     async def error(self, value: Any) -> Any:
-        """Return the `ValidationError` that says best what is wrong, `None` when the value fits.
+        """Return the `ValidationError` that best says what is wrong, or `None` if the value fits.
 
         Raises `TooMuchWork` and `UnusableSchema`.
         """
@@ -51,11 +51,11 @@ class SchemaCheck:
             try:
                 return self.error_now(value, QUICK_STEPS)
             except TooMuchWork:
-                pass  # it may still end: beside the loop
+                pass  # it may still end in a thread
         return await anyio.to_thread.run_sync(partial(self.error_now, value), abandon_on_cancel=True)
 
     def error_now(self, value: Any, steps: int = STEPS) -> Any:
-        """Do what `error` does, here and now."""
+        """Do what `error` does, in this thread."""
         from jsonschema.exceptions import SchemaError, best_match
         from referencing.exceptions import Unresolvable
 
@@ -76,7 +76,7 @@ class SchemaCheck:
 
 
 class ArgumentCheck:
-    """The check of a tool's arguments. A schema that is itself wrong checks nothing, and the log says so once."""
+    """Checks a tool's arguments. If the schema itself is wrong, it checks nothing, and the log says so once."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
@@ -90,7 +90,7 @@ class ArgumentCheck:
         return id(self)
 
     async def checked(self, arguments: Mapping[str, Any]) -> None:
-        """Raise `InvalidArguments` that says what is wrong and what would fit, `TooLarge` where that takes too long."""
+        """Raise `InvalidArguments`, which says what is wrong and what fits, or `TooLarge` if the check is too slow."""
         if self._usable:
             try:
                 self._refuse(await self._check.error(arguments))
@@ -100,7 +100,7 @@ class ArgumentCheck:
                 raise _too_long() from error
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Do what `checked` does, here and now."""
+        """Do what `checked` does, in this thread."""
         if self._usable:
             try:
                 self._refuse(self._check.error_now(arguments))
@@ -115,7 +115,7 @@ class ArgumentCheck:
 
     def _give_up(self, error: UnusableSchema) -> None:
         self._usable = False
-        log.warning("an input schema is invalid, so arguments are not checked by it: %s", error)
+        log.warning("an input schema is invalid, so arguments are not checked against it: %s", error)
 
     def _names(self) -> str:
         properties = self._schema.get("properties")
@@ -128,7 +128,7 @@ class ArgumentCheck:
 
 def _too_long() -> TooLarge:
     return TooLarge(
-        "checking the arguments against the tool's schema takes too long", hint="give fewer or smaller ones"
+        "checking the arguments against the tool's schema takes too long", hint="send fewer or smaller arguments"
     )
 
 
@@ -146,5 +146,5 @@ def _pattern(pattern: str) -> Any:
     try:
         return linear(pattern)
     except ConfigError:
-        log.info("a pattern in a tool's schema is left to the server: %r", pattern[:100])
+        log.info("a pattern in a tool's schema is not checked here, only by the server: %r", pattern[:100])
         raise

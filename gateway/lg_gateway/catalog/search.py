@@ -1,6 +1,6 @@
-"""Find tools by words: BM25 over names, titles, descriptions and parameters. Pure.
+"""Finds tools by words, with BM25 over names, titles, descriptions and parameters. Pure.
 
-Words are matched as they are, without synonyms or stemming; a word of a tool's name counts more than one of its text.
+Words must match exactly, without synonyms or stemming. A word in a tool's name counts more than one in its description.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Document:
 
 
 class Index:
-    """Built once for a list of tools."""
+    """A search index, built once for a list of tools."""
 
     def __init__(self, entries: Sequence[CatalogEntry]) -> None:
         self._documents = [_document(entry) for entry in entries]

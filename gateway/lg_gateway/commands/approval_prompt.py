@@ -1,4 +1,4 @@
-"""A question on its way to a human at a terminal, and the answer on its way into the store it came from."""
+"""Shows a question at a terminal, and writes the answer into the store that the question came from."""
 
 from __future__ import annotations
 

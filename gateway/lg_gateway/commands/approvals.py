@@ -1,12 +1,12 @@
-"""`lg-gateway approvals`: see and answer questions, from any terminal of the same user. Starts no server.
+"""`lg-gateway approvals`: list and answer pending approvals, from any terminal of the same user. Starts no server.
 
-Without `--root`, `--config`, `--mcp-json` or `--state-dir` it looks at every gateway of this user that keeps its store
-in a file.
+Without `--root`, `--config`, `--mcp-json` or `--state-dir` it reads every gateway of this user that keeps its store in
+a file.
 
-You can say yes only at a terminal, after all of the question was shown there. For an operator's question you also copy
+You can say yes only at a terminal, after the whole question was shown there. For an operator's question you also copy
 a code that only the terminal shows. This stops programs that merely run commands. It does not stop a program that
-drives a terminal as the same user. Whoever holds an operator's token (`LG_OPERATOR_TOKEN`) is the operator and needs no
-terminal.
+drives a terminal as the same user. If you hold an operator's token (`LG_OPERATOR_TOKEN`), you are the operator and need
+no terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`lg-gateway approvals watch`: one terminal that shows each question as it comes and takes a key press for it."""
+"""`lg-gateway approvals watch`: show each question as it comes, and take one key press as the answer."""
 
 from __future__ import annotations
 

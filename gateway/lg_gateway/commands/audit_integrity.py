@@ -1,4 +1,4 @@
-"""The audit commands that are about the chain as a whole: verify, export, head, seal, prune, restart."""
+"""Runs the audit commands for the chain as a whole: verify, export, head, seal, prune, restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lg_gateway.approvals.records import ApprovalTable
-from lg_gateway.catalog.pins import PinTable
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.commands.audit_records import Filter, filter_of, moment, onwards
 from lg_gateway.commands.output import complain, fail, say, word
 from lg_gateway.identity.tokens import TokenTable
@@ -131,7 +131,7 @@ def restart(args: argparse.Namespace, located: GatewayLocation) -> int:
     finally:
         store.close()
     aside = word(guard.aside)
-    say(f"the ledger goes on with record {seq}, which says what was given up; the old head is kept as {aside}")
+    say(f"the ledger continues with record {seq}, which says what was abandoned; the old head is kept as {aside}")
     return 0
 
 

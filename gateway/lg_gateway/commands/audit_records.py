@@ -1,4 +1,4 @@
-"""Which ledger records a command shows, in which order, and how they look."""
+"""Selects, orders and formats the ledger records that a command shows."""
 
 from __future__ import annotations
 

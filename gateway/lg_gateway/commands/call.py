@@ -1,4 +1,4 @@
-"""`lg-gateway call`: one tool call from the command line."""
+"""`lg-gateway call`: call one tool from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lg-gateway doctor`: what works, what does not, and what to do about it."""
+"""`lg-gateway doctor`: check what works, and say what to do about the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOON_S = 7 * 86400.0
 NAMED = 20
 """Tools with a bad definition that are named of each server."""
-NO_CALLER = "nobody can call over HTTP: make a token with `lg-gateway tokens create`"
+NO_CALLER = "no one can call over HTTP; make a token with `lg-gateway tokens create`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def _rules(gateway: Gateway) -> list[Finding]:
 
 def _pins(gateway: Gateway) -> list[Finding]:
     from lg_gateway.catalog.lint import lint, lookalikes
-    from lg_gateway.catalog.pins import definition_of
+    from lg_gateway.catalog.pin_table import definition_of
 
     findings = [
         Finding(
@@ -153,7 +153,7 @@ async def _login(gateway: Gateway) -> list[Finding]:
     now = time.time()
     tokens = [token for token in await gateway.store.read(gateway.tokens.all) if token.state(now) == "active"]
     soon = sum(token.expires < now + SOON_S for token in tokens)
-    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} of them end within 7 days" if soon else "")
+    text = f"over HTTP: {len(tokens)} tokens" + (f", {soon} expire within 7 days" if soon else "")
     if http.oauth is None:
         return [
             Finding(
@@ -173,7 +173,7 @@ def _issuer(oauth: OAuthSettings) -> Finding:
     try:
         count = JwtVerifier(oauth, oauth.audience).keys()
     except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-        return Finding(what="login", text=f"the keys of {oauth.issuer} cannot be had: {error}", bad=True)
+        return Finding(what="login", text=f"cannot fetch the keys of {oauth.issuer}: {error}", bad=True)
     return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
 
 

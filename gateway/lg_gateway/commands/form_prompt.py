@@ -1,4 +1,4 @@
-"""A form filled in at the terminal of the human who typed the command."""
+"""Lets you fill in a form at the terminal where you typed the command."""
 
 from __future__ import annotations
 

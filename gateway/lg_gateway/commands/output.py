@@ -1,4 +1,4 @@
-r"""Everything that `lg-gateway` prints. Nothing that a server, a client or a file wrote reaches the terminal as it is.
+r"""Prints for `lg-gateway`. Text of a server, a client or a file never reaches the terminal unescaped.
 
 `say` and `complain` write out control, bidirectional and invisible characters as `\u{…}`; line feeds and tabs stay.
 Names and paths that stand in a line of ours go through `word` first, which leaves plain ones as they are and puts any

@@ -1,4 +1,4 @@
-"""`lg-gateway pins`: what is trusted of foreign tools, what has changed, and the yes to it."""
+"""`lg-gateway pins`: list the trusted definitions of foreign tools, show what changed, and accept it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from lg_gateway.catalog.lint import lint, lookalikes
-from lg_gateway.catalog.pins import Pin
+from lg_gateway.catalog.pin_table import Pin
 from lg_gateway.commands.output import LIST_WIDTH, complain, fail, print_json, say, word
 from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess

@@ -1,4 +1,4 @@
-"""`lg-gateway policy`: how a call would be decided and why, and tables of decisions that must hold.
+"""`lg-gateway policy`: explain how a call would be decided and why, and test a file of expected decisions.
 
 Starts the servers, because rules are judged against their tools' schemas and annotations. Calls nothing.
 """

@@ -1,4 +1,4 @@
-"""`lg-gateway serve`: the gateway on stdio or over HTTP."""
+"""`lg-gateway serve`: serve clients on stdio or over HTTP."""
 
 from __future__ import annotations
 

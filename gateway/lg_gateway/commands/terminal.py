@@ -1,4 +1,4 @@
-"""The controlling terminal, both ways, whatever standard input and output are.
+"""Reads from and writes to the controlling terminal, even if standard input and output are redirected.
 
 Keys are read one by one from the terminal itself and never kept: what was typed before a question was shown does not
 answer it.

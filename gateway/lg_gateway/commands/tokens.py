@@ -1,4 +1,4 @@
-"""`lg-gateway tokens`: make, list and end the tokens that callers over HTTP show. Starts no server."""
+"""`lg-gateway tokens`: make, list and revoke the tokens of callers over HTTP. Starts no server."""
 
 from __future__ import annotations
 

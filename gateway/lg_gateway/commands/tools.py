@@ -1,4 +1,4 @@
-"""`lg-gateway tools`: the tools behind the gateway."""
+"""`lg-gateway tools`: list the tools behind the gateway."""
 
 from __future__ import annotations
 

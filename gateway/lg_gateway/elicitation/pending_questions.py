@@ -1,4 +1,4 @@
-"""Calls that wait because their server asked a question, for callers who answer in another round.
+"""Stores calls that wait because their server asked a question, for callers who answer with another request.
 
 The questions of a call are found by the call's binding, as an approval is, because clients repeat first rounds. Each
 round is answered once, in the transaction that lets the call go on. A replayed answer changes nothing. Rows carry a

@@ -1,4 +1,4 @@
-"""Questions that a server asks while one of its tools runs: checked, quoted, with a key of our own. Pure.
+"""Checks and quotes a question that a server asks while one of its tools runs, and gives it our own key. Pure.
 
 The human sees which server asks, and its words behind the margin. A question for what looks like a credential is
 refused. Not covered: a server that asks for a secret in other words.
@@ -44,7 +44,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerQuestion:
-    """One question as it goes on. `key` is a pure function of call, turn and question; `theirs` is the server's."""
+    """One question, as the client gets it.
+
+    `key` is a pure function of call, turn and question; `theirs` is the server's key.
+    """
 
     key: str
     theirs: str

@@ -1,4 +1,4 @@
-"""A call of a handshake-era server that waits in this process for an answer that comes with a later request."""
+"""Holds a call of a 2025 server that waits in this process for an answer that comes with a later request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Send = Callable[[Callable[[t.ElicitRequest], Awaitable[t.ElicitResult]]], Awaita
 class WaitingCall:
     """Runs in a task of its own while requests come and go. `next` returns its news, `deliver` answers its question.
 
-    A question without an answer for `patience_s` is cancelled. `left` gets an outcome that nobody fetched.
+    A question without an answer for `patience_s` is cancelled. `left` gets an outcome that its caller did not fetch.
     """
 
     def __init__(self, send: Send, *, patience_s: float, left: Callable[[Outcome], Awaitable[None]]) -> None:

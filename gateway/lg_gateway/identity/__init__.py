@@ -1,1 +1,1 @@
-"""Who calls: tokens, access tokens of an authorization server, or the local user."""
+"""Identifies callers: by our tokens, by access tokens of an authorization server, or as the local user."""

@@ -1,7 +1,7 @@
-"""Who calls over HTTP: by a token of ours, by an access token of an authorization server, or without a login.
+"""Identifies callers over HTTP: by our own token, by an access token of an authorization server, or without a login.
 
 The identity of a call comes from the token on its own HTTP request. It never comes from an argument, another header or
-the session. The SDK ties a session of the handshake era to whoever opened it.
+the session. The SDK binds a session of a 2025 client to the caller who opened it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lg_gateway.calls.call import Standing
-from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.http import HttpSettings
 from lg_policy.errors import PolicyDenied
+from lg_policy.wire.repeated_log import once_per_kind
 
 if TYPE_CHECKING:
     from lg_gateway.identity.jwt import JwtVerifier
 
-log = RepeatedLog(logging.getLogger(__name__))
+log = once_per_kind(logging.getLogger(__name__))
 
 Context = ServerRequestContext[Any, Any]
 MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
@@ -44,7 +44,7 @@ EXPIRES = "lg-expires"
 
 
 class Verifier:
-    """The SDK's `TokenVerifier`: tells from a token who is calling. `clock` gives seconds since the epoch."""
+    """The SDK's `TokenVerifier`: finds the caller that a token names. `clock` gives seconds since the epoch."""
 
     def __init__(
         self, store: Store, tokens: TokenTable, oauth: JwtVerifier | None, clock: Callable[[], float] = time.time
@@ -55,7 +55,7 @@ class Verifier:
         self._clock = clock
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return who a token speaks for, `None` if it is not valid. An operator's token is never valid here."""
+        """Return the caller that a token names, `None` if it is not valid. An operator's token never is, here."""
         if token.startswith(("lgt_", "lgo_")):
             return await self._own(token)
         if self._oauth is None:
@@ -76,7 +76,7 @@ class Verifier:
         try:
             token = await self._store.read(lambda tx: self._tokens.check(tx, text, self._clock()))
         except StoreError as error:
-            log.write(logging.ERROR, "a token cannot be looked up, so its caller is refused", error)
+            log.error("cannot look up a token, so its caller is refused: %s", error)  # noqa: TRY400  no traceback: it says all
             return None
         if token is None or token.role != "client":
             return None
@@ -90,7 +90,7 @@ class Verifier:
         )
 
     def standing(self, access: AccessToken) -> Standing:
-        """Return the later look at a token that was good when its call arrived."""
+        """Return a check that tells later whether this token is still valid."""
         return partial(self._still_good, access)
 
     def _still_good(self, access: AccessToken, tx: Tx) -> None:
@@ -104,7 +104,7 @@ class Verifier:
 
 @dataclass(frozen=True, kw_only=True)
 class Authentication:
-    """How callers over HTTP are told apart, and what the serving code needs for it."""
+    """How callers over HTTP are identified, and what the serving code needs for it."""
 
     identify: Callable[[Context], str]
     standing: Callable[[Context], Standing | None]
@@ -112,7 +112,7 @@ class Authentication:
     authenticated: bool
     middleware: tuple[Middleware, ...] = ()
     verify: Callable[[str], Awaitable[AccessToken | None]] | None = None
-    """Tells who a token speaks for; `None` without a login."""
+    """Returns the caller that a token names; `None` without a login."""
 
 
 def open_authentication(local_identity: str) -> Authentication:
@@ -139,7 +139,7 @@ def login_authentication(verifier: Verifier, settings: HttpSettings) -> Authenti
 
 
 class NoTokenInQuery:
-    """Refuses a token in an address, where proxies and histories keep it: OAuth 2.1, section 5.1.2."""
+    """Refuses a token in a URL, because proxies and browser histories keep URLs: OAuth 2.1, section 5.1.2."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -186,7 +186,7 @@ def _transport_security(settings: HttpSettings) -> TransportSecuritySettings:
 
 
 def _cross_origin(settings: HttpSettings) -> tuple[Middleware, ...]:
-    """Let the pages that the settings name call: a browser asks first, and hides headers that are not exposed."""
+    """Allow web pages of the configured origins: a browser asks first, and hides headers that are not exposed."""
     if not settings.allowed_origins:
         return ()
     return (

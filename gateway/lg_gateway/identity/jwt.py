@@ -1,11 +1,11 @@
-"""Access tokens of an authorization server: signed JWTs, checked against the keys that it publishes.
+"""Checks access tokens of an authorization server: JWTs that it signed with one of the keys that it publishes.
 
-Covers signature, issuer, audience, time and token type, with the algorithms that the settings name; a key counts only
-for its own algorithm, and nothing in a token says where keys come from. Does not cover: tokens that the server revoked
-before they expired, which it would have to be asked about.
+Checks the signature, issuer, audience, time and token type. Only the algorithms in the settings are allowed. A key
+counts only for its own algorithm, and nothing in a token says where keys come from. Does not detect that the server
+revoked a token before it expired: the gateway would have to ask the server.
 
-Source: RFC 9068 and RFC 8725 for the checks, RFC 8414 and OpenID Connect Discovery for finding the keys; the signature
-itself and the cache of keys are PyJWT's.
+Sources: RFC 9068 and RFC 8725 for the checks, RFC 8414 and OpenID Connect Discovery for finding the keys. PyJWT checks
+the signature and caches the keys.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import anyio
 import httpx2
 import jwt
 
-from lg_gateway.identity.repeated_log import RepeatedLog
 from lg_policy.config.http import OAuthSettings, safe_url
+from lg_policy.wire.repeated_log import once_per_kind
 
-log = RepeatedLog(logging.getLogger(__name__))
+log = once_per_kind(logging.getLogger(__name__))
 
 TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 NAME_LENGTH = 200
@@ -34,7 +34,7 @@ METADATA_BYTES = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who a valid token speaks for. `expires` is in seconds since the epoch, the allowed skew included."""
+    """The caller that a valid token names. `expires` is in seconds since the epoch and includes the allowed skew."""
 
     name: str
     subject: str
@@ -45,7 +45,7 @@ class Principal:
 
 
 class JwtVerifier:
-    """Checks access tokens. `audience` is what they must have been made for; `clock` is monotonic."""
+    """Checks access tokens. `audience` is the address they must be issued for; `clock` is monotonic."""
 
     def __init__(self, settings: OAuthSettings, audience: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
@@ -56,12 +56,13 @@ class JwtVerifier:
         self._failed_at: float | None = None
 
     async def verify(self, token: str) -> Principal | None:
-        """Return whom a token speaks for, `None` for one that does not count; the log says why, never the token."""
+        """Return the caller that a token names, or `None` if it is not valid. The log says why, never the token."""
         try:
-            # The cache of keys fetches over the network, in the calling thread.
+            # Fetching the keys blocks the calling thread.
             return await anyio.to_thread.run_sync(self._verify, token)
         except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
-            log.write(logging.INFO, f"an access token was refused: {type(error).__name__}", str(error)[:300])
+            message = f"refused an access token ({type(error).__name__}): %s"
+            log.info(message, str(error)[:300])
             return None
 
     def keys(self) -> int:
@@ -100,7 +101,7 @@ class JwtVerifier:
             if self._client is None:
                 cooldown = self._settings.keys_cooldown_s
                 if self._failed_at is not None and self._clock() - self._failed_at < cooldown:
-                    raise ValueError("the authorization server did not say where its keys are")
+                    raise ValueError("the authorization server did not say where its keys are; trying again later")
                 try:
                     url = self._settings.jwks_url or self._discover()
                 except (httpx2.HTTPError, ValueError):
@@ -123,16 +124,16 @@ class JwtVerifier:
                     continue
                 answer.raise_for_status()
                 if len(answer.content) > METADATA_BYTES:
-                    raise ValueError(f"{url} answers with more than {METADATA_BYTES} bytes")
+                    raise ValueError(f"{url} returned more than {METADATA_BYTES} bytes")
                 found = answer.json()
                 if not isinstance(found, dict) or found.get("issuer") != self._settings.issuer:
-                    raise ValueError(f"{url} does not speak for the issuer {self._settings.issuer}")
+                    raise ValueError(f"{url} is not the metadata of the issuer {self._settings.issuer}")
                 return safe_url(str(found.get("jwks_uri")))
         raise ValueError(f"{self._settings.issuer} publishes no metadata; set gateway.http.oauth.jwks_url")
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:
-    """Return where an issuer's metadata is looked for: RFC 8414, section 3.1, then OpenID Connect Discovery."""
+    """Return the addresses to try for an issuer's metadata: RFC 8414, section 3.1, then OpenID Connect Discovery."""
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
 

@@ -1,10 +1,10 @@
-"""Bearer tokens for HTTP: shown once, kept as keyed digests, valid until they expire or are revoked.
+"""Makes and checks bearer tokens for HTTP: shown once, kept as keyed digests, valid until they expire or are revoked.
 
 A token is `lgt_<id>_<secret>` (a client's) or `lgo_<id>_<secret>` (an operator's, which answers questions and is never
 taken as a client's). The secret has 256 random bits, so that a fast keyed digest is enough to store it.
 
-Covers: someone who can write the store but not the key directory cannot make, extend or reuse a token. A revoked token
-whose row is put back as it once was does not count: the ledger says that it was revoked.
+Covers: someone who can write the store but not the key directory cannot make, extend or reuse a token. If a revoked
+token's old row is restored, the token is still not valid: the ledger says that it was revoked.
 """
 
 from __future__ import annotations
@@ -127,8 +127,10 @@ class TokenTable:
         return ended
 
     def forget(self, tx: Tx, before: float) -> None:
-        """Drop what ended before then, by its time or revoked; a row that nobody with the key wrote counts for nothing
-        and stays to be seen."""
+        """Remove tokens that expired or were revoked before `before`.
+
+        A row that was not written with the key is not valid. It stays, so that it is found.
+        """
         for token in self.all(tx):
             ended = token.expires if token.revoked is None else min(token.revoked, token.expires)
             if ended < before:

@@ -1,4 +1,4 @@
-"""What the chain says about rows outside it, so that a row cannot be removed or put back as it once was unnoticed.
+"""Writes into the chain which rows exist outside it, so that no one can remove or restore a row unnoticed.
 
 A subject is the name of such rows: the pins of a server, a token, a grant, a question. Its newest note in the chain
 says how they stand. When that note is sealed away, the record of the sealing says it again, so that the newest note

@@ -1,4 +1,4 @@
-"""The hash chain by itself: what follows what, and what is wrong with the next record. No store, no file, no key."""
+"""Checks the hash chain: does each record follow the one before it? Needs no store, no file and no key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FIRST = "0" * 64
-"""What the first record names as the hash before it."""
+"""The hash that the first record names as the one before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Chain:
             missing = self.seq + 1
             return ChainProblem(seq=missing, what=f"is missing (the next record is {seq})")
         if record_hash(record) != digest:
-            return ChainProblem(seq=seq, what="was edited (its hash does not fit its text)")
+            return ChainProblem(seq=seq, what="was edited (its hash does not match its text)")
         try:
             body = json.loads(record)
             named = (body["seq"], body["prev_hash"])

@@ -1,4 +1,4 @@
-"""Many refusals at once: so many in a minute get a record each, and the rest share one record with a count."""
+"""Limits the records of repeated refusals: the first ones in a minute get a record each, the rest share one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FloodSummary:
         self._windows: dict[tuple[str | None, ...], _Window] = {}
 
     def admit(self, entry: LedgerEntry, *, limit: int, now: float) -> bool:
-        """Whether a refusal gets a record of its own; otherwise it is counted."""
+        """Return whether a refusal gets a record of its own; count it if not."""
         named = entry.server and entry.error_code != LimitExceeded.code
         kind = (entry.identity, entry.tool if named else "", entry.outcome, entry.error_code)
         window = self._windows.setdefault(kind, _Window(began=now))
@@ -41,7 +41,7 @@ class FloodSummary:
         return False
 
     def drain(self, now: float, *, everything: bool = False) -> list[LedgerEntry]:
-        """Return one record for each flood whose minute is over, or for all, and begin to count anew."""
+        """Return one record for each flood whose minute is over, or for all, and reset its count."""
         over = [key for key, window in self._windows.items() if everything or now - window.began >= WINDOW_S]
         windows = [self._windows.pop(key) for key in over]
         return [_summary(window.last, window.unwritten) for window in windows if window.last is not None]

@@ -1,7 +1,7 @@
-"""The signed head of the ledger: which record was last, kept in the key directory.
+"""Keeps the signed head of the ledger, which names the last record, in the key directory.
 
 Someone who can write the store but not the key directory can rebuild the whole chain, but not this signature. It does
-not help against the same user or root, who can sign anew; only an anchor kept elsewhere (`audit head`) does.
+not help against the same user or root, who can sign again. Only an anchor kept elsewhere (`audit head`) does.
 
 The file has two slots that are written in turn, so that a crash in the middle of one leaves the other. It is not forced
 to the disk on each commit: after a power failure it may be behind the store, never ahead; the chain covers the rest.

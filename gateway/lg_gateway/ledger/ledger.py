@@ -1,8 +1,8 @@
-"""The hash-chained record of every call: begun before it leaves, ended after, one record for a refusal.
+"""Appends records to the hash chain: one before a call is sent, one after it, or one for a refusal.
 
-What is stored is the text that was hashed. Each record names its predecessor's hash, each commit replaces the signed
-head (`head.py`), each row carries a keyed code so that a rewritten chain is found at its first changed record. Masking
-happens before a record exists: nothing here ever sees an argument in clear.
+The store keeps exactly the text that was hashed. Each record names the hash of the one before it. Each commit replaces
+the signed head (`head.py`). Each row carries a keyed code, so a rewritten chain is found at its first changed record.
+Arguments are masked before a record is made, so nothing here ever sees them unmasked.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _FIELDS = tuple(field.name for field in fields(LedgerEntry))
 class Ledger:
     """Appends to and checks the chain, inside transactions of the store that it guards.
 
-    `segments` is the folder of its sealed segment files; `None` where they cannot be looked at.
+    `segments` is the folder of its sealed segment files; `None` if they cannot be read.
     """
 
     def __init__(self, head: HeadFile, key: bytes, segments: Path | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Results of calls, kept beside the chain: to answer a repeated idempotency key, and to be looked at later.
+"""Keeps the results of calls next to the chain, to answer a repeated idempotency key and to show them later.
 
-The chain has the digest of exactly this text. Rows carry a keyed code, so that nobody without the keys can choose the
-answer to a repeat. Not covered: a row that is removed; the outcome of its call then counts as lost.
+The chain has the digest of exactly this text. Rows carry a keyed code. Without the keys, no one can choose the answer
+to a repeat. Not covered: a row that is removed; the outcome of its call then counts as lost.
 """
 
 from __future__ import annotations

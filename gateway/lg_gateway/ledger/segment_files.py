@@ -1,4 +1,4 @@
-"""Segment files as they are read: checked against their seals, or line by line."""
+"""Reads segment files: checks one against its seal, or returns its lines."""
 
 from __future__ import annotations
 

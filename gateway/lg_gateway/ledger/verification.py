@@ -1,4 +1,4 @@
-"""Checking a ledger: the one in a store, with its keys, or an export, with a public key or an anchored head alone."""
+"""Checks a ledger: in the store, with its keys; or an export, with only a public key or an anchored head."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ IN_ORDER = "SELECT seq, hash, mac, record, request_id, run_id FROM ledger WHERE 
 
 @dataclass(kw_only=True)
 class VerificationResult:
-    """What checking found: `problems`, the first bad record first, none when all is well; `remarks`, what else to know.
+    """The outcome of a check.
 
-    `records` counts those that were looked at one by one.
+    `problems` begins with the first bad record and is empty if all is well. `remarks` is what else you should know.
+    `records` counts the records that were checked one by one.
     """
 
     records: int = 0
@@ -33,9 +34,9 @@ class VerificationResult:
 
 
 def examine(tx: Tx, head_file: HeadFile, wrote: Callable[[str, str], bool], folder: Path | None) -> VerificationResult:
-    """Check segments, records, their keyed codes, the columns they are found by, and the signed head."""
+    """Check segments, records, their keyed codes, the columns for looking them up, and the signed head."""
     verdict = VerificationResult(
-        remarks=[f"an earlier head was given up: {path.name}" for path in head_file.given_up()]
+        remarks=[f"an earlier head was abandoned: {path.name}" for path in head_file.given_up()]
     )
     try:
         head = head_file.read()
@@ -66,8 +67,8 @@ def verify_export(
 ) -> VerificationResult:
     """Check an export: records in order, seals in place of segments that it leaves out, the signed head at its end.
 
-    `public_key` (base64) is one that the reader has from elsewhere; `anchor` a head whose signature was checked. With
-    neither an export only fits itself, and a remark says so. Raises nothing for bad lines: they are problems.
+    `public_key` (base64) is a key that the reader has from elsewhere. `anchor` is a head whose signature was checked.
+    With neither, the export is only compared with itself, and a remark says so. Bad lines are problems, not exceptions.
     """
     verdict, chain = VerificationResult(), Chain()
     state = _ExportState(public_key=public_key, anchor=anchor)
@@ -81,13 +82,14 @@ def verify_export(
     verdict.problems += _end_of_export(verdict.head, state)
     if public_key is None and anchor is None:
         verdict.remarks.append(
-            "only compared with itself: give a public key or a line of `audit head` that you have from elsewhere"
+            "the export was only compared with itself; give a public key or a line of `audit head` that you have from"
+            " elsewhere"
         )
     return verdict
 
 
 def last_sealed(tx: Tx) -> list[tuple[int, str]]:
-    """Return number and hash of the newest sealed record, as a row."""
+    """Return the number and hash of the newest sealed record, as a row."""
     rows = tx.execute("SELECT seal FROM segments ORDER BY number DESC LIMIT 1")
     return [(int(seal["last"]), str(seal["last_hash"])) for seal in (json.loads(text) for (text,) in rows)]
 
@@ -100,7 +102,7 @@ def sealed_ledger(tx: Tx) -> str:
 
 @dataclass(kw_only=True)
 class _ExportState:
-    """What an export has said so far. Signatures are checked with the reader's key, else with the export's own."""
+    """What was read of an export so far. Signatures are checked with the reader's key, or with the export's own."""
 
     public_key: str | None
     anchor: Head | None
@@ -139,10 +141,10 @@ def _take_seal(
     key = state.public_key or str(row.get("public_key"))
     seal = read_signed(Seal, row["seal"], key)
     if seal is None:
-        return ChainProblem(seq=chain.seq + 1, what="cannot be vouched for: the seal of its segment was edited")
+        return ChainProblem(seq=chain.seq + 1, what="cannot be checked: the seal of its segment was edited")
     if (seal.first, seal.prev_hash) != (chain.seq + 1, chain.hash):
         return ChainProblem(
-            seq=chain.seq + 1, what=f"is missing: segment {seal.number} does not follow what is before it"
+            seq=chain.seq + 1, what=f"is missing: segment {seal.number} does not follow the records before it"
         )
     state.ledger = state.ledger or seal.ledger
     chain.seq, chain.hash = seal.last, seal.last_hash
@@ -157,7 +159,7 @@ def _take_seal(
 def _take_head(line: Any, state: _ExportState) -> ChainProblem | None:
     signed = read_head_line(json.dumps(line), state.public_key)
     if signed is None:
-        return ChainProblem(seq=None, what="the signature of the export's head is wrong, or it is another gateway's")
+        return ChainProblem(seq=None, what="the signature of the export's head is wrong, or another gateway signed it")
     state.signed = signed
     return None
 
@@ -169,22 +171,22 @@ def _end_of_export(end: Head | None, state: _ExportState) -> list[ChainProblem]:
             ChainProblem(seq=seq, what=f"is missing or changed: the export's signed head is record {state.signed.seq}")
         ]
     if state.public_key is not None and state.signed is None:
-        return [ChainProblem(seq=None, what="the export has no signed head, so its end is not vouched for")]
+        return [ChainProblem(seq=None, what="the export has no signed head, so records may be missing at its end")]
     if state.anchor is not None and state.anchor.ledger != state.ledger:
-        return [ChainProblem(seq=1, what="is not the one that was anchored: it is another ledger")]
+        return [ChainProblem(seq=1, what="is not the record that was anchored: this is another ledger")]
     if state.anchor is not None and state.anchored != state.anchor.hash:
-        return [ChainProblem(seq=state.anchor.seq, what="is not the one that was anchored")]
+        return [ChainProblem(seq=state.anchor.seq, what="is not the record that was anchored")]
     return []
 
 
 def head_line(head: Head, file: HeadFile) -> str:
-    """Return a head as one line to be kept elsewhere: with its signature and the key to check it by."""
+    """Return a head as one line to keep elsewhere, with its signature and the key to check it."""
     body = asdict(head)
     return json.dumps(body | {"signature": file.sign(canonical(body)), "public_key": file.public_key()}, sort_keys=True)
 
 
 def read_head_line(line: str, public_key: str | None) -> Head | None:
-    """Read such a line; `None` when it is none or its signature is not of `public_key` (by default the line's own)."""
+    """Read such a line. Return `None` if it is malformed or not signed by `public_key` (by default the line's own)."""
     try:
         body = json.loads(line)
         signature, own_key = body.pop("signature"), body.pop("public_key")
@@ -195,7 +197,7 @@ def read_head_line(line: str, public_key: str | None) -> Head | None:
 
 
 def _examine_segments(tx: Tx, public_key: str, folder: Path | None, verdict: VerificationResult) -> tuple[Chain, str]:
-    """Check the sealed part; return where the store's records go on, and the ledger's name if it is known."""
+    """Check the sealed part. Return where the records in the store begin, and the ledger's name if it is known."""
     segments, problem = read_segments(tx.execute(SEGMENTS), public_key)
     for segment in segments:
         seal = segment.seal
@@ -219,11 +221,11 @@ def _examine_segments(tx: Tx, public_key: str, folder: Path | None, verdict: Ver
 
 
 def _found_elsewhere(seq: int, record: str, found_by: list[Any]) -> ChainProblem | None:
-    """Compare the columns that a record is looked up by with what it says itself."""
+    """Compare the columns for looking up a record with what the record says."""
     body = json.loads(record)
     if found_by == [body.get("request_id"), body.get("run_id")]:
         return None
-    return ChainProblem(seq=seq, what="was edited (it is filed under another call or run)")
+    return ChainProblem(seq=seq, what="was edited (its row names another call or run)")
 
 
 def _against_head(head: Head | None, signed: str | None, chain: Chain, ledger: str) -> list[ChainProblem]:
@@ -231,17 +233,17 @@ def _against_head(head: Head | None, signed: str | None, chain: Chain, ledger: s
         return [ChainProblem(seq=None, what="there is no signed head in the key directory")] if chain.seq else []
     if chain.seq < head.seq:
         what = f"is missing: the signed head is record {head.seq}, the store ends at {chain.seq}"
-        what += "; if that was done on purpose: lg-gateway audit restart --reason TEXT"
+        what += "; if you removed it on purpose, run `lg-gateway audit restart --reason TEXT`"
         return [ChainProblem(seq=chain.seq + 1, what=what)]
     if ledger != head.ledger:
-        return [ChainProblem(seq=1, what="is not the record that this ledger began with: it is another ledger")]
+        return [ChainProblem(seq=1, what="is not the first record of the signed ledger: this is another ledger")]
     if signed is not None and signed != head.hash:
         return [ChainProblem(seq=head.seq, what="is not the record that was signed: the chain was rewritten")]
     return []
 
 
 def _rows(tx: Tx) -> Iterator[tuple[Any, ...]]:
-    """Read the table in pages, by number, so that a ledger of any length fits in memory."""
+    """Read the table page by page, in order, so that a ledger of any length fits in memory."""
     after = -(2**62)
     while page := tx.execute(IN_ORDER, (after,)):
         yield from page

@@ -1,4 +1,4 @@
-"""Child processes of the gateway: started in their own process group, ended with all their descendants.
+"""Starts child processes in their own process group, and ends them with all their descendants.
 
 Nothing here imports the MCP SDK, so that children start while the gateway still imports it.
 """

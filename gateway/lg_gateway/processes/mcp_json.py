@@ -1,4 +1,4 @@
-"""`mcpServers` files as Claude Desktop, Cursor, VS Code, Windsurf, Gemini and others write them.
+"""Reads `mcpServers` files as Claude Desktop, Cursor, VS Code, Windsurf, Gemini and others write them.
 
 Such a file is taken as it is: comments and trailing commas are read, another client's keys are used where they mean
 something here and ignored with a warning elsewhere, and a server's name is made fit. An entry that cannot be used

@@ -1,4 +1,4 @@
-"""Names for gateway processes, and whether one of that name may still run.
+"""Names gateway processes, and says whether a named one may still run.
 
 A name holds the process's start as the kernel counts it, so that another process that got the same number later is not
 taken for it. Without `/proc` the number alone decides. Not covered: another machine; nothing is known of its processes.

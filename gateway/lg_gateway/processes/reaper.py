@@ -1,4 +1,4 @@
-"""A small helper process that ends the gateway's children when the gateway is gone, however it went.
+"""Runs a small helper process that ends the gateway's children when the gateway has ended, for whatever reason.
 
 Run as a file, by itself, on the standard library alone. It reads `+PGID START` and `-PGID` lines from its standard
 input; at end of file it ends every process group that is still registered. It does not cover a grandchild that left its

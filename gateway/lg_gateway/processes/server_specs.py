@@ -1,4 +1,4 @@
-"""Which servers the gateway starts or connects to, and how: from the settings, or from an `mcpServers` file."""
+"""Reads from the settings or an `mcpServers` file which servers to start or connect to, and how."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def server_settings(
 ) -> dict[str, UpstreamSettings]:
     """Return the enabled servers: those of the settings and of the file.
 
-    Where the settings name none, our two are served: always without a file, beside its servers when a root was given.
-    An entry of the file that cannot be used is left out with an error in the log. Raises `ConfigError` where nothing
-    is left.
+    If the settings name none, the gateway serves our two: always without a file, and with the file's servers if a
+    root was given. An entry of the file that cannot be used is left out with an error in the log. Raises `ConfigError`
+    if nothing is left.
     """
     servers = dict(gateway.servers)
     if not servers and (mcp_json is None or root_given):

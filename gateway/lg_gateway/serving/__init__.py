@@ -1,1 +1,1 @@
-"""The running gateway: set up from settings, served over MCP, reloaded, kept in order."""
+"""The running gateway: set up from settings, served over MCP, reloaded, kept in order. Read `running` first."""

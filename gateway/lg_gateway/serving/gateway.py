@@ -1,4 +1,4 @@
-"""The running gateway: it owns the store, the catalogue and the upstream servers, and ends them together."""
+"""Holds the parts of a running gateway: the store, the catalogue and the upstream servers. Ends them together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import mcp_types as t
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.off_loop import apart
 from lg_gateway.calls.pipeline import Pipeline, Policy
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
 from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.catalog.lint import lint, lookalikes
-from lg_gateway.catalog.pinning import Pinning
-from lg_gateway.catalog.pins import PinTable, definition_of
+from lg_gateway.catalog.pin_check import Pinning
+from lg_gateway.catalog.pin_table import PinTable, definition_of
 from lg_gateway.elicitation.pending_questions import PendingQuestionsTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.outcomes import OutcomeTable
@@ -32,7 +32,7 @@ from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.store.factory import open_store
-from lg_gateway.upstreams.eras import RememberedEras
+from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
 from lg_policy.rules.rule_set import RuleBook
@@ -90,7 +90,7 @@ class Gateway:
             reaper=reaper,
             on_tools=self._tools_of,
             learn=masker.learn,
-            eras=RememberedEras(setup.state.path),
+            memory=HandshakeMemory(setup.state.path),
             mask=masker.mask,
         )
         for spec in setup.specs:
@@ -135,7 +135,7 @@ class Gateway:
             self.store.close()
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something beside the gateway for as long as it runs. Raises `RuntimeError` before that."""
+        """Run a task for as long as the gateway runs. Raises `RuntimeError` if it does not run yet."""
         if self._tasks is None:
             raise RuntimeError("the gateway does not run")
         self._tasks.start_soon(work)
@@ -189,11 +189,11 @@ class Gateway:
         """Take over a server's list, except for definitions that wait for a human."""
         spec = self.upstreams[name].spec
         accepted = await self.pinning.accepted(spec, tools)
-        entries = await apart(accepted, self.catalog.prepare, spec, accepted)
+        entries = await in_thread_if_large(accepted, self.catalog.prepare, spec, accepted)
         if self.upstreams.get(name) is None or self.upstreams[name].spec is not spec:
             return  # replaced meanwhile
         if self.catalog.install(spec, entries):
-            await apart(accepted, self._report, name)
+            await in_thread_if_large(accepted, self._report, name)
             await self._tell()
 
     async def _tell(self) -> None:

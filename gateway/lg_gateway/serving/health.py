@@ -1,6 +1,6 @@
-"""`/healthz`: whether this process serves and whether all of its servers are up. It names no tool and no path.
+"""Answers `/healthz`: is this process serving, and are all of its servers up? It names no tool and no path.
 
-Whoever may call tools is also told which servers are up. A stranger is not told their names.
+Callers who may call tools also see which servers are up. Strangers do not see the names of servers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.upstreams.upstream import UpstreamState
 
 Verify = Callable[[str], Awaitable[object | None]]
-"""Tells who a token speaks for; `None` for nobody."""
+"""Returns the caller that a token names, or `None`."""
 
 
 def health_route(gateway: Gateway, verify: Verify | None) -> Route:
-    """Return the route. 200 while the process serves, even with servers down: restarting it would not help those.
+    """Return the route. It answers 200 even if servers are down: restarting the gateway would not help them.
 
-    With `verify`, only callers with a token are told the names of servers; without a login, everybody is.
+    With `verify`, only callers with a token see the names of servers. Without a login, everyone does.
     """
 
     async def health(request: Request) -> Response:

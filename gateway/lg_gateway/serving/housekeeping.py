@@ -1,8 +1,10 @@
-"""What a running gateway does now and then: flood_summary to the ledger, old rows away, old records into segments.
+"""Does the regular work of a running gateway.
 
-What is forgotten by age is an idempotency key too, so a clock that jumps forward must not make everything old: when
-wall clock and machine clock have drifted apart since the start, nothing is removed until the gateway is started again.
-Not covered: a clock that is wrong already when the gateway starts.
+It writes the counts of repeated refusals to the ledger, removes old rows, and moves old records into segment files.
+
+Removing by age also removes idempotency keys, so a clock that jumps forward must not make everything old. If the wall
+clock and the machine's own clock have drifted apart since the start, nothing is removed until the gateway is restarted.
+Not covered: a clock that is already wrong when the gateway starts.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ LAST_RECORDS_S = 5.0
 
 
 def machine_clock() -> float:
-    """Return seconds that only run forward and also pass while the machine sleeps, where it tells them."""
+    """Return seconds that only go forward; where the system counts them, also those while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Housekeeping:
-    """`clock` is wall time, `steady` a clock that nobody sets; both in seconds."""
+    """The regular work. `clock` is wall time; `steady` is a clock that nobody sets. Both are in seconds."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Housekeeping:
         self._swept: float | None = None
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Do the regular work until cancelled."""
         while True:
             await anyio.sleep(TICK_S)
             await self._recorder.end_floods()
@@ -68,21 +70,23 @@ class Housekeeping:
                 await self.sweep()
 
     async def close(self) -> None:
-        """Record what was only counted so far."""
+        """Record the refusals that were only counted so far."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_RECORDS_S):
             await self._recorder.end_floods(everything=True)
 
     async def sweep(self) -> None:
-        """Forget what is old enough."""
+        """Remove what is old enough, and move old records into segment files."""
         now, settings = self._clock(), self._settings()
         if abs(now - self._steady() - self._offset) > DRIFT_S:
-            log.warning("the clock was set since the start: nothing is removed by age until the gateway starts again")
+            log.warning(
+                "the clock was changed since the start; nothing is removed by age until you restart the gateway"
+            )
             return
         try:
             await self._store.write(lambda tx: forget(tx, self._tokens, settings, now))
             await self._retain(now, settings.ledger)
         except (StoreError, SealingError, OSError) as error:
-            log.error("old records stay where they are: %s", error)  # noqa: TRY400  the message says it all
+            log.error("cannot remove old rows or move old records: %s", error)  # noqa: TRY400  the message says it all
 
     async def _retain(self, now: float, settings: LedgerSettings) -> None:
         if settings.keep_days:

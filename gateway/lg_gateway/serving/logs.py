@@ -1,4 +1,4 @@
-"""The gateway's log: to stderr, since stdout belongs to the protocol, with known secrets masked."""
+"""Writes the gateway's log to stderr, because stdout belongs to the protocol, and masks known secrets in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MaskingFormatter(logging.Formatter):
 def start_logging(level: str) -> None:
     """Send log records of `level` and above to stderr.
 
-    What the protocol's libraries say at `debug` holds whole messages, arguments in clear: it is left out.
+    The MCP libraries log whole messages, with unmasked arguments, at `debug`. Those records are left out.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MaskingFormatter())
@@ -44,7 +44,7 @@ def start_logging(level: str) -> None:
 
 
 def mask_logs(masker: Masker) -> None:
-    """Mask what is logged from now on by the handlers of `start_logging`."""
+    """Mask secrets in everything that the handlers of `start_logging` write from now on."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, MaskingFormatter):
             handler.formatter.masker = masker

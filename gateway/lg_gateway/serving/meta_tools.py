@@ -1,4 +1,4 @@
-"""The gateway's own tools: find tools, call one that was found, read on in an answer that was cut.
+"""Provides the gateway's own tools: find tools, call a tool that was found, read the rest of a cut answer.
 
 With `gateway.expose = "search"` a client is shown only these. Policy, approval, ledger and pins act on the inner tool.
 """
@@ -15,16 +15,16 @@ import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.calls.call import Call
-from lg_gateway.calls.off_loop import apart
+from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.results import refusal
-from lg_gateway.catalog.argument_habits import meant
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.catalog.search import Index
 from lg_gateway.store.interface import Store, StoreError
 from lg_gateway.upstreams.replies import Answer
 from lg_policy.errors import Internal, InvalidArguments, LgError, NotFound
+from lg_policy.wire.argument_repair import as_meant
 
 DISCOVER, EXECUTE, RESULT = "mcp_discover", "mcp_execute", "mcp_result"
 HITS, HITS_MAX = 8, 50
@@ -104,7 +104,7 @@ class MetaTools:
         """Answer one call; every refusal is a result with a code."""
         try:
             schema = next(tool.input_schema for tool in TOOLS if tool.name == call.name)
-            call = replace(call, arguments=await apart(call.arguments, meant, call.arguments, schema))
+            call = replace(call, arguments=await in_thread_if_large(call.arguments, as_meant, schema, call.arguments))
             self._checks[call.name].check(call.arguments)
             if call.name == DISCOVER:
                 return await self._discover(call)
@@ -120,7 +120,7 @@ class MetaTools:
         # Searching only what this caller may see: neither hits nor their order tell of anything else.
         entries = tuple(self._pipeline.visible(call.identity))
         if self._index[0] != entries:
-            self._index = (entries, await apart([entry.listed for entry in entries], Index, entries))
+            self._index = (entries, await in_thread_if_large([entry.listed for entry in entries], Index, entries))
         server = call.arguments.get("server")
         hits = self._index[1].find(call.arguments.get("query", ""))
         hits = [entry for entry in hits if server in (None, entry.server.name)]

@@ -1,10 +1,11 @@
-"""Reloads settings while the gateway runs. New settings come into force as a whole, or not at all.
+"""Reloads settings while the gateway runs. New settings are applied as a whole, or not at all.
 
-A change is seen by SIGHUP or by looking at the files. What is read is judged completely before anything is touched:
-values, rules, servers, and every rule against the tools that are known. Calls that have begun keep their decision.
+The gateway reloads on SIGHUP and when a file changes. It checks everything before it changes anything: values, rules,
+servers, and every rule against the known tools. Calls that have begun keep their decision.
 
-Not covered: what needs another start (where state is kept, who may log in, the caller's name on stdio); such a change
-is refused with the rest of the file. A file that is replaced in two steps is read in between if it stands still there.
+Not covered: settings that need a restart (where state is kept, who may log in, the caller's name on stdio). A change of
+one of them is refused together with the rest of the file. If an editor replaces a file in two steps and pauses between
+them, the gateway may read what is there in between.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from lg_gateway.calls.pipeline import Policy
-from lg_gateway.catalog.pins import read_pins_file
+from lg_gateway.catalog.pin_table import read_pins_file
 from lg_gateway.serving.setup import GatewaySetup, stamp
 from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
@@ -43,7 +44,7 @@ IDLE_POLL_S = 2.0
 
 
 class Reloader:
-    """Reads the settings again and has the gateway take them over. `load` reads them as they were read at the start."""
+    """Reads the settings again and applies them. `load` reads them as at the start."""
 
     def __init__(self, gateway: Gateway, load: Callable[[], GatewaySetup]) -> None:
         self._gateway = gateway
@@ -57,7 +58,7 @@ class Reloader:
             tasks.start_soon(self._on_change)
 
     async def reload(self, why: str) -> bool:
-        """Read and take over; return whether the settings in force are those of the files now."""
+        """Read and apply the settings; return whether the gateway now uses what the files say."""
         async with self._turn:
             return await self._reload(why)
 
@@ -69,11 +70,11 @@ class Reloader:
             return await self._refuse(why, error.text() if isinstance(error, ConfigError) else str(error))
         differences, changed = difference(self._gateway.setup, setup), self._gateway.upstream_set.changes(setup.specs)
         if not differences and not changed:
-            log.info("the settings are as before (%s)", why)
+            log.info("the settings did not change (%s)", why)
             self._gateway.upstream_set.wake()
             return True
         text = "; ".join(differences) or f"other entries of {', '.join(sorted(changed))}"
-        # The record comes first: settings that nobody could look up later do not come into force.
+        # The record comes first: settings that are not on record are not applied.
         if not await self._gateway.recorder.note("settings reloaded", text):
             return await self._refuse(why, "the ledger cannot be written")
         log.warning("settings reloaded (%s): %s", why, self._gateway.masker.mask(text))
@@ -82,7 +83,7 @@ class Reloader:
 
     async def _refuse(self, why: str, problem: str) -> bool:
         shown = self._gateway.masker.mask(problem)
-        log.error("the settings were not reloaded (%s); those in force are kept: %s", why, shown)
+        log.error("the settings were not reloaded (%s); the gateway keeps the current ones: %s", why, shown)
         await self._gateway.recorder.note("settings refused", problem)
         return False
 
@@ -96,11 +97,11 @@ class Reloader:
         if fixed:
             raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="restart the gateway")
         if gone := [source for source in gateway.setup.loaded.files if not source.exists()]:
-            raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to go on without it")
+            raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to continue without it")
         own_shapes(settings.gateway.secret_patterns)
         if settings.gateway.pins_file is not None:
             read_pins_file(Path(settings.gateway.pins_file))
-        FileRules.from_settings(settings.policy)  # our servers would only say so when they are started anew
+        FileRules.from_settings(settings.policy)  # our servers would only say so at their next start
         rules = RuleBook(settings, setup.loaded.rule_places)
         same = {name for name in gateway.upstreams if name not in gateway.upstream_set.changes(setup.specs)}
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name in same]
@@ -116,13 +117,13 @@ class Reloader:
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:
             async for _ in signals:
                 if had_terminal and not _has_terminal():
-                    # The terminal was closed: nobody asks for a reload, and staying would leave an orphan.
+                    # The terminal was closed: that is no request to reload, and staying would leave an orphan.
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 await self.reload("SIGHUP")
 
     async def _on_change(self) -> None:
-        """Look at the files. A change counts once it has stood still from one look to the next."""
+        """Check the files at intervals. A change counts once the file stayed the same from one check to the next."""
         taken = seen = dict(self._gateway.setup.watched)
         while True:
             period = self._gateway.policy.settings.gateway.reload_poll_s
@@ -136,7 +137,7 @@ class Reloader:
 
 
 def difference(before: GatewaySetup, after: GatewaySetup) -> list[str]:
-    """Say what is different, in words that hold no secret: of servers only which keys changed."""
+    """Say what is different, without secrets: for servers, only which keys changed."""
     old, new = flat(before.settings), flat(after.settings)
     differences = []
     for key in sorted(old.keys() | new.keys()):

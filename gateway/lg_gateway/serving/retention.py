@@ -1,11 +1,11 @@
-"""What is dropped from the store by age. Times are seconds since the epoch, given by the caller.
+"""Removes old rows from the store. Times are seconds since the epoch, given by the caller.
 
-Only what can no longer count goes: an approval, a pending, a grant and a token by the time since its end, so that
-nothing that is still open is old. A row that a kept idempotency key refers to stays as long as the key: a repeat needs
-the hashes of its approval, and a run's epoch keeps an older writer out.
+Only rows that can no longer matter are removed. The age of an approval, a server's question, a grant or a token counts
+from its end, so nothing that is still open is old. A row that a kept idempotency key refers to stays as long as the
+key: a repeat needs the hashes of its approval, and a run's epoch keeps an older writer out.
 
-Not covered: a clock that is wrong (see `housekeeping`). A run that comes back after its metadata are gone begins anew,
-with any epoch and a whole budget.
+Not covered: a clock that is wrong (see `housekeeping`). If a run continues after its rows were removed, it starts over:
+any epoch is accepted, and its whole budget is available again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DAY_S = 86_400.0
 
 
 def forget(tx: Tx, tokens: TokenTable, settings: Settings, now: float) -> None:
-    """Drop everything that is older than its setting."""
+    """Remove everything that is older than its setting allows."""
     _forget_outcomes(tx, now - settings.ledger.outcome_days * DAY_S)
     tx.execute("DELETE FROM results WHERE created < ?", (now - KEPT_S,))
     ended = now - settings.store.ended_days * DAY_S
@@ -34,7 +34,7 @@ def _forget_outcomes(tx: Tx, before: float) -> None:
 
 
 def _forget_ended(tx: Tx, before: float) -> None:
-    """Questions to humans, answered or not, grants and questions of servers: all carry the time of their end."""
+    """Remove ended questions to humans, grants and questions of servers. Each row carries the time of its end."""
     tx.execute(
         "DELETE FROM approvals WHERE expires < ?"
         " AND NOT EXISTS (SELECT 1 FROM effects WHERE effects.approval_id = approvals.id)",

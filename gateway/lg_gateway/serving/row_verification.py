@@ -1,8 +1,8 @@
-"""Rows beside the ledger, compared with what the ledger says of them: what somebody removed or put back.
+"""Compares rows of the store with what the ledger says of them, and finds rows that somebody removed or put back.
 
-`audit verify` and `doctor` report it. A row that is changed needs no look here: its keyed code is wrong, and whoever
-reads it refuses it. Not covered: how far a run has used up its budget, and its epoch. They restrain a run, which could
-as well begin anew.
+`audit verify` and `doctor` report them. Edited rows need no check here: their keyed code is wrong, so reading them
+fails. Not covered: the part of a budget that a run has used, and its epoch. They only limit a run, and its caller could
+just as well begin a new one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lg_gateway.approvals.records import ApprovalTable
-from lg_gateway.calls.call_metadata import scope_of
-from lg_gateway.catalog.pins import PinTable
+from lg_gateway.calls.caller_metadata import scope_of
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.chain import ChainProblem
 from lg_gateway.ledger.ledger import stamp
@@ -30,7 +30,7 @@ RELEASED = "upstream_unavailable"
 def row_problems(
     tx: Tx, approvals: ApprovalTable, pins: PinTable, tokens: TokenTable, *, now: float
 ) -> list[ChainProblem]:
-    """Return what does not fit."""
+    """Return every row that does not match the ledger."""
     found: list[ChainProblem] = []
     for check in (_pins(tx, pins), _approvals(tx, approvals, now), _grants(tx, approvals), _tokens(tx, tokens)):
         try:
@@ -71,7 +71,7 @@ def _tokens(tx: Tx, tokens: TokenTable) -> Iterator[str]:
 
 
 def _keys(tx: Tx, since: str) -> Iterator[str]:
-    """Calls under an idempotency key that were begun, whose row is gone: a repeat would be made a second time."""
+    """Find calls that were begun under an idempotency key whose row is gone: a repeat would run a second time."""
     released = {record["request_id"] for record in _records(tx, since, "ended") if record["error_code"] == RELEASED}
     for record in _records(tx, since, "begun"):
         key = record["idempotency_key"]

@@ -1,4 +1,4 @@
-"""A gateway for the length of a block: children first, then the MCP SDK, then work."""
+"""Runs a gateway for the length of a block: starts the servers first, imports the MCP SDK meanwhile, then works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
-    """A gateway with its upstreams, for the length of the block."""
+    """Run a gateway and its servers for the length of the block."""
     reaper = Reaper()
     reaper.start()
     started = await start_children(setup, reaper)

@@ -1,4 +1,4 @@
-"""What a client sees: one MCP server, both protocol eras, the merged list, and every call through the pipeline."""
+"""Serves clients as one MCP server: both protocol revisions, one merged tool list, every call through the pipeline."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 class GatewayServer(Server[Any]):
-    """The low-level server, announcing list changes to clients of the handshake era too."""
+    """The SDK's low-level server. It also announces list changes to clients of protocol 2025-11-25."""
 
     def create_initialization_options(
         self,
@@ -109,7 +109,7 @@ class Frontend:
     async def call_tool(
         self, ctx: Context, params: t.CallToolRequestParams
     ) -> t.CallToolResult | t.InputRequiredResult:
-        """Take the call through the pipeline; nothing unexpected reaches the client as text."""
+        """Run the call through the pipeline. The text of an unexpected error does not reach the client."""
         if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
             await self._gateway.settled()
         call = Call(
@@ -157,10 +157,10 @@ class Frontend:
             try:
                 await connection.send_tool_list_changed()
             except Exception as error:  # noqa: BLE001  one client that went away must not keep others from hearing
-                log.debug("a client did not hear of changed tools: %r", error)
+                log.debug("cannot tell a client that the tools changed: %r", error)
 
     async def _remember_legacy(self, ctx: Context, call_next: Any) -> Any:
-        """Keep the connections of handshake-era clients: the SDK has no public register of them."""
+        """Remember the connections of 2025 clients: the SDK has no public list of them."""
         if ctx.method == "notifications/initialized":
             connection = ctx.session._connection  # private: its exit stack is the only hook for its end
             self._legacy[id(connection)] = connection
@@ -225,7 +225,7 @@ def _ask(ctx: Context) -> AskHuman | None:
 def _for_era(
     answer: t.CallToolResult | t.InputRequiredResult, version: str
 ) -> t.CallToolResult | t.InputRequiredResult:
-    """Handshake-era clients take only objects as structured content; the text says the same."""
+    """Drop structured content that a 2025 client cannot read: it takes only objects. The text says the same."""
     if version in MODERN_PROTOCOL_VERSIONS or not isinstance(answer, t.CallToolResult):
         return answer
     if answer.structured_content is None or isinstance(answer.structured_content, dict):

@@ -1,6 +1,6 @@
-"""From flags to everything the gateway needs before the MCP SDK is imported: settings, places, keys, servers.
+"""Reads the flags and prepares what the gateway needs before the MCP SDK is imported: settings, paths, keys, servers.
 
-Kept light on purpose: built-in servers are started from here while the gateway is still importing.
+Imports little on purpose: it starts the servers while the gateway is still importing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayLocation:
-    """Where a gateway keeps its things."""
+    """Where a gateway keeps its state, keys and store."""
 
     state: StateDir
     environ: Mapping[str, str]
@@ -95,7 +95,7 @@ class GatewaySetup(GatewayLocation):
 
 @dataclass(frozen=True, kw_only=True)
 class _Basis:
-    """What both a gateway and a look at its ledger begin with."""
+    """What both a gateway and a command that reads its ledger need."""
 
     root: Path | None
     loaded: Loaded
@@ -158,7 +158,7 @@ def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]
 
 
 async def start_children(setup: GatewaySetup, reaper: Reaper) -> dict[str, Child]:
-    """Start every stdio server now. One that cannot be started is left to its owner task, which says why."""
+    """Start every stdio server now. If one cannot be started, its own task tries again and says why."""
     started: dict[str, Child] = {}
     for spec in setup.specs:
         if spec.launch is not None:
@@ -170,7 +170,7 @@ async def start_children(setup: GatewaySetup, reaper: Reaper) -> dict[str, Child
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what changes when a file does: its place on disk, size and time; `None` where there is none."""
+    """Return a value that changes when the file changes: inode, size and time. `None` if there is no file."""
     try:
         status = path.stat()
     except OSError:

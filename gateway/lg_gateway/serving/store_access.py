@@ -1,4 +1,7 @@
-"""The stored questions and pins, for commands beside a running gateway. Starts no server, needs no MCP SDK."""
+"""Opens the stored questions, pins and tokens for commands. Starts no server and needs no MCP SDK.
+
+A gateway may be running at the same time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TypeVar
 
 from lg_gateway.approvals.grants import Grant
 from lg_gateway.approvals.records import Approval, ApprovalTable
-from lg_gateway.catalog.pins import PinTable
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.serving.setup import GatewayLocation
 from lg_gateway.store.factory import open_store
@@ -19,7 +22,7 @@ T = TypeVar("T")
 
 
 class StoreAccess:
-    """One gateway's store with its recorder. Close it. Raises `StoreError` when it cannot be opened."""
+    """One gateway's store and its tables. Close it after use. Raises `StoreError` when it cannot be opened."""
 
     def __init__(self, located: GatewayLocation) -> None:
         ledger = located.ledger()
@@ -41,7 +44,7 @@ class StoreAccess:
         return self.read(lambda tx: self.approvals.get(tx, approval_id, time.time()))
 
     def grants(self) -> list[Grant]:
-        """Return every "for this run" that is kept."""
+        """Return every grant "for this run" in the store."""
         return self.read(self.approvals.grants.all)
 
     def read(self, work: Callable[[Tx], T]) -> T:

@@ -1,4 +1,4 @@
-"""One byte form for one JSON value, so that digests of equal values are equal."""
+"""Writes equal JSON values as equal bytes, so that their digests are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which store the setting `store.url` means, how to open it, and what to call it."""
+"""Opens the store that `store.url` names, and returns its id."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def open_store(place: StorePlace, *, guard: Guard | None = None, busy_s: float =
 
 @contextmanager
 def read_store(place: StorePlace, *, follow: bool = False) -> Iterator[Tx]:
-    """Open an existing store for reading alone, for commands beside a running gateway. Raises `StoreError`.
+    """Open an existing store for reading only, for commands while a gateway may be running. Raises `StoreError`.
 
-    A store of an older version is brought up to date first. With `follow` each statement sees the newest state;
+    A store of an older version is migrated first. With `follow` each statement sees the newest state;
     otherwise all of them see the same.
     """
     with ExitStack() as stack:

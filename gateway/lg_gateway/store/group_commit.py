@@ -1,4 +1,4 @@
-"""One writer thread that commits together whatever queued up while the previous commit was on its way to the disk."""
+"""Runs one writer thread. It commits together what queued up while the previous commit was written to the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: transactions on one database, shared by tasks, threads and processes.
+"""Defines the store: transactions on one database, shared by tasks, threads and processes.
 
 `SqliteStore` (the default) and `PostgresStore` implement it and pass the same tests; `open_store` chooses by setting.
 Statements are written once, in the SQL that both understand: `?` placeholders, `INSERT … ON CONFLICT`, no `OR REPLACE`,

@@ -1,7 +1,7 @@
-"""Rows that carry a keyed code over their text: without the key nobody can make or change one.
+"""Adds a keyed code to rows and checks it. Without the key, no one can make or change such a row.
 
-Not covered: a row that is removed, or put back as it once was. Where that matters, the ledger says how rows stand
-(`ledger/anchors`).
+Not covered: a row that is removed, or an old row that is restored. Where that matters, the ledger says which rows there
+are (`ledger/anchors`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A lock between processes, on a file, with a time limit."""
+"""Locks a file between processes, with a time limit."""
 
 from __future__ import annotations
 

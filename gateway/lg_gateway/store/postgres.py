@@ -1,11 +1,11 @@
-"""The store in a PostgreSQL database, for several gateways on several machines. Needs psycopg (extra `postgres`).
+"""Keeps the store in a PostgreSQL database, for gateways on several machines. Needs psycopg (extra `postgres`).
 
-One advisory lock gives all gateways of a schema their turns, so that they write one chain. It is taken before the
-transaction looks at anything, at `READ COMMITTED`: what is read afterwards is what the turn before has committed. A
-lock file beside the signed head gives turns to the gateways of one machine, which share that head.
+All gateways of a schema take turns with one advisory lock, so they write one chain. A transaction takes the lock before
+it reads anything. It runs at `READ COMMITTED`, so it then reads what the gateway before it committed. Gateways on one
+machine share the signed head; they take turns with a lock file beside it.
 
-Not covered: durability is the server's (`fsync`, replication); a connection that is lost during a commit leaves open
-whether it took place, and is reported as a failure.
+Not covered: durability, which depends on the server (`fsync`, replication). If the connection is lost during a commit,
+it is not known whether the commit took place; it is reported as a failure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 TURN = 0x1E06E2  # any number, the same in every gateway: the first half of the advisory lock's name
 IDLE_S = 30
-"""A gateway that stands still in the middle of a transaction loses it after this, and its turn with it."""
+"""If a gateway stops in the middle of a transaction, the server ends the transaction and its turn after this."""
 
 
 class PostgresStore:
@@ -81,7 +81,7 @@ class PostgresStore:
 
 
 class Connector:
-    """Opens connections that behave the same. Raises `ConfigError` when psycopg is missing."""
+    """Opens connections with the same options. Raises `ConfigError` when psycopg is missing."""
 
     def __init__(self, url: str, busy_s: float) -> None:
         try:
@@ -166,7 +166,7 @@ class _PostgresWriter:
 
     def commit(self) -> None:
         if self._connection is None or self._connection.closed:
-            raise StoreDown("the connection was lost before the commit")
+            raise StoreDown("the connection to the store was lost before the commit")
         _PostgresTx(self._connection).execute("COMMIT")
 
     def end(self) -> None:
@@ -182,7 +182,7 @@ class _PostgresWriter:
 
 @contextmanager
 def read_postgres(url: str) -> Iterator[Tx]:
-    """Connect for reading alone, for commands beside a running gateway. Raises `ConfigError`, `StoreError`.
+    """Connect for reading only, for commands while a gateway may be running. Raises `ConfigError`, `StoreError`.
 
     Each statement sees the newest state, unless the caller begins a transaction.
     """
@@ -200,7 +200,7 @@ def read_postgres(url: str) -> Iterator[Tx]:
 
 
 def without_password(url: str) -> str:
-    """Return an address that may be shown: no password, no parameters."""
+    """Return an address that is safe to show: without its password and parameters."""
     parts = urlsplit(url)
     who, _, where = parts.netloc.rpartition("@")
     user = who.partition(":")[0]
@@ -208,9 +208,9 @@ def without_password(url: str) -> str:
 
 
 def _begin(known: Connection[Any] | None, connect: Connector, level: str) -> Connection[Any]:
-    """Open a transaction and return its connection: the known one, or a new one where that was lost meanwhile.
+    """Open a transaction and return its connection: the known one, or a new one if that was lost.
 
-    Nothing has been done yet, so trying again is harmless; from here on a lost connection is an error.
+    Nothing has been done yet, so it is safe to try again. After this, a lost connection is an error.
     """
     import psycopg
 
@@ -220,7 +220,7 @@ def _begin(known: Connection[Any] | None, connect: Connector, level: str) -> Con
             known.execute(statement)
             return known
         except psycopg.Error as error:
-            log.info("connecting to the store again: %s", _line(error))
+            log.info("reconnecting to the store: %s", _line(error))
             with suppress(psycopg.Error):
                 known.close()
     fresh = connect()
@@ -233,7 +233,7 @@ def _begin(known: Connection[Any] | None, connect: Connector, level: str) -> Con
 
 
 def _roll_back(connection: Connection[Any]) -> None:
-    """Leave no transaction open; a connection that cannot do that is closed, and the next use opens another."""
+    """Roll back the open transaction. If that fails, close the connection; the next use opens another."""
     import psycopg
     from psycopg.pq import TransactionStatus
 
@@ -242,14 +242,14 @@ def _roll_back(connection: Connection[Any]) -> None:
     try:
         connection.execute("ROLLBACK")
     except psycopg.Error as error:
-        log.info("a connection to the store is given up: %s", _line(error))
+        log.info("closing a connection to the store: %s", _line(error))
         with suppress(psycopg.Error):
             connection.close()
 
 
 @cache
 def _placed(sql: str) -> bytes:
-    """Return a statement with the driver's placeholders. Statements are constants of this program, so few."""
+    """Return a statement with the driver's placeholders. Statements are constants, so there are few to keep."""
     return sql.replace("%", "%%").replace("?", "%s").encode("ascii")
 
 

@@ -1,6 +1,7 @@
-"""The tables of the store, as a list of steps that is only ever appended to, for both databases.
+"""Creates and migrates the tables of the store, for both databases. Migrations are only ever appended to the list.
 
-`{real}` and `{rowid}` stand for what the two call differently. A step that only one of them needs names it.
+`{real}` and `{rowid}` stand for types that the two databases name differently. If only one of them needs a migration,
+the other's text is empty.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Migration:
-    """One migration: the statements for both databases, or one text for each."""
+    """One migration: the statements for each database."""
 
     sqlite: str
     postgres: str
 
 
 def both(sql: str) -> Migration:
-    """Return a step that is written once for both."""
+    """Return a migration from one text for both databases."""
     return Migration(
         sqlite=sql.replace("{real}", "REAL").replace("{rowid}", "INTEGER PRIMARY KEY"),
         postgres=sql.replace("{real}", "DOUBLE PRECISION").replace("{rowid}", "BIGINT PRIMARY KEY"),
@@ -32,7 +33,7 @@ def both(sql: str) -> Migration:
 
 
 # The ledger keeps each record once, as the text that was hashed. `request_id` and `run_id` repeat what the record says,
-# to find it by; `verify` compares them.
+# so that it can be looked up; `verify` compares them.
 LEDGER = Migration(
     sqlite="""
 CREATE TABLE ledger (
@@ -108,7 +109,7 @@ CREATE TABLE runs (
 );
 """)
 
-# The definition of each foreign tool that was accepted, and the changed one that waits for it, if any.
+# The accepted definition of each foreign tool, and a changed one that waits to be accepted, if any.
 PINS = both("""
 CREATE TABLE pins (
     server TEXT NOT NULL,
@@ -119,7 +120,7 @@ CREATE TABLE pins (
 );
 """)
 
-# What did not fit into an answer, for its caller to read on.
+# Whole answers that were cut, so that the caller can read the rest.
 RESULTS = both("""
 CREATE TABLE results (
     id TEXT PRIMARY KEY,
@@ -130,7 +131,7 @@ CREATE TABLE results (
 CREATE INDEX results_created ON results (created);
 """)
 
-# Columns that both databases can fill in the same way, instead of generated ones.
+# Plain columns in place of generated ones: both databases can fill them in the same way.
 LEDGER_COLUMNS = Migration(
     sqlite="""
 CREATE TABLE ledger_new (
@@ -151,7 +152,8 @@ CREATE INDEX ledger_run ON ledger (run_id) WHERE run_id IS NOT NULL;
     postgres="",
 )
 
-# Kept texts in pieces, each as a JSON string: a reader fetches only the part it asked for, and text may hold anything.
+# Kept texts in pieces, each a JSON string: a reader fetches only the part it asked for, and a text may hold any
+# character.
 KEPT_PIECES = both("""
 DROP TABLE results;
 CREATE TABLE results (
@@ -169,7 +171,7 @@ CREATE TABLE result_pieces (
 );
 """)
 
-# A call that stands still because its server asked a question, for callers who answer in another round.
+# A call that waits because its server asked a question, for callers who answer with another request.
 DIALOGUES = both("""
 CREATE TABLE dialogues (
     id TEXT PRIMARY KEY,
@@ -242,8 +244,8 @@ ALTER TABLE effects_new RENAME TO effects;
 CREATE INDEX effects_created ON effects (created);
 """)
 
-# When a run was last heard of, to forget it by; and whether a kept text is of a trusted server, which nobody knows of
-# those that are there.
+# When a run was last active, to remove it by age. And whether a kept text is from a trusted server; that is not known
+# for the texts that are already there.
 AGES = both("""
 ALTER TABLE budgets ADD COLUMN seen {real} NOT NULL DEFAULT 0;
 ALTER TABLE results ADD COLUMN trusted BIGINT NOT NULL DEFAULT 0;
@@ -251,7 +253,7 @@ CREATE INDEX approvals_expires ON approvals (expires);
 CREATE INDEX effects_approval ON effects (approval_id) WHERE approval_id IS NOT NULL;
 """)
 
-# Codes for kept results. Those that are there have none: they are dropped a little before their day is over.
+# Keyed codes for kept results. Results that are already there have none, so they are removed a little early.
 RESULT_CODES = both("""
 DELETE FROM result_pieces;
 DELETE FROM results;
@@ -266,7 +268,7 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 
 def migrate_sqlite(connection: sqlite3.Connection) -> None:
-    """Bring a file to the newest version, each step in its own transaction. Raises `StoreTooNew`, `sqlite3.Error`."""
+    """Bring a file to the newest version, one transaction per migration. Raises `StoreTooNew`, `sqlite3.Error`."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     _refuse_newer(version)
     for number in range(version, len(MIGRATIONS)):
@@ -275,7 +277,7 @@ def migrate_sqlite(connection: sqlite3.Connection) -> None:
 
 
 def migrate_postgres(connection: Connection[Any]) -> None:
-    """Bring a database to the newest version, all steps in the caller's transaction. Raises `StoreTooNew`.
+    """Bring a database to the newest version, all migrations in the caller's transaction. Raises `StoreTooNew`.
 
     The caller holds the lock that keeps other gateways from doing the same.
     """
@@ -294,12 +296,14 @@ def check_version(version: int) -> None:
     """Refuse to read a store that is not of this version. Raises `StoreTooNew`, `StoreTooOld`."""
     _refuse_newer(version)
     if version < len(MIGRATIONS):
-        raise StoreTooOld(f"it is of an older version (schema {version}; this one reads {len(MIGRATIONS)})")
+        raise StoreTooOld(
+            f"an older version of lg-gateway wrote it (schema {version}; this version reads {len(MIGRATIONS)})"
+        )
 
 
 def _refuse_newer(version: int) -> None:
     if version > len(MIGRATIONS):
         raise StoreTooNew(
-            f"it was written by a newer version of lg-gateway (schema {version}; this one knows {len(MIGRATIONS)});"
+            f"a newer version of lg-gateway wrote it (schema {version}; this version reads {len(MIGRATIONS)});"
             " install that version or a later one"
         )

@@ -1,7 +1,7 @@
-"""The store in one SQLite file: write-ahead log, `synchronous=FULL`.
+"""Keeps the store in one SQLite file, with a write-ahead log and `synchronous=FULL`.
 
-Several gateway processes may use one file. A lock file gives them turns; the write lock of the database is the
-guarantee.
+Several gateway processes may use one file. They take turns with a lock file. The database's own write lock guarantees
+that only one writes.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _migrated(path: Path, busy_s: float) -> sqlite3.Connection:
 
 @contextmanager
 def read_sqlite(path: Path) -> Iterator[Tx]:
-    """Open an existing file for reading alone, for commands beside a running gateway. Raises `StoreError`.
+    """Open an existing file for reading only, for commands while a gateway may be running. Raises `StoreError`.
 
     Each statement sees the newest state, unless the caller begins a transaction.
     """

@@ -1,4 +1,4 @@
-"""Texts that may hold a secret in clear are encrypted before they are written: a copy of the store does not show them.
+"""Encrypts texts that may hold an unmasked secret, so that a copy of the store does not show them.
 
 AES-256-GCM under a key of the key directory. A text is bound to its row: put into another row it cannot be read.
 """

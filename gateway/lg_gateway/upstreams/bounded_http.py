@@ -1,7 +1,7 @@
-"""HTTP answers of servers: none longer than a message may be, and each one read by the relay before the SDK sees it.
+"""Limits the length of HTTP answers from servers, and lets the relay read each one before the SDK does.
 
-An endless answer ends its connection, not the gateway. What a server's front says instead of an answer (`503`, a page
-of HTML) becomes the error of the request, with its words.
+An endless answer ends its connection, not the gateway. If a proxy answers in place of the server (`503`, an HTML page),
+its text becomes the error of the request.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import mcp_types as t
 
+from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.relay import Id, Relay
-from lg_gateway.upstreams.stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.wire_text import looks_like_a_message
 from lg_policy.limits import cut_at_word
 
@@ -39,13 +39,13 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request. Reading its answer raises `ReadError` once a message of it is too long.
 
-        Raises it at once for a compressed answer, which was not asked for: it is counted before it is unpacked.
+        Raises it at once for a compressed answer, whose length is not known before it is unpacked.
         """
         request.headers["Accept-Encoding"] = "identity"
         response = await self._inner.handle_async_request(request)
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             await response.aclose()
-            raise httpx2.ReadError("a compressed answer, which was not asked for")
+            raise httpx2.ReadError("the answer is compressed, although the gateway did not ask for that")
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             return response
         kind = response.headers.get("content-type", "").strip().lower()
@@ -66,7 +66,7 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         return response
 
     async def _refused(self, relay: Relay, response: httpx2.Response, number: Id) -> httpx2.Response:
-        """Return an HTTP error as the JSON-RPC error that it holds, or that says what it was."""
+        """Turn an HTTP error into a JSON-RPC error: the one in its body, or one that quotes it."""
         body = b""
         async for data in response.stream:  # type: ignore[union-attr]  # only asynchronous streams come here
             body += data[: ERROR_BYTES - len(body)]

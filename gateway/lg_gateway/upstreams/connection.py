@@ -1,4 +1,4 @@
-"""How the gateway connects to a server: over the pipes of a child, or over HTTP with its own login."""
+"""Connects the gateway to a server: over the pipes of a child process, or over HTTP with the gateway's own login."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mcp.client.streamable_http import streamable_http_client
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.bounded_http import BoundedTransport
+from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES, child_transport, watched
 from lg_gateway.upstreams.oauth import ClientCredentials
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.stdio import MESSAGE_BYTES, child_transport, watched
 from lg_policy.version import __version__
 
 Transport = AbstractAsyncContextManager[TransportStreams]
@@ -49,7 +49,7 @@ def make_client(transport: Transport, mode: str, *, on_message: Any, on_elicit: 
 
 
 async def accept_any(_name: str, _result: t.CallToolResult) -> None:
-    """Take the place of the SDK's check of answers, which has no end."""
+    """Replace the SDK's check of answers, which has no time limit."""
 
 
 @asynccontextmanager

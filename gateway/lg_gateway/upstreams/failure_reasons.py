@@ -1,4 +1,4 @@
-"""Why a connection ended or a call failed, in one line that says what really happened."""
+"""Says in one line why a connection ended or a call failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, Ups
 from lg_policy.limits import cut_at_word
 
 SESSION_GONE = ("session not found", "session terminated")
-LOOK_FIRST = "it may have taken effect: look before you repeat it"
+LOOK_FIRST = "it may have taken effect; check whether it did before repeating it"
 
 
 class ServersOwnError(MCPError):
@@ -24,7 +24,7 @@ class ServersOwnError(MCPError):
 
 
 def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | None) -> str:
-    """Say why a connection failed or ended, with the child's last words if there are any."""
+    """Say why a connection failed or ended, with the last lines that the server wrote to stderr, if any."""
     error = _first_of(error)
     if isinstance(error, OSError) and spec.launch is not None and child is None:
         return why_not_started(error, spec)
@@ -37,7 +37,7 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
     elif isinstance(error, EOFError):
         ended = str(error)
     elif isinstance(error, MCPError):
-        ended = f"it answered the connection with an error: {cut_at_word(error.message, 300)} ({error.code})"
+        ended = f"the server refused the connection: {cut_at_word(error.message, 300)} ({error.code})"
     elif isinstance(error, httpx2.TransportError):
         ended = f"cannot reach {spec.url}: {str(error) or type(error).__name__}"
     else:
@@ -61,10 +61,11 @@ def why_not_started(error: OSError, spec: ServerSpec) -> str:
 def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: LgError, repeatable: bool) -> Exception:
     """Return what to raise for a call that has no answer, or whose answer is the server's own error.
 
-    What happened decides, not the code: a living server may use the codes that the SDK has for a lost connection.
+    This depends on what happened, not on the error code: a running server may send the codes that the SDK uses for
+    a lost connection.
     """
     if reply.unreadable:
-        return Internal(f"server {spec.name} sent an answer that cannot be read: {reply.unreadable}", hint=LOOK_FIRST)
+        return Internal(f"cannot read the answer of server {spec.name}: {reply.unreadable}", hint=LOOK_FIRST)
     if reply.lost:
         return _lost(f"server {spec.name} was not reached, or its answer was lost: {reply.lost}", repeatable=repeatable)
     if reply.error is not None:
@@ -80,9 +81,9 @@ def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: Lg
 
 
 def session_gone(spec: ServerSpec, error: MCPError) -> bool:
-    """Whether a server over HTTP refused a request because it does not know its session any more.
+    """Return whether an HTTP server refused a request because it no longer knows the session.
 
-    Never the error of a tool that has run, which may speak of a session of its own: its call would be made twice.
+    An error of a tool that has run never counts: it may mean a session of its own, and its call would be made twice.
     """
     if isinstance(error, ServersOwnError):
         return False
@@ -98,9 +99,9 @@ def too_late(server: str, timeout_s: float, *, repeatable: bool) -> CallTimeout:
 
 def _lost(what: str, *, repeatable: bool) -> LgError:
     if repeatable:
-        return UpstreamUnavailable(what, hint="it is being restarted; repeat the call")
+        return UpstreamUnavailable(what, hint="the gateway is restarting it; repeat the call")
     return OutcomeUnknown(
-        f"{what}; whether it took effect is not known", hint="look at the state of things before you repeat it"
+        f"{what}; it is not known whether it took effect", hint="check whether it took effect before repeating it"
     )
 
 

@@ -1,8 +1,8 @@
-"""What a server lists, within bounds; and what it answers, checked against what it listed.
+"""Reads a server's tool list, within limits, and checks its answers against the schemas in that list.
 
-The SDK checks answers itself, with Python's expressions and without an end: a server that chooses both the schema and
-the answer could make it work for ever. Its check is replaced by ours. An answer that does not fit loses its structured
-part and keeps its text: the call has taken effect, and throwing the answer away would hide it.
+The SDK's own check of answers uses Python's regular expressions and has no time limit. A server chooses both the schema
+and the answer, so it could keep that check busy for ever. This module replaces it. An answer that does not fit loses
+its structured part and keeps its text: the call has taken effect, and dropping the answer would hide that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMED = 20
 
 
 async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[str, str]]:
-    """Return a server's tools from all pages, and what was wrong with others, by name."""
+    """Return the tools on all pages of a server's list, and what is wrong with the others, by name."""
     tools: list[t.Tool] = []
     left_out: dict[str, str] = {}
     cursor: str | None = None
@@ -44,7 +44,7 @@ async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[st
         left_out |= dict(list(reply.left_out.items())[: TOOLS_PER_SERVER - len(left_out)])
         cursor = reply.next_cursor
         if len(tools) > TOOLS_PER_SERVER:
-            log.warning("%s lists more than %d tools; only those are offered", server, TOOLS_PER_SERVER)
+            log.warning("%s lists more than %d tools; the rest is left out", server, TOOLS_PER_SERVER)
             return _with_log(server, tools[:TOOLS_PER_SERVER], left_out)
         if cursor is None or cursor in seen:
             return _with_log(server, tools, left_out)
@@ -54,16 +54,16 @@ async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[st
 
 
 def _with_log(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:
-    """Name in the log what was wrong with which tool, and return both."""
+    """Log what is wrong with which tool, and return both."""
     for name, problem in list(left_out.items())[:NAMED]:
         log.warning("%s: tool %.80r: %s", server, name, problem)
     if len(left_out) > NAMED:
-        log.warning("%s: %d more tools have definitions that do not fit", server, len(left_out) - NAMED)
+        log.warning("%s: %d more tools have unusable definitions", server, len(left_out) - NAMED)
     return tools, left_out
 
 
 def _reason(why: Any) -> str:
-    """Say what does not fit, without the server's own words: the gateway says this in its own name."""
+    """Say what does not fit, without quoting the server: the gateway speaks here."""
     keyword, path = getattr(why, "validator", None), getattr(why, "absolute_path", ())
     if not isinstance(keyword, str):
         return "its schema cannot be used" if isinstance(why, UnusableSchema) else str(why)
@@ -80,7 +80,7 @@ class AnswerCheck:
         self._checks: dict[str, SchemaCheck] = {}
 
     def learn(self, tools: Iterable[t.Tool]) -> None:
-        """Take over the schemas of a list."""
+        """Use the output schemas of a tool list."""
         known = self._checks
         self._checks = {}
         for tool in tools:
@@ -90,9 +90,9 @@ class AnswerCheck:
                 self._checks[tool.name] = before if before is not None and same else SchemaCheck(tool.output_schema)
 
     async def checked(self, name: str, result: RelayedResult) -> RelayedResult:
-        """Return an answer without what does not fit the tool's own schema.
+        """Return an answer; if its structured part does not fit the tool's own schema, return it without that part.
 
-        Raises `Internal` where that is an error.
+        Raises `Internal` instead if the server is `strict`.
         """
         check = self._checks.get(name)
         if check is None or result.is_error:
@@ -103,14 +103,14 @@ class AnswerCheck:
         except UnusableSchema as error:
             why = error
         except TooMuchWork:
-            why = "checking it takes too long"
+            why = "the check takes too long"
         if why is None:
             return result
         text = "there is none" if missing else _reason(why)
-        log.warning("%s: structured content of %s does not fit the tool's own schema: %s", self._server, name, text)
+        log.warning("%s: the structured content of %s does not fit the tool's own schema: %s", self._server, name, text)
         if self._strict:
             raise Internal(
                 f"server {self._server} sent an answer that does not fit the tool's own schema: {text}",
-                hint="the call may have taken effect: look before you repeat it",
+                hint="the call may have taken effect; check whether it did before repeating it",
             )
         return result.without_structure(f"the structured part does not fit the tool's schema: {text}")

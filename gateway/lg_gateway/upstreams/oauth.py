@@ -1,10 +1,10 @@
-"""The gateway's own login at an upstream server: OAuth 2.1 client credentials, kept apart from every caller's.
+"""Logs the gateway in at an upstream server: OAuth 2.1 client credentials, separate from every caller's login.
 
-The token is fetched from the address that the server's entry names and sent to that server only: unlike discovery,
-nothing that the server says decides who gets the client's secret. It is fetched once for all calls, renewed before it
-ends and when the server refuses it, and never logged; the masker is told, so that it is hidden wherever it shows up.
+The gateway fetches the token from the address in the server's entry and sends it to that server only. There is no
+discovery, so the server cannot decide who gets the client's secret. One token serves all calls. The gateway renews it
+before it expires and when the server refuses it. It never logs the token, and masks it wherever it appears.
 
-The MCP SDK's own provider is not used: it holds a lock until each request is answered, which would make calls queue.
+The MCP SDK's own provider is not used: it holds a lock until each request is answered, so calls would queue.
 
 Source: RFC 6749, sections 4.4 and 5.1; RFC 8707 for `resource`.
 """
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Learn = Callable[[Iterable[str]], None]
 DEFAULT_LIFETIME_S = 300.0
 RENEW_AT = 0.8
-"""The part of a token's life after which it is renewed; until its end the old one is a fallback."""
+"""The part of a token's lifetime after which it is renewed. If that fails, the old one is used until it expires."""
 TIMEOUT_S = 30.0
 
 
@@ -50,7 +50,7 @@ class _AccessToken:
 
 
 class ClientCredentials(httpx2.Auth):
-    """Adds the token to every request of one HTTP client. `clock` is monotonic; `learn` is told each new token."""
+    """Adds the token to every request of one HTTP client. `clock` is monotonic; `learn` gets each new token."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ClientCredentials(httpx2.Auth):
         self._fetching = anyio.Lock()
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        """Send with the token; once more with a new one when the server refuses it, as it then did nothing."""
+        """Send a request with the token. If the server refuses it, it did nothing: send once more with a new one."""
         token = await self._current()
         request.headers["Authorization"] = f"Bearer {token.text}"
         response = yield request
@@ -76,7 +76,7 @@ class ClientCredentials(httpx2.Auth):
             yield request
 
     async def _current(self, refused: _AccessToken | None = None) -> _AccessToken:
-        """Return a token that counts. Raises `LoginFailed`."""
+        """Return a valid token. Raises `LoginFailed`."""
         async with self._fetching:
             held, now = self._token, self._clock()
             if held is not None and held is not refused and now < held.renew:

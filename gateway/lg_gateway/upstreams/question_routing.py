@@ -1,9 +1,9 @@
-"""Which call a live question of a handshake-era server belongs to.
+"""Finds the call that a question of a 2025 server belongs to.
 
-Over HTTP a question comes on the stream of its call. Over stdio nothing says which call asks: a question is taken for
-the only call in flight. With two in flight, or while a call that was given up may still be running, nobody can know,
-and the question is cancelled. After its first question a server's calls are made one at a time, so that this does not
-happen twice. The doubt about a call that was given up ends when its late answer comes.
+Over HTTP a question arrives on the stream of its call. Over stdio nothing says which call asks, so the question is
+given to the only call in flight. If two are in flight, or if a call that was given up may still be running, the call is
+not known, and the question is cancelled. After its first question, a server gets its calls one at a time, so this does
+not happen twice. A call that was given up no longer counts once its late answer arrives.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _current: ContextVar[InFlightCall | None] = ContextVar("call in flight", default
 
 @dataclass(eq=False)
 class InFlightCall:
-    """One call in flight. `notes` are for its caller: what was refused on the way."""
+    """One call in flight. `notes` tell its caller what was refused during the call."""
 
     on_question: OnQuestion
     scope: anyio.CancelScope
@@ -35,7 +35,7 @@ class InFlightCall:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the call's clock: the time that a human takes is not the server's."""
+        """Stop the call's clock while a human answers."""
         began, left = anyio.current_time(), self.scope.deadline
         self.scope.deadline = float("inf")
         try:
@@ -47,8 +47,8 @@ class InFlightCall:
 class InFlightCalls:
     """The calls in flight on one connection.
 
-    `questions_name_their_call`: the transport says which call asks (HTTP). `in_doubt` says whether a call was given up
-    that the server may still be at work on.
+    `questions_name_their_call`: the transport says which call asks (HTTP). `in_doubt` returns whether the server may
+    still be working on a call that was given up.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class InFlightCalls:
 
     @property
     def needs_new_connection(self) -> bool:
-        """Whether questions are refused for as long as this connection lasts."""
+        """Return whether questions can only be answered again over a new connection."""
         return self._refused_in_doubt and self._in_doubt()
 
     @asynccontextmanager
     async def flight(self, on_question: OnQuestion, timeout_s: float) -> AsyncIterator[InFlightCall]:
-        """Be in flight for the length of the block, which is cancelled after `timeout_s` without questions."""
+        """Count as in flight for the length of the block. It is cancelled after `timeout_s`, not counting questions."""
         takes_turn = self._one_at_a_time
         if takes_turn:
             await self._take_turn(timeout_s)
@@ -89,18 +89,18 @@ class InFlightCalls:
                 self._turn.release()
 
     async def ask(self, request: t.ElicitRequest) -> t.ElicitResult:
-        """Put a question to the caller whose call asks it, or cancel it where nobody can know whose that is."""
+        """Ask the caller whose call the question belongs to; cancel the question if that call is not known."""
         call = self._asker()
         self._one_at_a_time = self._one_at_a_time or not self._questions_name_their_call
         if call is not None:
             with call.paused():
                 return await call.on_question(request)
         self._refused_in_doubt = self._refused_in_doubt or self._in_doubt()
-        why = f"server {self._server} asked a question without saying for which call, so it was cancelled"
+        why = f"server {self._server} asked a question and did not say for which call, so it was cancelled"
         if not self._warned:
-            log.warning("%s; its calls are made one at a time from now on", why)
+            log.warning("%s; from now on it gets one call at a time", why)
         self._warned = True
-        note = f"{why}. Repeat the call: it is then made alone"
+        note = f"{why}. Repeat the call: the server then gets it alone"
         for call in self._calls:
             if note not in call.notes:
                 call.notes.append(note)
@@ -111,7 +111,7 @@ class InFlightCalls:
             await self._turn.acquire()
             return
         raise Conflict(
-            f"server {self._server} is busy with a call that waits for a human; its calls are made one at a time",
+            f"server {self._server} is busy with a call that waits for a human, and it gets one call at a time",
             hint="try again later",
         )
 

@@ -1,8 +1,8 @@
-"""What one connection and its server say to each other, between the transport and the SDK.
+"""Passes every message of one connection between the transport and the SDK, and repairs answers on the way.
 
-Every message passes here once on its way out and once on its way back. An answer that the SDK would drop is repaired
-and delivered; where that is impossible, the request that it belongs to fails at once, with the reason. Results of calls
-and lists do not go through the SDK at all: the SDK is shown an empty one, and the real one is put into the `Reply`.
+If the SDK would drop an answer, the relay repairs and delivers it. If it cannot, the request that the answer belongs to
+fails at once, with the reason. Results of calls and lists do not go through the SDK at all: the SDK gets an empty one,
+and the `Reply` gets the real one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 INLINE_BYTES = 100_000
 """A longer message is read in a worker thread."""
 GIVEN_UP = 1_000
-"""Requests given up whose late answers are waited for; older ones are forgotten."""
+"""Requests that were given up and may still get a late answer. Older ones are forgotten."""
 ORPHANS = 20
-"""Answers that name no request and are remembered."""
+"""Answers without a request id that are remembered."""
 _LONG_LIVED = "subscriptions/listen"
 _EMPTY_PAGE: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 Id = str | int
@@ -52,16 +52,16 @@ class Relay:
 
     @property
     def calls_given_up(self) -> bool:
-        """Whether a call was cancelled whose answer has not come: its server may still be at work on it."""
+        """Return whether a cancelled call has no answer yet. Its server may still be working on it."""
         return "tools/call" in self._given_up.values()
 
     def unanswered(self, method: str) -> bool:
-        """Whether a request of this method was sent and never answered."""
+        """Return whether a request of this method was sent and never answered."""
         waiting = [sent for sent, _ in list(self._open.values())]
         return method in waiting or method in self._given_up.values()
 
     def sent(self, message: t.JSONRPCMessage) -> None:
-        """Take note of a message that goes to the server. Runs in the context of whoever sends it."""
+        """Note a message that goes to the server. Runs in the sender's context variables."""
         if isinstance(message, t.JSONRPCRequest):
             reply = current_reply.get()
             if reply is not None:
@@ -71,7 +71,7 @@ class Relay:
             self._cancelled((message.params or {}).get("requestId"))
 
     def timed_out(self, method: str) -> None:
-        """Note that nobody waits any longer for answers to this method."""
+        """Note that answers to this method are no longer awaited."""
         for number in [number for number, (sent, _) in self._open.items() if sent == method]:
             self._cancelled(number)
 
@@ -162,7 +162,7 @@ class Relay:
         return [t.JSONRPCResponse(jsonrpc="2.0", id=number, result=result), *settled]
 
     def _result(self, method: str, raw: Any, reply: Reply | None) -> dict[str, Any]:
-        """Return what the SDK is shown of a result."""
+        """Keep a result, and return what the SDK gets in its place."""
         final = not isinstance(raw, Mapping) or raw.get("resultType") in (None, "complete")
         if reply is not None and method == "tools/call" and final:
             reply.result = read_call_result(raw)
@@ -186,20 +186,20 @@ class Relay:
         return []
 
     def _give_up(self, number: Id, why: str) -> list[t.JSONRPCMessage]:
-        """Fail a request whose answer came and cannot be read."""
+        """Fail a request because its answer cannot be read."""
         _, reply = self._open.pop(number)
-        log.warning("%s sent an answer that cannot be read: %s", self._server, why)
+        log.warning("cannot read an answer of %s: %s", self._server, why)
         if reply is not None:
             reply.unreadable = why
         return [t.JSONRPCError(jsonrpc="2.0", id=number, error=t.ErrorData(code=t.PARSE_ERROR, message=why))]
 
     def _orphan(self, what: str | t.ErrorData) -> list[t.JSONRPCMessage]:
-        """Take an answer that names no request. It belongs to the request that is left when all others are answered."""
+        """Take an answer without a request id. It belongs to the request that is left when all others are answered."""
         waiting = {number for number, (method, _) in list(self._open.items()) if method != _LONG_LIVED}
         if len(waiting) == 1:
             return self._deliver(what, waiting.pop())
         said = what if isinstance(what, str) else what.message
-        log.warning("%s sent an answer that names no request: %.200r", self._server, said)
+        log.warning("%s sent an answer without a request id: %.200r", self._server, said)
         if waiting:
             self._orphans = [*self._orphans, (what, waiting)][-ORPHANS:]
         return []
@@ -240,7 +240,7 @@ class _Noise:
         self._next = 1
 
     def heard(self, size: int) -> None:
-        """Take note of a line of `size` bytes."""
+        """Count a line of `size` bytes that is not a message."""
         self._lines += 1
         if self._lines == self._next:
             what = "something" if self._lines == 1 else f"{self._lines} lines by now, each something"

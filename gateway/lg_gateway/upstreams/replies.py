@@ -1,7 +1,7 @@
-"""Read a server's answers leniently: pass on what needs no judgement, leave out only the part that cannot be read.
+"""Reads a server's answers leniently, and leaves out only the part that cannot be read.
 
-The SDK refuses a whole answer for one field that it does not know. Here a field that is null counts as left out, a
-content block of a new type becomes text, and a tool with a definition that no client could use is left out alone.
+The SDK refuses a whole answer for one field that it does not know. Here a null field counts as left out, a content
+block of an unknown type becomes text, and only a tool whose definition no client could use is left out.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
 
 
 class RelayedResult(t.CallToolResult):
-    """A server's result with what the gateway has found out about it, which never goes over a wire."""
+    """A server's result, with what the gateway found wrong with it. That note is never sent."""
 
     _misfit: str = PrivateAttr(default="")
 
     @property
     def misfit(self) -> str:
-        """What of it did not fit the tool's own schema and was left out."""
+        """The reason why the structured part was left out; empty if it was not."""
         return self._misfit
 
     def without_structure(self, misfit: str) -> RelayedResult:
@@ -49,11 +49,11 @@ class RelayedResult(t.CallToolResult):
 
 @dataclass(eq=False)
 class Reply:
-    """What came back for one request, beside what the SDK is shown of it.
+    """What came back for one request. The SDK gets only part of it.
 
-    `error` is the server's own; a transport that fails leaves it empty. `unreadable` says why an answer that came
-    cannot be delivered, `lost` that something before the server (HTTP) says that it got no answer. `by_http`: the error
-    came with an HTTP status of failure, so the server has not looked at the call.
+    `error` is the server's own error; if the transport fails, it stays empty. `unreadable` says why an answer cannot be
+    delivered. `lost` says that a proxy before the server (HTTP) got no answer. `by_http`: the error came with an HTTP
+    error status, so the server did nothing with the call.
     """
 
     request_id: str | int | None = None
@@ -68,7 +68,7 @@ class Reply:
 
 
 current_reply: ContextVar[Reply | None] = ContextVar("current reply", default=None)
-"""The reply that the request sent from this context waits for."""
+"""The reply of the request that is sent while this is set."""
 
 
 def read_call_result(raw: object) -> RelayedResult:
@@ -90,7 +90,7 @@ def read_call_result(raw: object) -> RelayedResult:
 
 
 def read_tools(raw: object, reply: Reply) -> None:
-    """Read a page of a tool list into `reply`; a tool that cannot be used is named there with the reason."""
+    """Read a page of a tool list into `reply`, with the name of each unusable tool and the reason."""
     page = raw if isinstance(raw, Mapping) else {}
     listed, cursor = page.get("tools"), page.get("nextCursor")
     reply.next_cursor = cursor if isinstance(cursor, str) else None
@@ -116,7 +116,7 @@ def read_error(raw: object) -> t.ErrorData:
 
 
 def without_nulls(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object without the members that are null: many servers write those for what they leave out."""
+    """Return an object without its null members: many servers write null for what they leave out."""
     return {key: value for key, value in raw.items() if value is not None}
 
 
@@ -185,7 +185,7 @@ def _json(value: object) -> str:
 
 def _line(message: object) -> str:
     text = message if isinstance(message, str) else "" if message is None else _json(message)
-    text = text or "it gives no reason"
+    text = text or "the server gives no reason"
     return cut_at_word(text, MESSAGE_CHARACTERS)
 
 

@@ -1,13 +1,13 @@
-"""When a server that ended is started again. Pure."""
+"""Decides when a server that ended is started again. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 QUICK_FAILURE_S = 10.0
-"""A server that was up for less has failed at once."""
+"""A server that was up for less than this counts as failed at once."""
 CRASH_LOOP = 8
-"""Failures in a row after which only a call starts the server early."""
+"""After this many failures in a row, the gateway starts the server early only if it gets a call."""
 RETRY_S = 300.0
 """Seconds after which a server that keeps failing is tried again without a call."""
 
@@ -20,14 +20,17 @@ class Backoff:
     longest_s: float
 
     def pause(self, failures: int) -> float:
-        """Seconds to wait after that many failures in a row."""
+        """Return the seconds to wait after that many failures in a row."""
         return float(min(self.first_s * 2 ** max(0, failures - 1), self.longest_s))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """What follows the end of a server: at least `at_least_s` of rest, then a start when somebody calls, or after
-    `at_most_s`. Without `at_most_s` only a call or a reload starts it. `failures` in a row count on."""
+    """What happens after a server ended.
+
+    The gateway waits at least `at_least_s`. Then a call starts the server, or it starts after `at_most_s`. If that is
+    `None`, only a call or a reload starts it. `failures` is the number in a row, with this one.
+    """
 
     failures: int
     at_least_s: float
@@ -36,9 +39,9 @@ class Restart:
 
 
 def restart(failures: int, up_s: float, backoff: Backoff, *, startable: bool = True) -> Restart:
-    """Decide after `failures` in a row before this end of a server that had been up for `up_s` seconds.
+    """Decide what follows after a server that was up for `up_s` seconds ended, with `failures` in a row before.
 
-    `startable`: its program could be run at all; where it is not installed, trying again by itself leads nowhere.
+    `startable` says that its program could be run. If it is not installed, retrying without a call is useless.
     """
     now = failures + 1 if up_s < QUICK_FAILURE_S else 1
     if not startable:

@@ -1,7 +1,7 @@
-"""One upstream server: connected, watched and restarted by its own task; called from any other.
+"""Connects one upstream server, watches it and restarts it, in a task of its own. Other tasks call it.
 
-The MCP client is entered and left only in the owner task: one failed HTTP request cancels the task that holds a client,
-and a request handler must survive that. Handlers use `call`, which waits for a restart and fails when that fails.
+Only that task enters and leaves the MCP client: one failed HTTP request cancels the task that holds a client, and a
+request handler must survive that. Handlers use `call`, which waits for a restart and fails if the restart fails.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.connection import accept_any, make_client, open_transport
-from lg_gateway.upstreams.eras import EraChoice, RememberedEras
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
+from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, list_tools
 from lg_gateway.upstreams.oauth import ClientCredentials, Learn
 from lg_gateway.upstreams.progress import Progress
@@ -54,7 +54,7 @@ class UpstreamState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class UpstreamCall:
-    """One call as it leaves. `repeatable`: doing it twice does no harm, so nobody doubts what a lost one did."""
+    """One call to send. `repeatable`: doing it twice does no harm, so it may simply be repeated if it is lost."""
 
     tool: str
     arguments: dict[str, Any]
@@ -65,7 +65,7 @@ class UpstreamCall:
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
     on_question: OnQuestion | None = None
-    """Answers a question that a handshake-era server asks while the call runs; without it, each is cancelled."""
+    """Answers a question that a 2025 server asks while the call runs. Without it, every question is cancelled."""
 
 
 class _NotSent(Exception):
@@ -73,8 +73,11 @@ class _NotSent(Exception):
 
 
 class Upstream:
-    """A server behind the gateway. `on_tools` gets its complete list whenever that may have changed, `learn` every
-    token that was fetched for it. `left_out` says what was wrong with the definitions of tools, by their names."""
+    """A server behind the gateway.
+
+    `on_tools` gets its complete tool list whenever that may have changed. `learn` gets every token that was fetched for
+    it. `left_out` says what is wrong with the definitions of tools, by name.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Upstream:
         backoff: Backoff,
         reaper: Reaper,
         on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
-        eras: RememberedEras,
+        memory: HandshakeMemory,
         child: Child | None = None,
         learn: Learn = lambda _secrets: None,
         mask: Callable[[str], str] | None = None,
@@ -100,7 +103,7 @@ class Upstream:
         self._backoff = backoff
         self._reaper = reaper
         self._on_tools = on_tools
-        self._era = EraChoice(spec, eras)
+        self._era = EraChoice(spec, memory)
         self._child = child
         self._mask = mask
         self._running: Child | None = None
@@ -138,7 +141,7 @@ class Upstream:
                 await self._connection()
                 self.error = why_connection_ended(EOFError("the connection ended"), self.spec, self._running)
             except Exception as error:  # whatever a server or transport does, only this server is down
-                if self._up_since == math.inf and self._era.ended_early(
+                if self._up_since == math.inf and self._era.connection_failed(
                     self._relay, by_itself=self._running is not None and not isinstance(error, TimeoutError)
                 ):
                     continue
@@ -178,7 +181,7 @@ class Upstream:
                 self._idle.set()
 
     async def idle(self) -> None:
-        """Wait until no call is on its way."""
+        """Wait until no call is in flight."""
         while self._in_flight:
             self._idle = anyio.Event()
             await self._idle.wait()
@@ -194,7 +197,7 @@ class Upstream:
         except MCPError as error:
             if not session_gone(self.spec, error):
                 raise
-        # The server forgot the session and so did not look at the call: connect anew and send it once more.
+        # The server forgot the session, so it did nothing with the call: reconnect and send it once more.
         log.warning("%s no longer knows the session; reconnecting", self.name)
         self._renew(client)
         return await self._once_more(call)
@@ -204,12 +207,12 @@ class Upstream:
             return await self._send(await self._ready(), call)
         except _NotSent as error:
             raise UpstreamUnavailable(
-                f"server {self.name} ended twice before the call could be sent", hint="try again later"
+                f"server {self.name} ended twice before the gateway could send the call", hint="try again later"
             ) from error
 
     @property
     def asks_live(self) -> bool:
-        """Whether the server is of the handshake era, whose questions come while a call waits."""
+        """Return whether this is a 2025 server, which asks questions while a call waits."""
         return self.protocol not in MODERN_PROTOCOL_VERSIONS
 
     async def _send(self, client: Client, call: UpstreamCall) -> Answer:
@@ -246,8 +249,8 @@ class Upstream:
             late = self._late(call)
             raise why_call_failed(self.spec, error, reply, late=late, repeatable=call.repeatable) from error
         except (RuntimeError, ValidationError) as error:
-            log.warning("%s sent an answer to %s that does not fit the protocol: %s", self.name, call.tool, error)
-            raise Internal(f"server {self.name} sent an answer that does not fit the protocol") from error
+            log.warning("%s sent an answer to %s that is not valid MCP: %s", self.name, call.tool, error)
+            raise Internal(f"server {self.name} sent an answer that is not valid MCP") from error
         finally:
             current_reply.reset(token)
             self._exchanges -= 1
@@ -261,7 +264,7 @@ class Upstream:
         return too_late(self.name, call.timeout_s, repeatable=call.repeatable)
 
     def _renew(self, client: Client) -> None:
-        """Reconnect on the gateway's own decision: new calls wait, and the old connection ends once it is idle."""
+        """Reconnect without a failure: new calls wait, and the old connection ends once it is idle."""
         if self._client is client:
             self._client, self._renewing = None, True
             self.state, self.error = UpstreamState.RESTARTING, "the gateway is reconnecting"
@@ -288,14 +291,14 @@ class Upstream:
         return await self._calls.ask(t.ElicitRequest(params=params))
 
     async def _ready(self) -> Client:
-        """Return the client. Waits while the server starts, and starts a server that waits after failures."""
+        """Return the client. Wait while the server starts; start it if it waits after failures."""
         attempts = self._attempts
         self._wanted.set()
         with anyio.move_on_after(self.spec.connect_timeout_s):
             while self._client is None and self._attempts == attempts:
                 await self._news.wait()
         if self._client is None:
-            reason = self.error or "it does not answer"
+            reason = self.error or "it did not answer"
             raise UpstreamUnavailable(f"server {self.name} is {self.state}: {reason}", hint="try again later")
         return self._client
 
@@ -327,7 +330,7 @@ class Upstream:
     async def _up(self, client: Client, tools: list[t.Tool]) -> None:
         info = client.server_info
         self.protocol, self.version = client.protocol_version, info.version if info else ""
-        self._era.came_up(self._relay, self.protocol)
+        self._era.connected(self._relay, self.protocol)
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)
@@ -368,7 +371,7 @@ class Upstream:
             self._changed.set()
 
     async def _follow(self, client: Client) -> None:
-        """Subscribe to list changes on modern connections; legacy servers send the notification unasked."""
+        """Subscribe to list changes of a 2026 server. A 2025 server sends the notification without that."""
         with suppress(ListenNotSupportedError, MCPError, TimeoutError):
             try:
                 async with client.listen(tools_list_changed=True) as subscription:
@@ -386,8 +389,8 @@ class Upstream:
                 with anyio.fail_after(self.spec.connect_timeout_s):
                     tools = await self._list(client)
             except (MCPError, TimeoutError, ValidationError) as error:
-                log.warning("%s announced a changed tool list and then did not send it: %s", self.name, error)
+                log.warning("%s announced a changed tool list and did not send it: %s", self.name, error)
             else:
                 await self._on_tools(self.name, tools)
-            await anyio.sleep(pause)  # a server that announces without end is asked less and less often
+            await anyio.sleep(pause)  # ask less often if a server announces changes without end
             pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S

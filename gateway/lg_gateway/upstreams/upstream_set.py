@@ -1,7 +1,7 @@
-"""The upstream servers of a gateway: started, replaced when their entry changes, ended together.
+"""Starts the upstream servers of a gateway, replaces those whose entry changes, and ends them together.
 
-A server whose entry is as before is left alone. One that is replaced or removed still finishes the calls it has, within
-`gateway.drain_s`; new calls go to its successor at once.
+A server whose entry did not change is left alone. A server that is replaced or removed may finish its calls within
+`gateway.drain_s`. New calls go to its successor at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import mcp_types as t
 
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
-from lg_gateway.upstreams.eras import RememberedEras
+from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.oauth import Learn
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream import Upstream
@@ -26,7 +26,7 @@ OnTools = Callable[[str, list[t.Tool]], Awaitable[None]]
 
 
 class UpstreamSet:
-    """Upstreams by name in `upstreams`, which others may keep: it is changed in place."""
+    """The servers by name, in `upstreams`. Others may keep that dictionary: it is changed in place."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class UpstreamSet:
         reaper: Reaper,
         on_tools: OnTools,
         learn: Learn,
-        eras: RememberedEras,
+        memory: HandshakeMemory,
         mask: Callable[[str], str] | None = None,
     ) -> None:
         self.upstreams: dict[str, Upstream] = {}
@@ -43,7 +43,7 @@ class UpstreamSet:
         self._reaper = reaper
         self._on_tools = on_tools
         self._learn = learn
-        self._eras = eras
+        self._memory = memory
         self._mask = mask
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -52,7 +52,7 @@ class UpstreamSet:
         """Add a server. It starts with the others, or at once when they run already."""
 
         async def on_tools(name: str, tools: list[t.Tool]) -> None:
-            if self.upstreams.get(name) is upstream:  # one that is being replaced has nothing to say any more
+            if self.upstreams.get(name) is upstream:  # a server that is being replaced no longer counts
                 await self._on_tools(name, tools)
 
         upstream = Upstream(
@@ -60,7 +60,7 @@ class UpstreamSet:
             backoff=self._backoff,
             reaper=self._reaper,
             on_tools=on_tools,
-            eras=self._eras,
+            memory=self._memory,
             child=child,
             learn=self._learn,
             mask=self._mask,
@@ -82,7 +82,7 @@ class UpstreamSet:
             self._tasks.start_soon(self._drain, upstream, drain_s, name=f"the end of {name}")
 
     def wake(self) -> None:
-        """Start every server that waits to be started. What was missing may be there now."""
+        """Start every server that waits for a restart. What it lacked may be there now."""
         for upstream in self.upstreams.values():
             upstream.wake()
 
@@ -109,6 +109,6 @@ class UpstreamSet:
         with anyio.move_on_after(seconds) as waited:
             await upstream.idle()
         if waited.cancelled_caught:
-            log.warning("%s: calls that did not end within %g s are cancelled", upstream.name, seconds)
+            log.warning("%s: cancelling calls that did not end within %g s", upstream.name, seconds)
         if upstream in self._scopes:
             self._scopes[upstream].cancel()

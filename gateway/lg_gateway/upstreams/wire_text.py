@@ -1,4 +1,4 @@
-"""Read what a server wrote as JSON, repairing what JSON cannot say where the meaning is plain. Pure.
+"""Reads what a server wrote as JSON, and repairs what is not JSON if the meaning is clear. Pure.
 
 Repaired: bytes that are not UTF-8 and halves of surrogate pairs (both become U+FFFD), raw control characters in a
 string, `NaN` and `Infinity` (null), and numbers that no client could hold (their digits as text).
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 200
-"""Levels of nesting; clients' own readers end soon after."""
+"""Levels of nesting. The JSON readers of clients give up soon after."""
 NUMBER_CHARACTERS = 300
 """Digits of an integer. A longer one is beyond the range of a double."""
 
@@ -29,7 +29,7 @@ _SAYS_METHOD = re.compile(rb"""[{,\s]['"]?method['"]?\s*:""")
 
 
 class Unreadable(Exception):
-    """The text is no JSON, even when repaired. The message says why."""
+    """The text is not JSON, even when repaired. The message says why."""
 
 
 def read_values(data: bytes) -> list[Any]:
@@ -91,7 +91,7 @@ def outline(data: bytes) -> Outline:
 
 
 def looks_like_a_message(data: bytes) -> bool:
-    """Whether a line that cannot be read was meant as a JSON-RPC answer rather than printed by mistake."""
+    """Return whether an unreadable line was meant as a JSON-RPC answer, and not printed by mistake."""
     begins = data.lstrip(b"\xef\xbb\xbf \t").startswith((b"{", b"["))
     return begins and b"jsonrpc" in data and _SAYS_METHOD.search(data) is None
 

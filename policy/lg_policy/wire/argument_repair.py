@@ -1,33 +1,60 @@
-"""Corrects arguments that models often send in the wrong form, where the meaning is certain. Pure.
+"""Repairs arguments that models send in the wrong form, where the tool's schema leaves no doubt what is meant. Pure.
 
 - `{"start_line": null}`: null for an optional argument that does not allow null counts as left out.
-- `{"paths": "[\"a.txt\"]"}`: JSON text where the schema wants an array or an object, and not a string, is parsed.
+- `{"paths": "[\"a.txt\"]"}` and `{"limit": "5"}`: a string that holds JSON is read as that JSON where the schema
+  wants an array, an object, a number or a boolean, and no string.
 
-Rules, approvals and the ledger must see what is executed, so a gateway calls `as_meant` before it decides.
+Rules, approvals and the ledger must see what is executed. So a gateway calls `as_meant` before it decides, and the
+server, which calls it again, finds nothing left to repair.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
+
+from pydantic_core import from_json
 
 MAX_DEPTH = 8
 """Nesting levels of an argument that are checked."""
-_BRANCHES = ("anyOf", "oneOf")
-_TYPES = frozenset({"null", "boolean", "string", "array", "object", "number", "integer"})
+MAX_TEXT = 4_000_000
+"""Characters of a string that is read as JSON."""
+MAX_REFERENCES = 20
+"""References, and alternatives inside alternatives, that are followed one after another."""
+MAX_PARTS = 5_000
+"""Parts of a schema that are looked at for one call. Beyond that, nothing is certain: the schema may be hostile."""
+TYPES = frozenset({"null", "boolean", "string", "array", "object", "number", "integer"})
+_ALTERNATIVES = ("anyOf", "oneOf")
 
 
 def as_meant(schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments in the form that the schema wants; what is not certain stays as it is."""
-    found = _object(schema or {}, arguments, MAX_DEPTH)
-    return dict(found)
+    """Return the arguments in the form that the schema wants. What is not certain stays as it is."""
+    root = schema or {}
+    return _Repair(root).object(arguments, root, 0)
 
 
 def arguments_from_text(text: str) -> dict[str, Any] | None:
     """Return the arguments that a client sent as one JSON text; `None` if the text is no JSON object."""
     value = _parsed(text)
     return value if isinstance(value, dict) else None
+
+
+def target(root: Mapping[str, Any], reference: str) -> Any:
+    """Return what a local reference names by its path; `None` for any other, an anchor too."""
+    if reference != "#" and not reference.startswith("#/"):
+        return None
+    found: Any = root
+    for step in reference[1:].split("/")[1:]:
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        if isinstance(found, Mapping):
+            found = found.get(name)
+        elif isinstance(found, list) and name.isdecimal() and len(name) < 6 and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return None
+    return found
 
 
 def listed_problems(schema: Any, *, place: str = "", top: bool = True) -> list[str]:
@@ -52,66 +79,125 @@ def listed_problems(schema: Any, *, place: str = "", top: bool = True) -> list[s
     return problems
 
 
-def _object(schema: Mapping[str, Any], value: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-    properties = schema.get("properties")
-    if not isinstance(properties, Mapping) or depth == 0:
-        return value
-    required = schema.get("required")
-    needed = (
-        frozenset(name for name in required if isinstance(name, str)) if isinstance(required, list) else frozenset()
-    )
-    made = {}
-    for name, item in value.items():
-        inner = properties.get(name)
-        if item is None and name not in needed and isinstance(inner, Mapping) and not _takes(inner, "null"):
-            continue
-        made[name] = _value(inner, item, depth - 1) if isinstance(inner, Mapping) else item
-    return made
+class _Repair:
+    """The repair of one call's arguments. What a part of the schema says is worked out once."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = MAX_PARTS
+        self._types_of: dict[int, frozenset[str] | None] = {}
+        self._whole_of: dict[int, Mapping[str, Any]] = {}
+
+    def object(self, value: Mapping[str, Any], schema: Any, depth: int) -> dict[str, Any]:
+        """Repair the entries of an object."""
+        whole = self._whole(schema)
+        properties, required = whole.get("properties"), whole.get("required")
+        if not isinstance(properties, Mapping):
+            return dict(value)
+        needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
+        made: dict[str, Any] = {}
+        for name, item in value.items():
+            part = properties.get(name)
+            types = self._types(part)
+            if item is None and types and "null" not in types and name not in needed:
+                continue
+            made[name] = self._value(item, part, types, depth)
+        return made
+
+    def _value(self, item: Any, part: Any, types: frozenset[str] | None, depth: int) -> Any:
+        if isinstance(item, str) and types and "string" not in types:
+            parsed = _parsed(item)
+            if _types_of_value(parsed) & (types - {"null"}):
+                item = parsed
+        if depth >= MAX_DEPTH or not isinstance(part, Mapping):
+            return item
+        if isinstance(item, dict):
+            return self.object(item, part, depth + 1)
+        items = self._whole(part).get("items") if isinstance(item, list) else None
+        if not isinstance(items, Mapping):
+            return item
+        inner = self._types(items)
+        return [self._value(entry, items, inner, depth + 1) for entry in item]
+
+    def _types(self, part: Any) -> frozenset[str] | None:
+        if not isinstance(part, Mapping):
+            return None
+        if id(part) not in self._types_of:  # the root holds the part, so no other can get its id
+            self._types_of[id(part)] = self._allowed(part, MAX_REFERENCES)
+        return self._types_of[id(part)]
+
+    def _allowed(self, part: Any, room: int) -> frozenset[str] | None:
+        """Return the types that a part allows; `None` if it does not say, or not simply."""
+        self._left -= 1
+        if not isinstance(part, Mapping) or room == 0 or self._left < 0:
+            return None
+        stated = [_stated(part.get("type")), _types_of_values(part)]
+        if isinstance(part.get("$ref"), str):
+            stated.append(self._allowed(target(self._root, part["$ref"]), room - 1))
+        for keyword in _ALTERNATIVES:
+            branches = part.get(keyword)
+            if isinstance(branches, list) and branches:
+                stated.append(self._allowed_by_any(branches, room - 1))
+        known = [types for types in stated if types is not None]
+        return frozenset.intersection(*known) if known else None
+
+    def _allowed_by_any(self, branches: list[Any], room: int) -> frozenset[str] | None:
+        found: frozenset[str] = frozenset()
+        for branch in branches:
+            types = self._allowed(branch, room)
+            if types is None:
+                return None
+            found |= types
+        return found
+
+    def _whole(self, schema: Any) -> Mapping[str, Any]:
+        """Return a part with what its references name put into it."""
+        if not isinstance(schema, Mapping):
+            return {}
+        if id(schema) not in self._whole_of:
+            whole = schema
+            for _ in range(MAX_REFERENCES):
+                reference = whole.get("$ref")
+                found = target(self._root, reference) if isinstance(reference, str) else None
+                if not isinstance(found, Mapping):
+                    break
+                beside = {key: value for key, value in whole.items() if key != "$ref"}
+                whole = {**found, **beside}
+            self._whole_of[id(schema)] = whole
+        return self._whole_of[id(schema)]
 
 
-def _value(schema: Mapping[str, Any], value: Any, depth: int) -> Any:
-    if isinstance(value, str) and not _takes(schema, "string"):
-        parsed = _parsed(value)
-        kind = "array" if isinstance(parsed, list) else "object" if isinstance(parsed, dict) else ""
-        if kind and _takes(schema, kind):
-            value = parsed
-    if isinstance(value, dict):
-        return _object(schema, value, depth)
-    items = schema.get("items")
-    if isinstance(value, list) and isinstance(items, Mapping) and depth > 0:
-        return [_value(items, item, depth - 1) for item in value]
-    return value
+def _stated(given: Any) -> frozenset[str] | None:
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name in TYPES for name in names):
+        return None
+    return frozenset(names) | ({"integer"} if "number" in names else set())
 
 
-def _takes(schema: Mapping[str, Any], kind: str, depth: int = MAX_DEPTH) -> bool:
-    """Return whether a value of a type may fit; yes where that is not certain."""
-    named = schema.get("type")
-    kinds = [named] if isinstance(named, str) else named
-    if isinstance(kinds, list) and _TYPES.issuperset(map(str, kinds)) and kind not in kinds:
-        return False
-    if "const" in schema or "enum" in schema:
-        values = [schema["const"]] if "const" in schema else schema["enum"]
-        return not isinstance(values, list) or any(_kind(value) == kind for value in values)
-    for keyword in _BRANCHES:
-        branches = schema.get(keyword)
-        if isinstance(branches, list) and depth > 0:
-            return any(not isinstance(branch, Mapping) or _takes(branch, kind, depth - 1) for branch in branches)
-    return True
+def _types_of_values(part: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the types of the values that a part lists; `None` if it lists none."""
+    values = [part["const"]] if "const" in part else part.get("enum")
+    if not isinstance(values, list) or not values:
+        return None
+    return frozenset().union(*(_types_of_value(value) for value in values))
 
 
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
+def _types_of_value(value: Any) -> frozenset[str]:
     if isinstance(value, bool):
-        return "boolean"
-    kinds: Iterable[tuple[type, str]] = ((str, "string"), (list, "array"), (dict, "object"), (int, "integer"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), "number")
+        return frozenset({"boolean"})
+    if isinstance(value, int):
+        return frozenset({"integer", "number"})
+    kinds = {type(None): "null", str: "string", float: "number", list: "array", dict: "object"}
+    return frozenset({kinds[type(value)]} if type(value) in kinds else ())
 
 
 def _parsed(text: str) -> Any:
-    if text.lstrip()[:1] not in ("[", "{"):
+    """Return the JSON value in a string; `None` if there is none that could have come as a value itself."""
+    if len(text) > MAX_TEXT:
         return None
     try:
-        return json.loads(text)
+        value = from_json(text, allow_inf_nan=False, cache_strings=False)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
     except (ValueError, RecursionError):
         return None
+    return value

@@ -1,4 +1,4 @@
-"""Time and count limits for HTTP connections that have not sent a whole request yet, and a log that cannot be flooded.
+"""Limits the time and number of HTTP connections that have not sent a whole request yet, and what they can log.
 
 Such a connection has not logged in. Without limits a few hundred of them use up the descriptors of the process, and
 no other client can connect.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lg_policy.wire.repeated_log import once_per_kind
 
 HEAD_S = 10.0
 """Seconds in which the head of a request must arrive."""
@@ -21,10 +22,6 @@ BODY_S = 60.0
 """Seconds in which its body must arrive."""
 MAX_UNFINISHED = 128
 """Connections that may be sending a request at once; one more closes the oldest of them."""
-LOG_INTERVAL_S = 60.0
-"""Seconds in which one kind of message about bad requests is logged once."""
-KINDS = 100
-"""Kinds of messages that are distinguished."""
 
 log = logging.getLogger(__name__)
 
@@ -107,37 +104,7 @@ def _descriptors() -> int:
     return soft if soft > 0 else 4 * MAX_UNFINISHED
 
 
-class OncePerKind(logging.Filter):
-    """Lets one record of each kind through in an interval; the next says how many were left out.
-
-    A kind is what stands before the first colon of a message's template: what follows may be a stranger's text.
-    """
-
-    def __init__(self, interval_s: float = LOG_INTERVAL_S) -> None:
-        super().__init__()
-        self._interval = interval_s
-        self._seen: dict[str, tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Decide about one record, and add the count to its message."""
-        kind = f"{record.name} {record.levelno} {str(record.msg).partition(':')[0][:80]}"
-        if kind not in self._seen and len(self._seen) >= KINDS:
-            kind = "others"
-        now = time.monotonic()
-        since, left_out = self._seen.get(kind, (now - 2 * self._interval, 0))
-        if now - since < self._interval:
-            self._seen[kind] = (since, left_out + 1)
-            return False
-        self._seen[kind] = (now, 0)
-        if left_out:
-            record.msg = f"{record.getMessage()} ({left_out} more like this)"
-            record.args = None
-        return True
-
-
 def quiet_logs() -> None:
-    """Log each kind of bad request once in a while, however many arrive."""
+    """Log each kind of bad request once a minute, however many arrive."""
     for name in ("asyncio", "uvicorn.error", "mcp.server.transport_security", "mcp.server.streamable_http", __name__):
-        logger = logging.getLogger(name)
-        if not any(isinstance(present, OncePerKind) for present in logger.filters):
-            logger.addFilter(OncePerKind())
+        once_per_kind(logging.getLogger(name))

@@ -250,7 +250,7 @@ async def test_a_caller_that_asks_nobody_is_refused_at_once_and_leaves_no_questi
         open_now = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
         done = await client.call_tool("a__echo", {"text": "x"})
     assert refused.structured_content["error"]["code"] == "approval_required"
-    assert "asks nobody" in refused.structured_content["error"]["message"]
+    assert "does not ask anyone" in refused.structured_content["error"]["message"]
     assert open_now == []
     assert (len(seen), done.is_error) == (1, False)
 

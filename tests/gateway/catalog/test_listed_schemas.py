@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
-from lg_gateway.catalog.argument_habits import meant
 from lg_gateway.catalog.catalog import public_name
 from lg_gateway.catalog.listed_schemas import LISTED_CHARACTERS, listed_input, listed_output, problems
 from lg_gateway.serving.meta_tools import TOOLS
@@ -172,36 +171,6 @@ async def test_every_tool_that_is_listed_keeps_to_the_profile(tmp_path: Path) ->
         assert tool.output_schema is None or problems(tool.output_schema) == [], tool.name
         assert len(tool.name) <= 40
         assert tool.description
-
-
-HABITS: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "text": {"type": "string"}, "maybe": {"type": ["string", "null"]}, "many": {"type": "array"},
-        "count": {"type": "integer"}, "flag": {"anyOf": [{"type": "boolean"}]}, "deep": {"$ref": "#/$defs/Deep"},
-        "both": {"anyOf": [{"type": "string"}, {"type": "array"}]}, "any": {}, "needed": {"type": "string"},
-    },
-    "required": ["needed"],
-    "$defs": {"Deep": {"type": "object", "properties": {"inner": {"type": "array", "items": {"type": "object"}}}}},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("sent", "taken"),
-    [
-        ({"text": None, "many": None, "count": None, "deep": None, "flag": None}, {}),
-        ({"maybe": None, "any": None, "needed": None, "unknown": None}, None),
-        ({"many": '["a", 1]'}, {"many": ["a", 1]}),
-        ({"deep": '{"inner": null}'}, {"deep": {}}),
-        ({"deep": {"inner": ['{"x": 1}']}}, {"deep": {"inner": [{"x": 1}]}}),
-        ({"count": "5", "flag": "true"}, {"count": 5, "flag": True}),
-        ({"both": '["a"]', "text": '["a"]', "any": "[1]"}, None),
-        ({"many": "not json", "count": "five", "flag": '"yes"', "deep": "[1]"}, None),
-        ({"many": "[" * 100_000}, None),
-    ],
-)
-def test_what_models_send_by_habit_is_taken_where_the_schema_leaves_no_doubt(sent: Any, taken: Any) -> None:
-    assert meant(sent, HABITS) == (sent if taken is None else taken)
 
 
 @pytest.mark.anyio

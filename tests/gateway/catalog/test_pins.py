@@ -12,7 +12,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.catalog.lint import lint, lookalikes
-from lg_gateway.catalog.pins import PINS_PER_SERVER, read_pins_file
+from lg_gateway.catalog.pin_table import PINS_PER_SERVER, read_pins_file
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
 from lg_policy.errors import ConfigError
@@ -87,7 +87,7 @@ async def test_a_file_says_which_definitions_are_offered_and_no_command_overrule
     async with gateway_of(tmp_path, by_file, server("a", "--describe", "two"), ALLOW_ALL) as gateway:
         changed = [entry.name for entry in gateway.catalog.entries()]
     (tmp_path / "pins.json").write_text("{}")
-    with pytest.raises(ConfigError, match="not a file of pins"):
+    with pytest.raises(ConfigError, match="does not hold pins"):
         read_pins_file(tmp_path / "pins.json")
 
     assert {"a__echo", "b__echo"} <= names  # b is not named in the file: first use

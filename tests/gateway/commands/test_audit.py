@@ -114,7 +114,7 @@ async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded
     assert restarted.returncode == 0, restarted.stderr
     assert allowed.returncode == 0, allowed.stderr
     assert verified.returncode == 0, verified.stdout
-    assert "note: an earlier head was given up" in verified.stdout
+    assert "note: an earlier head was abandoned" in verified.stdout
     assert "record 9 with hash" in json.loads(note)["detail"]
     assert "was\x1b[2J replaced" in json.loads(note)["detail"]
     assert "was\\u{1b}[2J replaced" in listed_note

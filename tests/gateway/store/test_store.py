@@ -207,7 +207,7 @@ async def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(opened: O
         with psycopg.connect(place.url) as server:
             server.execute("INSERT INTO lg_schema (version) VALUES (%s)", (newer,))
 
-    with pytest.raises(StoreTooNew, match=f"newer version of lg-gateway \\(schema {newer}"):
+    with pytest.raises(StoreTooNew, match=f"newer version of lg-gateway wrote it \\(schema {newer}"):
         opened()
     with pytest.raises(StoreTooNew), read_store(place):
         pass

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from lg_gateway.upstreams.eras import RememberedEras
+from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import RETRY_S, Backoff, Restart, restart
 from lg_gateway.upstreams.upstream import UpstreamState
 from tests.gateway.misbehaving import misbehaving, named, said
@@ -130,12 +130,12 @@ def test_what_is_remembered_of_a_server_survives_a_broken_file(tmp_path: Path) -
     from tests.gateway.rig import make_setup
 
     (spec,) = make_setup(tmp_path, server("a")).specs
-    eras = RememberedEras(tmp_path)
-    assert not eras.needs_handshake(spec)
-    eras.remember(spec, handshake=True)
-    assert RememberedEras(tmp_path).needs_handshake(spec)
-    eras.remember(spec, handshake=False)
-    assert not RememberedEras(tmp_path).needs_handshake(spec)
+    memory = HandshakeMemory(tmp_path)
+    assert not memory.needs_handshake(spec)
+    memory.remember(spec, handshake=True)
+    assert HandshakeMemory(tmp_path).needs_handshake(spec)
+    memory.remember(spec, handshake=False)
+    assert not HandshakeMemory(tmp_path).needs_handshake(spec)
 
 
 BAD: dict[str, Any] = {

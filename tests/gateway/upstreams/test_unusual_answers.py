@@ -61,7 +61,7 @@ async def test_an_answer_that_cannot_be_read_fails_its_call_at_once_with_the_rea
             answer = await call(gateway, f"odd__{name}")
             after = await call(gateway, f"odd__{name}")
 
-    assert text_of(answer).startswith("internal: server odd sent an answer that cannot be read: ")
+    assert text_of(answer).startswith("internal: cannot read the answer of server odd: ")
     assert why in text_of(answer)
     assert text_of(after) == text_of(answer), "the server is still there"
 
@@ -175,7 +175,7 @@ async def test_the_text_of_an_answer_that_does_not_fit_its_schema_is_passed_on(
 
 OVER_HTTP = ("half_a_pair", "latin_1", "long_number", "batch", "id_as_text", "error_null", "plain_text")
 REFUSED = {
-    "cut_off": (BROKEN["cut_off"][0], "internal: server odd sent an answer that cannot be read: it is not JSON"),
+    "cut_off": (BROKEN["cut_off"][0], "internal: cannot read the answer of server odd: it is not JSON"),
     "null_id": ('{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"quota"}}', "quota (-32000)"),
     "busy": ("HTTP 503 <h1>too\nmuch</h1>", "HTTP 503 Service Unavailable: <h1>too much</h1> (-32603)"),
     "proxy": ("HTTP 504 late", "outcome_unknown: server odd was not reached, or its answer was lost: HTTP 504"),

@@ -17,8 +17,8 @@ import httpx2
 import pytest
 
 from lg_gateway.upstreams.bounded_http import BoundedTransport
+from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.restart_policy import Backoff
-from lg_gateway.upstreams.stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.upstream import UpstreamState
 from tests.gateway.rig import (
     ALLOW_ALL,

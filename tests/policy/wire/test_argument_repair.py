@@ -64,11 +64,49 @@ def test_null_and_json_text_are_taken_where_the_schema_leaves_one_meaning(given_
     assert as_meant(SCHEMA, given_) == meant
 
 
-@given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "z"]), VALUES, max_size=5))
-def test_any_arguments_are_read_and_read_again_as_the_same(arguments: dict[str, Any]) -> None:
+HABITS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string"}, "maybe": {"type": ["string", "null"]}, "many": {"type": "array"},
+        "count": {"type": "integer"}, "flag": {"anyOf": [{"type": "boolean"}]}, "deep": {"$ref": "#/$defs/Deep"},
+        "both": {"anyOf": [{"type": "string"}, {"type": "array"}]}, "any": {}, "needed": {"type": "string"},
+        "model": {"anyOf": [{"$ref": "#/$defs/Deep"}, {"type": "null"}]}, "ratio": {"type": "number"},
+        "level": {"enum": [1, 2]}, "choice": {"enum": ["1", 2]},
+    },
+    "required": ["needed"],
+    "$defs": {"Deep": {"type": "object", "properties": {"inner": {"type": "array", "items": {"type": "object"}}}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    [
+        ({"text": None, "many": None, "count": None, "deep": None, "flag": None}, {}),
+        ({"maybe": None, "any": None, "needed": None, "unknown": None}, None),
+        ({"many": '["a", 1]'}, {"many": ["a", 1]}),
+        ({"deep": '{"inner": null}'}, {"deep": {}}),
+        ({"deep": {"inner": ['{"x": 1}']}}, {"deep": {"inner": [{"x": 1}]}}),
+        ({"count": "5", "flag": "true"}, {"count": 5, "flag": True}),
+        ({"both": '["a"]', "text": '["a"]', "any": "[1]"}, None),
+        ({"many": "not json", "count": "five", "flag": '"yes"', "deep": "[1]"}, None),
+        ({"many": "[" * 100_000}, None),
+        ({"count": None, "model": None}, {"model": None}),
+        ({"model": '{"inner": null}'}, {"model": {"inner": None}}),
+        ({"ratio": "2", "level": "2", "choice": "2"}, {"ratio": 2, "level": 2, "choice": "2"}),
+        ({"ratio": "1e999", "count": "NaN", "many": "[1e999]"}, None),
+        ({"many": '["\\ud800"]', "level": "9" * 5000}, None),
+    ],
+)
+def test_what_models_send_by_habit_is_taken_where_the_schema_leaves_no_doubt(sent: Any, taken: Any) -> None:
+    assert as_meant(HABITS, sent) == (sent if taken is None else taken)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, HABITS])
+@given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], *HABITS["properties"], "z"]), VALUES, max_size=5))
+def test_any_arguments_are_read_and_read_again_as_the_same(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
     before = json.dumps(arguments)
-    meant = as_meant(SCHEMA, arguments)
-    assert as_meant(SCHEMA, meant) == meant
+    meant = as_meant(schema, arguments)
+    assert as_meant(schema, meant) == meant
     assert json.dumps(arguments) == before
     assert meant.get("path") == arguments.get("path")
 

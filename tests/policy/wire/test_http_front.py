@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Addresses
-from lg_policy.wire.http_limits import MAX_UNFINISHED, Limits, OncePerKind, limited_protocol
+from lg_policy.wire.http_limits import MAX_UNFINISHED, Limits, limited_protocol
 from tests.policy.wire.programs import http_server
 
 pytestmark = pytest.mark.anyio
@@ -181,25 +180,6 @@ async def test_the_oldest_unfinished_connection_makes_room_and_a_whole_request_i
             assert len(limits.unfinished) == 1
             for _, writer in [*pairs, (whole_reader, whole)]:
                 writer.close()
-
-
-def test_one_kind_of_message_is_logged_once_and_then_counted() -> None:
-    def record(text: str, *args: object) -> logging.LogRecord:
-        return logging.LogRecord("x", logging.WARNING, "f", 1, text, args, None)
-
-    filtered = OncePerKind(60)
-    assert filtered.filter(record("Invalid Host header: a"))
-    assert not filtered.filter(record("Invalid Host header: b"))
-    assert filtered.filter(record("Invalid Origin header: a"))
-    at_once = OncePerKind(0)
-    assert at_once.filter(record("a %s", 1))
-    many = [number for number in range(1000) if filtered.filter(record(f"{number} x"))]
-    assert len(many) < 110
-    counting = OncePerKind(1e9)
-    counting._seen["x 30 a"] = (-1e10, 7)
-    last = record("a: %s", "b")
-    assert counting.filter(last)
-    assert last.getMessage() == "a: b (7 more like this)"
 
 
 def test_the_loopback_origins_are_those_of_web_pages_of_this_machine() -> None:

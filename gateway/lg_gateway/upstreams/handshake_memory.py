@@ -1,7 +1,8 @@
-"""Servers that need the handshake of 2025, remembered from one start to the next.
+"""Remembers which servers need the handshake of protocol 2025-11-25, from one start to the next.
 
-A server that ends or stays silent on the first message of 2026 costs a start or ten seconds each time. What was found
-out is kept for a month in the state directory: an update may have taught the server the new protocol.
+A server that does not know protocol 2026-07-28 ends on its first message, or does not answer it. Finding that out costs
+a start of the server, or ten seconds. So the state directory keeps it for a month; by then an update may have taught
+the server the new protocol.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ FILE_NAME = "handshake-servers.json"
 PROBE = "server/discover"
 
 
-class RememberedEras:
-    """The servers in a file of the state directory. A file that cannot be read or written counts as empty."""
+class HandshakeMemory:
+    """A file in the state directory that names those servers. If it cannot be read, it counts as empty."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = directory / FILE_NAME
         self._clock = clock
 
     def needs_handshake(self, spec: ServerSpec) -> bool:
-        """Whether this server was seen to need the handshake."""
+        """Return whether this server needed the handshake before."""
         return _key(spec) in self._read()
 
     def remember(self, spec: ServerSpec, *, handshake: bool) -> None:
-        """Keep or drop what is known of a server."""
+        """Note that a server needs the handshake, or no longer needs it."""
         known = self._read()
         if handshake is (_key(spec) in known):
             return
@@ -65,30 +66,33 @@ class RememberedEras:
 
 
 class EraChoice:
-    """How the next connection to one server begins: `mode` is "auto" (probe), "legacy" (handshake) or as configured."""
+    """Chooses how the next connection to a server begins.
 
-    def __init__(self, spec: ServerSpec, remembered: RememberedEras) -> None:
+    `mode` is "auto" (probe), "legacy" (handshake), or what is configured.
+    """
+
+    def __init__(self, spec: ServerSpec, remembered: HandshakeMemory) -> None:
         self._spec = spec
         self._remembered = remembered
         self._tried_handshake = False
         self.mode = spec.mode
 
     def recall(self) -> None:
-        """Begin with what earlier runs found out."""
+        """Use what earlier runs found out."""
         if self.mode == "auto" and self._remembered.needs_handshake(self._spec):
             self.mode = "legacy"
 
-    def came_up(self, relay: Relay, protocol: str) -> None:
-        """Keep what a connection has shown that came up."""
+    def connected(self, relay: Relay, protocol: str) -> None:
+        """Remember what a successful connection revealed."""
         handshake = self._spec.mode == "auto" and protocol not in MODERN_PROTOCOL_VERSIONS
         if handshake and (self.mode == "legacy" or relay.unanswered(PROBE)):
             self._remembered.remember(self._spec, handshake=True)
         relay.timed_out(PROBE)
 
-    def ended_early(self, relay: Relay, *, by_itself: bool) -> bool:
-        """Choose after a connection that did not come up; return whether to start the server again at once.
+    def connection_failed(self, relay: Relay, *, by_itself: bool) -> bool:
+        """Choose a mode after a connection failed; return whether to start the server again at once.
 
-        `by_itself`: the server's process was started, and it ended rather than being silent.
+        `by_itself` means that the server's process started and then ended on its own. It was not just silent.
         """
         if self._spec.mode != "auto":
             return False
@@ -98,7 +102,7 @@ class EraChoice:
             return False
         if not by_itself or not relay.unanswered(PROBE):
             return False
-        log.warning("%s ended on %s; it is started again with the handshake of 2025", self._spec.name, PROBE)
+        log.warning("%s exited when sent %s; starting it again with the 2025 handshake", self._spec.name, PROBE)
         self.mode = "legacy"
         first, self._tried_handshake = not self._tried_handshake, True
         return first

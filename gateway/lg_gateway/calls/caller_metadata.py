@@ -1,7 +1,7 @@
-"""What a caller says about a call besides its arguments: the run it belongs to and its idempotency key.
+"""Reads what a caller says about a call besides its arguments: the run it belongs to and its idempotency key.
 
-Either `_meta["lg/run"]` and `_meta["lg/idempotency-key"]`, or W3C baggage, which is what `langchain.mcp` can send.
-A caller says these things of itself. They restrain and correlate; they never identify or permit.
+Both come in `_meta["lg/run"]` and `_meta["lg/idempotency-key"]`, or in W3C baggage, which `langchain.mcp` can send. The
+caller could lie about them. So they can limit a call and connect records, but they never identify or permit.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class CallMetadata:
     key: str | None = None
     trace_id: str | None = None
     shows_whole: bool = False
-    """Whether a question of any length is shown whole where it is answered."""
+    """Whether the caller shows a question of any length whole."""
     asks_nobody: bool = False
-    """Whether a call that needs a human is refused, and no question kept."""
+    """Whether a call that needs a human is refused without keeping a question."""
 
 
 def read_metadata(meta: Mapping[str, Any]) -> CallMetadata:
@@ -55,7 +55,7 @@ def read_metadata(meta: Mapping[str, Any]) -> CallMetadata:
 
 
 def forwarded_meta(meta: Mapping[str, Any], metadata: CallMetadata, *, trusted: bool) -> dict[str, Any]:
-    """Return the `_meta` that goes on: run and key only to a trusted upstream, in whatever form they came."""
+    """Return the `_meta` to send to the server. Only a trusted server gets the run and the key."""
     kept = {
         key: value
         for key, value in meta.items()
@@ -85,5 +85,5 @@ def _trace_id(traceparent: Any) -> str | None:
 
 
 def scope_of(identity: str, run_id: str | None) -> str:
-    """Return whose idempotency keys these are, as rows name it: a caller's, in one run."""
+    """Return the scope of a caller's idempotency keys in one run, as rows name it."""
     return json.dumps([identity, run_id])

@@ -1,4 +1,4 @@
-"""Work on texts of strangers, beside the event loop once it is more than a little."""
+"""Processes large untrusted values in a worker thread."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 INLINE_CHARACTERS = 100_000
-"""Characters of text, keys and numbers that are worked on at once."""
+"""Up to this many characters of text, keys and numbers, the work is done on the event loop."""
 _EACH = 8
 Made = TypeVar("Made")
 
 
-async def apart(value: Any, work: Callable[..., Made], *args: Any) -> Made:
+async def in_thread_if_large(value: Any, work: Callable[..., Made], *args: Any) -> Made:
     """Return `work(*args)`, done in a worker thread where `value` is large."""
     if is_small(value):
         return work(*args)

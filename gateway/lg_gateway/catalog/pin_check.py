@@ -1,4 +1,4 @@
-"""Decides by the pins which of a server's tools reach the catalogue."""
+"""Compares a server's tools with the pins, and lets only accepted definitions into the catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import mcp_types as t
 
-from lg_gateway.catalog.pins import PinTable, read_pins_file
+from lg_gateway.catalog.pin_table import PinTable, read_pins_file
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.settings import Settings
@@ -24,7 +24,7 @@ Offer = Callable[[str, list[t.Tool]], Awaitable[None]]
 
 
 class Pinning:
-    """Compares each server's list with the pins. `held` names, by server, the tools that were held back."""
+    """Compares each server's tool list with the pins. `held` names the tools that were held back, by server."""
 
     def __init__(self, store: Store, pins: PinTable, settings: Callable[[], Settings]) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Pinning:
         self.held: dict[str, list[str]] = {}
 
     async def accepted(self, spec: ServerSpec, tools: list[t.Tool]) -> list[t.Tool]:
-        """Return the tools that may be offered. None of a foreign server's while the pins cannot be read."""
+        """Return the tools that may be offered. While the pins cannot be read, a foreign server has none."""
         self._offered[spec.name] = tools
         if spec.builtin is not None:
             await self._renew(spec, tools)
@@ -46,7 +46,7 @@ class Pinning:
             digests = read_pins_file(Path(settings.pins_file)) if settings.pins_file is not None else {}
             passed, held = await self._store.write(partial(self._sift, spec=spec, tools=tools, digests=digests))
         except (StoreError, ConfigError) as error:
-            log.error("%s: none of its tools are offered: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
+            log.error("%s: offering none of its tools: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
             return []
         self.held[spec.name] = held
         if held:
@@ -64,7 +64,7 @@ class Pinning:
         self.held.pop(server, None)
 
     async def watch(self, offer: Offer) -> None:
-        """Offer what was held back once it has been accepted, from whatever process."""
+        """Offer tools that were held back once someone accepts them, in this process or another."""
         while True:
             await anyio.sleep(POLL_S)
             for name in [name for name, held in self.held.items() if held]:
@@ -82,7 +82,7 @@ class Pinning:
         try:
             await self._store.write(lambda tx: self._pins.renew(tx, spec.name, tools, basis))
         except StoreError:
-            log.exception("%s: its definitions could not be pinned", spec.name)
+            log.exception("%s: cannot pin its definitions", spec.name)
 
     def _sift(
         self, tx: Tx, *, spec: ServerSpec, tools: list[t.Tool], digests: Mapping[str, Mapping[str, str]]

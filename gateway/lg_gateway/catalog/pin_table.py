@@ -1,12 +1,12 @@
-"""Trust in a tool's definition is given once, to exactly what was seen then.
+"""Pins the definition of each tool: it is trusted as it was when it was accepted, and only so.
 
-A definition is name, title, description, schemas and annotations. A foreign one that changes afterwards is held back:
-neither listed nor callable until a human accepts it. Our own servers change with our version and their configuration:
-they are pinned anew, and the ledger says so.
+A definition is name, title, description, schemas and annotations. If a foreign server changes one, the tool is held
+back: it is neither listed nor callable until a human accepts it. Our own servers change with our version and their
+configuration. They are pinned again, and the ledger says so.
 
-Rows carry a keyed code, and the ledger says which rows of a foreign server there are. When one was removed or put back
-as it once was, every definition of that server is held back until a human accepts it anew. Not covered: a server that
-keeps its definition and changes what the tool does.
+Rows carry a keyed code, and the ledger says which rows a foreign server has. If someone removes a row or restores an
+old one, every definition of that server is held back until a human accepts it again. Not covered: a server that keeps
+its definition and changes what the tool does.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PINS_PER_SERVER = 4_000
-"""Definitions kept of one server: a list that is new each time does not fill the store."""
+"""Definitions kept of one server, so that a list that changes each time does not fill the store."""
 NOTED = 5
-"""Definitions held back at once that get a record each; more share one."""
+"""Definitions held back together that get a record each. The rest share one."""
 NOW = "; now "
-"""Stands in the detail of a note before what it says of the rows of a server."""
+"""In the detail of a note: what follows says which rows the server has."""
 PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """What is accepted of one tool, and what waits. `None`: nothing was accepted yet, nothing waits.
+    """The accepted definition of one tool, and the one that waits; `None` if there is none.
 
-    `basis` says what vouches for it: "" a human or first sight, else a file, or version and configuration of our own
+    `basis` says what accepted it: a human or first sight (""), a file, or the version and configuration of our own
     server.
     """
 
@@ -54,7 +54,7 @@ class Pin:
     basis: str = ""
 
     def holds(self, definition: dict[str, Any]) -> bool:
-        """Whether a definition is the accepted one."""
+        """Return whether a definition is the accepted one."""
         return self.accepted is not None and digest(self.accepted) == digest(definition)
 
 
@@ -66,7 +66,7 @@ class PinTable:
         self._ledger = ledger
 
     def sift(self, tx: Tx, server: str, tools: Sequence[t.Tool], *, strict: bool) -> tuple[list[t.Tool], list[str]]:
-        """Return the tools whose definition is accepted, and the names of those held back."""
+        """Return the tools whose definition is accepted, and the names of those that are held back."""
         known, notes = self._known(tx, server)
         strict = strict or bool(notes)
         passed: list[t.Tool] = []
@@ -100,7 +100,7 @@ class PinTable:
     def sift_by_file(
         self, tx: Tx, server: str, tools: Sequence[t.Tool], digests: Mapping[str, str], basis: str
     ) -> tuple[list[t.Tool], list[str]]:
-        """Like `sift`, where a file says which definitions are accepted; whatever it does not name is held back."""
+        """Do as `sift` does, but accept what a file says. Tools that it does not name are held back."""
         known, notes = self._known(tx, server)
         passed: list[t.Tool] = []
         held: list[str] = []
@@ -125,7 +125,7 @@ class PinTable:
         return passed, held
 
     def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
-        """Pin our own server's definitions as they are. What changed is noted, with version and configuration."""
+        """Pin our own server's definitions as they are, and note what changed, with version and configuration."""
         known = {pin.tool: pin for pin in self.all(tx, server)}
         changed = []
         for tool in tools:
@@ -143,11 +143,13 @@ class PinTable:
             self._anchor(tx, server, [])
 
     def accept(self, tx: Tx, pin: Pin, *, by: str) -> None:
-        """Accept what waits. Raises `ValueError` when nothing does, or when only a file may accept it."""
+        """Accept the definition that waits. Raises `ValueError` if none does, or if only a file may accept it."""
         if pin.waiting is None:
-            raise ValueError(f"no definition waits for {pin.server}: {pin.tool}")
+            raise ValueError(f"{pin.server}: {pin.tool} has no definition that waits to be accepted")
         if self.changed_outside(tx, pin.server):
-            raise ValueError(f"the pins of {pin.server} were changed outside the gateway; start it, then look again")
+            raise ValueError(
+                f"the pins of {pin.server} were changed outside the gateway; start the gateway, then check again"
+            )
         if pin.basis:
             raise ValueError(f"{pin.server}: {pin.tool} is pinned by {pin.basis}; change it there")
         self._write(tx, replace(pin, accepted=pin.waiting, waiting=None))
@@ -167,16 +169,18 @@ class PinTable:
         return [subject.removeprefix(PINS) for subject in subjects(tx, PINS, self._ledger.records_of)]
 
     def changed_outside(self, tx: Tx, server: str) -> bool:
-        """Whether the rows of a server are others than the ledger says."""
+        """Return whether the rows of a server differ from what the ledger says."""
         anchored = self._anchored(tx, server)
         return anchored is not None and anchored != self._rows_of(tx, server)
 
     def _known(self, tx: Tx, server: str) -> tuple[dict[str, Pin], list[LedgerEntry]]:
-        """Return a server's pins by tool, and a note if somebody changed the rows: then nothing is accepted now."""
+        """Return a server's pins by tool. If someone changed the rows, none is accepted, and a note says so."""
         pins = self.all(tx, server)
         if not self.changed_outside(tx, server):
             return {pin.tool: pin for pin in pins}, []
-        log.error("the pins of %s were changed outside the gateway: its tools wait until they are accepted", server)
+        log.error(
+            "the pins of %s were changed outside the gateway; its tools are held back until you accept them", server
+        )
         detail = f"the ledger has {self._anchored(tx, server)}; the store has {self._rows_of(tx, server)}"
         note = _note(server, "", "pins changed outside", detail)
         return {pin.tool: replace(pin, accepted=None) for pin in pins}, [note]
@@ -192,7 +196,7 @@ class PinTable:
         return f"{len(rows)} pins, together {digest([list(row) for row in rows])}"
 
     def _anchor(self, tx: Tx, server: str, notes: Sequence[LedgerEntry]) -> None:
-        """Write notes about a server's pins. The last one says which rows there are now, where that is news."""
+        """Write notes about a server's pins. If the rows changed, the last note says which there are now."""
         rows = self._rows_of(tx, server)
         if self._anchored(tx, server) != rows:
             notes = notes or [_note(server, "", "pins", "")]
@@ -202,7 +206,7 @@ class PinTable:
             self._ledger.append(tx, note)
 
     def _hold(self, tx: Tx, changed: Sequence[Pin]) -> list[LedgerEntry]:
-        """Write pins whose definition waits; return the notes about them."""
+        """Write pins with a definition that waits; return the notes about them."""
         for pin in changed:
             self._write(tx, pin)
         notes = [
@@ -240,7 +244,7 @@ def definition_of(tool: t.Tool) -> dict[str, Any]:
 
 
 def read_pins_file(path: Path) -> dict[str, dict[str, str]]:
-    """Return digests by tool by server from a file as `pins list --json` prints it. Raises `ConfigError`."""
+    """Read a file that `pins list --json` printed: digests by server and tool. Raises `ConfigError`."""
     try:
         pins = json.loads(path.read_bytes())["pins"]
         found: dict[str, dict[str, str]] = {}
@@ -250,7 +254,7 @@ def read_pins_file(path: Path) -> dict[str, dict[str, str]]:
         raise ConfigError(f"gateway.pins_file: cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"gateway.pins_file: {path} is not a file of pins ({error!r})",
-            hint="`lg-gateway pins list --json` prints one",
+            f"gateway.pins_file: {path} does not hold pins ({error!r})",
+            hint="make one with `lg-gateway pins list --json`",
         ) from error
     return found

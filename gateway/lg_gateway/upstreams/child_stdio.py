@@ -1,6 +1,6 @@
-"""An MCP stdio transport over a child that is already running, and streams that a relay watches.
+"""Talks MCP over the pipes of a child process that is already running, and lets a relay see every message.
 
-The SDK's own stdio client starts the process itself, which would make every child wait for the gateway's imports.
+The SDK's own stdio client starts the process itself. Then every child would have to wait for the gateway's imports.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
             if b"\n" not in data:
                 if len(pending) > MESSAGE_BYTES:
                     log.warning(
-                        "%s sent a message of more than %d bytes; the server is stopped",
+                        "%s sent a message of more than %d bytes; stopping the server",
                         child.launch.name,
                         MESSAGE_BYTES,
                     )
@@ -96,7 +96,7 @@ async def watched(transport: Any, lost: anyio.Event, relay: Relay) -> AsyncItera
 
 
 class _SendWatch:
-    """A write stream whose messages a relay sees first, in the context of whoever sends them."""
+    """A write stream that shows each message to a relay first, in the sender's context variables."""
 
     def __init__(self, inner: Any, relay: Relay) -> None:
         self._inner = inner
