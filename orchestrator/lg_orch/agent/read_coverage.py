@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.tools.effects import PATCHING
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst.case import Case, Topic
 from lg_orch.analyst.report.markdown import MarkdownReport
-from lg_orch.analyst.requests import UnderstoodRequest, understand
 from lg_orch.analyst.sources.evidence import Evidence
 from lg_orch.analyst.topics.changed import ChangedTopic
 from lg_orch.analyst.topics.check import CheckTopic
@@ -15,6 +14,7 @@ from lg_orch.analyst.topics.summary import SummaryTopic
 from lg_orch.analyst.topics.tests_for import TestsForTopic
 from lg_orch.analyst.topics.uses import UsesTopic
 from lg_orch.analyst.topics.where import WhereTopic
+from lg_orch.analyst.understanding import UnderstoodRequest, understand
 from lg_orch.contracts.plans import Plan, PlannedCall, Route
 from lg_orch.contracts.reports import Answer
 

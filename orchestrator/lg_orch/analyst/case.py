@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lg_orch.analyst.requests import UnderstoodRequest
     from lg_orch.analyst.sources.evidence import Evidence
+    from lg_orch.analyst.understanding import UnderstoodRequest
     from lg_orch.contracts.plans import PlannedCall, PlanStep, ToolUse
     from lg_orch.contracts.reports import Answer, VerifierReport
     from lg_orch.contracts.repository import RepoContext

@@ -16,11 +16,11 @@ from lg_orch.contracts.reports import VerifierReport
 from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.llm.model_request import ModelRequest
-from lg_orch.llm.request_size import route_by_rules
+from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.structured import ask_json, bounded
 from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
 from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
-from lg_orch.tools.observations import command_output, middle_out
+from lg_orch.tools.result_text import command_output, middle_out
 from lg_orch.tools.tool_info import EXECUTE, unwrapped
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.agent.checks import runnable
+from lg_orch.agent.checks.check_commands import runnable
 from lg_orch.tools.effects import PATCHING
 from lg_orch.tools.tool_info import EXECUTE
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from lg_orch.agent.finished_calls import finish
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.nodes.surroundings import LOOKS, surroundings
-from lg_orch.agent.report_text import repetition
+from lg_orch.agent.model_context import LOOKS, with_model_context
+from lg_orch.agent.report_notes import repetition
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.repository import DirectoryEntry, RepoContext, RepoTotals
 from lg_orch.contracts.state import ContextRef
@@ -54,7 +54,7 @@ async def context_builder(state: RunState, services: Services) -> Update:
     context, remarks = _context(services, found), list[str]()
     if isinstance(services.backend, ActingBackend):
         whole = {name: services.results.whole(brief) for name, brief in found.items()}
-        context, remarks = surroundings(context, whole, services.accepted_guide)
+        context, remarks = with_model_context(context, whole, services.accepted_guide)
     digest, _size = services.results.put(context)
     spent = state.budgets
     for _ in found:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks
+from lg_orch.agent.checks.planned_checks import baselines, changes, check_calls, planned_checks
 from lg_orch.agent.interfaces import ActingBackend, Work
-from lg_orch.agent.nodes.checking import baselines, changes, check_calls, planned_checks
 from lg_orch.agent.services import problem_of, think
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.errors import ThinkingFailed

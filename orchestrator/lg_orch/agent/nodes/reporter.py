@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.agent.checks.planned_checks import BASELINE_ID, CHECK_ID, changes, own_checks
+from lg_orch.agent.checks.verdicts import left_changed, named, verdict
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.nodes.checking import BASELINE_ID, CHECK_ID, changes, own_checks
 from lg_orch.agent.patches import has_effect, written_paths
-from lg_orch.agent.report_text import counted, repetition
+from lg_orch.agent.report_notes import counted, repetition
 from lg_orch.agent.services import think
-from lg_orch.agent.verdicts import left_changed, named, verdict
 from lg_orch.contracts.errors import ThinkingFailed
 from lg_orch.contracts.reports import Answer
 from lg_orch.contracts.state import EXIT_STATUS, Final

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.agent.checks.new_failures import lost_tests, only_old_failures
+from lg_orch.agent.checks.planned_checks import BASELINE_ID, changes
+from lg_orch.agent.checks.runner_reports import judged, read_counts, report_text
+from lg_orch.agent.human_decisions import STOPPED, called_instead, is_result
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
-from lg_orch.agent.new_failures import lost_tests, only_old_failures
-from lg_orch.agent.nodes.checking import BASELINE_ID, changes
 from lg_orch.agent.nodes.executor import perform
-from lg_orch.agent.nodes.human import STOPPED, called_instead, is_result
 from lg_orch.agent.nodes.planner import stopped, work_of
-from lg_orch.agent.runner_reports import judged, read_counts, report_text
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport

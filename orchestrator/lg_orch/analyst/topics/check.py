@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import missing_checks, root_checks
+from lg_orch.agent.checks.check_commands import missing_checks, root_checks
 from lg_orch.analyst import calls
 from lg_orch.analyst.report.markdown import MarkdownReport
 from lg_orch.analyst.report.safe_text import code, prose

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lg_orch.analyst.case import Case
-    from lg_orch.analyst.requests import UnderstoodRequest
+    from lg_orch.analyst.understanding import UnderstoodRequest
     from lg_orch.contracts.plans import PlannedCall, PlanStep
     from lg_orch.contracts.reports import Answer
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from lg_orch.llm.conversation.messages import marked
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

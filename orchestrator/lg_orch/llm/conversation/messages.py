@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from lg_orch.agent.checks import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks
 from lg_orch.prompts.loading import prompt
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.agent.packages import owner
+from lg_orch.agent.checks.packages import owner
 from lg_orch.contracts.repository import Package
 
 if TYPE_CHECKING:

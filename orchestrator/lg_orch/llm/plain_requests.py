@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lg_orch.analyst.analyst import LocalAnalyst
-from lg_orch.analyst.requests import orders_a_change
+from lg_orch.analyst.understanding import orders_a_change
 from lg_orch.contracts.plans import CHANGES, Route
 
 MAX_CHARS = 600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.runner_reports import names_of_failures, read_counts, report_text
+from lg_orch.agent.checks.runner_reports import names_of_failures, read_counts, report_text
 
 if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
 from lg_orch.tools.gateway_tools import failure
-from lg_orch.tools.observations import whole_text
+from lg_orch.tools.result_text import whole_text
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services

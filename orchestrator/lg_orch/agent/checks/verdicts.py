@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checking_files import asked_for, changed_files
-from lg_orch.agent.checks import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks
+from lg_orch.agent.checks.checking_files import asked_for, changed_files
+from lg_orch.agent.checks.planned_checks import changes
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.nodes.checking import changes
 from lg_orch.agent.patches import change_of, has_effect
 from lg_orch.contracts.text import code_span
 
 if TYPE_CHECKING:
-    from lg_orch.agent.checking_files import ChangedFiles, CheckingFile
+    from lg_orch.agent.checks.checking_files import ChangedFiles, CheckingFile
     from lg_orch.agent.services import Services
     from lg_orch.contracts.reports import Check
     from lg_orch.contracts.state import RunState, Status

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import ChosenChecks, checks_for
+from lg_orch.agent.checks.check_commands import ChosenChecks, checks_for
+from lg_orch.agent.checks.packages import mentioned
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.packages import mentioned
 from lg_orch.agent.patches import changed_paths
 from lg_orch.contracts.plans import CHANGES, PlannedCall, ToolUse
 

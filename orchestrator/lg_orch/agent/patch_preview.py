@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.budgets import PATCH_TOOLS
 from lg_orch.agent.finished_calls import finish
-from lg_orch.agent.nodes.local import note_answered_here
 from lg_orch.agent.read_coverage import ReadCoverage
+from lg_orch.agent.stored_results import note_answered_here
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.tools.gateway_tools import failure

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.agent.checks import MANIFESTS, runtimes, scripts
-from lg_orch.agent.packages import LOOK, packages
+from lg_orch.agent.checks.check_commands import MANIFESTS, runtimes, scripts
+from lg_orch.agent.checks.packages import LOOK, packages
 from lg_orch.contracts.repository import Command, RepoContext
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOOKS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 """Name, built-in tool, arguments and reason of each call."""
 
 
-def surroundings(
+def with_model_context(
     context: RepoContext, found: Mapping[str, ToolEnvelope], accepted_guide: str | None
 ) -> tuple[RepoContext, list[str]]:
     """The context with what the calls brought, and notes for the report.
