@@ -24,17 +24,17 @@ class Backend(Protocol):
     """
 
     def route(self, request: str) -> Route:
-        """What kind of request this is."""
+        """Return what kind of request this is."""
         ...
 
     def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
-        """The first calls to make; `tools` are the qualified names found at the gateway."""
+        """Return the first calls to make; `tools` are the qualified names found at the gateway."""
         ...
 
     def next_calls(
         self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
     ) -> Sequence[PlannedCall]:
-        """Further read-only calls that follow from the results so far (all of them, in order); empty when done.
+        """Return further read-only calls that follow from all results so far, in order; empty when done.
 
         Asked whenever no call is pending. A call whose id was already answered is not made again.
         """
@@ -48,7 +48,7 @@ class Backend(Protocol):
         results: Sequence[ToolEnvelope],
         verification: VerifierReport | None,
     ) -> Answer:
-        """The answer, from the context and what the calls returned and nothing else.
+        """Return the answer, from the context and what the calls returned and nothing else.
 
         `verification` is null when no check was run.
         """
@@ -104,21 +104,21 @@ class ActingBackend(Protocol):
     """
 
     def route(self, request: str) -> Route:
-        """What kind of request this is."""
+        """Return what kind of request this is."""
         ...
 
     def draft(self, work: Work) -> Plan:
-        """The plan to begin with. Checks that it does not name are found in the project's own files."""
+        """Return the plan to begin with. Checks that it does not name are found in the project's own files."""
         ...
 
     def replan(self, work: Work) -> Repair:
-        """Another plan, and what was learnt, after checks did not pass or the plan was contradicted."""
+        """Return another plan, and what was learnt, after checks did not pass or the plan was contradicted."""
         ...
 
     def act(self, work: Work) -> Turn:
-        """The calls of the next turn, or the closing words, or that the plan does not fit."""
+        """Return the calls of the next turn, or the closing words, or that the plan does not fit."""
         ...
 
     def review(self, work: Work) -> Review | None:
-        """What the change lacks although its checks passed; `None` when there is nothing to compare it with."""
+        """Return what the change lacks although its checks passed; `None` when there is nothing to compare it with."""
         ...

@@ -34,7 +34,7 @@ LOOKS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 def with_model_context(
     context: RepoContext, found: Mapping[str, ToolEnvelope], accepted_guide: str | None
 ) -> tuple[RepoContext, list[str]]:
-    """The context with what the calls brought, and notes for the report.
+    """Return the context with what the calls brought, and notes for the report.
 
     `accepted_guide` is the SHA-256 of the one text of `AGENTS.md` that the user accepted.
     """
@@ -54,9 +54,7 @@ def with_model_context(
     told = _told(found.get("packages"))
     cut = told.get("partial") or ("there are too many" if told.get("truncated") else "")
     notes = [note] if note else []
-    return updated, notes + (
-        [f"not all packages were found, and those not found are not checked: {cut}"] if cut else []
-    )
+    return updated, notes + ([f"some packages were not found, so they are not checked: {cut}"] if cut else [])
 
 
 def _told(envelope: ToolEnvelope | None) -> dict[str, Any]:

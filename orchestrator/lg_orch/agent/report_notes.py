@@ -1,4 +1,4 @@
-"""Sentences of the report, pure."""
+"""Two helpers for the notes in the final report."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 def counted(notes: Sequence[str]) -> list[str]:
-    """Each note once, in the order in which they first came, with how often it came."""
+    """Return each note once, in the order of first appearance, with the number of times it occurs."""
     return [f"{note} ({times} times)" if times > 1 else note for note, times in Counter(notes).items()]
 
 
 def repetition(result: ToolEnvelope) -> str:
-    """The note on a call that was made again."""
-    came = "came back" if result.ok else "did not come back"
-    return f"the server of `{result.tool}` was away and {came}; the call was repeated {result.artifacts.repeated} times"
+    """Return the note about a call that was retried."""
+    recovered = "recovered" if result.ok else "did not recover"
+    times = "once" if result.artifacts.repeated == 1 else f"{result.artifacts.repeated} times"
+    return f"the server of `{result.tool}` went down and {recovered}; the call was retried {times}"

@@ -42,11 +42,11 @@ class Tools(Protocol):
         ...
 
     def find(self, original: str) -> ToolInfo | None:
-        """The built-in tool of that unqualified name, wherever the gateway lists it."""
+        """Return the built-in tool of that unqualified name, wherever the gateway lists it."""
         ...
 
     def named(self, name: str) -> ToolInfo | None:
-        """The tool of that qualified name."""
+        """Return the tool of that qualified name."""
         ...
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:

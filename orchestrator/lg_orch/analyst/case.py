@@ -37,19 +37,19 @@ class Topic(Protocol):
     """One kind of request, from its first calls to its answer. Keeps nothing between calls."""
 
     def steps(self, case: Case) -> Sequence[PlanStep]:
-        """The first calls."""
+        """Return the first calls."""
         ...
 
     def checks(self, case: Case) -> Sequence[ToolUse]:
-        """Commands for the verifier; empty unless the request asks for a check."""
+        """Return the commands for the verifier; empty unless the request asks for a check."""
         ...
 
     def next_calls(self, case: Case) -> Sequence[PlannedCall]:
-        """Calls that follow from what came back; each has its fixed id, so that none is made twice."""
+        """Return the calls that follow from what came back; each has its fixed id, so that none is made twice."""
         ...
 
     def answer(self, case: Case) -> Answer:
-        """The answer from what came back."""
+        """Return the answer from what came back."""
         ...
 
 
@@ -57,5 +57,5 @@ class NoChecks:
     """Base of topics that claim nothing a command would have to prove."""
 
     def checks(self, _case: Case) -> Sequence[ToolUse]:
-        """None."""
+        """Return no checks."""
         return ()

@@ -103,7 +103,7 @@ class YesToBuiltin:
 
 
 def by_flags(*, yes: bool, deny_all: bool) -> Approver:
-    """What the flags answer."""
+    """Return what the flags answer."""
     if deny_all:
         return DenyAll()
     return YesToBuiltin(Nobody()) if yes else Nobody()

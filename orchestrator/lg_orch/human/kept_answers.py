@@ -41,7 +41,10 @@ class KeptAnswers:
             self._left[question.call_id] = self._answered.pop(question.call_id, [])
 
     def answer(self, question: Question) -> HumanAnswer | None:
-        """What the user answered to this very question before the call was lost; once `answered`, it is used up."""
+        """Return what the user answered to exactly this question before the call was lost.
+
+        Once `answered`, it is used up.
+        """
         found = self._find(question)
         if found is None:
             return None
@@ -49,7 +52,7 @@ class KeptAnswers:
         return replace(verdict, by=f"{verdict.by.removesuffix(KEPT)}{KEPT}")
 
     def any_of(self, call_id: str) -> bool:
-        """Whether the call's server was answered something."""
+        """Tell whether the call's server was answered something."""
         return bool(self._answered.get(call_id))
 
     def _find(self, question: Question) -> int | None:

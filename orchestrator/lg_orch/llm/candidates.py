@@ -28,7 +28,7 @@ class Candidate:
 
 
 def candidates(settings: ModelsSettings, role: str) -> list[Candidate]:
-    """The role's model and its fallbacks, which share its address when they are of the same provider.
+    """Return the role's model and its fallbacks, which share its address when they are of the same provider.
 
     A role that is left to the analyst asks the planner's model.
     """

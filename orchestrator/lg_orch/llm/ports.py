@@ -1,4 +1,4 @@
-"""What a run lends to a backend that asks language models: small ports, each for one purpose.
+"""Narrow interfaces that a run gives to a model backend.
 
 Use them from the event loop's thread only.
 """

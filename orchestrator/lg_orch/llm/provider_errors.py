@@ -102,7 +102,7 @@ class Failure:
 
 
 def failure_of(error: Exception, candidate: Candidate) -> Failure:
-    """What a provider's client raised. Being too busy, gone or broken is transient; being wrong is not."""
+    """Return what a provider's client raised. Being too busy, gone or broken is transient; being wrong is not."""
     if isinstance(error, ImportError):
         return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
     chain = list(_causes(error))

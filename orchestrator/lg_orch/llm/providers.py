@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def hosted_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
-    """Options of a client for replies of at most `room` tokens.
+    """Return the options of a client for replies of at most `room` tokens.
 
     The client repeats nothing: our repetitions are seen in the trace, and each is measured against the budgets.
     """
@@ -22,7 +22,7 @@ def hosted_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
 
 
 def ollama_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
-    """The same for Ollama, whose server silently cuts what is longer than its context.
+    """Return the same for Ollama, whose server silently cuts what is longer than its context.
 
     The context is always the same number: for another one the server loads the model anew.
     """
@@ -107,12 +107,12 @@ def require_package(provider: str) -> None:
 
 
 def api_keys(environ: Mapping[str, str]) -> Iterable[str]:
-    """Every value of the environment that may be a provider's key, to be hidden wherever text is kept or shown."""
+    """Return every environment value that may be a provider's key, so that it is hidden in stored and shown text."""
     return tuple(value for name, value in environ.items() if name.upper().endswith(_SECRET_ENDINGS) and value)
 
 
 def model_hint() -> str:
-    """How a language model is chosen, for a request that needs one."""
+    """Return how a language model is chosen, for a request that needs one."""
     return (
         "choose a language model with --model PROVIDER:NAME, with LG_MODEL=PROVIDER:NAME, or with provider and model "
         f"in [models.default] of the settings. Providers are {', '.join(PROVIDERS)} and every other that LangChain's "

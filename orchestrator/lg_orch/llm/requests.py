@@ -69,16 +69,16 @@ class Models:
         self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
 
     def counter(self, role: str) -> Calibrated:
-        """Counts tokens as the role's first model would."""
+        """Return the token counter of the role's first model."""
         return self._counter(candidates(self._settings, role)[0])
 
     def context_tokens(self, role: str) -> int:
-        """Tokens that a request for that role may have."""
+        """Return the tokens that a request for that role may have."""
         first = candidates(self._settings, role)[0]
         return min(first.settings.context_tokens, self._narrowed.get(first.name, first.settings.context_tokens))
 
     def notes(self, role: str) -> tuple[str, ...]:
-        """What a report should say of the role's model: the setting that fits it better."""
+        """Return what a report should say of the role's model: the setting that fits it better."""
         first = candidates(self._settings, role)[0]
         limit = self._narrowed.get(first.name)
         if limit is None or limit >= first.settings.context_tokens:
@@ -87,7 +87,7 @@ class Models:
         return (f"{told}, so requests were cut to {limit:,}; set `context_tokens` to that in `[models.*]`",)
 
     def ask_fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> tuple[ModelRequest, Reply]:
-        """Ask what `build` makes, as `fitting` chooses it; once more, shorter, where the provider calls it too long."""
+        """Ask the request that `fitting` returns. If the provider calls it too long, ask a shorter one, once."""
         asked = self.fitting(ports, build)
         try:
             return asked, self.ask(ports, asked)
@@ -96,8 +96,10 @@ class Models:
             return asked, self.ask(ports, asked)
 
     def fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> ModelRequest:
-        """What `build` makes, as long as it can be: `build(1)`, or where the budgets leave little for its reply, the
-        first of the shorter ones that leaves enough, else the one that leaves most.
+        """Return the longest request that `build` makes and the budgets allow.
+
+        That is `build(1)`. Where the budgets leave little for its reply, it is the first shorter one that leaves
+        enough, else the one that leaves most.
         """
         best, most = build(1), -sys.maxsize
         asked = best

@@ -21,7 +21,10 @@ MAX_TEXT, MAX_ITEMS = 400, 6
 
 
 def bounded(schema: Any) -> Any:
-    """The schema with short texts and few items: where a grammar holds a model to it, it bounds how long it talks."""
+    """Return the schema with short texts and few items.
+
+    Where a grammar holds a model to the schema, this bounds how long the model talks.
+    """
     if isinstance(schema, list):
         return [bounded(part) for part in schema]
     if not isinstance(schema, dict):

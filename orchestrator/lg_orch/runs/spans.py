@@ -42,7 +42,7 @@ def check_endpoint(endpoint: str) -> None:
 
 
 def spans_to(endpoint: str) -> Spans:
-    """Spans that are sent over OTLP/HTTP by a thread of their own. Raises `ConfigError`."""
+    """Return the spans that are sent over OTLP/HTTP by a thread of their own. Raises `ConfigError`."""
     check_endpoint(endpoint)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 

@@ -43,7 +43,7 @@ class RunStep:
 
 
 def steps_of(events: Iterable[Event]) -> list[RunStep]:
-    """The steps in order. A step that was begun again after an interruption is one step."""
+    """Return the steps in order. A step that was begun again after an interruption is one step."""
     steps: dict[int, RunStep] = {}
     step: RunStep | None = None
     for event in events:
@@ -60,7 +60,7 @@ def steps_of(events: Iterable[Event]) -> list[RunStep]:
 
 
 def patches_of(events: Sequence[Event]) -> list[Patch]:
-    """Every change set that the run or its undoing made, oldest first, each once."""
+    """Return every change set that the run or its undoing made, oldest first, each once."""
     found: dict[str, Patch] = {}
     number = 0
     for event in events:
@@ -77,7 +77,7 @@ def patches_of(events: Sequence[Event]) -> list[Patch]:
 
 
 def standing(patches: Iterable[Patch]) -> list[Patch]:
-    """Of these change sets those that still count: not taken back by a later one of them, nor such a taking back."""
+    """Return the change sets that still count: neither reverted by a later one, nor reverts themselves."""
     kept: list[Patch] = []
     for patch in patches:
         ids = [patch.change_id for patch in kept]

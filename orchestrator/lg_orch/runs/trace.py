@@ -102,12 +102,12 @@ def _complete(run: RunDir) -> str:
 
 
 def finished(events: Sequence[Event]) -> bool:
-    """Whether the graph came to its end: there is nothing left to resume. A run that only broke off can go on."""
+    """Tell whether the graph came to its end: there is nothing left to resume. A run that only broke off can go on."""
     return bool(_end_of(events).get("finished"))
 
 
 def ended(events: Sequence[Event]) -> str:
-    """The status of a run that ended and was not taken up again since; "" for any other."""
+    """Return the status of a run that ended and was not taken up again since; "" for any other."""
     return str(_end_of(events).get("status", ""))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def usage_of(events: Sequence[Event]) -> Usage:
-    """Calls, requests, tokens and the time they took; what only the run's state knows is left at zero.
+    """Return the calls, requests, tokens and the time they took; what only the run's state knows is left at zero.
 
     Looks at the tree between two processes are no work of the run's and count in its time alone.
     """

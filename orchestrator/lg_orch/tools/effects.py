@@ -19,7 +19,7 @@ _FILE = ("path", "op", "to", "before_sha256", "after_sha256")
 
 
 def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
-    """What a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
+    """Return what a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
 
     Another server's word that it only reads is taken for what it is told the user after an undo, and nothing else.
     """
@@ -33,7 +33,7 @@ def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
 
 
 def effects_of(envelope: ToolEnvelope, info: ToolInfo | None) -> dict[str, Any]:
-    """`{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote outside of its overlay."""
+    """Return `{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote outside its overlay."""
     structured = envelope.artifacts.structured
     if info is None or info.root_id is None or structured is None:
         return {}

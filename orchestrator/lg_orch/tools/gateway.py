@@ -107,7 +107,10 @@ async def connect(
     token: str | None = None,
     log_path: Path | None = None,
 ) -> AsyncIterator[Connection]:
-    """Discover the tools over `streams` or at `url`. Raises `GatewayGone` with the end of the gateway's log."""
+    """Yield a connection, over `streams` or to `url`, with its tools discovered.
+
+    Raises `GatewayGone` with the end of the gateway's log.
+    """
     from httpx2 import TransportError
     from langchain.mcp import MCPAdapter
     from mcp import MCPError

@@ -29,7 +29,10 @@ TIMEOUT_S = 60.0
 
 
 async def unfolded(connection: Connection) -> Connection:
-    """The connection as if everything were listed; unchanged where the gateway lists it. Raises `GatewayGone`."""
+    """Return the connection as if every tool were listed; unchanged if the gateway lists them.
+
+    Raises `GatewayGone`.
+    """
     if not {DISCOVER, EXECUTE} <= {tool.name for tool in connection.tools}:
         return connection
     found = [

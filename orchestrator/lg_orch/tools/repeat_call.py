@@ -1,4 +1,4 @@
-"""Repeats a call, under its key, as long as that may yet bring what became of it.
+"""Retries a call under its key while its outcome may still be found.
 
 The gateway answers a repeated key from its record, makes a lost call again where that is harmless, and else says that
 nobody can know. So a repeat never does anything twice; what it needs is that the server is there again.

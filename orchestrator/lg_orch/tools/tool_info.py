@@ -54,7 +54,7 @@ def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None, i
 
 
 def unwrapped(name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The tool that is really called, and its arguments: rules of the run are about that one."""
+    """Return the tool that is really called, and its arguments: rules of the run are about that one."""
     inner = arguments.get("arguments")
     while name == EXECUTE and isinstance(arguments.get("tool"), str) and isinstance(inner, dict):
         name, arguments = arguments["tool"], inner

@@ -53,7 +53,7 @@ class Undoer:
         self._timeout_s = timeout_s
 
     async def look(self, undoing: Undoing) -> tuple[Undoing, list[str]]:
-        """What is left to take back, and what stands in the way, each a sentence.
+        """Return what is left to take back, and what stands in the way, each a sentence.
 
         Raises `NotFound` when the gateway offers no file server of ours.
         """

@@ -46,7 +46,7 @@ def without_reverted(undoing: Undoing, reverted: Mapping[str, str | None]) -> Un
 
 
 def conflicts(undoing: Undoing, now: Mapping[str, str | None], kept: Collection[str]) -> list[str]:
-    """What stands in the way, each a sentence that says where.
+    """Return what stands in the way, each a sentence that says where.
 
     `now`: SHA-256 of every touched file, `None` for one that is not there; `kept`: the change sets that the file server
     still has.
@@ -99,8 +99,8 @@ def _uncovered(events: Sequence[Event], after: int) -> Iterator[str]:
     # A call that nobody has said yes to yet was not sent.
     asked = {question.call_id for question in open_questions(events) if question.kind in ("approval", "elsewhere")}
     yield from (
-        f"call {call_id} of {tool} in step {step}: the run broke off in it, and its journal does not know whether "
-        "it happened; resuming the run finds out"
+        f"call {call_id} of {tool} in step {step}: the run stopped during it, and its journal does not say whether "
+        "it happened; resume the run to find out"
         for call_id, (step, tool) in begun.items()
         if call_id not in asked
     )

@@ -77,7 +77,7 @@ async def test_arguments_that_are_not_json_are_asked_for_again_once(tmp_path: Pa
             state = await made.go("fix it again")
     assert state.final is not None
     assert state.final.status == "failed"
-    assert "could not be read twice" in state.final.text
+    assert "could not be read, twice in a row" in state.final.text
 
 
 @pytest.mark.parametrize(

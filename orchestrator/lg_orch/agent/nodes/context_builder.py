@@ -103,7 +103,7 @@ def _totals(envelope: ToolEnvelope | None, problems: list[str]) -> RepoTotals | 
     try:
         return RepoTotals.model_validate(envelope.artifacts.structured.get("totals"))
     except ValidationError as error:
-        problems.append(f"{envelope.tool} answered totals of an unknown form: {error.errors()[0]['msg']}")
+        problems.append(f"{envelope.tool} returned totals in an unknown form: {error.errors()[0]['msg']}")
         return None
 
 

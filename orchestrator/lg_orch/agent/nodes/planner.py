@@ -101,7 +101,7 @@ def _say_what_is_missing(state: RunState, services: Services) -> None:
 
 
 def work_of(state: RunState, services: Services) -> Work:
-    """What a backend that acts is told. Raises `NotFound` when a result is gone from disk."""
+    """Return what a backend that acts is told. Raises `NotFound` when a result is gone from disk."""
     if state.intent is None:
         raise ThinkingFailed("asked to work before the request was routed")
     contradiction = state.replan
@@ -122,7 +122,7 @@ def work_of(state: RunState, services: Services) -> Work:
 
 
 def stopped(state: RunState, why: str, dropped: int) -> Guards:
-    """The guards with a stop noted; the first reason stays, what was dropped adds up."""
+    """Return the guards with a stop noted; the first reason stays, what was dropped adds up."""
     guards = state.guards
     return guards.model_copy(update={"stopped": guards.stopped or why, "dropped": guards.dropped + dropped})
 

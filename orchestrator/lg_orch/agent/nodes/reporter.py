@@ -86,7 +86,7 @@ def _checking(state: RunState, services: Services) -> str:
     if not isinstance(services.backend, ActingBackend):
         return ""
     files = left_changed(state, services).checking
-    return f"**Changed what checks it:** {named(files)}." if files else ""
+    return f"**The change also edits tests or check settings:** {named(files)}." if files else ""
 
 
 def _changed_files(state: RunState, services: Services) -> str:
@@ -97,7 +97,7 @@ def _changed_files(state: RunState, services: Services) -> str:
         return ""
     names = ", ".join(code_span(path) for path in paths[:MAX_FILES])
     more = f" and {len(paths) - MAX_FILES} more" if len(paths) > MAX_FILES else ""
-    return f"Changed: {names}{more}. `lg-orch undo {services.run_id}` takes it back."
+    return f"Changed: {names}{more}. Revert with `lg-orch undo {services.run_id}`."
 
 
 def _changed(state: RunState, services: Services) -> bool:
@@ -150,7 +150,7 @@ def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
         if result.artifacts.repeated:
             notes.append(repetition(result))
         if result.artifacts.approved_by is not None:
-            notes.append(f"`{result.tool}` was answered by {result.artifacts.approved_by} when the gateway asked")
+            notes.append(f"the gateway asked about `{result.tool}`; {result.artifacts.approved_by} answered")
         if error is None:
             continue
         if result.artifacts.call_id.startswith(BASELINE_ID):
@@ -173,7 +173,7 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         return doubts
     if changes(state) and state.plan is not None and not state.plan.verification:
         left_out = own_checks(state, services).left_out
-        doubts += [f"changed and not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
+        doubts += [f"changed but not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
     before = (
         [check.name for check in state.baseline.checks if not (check.ok or check.no_tests)] if state.baseline else []
     )
@@ -185,7 +185,7 @@ def _doubts(state: RunState, services: Services) -> list[str]:
     wanted = "max_cost_usd" in services.settings.budgets.model_fields_set
     if wanted and services.spending is not None and services.spending.unpriced:
         models = ", ".join(sorted(services.spending.unpriced))
-        doubts.append(f"`budgets.max_cost_usd` could not be held: `[models.prices]` has no price for {models}")
+        doubts.append(f"`budgets.max_cost_usd` could not be enforced: `[models.prices]` has no price for {models}")
     return doubts
 
 

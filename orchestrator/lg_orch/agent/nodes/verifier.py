@@ -64,7 +64,7 @@ async def verifier(state: RunState, services: Services) -> Update:
 
 
 def counts_as_ok(state: RunState, check: Check) -> bool:
-    """Passed, or failed before in the same way; but what was asked to be repaired has to pass.
+    """Tell whether a check passed, or failed before in the same way. What was asked to be repaired has to pass.
 
     Where no test was run before either, that none is run is no failure of the change, and no proof.
     """
@@ -149,7 +149,7 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
 
 
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
-    """What one check proved, for the report."""
+    """Return what one check proved, for the report."""
     arguments = queued.call.input
     words = [str(arguments.get("cmd", queued.call.tool)), *(str(word) for word in arguments.get("args") or ())]
     words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []

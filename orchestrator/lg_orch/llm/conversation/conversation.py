@@ -52,7 +52,7 @@ class _Window:
     total: float = 0.0
 
     def let_in(self, size: float, room: float) -> None:
-        """One more turn. The newest stays whole whatever it costs: the model is about to read it."""
+        """Let in one more turn. The newest stays whole whatever it costs: the model is about to read it."""
         self.sizes.append(size)
         self.total += size
         if self.total > room:
@@ -61,7 +61,7 @@ class _Window:
                 self.first += 1
 
     def with_last(self, size: float, room: float) -> int:
-        """How many would have given way after one more, which may still grow."""
+        """Return how many would have given way after one more, which may still grow."""
         seen = _Window(sizes=self.sizes, first=self.first, total=self.total)
         seen.let_in(size, room)
         self.sizes.pop()
@@ -119,7 +119,7 @@ def conversation(
     *,
     shorter: int = 1,
 ) -> Conversation:
-    """The calls so far and their results, as a provider's tool calling writes them.
+    """Return the calls so far and their results, as a provider's tool calling writes them.
 
     `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number. All is
     made `shorter` times as short where the run's budgets leave no room for more.
@@ -145,7 +145,7 @@ def conversation(
 
 
 def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, *, shorter: int = 1) -> str:
-    """The same as one text, for requests that offer no tools."""
+    """Return the conversation as one text, for requests that offer no tools."""
     limit = MAX_RESULT_CHARS // shorter
     turns = [[NumberedResult(number=number, result=result)] for number, result in enumerate(results, start=1)]
     window = _Window(sizes=[])

@@ -37,7 +37,7 @@ _ENDS = ("end", "failed", "retry")
 
 
 def most_tokens(text: str) -> int:
-    """Tokens that a text can have at most: its bytes, in the longest of the forms that tokenizers bring texts into."""
+    """Return the most tokens a text can have: its bytes, in the longest form that tokenizers normalise texts to."""
     if text.isascii():
         return len(text)
     forms = (text, *(unicodedata.normalize(form, text) for form in FORMS))
@@ -60,7 +60,10 @@ def _part(text: str) -> Part:
 
 
 def parts_of(texts: Sequence[str], *, tools: bool) -> tuple[Part, ...]:
-    """The parts of a prompt; the same text twice is two of them. What stands around all of it is a part as well."""
+    """Return the parts of a prompt; the same text twice is two parts.
+
+    What stands around all of it is a part as well.
+    """
     parts = [Part(key="tools", most=REQUEST + TOOLS) if tools else Part(key="frame", most=REQUEST)]
     seen: dict[str, int] = {}
     for part in map(_part, texts):
@@ -100,7 +103,7 @@ class TokenBound:
     _next: int = 0
 
     def most(self, parts: Sequence[Part]) -> int:
-        """Tokens that a prompt can have at most."""
+        """Return the tokens that a prompt can have at most."""
         total = self.prompt_surplus
         present: dict[int, int] = {}
         for part in parts:
@@ -161,12 +164,12 @@ class TokenBounds:
     by_model: dict[str, TokenBound] = field(default_factory=dict)
 
     def of(self, model: str) -> TokenBound:
-        """What is known of a model's counting."""
+        """Return what is known of a model's counting."""
         return self.by_model.setdefault(model, TokenBound())
 
 
 def bounds_of(events: Sequence[Event]) -> TokenBounds:
-    """What the reports in a journal told."""
+    """Return the bounds that the reports in a journal give."""
     found = TokenBounds()
     for event in events:
         if event.kind != "model" or event.phase != "end":
@@ -180,7 +183,7 @@ def bounds_of(events: Sequence[Event]) -> TokenBounds:
 
 
 def open_requests(events: Sequence[Event]) -> list[Event]:
-    """The begins of requests whose end is not in the journal: they were sent, and may be billed."""
+    """Return the begins of requests whose end is not in the journal: they were sent, and may be billed."""
     found: list[Event] = []
     begun: Event | None = None
     for event in events:

@@ -21,7 +21,7 @@ _MARK = {"cache_control": {"type": "ephemeral"}}
 
 
 def marked_for_cache(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """The messages of a conversation that goes on, with marks.
+    """Return the messages of a conversation that goes on, with marks.
 
     All become blocks, also those without a mark: what was sent before must look the same when the marks moved on.
     """

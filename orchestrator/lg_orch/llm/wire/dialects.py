@@ -23,7 +23,7 @@ _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list:
 
 
 def tools_for(provider: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tools as that provider's client takes them."""
+    """Return the tools as that provider's client takes them."""
     known = PROVIDERS.get(provider)
     if known is None or not known.plain_schemas:
         return list(tools)
@@ -34,7 +34,7 @@ def tools_for(provider: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, 
 
 
 def schema_for(provider: str, schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer's schema as a provider may be held to it; `None` where that would say something else.
+    """Return the answer's schema as a provider may be held to it; `None` where that would say something else.
 
     Anthropic's closes every object: one that may hold anything, as the arguments of a planned call, would be empty.
     """
@@ -53,8 +53,10 @@ def _has_open(schema: Any) -> bool:
 
 
 def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool's arguments: each with one type, its description, choices, properties or items; of several types the first
-    that is not null. What lies too deep, or comes after `MAX_PARTS` parts, is told as a text.
+    """Return a tool's arguments in plain types.
+
+    Each has one type, its description, choices, properties or items. Of several types the first that is not null
+    counts. What lies too deep, or comes after `MAX_PARTS` parts, becomes a text.
     """
     return {"type": "object", "properties": {}, **_Teller(schema).told(schema)}
 

@@ -64,7 +64,7 @@ class WholeStream:
 
 
 def with_text_arguments(answer: Any) -> Any:
-    """A chunk or a whole answer in which the arguments of calls are texts, as the standard has them."""
+    """Return a chunk or a whole answer in which the arguments of calls are texts, as the standard has them."""
     for choice in _part(answer, "choices") or ():
         for message in (_part(choice, "delta"), _part(choice, "message")):
             for call in _part(message, "tool_calls") or ():
