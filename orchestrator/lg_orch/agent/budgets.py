@@ -22,7 +22,7 @@ FIXED_VISITS = 5
 
 
 class Budgets:
-    """Answers "may this go on?"; every answer is `None` or the sentence for the report."""
+    """Answers "may the run continue?": with `None`, or with the reason for the report."""
 
     def __init__(self, limits: BudgetSettings) -> None:
         self.limits = limits

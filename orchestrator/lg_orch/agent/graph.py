@@ -2,7 +2,7 @@
 
 `ingest → policy_gate → context_builder → router → planner → executor`; before a change the planner goes to the verifier
 first, which runs the checks as they stand, and so does the executor with those of packages that the first change
-touches and nobody foresaw. The executor visits itself once per call, then goes on to the verifier, or
+touches and nobody foresaw. The executor visits itself once per call, then continues to the verifier, or
 back to the planner when the loop's calls are used up or the plan does not fit; the verifier visits itself once per
 check, then ends in the reporter, or goes back to the planner when a change did not pass. A refusal goes straight to
 the reporter. Which way is decided from the state alone, below.

@@ -1,4 +1,4 @@
-"""What follows when a human answered a call with more than yes or no."""
+"""Decides what follows when a human answered a call with more than yes or no."""
 
 from __future__ import annotations
 

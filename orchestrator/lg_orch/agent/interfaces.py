@@ -1,4 +1,4 @@
-"""The one seam between the graph and whoever thinks: the built-in analyst, a language model, a script in a test."""
+"""The interface between the graph and its decision-maker: the built-in analyst, a language model or a test script."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ModelSpending(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """All that is known when a backend that acts is asked; it keeps nothing itself, so that any process can go on."""
+    """Everything a backend that acts is given. It stores nothing itself, so that any process can continue."""
 
     request: str
     route: Route
@@ -97,10 +97,10 @@ class Work:
 class ActingBackend(Protocol):
     """A backend that may change things: its calls may name any tool, and the same call again.
 
-    It hears of a call that failed, of an unknown tool and of a denied approval by the result. Raises `ThinkingFailed`
-    when it cannot decide; the run then ends with what it has. Raises `ModelGone` and `OutOfBudget` when nobody could be
-    asked; the run then breaks off and can go on. Each method is called in a worker thread that may run
-    coroutines on the event loop by `anyio.from_thread`.
+    The results tell it of a failed call, an unknown tool or a denied approval. It raises `ThinkingFailed` when it
+    cannot decide: the run then ends with what it has. It raises `ModelGone` and `OutOfBudget` when no model could be
+    asked: the run then breaks off and can be resumed. Each method is called in a worker thread that may run coroutines
+    on the event loop by `anyio.from_thread`.
     """
 
     def route(self, request: str) -> Route:

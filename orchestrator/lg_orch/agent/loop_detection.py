@@ -1,4 +1,4 @@
-"""Tells a run that goes in circles: the same failing call or the same error, three times, leads nowhere.
+"""Detects a run that goes in circles: the same failing call or the same error, three times in a row.
 
 Only what failed counts, and a run that reads the same file again may be right to; three times in a row it is not.
 Texts are compared without times, addresses and other numbers that differ by chance.

@@ -1,6 +1,6 @@
-"""What a model has to know before it works: every file of a small repository, commands, versions, accepted advice.
+"""Collects what a model must know first: all files of a small repository, commands, versions, accepted advice.
 
-One round of calls that only read, beside those of the context builder; none of them asks a human.
+It makes one round of read-only calls beside those of the context builder. None of them asks a human.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Looks at what a patch would change before it is made: a file that the run was not shown is not changed blindly.
+"""Previews a patch before it is made: a file that the run has not read is not changed blindly.
 
 The look is a dry run, and its outcome is in a checkpoint before the visit that sends the patch: a visit that is
 repeated after a crash never judges a patch that was made already.

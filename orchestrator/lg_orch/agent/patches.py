@@ -1,4 +1,4 @@
-"""Which files a call changed, or would change, by the server's own word."""
+"""Tells which files a call changed, or would change, as the server reports it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def change_of(services: Services, result: ToolEnvelope) -> Mapping[str, Any]:
 def has_effect(services: Services, result: ToolEnvelope) -> bool:
     """Tell whether a call may have changed the project: by an applied patch, or by files that a command wrote back.
 
-    Of a tool that is not ours nothing is known but that it does not only read; one that came back counts.
+    A tool of another server may have any effect unless it only reads, so a call of it that returned counts.
     """
     info = services.tools.named(result.tool)
     if info is None or info.read_only or not result.ok:

@@ -1,4 +1,4 @@
-"""What a run was shown of a project's files, and whether a change takes away what nobody showed it.
+"""Tracks which file contents a run has seen, and whether a change removes lines it has not seen.
 
 The judgement is about a dry run: the file server's word on which files a patch means, whatever its format and however
 it spells their names, what they hold now, and which lines go. Pure.

@@ -1,4 +1,4 @@
-"""The digest of the tree as it is now, asked of the file server."""
+"""Asks the file server for the digest of the current tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The analyst as the graph sees it: pick the topic, let it plan, read on and answer."""
+"""Connects the analyst to the graph: picks the topic, lets it plan, read on and answer."""
 
 from __future__ import annotations
 

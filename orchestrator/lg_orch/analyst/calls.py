@@ -1,4 +1,4 @@
-"""The calls the analyst makes: only tools that read, only through the gateway's names."""
+"""Builds the analyst's calls: only tools that read, only by the gateway's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks for: a topic of the analyst, or something that only a language model could do."""
+"""Understands a request: as a topic of the analyst, or as something that only a language model can do."""
 
 from __future__ import annotations
 

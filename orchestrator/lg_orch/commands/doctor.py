@@ -1,4 +1,4 @@
-"""`lg-orch doctor`: says what works here and what does not, by trying it."""
+"""`lg-orch doctor`: tries what works here, and reports what does not."""
 
 from __future__ import annotations
 

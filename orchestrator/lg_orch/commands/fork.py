@@ -1,4 +1,4 @@
-"""`lg-orch fork RUN_ID --at STEP`: go on from a step of a run as a run of its own; the old one stays as it is."""
+"""`lg-orch fork RUN_ID --at STEP`: starts a new run from a step of a run; the old run stays as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lg-orch resume RUN_ID`: go on where a run stopped, in another process, whenever."""
+"""`lg-orch resume RUN_ID`: continues a stopped run, in another process, at any later time."""
 
 from __future__ import annotations
 

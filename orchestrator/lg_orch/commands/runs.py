@@ -1,4 +1,4 @@
-"""`lg-orch runs list|show|prune`: what the journals of past runs say, and how they go."""
+"""`lg-orch runs list|show|prune`: reads the journals of past runs, and removes old runs."""
 
 from __future__ import annotations
 

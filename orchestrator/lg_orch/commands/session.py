@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: everything of a run that is set up, shown, exported and taken down again."""
+"""Sets up, shows, exports and closes a run, for `run`, `resume` and `fork`."""
 
 from __future__ import annotations
 

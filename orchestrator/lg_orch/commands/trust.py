@@ -1,4 +1,4 @@
-"""`lg-orch trust`: a repository's `.lg.toml` counts in full, its `AGENTS.md` as advice, as they are now."""
+"""`lg-orch trust`: accepts a repository's `.lg.toml` in full, or its `AGENTS.md` as advice, as they are now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lg-orch undo RUN_ID [--to STEP]`: revert what the run's patches changed. The diff is shown first."""
+"""`lg-orch undo RUN_ID [--to STEP]`: reverts what the run's patches changed. The diff is shown first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(args: argparse.Namespace) -> int:
     """Show what would be reverted, ask, revert it.
 
     All of it is compared with the files as they are now first: where one was changed since, nothing is done and the
-    place is named. Exit status 3 when nobody is here to say yes.
+    place is named. Exit status 3 when no terminal is there to confirm.
     """
     require_extra()
     with quick_imports():

@@ -1,4 +1,4 @@
-"""Files that tell coding agents what to do, such as `AGENTS.md`: a change to one changes every later run. Pure."""
+"""Recognises files that tell coding agents what to do, such as `AGENTS.md`: they affect every later run. Pure."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def guides_in(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def guides_named(text: str) -> tuple[str, ...]:
-    """Return the guides that a text names somewhere, for a call of which nobody knows which files it changes."""
+    """Return the guides that a text names somewhere, for a call whose changed files are not known."""
     return tuple(dict.fromkeys(found[0] for found in _NAMED.finditer(text)))

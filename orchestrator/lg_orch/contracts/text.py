@@ -1,4 +1,4 @@
-"""Text that comes from a repository, a server or a model, made safe to print and to quote in a report."""
+"""Makes text from a repository, a server or a model safe to print and to quote in a report."""
 
 from __future__ import annotations
 

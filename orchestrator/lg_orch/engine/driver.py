@@ -38,16 +38,16 @@ VERSIONED = ("mcp", "langgraph", "langchain", "fastmcp", "pydantic")
 
 
 class Driver:
-    """Carries one job through; `last` is the newest state, for the report of a run that did not end by itself."""
+    """Drives one job; `last` is the newest state, for the report of a run that did not end by itself."""
 
     def __init__(self, job: RunJob) -> None:
         self.job = job
         self.last = RunState(request=job.request)
         self.services: Services | None = None
         self._left: str | None = None
-        """Digest of the tree as this process leaves it to another one."""
+        """Digest of the tree when this process stops; another one may continue."""
         self.reached: dict[str, Any] = {}
-        """The limit that ended it."""
+        """The limit that ended the run."""
 
     async def run(self) -> Final:
         """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""

@@ -1,4 +1,4 @@
-"""Steps the graph from wherever its checkpoints stand: from the start, on after a crash, on with an answer."""
+"""Steps the graph from its last checkpoint: at the start, after a crash, or with an answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stepper:
         }
 
     async def run(self, remember: Callable[[RunState], None]) -> Final:
-        """Step to the end or to a question that nobody answers. `remember` gets the state after each step."""
+        """Step to the end or to a question that gets no answer. `remember` gets the state after each step."""
         snapshot = await self._look()
         # Not `next`: that leaves out a task whose writes are kept and whose checkpoint is not.
         if snapshot.values and not snapshot.tasks:

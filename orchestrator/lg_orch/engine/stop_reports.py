@@ -1,4 +1,4 @@
-"""Runs that broke off: nobody answered, or a limit was reached. What they say, and when they may go on.
+"""Reports runs that broke off, because no model answered or a limit was reached, and says how to continue them.
 
 Such a run ends with status `failed` and stands where it stood before the step that failed; its journal says so, and a
 `resume` begins that step again.

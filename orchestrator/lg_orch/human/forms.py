@@ -1,4 +1,4 @@
-"""The form that comes with a server's question: what a person is shown of it, and answers checked against it. Pure.
+"""Shows the form of a server's question to a person, and checks answers against it. Pure.
 
 MCP's forms are flat: named fields of text, numbers, yes or no, and choices. Whatever the server wrote is quoted after
 `|`, on one line a field, so that it cannot pass for words of ours.

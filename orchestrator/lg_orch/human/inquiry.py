@@ -1,4 +1,4 @@
-"""How a run asks a human and keeps the answer: journalled when given, found again by key, whatever happens between.
+"""Asks a human and keeps the answer: journalled when given, found again by key whatever happens in between.
 
 Inside the graph an unanswered question is a LangGraph `interrupt`: the run is checkpointed and the process may end.
 The answer is matched by the question's key alone, never by the order in which interrupts came, because LangGraph runs
@@ -121,7 +121,7 @@ class Inquiry:
 
 
 def record(bus: EventBus, tool: str, key: str, verdict: HumanAnswer) -> Event:
-    """Journal an answer: from here on it counts, in whatever process the run goes on."""
+    """Journal an answer: from here on it counts, in whichever process the run continues."""
     return bus.emit("approval", tool, "end", {
         "key": key, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
         "arguments": dict(verdict.arguments) if verdict.arguments is not None else None,
@@ -157,7 +157,7 @@ def kept_answers_of(events: Iterable[Event]) -> KeptAnswers:
 def open_questions(events: Iterable[Event]) -> list[Question]:
     """Return the questions of a journal that have no answer yet and whose call has not ended, oldest first.
 
-    Of a call that was asked about anew, as after its first question had expired, only the newest counts.
+    Of a call that was asked about again, such as after its first question expired, only the newest counts.
     """
     found: dict[str, Question] = {}
     for event in events:

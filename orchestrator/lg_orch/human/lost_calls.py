@@ -1,7 +1,7 @@
-"""A call that was begun and whose outcome was lost: what a human is asked, and what follows from the answer.
+"""Asks a human about a call that was started and whose outcome is unknown, and applies the answer.
 
-The gateway says `outcome_unknown` only where neither the server's own journal nor a repeat can tell . Nothing is
-repeated before somebody looked.
+The gateway says `outcome_unknown` only where neither the server's own journal nor a retry can tell. Nothing is retried
+before a human has looked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A person at the terminal is asked, one question at a time.
+"""Asks a person at the terminal, one question at a time.
 
 Enter alone is a no; what is not understood is asked again. Input typed before the question appeared is
 discarded.

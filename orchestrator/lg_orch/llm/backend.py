@@ -1,4 +1,4 @@
-"""Decides by asking language models; everything it knows comes with each question, so that any process can go on."""
+"""Decides by asking language models. Everything comes with each question, so that any process can continue."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ModelBackend:
         self._rendered = Rendered()
 
     def attach(self, ports: RunPorts) -> None:
-        """Take what this run lends."""
+        """Take the run's interfaces."""
         self._given, self._rendered = ports, Rendered()
 
     @property

@@ -1,4 +1,4 @@
-"""Which models may be asked for a role."""
+"""Lists the models that may be asked for a role."""
 
 from __future__ import annotations
 

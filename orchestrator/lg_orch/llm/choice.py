@@ -1,4 +1,4 @@
-"""Who thinks: the built-in analyst unless the settings name a language model."""
+"""Chooses the decision-maker: the built-in analyst, unless the settings name a language model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which requests are plain enough to need neither a model to classify them nor a plan of their own."""
+"""Recognises requests that are plain enough to need no model for routing and no plan of their own."""
 
 from __future__ import annotations
 

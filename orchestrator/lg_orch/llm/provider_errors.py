@@ -1,4 +1,4 @@
-"""What providers' clients raise, in words, and whether asking again or asking somebody else may help.
+"""Translates errors of providers' clients, and tells whether a retry or another model may help.
 
 The clients share no base class. What they have in common is an HTTP status, on the error or on the one that caused it,
 and names that say what happened on the way.
@@ -26,7 +26,7 @@ _TRANSIENT = (408, 409, 425, 429)
 _ON_THE_WAY = ("Timeout", "ReadError", "WriteError", "ProtocolError", "ServerDisconnected", "PayloadError")
 """In the names of errors after the request had left: it may have been taken."""
 _GATEWAY_TIMEOUTS = (408, 504, 524)
-"""Somebody on the way did not wait for the model, which may have worked."""
+"""A proxy did not wait for the model, which may have done its work."""
 _TRANSIENT_NAMES = (
     *_ON_THE_WAY, "Connect", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable",
 )  # fmt: skip
@@ -96,7 +96,7 @@ class Failure:
     retry_after_s: float | None = None
     """What the provider asked for."""
     taken: bool = False
-    """The provider took the request and may bill it; nobody tells how much."""
+    """The provider took the request and may bill it; the amount is not known."""
     too_long: TooLong | None = None
     """The request has more tokens than the model takes."""
 

@@ -1,4 +1,4 @@
-"""Providers of language models. A provider is one row of `PROVIDERS`; nothing of its package is imported here."""
+"""Describes the providers of language models, one row of `PROVIDERS` each. Imports none of their packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hosted_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
 def ollama_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
     """Return the same for Ollama, whose server silently cuts what is longer than its context.
 
-    The context is always the same number: for another one the server loads the model anew.
+    The context is always the same number: for another one the server reloads the model.
     """
     context = settings.context_tokens + settings.max_reply_tokens
     return {"num_predict": room, "num_ctx": context, "client_kwargs": {"timeout": settings.timeout_s}}
@@ -51,7 +51,7 @@ class Provider:
     direct_client: bool = False
     """Whether we have a client class of our own (`lg_orch.llm.wire.openai_client`)."""
     plain_schemas: bool = False
-    """Whether its client knows only a part of JSON Schema, so that tools are told in plain types."""
+    """Whether its client knows only a part of JSON Schema, so that tools are described in plain types."""
     open_schemas: bool = True
     """Whether an answer may be held to a schema with objects that may contain anything."""
     marked_cache: bool = False

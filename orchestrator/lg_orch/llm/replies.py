@@ -1,4 +1,4 @@
-"""What a model answered: chunks as they come, then one message, then a reply that has not been validated yet."""
+"""Reads what a model answered: chunks as they come, then one message, then a reply that has not been validated yet."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Reply:
     cut: bool = False
     """It reached the limit of a reply."""
     refused: str = ""
-    """Why the provider gave no answer, or took back what it had begun to say; empty when it answered."""
+    """Why the provider gave no answer, or withdrew what it had begun to say; empty when it answered."""
 
 
 class Stream:

@@ -128,9 +128,9 @@ class Models:
         return room, room >= min(wanted, USEFUL_REPLY)
 
     def ask(self, ports: RunPorts, ask: ModelRequest) -> Reply:
-        """Ask; called in a worker thread of the event loop.
+        """Ask the role's models; call this in a worker thread of the event loop.
 
-        Raises `ModelGone` when nobody answers, `OutOfBudget` when the request does not fit into the budgets,
+        Raises `ModelGone` when no model answers, `OutOfBudget` when the request does not fit into the budgets,
         `Interrupted` when the run was cancelled meanwhile.
         """
         reply = anyio.from_thread.run(self._until_cancelled, ports, self._masked(ports, ask))

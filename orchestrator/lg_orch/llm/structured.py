@@ -1,4 +1,4 @@
-"""Answers that must be JSON of a given form: read, checked, and asked for once more when they are not."""
+"""Asks for JSON of a given form: reads it, checks it, and asks once more if it does not fit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ask_json(
     what: str,
     check: Callable[[Model], str | None] = lambda _value: None,
 ) -> Model:
-    """Ask, and once more with what was wrong. Raises `ThinkingFailed` when the second answer is no better."""
+    """Ask, and ask once more with what was wrong. Raises `ThinkingFailed` when the second answer is no better."""
     conversation = list(messages)
     text = ask(conversation)
     value, problem = _read(text, model, check)

@@ -1,4 +1,4 @@
-"""Which tools a model is told of, and in how many words: what it never needs costs tokens in every request."""
+"""Chooses the tools that a model is offered, and describes them briefly: each word costs tokens in every request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Form:
 
     says: str
     shows: Mapping[str, str]
-    """Arguments that a model is told of, each with its words or none; the others work when it names them."""
+    """Arguments that a model is offered, each with a description or none; the others work if it names them."""
 
 
 _FORMS: Mapping[str, _Form] = {

@@ -1,4 +1,4 @@
-"""Prompts of the language models, one file each, and their versions."""
+"""Loads the prompts of the language models, and digests them as versions."""
 
 from __future__ import annotations
 

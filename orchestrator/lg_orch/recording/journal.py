@@ -1,4 +1,7 @@
-"""The event journal: one JSON object a line, on disk before the run goes on. Replay and traces read nothing else."""
+"""Writes and reads the event journal: one JSON object per line, on disk before the run continues.
+
+Replay and traces read nothing else.
+"""
 
 from __future__ import annotations
 

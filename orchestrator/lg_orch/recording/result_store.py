@@ -1,4 +1,4 @@
-"""Whole tool results on disk, named by digest, so that state, journal and trace stay small."""
+"""Stores whole tool results on disk by digest, so that state, journal and trace stay small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LangGraph checkpoints of a run: one SQLite file in its directory, or PostgreSQL by URL.
+"""Opens the store of LangGraph checkpoints: one SQLite file in the run's directory, or PostgreSQL by URL.
 
 Both are LangGraph's own savers. Values are plain JSON (`state` sees to that) and nothing but LangGraph's own types is
 ever reconstructed from a checkpoint; a checkpoint is on disk before the next step begins.

@@ -1,4 +1,4 @@
-"""What earlier processes did for a run, read from its journal: what the next process starts with."""
+"""Reads from the journal what earlier processes did for a run: the next process starts from it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Prior:
 
 
 def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -> Prior:
-    """Add it up. `origin` is what a fork's record says of the run that it goes on from."""
+    """Add it up. `origin` is what a fork's record says of the run that it continues."""
     origin = origin or next((event.data.get("forked_from") for event in events if event.name == "run"), None)
     return Prior(
         epoch=next_epoch(events),

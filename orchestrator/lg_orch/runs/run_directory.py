@@ -1,4 +1,4 @@
-"""Run directories in the state directory: one per run, locked by the process that drives it.
+"""Manages run directories in the state directory: one per run, locked by the process that drives it.
 
 `runs/<run_id>/` holds `journal.jsonl`, `checkpoints.db`, `results/`, `gateway.log` and `lock`; the lock ends with
 its process, so a run whose lock is free and whose journal has no end was killed.

@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry spans, by the semantic conventions for generative AI; made from its events alone.
+"""Exports a run as OpenTelemetry spans, by the semantic conventions for generative AI, from its events alone.
 
 One span for the run, one for each visit of a node, and below it one for each request to a model (`chat MODEL`) and each
 tool call (`execute_tool NAME`). Neither texts nor arguments are exported, only names, numbers and codes.

@@ -1,6 +1,6 @@
-"""Whether the files are still as a run left them, by the digest of the tree: taken where a process stops, and where the
-next one goes on.
+"""Tells whether the files are still as a run left them, by the tree's digest.
 
+The digest is taken where a process stops, and where the next one continues.
 It covers what the tools see (`lg_fs.tree.tree_digest`). Where there is none, after a process that was killed or for a
 tree that is too large, nothing is said.
 """

@@ -1,4 +1,4 @@
-"""What a run cost, added up from its journal."""
+"""Adds up what a run cost, from its journal."""
 
 from __future__ import annotations
 

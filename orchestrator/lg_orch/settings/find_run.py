@@ -1,6 +1,6 @@
-"""Which run is meant: by its id or the unique beginning of it, from any directory of this machine.
+"""Finds a run by its id or the unique beginning of it, from any directory of this machine.
 
-A run's own record says which repository it works on; the place where a command is given never does.
+A run's own record says which repository it works on; the directory where you give a command never does.
 """
 
 from __future__ import annotations

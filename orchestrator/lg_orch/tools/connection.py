@@ -1,4 +1,4 @@
-"""An open connection to a gateway, and the error when it is lost."""
+"""An open connection to a gateway, and the error for a lost one."""
 
 from __future__ import annotations
 

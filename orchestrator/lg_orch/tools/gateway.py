@@ -1,4 +1,4 @@
-"""The connection to the gateway: our own, started here, or one that is running elsewhere.
+"""Connects to the gateway: our own, started here, or one that runs elsewhere.
 
 Our own starts as `[sys.executable, "-P", "-m", "lg_gateway", …]` through the MCP client, with a working directory in
 the state directory, so that nothing in the repository is on its module path. `start` spawns it before LangChain is

@@ -1,4 +1,4 @@
-"""Tools found at the gateway, and the one way to call them.
+"""Calls tools found at the gateway. Every call of a run goes through here.
 
 Discovery is `langchain.mcp`'s; the call path is our own over the same session, because a call must carry the run's
 metadata and report progress, and a failure must come back as an envelope instead of ending the graph.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lg_orch.recording.event_bus import EventBus
 
 RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
-"""Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
+"""Pauses before retries of a call whose server was down; enough for the gateway to restart it."""
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
 CONNECTION_CLOSED = -32000
@@ -71,7 +71,7 @@ class GatewayTools:
         return self._by_name.get(name)
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
-        """Make one call and journal its begin; repeat one that is harmless to repeat and whose server was away.
+        """Make one call and journal its begin; retry one that is harmless to retry and whose server was down.
 
         Without `may_ask` a call that needs a human comes back as `approval_required`. All of it, repetitions included,
         ends after `timeout_s`. Raises `GatewayGone` when the connection to the gateway ended: what became of the call

@@ -1,4 +1,4 @@
-"""A call's result as plain text, as a model reads it best: no JSON, exit code first, resulting lines of an edit."""
+"""Writes a call's result as plain text for a model: no JSON, exit code first, resulting lines of an edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tool as the gateway lists it."""
+"""Describes a tool as the gateway lists it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXECUTE = "mcp_execute"
 
 @dataclass(frozen=True, kw_only=True)
 class ToolInfo:
-    """One tool as the gateway lists it. Everything but `name` is the server's word, believed only from our own."""
+    """A tool as the gateway lists it. All but `name` is the server's claim, trusted only from our own servers."""
 
     name: str
     description: str

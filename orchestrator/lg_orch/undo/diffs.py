@@ -1,4 +1,4 @@
-"""Diffs of what a run changed, forwards and back. Pure text work."""
+"""Makes diffs of what a run changed, forwards and reversed. Pure text work."""
 
 from __future__ import annotations
 

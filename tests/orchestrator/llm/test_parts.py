@@ -307,7 +307,7 @@ def test_times_and_addresses_do_not_hide_that_a_call_failed_in_the_same_way() ->
         for number in range(3)
     ]
     assert circle(errors[:2]) is None
-    assert "the same error came 3 times" in str(circle(errors))
+    assert "the same error occurred 3 times" in str(circle(errors))
 
 
 def test_failures_that_were_there_before_are_told_apart_by_name() -> None:

@@ -97,7 +97,7 @@ def test_a_run_at_its_limit_goes_on_only_with_a_higher_one(project: Project, tmp
         before = journal(project, tmp_path / "state")
         refused = again(project, "--yes", *state)
         assert refused.returncode == 1
-        assert "reached budgets.max_tokens = 9000, and that is not higher now" in refused.stderr
+        assert "reached budgets.max_tokens = 9000, and the limit is not higher now" in refused.stderr
         assert "--max-tokens 18000" in refused.stderr
         assert journal(project, tmp_path / "state") == before
         assert len(model.requests) == 1

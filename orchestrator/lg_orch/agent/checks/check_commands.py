@@ -1,4 +1,4 @@
-"""Which commands check a project and its packages; the same for the analyst and for language models.
+"""Finds the commands that check a project and its packages, for the analyst and for language models.
 
 Only what a shipped command template can run is named: pytest, unittest, cargo, go, npm and make.
 """

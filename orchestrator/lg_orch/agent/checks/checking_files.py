@@ -105,7 +105,7 @@ class ChangedFiles:
 
 
 def kind_of(path: str) -> CheckingKind | None:
-    """Return what a file checks by its name; `None` for a file that checks nothing, or that holds much else besides."""
+    """Return what a file checks by its name; `None` for a file that checks nothing, or that also holds much else."""
     lowered, name = path.lower(), path.rpartition("/")[2]
     for kind, pattern in _NAMED.items():
         if pattern.search(lowered):

@@ -1,4 +1,4 @@
-"""Where a repository's packages are and what tests each has, from the lines of its manifests. Pure.
+"""Finds a repository's packages and the tests of each, from the lines of its manifests. Pure.
 
 A package is a directory with a manifest that says how it is tested. A file belongs to the nearest one above it: that is
 what Cargo, Go, npm and pytest do with the directory they are started in, and they find their workspaces above it by

@@ -1,4 +1,4 @@
-"""Which checks a run makes: those that its plan names, else the project's own, for what is changed.
+"""Chooses the checks of a run: those that its plan names, else the project's own for what is changed.
 
 Before anything is changed that can only be foreseen: the root's, and those of packages that the request or the plan
 names. The first patch tells the rest, so the checks of the packages that it touches are run just before it. A package

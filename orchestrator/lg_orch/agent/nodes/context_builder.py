@@ -1,4 +1,4 @@
-"""Finds out what every request needs: how big the repository is, what lies on top, which commit it is.
+"""Finds out what every request needs: the size of the repository, its top level, its commit.
 
 These few calls are fixed and belong to no loop of the budget. They run side by side; all of them only read.
 """

@@ -1,4 +1,4 @@
-"""Writes the plan, or another one, or opens the next loop for calls that did not fit into the last one."""
+"""Writes the plan, or a new one, or starts the next loop for calls that did not fit into the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at what the gateway offers before anything is asked of it."""
+"""Checks what the gateway offers before any call is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says how the run ended: why it failed, then the answer, what was checked, what is missing, who did the thinking."""
+"""Writes the final report: why the run failed, the answer, the checks, what is missing, who decided."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _checking(state: RunState, services: Services) -> str:
 
 
 def _changed_files(state: RunState, services: Services) -> str:
-    """What the run's patches changed, by the file server's word: a failed run may leave changes too."""
+    """What the run's patches changed, as the file server reports it: a failed run may leave changes too."""
     results = services.whole_results(state)
     paths = list(dict.fromkeys(path for result in results for path in written_paths(services, result)))
     if not paths:

@@ -1,4 +1,4 @@
-"""The conversation of one task, rebuilt from what the run keeps: the same results give the same bytes.
+"""Rebuilds the conversation of a task from what the run stores: the same results give the same bytes.
 
 Results stand where they came, one turn's calls together, checks that we ran between them; so each request begins with
 the one before it, which is what providers' caches want. When the tokens of the results pass the budget, the oldest

@@ -1,4 +1,4 @@
-"""What a model is shown: prompts, the task, and results as plain, size-limited, clearly marked data."""
+"""Builds what a model is shown: prompts, the task, and results as plain, size-limited, clearly marked data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the journal holds of requests to models: who, how big, how long, what it cost, what came."""
+"""Journals requests to models: model, size, duration, cost and reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's model traffic used, in tokens and money, and how much the next request may use.
+"""Counts what a run's model requests used, in tokens and money, and limits what the next request may use.
 
 The sums start from the journal, so that a request whose step was lost in a crash stays counted. A limit is checked
 before a request is made, for the most tokens that its prompt can have (`token_bounds`) and the longest reply that it is

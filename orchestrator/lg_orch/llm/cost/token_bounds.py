@@ -1,4 +1,4 @@
-"""The most tokens that a request can have, whatever the provider counts with: what decides whether it may be made.
+"""Bounds the tokens of a request, whatever tokenizer the provider uses. The bound decides whether it may be made.
 
 A vocabulary over bytes, and one of SentencePiece that falls back to bytes, never makes more tokens of a text than the
 text has bytes. That is three to four times what the text really has, so it is used only for what is new: what a
@@ -74,7 +74,7 @@ def parts_of(texts: Sequence[str], *, tools: bool) -> tuple[Part, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """What one report told: these parts together have so many tokens. Journalled, for the next process."""
+    """What one usage report says: these parts together have so many tokens. Journalled for the next process."""
 
     keys: tuple[str, ...]
     tokens: int
@@ -87,7 +87,7 @@ class _Group:
     keys: set[str]
     tokens: int
     exact: bool = True
-    """False once some of them were counted anew with others: then `tokens` is more than the rest of them have."""
+    """False once some of them were counted again with others: then `tokens` is more than the rest of them have."""
 
 
 @dataclass(kw_only=True)
@@ -117,7 +117,7 @@ class TokenBound:
     def _of_group(self, number: int, most: int) -> int:
         """Tokens that parts of a group can have at most, `most` by themselves.
 
-        Of a group that is here in part nobody knows which tokens are gone; more than all of it there are not.
+        If only a part of a group is here, it is not known which tokens are gone. There are at most those of the group.
         """
         group = self._groups[number]
         raised = int(group.tokens * (1 + RISE)) + 1

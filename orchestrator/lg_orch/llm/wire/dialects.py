@@ -1,4 +1,4 @@
-"""Tools and answers in the part of JSON Schema that a provider's client really passes on.
+"""Translates tools and answers into the part of JSON Schema that a provider's client passes on.
 
 Google's API knows a part of JSON Schema only and refuses a whole request for one word more; its client and Ollama's
 leave out, or take for a text, what they do not know. So both get what is plain: one type, its words, its choices. The
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_DEPTH = 8
-"""Levels of a schema that are told."""
+"""Levels of a schema that are passed on."""
 MAX_PARTS = 400
-"""Parts of one tool's schema that are told."""
+"""Parts of one tool's schema that are passed on."""
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
 

@@ -1,4 +1,4 @@
-"""What servers that imitate OpenAI do otherwise: no `finish_reason`, and arguments of calls as objects.
+"""Corrects what servers that imitate OpenAI do differently: no `finish_reason`, and arguments of calls as objects.
 
 Both cost a whole run where a client insists on the wording of the standard, and neither is in doubt: a stream that ends
 with `[DONE]` is complete, and an object is what its text would say.

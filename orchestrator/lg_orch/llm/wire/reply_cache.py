@@ -1,4 +1,4 @@
-"""Replies at temperature 0, kept in the state directory and used again for the very same request.
+"""Caches replies at temperature 0 in the state directory, for exactly the same request.
 
 The key is a digest over model, address, messages, tools, schema and limits of the reply: one character more is another
 request. Files are private to the user; keys and headers are no part of a reply.

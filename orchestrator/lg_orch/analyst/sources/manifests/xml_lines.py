@@ -37,7 +37,7 @@ class Element:
 def parse_xml(text: str) -> Element:
     """Return the root element. Raises `XmlRefusedError`.
 
-    Not covered: a very long document is not refused here; whoever read the file limits its size.
+    Not covered: a very long document is not refused here; the reader of the file limits its size.
     """
     parser = expat.ParserCreate("UTF-8")
     top = Element(name="", line=0)
