@@ -57,20 +57,18 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="work on one request", epilog=EXITS)
     run.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
     _add_driving(run)
-    _add_resume(
-        commands.add_parser("resume", help="go on with a run that waits or was interrupted or killed", epilog=EXITS)
-    )
-    approvals = commands.add_parser("approvals", help="list the runs that wait for you, and their questions")
-    approvals.add_argument("--json", action="store_true", help="print one JSON object a line")
+    _add_resume(commands.add_parser("resume", help="resume a waiting, interrupted or killed run", epilog=EXITS))
+    approvals = commands.add_parser("approvals", help="list the runs that wait for you and what they ask")
+    approvals.add_argument("--json", action="store_true", help="print one JSON object per line")
     _add_past(commands)
     commands.add_parser("export-graph", help="print the graph as Mermaid")
-    doctor = commands.add_parser("doctor", help="check what works here")
+    doctor = commands.add_parser("doctor", help="check settings, models and gateway")
     _add_gateway(doctor)
     trust = commands.add_parser("trust", help="accept the repository's .lg.toml as it is now")
     trust.add_argument(
         "--guide", action="store_true", help="accept its AGENTS.md instead, so that language models see it"
     )
-    trust.add_argument("--forget", action="store_true", help="withdraw the trust")
+    trust.add_argument("--forget", action="store_true", help="stop trusting it")
     trust.add_argument("--show", action="store_true", help="only show whether it is trusted")
     for command in commands.choices.values():
         add_common_flags(
@@ -83,7 +81,7 @@ def _add_resume(resume: argparse.ArgumentParser) -> None:
     resume.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
     answer = resume.add_mutually_exclusive_group()
     answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
-    answer.add_argument("--deny", action="store_true", help="deny the call; the run goes on without it")
+    answer.add_argument("--deny", action="store_true", help="deny the call; the run continues without it")
     answer.add_argument(
         "--edit",
         type=Path,
@@ -94,7 +92,7 @@ def _add_resume(resume: argparse.ArgumentParser) -> None:
     # Each goes alone or with --answer, which `commands.resume` sees to.
     outcome = resume.add_mutually_exclusive_group()
     for flag, words in (
-        ("--done", "the call whose outcome was lost did happen"),
+        ("--done", "the call whose outcome is unknown did happen"),
         ("--not-done", "it did not happen; make it again, as a new call"),
         ("--stop", "end the run"),
     ):
@@ -117,7 +115,7 @@ def _add_past(commands: Any) -> None:
         "--limit", type=_positive, default=20, metavar="N", help="list: show the newest N runs (default: 20)"
     )
     runs.add_argument(
-        "--all", action="store_true", help="list: runs of every repository; prune: also runs that can go on"
+        "--all", action="store_true", help="list: runs of every repository; prune: also runs that can be resumed"
     )
     runs.add_argument("--diff", action="store_true", help="show: the diff of what the run changed")
     runs.add_argument(
@@ -126,10 +124,8 @@ def _add_past(commands: Any) -> None:
         help="prune: remove runs older than AGE, such as 12h or 30d (default: store.runs_ttl)",
     )
     runs.add_argument("--dry-run", action="store_true", help="prune: only list what would be removed")
-    runs.add_argument("--json", action="store_true", help="list: one JSON object a line; show: the whole trace as JSON")
-    replay = commands.add_parser(
-        "replay", help="show a run again from its journal, without a model or tools", epilog=EXITS
-    )
+    runs.add_argument("--json", action="store_true", help="list: one JSON object per line; show: the trace as JSON")
+    replay = commands.add_parser("replay", help="replay a run from its journal, without a model or tools", epilog=EXITS)
     replay.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
     replay.add_argument("--json", action="store_true", help="print what the run printed with --json")
     fork = commands.add_parser("fork", help="start a new run from a step of an earlier run", epilog=EXITS)
@@ -139,10 +135,10 @@ def _add_past(commands: Any) -> None:
     )
     fork.add_argument("--say", metavar="TEXT", help="add guidance for the new run")
     _add_driving(fork)
-    undo = commands.add_parser("undo", help="take back what a run's patches changed", epilog=EXITS)
+    undo = commands.add_parser("undo", help="revert what a run's patches changed", epilog=EXITS)
     undo.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
-    undo.add_argument("--to", type=int, metavar="STEP", help="take back only what changed after that step")
-    undo.add_argument("--yes", action="store_true", help="do not ask")
+    undo.add_argument("--to", type=int, metavar="STEP", help="revert only what changed after that step")
+    undo.add_argument("--yes", action="store_true", help="revert without asking")
     _add_gateway(undo)
 
 

@@ -73,7 +73,7 @@ def test_a_first_repair_fails_the_check_the_second_passes_and_the_report_says_wh
     ]  # fmt: skip
     assert "| passed | 0 |" in ended.stdout
     assert (
-        f"Changed: `calc.py`, `packages/api/table.txt`. `lg-orch undo {trace['run_id']}` takes it back." in ended.stdout
+        f"Changed: `calc.py`, `packages/api/table.txt`. Revert with `lg-orch undo {trace['run_id']}`." in ended.stdout
     )
     assert len(trace["patches"]) == 3
     assert trace["versions"]["gateway"].startswith("lg-gateway ")
@@ -142,4 +142,4 @@ def test_a_run_killed_in_the_middle_is_resumed_by_another_process_and_then_undon
     status, shown = command(project, "undo", run_id, "--yes")
     assert status == 0, shown
     assert tree(project.root) == before | {"mine.txt": b"the user's own\n"}
-    assert command(project, "runs", "show", run_id, "--diff") == (0, "the run left no changes of its own in files\n")
+    assert command(project, "runs", "show", run_id, "--diff") == (0, "no change of this run is left in the files\n")

@@ -16,6 +16,7 @@ from lg_orch.contracts.state import RunState
 from lg_orch.engine.model_ports import ports_of
 from lg_orch.llm.cost.spending import Spending
 from lg_orch.llm.ports import AsksModels
+from lg_orch.llm.providers import model_hint
 from lg_orch.recording.event_bus import EventBus
 from lg_orch.recording.journal import Journal, read_journal
 from lg_orch.recording.result_store import ResultStore
@@ -93,6 +94,7 @@ async def world(
             settings=settings,
             backend=backend,
             backend_name="a script",
+            model_hint=model_hint(),
             tools=tools,
             results=ResultStore(run.results),
             bus=bus,

@@ -1,4 +1,4 @@
-"""The limits of a run, enforced here, and what the next request to a model may use in `meter`, and nowhere else.
+"""Enforces a run's limits. Token and cost limits are enforced in `llm.cost.spending`.
 
 A loop is one round of plan, execute, verify. The context builder's fixed few calls belong to no loop but count in
 `calls`. Checks of the verifier are part of the loop: the executor leaves room for them.
@@ -22,53 +22,52 @@ FIXED_VISITS = 5
 
 
 class Budgets:
-    """Answers "may this go on?"; every answer is `None` or the sentence for the report."""
+    """Answers "may the run continue?": with `None`, or with the reason for the report."""
 
     def __init__(self, limits: BudgetSettings) -> None:
         self.limits = limits
 
     def wall_stop(self, wall_s: float) -> str | None:
-        """Why nothing more may be done at all. Tokens and money are looked at before each request (`meter`)."""
+        """Return why the run must stop now. Tokens and money are checked before each request (`llm.cost.spending`)."""
         if wall_s >= self.limits.max_wall_s:
-            return f"the run used its wall clock of {self.limits.max_wall_s:g} s (budgets.max_wall_s)"
+            return f"the run reached its time limit of {self.limits.max_wall_s:g} s (budgets.max_wall_s)"
         return None
 
     def next_loop(self, spent: Spent) -> Spent:
-        """What is spent once the next loop has begun; ask `loop_stop` first."""
+        """Return what is spent once the next loop has begun; ask `loop_stop` first."""
         return spent.model_copy(update={"loop": spent.loop + 1, "room": self.limits.max_tool_calls_per_loop})
 
     def loop_stop(self, spent: Spent) -> str | None:
-        """Why no further loop may begin."""
+        """Return why no further loop may begin."""
         if spent.loop < self.limits.max_loops:
             return None
         if spent.room > 0:
-            return (
-                f"all {self.limits.max_loops} loops were used: new plans and denials take one each (budgets.max_loops)"
-            )
+            used = f"all {self.limits.max_loops} loops were used"
+            return f"{used}; each new plan and each denial takes one (budgets.max_loops)"
         return (
             f"all {self.limits.max_loops} loops of {self.limits.max_tool_calls_per_loop} tool calls were used "
             "(budgets.max_loops, budgets.max_tool_calls_per_loop)"
         )
 
     def check_room(self, planned_calls: int) -> int:
-        """How many checks a loop takes: one call of the plan, if it has any, must fit beside them."""
+        """Return how many checks a loop takes: one call of the plan, if it has any, must fit beside them."""
         return self.limits.max_tool_calls_per_loop - (1 if planned_calls else 0)
 
     def patch_stop(self, size: int) -> str | None:
-        """Why a patch of `size` bytes may not be sent."""
+        """Return why a patch of `size` bytes may not be sent."""
         if size > self.limits.max_patch_bytes:
             return f"a patch of {size} bytes is over budgets.max_patch_bytes = {self.limits.max_patch_bytes}"
         return None
 
     def call_timeout(self, wall_s: float) -> float:
-        """Seconds to wait for one call when the run is `wall_s` old.
+        """Return the seconds to wait for one call when the run is `wall_s` old.
 
         A little longer than the setting: a command whose own limit is the same ends first, with what it printed.
         """
         return max(0.1, min(self.limits.tool_timeout_s + GRACE_S, self.limits.max_wall_s - wall_s))
 
     def recursion_limit(self) -> int:
-        """Graph steps that a run within its budgets can take at most; one more is a fault."""
+        """Return the most graph steps that a run within its budgets can take; one more is a fault."""
         # Each call may be put back twice: to be made alone or as a human changed it, and once its files were looked at.
         per_loop = 4 + 4 * self.limits.max_tool_calls_per_loop
         # Once with the first plan, and once before the first change, for the packages that it touches.
@@ -78,12 +77,15 @@ class Budgets:
 
 
 def executor_room(spent: Spent, checks: int) -> int:
-    """Calls that the executor may still make in this loop; what `checks` planned checks need is kept free."""
+    """Return how many calls the executor may still make in this loop.
+
+    Room for the `checks` planned checks is kept free.
+    """
     return max(0, spent.room - checks)
 
 
 def patch_bytes(original_tool: str, arguments: dict[str, Any]) -> int:
-    """Bytes that a call would change; 0 for tools that change no files."""
+    """Return the bytes that a call would change; 0 for tools that change no files."""
     if original_tool not in PATCH_TOOLS:
         return 0
     return len(json.dumps(arguments, ensure_ascii=False).encode())

@@ -1,7 +1,7 @@
-"""How the graph keeps the state between two steps: as it is, but of the results only what each step added.
+"""Keeps the graph's state between steps. Of the results a checkpoint stores only what each step added.
 
-They are the one part that grows with a run, and a checkpoint is written at each step. This is apart from `state`, so
-that commands which only read a journal do not wait for LangGraph.
+Results are the one part that grows with a run, and a checkpoint is written at each step. This module is separate from
+`state`, so that commands which only read a journal do not import LangGraph.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field
 from lg_orch.contracts.state import References, RunState
 
 SNAPSHOT_EVERY = 100
-"""Visits with results until a checkpoint holds all of them again; whoever resumes reads at most so many."""
+"""Visits with results until a checkpoint holds all of them again; a resume reads at most so many."""
 
 
 def appended(known: Sequence[Any], added: Sequence[Sequence[Any]]) -> list[Any]:

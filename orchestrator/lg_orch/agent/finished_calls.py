@@ -1,4 +1,4 @@
-"""The end of a call: kept whole, journalled in brief."""
+"""Stores a finished call's whole result and journals it in brief."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 `ingest → policy_gate → context_builder → router → planner → executor`; before a change the planner goes to the verifier
 first, which runs the checks as they stand, and so does the executor with those of packages that the first change
-touches and nobody foresaw. The executor visits itself once per call, then goes on to the verifier, or
+touches and nobody foresaw. The executor visits itself once per call, then continues to the verifier, or
 back to the planner when the loop's calls are used up or the plan does not fit; the verifier visits itself once per
 check, then ends in the reporter, or goes back to the planner when a change did not pass. A refusal goes straight to
 the reporter. Which way is decided from the state alone, below.
@@ -77,14 +77,14 @@ def build_graph(
 
 
 def after_planner(state: RunState) -> str:
-    """The work; before the first of a change, the checks as they stand."""
+    """Choose what follows a plan: the baseline before the first change, else the work."""
     if state.guards.refused is not None:
         return "reporter"
     return "verifier" if state.baseline_checks else "executor"
 
 
 def after_executor(state: RunState) -> str:
-    """Another call, the checks, also those as they stand before the first change, another plan, or a new loop."""
+    """Choose what follows: another call, the checks, the baseline, another plan, or a new loop."""
     if state.baseline_checks:
         return "verifier"
     if state.replan:
@@ -97,7 +97,7 @@ def after_executor(state: RunState) -> str:
 
 
 def after_verifier(state: RunState) -> str:
-    """Another check, the work after the baseline, the report, or a repair of a change that did not pass."""
+    """Choose what follows a check: another one, the work after the baseline, the report, or a repair."""
     if state.baseline_checks:
         return "verifier"
     if state.checks:
@@ -110,7 +110,7 @@ def after_verifier(state: RunState) -> str:
 
 
 def mermaid() -> str:
-    """The compiled graph as Mermaid text."""
+    """Return the compiled graph as Mermaid text."""
     return build_graph().get_graph().draw_mermaid()
 
 

@@ -1,4 +1,4 @@
-"""The one seam between the graph and whoever thinks: the built-in analyst, a language model, a script in a test."""
+"""The interface between the graph and its decision-maker: the built-in analyst, a language model or a test script."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Backend(Protocol):
     """
 
     def route(self, request: str) -> Route:
-        """What kind of request this is."""
+        """Return what kind of request this is."""
         ...
 
     def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
-        """The first calls to make; `tools` are the qualified names found at the gateway."""
+        """Return the first calls to make; `tools` are the qualified names found at the gateway."""
         ...
 
     def next_calls(
         self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
     ) -> Sequence[PlannedCall]:
-        """Further read-only calls that follow from the results so far (all of them, in order); empty when done.
+        """Return further read-only calls that follow from all results so far, in order; empty when done.
 
         Asked whenever no call is pending. A call whose id was already answered is not made again.
         """
@@ -48,7 +48,7 @@ class Backend(Protocol):
         results: Sequence[ToolEnvelope],
         verification: VerifierReport | None,
     ) -> Answer:
-        """The answer, from the context and what the calls returned and nothing else.
+        """Return the answer, from the context and what the calls returned and nothing else.
 
         `verification` is null when no check was run.
         """
@@ -76,7 +76,7 @@ class ModelSpending(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """All that is known when a backend that acts is asked; it keeps nothing itself, so that any process can go on."""
+    """Everything a backend that acts is given. It stores nothing itself, so that any process can continue."""
 
     request: str
     route: Route
@@ -97,28 +97,28 @@ class Work:
 class ActingBackend(Protocol):
     """A backend that may change things: its calls may name any tool, and the same call again.
 
-    It hears of a call that failed, of an unknown tool and of a denied approval by the result. Raises `ThinkingFailed`
-    when it cannot decide; the run then ends with what it has. Raises `ModelGone` and `OutOfBudget` when nobody could be
-    asked; the run then breaks off and can go on. Each method is called in a worker thread that may run
-    coroutines on the event loop by `anyio.from_thread`.
+    The results tell it of a failed call, an unknown tool or a denied approval. It raises `ThinkingFailed` when it
+    cannot decide: the run then ends with what it has. It raises `ModelGone` and `OutOfBudget` when no model could be
+    asked: the run then breaks off and can be resumed. Each method is called in a worker thread that may run coroutines
+    on the event loop by `anyio.from_thread`.
     """
 
     def route(self, request: str) -> Route:
-        """What kind of request this is."""
+        """Return what kind of request this is."""
         ...
 
     def draft(self, work: Work) -> Plan:
-        """The plan to begin with. Checks that it does not name are found in the project's own files."""
+        """Return the plan to begin with. Checks that it does not name are found in the project's own files."""
         ...
 
     def replan(self, work: Work) -> Repair:
-        """Another plan, and what was learnt, after checks did not pass or the plan was contradicted."""
+        """Return another plan, and what was learnt, after checks did not pass or the plan was contradicted."""
         ...
 
     def act(self, work: Work) -> Turn:
-        """The calls of the next turn, or the closing words, or that the plan does not fit."""
+        """Return the calls of the next turn, or the closing words, or that the plan does not fit."""
         ...
 
     def review(self, work: Work) -> Review | None:
-        """What the change lacks although its checks passed; `None` when there is nothing to compare it with."""
+        """Return what the change lacks although its checks passed; `None` when there is nothing to compare it with."""
         ...

@@ -1,4 +1,4 @@
-"""Tells a run that goes in circles: the same failing call or the same error, three times, leads nowhere.
+"""Detects a run that goes in circles: the same failing call or the same error, three times in a row.
 
 Only what failed counts, and a run that reads the same file again may be right to; three times in a row it is not.
 Texts are compared without times, addresses and other numbers that differ by chance.
@@ -22,7 +22,7 @@ SHOWN = 120
 
 
 def circle(results: Sequence[ToolEnvelope]) -> str | None:
-    """Why the run should stop, or `None`. `results` are whole or brief, in order."""
+    """Return why the run should stop, or `None`. `results` are whole or brief, in order."""
     if not results:
         return None
     last = results[-1]
@@ -43,7 +43,7 @@ def circle(results: Sequence[ToolEnvelope]) -> str | None:
 
 
 def failed(result: ToolEnvelope) -> bool:
-    """Whether a call failed, or its command did."""
+    """Tell whether a call failed, or its command did."""
     return not result.ok or result.exit_code not in (None, 0)
 
 
@@ -58,7 +58,7 @@ def _same_error(results: Sequence[ToolEnvelope]) -> str | None:
     )
     if count[results[-1].tool, error.code, settled(error.message)] < MAX_SAME:
         return None
-    return f"the same error came {MAX_SAME} times ({results[-1].tool}: {error.code}: {error.message[:SHOWN]})"
+    return f"the same error occurred {MAX_SAME} times ({results[-1].tool}: {error.code}: {error.message[:SHOWN]})"
 
 
 def _call(result: ToolEnvelope) -> str:
@@ -70,7 +70,7 @@ def _outcome(result: ToolEnvelope) -> tuple[bool, int | None, str, str]:
 
 
 def settled(text: str) -> str:
-    """A text without what differs by chance between two runs: times, decimals, addresses."""
+    """Return a text without what differs by chance between two runs: times, decimals, addresses."""
     return _BY_CHANCE.sub("#", text)
 
 

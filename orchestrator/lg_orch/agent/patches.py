@@ -1,4 +1,4 @@
-"""Which files a call changed, or would change, by the server's own word."""
+"""Tells which files a call changed, or would change, as the server reports it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def touched_paths(result: ToolEnvelope) -> list[str]:
-    """Resolved names of the files that a change set touches, old and new ones of what moves; of a dry run too."""
+    """Return the resolved names of the files that a change set touches; of moved files both names.
+
+    This works for a dry run too.
+    """
     told = (result.artifacts.structured or {}).get("files")
     if not result.ok or not isinstance(told, list):
         return []
@@ -23,7 +26,7 @@ def touched_paths(result: ToolEnvelope) -> list[str]:
 
 
 def written_paths(services: Services, result: ToolEnvelope) -> list[str]:
-    """Files that a patch wrote or removed, by the names that they have now; empty for whatever is no applied patch."""
+    """Return the files that a patch wrote or removed, by their current names; empty unless a patch was applied."""
     info, told = services.tools.named(result.tool), result.artifacts.structured or {}
     if info is None or not info.builtin or info.original not in PATCHING or not result.ok or told.get("dry_run"):
         return []
@@ -31,7 +34,7 @@ def written_paths(services: Services, result: ToolEnvelope) -> list[str]:
 
 
 def changes_files(services: Services, tool: str) -> bool:
-    """Whether a tool of that qualified name is there to change files, also where the gateway does not list it."""
+    """Tell whether a tool of that qualified name is there to change files, also where the gateway does not list it."""
     info = services.tools.named(tool)
     if info is None:
         return tool.rpartition("__")[2] in PATCHING
@@ -39,7 +42,7 @@ def changes_files(services: Services, tool: str) -> bool:
 
 
 def change_of(services: Services, result: ToolEnvelope) -> Mapping[str, Any]:
-    """What a call, whole, changed, as our own servers answer it; empty where it changed nothing."""
+    """Return what a call changed, as our own servers report it; empty if it changed nothing."""
     info, told = services.tools.named(result.tool), result.artifacts.structured or {}
     if info is None or not info.builtin or info.read_only or not result.ok or told.get("dry_run"):
         return {}
@@ -47,9 +50,9 @@ def change_of(services: Services, result: ToolEnvelope) -> Mapping[str, Any]:
 
 
 def has_effect(services: Services, result: ToolEnvelope) -> bool:
-    """Whether a call, whole, may have changed the project: a patch that was applied, files that a command wrote back.
+    """Tell whether a call may have changed the project: by an applied patch, or by files that a command wrote back.
 
-    Of a tool that is not ours nothing is known but that it does not only read; one that came back counts.
+    A tool of another server may have any effect unless it only reads, so a call of it that returned counts.
     """
     info = services.tools.named(result.tool)
     if info is None or info.read_only or not result.ok:
@@ -58,7 +61,7 @@ def has_effect(services: Services, result: ToolEnvelope) -> bool:
 
 
 def changed_paths(services: Services, result: ToolEnvelope) -> list[str]:
-    """Files that a call, whole, changed, as our own servers say; empty for a dry run and for tools of others."""
+    """Return the files that a call changed, as our own servers report them; empty for dry runs and tools of others."""
     info = services.tools.named(result.tool)
     told = result.artifacts.structured or {}
     if info is None or not info.builtin or info.read_only or told.get("dry_run"):

@@ -1,4 +1,4 @@
-"""What a run was shown of a project's files, and whether a change takes away what nobody showed it.
+"""Tracks which file contents a run has seen, and whether a change removes lines it has not seen.
 
 The judgement is about a dry run: the file server's word on which files a patch means, whatever its format and however
 it spells their names, what they hold now, and which lines go. Pure.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.tools.effects import PATCHING
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,10 @@ class ReadCoverage:
 
     @classmethod
     def of(cls, results: Iterable[tuple[str, ToolEnvelope]]) -> ReadCoverage:
-        """From the whole results so far, in order, each with its tool's own name ("" for those of other servers)."""
+        """Build it from the whole results so far, in order, each with its tool's own name.
+
+        The name is "" for tools of other servers.
+        """
         seen = cls()
         for original, result in results:
             seen._add(original, result)
@@ -48,7 +51,7 @@ class ReadCoverage:
         self._texts.append((frozenset(names), middle_out(whole_text(result), MAX_RESULT_CHARS)))
 
     def blind(self, look: ToolEnvelope) -> list[str]:
-        """Which files of a dry run would be changed blindly, each with the reason; empty when none would.
+        """Return the files of a dry run that would be changed blindly, each with the reason; empty when none would.
 
         A file that was read, or written by the run, and is still as it was then may be changed. Of any other every
         line that goes, and one beside each place where lines come in, must have been shown: in a search, in what a

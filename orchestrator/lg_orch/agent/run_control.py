@@ -1,4 +1,4 @@
-"""What changes while one process drives a run: its clock, why it stops, whether a person is being asked."""
+"""Holds what changes while a process drives a run: its clock, why it stops, whether a person is being asked."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class RunControl:
     waited_s: float = 0.0
     """Seconds that this process waited for people; the run's wall clock does not count them."""
     notices: tuple[str, ...] = ()
-    """What the program found when it went on with the run: for the backend, and for the report."""
+    """What the program found when it resumed the run: for the backend, and for the report."""
     broke_off: LgError | None = None
     """Why the backend could not be asked. The results of earlier calls are kept first; the next visit raises it."""
     stop_requested: bool = False
     asking: bool = False
-    """Whether a person is being asked now. Then no call runs whose end a stop could wait for."""
+    """Whether a person is being asked now. Then no call is running that a stop would wait for."""
 
     def wall_s(self) -> float:
-        """Return the age of the run in seconds: earlier processes included, waiting for people not."""
+        """Return the age of the run in seconds, over all its processes, without the time spent waiting for people."""
         return self.prior_s + self.clock() - self.started - self.waited_s
 
     def check_stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What nodes may use besides the state: one object, built by the driver, handed to every node."""
+"""Holds what nodes may use besides the state: one object, built by the driver, passed to every node."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Tools(Protocol):
         ...
 
     def find(self, original: str) -> ToolInfo | None:
-        """The built-in tool of that unqualified name, wherever the gateway lists it."""
+        """Return the built-in tool of that unqualified name, wherever the gateway lists it."""
         ...
 
     def named(self, name: str) -> ToolInfo | None:
-        """The tool of that qualified name."""
+        """Return the tool of that qualified name."""
         ...
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
@@ -56,7 +56,7 @@ class Tools(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """What one run's nodes may use. `control` is the only part that changes."""
+    """Everything that the nodes of a run may use. Only `control` changes."""
 
     run_id: str
     root_name: str
@@ -64,14 +64,14 @@ class Services:
     settings: Settings
     backend: Backend | ActingBackend
     backend_name: str
-    """How the report names who did the thinking."""
+    """The report's name for the decision-maker."""
     tools: Tools
     results: ResultStore
     bus: EventBus
     budgets: Budgets
     control: RunControl = field(default_factory=RunControl)
     spending: ModelSpending | None = None
-    """Counts tokens and money when a language model does the thinking."""
+    """Counts tokens and money when a language model decides."""
     model_hint: str = ""
     """How a user chooses a language model, for a request that needs one."""
     answers_itself: bool = False
@@ -82,7 +82,7 @@ class Services:
     """What the user added with `resume --say`, oldest first."""
 
     def wall_s(self) -> float:
-        """Return the age of the run in seconds: earlier processes included, waiting for people not."""
+        """Return the age of the run in seconds, over all its processes, without the time spent waiting for people."""
         return self.control.wall_s()
 
     def check_wall(self) -> None:

@@ -1,4 +1,4 @@
-"""The digest of the tree as it is now, asked of the file server."""
+"""Asks the file server for the digest of the current tree."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 STEP = "tree"
 
 
-CHANGED = "files were changed since this run stopped, and not by it: what was read before may not be what is there now"
+CHANGED = "files were changed outside this run since it stopped; what it read may be out of date"
 
 
 async def tree_now(services: Services, why: str) -> str | None:
-    """The digest of the tree; `None` where there is none, or nobody to ask for it."""
+    """Return the digest of the tree; `None` if there is none, or if no server can be asked for it."""
     # Commands that only read journals need no node.
     from lg_orch.agent.finished_calls import finish
 

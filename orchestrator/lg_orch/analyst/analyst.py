@@ -1,4 +1,4 @@
-"""The analyst as the graph sees it: pick the topic, let it plan, read on and answer."""
+"""Connects the analyst to the graph: picks the topic, lets it plan, read on and answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst.case import Case, Topic
 from lg_orch.analyst.report.markdown import MarkdownReport
-from lg_orch.analyst.requests import UnderstoodRequest, understand
 from lg_orch.analyst.sources.evidence import Evidence
 from lg_orch.analyst.topics.changed import ChangedTopic
 from lg_orch.analyst.topics.check import CheckTopic
@@ -15,6 +14,7 @@ from lg_orch.analyst.topics.summary import SummaryTopic
 from lg_orch.analyst.topics.tests_for import TestsForTopic
 from lg_orch.analyst.topics.uses import UsesTopic
 from lg_orch.analyst.topics.where import WhereTopic
+from lg_orch.analyst.understanding import UnderstoodRequest, understand
 from lg_orch.contracts.plans import Plan, PlannedCall, Route
 from lg_orch.contracts.reports import Answer
 
@@ -43,13 +43,13 @@ _TOPICS: dict[str, Topic] = {
     "check": CheckTopic(),
 }
 _LOOKING_FOR: Mapping[str, str] = {
-    "summary": "It asks for a part of the summary",
-    "where": "It asks for a definition",
-    "uses": "It asks for uses",
-    "depends": "It asks what depends on something",
-    "tests_for": "It asks for the tests",
-    "changed": "It asks for recent changes",
-    "check": "It asks whether the checks pass",
+    "summary": "Answering from the summary",
+    "where": "Looking for a definition",
+    "uses": "Looking for uses",
+    "depends": "Looking for dependents",
+    "tests_for": "Looking for tests",
+    "changed": "Looking for recent changes",
+    "check": "Finding out whether the checks pass",
 }
 """What a question asks for, by its kind, as a sentence without its end."""
 _CHANGES = ("refactor", "restructure", "simplify", "clean up")
@@ -60,7 +60,7 @@ class LocalAnalyst:
     """Decides by fixed rules; the same request and results give the same calls and the same answer."""
 
     def route(self, request: str) -> Route:
-        """What kind of request this is; `needs_model` for all that no rule can answer."""
+        """Return what kind of request this is; `needs_model` for all that no rule can answer."""
         ask = understand(request)
         if ask.kind == "model":
             rationale = "It asks for a change or a judgement, which needs a language model."
@@ -69,7 +69,7 @@ class LocalAnalyst:
             rationale = f"No rule of the built-in analyst fits it. It can {CAN}."
             return Route(intent="question", lane="deep", rationale=rationale, needs_model=True)
         if ask.kind == "summary" and not ask.sections:
-            return Route(intent="analysis", lane="interactive", rationale="It asks for a summary of the repository.")
+            return Route(intent="analysis", lane="interactive", rationale="Summarizing the repository.")
         about = f" about {ask.subject}" if ask.subject else ""
         return Route(
             intent="question",
@@ -79,7 +79,7 @@ class LocalAnalyst:
         )
 
     def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
-        """First calls, each to a tool that is there; a check only when the request asks for one."""
+        """Return the first calls, each to a tool that is there; a check only when the request asks for one."""
         ask = understand(request)
         topic = _TOPICS.get(ask.kind)
         if topic is None or route.needs_model:
@@ -100,7 +100,7 @@ class LocalAnalyst:
     def next_calls(
         self, request: str, plan: Plan, context: RepoContext, results: Sequence[ToolEnvelope]
     ) -> Sequence[PlannedCall]:
-        """What follows from the results; empty when nothing does."""
+        """Return what follows from the results; empty when nothing does."""
         ask = understand(request)
         topic = _TOPICS.get(ask.kind)
         if topic is None:
@@ -115,7 +115,7 @@ class LocalAnalyst:
         results: Sequence[ToolEnvelope],
         verification: VerifierReport | None,
     ) -> Answer:
-        """The report; for a request that needs a model, that it does, and nothing else."""
+        """Return the report; for a request that needs a model, that it does, and nothing else."""
         ask = understand(request)
         topic = _TOPICS.get(ask.kind)
         if topic is None:

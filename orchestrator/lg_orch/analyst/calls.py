@@ -1,4 +1,4 @@
-"""The calls the analyst makes: only tools that read, only through the gateway's names."""
+"""Builds the analyst's calls: only tools that read, only by the gateway's names."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ READ_BYTES = 800_000
 
 
 def totals() -> ToolUse:
-    """Files, bytes and lines by directory and extension."""
+    """Return the files, bytes and lines by directory and extension."""
     return ToolUse(tool=LIST, input={"totals": True})
 
 
 def listing(globs: Iterable[str], *, cursor: str | None = None, limit: int = PAGE) -> ToolUse:
-    """Every file below the root that matches one of the globs."""
+    """Return every file below the root that matches one of the globs."""
     arguments: dict[str, Any] = {"recursive": True, "glob": list(globs), "limit": limit}
     return ToolUse(tool=LIST, input=arguments | ({"cursor": cursor} if cursor else {}))
 
@@ -45,7 +45,7 @@ def search(
     ignore_case: bool = False,
     path: str = "",
 ) -> ToolUse:
-    """A search over the files that match one of the globs; without globs over all."""
+    """Return a search over the files that match one of the globs; without globs over all."""
     arguments: dict[str, Any] = {"regex": regex, "output": output, "limit": limit}
     if globs:
         arguments["glob"] = list(globs)
@@ -57,18 +57,21 @@ def search(
 
 
 def read(paths: Sequence[str], *, line_count: int | None = None) -> ToolUse:
-    """The texts of these files; with `line_count` their beginnings, which also tells how many lines each has."""
+    """Return the texts of these files; with `line_count` their beginnings, which also tells how many lines each has."""
     arguments: dict[str, Any] = {"paths": list(paths)}
     return ToolUse(tool=READ, input=arguments | ({"line_count": line_count} if line_count else {}))
 
 
 def planned(call_id: str, use: ToolUse, why: str) -> PlannedCall:
-    """The use as a call of the run."""
+    """Return the use as a call of the run."""
     return PlannedCall(id=call_id, tool=use.tool, input=use.input, why=why)
 
 
 def batches(files: Sequence[tuple[str, int | None]]) -> list[list[str]]:
-    """The paths in groups that each fit one reading call; a file larger than a call stands alone and will be cut."""
+    """Return the paths in groups that each fit one reading call.
+
+    A file larger than a call stands alone and will be cut.
+    """
     groups: list[list[str]] = []
     used = 0
     for path, size in files:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lg_orch.analyst.requests import UnderstoodRequest
     from lg_orch.analyst.sources.evidence import Evidence
+    from lg_orch.analyst.understanding import UnderstoodRequest
     from lg_orch.contracts.plans import PlannedCall, PlanStep, ToolUse
     from lg_orch.contracts.reports import Answer, VerifierReport
     from lg_orch.contracts.repository import RepoContext
@@ -37,19 +37,19 @@ class Topic(Protocol):
     """One kind of request, from its first calls to its answer. Keeps nothing between calls."""
 
     def steps(self, case: Case) -> Sequence[PlanStep]:
-        """The first calls."""
+        """Return the first calls."""
         ...
 
     def checks(self, case: Case) -> Sequence[ToolUse]:
-        """Commands for the verifier; empty unless the request asks for a check."""
+        """Return the commands for the verifier; empty unless the request asks for a check."""
         ...
 
     def next_calls(self, case: Case) -> Sequence[PlannedCall]:
-        """Calls that follow from what came back; each has its fixed id, so that none is made twice."""
+        """Return the calls that follow from what came back; each has its fixed id, so that none is made twice."""
         ...
 
     def answer(self, case: Case) -> Answer:
-        """The answer from what came back."""
+        """Return the answer from what came back."""
         ...
 
 
@@ -57,5 +57,5 @@ class NoChecks:
     """Base of topics that claim nothing a command would have to prove."""
 
     def checks(self, _case: Case) -> Sequence[ToolUse]:
-        """None."""
+        """Return no checks."""
         return ()

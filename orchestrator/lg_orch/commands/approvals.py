@@ -1,4 +1,4 @@
-"""`lg-orch approvals`: the runs that wait for a human, from any directory, with what they ask and how to answer."""
+"""`lg-orch approvals`: lists waiting runs, from any directory, with their questions and how to answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lg-orch doctor`: says what works here and what does not, by trying it."""
+"""`lg-orch doctor`: tries what works here, and reports what does not."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _local(setup: CommandSetup) -> Iterator[Finding]:
 
 
 def models_usable(models: ModelsSettings) -> Iterator[Finding]:
-    """Each model that may be asked: whether its package and its key are there. None is asked."""
+    """Yield each model that may be asked: whether its package and its key are there. None is asked."""
     from lg_orch.llm.choice import choose_backend
     from lg_orch.llm.providers import LOCAL, ROLES
 

@@ -1,4 +1,4 @@
-"""`lg-orch fork RUN_ID --at STEP`: go on from a step of a run as a run of its own; the old one stays as it is."""
+"""`lg-orch fork RUN_ID --at STEP`: starts a new run from a step of a run; the old run stays as it is."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def command(args: argparse.Namespace) -> int:
         remove(run)
         raise
     if not args.json:
-        text = f"lg-orch: {run.run_id} goes on from step {args.at} of {found.run.run_id}"
-        print(f"{text}; files are as they are now, not as they were then", file=sys.stderr, flush=True)
+        text = f"lg-orch: {run.run_id} continues from step {args.at} of {found.run.run_id}"
+        print(f"{text}; files are not restored to that step", file=sys.stderr, flush=True)
     return drive(args, setup, str(begin.get("request", "")), begun, Past(run=run, say=args.say, forked_from=origin))

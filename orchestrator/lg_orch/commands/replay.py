@@ -1,4 +1,4 @@
-"""`lg-orch replay RUN_ID`: show a run again from its journal alone; no model, no tools, no gateway."""
+"""`lg-orch replay RUN_ID`: replays a run from its journal alone, without model, tools or gateway."""
 
 from __future__ import annotations
 

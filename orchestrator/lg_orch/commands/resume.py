@@ -1,4 +1,4 @@
-"""`lg-orch resume RUN_ID`: go on where a run stopped, in another process, whenever."""
+"""`lg-orch resume RUN_ID`: continues a stopped run, in another process, at any later time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(args: argparse.Namespace) -> int:
     run, args.root = found.run, found.working_root() or args.root
     events = tuple(whole_journal(run.journal))
     if not events:
-        raise Conflict(f"run {run.run_id} was killed before it wrote anything", hint="start it anew")
+        raise Conflict(f"run {run.run_id} was killed before it wrote anything", hint="start it again")
     begin: dict[str, Any] = next((event.data for event in events if event.name == "run"), {})
     adopt(args, options_of(events))
     if finished(events):
@@ -57,12 +57,12 @@ def command(args: argparse.Namespace) -> int:
 
 
 def fork_hint(run_id: str) -> str:
-    """What can be done with a run that has ended."""
-    return f"`lg-orch fork {run_id} --at STEP` goes on from one of its steps as a run of its own"
+    """Return what can be done with a run that has ended."""
+    return f"`lg-orch fork {run_id} --at STEP` starts a new run from one of its steps"
 
 
 def options_of(events: Sequence[Event]) -> dict[str, Any]:
-    """The flags that a run was driven with last."""
+    """Return the flags that a run was driven with last."""
     options: dict[str, Any] = {}
     for event in events:
         if event.name == "run" and event.phase in ("begin", "resume"):
@@ -97,7 +97,7 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
             return None
         raise ConfigError(
             f"the run waits for no answer, so {said.by.partition(' ')[2]} has nothing to answer",
-            hint="the same command without it goes on with the run",
+            hint="run the same command without it to continue the run",
         )
     question = questions[-1]
     if question.kind == "question" and said.decision == "answer":
@@ -137,14 +137,14 @@ def _answer(text: str) -> dict[str, Any]:
 def _check_together(args: argparse.Namespace) -> None:
     """Raise `ConfigError` for flags that do not go together."""
     if args.reason and not args.deny:
-        raise ConfigError("--reason goes with --deny")
+        raise ConfigError("--reason needs --deny")
     if args.outcome and (args.approve or args.deny or args.edit):
         raise ConfigError(
-            f"--{args.outcome.replace('_', '-')} says of a lost call what became of it",
-            hint="give it alone, or with --answer, should the call that asked have been lost",
+            f"--{args.outcome.replace('_', '-')} tells what happened to a lost call",
+            hint="use it alone, or with --answer in case the call that asked was lost",
         )
     if args.for_run and not args.approve:
-        raise ConfigError("--for-run goes with --approve")
+        raise ConfigError("--for-run needs --approve")
 
 
 def _outcome(args: argparse.Namespace) -> HumanAnswer:

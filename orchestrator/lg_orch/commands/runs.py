@@ -1,4 +1,4 @@
-"""`lg-orch runs list|show|prune`: what the journals of past runs say, and how they go."""
+"""`lg-orch runs list|show|prune`: reads the journals of past runs, and removes old runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _list(args: argparse.Namespace) -> int:
         else:
             print(
                 f"{trace.run_id}  {trace.status:<11}  {trace.usage.tool_calls:>3} calls  "
-                f"{one_line(trace.request, 60)}{' (resume goes on)' if broke_off(trace) else ''}{visible(where)}"
+                f"{one_line(trace.request, 60)}{' (can be resumed)' if broke_off(trace) else ''}{visible(where)}"
             )
         shown += 1
         if shown == args.limit:
@@ -56,7 +56,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def chosen(args: argparse.Namespace) -> Sequence[FoundRun]:
-    """The runs of the repository here, or with `--all` of every one, the newest first."""
+    """Return the runs of the repository here, or with `--all` of every one, the newest first."""
     from lg_orch.settings.find_run import everywhere, runs_of
     from lg_orch.settings.setup import locate
 
@@ -67,7 +67,7 @@ def chosen(args: argparse.Namespace) -> Sequence[FoundRun]:
 
 
 def broke_off(trace: RunTrace) -> bool:
-    """Whether a run failed without having come to its end."""
+    """Tell whether a run failed without having come to its end."""
     from lg_orch.runs.trace import finished
 
     return trace.status == "failed" and not finished(trace.events)
@@ -142,7 +142,7 @@ def _diff(run: RunDir, events: Sequence[Event]) -> int:
     for patch in patches:
         print(visible(f"# step {patch.step}, change set {patch.change_id}\n{diff_of(patch, results)}"), end="")
     if not patches:
-        print("the run left no changes of its own in files")
+        print("no change of this run is left in the files")
     return 0
 
 
@@ -163,5 +163,6 @@ def _prune(args: argparse.Namespace) -> int:
     for run in going:
         print(f"{'would remove' if args.dry_run else 'removed'} {run.run_id}")
     if not going:
-        print("nothing to remove" + ("" if args.all else " (runs that can still go on are kept; --all takes them too)"))
+        kept = "" if args.all else " (runs that can be resumed are kept; --all removes them too)"
+        print(f"nothing to remove{kept}")
     return 0

@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: everything of a run that is set up, shown, exported and taken down again."""
+"""Sets up, shows, exports and closes a run, for `run`, `resume` and `fork`."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def _keepable(masker: Masker, past: Past | None) -> None:
     given = past.verdict[1] if past is not None and past.verdict is not None else None
     if given is not None and given.arguments is not None and masker.mask_json(given.arguments) != given.arguments:
         raise ConfigError(
-            "the answer holds what looks like a secret; a run's journal does not keep those",
-            hint="decline with --deny and give it to the server by its own configuration",
+            "the answer seems to contain a secret, and a run's journal does not store secrets",
+            hint="decline with --deny and set the secret in the server's own configuration",
         )
 
 
@@ -191,7 +191,7 @@ def _if_lost(past: Past | None) -> tuple[str, HumanAnswer] | None:
 
 
 def traced(args: argparse.Namespace, setup: CommandSetup) -> bool:
-    """Whether this run's trace is exported."""
+    """Tell whether this run's trace is exported."""
     return bool(args.trace or setup.loaded.settings.trace.enabled)
 
 

@@ -1,4 +1,4 @@
-"""`lg-orch trust`: a repository's `.lg.toml` counts in full, its `AGENTS.md` as advice, as they are now."""
+"""`lg-orch trust`: accepts a repository's `.lg.toml` in full, or its `AGENTS.md` as advice, as they are now."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def command(args: argparse.Namespace) -> int:
         return 0
     found = trust_repository_file(root, name=GUIDE_NAME if args.guide else FILE_NAME)
     print(visible(found.data.decode("utf-8", "replace")), file=sys.stderr)
-    print(f"trusted {found.path} with SHA-256 {found.digest}; any change to it ends this")
+    print(f"trusted {found.path} with SHA-256 {found.digest}; any change to the file ends the trust")
     return 0
 
 

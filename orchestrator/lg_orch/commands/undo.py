@@ -1,4 +1,4 @@
-"""`lg-orch undo RUN_ID [--to STEP]`: take back what the run's patches changed; shown before it is done."""
+"""`lg-orch undo RUN_ID [--to STEP]`: reverts what the run's patches changed. The diff is shown first."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ WAITING = 3
 
 
 def command(args: argparse.Namespace) -> int:
-    """Show what would be taken back, ask, take it back.
+    """Show what would be reverted, ask, revert it.
 
     All of it is compared with the files as they are now first: where one was changed since, nothing is done and the
-    place is named. Exit status 3 when nobody is here to say yes.
+    place is named. Exit status 3 when no terminal is there to confirm.
     """
     require_extra()
     with quick_imports():
@@ -48,7 +48,7 @@ def command(args: argparse.Namespace) -> int:
         adopt(args, options_of(events))
         last = max((int(event.data["visit"]) for event in events if "visit" in event.data), default=0)
         if args.to is not None and not 0 <= args.to <= last:
-            raise ConfigError(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 takes all back")
+            raise ConfigError(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 reverts them all")
         undoing = plan_undo(events, after=args.to or 0)
         setup = prepare(args)
         require_root(run.run_id, found.record, setup.root)
@@ -64,10 +64,10 @@ def _show(run: RunDir, undoing: Undoing) -> None:
 
     results = ResultStore(run.results)
     for patch in undoing.patches:
-        print(f"# takes back change set {patch.change_id} of step {patch.step}")
+        print(f"# reverts change set {patch.change_id} of step {patch.step}")
         print(visible(reversed_diff(diff_of(patch, results))), end="")
     if not undoing.patches:
-        print("nothing to undo: no patch of the run still stands")
+        print("nothing to undo: the run has no patch left to revert")
     for text in undoing.uncovered:
         print(visible(f"not covered: {text}"))
     sys.stdout.flush()
@@ -84,7 +84,7 @@ def _undo(args: argparse.Namespace, setup: CommandSetup, run: RunDir, events: Se
         from lg_policy.state import load_key
 
     if not args.yes and not is_attended():
-        print("lg-orch: nothing was undone; say --yes to undo this", file=sys.stderr)
+        print("lg-orch: nothing was undone; pass --yes to undo this", file=sys.stderr)
         return WAITING
     os.chdir(setup.state.path)
     journal = Journal(run.journal)
@@ -125,14 +125,14 @@ async def _through_gateway(
         undoer = Undoer(tools, bus, ResultStore(run.results), run.run_id, timeout_s)
         undoing, obstacles = await undoer.look(undoing)
         if not undoing.patches:
-            print("nothing to undo: all of it was taken back already")
+            print("nothing to undo: everything was already reverted")
             return 0
         if obstacles:
             listed = "".join(f"\n    {text}" for text in obstacles)
-            raise Conflict(f"nothing was undone:{listed}", hint="put those files right, or undo with --to STEP")
+            raise Conflict(f"nothing was undone:{listed}", hint="restore those files, or undo with --to STEP")
         if not args.yes:
             drop_typed_ahead()
-            print(f"Take back {many(len(undoing.patches), 'change set')}? [y/N] ", end="", file=sys.stderr, flush=True)
+            print(f"Revert {many(len(undoing.patches), 'change set')}? [y/N] ", end="", file=sys.stderr, flush=True)
             if (await typed_line()).strip().lower() not in ("y", "yes"):
                 print("lg-orch: nothing was undone", file=sys.stderr)
                 return 1
@@ -142,7 +142,7 @@ async def _through_gateway(
                 await undoer.take_back(patch)
             except Conflict as error:
                 rest = len(undoing.patches) - number
-                raise Conflict(f"{error.message}; {number} change sets were taken back, {rest} were not") from error
+                raise Conflict(f"{error.message}; {number} change sets were reverted, {rest} were not") from error
         what = f"{many(len(undoing.patches), 'change set')} in {many(len(undoing.paths), 'file')}"
-        print(f"took back {what}, {time.monotonic() - begun:.1f} s")
+        print(f"reverted {what}, {time.monotonic() - begun:.1f} s")
     return 0

@@ -1,4 +1,4 @@
-"""Files that tell coding agents what to do, such as `AGENTS.md`: a change to one changes every later run. Pure."""
+"""Recognises files that tell coding agents what to do, such as `AGENTS.md`: they affect every later run. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PATH = re.compile(rf"(?:^|/)(?:(?:{'|'.join(_NAMES)})$|{_DIRECTORIES})", re.IGN
 
 
 def guides_in(paths: Iterable[str]) -> tuple[str, ...]:
-    """Those of some paths that name a guide, in any case of letters."""
+    """Return those of some paths that name a guide, in any case of letters."""
     return tuple(path for path in paths if _PATH.search(path))
 
 
 def guides_named(text: str) -> tuple[str, ...]:
-    """Guides that a text names somewhere, for a call of which nobody knows which files it changes."""
+    """Return the guides that a text names somewhere, for a call whose changed files are not known."""
     return tuple(dict.fromkeys(found[0] for found in _NAMED.finditer(text)))

@@ -22,7 +22,7 @@ class Spent(Strict):
     cost_usd: float = 0.0
 
     def with_call(self, *, patch_bytes: int = 0, in_loop: bool = True) -> Spent:
-        """The same with one more call made."""
+        """Return the same with one more call made."""
         return self.model_copy(
             update={
                 "calls": self.calls + 1,

@@ -1,4 +1,4 @@
-"""What a tool call comes back as."""
+"""The envelope that every tool call returns."""
 
 from __future__ import annotations
 

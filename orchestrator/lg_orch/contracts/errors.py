@@ -13,7 +13,7 @@
     ├── OutOfBudget       limit_exceeded         the run used its tokens, money or time
     └── Interrupted       interrupted            a signal asked the run to stop
 
-After `ModelGone` and `OutOfBudget` a run stands where it stood before the step that failed, and can go on from there.
+After `ModelGone` and `OutOfBudget` a run stands before the step that failed, and can be resumed from there.
 A missing extra is a `ConfigError`, like every mistake that ends a command with status 2.
 """
 
@@ -56,7 +56,7 @@ class ThinkingFailed(LgError):
 
 
 class ModelGone(LgError):
-    """Nobody answers: a wrong or missing key, no network, a provider that is busy or broken, time-outs."""
+    """No model answers: a wrong or missing key, no network, a provider that is busy or broken, time-outs."""
 
     code = "upstream_unavailable"
 

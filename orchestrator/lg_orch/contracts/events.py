@@ -84,7 +84,7 @@ class Usage(Strict):
     """Seconds that its processes waited for people."""
 
     def summary(self) -> str:
-        """One line for a person."""
+        """Return one line for a person."""
         parts = [f"{self.wall_s:.1f} s"]
         if self.requests:
             money = f", ${self.cost_usd:.4f}" if self.cost_usd else ""

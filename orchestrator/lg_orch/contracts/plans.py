@@ -1,8 +1,4 @@
-"""What crosses the borders of a run: routes, plans, calls, results, reports. `schemas/` is generated from this file.
-
-Everything here is frozen, refuses unknown keys and holds plain JSON values, so that a model's answer, a journal line
-and a checkpoint are checked by the same rules. Sizes are bounded because the bounds reach a model's output grammar.
-"""
+"""Routes, plans and calls: what a backend decides, checked before anything acts on it."""
 
 from __future__ import annotations
 
@@ -73,7 +69,7 @@ class Plan(Strict):
     rollback: Text = ""
 
     def calls(self) -> Iterator[PlannedCall]:
-        """The calls of all steps in order, with ids `<step id>.<n>`, n from 1."""
+        """Yield the calls of all steps in order, with ids `<step id>.<n>`, n from 1."""
         for step in self.steps:
             for number, use in enumerate(step.tools, start=1):
                 yield PlannedCall(id=f"{step.id}.{number}", tool=use.tool, input=use.input, why=step.description)

@@ -1,4 +1,4 @@
-"""What is known of the repository before anything is planned."""
+"""What is known about the repository before planning."""
 
 from __future__ import annotations
 

@@ -182,9 +182,10 @@ def checked_update(node: str, update: Mapping[str, Any]) -> Update:
 
 
 def reference(brief: ToolEnvelope) -> ToolEnvelope:
-    """What the state keeps of a result: every checkpoint holds all of them, so only what edges and rules ask for.
+    """Return what the state keeps of a result.
 
-    The texts, and the arguments of a call that brought a result, are in the result store.
+    Every checkpoint holds all references, so they contain only what edges and rules read. The texts, and the arguments
+    of a call that brought a result, are in the result store.
     """
     artifacts = brief.artifacts
     update = {"why": ""} if artifacts.error is not None else {"why": "", "input": {}}

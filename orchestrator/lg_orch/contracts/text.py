@@ -1,4 +1,4 @@
-"""Text that comes from a repository, a server or a model, made safe to print and to quote in a report."""
+"""Makes text from a repository, a server or a model safe to print and to quote in a report."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def visible(text: str) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """A number with its noun: `1 call`, `2 calls`."""
+    """Return a number with its noun: `1 call`, `2 calls`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def code_span(text: str, limit: int = 200) -> str:
-    """A name or command as a Markdown code span that it cannot leave, on one line."""
+    """Return a name or command as a Markdown code span that it cannot leave, on one line."""
     line = one_line(text, limit)
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
     fence = "`" * (longest + 1)
@@ -30,15 +30,15 @@ def code_span(text: str, limit: int = 200) -> str:
 
 
 def quoted(text: str) -> str:
-    """Foreign text as a Markdown quotation: nothing in it can pass for a part of our own report."""
+    """Return foreign text as a Markdown quotation: nothing in it can pass for a part of our own report."""
     return "\n".join(f"> {line}".rstrip() for line in visible(text).splitlines())
 
 
 def stopped_text(text: str) -> str:
-    """`text` with a full stop; one that ends in `...` or another stop keeps its end."""
+    """Return `text` with a full stop; one that ends in `...` or another stop keeps its end."""
     return text if text.endswith((".", "!", "?", "…")) or not text else f"{text}."
 
 
 def sentence(text: str) -> str:
-    """The same with a capital first letter."""
+    """Return the same with a capital first letter."""
     return stopped_text(f"{text[:1].upper()}{text[1:]}")

@@ -1,4 +1,4 @@
-"""Drives one run: gateway up, modules in, graph through, trace out. Reads as the list of steps that a run is."""
+"""Starts the gateway, imports the graph, runs it, exports the trace."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ VERSIONED = ("mcp", "langgraph", "langchain", "fastmcp", "pydantic")
 
 
 class Driver:
-    """Carries one job through; `last` is the newest state, for the report of a run that did not end by itself."""
+    """Drives one job; `last` is the newest state, for the report of a run that did not end by itself."""
 
     def __init__(self, job: RunJob) -> None:
         self.job = job
         self.last = RunState(request=job.request)
         self.services: Services | None = None
         self._left: str | None = None
-        """Digest of the tree as this process leaves it to another one."""
+        """Digest of the tree when this process stops; another one may continue."""
         self.reached: dict[str, Any] = {}
-        """The limit that ended it."""
+        """The limit that ended the run."""
 
     async def run(self) -> Final:
         """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""
         try:
             final = await stoppable(self._steps, self._ask_to_stop)
         except Interrupted as error:
-            resume = f"`lg-orch resume {self.job.run.run_id}` goes on" if self.services else "nothing was begun"
+            resume = f"`lg-orch resume {self.job.run.run_id}` continues it" if self.services else "nothing was started"
             final = self._ended("interrupted", f"{error.message}; {resume}")
         except LgError as error:
             self.job.bus.emit("error", "run", "note", {"text": error.text()})
@@ -126,7 +126,7 @@ class Driver:
             mermaid = graph.get_graph().draw_mermaid()
             job.bus.emit("thought", "graph", "note", {"mermaid": mermaid, "graph_version": graph_version(mermaid)})
             await self._compare(self.services)
-            why = "note how the files are left"
+            why = "record the state of the files"
             try:
                 final = await Stepper(graph, job, self.services, inquiry).run(self._remember)
             except Interrupted:
@@ -140,7 +140,7 @@ class Driver:
         """Say where somebody changed files since the run stopped: what it read may not be true any more."""
         if self.job.prior.left is None:
             return
-        now = await tree_now(services, "see whether files were changed since")
+        now = await tree_now(services, "check whether files changed since")
         if now not in (None, self.job.prior.left):
             self.job.bus.emit("thought", "tree", "note", {"text": CHANGED, "notice": True})
             services.control.notices = (*services.control.notices, CHANGED)
@@ -201,7 +201,7 @@ class Driver:
         if self.services is None or self.services.control.asking:
             return False
         self.services.control.stop_requested = True
-        text = "stopping after the current call; Ctrl-C again stops now"
+        text = "stopping after the current call; press Ctrl-C again to stop now"
         self.job.bus.emit("thought", "run", "note", {"text": text})
         return True
 
@@ -242,7 +242,7 @@ def import_heavy() -> None:
 
 
 def begin_data(job: RunJob) -> dict[str, Any]:
-    """The run's record: what the first event of its journal holds."""
+    """Return the run's record: what the first event of its journal holds."""
     return {
         "run_id": job.run.run_id,
         "request": job.request,
@@ -257,13 +257,13 @@ def begin_data(job: RunJob) -> dict[str, Any]:
 
 
 def graph_version(mermaid: str) -> str:
-    """12 hex digits over the graph's shape and its state's schema: equal where a run can be taken over."""
+    """Return 12 hex digits over the graph's shape and its state's schema: equal where a run can be taken over."""
     state = json.dumps(RunState.model_json_schema(), sort_keys=True)
     return hashlib.sha256(f"{mermaid}\0{state}".encode()).hexdigest()[:12]
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides how a run goes."""
+    """Return the versions of what decides how a run goes."""
     found = {"lg-orchestration-platform": __version__, "python": sys.version.split()[0]}
     for name in VERSIONED:
         try:

@@ -1,4 +1,4 @@
-"""All that a run needs to know before it begins."""
+"""Holds everything that a run needs before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run lends to a backend that asks language models: its tools, budget, clock and journal."""
+"""Implements the interfaces that a run gives to a model backend: tools, budget, clock and journal."""
 
 from __future__ import annotations
 

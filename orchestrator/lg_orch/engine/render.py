@@ -1,4 +1,4 @@
-"""Progress on stderr while a run goes on: plain lines when piped, a live line on a terminal, JSON when asked."""
+"""Shows progress on stderr during a run: plain lines when piped, a live line on a terminal, JSON when asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUT_WIDTH = 70
 
 
 def describe(event: Event) -> str | None:
-    """The line for one event; `None` for events that only a trace needs."""
+    """Return the line for one event; `None` for events that only a trace needs."""
     data = event.data
     if event.kind == "tool":
         return _describe_tool(event)
@@ -67,7 +67,7 @@ def _describe_tool(event: Event) -> str | None:
     if event.phase == "progress":
         return f"                {one_line(str(data.get('message', '')), 100)}" if data.get("message") else None
     if event.phase == "retry":
-        return f"retry           {event.name}: its server was away, again in {data.get('pause_s')} s"
+        return f"retry           {event.name}: server unavailable; retrying in {data.get('pause_s')} s"
     result = data.get("result") or {}
     if result.get("ok"):
         dry = ((result.get("artifacts") or {}).get("input") or {}).get("dry_run") is True
@@ -81,19 +81,19 @@ def _describe_tool(event: Event) -> str | None:
 def _describe_model(event: Event) -> str | None:
     data = event.data
     if event.phase == "begin":
-        return f"model           {event.name} is asked ({data.get('role')})"
+        return f"model           asking {event.name} ({data.get('role')})"
     if event.phase == "progress":
         return None
     if event.phase == "end":
         if data.get("from_cache"):
-            return f"                {event.name}: the kept answer to the same request"
+            return f"                {event.name}: answered from cache"
         cost = f", ${data['cost_usd']:.4f}" if data.get("cost_usd") else ""
         spent = f"{data.get('latency_ms')} ms, {data.get('total_tokens')} tokens{cost}"
         return f"                {event.name} answered, {spent}"
     why = one_line(str(data.get("error", "")), 160)
     if event.phase == "retry":
         return f"retry           {event.name} in {data.get('pause_s', 0):.1f} s: {why}"
-    return f"                {event.name} failed{', a fallback is asked' if data.get('falls_back') else ''}: {why}"
+    return f"                {event.name} failed{', asking a fallback' if data.get('falls_back') else ''}: {why}"
 
 
 def _arguments(values: dict[str, Any]) -> str:
@@ -131,10 +131,10 @@ class PlainRenderer:
         print(f"[{seconds:6.2f}] {visible(line)}", file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing to take down."""
+        """Do nothing: there is no live line to take down."""
 
     def paused(self) -> AbstractContextManager[None]:
-        """Nothing moves here."""
+        """Do nothing: no line moves here."""
         return nullcontext()
 
 
@@ -149,13 +149,13 @@ class JsonRenderer:
         print(event.model_dump_json(), file=self._stream, flush=True)
 
     def say(self, line: str) -> None:
-        """Plain remarks have no place between events."""
+        """Drop the line: plain remarks have no place between events."""
 
     def close(self) -> None:
-        """Nothing to take down."""
+        """Do nothing: there is no live line to take down."""
 
     def paused(self) -> AbstractContextManager[None]:
-        """Nothing moves here."""
+        """Do nothing: no line moves here."""
         return nullcontext()
 
 
@@ -215,7 +215,10 @@ Renderer = PlainRenderer | JsonRenderer | RichRenderer
 
 
 def choose_renderer(stream: TextIO, begun: float, *, as_json: bool, replayed: bool = False) -> Renderer:
-    """JSON when asked, a live view on a terminal that can show one, else plain lines; nothing lives in a replay."""
+    """Return the renderer for JSON if asked, for a live view if the terminal can show one, else for plain lines.
+
+    A replay has no live view.
+    """
     if as_json:
         return JsonRenderer(stream)
     import os

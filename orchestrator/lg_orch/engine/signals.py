@@ -1,4 +1,4 @@
-"""Stopping: the first Ctrl-C lets the current call finish, the second and SIGTERM end the run at once."""
+"""Stops a run: the first Ctrl-C lets the current call finish; the second, or SIGTERM, ends the run at once."""
 
 from __future__ import annotations
 

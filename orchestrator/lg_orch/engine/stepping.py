@@ -1,4 +1,4 @@
-"""Steps the graph from wherever its checkpoints stand: from the start, on after a crash, on with an answer."""
+"""Steps the graph from its last checkpoint: at the start, after a crash, or with an answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stepper:
         }
 
     async def run(self, remember: Callable[[RunState], None]) -> Final:
-        """Step to the end or to a question that nobody answers. `remember` gets the state after each step."""
+        """Step to the end or to a question that gets no answer. `remember` gets the state after each step."""
         snapshot = await self._look()
         # Not `next`: that leaves out a task whose writes are kept and whose checkpoint is not.
         if snapshot.values and not snapshot.tasks:
@@ -77,9 +77,9 @@ class Stepper:
         except ValidationError as error:
             found = error.errors()[0]
             raise Conflict(
-                f"run {self._job.run.run_id} was begun by another version, and its state cannot be read by this one "
+                f"run {self._job.run.run_id} was started by another version, whose state this version cannot read "
                 f"({found['msg']} at {'.'.join(map(str, found['loc']))})",
-                hint="resume it with the version that `runs show --json` names, or begin anew",
+                hint="resume it with the version that `runs show --json` names, or start a new run",
             ) from error
 
     async def _step(self, entry: Any, remember: Callable[[RunState], None]) -> None:
@@ -105,7 +105,7 @@ class Stepper:
 
 
 def waiting(run_id: str, questions: list[Question], changed: str = "") -> Final:
-    """The report of a run that waits for a human; `changed` says what it changed until then."""
+    """Return the report of a run that waits for a human; `changed` says what it changed until then."""
     parts = ["The run waits for a human.", *([changed] if changed else [])]
     parts += [f"{question.message}\n\n{how_to_answer(run_id, question)}" for question in questions]
     return Final(status="waiting", exit_status=3, text="\n\n".join(parts))

@@ -1,4 +1,4 @@
-"""Runs that broke off: nobody answered, or a limit was reached. What they say, and when they may go on.
+"""Reports runs that broke off, because no model answered or a limit was reached, and says how to continue them.
 
 Such a run ends with status `failed` and stands where it stood before the step that failed; its journal says so, and a
 `resume` begins that step again.
@@ -29,14 +29,14 @@ SHOWN = 20
 
 
 def reached(error: BaseException, limits: BudgetSettings) -> dict[str, Any]:
-    """What the journal keeps of a limit that ended a run."""
+    """Return what the journal keeps of a limit that ended a run."""
     if not isinstance(error, OutOfBudget):
         return {}
     return {"limit": {"key": error.limit, "value": getattr(limits, error.limit)}}
 
 
 def report(run_id: str, error: LgError, state: RunState, events: Sequence[Event], limits: BudgetSettings) -> Final:
-    """The report of a run that broke off: why, what it did so far, how it goes on."""
+    """Return the report of a run that broke off: why, what it did so far, how to continue it."""
     if isinstance(error, ConfigError):
         return ended("refused", error.text(), run_id, events)
     parts = [f"**Failed:** {stopped_text(error.message)}" + (f"\n\n{sentence(error.hint)}" if error.hint else "")]
@@ -50,28 +50,29 @@ def report(run_id: str, error: LgError, state: RunState, events: Sequence[Event]
 
 
 def how_to_go_on(run_id: str, kept: dict[str, Any]) -> str:
-    """The command that takes a run up again, in a sentence; `kept` is what `reached` gave."""
+    """Return the command that resumes a run, in a sentence; `kept` is what `reached` returned."""
     limit = kept.get("limit")
     if not limit:
-        return f"`lg-orch resume {run_id}` goes on where it was."
+        return f"`lg-orch resume {run_id}` continues from there."
     key, value = str(limit["key"]), limit["value"]
     return (
-        f"`lg-orch resume {run_id} {FLAGS[key]} {2 * value:g}` goes on where it was, as would more in `budgets.{key}`."
+        f"`lg-orch resume {run_id} {FLAGS[key]} {2 * value:g}` continues from there. "
+        f"You can also raise `budgets.{key}` and resume."
     )
 
 
 def refuse_unraised(run_id: str, events: Sequence[Event], limits: BudgetSettings) -> None:
-    """Raise `Conflict` for a run that reached a limit which is no higher now."""
+    """Raise `Conflict` if the run reached a limit that is not higher now."""
     last = next((event for event in reversed(events) if event.name == "run" and event.phase in ("end", "resume")), None)
     kept = last.data if last is not None and last.phase == "end" else {}
     limit = kept.get("limit")
     if limit and getattr(limits, limit["key"]) <= limit["value"]:
-        used = f"run {run_id} reached budgets.{limit['key']} = {limit['value']:g}, and that is not higher now"
+        used = f"run {run_id} reached budgets.{limit['key']} = {limit['value']:g}, and the limit is not higher now"
         raise Conflict(f"{used}; nothing was done", hint=how_to_go_on(run_id, kept).rstrip("."))
 
 
 def changed_so_far(run_id: str, events: Sequence[Event]) -> str:
-    """What a run changed and how it is taken back, for whatever end it comes to; empty where it changed nothing."""
+    """Return what a run changed and how to revert it, for a run with any outcome; empty if it changed nothing."""
     patched = {str(file.get("to") or file["path"]) for patch in standing(patches_of(events)) for file in patch.files}
     written = {
         str(path)
@@ -81,7 +82,7 @@ def changed_so_far(run_id: str, events: Sequence[Event]) -> str:
     }
     parts = []
     if patched:
-        parts.append(f"Changed so far: {_names(patched)}. `lg-orch undo {run_id}` takes it back.")
+        parts.append(f"Changed so far: {_names(patched)}. Revert with `lg-orch undo {run_id}`.")
     if written:
         parts.append(f"Commands wrote {_names(written)}; `undo` does not cover that.")
     return " ".join(parts)
@@ -94,7 +95,7 @@ def _names(paths: set[str]) -> str:
 
 
 def ended(status: Status, text: str, run_id: str = "", events: Sequence[Event] = ()) -> Final:
-    """The report of a run that has none of its own: why it ended, and what it changed until then."""
+    """Return the report of a run that wrote none: why it ended, and what it changed until then."""
     changed = changed_so_far(run_id, events)
     parts = [sentence(text), changed or "It changed no files."]
     return Final(status=status, exit_status=EXIT_STATUS[status], text="\n\n".join(parts))

@@ -1,4 +1,4 @@
-"""Questions that come back from the gateway instead of a call's result, put to the approver and answered.
+"""Answers the questions that the gateway returns instead of a call's result.
 
 The gateway's own ask for leave to make a call; a server's, passed on by the gateway, ask for the fields of a form. Both
 are found again by their key, which is a pure function of the call, however often the call is made again.

@@ -1,4 +1,4 @@
-"""Questions to a human and their answers, by flag or by nobody; `terminal` asks a person, `inquiry` remembers.
+"""Questions to a human and their answers. Flags answer here; `terminal` asks a person, `inquiry` remembers.
 
 Four kinds: may this call be made (`approval`); a call waits for somebody else's yes (`elsewhere`: an operator, or a
 place that shows the question whole); was a call carried out whose outcome is lost (`outcome`); a server asks for the
@@ -67,12 +67,12 @@ class Approver(Protocol):
     """Whoever answers."""
 
     async def ask(self, question: Question) -> HumanAnswer | None:
-        """Return the answer, or `None` when nobody is there to give one."""
+        """Return the answer, or `None` when no one is there to give one."""
         ...
 
 
 class Nobody:
-    """The question stays open, the call is not made."""
+    """Answers nothing: the question stays open and the call is not made."""
 
     async def ask(self, _question: Question) -> HumanAnswer | None:
         """Answer nothing."""
@@ -80,7 +80,7 @@ class Nobody:
 
 
 class DenyAll:
-    """`--deny-all`: no call that needs a yes is made. Whether a lost call was carried out it cannot know."""
+    """`--deny-all`: denies every call that needs approval. It cannot know whether a lost call was carried out."""
 
     async def ask(self, question: Question) -> HumanAnswer | None:
         """Say no."""
@@ -90,7 +90,7 @@ class DenyAll:
 
 
 class YesToBuiltin:
-    """`--yes`: yes to questions about our own tools, but not about agent guides; every other goes to `otherwise`."""
+    """`--yes`: approves calls of our own tools, but no changes of agent guides; other questions go to `otherwise`."""
 
     def __init__(self, otherwise: Approver) -> None:
         self._otherwise = otherwise
@@ -103,7 +103,7 @@ class YesToBuiltin:
 
 
 def by_flags(*, yes: bool, deny_all: bool) -> Approver:
-    """What the flags answer."""
+    """Return what the flags answer."""
     if deny_all:
         return DenyAll()
     return YesToBuiltin(Nobody()) if yes else Nobody()

@@ -1,4 +1,4 @@
-"""A call's arguments laid out as files for a person's editor, and read back.
+"""Writes a call's arguments to files for a person's editor, and reads them back.
 
 `arguments.json` holds them; a text of several lines is a file of its own, `<name>.txt`, since nobody edits a patch
 inside a JSON string.

@@ -1,4 +1,4 @@
-"""The form that comes with a server's question: what a person is shown of it, and answers checked against it. Pure.
+"""Shows the form of a server's question to a person, and checks answers against it. Pure.
 
 MCP's forms are flat: named fields of text, numbers, yes or no, and choices. Whatever the server wrote is quoted after
 `|`, on one line a field, so that it cannot pass for words of ours.
@@ -25,7 +25,7 @@ _YES, _NO = ("y", "yes", "true"), ("n", "no", "false")
 
 
 def described(form: Mapping[str, Any]) -> list[str]:
-    """One quoted line a field: name, what it takes, what the server says of it."""
+    """Return one quoted line a field: name, what it takes, what the server says of it."""
     lines = []
     for name, field in _fields(form).items():
         words = [str(field[key]) for key in ("title", "description") if field.get(key)]
@@ -41,7 +41,7 @@ def check(form: Mapping[str, Any], content: object) -> dict[str, Any]:
 
     fields = _fields(form)
     if not isinstance(content, dict):
-        raise InvalidArguments("the answer is no JSON object", hint=_hint(form))
+        raise InvalidArguments("the answer is not a JSON object", hint=_hint(form))
     unknown = sorted(set(content) - set(fields))
     if unknown:
         raise InvalidArguments(f"the form has no field {unknown[0]!r}", hint=_hint(form))
@@ -76,12 +76,12 @@ def _chosen(field: Mapping[str, Any], text: str) -> object:
         try:
             return int(text) if kind == "integer" else float(text)
         except ValueError as error:
-            raise InvalidArguments(f"{text!r} is no {kind}") from error
+            raise InvalidArguments(f"{text!r} is not {'an' if kind == 'integer' else 'a'} {kind}") from error
     return text
 
 
 def choices_of(field: Mapping[str, Any]) -> list[tuple[Any, str]]:
-    """The values that a field may have, each with the server's words for it; empty when it is free."""
+    """Return the values that a field may have, each with the server's words for it; empty when it is free."""
     if field.get("type") == "array":
         return choices_of(field.get("items") or {})
     named = field.get("oneOf") or field.get("anyOf") or ()

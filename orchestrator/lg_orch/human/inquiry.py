@@ -1,4 +1,4 @@
-"""How a run asks a human and keeps the answer: journalled when given, found again by key, whatever happens between.
+"""Asks a human and keeps the answer: journalled when given, found again by key whatever happens in between.
 
 Inside the graph an unanswered question is a LangGraph `interrupt`: the run is checkpointed and the process may end.
 The answer is matched by the question's key alone, never by the order in which interrupts came, because LangGraph runs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lg_orch.recording.event_bus import EventBus
 
 
-ANSWER_KEPT = "What you answered its server is kept: made again, the call gets it if it asks the very same."
+ANSWER_KEPT = "Your answers to its server are kept. If the call is made again and asks exactly the same, it gets them."
 
 
 class Inquiry:
@@ -81,7 +81,10 @@ class Inquiry:
             self._texts.keep(question)
 
     async def settle(self, question: Question) -> bool:
-        """Whether an interrupted question has an answer now; a person who is here is asked, the answer journalled."""
+        """Tell whether an interrupted question has an answer now.
+
+        A person who is here is asked, and the answer is journalled.
+        """
         if question.key in self._given:
             return True
         verdict = await self._answer(question)
@@ -118,7 +121,7 @@ class Inquiry:
 
 
 def record(bus: EventBus, tool: str, key: str, verdict: HumanAnswer) -> Event:
-    """Journal an answer: from here on it counts, in whatever process the run goes on."""
+    """Journal an answer: from here on it counts, in whichever process the run continues."""
     return bus.emit("approval", tool, "end", {
         "key": key, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
         "arguments": dict(verdict.arguments) if verdict.arguments is not None else None,
@@ -126,7 +129,7 @@ def record(bus: EventBus, tool: str, key: str, verdict: HumanAnswer) -> Event:
 
 
 def answers_of(events: Iterable[Event]) -> dict[str, HumanAnswer]:
-    """The answers that a journal holds, by the key of their question."""
+    """Return the answers that a journal holds, by the key of their question."""
     return {
         str(event.data["key"]): HumanAnswer(
             decision=event.data["decision"],
@@ -140,7 +143,7 @@ def answers_of(events: Iterable[Event]) -> dict[str, HumanAnswer]:
 
 
 def kept_answers_of(events: Iterable[Event]) -> KeptAnswers:
-    """What a journal holds of answers that may count once more."""
+    """Return what a journal holds of answers that may count once more."""
     kept = KeptAnswers()
     given = answers_of(events := tuple(events))
     for event in events:
@@ -152,9 +155,9 @@ def kept_answers_of(events: Iterable[Event]) -> KeptAnswers:
 
 
 def open_questions(events: Iterable[Event]) -> list[Question]:
-    """The questions of a journal that have no answer yet and whose call has not ended, oldest first.
+    """Return the questions of a journal that have no answer yet and whose call has not ended, oldest first.
 
-    Of a call that was asked about anew, as after its first question had expired, only the newest counts.
+    Of a call that was asked about again, such as after its first question expired, only the newest counts.
     """
     found: dict[str, Question] = {}
     for event in events:
@@ -171,24 +174,24 @@ def open_questions(events: Iterable[Event]) -> list[Question]:
 
 
 def question_of(payload: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Question:
-    """The question that an interrupt or a journal line holds."""
+    """Return the question that an interrupt or a journal line holds."""
     guides = tuple(map(str, payload.get("guides") or ()))
     return Question(**{**payload, "guides": guides, "arguments": arguments or {}})
 
 
 def how_to_answer(run_id: str, question: Question) -> str:
-    """The commands that answer it, in a sentence."""
+    """Return the commands that answer it, in a sentence."""
     resume = f"lg-orch resume {run_id}"
     if question.kind == "outcome":
         return f"Answer with `{resume} --done`, `{resume} --not-done` or `{resume} --stop`."
     if question.kind == "question":
         return (
             f"Answer with `{resume} --answer JSON`, an object of these fields, or decline with `{resume} --deny`; "
-            f"`{resume} --say TEXT` declines and says what to do. With --not-done besides, the call is made again "
-            "should its outcome have been lost."
+            f"`{resume} --say TEXT` declines and says what to do. Add --not-done to have the call made again if its "
+            "outcome was lost."
         )
     if question.kind == "elsewhere":
-        return f"Once it is answered there, `{resume}` goes on; `{resume} --deny` goes on without the call."
+        return f"Once it is answered there, `{resume}` continues; `{resume} --deny` continues without the call."
     guides = ", ".join(map(code_span, question.guides))
     first = (
         f"This may change {guides}, which tells agents what to do, so `--yes` does not approve it. " if guides else ""
@@ -199,7 +202,7 @@ def how_to_answer(run_id: str, question: Question) -> str:
 
 
 def fits(question: Question, verdict: HumanAnswer) -> bool:
-    """Whether this answers a question of that kind."""
+    """Tell whether this answers a question of that kind."""
     return verdict.decision in DECISIONS[question.kind]
 
 

@@ -1,4 +1,4 @@
-"""Answers to a server's questions that count once more: those of a call that was lost and that a human had made again.
+"""Reuses answers to a server's questions when a human had their lost call made again.
 
 The call that is made instead has a key of its own, and so have its questions. What the user answered is given to it if
 it asks the very same, in the same order; asked more often, or otherwise, it is the user's to answer.
@@ -16,7 +16,7 @@ KEPT = ", kept"
 
 
 class KeptAnswers:
-    """Told every question and every answer of a run, in order, by this process and those before it."""
+    """Follows every question and every answer of a run, in order, by this process and those before it."""
 
     def __init__(self) -> None:
         self._asked: dict[str, Question] = {}
@@ -24,11 +24,11 @@ class KeptAnswers:
         self._left: dict[str, list[tuple[Question, HumanAnswer]]] = {}
 
     def asked(self, question: Question) -> None:
-        """Hear of a question."""
+        """Note a question."""
         self._asked[question.key] = question
 
     def answered(self, key: str, verdict: HumanAnswer) -> None:
-        """Hear of an answer. One that says that a lost call was not carried out leaves what that call was answered."""
+        """Note an answer. One that says that a lost call was not carried out leaves what that call was answered."""
         question = self._asked.get(key)
         if question is None:
             return
@@ -41,7 +41,10 @@ class KeptAnswers:
             self._left[question.call_id] = self._answered.pop(question.call_id, [])
 
     def answer(self, question: Question) -> HumanAnswer | None:
-        """What the user answered to this very question before the call was lost; once `answered`, it is used up."""
+        """Return what the user answered to exactly this question before the call was lost.
+
+        Once `answered`, it is used up.
+        """
         found = self._find(question)
         if found is None:
             return None
@@ -49,7 +52,7 @@ class KeptAnswers:
         return replace(verdict, by=f"{verdict.by.removesuffix(KEPT)}{KEPT}")
 
     def any_of(self, call_id: str) -> bool:
-        """Whether the call's server was answered something."""
+        """Tell whether the call's server was answered something."""
         return bool(self._answered.get(call_id))
 
     def _find(self, question: Question) -> int | None:

@@ -1,7 +1,7 @@
-"""A call that was begun and whose outcome was lost: what a human is asked, and what follows from the answer.
+"""Asks a human about a call that was started and whose outcome is unknown, and applies the answer.
 
-The gateway says `outcome_unknown` only where neither the server's own journal nor a repeat can tell (`design`:
-at-most-once effects). Nothing is repeated before somebody looked.
+The gateway says `outcome_unknown` only where neither the server's own journal nor a retry can tell. Nothing is retried
+before a human has looked.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ SHOWN_CHARS = 2_000
 
 
 def outcome_question(queued: QueuedCall, *, builtin: bool, lost_before: bool = False) -> Question:
-    """The question about one lost call."""
+    """Return the question about one lost call."""
     arguments = json.dumps(queued.call.input, ensure_ascii=False)
     if len(arguments) > SHOWN_CHARS:
         arguments = f"{arguments[:SHOWN_CHARS]} … ({len(arguments)} characters)"
     message = (
-        "The outcome of a tool call is not known: it was begun, and whether it was carried out was lost.\n"
+        "A tool call was started, but it is not known whether it finished.\n"
         f"tool: {queued.call.tool}\narguments: {arguments}\n"
-        "Look at what it would have changed. Then: done (it was carried out), not done (make it again, as a new call), "
-        "or stop."
+        "Check what it would have changed. Then answer: done (it was carried out), not done (make it again, as a new "
+        "call), or stop."
     )
     return Question(
         kind="outcome",
@@ -42,7 +42,7 @@ def outcome_question(queued: QueuedCall, *, builtin: bool, lost_before: bool = F
 
 
 def after_outcome(envelope: ToolEnvelope, verdict: HumanAnswer) -> ToolEnvelope:
-    """The call's envelope in the light of what the human said."""
+    """Return the call's envelope, updated with the human's answer."""
     if verdict.decision == "done":
         text = f"The outcome was lost; the user ({verdict.by}) looked and says that the call was carried out."
         known: dict[str, Any] = {"error": None, "approved_by": verdict.by}

@@ -1,4 +1,4 @@
-"""Questions as the human is to see them, where the journal holds them with secrets hidden.
+"""Stores questions whole, for the human, where the journal hides secrets in them.
 
 What a human is asked about is never altered by masking. The journal is exported and masked; these files are not. They
 lie in the run's directory with mode 0600, beside the checkpoints, which hold the same arguments.

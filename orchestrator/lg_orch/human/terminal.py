@@ -1,7 +1,7 @@
-"""A person at the terminal is asked, one question at a time.
+"""Asks a person at the terminal, one question at a time.
 
-Enter alone is a no; what is not understood is asked again. What was typed before a question stood there answers
-nothing.
+Enter alone is a no; what is not understood is asked again. Input typed before the question appeared is
+discarded.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Terminal:
         return HumanAnswer(decision=decision, by="terminal")
 
     async def _ask_elsewhere(self) -> HumanAnswer:
-        answer = await self._prompt("Enter once it is answered there, or [d] to go on without the call: ")
+        answer = await self._prompt("Press Enter once it is answered there, or [d] to continue without the call: ")
         if answer.lower() in ("d", "deny"):
             return HumanAnswer(decision="deny", by="terminal", reason="the user did not wait for the answer")
         return HumanAnswer(decision="again", by="terminal")
@@ -150,7 +150,7 @@ class Terminal:
             answer = (await self._prompt(text)).lower()
             if answer in choices:
                 return choices[answer]
-            self._say(f"lg-orch: {visible(answer[:40])!r} is none of these")
+            self._say(f"lg-orch: {visible(answer[:40])!r} is not one of the choices")
 
     async def _prompt(self, text: str) -> str:
         print(text, end="", file=self._target, flush=True)
@@ -161,7 +161,7 @@ class Terminal:
 
 
 def drop_typed_ahead() -> None:
-    """Forget what was typed before now: nobody can have meant it for a question that was not there."""
+    """Discard what was typed before now: it cannot have been meant for a question that was not shown yet."""
     if sys.platform != "win32":
         import termios
 
@@ -181,5 +181,5 @@ async def typed_line() -> str:
 
 
 def is_attended() -> bool:
-    """Whether a person can be asked here."""
+    """Tell whether a person can be asked here."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""Decides by asking language models; everything it knows comes with each question, so that any process can go on."""
+"""Decides by asking language models. Everything comes with each question, so that any process can continue."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lg_orch.contracts.reports import VerifierReport
 from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.llm.model_request import ModelRequest
-from lg_orch.llm.request_size import route_by_rules
+from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.structured import ask_json, bounded
 from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
 from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
-from lg_orch.tools.observations import command_output, middle_out
+from lg_orch.tools.result_text import command_output, middle_out
 from lg_orch.tools.tool_info import EXECUTE, unwrapped
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ModelBackend:
         self._rendered = Rendered()
 
     def attach(self, ports: RunPorts) -> None:
-        """Take what this run lends."""
+        """Take the run's interfaces."""
         self._given, self._rendered = ports, Rendered()
 
     @property
@@ -64,7 +64,7 @@ class ModelBackend:
         return self._given
 
     def route(self, request: str) -> Route:
-        """The rules' word where the wording says enough; the router model's for everything else."""
+        """Return the rules' word where the wording says enough; the router model's for everything else."""
         known = route_by_rules(request)
         if known is not None:
             return known
@@ -73,7 +73,7 @@ class ModelBackend:
         return found.model_copy(update={"needs_model": False})
 
     def draft(self, work: Work) -> Plan:
-        """In the interactive lane the plan is the request itself and costs nothing; else the planner's."""
+        """Return the plan: in the interactive lane the request itself, which costs nothing, else the planner's."""
         if work.route.lane == "interactive":
             return _request_as_plan(0)
         message = task(work.request, work.context, f"Kind of request: {work.route.intent}", self._offer(work))
@@ -83,7 +83,7 @@ class ModelBackend:
         return _numbered(asked, 0)
 
     def replan(self, work: Work) -> Repair:
-        """A plan that repairs what the checks found, or fits what was found.
+        """Return a plan that repairs what the checks found, or fits what was found.
 
         In the interactive lane a failed check goes straight to who works on it the first time: its output is the last
         thing in the conversation, and the request stays the plan.
@@ -105,7 +105,7 @@ class ModelBackend:
         return found.model_copy(update={"plan": plan})
 
     def act(self, work: Work) -> Turn:
-        """The tool calls of the coder model's next turn; its closing words when it makes none."""
+        """Return the tool calls of the coder model's next turn; its closing words when it makes none."""
         asked, reply = self._models.ask_fitting(self._ports, lambda shorter: self._turn_of(work, shorter))
         messages, tools = asked.messages, asked.tools
         notes = self._models.notes("coder")
@@ -127,11 +127,11 @@ class ModelBackend:
             ]
             reply = self._models.ask(self._ports, ModelRequest(role="coder", messages=again, tools=tools))
         if reply.broken and not reply.calls:
-            raise ThinkingFailed(f"the model's tool calls could not be read twice: {'; '.join(reply.broken)}")
+            raise ThinkingFailed(f"the model's tool calls could not be read, twice in a row: {'; '.join(reply.broken)}")
         if not reply.calls and reply.cut:
-            raise ThinkingFailed("the model talked to the limit of a reply without a call (models.*.max_reply_tokens)")
+            raise ThinkingFailed("the model reached the reply limit without making a call (models.*.max_reply_tokens)")
         if not reply.calls and not reply.text.strip():
-            raise ThinkingFailed("the model answered with nothing")
+            raise ThinkingFailed("the model gave an empty answer")
         return self._turn(reply, len(work.results)).model_copy(update={"notes": notes})
 
     def _out_of_words(self, reply: Reply) -> tuple[Reply, bool]:
@@ -145,7 +145,7 @@ class ModelBackend:
         return replace(reply, text=before_calls(reply.text), calls=tuple(calls)), True
 
     def review(self, work: Work) -> Review | None:
-        """The verifier model's comparison with the acceptance criteria; only where a plan has some."""
+        """Return the verifier model's comparison with the acceptance criteria; only where a plan has some."""
         if work.route.lane != "deep" or work.plan is None or not work.plan.acceptance:
             return None
         before = (plan_text(work.plan), "What was done, with results:")
@@ -252,7 +252,7 @@ class ModelBackend:
                 why = reply.text.strip()[:MAX_WHY] if number == 1 else ""
                 calls.append(PlannedCall(id=f"m{made}.{number}", tool=tool, input=arguments, why=why))
             except ValidationError as error:
-                raise ThinkingFailed(f"the model named a tool that no tool can be called: {tool[:50]!r}") from error
+                raise ThinkingFailed(f"the model named {tool[:50]!r}, which cannot be a tool's name") from error
         return Turn(calls=tuple(calls), words="" if calls else reply.text.strip()[:MAX_WORDS])
 
     def _resolved(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:

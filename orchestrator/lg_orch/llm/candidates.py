@@ -1,4 +1,4 @@
-"""Which models may be asked for a role."""
+"""Lists the models that may be asked for a role."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Candidate:
 
 
 def candidates(settings: ModelsSettings, role: str) -> list[Candidate]:
-    """The role's model and its fallbacks, which share its address when they are of the same provider.
+    """Return the role's model and its fallbacks, which share its address when they are of the same provider.
 
     A role that is left to the analyst asks the planner's model.
     """

@@ -1,4 +1,4 @@
-"""Who thinks: the built-in analyst unless the settings name a language model."""
+"""Chooses the decision-maker: the built-in analyst, unless the settings name a language model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def require_prices(models: ModelsSettings) -> None:
     names |= {name for settings in map(models.role, ROLES) if settings.provider != LOCAL for name in settings.fallbacks}
     if missing := sorted(names - models.prices.keys()):
         raise ConfigError(
-            f"--max-cost-usd cannot be held: [models.prices] has no price for {', '.join(missing)}",
+            f"--max-cost-usd cannot be enforced: [models.prices] has no price for {', '.join(missing)}",
             hint=f'for example: [models.prices."{missing[0]}"] input = 1.25, output = 10 (US dollars per million '
             "tokens; 0 for one that costs nothing)",
         )
@@ -69,7 +69,7 @@ def require_prices(models: ModelsSettings) -> None:
 def choose_backend(
     models: ModelsSettings, environ: Mapping[str, str] = os.environ, *, cache_dir: Path | None = None
 ) -> ChosenBackend:
-    """The analyst, unless the planner is a language model. Raises `ConfigError` when a provider cannot be used.
+    """Return the analyst, unless the planner is a language model. Raises `ConfigError` when a provider cannot be used.
 
     Replies at temperature 0 are kept in `cache_dir`, if one is given.
     """
@@ -90,7 +90,7 @@ def choose_backend(
         if candidate.provider != LOCAL and candidate.model in ("", ModelSettings().model):
             raise ConfigError(
                 f"the settings name provider {candidate.provider!r} and none of its models",
-                hint=f"set `model` beside `provider` in [models.*], or say --model {candidate.provider}:NAME",
+                hint=f"set `model` beside `provider` in [models.*], or pass --model {candidate.provider}:NAME",
             )
         require_package(candidate.provider)
     backend = ModelBackend(Models(models, environ, cache_dir=cache_dir), tools_at_once=models.tools_at_once)

@@ -1,6 +1,6 @@
-"""What a run lends to a backend that asks language models: small ports, each for one purpose.
+"""Narrow interfaces that a run gives to a model backend.
 
-Use them from the event loop's thread only.
+Use them only from the event loop's thread.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RequestJournal(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunPorts:
-    """All that one run in one process lends."""
+    """Everything that a run gives to a backend, in one process."""
 
     tools: Sequence[ToolInfo]
     """The tools found at the gateway."""
@@ -82,5 +82,5 @@ class AsksModels(Protocol):
     """A backend that asks language models and needs a run's ports for it."""
 
     def attach(self, ports: RunPorts) -> None:
-        """Take what this run lends; called once, before any other method."""
+        """Take the run's interfaces. Called once, before any other method."""
         ...

@@ -1,4 +1,4 @@
-"""What providers' clients raise, in words, and whether asking again or asking somebody else may help.
+"""Translates errors of providers' clients, and tells whether a retry or another model may help.
 
 The clients share no base class. What they have in common is an HTTP status, on the error or on the one that caused it,
 and names that say what happened on the way.
@@ -7,7 +7,6 @@ and names that say what happened on the way.
 from __future__ import annotations
 
 import json
-import random
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,16 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lg_orch.llm.candidates import Candidate
-    from lg_policy.config.settings import ModelSettings
 
 MAX_ERROR_CHARS = 500
-MAX_PAUSE_S = 60.0
-"""Of a `Retry-After` too: a longer one is a reason to ask somebody else."""
 _TRANSIENT = (408, 409, 425, 429)
 _ON_THE_WAY = ("Timeout", "ReadError", "WriteError", "ProtocolError", "ServerDisconnected", "PayloadError")
 """In the names of errors after the request had left: it may have been taken."""
 _GATEWAY_TIMEOUTS = (408, 504, 524)
-"""Somebody on the way did not wait for the model, which may have worked."""
+"""A proxy did not wait for the model, which may have done its work."""
 _TRANSIENT_NAMES = (
     *_ON_THE_WAY, "Connect", "RateLimit", "Overloaded", "InternalServer", "ServiceUnavailable",
 )  # fmt: skip
@@ -100,13 +96,13 @@ class Failure:
     retry_after_s: float | None = None
     """What the provider asked for."""
     taken: bool = False
-    """The provider took the request and may bill it; nobody tells how much."""
+    """The provider took the request and may bill it; the amount is not known."""
     too_long: TooLong | None = None
     """The request has more tokens than the model takes."""
 
 
 def failure_of(error: Exception, candidate: Candidate) -> Failure:
-    """What a provider's client raised. Being too busy, gone or broken is transient; being wrong is not."""
+    """Return what a provider's client raised. Being too busy, gone or broken is transient; being wrong is not."""
     if isinstance(error, ImportError):
         return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
     chain = list(_causes(error))
@@ -156,21 +152,6 @@ def _without_status(
     if gone:
         text = f"{text} ({_shown(candidate.base_url) or 'the address of the provider'} cannot be reached)"
     return Failure(text=text, transient=gone, retry_after_s=retry_after)
-
-
-def pause_s(settings: ModelSettings, attempt: int, failure: Failure) -> float | None:
-    """Seconds to wait before repetition number `attempt`, from 1; `None` when there is to be none.
-
-    Exponential with jitter, so that clients who failed together do not come back together; at least what the provider
-    asked for.
-    """
-    if not failure.transient or attempt > settings.retries:
-        return None
-    asked = failure.retry_after_s or 0.0
-    if asked > MAX_PAUSE_S:
-        return None
-    longest = min(MAX_PAUSE_S, settings.retry_pause_s * 2 ** (attempt - 1))
-    return max(asked, random.uniform(longest / 2, longest))  # noqa: S311  # spreads load, hides nothing
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

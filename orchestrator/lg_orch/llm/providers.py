@@ -1,4 +1,4 @@
-"""Providers of language models. A provider is one row of `PROVIDERS`; nothing of its package is imported here."""
+"""Describes the providers of language models, one row of `PROVIDERS` each. Imports none of their packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def hosted_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
-    """Options of a client for replies of at most `room` tokens.
+    """Return the options of a client for replies of at most `room` tokens.
 
     The client repeats nothing: our repetitions are seen in the trace, and each is measured against the budgets.
     """
@@ -22,9 +22,9 @@ def hosted_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
 
 
 def ollama_limits(settings: ModelSettings, room: int) -> dict[str, Any]:
-    """The same for Ollama, whose server silently cuts what is longer than its context.
+    """Return the same for Ollama, whose server silently cuts what is longer than its context.
 
-    The context is always the same number: for another one the server loads the model anew.
+    The context is always the same number: for another one the server reloads the model.
     """
     context = settings.context_tokens + settings.max_reply_tokens
     return {"num_predict": room, "num_ctx": context, "client_kwargs": {"timeout": settings.timeout_s}}
@@ -51,7 +51,7 @@ class Provider:
     direct_client: bool = False
     """Whether we have a client class of our own (`lg_orch.llm.wire.openai_client`)."""
     plain_schemas: bool = False
-    """Whether its client knows only a part of JSON Schema, so that tools are told in plain types."""
+    """Whether its client knows only a part of JSON Schema, so that tools are described in plain types."""
     open_schemas: bool = True
     """Whether an answer may be held to a schema with objects that may contain anything."""
     marked_cache: bool = False
@@ -107,12 +107,12 @@ def require_package(provider: str) -> None:
 
 
 def api_keys(environ: Mapping[str, str]) -> Iterable[str]:
-    """Every value of the environment that may be a provider's key, to be hidden wherever text is kept or shown."""
+    """Return every environment value that may be a provider's key, so that it is hidden in stored and shown text."""
     return tuple(value for name, value in environ.items() if name.upper().endswith(_SECRET_ENDINGS) and value)
 
 
 def model_hint() -> str:
-    """How a language model is chosen, for a request that needs one."""
+    """Return how a language model is chosen, for a request that needs one."""
     return (
         "choose a language model with --model PROVIDER:NAME, with LG_MODEL=PROVIDER:NAME, or with provider and model "
         f"in [models.default] of the settings. Providers are {', '.join(PROVIDERS)} and every other that LangChain's "

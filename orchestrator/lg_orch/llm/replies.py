@@ -1,4 +1,4 @@
-"""What a model answered: chunks as they come, then one message, then a reply that nothing of is believed yet."""
+"""Reads what a model answered: chunks as they come, then one message, then a reply that has not been validated yet."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Reply:
     cut: bool = False
     """It reached the limit of a reply."""
     refused: str = ""
-    """Why the provider gave no answer, or took back what it had begun to say; empty when it answered."""
+    """Why the provider gave no answer, or withdrew what it had begun to say; empty when it answered."""
 
 
 class Stream:
@@ -100,7 +100,7 @@ class Stream:
         self.too_long = self._count("".join(self._said)) > self._limit
 
     def message(self) -> AIMessage:
-        """The whole reply. Raises `ThinkingFailed` when nothing came."""
+        """Return the whole reply. Raises `ThinkingFailed` when nothing came."""
         if not self._chunks:
             raise ThinkingFailed("the reply was empty")
         first, *rest = self._chunks
@@ -142,8 +142,10 @@ def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall
 
 
 def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
-    """Take apart what a provider's client made of the answer. A known secret in it, a key that a server repeats, is
-    hidden before anything of it can be kept; a call with a hidden one is refused by the gateway.
+    """Take apart what a provider's client made of the answer.
+
+    A known secret in it, such as a key that a server repeats, is hidden before anything is stored. The gateway refuses
+    a call with a hidden value.
     """
     calls = tuple(
         ReplyCall(tool=str(call["name"]), input=dict(_hidden(call["args"] or {}, mask))) for call in message.tool_calls
@@ -169,7 +171,7 @@ def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def finish_reason(message: AIMessage) -> str:
-    """Why the reply ended, in the provider's word; empty when it gave none."""
+    """Return why the reply ended, in the provider's word; empty when it gave none."""
     facts = message.response_metadata or {}
     reason = facts.get("finish_reason") or facts.get("stop_reason") or facts.get("done_reason")
     if not reason and facts.get("incomplete_details"):  # OpenAI's Responses API

@@ -1,4 +1,4 @@
-"""One request to a language model: who is asked, what it may cost, and who is asked instead when that fails."""
+"""Sends one request to a model: checks the budget, retries transient failures, then tries the fallbacks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ import anyio.to_thread
 from lg_orch.contracts.errors import ContextExceeded, Interrupted, ModelGone, OutOfBudget
 from lg_orch.llm.candidates import candidates
 from lg_orch.llm.conversation.message_memo import MessageMemo
-from lg_orch.llm.conversation.request_log import RequestAttempt, begin, end, failed, retry
+from lg_orch.llm.conversation.request_log import RequestAttempt, record_begin, record_end
 from lg_orch.llm.cost.token_bounds import parts_of
 from lg_orch.llm.cost.tokens import REMEMBERED, token_counter
 from lg_orch.llm.model_request import ModelRequest
-from lg_orch.llm.provider_errors import Failure, TooLong, failure_of, pause_s
+from lg_orch.llm.provider_errors import Failure, TooLong, failure_of
 from lg_orch.llm.providers import PROVIDERS
 from lg_orch.llm.replies import Reply, Stream, finish_reason, read_reply
+from lg_orch.llm.retry import FailedAttempt, ask_with_retries
 from lg_orch.llm.wire.cache_marks import marked_for_cache
 from lg_orch.llm.wire.clients import Clients
 from lg_orch.llm.wire.dialects import schema_for, tools_for
@@ -68,16 +69,16 @@ class Models:
         self._cache = ReplyCache(cache_dir, settings.cache_max_mb * 1_000_000) if keep and cache_dir else None
 
     def counter(self, role: str) -> Calibrated:
-        """Counts tokens as the role's first model would."""
+        """Return the token counter of the role's first model."""
         return self._counter(candidates(self._settings, role)[0])
 
     def context_tokens(self, role: str) -> int:
-        """Tokens that a request for that role may have."""
+        """Return the tokens that a request for that role may have."""
         first = candidates(self._settings, role)[0]
         return min(first.settings.context_tokens, self._narrowed.get(first.name, first.settings.context_tokens))
 
     def notes(self, role: str) -> tuple[str, ...]:
-        """What a report should say of the role's model: the setting that fits it better."""
+        """Return what a report should say of the role's model: the setting that fits it better."""
         first = candidates(self._settings, role)[0]
         limit = self._narrowed.get(first.name)
         if limit is None or limit >= first.settings.context_tokens:
@@ -86,7 +87,7 @@ class Models:
         return (f"{told}, so requests were cut to {limit:,}; set `context_tokens` to that in `[models.*]`",)
 
     def ask_fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> tuple[ModelRequest, Reply]:
-        """Ask what `build` makes, as `fitting` chooses it; once more, shorter, where the provider calls it too long."""
+        """Ask the request that `fitting` returns. If the provider calls it too long, ask a shorter one, once."""
         asked = self.fitting(ports, build)
         try:
             return asked, self.ask(ports, asked)
@@ -95,8 +96,10 @@ class Models:
             return asked, self.ask(ports, asked)
 
     def fitting(self, ports: RunPorts, build: Callable[[int], ModelRequest]) -> ModelRequest:
-        """What `build` makes, as long as it can be: `build(1)`, or where the budgets leave little for its reply, the
-        first of the shorter ones that leaves enough, else the one that leaves most.
+        """Return the longest request that `build` makes and the budgets allow.
+
+        That is `build(1)`. Where the budgets leave little for its reply, it is the first shorter one that leaves
+        enough, else the one that leaves most.
         """
         best, most = build(1), -sys.maxsize
         asked = best
@@ -125,9 +128,9 @@ class Models:
         return room, room >= min(wanted, USEFUL_REPLY)
 
     def ask(self, ports: RunPorts, ask: ModelRequest) -> Reply:
-        """Ask; called in a worker thread of the event loop.
+        """Ask the role's models; call this in a worker thread of the event loop.
 
-        Raises `ModelGone` when nobody answers, `OutOfBudget` when the request does not fit into the budgets,
+        Raises `ModelGone` when no model answers, `OutOfBudget` when the request does not fit into the budgets,
         `Interrupted` when the run was cancelled meanwhile.
         """
         reply = anyio.from_thread.run(self._until_cancelled, ports, self._masked(ports, ask))
@@ -197,43 +200,44 @@ class Models:
     async def _ask_one(
         self, ports: RunPorts, ask: ModelRequest, candidate: Candidate, *, falls_back: bool
     ) -> Reply | Failure:
-        """One model, with repetitions; every one of them is measured against the budgets before it is made."""
-        counter = self._counter(candidate)
+        """Ask one model, with retries; each attempt is checked against the budgets before it is made."""
         texts = self._texts(ask, candidate)
-        size, parts = counter.count(*texts), parts_of(texts, tools=bool(ask.tools))
-        wanted = self._reply_tokens(candidate)
-        attempt = 0
-        while True:
+        size, parts = self._counter(candidate).count(*texts), parts_of(texts, tools=bool(ask.tools))
+
+        async def attempt() -> Reply | Failure | FailedAttempt:
             most = ports.budget.bound(candidate.name).most(parts)
-            room = ports.budget.reply_room(candidate.name, most, wanted)
+            room = ports.budget.reply_room(candidate.name, most, self._reply_tokens(candidate))
             asked = RequestAttempt(
                 candidate=candidate.name, ask=ask, room=room, prompt_tokens=size, most=most, parts=parts
             )
-            key = self._key(candidate, ask, room)
-            kept = self._cache.get(key) if self._cache is not None and key else None
-            begin(ports, asked)
-            begun = time.monotonic()
-            answer = kept or await self._attempt(ports, ask, candidate, room)
-            elapsed = round((time.monotonic() - begun) * 1000)
-            if not isinstance(answer, Failure):
-                reply = read_reply(answer, ports.mask)
-                end(ports, asked, answer, reply, elapsed, counter, kept=kept is not None)
-                if reply.refused:
-                    # Nobody else is asked either: what one provider refuses is not carried to the next.
-                    return Failure(text=f"the provider refused to answer ({reply.refused})", transient=False)
-                if key and kept is None:
-                    self._keep(ports, key, answer, reply)
-                if reply.cut and room < wanted:
-                    # It would be taken for all that the model had to say.
-                    ports.budget.reply_room(candidate.name, most, wanted)
-                return reply
-            attempt += 1
-            pause = pause_s(candidate.settings, attempt, answer)
-            if pause is None or pause >= ports.clock.wall_left_s:
-                failed(ports, asked, answer, elapsed, falls_back=answer.transient and falls_back)
-                return dataclasses.replace(answer, text=ports.mask(answer.text))
-            retry(ports, asked, answer, elapsed, pause)
-            await anyio.sleep(pause)
+            return await self._ask_once(ports, candidate, asked)
+
+        return await ask_with_retries(ports, candidate.settings, attempt, falls_back=falls_back)
+
+    async def _ask_once(
+        self, ports: RunPorts, candidate: Candidate, asked: RequestAttempt
+    ) -> Reply | Failure | FailedAttempt:
+        """Make one attempt, or answer it from the cache, and record it."""
+        key = self._key(candidate, asked.ask, asked.room)
+        kept = self._cache.get(key) if self._cache is not None and key else None
+        record_begin(ports, asked)
+        begun = time.monotonic()
+        answer = kept or await self._attempt(ports, asked.ask, candidate, asked.room)
+        elapsed = round((time.monotonic() - begun) * 1000)
+        if isinstance(answer, Failure):
+            return FailedAttempt(asked=asked, failure=answer, elapsed=elapsed)
+        reply = read_reply(answer, ports.mask)
+        record_end(ports, asked, answer, reply, elapsed, self._counter(candidate), kept=kept is not None)
+        if reply.refused:
+            # No fallback is asked either: what one provider refuses is not carried to the next.
+            return Failure(text=f"the provider refused to answer ({reply.refused})", transient=False)
+        if key and kept is None:
+            self._keep(ports, key, answer, reply)
+        wanted = self._reply_tokens(candidate)
+        if reply.cut and asked.room < wanted:
+            # Raises where the budgets cut the reply: it would be taken for all that the model had to say.
+            ports.budget.reply_room(candidate.name, asked.most, wanted)
+        return reply
 
     async def _attempt(
         self, ports: RunPorts, ask: ModelRequest, candidate: Candidate, room: int

@@ -1,4 +1,4 @@
-"""Answers that must be JSON of a given form: read, checked, and asked for once more when they are not."""
+"""Asks for JSON of a given form: reads it, checks it, and asks once more if it does not fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ MAX_TEXT, MAX_ITEMS = 400, 6
 
 
 def bounded(schema: Any) -> Any:
-    """The schema with short texts and few items: where a grammar holds a model to it, it bounds how long it talks."""
+    """Return the schema with short texts and few items.
+
+    Where a grammar holds a model to the schema, this bounds how long the model talks.
+    """
     if isinstance(schema, list):
         return [bounded(part) for part in schema]
     if not isinstance(schema, dict):
@@ -41,7 +44,7 @@ def ask_json(
     what: str,
     check: Callable[[Model], str | None] = lambda _value: None,
 ) -> Model:
-    """Ask, and once more with what was wrong. Raises `ThinkingFailed` when the second answer is no better."""
+    """Ask, and ask once more with what was wrong. Raises `ThinkingFailed` when the second answer is no better."""
     conversation = list(messages)
     text = ask(conversation)
     value, problem = _read(text, model, check)

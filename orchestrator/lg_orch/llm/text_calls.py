@@ -72,18 +72,18 @@ _DECODER = json.JSONDecoder()
 
 
 def looks_like_calls(text: str) -> bool:
-    """Whether a reply in words means to call a tool."""
+    """Tell whether a reply in words means to call a tool."""
     return _MARK.search(_without_thought(text)) is not None or bool(calls_in_text(text))
 
 
 def before_calls(text: str) -> str:
-    """What a model says before its calls."""
+    """Return what a model says before its calls."""
     found = _MARK.search(text[:MAX_TEXT])
     return text[: found.start()].strip() if found is not None else ""
 
 
 def calls_in_text(text: str) -> list[ReplyCall]:
-    """The calls that a reply in words holds; none where they cannot be read."""
+    """Return the calls that a reply in words holds; none where they cannot be read."""
     text = _without_thought(text)
     marks = list(_MARK.finditer(text))
     if not marks:

@@ -1,11 +1,11 @@
-"""Which tools a model is told of, and in how many words: what it never needs costs tokens in every request."""
+"""Chooses the tools that a model is offered, and describes them briefly: each word costs tokens in every request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.agent.checks import runnable
+from lg_orch.agent.checks.check_commands import runnable
 from lg_orch.tools.effects import PATCHING
 from lg_orch.tools.tool_info import EXECUTE
 
@@ -28,7 +28,7 @@ class _Form:
 
     says: str
     shows: Mapping[str, str]
-    """Arguments that a model is told of, each with its words or none; the others work when it names them."""
+    """Arguments that a model is offered, each with a description or none; the others work if it names them."""
 
 
 _FORMS: Mapping[str, _Form] = {
@@ -72,7 +72,7 @@ _LOCAL: Mapping[str, dict[str, Any]] = {
 def chosen(
     tools: Sequence[ToolInfo], context: RepoContext, at_once: int, *, changes: bool = True
 ) -> tuple[list[ToolInfo], bool]:
-    """The tools a model is told of, and whether there are others that it has to discover.
+    """Return the tools a model is told of, and whether there are others that it has to discover.
 
     Without `changes` the request asks for no change, so nothing that changes files is offered.
     """
@@ -98,7 +98,7 @@ def offer(
     results: bool = False,
     changes: bool = True,
 ) -> list[dict[str, Any]]:
-    """The tools as a provider's tool calling wants them, in an order that stays the same from request to request."""
+    """Return the tools as a provider's tool calling wants them, in the same order for every request."""
     told, more = chosen(tools, context, at_once, changes=changes)
     schemas = [_function(tool.name, _says(tool), parameters(tool, context)) for tool in told]
     names = [DISCOVER, EXECUTE] if more else []
@@ -108,7 +108,7 @@ def offer(
 
 
 def parameters(tool: ToolInfo, context: RepoContext | None = None) -> dict[str, Any]:
-    """The schema of a tool's arguments, in words that every provider takes."""
+    """Return the schema of a tool's arguments, in words that every provider takes."""
     form = _FORMS.get(tool.original) if tool.builtin else None
     if form is None:
         schema = {key: value for key, value in tool.input_schema.items() if key not in _DROPPED}

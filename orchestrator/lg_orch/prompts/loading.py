@@ -1,4 +1,4 @@
-"""Prompts of the language models, one file each, and their versions."""
+"""Loads the prompts of the language models, and digests them as versions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ NAMES = ("rules", "act", "plan", "replan", "route", "review")
 
 @cache
 def prompt(name: str) -> str:
-    """The text of one prompt file."""
+    """Return the text of one prompt file."""
     return (files("lg_orch.prompts") / f"{name}.md").read_text("utf-8").strip()
 
 
 def versions() -> dict[str, str]:
-    """Name and first 16 hex digits of the SHA-256 of every prompt, for a run's record."""
+    """Return the name and first 16 hex digits of the SHA-256 of every prompt, for a run's record."""
     return {name: hashlib.sha256(prompt(name).encode()).hexdigest()[:16] for name in NAMES}

@@ -1,1 +1,1 @@
-"""What happens is said once: masked, journalled, shown; results kept by digest."""
+"""Publishes each event once: masked, written to the journal, displayed. Stores results by digest."""

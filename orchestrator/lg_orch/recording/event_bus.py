@@ -1,4 +1,4 @@
-"""Where everything that happens is said once: masked, journalled, then shown."""
+"""Publishes each event once: masked, written to the journal, displayed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Listener(Protocol):
 
 
 class EventBus:
-    """Gives each event its number and time, hides secrets in it, keeps it, shows it. Numbers go on from `after`."""
+    """Gives each event its number and time, hides secrets in it, keeps it, shows it. Numbers continue from `after`."""
 
     def __init__(self, journal: Journal, masker: Masker, listeners: Sequence[Listener] = (), *, after: int = 0) -> None:
         self._journal = journal

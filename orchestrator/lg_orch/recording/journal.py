@@ -1,4 +1,7 @@
-"""The event journal: one JSON object a line, on disk before the run goes on. Replay and traces read nothing else."""
+"""Writes and reads the event journal: one JSON object per line, on disk before the run continues.
+
+Replay and traces read nothing else.
+"""
 
 from __future__ import annotations
 
@@ -55,12 +58,15 @@ def read_journal(path: Path) -> list[Event]:
 
 
 def whole_journal(path: Path) -> list[Event]:
-    """The same, for what acts by it. Raises `Conflict` when it is damaged, since the rest would count as never done."""
+    """Return the same events for code that acts on them.
+
+    Raises `Conflict` when the journal is damaged: what follows the damage would count as never done.
+    """
     events, damaged = _read(path)
     if damaged:
         run_id = path.parent.name
         raise Conflict(
-            f"the journal of run {run_id} is damaged at line {damaged}, and what follows cannot be known: {path}",
+            f"the journal of run {run_id} is damaged at line {damaged}, and the rest cannot be read: {path}",
             hint=f"`lg-orch runs show {run_id}` shows what can be read; nothing was done",
         )
     return events
@@ -73,7 +79,7 @@ def _read(path: Path) -> tuple[list[Event], int]:
     except FileNotFoundError as error:
         raise NotFound(
             f"run {path.parent.name} has no journal: it was killed before it wrote anything",
-            hint="start it anew; `lg-orch runs prune --all` removes what is left of it",
+            hint="start it again; `lg-orch runs prune --all` removes what is left of it",
         ) from error
     events: list[Event] = []
     for number, line in enumerate(lines, start=1):

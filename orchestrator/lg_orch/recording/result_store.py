@@ -1,4 +1,4 @@
-"""Whole tool results on disk, named by digest, so that state, journal and trace stay small."""
+"""Stores whole tool results on disk by digest, so that state, journal and trace stay small."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ResultStore:
             data = (self._directory / f"{digest}.json").read_bytes()
             value = model.model_validate_json(data)
         except (FileNotFoundError, ValidationError) as error:
-            raise NotFound(f"result {digest} of this run is not kept here") from error
+            raise NotFound(f"result {digest} of this run is not stored here") from error
         if hashlib.sha256(data).hexdigest() != digest:
             raise NotFound(f"result {digest} of this run was changed on disk")
         self._known[digest] = value
@@ -64,7 +64,7 @@ class ResultStore:
         return envelope.model_copy(update={"stdout": stdout, "stderr": stderr, "artifacts": artifacts})
 
     def all_whole(self, briefs: Sequence[ToolEnvelope]) -> list[ToolEnvelope]:
-        """`whole` of each; quick where they are known, since each step of a run asks for all."""
+        """Return `whole` of each; quick where they are known, since each step of a run asks for all."""
         known = self._known
         return [
             kept if isinstance(kept := known.get(brief.artifacts.digest), ToolEnvelope) else self.whole(brief)

@@ -1,4 +1,4 @@
-"""LangGraph checkpoints of a run: one SQLite file in its directory, or PostgreSQL by URL.
+"""Opens the store of LangGraph checkpoints: one SQLite file in the run's directory, or PostgreSQL by URL.
 
 Both are LangGraph's own savers. Values are plain JSON (`state` sees to that) and nothing but LangGraph's own types is
 ever reconstructed from a checkpoint; a checkpoint is on disk before the next step begins.
@@ -25,7 +25,7 @@ POSTGRES_HINT = "pip install 'lg-orchestration-platform[orch,orch-postgres]'"
 
 
 def is_postgres(url: str) -> bool:
-    """Whether checkpoints live in PostgreSQL. Raises `ConfigError` for an address of any other kind."""
+    """Tell whether checkpoints live in PostgreSQL. Raises `ConfigError` for an address of any other kind."""
     if url == SQLITE:
         return False
     if not url.startswith(POSTGRES):
@@ -86,8 +86,8 @@ async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         yield saver
     except psycopg.Error as error:
         raise StoreGone(
-            f"store.url: PostgreSQL was lost in the middle of the run: {str(error).strip()}",
-            hint="`lg-orch resume` goes on once it is there again",
+            f"store.url: the connection to PostgreSQL was lost during the run: {str(error).strip()}",
+            hint="`lg-orch resume` continues once it is back",
         ) from error
     finally:
         await opening.__aexit__(None, None, None)

@@ -1,4 +1,4 @@
-"""A run of its own from a step of another one: the state as that step left it, under a new id and with new keys."""
+"""Copies the state after a step of one run into a new run, with a new id and new keys."""
 
 from __future__ import annotations
 

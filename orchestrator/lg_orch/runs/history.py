@@ -1,4 +1,4 @@
-"""What earlier processes did for a run, read from its journal: what the next process starts with."""
+"""Reads from the journal what earlier processes did for a run: the next process starts from it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Prior:
 
 
 def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -> Prior:
-    """Add it up. `origin` is what a fork's record says of the run that it goes on from."""
+    """Add it up. `origin` is what a fork's record says of the run that it continues."""
     origin = origin or next((event.data.get("forked_from") for event in events if event.name == "run"), None)
     return Prior(
         epoch=next_epoch(events),
@@ -70,7 +70,7 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
 
 
 def driven_seconds(events: Sequence[Event]) -> float:
-    """Seconds that processes spent on the run so far; the time between them does not count."""
+    """Return the seconds that processes spent on the run so far; the time between them does not count."""
     total, since, last = 0.0, None, None
     for event in events:
         now = datetime.fromisoformat(event.time)
@@ -84,18 +84,18 @@ def driven_seconds(events: Sequence[Event]) -> float:
 
 
 def waited_seconds(events: Sequence[Event]) -> float:
-    """Seconds that earlier processes waited for people, as far as they came to say so."""
+    """Return the seconds that earlier processes waited for people, as far as they came to say so."""
     ends = [event.data.get("usage") or {} for event in events if event.name == "run" and event.phase == "end"]
     return float(ends[-1].get("waited_s", 0.0)) if ends else 0.0
 
 
 def guidance_of(events: Sequence[Event]) -> tuple[str, ...]:
-    """What the user added to the request since it was made, oldest first."""
+    """Return what the user added to the request since it was made, oldest first."""
     return tuple(str(event.data["text"]) for event in events if event.name == "user" and event.data.get("guidance"))
 
 
 def next_epoch(events: Sequence[Event]) -> int:
-    """The epoch under which a new process may go on: one up from that of the last call that surely reached a server.
+    """Return the epoch for a new process: one more than that of the last call that surely reached a server.
 
     The gateway accepts the epoch it knows or the next one. A call whose outcome is not journalled may or may not have
     been seen there, and one that was answered from the record leaves no mark, so neither counts; the run's lock keeps

@@ -1,4 +1,4 @@
-"""A run's lock in PostgreSQL, for states that several machines share: an advisory lock of a connection of its own.
+"""Locks a run in PostgreSQL, for state that several machines share, by an advisory lock on its own connection.
 
 The server frees it when the connection ends, so it dies with its process. Not covered: a connection that breaks while
 its process lives on; the gateway's epochs shut such a process out once another has taken the run over.

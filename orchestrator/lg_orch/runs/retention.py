@@ -1,4 +1,4 @@
-"""How long runs are kept: those that have ended go after `store.runs_ttl`."""
+"""Removes runs that ended longer ago than `store.runs_ttl`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def remove(run: RunDir) -> bool:
 
 
 def _is_finished(run: RunDir) -> bool:
-    """Whether it came to an end of its own: one that broke off could go on, but nobody cared to for so long."""
+    """Whether the run ended by itself. A run that broke off could be resumed, but was not for so long."""
     try:
         return ended(read_journal(run.journal)) in ("done", "unchecked", "failed", "refused")
     except NotFound:

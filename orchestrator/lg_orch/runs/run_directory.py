@@ -1,4 +1,4 @@
-"""Run directories in the state directory: one per run, locked by the process that drives it.
+"""Manages run directories in the state directory: one per run, locked by the process that drives it.
 
 `runs/<run_id>/` holds `journal.jsonl`, `checkpoints.db`, `results/`, `gateway.log` and `lock`; the lock ends with
 its process, so a run whose lock is free and whose journal has no end was killed.
@@ -135,7 +135,7 @@ def new_run(state: Path, now: datetime | None = None) -> RunDir:
         except FileExistsError:
             continue
         except OSError as error:
-            raise ConfigError(f"{path} cannot be made: {error}") from error
+            raise ConfigError(f"cannot create {path}: {error}") from error
         return RunDir(path=path, run_id=run_id)
 
 
@@ -161,7 +161,7 @@ def owing_runs(state: Path) -> list[RunDir]:
 
 
 def is_driven(run: RunDir) -> bool:
-    """Whether a living process holds the run's lock."""
+    """Tell whether a living process holds the run's lock."""
     try:
         lock = RunLock(run)
     except RunBusy:

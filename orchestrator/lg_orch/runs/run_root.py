@@ -1,4 +1,4 @@
-"""Which repository a run works on, by the run's own record."""
+"""Finds the repository that a run works on, from the run's own record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RunRoot:
 
 
 def run_root(run: RunDir, known: Mapping[str, str]) -> RunRoot | None:
-    """Return the repository that a run was begun in; `None` when it was killed before it wrote its record.
+    """Return the repository that a run was started in; `None` when it was killed before it wrote its record.
 
     `known` maps ids to paths, for runs whose record holds an id alone.
     """
@@ -48,9 +48,9 @@ def run_root(run: RunDir, known: Mapping[str, str]) -> RunRoot | None:
 
 
 def require_root(run_id: str, record: RunRoot | None, here: Path) -> None:
-    """Raise `ConfigError`, naming both, when a run was begun in another repository than `here`."""
+    """Raise `ConfigError`, naming both, when a run was started in another repository than `here`."""
     if record is not None and record.id != root_id(here):
         raise ConfigError(
             f"run {run_id} works on {record.label()}, not on {here}; nothing was done",
-            hint="leave out --repo-root and LG_REPO_ROOT to go on where the run was begun",
+            hint="leave out --repo-root and LG_REPO_ROOT to continue in the repository where the run started",
         )

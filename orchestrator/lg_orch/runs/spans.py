@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry spans, by the semantic conventions for generative AI; made from its events alone.
+"""Exports a run as OpenTelemetry spans, by the semantic conventions for generative AI, from its events alone.
 
 One span for the run, one for each visit of a node, and below it one for each request to a model (`chat MODEL`) and each
 tool call (`execute_tool NAME`). Neither texts nor arguments are exported, only names, numbers and codes.
@@ -42,7 +42,7 @@ def check_endpoint(endpoint: str) -> None:
 
 
 def spans_to(endpoint: str) -> Spans:
-    """Spans that are sent over OTLP/HTTP by a thread of their own. Raises `ConfigError`."""
+    """Return the spans that are sent over OTLP/HTTP by a thread of their own. Raises `ConfigError`."""
     check_endpoint(endpoint)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 

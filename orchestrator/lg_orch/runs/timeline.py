@@ -1,4 +1,4 @@
-"""A run's steps, read from its journal: what each visit of a node called and changed. Steps count from 1."""
+"""Reads a run's steps from its journal: what each visit of a node called and changed. Steps count from 1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Patch:
     step: int
     change_id: str
     reverts: str | None
-    """The change set that this one took back."""
+    """The change set that this one reverted."""
     call_id: str
     files: tuple[dict[str, Any], ...]
     added: int
@@ -39,11 +39,11 @@ class RunStep:
     done: bool = False
     results: list[ToolEnvelope] = field(default_factory=list)
     open_calls: dict[str, str] = field(default_factory=dict)
-    """Calls that were begun and have no outcome here: id and tool."""
+    """Calls that were started and have no outcome here: id and tool."""
 
 
 def steps_of(events: Iterable[Event]) -> list[RunStep]:
-    """The steps in order. A step that was begun again after an interruption is one step."""
+    """Return the steps in order. A step that was started again after an interruption is one step."""
     steps: dict[int, RunStep] = {}
     step: RunStep | None = None
     for event in events:
@@ -60,7 +60,7 @@ def steps_of(events: Iterable[Event]) -> list[RunStep]:
 
 
 def patches_of(events: Sequence[Event]) -> list[Patch]:
-    """Every change set that the run or its undoing made, oldest first, each once."""
+    """Return every change set that the run or its undoing made, oldest first, each once."""
     found: dict[str, Patch] = {}
     number = 0
     for event in events:
@@ -77,7 +77,7 @@ def patches_of(events: Sequence[Event]) -> list[Patch]:
 
 
 def standing(patches: Iterable[Patch]) -> list[Patch]:
-    """Of these change sets those that still count: not taken back by a later one of them, nor such a taking back."""
+    """Return the change sets that still count: neither reverted by a later one, nor reverts themselves."""
     kept: list[Patch] = []
     for patch in patches:
         ids = [patch.change_id for patch in kept]

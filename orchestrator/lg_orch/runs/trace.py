@@ -1,4 +1,4 @@
-"""The exported trace: made from the journal alone, also of a run that was killed, and written below the root.
+"""Exports the trace of a run, also of a killed one, from the journal alone, to a file below the root.
 
 The file goes through the confined-open primitive: a symlink on the way is refused. A root that cannot be written is a
 warning, not a failure of the run.
@@ -102,17 +102,17 @@ def _complete(run: RunDir) -> str:
 
 
 def finished(events: Sequence[Event]) -> bool:
-    """Whether the graph came to its end: there is nothing left to resume. A run that only broke off can go on."""
+    """Tell whether the graph came to its end: there is nothing left to resume. A run that broke off can be resumed."""
     return bool(_end_of(events).get("finished"))
 
 
 def ended(events: Sequence[Event]) -> str:
-    """The status of a run that ended and was not taken up again since; "" for any other."""
+    """Return the status of a run that ended and was not resumed since; "" for any other."""
     return str(_end_of(events).get("status", ""))
 
 
 def _end_of(events: Sequence[Event]) -> dict[str, Any]:
-    """What the run's last end says, unless the run was taken up again since."""
+    """What the run's last end says, unless the run was resumed since."""
     for event in reversed(events):
         if event.name == "run" and event.phase in ("end", "resume"):
             return event.data if event.phase == "end" else {}

@@ -1,6 +1,6 @@
-"""Whether the files are still as a run left them, by the digest of the tree: taken where a process stops, and where the
-next one goes on.
+"""Tells whether the files are still as a run left them, by the tree's digest.
 
+The digest is taken where a process stops, and where the next one continues.
 It covers what the tools see (`lg_fs.tree.tree_digest`). Where there is none, after a process that was killed or for a
 tree that is too large, nothing is said.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def is_look(event: Event) -> bool:
-    """Whether an event of a call is about such a look, which belongs to no step of the run."""
+    """Tell whether an event of a call is about such a look, which belongs to no step of the run."""
     return event.data.get("step") == STEP or str(event.data.get("call_id", "")).startswith(f"{STEP}.")
 
 
 def left_at(events: Sequence[Event]) -> str | None:
-    """The digest of the tree as the last process of a run left it, if it came to take it."""
+    """Return the digest of the tree as the last process of a run left it, if it came to take it."""
     for event in reversed(events):
         if event.name == "run" and event.phase in ("begin", "resume"):
             return None

@@ -1,4 +1,4 @@
-"""What a run cost, added up from its journal."""
+"""Adds up what a run cost, from its journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def usage_of(events: Sequence[Event]) -> Usage:
-    """Calls, requests, tokens and the time they took; what only the run's state knows is left at zero.
+    """Return the calls, requests, tokens and the time they took; what only the run's state knows is left at zero.
 
     Looks at the tree between two processes are no work of the run's and count in its time alone.
     """

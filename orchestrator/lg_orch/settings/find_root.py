@@ -1,4 +1,4 @@
-"""Which repository a command works on, found without running git."""
+"""Finds the repository that a command works on, without running git."""
 
 from __future__ import annotations
 

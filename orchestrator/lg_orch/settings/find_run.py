@@ -1,6 +1,6 @@
-"""Which run is meant: by its id or the unique beginning of it, from any directory of this machine.
+"""Finds a run by its id or the unique beginning of it, from any directory of this machine.
 
-A run's own record says which repository it works on; the place where a command is given never does.
+A run's own record says which repository it works on; the directory where you give a command never does.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class FoundRun:
         """Return the directory to work on; `None` leaves it to the flags. Raises `ConfigError` when it is gone."""
         if self.root is not None and not self.root.is_dir():
             raise ConfigError(
-                f"run {self.run.run_id} works on {self.root}, which is not there any more",
-                hint="put the directory back; a run is bound to the place where it was begun",
+                f"run {self.run.run_id} works on {self.root}, which no longer exists",
+                hint="restore the directory; a run works only where it was started",
             )
         return self.root
 
@@ -60,7 +60,7 @@ def find(given: str, args: argparse.Namespace, environ: Mapping[str, str] = os.e
     given = given.removeprefix("run-").removesuffix(".json")  # as the exported trace's file is named
     if not _BEGINNING.fullmatch(given) and not RUN_ID.fullmatch(given):
         raise ConfigError(
-            f"{given!r} is not a run id", hint="one looks like 20260131T093000-1a2b3c; `lg-orch runs list` shows them"
+            f"{given!r} is not a run id", hint="an id looks like 20260131T093000-1a2b3c; `lg-orch runs list` shows them"
         )
     fitting = [
         found

@@ -1,4 +1,4 @@
-"""The gateway of a command: one that runs, or one of our own."""
+"""Connects a command to its gateway: a running one, or its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From flags to the settings, state and root that every command needs. Raises `ConfigError` for what is wrong."""
+"""Turns flags into the settings, state and root that every command needs. Raises `ConfigError` for what is wrong."""
 
 from __future__ import annotations
 

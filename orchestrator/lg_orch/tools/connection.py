@@ -1,4 +1,4 @@
-"""An open connection to a gateway, and the error when it is lost."""
+"""An open connection to a gateway, and the error for a lost one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ class Connection:
 
 
 def gone(why: str) -> GatewayGone:
-    """What ends a run whose gateway was lost. It can go on: the step that was cut off is repeated, under its keys."""
+    """Return the error that ends a run whose gateway was lost.
+
+    The run can be resumed: the interrupted step is repeated, under its keys.
+    """
     return GatewayGone(
-        f"the gateway was gone in the middle of the run: {why}",
-        hint="the command can be given again; `lg-orch resume` first asks what became of the call that was cut off",
+        f"the connection to the gateway was lost during the run: {why}",
+        hint="run the command again; `lg-orch resume` first finds out what happened to the interrupted call",
     )

@@ -1,4 +1,4 @@
-"""What a call changed, in the words that the journal keeps: `undo`, `runs show --diff` and the trace read nothing else.
+"""Records what a call changed, for `undo`, `runs show --diff` and the trace, which read nothing else.
 
 Only the built-in servers' own statements count; another server could name change sets that it did not make.
 """
@@ -19,9 +19,9 @@ _FILE = ("path", "op", "to", "before_sha256", "after_sha256")
 
 
 def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
-    """What a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
+    """Return what a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
 
-    Another server's word that it only reads is taken for what it is told the user after an undo, and nothing else.
+    Another server's claim that a tool only reads decides what the user is told after an undo, and nothing else.
     """
     if info is None:
         return "none"
@@ -33,7 +33,7 @@ def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
 
 
 def effects_of(envelope: ToolEnvelope, info: ToolInfo | None) -> dict[str, Any]:
-    """`{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote outside of its overlay."""
+    """Return `{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote outside its overlay."""
     structured = envelope.artifacts.structured
     if info is None or info.root_id is None or structured is None:
         return {}

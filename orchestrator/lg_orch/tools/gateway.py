@@ -1,4 +1,4 @@
-"""The connection to the gateway: our own, started here, or one that is running elsewhere.
+"""Connects to the gateway: our own, started here, or one that runs elsewhere.
 
 Our own starts as `[sys.executable, "-P", "-m", "lg_gateway", …]` through the MCP client, with a working directory in
 the state directory, so that nothing in the repository is on its module path. `start` spawns it before LangChain is
@@ -107,7 +107,10 @@ async def connect(
     token: str | None = None,
     log_path: Path | None = None,
 ) -> AsyncIterator[Connection]:
-    """Discover the tools over `streams` or at `url`. Raises `GatewayGone` with the end of the gateway's log."""
+    """Yield a connection, over `streams` or to `url`, with its tools discovered.
+
+    Raises `GatewayGone` with the end of the gateway's log.
+    """
     from httpx2 import TransportError
     from langchain.mcp import MCPAdapter
     from mcp import MCPError

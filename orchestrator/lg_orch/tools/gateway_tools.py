@@ -1,4 +1,4 @@
-"""Tools found at the gateway, and the one way to call them.
+"""Calls tools found at the gateway. Every call of a run goes through here.
 
 Discovery is `langchain.mcp`'s; the call path is our own over the same session, because a call must carry the run's
 metadata and report progress, and a failure must come back as an envelope instead of ending the graph.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lg_orch.recording.event_bus import EventBus
 
 RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
-"""Pauses before a call is repeated whose server was away; enough for the gateway to restart it."""
+"""Pauses before retries of a call whose server was down; enough for the gateway to restart it."""
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
 CONNECTION_CLOSED = -32000
@@ -63,15 +63,15 @@ class GatewayTools:
         self._pauses = tuple(pauses)
 
     def find(self, original: str) -> ToolInfo | None:
-        """The tool of a built-in server (one that reports the root) with that unqualified name."""
+        """Return the tool of a built-in server (one that reports the root) with that unqualified name."""
         return next((tool for tool in self.tools if tool.original == original and tool.root_id is not None), None)
 
     def named(self, name: str) -> ToolInfo | None:
-        """The tool of that qualified name."""
+        """Return the tool of that qualified name."""
         return self._by_name.get(name)
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
-        """Make one call and journal its begin; repeat one that is harmless to repeat and whose server was away.
+        """Make one call and journal its begin; retry one that is harmless to retry and whose server was down.
 
         Without `may_ask` a call that needs a human comes back as `approval_required`. All of it, repetitions included,
         ends after `timeout_s`. Raises `GatewayGone` when the connection to the gateway ended: what became of the call
@@ -108,7 +108,7 @@ class GatewayTools:
                 raise TooManyQuestions(
                     f"{queued.call.tool} needs a human, and {error.message}",
                     waiting=error.questions_waiting,
-                    hint="answer or deny some: `lg-gateway approvals list` shows all, `lg-orch approvals` the runs",
+                    hint="answer some: `lg-gateway approvals list` shows all, `lg-orch approvals` those of runs",
                 )
             if error.code == "outcome_unknown" or runs:
                 verdict = await self._approver.ask(outcome_question(queued, builtin=builtin, lost_before=before))
@@ -196,10 +196,9 @@ class GatewayTools:
             if not isinstance(error, RuntimeError) or "content" not in str(error):
                 raise gone(str(error) or type(error).__name__) from error
             return failure(queued, Problem(code="internal", message=str(error)))
+        message = "a human must answer before this call can continue"
         hint = "answer it on a terminal, or start the run with --yes or --deny-all"
-        return failure(
-            queued, Problem(code="approval_required", message="a human must answer before this call goes on", hint=hint)
-        )
+        return failure(queued, Problem(code="approval_required", message=message, hint=hint))
 
 
 def _left(deadline: float) -> float:
@@ -218,7 +217,7 @@ def _with_verdict(envelope: ToolEnvelope, verdict: HumanAnswer | None) -> ToolEn
 
 
 def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
-    """The envelope of a call that brought no result."""
+    """Return the envelope of a call that brought no result."""
     text = f"{problem.code}: {problem.message}" + (f" ({problem.hint})" if problem.hint else "")
     call = queued.call
     artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, error=problem)

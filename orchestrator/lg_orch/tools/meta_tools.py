@@ -1,4 +1,4 @@
-"""A gateway that shows only its meta tools (`gateway.expose = "search"`): every tool is found and called through them.
+"""Finds and calls every tool through a gateway that lists only its meta tools (`gateway.expose = "search"`).
 
 `mcp_discover` is paged to its end, asked by metadata for what a listing would have said besides (annotations, root,
 policy); a found tool is then called by its own name, which `mcp_execute` carries. Policy, approval and ledger act on
@@ -29,7 +29,10 @@ TIMEOUT_S = 60.0
 
 
 async def unfolded(connection: Connection) -> Connection:
-    """The connection as if everything were listed; unchanged where the gateway lists it. Raises `GatewayGone`."""
+    """Return the connection as if every tool were listed; unchanged if the gateway lists them.
+
+    Raises `GatewayGone`.
+    """
     if not {DISCOVER, EXECUTE} <= {tool.name for tool in connection.tools}:
         return connection
     found = [

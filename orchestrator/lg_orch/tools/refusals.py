@@ -29,7 +29,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,40}")
 def problem_of(
     structured: Mapping[str, Any] | None, text: str, meta: Mapping[str, Any] | None, *, builtin: bool
 ) -> Problem:
-    """Why a call failed, in our terms where one of us says so, else in the text of the server."""
+    """Return why a call failed, in our terms where one of us says so, else in the text of the server."""
     error = (structured or {}).get("error")
     ours = builtin or (meta or {}).get(GATEWAY_MARK) is True
     if not ours or not isinstance(error, dict) or _CODE.fullmatch(str(error.get("code"))) is None:
@@ -46,7 +46,7 @@ def problem_of(
 
 
 def checked_id(value: object) -> str:
-    """An id that may stand in a command line; empty for anything else."""
+    """Return an id that may stand in a command line; empty for anything else."""
     text = str(value or "")
     return text if _ID.fullmatch(text) else ""
 

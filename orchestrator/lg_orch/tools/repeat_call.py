@@ -1,7 +1,7 @@
-"""Repeats a call, under its key, as long as that may yet bring what became of it.
+"""Retries a call under its key while its outcome may still be found.
 
-The gateway answers a repeated key from its record, makes a lost call again where that is harmless, and else says that
-nobody can know. So a repeat never does anything twice; what it needs is that the server is there again.
+The gateway answers a repeated key from its record, makes a lost call again where that is harmless, and otherwise says
+that the outcome is unknown. So a retry never does anything twice; it only needs the server to be back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def persist(
 ) -> ToolEnvelope:
     """Return the envelope of the last attempt, or the one that says that the outcome was lost if nothing tells it.
 
-    `harmless`: the call only reads, so it is repeated whenever its server was away; any other only once it was begun.
+    `harmless`: the call only reads, so it is retried whenever its server was down; any other only once it was started.
     """
     lost: ToolEnvelope | None = None
     for number, pause in enumerate([*pauses, None]):

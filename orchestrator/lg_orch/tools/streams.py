@@ -1,4 +1,4 @@
-"""A FastMCP transport over streams that are already open, so that a server can start before FastMCP is imported."""
+"""Transports FastMCP over streams that are already open, so that a server can start before FastMCP is imported."""
 
 from __future__ import annotations
 

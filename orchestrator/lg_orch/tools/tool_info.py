@@ -1,4 +1,4 @@
-"""A tool as the gateway lists it."""
+"""Describes a tool as the gateway lists it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXECUTE = "mcp_execute"
 
 @dataclass(frozen=True, kw_only=True)
 class ToolInfo:
-    """One tool as the gateway lists it. Everything but `name` is the server's word, believed only from our own."""
+    """A tool as the gateway lists it. All but `name` is the server's claim, trusted only from our own servers."""
 
     name: str
     description: str
@@ -54,7 +54,7 @@ def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None, i
 
 
 def unwrapped(name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The tool that is really called, and its arguments: rules of the run are about that one."""
+    """Return the tool that is really called, and its arguments: rules of the run are about that one."""
     inner = arguments.get("arguments")
     while name == EXECUTE and isinstance(arguments.get("tool"), str) and isinstance(inner, dict):
         name, arguments = arguments["tool"], inner

@@ -1,1 +1,1 @@
-"""Taking back what a run changed."""
+"""Reverts what a run changed."""

@@ -1,4 +1,4 @@
-"""Takes a run's change sets back through the gateway: looks first, then reverts, the newest first."""
+"""Reverts a run's change sets through the gateway: checks first, then reverts, the newest first."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Undoer:
         self._timeout_s = timeout_s
 
     async def look(self, undoing: Undoing) -> tuple[Undoing, list[str]]:
-        """What is left to take back, and what stands in the way, each a sentence.
+        """Return what is left to revert, and what stands in the way, each a sentence.
 
         Raises `NotFound` when the gateway offers no file server of ours.
         """
@@ -64,7 +64,7 @@ class Undoer:
         return left, conflicts(left, await self._hashes(left.paths), reverted)
 
     async def take_back(self, patch: Patch) -> None:
-        """Revert one change set. Raises `Conflict` with the server's words when it does not let itself be reverted."""
+        """Revert one change set. Raises `Conflict` with the server's words when the change set cannot be reverted."""
         envelope = await self._call(self._tool("revert_patch"), {"change_id": patch.change_id})
         if envelope.artifacts.error is not None:
             raise Conflict(f"change set {patch.change_id} of step {patch.step}: {envelope.artifacts.error.message}")

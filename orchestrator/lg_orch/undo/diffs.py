@@ -1,4 +1,4 @@
-"""Diffs of what a run changed, forwards and back. Pure text work."""
+"""Makes diffs of what a run changed, forwards and reversed. Pure text work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HUNK = re.compile(r"@@ -(\S+) \+(\S+) @@(.*)", re.DOTALL)
 
 
 def diff_of(patch: Patch, results: ResultStore) -> str:
-    """The change set's unified diff; a sentence instead when the whole result is no longer kept."""
+    """Return the change set's unified diff; a sentence instead when the whole result is no longer kept."""
     try:
         structured = results.whole(patch.result).artifacts.structured or {}
     except NotFound:
@@ -25,7 +25,7 @@ def diff_of(patch: Patch, results: ResultStore) -> str:
 
 
 def reversed_diff(text: str) -> str:
-    """The same diff the other way round: what taking the change back does."""
+    """Return the reversed diff: what reverting the change does."""
     out: list[str] = []
     changes: list[str] = []
     in_hunk = False

@@ -1,4 +1,4 @@
-"""What undoing a run means: which change sets are taken back, what stands in the way, what it does not cover. Pure."""
+"""Plans an undo: which change sets to revert, what stands in the way, what is not covered. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Undoing:
-    """The change sets to take back, the newest first, and in words what stays as it is."""
+    """The change sets to revert, the newest first, and in words what is not reverted."""
 
     patches: tuple[Patch, ...]
     uncovered: tuple[str, ...]
@@ -32,21 +32,21 @@ class Undoing:
 
 
 def plan_undo(events: Sequence[Event], *, after: int = 0) -> Undoing:
-    """Plan to take back what the steps after number `after` changed and what was not taken back yet."""
+    """Plan to revert what the steps after number `after` changed and what was not reverted yet."""
     chosen = [patch for patch in standing(patches_of(events)) if patch.step > after]
     return Undoing(patches=tuple(reversed(chosen)), uncovered=tuple(_uncovered(events, after)))
 
 
 def without_reverted(undoing: Undoing, reverted: Mapping[str, str | None]) -> Undoing:
-    """Leave out what was taken back already, by an undo that was cut off for instance.
+    """Leave out what was already reverted, for example by an interrupted undo.
 
-    `reverted`: for each change set that the file server still keeps, which other one took it back.
+    `reverted`: for each change set that the file server still keeps, which other one reverted it.
     """
     return replace(undoing, patches=tuple(patch for patch in undoing.patches if reverted.get(patch.change_id) is None))
 
 
 def conflicts(undoing: Undoing, now: Mapping[str, str | None], kept: Collection[str]) -> list[str]:
-    """What stands in the way, each a sentence that says where.
+    """Return what stands in the way, each a sentence that says where.
 
     `now`: SHA-256 of every touched file, `None` for one that is not there; `kept`: the change sets that the file server
     still has.
@@ -99,8 +99,8 @@ def _uncovered(events: Sequence[Event], after: int) -> Iterator[str]:
     # A call that nobody has said yes to yet was not sent.
     asked = {question.call_id for question in open_questions(events) if question.kind in ("approval", "elsewhere")}
     yield from (
-        f"call {call_id} of {tool} in step {step}: the run broke off in it, and its journal does not know whether "
-        "it happened; resuming the run finds out"
+        f"call {call_id} of {tool} in step {step}: the run stopped during it, and its journal does not say whether "
+        "it happened; resume the run to find out"
         for call_id, (step, tool) in begun.items()
         if call_id not in asked
     )

@@ -6,7 +6,7 @@ import pytest
 from lg_orch.agent.budgets import Budgets, executor_room, patch_bytes
 from lg_orch.contracts.budget_use import Spent
 from lg_orch.contracts.errors import OutOfBudget
-from lg_orch.contracts.plans import Plan, PlanStep, ToolUse
+from lg_orch.contracts.plans import Plan, PlanStep, Route, ToolUse
 from lg_orch.testing import ScriptedBackend
 from lg_policy.config.settings import BudgetSettings
 from tests.orchestrator.helpers import world
@@ -92,7 +92,8 @@ async def test_a_patch_over_the_limit_is_never_sent(tmp_path_factory: pytest.Tem
     gateway = FakeGateway()
     gateway.tools["fs__apply_patch"] = {"read_only": False, "meta": {"lg/root": {"id": ROOT_ID, "name": "repo"}}}
     use = ToolUse(tool="fs__apply_patch", input={"patch": "x" * 500})
-    backend = ScriptedBackend(planned=Plan(steps=(PlanStep(id="s", description="d", tools=(use,)),)))
+    chosen = Route(intent="code_change", lane="deep", rationale="it asks for a change")
+    backend = ScriptedBackend(chosen=chosen, planned=Plan(steps=(PlanStep(id="s", description="d", tools=(use,)),)))
     async with world(tmp_path_factory.mktemp("s"), backend, gateway=gateway, budgets={"max_patch_bytes": 100}) as run:
         with anyio.fail_after(30):
             state = await run.go("patch")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from lg_orch.agent.checking_files import asked_for, changed_files, kind_of
+from lg_orch.agent.checks.checking_files import asked_for, changed_files, kind_of
+from lg_orch.agent.checks.runner_reports import judged, read_counts
 from lg_orch.agent.nodes.verifier import gone_silent, judge
-from lg_orch.agent.runner_reports import judged, read_counts
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.state import QueuedCall
@@ -221,7 +221,7 @@ async def test_a_run_that_only_makes_its_test_easier_has_failed_and_names_the_te
     ran = await ended(tmp_path, *EASIER)
     assert (ran.final.status, ran.final.exit_status) == ("failed", 1), ran.final.text
     assert "only files that check the code were changed" in ran.final.text.splitlines()[0]
-    assert "**Changed what checks it:** `tests/test_calc.py` (tests)." in ran.final.text
+    assert "**The change also edits tests or check settings:** `tests/test_calc.py` (tests)." in ran.final.text
 
 
 async def test_a_change_that_also_makes_its_test_easier_is_done_and_unchecked(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_tests_that_the_request_asks_for_may_change_and_are_named(tmp_path
     more = edit("tests/test_calc.py", ASSERTION, f"{ASSERTION}\n        self.assertEqual(add(2, 2), 4)")
     ran = await ended(tmp_path, *right, *more, request="fix the failing test and add a test for 2 + 2")
     assert ran.final.status == "done", ran.final.text
-    assert ran.final.text.startswith("**Changed what checks it:** `tests/test_calc.py`")
+    assert ran.final.text.startswith("**The change also edits tests or check settings:** `tests/test_calc.py`")
 
 
 async def test_what_a_model_says_is_quoted_in_every_report(tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def test_answers_that_do_not_fit_what_is_asked_change_nothing(place: Place, tmp_
     for flags, says in (
         (("--done",), "--done does not answer what the run asks"),
         (("--edit", str(tmp_path / "wrong.json")), "does not hold a JSON object"),
-        (("--approve", "--reason", "x"), "--reason goes with --deny"),
-        (("--deny", "--for-run"), "--for-run goes with --approve"),
+        (("--approve", "--reason", "x"), "--reason needs --deny"),
+        (("--deny", "--for-run"), "--for-run needs --approve"),
     ):
         refused = place.resume(*flags, yes=False)
         assert refused.status == 2
@@ -213,7 +213,7 @@ def test_a_state_of_another_version_is_refused_with_that_reason_and_left_as_it_i
     rename_in_checkpoints(newest(place), b"rationale", b"reasoning")
     refused = place.resume("--approve")
     assert refused.status == 1, refused.out
-    assert "begun by another version" in refused.out, refused.out
+    assert "started by another version" in refused.out, refused.out
     rename_in_checkpoints(newest(place), b"reasoning", b"rationale")
     assert place.resume().status == 0
 

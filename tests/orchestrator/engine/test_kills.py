@@ -76,7 +76,7 @@ def test_a_lost_call_may_also_end_the_run(place: Place) -> None:
     assert place.resume().status == 3
     ended = place.resume("--stop")
     assert ended.status == 1
-    assert "a human chose to stop" in ended.out
+    assert "the user chose to stop" in ended.out
     assert (place.noted, place.log) == ("x", "x")
 
 

@@ -55,7 +55,7 @@ def test_a_run_whose_gateway_dies_breaks_off_and_goes_on_as_if_it_had_not(own: P
     at, asked = ended.at, 0
     while ended.status != 0 and len(at) <= len(GATEWAY) and asked < 2:
         if ended.status == 1:
-            assert "the gateway was gone in the middle of the run" in ended.out
+            assert "the connection to the gateway was lost during the run" in ended.out
         asked += ended.status == 3
         ended = own.resume(*answer(own, ended), places=GATEWAY)
         at += ended.at
@@ -74,7 +74,7 @@ def test_a_run_whose_servers_die_asks_only_of_the_call_that_nobody_can_know_of(o
     ended = own.resume("--done", places=SERVERS)
     assert ended.status == 0, ended.out
     assert sorted(asked.at + ended.at) == sorted(names(SERVERS))
-    assert "was away and came back" in ended.out
+    assert "went down and recovered" in ended.out
     assert_as_if_nothing_had_happened(own)
     assert_nothing_was_done_or_asked_twice(own)
 
@@ -102,7 +102,7 @@ def test_a_run_at_a_gateway_of_the_users_that_dies_goes_on_once_there_is_one_aga
     with listening(place, before("lg_gateway.calls.recorder:LedgerRecorder.ended", *PATCH, how="die")) as first:
         cut_off = first.begin(request=EVERYTHING)
     assert cut_off.status == 1
-    assert "the gateway was gone in the middle of the run" in json.loads(cut_off.out.splitlines()[0])["text"]
+    assert "the connection to the gateway was lost during the run" in json.loads(cut_off.out.splitlines()[0])["text"]
     ended = place.resume()
     assert ended.status == 0, ended.out
     assert_as_if_nothing_had_happened(place)

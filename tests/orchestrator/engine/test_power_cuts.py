@@ -149,7 +149,7 @@ def test_a_run_whose_postgresql_is_killed_breaks_off_and_goes_on_when_it_is_ther
         cut_off = shared.begin(request=EVERYTHING)
         assert server.is_gone()
         assert cut_off.status == 1
-        assert "PostgreSQL was lost in the middle of the run" in json.loads(cut_off.out.splitlines()[0])["text"]
+        assert "the connection to PostgreSQL was lost during the run" in json.loads(cut_off.out.splitlines()[0])["text"]
         assert shared.resume().status == 2
         server.start()
         ended = shared.resume()

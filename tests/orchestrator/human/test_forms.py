@@ -68,7 +68,7 @@ def test_an_answer_has_the_fields_of_the_form_and_all_that_are_required() -> Non
     for content, says in (
         ({"b": "x"}, "'a' is required"),
         ({"a": "x", "c": "y"}, "no field 'c'"),
-        ([], "no JSON object"),
+        ([], "not a JSON object"),
     ):
         with pytest.raises(InvalidArguments, match=says) as refused:
             check(asked, content)

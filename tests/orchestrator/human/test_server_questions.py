@@ -87,7 +87,7 @@ def test_a_servers_question_makes_a_run_wait_and_is_answered_from_another_proces
         assert (row["kind"], row["tool"]) == ("question", "a__ask")
         for flags, says in (
             (("--answer", '{"colour": "green"}'), "'green' is not one of"),
-            (("--answer", f'{{"colour": "red", "note": "ghp_{"a1B2" * 9}"}}'), "looks like a secret"),
+            (("--answer", f'{{"colour": "red", "note": "ghp_{"a1B2" * 9}"}}'), "seems to contain a secret"),
             (("--answer", "blue"), "--answer is not JSON"),
             (("--approve",), "use --answer JSON or --deny"),
         ):
@@ -143,8 +143,8 @@ def test_an_answer_that_comes_after_its_gateway_ended_is_kept_for_the_call_that_
         assert project.run("--yes", request=REQUEST).returncode == 3
         status, said = resumed(project, *BLUE)
         assert (status, arrived(project), accepted(project)) == (3, 1, []), said
-        assert "whether it was carried out was lost" in said
-        assert "What you answered its server is kept" in said
+        assert "it is not known whether it finished" in said
+        assert "Your answers to its server are kept" in said
         status, said = resumed(project, "--not-done")
         assert (status, arrived(project), accepted(project)) == (0, 2, ["accept"]), said
         assert "accept blue" in str(model.requests[-1]["messages"])
@@ -181,4 +181,4 @@ def test_what_is_said_of_a_lost_call_goes_alone_or_with_an_answer(project: Proje
         assert project.run("--yes", request=REQUEST).returncode == 3
         status, said = resumed(project, "--deny", "--not-done")
         assert (status, arrived(project)) == (2, 1)
-        assert "give it alone, or with --answer" in said
+        assert "use it alone, or with --answer" in said

@@ -67,7 +67,7 @@ def test_ctrl_c_at_a_question_ends_the_run_at_once_and_the_question_can_be_answe
             screen.wait("[D]eny? ")
             screen.type("\x03")
             assert screen.end() == 130, screen.shown
-        assert "goes on" in screen.shown
+        assert "continues it" in screen.shown
         assert WRONG in project.source()
         done = lg_orch("resume", "last", "--approve", "--repo-root", str(project.root), cwd=project.root.parent)
     assert done.returncode == 4, done.stdout + done.stderr  # nothing there can check it

@@ -77,7 +77,7 @@ async def test_arguments_that_are_not_json_are_asked_for_again_once(tmp_path: Pa
             state = await made.go("fix it again")
     assert state.final is not None
     assert state.final.status == "failed"
-    assert "could not be read twice" in state.final.text
+    assert "could not be read, twice in a row" in state.final.text
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_cost_that_is_not_known_is_said_once_and_once_more_where_a_limit
     assert state.final is not None
     words, _, footer = state.final.text.rpartition("\n\n")
     assert "cost unknown (no price for openai:scripted)" in footer
-    assert ("`budgets.max_cost_usd` could not be held" in words) is bool(budgets)
+    assert ("`budgets.max_cost_usd` could not be enforced" in words) is bool(budgets)
     assert ("no price" in words) is bool(budgets)
     assert {event["cost_usd"] for event in made.events("model", "end")} == {None}
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lg_orch.agent.checks import ProjectCheck, checks_for, root_checks
-from lg_orch.agent.packages import LOOK, mentioned, packages
+from lg_orch.agent.checks.check_commands import ProjectCheck, checks_for, root_checks
+from lg_orch.agent.checks.packages import LOOK, mentioned, packages
 from lg_orch.contracts.repository import Command, DirectoryEntry, Package, RepoContext
 from lg_orch.llm.conversation.messages import task
 from lg_orch.llm.tool_offer import parameters

@@ -107,7 +107,7 @@ async def test_a_reply_that_never_ends_is_ended_and_its_connection_closed(tmp_pa
             state = await made.go()
     assert model.hung_up == 1
     assert state.final is not None
-    assert "talked to the limit of a reply" in state.final.text
+    assert "reached the reply limit without making a call" in state.final.text
     [end] = made.events("model", "end")
     assert end["cut"] is True
     assert end["estimated"] is True

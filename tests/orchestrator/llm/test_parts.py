@@ -9,10 +9,10 @@ import httpx
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from lg_orch.agent.checks import missing_checks, root_checks, runtimes, scripts
+from lg_orch.agent.checks.check_commands import missing_checks, root_checks, runtimes, scripts
+from lg_orch.agent.checks.new_failures import failures, only_old_failures
 from lg_orch.agent.loop_detection import circle
-from lg_orch.agent.new_failures import failures, only_old_failures
-from lg_orch.agent.report_text import counted
+from lg_orch.agent.report_notes import counted
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
 from lg_orch.contracts.errors import ThinkingFailed
 from lg_orch.contracts.plans import Plan, Route
@@ -21,14 +21,15 @@ from lg_orch.llm.candidates import Candidate, candidates
 from lg_orch.llm.conversation.conversation import Rendered, conversation, transcript
 from lg_orch.llm.conversation.messages import marked, system, task
 from lg_orch.llm.cost.tokens import Calibrated, estimate, is_exact, token_counter
-from lg_orch.llm.provider_errors import MAX_PAUSE_S, Failure, failure_of, pause_s
-from lg_orch.llm.request_size import route_by_rules
+from lg_orch.llm.plain_requests import route_by_rules
+from lg_orch.llm.provider_errors import Failure, failure_of
+from lg_orch.llm.retry import MAX_PAUSE_S, pause_s
 from lg_orch.llm.structured import ask_json
 from lg_orch.llm.tool_offer import offer, parameters
 from lg_orch.llm.wire.clients import Clients
 from lg_orch.llm.wire.dialects import plain
 from lg_orch.llm.wire.reply_cache import ReplyCache, cache_key
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 from lg_orch.tools.tool_info import tool_info
 from lg_policy.config.settings import ModelSettings, ModelsSettings
 from tests.support import require
@@ -306,7 +307,7 @@ def test_times_and_addresses_do_not_hide_that_a_call_failed_in_the_same_way() ->
         for number in range(3)
     ]
     assert circle(errors[:2]) is None
-    assert "the same error came 3 times" in str(circle(errors))
+    assert "the same error occurred 3 times" in str(circle(errors))
 
 
 def test_failures_that_were_there_before_are_told_apart_by_name() -> None:

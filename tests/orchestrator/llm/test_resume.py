@@ -43,12 +43,12 @@ def test_after_an_outage_a_run_goes_on_where_it_was_and_repeats_no_effect(projec
         assert ended.stdout.startswith("**Failed:** the language model could not be asked: openai:scripted:")
         assert "out of order" in ended.stdout
         assert "Changed so far: `calc.py`" in ended.stdout
-        assert f"`lg-orch resume {run_id}` goes on where it was" in ended.stdout
+        assert f"`lg-orch resume {run_id}` continues from there" in ended.stdout
         keyless = again(project, "--yes")
         assert keyless.returncode == 1
         assert "is OPENAI_API_KEY right?" in keyless.stdout
         listed = lg_orch("runs", "list", cwd=project.root)
-        assert "(resume goes on)" in listed.stdout
+        assert "(can be resumed)" in listed.stdout
         done = again(project, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert ANSWER in done.stdout
@@ -61,7 +61,7 @@ def test_after_an_outage_a_run_goes_on_where_it_was_and_repeats_no_effect(projec
     assert len(trace["patches"]) == 1
     assert trace["status"] == "done"
     assert trace["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens)
-    assert "goes on" not in lg_orch("runs", "list", cwd=project.root).stdout
+    assert "can be resumed" not in lg_orch("runs", "list", cwd=project.root).stdout
     replayed = again(project, command="replay")
     assert replayed.returncode == 0
     assert ANSWER in replayed.stdout
@@ -97,7 +97,7 @@ def test_a_run_at_its_limit_goes_on_only_with_a_higher_one(project: Project, tmp
         before = journal(project, tmp_path / "state")
         refused = again(project, "--yes", *state)
         assert refused.returncode == 1
-        assert "reached budgets.max_tokens = 9000, and that is not higher now" in refused.stderr
+        assert "reached budgets.max_tokens = 9000, and the limit is not higher now" in refused.stderr
         assert "--max-tokens 18000" in refused.stderr
         assert journal(project, tmp_path / "state") == before
         assert len(model.requests) == 1
@@ -121,7 +121,7 @@ def test_a_run_breaks_off_where_too_many_questions_wait_and_a_check_that_nobody_
         assert "1 questions of local:" in ended.stdout
         assert "already wait for an answer (approval.max_pending)" in ended.stdout
         assert "`lg-gateway approvals list` shows all" in ended.stdout
-        assert "goes on where it was" in ended.stdout
+        assert "continues from there" in ended.stdout
         project.configure(model, extra=f"{asking}2\n")
         done = again(project, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr

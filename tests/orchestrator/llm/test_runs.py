@@ -38,7 +38,7 @@ def test_a_failing_test_is_fixed_and_the_check_proves_it_also_when_another_model
     assert [request["model"] for request in model.requests] == ["scripted", "second", "scripted", "scripted"]
     (failed,) = [event for event in project.events("model") if event["phase"] == "failed"]
     assert failed["data"]["falls_back"] is True
-    assert "a fallback is asked" in ended.stderr
+    assert "asking a fallback" in ended.stderr
     trace = project.trace()
     assert trace["verification"]["ok"] is True
     assert trace["usage"]["tokens"] == sum(model.prompt_tokens) + sum(model.completion_tokens)

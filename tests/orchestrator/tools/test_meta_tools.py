@@ -44,8 +44,8 @@ def test_a_run_works_through_a_gateway_that_lists_only_its_meta_tools(
     assert trace["verification"]["ok"]
     (asked,) = [event["data"] for event in trace["events"] if (event["kind"], event["phase"]) == ("approval", "begin")]
     assert asked["tool"] == "fs__apply_patch"
-    assert f"with lg-orch {__version__}" in asked["message"]
-    assert "run with other settings" not in done.stdout
+    assert f'client: "lg-orch {__version__}"' in asked["message"]
+    assert "run with settings that differ" not in done.stdout
     assert "fs__apply_patch" in json.dumps(trace["patches"] + trace["tool_calls"])
 
 

@@ -39,5 +39,5 @@ def test_a_file_server_killed_in_the_middle_comes_back_and_the_report_says_so(tm
         os.kill(child_running("lg_fs", run.process.pid), signal.SIGKILL)
         status, out, err = run.end()
     assert status == 0, err
-    assert "was away and came back" in out
+    assert "went down and recovered" in out
     assert "Small" in out

@@ -136,7 +136,7 @@ def test_a_call_that_waits_for_its_yes_is_none_whose_outcome_is_not_known() -> N
     ]
     head = {"seq": 1, "time": "2026-01-01T00:00:00+00:00"}
     *begun, asked = (Event.model_validate(head | line) for line in lines)
-    assert "does not know" in plan_undo(begun).uncovered[0]
+    assert "does not say" in plan_undo(begun).uncovered[0]
     assert plan_undo([*begun, asked]).uncovered == ()
 
 

@@ -1,4 +1,4 @@
-"""Finds out what every request needs: how big the repository is, what lies on top, which commit it is.
+"""Finds out what every request needs: the size of the repository, its top level, its commit.
 
 These few calls are fixed and belong to no loop of the budget. They run side by side; all of them only read.
 """
@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from lg_orch.agent.finished_calls import finish
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.nodes.surroundings import LOOKS, surroundings
-from lg_orch.agent.report_text import repetition
+from lg_orch.agent.model_context import LOOKS, with_model_context
+from lg_orch.agent.report_notes import repetition
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.repository import DirectoryEntry, RepoContext, RepoTotals
 from lg_orch.contracts.state import ContextRef
@@ -54,7 +54,7 @@ async def context_builder(state: RunState, services: Services) -> Update:
     context, remarks = _context(services, found), list[str]()
     if isinstance(services.backend, ActingBackend):
         whole = {name: services.results.whole(brief) for name, brief in found.items()}
-        context, remarks = surroundings(context, whole, services.accepted_guide)
+        context, remarks = with_model_context(context, whole, services.accepted_guide)
     digest, _size = services.results.put(context)
     spent = state.budgets
     for _ in found:
@@ -103,7 +103,7 @@ def _totals(envelope: ToolEnvelope | None, problems: list[str]) -> RepoTotals | 
     try:
         return RepoTotals.model_validate(envelope.artifacts.structured.get("totals"))
     except ValidationError as error:
-        problems.append(f"{envelope.tool} answered totals of an unknown form: {error.errors()[0]['msg']}")
+        problems.append(f"{envelope.tool} returned totals in an unknown form: {error.errors()[0]['msg']}")
         return None
 
 

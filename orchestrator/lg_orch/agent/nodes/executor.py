@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import anyio
 
 from lg_orch.agent.budgets import executor_room, patch_bytes
+from lg_orch.agent.checks.planned_checks import baselines, changes, renewed
 from lg_orch.agent.finished_calls import finish
+from lg_orch.agent.human_decisions import STOPPED, called_instead, denial, is_result, refused_before
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
-from lg_orch.agent.nodes.checking import baselines, changes, renewed
-from lg_orch.agent.nodes.human import STOPPED, called_instead, denial, is_result, refused_before
-from lg_orch.agent.nodes.local import answer_here
-from lg_orch.agent.nodes.looking import UNJUDGED, look, sent_back, wants_look
 from lg_orch.agent.nodes.planner import stopped, work_of
+from lg_orch.agent.patch_preview import UNJUDGED, look, sent_back, wants_look
 from lg_orch.agent.patches import changes_files, has_effect, touched_paths
 from lg_orch.agent.services import think
+from lg_orch.agent.stored_results import answer_here
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.text import many

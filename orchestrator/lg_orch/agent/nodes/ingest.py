@@ -1,4 +1,4 @@
-"""Takes the request in: what the rest of the graph works on is clean text of a bounded length."""
+"""Takes in the request, as clean text of limited length."""
 
 from __future__ import annotations
 

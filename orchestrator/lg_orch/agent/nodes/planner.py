@@ -1,12 +1,12 @@
-"""Writes the plan, or another one, or opens the next loop for calls that did not fit into the last one."""
+"""Writes the plan, or a new one, or starts the next loop for calls that did not fit into the last one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks
+from lg_orch.agent.checks.planned_checks import baselines, changes, check_calls, planned_checks
 from lg_orch.agent.interfaces import ActingBackend, Work
-from lg_orch.agent.nodes.checking import baselines, changes, check_calls, planned_checks
 from lg_orch.agent.services import problem_of, think
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.errors import ThinkingFailed
@@ -101,7 +101,7 @@ def _say_what_is_missing(state: RunState, services: Services) -> None:
 
 
 def work_of(state: RunState, services: Services) -> Work:
-    """What a backend that acts is told. Raises `NotFound` when a result is gone from disk."""
+    """Return what a backend that acts is told. Raises `NotFound` when a result is gone from disk."""
     if state.intent is None:
         raise ThinkingFailed("asked to work before the request was routed")
     contradiction = state.replan
@@ -122,7 +122,7 @@ def work_of(state: RunState, services: Services) -> Work:
 
 
 def stopped(state: RunState, why: str, dropped: int) -> Guards:
-    """The guards with a stop noted; the first reason stays, what was dropped adds up."""
+    """Return the guards with a stop noted; the first reason stays, what was dropped adds up."""
     guards = state.guards
     return guards.model_copy(update={"stopped": guards.stopped or why, "dropped": guards.dropped + dropped})
 

@@ -1,4 +1,4 @@
-"""Looks at what the gateway offers before anything is asked of it."""
+"""Checks what the gateway offers before any call is made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ async def policy_gate(state: RunState, services: Services) -> Update:
     security = Security(policy_digest=expected, policy_mismatch=mismatch, sandbox=_sandbox(tools), tools=len(tools))
     guards = state.guards
     if mismatch:
-        note = f"The servers of {', '.join(mismatch)} run with other settings than this command (`lg-orch doctor`)."
+        servers = ", ".join(mismatch)
+        note = f"The servers of {servers} run with settings that differ from this command's (see `lg-orch doctor`)."
         guards = guards.model_copy(update={"notes": (*guards.notes, note)})
     if services.tools.find("read_file") is None or services.tools.find("list_files") is None:
         offered = ", ".join(tool.name for tool in tools) or "none"

@@ -1,15 +1,15 @@
-"""Says how the run ended: why it failed, then the answer, what was checked, what is missing, who did the thinking."""
+"""Writes the final report: why the run failed, the answer, the checks, what is missing, who decided."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.agent.checks.planned_checks import BASELINE_ID, CHECK_ID, changes, own_checks
+from lg_orch.agent.checks.verdicts import left_changed, named, verdict
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.nodes.checking import BASELINE_ID, CHECK_ID, changes, own_checks
 from lg_orch.agent.patches import has_effect, written_paths
-from lg_orch.agent.report_text import counted, repetition
+from lg_orch.agent.report_notes import counted, repetition
 from lg_orch.agent.services import think
-from lg_orch.agent.verdicts import left_changed, named, verdict
 from lg_orch.contracts.errors import ThinkingFailed
 from lg_orch.contracts.reports import Answer
 from lg_orch.contracts.state import EXIT_STATUS, Final
@@ -86,18 +86,18 @@ def _checking(state: RunState, services: Services) -> str:
     if not isinstance(services.backend, ActingBackend):
         return ""
     files = left_changed(state, services).checking
-    return f"**Changed what checks it:** {named(files)}." if files else ""
+    return f"**The change also edits tests or check settings:** {named(files)}." if files else ""
 
 
 def _changed_files(state: RunState, services: Services) -> str:
-    """What the run's patches changed, by the file server's word: a failed run may leave changes too."""
+    """What the run's patches changed, as the file server reports it: a failed run may leave changes too."""
     results = services.whole_results(state)
     paths = list(dict.fromkeys(path for result in results for path in written_paths(services, result)))
     if not paths:
         return ""
     names = ", ".join(code_span(path) for path in paths[:MAX_FILES])
     more = f" and {len(paths) - MAX_FILES} more" if len(paths) > MAX_FILES else ""
-    return f"Changed: {names}{more}. `lg-orch undo {services.run_id}` takes it back."
+    return f"Changed: {names}{more}. Revert with `lg-orch undo {services.run_id}`."
 
 
 def _changed(state: RunState, services: Services) -> bool:
@@ -150,7 +150,7 @@ def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
         if result.artifacts.repeated:
             notes.append(repetition(result))
         if result.artifacts.approved_by is not None:
-            notes.append(f"`{result.tool}` was answered by {result.artifacts.approved_by} when the gateway asked")
+            notes.append(f"the gateway asked about `{result.tool}`; {result.artifacts.approved_by} answered")
         if error is None:
             continue
         if result.artifacts.call_id.startswith(BASELINE_ID):
@@ -173,7 +173,7 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         return doubts
     if changes(state) and state.plan is not None and not state.plan.verification:
         left_out = own_checks(state, services).left_out
-        doubts += [f"changed and not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
+        doubts += [f"changed but not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
     before = (
         [check.name for check in state.baseline.checks if not (check.ok or check.no_tests)] if state.baseline else []
     )
@@ -185,7 +185,7 @@ def _doubts(state: RunState, services: Services) -> list[str]:
     wanted = "max_cost_usd" in services.settings.budgets.model_fields_set
     if wanted and services.spending is not None and services.spending.unpriced:
         models = ", ".join(sorted(services.spending.unpriced))
-        doubts.append(f"`budgets.max_cost_usd` could not be held: `[models.prices]` has no price for {models}")
+        doubts.append(f"`budgets.max_cost_usd` could not be enforced: `[models.prices]` has no price for {models}")
     return doubts
 
 

@@ -1,4 +1,4 @@
-"""Decides what kind of request this is, and whether the backend at hand can do it."""
+"""Decides what kind of request this is, and whether the backend can handle it."""
 
 from __future__ import annotations
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.agent.checks.new_failures import lost_tests, only_old_failures
+from lg_orch.agent.checks.planned_checks import BASELINE_ID, changes
+from lg_orch.agent.checks.runner_reports import judged, read_counts, report_text
+from lg_orch.agent.human_decisions import STOPPED, called_instead, is_result
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
-from lg_orch.agent.new_failures import lost_tests, only_old_failures
-from lg_orch.agent.nodes.checking import BASELINE_ID, changes
 from lg_orch.agent.nodes.executor import perform
-from lg_orch.agent.nodes.human import STOPPED, called_instead, is_result
 from lg_orch.agent.nodes.planner import stopped, work_of
-from lg_orch.agent.runner_reports import judged, read_counts, report_text
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport
@@ -64,7 +64,7 @@ async def verifier(state: RunState, services: Services) -> Update:
 
 
 def counts_as_ok(state: RunState, check: Check) -> bool:
-    """Passed, or failed before in the same way; but what was asked to be repaired has to pass.
+    """Tell whether a check passed, or failed before in the same way. What was asked to be repaired has to pass.
 
     Where no test was run before either, that none is run is no failure of the change, and no proof.
     """
@@ -149,7 +149,7 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
 
 
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
-    """What one check proved, for the report."""
+    """Return what one check proved, for the report."""
     arguments = queued.call.input
     words = [str(arguments.get("cmd", queued.call.tool)), *(str(word) for word in arguments.get("args") or ())]
     words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []

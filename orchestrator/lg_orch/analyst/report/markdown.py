@@ -30,20 +30,20 @@ class MarkdownReport:
         self._lines += ["", f"## {title}", ""]
 
     def text(self, markdown: str) -> None:
-        """A paragraph of this program's own words; whatever comes from a file in it has been made safe already."""
+        """Add a paragraph of this program's own words; whatever comes from a file in it has been made safe already."""
         if self._lines[-1]:
             self._lines.append("")
         self._lines += [markdown, ""]
 
     def say(self, markdown: str, *, file: str | None = None, line: int | None = None) -> None:
-        """One statement as a list item, with its place when it has one."""
+        """Add one statement as a list item, with its place when it has one."""
         if self._lines[-1] and not self._lines[-1].startswith("- "):
             self._lines.append("")
         self._lines.append(f"- {markdown}{f' ({place(file, line)})' if file else ''}")
         self._state(markdown, file, line)
 
     def table(self, headers: Sequence[str], rows: Sequence[tuple[Sequence[str], str | None, int | None]]) -> None:
-        """Statements as rows of a table: safe cells, then file and line, which become the last column."""
+        """Add statements as rows of a table: safe cells, then file and line, which become the last column."""
         if self._lines[-1]:
             self._lines.append("")
         placed = any(file for _, file, _ in rows)
@@ -57,13 +57,13 @@ class MarkdownReport:
         self._lines.append("")
 
     def lacks(self, what: str) -> None:
-        """Something that was looked for and not found, or not looked at; safe whatever it contains."""
+        """Note something that was looked for and not found, or not looked at; safe whatever it contains."""
         said = prose(what)
         if said not in self._missing:
             self._missing.append(said)
 
     def answer(self) -> Answer:
-        """The finished answer; what is missing ends it."""
+        """Return the finished answer; what is missing ends it."""
         lines = list(self._lines)
         if self._missing:
             lines += ["", "## Not found", "", *(f"- {item}" for item in self._missing)]
@@ -77,10 +77,10 @@ class MarkdownReport:
 
 
 def place(file: str | None, line: int | None) -> str:
-    """`file:line` as a code span."""
+    """Return `file:line` as a code span."""
     return code(f"{file}:{line}" if line else f"{file}", limit=400)
 
 
 def number(value: int, one: str, many: str = "") -> str:
-    """A count with its noun: `1 file`, `1,234 files`."""
+    """Return a count with its noun: `1 file`, `1,234 files`."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"

@@ -20,17 +20,17 @@ _INSIDE_WORD = re.compile(r"(?<=[^\W_])\\_(?=[^\W_])")
 
 
 def visible(text: str) -> str:
-    """One line of `text`, with what does not show as itself as `\\u{…}`."""
+    """Return one line of `text`, with what does not show as itself as `\\u{…}`."""
     return printing.visible(_SPACES.sub(" ", text).strip())
 
 
 def shorten(text: str, limit: int) -> str:
-    """`text` cut to `limit` characters, with an ellipsis when something was cut."""
+    """Return `text` cut to `limit` characters, with an ellipsis when something was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def prose(text: str, limit: int = 600) -> str:
-    """A sentence from a file, for running text: nothing in it is markup, a link or a line break."""
+    """Return a sentence from a file, for running text: nothing in it is markup, a link or a line break."""
     line = shorten(visible(text), limit)
     line = _SPECIAL.sub(r"\\\1", line)
     line = _INSIDE_WORD.sub("_", line)  # an underscore between letters never starts emphasis
@@ -40,7 +40,7 @@ def prose(text: str, limit: int = 600) -> str:
 
 
 def code(text: str, limit: int = 160) -> str:
-    """A name, path or source line from a file as a code span that it cannot leave."""
+    """Return a name, path or source line from a file as a code span that it cannot leave."""
     line = shorten(visible(text), limit)
     if not line:
         return "`(empty)`"
@@ -51,5 +51,5 @@ def code(text: str, limit: int = 160) -> str:
 
 
 def cell(markdown: str) -> str:
-    """Safe Markdown as a table cell: a bar would end it, even inside a code span."""
+    """Return safe Markdown as a table cell: a bar would end it, even inside a code span."""
     return markdown.replace("|", "\\|")

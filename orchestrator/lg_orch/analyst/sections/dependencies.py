@@ -23,7 +23,10 @@ _TABLED = ("runtime", "requirements", "peer", "optional", "catalog")
 
 
 def dependencies(survey: Survey, report: MarkdownReport) -> None:
-    """Runtime dependencies one by one with their lines; other groups one line each; further manifests counted."""
+    """Report the runtime dependencies line by line.
+
+    Other groups get one line each; further manifests are counted.
+    """
     report.section("Dependencies")
     with_some = [item for item in survey.own_manifests if item.dependencies or _main(item)]
     for manifest in with_some[:_FULL_MANIFESTS]:

@@ -32,7 +32,7 @@ _NOTES = {
 
 
 def identity(survey: Survey, report: MarkdownReport) -> None:
-    """README title and first paragraph, then name, version, description of the manifests."""
+    """Report the README title and first paragraph, then name, version, description of the manifests."""
     report.section("What it is")
     text = survey.texts.get(survey.readme) if survey.readme else None
     if text is not None:
@@ -94,7 +94,7 @@ def _version_elsewhere(manifest: Manifest, survey: Survey, report: MarkdownRepor
 
 
 def languages(survey: Survey, report: MarkdownReport) -> None:
-    """Files and lines by language; text formats in a second line."""
+    """Report the files and lines by language; text formats in a second line."""
     report.section("Languages")
     totals = survey.totals
     if totals is None:
@@ -131,7 +131,7 @@ def languages(survey: Survey, report: MarkdownReport) -> None:
 
 
 def continuous_integration(survey: Survey, report: MarkdownReport) -> None:
-    """Services, workflows and jobs."""
+    """Report the services, workflows and jobs."""
     report.section("Continuous integration")
     flows = [flow for path in sorted(survey.texts) if (flow := ci.read_workflow(survey.texts[path])) is not None]
     for flow in flows:
@@ -148,7 +148,7 @@ def continuous_integration(survey: Survey, report: MarkdownReport) -> None:
 
 
 def documentation(survey: Survey, report: MarkdownReport) -> None:
-    """Documentation directories by the counts, the tool that builds them, changelog and contributor notes."""
+    """Report the documentation directories with counts, the tool that builds them, changelog and contributor notes."""
     report.section("Documentation")
     said = False
     rows = survey.totals.rows if survey.totals else ()
@@ -172,7 +172,7 @@ def documentation(survey: Survey, report: MarkdownReport) -> None:
 
 
 def licence(survey: Survey, report: MarkdownReport) -> None:
-    """What the licence files are, and what the manifests say."""
+    """Report what the licence files are, and what the manifests say."""
     report.section("Licence")
     said = False
     for path in survey.licences:

@@ -21,7 +21,7 @@ _SHOWN = 40
 
 
 def entry_points(survey: Survey, report: MarkdownReport) -> None:
-    """Scripts of manifests, `__main__.py`, main functions in product code; those elsewhere are only counted."""
+    """Report scripts of manifests, `__main__.py` and main functions in product code; others are counted."""
     report.section("Entry points")
     found = find_entries(survey)
     for entry in found[:_SHOWN]:
@@ -41,7 +41,7 @@ def entry_points(survey: Survey, report: MarkdownReport) -> None:
 
 
 def find_entries(survey: Survey) -> list[EntryPoint]:
-    """Every entry point of product code, manifests first."""
+    """Return every entry point of product code, manifests first."""
     found = [_resolved(entry, survey) for item in survey.own_manifests for entry in item.entries]
     modules = [path for path in sorted(survey.looked) if path.endswith("__main__.py") and role(path) == "code"]
     for path in modules:

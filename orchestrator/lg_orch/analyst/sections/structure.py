@@ -34,7 +34,7 @@ class CodePackage:
 
 
 def packages(survey: Survey, report: MarkdownReport) -> None:
-    """Packages by size: those of manifests, importable Python packages, Go packages."""
+    """Report the packages by size: those of manifests, importable Python packages, Go packages."""
     report.section("Packages")
     found = find_packages(survey)
     sized = [(package, *_size(survey, package.directory)) for package in found]
@@ -58,7 +58,7 @@ def packages(survey: Survey, report: MarkdownReport) -> None:
 
 
 def find_packages(survey: Survey) -> list[CodePackage]:
-    """Every package, product code only, each directory and kind once."""
+    """Return every package, product code only, each directory and kind once."""
     found: list[CodePackage] = []
     for manifest in survey.own_manifests:
         if manifest.name is not None:
@@ -141,7 +141,7 @@ def _directories(survey: Survey, report: MarkdownReport) -> None:
 
 
 def modules(survey: Survey, report: MarkdownReport) -> None:
-    """The largest source files and the modules most often imported."""
+    """Report the largest source files and the modules most often imported."""
     report.section("Largest and most imported modules")
     _largest(survey, report)
     _most_imported(survey, report)

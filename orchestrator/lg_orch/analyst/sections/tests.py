@@ -21,14 +21,14 @@ _SHOWN = 15
 
 
 def tests(survey: Survey, report: MarkdownReport) -> None:
-    """Layout and commands."""
+    """Report the layout and commands."""
     report.section("Tests")
     commands(survey, report)
     layout(survey, report)
 
 
 def layout(survey: Survey, report: MarkdownReport) -> None:
-    """Directories with test files, and how many test functions the search saw."""
+    """Report the directories with test files, and how many test functions the search saw."""
     by_directory: dict[str, list[str]] = defaultdict(list)
     for path, _ in survey.code:
         if role(path) == "tests":
@@ -79,7 +79,7 @@ def _top(path: str) -> str:
 
 
 def commands(survey: Survey, report: MarkdownReport) -> None:
-    """How the repository itself says that its tests are run; conventions of build tools are named as such."""
+    """Report how the repository itself says that its tests are run; conventions of build tools are named as such."""
     found = find_commands(survey)
     for test in found[:_SHOWN]:
         report.say(f"{code(test.command)}: {_why(test)}", file=test.file, line=test.line)
@@ -98,7 +98,7 @@ def _why(test: TestCommand) -> str:
 
 
 def find_commands(survey: Survey) -> list[TestCommand]:
-    """Commands of manifests, then those of CI; the same command of a nested manifest is only counted."""
+    """Return the commands of manifests, then those of CI; the same command of a nested manifest is only counted."""
     wrapped = {"gradle": "gradlew", "mvn": "mvnw"}
     nearest: dict[str, TestCommand] = {}
     nested: Counter[str] = Counter()

@@ -48,12 +48,12 @@ class Workflow:
 
 
 def service_of(path: str) -> str | None:
-    """The service that reads this file, or None."""
+    """Return the service that reads this file, or None."""
     return next((name for name, globs in _SERVICES if any(fnmatchcase(path, glob) for glob in globs)), None)
 
 
 def read_workflow(file: FileText) -> Workflow | None:
-    """Name, jobs and test lines of a CI file; None when no known service reads it."""
+    """Return the name, jobs and test lines of a CI file; None when no known service reads it."""
     service = service_of(file.path)
     if service is None:
         return None

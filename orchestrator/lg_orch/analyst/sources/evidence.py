@@ -25,7 +25,7 @@ class FileText:
     truncated: bool
 
     def lines(self) -> list[str]:
-        """The lines that were read; the first has number `start_line`."""
+        """Return the lines that were read; the first has number `start_line`."""
         return split_lines(self.text)
 
 
@@ -72,7 +72,7 @@ class Listing:
 
 
 def page_id(prefix: str, number: int = 1) -> str:
-    """The id of a call that asks for one page, from 1: `files.2`."""
+    """Return the id of a call that asks for one page, from 1: `files.2`."""
     return f"{prefix}.{number}"
 
 
@@ -89,20 +89,20 @@ class Evidence:
             self._by_id.setdefault(result.artifacts.call_id, result)
 
     def answered(self, call_id: str) -> bool:
-        """Whether the call came back, with whatever outcome."""
+        """Tell whether the call came back, with whatever outcome."""
         return call_id in self._by_id
 
     def result(self, call_id: str) -> ToolEnvelope | None:
-        """The result of a call, or None when it was not made."""
+        """Return the result of a call, or None when it was not made."""
         return self._by_id.get(call_id)
 
     def structured(self, call_id: str) -> dict[str, Any]:
-        """The structured content of a call that succeeded, else an empty dict."""
+        """Return the structured content of a call that succeeded, else an empty dict."""
         result = self._by_id.get(call_id)
         return (result.artifacts.structured or {}) if result is not None and result.ok else {}
 
     def totals(self) -> RepoTotals | None:
-        """Files and lines per directory and extension: from the context, else from a call with id `totals.1`."""
+        """Return files and lines per directory and extension, from the context or from the call `totals.1`."""
         if self.context.totals is not None:
             return self.context.totals
         raw = self.structured(page_id("totals")).get("totals")
@@ -120,7 +120,7 @@ class Evidence:
         )
 
     def listing(self, prefix: str) -> Listing:
-        """The files of the listing whose pages are the calls `<prefix>.1`, `<prefix>.2`, …"""
+        """Return the files of the listing whose pages are the calls `<prefix>.1`, `<prefix>.2`, …"""
         files: list[tuple[str, int | None]] = []
         cursor, truncated = None, False
         for raw in self._pages(prefix):
@@ -132,7 +132,7 @@ class Evidence:
         return Listing(files=tuple(files), next_cursor=cursor, truncated=truncated)
 
     def search(self, prefix: str) -> Search:
-        """The search whose pages are the calls `<prefix>.1`, `<prefix>.2`, …"""
+        """Return the search whose pages are the calls `<prefix>.1`, `<prefix>.2`, …"""
         hits: list[Hit] = []
         values: list[Value] = []
         counts: list[tuple[str, int]] = []
@@ -156,7 +156,7 @@ class Evidence:
         )  # fmt: skip
 
     def files(self, prefixes: Iterable[str] = ("read",)) -> dict[str, FileText]:
-        """Path to text of everything read by the calls of these prefixes; unreadable files are not in it."""
+        """Return the path to text of everything read by the calls of these prefixes; unreadable files are not in it."""
         found: dict[str, FileText] = {}
         for prefix in prefixes:
             for raw in self._pages(prefix):
@@ -171,7 +171,7 @@ class Evidence:
         return found
 
     def failures(self) -> tuple[str, ...]:
-        """One sentence for each call that failed and each file of a call that could not be read."""
+        """Return one sentence for each call that failed and each file of a call that could not be read."""
         found: list[str] = []
         for result in self.results:
             if not result.ok and not _ran(result):
@@ -196,7 +196,7 @@ class Evidence:
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines as the file server counts them: by newline only, never at form feeds or Unicode separators."""
+    """Return the lines as the file server counts them: by newline only, never at form feeds or Unicode separators."""
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()

@@ -74,7 +74,7 @@ class Resolver:
         return result
 
     def targets(self, item: Import) -> list[str]:
-        """Every path of this repository that the statement could mean; empty when it means something outside."""
+        """Return every path of this repository that the statement could mean; empty when it means something outside."""
         if item.family == "python":
             return self._python(item)
         if item.family == "js":

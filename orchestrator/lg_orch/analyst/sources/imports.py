@@ -54,24 +54,24 @@ class Import:
 
 
 def expression(families: Iterable[str]) -> str:
-    """The expression for imports and test functions of these families; empty for none that is known."""
+    """Return the expression for imports and test functions of these families; empty for none that is known."""
     known = [family for family in families if family in _PATTERNS]
     parts = [pattern for family in known for pattern in (*_PATTERNS[family], *_TESTS[family])]
     return "|".join(f"(?:{part})" for part in parts)
 
 
 def import_expression(family: str) -> tuple[str, ...]:
-    """The expressions for imports of one family."""
+    """Return the expressions for imports of one family."""
     return _PATTERNS.get(family, ())
 
 
 def is_test_marker(value: str) -> bool:
-    """Whether a value of the search is the beginning of a test function and not an import."""
+    """Tell whether a value of the search is the beginning of a test function and not an import."""
     return _TEST_VALUE.match(value.strip()) is not None
 
 
 def parse(value: Value, family: str) -> list[Import]:
-    """What the statement names; nothing when it is no import of this family."""
+    """Return what the statement names; nothing when it is no import of this family."""
     text = value.value.strip()
     if family == "python":
         return _python(text, value)
@@ -109,7 +109,7 @@ def _python(text: str, value: Value) -> list[Import]:
 
 
 def candidates(values: Iterable[Value], limit: int = 96) -> list[str]:
-    """Globs for the files that the most frequent absolute imports could mean, at most `limit`.
+    """Return the globs for the files that the most frequent absolute imports could mean, at most `limit`.
 
     For repositories that are too big to list. Relative imports are left out: their words mean another file in each
     directory.

@@ -42,19 +42,19 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 
 def extension(path: str) -> str:
-    """The lower-cased extension with its dot, empty when there is none (also for `.gitignore`)."""
+    """Return the lower-cased extension with its dot, empty when there is none (also for `.gitignore`)."""
     name = path.rpartition("/")[2]
     stem, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot and stem else ""
 
 
 def family_of(path: str) -> str | None:
-    """The family of a path, or None."""
+    """Return the family of a path, or None."""
     ending = extension(path)
     return next((family for family, endings in FAMILIES.items() if ending in endings), None)
 
 
 def normal_extension(name: str) -> str:
-    """An extension as totals spell it, with or without a leading dot, in this module's spelling."""
+    """Return an extension as totals spell it, with or without a leading dot, in this module's spelling."""
     lowered = name.lower()
     return lowered if not lowered or lowered.startswith(".") else f".{lowered}"

@@ -29,7 +29,7 @@ _VERSION = re.compile(r"Version (\d+(?:\.\d+)?)")
 
 
 def recognise(file: FileText) -> FoundValue | None:
-    """The licence with the line that shows it, or None when no known sentence is there."""
+    """Return the licence with the line that shows it, or None when no known sentence is there."""
     lines = file.lines()
     flat = " ".join(" ".join(lines).split())
     for mark, name in _MARKS:

@@ -38,7 +38,10 @@ class Readme:
 
 
 def read_readme(file: FileText) -> Readme:
-    """The first heading and the first paragraph of words; badges, images, tags, quotes and code are passed by."""
+    """Return the first heading and the first paragraph of words.
+
+    Badges, images, tags, quotes and code are skipped.
+    """
     rst = extension(file.path) == ".rst"
     lines = [line[:_MAX_LINE] for line in file.lines()[:_MAX_LINES]]
     # Blocks of HTML hold logos, badges and thanks; the introduction is among them only if it is nowhere else.

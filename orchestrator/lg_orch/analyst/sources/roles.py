@@ -33,7 +33,7 @@ _TEST_FILE = re.compile(
 
 
 def role(path: str) -> Role:
-    """The role of a file or directory, judged by names alone; a vendored tree wins over everything inside it."""
+    """Return the role of a file or directory, judged by names alone; a vendored tree wins over everything inside it."""
     source = _SOURCE_SET.search(path)
     # Below `src/main` stand package names, and `org/example` is no example.
     parts = path[: source.start()].split("/") if source else path.split("/")[:-1]
@@ -50,10 +50,10 @@ def role(path: str) -> Role:
 
 
 def directory_role(path: str) -> Role:
-    """The role of what lies in a directory."""
+    """Return the role of what lies in a directory."""
     return role(f"{path}/x")
 
 
 def is_test_file(path: str) -> bool:
-    """Whether the file's own name says that it is a test, by the habits of its language."""
+    """Tell whether the file's own name says that it is a test, by the habits of its language."""
     return extension(path) != "" and _TEST_FILE.match(path.rpartition("/")[2]) is not None

@@ -53,7 +53,7 @@ _MAINS = (
 
 
 def families(context: RepoContext) -> tuple[str, ...]:
-    """Language families that are present; all of them when nothing was counted."""
+    """Return the language families that are present; all of them when nothing was counted."""
     if context.totals is None:
         return tuple(FAMILIES)
     present = {normal_extension(row.extension) for row in context.totals.extensions}
@@ -61,7 +61,7 @@ def families(context: RepoContext) -> tuple[str, ...]:
 
 
 def first_steps(context: RepoContext, parts: Iterable[str] = PARTS) -> list[PlanStep]:
-    """The steps of a plan; their calls are `look.1`, `files.1`, `imports.1`, `mains.1`."""
+    """Return the steps of a plan; their calls are `look.1`, `files.1`, `imports.1`, `mains.1`."""
     wanted = set(parts)
     present = families(context)
     steps = []
@@ -101,7 +101,7 @@ def _code_globs(context: RepoContext) -> list[str]:
 
 
 def is_big(context: RepoContext) -> bool:
-    """Whether there are more source files than a run can list within its calls."""
+    """Tell whether there are more source files than a run can list within its calls."""
     if context.totals is None:
         return False
     code = sum(row.files for row in context.totals.extensions if normal_extension(row.extension) in CODE)
@@ -109,7 +109,7 @@ def is_big(context: RepoContext) -> bool:
 
 
 def heavy_directories(totals: RepoTotals) -> list[tuple[str, str]]:
-    """Directory and extension of the product code that weighs most, as many as one listing may name."""
+    """Return the directory and extension of the product code that weighs most, as many as one listing may name."""
     rows = [
         row
         for row in totals.rows
@@ -131,7 +131,7 @@ def _heavy_globs(totals: RepoTotals) -> list[str]:
 
 
 def more_calls(survey: Survey, parts: Iterable[str] = PARTS) -> list[PlannedCall]:
-    """What follows from the results so far: further pages, the files to read, the largest files."""
+    """Return what follows from the results so far: further pages, the files to read, the largest files."""
     wanted = set(parts)
     found: list[PlannedCall] = []
     if "look" in wanted and survey.evidence.answered(page_id("look")):
@@ -272,7 +272,7 @@ class Survey:
 
 
 def main_manifests(survey: Survey) -> list[Manifest]:
-    """The manifests nearest to the root that name a project: those at the root, else of the highest level."""
+    """Return the manifests nearest to the root that name a project: those at the root, else of the highest level."""
     named = [item for item in survey.own_manifests if item.name is not None or item.members]
     level = min((item.file.count("/") for item in named), default=0)
     return [item for item in named if item.file.count("/") == level][:6]

@@ -22,7 +22,7 @@ _KIND = re.compile(rf"\b({_KINDS}|{_VALUES})\b")
 
 
 def definition(name: str) -> str:
-    """RE2 expression that matches a line defining `name`: by keyword, as a method, or by assignment."""
+    """Return RE2 expression that matches a line defining `name`: by keyword, as a method, or by assignment."""
     word = re.escape(name)
     return "|".join(
         (
@@ -40,7 +40,7 @@ def definition(name: str) -> str:
 
 
 def kind_of(line: str, name: str) -> str:
-    """What a defining line defines, in one word."""
+    """Return what a defining line defines, in one word."""
     before = line.partition(name)[0]
     found = _KIND.findall(before)
     if found:
@@ -57,11 +57,11 @@ def kind_of(line: str, name: str) -> str:
 
 
 def is_definition(line: str, name: str) -> bool:
-    """Whether a line defines the name, by the same expression."""
+    """Tell whether a line defines the name, by the same expression."""
     return re.search(definition(name), line) is not None
 
 
 def plain(name: str) -> tuple[str, str]:
-    """Qualifier and last part of a name such as `Client.send`, `pkg::Type` or `a/b.py`."""
+    """Return the qualifier and last part of a name such as `Client.send`, `pkg::Type` or `a/b.py`."""
     parts = [part for part in re.split(r"::|[.#/]", name) if part]
     return (parts[-2] if len(parts) > 1 else "", parts[-1] if parts else name)

@@ -34,14 +34,14 @@ class ChangedTopic(NoChecks):
         return [PlanStep(id="commands", description="Ask which commands may run", tools=(use,))]
 
     def next_calls(self, case: Case) -> list[PlannedCall]:
-        """The log, when git is among them."""
+        """Return the log, when git is among them."""
         if not _git_offered(case) or case.evidence.answered(page_id("log")):
             return []
         use = ToolUse(tool=calls.EXEC, input={"cmd": "git", "args": list(_LOG)})
         return [calls.planned(page_id("log"), use, "Read the last ten commits")]
 
     def answer(self, case: Case) -> Answer:
-        """Commits with their files, or why they cannot be told."""
+        """Return the commits with their files, or why they cannot be told."""
         report = MarkdownReport("What changed last")
         log = case.evidence.result(page_id("log"))
         if case.context.revision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import missing_checks, root_checks
+from lg_orch.agent.checks.check_commands import missing_checks, root_checks
 from lg_orch.analyst import calls
 from lg_orch.analyst.report.markdown import MarkdownReport
 from lg_orch.analyst.report.safe_text import code, prose
@@ -27,7 +27,7 @@ class CheckTopic:
         return surveying.first_steps(case.context, {"look"})
 
     def checks(self, case: Case) -> list[ToolUse]:
-        """One check for each kind of project at the root; none when the command server is not there."""
+        """Return one check for each kind of project at the root; none when the command server is not there."""
         if case.tools is not None and calls.EXEC not in case.tools:
             return []
         return [ToolUse(tool=calls.EXEC, input=check.input()) for check in root_checks(case.context)]
@@ -37,7 +37,7 @@ class CheckTopic:
         return surveying.more_calls(Survey(evidence=case.evidence), {"look"})
 
     def answer(self, case: Case) -> Answer:
-        """Exit codes, or why there are none."""
+        """Return the exit codes, or why there are none."""
         report = MarkdownReport("Whether the checks pass")
         ran = case.verification.checks if case.verification is not None else ()
         for check in ran:

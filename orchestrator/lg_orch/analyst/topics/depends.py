@@ -49,7 +49,7 @@ class DependsTopic(NoChecks):
         return [calls.planned(page_id("read"), calls.read(paths), f"Read the manifests that name {case.ask.subject}")]
 
     def answer(self, case: Case) -> Answer:
-        """Importing lines and declarations with their ranges."""
+        """Return the importing lines and declarations with their ranges."""
         subject = case.ask.subject
         report = MarkdownReport(f"What depends on {code(subject)}")
         found = case.evidence.search("import")
@@ -91,7 +91,7 @@ class DependsTopic(NoChecks):
 
 
 def import_of(subject: str) -> str:
-    """RE2 expression for import lines that name the subject: as a module, a part of one, or out of one.
+    """Return RE2 expression for import lines that name the subject: as a module, a part of one, or out of one.
 
     Of a path only the last names count (`pkg/mod.py` is `pkg.mod` wherever `pkg` stands), for a file's own name is all
     that a relative import says.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lg_orch.analyst.case import Case
-    from lg_orch.analyst.requests import UnderstoodRequest
+    from lg_orch.analyst.understanding import UnderstoodRequest
     from lg_orch.contracts.plans import PlannedCall, PlanStep
     from lg_orch.contracts.reports import Answer
 
@@ -42,15 +42,15 @@ class SummaryTopic(NoChecks):
     """The whole report, or the sections that were asked for."""
 
     def steps(self, case: Case) -> list[PlanStep]:
-        """The first calls: the parts of the survey that the sections need."""
+        """Return the first calls: the parts of the survey that the sections need."""
         return surveying.first_steps(case.context, _parts(case.ask))
 
     def next_calls(self, case: Case) -> list[PlannedCall]:
-        """What those calls name, read."""
+        """Return what those calls name, read."""
         return surveying.more_calls(Survey(evidence=case.evidence), _parts(case.ask))
 
     def answer(self, case: Case) -> Answer:
-        """The report; a section whose calls are missing says so."""
+        """Return the report; a section whose calls are missing says so."""
         ask, evidence = case.ask, case.evidence
         survey = Survey(evidence=evidence)
         title = "About" if ask.sections else "Summary of"

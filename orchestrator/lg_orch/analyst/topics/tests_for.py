@@ -56,11 +56,11 @@ class TestsForTopic(NoChecks):
         ]
 
     def next_calls(self, _case: Case) -> list[PlannedCall]:
-        """Nothing follows."""
+        """Return nothing: the first calls tell all."""
         return []
 
     def answer(self, case: Case) -> Answer:
-        """The three groups, the surest first; a file is named once."""
+        """Return the three groups, the surest first; a file is named once."""
         subject = case.ask.subject
         name = _stem(subject)
         report = MarkdownReport(f"Tests of {code(subject)}")

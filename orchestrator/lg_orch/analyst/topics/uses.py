@@ -44,11 +44,11 @@ class UsesTopic(NoChecks):
         ]
 
     def next_calls(self, _case: Case) -> list[PlannedCall]:
-        """Nothing follows."""
+        """Return nothing: the first calls tell all."""
         return []
 
     def answer(self, case: Case) -> Answer:
-        """Lines that use it, grouped by what they do; where it is defined is said apart."""
+        """Return the lines that use it, grouped by what they do; where it is defined is said apart."""
         subject = case.ask.subject
         _, name = symbols.plain(subject)
         report = MarkdownReport(f"Who uses {code(subject)}")

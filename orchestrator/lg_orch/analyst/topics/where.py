@@ -45,11 +45,11 @@ class WhereTopic(NoChecks):
         return steps
 
     def next_calls(self, _case: Case) -> list[PlannedCall]:
-        """Nothing follows."""
+        """Return nothing: the first calls tell all."""
         return []
 
     def answer(self, case: Case) -> Answer:
-        """Every definition found, with its line."""
+        """Return every definition found, with its line."""
         subject = case.ask.subject
         owner, name = symbols.plain(subject)
         report = MarkdownReport(f"Where {code(subject)} is defined")
@@ -78,12 +78,12 @@ class WhereTopic(NoChecks):
 
 
 def ranked(hits: tuple[Hit, ...]) -> list[Hit]:
-    """Product code first, tests and copies last; by place otherwise."""
+    """Return the hits, product code first, tests and copies last; by place otherwise."""
     return sorted(hits, key=lambda hit: (_ORDER[role(hit.path)], hit.path, hit.line))
 
 
 def finish(report: MarkdownReport, case: Case) -> Answer:
-    """The answer with what went wrong added."""
+    """Return the answer with what went wrong added."""
     for prefix in ("define", "owner", "word", "import", "declare", "mention"):
         partial = case.evidence.search(prefix).partial
         if partial:

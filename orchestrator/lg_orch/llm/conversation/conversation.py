@@ -1,4 +1,4 @@
-"""The conversation of one task, rebuilt from what the run keeps: the same results give the same bytes.
+"""Rebuilds the conversation of a task from what the run stores: the same results give the same bytes.
 
 Results stand where they came, one turn's calls together, checks that we ran between them; so each request begins with
 the one before it, which is what providers' caches want. When the tokens of the results pass the budget, the oldest
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from lg_orch.llm.conversation.messages import marked
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +52,7 @@ class _Window:
     total: float = 0.0
 
     def let_in(self, size: float, room: float) -> None:
-        """One more turn. The newest stays whole whatever it costs: the model is about to read it."""
+        """Let in one more turn. The newest stays whole whatever it costs: the model is about to read it."""
         self.sizes.append(size)
         self.total += size
         if self.total > room:
@@ -61,7 +61,7 @@ class _Window:
                 self.first += 1
 
     def with_last(self, size: float, room: float) -> int:
-        """How many would have given way after one more, which may still grow."""
+        """Return how many would have given way after one more, which may still grow."""
         seen = _Window(sizes=self.sizes, first=self.first, total=self.total)
         seen.let_in(size, room)
         self.sizes.pop()
@@ -119,7 +119,7 @@ def conversation(
     *,
     shorter: int = 1,
 ) -> Conversation:
-    """The calls so far and their results, as a provider's tool calling writes them.
+    """Return the calls so far and their results, as a provider's tool calling writes them.
 
     `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number. All is
     made `shorter` times as short where the run's budgets leave no room for more.
@@ -145,7 +145,7 @@ def conversation(
 
 
 def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, *, shorter: int = 1) -> str:
-    """The same as one text, for requests that offer no tools."""
+    """Return the conversation as one text, for requests that offer no tools."""
     limit = MAX_RESULT_CHARS // shorter
     turns = [[NumberedResult(number=number, result=result)] for number, result in enumerate(results, start=1)]
     window = _Window(sizes=[])

@@ -1,4 +1,4 @@
-"""Work on the messages of a conversation that is done once for each: every request repeats those before it."""
+"""Does work on a conversation's messages once for each message, although every request repeats them."""
 
 from __future__ import annotations
 

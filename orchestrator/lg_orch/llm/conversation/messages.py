@@ -1,4 +1,4 @@
-"""What a model is shown: prompts, the task, and results as plain, size-limited, clearly marked data."""
+"""Builds what a model is shown: prompts, the task, and results as plain, size-limited, clearly marked data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from lg_orch.agent.checks import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks
 from lg_orch.prompts.loading import prompt
-from lg_orch.tools.observations import MAX_RESULT_CHARS, middle_out, whole_text
+from lg_orch.tools.result_text import MAX_RESULT_CHARS, middle_out, whole_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,12 +24,12 @@ _TAG = "tool_result"
 
 
 def system(*names: str) -> SystemMessage:
-    """The rules that hold always, then those of this kind of request: the same bytes in every run."""
+    """Return the rules that hold always, then those of this kind of request: the same bytes in every run."""
     return SystemMessage("\n\n".join(prompt(name) for name in ("rules", *names)))
 
 
 def task(request: str, context: RepoContext, *parts: str) -> HumanMessage:
-    """The request and what is known of the repository, then `parts`."""
+    """Return the request and what is known of the repository, then `parts`."""
     told = [f"<request>\n{request}\n</request>", _repository(context)]
     if context.guide:
         told.append(
@@ -40,7 +40,7 @@ def task(request: str, context: RepoContext, *parts: str) -> HumanMessage:
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan, without what a model has no use for."""
+    """Return the plan, without the parts a model does not need."""
     shown = plan.model_dump(mode="json", exclude_defaults=True, exclude={"rollback"})
     return f"<plan>\n{json.dumps(shown, ensure_ascii=False)}\n</plan>"
 
@@ -64,7 +64,7 @@ def _repository(context: RepoContext) -> str:
 
 
 def checks_text(report: VerifierReport, outputs: Mapping[str, str], when: str) -> str:
-    """How our own checks ended; `outputs` has the text of those that did not pass, by name."""
+    """Return how our own checks ended; `outputs` has the text of those that did not pass, by name."""
     lines = []
     for check in report.checks:
         lines.append(f"{check.name}: {check.outcome} (exit code {check.exit_code})")
@@ -74,16 +74,16 @@ def checks_text(report: VerifierReport, outputs: Mapping[str, str], when: str) -
 
 
 def result_text(result: ToolEnvelope, limit: int = MAX_RESULT_CHARS) -> str:
-    """What a result says, in plain text, cut in the middle where it is longer than `limit` characters."""
+    """Return what a result says, in plain text, cut in the middle where it is longer than `limit` characters."""
     return middle_out(whole_text(result), limit)
 
 
 def marked(text: str) -> str:
-    """A result's text as data."""
+    """Return a result's text as data."""
     return wrapped(_TAG, text)
 
 
 def wrapped(tag: str, text: str) -> str:
-    """`text` between tags that it cannot close itself."""
+    """Return `text` between tags that it cannot close itself."""
     inner = text.replace(f"</{tag}", f"<\\/{tag}")
     return f"<{tag}>\n{inner}\n</{tag}>"

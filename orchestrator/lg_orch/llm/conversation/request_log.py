@@ -1,4 +1,4 @@
-"""What the journal holds of requests to models: who, how big, how long, what it cost, what came."""
+"""Journals requests to models: model, size, duration, cost and reply."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class RequestAttempt:
     parts: tuple[Part, ...] = ()
 
 
-def begin(ports: RunPorts, asked: RequestAttempt) -> None:
-    """A request is about to be made."""
+def record_begin(ports: RunPorts, asked: RequestAttempt) -> None:
+    """Record that a request is about to be made."""
     messages = asked.ask.messages
     ports.journal.record(asked.candidate, "begin", {
         "role": asked.ask.role, "messages": len(messages), "prompt": _digest(str(messages[0].content)),
@@ -51,7 +51,7 @@ def begin(ports: RunPorts, asked: RequestAttempt) -> None:
     })  # fmt: skip
 
 
-def end(
+def record_end(
     ports: RunPorts,
     asked: RequestAttempt,
     message: AIMessage,
@@ -61,7 +61,7 @@ def end(
     *,
     kept: bool,
 ) -> None:
-    """An answer came, from the model or, `kept`, from the cache, which costs nothing."""
+    """Record an answer, from the model or, if `kept`, from the cache, which costs nothing."""
     used = Used(prompt=0, completion=0) if kept else _used(asked, message, reply, counter)
     if not kept and not used.estimated:
         counter.observe(asked.prompt_tokens, used.prompt)
@@ -93,15 +93,15 @@ def _learn(ports: RunPorts, asked: RequestAttempt, used: Used) -> dict[str, Any]
     return learnt | {"above_limit": above | {"expected": hidden}}
 
 
-def failed(ports: RunPorts, asked: RequestAttempt, failure: Failure, elapsed: int, *, falls_back: bool) -> None:
-    """No answer came and this model is not asked again; what a time-out may have cost is counted."""
+def record_failed(ports: RunPorts, asked: RequestAttempt, failure: Failure, elapsed: int, *, falls_back: bool) -> None:
+    """Record that no answer came and this model is not asked again; what a time-out may have cost is counted."""
     ports.journal.spend(asked.candidate, "failed", _lost(asked, failure), {
         "role": asked.ask.role, "error": ports.mask(failure.text), "latency_ms": elapsed, "falls_back": falls_back,
     })  # fmt: skip
 
 
-def retry(ports: RunPorts, asked: RequestAttempt, failure: Failure, elapsed: int, pause: float) -> None:
-    """No answer came and the same model is asked again."""
+def record_retry(ports: RunPorts, asked: RequestAttempt, failure: Failure, elapsed: int, pause: float) -> None:
+    """Record that no answer came and the same model is asked again."""
     ports.journal.spend(asked.candidate, "retry", _lost(asked, failure), {
         "role": asked.ask.role, "error": ports.mask(failure.text), "latency_ms": elapsed, "pause_s": round(pause, 3),
     })  # fmt: skip

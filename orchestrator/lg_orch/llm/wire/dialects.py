@@ -1,4 +1,4 @@
-"""Tools and answers in the part of JSON Schema that a provider's client really passes on.
+"""Translates tools and answers into the part of JSON Schema that a provider's client passes on.
 
 Google's API knows a part of JSON Schema only and refuses a whole request for one word more; its client and Ollama's
 leave out, or take for a text, what they do not know. So both get what is plain: one type, its words, its choices. The
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_DEPTH = 8
-"""Levels of a schema that are told."""
+"""Levels of a schema that are passed on."""
 MAX_PARTS = 400
-"""Parts of one tool's schema that are told."""
+"""Parts of one tool's schema that are passed on."""
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
 
 def tools_for(provider: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The tools as that provider's client takes them."""
+    """Return the tools as that provider's client takes them."""
     known = PROVIDERS.get(provider)
     if known is None or not known.plain_schemas:
         return list(tools)
@@ -34,7 +34,7 @@ def tools_for(provider: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, 
 
 
 def schema_for(provider: str, schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer's schema as a provider may be held to it; `None` where that would say something else.
+    """Return the answer's schema as a provider may be held to it; `None` where that would say something else.
 
     Anthropic's closes every object: one that may hold anything, as the arguments of a planned call, would be empty.
     """
@@ -53,8 +53,10 @@ def _has_open(schema: Any) -> bool:
 
 
 def plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool's arguments: each with one type, its description, choices, properties or items; of several types the first
-    that is not null. What lies too deep, or comes after `MAX_PARTS` parts, is told as a text.
+    """Return a tool's arguments in plain types.
+
+    Each has one type, its description, choices, properties or items. Of several types the first that is not null
+    counts. What lies too deep, or comes after `MAX_PARTS` parts, becomes a text.
     """
     return {"type": "object", "properties": {}, **_Teller(schema).told(schema)}
 

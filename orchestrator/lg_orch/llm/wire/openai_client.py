@@ -1,4 +1,4 @@
-"""LangChain's OpenAI client without work that grows with a conversation and was done for the request before.
+"""Speeds up LangChain's OpenAI client: work done for the previous request is not done again.
 
 OpenAI's own package walks every message and every tool of a request in Python before it sends them, and LangChain
 turns each message into a dictionary anew; after a hundred messages both take longer than everything else of a step.

@@ -1,4 +1,4 @@
-"""What servers that imitate OpenAI do otherwise: no `finish_reason`, and arguments of calls as objects.
+"""Corrects what servers that imitate OpenAI do differently: no `finish_reason`, and arguments of calls as objects.
 
 Both cost a whole run where a client insists on the wording of the standard, and neither is in doubt: a stream that ends
 with `[DONE]` is complete, and an object is what its text would say.
@@ -64,7 +64,7 @@ class WholeStream:
 
 
 def with_text_arguments(answer: Any) -> Any:
-    """A chunk or a whole answer in which the arguments of calls are texts, as the standard has them."""
+    """Return a chunk or a whole answer in which the arguments of calls are texts, as the standard has them."""
     for choice in _part(answer, "choices") or ():
         for message in (_part(choice, "delta"), _part(choice, "message")):
             for call in _part(message, "tool_calls") or ():

@@ -1,4 +1,4 @@
-"""Replies at temperature 0, kept in the state directory and used again for the very same request.
+"""Caches replies at temperature 0 in the state directory, for exactly the same request.
 
 The key is a digest over model, address, messages, tools, schema and limits of the reply: one character more is another
 request. Files are private to the user; keys and headers are no part of a reply.
@@ -37,7 +37,7 @@ class ReplyCache:
         self._writes = 0
 
     def get(self, key: str) -> AIMessage | None:
-        """The kept reply; a file that cannot be read as one counts as none."""
+        """Return the kept reply; a file that cannot be read as one counts as none."""
         path = self._directory / f"{key}.json"
         try:
             message = AIMessage.model_validate_json(path.read_bytes())
@@ -86,7 +86,7 @@ def cache_key(
     tools: Sequence[dict[str, Any]],
     schema: dict[str, Any] | None,
 ) -> str:
-    """SHA-256 over everything that decides a reply."""
+    """Return the SHA-256 over everything that decides a reply."""
     sent = ((message["type"], message["data"]) for message in messages_to_dict(messages))
     plain = [(kind, data["content"], data.get("tool_calls"), data.get("tool_call_id")) for kind, data in sent]
     decides = [candidate.name, candidate.base_url, candidate.settings.temperature, room, plain, list(tools), schema]

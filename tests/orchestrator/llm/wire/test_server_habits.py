@@ -10,7 +10,7 @@ import pytest
 from lg_orch.llm.provider_errors import TooLong, too_long_of
 from lg_orch.llm.text_calls import calls_in_text, looks_like_calls
 from lg_orch.testing import broken, calls, text
-from lg_orch.tools.observations import middle_out
+from lg_orch.tools.result_text import middle_out
 from tests.orchestrator.llm.workshop import DONE, READ, RIGHT, patch, run
 
 if TYPE_CHECKING:

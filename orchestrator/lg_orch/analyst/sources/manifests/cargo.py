@@ -15,7 +15,7 @@ _GROUPS = {"dependencies": "runtime", "dev-dependencies": "dev", "build-dependen
 
 
 def read(file: str, text: str) -> Manifest:
-    """What the file says; a value that a member inherits is given as `from the workspace`."""
+    """Return what the file says; a value that a member inherits is given as `from the workspace`."""
     toml = Toml(text)
     if toml.problem:
         return Manifest(file=file, ecosystem="Rust", problems=(f"{file} {toml.problem}",))

@@ -15,7 +15,7 @@ _WORD = re.compile(r'"[^"]*"|[^\s()]+|[()]')
 
 
 def read(file: str, text: str) -> Manifest:
-    """Module path, Go version, requirements (direct ones apart from indirect ones)."""
+    """Return the module path, Go version, requirements (direct ones apart from indirect ones)."""
     name = requires = None
     dependencies: list[Dependency] = []
     for verb, words, comment, line in _directives(text):
@@ -42,7 +42,7 @@ def read(file: str, text: str) -> Manifest:
 
 
 def read_work(file: str, text: str) -> Manifest:
-    """The modules of a Go workspace."""
+    """Return the modules of a Go workspace."""
     members = tuple(
         FoundValue(text=words[0], file=file, line=line)
         for verb, words, _, line in _directives(text)

@@ -30,7 +30,7 @@ _INCLUDE = re.compile(r"""["'](:?[\w./:-]+)["']""")
 
 
 def read(file: str, text: str) -> Manifest:
-    """Dependencies, main class, version, Java version and test framework of a build file."""
+    """Return the dependencies, main class, version, Java version and test framework of a build file."""
     dependencies: list[Dependency] = []
     entries: list[EntryPoint] = []
     tests: list[TestCommand] = []
@@ -79,7 +79,7 @@ def _dependency(line: str, file: str, number: int) -> Dependency | None:
 
 
 def read_settings(file: str, text: str) -> Manifest:
-    """The build's name and its included projects."""
+    """Return the build's name and its included projects."""
     name = None
     members: list[FoundValue] = []
     including = False
@@ -99,7 +99,7 @@ def read_settings(file: str, text: str) -> Manifest:
 
 
 def read_catalog(file: str, text: str) -> Manifest:
-    """Libraries and versions of a version catalog."""
+    """Return the libraries and versions of a version catalog."""
     toml = Toml(text)
     if toml.problem:
         return Manifest(file=file, ecosystem="Java", problems=(f"{file} {toml.problem}",))

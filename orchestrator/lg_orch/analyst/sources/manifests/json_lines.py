@@ -30,7 +30,10 @@ class Json(Values):
         self._lines = {} if self.problem else _key_lines(text)
 
     def line(self, *path: str) -> int:
-        """Line of the key at this path, else of the nearest enclosing key, else 1. Array items count as `0`, `1`, …"""
+        """Return the line of the key at this path, else of the nearest enclosing key, else 1.
+
+        Array items count as `0`, `1`, …
+        """
         for length in range(len(path), 0, -1):
             if path[:length] in self._lines:
                 return self._lines[path[:length]]

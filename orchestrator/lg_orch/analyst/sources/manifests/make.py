@@ -12,7 +12,7 @@ _TEST = re.compile(r"^(?:tests?|check|unit-?tests?|integration-?tests?|test-[\w-
 
 
 def read_make(file: str, text: str) -> Manifest:
-    """One command for each target whose name speaks of tests."""
+    """Return one command for each target whose name speaks of tests."""
     program = "just" if file.lower().endswith("justfile") else "make"
     tests = tuple(
         TestCommand(command=f"{program} {found[1]}", why=f"a {program} target", file=file, line=number)

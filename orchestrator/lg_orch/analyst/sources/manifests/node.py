@@ -20,7 +20,7 @@ _PLACEHOLDER = 'echo "Error: no test specified"'
 
 
 def read(file: str, text: str) -> Manifest:
-    """Name, version, scripts, `bin`, `main`, engines, workspaces and the four groups of dependencies."""
+    """Return name, version, scripts, `bin`, `main`, engines, workspaces and the four groups of dependencies."""
     package = Json(text)
     if package.problem:
         return Manifest(file=file, ecosystem="Node.js", problems=(f"{file} {package.problem}",))

@@ -16,7 +16,10 @@ _REQUIRES = ("maven.compiler.release", "maven.compiler.source", "java.version", 
 
 
 def read(file: str, text: str) -> Manifest:
-    """Coordinates, modules and dependencies; `${…}` is replaced where this file defines it, else left as it stands."""
+    """Return the coordinates, modules and dependencies.
+
+    `${…}` is replaced where this file defines it, else left as it stands.
+    """
     try:
         root = parse_xml(text)
     except XmlRefusedError as error:

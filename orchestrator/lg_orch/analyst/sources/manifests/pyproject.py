@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read(file: str, text: str) -> Manifest:
-    """What the file says; without a `[project]` table, what `[tool.poetry]` says."""
+    """Return what the file says; without a `[project]` table, what `[tool.poetry]` says."""
     toml = Toml(text)
     if toml.problem:
         return Manifest(file=file, ecosystem="Python", problems=(f"{file} {toml.problem}",))
@@ -105,7 +105,7 @@ def _poetry(toml: Toml, file: str, group: str, *path: str) -> Iterator[Dependenc
 
 
 def range_of(value: Any) -> str:
-    """The range in a dependency's value: the value itself, or its `version`, or where else it comes from."""
+    """Return the range in a dependency's value: the value itself, or its `version`, or where else it comes from."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

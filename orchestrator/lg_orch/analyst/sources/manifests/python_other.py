@@ -45,7 +45,7 @@ def _ini(text: str) -> Iterator[_Line]:
 
 
 def read_setup_cfg(file: str, text: str) -> Manifest:
-    """Metadata, requirements, scripts and the pytest section of `setup.cfg`."""
+    """Return the metadata, requirements, scripts and the pytest section of `setup.cfg`."""
     single: dict[str, FoundValue] = {}
     dependencies: list[Dependency | None] = []
     entries: list[EntryPoint] = []
@@ -88,7 +88,7 @@ def _version_files(file: str, text: str) -> tuple[str, ...]:
 
 
 def read_requirements(file: str, text: str) -> Manifest:
-    """Each requirement of a `requirements*.txt`; options and URLs are left out."""
+    """Return each requirement of a `requirements*.txt`; options and URLs are left out."""
     name = file.rpartition("/")[2].removesuffix(".txt")
     lines = ((number, line) for number, line in enumerate(split_lines(text), start=1))
     parsed = (
@@ -100,7 +100,7 @@ def read_requirements(file: str, text: str) -> Manifest:
 
 
 def read_tox(file: str, text: str) -> Manifest:
-    """Test commands of `tox.ini`, and pytest's section in it or in `pytest.ini`."""
+    """Return the test commands of `tox.ini`, and pytest's section in it or in `pytest.ini`."""
     tests: list[TestCommand] = []
     sections = [
         (number, found[1]) for number, line in enumerate(split_lines(text), 1) if (found := _SECTION.match(line))
@@ -115,7 +115,7 @@ def read_tox(file: str, text: str) -> Manifest:
 
 
 def read_nox(file: str, text: str) -> Manifest:
-    """One command for each nox session whose name speaks of tests."""
+    """Return one command for each nox session whose name speaks of tests."""
     tests: list[TestCommand] = []
     decorated = False
     for number, line in enumerate(split_lines(text), start=1):

@@ -50,7 +50,7 @@ GLOBS: tuple[str, ...] = (*_READERS, "requirements*.txt")
 
 
 def reader_of(path: str) -> Callable[[str, str], Manifest] | None:
-    """The reader for this file name, or None when it is not a manifest."""
+    """Return the reader for this file name, or None when it is not a manifest."""
     name = path.rpartition("/")[2].lower()
     if name.startswith("requirements") and name.endswith(".txt"):
         return python_other.read_requirements
@@ -58,6 +58,6 @@ def reader_of(path: str) -> Callable[[str, str], Manifest] | None:
 
 
 def read_manifest(file: FileText) -> Manifest | None:
-    """The manifest in this file, or None when its name is not a manifest's."""
+    """Return the manifest in this file, or None when its name is not a manifest's."""
     reader = reader_of(file.path)
     return reader(file.path, file.text) if reader is not None else None

@@ -11,7 +11,10 @@ _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(\[[^\]]*
 
 
 def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | None:
-    """The dependency in `text`, its marker kept behind the range; None when it is none (an option, a URL, a path)."""
+    """Return the dependency in `text`, its marker kept behind the range.
+
+    None when it is no dependency but an option, a URL or a path.
+    """
     found = _REQUIREMENT.match(text.partition(" #")[0])
     if found is None or "://" in found[1] or found[3].startswith(("/", ":", "\\")):
         return None
@@ -25,12 +28,12 @@ def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | 
 
 
 def beside(file: str, path: str) -> str:
-    """A path that a manifest names, relative to the root."""
+    """Return a path that a manifest names, relative to the root."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(file), path)).lstrip("/")
 
 
 def attribute_files(file: str, attribute: str) -> tuple[str, ...]:
-    """Where the module of `package.module.NAME` may stand: beside the manifest or below `src`."""
+    """Return where the module of `package.module.NAME` may stand: beside the manifest or below `src`."""
     module = attribute.partition(":")[0] if ":" in attribute else attribute.rpartition(".")[0]
     stem = module.replace(".", "/")
     names = (f"{stem}.py", f"{stem}/__init__.py")

@@ -16,7 +16,7 @@ _MAX_CHARACTERS = 200_000  # the syntax tree of a longer file costs more than it
 
 
 def read(file: str, text: str) -> Manifest:
-    """Literal arguments of the first call to `setup`; anything computed is named as a problem, not guessed."""
+    """Return the literal arguments of the first call to `setup`; a computed one is named as a problem, not guessed."""
     keywords, problem = _keywords(text)
     if problem:
         return Manifest(file=file, ecosystem="Python", problems=(f"{file} {problem}",))

@@ -28,7 +28,7 @@ class Toml(Values):
         self._spans: list[tuple[Path, int]] = _scan(self._lines)
 
     def line(self, *path: str, item: str | None = None) -> int:
-        """Line of the key; with `item`, of the first line from there to the next key that contains that text.
+        """Return line of the key; with `item`, of the first line from there to the next key that contains that text.
 
         A key inside an inline table is found by its text too. Falls back to the enclosing key or table, then to 1.
         """

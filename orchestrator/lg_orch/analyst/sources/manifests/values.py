@@ -13,7 +13,7 @@ class Values:
         self.data: dict[str, Any] = {}
 
     def get(self, *path: str) -> Any:
-        """The value at this path, or None."""
+        """Return the value at this path, or None."""
         value: Any = self.data
         for part in path:
             if not isinstance(value, dict) or part not in value:
@@ -22,11 +22,11 @@ class Values:
         return value
 
     def table(self, *path: str) -> dict[str, Any]:
-        """The object or table at this path; an empty one when it is missing or something else."""
+        """Return the object or table at this path; an empty one when it is missing or something else."""
         value = self.get(*path)
         return value if isinstance(value, dict) else {}
 
     def text(self, *path: str) -> str | None:
-        """The string at this path, or None."""
+        """Return the string at this path, or None."""
         value = self.get(*path)
         return value if isinstance(value, str) else None

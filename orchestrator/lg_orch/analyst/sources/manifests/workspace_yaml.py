@@ -11,7 +11,7 @@ _ITEM = re.compile(r"""^\s*-\s*["']?([^"'#]+?)["']?\s*(?:#.*)?$""")
 
 
 def read(file: str, text: str) -> Manifest:
-    """The patterns under `packages:`; negations are left out."""
+    """Return the patterns under `packages:`; negations are left out."""
     members: list[FoundValue] = []
     inside = False
     for number, line in enumerate(split_lines(text), start=1):

@@ -22,12 +22,12 @@ class Element:
     children: list[Element] = field(default_factory=list)
 
     def child(self, *path: str) -> Element | None:
-        """The first element at this path below, or None."""
+        """Return the first element at this path below, or None."""
         found = self.all(*path)
         return found[0] if found else None
 
     def all(self, *path: str) -> list[Element]:
-        """Every element at this path below, in order."""
+        """Return every element at this path below, in order."""
         level = [self]
         for name in path:
             level = [child for element in level for child in element.children if child.name == name]
@@ -35,9 +35,9 @@ class Element:
 
 
 def parse_xml(text: str) -> Element:
-    """The root element. Raises `XmlRefusedError`.
+    """Return the root element. Raises `XmlRefusedError`.
 
-    Not covered: a very long document is not refused here; whoever read the file limits its size.
+    Not covered: a very long document is not refused here; the reader of the file limits its size.
     """
     parser = expat.ParserCreate("UTF-8")
     top = Element(name="", line=0)

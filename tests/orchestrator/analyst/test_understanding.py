@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lg_orch.analyst.analyst import LocalAnalyst
-from lg_orch.analyst.requests import understand
+from lg_orch.analyst.understanding import understand
 from lg_orch.contracts.repository import RepoContext
 
 

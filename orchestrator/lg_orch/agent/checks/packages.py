@@ -1,4 +1,4 @@
-"""Where a repository's packages are and what tests each has, from the lines of its manifests. Pure.
+"""Finds a repository's packages and the tests of each, from the lines of its manifests. Pure.
 
 A package is a directory with a manifest that says how it is tested. A file belongs to the nearest one above it: that is
 what Cargo, Go, npm and pytest do with the directory they are started in, and they find their workspaces above it by
@@ -48,7 +48,7 @@ LOOK: dict[str, Any] = {
 
 
 def packages(found: Iterable[Mapping[str, Any]]) -> tuple[Package, ...]:
-    """The packages that the files of a search name, the root as the one whose path is ""; sorted by path."""
+    """Return the packages that the files of a search name, the root as the one whose path is ""; sorted by path."""
     tests: dict[str, set[str]] = defaultdict(set)
     manifests: dict[str, set[str]] = defaultdict(set)
     for file in found:
@@ -76,7 +76,7 @@ def _told(name: str, line: str) -> set[str]:
 
 
 def owner(path: str, known: Container[str]) -> str:
-    """The directory of the nearest of these packages above a file; the root where there is none."""
+    """Return the directory of the nearest of these packages above a file; the root where there is none."""
     parts = path.split("/")[:-1]
     while parts and "/".join(parts) not in known:
         parts.pop()
@@ -84,7 +84,7 @@ def owner(path: str, known: Container[str]) -> str:
 
 
 def mentioned(text: str, known: Iterable[str]) -> list[str]:
-    """Directories that a text names, as they are or in a longer path."""
+    """Return the directories that a text names, as they are or in a longer path."""
     return [
         path
         for path in known

@@ -1,4 +1,4 @@
-"""Looks at what a patch would change before it is made: a file that the run was not shown is not changed blindly.
+"""Previews a patch before it is made: a file that the run has not read is not changed blindly.
 
 The look is a dry run, and its outcome is in a checkpoint before the visit that sends the patch: a visit that is
 repeated after a crash never judges a patch that was made already.
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.budgets import PATCH_TOOLS
 from lg_orch.agent.finished_calls import finish
-from lg_orch.agent.nodes.local import note_answered_here
 from lg_orch.agent.read_coverage import ReadCoverage
+from lg_orch.agent.stored_results import note_answered_here
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.tools.gateway_tools import failure
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.state import QueuedCall, RunState
 
-UNJUDGED = "the gateway asks a human about dry runs too, so nobody looked whether a file was read before it was changed"
+UNJUDGED = "dry runs need approval here, so it was not checked whether files were read before being changed"
 
 
 def wants_look(services: Services, queued: QueuedCall) -> bool:
-    """Whether this is a patch whose files nobody looked at yet."""
+    """Tell whether this is a patch whose files were not previewed yet."""
     info = services.tools.named(queued.call.tool)
     if queued.looked or info is None or not info.builtin or info.original not in PATCH_TOOLS:
         return False
@@ -33,7 +33,7 @@ def wants_look(services: Services, queued: QueuedCall) -> bool:
 
 
 async def look(services: Services, queued: QueuedCall) -> ToolEnvelope:
-    """The file server's word on what a patch would do, whole; it asks no human."""
+    """Return the file server's answer to a dry run of the patch, whole; no human is asked."""
     arguments: dict[str, Any] = {**queued.call.input, "dry_run": True}
     call = PlannedCall(
         id=f"{queued.call.id}.look", tool=queued.call.tool, input=arguments, why="look at what it would change"
@@ -45,9 +45,9 @@ async def look(services: Services, queued: QueuedCall) -> ToolEnvelope:
 
 
 def sent_back(state: RunState, services: Services, queued: QueuedCall, looked: ToolEnvelope) -> ToolEnvelope | None:
-    """The answer to a patch that would change a file blindly; `None` for one that may be made.
+    """Return the answer to a patch that would change a file blindly; `None` for one that may be made.
 
-    One whose dry run failed may be: the call itself says why it fails, and is what the ledger shall hold.
+    One whose dry run failed may be: the call itself says why it fails, and that failure belongs in the ledger.
     """
     if not looked.ok:
         return None

@@ -1,4 +1,4 @@
-"""Calls that the run answers itself: for results that it keeps."""
+"""Answers `mcp_result` from the run's stored results, without the gateway."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
 from lg_orch.tools.gateway_tools import failure
-from lg_orch.tools.observations import whole_text
+from lg_orch.tools.result_text import whole_text
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
@@ -20,7 +20,7 @@ MAX_READ = 20_000
 
 
 def answer_here(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelope | None:
-    """The answer of a call that does not go to the gateway, or `None` for one that does."""
+    """Return the answer to a call that does not go to the gateway, or `None` for a call that does."""
     answer = _kept(state, services, queued) if queued.call.tool == RESULT_TOOL else None
     if answer is not None:
         note_answered_here(services, queued)
@@ -28,7 +28,7 @@ def answer_here(state: RunState, services: Services, queued: QueuedCall) -> Tool
 
 
 def note_answered_here(services: Services, queued: QueuedCall) -> None:
-    """Journal the begin of a call that never leaves."""
+    """Journal the begin of a call that never goes to the gateway."""
     services.bus.emit("tool", queued.call.tool, "begin", {
         "call_id": queued.call.id, "step": "executor", "input": queued.call.input, "why": queued.call.why,
         "idempotency_key": queued.key, "answered_here": True,

@@ -1,14 +1,14 @@
-"""What a model has to know before it works: every file of a small repository, commands, versions, accepted advice.
+"""Collects what a model must know first: all files of a small repository, commands, versions, accepted advice.
 
-One round of calls that only read, beside those of the context builder; none of them asks a human.
+It makes one round of read-only calls beside those of the context builder. None of them asks a human.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.agent.checks import MANIFESTS, runtimes, scripts
-from lg_orch.agent.packages import LOOK, packages
+from lg_orch.agent.checks.check_commands import MANIFESTS, runtimes, scripts
+from lg_orch.agent.checks.packages import LOOK, packages
 from lg_orch.contracts.repository import Command, RepoContext
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ LOOKS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 """Name, built-in tool, arguments and reason of each call."""
 
 
-def surroundings(
+def with_model_context(
     context: RepoContext, found: Mapping[str, ToolEnvelope], accepted_guide: str | None
 ) -> tuple[RepoContext, list[str]]:
-    """The context with what the calls brought, and notes for the report.
+    """Return the context with what the calls brought, and notes for the report.
 
     `accepted_guide` is the SHA-256 of the one text of `AGENTS.md` that the user accepted.
     """
@@ -54,9 +54,7 @@ def surroundings(
     told = _told(found.get("packages"))
     cut = told.get("partial") or ("there are too many" if told.get("truncated") else "")
     notes = [note] if note else []
-    return updated, notes + (
-        [f"not all packages were found, and those not found are not checked: {cut}"] if cut else []
-    )
+    return updated, notes + ([f"some packages were not found, so they are not checked: {cut}"] if cut else [])
 
 
 def _told(envelope: ToolEnvelope | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a request asks for: a topic of the analyst, or something that only a language model could do."""
+"""Understands a request: as a topic of the analyst, or as something that only a language model can do."""
 
 from __future__ import annotations
 
@@ -95,12 +95,15 @@ _COMPILED = tuple(
 
 
 def orders_a_change(request: str) -> bool:
-    """Whether the wording orders something to be done, rather than asking about it."""
+    """Tell whether the wording orders something to be done, rather than asking about it."""
     return _DOING.search(" ".join(request[:2_000].split()).lower()) is not None
 
 
 def understand(request: str) -> UnderstoodRequest:
-    """The topic of a request. Its wording decides, nothing else; what fits no topic is `unknown`, never a guess."""
+    """Return the topic of a request, by its wording alone.
+
+    A request that fits no topic is `unknown`; nothing is guessed.
+    """
     text = " ".join(request[:2_000].split())
     lowered = text.lower()
     if _DOING.search(lowered):

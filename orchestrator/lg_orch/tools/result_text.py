@@ -1,4 +1,4 @@
-"""A call's result as plain text, as a model reads it best: no JSON, exit code first, resulting lines of an edit."""
+"""Writes a call's result as plain text for a model: no JSON, exit code first, resulting lines of an edit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FOR_MACHINES = ("diff --git ", "index ", "--- a/", "new file mode ")
 
 
 def whole_text(result: ToolEnvelope) -> str:
-    """All that a result says."""
+    """Return all that a result says."""
     if result.exit_code is not None:
         return f"exit code {result.exit_code}\n{command_output(result)}"
     if not result.ok:
@@ -34,7 +34,7 @@ def whole_text(result: ToolEnvelope) -> str:
 
 
 def command_output(result: ToolEnvelope) -> str:
-    """What a command printed, without the rules that test programs draw across the page."""
+    """Return what a command printed, without the rules that test programs draw across the page."""
     text = result.stdout.rstrip()
     text += f"\n--- standard error ---\n{result.stderr.rstrip()}" if result.stderr.strip() else ""
     return _RULE.sub(lambda found: found[0][:3], text)
@@ -47,7 +47,10 @@ def _plain_diff(diff: str) -> str:
 
 
 def middle_out(text: str, limit: int, hint: str = "") -> str:
-    """Beginning and end of a long text, in whole lines where it has some. One that is hardly too long stays whole."""
+    """Return the beginning and end of a long text, in whole lines if it has some.
+
+    A text that is hardly too long stays whole.
+    """
     if len(text) <= limit + limit // SPARED:
         return text
     room = max(2, limit - NOTE_CHARS - len(hint))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checking_files import asked_for, changed_files
-from lg_orch.agent.checks import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks
+from lg_orch.agent.checks.checking_files import asked_for, changed_files
+from lg_orch.agent.checks.planned_checks import changes
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.nodes.checking import changes
 from lg_orch.agent.patches import change_of, has_effect
 from lg_orch.contracts.text import code_span
 
 if TYPE_CHECKING:
-    from lg_orch.agent.checking_files import ChangedFiles, CheckingFile
+    from lg_orch.agent.checks.checking_files import ChangedFiles, CheckingFile
     from lg_orch.agent.services import Services
     from lg_orch.contracts.reports import Check
     from lg_orch.contracts.state import RunState, Status
@@ -34,7 +34,7 @@ DONE = Verdict(status="done")
 
 
 def verdict(state: RunState, services: Services) -> Verdict:
-    """How the run ended: the first of these that says more than "done"."""
+    """Return how the run ended: the first finding that says more than "done"."""
     found = _without_work(state)
     if found is None and isinstance(services.backend, ActingBackend):
         found = _unchanged(state, services)
@@ -46,7 +46,7 @@ def verdict(state: RunState, services: Services) -> Verdict:
 
 
 def left_changed(state: RunState, services: Services) -> ChangedFiles:
-    """The files that the run left changed, those that check the project apart."""
+    """Return the files that the run left changed, with those that check the project listed separately."""
     checks = state.verification.checks if state.verification is not None else ()
     words = [word for check in checks for word in check.name.split()]
     made = [change for result in services.whole_results(state) if (change := change_of(services, result))]
@@ -54,14 +54,14 @@ def left_changed(state: RunState, services: Services) -> ChangedFiles:
 
 
 def named(files: list[CheckingFile] | tuple[CheckingFile, ...]) -> str:
-    """Files with what they are: `tests/test_a.py` (tests)."""
+    """Return the files with what they are: `tests/test_a.py` (tests)."""
     told = [f"{code_span(file.path)} ({'new ' if file.added else ''}{file.kind})" for file in files[:MAX_NAMED]]
     more = [f"{len(files) - MAX_NAMED} more"] if len(files) > MAX_NAMED else []
     return ", ".join([*told, *more])
 
 
 def weakening(state: RunState, services: Services, files: ChangedFiles) -> list[CheckingFile]:
-    """Changed files that check the project, may prove less than before, and were not asked for."""
+    """Return the changed files that check the project, may prove less than before, and were not asked for."""
     request = services.request(state)
     return [file for file in files.checking if file.weakens and not asked_for(request, file)]
 

@@ -1,4 +1,4 @@
-"""Which checks a run makes: those that its plan names, else the project's own, for what is changed.
+"""Chooses the checks of a run: those that its plan names, else the project's own for what is changed.
 
 Before anything is changed that can only be foreseen: the root's, and those of packages that the request or the plan
 names. The first patch tells the rest, so the checks of the packages that it touches are run just before it. A package
@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks import ChosenChecks, checks_for
+from lg_orch.agent.checks.check_commands import ChosenChecks, checks_for
+from lg_orch.agent.checks.packages import mentioned
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.packages import mentioned
 from lg_orch.agent.patches import changed_paths
 from lg_orch.contracts.plans import CHANGES, PlannedCall, ToolUse
 
@@ -27,12 +27,12 @@ CHECK_ID, BASELINE_ID = "check.", "base."
 
 
 def changes(state: RunState) -> bool:
-    """Whether the request is done only when files were changed."""
+    """Tell whether the request is done only when files were changed."""
     return state.intent is not None and state.intent.intent in CHANGES
 
 
 def planned_checks(state: RunState, services: Services, plan: Plan) -> tuple[ToolUse, ...]:
-    """The checks that a new plan begins with."""
+    """Return the checks that a new plan begins with."""
     if plan.verification:
         return plan.verification
     if state.intent is not None and state.intent.wants_check:
@@ -43,14 +43,14 @@ def planned_checks(state: RunState, services: Services, plan: Plan) -> tuple[Too
 
 
 def own_checks(state: RunState, services: Services, paths: Iterable[str] = ()) -> ChosenChecks:
-    """The project's checks for the files that the run changed, and for `paths`."""
+    """Return the project's checks for the files that the run changed, and for `paths`."""
     whole = services.whole_results(state)
     changed = [path for result in whole for path in changed_paths(services, result)]
     return checks_for(services.context(state), [*changed, *paths], services.budgets.limits)
 
 
 def renewed(state: RunState, services: Services, paths: Iterable[str] = ()) -> tuple[QueuedCall, ...]:
-    """The checks to come, now that the run changed files, or is about to change `paths`; a plan's own stay."""
+    """Return the checks to come, once the run changed files or is about to change `paths`; a plan's own checks stay."""
     if (
         state.plan is None
         or state.plan.verification
@@ -67,7 +67,7 @@ def renewed(state: RunState, services: Services, paths: Iterable[str] = ()) -> t
 
 
 def baselines(state: RunState, services: Services, checks: Sequence[QueuedCall]) -> tuple[QueuedCall, ...]:
-    """Those of the checks that were not run yet, to be run before anything is changed."""
+    """Return the checks that have no baseline yet, to be run before anything is changed."""
     ran = [result for result in services.whole_results(state) if result.artifacts.call_id.startswith(BASELINE_ID)]
     missing = [queued.call for queued in checks if queued.call.input not in [known.artifacts.input for known in ran]]
     return tuple(
@@ -77,7 +77,7 @@ def baselines(state: RunState, services: Services, checks: Sequence[QueuedCall])
 
 
 def check_calls(uses: Sequence[ToolUse], loop: int) -> list[PlannedCall]:
-    """Checks as calls, with ids `check.<n>`, from the second loop on `check.<loop>.<n>`."""
+    """Return checks as calls, with ids `check.<n>`, from the second loop on `check.<loop>.<n>`."""
     prefix = CHECK_ID if loop == 1 else f"{CHECK_ID}{loop}."
     return [
         PlannedCall(id=f"{prefix}{number}", tool=use.tool, input=use.input, why="check")

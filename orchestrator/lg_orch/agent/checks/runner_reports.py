@@ -195,7 +195,7 @@ def _could_not_load(result: ToolEnvelope, text: str, counts: RunnerCounts | None
 def _why_failed(result: ToolEnvelope, text: str, counts: RunnerCounts | None) -> str:
     if result.exit_code is None:
         limit = (result.artifacts.structured or {}).get("limit_hit")
-        return f"it was stopped by the limit `{limit}`" if limit else "it was killed before its end"
+        return f"it was stopped by the limit `{limit}`" if limit else "it was killed before it finished"
     error = first_error(text)
     if counts is not None and (result.exit_code == 0) == bool(counts.failed):
         told = f"exit status {result.exit_code}, but its own report says {counts.failed} failed"
@@ -226,7 +226,7 @@ def runner_of(arguments: Mapping[str, Any]) -> str:
 
 
 def report_text(result: ToolEnvelope) -> str:
-    """What the command printed, without colours; of `go test -json` the output and the outcome of each test."""
+    """Return what the command printed, without colours; of `go test -json` the output and the outcome of each test."""
     text = _ESCAPES.sub("", f"{result.stdout}\n{result.stderr}")
     if '"Action":' not in text:
         return text
@@ -343,7 +343,7 @@ class _Reader:
 
 
 def read_counts(text: str) -> RunnerCounts | None:
-    """The sum of what the runners in an output report; `None` where none of them speaks."""
+    """Return the sum of what the runners in an output report; `None` where none of them speaks."""
     reader = _Reader()
     for line in _lines(text):
         reader.take(line)
@@ -363,7 +363,7 @@ def _by_dots(text: str) -> RunnerCounts | None:
 
 
 def first_error(text: str) -> str:
-    """The first line that says what went wrong; empty where none does."""
+    """Return the first line that says what went wrong; empty where none does."""
     for line in _lines(text):
         found = _FIRST_ERROR.match(line)
         if found is not None:
@@ -372,12 +372,12 @@ def first_error(text: str) -> str:
 
 
 def next_step(text: str) -> str:
-    """What to do about an environment that lacks something; empty where nothing is known to be missing."""
+    """Return what to do about an environment that lacks something; empty where nothing is known to be missing."""
     return next((step for pattern, step in _NEXT_STEPS if pattern.search(text)), "")
 
 
 def names_of_failures(text: str) -> list[str]:
-    """The names of what failed, as the usual test programs and checkers print them, each once and in order.
+    """Return the names of what failed, as the usual test programs and checkers print them, each once and in order.
 
     Line numbers are left out: a change moves them.
     """

@@ -105,7 +105,7 @@ class ChangedFiles:
 
 
 def kind_of(path: str) -> CheckingKind | None:
-    """What a file checks by its name; `None` for a file that checks nothing, or that holds much else besides."""
+    """Return what a file checks by its name; `None` for a file that checks nothing, or that also holds much else."""
     lowered, name = path.lower(), path.rpartition("/")[2]
     for kind, pattern in _NAMED.items():
         if pattern.search(lowered):
@@ -146,7 +146,7 @@ def changed_files(changes: Iterable[Mapping[str, Any]], named_by_checks: Iterabl
 
 
 def asked_for(request: str, file: CheckingFile) -> bool:
-    """Whether the request is about what that file does: "add a test for X" is, "fix the failing test" is not."""
+    """Tell whether the request is about what that file does: "add a test for X" is, "fix the failing test" is not."""
     if _ABOUT[file.kind].search(request):
         return True
     name = file.path.rpartition("/")[2]

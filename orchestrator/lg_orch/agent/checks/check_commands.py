@@ -1,4 +1,4 @@
-"""Which commands check a project and its packages; the same for the analyst and for language models.
+"""Finds the commands that check a project and its packages, for the analyst and for language models.
 
 Only what a shipped command template can run is named: pytest, unittest, cargo, go, npm and make.
 """
@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.agent.packages import owner
+from lg_orch.agent.checks.packages import owner
 from lg_orch.contracts.repository import Package
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ProjectCheck:
     cwd: str = ""
 
     def input(self) -> dict[str, Any]:
-        """As arguments of `exec`."""
+        """Return the command as arguments of `exec`."""
         return {"cmd": self.command, "args": list(self.args)} | ({"cwd": self.cwd} if self.cwd else {})
 
 
@@ -71,12 +71,15 @@ class ChosenChecks:
 
 
 def root_checks(context: RepoContext) -> list[ProjectCheck]:
-    """A command for each kind of project at the root; none that the command server cannot run here."""
+    """Return a command for each kind of project at the root; none that the command server cannot run here."""
     return _checks(context, _root(context))
 
 
 def missing_checks(context: RepoContext) -> dict[str, str]:
-    """Commands that would check the root and cannot be run here, with the reason; empty where any check can."""
+    """Return the commands that would check the root but cannot be run here, each with the reason.
+
+    Empty when any check can be run.
+    """
     if root_checks(context):
         return {}
     why = {command.name: command.reason for command in context.commands}
@@ -102,7 +105,7 @@ def _root(context: RepoContext) -> Package:
 
 
 def checks_for(context: RepoContext, paths: Iterable[str], limits: BudgetSettings) -> ChosenChecks:
-    """The root's checks, and those of the packages that these files belong to, first where most of them lie.
+    """Return the root's checks, and those of the packages that these files belong to, first where most of them lie.
 
     A crate below a root that is a Cargo workspace and nothing else is tested with it.
     """
@@ -167,7 +170,7 @@ _PYTHON_ONLY = frozenset(("pytest", "python-pytest", "python", "mypy", "ruff", "
 
 
 def runnable(context: RepoContext) -> list[str]:
-    """Names of the commands that are of use here: what the command server can run, without other languages' programs.
+    """Return the names of the commands that are useful here: those that can be run and fit the project's languages.
 
     A command that this does not know, the user's own, is always of use.
     """
@@ -184,14 +187,17 @@ def runnable(context: RepoContext) -> list[str]:
 
 
 def has_python(context: RepoContext) -> bool:
-    """Whether there is Python at all: `pyproject.toml` may stand in a project of another language."""
+    """Tell whether there is Python at all: `pyproject.toml` may stand in a project of another language."""
     if context.totals is None:
         return True
     return any(row.extension.lstrip(".").lower() == "py" for row in context.totals.extensions)
 
 
 def scripts(manifests: dict[str, str]) -> tuple[str, ...]:
-    """What `package.json` and `Makefile` define, from their texts; a test script that only fails does not count."""
+    """Return the scripts of `package.json` and the targets of the `Makefile`, from their texts.
+
+    A test script that only fails does not count.
+    """
     found: list[str] = []
     try:
         package = json.loads(manifests.get("package.json", "{}"))
@@ -205,7 +211,7 @@ def scripts(manifests: dict[str, str]) -> tuple[str, ...]:
 
 
 def runtimes(manifests: dict[str, str]) -> tuple[str, ...]:
-    """Languages with the versions that the manifests ask for."""
+    """Return the languages with the versions that the manifests ask for."""
     found = []
     for name, language, pattern in _RUNTIMES:
         match = pattern.search(manifests.get(name, ""))

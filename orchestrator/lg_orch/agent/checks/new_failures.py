@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.runner_reports import names_of_failures, read_counts, report_text
+from lg_orch.agent.checks.runner_reports import names_of_failures, read_counts, report_text
 
 if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
 
 
 def failures(result: ToolEnvelope) -> frozenset[str]:
-    """Names of what failed, as the usual test programs and checkers print them; empty when none is recognised."""
+    """Return the names of what failed, as the usual test programs and checkers print them.
+
+    Empty when none is recognised.
+    """
     return frozenset(names_of_failures(f"{result.stdout}\n{result.stderr}"))
 
 
 def only_old_failures(before: ToolEnvelope | None, after: ToolEnvelope) -> bool:
-    """Whether a check that does not pass failed before as well, and nothing fails now that did not fail then.
+    """Tell whether a check that does not pass failed before as well, and nothing fails now that did not fail then.
 
     Where no failure can be told by name it is never so: equal exit codes alone prove nothing.
     """
@@ -27,7 +30,10 @@ def only_old_failures(before: ToolEnvelope | None, after: ToolEnvelope) -> bool:
 
 
 def lost_tests(before: ToolEnvelope | None) -> bool:
-    """Whether a check that runs no test now ran some before. Where its words do not say, a success counts as that."""
+    """Tell whether a check that runs no test now ran some before.
+
+    If its output does not say, a success counts as having run some.
+    """
     if before is None:
         return False
     counts = read_counts(report_text(before))

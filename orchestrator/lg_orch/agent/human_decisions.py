@@ -1,4 +1,4 @@
-"""What follows when a human answered a call with more than yes or no."""
+"""Decides what follows when a human answered a call with more than yes or no."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from lg_orch.contracts.state import QueuedCall, RunState
 
 DENIED = "approval_denied"
-STOPPED = "what became of a call is not known, and a human chose to stop"
+STOPPED = "the outcome of a call is not known, and the user chose to stop"
 
 
 def called_instead(services: Services, queued: QueuedCall, envelope: ToolEnvelope) -> QueuedCall | None:
-    """The call to make next under a key of its own: the edited one, or the same one that a human says never happened.
+    """Return the call to make next, under a new key: the edited one, or the lost one that a human says never happened.
 
     The new key is in the checkpoint before the visit that sends it.
     """
@@ -32,7 +32,7 @@ def called_instead(services: Services, queued: QueuedCall, envelope: ToolEnvelop
 
 
 def denial(results: Sequence[ToolEnvelope]) -> str:
-    """Why the plan cannot be carried out as it is: what a human refused, in their words; "" when nothing was."""
+    """Return why the plan cannot be carried out: what a human refused, in their words; "" when nothing was."""
     for result in results:
         error = result.artifacts.error
         if error is not None and error.code == DENIED and result.artifacts.decision is None:
@@ -41,18 +41,18 @@ def denial(results: Sequence[ToolEnvelope]) -> str:
 
 
 def refused_before(state: RunState, queued: QueuedCall) -> ToolEnvelope | None:
-    """The answer to a call that a human refused in this run already: it is not asked again."""
+    """Return the answer to a call that a human already refused in this run: the human is not asked again."""
     call = queued.call
     for result in state.tool_results:
         error = result.artifacts.error
         if error is None or error.code != DENIED:
             continue
         if (result.tool, result.artifacts.input) == (call.tool, call.input):
-            message = f"this very call was refused before: {error.message}"
+            message = f"this exact call was already refused: {error.message}"
             return failure(queued, Problem(code=DENIED, message=message, hint="ask for something else"))
     return None
 
 
 def is_result(envelope: ToolEnvelope) -> bool:
-    """Whether this is what came of the call; one that is made again has its result to come."""
+    """Tell whether this envelope is the call's result; a call that is made again has its result to come."""
     return envelope.artifacts.decision != "not_done"

@@ -1,11 +1,11 @@
-"""Which requests are plain enough to need neither a model to classify them nor a plan of their own."""
+"""Recognises requests that are plain enough to need no model for routing and no plan of their own."""
 
 from __future__ import annotations
 
 import re
 
 from lg_orch.analyst.analyst import LocalAnalyst
-from lg_orch.analyst.requests import orders_a_change
+from lg_orch.analyst.understanding import orders_a_change
 from lg_orch.contracts.plans import CHANGES, Route
 
 MAX_CHARS = 600
@@ -19,7 +19,7 @@ _SENTENCE = re.compile(r"[.!?](\s|$)|\n")
 
 
 def route_by_rules(request: str) -> Route | None:
-    """The route of a request whose wording says enough: a question the analyst knows, or an order of a small change."""
+    """Return the route of a plain request: a question the analyst knows, or an order of a small change."""
     known = LocalAnalyst().route(request)
     if not known.needs_model:
         return known
@@ -30,6 +30,6 @@ def route_by_rules(request: str) -> Route | None:
 
 
 def is_small(request: str) -> bool:
-    """Whether one piece of work is asked for, in a few words, of no more than a few places."""
+    """Tell whether one piece of work is asked for, in a few words, of no more than a few places."""
     text = request.strip()
     return len(text) <= MAX_CHARS and len(_SENTENCE.findall(text)) <= MAX_SENTENCES and not _WIDE.search(text)
