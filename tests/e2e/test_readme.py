@@ -22,12 +22,20 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [lines for block in blocks("sh") if (lines := block.split("\n")[:-1]) and lines[0] not in BY_SCRIPT]
+ON_PATH = 'export PATH="/path/to/lg-orchestration-platform/.venv/bin:$PATH"'
+"""What the page says before it calls programs by name; the tests below know where they are."""
+COMMANDS = [
+    lines for block in blocks("sh") if (lines := block.split("\n")[:-1]) and lines[0] not in (*BY_SCRIPT, ON_PATH)
+]
 
 
 def test_the_two_commands_stand_first_as_they_are() -> None:
     assert [block.strip() for block in blocks("sh")[:2]] == BY_SCRIPT
     assert "scripts/dev.sh test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_page_says_where_the_programs_are_before_it_calls_them_by_name() -> None:
+    assert README.index(ON_PATH) < README.index("\nlg-orch run")
 
 
 def test_each_kind_of_user_finds_one_command_and_a_tutorial_at_the_top() -> None:
@@ -42,7 +50,7 @@ def test_each_kind_of_user_finds_one_command_and_a_tutorial_at_the_top() -> None
 @pytest.mark.parametrize("commands", COMMANDS, ids=lambda commands: commands[0])
 def test_the_commands_of_the_page_work_in_their_order(project: Path, commands: list[str]) -> None:
     for command in commands:
-        name, *args = shlex.split(command)
+        name, *args = shlex.split(command, comments=True)
         done = run(name, *args, cwd=project)
         assert done.returncode == 0, command + done.stdout + done.stderr
         assert done.stdout.strip()
