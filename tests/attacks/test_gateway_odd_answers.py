@@ -69,7 +69,7 @@ async def test_an_answer_that_is_none_fails_its_call_at_once(tmp_path: Path, nam
         with anyio.fail_after(20):
             answer = await call(gateway, "odd__odd")
 
-    assert text_of(answer).startswith("internal: server odd sent an answer that cannot be read: ")
+    assert text_of(answer).startswith("internal: cannot read the answer of server odd: ")
 
 
 @pytest.mark.attack("Servers", "an answer without an id while several calls wait")
@@ -119,7 +119,7 @@ async def test_an_http_answer_that_holds_none_fails_its_call_with_what_it_says(t
 
     assert answers.pop("plain") == "fine", "an answer is one, whatever its type is called"
     for name, said_of_it in answers.items():
-        assert said_of_it.startswith("internal: server odd sent an answer that cannot be read: "), name
+        assert said_of_it.startswith("internal: cannot read the answer of server odd: "), name
         assert HTTP_ANSWERS[name][1] in said_of_it
 
 
