@@ -163,5 +163,5 @@ async def test_a_long_message_is_read_beside_the_event_loop(size: int, caplog: p
     relay.sent(t.JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call"))
     await relay.received(b'{"jsonrpc":"2.0","id":1,"result":' + b"x" * size)
 
-    (record,) = [record for record in caplog.records if "cannot be read" in record.message]
+    (record,) = [record for record in caplog.records if "cannot read" in record.message]
     assert (record.threadName == threading.current_thread().name) is (size < 1_000)
