@@ -76,7 +76,7 @@ async def test_a_file_that_was_not_read_is_not_changed(tmp_path: Path) -> None:
     ran = await run(tmp_path, [patch(), READ, patch(), text(DONE)])
     assert ran.final.status == "done"
     assert "calc.py was not read in this run" in last(ran.model, 1)
-    assert "Changed: `calc.py`. `lg-orch undo" in ran.final.text, "what was only read is not among it"
+    assert "Changed: `calc.py`. Revert with `lg-orch undo" in ran.final.text, "what was only read is not among it"
     assert ran.made.tools.names().count("fs__apply_patch") == 1
 
 
