@@ -122,6 +122,12 @@ def table(ours: list[dict[str, Measured]], others: list[dict[str, Measured]]) ->
     return "\n".join(lines)
 
 
+def environment(folder: str) -> dict[str, str]:
+    """Return an environment whose state lies in a folder: versions of the store do not meet."""
+    homes = {f"XDG_{name}_HOME": f"{folder}/{name.lower()}" for name in ("STATE", "CONFIG", "CACHE", "DATA")}
+    return {"PATH": os.environ["PATH"], "HOME": folder} | homes
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench.startup.run", description="Measure how long programs take to start.")
@@ -130,14 +136,11 @@ def main() -> None:
     args = parser.parse_args()
     ours: list[dict[str, Measured]] = []
     others: list[dict[str, Measured]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        environ = {"PATH": os.environ["PATH"], "HOME": folder} | {
-            f"XDG_{name}_HOME": f"{folder}/{name.lower()}" for name in ("STATE", "CONFIG", "CACHE", "DATA")
-        }
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as other:
         for number in range(args.rounds + 1):
-            measured = [(ours, one_round(sys.executable, Path(folder), environ))]
+            measured = [(ours, one_round(sys.executable, Path(own), environment(own)))]
             if args.other:
-                measured.append((others, one_round(args.other, Path(folder), environ)))
+                measured.append((others, one_round(args.other, Path(other), environment(other))))
             for kept, figures in measured if number else ():  # the first round only warms up
                 kept.append(figures)
     print(f"load of the last minute: {os.getloadavg()[0]:.1f}\n")
