@@ -104,11 +104,11 @@ class Workers:
             future.cancel()
             # The thread may hold a lock or descriptors: the call is over only when they are free. The wait is short,
             # as every loop checks the job, and a second cancellation must not cut it.
-            while not future.done():
+            while not waiter.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait({waiter})
-            if not future.cancelled():
-                future.exception()
+            if not waiter.cancelled():
+                waiter.exception()  # nobody else asks for it, and the loop would report it as lost
             raise
 
     async def _follow(self, job: Job, waiter: asyncio.Future[T], report: ProgressReport | None) -> T:
