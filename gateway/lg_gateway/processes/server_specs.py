@@ -74,7 +74,7 @@ class ServerSpec:
         Gateways of several roots may share one store, so the server's name alone does not tell them apart.
         """
         if self.builtin is not None:
-            return os.path.realpath(self.root or "")
+            return self.root or ""
         if self.launch is not None:
             return "\0".join((str(self.launch.cwd), *self.launch.argv))
         return self.url or ""
