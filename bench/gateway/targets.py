@@ -52,7 +52,12 @@ def config(place: Path, *, everything: bool) -> Path:
     """A settings file with one server; with `everything`, 200 rules, pins and masking of all results."""
     lines = ["[gateway]", "calls_per_minute = 1000000", "calls_at_once = 1000"]
     lines += ['mask_results = "all"'] if everything else ['pins = "off"', 'mask_results = "none"']
-    lines += ["[gateway.servers.a]", f"command = {json.dumps(sys.executable)}", f"args = {json.dumps([str(FIXTURE)])}"]
+    lines += [
+        "[gateway.servers.a]",
+        "trusted = true",
+        f"command = {json.dumps(sys.executable)}",
+        f"args = {json.dumps([str(FIXTURE)])}",
+    ]
     lines += ['[[gateway.rules]]\ntools = ["*"]\neffect = "allow"']
     for n in range(200 if everything else 0):
         tool = "a__echo" if n < 5 else f"other__tool_{n}"

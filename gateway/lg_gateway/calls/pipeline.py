@@ -44,7 +44,8 @@ from lg_gateway.processes.process_names import this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_gateway.upstreams.progress import Progress, Thinned
 from lg_gateway.upstreams.replies import Answer
-from lg_gateway.upstreams.upstream import Upstream, UpstreamCall
+from lg_gateway.upstreams.upstream import Upstream
+from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.config.settings import Settings
 from lg_policy.errors import (
     ApprovalDenied,

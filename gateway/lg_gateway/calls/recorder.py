@@ -71,9 +71,10 @@ class LedgerRecorder:
         )
 
     async def begun(self, context: CallContext, checks: Callable[[Tx], None]) -> None:
-        """Record that the call is about to be sent. The record is durable on return. Raises `Internal` if it cannot be.
+        """Record that the call is about to be sent. Raises `Internal` if it cannot be recorded.
 
-        `checks` run in the same transaction. If they raise, nothing is recorded and the call is not made.
+        The record of a call that may change something is on the disk on return. `checks` run in the same transaction.
+        If they raise, nothing is recorded and the call is not made.
         """
         entry = self._entry(context, phase="begun")
 
@@ -82,7 +83,7 @@ class LedgerRecorder:
             self._ledger.append(tx, entry)
 
         try:
-            await self._store.write(begin)
+            await self._store.write(begin, durable=not context.entry.read_only)
         except StoreError as error:
             raise Internal("the call was not made, because the ledger cannot be written") from error
 
@@ -116,7 +117,7 @@ class LedgerRecorder:
             if kept is not None and (context.metadata.key is not None or self._settings().outcomes == "all"):
                 self.outcomes.keep(tx, context.request_id, kept.text, time.time())
 
-        return await self._try(entry, besides)
+        return await self._try(entry, besides, durable=context.metadata.key is not None)
 
     async def refused(self, context: CallContext, error: LgError) -> None:
         """Record a call that was not made. A record that cannot be written is only logged: nothing has happened."""
@@ -179,7 +180,7 @@ class LedgerRecorder:
 
     async def _counted(self, entry: LedgerEntry) -> None:
         if self._flood_summary.admit(entry, limit=self._settings().refusals_a_minute, now=time.monotonic()):
-            await self._try(entry)
+            await self._try(entry, durable=entry.outcome != "refused")
 
     async def note(self, outcome: str, detail: str, identity: str = "") -> bool:
         """Record an event that is no call."""
@@ -187,14 +188,16 @@ class LedgerRecorder:
             LedgerEntry(phase="note", identity=identity, outcome=outcome, detail=self._detail(detail))
         )
 
-    async def _try(self, entry: LedgerEntry, along: Callable[[Tx], None] | None = None) -> bool:
+    async def _try(
+        self, entry: LedgerEntry, along: Callable[[Tx], None] | None = None, *, durable: bool = True
+    ) -> bool:
         def write(tx: Tx) -> None:
             if along is not None:
                 along(tx)
             self._ledger.append(tx, entry)
 
         try:
-            await self._store.write(write)
+            await self._store.write(write, durable=durable)
         except StoreError:
             log.exception("a ledger record could not be written: %s %s %s", entry.phase, entry.tool, entry.outcome)
             return False

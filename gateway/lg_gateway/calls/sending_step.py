@@ -25,7 +25,8 @@ from lg_gateway.elicitation.waiting_calls import Outcome, WaitingCall
 from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_gateway.upstreams.replies import Answer, noted
-from lg_gateway.upstreams.upstream import Upstream, UpstreamCall
+from lg_gateway.upstreams.upstream import Upstream
+from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import Conflict, Internal, InvalidArguments

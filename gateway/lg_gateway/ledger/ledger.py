@@ -77,6 +77,7 @@ class Ledger:
         self.segments = segments
         self._key = key
         self._next: Head | None = None
+        self._known: Head | None = None
 
     def append(self, tx: Tx, entry: LedgerEntry) -> int:
         """Add one record at the end of the chain and return its number. Durable when the transaction is."""
@@ -108,6 +109,7 @@ class Ledger:
             head = self.head.read()
         except (ValueError, OSError) as error:
             raise StoreDown(f"the ledger's head cannot be read: {error}") from error
+        self._known = head
         if head is None:
             return
         if not self.holds(tx, head):
@@ -121,11 +123,12 @@ class Ledger:
         self._next = self._end(tx)
 
     def after(self) -> None:
-        """Sign what is now the end of the chain."""
-        if self._next is None:
+        """Sign the end of the chain that is on the disk, if the head does not name it or a later record already."""
+        known, following = self._known, self._next
+        if following is None or (known is not None and known.ledger == following.ledger and known.seq >= following.seq):
             return
         try:
-            self.head.write(self._next)
+            self.head.write(following)
         except OSError as error:
             raise StoreDown(f"the ledger's head cannot be written: {error}") from error
 

@@ -60,15 +60,18 @@ def server_id(url: str) -> str:
     return hashlib.sha256(where.encode()).hexdigest()[:16]
 
 
-def open_store(place: StorePlace, *, guard: Guard | None = None, busy_s: float = BUSY_S) -> Store:
-    """Open the store for writing, made and migrated if need be. Raises `StoreError`, `ConfigError`."""
+def open_store(place: StorePlace, *, guard: Guard | None = None, busy_s: float = BUSY_S, flush_s: float = 0.0) -> Store:
+    """Open the store for writing, made and migrated if need be. Raises `StoreError`, `ConfigError`.
+
+    `flush_s`: how long a transaction that need not be durable may be without being on the disk; 0: all are durable.
+    """
     if place.url is None:
         from lg_gateway.store.sqlite import SqliteStore
 
-        return SqliteStore(place.path, guard=guard, busy_s=busy_s)
+        return SqliteStore(place.path, guard=guard, busy_s=busy_s, flush_s=flush_s)
     from lg_gateway.store.postgres import PostgresStore
 
-    return PostgresStore(place.url, lock_path=place.lock_path, guard=guard, busy_s=busy_s)
+    return PostgresStore(place.url, lock_path=place.lock_path, guard=guard, busy_s=busy_s, flush_s=flush_s)
 
 
 @contextmanager

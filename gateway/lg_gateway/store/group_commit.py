@@ -1,4 +1,9 @@
-"""Runs one writer thread. It commits together what queued up while the previous commit was written to the disk."""
+"""Runs write transactions, together where several wait, and puts them on the disk.
+
+A durable transaction goes to the writer thread. That thread commits together what queued up while the previous commit
+was written to the disk. A transaction that need not wait for the disk is run at once, in the event loop, if the store
+is free; otherwise it queues too. `flush_s` later at the latest, the thread flushes what was only written.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +24,8 @@ T = TypeVar("T")
 BATCH = 256
 """Most transactions in one commit."""
 CLOSE_S = 15.0
+LATE_S = 1.0
+"""A flush that is so late will not come: the event loop that was to ask for it has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +33,7 @@ class _WriteJob:
     work: Callable[[Tx], Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    durable: bool
 
 
 @dataclass
@@ -35,24 +44,47 @@ class _Outcomes:
     failed: list[tuple[_WriteJob, BaseException]] = field(default_factory=list)
 
 
-class GroupCommit:
-    """Runs jobs through a writer, each behind a savepoint of its own. The thread ends with `close`."""
+class _Flush:
+    """In the queue: the time to flush has come."""
 
-    def __init__(self, writer: Writer, guard: Guard | None) -> None:
+
+class GroupCommit:
+    """Runs jobs through a writer, each behind a savepoint of its own. The thread ends with `close`.
+
+    `flush_s`: how long a transaction may be committed without being on the disk; 0 makes every one durable.
+    """
+
+    def __init__(self, writer: Writer, guard: Guard | None, *, flush_s: float = 0.0) -> None:
         self._writer = writer
         self._guard = guard
+        self._flush_s = flush_s
         self._closed = False
-        self._jobs: queue.SimpleQueue[_WriteJob | None] = queue.SimpleQueue()
+        self._turn = threading.Lock()
+        self._flush_due: float | None = None
+        """When what was only written is to be flushed, by the monotonic clock."""
+        self._jobs: queue.SimpleQueue[_WriteJob | _Flush | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="lg-store", daemon=True)
         self._thread.start()
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
+    async def write(self, work: Callable[[Tx], T], *, durable: bool = True) -> T:
         """See `Store.write`."""
         if self._closed:
             raise StoreDown("the store is closed")
         loop = asyncio.get_running_loop()
+        durable = durable or not self._flush_s
+        if not durable and self._writer.at_once and self._jobs.empty() and self._turn.acquire(blocking=False):
+            try:
+                done = self._write_now(work)
+            finally:
+                self._turn.release()
+            if done is not None:
+                self._flush_later(loop)
+                result: T = done[0]
+                return result
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_WriteJob(work=work, loop=loop, future=future))
+        self._jobs.put(_WriteJob(work=work, loop=loop, future=future, durable=durable))
+        if not durable:
+            self._flush_later(loop)
         return await future
 
     def close(self) -> None:
@@ -61,13 +93,48 @@ class GroupCommit:
         self._jobs.put(None)
         self._thread.join(timeout=CLOSE_S)
 
+    def _write_now(self, work: Callable[[Tx], T]) -> tuple[T] | None:
+        """Run one job and commit it without waiting for the disk; return `None` if another process has the turn."""
+        refusal: Exception | None = None
+        try:
+            tx = self._writer.begin(durable=False, wait=False)
+            if tx is None:
+                return None
+            if self._guard is not None:
+                self._guard.before(tx)
+            try:
+                result = work(tx)
+            except StoreDown:
+                raise
+            except Exception as error:
+                refusal = error  # the job's own; the transaction is undone below
+                raise
+            self._writer.commit()
+        except Exception as error:
+            if error is refusal:
+                raise
+            raise _down(error) from error
+        finally:
+            self._writer.end()
+        return (result,)
+
+    def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        due, now = self._flush_due, time.monotonic()
+        if due is None or now > due + LATE_S:
+            self._flush_due = now + self._flush_s
+            loop.call_later(self._flush_s, self._jobs.put, _Flush())
+
     def _write_forever(self) -> None:
         open_ = True
         while open_:
             batch: list[_WriteJob] = []
+            flush = False
             job = self._jobs.get()
             while job is not None:
-                batch.append(job)
+                if isinstance(job, _Flush):
+                    flush = True
+                else:
+                    batch.append(job)
                 if len(batch) >= BATCH:
                     break
                 try:
@@ -78,33 +145,83 @@ class GroupCommit:
                 open_ = False
             if batch:
                 self._commit(batch)
+            if flush or not open_:
+                self._flush()
+            self._tidy()
         self._writer.close()
+
+    def _flush(self) -> None:
+        """Put on the disk what was only written, and let the guard see how far that is."""
+        if self._flush_due is None:
+            return
+        self._flush_due = None
+        try:
+            with self._turn:
+                self._look()
+            self._writer.flush()
+            with self._turn:
+                self._note()
+        except Exception as error:  # as below: this thread goes on, and the next flush tries again
+            log.warning("the store cannot be flushed: %s", error, exc_info=not isinstance(error, StoreError))
+
+    def _tidy(self) -> None:
+        try:
+            self._writer.tidy()
+        except StoreError as error:
+            log.warning("%s", error)
+
+    def _look(self) -> None:
+        """Let the guard see what the flush will cover."""
+        try:
+            tx = self._writer.begin(durable=False)
+            if self._guard is not None and tx is not None:
+                self._guard.committing(tx)
+        finally:
+            self._writer.end()
+
+    def _note(self) -> None:
+        """Let the guard note what is on the disk now, while no other process writes."""
+        try:
+            tx = self._writer.begin(durable=False)
+            if self._guard is not None and tx is not None:
+                self._guard.before(tx)
+                self._guard.after()
+        finally:
+            self._writer.end()
 
     def _commit(self, batch: list[_WriteJob]) -> None:
         try:
-            outcomes = self._transact(batch)
+            with self._turn:
+                outcomes = self._transact(batch)
         except Exception as error:  # whatever it is, those who wait are told, and this thread goes on
             log.warning("the store cannot be written: %s", error, exc_info=not isinstance(error, StoreError))
-            failure = StoreDown(f"the store cannot be written: {error}")
+            failure = _down(error)
             outcomes = _Outcomes(failed=[(job, failure) for job in batch])
         _deliver(outcomes)
 
     def _transact(self, batch: list[_WriteJob]) -> _Outcomes:
         outcomes = _Outcomes()
+        durable = any(job.durable for job in batch)
         try:
-            tx = self._writer.begin()
+            tx = self._writer.begin(durable=durable)
+            if tx is None:
+                raise StoreDown("the store gave no turn")
             if self._guard is not None:
                 self._guard.before(tx)
             for job in batch:
                 _run(tx, job, outcomes)
-            if self._guard is not None:
+            if self._guard is not None and durable:
                 self._guard.committing(tx)
             self._writer.commit()
-            if self._guard is not None:
+            if self._guard is not None and durable:
                 self._guard.after()
         finally:
             self._writer.end()
         return outcomes
+
+
+def _down(error: Exception) -> StoreDown:
+    return StoreDown(f"the store cannot be written: {error}")
 
 
 def _run(tx: Tx, job: _WriteJob, outcomes: _Outcomes) -> None:

@@ -50,8 +50,12 @@ class Tx(Protocol):
 class Store(Protocol):
     """Transactions on one database, safe between tasks, threads and processes."""
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
+    async def write(self, work: Callable[[Tx], T], *, durable: bool = True) -> T:
         """Run `work` in a write transaction and return its result once the commit is durable.
+
+        With `durable=False`, return as soon as the commit is written: a killed process loses nothing, but a power cut
+        may lose it, with everything after it. The next durable commit or flush puts it on the disk; a store without a
+        pause between flushes waits always. Such work must be short: it may run in the event loop.
 
         No other process writes meanwhile. What `work` raises undoes its own changes only and is raised here. Raises
         `StoreError` when nothing was written, or when a lost connection leaves that open.
@@ -83,23 +87,37 @@ class Guard(Protocol):
         ...
 
     def after(self) -> None:
-        """The commit is durable; raise `StoreDown` to report it as failed all the same."""
+        """Everything up to what `committing` saw is durable; raise `StoreDown` to report it as failed all the same."""
         ...
 
 
 class Writer(Protocol):
-    """One connection that a single thread writes through, one transaction at a time."""
+    """One connection for writing, one transaction at a time."""
 
-    def begin(self) -> Tx:
-        """Wait for this process's turn and open a transaction. Raises `StoreDown`."""
+    at_once: bool
+    """Whether a commit that is not durable is so quick that the event loop can wait for it."""
+
+    def begin(self, *, durable: bool, wait: bool = True) -> Tx | None:
+        """Wait for this process's turn and open a transaction. Raises `StoreDown`.
+
+        Without `wait`, return `None` if it is another process's turn.
+        """
         ...
 
     def commit(self) -> None:
-        """Make the transaction durable. Raises `StoreDown`."""
+        """Commit; wait for the disk if the transaction was begun as a durable one. Raises `StoreDown`."""
         ...
 
     def end(self) -> None:
         """Undo what was not committed and give the turn away. Does nothing where there is none."""
+        ...
+
+    def flush(self) -> None:
+        """Put on the disk what was committed. Needs no turn. Raises `StoreDown`."""
+        ...
+
+    def tidy(self) -> None:
+        """Do what is due from time to time between transactions; others may write meanwhile. Raises `StoreDown`."""
         ...
 
     def close(self) -> None:

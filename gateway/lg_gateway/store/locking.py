@@ -19,13 +19,17 @@ class ProcessLock:
         self._fd: int | None = None
         self._held = False
 
+    def take(self) -> bool:
+        """Take the lock if it is free; return whether it was."""
+        self._held = self._held or _try_lock(self._opened())
+        return self._held
+
     def acquire(self) -> None:
         """Take the lock; raises `TimeoutError` when another process keeps it longer than the limit."""
-        if self._fd is None:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        fd = self._opened()
         deadline = time.monotonic() + self._timeout_s
         pause = 0.0002
-        while not _try_lock(self._fd):
+        while not _try_lock(fd):
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"another process holds {self._path} for more than {self._timeout_s:g} s")
             time.sleep(pause)
@@ -44,6 +48,11 @@ class ProcessLock:
         if self._fd is not None:
             os.close(self._fd)
         self._fd = None
+
+    def _opened(self) -> int:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        return self._fd
 
     @contextmanager
     def held(self) -> Iterator[None]:

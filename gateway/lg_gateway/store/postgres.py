@@ -4,6 +4,8 @@ All gateways of a schema take turns with one advisory lock, so they write one ch
 it reads anything. It runs at `READ COMMITTED`, so it then reads what the gateway before it committed. Gateways on one
 machine share the signed head; they take turns with a lock file beside it.
 
+A transaction that need not wait for the disk is committed with `synchronous_commit = off`.
+
 Not covered: durability, which depends on the server (`fsync`, replication). If the connection is lost during a commit,
 it is not known whether the commit took place; it is reported as a failure.
 """
@@ -43,7 +45,9 @@ class PostgresStore:
     Raises `ConfigError` when psycopg is missing, `StoreDown` when the server cannot be used, `StoreTooNew`.
     """
 
-    def __init__(self, url: str, *, lock_path: Path, guard: Guard | None = None, busy_s: float = BUSY_S) -> None:
+    def __init__(
+        self, url: str, *, lock_path: Path, guard: Guard | None = None, busy_s: float = BUSY_S, flush_s: float = 0.0
+    ) -> None:
         self.shown = without_password(url)
         self._connect = Connector(url, busy_s)
         writer = _PostgresWriter(self._connect, ProcessLock(lock_path, timeout_s=busy_s))
@@ -54,11 +58,11 @@ class PostgresStore:
             raise
         self._reader: Connection[Any] | None = None
         self._reading = threading.Lock()
-        self._commits = GroupCommit(writer, guard)
+        self._commits = GroupCommit(writer, guard, flush_s=flush_s)
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
+    async def write(self, work: Callable[[Tx], T], *, durable: bool = True) -> T:
         """See `Store.write`."""
-        return await self._commits.write(work)
+        return await self._commits.write(work, durable=durable)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """See `Store.read`."""
@@ -135,6 +139,8 @@ class _PostgresTx:
 
 
 class _PostgresWriter:
+    at_once = False
+
     def __init__(self, connect: Connector, lock: ProcessLock) -> None:
         self._connect = connect
         self._lock = lock
@@ -145,7 +151,7 @@ class _PostgresWriter:
         import psycopg
 
         try:
-            self.begin()
+            self.begin(durable=True)
             if self._connection is not None:
                 migrate_postgres(self._connection)
             self.commit()
@@ -154,13 +160,17 @@ class _PostgresWriter:
         finally:
             self.end()
 
-    def begin(self) -> Tx:
+    def begin(self, *, durable: bool, wait: bool = True) -> Tx | None:
+        if not wait and not self._lock.take():
+            return None
         try:
             self._lock.acquire()
         except OSError as error:
             raise StoreDown(str(error)) from error
         self._connection = _begin(self._connection, self._connect, "READ COMMITTED")
         tx = _PostgresTx(self._connection)
+        if not durable:
+            tx.execute("SET LOCAL synchronous_commit = off")
         tx.execute("SELECT pg_advisory_xact_lock(?, hashtext(current_schema()::text))", (TURN,))
         return tx
 
@@ -173,6 +183,20 @@ class _PostgresWriter:
         if self._connection is not None:
             _roll_back(self._connection)
         self._lock.release()
+
+    def flush(self) -> None:
+        # A synchronous commit waits until the server's log is on the disk, with all commits before it; but only a
+        # transaction that has changed something waits at all.
+        self._connection = _begin(self._connection, self._connect, "READ COMMITTED")
+        try:
+            tx = _PostgresTx(self._connection)
+            tx.execute("UPDATE lg_schema SET version = version WHERE version = (SELECT max(version) FROM lg_schema)")
+            tx.execute("COMMIT")
+        finally:
+            _roll_back(self._connection)
+
+    def tidy(self) -> None:
+        """Do nothing: the server tidies up."""
 
     def close(self) -> None:
         if self._connection is not None:

@@ -1,4 +1,7 @@
-"""Keeps the store in one SQLite file, with a write-ahead log and `synchronous=FULL`.
+"""Keeps the store in one SQLite file, with a write-ahead log.
+
+A durable transaction is committed with `synchronous=FULL`. Any other is only written to the log file: `flush` puts that
+on the disk, and so does the next durable transaction, as the log is one file in the order of the commits.
 
 Several gateway processes may use one file. They take turns with a lock file. The database's own write lock guarantees
 that only one writes.
@@ -22,6 +25,9 @@ from lg_gateway.store.schema import check_version, migrate_sqlite
 
 T = TypeVar("T")
 
+COPY_AFTER = 100
+"""Commits after which the log is copied into the database file. A commit of a call writes about ten pages."""
+
 # What a statement did wrong by itself; everything else that SQLite raises is about the file.
 _OWN_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
@@ -32,7 +38,7 @@ class SqliteStore:
     Raises `StoreDown` when the file cannot be opened, `StoreTooNew` when a newer version wrote it.
     """
 
-    def __init__(self, path: Path, *, guard: Guard | None = None, busy_s: float = BUSY_S) -> None:
+    def __init__(self, path: Path, *, guard: Guard | None = None, busy_s: float = BUSY_S, flush_s: float = 0.0) -> None:
         self.path = path
         try:
             _create_private(path)
@@ -43,11 +49,11 @@ class SqliteStore:
         except (OSError, sqlite3.Error) as error:
             raise StoreDown(f"cannot open the store {path}: {error}{_remedy(error)}") from error
         self._reading = threading.Lock()
-        self._commits = GroupCommit(_SqliteWriter(connection, lock), guard)
+        self._commits = GroupCommit(_SqliteWriter(connection, lock, path, busy_s), guard, flush_s=flush_s)
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
+    async def write(self, work: Callable[[Tx], T], *, durable: bool = True) -> T:
         """See `Store.write`."""
-        return await self._commits.write(work)
+        return await self._commits.write(work, durable=durable)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """See `Store.read`."""
@@ -78,21 +84,34 @@ class _SqliteTx:
 
 
 class _SqliteWriter:
-    def __init__(self, connection: sqlite3.Connection, lock: ProcessLock) -> None:
+    at_once = True
+
+    def __init__(self, connection: sqlite3.Connection, lock: ProcessLock, path: Path, busy_s: float) -> None:
         self._connection = connection
         self._tx = _SqliteTx(connection)
         self._lock = lock
+        self._log_path = path.with_name(path.name + "-wal")
+        self._busy_ms = int(busy_s * 1000)
+        self._mode: tuple[bool, bool] | None = None
+        self._commits = 0
+        self._copier: sqlite3.Connection | None = None
+        self._path = path
+        self._tx.execute("PRAGMA wal_autocheckpoint=0")
 
-    def begin(self) -> Tx:
+    def begin(self, *, durable: bool, wait: bool = True) -> Tx | None:
+        if not wait and not self._lock.take():
+            return None
         try:
             self._lock.acquire()
         except OSError as error:
             raise StoreDown(str(error)) from error
+        self._set_mode(durable, wait)
         self._tx.execute("BEGIN IMMEDIATE")
         return self._tx
 
     def commit(self) -> None:
         self._tx.execute("COMMIT")
+        self._commits += 1
 
     def end(self) -> None:
         try:
@@ -101,9 +120,42 @@ class _SqliteWriter:
         finally:
             self._lock.release()
 
+    def flush(self) -> None:
+        try:
+            fd = os.open(self._log_path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return  # the log was copied into the database file, which was synced then
+        except OSError as error:
+            raise StoreDown(f"cannot flush {self._log_path}: {error}") from error
+
+    def tidy(self) -> None:
+        if self._commits < COPY_AFTER:
+            return
+        self._commits = 0
+        try:
+            self._copier = self._copier or connect(self._path)
+            self._copier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            raise StoreDown(f"cannot copy the log into {self._path}: {error}") from error
+
     def close(self) -> None:
+        if self._copier is not None:
+            self._copier.close()
         self._connection.close()
         self._lock.close()
+
+    def _set_mode(self, *modes: bool) -> None:
+        """Make the connection wait, or not, for the disk and for programs that have the file open without the lock."""
+        if self._mode == modes:
+            return
+        durable, wait = modes
+        self._tx.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        self._tx.execute(f"PRAGMA busy_timeout={self._busy_ms if wait else 0}")
+        self._mode = (durable, wait)
 
 
 def connect(path: Path, *, busy_s: float = BUSY_S, read_only: bool = False) -> sqlite3.Connection:

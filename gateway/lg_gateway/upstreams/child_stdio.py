@@ -37,6 +37,7 @@ async def child_transport(child: Child, lost: anyio.Event, relay: Relay) -> Asyn
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             log.debug("%s: its reader ended with the connection", child.launch.name)
         finally:
+            relay.connection_ended()
             lost.set()
 
     async def write() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio.to_thread
 import mcp_types as t
+from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from lg_gateway.upstreams.replies import (
@@ -49,6 +50,11 @@ class Relay:
         self._given_up: dict[Id, str] = {}
         self._orphans: list[tuple[str | t.ErrorData, set[Id]]] = []
         self._noise = _Noise(server)
+        self._ended: list[Reply] = []
+        self._questions: dict[Id, None] = {}
+        """Questions of the server that went to the SDK, and that no call has taken yet."""
+        self.over = False
+        """Whether the connection has ended."""
 
     @property
     def calls_given_up(self) -> bool:
@@ -67,7 +73,10 @@ class Relay:
             if reply is not None:
                 reply.request_id = message.id
             self._open[message.id] = (message.method, reply)
-        elif isinstance(message, t.JSONRPCNotification) and message.method == "notifications/cancelled":
+        elif isinstance(message, t.JSONRPCResponse | t.JSONRPCError):
+            if message.id is not None and self._questions.pop(message.id, None) is not None:
+                self._end_direct()
+        elif message.method == "notifications/cancelled":
             self._cancelled((message.params or {}).get("requestId"))
 
     def timed_out(self, method: str) -> None:
@@ -75,13 +84,52 @@ class Relay:
         for number in [number for number, (sent, _) in self._open.items() if sent == method]:
             self._cancelled(number)
 
+    def sent_directly(self, number: Id, method: str, reply: Reply) -> None:
+        """Note a request that the SDK knows nothing of. `reply.ended` is set when its answer has come."""
+        reply.request_id = number
+        self._open[number] = (method, reply)
+
+    def give_up(self, number: Id) -> None:
+        """Note that the answer to a request is no longer awaited."""
+        self._cancelled(number)
+
+    def connection_ended(self) -> None:
+        """End the direct requests that have no answer."""
+        self.over = True
+        for number, (_, reply) in list(self._open.items()):
+            if reply is not None and reply.ended is not None:
+                del self._open[number]
+                if not reply.ended.done():
+                    reply.ended.set_exception(MCPError(t.CONNECTION_CLOSED, "Connection closed"))
+
     async def received(self, data: bytes, expected: Id | None = None) -> list[t.JSONRPCMessage]:
         """Return the messages of a line or body. `expected`: the request that it answers, where the transport knows."""
         if not data.strip():
             return []
         if len(data) <= INLINE_BYTES:
-            return self._messages(data, expected)
-        return await anyio.to_thread.run_sync(partial(self._messages, data, expected))
+            found = self._messages(data, expected)
+        else:
+            found = await anyio.to_thread.run_sync(partial(self._messages, data, expected))
+        self._end_direct()
+        return found
+
+    def question_taken(self) -> None:
+        """Note that the oldest question of the server has found its call, or cannot."""
+        if self._questions:
+            del self._questions[next(iter(self._questions))]
+        self._end_direct()
+
+    def _end_direct(self) -> None:
+        """Let direct requests go on that have their answers, but not before a question that came first is taken.
+
+        A question may belong to the call that is answered right after it.
+        """
+        if self._questions:
+            return
+        ended, self._ended = self._ended, []
+        for reply in ended:
+            if reply.ended is not None and not reply.ended.done():
+                reply.ended.set_result(None)
 
     def failed(self, number: Id, error: t.ErrorData, *, lost: str = "") -> t.JSONRPCMessage:
         """Return the answer to a request that the server's HTTP front refused. `lost`: it got no answer either."""
@@ -133,10 +181,13 @@ class Relay:
 
     def _from_server(self, value: dict[str, Any]) -> list[t.JSONRPCMessage]:
         try:
-            return [t.jsonrpc_message_adapter.validate_python(without_nulls(value), by_name=False)]
+            message = t.jsonrpc_message_adapter.validate_python(without_nulls(value), by_name=False)
         except ValidationError:
             self._noise.heard(len(str(value)))
             return []
+        if isinstance(message, t.JSONRPCRequest) and message.method == "elicitation/create":
+            self._questions[message.id] = None
+        return [message]
 
     def _owner(self, number: Any, expected: Id | None) -> Id | None:
         """Return the open request that an answer with this id belongs to; the transport knows it better (HTTP)."""
@@ -157,9 +208,20 @@ class Relay:
             error = read_error(value["error"])
             if reply is not None:
                 reply.error = error
-            return [t.JSONRPCError(jsonrpc="2.0", id=number, error=error), *settled]
+            return [*self._failure(number, reply, error), *settled]
         result = self._result(method, value.get("result"), reply)
+        if reply is not None and reply.ended is not None:
+            reply.asked_for_input = result if reply.result is None else None
+            self._ended.append(reply)
+            return settled
         return [t.JSONRPCResponse(jsonrpc="2.0", id=number, result=result), *settled]
+
+    def _failure(self, number: Id, reply: Reply | None, error: t.ErrorData) -> list[t.JSONRPCMessage]:
+        """Return the error for the SDK; a direct request has it in its reply."""
+        if reply is not None and reply.ended is not None:
+            self._ended.append(reply)
+            return []
+        return [t.JSONRPCError(jsonrpc="2.0", id=number, error=error)]
 
     def _result(self, method: str, raw: Any, reply: Reply | None) -> dict[str, Any]:
         """Keep a result, and return what the SDK gets in its place."""
@@ -191,7 +253,7 @@ class Relay:
         log.warning("cannot read an answer of %s: %s", self._server, why)
         if reply is not None:
             reply.unreadable = why
-        return [t.JSONRPCError(jsonrpc="2.0", id=number, error=t.ErrorData(code=t.PARSE_ERROR, message=why))]
+        return self._failure(number, reply, t.ErrorData(code=t.PARSE_ERROR, message=why))
 
     def _orphan(self, what: str | t.ErrorData) -> list[t.JSONRPCMessage]:
         """Take an answer without a request id. It belongs to the request that is left when all others are answered."""
@@ -221,7 +283,7 @@ class Relay:
         _, reply = self._open.pop(number)
         if reply is not None:
             reply.error = what
-        return [t.JSONRPCError(jsonrpc="2.0", id=number, error=what)]
+        return self._failure(number, reply, what)
 
     def _cancelled(self, number: Any) -> None:
         if isinstance(number, str | int) and number in self._open:

@@ -6,6 +6,7 @@ block of an unknown type becomes text, and only a tool whose definition no clien
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -52,8 +53,9 @@ class Reply:
     """What came back for one request. The SDK gets only part of it.
 
     `error` is the server's own error; if the transport fails, it stays empty. `unreadable` says why an answer cannot be
-    delivered. `lost` says that a proxy before the server (HTTP) got no answer. `by_http`: the error came with an HTTP
-    error status, so the server did nothing with the call.
+    delivered. `asked_for_input` is the answer to a direct request that asks for input. `lost` says that a proxy before
+    the server (HTTP) got no answer. `by_http`: the error came with an HTTP error status, so the server did nothing with
+    the call.
     """
 
     request_id: str | int | None = None
@@ -65,6 +67,9 @@ class Reply:
     unreadable: str = ""
     lost: str = ""
     by_http: bool = False
+    asked_for_input: dict[str, Any] | None = None
+    ended: asyncio.Future[None] | None = None
+    """Of a direct request, which the SDK knows nothing of: set when its answer has come."""
 
 
 current_reply: ContextVar[Reply | None] = ContextVar("current reply", default=None)

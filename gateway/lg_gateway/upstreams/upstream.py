@@ -10,9 +10,8 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import mcp_types as t
@@ -26,15 +25,16 @@ from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.connection import accept_any, make_client, open_transport
+from lg_gateway.upstreams.direct_calls import DirectCalls
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, list_tools
 from lg_gateway.upstreams.oauth import ClientCredentials, Learn
-from lg_gateway.upstreams.progress import Progress
-from lg_gateway.upstreams.question_routing import InFlightCalls, OnQuestion, answer_cancel
+from lg_gateway.upstreams.question_routing import InFlightCalls, answer_cancel
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.replies import Answer, Reply, current_reply, noted
 from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
+from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.errors import CallTimeout, Internal, UpstreamUnavailable
 
 log = logging.getLogger(__name__)
@@ -50,22 +50,6 @@ class UpstreamState(StrEnum):
     UP = "up"
     RESTARTING = "restarting"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpstreamCall:
-    """One call to send. `repeatable`: doing it twice does no harm, so it may simply be repeated if it is lost."""
-
-    tool: str
-    arguments: dict[str, Any]
-    meta: dict[str, Any]
-    timeout_s: float
-    repeatable: bool
-    progress: Progress | None = None
-    input_responses: dict[str, Any] | None = None
-    request_state: str | None = None
-    on_question: OnQuestion | None = None
-    """Answers a question that a 2025 server asks while the call runs. Without it, every question is cancelled."""
 
 
 class _NotSent(Exception):
@@ -108,6 +92,7 @@ class Upstream:
         self._mask = mask
         self._running: Child | None = None
         self._client: Client | None = None
+        self._direct: DirectCalls | None = None
         self._lost = anyio.Event()
         self._changed = anyio.Event()
         self._wanted = anyio.Event()
@@ -232,17 +217,9 @@ class Upstream:
         reply = Reply()
         token = current_reply.set(reply)
         self._exchanges += 1
+        direct = self._direct if client is self._client else None
         try:
-            answer = await client.session.call_tool(
-                call.tool,
-                call.arguments,
-                read_timeout_seconds=timeout_s,
-                progress_callback=call.progress,
-                input_responses=cast(Any, call.input_responses),
-                request_state=call.request_state,
-                meta=cast(Any, call.meta or None),
-                allow_input_required=True,
-            )
+            answer = await call.send(client, direct, reply, timeout_s)
         except MCPError as error:
             if reply.request_id is None and error.code == t.CONNECTION_CLOSED:
                 raise _NotSent from error
@@ -256,6 +233,8 @@ class Upstream:
             self._exchanges -= 1
             self._end_if_idle(client)
         if reply.result is None:
+            if answer is None:
+                raise Internal(f"server {self.name} sent an answer that is not valid MCP")
             return answer
         result = await self._answers.checked(call.tool, reply.result)
         return noted(result, [result.misfit] if result.misfit else [])
@@ -288,6 +267,7 @@ class Upstream:
         )
 
     async def _on_elicit(self, context: Any, params: t.ElicitRequestParams) -> t.ElicitResult:  # noqa: ARG002  the SDK passes it by name
+        self._relay.question_taken()
         return await self._calls.ask(t.ElicitRequest(params=params))
 
     async def _ready(self) -> Client:
@@ -317,11 +297,12 @@ class Upstream:
                 transport, self._era.mode, on_message=self._on_message, on_elicit=self._on_elicit
             ) as client:
                 client.session.validate_tool_result = accept_any  # type: ignore[method-assign,assignment]  # it has no end
-                tools = await self._list(client)
-                connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
-                await self._up(client, tools)
                 async with anyio.create_task_group() as tasks:
+                    # Before the list: a change between the two would be missed.
                     tasks.start_soon(self._follow, client)
+                    tools = await self._list(client)
+                    connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
+                    await self._up(client, tools)
                     tasks.start_soon(self._refresh_on_change, client)
                     await self._lost.wait()
                     self._client = None
@@ -334,6 +315,7 @@ class Upstream:
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)
+        self._direct = DirectCalls(self._running, self._relay, client) if self._running is not None else None
         self._client = client
         self.state = UpstreamState.UP
         self.settled.set()

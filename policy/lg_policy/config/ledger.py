@@ -12,6 +12,12 @@ from lg_policy.config.section import PositiveInt, Section
 class LedgerSettings(Section):
     """The record of every call."""
 
+    durability: Literal["effects", "full"] = "effects"
+    """When a record must be on the disk before the gateway goes on. `effects`: before a call that may change something,
+    and with the outcome of a call with an idempotency key. Other records are written at once, and flushed within
+    `flush_ms`: a power cut may lose them, a killed process does not. `full`: every record."""
+    flush_ms: PositiveInt = 20
+    """Milliseconds until a record that was only written is on the disk."""
     keep_days: Annotated[int, Field(ge=0)] = 0
     """Days that records stay in the store. Older ones move to sealed segment files. 0: records stay until
     `lg-gateway audit seal`."""

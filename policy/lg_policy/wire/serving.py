@@ -17,6 +17,7 @@ from mcp.server import Server
 from lg_policy.config.flags import ServeFlags
 from lg_policy.config.http import is_loopback
 from lg_policy.errors import ConfigError
+from lg_policy.wire.direct_requests import DirectRequests
 from lg_policy.wire.standard_streams import check_standard_streams
 from lg_policy.wire.stdio import stdio_streams
 
@@ -81,7 +82,7 @@ async def _serve_stdio(server: Server[Any]) -> None:
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":  # its event loop takes no signals; the end of input ends the server
             group.start_soon(_cancel_on_signal, group.cancel_scope)
-        async with stdio_streams() as (read, write):
+        async with stdio_streams(DirectRequests(server)) as (read, write):
             await server.run(read, write, server.create_initialization_options())
         group.cancel_scope.cancel()
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import anyio
 from mcp.server.stdio import stdio_server
@@ -26,12 +26,15 @@ from mcp_types import jsonrpc_message_adapter
 
 from lg_policy.wire.odd_messages import messages_in
 
+if TYPE_CHECKING:
+    from lg_policy.wire.direct_requests import DirectRequests
+
 _PIPE_SIZE = 1 << 20
 
 
 @asynccontextmanager
-async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
-    """Yield the read and the write stream for `Server.run`.
+async def stdio_streams(direct: DirectRequests | None = None) -> AsyncIterator[tuple[Any, Any]]:
+    """Yield the read and the write stream for `Server.run`. `direct` is offered each line first.
 
     Meanwhile descriptor 0 is the null device and descriptor 1 is standard error, so that child processes read
     end-of-file and printed text stays out of the protocol.
@@ -45,7 +48,9 @@ async def stdio_streams() -> AsyncIterator[tuple[Any, Any]]:
         _widen(sink.fileno())
         loop = asyncio.get_running_loop()
         outgoing = _Outgoing()
-        incoming = _Incoming(outgoing.send_lines)
+        incoming = _Incoming(outgoing.send_lines, direct)
+        if direct is not None:
+            direct.send_with(outgoing.send_line)
         reading, _ = await loop.connect_read_pipe(lambda: incoming, source)
         writing, _ = await loop.connect_write_pipe(lambda: outgoing, sink)
         outgoing.transport = writing
@@ -111,9 +116,10 @@ class _Stream:
 class _Incoming(_Stream, asyncio.Protocol):
     """Messages from the client, one a line; a line that is not a message is passed on as the error it caused."""
 
-    def __init__(self, answer: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, answer: Callable[[list[bytes]], None], direct: DirectRequests | None) -> None:
         """Keep `answer`, which sends lines to the client: for messages that cannot be passed on."""
         self._answer = answer
+        self._direct = direct
         self._lines: deque[bytes] = deque()
         self._part: list[bytes] = []
         self._ended = False
@@ -122,12 +128,16 @@ class _Incoming(_Stream, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the bytes that the pipe had."""
         *complete, rest = data.split(b"\n")
-        for line in complete:
-            self._lines.append(b"".join([*self._part, line]))
+        for end in complete:
+            line = b"".join([*self._part, end]) if self._part else end
             self._part.clear()
+            # In order: a line is not taken from here while others wait.
+            if self._lines or self._direct is None or not self._direct.take(line):
+                self._lines.append(line)
         if rest:
             self._part.append(rest)
-        self._wake()
+        if self._lines:
+            self._wake()
 
     def eof_received(self) -> None:
         """Read the last line, even if it has no line break: the client has left."""
@@ -200,6 +210,12 @@ class _Outgoing(_Stream, asyncio.BaseProtocol):
         # As `model_dump_json`, without turning bytes into text and back: that counts for a megabyte.
         data = item.message.__pydantic_serializer__.to_json(item.message, by_alias=True, exclude_unset=True)
         self.transport.write(data + b"\n")
+
+    async def send_line(self, line: bytes) -> None:
+        """Write a line, or put it behind those that wait; returns when there is room for more."""
+        await self._may_write.wait()
+        if not self._lost:
+            self.transport.write(line + b"\n")
 
     def send_lines(self, lines: list[bytes]) -> None:
         """Put lines behind what waits to be written."""

@@ -1,0 +1,102 @@
+"""Sends tool calls to a child process without the SDK's session, which would cost several times as much.
+
+One call is one line out and one line back. The SDK's session has opened the connection and goes on to handle everything
+else on it: lists, notifications, questions, calls with progress and rounds of input. Both write whole lines to the same
+pipe, and the relay tells their answers apart by the request's number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import mcp_types as t
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+from pydantic_core import PydanticSerializationError, to_json
+
+from lg_gateway.processes.child_process import Child
+from lg_gateway.upstreams.relay import Relay
+from lg_gateway.upstreams.replies import Answer, Reply
+
+FIRST_NUMBER = 1_000_000_000
+"""The SDK numbers its own requests from 1."""
+CANCEL_S = 5.0
+"""How long a server that does not read may hold up the notice that a call was given up."""
+
+
+class DirectCalls:
+    """The way to one connected child. `client` is the session that was opened with it."""
+
+    def __init__(self, child: Child, relay: Relay, client: Client) -> None:
+        self._stdin = child.process.stdin
+        self._relay = relay
+        self._numbers = itertools.count(FIRST_NUMBER)
+        self._envelope = _envelope(client)
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], reply: Reply, timeout_s: float | None
+    ) -> Answer | None:
+        """Send one call and wait for its answer, which is in `reply`; return an answer that asks for input.
+
+        Raises `MCPError` as the SDK's session does: the server's own error, -32001 when the time is over, -32000 when
+        the connection ended (`reply.request_id` is `None` if it had ended before the call was written). Raises
+        `ValidationError` for an answer that asks for input in a wrong form.
+        """
+        if self._stdin is None or self._relay.over:
+            raise MCPError(t.CONNECTION_CLOSED, "Connection closed")
+        number = next(self._numbers)
+        params: dict[str, Any] = {"name": tool, "arguments": arguments}
+        if meta or self._envelope:
+            params["_meta"] = {**meta, **self._envelope}
+        line = _line({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+        reply.ended = asyncio.get_running_loop().create_future()
+        self._relay.sent_directly(number, "tools/call", reply)
+        try:
+            with anyio.move_on_after(timeout_s) as clock:
+                await self._write(line)
+                await reply.ended
+            if clock.cancelled_caught:
+                await self._cancel(number, f"timed out after {timeout_s}s")
+                raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out")
+        except anyio.get_cancelled_exc_class():
+            await self._cancel(number, "caller cancelled")
+            raise
+        if reply.error is not None or reply.unreadable:
+            error = reply.error or t.ErrorData(code=t.PARSE_ERROR, message=reply.unreadable)
+            raise MCPError.from_error_data(error)
+        if reply.asked_for_input is not None:
+            return t.InputRequiredResult.model_validate(reply.asked_for_input, by_name=False)
+        return None
+
+    async def _write(self, line: bytes) -> None:
+        assert self._stdin is not None
+        try:
+            await self._stdin.send(line)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
+            self._relay.connection_ended()
+
+    async def _cancel(self, number: int, why: str) -> None:
+        self._relay.give_up(number)
+        params = {"requestId": number, "reason": why}
+        with anyio.move_on_after(CANCEL_S, shield=True), suppress(MCPError):
+            await self._write(_line({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(message) + b"\n"
+    except PydanticSerializationError:  # half a surrogate pair, which UTF-8 cannot say
+        return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _envelope(client: Client) -> dict[str, Any]:
+    """Return what the protocol wants in the `_meta` of every request on this connection; a 2025 one wants nothing."""
+    data: dict[str, Any] = {"method": "tools/call", "params": {"name": ""}}
+    client.session._stamp(data, {})  # private: the session has no other way to say what it stamps
+    return dict(data["params"].get("_meta") or {})

@@ -1,0 +1,54 @@
+"""One call to a server: what is sent, and over which way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp.client import Client
+
+from lg_gateway.upstreams.direct_calls import DirectCalls
+from lg_gateway.upstreams.progress import Progress
+from lg_gateway.upstreams.question_routing import OnQuestion
+from lg_gateway.upstreams.replies import Answer, Reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamCall:
+    """One call to send. `repeatable`: doing it twice does no harm, so it may simply be repeated if it is lost."""
+
+    tool: str
+    arguments: dict[str, Any]
+    meta: dict[str, Any]
+    timeout_s: float
+    repeatable: bool
+    progress: Progress | None = None
+    input_responses: dict[str, Any] | None = None
+    request_state: str | None = None
+    on_question: OnQuestion | None = None
+    """Answers a question that a 2025 server asks while the call runs. Without it, every question is cancelled."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one request and one answer, without reports between and without rounds."""
+        return self.progress is None and self.input_responses is None and self.request_state is None
+
+    async def send(
+        self, client: Client, direct: DirectCalls | None, reply: Reply, timeout_s: float | None
+    ) -> Answer | None:
+        """Send it over the direct way where that can carry it, else through the SDK's session.
+
+        Return what the SDK made of the answer, or an answer that asks for input; `reply` has the rest.
+        """
+        if direct is not None and self.plain:
+            return await direct.call(self.tool, self.arguments, self.meta, reply, timeout_s)
+        return await client.session.call_tool(
+            self.tool,
+            self.arguments,
+            read_timeout_seconds=timeout_s,
+            progress_callback=self.progress,
+            input_responses=cast(Any, self.input_responses),
+            request_state=self.request_state,
+            meta=cast(Any, self.meta or None),
+            allow_input_required=True,
+        )

@@ -1,0 +1,245 @@
+"""Handles the requests that a stdio client sends most without the SDK's dispatcher: calls and lists of tools.
+
+The dispatcher passes a request through models, streams and tasks, which costs more than most calls. Here a line is read
+once and goes to the SDK's own request handler at once: the same middleware, checks and answers, byte for byte. The SDK
+handles everything else, and the first of these requests: it decides which revision the connection speaks. A line in any
+other than the plain form is the SDK's too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.abc
+import mcp_types as t
+from mcp.server import Server, ServerRequestContext
+from mcp.server.connection import Connection
+from mcp.server.context import CallNext, HandlerResult
+from mcp.server.runner import ServerRunner, modern_error_data
+from mcp.shared.dispatcher import CallOptions, coerce_request_id
+from mcp.shared.exceptions import NoBackChannelError
+from mcp.shared.jsonrpc_dispatcher import handler_exception_to_error_data, progress_token_from_params
+from mcp.shared.transport_context import TransportContext
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+log = logging.getLogger(__name__)
+
+METHODS = frozenset({"tools/call", "tools/list"})
+LINE_BYTES = 100_000
+"""A longer line is left to the SDK."""
+NESTING = 100
+"""Opening brackets in a line; one with more is left to the SDK, which limits the depth."""
+LAST_WORD_S = 1.0
+"""How long an answer at the end of the connection may take to be written."""
+_MEMBERS = {"jsonrpc", "id", "method", "params"}
+_PARAMS = {"name", "arguments", "cursor", "_meta"}
+_ENVELOPE = (t.PROTOCOL_VERSION_META_KEY, t.CLIENT_INFO_META_KEY, t.CLIENT_CAPABILITIES_META_KEY)
+Send = Callable[[bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What the SDK found out about this client with a request that it handled."""
+
+    connection: Connection
+    runner: ServerRunner[Any]
+    envelope: tuple[Any, ...] | None
+    """What a 2026 client repeats in the `_meta` of each request; `None` for a 2025 client."""
+
+
+@dataclass(eq=False)
+class _Context:
+    """The dispatch context of one request, as the SDK's handler wants it."""
+
+    request_id: str | int
+    progress_token: str | int | None
+    connection: Connection
+    modern: bool
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    cancel_requested: anyio.Event = field(default_factory=anyio.Event)
+    message_metadata: None = None
+    over: bool = False
+
+    @property
+    def transport(self) -> TransportContext:
+        return TransportContext(kind="jsonrpc", can_send_request=not self.modern)
+
+    @property
+    def can_send_request(self) -> bool:
+        return not self.modern and not self.over
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        if not self.can_send_request:
+            raise NoBackChannelError(method)
+        return await self.connection.outbound.send_raw_request(method, params, opts)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        if not self.over:
+            await self.connection.outbound.notify(method, params, opts)
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        if self.progress_token is None:
+            return
+        said = {"progressToken": self.progress_token, "progress": progress, "total": total, "message": message}
+        await self.notify("notifications/progress", {name: value for name, value in said.items() if value is not None})
+
+
+class DirectRequests:
+    """The requests of one stdio connection to a server. Make it before the server runs."""
+
+    def __init__(self, server: Server[Any]) -> None:
+        self._server = server
+        self._known: _Known | None = None
+        self._in_flight: dict[str | int, _Context] = {}
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._send: Send | None = None
+        server.middleware.append(self._learn)
+        # The requests end before the server's own resources do.
+        self._outer = server.lifespan
+        server.lifespan = self._lifespan
+
+    def send_with(self, send: Send) -> None:
+        """Say how a line is written to the client."""
+        self._send = send
+
+    def take(self, line: bytes) -> bool:
+        """Handle a line, if it is one for here; return whether it is."""
+        if self._known is None or self._tasks is None or len(line) > LINE_BYTES:
+            return False
+        if b'"notifications/cancelled"' in line:
+            return self._cancelled(line)
+        request = _plain_request(line)
+        if request is None or not _same_client(request["params"], self._known):
+            return False
+        number = request["id"]
+        if coerce_request_id(number) in self._in_flight:
+            return False
+        context = _Context(
+            request_id=number,
+            progress_token=progress_token_from_params(request["params"]),
+            connection=self._known.connection,
+            modern=self._known.envelope is not None,
+        )
+        self._in_flight[coerce_request_id(number)] = context
+        self._tasks.start_soon(self._answer, context, request["method"], request["params"], self._known.runner)
+        return True
+
+    @asynccontextmanager
+    async def _lifespan(self, server: Server[Any]) -> AsyncIterator[Any]:
+        async with self._outer(server) as state, anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                yield state
+            finally:
+                self._tasks = None
+                tasks.cancel_scope.cancel()
+
+    async def _learn(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Remember the client, once a request of it has passed the SDK's checks."""
+        result = await call_next(ctx)
+        if ctx.method in METHODS and ctx.request_id not in self._in_flight:
+            meta, modern = ctx.meta or {}, ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+            connection = ctx.session._connection  # private: nothing public leads from a request to its connection
+            self._known = _Known(
+                connection=connection,
+                runner=ServerRunner(self._server, connection, ctx.lifespan_context),
+                envelope=tuple(meta.get(key) for key in _ENVELOPE) if modern else None,
+            )
+        return result
+
+    def _cancelled(self, line: bytes) -> bool:
+        try:
+            message = from_json(line)
+        except ValueError:
+            return False
+        params = message.get("params") if isinstance(message, dict) else None
+        number = params.get("requestId") if isinstance(params, dict) else None
+        if not isinstance(number, str | int) or message.get("method") != "notifications/cancelled":
+            return False
+        context = self._in_flight.get(coerce_request_id(number))
+        if context is None:
+            return False
+        context.cancel_requested.set()
+        context.scope.cancel()
+        return True
+
+    async def _answer(
+        self, context: _Context, method: str, params: Mapping[str, Any], runner: ServerRunner[Any]
+    ) -> None:
+        """Handle one request and write its answer. A request that its client cancelled gets none."""
+        answer: dict[str, Any] = {}
+        try:
+            with context.scope:
+                try:
+                    answer = {"result": await runner.on_request(context, method, params)}
+                except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
+                    answer = {"error": _wire_error(error, modern=context.modern)}
+                finally:
+                    context.over = True
+                    self._in_flight.pop(coerce_request_id(context.request_id), None)
+                if answer and not context.cancel_requested.is_set():
+                    await self._write(context.request_id, answer)
+        except anyio.get_cancelled_exc_class():
+            # The connection ends. Whoever still reads learns that no answer will come.
+            if not answer and not context.cancel_requested.is_set():
+                closed = {"error": {"code": t.CONNECTION_CLOSED, "message": "Connection closed"}}
+                with anyio.move_on_after(LAST_WORD_S, shield=True):
+                    await self._write(context.request_id, closed)
+            raise
+
+    async def _write(self, number: str | int, answer: Mapping[str, Any]) -> None:
+        if self._send is not None:
+            await self._send(_line({"jsonrpc": "2.0", "id": number, **answer}))
+
+
+def _plain_request(line: bytes) -> dict[str, Any] | None:
+    """Return a call or list in its plain form; `None` for any other line."""
+    if b'"tools/' not in line or line.count(b"{") + line.count(b"[") > NESTING:
+        return None
+    try:
+        request = from_json(line)
+    except ValueError:
+        return None
+    if not isinstance(request, dict) or not request.keys() <= _MEMBERS or request.get("jsonrpc") != "2.0":
+        return None
+    number, params = request.get("id"), request.setdefault("params", {})
+    if request.get("method") not in METHODS or not isinstance(number, str | int) or isinstance(number, bool):
+        return None
+    if not isinstance(params, dict) or not params.keys() <= _PARAMS or not isinstance(params.get("_meta", {}), dict):
+        return None
+    return request
+
+
+def _same_client(params: Mapping[str, Any], known: _Known) -> bool:
+    """Return whether a request says of its client what the SDK has checked before."""
+    meta = params.get("_meta", {})
+    if known.envelope is None:
+        return t.PROTOCOL_VERSION_META_KEY not in meta
+    return tuple(meta.get(key) for key in _ENVELOPE) == known.envelope
+
+
+def _wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:
+    if modern:
+        found = modern_error_data(error)
+    else:
+        known = handler_exception_to_error_data(error)
+        if known is None:
+            log.error("a request failed", exc_info=error)
+        found = known or t.ErrorData(code=0, message=str(error))
+    return found.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(message)
+    except PydanticSerializationError:  # half a surrogate pair, which UTF-8 cannot say
+        return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")

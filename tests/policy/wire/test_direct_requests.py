@@ -1,0 +1,195 @@
+"""Calls and lists of a stdio client, handled without the SDK's dispatcher: nobody must be able to tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lg_policy.wire.direct_requests import LINE_BYTES
+
+PROGRAM = Path(__file__).with_name("direct_server.py")
+ERAS = pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "tester", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+class Wire:
+    """A client that writes the lines that it is told to."""
+
+    def __init__(self, process: subprocess.Popen[bytes], era: str) -> None:
+        self.process = process
+        self.modern = era.startswith("2026")
+        self._number = 0
+        if not self.modern:
+            about = {"protocolVersion": era, "capabilities": {}, "clientInfo": {"name": "tester", "version": "1"}}
+            self.ask({"method": "initialize", "params": about}, stamp=False)
+            self.write({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        self.ask({"method": "tools/call", "params": {"name": "echo", "arguments": {}}})
+
+    def write(self, message: dict[str, Any]) -> None:
+        self.write_part(json.dumps(message).encode() + b"\n")
+
+    def write_part(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def read(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def numbered(self, message: dict[str, Any], *, stamp: bool = True) -> dict[str, Any]:
+        self._number += 1
+        made: dict[str, Any] = {"jsonrpc": "2.0", "id": self._number, **message}
+        params = made.get("params")
+        if stamp and self.modern and (params is None or isinstance(params, dict)):
+            meta = (params or {}).get("_meta", {})
+            made["params"] = {**(params or {}), "_meta": {**ENVELOPE, **meta} if isinstance(meta, dict) else meta}
+        return made
+
+    def ask(self, message: dict[str, Any], *, stamp: bool = True) -> Any:
+        """Send a request, and return all messages up to its answer, which comes last and without its number."""
+        request = self.numbered(message, stamp=stamp)
+        self.write(request)
+        found = []
+        while True:
+            found.append(self.read())
+            if found[-1].get("id") == request["id"]:
+                del found[-1]["id"]
+                return found
+
+
+@contextmanager
+def connected(era: str) -> Iterator[Wire]:
+    command = [sys.executable, "-P", str(PROGRAM)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield Wire(process, era)
+        finally:
+            process.kill()
+
+
+def call(name: str = "echo", **arguments: Any) -> dict[str, Any]:
+    return {"method": "tools/call", "params": {"name": name, "arguments": arguments}}
+
+
+def meta(name: str, **given: Any) -> dict[str, Any]:
+    stamped = {
+        key if key == "progressToken" or key == "own" else f"io.modelcontextprotocol/{key}": given[key] for key in given
+    }
+    return {"method": "tools/call", "params": {"name": name, "_meta": stamped}}
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "a call": call(text="ä\u2028\U0001f600"),
+    "no arguments": {"method": "tools/call", "params": {"name": "echo"}},
+    "null arguments": {"method": "tools/call", "params": {"name": "echo", "arguments": None}},
+    "arguments as text": {"method": "tools/call", "params": {"name": "echo", "arguments": '{"text": "x"}'}},
+    "a list of arguments": {"method": "tools/call", "params": {"name": "echo", "arguments": [1]}},
+    "an unknown tool": call("none"),
+    "a refusal": call("refuse"),
+    "a protocol error": call("protocol_error"),
+    "a failure": call("crash"),
+    "no name": {"method": "tools/call", "params": {"arguments": {}}},
+    "a number as name": {"method": "tools/call", "params": {"name": 7}},
+    "no params": {"method": "tools/call"},
+    "params that are a list": {"method": "tools/call", "params": []},
+    "progress": meta("progress", progressToken="p"),
+    "a boolean as progress token": meta("progress", progressToken=True),
+    "an object as progress token": meta("progress", progressToken={}),
+    "no progress token": call("progress"),
+    "metadata": meta("echo", own={"x": [1, None]}),
+    "metadata that is a list": {"method": "tools/call", "params": {"name": "echo", "_meta": []}},
+    "metadata that is null": {"method": "tools/call", "params": {"name": "echo", "_meta": None}},
+    "another client": meta("who", clientInfo={"name": "b", "version": "2"}),
+    "the client": call("who"),
+    "no capabilities": meta("who", clientCapabilities=None),
+    "another revision": meta("who", protocolVersion="2031-01-01"),
+    "a large number": call(n=10**30),
+    "floats": call(n=1e400, m=1.0, k=-0.0),
+    "a deep argument": call(text=json.loads("[" * 150 + "]" * 150)),
+    "a long argument": call(text="x" * (LINE_BYTES + 1)),
+    "a list": {"method": "tools/list"},
+    "a list with an empty object": {"method": "tools/list", "params": {}},
+    "a list with a wrong cursor": {"method": "tools/list", "params": {"cursor": "nowhere"}},
+    "a list with a number as cursor": {"method": "tools/list", "params": {"cursor": 3}},
+    "a call with a cursor": {"method": "tools/call", "params": {"name": "echo", "cursor": "x"}},
+    "half a surrogate": call(text="\ud83d"),
+}
+
+
+@ERAS
+def test_every_request_is_answered_as_the_sdk_answers_it(era: str) -> None:
+    with connected(era) as wire:
+        for what, request in REQUESTS.items():
+            # An unknown member makes it one for the SDK, which takes no notice of it.
+            by_sdk, direct = wire.ask({**request, "x-unknown": 0}), wire.ask(request)
+            assert direct == by_sdk, what
+
+
+@ERAS
+def test_only_a_plain_request_goes_past_the_sdk(era: str) -> None:
+    with connected(era) as wire:
+        tasks = [
+            wire.ask({**call("way"), **more})[-1]["result"]["structuredContent"]["task"] for more in ({}, {"x": 0})
+        ]
+    assert ["DirectRequests" in task for task in tasks] == [True, False]
+
+
+@ERAS
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_cancelled_call_ends_and_gets_no_answer(era: str, plain: bool) -> None:
+    with connected(era) as wire:
+        waiting = wire.numbered({**call("wait"), **({} if plain else {"x-unknown": 0})})
+        wire.write(waiting)
+        assert wire.ask(call("waiting"))[-1]["result"]["structuredContent"] == {"waiting": 1}
+        wire.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": waiting["id"]}})
+        while wire.ask(call("waiting"))[-1]["result"]["structuredContent"] != {"waiting": 0}:
+            pass
+
+
+@ERAS
+def test_calls_are_carried_out_side_by_side_and_a_number_in_use_is_the_sdks(era: str) -> None:
+    with connected(era) as wire:
+        waiting = [wire.numbered(call("wait")) for _ in range(3)]
+        for request in waiting:
+            wire.write(request)
+        wire.write({**waiting[0], "id": str(waiting[0]["id"])})
+        while wire.ask(call("waiting"))[-1]["result"]["structuredContent"] != {"waiting": 4}:
+            pass
+
+
+@ERAS
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_end_of_input_ends_calls_and_says_so(era: str, plain: bool) -> None:
+    with connected(era) as wire:
+        waiting = wire.numbered({**call("wait"), **({} if plain else {"x-unknown": 0})})
+        wire.write(waiting)
+        assert wire.ask(call("waiting"))[-1]["result"]["structuredContent"] == {"waiting": 1}
+        assert wire.process.stdin is not None
+        wire.process.stdin.close()
+        said = wire.read()
+        assert (said["id"], said["error"]["code"]) == (waiting["id"], -32000)
+        assert wire.process.wait(timeout=30) == 0
+
+
+@ERAS
+def test_lines_in_pieces_and_several_in_one_are_read_alike(era: str) -> None:
+    with connected(era) as wire:
+        requests = [wire.numbered(call(text=str(number))) for number in range(5)]
+        data = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
+        for at in range(0, len(data), 50):
+            wire.write_part(data[at : at + 50])
+        answers = [wire.read() for _ in requests]
+        texts = {answer["id"]: answer["result"]["structuredContent"]["text"] for answer in answers}
+        assert texts == {request["id"]: str(number) for number, request in enumerate(requests)}
