@@ -5,9 +5,14 @@ from __future__ import annotations
 import string
 import time
 from collections import deque
+from typing import Any
 
 from lg_policy.errors import CallTimeout
 
+INLINE_CHARACTERS = 100_000
+"""Up to this many characters of text, keys and numbers, work is done on the event loop."""
+EACH = 8
+"""Characters that every part of a value counts besides its text."""
 ELLIPSIS = "…"
 # What no secret of a known shape contains (see `secrets.finder`) ends a word: quotation marks, brackets, spaces.
 _IN_WORDS = "".join(set(string.printable) - set(string.whitespace) - set("\"'`()[]{}<>;|&\\"))
@@ -107,3 +112,20 @@ class Deadline:
             raise CallTimeout(
                 f"{what} took longer than {self.seconds:g} s", hint="narrow the request or raise the time limit"
             )
+
+
+def is_small(value: Any, limit: int = INLINE_CHARACTERS) -> bool:
+    """Whether a JSON value, or an object of such values, holds at most `limit` characters. Reads no more than that."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        limit -= EACH + (len(item) if isinstance(item, str | bytes) else 0)
+        if limit < 0:
+            return False
+        if hasattr(item, "__dict__"):
+            item = vars(item)
+        if isinstance(item, dict | list | tuple):
+            if len(item) * EACH > limit:
+                return False
+            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item
+    return True

@@ -7,11 +7,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio.to_thread
-from pydantic import BaseModel
 
-INLINE_CHARACTERS = 100_000
-"""Up to this many characters of text, keys and numbers, the work is done on the event loop."""
-_EACH = 8
+from lg_policy.limits import EACH, is_small
+
 Made = TypeVar("Made")
 
 
@@ -22,23 +20,6 @@ async def in_thread_if_large(value: Any, work: Callable[..., Made], *args: Any) 
     return await anyio.to_thread.run_sync(partial(work, *args))
 
 
-def is_small(value: Any, limit: int = INLINE_CHARACTERS) -> bool:
-    """Whether a JSON value or a model holds at most `limit` characters. Looks at no more than that."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        limit -= _EACH + (len(item) if isinstance(item, str | bytes) else 0)
-        if limit < 0:
-            return False
-        if isinstance(item, BaseModel):
-            item = vars(item)
-        if isinstance(item, dict | list | tuple):
-            if len(item) * _EACH > limit:
-                return False
-            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item
-    return True
-
-
 def beginning(value: Any, room: int) -> Any:
     """Return a JSON value of about `room` characters: the beginning of its texts and lists."""
     return _beginning(value, [room])
@@ -47,7 +28,7 @@ def beginning(value: Any, room: int) -> Any:
 def _beginning(value: Any, room: list[int]) -> Any:
     if isinstance(value, str):
         kept = value[: max(0, room[0])]
-        room[0] -= len(kept) + _EACH
+        room[0] -= len(kept) + EACH
         return kept
     if isinstance(value, dict):
         made = {}
@@ -63,5 +44,5 @@ def _beginning(value: Any, room: list[int]) -> Any:
                 break
             kept_items.append(_beginning(item, room))
         return kept_items
-    room[0] -= _EACH
+    room[0] -= EACH
     return value

@@ -39,12 +39,12 @@ class Use:
     bytes_out: int = 0
     seconds: float = 0.0
 
-    def add(self, other: Use) -> None:
-        """Add what another call used."""
-        self.calls += other.calls
-        self.bytes_in += other.bytes_in
-        self.bytes_out += other.bytes_out
-        self.seconds += other.seconds
+    def add(self, other: Use, times: int = 1) -> None:
+        """Add what another call used; take it away with `times=-1`."""
+        self.calls += times * other.calls
+        self.bytes_in += times * other.bytes_in
+        self.bytes_out += times * other.bytes_out
+        self.seconds += times * other.seconds
 
 
 @dataclass
@@ -55,18 +55,21 @@ class _Count:
     """
 
     steps: dict[int, Use] = field(default_factory=dict)
+    """Oldest first."""
+    total: Use = field(default_factory=Use)
     running: int = 0
 
     def used(self, now: float) -> Use:
-        for step in [step for step in self.steps if step + 1 <= now - WINDOW_S]:
-            del self.steps[step]
-        total = Use()
-        for use in self.steps.values():
-            total.add(use)
-        return total
+        """Return what the last minute has used."""
+        while self.steps and (oldest := next(iter(self.steps))) + 1 <= now - WINDOW_S:
+            self.total.add(self.steps.pop(oldest), -1)
+        if not self.steps:
+            self.total = Use()  # what rounding left of the seconds
+        return self.total
 
     def add(self, now: float, use: Use) -> None:
         self.steps.setdefault(int(now), Use()).add(use)
+        self.total.add(use)
 
     def wait(self, now: float) -> float:
         """Seconds until the oldest step is over."""

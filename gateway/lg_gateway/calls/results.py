@@ -12,13 +12,12 @@ from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter
 
 from lg_gateway.calls.approval_step import Preview
-from lg_gateway.calls.in_thread import is_small
 from lg_gateway.calls.kept_results import KEPT_CHARACTERS
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.ledger.outcomes import Outcome
 from lg_gateway.upstreams.replies import RelayedResult
 from lg_policy.errors import Internal, LgError
-from lg_policy.limits import cut_at_word, cut_text
+from lg_policy.limits import cut_at_word, cut_text, is_small
 from lg_policy.secrets.masking import Masker
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)

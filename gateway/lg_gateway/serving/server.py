@@ -15,6 +15,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from opentelemetry import trace
 
 from lg_gateway.calls.call import AskHuman, Call, Standing
 from lg_gateway.calls.pipeline import internal_failure
@@ -86,6 +87,8 @@ class Frontend:
             get_tool_input_schema=self._schema,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
         )
+        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            server.middleware.clear()  # nobody collects spans
         server.middleware.append(self._remember_legacy)
         settings = self._gateway.policy.settings.approval
         # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.

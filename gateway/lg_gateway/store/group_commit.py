@@ -156,8 +156,8 @@ class GroupCommit:
             return
         self._flush_due = None
         try:
-            with self._turn:
-                self._look()
+            if self._guard is not None:
+                self._writer.look(self._guard.committing)  # sees what the flush will cover
             self._writer.flush()
             with self._turn:
                 self._note()
@@ -169,15 +169,6 @@ class GroupCommit:
             self._writer.tidy()
         except StoreError as error:
             log.warning("%s", error)
-
-    def _look(self) -> None:
-        """Let the guard see what the flush will cover."""
-        try:
-            tx = self._writer.begin(durable=False)
-            if self._guard is not None and tx is not None:
-                self._guard.committing(tx)
-        finally:
-            self._writer.end()
 
     def _note(self) -> None:
         """Let the guard note what is on the disk now, while no other process writes."""

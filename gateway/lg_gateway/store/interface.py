@@ -112,6 +112,10 @@ class Writer(Protocol):
         """Undo what was not committed and give the turn away. Does nothing where there is none."""
         ...
 
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` on what is committed, without taking a turn. Raises `StoreDown`."""
+        ...
+
     def flush(self) -> None:
         """Put on the disk what was committed. Needs no turn. Raises `StoreDown`."""
         ...

@@ -184,6 +184,13 @@ class _PostgresWriter:
             _roll_back(self._connection)
         self._lock.release()
 
+    def look(self, work: Callable[[Tx], T]) -> T:
+        self._connection = _begin(self._connection, self._connect, "READ COMMITTED")
+        try:
+            return work(_PostgresTx(self._connection))
+        finally:
+            _roll_back(self._connection)
+
     def flush(self) -> None:
         # A synchronous commit waits until the server's log is on the disk, with all commits before it; but only a
         # transaction that has changed something waits at all.

@@ -94,7 +94,7 @@ class _SqliteWriter:
         self._busy_ms = int(busy_s * 1000)
         self._mode: tuple[bool, bool] | None = None
         self._commits = 0
-        self._copier: sqlite3.Connection | None = None
+        self._beside: sqlite3.Connection | None = None
         self._path = path
         self._tx.execute("PRAGMA wal_autocheckpoint=0")
 
@@ -132,19 +132,31 @@ class _SqliteWriter:
         except OSError as error:
             raise StoreDown(f"cannot flush {self._log_path}: {error}") from error
 
+    def look(self, work: Callable[[Tx], T]) -> T:
+        with _reading(self._second(), self._path) as tx:
+            return work(tx)
+
     def tidy(self) -> None:
         if self._commits < COPY_AFTER:
             return
         self._commits = 0
         try:
-            self._copier = self._copier or connect(self._path)
-            self._copier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._second().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error as error:
             raise StoreDown(f"cannot copy the log into {self._path}: {error}") from error
 
+    def _second(self) -> sqlite3.Connection:
+        """Return a connection beside the one that writes: what it does holds up no writer."""
+        if self._beside is None:
+            try:
+                self._beside = connect(self._path, busy_s=self._busy_ms / 1000)
+            except sqlite3.Error as error:
+                raise StoreDown(f"cannot open the store {self._path}: {error}{_remedy(error)}") from error
+        return self._beside
+
     def close(self) -> None:
-        if self._copier is not None:
-            self._copier.close()
+        if self._beside is not None:
+            self._beside.close()
         self._connection.close()
         self._lock.close()
 
