@@ -1,7 +1,8 @@
 """A server that is told by a file what it lists and which bytes it writes as answers, however wrong they are.
 
 `argv[1]` names a JSON file: `tools` (definitions as they are listed), `calls` (tool name to the line that answers it,
-with `ID` for the request's id, in Latin-1), `discover` (`error`, `exit` or `silent`), `journal` (a file for what came).
+with `ID` for the request's id, in Latin-1 or the UTF-16 that it begins with; after `LAST` the
+server ends without a line break), `discover` (`error`, `exit` or `silent`), `journal` (a file for what came).
 `http` serves the same over HTTP on a port that it prints: a call's line is the body, or with `events` one event of a
 stream; a line that begins with `HTTP 503` is that status with the rest as a page.
 A call without a line of its own is answered with its own name and arguments; `die` ends the server, `hang` answers
@@ -11,6 +12,7 @@ nothing, `late` answers `hang` after that call was cancelled.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,15 @@ def write(line: str) -> None:
     if PLAN.get("http"):
         lines[-1].append(line)
         return
-    sys.stdout.buffer.write(line.encode("latin-1") + b"\n")
+    if line.startswith("LAST "):
+        sys.stdout.buffer.write(line.removeprefix("LAST ").encode())
+        sys.stdout.buffer.flush()
+        os._exit(0)
+    if line.startswith("UTF-16"):
+        encoding, _, line = line.partition(" ")
+        sys.stdout.buffer.write(f"{line}\n".encode(encoding))
+    else:
+        sys.stdout.buffer.write(line.encode("latin-1") + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -95,7 +105,8 @@ def over_http() -> None:
                 body, kind = f": hello\r\nid: 1\r\ndata: {body}\r\n\r\n", "text/event-stream"
             self.send_response(status)
             self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(body.encode("latin-1"))))
+            missing = 10 if "SHORT" in body else 0
+            self.send_header("content-length", str(len(body.encode("latin-1")) + missing))
             self.end_headers()
             self.wfile.write(body.encode("latin-1"))
 

@@ -126,8 +126,12 @@ class _RelayedBody(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         body = bytearray()
-        async for data in self._inner:
-            body += data
+        try:
+            async for data in self._inner:
+                body += data
+        except httpx2.TransportError as error:  # it costs this request, not all that use the connection's client
+            yield _json(self._relay.broken(self._number, _broken(error)))
+            return
         meant = b"jsonrpc" in body or body.lstrip().startswith((b"{", b"["))
         messages = await self._relay.received(bytes(body), self._number) if meant else []
         answers: list[t.JSONRPCMessage] = [
@@ -153,6 +157,15 @@ class _RelayedEvents(httpx2.AsyncByteStream):
         self._number = number
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for event in self._events():
+                yield event
+        except httpx2.TransportError as error:
+            if self._number is None or not self._relay.awaits(self._number):
+                raise
+            yield b"data: " + _json(self._relay.broken(self._number, _broken(error))) + b"\n\n"
+
+    async def _events(self) -> AsyncIterator[bytes]:
         lines: list[bytes] = []
         pending = bytearray()
         async for data in self._inner:
@@ -182,6 +195,10 @@ class _RelayedEvents(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _broken(error: httpx2.TransportError) -> str:
+    return f"its answer broke off: {str(error) or type(error).__name__}"
 
 
 def _described(response: httpx2.Response) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
 
 from lg_gateway.processes.child_process import Child
+from lg_gateway.upstreams.message_lines import MessageLines, TooLong
 from lg_gateway.upstreams.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -68,25 +69,21 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
     stdout = child.process.stdout
     if stdout is None:
         return
-    pending = bytearray()
-    with suppress(anyio.EndOfStream):
+    lines = MessageLines(MESSAGE_BYTES)
+
+    async def pass_on(texts: list[bytes]) -> None:
+        for text in texts:
+            for message in await relay.received(text):
+                await out.send(SessionMessage(message))
+
+    try:
         while True:
-            data = await stdout.receive()
-            pending += data
-            if b"\n" not in data:
-                if len(pending) > MESSAGE_BYTES:
-                    log.warning(
-                        "%s sent a message of more than %d bytes; stopping the server",
-                        child.launch.name,
-                        MESSAGE_BYTES,
-                    )
-                    return
-                continue
-            *lines, rest = bytes(pending).split(b"\n")
-            pending = bytearray(rest)
-            for line in lines:
-                for message in await relay.received(line):
-                    await out.send(SessionMessage(message))
+            await pass_on(lines.feed(await stdout.receive()))
+    except anyio.EndOfStream:
+        await pass_on(lines.end())
+    except TooLong:
+        name = child.launch.name
+        log.warning("%s sent a message of more than %d bytes; stopping the server", name, MESSAGE_BYTES)
 
 
 @asynccontextmanager

@@ -138,6 +138,14 @@ class Relay:
             reply.error, reply.lost = error, lost
         return t.JSONRPCError(jsonrpc="2.0", id=number, error=error)
 
+    def awaits(self, number: Id) -> bool:
+        """Return whether a request has no answer yet."""
+        return number in self._open
+
+    def broken(self, number: Id, why: str) -> t.JSONRPCMessage:
+        """Return the answer to a request whose own answer did not come whole: its server may have done the work."""
+        return self.failed(number, t.ErrorData(code=t.INTERNAL_ERROR, message=why), lost=why)
+
     def without_answer(self, number: Id, why: str) -> list[t.JSONRPCMessage]:
         """Fail a request whose HTTP answer has come whole and holds no answer to it."""
         return self._give_up(number, why) if number in self._open else []
@@ -153,10 +161,14 @@ class Relay:
             values = read_values(data)
         except Unreadable as why:
             return self._unreadable(data, str(why), expected)
+        if values == [[]]:
+            return self._orphan("it is an empty list")
         found: list[t.JSONRPCMessage] = []
         for value in _unpacked(values):
             found += self._message(value, expected)
         if not found and not any(isinstance(value, dict | list) for value in values):
+            if b'\\"jsonrpc' in data:
+                return self._orphan("it is a text, and no message")
             self._noise.heard(len(data))
         return found
 
@@ -317,8 +329,18 @@ def _unpacked(values: list[Any]) -> Iterator[Any]:
         value = waiting.pop()
         if isinstance(value, list):
             waiting += value[::-1]
+        elif isinstance(value, str) and '"jsonrpc"' in value:
+            waiting += _inner_message(value)
         else:
             yield value
+
+
+def _inner_message(text: str) -> list[Any]:
+    """Return the message that a server wrote as JSON text inside JSON; nothing if the text is none."""
+    try:
+        return [value for value in read_values(text.encode()) if isinstance(value, dict)]
+    except Unreadable:
+        return []
 
 
 def _whole_number(number: Any) -> Any:

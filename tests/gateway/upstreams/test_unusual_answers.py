@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from lg_gateway.upstreams.message_lines import HELD_LINES, MessageLines, TooLong
 from tests.gateway.misbehaving import misbehaving, misbehaving_over_http, named, result, said
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, text_of
 
@@ -28,6 +29,17 @@ REPAIRED = {
     "error_null": (said("fine")[:-1] + ',"error":null}', "fine"),
     "no_version": (said("old").replace('"jsonrpc":"2.0",', ""), "old"),
     "two_on_a_line": (said("first") + "printed by mistake", "first"),
+    "pretty": (
+        json.dumps(json.loads(said("over\\nlines [{").replace("ID", '"ID"')), indent=2).replace('"ID"', "ID"),
+        "over\nlines [{",
+    ),
+    "pretty_batch": ("[\n  " + said("in a list") + "\n]", "in a list"),
+    "after_a_bracket": ("{\n" + said("after noise"), "after noise"),
+    "utf_16_le": ("UTF-16-LE " + said("wide"), "wide"),
+    "utf_16_be": ("UTF-16-BE " + said("wide"), "wide"),
+    "utf_16_bom": ("UTF-16 " + said("wide"), "wide"),
+    "json_in_json": (json.dumps(said("twice")), "twice"),
+    "no_line_break": ("LAST " + said("the last word"), "the last word"),
     "plain_text": ('{"jsonrpc":"2.0","id":ID,"result":"just words"}', '"just words"'),
 }
 
@@ -49,6 +61,8 @@ BROKEN = {
     "cut_off": ('{"jsonrpc":"2.0","id":ID,"result":{"content":[', "it is not JSON"),
     "bad_escape": ('{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"\\x"}]}}', "it is not JSON"),
     "too_deep": ('{"jsonrpc":"2.0","id":ID,"result":' + '{"a":' * 5000 + "1" + "}" * 5001, "more than 200 levels deep"),
+    "empty_batch": ("[]", "it is an empty list"),
+    "text": (json.dumps('{"jsonrpc": broken'), "it is a text"),
     "without_id": ('{"jsonrpc":"2.0","result":{"content":[', "it is not JSON"),
 }
 
@@ -199,3 +213,33 @@ async def test_over_http_answers_are_repaired_or_fail_with_the_reason_just_the_s
         assert words in text_of(answers[name]), name
     assert answers["long_number"].structured_content == {"n": "7" * 5000}
     assert restarts == 0
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_an_http_answer_that_breaks_off_costs_its_call_and_not_the_others(tmp_path: Path, events: bool) -> None:
+    calls = {"short": said("SHORT"), "slow": said("here")}
+    with misbehaving_over_http(tmp_path, calls=calls, events=events) as part:
+        async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+            with anyio.fail_after(50):
+                answers = [await call(gateway, f"odd__{name}") for name in ("short", "slow", "short", "slow")]
+            restarts = gateway.upstreams["odd"].restarts
+
+    assert [answer.is_error for answer in answers] == [not events, False] * 2
+    assert restarts == 0
+    if not events:  # an event that is whole has been delivered, whatever comes after it
+        assert text_of(answers[0]).startswith(
+            "outcome_unknown: server odd was not reached, or its answer was lost: its "
+        )
+
+
+def test_lines_are_cut_in_linear_time_and_held_ones_end() -> None:
+    lines = MessageLines(10_000_000)
+    assert lines.feed(b"{\n" * 50_000) == []
+    assert lines.feed(b'{"jsonrpc": "2.0"}\n')[-1] == b'{"jsonrpc": "2.0"}'
+    assert lines.feed(b"[1]\n{\n}\nplain\n") == [b"[1]", b"{\n}", b"plain"]
+    lines.feed(b"{\n")
+    assert lines.end() == [b"{"]
+    assert len(b"".join(lines.feed(b"{\n" * (HELD_LINES + 1)))) > HELD_LINES
+    with pytest.raises(TooLong):
+        for _ in range(1_001):
+            lines.feed(b"x" * 10_000)
