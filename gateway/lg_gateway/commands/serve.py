@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
                 on_exit=frontend.listen.close,
                 authenticated=front.authenticated,
                 middleware=front.middleware,
+                listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
                 **front.app_options,
             )
 

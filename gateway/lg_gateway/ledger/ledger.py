@@ -25,6 +25,11 @@ from lg_gateway.store.interface import StoreDown, Tx
 
 log = logging.getLogger(__name__)
 
+OF_REQUEST = (
+    "SELECT hash, mac, record FROM ledger WHERE request_id = ?"
+    " AND seq > (SELECT coalesce(max(last_seq), 0) FROM segments) ORDER BY seq"
+)
+"""Without records that are sealed and not removed yet."""
 Phase = Literal["begun", "ended", "note"]
 
 
@@ -95,7 +100,7 @@ class Ledger:
 
         Not covered: whether one is missing, or sealed into a segment; `examine` finds what is gone.
         """
-        rows = tx.execute("SELECT hash, mac, record FROM ledger WHERE request_id = ? ORDER BY seq", (request_id,))
+        rows = tx.execute(OF_REQUEST, (request_id,))
         genuine = [record for digest, mac, record in rows if record_hash(record) == digest and self.wrote(digest, mac)]
         return [body for body in map(json.loads, genuine) if body["request_id"] == request_id]
 

@@ -25,6 +25,10 @@ from lg_gateway.ledger.segment_files import SEGMENTS, time_of
 from lg_gateway.store.interface import Store, Tx
 from lg_policy.state import make_private
 
+BATCH = 500
+"""Sealed records that one transaction removes from the store."""
+PAUSE_S = 0.01
+"""Between two such transactions."""
 NEXT = "SELECT seq, hash, mac, record FROM ledger WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1000"
 
 
@@ -53,6 +57,7 @@ class Archive:
         Raises `SealingError` at the first bad record, after what was good has been moved; `StoreError`, `OSError`.
         """
         done: list[Seal] = []
+        await self._clear()
         newest = self._store.read_now(lambda tx: tx.execute("SELECT coalesce(max(seq), 0) FROM ledger"))[0][0]
         while True:
             draft = await asyncio.to_thread(self._store.read_now, lambda tx: self._draft(tx, before, newest))
@@ -64,6 +69,17 @@ class Archive:
                 draft.path.unlink(missing_ok=True)
                 raise
             done.append(draft.seal)
+            await self._clear()
+
+    async def _clear(self) -> None:
+        """Remove the records that a seal covers, a few at a time: calls wait for each transaction.
+
+        The newest seal says how far: whoever reads the chain begins behind it, so a killed process leaves no gap.
+        """
+        more = True
+        while more:
+            more = await self._store.write(clear_some)
+            await asyncio.sleep(PAUSE_S)
 
     async def prune(self, before: str, *, by: str, now: str) -> list[Seal]:
         """Remove the files of segments whose newest record is older than `before`; their seals stay."""
@@ -78,7 +94,10 @@ class Archive:
 
     def oldest(self, tx: Tx) -> str | None:
         """Return the time of the oldest record that is still in the store."""
-        rows = tx.execute("SELECT record FROM ledger ORDER BY seq LIMIT 1")
+        rows = tx.execute(
+            "SELECT record FROM ledger WHERE seq > (SELECT coalesce(max(last_seq), 0) FROM segments)"
+            " ORDER BY seq LIMIT 1"
+        )
         return time_of(rows[0][0]) if rows else None
 
     def _segments(self, tx: Tx) -> tuple[list[Segment], ChainProblem | None]:
@@ -140,10 +159,9 @@ class Archive:
         found = tx.execute("SELECT hash FROM ledger WHERE seq = ?", (seal.last,))
         if rows[0][0] != seal.number - 1 or not found or found[0][0] != seal.last_hash:
             raise SealingError("another process moved these records meanwhile")
+        leaving = leaving_notes(tx, seal.last, self._ledger.records_of)
         sql = "INSERT INTO segments (number, first_seq, last_seq, seal) VALUES (?, ?, ?, ?)"
         tx.execute(sql, (seal.number, seal.first, seal.last, sign(seal, self._ledger.head)))
-        leaving = leaving_notes(tx, seal.last, self._ledger.records_of)
-        tx.execute("DELETE FROM ledger WHERE seq <= ?", (seal.last,))
         detail = f"segment {seal.number}: records {seal.first} to {seal.last} are in {seal.file}, by {by}"
         entry = LedgerEntry(
             phase="note", request_id=CARRIED, arguments=json.dumps(leaving), outcome="segment sealed", detail=detail
@@ -155,6 +173,17 @@ class Archive:
         tx.execute("UPDATE segments SET removal = ? WHERE number = ?", (removal, seal.number))
         detail = f"segment {seal.number}: the file with records {seal.first} to {seal.last} was removed by {by}"
         self._ledger.append(tx, LedgerEntry(phase="note", outcome="segment removed", detail=detail))
+
+
+def clear_some(tx: Tx) -> bool:
+    """Remove some sealed records; return whether there are more."""
+    (sealed,) = tx.execute("SELECT coalesce(max(last_seq), 0) FROM segments")[0]
+    (first,) = tx.execute("SELECT coalesce(min(seq), 0) FROM ledger")[0]
+    if not first or first > sealed:
+        return False
+    end = min(sealed, first + BATCH - 1)
+    tx.execute("DELETE FROM ledger WHERE seq <= ?", (end,))
+    return bool(end < sealed)
 
 
 def _write_file(path: Path, first: tuple[int, str, str], rows: Iterator[tuple[int, str, str]]) -> tuple[str, str, str]:

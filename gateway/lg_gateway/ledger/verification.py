@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lg_gateway.ledger.chain import Chain, ChainProblem, read_line
+from lg_gateway.ledger.chain import Chain, ChainProblem, read_line, record_hash
 from lg_gateway.ledger.head import Head, HeadFile, signature_is_good
 from lg_gateway.ledger.seals import Removal, Seal, read_segments, read_signed
 from lg_gateway.ledger.segment_files import SEGMENTS, check_file
@@ -45,7 +45,13 @@ def examine(tx: Tx, head_file: HeadFile, wrote: Callable[[str, str], bool], fold
         return verdict
     chain, ledger = _examine_segments(tx, head_file.public_key(), folder, verdict)
     signed: str | None = None
+    sealed = chain.seq
     for seq, digest, mac, record, *found_by in () if verdict.problems else _rows(tx):
+        if 0 < seq <= sealed:  # its removal from the store was interrupted, or goes on
+            if record_hash(record) != digest or not wrote(digest, mac):
+                verdict.problems.append(ChainProblem(seq=seq, what="is sealed, and the store has another in its place"))
+                break
+            continue
         problem = chain.step(seq, digest, record) or _found_elsewhere(seq, record, found_by)
         if problem is None and not wrote(digest, mac):
             problem = ChainProblem(seq=seq, what="was not written by this gateway (its keyed code is wrong)")

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 5.0
 SWEEP_S = 600.0
+PAUSE_S = 0.01
+"""Between two transactions of this work, so that calls have their turn."""
 DRIFT_S = 3_600.0
 LAST_RECORDS_S = 5.0
 
@@ -83,7 +85,10 @@ class Housekeeping:
             )
             return
         try:
-            await self._store.write(lambda tx: forget(tx, self._tokens, settings, now))
+            more = True
+            while more:
+                more = await self._store.write(lambda tx: forget(tx, self._tokens, settings, now))
+                await anyio.sleep(PAUSE_S)
             await self._retain(now, settings.ledger)
         except (StoreError, SealingError, OSError) as error:
             log.error("cannot remove old rows or move old records: %s", error)  # noqa: TRY400  the message says it all

@@ -16,36 +16,41 @@ from lg_gateway.store.interface import Tx
 from lg_policy.config.settings import Settings
 
 DAY_S = 86_400.0
+BATCH = 500
+"""Rows of one table that one transaction removes: calls wait for it."""
+TEXTS = 20
+"""The same for kept results, which have up to several megabytes each."""
 
 
-def forget(tx: Tx, tokens: TokenTable, settings: Settings, now: float) -> None:
-    """Remove everything that is older than its setting allows."""
-    _forget_outcomes(tx, now - settings.ledger.outcome_days * DAY_S)
-    tx.execute("DELETE FROM results WHERE created < ?", (now - KEPT_S,))
+def forget(tx: Tx, tokens: TokenTable, settings: Settings, now: float) -> bool:
+    """Remove some of what is older than its setting allows; return whether there may be more."""
     ended = now - settings.store.ended_days * DAY_S
-    _forget_ended(tx, ended)
-    tokens.forget(tx, ended)
-    _forget_runs(tx, now, now - settings.store.run_days * DAY_S)
-
-
-def _forget_outcomes(tx: Tx, before: float) -> None:
-    tx.execute("DELETE FROM outcomes WHERE created < ?", (before,))
-    tx.execute("DELETE FROM effects WHERE created < ?", (before,))
-
-
-def _forget_ended(tx: Tx, before: float) -> None:
-    """Remove ended questions to humans, grants and questions of servers. Each row carries the time of its end."""
-    tx.execute(
-        "DELETE FROM approvals WHERE expires < ?"
-        " AND NOT EXISTS (SELECT 1 FROM effects WHERE effects.approval_id = approvals.id)",
-        (before,),
-    )
-    tx.execute("DELETE FROM grants WHERE expires < ?", (before,))
-    tx.execute("DELETE FROM dialogues WHERE expires < ?", (before,))
-
-
-def _forget_runs(tx: Tx, now: float, before: float) -> None:
+    kept, active = now - settings.ledger.outcome_days * DAY_S, now - settings.store.run_days * DAY_S
     # Rows of a version that did not note the time: their age begins now.
     tx.execute("UPDATE budgets SET seen = ? WHERE seen = 0", (now,))
-    tx.execute("DELETE FROM runs WHERE seen < ? AND scope NOT IN (SELECT scope FROM effects)", (before,))
-    tx.execute("DELETE FROM budgets WHERE seen < ? AND scope NOT IN (SELECT scope FROM effects)", (before,))
+    tokens.forget(tx, ended)
+    more = [
+        _remove(tx, "outcomes", "request_id", "created < ?", kept),
+        _remove(tx, "effects", "scope, key", "created < ?", kept),
+        _remove(tx, "results", "id", "created < ?", now - KEPT_S, most=TEXTS),
+        # Ended questions to humans, grants and questions of servers. Each row carries the time of its end.
+        _remove(
+            tx,
+            "approvals",
+            "id",
+            "expires < ? AND NOT EXISTS (SELECT 1 FROM effects WHERE effects.approval_id = approvals.id)",
+            ended,
+        ),
+        _remove(tx, "grants", "id", "expires < ?", ended),
+        _remove(tx, "dialogues", "id", "expires < ?", ended),
+        _remove(tx, "runs", "scope", "seen < ? AND scope NOT IN (SELECT scope FROM effects)", active),
+        _remove(tx, "budgets", "scope", "seen < ? AND scope NOT IN (SELECT scope FROM effects)", active),
+    ]
+    return any(more)
+
+
+def _remove(tx: Tx, table: str, key: str, condition: str, before: float, *, most: int = BATCH) -> bool:
+    """Remove at most so many rows; return whether it was so many."""
+    chosen = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {most}"  # noqa: S608  constants
+    rows = tx.execute(f"DELETE FROM {table} WHERE ({key}) IN ({chosen}) RETURNING 1", (before,))  # noqa: S608  as above
+    return len(rows) == most

@@ -61,8 +61,25 @@ class SqliteStore:
 
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """See `Store.read_now`."""
-        with self._reading, _reading(self._reader, self.path) as tx:
-            return work(tx)
+        if not self._reading.acquire(blocking=False):
+            return self._read_beside(work)
+        try:
+            with _reading(self._reader, self.path) as tx:
+                return work(tx)
+        finally:
+            self._reading.release()
+
+    def _read_beside(self, work: Callable[[Tx], T]) -> T:
+        """Read over a connection of its own: a long read, as of a whole segment, must not hold up the others."""
+        try:
+            connection = connect(self.path)
+        except sqlite3.Error as error:
+            raise StoreDown(f"cannot read the store {self.path}: {error}") from error
+        try:
+            with _reading(connection, self.path) as tx:
+                return work(tx)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """See `Store.close`."""

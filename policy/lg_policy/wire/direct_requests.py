@@ -41,7 +41,10 @@ LAST_WORD_S = 1.0
 _MEMBERS = {"jsonrpc", "id", "method", "params"}
 _PARAMS = {"name", "arguments", "cursor", "_meta"}
 _ENVELOPE = (t.PROTOCOL_VERSION_META_KEY, t.CLIENT_INFO_META_KEY, t.CLIENT_CAPABILITIES_META_KEY)
+PAGES = 100
+"""Pages of the list of tools that are kept."""
 Send = Callable[[bytes], Awaitable[None]]
+ListedFrom = Callable[[], tuple[object, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +97,17 @@ class _Context:
 
 
 class DirectRequests:
-    """The requests of one stdio connection to a server. Make it before the server runs."""
+    """The requests of one stdio connection to a server. Make it before the server runs.
 
-    def __init__(self, server: Server[Any]) -> None:
+    `listed_from` returns what the server's list of tools is made from. While those are the same objects, a page of the
+    list is made once. Without it, every list is made anew.
+    """
+
+    def __init__(self, server: Server[Any], listed_from: ListedFrom | None = None) -> None:
         self._server = server
+        self._listed_from = listed_from
+        self._pages: dict[str | None, bytes] = {}
+        self._pages_from: tuple[object, ...] = ()
         self._known: _Known | None = None
         self._in_flight: dict[str | int, _Context] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -129,6 +139,10 @@ class DirectRequests:
             connection=self._known.connection,
             modern=self._known.envelope is not None,
         )
+        page = self._page(request)
+        if page is not None:
+            self._tasks.start_soon(self._write, number, b"result", page)
+            return True
         self._in_flight[coerce_request_id(number)] = context
         self._tasks.start_soon(self._answer, context, request["method"], request["params"], self._known.runner)
         return True
@@ -172,33 +186,50 @@ class DirectRequests:
         context.scope.cancel()
         return True
 
+    def _page(self, request: Mapping[str, Any]) -> bytes | None:
+        """Return a page of the list that was made before, if nothing has changed since."""
+        if request["method"] != "tools/list" or self._listed_from is None:
+            return None
+        now = self._listed_from()
+        if len(now) != len(self._pages_from) or any(a is not b for a, b in zip(now, self._pages_from, strict=True)):
+            self._pages, self._pages_from = {}, now
+        cursor = request["params"].get("cursor")
+        return self._pages.get(cursor) if cursor is None or isinstance(cursor, str) else None
+
+    def _keep_page(self, cursor: str | None, pages: dict[str | None, bytes], page: bytes) -> None:
+        if len(pages) < PAGES:
+            pages[cursor] = page  # if the list has changed meanwhile, nobody has these pages any more
+
     async def _answer(
         self, context: _Context, method: str, params: Mapping[str, Any], runner: ServerRunner[Any]
     ) -> None:
         """Handle one request and write its answer. A request that its client cancelled gets none."""
-        answer: dict[str, Any] = {}
+        answer: tuple[bytes, bytes] | None = None
+        pages = self._pages
         try:
             with context.scope:
                 try:
-                    answer = {"result": await runner.on_request(context, method, params)}
+                    answer = b"result", _json(await runner.on_request(context, method, params))
                 except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
-                    answer = {"error": _wire_error(error, modern=context.modern)}
+                    answer = b"error", _json(_wire_error(error, modern=context.modern))
                 finally:
                     context.over = True
                     self._in_flight.pop(coerce_request_id(context.request_id), None)
-                if answer and not context.cancel_requested.is_set():
-                    await self._write(context.request_id, answer)
+                if method == "tools/list" and answer[0] == b"result":
+                    self._keep_page(params.get("cursor"), pages, answer[1])
+                if not context.cancel_requested.is_set():
+                    await self._write(context.request_id, *answer)
         except anyio.get_cancelled_exc_class():
             # The connection ends. Whoever still reads learns that no answer will come.
-            if not answer and not context.cancel_requested.is_set():
-                closed = {"error": {"code": t.CONNECTION_CLOSED, "message": "Connection closed"}}
+            if answer is None and not context.cancel_requested.is_set():
+                closed = _json({"code": t.CONNECTION_CLOSED, "message": "Connection closed"})
                 with anyio.move_on_after(LAST_WORD_S, shield=True):
-                    await self._write(context.request_id, closed)
+                    await self._write(context.request_id, b"error", closed)
             raise
 
-    async def _write(self, number: str | int, answer: Mapping[str, Any]) -> None:
+    async def _write(self, number: str | int, member: bytes, value: bytes) -> None:
         if self._send is not None:
-            await self._send(_line({"jsonrpc": "2.0", "id": number, **answer}))
+            await self._send(_answer_line(number, member, value))
 
 
 def _plain_request(line: bytes) -> dict[str, Any] | None:
@@ -238,8 +269,12 @@ def _wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:
     return found.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def _line(message: Mapping[str, Any]) -> bytes:
+def _answer_line(number: str | int, member: bytes, value: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (_json(number), member, value)
+
+
+def _json(value: Any) -> bytes:
     try:
-        return to_json(message)
+        return to_json(value)
     except PydanticSerializationError:  # half a surrogate pair, which UTF-8 cannot say
-        return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")

@@ -17,7 +17,7 @@ from mcp.server import Server
 from lg_policy.config.flags import ServeFlags
 from lg_policy.config.http import is_loopback
 from lg_policy.errors import ConfigError
-from lg_policy.wire.direct_requests import DirectRequests
+from lg_policy.wire.direct_requests import DirectRequests, ListedFrom
 from lg_policy.wire.standard_streams import check_standard_streams
 from lg_policy.wire.stdio import stdio_streams
 
@@ -54,7 +54,16 @@ def serve(
     `ConfigError` for others, and for an address that is taken.
     """
     anyio.run(
-        partial(serve_here, server, flags, routes=routes, on_exit=on_exit, authenticated=authenticated, **app_options)
+        partial(
+            serve_here,
+            server,
+            flags,
+            routes=routes,
+            on_exit=on_exit,
+            authenticated=authenticated,
+            listed_from=tuple,  # our own servers' tools stay the same
+            **app_options,
+        )
     )
     return 0
 
@@ -67,22 +76,26 @@ async def serve_here(
     on_exit: Callable[[], None] | None = None,
     authenticated: bool = False,
     middleware: Sequence[Middleware] = (),
+    listed_from: ListedFrom | None = None,
     **app_options: Any,
 ) -> None:
-    """Do what `serve` does in a running event loop, for a program that does more than serve."""
+    """Do what `serve` does in a running event loop, for a program that does more than serve.
+
+    `listed_from`: see `DirectRequests`.
+    """
     if flags.transport == "stdio":
         check_standard_streams()
-        await _serve_stdio(server)
+        await _serve_stdio(server, listed_from)
         return
     listener = listen(flags, authenticated=authenticated)
     await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
 
 
-async def _serve_stdio(server: Server[Any]) -> None:
+async def _serve_stdio(server: Server[Any], listed_from: ListedFrom | None) -> None:
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":  # its event loop takes no signals; the end of input ends the server
             group.start_soon(_cancel_on_signal, group.cancel_scope)
-        async with stdio_streams(DirectRequests(server)) as (read, write):
+        async with stdio_streams(DirectRequests(server, listed_from)) as (read, write):
             await server.run(read, write, server.create_initialization_options())
         group.cancel_scope.cancel()
 

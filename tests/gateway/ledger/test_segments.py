@@ -11,8 +11,8 @@ import pytest
 from lg_gateway.commands.audit_integrity import export_lines
 from lg_gateway.ledger.chain import line_of
 from lg_gateway.ledger.head import HeadFile
-from lg_gateway.ledger.ledger import Ledger
-from lg_gateway.ledger.segments import Archive, SealingError
+from lg_gateway.ledger.ledger import Ledger, LedgerEntry
+from lg_gateway.ledger.segments import BATCH, Archive, SealingError, clear_some
 from lg_gateway.ledger.verification import VerificationResult, verify_export
 from lg_gateway.store.factory import StorePlace, open_store
 from lg_policy.errors import ConfigError
@@ -92,6 +92,69 @@ async def test_an_export_holds_the_sealed_part_and_is_verified_with_the_public_k
     verdict = verify_export(partly, key, head)
     assert (verdict.records, verdict.problems) == (18, [])
     assert verdict.remarks == ["records 11 to 20 are sealed and not in this export"]
+
+
+async def put_back(place: Place, rows: list[tuple[object, ...]]) -> None:
+    """Put records into the store as somebody does who cannot write the key directory."""
+    sql = "INSERT INTO ledger (seq, hash, mac, record, request_id, run_id) VALUES (?, ?, ?, ?, ?, ?)"
+    other = open_store(StorePlace(path=place.folder / "store.sqlite", url=place.url, lock_path=place.folder / "x.lock"))
+    await other.write(lambda tx: [tx.execute(sql, row) for row in rows])
+    other.close()
+
+
+def rows_of(place: Place) -> list[tuple[object, ...]]:
+    sql = "SELECT seq, hash, mac, record, request_id, run_id FROM ledger ORDER BY seq"
+    return place.store.read_now(lambda tx: tx.execute(sql))
+
+
+async def test_a_kill_while_sealed_records_leave_the_store_loses_and_doubles_nothing(place: Place) -> None:
+    before = rows_of(place)
+    await place.archive.seal(LATER, by="me")
+    await put_back(place, before[5:8])  # as if the process had ended before it came to these
+    verdict = place.examine()
+    await append(place.store, place.ledger, 2)
+    sealed = await place.archive.seal(LATER, by="me")
+
+    assert (verdict.records, verdict.problems) == (28, [])
+    assert [(seal.first, seal.last) for seal in sealed] == [(25, 29)]
+    assert place.live() == [30, 31]
+    assert place.examine().problems == []
+
+
+async def test_a_sealed_record_that_is_put_back_changed_is_found_and_an_old_note_that_is_put_back_says_nothing(
+    place: Place,
+) -> None:
+    def note(outcome: str) -> LedgerEntry:
+        return LedgerEntry(phase="note", request_id="tok-1", outcome=outcome)
+
+    await place.store.write(lambda tx: place.ledger.append(tx, note("token created")))
+    created = rows_of(place)[-1]
+    await place.store.write(lambda tx: place.ledger.append(tx, note("token revoked")))
+    await append(place.store, place.ledger, 1)
+    await place.archive.seal(LATER, by="me")
+    await put_back(place, [created])
+
+    newest = place.store.read_now(lambda tx: place.ledger.newest_note(tx, "tok-1"))
+    assert newest is not None
+    assert newest["outcome"] == "token revoked"
+    assert place.examine().problems == []
+    await place.sql("UPDATE ledger SET record = replace(record, 'created', 'renewed') WHERE seq = ?", created[0])
+    assert place.first_bad() == created[0]
+
+
+async def test_no_transaction_of_a_sealing_removes_many_records(place: Place) -> None:
+    await append(place.store, place.ledger, 1_300)
+    archive = Archive(place.store, place.ledger, place.segments, records=5_000)
+    await archive.seal(LATER, by="me")
+    removed: list[int] = []
+    await put_back(place, [(n, "", "", "", "", None) for n in range(1, 1_301)])
+    for _ in range(4):
+        before = len(place.live())
+        more = await place.store.write(clear_some)
+        removed.append(before - len(place.live()))
+        if not more:
+            break
+    assert removed == [BATCH, BATCH, 1_300 - 2 * BATCH]
 
 
 async def test_a_crash_after_the_file_and_before_the_commit_loses_and_doubles_nothing(place: Place) -> None:

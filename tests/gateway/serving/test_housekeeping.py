@@ -17,6 +17,7 @@ from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import LedgerEntry
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.housekeeping import Housekeeping
+from lg_gateway.serving.retention import BATCH, TEXTS, forget
 from lg_gateway.store.interface import Tx
 from lg_policy.config.settings import Settings
 from tests.gateway.approvals.support_approvals import question
@@ -238,3 +239,25 @@ async def test_only_results_under_a_key_are_kept_where_that_is_wanted(tmp_path: 
         kept = gateway.store.read_now(lambda tx: tx.execute("SELECT text FROM outcomes"))
 
     assert ["with" in text for (text,) in kept] == [True]
+
+
+async def test_no_transaction_of_the_sweep_removes_many_rows(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
+
+        def fill(tx: Tx) -> None:
+            for n in range(2 * BATCH + 1):
+                tx.execute("INSERT INTO outcomes (request_id, text, mac, created) VALUES (?, '', '', 1)", (f"r{n}",))
+            for n in range(TEXTS + 1):
+                tx.execute("INSERT INTO results (id, identity, characters, created) VALUES (?, '', 0, 1)", (f"r{n}",))
+
+        def left(tx: Tx) -> list[int]:
+            return [int(tx.execute(f"SELECT count(*) FROM {name}")[0][0]) for name in ("outcomes", "results")]
+
+        await gateway.store.write(fill)
+        seen = []
+        more = True
+        while more:
+            more = await gateway.store.write(lambda tx: forget(tx, gateway.tokens, Settings(), 1_000_000_000.0))
+            seen.append(gateway.store.read_now(left))
+
+    assert seen == [[BATCH + 1, 1], [1, 0], [0, 0]]
