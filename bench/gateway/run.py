@@ -21,6 +21,7 @@ import anyio
 from jsonschema import Draft202012Validator
 
 from bench.gateway.targets import Reached, config, reached, targets
+from bench.machine import machine
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.factory import StorePlace, open_store
@@ -94,7 +95,8 @@ async def calls_table(place: Path, front: str, peers: list[str], rounds: int, ca
                 for one in up:
                     await measure(one, calls, at_once, seen.setdefault((one.target.name, at_once), Figures()))
         memory = {one.target.name: rss_mb(one.pid) for one in up if one.pid}
-    print(f"\n{front} to the client, stdio to the server, {rounds} rounds of {calls} calls\n")
+    print(f"\n{machine()}")
+    print(f"{front} to the client, stdio to the server, {rounds} rounds of {calls} calls\n")
     print("| path | at once | p50 ms | p95 ms | calls/s | CPU ms a call (median; rounds) | RSS MB | first list s |")
     print("|---|---|---|---|---|---|---|---|")
     for one in up:

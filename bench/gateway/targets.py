@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -35,6 +35,8 @@ class Target:
     environment: dict[str, str]
     token: str | None = None
     path: str = "/mcp"
+    tool: str = "peek"
+    """A tool that its server calls read-only, or `echo`, which may have an effect for all that anybody knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +54,8 @@ def config(place: Path, *, everything: bool) -> Path:
     """A settings file with one server; with `everything`, 200 rules, pins and masking of all results."""
     lines = ["[gateway]", "calls_per_minute = 1000000", "calls_at_once = 1000"]
     lines += ['mask_results = "all"'] if everything else ['pins = "off"', 'mask_results = "none"']
-    lines += [
-        "[gateway.servers.a]",
-        "trusted = true",
-        f"command = {json.dumps(sys.executable)}",
-        f"args = {json.dumps([str(FIXTURE)])}",
-    ]
+    lines += ["[gateway.servers.a]", "trusted = true"]
+    lines += [f"command = {json.dumps(sys.executable)}", f"args = {json.dumps([str(FIXTURE)])}"]
     lines += ['[[gateway.rules]]\ntools = ["*"]\neffect = "allow"']
     for n in range(200 if everything else 0):
         tool = "a__echo" if n < 5 else f"other__tool_{n}"
@@ -83,6 +81,9 @@ def targets(place: Path, front: str, peers: list[str]) -> list[Target]:
         made.insert(0, Target(name="direct", front=front, command=None, environment={}))
     for name, everything in (("everything off", False), ("everything on", True)):
         made.append(_ours(place, front, name, config(place, everything=everything)))
+    beside = config(place, everything=True).rename(place / "effects.toml")
+    made.append(replace(_ours(place, front, "everything on, an effect", beside), tool="echo"))
+    config(place, everything=True)
     if "fastmcp" in peers:
         made.append(
             Target(
@@ -119,7 +120,7 @@ def _ours(place: Path, front: str, name: str, path: Path) -> Target:
     gateway = [sys.executable, "-P", "-m", "lg_gateway"]
     token = None
     login: list[str] = []
-    if front == "http" and name == "everything on":
+    if front == "http" and name.startswith("everything on"):
         create = [*gateway, "tokens", "create", "bench", "--config", str(path)]
         token = subprocess.run(create, env=environment, capture_output=True, text=True, check=True).stdout.split()[-1]
     elif front == "http":
@@ -168,7 +169,7 @@ async def reached(target: Target) -> AsyncIterator[Reached]:
 
 async def _found(target: Target, client: Client, pid: int | None, began: float) -> Reached:
     names = [tool.name for tool in (await client.list_tools()).tools]
-    tool = next(name for name in names if name == "echo" or name.endswith("_echo"))
+    tool = next(name for name in names if name == target.tool or name.endswith(f"_{target.tool}"))
     return Reached(target=target, client=client, tool=tool, pid=pid, started_s=time.perf_counter() - began)
 
 

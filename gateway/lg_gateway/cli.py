@@ -102,7 +102,8 @@ def _add_audit(commands: _Commands) -> None:
     audit.add_argument(
         "--since",
         metavar="TIME",
-        help="only from this time on: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h for a day ago",
+        help="only from this time on: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h for a day ago; for verify: a line that"
+        " `audit head` printed, to check only what came after it",
     )
     audit.add_argument("--until", metavar="TIME", help="only before this time")
     audit.add_argument("--limit", type=int, default=50, metavar="N", help="list the newest N records (default: 50)")

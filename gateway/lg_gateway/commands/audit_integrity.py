@@ -30,15 +30,24 @@ from lg_policy.errors import ConfigError
 from lg_policy.printing import visible
 
 
-def verify(tx: Tx, _args: argparse.Namespace, located: GatewayLocation) -> int:
-    """Check the store, its segments and the signed head."""
+def verify(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
+    """Check the store, its segments and the signed head; with `--since HEAD` only what came after that head."""
+    if args.head is not None:
+        raise ConfigError("--head is for an export", hint="for the store, give the line as --since")
     ledger = located.ledger()
-    verdict = ledger.examine(tx)
+    since = read_head_line(args.since, ledger.head.public_key()) if args.since is not None else None
+    if args.since is not None and since is None:
+        raise ConfigError(
+            "--since is not a line that `audit head` printed here, or its signature is wrong",
+            hint="`verify` takes a head, not a time",
+        )
+    verdict = ledger.examine(tx, since)
     if not verdict.problems:
         verdict.problems += _rows_beside(tx, ledger, located)
-    return _report(
-        verdict, f"{verdict.records} records, signed up to the last commit ({word(located.store_place.shown)})"
-    )
+    signed = ledger.head.read()
+    after = f" after record {since.seq}" if since is not None else ""
+    upto = f", signed up to record {signed.seq}" if signed is not None else ""
+    return _report(verdict, f"{verdict.records} records{after}{upto} ({word(located.store_place.shown)})")
 
 
 def _rows_beside(tx: Tx, ledger: Ledger, located: GatewayLocation) -> list[ChainProblem]:

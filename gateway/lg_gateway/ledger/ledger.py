@@ -137,13 +137,13 @@ class Ledger:
         except OSError as error:
             raise StoreDown(f"the ledger's head cannot be written: {error}") from error
 
-    def examine(self, tx: Tx) -> VerificationResult:
-        """Check the whole chain, sealed segments and records alike.
+    def examine(self, tx: Tx, since: Head | None = None) -> VerificationResult:
+        """Check the whole chain, sealed segments and records alike, or only what came after a signed head.
 
         Covers edits, deletions, insertions and reordering by someone without the keys. Does not cover what the same
         user did with the keys, nor the loss of store and key directory together.
         """
-        return examine(tx, self.head, self.wrote, self.segments)
+        return examine(tx, self.head, self.wrote, self.segments, since)
 
     def verify(self, tx: Tx) -> tuple[int, list[ChainProblem]]:
         """Do what `examine` does; return the number of records and what is wrong, the first bad record first."""

@@ -33,8 +33,17 @@ class VerificationResult:
     head: Head | None = None
 
 
-def examine(tx: Tx, head_file: HeadFile, wrote: Callable[[str, str], bool], folder: Path | None) -> VerificationResult:
-    """Check segments, records, their keyed codes, the columns for looking them up, and the signed head."""
+def examine(
+    tx: Tx,
+    head_file: HeadFile,
+    wrote: Callable[[str, str], bool],
+    folder: Path | None,
+    since: Head | None = None,
+) -> VerificationResult:
+    """Check segments, records, their keyed codes, the columns for looking them up, and the signed head.
+
+    With `since`, a head whose signature was checked, only the records after it are checked, and that the store has it.
+    """
     verdict = VerificationResult(
         remarks=[f"an earlier head was abandoned: {path.name}" for path in head_file.given_up()]
     )
@@ -43,10 +52,14 @@ def examine(tx: Tx, head_file: HeadFile, wrote: Callable[[str, str], bool], fold
     except (ValueError, OSError) as error:
         verdict.problems.append(ChainProblem(seq=None, what=str(error)))
         return verdict
-    chain, ledger = _examine_segments(tx, head_file.public_key(), folder, verdict)
+    if since is not None:
+        chain, ledger = Chain(since.seq, since.hash), since.ledger
+        verdict.problems += _not_there(tx, since)
+    else:
+        chain, ledger = _examine_segments(tx, head_file.public_key(), folder, verdict)
     signed: str | None = None
     sealed = chain.seq
-    for seq, digest, mac, record, *found_by in () if verdict.problems else _rows(tx):
+    for seq, digest, mac, record, *found_by in () if verdict.problems else _rows(tx, since):
         if 0 < seq <= sealed:  # its removal from the store was interrupted, or goes on
             if record_hash(record) != digest or not wrote(digest, mac):
                 verdict.problems.append(ChainProblem(seq=seq, what="is sealed, and the store has another in its place"))
@@ -248,9 +261,20 @@ def _against_head(head: Head | None, signed: str | None, chain: Chain, ledger: s
     return []
 
 
-def _rows(tx: Tx) -> Iterator[tuple[Any, ...]]:
+def _not_there(tx: Tx, since: Head) -> list[ChainProblem]:
+    """Return why the check cannot begin behind a head."""
+    rows = tx.execute("SELECT hash FROM ledger WHERE seq = ?", (since.seq,))
+    if not rows:
+        what = "is not in the store: it is sealed, or gone; check the whole ledger, without --since"
+        return [ChainProblem(seq=since.seq, what=what)]
+    if rows[0][0] != since.hash:
+        return [ChainProblem(seq=since.seq, what="is not the record of that head: the chain was rewritten")]
+    return []
+
+
+def _rows(tx: Tx, since: Head | None) -> Iterator[tuple[Any, ...]]:
     """Read the table page by page, in order, so that a ledger of any length fits in memory."""
-    after = -(2**62)
+    after = since.seq if since is not None else -(2**62)
     while page := tx.execute(IN_ORDER, (after,)):
         yield from page
         after = page[-1][0]

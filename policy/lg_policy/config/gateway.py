@@ -129,17 +129,17 @@ class GatewaySettings(Section):
     """Known secret shapes in results: `auto` masks those of servers that are not trusted and of `exec`."""
     secret_patterns: dict[str, str] = Field(default_factory=dict)
     """Shapes of your own secrets: kind to regular expression (RE2). The whole match is masked, line by line."""
-    calls_per_minute: PositiveInt = 600
+    calls_per_minute: PositiveInt = 6_000
     """Calls of one identity in any minute. More are refused with `limit_exceeded`."""
-    calls_at_once: PositiveInt = 32
+    calls_at_once: PositiveInt = 128
     """Calls of one identity that run at the same time."""
     bytes_in_per_minute: PositiveInt = 200_000_000
     """Bytes of arguments of one identity in any minute."""
     bytes_out_per_minute: PositiveInt = 1_000_000_000
     """Bytes of results for one identity in any minute."""
-    requests_per_minute: PositiveInt = 6_000
+    requests_per_minute: PositiveInt = 12_000
     """Requests of one identity in any minute, including those that are refused, replayed or waiting for approval."""
-    requests_at_once: PositiveInt = 256
+    requests_at_once: PositiveInt = 512
     """Requests of one identity in progress, including those that wait for a human."""
     limits: tuple[LimitSettings, ...] = ()
     """More limits, for identities, servers or tools."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,27 @@ async def test_old_records_are_sealed_exported_verified_elsewhere_and_pruned(
     assert verified.returncode == 0, verified.stdout
     assert "note: records 1 to 8 are sealed; removed" in verified.stdout
     assert list((store_of(Path(where[1])) / "segments").iterdir()) == []
+
+
+async def test_what_came_after_a_head_is_checked_alone(where: tuple[str, str]) -> None:
+    head = run("audit", "head", *where).stdout.strip()
+    assert run("call", "a__echo", '{"text": "x"}', *where).returncode == 0
+    since = run("audit", "verify", "--since", head, *where)
+    forged = run("audit", "verify", "--since", head.replace('"seq": ', '"seq": 1'), *where)
+    a_time = run("audit", "verify", "--since", "24h", *where)
+    of_the_store = run("audit", "verify", "--head", head, *where)
+    with closing(sqlite3.connect(store_of(Path(where[1])) / "gateway.sqlite")) as store, store:
+        store.execute("UPDATE ledger SET record = replace(record, 'a__echo', 'a__peek') WHERE seq = ?", (2,))
+    before_it = run("audit", "verify", "--since", head, *where)
+    whole = run("audit", "verify", *where)
+
+    after = json.loads(head)["seq"]
+    assert since.stdout.startswith(f"intact: 2 records after record {after}, signed up to record {after + 2} ("), since
+    assert "its signature is wrong" in forged.stderr
+    assert "takes a head, not a time" in a_time.stderr
+    assert "give the line as --since" in of_the_store.stderr
+    assert [done.returncode for done in (since, forged, a_time, of_the_store)] == [0, 2, 2, 2]
+    assert (before_it.returncode, whole.returncode) == (0, 1), "only what came after it was looked at"
 
 
 async def test_a_removed_store_stops_every_call_until_a_restart_that_is_recorded(where: tuple[str, str]) -> None:
