@@ -53,9 +53,7 @@ class Gateway:
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
         self.catalog = Catalog(setup.settings.gateway.name_max)
         self.ledger = setup.ledger()
-        ledger = setup.settings.ledger
-        flush_s = ledger.flush_ms / 1000 if ledger.durability == "effects" else 0.0
-        self.store = open_store(setup.store_place, guard=self.ledger, flush_s=flush_s)
+        self.store = open_store(setup.store_place, guard=self.ledger, flush_s=setup.settings.ledger.flush_s)
         settings = setup.settings.gateway
         secrets = [word for spec in setup.specs for word in spec.secrets()]
         self.masker = masker = Masker(setup.key("mask"), secrets, settings.secret_patterns)

@@ -48,7 +48,7 @@ class DirectCalls:
         the connection ended (`reply.request_id` is `None` if it had ended before the call was written). Raises
         `ValidationError` for an answer that asks for input in a wrong form.
         """
-        if self._stdin is None or self._relay.over:
+        if self._relay.over:
             raise MCPError(t.CONNECTION_CLOSED, "Connection closed")
         number = next(self._numbers)
         params: dict[str, Any] = {"name": tool, "arguments": arguments}
@@ -75,9 +75,9 @@ class DirectCalls:
         return None
 
     async def _write(self, line: bytes) -> None:
-        assert self._stdin is not None
         try:
-            await self._stdin.send(line)
+            if self._stdin is not None:
+                await self._stdin.send(line)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
             self._relay.connection_ended()
 

@@ -36,3 +36,8 @@ class LedgerSettings(Section):
     """Days that results are kept. A repeated idempotency key is recognised for that time."""
     outcome_max_bytes: PositiveInt = 1_000_000
     """Bytes of one kept result. Of a larger one only the fact is recorded."""
+
+    @property
+    def flush_s(self) -> float:
+        """Seconds that a record may be written without being on the disk; 0: none may."""
+        return self.flush_ms / 1000 if self.durability == "effects" else 0.0
