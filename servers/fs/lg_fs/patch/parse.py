@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
-from lg_fs.patch.diff_names import next_header
+from lg_fs.patch.diff_names import is_pipe, next_header
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.patch_cleanup import patch_lines
 from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
@@ -45,7 +46,31 @@ def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileCh
         )
     if not changes:
         raise InvalidArguments("the patch changes no file", hint=_FORMATS)
-    return changes
+    _refuse_pipes(changes)
+    return _joined(changes)
+
+
+def _refuse_pipes(changes: Sequence[FileChange]) -> None:
+    for change in changes:
+        for name in (change.path, change.to or ""):
+            if is_pipe(name):
+                raise InvalidArguments(
+                    f"the patch names {name!r}, which is a pipe and not a file",
+                    hint="name the file that is to be changed, relative to the root",
+                )
+
+
+def _joined(changes: list[FileChange]) -> list[FileChange]:
+    """Make one operation of all updates of a file: the second is about what the first one left."""
+    joined: dict[str, FileChange] = {}
+    for number, change in enumerate(changes):
+        first = joined.get(change.path)
+        if first is None or not (first.op == change.op == "update" and first.hunks and change.hunks):
+            joined[change.path if first is None else f"\0{number}"] = change
+            continue
+        again = (replace(change.hunks[0], from_top=True), *change.hunks[1:])
+        joined[change.path] = replace(first, hunks=first.hunks + again)
+    return list(joined.values())
 
 
 def _begins(line: str) -> bool:

@@ -86,6 +86,27 @@ class Targets:
         self._refuse_deceptive(target, source)
         return target
 
+    def is_missing(self, path: str) -> bool:
+        """Return whether nothing has that name. Raises as `existing` for a name that may not be written."""
+        target = self.resolve(path)
+        self._check(target)
+        return target.status is None
+
+    def refuse_two_meanings(self, change: FileChange) -> None:
+        """Raise `InvalidArguments` if the only name in the header of a diff may, or may not, have a prefix."""
+        if change.or_path is None:
+            return
+        try:
+            located = self._workspace.locate(change.or_path)
+            refuse_unreadable(located.place.rules, located.rel)
+            located.place.root.open_parent(located.rel)[0].close()
+        except LgError:
+            return  # there is no such directory
+        raise InvalidArguments(
+            f"the diff may mean {change.path!r} or {change.or_path!r}",
+            hint="give both lines, '--- a/PATH' and '+++ b/PATH'",
+        )
+
     def readable(self, path: str) -> Target:
         """Resolve a file to read; it need not exist. Raises `PolicyDenied` if it may not be read."""
         target = self.resolve(path)
