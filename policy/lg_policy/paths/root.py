@@ -25,12 +25,12 @@ from typing import Self
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths import component_walk, openat2
 from lg_policy.paths.mounts import on_own_disk
+from lg_policy.paths.open_names import name_below
 from lg_policy.state import root_id
 
 MAX_PATH = 4096
 MAX_NAME = 255
 _TRIES = 64
-_GONE = " (deleted)"
 
 _FILE_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIR_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -220,7 +220,7 @@ class Root:
                 # RESOLVE_BENEATH refuses every absolute link; the walk accepts those that point back below the root.
                 return self._opened(*component_walk.resolve(self.fd, str(self.path), rel, flags, follow=True))
             try:
-                name = self._name_of(fd)
+                name = name_below(self.fd, fd)
                 if name is not None:
                     return self._opened(fd, name)
             except BaseException:
@@ -228,29 +228,6 @@ class Root:
                 raise
             os.close(fd)
         raise OSError(errno.ESTALE, "it was replaced again and again while it was opened")
-
-    def _name_of(self, fd: int) -> str | None:
-        """Return the kernel's name for an open descriptor, relative to the root's.
-
-        `None` when it has none any more: rules could not tell what was opened.
-        """
-        base, name = os.readlink(f"/proc/self/fd/{self.fd}"), os.readlink(f"/proc/self/fd/{fd}")
-        prefix = base if base.endswith("/") else f"{base}/"
-        if name == base:
-            return ""
-        if not name.startswith(prefix):
-            raise OSError(errno.EXDEV, "moved out of the root while it was opened")
-        name = name[len(prefix) :]
-        if name.endswith(_GONE) and not self._is_at(fd, name):
-            return None
-        return name
-
-    def _is_at(self, fd: int, name: str) -> bool:
-        """Return whether an open file really has that name, which looks as if the kernel said that it was removed."""
-        try:
-            return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=self.fd, follow_symlinks=False))
-        except OSError:
-            return False
 
     def _opened(self, fd: int, rel: str) -> Opened:
         return Opened(fd=fd, rel=rel, stat=os.fstat(fd))

@@ -50,6 +50,24 @@ def test_a_pattern_that_cannot_mean_anything_is_refused(pattern: str) -> None:
         GlobSet([pattern])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("a\\", "pattern 'a\\\\' is not a valid glob"),
+        ("\\", "is not a valid glob"),
+        ("[z-a]", "do not compile"),
+        ("[a", "matches nothing"),
+        ("/", "matches nothing"),
+        ("a\0b", "null character"),
+    ],
+)
+def test_a_pattern_that_is_no_glob_is_refused_and_named(pattern: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GlobSet(["fine", pattern])
+    assert words in caught.value.message
+    assert repr(pattern) in caught.value.message
+
+
 def test_deny_wins_and_unreadable_is_unwritable() -> None:
     rules = FileRules.from_settings(PolicySettings(), extra_deny=["/artifacts/runs/"])
     assert rules.may_read("src/a.py")
