@@ -239,30 +239,34 @@ class Root:
         raise PolicyDenied(f"{path!r} is outside the root", hint="give a path relative to the root")
 
 
+_CHANGED = (Conflict, "{path} changed meanwhile: {why}", "read it again and repeat the call")
+_REFUSED = (PolicyDenied, "the system refuses access to {path}: {why}", "")
+_FULL = (Conflict, "{path} cannot be written: {why}", "make room on its disk and repeat the call")
+_ERRORS: dict[int, tuple[type[LgError], str, str]] = {
+    errno.ENOENT: (NotFound, "{path} does not exist", ""),
+    errno.ENOTDIR: (InvalidArguments, "{path} is not a directory, or a part of it is not", ""),
+    errno.EISDIR: (InvalidArguments, "{path} is a directory", ""),
+    errno.EXDEV: (PolicyDenied, "{path} leads out of the root", "links may only point to places below the root"),
+    errno.ELOOP: (PolicyDenied, "{path} goes through a link that may not be followed, or through too many links", ""),
+    errno.ENXIO: (InvalidArguments, "{path} is a socket or device", "only regular files are read and written"),
+    errno.EACCES: _REFUSED,
+    errno.EPERM: _REFUSED,
+    errno.EROFS: (PolicyDenied, "{path} cannot be changed: {why}", "mount the file system with write access"),
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EEXIST: _CHANGED,
+    errno.EAGAIN: _CHANGED,
+    errno.ESTALE: _CHANGED,
+    errno.ENOTEMPTY: _CHANGED,
+}
+
+
 def as_error(error: OSError, rel: str) -> LgError:
     """Translate a system error about the path `rel` into the error a caller sees."""
-    shown = repr(rel or ".")
-    match error.errno:
-        case errno.ENOENT:
-            return NotFound(f"{shown} does not exist")
-        case errno.ENOTDIR:
-            return InvalidArguments(f"{shown} is not a directory, or a part of it is not")
-        case errno.EISDIR:
-            return InvalidArguments(f"{shown} is a directory")
-        case errno.EXDEV:
-            return PolicyDenied(f"{shown} leads out of the root", hint="links may only point to places below the root")
-        case errno.ELOOP:
-            return PolicyDenied(f"{shown} goes through a link that may not be followed, or through too many links")
-        case errno.ENAMETOOLONG:
-            return InvalidArguments(f"{rel[:40]!r}… is too long")
-        case errno.ENXIO:
-            return InvalidArguments(f"{shown} is a socket or device", hint="only regular files are read and written")
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return PolicyDenied(f"the system refuses access to {shown}: {error.strerror}")
-        case errno.EEXIST | errno.EAGAIN | errno.ESTALE | errno.ENOTEMPTY:
-            return Conflict(f"{shown} changed meanwhile: {error.strerror}", hint="read it again and repeat the call")
-        case _:
-            return Conflict(f"{shown}: {error.strerror or error}")
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidArguments(f"{rel[:40]!r}… is too long")
+    kind, words, hint = _ERRORS.get(error.errno or 0, (Conflict, "{path}: {why}", ""))
+    return kind(words.format(path=repr(rel or "."), why=error.strerror or error), hint=hint)
 
 
 def write_atomic(root: Root, path: str, data: bytes, *, mode: int = 0o644) -> None:

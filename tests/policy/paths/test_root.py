@@ -277,3 +277,9 @@ def test_an_open_file_that_left_the_root_is_outside(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="moved out of the root"):
             name_below(root.fd, opened.fd)
         assert name_below(root.fd, root.fd) == ""
+
+
+@pytest.mark.parametrize("path", ["", ".", "./"])
+def test_the_root_itself_has_no_parent_to_be_changed_in(root: Root, path: str) -> None:
+    with pytest.raises(InvalidArguments, match="names the root itself"):
+        root.open_parent(path)

@@ -89,7 +89,10 @@ class Commit:
                 with parent:
                     self._step(f"stage {number}")
                     self._job.done, self._job.message = self._job.done + 1, f"writing {file.to or file.path}"
-                    staging.write(parent, self._temporary(number), file.after, file.mode)
+                    try:
+                        staging.write(parent, self._temporary(number), file.after, file.mode)
+                    except OSError as error:  # its name would be the temporary one
+                        raise as_error(error, file.to or file.path) from error
             staging.sync()
         self._recheck(self._planned)
 
@@ -97,7 +100,10 @@ class Commit:
         """Rename everything into place."""
         for number, file in enumerate(self._planned):
             self._step(f"change {number}")
-            self._change(number, file, self._temporary(number))
+            try:
+                self._change(number, file, self._temporary(number))
+            except OSError as error:
+                raise as_error(error, file.to or file.path) from error
         self._sync()
 
     def finish(self) -> None:

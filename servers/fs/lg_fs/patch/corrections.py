@@ -19,7 +19,7 @@ _NUMBERED = re.compile(r"\s*(\d{1,9})(\t|: ?| ?\| ?|\u2192)")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);")
 _RAW = re.compile(r"[<>]|&(?!(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);)")
 _MAX_LEFT_OUT = 120
-_MAX_PIECES = 50
+_MAX_PIECES = 10
 _LEFT_OUT = re.compile(
     r"(?P<comment>#|//|--|;|%|/\*|<!--|\{/\*)?\s*[(\[]?(?:\.{3}|\u2026)(?P<words>[\w ,:'/-]*)(?:\.{3}|\u2026)?[)\]]?"
     r"\s*(?:\*/\}?|-->)?"

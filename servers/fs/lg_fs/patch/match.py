@@ -47,13 +47,16 @@ def apply_hunks(document: Document, change: FileChange, step: Step = no_step) ->
     working = WorkingLines(document.lines)
     weakest = EXACT
     floor = shift = 0
+    again = False
     final_newline = document.ends_with_newline
     eol = document.eol
     for number, given in enumerate(change.hunks, 1):
         step(1 + len(working.lines) // 1_000)
         finder = _Finder(document, change, number, working, step)
         if given.from_top:
-            floor = 0
+            floor, again = 0, True
+        # After an earlier operation has moved lines, numbers may be from before it or after it: they prove nothing.
+        finder.numbers_count = not (again and shift)
         found = finder.find(floor if change.in_order else 0, shift)
         hunk = found.hunk
         new = rewritten(working.lines, found.at, found.level, hunk, eol, change.path)
@@ -88,6 +91,7 @@ class _Finder:
         self._working = working
         self._hunk = change.hunks[number - 1]
         self._step = step
+        self.numbers_count = True
 
     def find(self, floor: int, shift: int) -> _Found:
         lost = loses_lines(self._hunk)
@@ -123,16 +127,12 @@ class _Finder:
         if self._hunk.anchors:
             nexts = (bisect.bisect_left(places, start) for start in self._anchored(floor))
             return sorted({places[n] for n in nexts if n < len(places)})
-        if self._hunk.line is not None and not (shift and self._comes_again()):
+        if self._hunk.line is not None and self.numbers_count:
             line = self._hunk.line - 1 + shift
             n = bisect.bisect_left(places, line)
             if n < len(places) and places[n] == line:
                 return [line]
         return places
-
-    def _comes_again(self) -> bool:
-        """Return whether an earlier operation has changed the file: line numbers may be those before it or after it."""
-        return any(hunk.from_top for hunk in self._change.hunks[: self._number])
 
     def _anchored(self, floor: int) -> list[int]:
         """Return the places right below the hunk's anchors."""

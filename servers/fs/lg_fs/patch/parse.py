@@ -8,7 +8,7 @@ from typing import Any
 
 from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
 from lg_fs.patch.diff_names import is_pipe, next_header
-from lg_fs.patch.model import FileChange
+from lg_fs.patch.model import FileChange, Hunk
 from lg_fs.patch.patch_cleanup import patch_lines
 from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
 from lg_fs.patch.unified_diff import begins_unified, parse_unified
@@ -60,17 +60,21 @@ def _refuse_pipes(changes: Sequence[FileChange]) -> None:
                 )
 
 
-def _joined(changes: list[FileChange]) -> list[FileChange]:
+def _joined(changes: Sequence[FileChange]) -> list[FileChange]:
     """Make one operation of all updates of a file: the second is about what the first one left."""
-    joined: dict[str, FileChange] = {}
-    for number, change in enumerate(changes):
-        first = joined.get(change.path)
-        if first is None or not (first.op == change.op == "update" and first.hunks and change.hunks):
-            joined[change.path if first is None else f"\0{number}"] = change
-            continue
-        again = (replace(change.hunks[0], from_top=True), *change.hunks[1:])
-        joined[change.path] = replace(first, hunks=first.hunks + again)
-    return list(joined.values())
+    first: dict[str, int] = {}
+    hunks: dict[int, list[Hunk]] = {}
+    joined: list[FileChange] = []
+    for change in changes:
+        place = first.setdefault(change.path, len(joined))
+        if place < len(joined) and change.op == joined[place].op == "update" and change.hunks and joined[place].hunks:
+            more = hunks.setdefault(place, list(joined[place].hunks))
+            more += [replace(change.hunks[0], from_top=True), *change.hunks[1:]]
+        else:
+            joined.append(change)
+    return [
+        replace(change, hunks=tuple(hunks[place])) if place in hunks else change for place, change in enumerate(joined)
+    ]
 
 
 def _begins(line: str) -> bool:

@@ -272,7 +272,7 @@ class Planner:
                 f"the files of the patch have more than {_MAX_TOTAL_BYTES} bytes together",
                 hint="split it into several patches",
             )
-        if data.count(b"\n") > MAX_LINES and not is_binary(data):
+        if (data.count(b"\n") or data.count(b"\r")) > MAX_LINES and not is_binary(data):
             raise TooLarge(f"{path!r} has more than {MAX_LINES} lines", hint="lg-fs does not change such files")
         return data
 

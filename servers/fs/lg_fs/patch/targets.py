@@ -125,12 +125,24 @@ class Targets:
             raise PolicyDenied(
                 f"the new name {target.given!r} looks like one that may not be read", hint="choose another name"
             )
+        # Windows leaves dots and blanks at the end of a name out, and what follows a colon names a stream of the file.
+        elsewhere = "/".join(part.partition(":")[0].rstrip(". ") or part for part in target.rel.split("/"))
+        if elsewhere != target.rel and not rules.may_write(elsewhere):
+            raise PolicyDenied(
+                f"the new name {target.given!r} is {elsewhere!r} on other systems, which may not be written",
+                hint="choose another name",
+            )
         # A file may be given another spelling of its own name.
         own = source if source is not None and fold(source) == fold(target.rel) else None
         parts = target.rel.split("/")
         directory, depth = deepest_directory(target.place.root, parts)
         with directory:
             others = visible_names(directory, rules)
+        if any(part != part.strip() for part in parts[depth:]):
+            raise InvalidArguments(
+                f"the new name {target.given!r} begins or ends with a blank, which does not show",
+                hint="leave it out of the name",
+            )
         above = "".join(f"{part}/" for part in parts[:depth])
         twin = look_alike(parts[depth], (other for other in others if above + other != own))
         if twin is not None:
@@ -169,7 +181,7 @@ class Targets:
         except InvalidArguments as error:
             raise located.unopened(error) from error
         if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
-            raise NotFound(f"{path!r} is a link, and what it points to does not exist")
+            raise located.unopened(NotFound(f"{path!r} does not exist"))
         return Target(place=place, given=path, named=located.rel, rel=rel, status=status)
 
     @staticmethod

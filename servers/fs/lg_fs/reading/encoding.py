@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ _MARKS = (
 _C1 = bytes(range(0x80, 0xA0))
 _UNUSED_IN_1252 = b"\x81\x8d\x8f\x90\x9d"
 _NOT_IN_TEXT = re.compile("[\\0-\x08\x0b\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+_LARGE = 1 << 34
 _MIN_UTF16 = 8
 """A shorter file without a byte order mark is not taken for UTF-16."""
 MARK_BEGINS = frozenset(bom[:1] for bom, _ in _MARKS)
@@ -118,6 +120,19 @@ def binary_kind(head: bytes) -> str:
         if head.startswith(magic):
             return words
     return "binary data"
+
+
+def is_sparse(fd: int, size: int) -> bool:
+    """Return whether a huge file has a hole: that reads as NUL, so it is no text, and may take hours to read."""
+    if size < _LARGE:
+        return False
+    try:
+        place = os.lseek(fd, 0, os.SEEK_CUR)
+        hole = os.lseek(fd, 0, os.SEEK_HOLE)
+        os.lseek(fd, place, os.SEEK_SET)
+    except (OSError, AttributeError):  # not on this system or file system
+        return False
+    return hole < size
 
 
 def is_utf8(data: bytes) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lg_fs.job import Job
-from lg_fs.reading.encoding import SNIFF, UTF8, Encoding, binary_kind, evident, guessed, is_binary, uses_c1
+from lg_fs.reading.encoding import SNIFF, UTF8, Encoding, binary_kind, evident, guessed, is_binary, is_sparse, uses_c1
 from lg_policy.errors import InvalidArguments
 from lg_policy.paths.root import Opened
 
@@ -114,6 +114,7 @@ def _scanned(file: Opened, window: Window, job: Job) -> _Scan:
         for chunk in _chunks(file.fd, job):
             if scan is None:
                 _refuse_binary(file, chunk[:SNIFF])
+                _refuse_sparse(file)
                 scan = _Scan(chunk, window, newline)
             scan.feed(chunk)
             if scan.is_wrong():
@@ -184,6 +185,13 @@ def _refuse_binary(file: Opened, head: bytes) -> None:
         raise InvalidArguments(
             f"{file.rel!r} is not text: {binary_kind(head)}, {file.stat.st_size} bytes",
             hint="read_file reads text only; clients can attach the file as a resource",
+        )
+
+
+def _refuse_sparse(file: Opened) -> None:
+    if is_sparse(file.fd, file.stat.st_size):
+        raise InvalidArguments(
+            f"{file.rel!r} is not text: a sparse file, {file.stat.st_size} bytes", hint="read_file reads text only"
         )
 
 

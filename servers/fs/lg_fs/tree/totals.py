@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from lg_fs.job import Job
-from lg_fs.reading.encoding import SNIFF, Encoding, evident
+from lg_fs.reading.encoding import SNIFF, Encoding, evident, is_sparse
 from lg_fs.reading.line_count import LineCount, count_lines
 from lg_fs.tree.glob_argument import GlobArg
 from lg_fs.tree.names import shown
@@ -177,7 +177,7 @@ def measure(name: str, dir_fd: int, job: Job, digest: TreeDigest, max_links: int
             raise OSError(errno.EMLINK, os.strerror(errno.EMLINK), name)
         data = os.read(fd, _CHUNK)
         encoding = evident(data) if b"\0" in data[:SNIFF] else None
-        binary = encoding is None and b"\0" in data[:SNIFF]
+        binary = (encoding is None and b"\0" in data[:SNIFF]) or is_sparse(fd, status.st_size)
         executable = bool(status.st_mode & stat.S_IXUSR)
         if len(data) < _CHUNK:  # a regular file is read short only at its end
             lines = 0 if binary else count_lines(data) if encoding is None else _wide_lines(data, encoding)
