@@ -84,7 +84,19 @@ TAKEN: dict[str, tuple[str, str, str, str, str]] = {
         "if a < b:\n    x = a & b\n",
         envelope("@@\n if a &lt; b:\n-    x = a &amp; b\n+    x = a &gt; &quot;b&quot;\n"),
         "    x = a & b\n", '    x = a > "b"\n',
-        "html_escapes",
+        "escapes",
+    ),
+    "escaped as JSON that goes into HTML": (
+        "if a < b:\n    x = 'a' & b\n",
+        envelope("@@\n if a \\u003c b:\n-    x = \\u0027a\\u0027 \\u0026 b\n+    x = a \\u003e b\n"),
+        "    x = 'a' & b\n", "    x = a > b\n",
+        "escapes",
+    ),
+    "tabs written out before the text": (
+        'f() {\n\tif x {\n\t\tprint("a\\tb")\n',
+        envelope('@@\n \\tif x {\n-\\t\\tprint("a\\tb")\n+\\t\\tprint("c\\td")\n'),
+        '\t\tprint("a\\tb")\n', '\t\tprint("c\\td")\n',
+        "escapes",
     ),
     "escaped as HTML, the format too": (
         NUMBERS,
@@ -185,7 +197,7 @@ REFUSED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "escaped as HTML here and there": (
         "if a < b:\n    x = a & b\n",
         envelope("@@\n if a &lt; b:\n-    x = a & b\n+    x = 1\n"),
-        ("HTML escapes", "the first line that differs is line 1", "hunk: 'if a &lt; b:'\nfile: 'if a < b:'"),
+        ("escapes such as &lt;", "the first line that differs is line 1", "hunk: 'if a &lt; b:'\nfile: 'if a < b:'"),
     ),
     "line numbers of another state of the file": (
         NUMBERS,
@@ -232,6 +244,20 @@ def test_a_habit_with_no_certain_meaning_is_refused_with_what_to_do(kind: str) -
     text = f"{caught.value.message}\n{caught.value.hint}"
     for word in words:
         assert word in text
+
+
+@pytest.mark.parametrize(
+    "fence", ["```python:f/a.py", "```python f/a.py", '```py title="f/a.py"', "```f/a.py", "~~~js:f/a.py"]
+)
+def test_the_fence_around_a_block_may_name_the_file(fence: str) -> None:
+    (change,) = parse_patch(f"{fence}\n<<<<<<< SEARCH\ntwo\n=======\n2\n>>>>>>> REPLACE\n{fence[:3]}\n")
+    assert (change.op, change.path) == ("update", "f/a.py")
+
+
+@pytest.mark.parametrize("fence", ["```python", "```diff", "````", "``` python", "```c++"])
+def test_the_language_of_a_fence_is_no_file(fence: str) -> None:
+    (change,) = parse_patch(f"f\n{fence}\n<<<<<<< SEARCH\ntwo\n=======\n2\n>>>>>>> REPLACE\n```\n")
+    assert change.path == "f"
 
 
 def test_a_rename_needs_only_one_of_its_two_lines() -> None:

@@ -1,7 +1,7 @@
 """Corrects a hunk that fits nowhere as it is, where only one meaning is left.
 
-Models copy the line numbers that `read_file` shows, escape a patch as HTML, and write `...` for lines that they leave
-out. Each correction is taken only if the corrected lines are in the file in one place.
+Models copy the line numbers that `read_file` shows, escape a patch as HTML or JSON, and write `...` for lines that they
+leave out. Each correction is taken only if the corrected lines are in the file in one place.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from lg_fs.patch.line_runs import Step, find_runs
 from lg_fs.patch.model import ADD, DROP, KEEP, Hunk, Line
 
 _NUMBERED = re.compile(r"\s*(\d{1,9})(\t|: ?| ?\| ?|\u2192)")
-_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);")
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);|\\u00(?:3[cCeE]|2[267])")
 _RAW = re.compile(r"[<>]|&(?!(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);)")
+_TABS = re.compile(r"(?:\\t)+")
+"""The indentation of a line whose tabs are written out."""
 _MAX_LEFT_OUT = 120
 _MAX_PIECES = 10
 _LEFT_OUT = re.compile(
@@ -62,7 +64,7 @@ def loses_lines(hunk: Hunk) -> str | None:
 
 
 def is_escaped(texts: Sequence[str]) -> bool:
-    """Return whether lines have HTML escapes."""
+    """Return whether lines have escapes of HTML, or of JSON for characters of HTML."""
     return any(map(_ENTITY.search, texts))
 
 
@@ -89,13 +91,31 @@ def _without_numbers(hunk: Hunk, lines: WorkingLines, floor: int) -> Corrected |
 
 
 def _without_escapes(hunk: Hunk, lines: WorkingLines, floor: int, step: Step) -> Corrected | None:
-    """Replace HTML escapes by what they stand for, if nothing in the hunk is without them."""
+    """Replace HTML or JSON escapes by what they stand for, if nothing in the hunk is without them.
+
+    Tabs that are written out as `\\t` are meant as such before the text of a line only.
+    """
     texts = [line.text for line in hunk.lines]
-    if not is_escaped(hunk.old) or any(map(_RAW.search, texts)):
+    plain = texts
+    if is_escaped(hunk.old) and not any(map(_RAW.search, texts)):
+        plain = [_unescaped(text) for text in texts]
+    if any(map(_TABS.match, hunk.old)) and not any("\t" in text for text in texts):
+        plain = [_TABS.sub(_as_tabs, text, count=1) if _TABS.match(text) else text for text in plain]
+    if plain == texts:
         return None
-    meant = replace(hunk, lines=tuple(Line(mark, html.unescape(text)) for mark, text in hunk.lines))
+    meant = replace(hunk, lines=tuple(Line(mark, text) for (mark, _), text in zip(hunk.lines, plain, strict=True)))
     places = _places(meant.old, lines, floor, step)
     return Corrected(hunk=meant, places=places, kind=ESCAPES) if places else None
+
+
+def _unescaped(text: str) -> str:
+    return _ENTITY.sub(
+        lambda found: chr(int(found[0][2:], 16)) if found[0][0] == "\\" else html.unescape(found[0]), text
+    )
+
+
+def _as_tabs(found: re.Match[str]) -> str:
+    return "\t" * (len(found[0]) // 2)
 
 
 def _places(old: Sequence[str], lines: WorkingLines, floor: int, step: Step) -> list[int]:

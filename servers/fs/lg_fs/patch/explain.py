@@ -48,7 +48,9 @@ def nearest(lines: WorkingLines, old: Sequence[str], floor: int, step: Step) -> 
         remark = "its lines begin with line numbers, which are not in the file: leave the numbers out\n"
         old = [text[found.end() :] if found else text for found, text in zip(numbers, old, strict=True)]
     elif is_escaped(old) and not is_escaped(texts):
-        remark = "the hunk has HTML escapes such as &lt;, which are not in the file: write the characters themselves\n"
+        remark = (
+            "the hunk has escapes such as &lt; or \\u003c, which the file has not: write the characters themselves\n"
+        )
     within = _within(texts, old)
     if within is not None:
         line = f"{within + 1}: {texts[within][:_WIDTH]}"

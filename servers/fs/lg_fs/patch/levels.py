@@ -39,7 +39,7 @@ LEVELS: tuple[tuple[str, Callable[[str], str]], ...] = (
     (UNICODE, plain_form),
 )
 ORDER = [name for name, _ in LEVELS]
-NUMBERS, ESCAPES, LEFT_OUT = "line_numbers", "html_escapes", "left_out_lines"
+NUMBERS, ESCAPES, LEFT_OUT = "line_numbers", "escapes", "left_out_lines"
 MATCHES = [*ORDER, NUMBERS, ESCAPES, LEFT_OUT]
 """How a hunk may have been found, the weakest last; the last three by a correction (`corrections`)."""
 _NORMAL = dict(LEVELS)

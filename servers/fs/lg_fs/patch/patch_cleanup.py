@@ -18,6 +18,8 @@ _HERE_DOCUMENT = re.compile(
 _SHELL = re.compile(r"\s*(?:bash|sh|zsh) -l?c (['\"])(.*)$", re.DOTALL)
 _QUOTED_CALL = re.compile(r"\s*(?:apply_patch|applypatch)\s*(['\"]?)\s*$")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_BETWEEN = re.compile(r"[:=\s]")
+_FILE_NAME = re.compile(r"[\w./@-]*\w\.[A-Za-z]\w*")
 _ENVELOPE = re.compile(r"\s*\*\*\*\s*Begin Patch", re.IGNORECASE)
 _COLOURS = re.compile(r"\x1b\[[\d;]{0,20}[mK]")
 _TAG = re.compile(r"<([A-Za-z][\w-]{0,40})>|<!\[CDATA\[")
@@ -112,6 +114,8 @@ def _unwrapped(
     lines: list[str], begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]
 ) -> list[str] | None:
     """Remove one layer around the lines; return `None` if no known layer is left."""
+    if fence_name(lines[0]) and has_blocks(lines):
+        return None
     found = _from_here_document(lines) or _from_tags(lines)
     if found is None and _FENCE.match(lines[0]):
         found = _from_fence(lines, 0)
@@ -123,6 +127,15 @@ def _unwrapped(
             found = None
     # What stands before a block is its file's name.
     return found if found is not None or has_blocks(lines) else _after_sentences(lines)
+
+
+def fence_name(line: str) -> str | None:
+    """Return the file that a line such as "```python:src/a.py" names, if it is a fence and names one."""
+    if len(line) > _MAX_HEADER or _FENCE.match(line) is None:
+        return None
+    info = line.strip().lstrip("`~").strip()
+    word = _BETWEEN.split(info)[-1].strip("\"'")
+    return word if (word != info or "/" in word) and _FILE_NAME.fullmatch(word) else None
 
 
 def _from_here_document(lines: list[str]) -> list[str] | None:

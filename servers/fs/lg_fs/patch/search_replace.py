@@ -20,6 +20,7 @@ from collections.abc import Callable
 from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.codex_format import bad_line
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_fs.patch.patch_cleanup import fence_name
 from lg_policy.errors import InvalidArguments
 
 _SEARCH = re.compile(
@@ -51,22 +52,26 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
     hunks: dict[str, list[Hunk]] = {}
     order: dict[str, None] = {}
     path: str | None = None
+    is_named = False  # by a line since the last block
     at = 0
     while at < len(lines):
         check()
         line = lines[at]
         if not line.strip() or line.lstrip().startswith(_FENCES):
+            if not is_named:
+                path = fence_name(line) or path
             at += 1
             continue
         begin = _SEARCH.match(line)
         if begin is None:
-            path = _path(line)
+            path, is_named = _path(line), True
             at += 1
             continue
         path = _path(begin["path"] or "") or path
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
         old, new, at = _block(lines, at)
+        is_named = False
         order[path] = None
         if old:
             hunks.setdefault(path, []).append(Hunk(lines=_compare(old, new, check)))
