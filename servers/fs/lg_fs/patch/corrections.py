@@ -74,15 +74,20 @@ def _without_numbers(hunk: Hunk, lines: WorkingLines, floor: int) -> Corrected |
     old = [found for mark, _, found in split if mark != ADD]
     if not old or not all(old):
         return None
-    marks = {found[2] for found in old if found}
-    new = [found is not None and found[2] in marks for mark, text, found in split if mark == ADD and text.strip()]
+    styles = {(found.start(2), found[2]) for found in old if found}  # where the numbers end, and what follows them
+    numbers = [int(found[1]) for found in old if found]
+    counts = range(numbers[0], numbers[-1] + len(split) + 1)
+    new = [
+        found is not None and (found.start(2), found[2]) in styles and int(found[1]) in counts
+        for mark, text, found in split
+        if mark == ADD and text.strip()
+    ]
     if any(new) != all(new):
         return None
     plain = tuple(
         Line(mark, text[found.end() :] if found and (mark != ADD or all(new)) else text) for mark, text, found in split
     )
     meant = replace(hunk, lines=plain)
-    numbers = [int(found[1]) for found in old if found]
     at = numbers[0] - 1
     real = lines.texts(TRAILING)[at : at + len(numbers)] if at >= 0 else []
     if at < floor or numbers != list(range(at + 1, at + 1 + len(numbers))) or real != normalised(meant.old, TRAILING):
