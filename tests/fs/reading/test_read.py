@@ -104,6 +104,7 @@ async def test_a_start_past_the_end_names_the_number_of_lines(tmp_path: Path) ->
         (b"\xff\xfe" + "ä\r\n".encode("utf-16-le"), "utf-16-le", "ä\r\n"),
         (b"\xfe\xff" + "ä\n".encode("utf-16-be"), "utf-16-be", "ä\n"),
         (b"\xff\xfe\x00\x00" + "ä\n".encode("utf-32-le"), "utf-32-le", "ä\n"),
+        (b"\xff\xfea\0\n\0b", "utf-16-le", "a\n\ufffd"),
         ("Größe\n".encode("latin-1"), "latin-1 (guessed)", "Größe\n"),
         (b"cut \xe2\x81", "latin-1 (guessed)", "cut \u00e2\x81"),
         (

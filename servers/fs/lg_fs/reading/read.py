@@ -119,6 +119,8 @@ def _scanned(file: Opened, window: Window, job: Job) -> _Scan:
             scan.feed(chunk)
             if scan.is_wrong():
                 break
+        if scan is not None:
+            scan.end()
         if scan is None or scan.newline() == scan.collector.newline:
             break
         newline = scan.newline()
@@ -149,6 +151,10 @@ class _Scan:
         self._has_lf = self._has_lf or b"\n" in text
         self._has_cr = self._has_cr or (not self._has_lf and b"\r" in text)
         self.collector.feed(text)
+
+    def end(self) -> None:
+        """Take what was left of a character that is not whole."""
+        self.collector.feed(self._decoder.rest())
 
     def newline(self) -> bytes:
         """Return what ends the lines of what was read so far."""
@@ -220,6 +226,10 @@ class _Decoder:
             if self._valid:
                 self._validate(chunk)
         return chunk
+
+    def rest(self) -> bytes:
+        """Return the sign for a last wide character that is not whole, if there is one."""
+        return self._incremental.decode(b"", True).encode("utf-8") if self._wide else b""
 
     def _validate(self, chunk: bytes) -> None:
         try:
