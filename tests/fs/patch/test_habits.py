@@ -270,6 +270,22 @@ def test_a_new_file_of_an_envelope_may_end_without_a_line_break() -> None:
     assert change.content == "a\nb"
 
 
+@pytest.mark.parametrize("header", ["+++ b/new", "--- a/new"])
+def test_a_header_with_one_line_ends_the_hunk_above_it_if_that_is_whole(header: str) -> None:
+    second = f"{header}\n@@ -1 +1 @@\n-x\n+y\n"
+    first, other = parse_patch(unified("@@ -2 +2 @@\n-two\n+2\n") + second)
+    assert (first.path, [line.text for line in first.hunks[0].lines]) == ("f", ["two", "2"])
+    assert other.path == "new"
+    (whole,) = parse_patch(unified(f"@@ -2,2 +2,2 @@\n-two\n+2\n{header}\n@@ -9 +9 @@\n-x\n+y\n"))
+    assert len(whole.hunks) == 2
+
+
+def test_a_remark_about_lines_that_the_file_itself_has_may_be_changed() -> None:
+    before = "# ... existing code ...\n"
+    patch = envelope("@@\n-# ... existing code ...\n+# ... other code ...\n")
+    assert applied(before, patch) == ("# ... other code ...\n", "exact")
+
+
 def test_dots_that_are_in_the_file_are_lines_like_others() -> None:
     assert applied("a:\n...\nb\n...\n", envelope("@@\n b\n-...\n+c\n")) == ("a:\n...\nb\nc\n", "exact")
 

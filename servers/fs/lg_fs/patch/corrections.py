@@ -55,6 +55,8 @@ def stands_for_lines(text: str) -> bool:
 
 def loses_lines(hunk: Hunk) -> str | None:
     """Return a line by which a hunk would replace lines with a remark that these stay; `None` if it has none."""
+    if any(mark == DROP and stands_for_lines(text) for mark, text in hunk.lines):
+        return None  # the file itself has such lines, or the error for what is removed says it
     dropped = False
     for mark, text in hunk.lines:
         dropped = mark == DROP or (dropped and mark == ADD)

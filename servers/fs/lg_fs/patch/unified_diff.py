@@ -157,6 +157,8 @@ class _UnifiedParser:
             elif _is_sentence(self._lines, self._at) and _is_whole(lines, match):
                 self._at, last = len(self._lines), ""
                 break
+            elif self._begins_bare_file() and _is_whole(lines, match):
+                break
             else:
                 lines.append(hunk_line(line, self._at))
             self._at += 1
@@ -168,6 +170,11 @@ class _UnifiedParser:
             line=int(match[1]) if match else None,
             new_final_newline="new" not in missing if len(missing) == 1 else None,
         )
+
+    def _begins_bare_file(self) -> bool:
+        """Whether a header begins of which one line is missing; below a hunk that is whole it is no line of it."""
+        after = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else ""
+        return self._lines[self._at].startswith(("--- ", "+++ ")) and after.startswith("@@")
 
     def _ends_hunk(self) -> bool:
         if self._at % CHECK_EVERY == 0:
