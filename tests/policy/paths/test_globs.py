@@ -83,6 +83,16 @@ def test_deny_wins_and_unreadable_is_unwritable() -> None:
     assert not rules.may_read("artifacts/runs/run-1.json")
 
 
+@pytest.mark.parametrize("allow", [("**",), ("*",), ("src/**",), ("src/**", "*.md"), ("nothing",)])
+@pytest.mark.parametrize("deny", [(), (".env", "*.pem"), ("src/",)])
+def test_many_names_are_judged_as_each_alone(allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
+    rules = FileRules(read_allow=allow, read_deny=deny, write_allow=("**",), write_deny=())
+    names = ["src/a.py", "src/.env", "doc/x.md", "doc/x.txt", "src/", "doc/", "a.pem", "d\udcff/\n.env", "sub/src/b"]
+    alone = {n for n, name in enumerate(names) if not rules.may_read(name.rstrip("/"), is_dir=name.endswith("/"))}
+    assert rules.unreadable(names) == alone
+    assert rules.unreadable([]) == set()
+
+
 def test_a_refusal_names_its_rule() -> None:
     rules = FileRules.from_settings(PolicySettings(read_allow=("src/**",)))
     assert rules.why_not_read("src/.env") == "read_deny pattern '.env'"

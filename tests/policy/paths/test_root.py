@@ -283,3 +283,9 @@ def test_an_open_file_that_left_the_root_is_outside(tmp_path: Path) -> None:
 def test_the_root_itself_has_no_parent_to_be_changed_in(root: Root, path: str) -> None:
     with pytest.raises(InvalidArguments, match="names the root itself"):
         root.open_parent(path)
+
+
+def test_a_directory_that_the_system_does_not_make_is_an_error_of_its_own() -> None:
+    require(os.path.isdir("/sys/kernel"), "the kernel's own file system, in which nobody makes directories")
+    with Root("/sys/kernel") as kernel, pytest.raises(PolicyDenied):
+        kernel.make_dirs("new/directory")
