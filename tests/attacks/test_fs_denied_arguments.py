@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from tests.attacks.fs_fortress import TOKEN, Fortress
-from tests.fs.helpers import write_tree
+from tests.fs.helpers import fs_client, read_tree, write_tree
 
 pytestmark = pytest.mark.anyio
 
@@ -161,3 +161,57 @@ async def test_hard_links_are_read_or_refused_as_the_settings_say(tmp_path: Path
     async with fortress.attacked() as attacker:
         (fortress.root / "other.txt").hardlink_to(fortress.root / "inside.txt")
         assert (await attacker.call("read_file", path="other.txt"))["files"][0]["text"] == "inside\n"
+
+
+@pytest.mark.attack("Denied names", "links to denied names, to learn from the answer which of them exist")
+@pytest.mark.parametrize("absolute", [False, True])
+async def test_a_link_to_a_denied_name_tells_nothing_about_it(tmp_path: Path, absolute: bool) -> None:
+    base = tmp_path / "root"
+    write_tree(base, {".env": "SECRET\n", "sub/x": "x\n", ".ssh/key": "SECRET\n"})
+    start = f"{base}/" if absolute else ""
+    links = {"yes": ".env", "no": ".env.gone", "chain": "no", "dir": ".ssh", "nodir": "sub/.ssh", "plain": "nothing"}
+    for name, target in links.items():
+        (base / name).symlink_to(start + target)
+    with anyio.fail_after(20):
+        async with fs_client(base) as fs:
+            for path in ("yes", "no", "chain", "yes/x", "no/x", "dir/key", "dir/gone", "nodir/key", "nodir"):
+                update = [{"op": "update", "path": path, "content": "x"}]
+                for tool, arguments in (
+                    ("read_file", {"path": path}),
+                    ("list_files", {"path": path}),
+                    ("search_files", {"regex": "x", "path": path}),
+                    ("apply_patch", {"changes": update}),
+                    ("apply_patch", {"changes": update, "dry_run": True}),
+                ):
+                    error = await fs.fails(tool, **arguments)
+                    assert error["code"] == "policy_denied", (tool, path, error)
+            told = await fs.fails("read_file", path="plain")
+            patched = await fs.fails("apply_patch", changes=[{"op": "update", "path": "plain", "content": "x"}])
+    for error in (told, patched):
+        assert error["code"] == "not_found"
+        assert "is a link, and what it points to does not exist" in error["message"]
+
+
+@pytest.mark.attack("Denied names", "new names that other systems take for protected ones, or that end in blanks")
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (".git./hooks/x", "policy_denied"),
+        (".GIT /hooks/x", "policy_denied"),
+        (".git::$INDEX_ALLOCATION/hooks/x", "policy_denied"),
+        (".vscode. ./tasks.json", "policy_denied"),
+        ("x.pem.", "policy_denied"),
+        ("poetry.lock.", "policy_denied"),
+        ("a.txt ", "invalid_arguments"),
+        (" a.txt", "invalid_arguments"),
+        ("new\u00a0/b", "invalid_arguments"),
+    ],
+)
+async def test_a_new_name_that_is_another_one_elsewhere_is_refused(tmp_path: Path, path: str, code: str) -> None:
+    write_tree(tmp_path, {"a.txt": "x\n", " lead/a": "x\n"})
+    with anyio.fail_after(20):
+        async with fs_client(tmp_path) as fs:
+            error = await fs.fails("apply_patch", changes=[{"op": "add", "path": path, "content": "x"}])
+            await fs.ok("apply_patch", changes=[{"op": "add", "path": " lead/etc.", "content": "x"}])
+    assert error["code"] == code
+    assert set(read_tree(tmp_path)) == {"a.txt", " lead/a", " lead/etc."}

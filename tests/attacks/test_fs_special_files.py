@@ -103,3 +103,18 @@ async def test_one_endless_line_is_cut(tmp_path: Path) -> None:
             answer = await attacker.call("read_file", path="line")
     assert answer["files"][0]["truncated"]
     assert len(answer["files"][0]["text"]) <= 1_000_000
+
+
+@pytest.mark.attack("Special files", "a sparse file of 1 TiB that begins as text")
+async def test_a_sparse_file_is_no_text_and_costs_only_itself(tmp_path: Path) -> None:
+    fortress = Fortress(tmp_path)
+    with open(fortress.root / "sparse", "wb") as sparse:
+        sparse.write(b"text\n" * 3_000)
+        sparse.truncate(1 << 40)
+    with anyio.fail_after(30):
+        async with fortress.attacked(settings={"fs": {"call_timeout_s": 10}}) as attacker:
+            answer = await attacker.call("read_file", path="sparse")
+            totals = await attacker.call("list_files", totals=True)
+    assert "a sparse file, 1099511627776 bytes" in answer["error"]["message"]
+    assert totals["partial"] is None
+    assert (totals["totals"]["files"], totals["totals"]["binary_files"]) == (3, 1)

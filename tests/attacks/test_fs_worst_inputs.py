@@ -93,6 +93,47 @@ PATCHES = [
         tree=lambda: {"f": "".join(f"x{n}\ny\n" for n in range(5_000))},
     ),
     Worst(
+        name="sections-without-number-for-one-file",
+        tool="apply_patch",
+        arguments=lambda: {
+            "patch": "*** Begin Patch\n" + "*** Update File: f\n@@\n-a\n+a b\n" * 40_000 + "*** End Patch\n"
+        },
+        tree=lambda: {"f": "a\n" * 50_000},
+    ),
+    Worst(
+        name="dots-between-lines-that-are-everywhere",
+        tool="apply_patch",
+        arguments=lambda: {"patch": envelope("@@\n" + " ...\n x\n" * 9 + "-no\n+yes\n")},
+        tree=lambda: {"f": "x\n" * 400_000},
+    ),
+    Worst(
+        name="dots-without-number",
+        tool="apply_patch",
+        arguments=lambda: {"patch": envelope("@@\n" + " ...\n x\n" * 100_000 + "-no\n+yes\n")},
+        tree=lambda: {"f": "x\n" * 400_000},
+    ),
+    Worst(
+        name="line-numbers-and-escapes-without-number",
+        tool="apply_patch",
+        arguments=lambda: {
+            "patch": envelope(
+                "@@\n" + "".join(f" {n:6}\t{'&lt;' * 3}\n" for n in range(1, 80_000)) + "-1\tno\n+1\tyes\n"
+            )
+        },
+        tree=lambda: {"f": "<<<\n" * 400_000},
+    ),
+    Worst(
+        name="nothing-but-zero-width-characters",
+        tool="apply_patch",
+        arguments=lambda: {"patch": "\u200b" * 600_000},
+    ),
+    Worst(
+        name="lines-that-end-with-carriage-returns",
+        tool="apply_patch",
+        arguments=lambda: {"changes": [{"path": "f", "op": "update", "content": "x"}]},
+        tree=lambda: {"f": "\r" * 15_000_000},
+    ),
+    Worst(
         name="blank-lines-around-a-patch",
         tool="apply_patch",
         arguments=lambda: {"patch": "\n" * 1_900_000 + envelope("@@\n-a\n+b\n")},

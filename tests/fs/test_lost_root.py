@@ -150,6 +150,8 @@ async def test_a_read_only_root_is_read_and_says_why_it_is_not_changed(tmp_path:
                     error = result.structured_content["error"]
                     assert error["code"] in ("policy_denied", "conflict"), error
                     assert "Read-only file system" in error["message"]
+                    assert (change.get("to") or change["path"]).partition("/")[0] in error["message"]
+                    assert ".tmp" not in error["message"]
                 assert (await called(client, "read_file", path="a.txt"))["files"][0]["text"] == "1\n"
                 assert (await called(client, "list_changes"))["changes"] == []
         async with Client(stdio_client(stdio(root))) as client:
@@ -189,7 +191,9 @@ async def test_a_full_disk_changes_nothing_and_is_named(tmp_path: Path, clean_en
                 "apply_patch", {"changes": [{"path": "a", "op": "add", "content": content}]}
             )
             assert result.structured_content is not None
-            assert "No space left" in result.structured_content["error"]["message"]
+            error = result.structured_content["error"]
+            assert error["message"] == "'a' cannot be written: No space left on device"
+            assert "make room" in error["hint"]
             await called(client, "apply_patch", changes=[{"path": "b", "op": "add", "content": "small\n"}])
             assert [e["path"] for e in (await called(client, "list_files"))["entries"]] == ["b"]
         state = clean_environment / "state"

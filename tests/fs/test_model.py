@@ -161,13 +161,13 @@ def rendered(changes: list[FileChange]) -> str:
 
 
 @settings(max_examples=200, deadline=None)
-@given(changes=st.lists(_any, min_size=1, max_size=4))
+@given(changes=st.lists(_any, min_size=1, max_size=4, unique_by=lambda change: change.path))
 def test_parsing_a_rendered_patch_gives_it_back(changes: list[FileChange]) -> None:
     assert parse_patch(rendered(changes)) == changes
 
 
 _file = st.lists(st.sampled_from(["a", "b", "c", "", " a", "--- a", "+++ b", "@@ -1 +1 @@"]), max_size=12).flatmap(
-    lambda lines: st.sampled_from(["\n", "\r\n"]).flatmap(
+    lambda lines: st.sampled_from(["\n", "\r\n", "\r"]).flatmap(
         lambda eol: st.sampled_from([eol, ""]).map(lambda last: (eol.join(lines) + last).encode() if lines else b"")
     )
 )
@@ -180,7 +180,7 @@ def test_the_diff_of_two_files_turns_one_into_the_other(before: bytes, after: by
     if not diff.added and not diff.removed:
         assert before == after
         return
-    if b"\r\n" in before + after:
+    if b"\r" in before + after:
         return  # a mark for CRLF within a diff would change what its lines are: see the byte-exact tests of matching
     (change,) = parse_patch(diff.text)
     applied = apply_hunks(load(before), change)

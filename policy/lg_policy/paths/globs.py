@@ -128,14 +128,14 @@ class GlobSet:
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(patterns)
         # "**" alone is the common allow-all; it needs no regex.
-        self._all = any(pattern in ("**", "*") for pattern in self.patterns)
-        self._regex = None if self._all else _compile(self.patterns)
+        self.matches_all = any(pattern in ("**", "*") for pattern in self.patterns)
+        self._regex = None if self.matches_all else _compile(self.patterns)
         self._many: Any = None
         self._each: list[tuple[str, GlobSet]] | None = None
 
     def match(self, rel: str, *, is_dir: bool = False) -> bool:
         """Return whether `rel` (relative, "/"-separated, "" for the root) or a directory above it matches a pattern."""
-        if self._all:
+        if self.matches_all:
             return True
         if self._regex is None or not rel:
             return False
@@ -144,7 +144,7 @@ class GlobSet:
 
     def matching(self, paths: Sequence[str]) -> set[int]:
         """Return the indices of the paths (directories end in a slash) that `match`. Fast for whole directories."""
-        if self._all:
+        if self.matches_all:
             return set(range(len(paths)))
         if self._regex is None or not paths:
             return set()
@@ -194,6 +194,8 @@ class FileRules:
     def unreadable(self, paths: Sequence[str]) -> set[int]:
         """Return the indices of the paths (directories end in a slash) that `may_read` refuses. Fast for many."""
         denied = self._read_deny.matching(paths)
+        if self._read_allow.matches_all:
+            return denied
         allowed = self._read_allow.matching(paths)
         if len(allowed) == len(paths):
             return denied

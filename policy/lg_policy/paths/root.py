@@ -25,12 +25,12 @@ from typing import Self
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths import component_walk, openat2
 from lg_policy.paths.mounts import on_own_disk
+from lg_policy.paths.open_names import name_below
 from lg_policy.state import root_id
 
 MAX_PATH = 4096
 MAX_NAME = 255
 _TRIES = 64
-_GONE = " (deleted)"
 
 _FILE_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIR_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -220,7 +220,7 @@ class Root:
                 # RESOLVE_BENEATH refuses every absolute link; the walk accepts those that point back below the root.
                 return self._opened(*component_walk.resolve(self.fd, str(self.path), rel, flags, follow=True))
             try:
-                name = self._name_of(fd)
+                name = name_below(self.fd, fd)
                 if name is not None:
                     return self._opened(fd, name)
             except BaseException:
@@ -228,29 +228,6 @@ class Root:
                 raise
             os.close(fd)
         raise OSError(errno.ESTALE, "it was replaced again and again while it was opened")
-
-    def _name_of(self, fd: int) -> str | None:
-        """Return the kernel's name for an open descriptor, relative to the root's.
-
-        `None` when it has none any more: rules could not tell what was opened.
-        """
-        base, name = os.readlink(f"/proc/self/fd/{self.fd}"), os.readlink(f"/proc/self/fd/{fd}")
-        prefix = base if base.endswith("/") else f"{base}/"
-        if name == base:
-            return ""
-        if not name.startswith(prefix):
-            raise OSError(errno.EXDEV, "moved out of the root while it was opened")
-        name = name[len(prefix) :]
-        if name.endswith(_GONE) and not self._is_at(fd, name):
-            return None
-        return name
-
-    def _is_at(self, fd: int, name: str) -> bool:
-        """Return whether an open file really has that name, which looks as if the kernel said that it was removed."""
-        try:
-            return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=self.fd, follow_symlinks=False))
-        except OSError:
-            return False
 
     def _opened(self, fd: int, rel: str) -> Opened:
         return Opened(fd=fd, rel=rel, stat=os.fstat(fd))
@@ -262,30 +239,34 @@ class Root:
         raise PolicyDenied(f"{path!r} is outside the root", hint="give a path relative to the root")
 
 
+_CHANGED = (Conflict, "{path} changed meanwhile: {why}", "read it again and repeat the call")
+_REFUSED = (PolicyDenied, "the system refuses access to {path}: {why}", "")
+_FULL = (Conflict, "{path} cannot be written: {why}", "make room on its disk and repeat the call")
+_ERRORS: dict[int, tuple[type[LgError], str, str]] = {
+    errno.ENOENT: (NotFound, "{path} does not exist", ""),
+    errno.ENOTDIR: (InvalidArguments, "{path} is not a directory, or a part of it is not", ""),
+    errno.EISDIR: (InvalidArguments, "{path} is a directory", ""),
+    errno.EXDEV: (PolicyDenied, "{path} leads out of the root", "links may only point to places below the root"),
+    errno.ELOOP: (PolicyDenied, "{path} goes through a link that may not be followed, or through too many links", ""),
+    errno.ENXIO: (InvalidArguments, "{path} is a socket or device", "only regular files are read and written"),
+    errno.EACCES: _REFUSED,
+    errno.EPERM: _REFUSED,
+    errno.EROFS: (PolicyDenied, "{path} cannot be changed: {why}", "mount the file system with write access"),
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EEXIST: _CHANGED,
+    errno.EAGAIN: _CHANGED,
+    errno.ESTALE: _CHANGED,
+    errno.ENOTEMPTY: _CHANGED,
+}
+
+
 def as_error(error: OSError, rel: str) -> LgError:
     """Translate a system error about the path `rel` into the error a caller sees."""
-    shown = repr(rel or ".")
-    match error.errno:
-        case errno.ENOENT:
-            return NotFound(f"{shown} does not exist")
-        case errno.ENOTDIR:
-            return InvalidArguments(f"{shown} is not a directory, or a part of it is not")
-        case errno.EISDIR:
-            return InvalidArguments(f"{shown} is a directory")
-        case errno.EXDEV:
-            return PolicyDenied(f"{shown} leads out of the root", hint="links may only point to places below the root")
-        case errno.ELOOP:
-            return PolicyDenied(f"{shown} goes through a link that may not be followed, or through too many links")
-        case errno.ENAMETOOLONG:
-            return InvalidArguments(f"{rel[:40]!r}… is too long")
-        case errno.ENXIO:
-            return InvalidArguments(f"{shown} is a socket or device", hint="only regular files are read and written")
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return PolicyDenied(f"the system refuses access to {shown}: {error.strerror}")
-        case errno.EEXIST | errno.EAGAIN | errno.ESTALE | errno.ENOTEMPTY:
-            return Conflict(f"{shown} changed meanwhile: {error.strerror}", hint="read it again and repeat the call")
-        case _:
-            return Conflict(f"{shown}: {error.strerror or error}")
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidArguments(f"{rel[:40]!r}… is too long")
+    kind, words, hint = _ERRORS.get(error.errno or 0, (Conflict, "{path}: {why}", ""))
+    return kind(words.format(path=repr(rel or "."), why=error.strerror or error), hint=hint)
 
 
 def write_atomic(root: Root, path: str, data: bytes, *, mode: int = 0o644) -> None:

@@ -36,7 +36,7 @@ def test_wrong_line_numbers_do_not_matter() -> None:
         (b"a\r\nb\r\nc\r\n", b"a\r\nB\r\nc\r\n"),
         (b"a\nb\nc", b"a\nB\nc"),
         (b"\xef\xbb\xbfa\nb\nc\n", b"\xef\xbb\xbfa\nB\nc\n"),
-        (b"a\r\nb\nc\r\n", b"a\r\nB\r\nc\r\n"),
+        (b"a\r\nb\nc\r\n", b"a\r\nB\nc\r\n"),
         ("ä\nb\nc\n".encode("latin-1"), "ä\nB\nc\n".encode("latin-1")),
         (b"\xff\xfe" + "a\nb\nc\n".encode("utf-16-le"), b"\xff\xfe" + "a\nB\nc\n".encode("utf-16-le")),
         (b"a \t\nb\nc\n", b"a \t\nB\nc\n"),

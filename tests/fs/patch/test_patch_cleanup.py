@@ -201,7 +201,7 @@ def test_the_first_line_that_differs_is_named_in_both_versions_with_its_number()
         ("a1\nb1\nd1\n", "@@\n a1\n b1\n c1\n-d1\n+x\n", "the hunk has 'c1' before line 3"),
         ("a1\nb1\n", "@@\n a1\n b1\n-c1\n+x\n", "the file ends before 'c1'"),
         ("a1\n\u0430b\nc1\n", "@@\n a1\n ab\n-c1\n+x\n", "file: '\\u0430b'"),
-        ("a1\nb1\n", "@@\n    1\ta1\n-    2\tb1\n+x\n", "leave the numbers out"),
+        ("a1\nb1\n", "@@\n    3\ta1\n-    4\tb1\n+x\n", "leave the numbers out"),
     ],
 )
 def test_how_a_hunk_differs_is_said(before: str, hunk: str, words: str) -> None:

@@ -104,8 +104,17 @@ async def test_a_start_past_the_end_names_the_number_of_lines(tmp_path: Path) ->
         (b"\xff\xfe" + "ä\r\n".encode("utf-16-le"), "utf-16-le", "ä\r\n"),
         (b"\xfe\xff" + "ä\n".encode("utf-16-be"), "utf-16-be", "ä\n"),
         (b"\xff\xfe\x00\x00" + "ä\n".encode("utf-32-le"), "utf-32-le", "ä\n"),
+        (b"\xff\xfea\0\n\0b", "utf-16-le", "a\n\ufffd"),
         ("Größe\n".encode("latin-1"), "latin-1 (guessed)", "Größe\n"),
-        (b"cut \xe2\x82", "latin-1 (guessed)", "cut â\x82"),
+        (b"cut \xe2\x81", "latin-1 (guessed)", "cut \u00e2\x81"),
+        (
+            b"\x93Gr\xfc\xdfe\x94 f\xfcr 5 \x80\r\n",
+            "windows-1252 (guessed)",
+            "\u201cGr\u00fc\u00dfe\u201d f\u00fcr 5 \u20ac\r\n",
+        ),
+        (b"\xef\xbb\xbfna\xefve \x96\n", "windows-1252 (guessed)", "na\u00efve \u2013\n"),
+        ("Gr\u00f6\u00dfe, 5 \u20ac\r\n".encode("utf-16-le"), "utf-16-le", "Gr\u00f6\u00dfe, 5 \u20ac\r\n"),
+        ("Gr\u00f6\u00dfe, 5 \u20ac\n".encode("utf-16-be"), "utf-16-be", "Gr\u00f6\u00dfe, 5 \u20ac\n"),
     ],
 )
 async def test_the_encoding_is_recognised_and_named(tmp_path: Path, data: bytes, encoding: str, text: str) -> None:
@@ -115,7 +124,59 @@ async def test_the_encoding_is_recognised_and_named(tmp_path: Path, data: bytes,
             file = (await fs.ok("read_file", path="f"))["files"][0]
             shown = await fs.text("read_file", path="f")
     assert (file["encoding"], file["text"], file["sha256"]) == (encoding, text, hashlib.sha256(data).hexdigest())
-    assert ("[encoding guessed: not UTF-8, shown as Latin-1]" in shown) == (encoding == "latin-1 (guessed)")
+    for name in ("Latin-1", "Windows-1252"):
+        said = f"[encoding guessed: not UTF-8, shown as {name}]" in shown
+        assert said == (encoding == f"{name.lower()} (guessed)")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(range(64)),
+        b"a\0" * 3,
+        b"a\0b\0\0\0c\0d\0",
+        b"\x01\0\x02\0\x03\0\x04\0\x05\0",
+        b"\0\0\0\1" * 20,
+        b"a\0b\0c\0d\0e",
+    ],
+)
+async def test_binary_data_is_not_taken_for_text_of_wide_characters(tmp_path: Path, data: bytes) -> None:
+    write_tree(tmp_path, {"f": data})
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            assert (await fs.fails("read_file", path="f"))["code"] == "invalid_arguments"
+
+
+@pytest.mark.parametrize("lines", [1, 200_000])
+async def test_lines_that_end_with_a_carriage_return_alone_are_lines(tmp_path: Path, lines: int) -> None:
+    data = b"".join(b"line %d\r" % number for number in range(lines)) + b"last"
+    write_tree(tmp_path, {"f": data, "g": b"a\r" * 1_000_000 + b"b\n"})
+    with anyio.fail_after(30):
+        async with fs_client(tmp_path) as fs:
+            file = (await fs.ok("read_file", path="f", start_line=lines, line_count=2, line_numbers=True))["files"][0]
+            shown = await fs.text("read_file", path="f", start_line=lines)
+            mixed = (await fs.ok("read_file", path="g", line_count=1))["files"][0]
+            totals = (await fs.ok("list_files", totals=True))["totals"]
+            found = (await fs.ok("search_files", regex="^last$"))["files"]
+    assert file["total_lines"] == lines + 1
+    assert file["text"] == f"{lines:>6}\tline {lines - 1}\r{lines + 1:>6}\tlast"
+    assert shown.endswith("\n[lines end with a carriage return alone]")
+    assert mixed["total_lines"] == 1
+    assert totals["lines"] == lines + 2
+    assert [(hits["path"], hits["matches"][0]["line"]) for hits in found] == [("f", lines + 1)]
+
+
+async def test_totals_and_searches_see_the_lines_that_are_shown(tmp_path: Path) -> None:
+    text = "one \u2013 1\ntwo \u201cx\u201d\n"
+    encodings = ("utf-8", "windows-1252", "utf-16", "utf-16-le", "utf-16-be")
+    write_tree(tmp_path, {name: text.encode(name) for name in encodings})
+    with anyio.fail_after(10):
+        async with fs_client(tmp_path) as fs:
+            totals = (await fs.ok("list_files", totals=True))["totals"]
+            found = (await fs.ok("search_files", regex="two \u201cx\u201d$"))["files"]
+    assert totals["lines"] == 2 * len(encodings)
+    assert [hits["path"] for hits in found] == sorted(encodings)
+    assert {(hits["matches"][0]["line"], hits["matches"][0]["text"]) for hits in found} == {(2, "two \u201cx\u201d")}
 
 
 async def test_characters_split_between_chunks_are_still_utf8(tmp_path: Path) -> None:

@@ -50,6 +50,24 @@ def test_a_pattern_that_cannot_mean_anything_is_refused(pattern: str) -> None:
         GlobSet([pattern])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("a\\", "pattern 'a\\\\' is not a valid glob"),
+        ("\\", "is not a valid glob"),
+        ("[z-a]", "do not compile"),
+        ("[a", "matches nothing"),
+        ("/", "matches nothing"),
+        ("a\0b", "null character"),
+    ],
+)
+def test_a_pattern_that_is_no_glob_is_refused_and_named(pattern: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GlobSet(["fine", pattern])
+    assert words in caught.value.message
+    assert repr(pattern) in caught.value.message
+
+
 def test_deny_wins_and_unreadable_is_unwritable() -> None:
     rules = FileRules.from_settings(PolicySettings(), extra_deny=["/artifacts/runs/"])
     assert rules.may_read("src/a.py")
@@ -63,6 +81,16 @@ def test_deny_wins_and_unreadable_is_unwritable() -> None:
     assert rules.prune(".ssh")
     assert not rules.prune(".git")
     assert not rules.may_read("artifacts/runs/run-1.json")
+
+
+@pytest.mark.parametrize("allow", [("**",), ("*",), ("src/**",), ("src/**", "*.md"), ("nothing",)])
+@pytest.mark.parametrize("deny", [(), (".env", "*.pem"), ("src/",)])
+def test_many_names_are_judged_as_each_alone(allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
+    rules = FileRules(read_allow=allow, read_deny=deny, write_allow=("**",), write_deny=())
+    names = ["src/a.py", "src/.env", "doc/x.md", "doc/x.txt", "src/", "doc/", "a.pem", "d\udcff/\n.env", "sub/src/b"]
+    alone = {n for n, name in enumerate(names) if not rules.may_read(name.rstrip("/"), is_dir=name.endswith("/"))}
+    assert rules.unreadable(names) == alone
+    assert rules.unreadable([]) == set()
 
 
 def test_a_refusal_names_its_rule() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from lg_policy.errors import ConfigError, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.mounts import on_own_disk
+from lg_policy.paths.open_names import name_below
 from lg_policy.paths.root import Root, write_atomic
 from tests.support import require
 
@@ -235,3 +236,56 @@ def test_what_could_keep_a_reader_waiting_is_not_opened_at_once(root: Root, tmp_
 def test_a_file_on_a_mount_below_the_root_is_not_opened_at_once() -> None:
     with Root("/", allow_broad=True) as everything:
         assert everything.open_at_once("proc/self/status") is None
+
+
+def test_a_link_of_the_kernel_is_not_followed_even_to_a_place_below_the_root() -> None:
+    with Root("/proc/self") as process, open(f"{process.path}/status", encoding="ascii") as status:
+        require(process.method == "openat2", "a kernel with openat2")
+        for path in (f"fd/{status.fileno()}", "cwd", "root", "exe"):
+            with pytest.raises(PolicyDenied, match="may not be followed"):
+                process.open_file(path)
+
+
+def test_an_open_file_that_was_removed_has_no_name_whatever_lies_in_its_place(tmp_path: Path) -> None:
+    require(os.path.isdir("/proc/self/fd"), "the kernel's names of open files")
+    removed, kept = tmp_path / "f", tmp_path / "g"
+    removed.write_text("x")
+    os.link(removed, kept)
+    with Root(tmp_path) as root, root.open_file("f") as opened:
+        assert name_below(root.fd, opened.fd) == "f"
+        removed.unlink()
+        assert name_below(root.fd, opened.fd) is None
+        lookalike = tmp_path / "f (deleted)"
+        lookalike.symlink_to("g")
+        assert name_below(root.fd, opened.fd) is None
+        lookalike.unlink()
+        os.link(kept, lookalike)
+        assert name_below(root.fd, opened.fd) == "f (deleted)"
+        lookalike.unlink()
+        lookalike.write_text("another file")
+        assert name_below(root.fd, opened.fd) is None
+
+
+def test_an_open_file_that_left_the_root_is_outside(tmp_path: Path) -> None:
+    require(os.path.isdir("/proc/self/fd"), "the kernel's names of open files")
+    base, sibling = tmp_path / "root", tmp_path / "root-sibling"
+    base.mkdir()
+    sibling.mkdir()
+    (base / "f").write_text("x")
+    with Root(base) as root, root.open_file("f") as opened:
+        os.rename(base / "f", sibling / "f")
+        with pytest.raises(OSError, match="moved out of the root"):
+            name_below(root.fd, opened.fd)
+        assert name_below(root.fd, root.fd) == ""
+
+
+@pytest.mark.parametrize("path", ["", ".", "./"])
+def test_the_root_itself_has_no_parent_to_be_changed_in(root: Root, path: str) -> None:
+    with pytest.raises(InvalidArguments, match="names the root itself"):
+        root.open_parent(path)
+
+
+def test_a_directory_that_the_system_does_not_make_is_an_error_of_its_own() -> None:
+    require(os.path.isdir("/sys/kernel"), "the kernel's own file system, in which nobody makes directories")
+    with Root("/sys/kernel") as kernel, pytest.raises(PolicyDenied):
+        kernel.make_dirs("new/directory")

@@ -23,6 +23,7 @@ from lg_fs.changes.rollback import Undo
 from lg_fs.changes.staging import Staging, temporary_name
 from lg_fs.job import Job
 from lg_fs.patch.plan import FileIdentity, PlannedFile
+from lg_fs.tree.workspace import ServedRoot
 from lg_policy.errors import Conflict, Internal, LgError
 from lg_policy.paths.root import Opened, Root, as_error
 
@@ -43,7 +44,7 @@ class Commit:
 
     def __init__(
         self,
-        root: Root,
+        place: ServedRoot,
         journal: Journal,
         planned: Sequence[PlannedFile],
         record: ChangeRecord,
@@ -52,7 +53,8 @@ class Commit:
         job: Job,
         on_step: Step = _no_step,
     ) -> None:
-        self._root = root
+        self._place = place
+        self._root = place.root
         self._journal = journal
         self._planned = planned
         self._record = record
@@ -61,6 +63,7 @@ class Commit:
         self._step = on_step
         self._touched: set[str] = set()
         self._done: set[int] = set()
+        self._parents: dict[str, tuple[int, int]] = {}
         self._directory: Path | None = None
 
     def begin(self) -> None:
@@ -82,11 +85,14 @@ class Commit:
                 self._job.check_time()
                 if file.after is None or not _has_new_content(file):
                     continue
-                parent, _ = self._root.open_parent(file.to or file.path, follow=False)
+                parent, _ = self._parent(file.to or file.path)
                 with parent:
                     self._step(f"stage {number}")
                     self._job.done, self._job.message = self._job.done + 1, f"writing {file.to or file.path}"
-                    staging.write(parent, self._temporary(number), file.after, file.mode)
+                    try:
+                        staging.write(parent, self._temporary(number), file.after, file.mode)
+                    except OSError as error:  # its name would be the temporary one
+                        raise as_error(error, file.to or file.path) from error
             staging.sync()
         self._recheck(self._planned)
 
@@ -94,7 +100,10 @@ class Commit:
         """Rename everything into place."""
         for number, file in enumerate(self._planned):
             self._step(f"change {number}")
-            self._change(number, file, self._temporary(number))
+            try:
+                self._change(number, file, self._temporary(number))
+            except OSError as error:
+                raise as_error(error, file.to or file.path) from error
         self._sync()
 
     def finish(self) -> None:
@@ -107,6 +116,22 @@ class Commit:
         if self._directory is not None:
             self._roll_back(self._record, self._directory)
 
+    def check_root(self) -> None:
+        """Raise `Conflict` if the root was removed or replaced: the change would be made where nobody looks."""
+        self._place.check_identity()
+
+    def _parent(self, path: str) -> tuple[Opened, str]:
+        """Open the directory of a file. Raises `Conflict` if it is another one than in the step before."""
+        parent, name = self._root.open_parent(path, follow=False)
+        identity = parent.stat.st_dev, parent.stat.st_ino
+        if self._parents.setdefault(parent.rel, identity) != identity:
+            parent.close()
+            raise Conflict(
+                f"the directory {parent.rel!r} was replaced by another while the patch was applied",
+                hint="look at it again and repeat",
+            )
+        return parent, name
+
     def _temporary(self, number: int) -> str:
         return temporary_name(self._record.change_id, self._record.place_of(number))
 
@@ -115,7 +140,7 @@ class Commit:
         for file in planned:
             if file.identity is None:
                 continue
-            parent, name = self._root.open_parent(file.path, follow=False)
+            parent, name = self._parent(file.path)
             with parent:
                 try:
                     now = FileIdentity.of(os.stat(name, dir_fd=parent.fd, follow_symlinks=False))
@@ -128,7 +153,7 @@ class Commit:
                 )
 
     def _change(self, number: int, file: PlannedFile, temporary: str) -> None:
-        source, name = self._root.open_parent(file.path, follow=False)
+        source, name = self._parent(file.path)
         with source:
             self._touched.add(source.rel)
             match file.op:
@@ -143,7 +168,7 @@ class Commit:
         self._done.add(number)
 
     def _move(self, number: int, file: PlannedFile, source: Opened, name: str, temporary: str) -> None:
-        target, new_name = self._root.open_parent(file.to or "", follow=False)
+        target, new_name = self._parent(file.to or "")
         with target:
             self._touched.add(target.rel)
             if not _has_new_content(file):
@@ -199,8 +224,12 @@ def commit_all(commits: Sequence[Commit], job: Job, on_step: Step = _no_step) ->
             commit.stage()
         job.check()
         for commit in commits:
+            commit.check_root()
+        for commit in commits:
             commit.change()
         on_step("finish")
+        for commit in commits:
+            commit.check_root()
         commits[0].finish()
     except BaseException as error:
         _roll_back_all(commits)

@@ -84,8 +84,6 @@ class Changes:
             return result(self._records(self._plan(targets, request, job), label), dry_run=True)
         places = targets.places(request.changes)
         with holding(places, self._journals, job):
-            for place in places:
-                place.check_identity()
             self._recover(places)
             known = self._answered(label)
             if known is not None:
@@ -163,7 +161,7 @@ class Changes:
         durable = self._settings.durable
         commits = [
             Commit(
-                files[0].place.root,
+                files[0].place,
                 self._journal(files[0].place),
                 files,
                 record,
@@ -183,9 +181,10 @@ class Changes:
     def _recover(self, places: Sequence[ServedRoot]) -> None:
         """Undo, or finish, pending change sets; the locks are held, so their writers are dead.
 
-        Raises `Conflict` if the system prevents it.
+        Raises `Conflict` if the system prevents it, or if a root is another one than the journal speaks of.
         """
         for place in places:
+            place.check_identity()
             journal = self._journal(place)
             for directory in journal.pending():
                 try:

@@ -25,12 +25,14 @@ CHECK_EVERY = 1_024
 """Lines of a patch between two checks that its caller still waits."""
 BEGIN = "*** Begin Patch"
 END = "*** End Patch"
+NO_NEWLINE = re.compile(r"\\? ?No newline at end of file\s*", re.IGNORECASE)
+"""What diffs say about the line before. Models leave its backslash out."""
 _ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
 _MOVE, _END_OF_FILE = "*** Move to: ", "*** End of File"
 # How models write these lines nearly right: other case, other verbs, blanks left out, stars at the end.
 _NEARLY = re.compile(
     r"\*\*\*\s*(?:(?P<verb>add|create|new|update|modify|edit|change|delete|remove)\s+file\s*:|"
-    r"(?P<move>(?:move|rename)(?:d)?\s+to)\s*:|(?P<mark>begin patch|end patch|end of file))"
+    r"(?P<move>(?:move|rename)(?:d)?\s+to)\s*:|(?P<mark>begin\s+patch|end\s+patch|end\s+of\s+file))"
     r"\s*(?P<rest>.*?)(?:\s*\*\*\*)?$",
     re.IGNORECASE,
 )
@@ -61,7 +63,7 @@ def _corrected(line: str) -> str:
     if match is None or (match["mark"] and match["rest"]):
         return line
     if match["mark"]:
-        return _MARKS[match["mark"].lower()]
+        return _MARKS[" ".join(match["mark"].lower().split())]
     name = unquoted(match["rest"])
     return (_MOVE if match["move"] else _VERBS.get(match["verb"].lower(), _UPDATE)) + name
 
@@ -75,6 +77,28 @@ def unquoted(name: str) -> str:
 def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
     """Return the error for line `number` (from 0) of a patch."""
     return InvalidArguments(f"patch line {number + 1}: {problem}", hint=hint)
+
+
+def hunk_line(line: str, number: int) -> Line:
+    """Return line `number` (from 0) of a patch as a line of a hunk. Raises `InvalidArguments`."""
+    if not line:
+        return Line(KEEP, "")  # an empty kept line whose blank was stripped
+    if line[0] in (KEEP, DROP, ADD):
+        return Line(line[0], line[1:])
+    if line[0] == "\u00a0":  # a no-break space, which editors put for a blank
+        return Line(KEEP, line[1:])
+    raise bad_line(
+        number,
+        f"{line[:60]!r} is no line of a hunk",
+        "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new); leave remarks out",
+    )
+
+
+def without_newline(lines: list[Line]) -> set[str]:
+    """Return the sides that a "no newline at end of file" marker is about: those of the line before it."""
+    if not lines or lines[-1].mark == KEEP:
+        return {"old", "new"}
+    return {"old"} if lines[-1].mark == DROP else {"new"}
 
 
 class _EnvelopeParser:
@@ -138,6 +162,9 @@ class _EnvelopeParser:
                 raise bad_line(self._at, "a line of a new file does not begin with '+'", "put '+' before each line")
             content.append(line[1:] + "\n")
             self._at += 1
+            if NO_NEWLINE.fullmatch((self._peek() or "")[:40]):
+                content[-1] = content[-1].removesuffix("\n")
+                self._at += 1
         return "".join(content)
 
     def _update(self, path: str) -> FileChange:
@@ -162,6 +189,7 @@ class _EnvelopeParser:
         anchors = self._anchors() if number is None else ()
         lines: list[Line] = []
         at_end = False
+        missing: set[str] = set()
         while (line := self._peek()) is not None and not line.startswith("@@"):
             if line.rstrip() == _END_OF_FILE:
                 at_end = True
@@ -169,7 +197,10 @@ class _EnvelopeParser:
                 break
             if line.startswith("*** "):
                 break
-            lines.append(self._line(line))
+            if NO_NEWLINE.fullmatch(line[:40]):
+                missing |= without_newline(lines)
+            else:
+                lines.append(hunk_line(line, self._at))
             self._at += 1
         following = self._peek()
         if following is None or following.startswith("*** "):
@@ -182,7 +213,8 @@ class _EnvelopeParser:
             return None
         if all(line.mark == KEEP for line in lines):
             raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
-        return Hunk(lines=tuple(lines), anchors=anchors, line=number, at_end=at_end)
+        newline = "new" not in missing if len(missing) == 1 else None
+        return Hunk(lines=tuple(lines), anchors=anchors, line=number, at_end=at_end, new_final_newline=newline)
 
     def _line_number(self) -> int | None:
         """Return the line number in a unified diff's header, which models mix in. It only helps to choose a place."""
@@ -200,14 +232,3 @@ class _EnvelopeParser:
                 anchors.append(text.rstrip().removesuffix(" @@"))
             self._at += 1
         return tuple(anchors)
-
-    def _line(self, line: str) -> Line:
-        if not line:
-            return Line(KEEP, "")  # an empty kept line whose blank was stripped
-        if line[0] in (KEEP, DROP, ADD):
-            return Line(line[0], line[1:])
-        raise bad_line(
-            self._at,
-            f"{line[:60]!r} is no line of a hunk",
-            "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new)",
-        )

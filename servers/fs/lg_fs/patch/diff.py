@@ -43,14 +43,24 @@ def file_diff(
     if is_binary(before or b"") or is_binary(after or b""):
         text = "" if before == after else f"Binary files {_side('a/', old_path)} and {_side('b/', new_path)} differ\n"
         return FileDiff(text=header + text, added=0, removed=0)
-    old = load(before).lines if before else ()
-    new = load(after).lines if after else ()
+    old, new = _lines_of(before, after)
     groups = _groups(old, new, check)
     added = sum(d - c for group in groups for tag, _, _, c, d in group if tag != "equal")
     removed = sum(b - a for group in groups for tag, a, b, _, _ in group if tag != "equal")
     hunks = "".join(_hunk(group, old, new) for group in groups)
     names = f"--- {_side('a/', old_path)}\n+++ {_side('b/', new_path)}\n" if hunks else ""
     return FileDiff(text=header + names + hunks, added=added, removed=removed)
+
+
+def _lines_of(before: bytes | None, after: bytes | None) -> tuple[tuple[TextLine, ...], tuple[TextLine, ...]]:
+    """Return the lines of both states, read in one encoding, so that equal bytes are equal lines."""
+    old, new = load(before) if before else None, load(after) if after else None
+    if old is not None and new is not None and before is not None and after is not None:
+        if old.encoding.guessed and old.encoding != new.encoding:
+            new = load(after, old.encoding)
+        elif new.encoding.guessed and old.encoding != new.encoding:
+            old = load(before, new.encoding)
+    return old.lines if old else (), new.lines if new else ()
 
 
 def _groups(old: tuple[TextLine, ...], new: tuple[TextLine, ...], check: Callable[[], None]) -> list[list[Opcode]]:
@@ -77,7 +87,8 @@ def _range(start: int, stop: int) -> str:
 
 def _line(mark: str, line: TextLine) -> str:
     if line.eol:
-        return f"{mark}{line.text}{line.eol}"
+        end = line.eol if line.eol.endswith("\n") else f"{line.eol}\n"
+        return f"{mark}{line.text}{end}"
     return f"{mark}{line.text}\n\\ No newline at end of file\n"
 
 

@@ -17,6 +17,7 @@ _STAMP = re.compile(
 )
 _VERSION = re.compile(r"\d+\.\d[\w.() -]{0,60}")
 _MAX_NAME = 5_000
+_PIPE = re.compile(r"/dev/(?:fd/\d{1,9}|std(?:in|out|err)|tty)|/proc/(?:self|\d{1,9})/fd/\d{1,9}|-")
 
 
 def without_stamp(text: str) -> str:
@@ -25,6 +26,11 @@ def without_stamp(text: str) -> str:
     if len(name) <= _MAX_NAME:
         name = _STAMP.sub("", name).rstrip()
     return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "`'" else name
+
+
+def is_pipe(name: str) -> bool:
+    """Whether a name stands for a pipe of the shell that made the diff, not for a file."""
+    return len(name) < 50 and _PIPE.fullmatch(name) is not None
 
 
 def without_prefixes(old: str, new: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ MAX_LINES = 1_000_000
 
 
 class TextLine(NamedTuple):
-    """A line and its line break: "\\n", "\\r\\n", or "" at the end of a file without one."""
+    """A line and its line break: "\\n", "\\r\\n", "\\r" in a file with nothing else, or "" at the end of a file."""
 
     text: str
     eol: str
@@ -51,7 +51,13 @@ class Document:
 
 
 def split_lines(text: str) -> tuple[TextLine, ...]:
-    """Split at "\\n" and "\\r\\n"; other line separators of Unicode are ordinary characters."""
+    """Split at "\\n" and "\\r\\n", or at "\\r" if the text has no "\\n" at all, as `read_file` does.
+
+    Other line separators of Unicode are ordinary characters.
+    """
+    if "\n" not in text and "\r" in text:
+        *whole, last = text.split("\r")
+        return (*(TextLine(line, "\r") for line in whole), *((TextLine(last, ""),) if last else ()))
     parts = text.split("\n")
     last = parts.pop()
     lines = [TextLine(part[:-1], "\r\n") if part.endswith("\r") else TextLine(part, "\n") for part in parts]
@@ -60,8 +66,13 @@ def split_lines(text: str) -> tuple[TextLine, ...]:
     return tuple(lines)
 
 
-def load(data: bytes) -> Document:
-    """Read the bytes of a text file."""
+def load(data: bytes, encoding: Encoding | None = None) -> Document:
+    """Read the bytes of a text file, in this encoding if they are valid in it."""
+    if encoding is not None:
+        try:
+            return Document(lines=split_lines(encoding.decode(data)), encoding=encoding)
+        except UnicodeDecodeError:
+            pass
     encoding = detect(data)
     return Document(lines=split_lines(encoding.decode(data)), encoding=encoding)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lg_fs.patch.corrections import is_escaped, pieces_of, stands_for_lines
 from lg_fs.patch.levels import EXACT, LEADING, TRAILING, WorkingLines, normalised, plain_form
 from lg_fs.patch.line_runs import Step, find_runs
 from lg_fs.patch.model import ADD, DROP, Hunk
@@ -41,18 +42,46 @@ def applied_at(lines: WorkingLines, hunk: Hunk, step: Step) -> int | None:
 def nearest(lines: WorkingLines, old: Sequence[str], floor: int, step: Step) -> str:
     """Describe where the file is most like the old lines of a hunk, and what differs there."""
     texts = lines.texts()
-    numbered = [text for text in old if text.strip()]
-    if numbered and all(_NUMBERED.match(text) for text in numbered):
-        return "its lines begin with line numbers, which are not in the file: leave the numbers out"
+    remark = ""
+    numbers = [_NUMBERED.match(text) for text in old]
+    if any(numbers) and all(found or not text.strip() for found, text in zip(numbers, old, strict=True)):
+        remark = "its lines begin with line numbers, which are not in the file: leave the numbers out\n"
+        old = [text[found.end() :] if found else text for found, text in zip(numbers, old, strict=True)]
+    elif is_escaped(old) and not is_escaped(texts):
+        remark = (
+            "the hunk has escapes such as &lt; or \\u003c, which the file has not: write the characters themselves\n"
+        )
     within = _within(texts, old)
     if within is not None:
         line = f"{within + 1}: {texts[within][:_WIDTH]}"
-        return f"the hunk has only a part of this line, but whole lines are compared:\n{line}"
+        return remark + f"the hunk has only a part of this line, but whole lines are compared:\n{line}"
     at = _closest(lines, old, step)
     if at is None:
-        return "nothing in the file is like it: read the file again"
+        return remark + "nothing in the file is like it: read the file again"
     late = f"hunks must be in order, and this is above line {floor + 1}\n" if at < floor else ""
-    return late + _difference(texts, old, at)
+    return remark + late + _difference(texts, old, at)
+
+
+def left_out(hunk: Hunk, lines: WorkingLines, floor: int, step: Step) -> str | None:
+    """Say why a hunk with lines such as `...` cannot be completed; `None` if it has no such line."""
+    removed = next((text for mark, text in hunk.lines if mark == DROP and stands_for_lines(text)), None)
+    if removed is not None:
+        return f"{removed.strip()!r} stands for lines that were left out: a patch must give each line that it removes"
+    pieces = pieces_of(hunk)
+    if sum(map(len, pieces)) == len(hunk.lines):
+        return None
+    begin = "the hunk leaves out lines of the file: give them, or make a hunk of each part\n"
+    for piece in pieces:
+        old = [line.text for line in piece if line.mark != ADD]
+        places = find_runs(lines.texts(TRAILING), normalised(old, TRAILING), floor, step) if old else []
+        if len(places) > 1:
+            return f"{begin}{old[0][:_WIDTH]!r} is in {len(places)} places: lines " + ", ".join(
+                str(at + 1) for at in places[:_AROUND]
+            )
+        if old and not places:
+            return begin + nearest(lines, old, floor, step)
+        floor = places[0] + len(old) if places else floor
+    return begin + "the new lines stand alone: include an unchanged line next to them"
 
 
 def _difference(texts: Sequence[str], old: Sequence[str], at: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -9,19 +10,26 @@ from lg_fs.patch.document import TextLine
 
 EXACT, TRAILING, LEADING, UNICODE = "exact", "trailing_whitespace", "leading_whitespace", "unicode_form"
 
-_SPACES = dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
+SPACES = dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 _NOTHING = dict.fromkeys([0x200B, 0x2060, 0xFEFF], "")
 _SINGLE = dict.fromkeys([0x2018, 0x2019, 0x201A, 0x201B, 0x2032], "'")
 _DOUBLE = dict.fromkeys([0x201C, 0x201D, 0x201E, 0x201F, 0x2033], '"')
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
-_PLAIN = {**_SPACES, **_NOTHING, **_SINGLE, **_DOUBLE, **_DASHES, 0x2026: "..."}
+CLASSES = (SPACES, _NOTHING, _SINGLE, _DOUBLE, _DASHES, {0x2026: "..."})
+"""Typographic forms by kind, each with what is plain: editors and models exchange these."""
+_PLAIN = {code: plain for forms in CLASSES for code, plain in forms.items()}
+_BLANKS = re.compile(r"[ \t]+")
 
 
 def plain_form(text: str) -> str:
-    """Return a line in normal form, with plain spaces, quotes and dashes: editors and models exchange these."""
-    if text.isascii():
-        return text.rstrip()
-    return unicodedata.normalize("NFC", text).translate(_PLAIN).rstrip()
+    """Return a line in normal form: with plain quotes, dashes and spaces, and one blank for all between two words."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).translate(_PLAIN)
+    text = text.rstrip()
+    if "  " not in text and "\t" not in text:
+        return text
+    words = text.lstrip(" \t")
+    return text[: len(text) - len(words)] + _BLANKS.sub(" ", words)
 
 
 LEVELS: tuple[tuple[str, Callable[[str], str]], ...] = (
@@ -31,6 +39,9 @@ LEVELS: tuple[tuple[str, Callable[[str], str]], ...] = (
     (UNICODE, plain_form),
 )
 ORDER = [name for name, _ in LEVELS]
+NUMBERS, ESCAPES, LEFT_OUT = "line_numbers", "escapes", "left_out_lines"
+MATCHES = [*ORDER, NUMBERS, ESCAPES, LEFT_OUT]
+"""How a hunk may have been found, the weakest last; the last three by a correction (`corrections`)."""
 _NORMAL = dict(LEVELS)
 
 

@@ -1,21 +1,23 @@
 """Finds where a hunk belongs, and applies it there.
 
 The lines of the hunk decide: first exactly, then ignoring trailing white space, then leading, then typographic
-forms. A level that fits in one place is used. One that fits in several is refused, unless anchors or an
-exactly right line number choose. Nothing is ever guessed.
+forms, then as `corrections` reads them. A level that fits in one place is used. One that fits in several is refused,
+unless anchors or an exactly right line number choose. Nothing is ever guessed.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lg_fs.patch.corrections import corrected, loses_lines
 from lg_fs.patch.document import Document, TextLine
-from lg_fs.patch.explain import applied_at, nearest
-from lg_fs.patch.levels import EXACT, LEADING, ORDER, WorkingLines, normalised
+from lg_fs.patch.explain import applied_at, left_out, nearest
+from lg_fs.patch.levels import EXACT, LEADING, MATCHES, ORDER, WorkingLines, normalised
 from lg_fs.patch.line_runs import Step, find_runs, no_step
-from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_fs.patch.model import FileChange, Hunk
+from lg_fs.patch.rewrite import rewritten
 from lg_policy.errors import Conflict, InvalidArguments
 
 _MAX_NAMED = 10
@@ -34,6 +36,7 @@ class Applied:
 class _Found:
     at: int
     level: str
+    hunk: Hunk
 
 
 def apply_hunks(document: Document, change: FileChange, step: Step = no_step) -> Applied:
@@ -44,20 +47,26 @@ def apply_hunks(document: Document, change: FileChange, step: Step = no_step) ->
     working = WorkingLines(document.lines)
     weakest = EXACT
     floor = shift = 0
+    again = False
     final_newline = document.ends_with_newline
     eol = document.eol
-    for number, hunk in enumerate(change.hunks, 1):
+    for number, given in enumerate(change.hunks, 1):
         step(1 + len(working.lines) // 1_000)
         finder = _Finder(document, change, number, working, step)
+        if given.from_top:
+            floor, again = 0, True
+        # After an earlier operation has moved lines, numbers may be from before it or after it: they prove nothing.
+        finder.numbers_count = not (again and shift)
         found = finder.find(floor if change.in_order else 0, shift)
-        new = _rewritten(working.lines, found, hunk, eol, change.path)
+        hunk = found.hunk
+        new = rewritten(working.lines, found.at, found.level, hunk, eol, change.path)
         old_count = len(hunk.old)
         reaches_end = found.at + old_count == len(working.lines)
         working.replace(found.at, old_count, new)
         floor = found.at + len(new)
         shift += len(new) - old_count
-        weakest = max(weakest, found.level, key=ORDER.index)
-        if hunk.new_final_newline is not None and reaches_end:
+        weakest = max(weakest, found.level, key=MATCHES.index)
+        if hunk.new_final_newline is not None and reaches_end:  # else the file keeps the end that it has
             final_newline = hunk.new_final_newline
     return Applied(document=_finished(document, working.lines, eol, final_newline), match=weakest)
 
@@ -82,10 +91,17 @@ class _Finder:
         self._working = working
         self._hunk = change.hunks[number - 1]
         self._step = step
+        self.numbers_count = True
 
     def find(self, floor: int, shift: int) -> _Found:
+        lost = loses_lines(self._hunk)
+        if lost is not None:
+            raise InvalidArguments(
+                f"{self._where()} would put {lost[:80]!r} in place of the lines that it removes",
+                hint="write all new lines, or leave out of the hunk what does not change",
+            )
         if not self._hunk.old:
-            return _Found(at=self._insertion(floor), level=EXACT)
+            return _Found(at=self._insertion(floor), level=EXACT, hunk=self._hunk)
         for level in ORDER:
             places = self._places(level, floor)
             if len(places) > 1:
@@ -93,8 +109,13 @@ class _Finder:
             if len(places) > 1:
                 raise self._ambiguous(places, level)
             if places:
-                return _Found(at=places[0], level=level)
-        raise self._missing(floor)
+                return _Found(at=places[0], level=level, hunk=self._hunk)
+        meant = corrected(self._hunk, self._working, floor, self._step)
+        if meant is None:
+            raise self._missing(floor)
+        if len(meant.places) > 1:
+            raise self._ambiguous(meant.places, meant.kind)
+        return _Found(at=meant.places[0], level=meant.kind, hunk=meant.hunk)
 
     def _places(self, level: str, floor: int) -> list[int]:
         texts = self._working.texts(level)
@@ -106,7 +127,7 @@ class _Finder:
         if self._hunk.anchors:
             nexts = (bisect.bisect_left(places, start) for start in self._anchored(floor))
             return sorted({places[n] for n in nexts if n < len(places)})
-        if self._hunk.line is not None:
+        if self._hunk.line is not None and self.numbers_count:
             line = self._hunk.line - 1 + shift
             n = bisect.bisect_left(places, line)
             if n < len(places) and places[n] == line:
@@ -153,7 +174,7 @@ class _Finder:
     def _where(self) -> str:
         return f"hunk {self._number} for {self._change.path!r}"
 
-    def _ambiguous(self, places: list[int], level: str) -> Conflict:
+    def _ambiguous(self, places: Sequence[int], level: str) -> Conflict:
         shown = ", ".join(str(at + 1) for at in places[:_MAX_NAMED]) + ("…" if len(places) > _MAX_NAMED else "")
         how = "" if level == EXACT else f" (comparing by {level})"
         return Conflict(
@@ -175,7 +196,8 @@ class _Finder:
         below = f" below line {floor}" if floor else ""
         return Conflict(
             f"{self._where()} is not in the file{below}",
-            hint=nearest(self._working, self._hunk.old, floor, self._step),
+            hint=left_out(self._hunk, self._working, floor, self._step)
+            or nearest(self._working, self._hunk.old, floor, self._step),
         )
 
     def _applied_before(self, at: int) -> Conflict:
@@ -200,66 +222,3 @@ class _Finder:
 def _numbers(hunks: Sequence[int]) -> str:
     more = "…" if len(hunks) > _MAX_NAMED else ""
     return ("hunk " if len(hunks) == 1 else "hunks ") + ", ".join(map(str, hunks[:_MAX_NAMED])) + more
-
-
-def _rewritten(lines: Sequence[TextLine], found: _Found, hunk: Hunk, eol: str, path: str) -> list[TextLine]:
-    """Return the lines that replace the old ones. Kept lines are the file's own, byte for byte."""
-    indent = _reindent(lines, found, hunk, path) if found.level == LEADING else None
-    foreign_cr = eol == "\r\n" or _has_foreign_cr(lines, found, hunk)
-    at = found.at
-    new: list[TextLine] = []
-    for mark, text in hunk.lines:
-        if mark == ADD:
-            added = text.removesuffix("\r") if foreign_cr else text
-            new.append(TextLine(indent(added) if indent else added, eol))
-            continue
-        if mark == KEEP:
-            new.append(lines[at])
-        at += 1
-    return new
-
-
-def _has_foreign_cr(lines: Sequence[TextLine], found: _Found, hunk: Hunk) -> bool:
-    """Return whether the patch has carriage returns that the file lacks: an editor's, which must not be written."""
-    if found.level == EXACT or not any(text.endswith("\r") for text in hunk.old):
-        return False
-    return not any(line.text.endswith("\r") for line in lines[found.at : found.at + len(hunk.old)])
-
-
-def _reindent(lines: Sequence[TextLine], found: _Found, hunk: Hunk, path: str) -> Callable[[str], str]:
-    """Return how the file's indentation differs from the hunk's, so that new lines get the same.
-
-    Raises `Conflict` unless all lines differ in the same way: otherwise the meaning is unclear.
-    """
-    old: list[Line] = [line for line in hunk.lines if line.mark in (KEEP, DROP)]
-    differences = {
-        (_indent(line.text), _indent(lines[found.at + n].text)) for n, line in enumerate(old) if line.text.strip()
-    }
-    shifts = {_shift(theirs, ours) for theirs, ours in differences}
-    if len(shifts) != 1:
-        raise Conflict(
-            f"a hunk for {path!r} fits at line {found.at + 1} only if its indentation is ignored, and the difference "
-            "is not the same on every line",
-            hint="read the file again and give the lines with their real indentation",
-        )
-    extra, surplus = shifts.pop()
-
-    def apply(text: str) -> str:
-        if not text.strip():
-            return text
-        return extra + (text.removeprefix(surplus) if surplus else text)
-
-    return apply
-
-
-def _indent(text: str) -> str:
-    return text[: len(text) - len(text.lstrip())]
-
-
-def _shift(theirs: str, ours: str) -> tuple[str, str]:
-    """Return what to add before, and what to remove from, a line of the patch so that it is indented as the file is."""
-    if ours.endswith(theirs):
-        return ours[: len(ours) - len(theirs)], ""
-    if theirs.endswith(ours):
-        return "", theirs[: len(theirs) - len(ours)]
-    return ours, theirs

@@ -23,7 +23,7 @@ class Hunk:
 
     `anchors`: lines that come before the place, outermost first. `line`: the author's line number, from 1.
     `at_end`: it reaches the end of the file. `new_final_newline`: whether the file should end with a line break, if the
-    hunk says so.
+    hunk changes that. `from_top`: it begins a further operation on the same file, and may lie above the one before it.
     """
 
     lines: tuple[Line, ...]
@@ -31,6 +31,7 @@ class Hunk:
     line: int | None = None
     at_end: bool = False
     new_final_newline: bool | None = None
+    from_top: bool = False
 
     @property
     def old(self) -> tuple[str, ...]:
@@ -43,7 +44,8 @@ class FileChange:
     """What happens to one file.
 
     `add` has `content`; `update` has `hunks`, or `content` to replace all; `move` has `to`, and may have either.
-    `in_order` says that each hunk lies below the one before it. `executable` is for new files only.
+    `in_order` says that each hunk lies below the one before it. `executable` is for new files only. `or_path`: what
+    `path` would be if the prefix before it were a directory; then the meaning is not certain.
     """
 
     op: Op
@@ -53,3 +55,14 @@ class FileChange:
     hunks: tuple[Hunk, ...] = ()
     in_order: bool = True
     executable: bool = False
+    or_path: str | None = None
+
+    def is_new_file(self) -> bool:
+        """Return whether this is a diff against nothing (`@@ -0,0 …`), whose header lacks `/dev/null`."""
+        return self.op == "update" and len(self.hunks) == 1 and self.hunks[0].line == 0 and not self.hunks[0].old
+
+    def new_text(self) -> str:
+        """Return the content that the hunks of a new file give it."""
+        lines = [line.text for hunk in self.hunks for line in hunk.lines]
+        ends = not self.hunks or self.hunks[-1].new_final_newline is not False
+        return "\n".join(lines) + ("\n" if lines and ends else "")

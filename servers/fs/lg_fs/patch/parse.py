@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
-from lg_fs.patch.diff_names import next_header
-from lg_fs.patch.model import FileChange
+from lg_fs.patch.diff_names import is_pipe, next_header
+from lg_fs.patch.model import FileChange, Hunk
 from lg_fs.patch.patch_cleanup import patch_lines
 from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
 from lg_fs.patch.unified_diff import begins_unified, parse_unified
@@ -45,7 +46,35 @@ def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileCh
         )
     if not changes:
         raise InvalidArguments("the patch changes no file", hint=_FORMATS)
-    return changes
+    _refuse_pipes(changes)
+    return _joined(changes)
+
+
+def _refuse_pipes(changes: Sequence[FileChange]) -> None:
+    for change in changes:
+        for name in (change.path, change.to or ""):
+            if is_pipe(name):
+                raise InvalidArguments(
+                    f"the patch names {name!r}, which is a pipe and not a file",
+                    hint="name the file that is to be changed, relative to the root",
+                )
+
+
+def _joined(changes: Sequence[FileChange]) -> list[FileChange]:
+    """Make one operation of all updates of a file: the second is about what the first one left."""
+    first: dict[str, int] = {}
+    hunks: dict[int, list[Hunk]] = {}
+    joined: list[FileChange] = []
+    for change in changes:
+        place = first.setdefault(change.path, len(joined))
+        if place < len(joined) and change.op == joined[place].op == "update" and change.hunks and joined[place].hunks:
+            more = hunks.setdefault(place, list(joined[place].hunks))
+            more += [replace(change.hunks[0], from_top=True), *change.hunks[1:]]
+        else:
+            joined.append(change)
+    return [
+        replace(change, hunks=tuple(hunks[place])) if place in hunks else change for place, change in enumerate(joined)
+    ]
 
 
 def _begins(line: str) -> bool:

@@ -1,11 +1,13 @@
 """Removes what people, models and editors put around a patch, if the patch's meaning stays certain.
 
 It removes a byte order mark, Windows or old Mac line breaks, a Markdown fence, a here-document, an indentation or
-quotation mark before every line, sentences before the patch, and one JSON encoding too many.
+quotation mark before every line, sentences before the patch, one JSON or HTML encoding too many, and what does not show
+in the lines of the format itself.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -16,10 +18,19 @@ _HERE_DOCUMENT = re.compile(
 _SHELL = re.compile(r"\s*(?:bash|sh|zsh) -l?c (['\"])(.*)$", re.DOTALL)
 _QUOTED_CALL = re.compile(r"\s*(?:apply_patch|applypatch)\s*(['\"]?)\s*$")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_BETWEEN = re.compile(r"[:=\s]")
+_FILE_NAME = re.compile(r"[\w./@-]*\w\.[A-Za-z]\w*")
 _ENVELOPE = re.compile(r"\s*\*\*\*\s*Begin Patch", re.IGNORECASE)
 _COLOURS = re.compile(r"\x1b\[[\d;]{0,20}[mK]")
 _TAG = re.compile(r"<([A-Za-z][\w-]{0,40})>|<!\[CDATA\[")
 _PREFIX = re.compile(r"[ \t]+|(?:> )+")
+_ESCAPED = re.compile(r"(?:&lt;){5,9} ?(?:SEARCH|ORIGINAL|OLD|HEAD)\b")
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+_OF_THE_FORMAT = re.compile(
+    r"\*\*\*\s*\w|---\s|\+\+\+\s|@@|<{5,9}\s?[A-Z]|={7}\s*$|>{5,9}\s?[A-Z]|diff\s--git", re.IGNORECASE
+)
+_NO_BREAK = re.compile(r"^(\*\*\*|---|\+\+\+|@@|<{5,9}|>{5,9}|diff)\u00a0+")
+_MAX_HEADER = 5_000
 _MAX_LAYERS = 5
 
 
@@ -31,7 +42,10 @@ def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("\x1b["):
         text = _COLOURS.sub("", text)  # a diff that was copied from a terminal
-    lines = _split(_decoded(text))
+    text = _decoded(text)
+    if "<" not in text and _ESCAPED.search(text):
+        text = html.unescape(text)
+    lines = _split(text) if text.isascii() else [_visible(line) for line in _split(text)]
     for _ in range(_MAX_LAYERS):
         lines = _without_blank_ends(lines)
         if not lines or begins(lines[0]):
@@ -83,6 +97,14 @@ def _split(text: str) -> list[str]:
     return lines
 
 
+def _visible(line: str) -> str:
+    """Return a line of the patch format without what does not show around it, any other line unchanged."""
+    if line.isascii() or len(line) > _MAX_HEADER:
+        return line
+    bare = line.strip(_INVISIBLE)
+    return _NO_BREAK.sub(r"\1 ", bare) if _OF_THE_FORMAT.match(bare) else line
+
+
 def _without_blank_ends(lines: list[str]) -> list[str]:
     first = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
     return lines[first:-1] if first < len(lines) and lines[-1] == "" else lines[first:]
@@ -92,15 +114,28 @@ def _unwrapped(
     lines: list[str], begins: Callable[[str], bool], has_blocks: Callable[[list[str]], bool]
 ) -> list[str] | None:
     """Remove one layer around the lines; return `None` if no known layer is left."""
+    if fence_name(lines[0]) and has_blocks(lines):
+        return None
     found = _from_here_document(lines) or _from_tags(lines)
     if found is None and _FENCE.match(lines[0]):
         found = _from_fence(lines, 0)
+        if found is None and sum(1 for line in lines if _FENCE.match(line)) == 1:
+            found = lines[1:]  # it is not closed
     if found is None:
         found = _without_prefix(lines)
         if found is not None and not begins(found[0]) and (has_blocks(lines) or not has_blocks(found)):
             found = None
     # What stands before a block is its file's name.
     return found if found is not None or has_blocks(lines) else _after_sentences(lines)
+
+
+def fence_name(line: str) -> str | None:
+    """Return the file that a line such as "```python:src/a.py" names, if it is a fence and names one."""
+    if len(line) > _MAX_HEADER or _FENCE.match(line) is None:
+        return None
+    info = line.strip().lstrip("`~").strip()
+    word = _BETWEEN.split(info)[-1].strip("\"'")
+    return word if (word != info or "/" in word) and _FILE_NAME.fullmatch(word) else None
 
 
 def _from_here_document(lines: list[str]) -> list[str] | None:

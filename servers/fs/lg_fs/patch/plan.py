@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lg_fs.job import Job
 from lg_fs.patch.diff import FileDiff, file_diff
@@ -15,7 +15,7 @@ from lg_fs.patch.levels import EXACT
 from lg_fs.patch.match import apply_hunks
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.targets import Target, Targets
-from lg_fs.reading.encoding import binary_kind, is_binary
+from lg_fs.reading.encoding import binary_kind, evident, is_binary
 from lg_fs.tree.look_alikes import skeleton
 from lg_fs.tree.workspace import ServedRoot
 from lg_policy.config.settings import FsSettings
@@ -157,7 +157,10 @@ class Planner:
             return self._add(change)
         if change.op in ("delete", "move"):
             self._targets.refuse_link(change.path)
-        target = self._claim(self._targets.existing(change.path))
+        self._targets.refuse_two_meanings(change)
+        if change.is_new_file() and self._targets.is_missing(change.path):
+            return self._add(replace(change, op="add", content=change.new_text(), hunks=()))
+        target = self._claim(self._existing(change))
         data, identity = self._load(target)
         mode = stat.S_IMODE(identity[1])
         if change.op == "delete":
@@ -168,6 +171,15 @@ class Planner:
             to = self._new_name(change, target)
         after, match = self._changed(change, target, data, identity[2])
         return self._planned(change, target, to, data, after, mode, identity[0], match)
+
+    def _existing(self, change: FileChange) -> Target:
+        try:
+            return self._targets.existing(change.path)
+        except NotFound as error:
+            if not change.hunks or any(hunk.old for hunk in change.hunks):
+                raise
+            hint = f"{error.hint}; to make a new file, write '*** Add File: PATH'"
+            raise NotFound(error.message, hint=hint) from error
 
     def _new_name(self, change: FileChange, source: Target) -> str:
         target = self._claim(self._targets.missing(change.to or "", source=source.rel), moved=source.rel)
@@ -197,11 +209,22 @@ class Planner:
                 f"{target.rel!r} is not text: {binary_kind(data)}", hint="[fs] write_binary allows changing it"
             )
         document = load(data)
+        found = evident(data)
+        if found is not None and found != document.encoding and found.wide:
+            raise InvalidArguments(
+                f"{target.rel!r} begins as {found.label}, but is not valid in it to its end",
+                hint="lg-fs does not change such a file by lines; replace it by a new one",
+            )
         if change.content is not None:
             self._encoded(change.content, change.path)
             return self._bounded(replaced(document, change.content).encode(), target.rel), None
         applied = apply_hunks(document, change, self._job.step)
         after = self._bounded(applied.document.encode(), target.rel)
+        if found is not None and found.wide and after and evident(after) != found:
+            raise InvalidArguments(
+                f"with the new text {target.rel!r} would no longer be read as {found.label}: it has no byte order mark",
+                hint="replace the file by a new one in UTF-8",
+            )
         if after == data and change.op == "update":
             breaks = any(text.endswith("\r") for hunk in change.hunks for _, text in hunk.lines)
             raise Conflict(
@@ -249,7 +272,7 @@ class Planner:
                 f"the files of the patch have more than {_MAX_TOTAL_BYTES} bytes together",
                 hint="split it into several patches",
             )
-        if data.count(b"\n") > MAX_LINES and not is_binary(data):
+        if (data.count(b"\n") or data.count(b"\r")) > MAX_LINES and not is_binary(data):
             raise TooLarge(f"{path!r} has more than {MAX_LINES} lines", hint="lg-fs does not change such files")
         return data
 

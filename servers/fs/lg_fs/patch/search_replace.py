@@ -20,12 +20,16 @@ from collections.abc import Callable
 from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.codex_format import bad_line
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_fs.patch.patch_cleanup import fence_name
+from lg_policy.errors import InvalidArguments
 
 _SEARCH = re.compile(
-    r"[ \t]*(?:<{5,9}|-{5,9}) ?(?:SEARCH|ORIGINAL|OLD)\b[>:]?(?P<path> [^<>]{1,4096})?$", re.IGNORECASE
+    r"[ \t]*(?:<{5,9}|-{5,9}) ?(?:SEARCH|ORIGINAL|OLD|HEAD|CURRENT)\b[>:]?(?P<path> [^<>]{1,4096})?$", re.IGNORECASE
 )
 _DIVIDER = re.compile(r"[ \t]*={5,9}\s*$")
 _REPLACE = re.compile(r"[ \t]*(?:>{5,9}|\+{5,9}) ?(?:REPLACE|UPDATED|NEW)[>:]?\s*$", re.IGNORECASE)
+_CONFLICT = re.compile(r"[ \t]*>{7} ?\S")
+_BASE = re.compile(r"[ \t]*\|{7}")
 _PLACE = re.compile(r":(?:start|end)_line: ?\d{1,9}\s*$")
 _RULE = re.compile(r"-{5,9}\s*$")
 _HEADING = re.compile(r"#{1,6} +")
@@ -48,22 +52,26 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
     hunks: dict[str, list[Hunk]] = {}
     order: dict[str, None] = {}
     path: str | None = None
+    is_named = False  # by a line since the last block
     at = 0
     while at < len(lines):
         check()
         line = lines[at]
         if not line.strip() or line.lstrip().startswith(_FENCES):
+            if not is_named:
+                path = fence_name(line) or path
             at += 1
             continue
         begin = _SEARCH.match(line)
         if begin is None:
-            path = _path(line)
+            path, is_named = _path(line), True
             at += 1
             continue
         path = _path(begin["path"] or "") or path
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
         old, new, at = _block(lines, at)
+        is_named = False
         order[path] = None
         if old:
             hunks.setdefault(path, []).append(Hunk(lines=_compare(old, new, check)))
@@ -94,7 +102,7 @@ def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
     end = next((at for at in range(begin + 1, len(lines)) if _REPLACE.match(lines[at]) or _SEARCH.match(lines[at])), 0)
     dividers = [at for at in range(begin + 1, end) if _DIVIDER.match(lines[at])]
     if not dividers or not _REPLACE.match(lines[end]):
-        raise bad_line(begin, "the block is not complete", _HINT)
+        raise _incomplete(lines, begin, end or len(lines), bool(dividers))
     if len(dividers) > 1:
         # A line of text, such as an underlined heading, may look like a divider: the real one is as long as its mark.
         length = lines[begin].count(lines[begin].strip()[0])
@@ -109,6 +117,20 @@ def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
     if indent and all(not text.strip() or text.startswith(indent) for text in (*old, *new)):
         old, new = ([text.removeprefix(indent) for text in side] for side in (old, new))
     return old, new, end + 1
+
+
+def _incomplete(lines: list[str], begin: int, end: int, divided: bool) -> InvalidArguments:
+    """Return the error for a block that lacks a line, or that is a conflict of a merge."""
+    within = range(begin + 1, end)
+    conflict = next((at for at in within if _CONFLICT.match(lines[at]) or _BASE.match(lines[at])), None)
+    if conflict is not None:
+        return bad_line(
+            conflict,
+            f"{lines[conflict].strip()[:60]!r} ends the conflict of a merge, and does not tell which half is wanted",
+            "write the lines that are there below '<<<<<<< SEARCH' and the new ones above '>>>>>>> REPLACE'",
+        )
+    lacks = "'>>>>>>> REPLACE'" if divided or any(map(_DIVIDER.match, lines[begin + 1 : end])) else "'======='"
+    return bad_line(begin, f"the block is not complete: it has no {lacks}", _HINT)
 
 
 def _after_place(lines: list[str], at: int) -> int:

@@ -86,6 +86,27 @@ class Targets:
         self._refuse_deceptive(target, source)
         return target
 
+    def is_missing(self, path: str) -> bool:
+        """Return whether nothing has that name. Raises as `existing` for a name that may not be written."""
+        target = self.resolve(path)
+        self._check(target)
+        return target.status is None
+
+    def refuse_two_meanings(self, change: FileChange) -> None:
+        """Raise `InvalidArguments` if the only name in the header of a diff may, or may not, have a prefix."""
+        if change.or_path is None:
+            return
+        try:
+            located = self._workspace.locate(change.or_path)
+            refuse_unreadable(located.place.rules, located.rel)
+            located.place.root.open_parent(located.rel)[0].close()
+        except LgError:
+            return  # there is no such directory
+        raise InvalidArguments(
+            f"the diff may mean {change.path!r} or {change.or_path!r}",
+            hint="give both lines, '--- a/PATH' and '+++ b/PATH'",
+        )
+
     def readable(self, path: str) -> Target:
         """Resolve a file to read; it need not exist. Raises `PolicyDenied` if it may not be read."""
         target = self.resolve(path)
@@ -104,12 +125,24 @@ class Targets:
             raise PolicyDenied(
                 f"the new name {target.given!r} looks like one that may not be read", hint="choose another name"
             )
+        # Windows leaves dots and blanks at the end of a name out, and what follows a colon names a stream of the file.
+        elsewhere = "/".join(part.partition(":")[0].rstrip(". ") or part for part in target.rel.split("/"))
+        if elsewhere != target.rel and not rules.may_write(elsewhere):
+            raise PolicyDenied(
+                f"the new name {target.given!r} is {elsewhere!r} on other systems, which may not be written",
+                hint="choose another name",
+            )
         # A file may be given another spelling of its own name.
         own = source if source is not None and fold(source) == fold(target.rel) else None
         parts = target.rel.split("/")
         directory, depth = deepest_directory(target.place.root, parts)
         with directory:
             others = visible_names(directory, rules)
+        if any(part != part.strip() for part in parts[depth:]):
+            raise InvalidArguments(
+                f"the new name {target.given!r} begins or ends with a blank, which does not show",
+                hint="leave it out of the name",
+            )
         above = "".join(f"{part}/" for part in parts[:depth])
         twin = look_alike(parts[depth], (other for other in others if above + other != own))
         if twin is not None:
@@ -148,7 +181,7 @@ class Targets:
         except InvalidArguments as error:
             raise located.unopened(error) from error
         if status is not None and follow_last and stat.S_ISLNK(status.st_mode):
-            raise NotFound(f"{path!r} is a link, and what it points to does not exist")
+            raise located.unopened(NotFound(f"{path!r} does not exist"))
         return Target(place=place, given=path, named=located.rel, rel=rel, status=status)
 
     @staticmethod

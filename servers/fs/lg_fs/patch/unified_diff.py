@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lg_fs.patch.codex_format import CHECK_EVERY, bad_line
-from lg_fs.patch.diff_names import ends_mail, next_header, without_prefixes, without_stamp
+from lg_fs.patch.codex_format import CHECK_EVERY, NO_NEWLINE, bad_line, hunk_line, without_newline
+from lg_fs.patch.diff_names import ends_mail, is_pipe, next_header, without_prefixes, without_stamp
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
@@ -29,7 +29,7 @@ _SKIPPED = ("index ", "similarity index ", "dissimilarity index ", "Index: ", "=
 
 def begins_unified(line: str) -> bool:
     """Return whether a patch that begins with this line is a unified diff."""
-    return line.startswith(("diff --git ", "--- ", "Index: ", "diff -"))
+    return line.startswith(("diff --git ", "--- ", "Index: ", "diff -", "+++ "))
 
 
 def parse_unified(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
@@ -52,6 +52,10 @@ class _File:
     created: bool = False
     deleted: bool = False
     hunks: list[Hunk] = field(default_factory=list)
+
+    def is_named(self) -> bool:
+        """Return whether a header said which file it is."""
+        return self.old is not None or self.new is not None or self.git_names is not None
 
 
 class _UnifiedParser:
@@ -88,7 +92,7 @@ class _UnifiedParser:
         return [_finish(file) for file in self._files]
 
     def _current(self, problem: str) -> _File:
-        if not self._files or (self._files[-1].old is None and self._files[-1].git_names is None):
+        if not self._files or not self._files[-1].is_named():
             raise bad_line(self._at, problem, "begin each file with '--- PATH' and '+++ PATH'")
         return self._files[-1]
 
@@ -107,7 +111,11 @@ class _UnifiedParser:
         self._files.append(_File(at=self._at, git_names=_git_names(line, self._at)))
 
     def _new_name(self, line: str) -> None:
-        self._current("'+++' without '---'").new = _name(line[4:], self._at)
+        file = self._files[-1] if self._files else None
+        if file is None or file.new is not None or file.hunks:
+            file = _File(at=self._at)  # the line '---' above it is missing
+            self._files.append(file)
+        file.new = _name(line[4:], self._at)
 
     def _rename_from(self, line: str) -> None:
         self._current("a rename before any file").rename_from = _name(line[12:], self._at)
@@ -144,13 +152,15 @@ class _UnifiedParser:
         last = None
         while self._at < len(self._lines) and not self._ends_hunk():
             line = self._lines[self._at]
-            if _is_sentence(self._lines, self._at) and _is_whole(lines, match):
+            if line.startswith("\\") or NO_NEWLINE.fullmatch(line[:40]):
+                missing |= without_newline(lines)
+            elif _is_sentence(self._lines, self._at) and _is_whole(lines, match):
                 self._at, last = len(self._lines), ""
                 break
-            if line.startswith("\\"):
-                missing |= _missing_newline(lines)
+            elif self._begins_bare_file() and _is_whole(lines, match):
+                break
             else:
-                lines.append(self._line(line))
+                lines.append(hunk_line(line, self._at))
             self._at += 1
         _drop_separators(lines, expected, self._lines[self._at - 1] if last is None else last)
         if all(line.mark == KEEP for line in lines):
@@ -158,8 +168,13 @@ class _UnifiedParser:
         return Hunk(
             lines=tuple(lines),
             line=int(match[1]) if match else None,
-            new_final_newline="new" not in missing if missing else None,
+            new_final_newline="new" not in missing if len(missing) == 1 else None,
         )
+
+    def _begins_bare_file(self) -> bool:
+        """Whether a header begins of which one line is missing; below a hunk that is whole it is no line of it."""
+        after = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else ""
+        return self._lines[self._at].startswith(("--- ", "+++ ")) and after.startswith("@@")
 
     def _ends_hunk(self) -> bool:
         if self._at % CHECK_EVERY == 0:
@@ -174,26 +189,10 @@ class _UnifiedParser:
         following = self._lines[self._at + 2] if self._at + 2 < len(self._lines) else "@@"
         return after.startswith("+++ ") and following.startswith("@@")
 
-    def _line(self, line: str) -> Line:
-        if not line:
-            return Line(KEEP, "")
-        if line[0] in (KEEP, DROP, ADD):
-            return Line(line[0], line[1:])
-        raise bad_line(
-            self._at,
-            f"{line[:60]!r} is no line of a hunk",
-            "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new)",
-        )
-
 
 def _is_sentence(lines: list[str], at: int) -> bool:
     """Whether a line begins sentences that follow a patch to its end."""
-    return (
-        bool(lines[at])
-        and lines[at][0] not in (KEEP, DROP, ADD, "\\", "@")
-        and not lines[at - 1]
-        and next_header(lines, at) == len(lines)
-    )
+    return bool(lines[at]) and lines[at][0] not in (KEEP, DROP, ADD, "\\", "@") and next_header(lines, at) == len(lines)
 
 
 def _is_whole(lines: list[Line], header: re.Match[str] | None) -> bool:
@@ -215,13 +214,6 @@ def _drop_separators(lines: list[Line], expected: int | None, last: str) -> None
     while lines and lines[-1] == Line(KEEP, "") and (expected is None or old > expected):
         lines.pop()
         old -= 1
-
-
-def _missing_newline(lines: list[Line]) -> set[str]:
-    """Return the sides that a "no newline at end of file" marker is about: those of the line before it."""
-    if not lines or lines[-1].mark == KEEP:
-        return {"old", "new"}
-    return {"old"} if lines[-1].mark == DROP else {"new"}
 
 
 def _name(text: str, at: int) -> str:
@@ -285,28 +277,48 @@ def _finish(file: _File) -> FileChange:
         raise bad_line(file.at, f"the names {old!r} and {new!r} differ", "a rename needs 'rename from' and 'rename to'")
     if not hunks:
         raise bad_line(file.at, f"the diff of {new!r} changes nothing", "add a hunk")
-    return FileChange(op="update", path=new, hunks=hunks)
+    only = _only_name(file) if file.git_names is None else None
+    return FileChange(op="update", path=new, hunks=hunks, or_path=None if only == new else only)
 
 
 def _strip(file: _File) -> tuple[str, str]:
-    """Return both names. The prefixes a/ and b/ are removed only if each side has its own."""
-    if file.old is None or file.new is None:
-        if file.old is not None or file.git_names is None:
-            raise bad_line(file.at, "a file header is incomplete", "give both '--- PATH' and '+++ PATH'")
+    """Return both names. The prefixes a/ and b/ are removed if each side has its own, or if there is one side only."""
+    only = _only_name(file)
+    if only is None:
+        old, new = without_prefixes(file.old or "", file.new or "")
+    elif only == "":
+        if file.git_names is None:
+            raise bad_line(file.at, "the header names no file", "give both '--- PATH' and '+++ PATH'")
         return file.git_names
-    old, new = file.old, file.new
-    old, new = without_prefixes(old, new)
+    else:
+        old = new = only.removeprefix("a/" if file.new is None or is_pipe(file.new) else "b/")
     if old == new == _NULL:
         raise bad_line(file.at, "both names are /dev/null", "name the file")
     if file.git_names is not None:
         for name, in_git in ((old, file.git_names[0]), (new, file.git_names[1])):
-            if name not in (_NULL, in_git):
+            if name not in (_NULL, in_git) and only is None:
                 raise bad_line(file.at, f"{name!r} is not the name in the 'diff --git' line", "use one name throughout")
+        if only is not None:
+            return file.git_names
     return old, new
+
+
+def _only_name(file: _File) -> str | None:
+    """Return the only name in a header of which one side is missing or a pipe; "" without any, `None` with two."""
+    names = [name for name in (file.old, file.new) if name is not None and not is_pipe(name)]
+    if len(names) == 2:
+        return None
+    if not names and (file.old or file.new) and file.git_names is None:
+        raise bad_line(
+            file.at, f"{file.new or file.old!r} is a pipe, not a file", "name the file that is to be changed"
+        )
+    return names[0] if names and names[0] != _NULL else ""
 
 
 def _renamed(file: _File, old: str, new: str, hunks: tuple[Hunk, ...]) -> FileChange:
     source, target = file.rename_from, file.rename_to
+    if file.git_names is not None:
+        source, target = source or file.git_names[0], target or file.git_names[1]
     if source is None or target is None or source == target:
         raise bad_line(file.at, "a rename is incomplete", "give both 'rename from' and 'rename to'")
     if (old, new) != (source, target):
@@ -320,7 +332,5 @@ def _created(file: _File, path: str, hunks: tuple[Hunk, ...]) -> FileChange:
         raise InvalidArguments(
             f"the new file {path!r} has lines that are not added", hint="begin every line of a new file with '+'"
         )
-    content = "\n".join(line.text for line in lines)
-    if lines and not (hunks and hunks[-1].new_final_newline is False):
-        content += "\n"
-    return FileChange(op="add", path=path, content=content, executable=file.executable)
+    change = FileChange(op="add", path=path, hunks=hunks, executable=file.executable)
+    return replace(change, content=change.new_text(), hunks=())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import re
 from dataclasses import dataclass
 
 SNIFF = 8192
@@ -15,6 +17,12 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_C1 = bytes(range(0x80, 0xA0))
+_UNUSED_IN_1252 = b"\x81\x8d\x8f\x90\x9d"
+_NOT_IN_TEXT = re.compile("[\\0-\x08\x0b\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+_LARGE = 1 << 34
+_MIN_UTF16 = 8
+"""A shorter file without a byte order mark is not taken for UTF-16."""
 MARK_BEGINS = frozenset(bom[:1] for bom, _ in _MARKS)
 """The bytes that a byte order mark can begin with."""
 _MAGIC = (
@@ -51,9 +59,19 @@ class Encoding:
     @property
     def label(self) -> str:
         """Return the name that results show: `utf-8`, `utf-8-bom`, `utf-16-le`, `latin-1 (guessed)` and so on."""
-        if self.name == "latin-1":
-            return "latin-1 (guessed)"
+        if self.guessed:
+            return f"{self.name} (guessed)"
         return "utf-8-bom" if self.name == "utf-8" and self.bom else self.name
+
+    @property
+    def guessed(self) -> bool:
+        """Return whether the bytes do not tell the encoding: nearly any bytes are text in this one."""
+        return self.name in ("latin-1", "windows-1252")
+
+    @property
+    def wide(self) -> bool:
+        """Return whether a character takes two or four bytes."""
+        return self.name.startswith(("utf-16", "utf-32"))
 
     def decode(self, data: bytes) -> str:
         """Return the text without the mark. Raises `UnicodeDecodeError` for bytes that are not this encoding."""
@@ -68,17 +86,32 @@ UTF8 = Encoding(name="utf-8")
 LATIN1 = Encoding(name="latin-1")
 
 
-def marked(head: bytes) -> Encoding | None:
-    """Return the encoding that a byte order mark announces, or `None` without one."""
+def evident(head: bytes) -> Encoding | None:
+    """Return the encoding that the first bytes of a file show, or `None`: by a byte order mark, or as plain UTF-16."""
     for bom, name in _MARKS:
         if head.startswith(bom):
             return Encoding(name=name, bom=bom)
-    return None
+    return _unmarked_utf16(head[:SNIFF]) if b"\0" in head[:SNIFF] else None
+
+
+def _unmarked_utf16(head: bytes) -> Encoding | None:
+    """Return UTF-16 if that is certain: half of the characters are of Latin-1, and none is one that no text has."""
+    if len(head) < _MIN_UTF16 or (len(head) % 2 and len(head) < SNIFF):
+        return None
+    evens, odds = head[::2].count(0), head[1::2].count(0)
+    if (evens and odds) or 4 * max(evens, odds) < len(head):
+        return None
+    name = "utf-16-be" if evens else "utf-16-le"
+    try:
+        text = codecs.getincrementaldecoder(name)().decode(head)
+    except UnicodeDecodeError:
+        return None
+    return None if _NOT_IN_TEXT.search(text) else Encoding(name=name)
 
 
 def is_binary(head: bytes) -> bool:
-    """Return whether a file is not text: its first bytes contain NUL, and no byte order mark explains that."""
-    return b"\0" in head[:SNIFF] and marked(head) is None
+    """Return whether a file is not text: its first bytes contain NUL, and are not evidently UTF-16 or UTF-32."""
+    return b"\0" in head[:SNIFF] and evident(head) is None
 
 
 def binary_kind(head: bytes) -> str:
@@ -89,19 +122,54 @@ def binary_kind(head: bytes) -> str:
     return "binary data"
 
 
+def is_sparse(fd: int, size: int) -> bool:
+    """Return whether a huge file has a hole: that reads as NUL, so it is no text, and may take hours to read."""
+    if size < _LARGE:
+        return False
+    try:
+        place = os.lseek(fd, 0, os.SEEK_CUR)
+        hole = os.lseek(fd, 0, os.SEEK_HOLE)
+        os.lseek(fd, place, os.SEEK_SET)
+    except (OSError, AttributeError):  # not on this system or file system
+        return False
+    return hole < size
+
+
+def is_utf8(data: bytes) -> bool:
+    """Return whether the bytes are UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def uses_c1(data: bytes) -> tuple[bool, bool]:
+    """Return whether the bytes hold some that only Windows-1252 has characters for, and some that not even it has."""
+    controls = len(data) - len(data.translate(None, _C1))
+    unused = len(data) - len(data.translate(None, _UNUSED_IN_1252)) if controls else 0
+    return controls > unused, unused > 0
+
+
+def guessed(*, windows: bool, unused: bool, bom: bytes = b"") -> Encoding:
+    """Return the guess for bytes that are not UTF-8, from what `uses_c1` says of them."""
+    return Encoding(name="windows-1252" if windows and not unused else "latin-1", bom=bom)
+
+
 def detect(data: bytes) -> Encoding:
-    """Return the encoding of a file: that of its mark, else UTF-8, else Latin-1, which fits any bytes."""
-    found = marked(data)
+    """Return the encoding of a file: the evident one, else UTF-8, else Windows-1252 or Latin-1, which fit any bytes."""
+    found = evident(data)
+    if found is None and is_utf8(data):
+        return UTF8
     if found is not None:
         try:
             found.decode(data)
         except UnicodeDecodeError:
-            return LATIN1
-        return found
-    if data.isascii():
-        return UTF8
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return LATIN1
-    return UTF8
+            if found.wide:
+                return LATIN1
+        else:
+            return found
+    windows, unused = uses_c1(data)
+    return guessed(windows=windows, unused=unused, bom=found.bom if found else b"")

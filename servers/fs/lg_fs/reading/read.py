@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lg_fs.job import Job
-from lg_fs.reading.encoding import LATIN1, SNIFF, UTF8, Encoding, binary_kind, is_binary, marked
+from lg_fs.reading.encoding import SNIFF, UTF8, Encoding, binary_kind, evident, guessed, is_binary, is_sparse, uses_c1
 from lg_policy.errors import InvalidArguments
 from lg_policy.paths.root import Opened
 
@@ -29,7 +29,10 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class FileText:
-    """A window of a file's lines. `truncated`: less than what was asked for. `next_start_line`: `None` at the end."""
+    """A window of a file's lines. `truncated`: less than what was asked for. `next_start_line`: `None` at the end.
+
+    `newline` ends its lines: a carriage return in a file that has no line feed at all.
+    """
 
     path: str
     text: str
@@ -42,13 +45,18 @@ class FileText:
     truncated: bool
     next_start_line: int | None
     line_cut: bool
+    newline: str = "\n"
 
     def trailer(self) -> str:
         """Return what a reader must know about the rest, in brackets, or "" if the text is complete."""
-        rest = self._rest()
-        if self.encoding != LATIN1.label:
-            return f"[{rest}]" if rest else ""
-        return f"[{rest + '; ' if rest else ''}encoding guessed: not UTF-8, shown as Latin-1]"
+        notes = [self._rest()]
+        if self.encoding.endswith("(guessed)"):
+            name = "Latin-1" if self.encoding.startswith("latin-1") else "Windows-1252"
+            notes.append(f"encoding guessed: not UTF-8, shown as {name}")
+        if self.newline == "\r":
+            notes.append("lines end with a carriage return alone")
+        said = "; ".join(filter(None, notes))
+        return f"[{said}]" if said else ""
 
     def _rest(self) -> str:
         last = self.start_line + self.line_count - 1
@@ -66,50 +74,107 @@ def read_text(file: Opened, window: Window, job: Job, *, prefix: str = "") -> Fi
     Raises `InvalidArguments` for a binary file and for a window past the end, `CallTimeout` when the file is too big
     to be read in time.
     """
-    digest = hashlib.sha256()
-    collector = _Collector(window)
-    size = 0
-    decoder: _Decoder | None = None
-    for chunk in _chunks(file.fd, job):
-        if decoder is None:
-            _refuse_binary(file, chunk[:SNIFF])
-            decoder = _Decoder(chunk)
-        digest.update(chunk)
-        size += len(chunk)
-        collector.feed(decoder.feed(chunk))
-    encoding = decoder.encoding() if decoder else UTF8
-    data, line_cut = collector.cut()
-    total = collector.total_lines()
+    scan = _scanned(file, window, job)
+    encoding = scan.encoding()
+    data, line_cut = scan.collector.cut()
+    total = scan.collector.total_lines()
     if window.start_line > max(total, 1):
         raise InvalidArguments(
             f"start_line {window.start_line} is past the end of {file.rel!r}, which has {total} lines",
             hint=f"use a start_line from 1 to {max(total, 1)}",
         )
-    count = data.count(b"\n") + (1 if data and not data.endswith(b"\n") else 0)
+    newline = scan.collector.newline
+    count = data.count(newline) + (1 if data and not data.endswith(newline) else 0)
     following = window.start_line + count
     more = following <= total
     wanted_all = window.line_count is None or count < window.line_count
     return FileText(
         path=prefix + file.rel,
-        text=data.decode("latin-1") if encoding is LATIN1 else data.decode("utf-8", "ignore" if line_cut else "strict"),
+        text=data.decode(encoding.name)
+        if encoding.guessed
+        else data.decode("utf-8", "ignore" if line_cut else "strict"),
         encoding=encoding.label,
-        sha256=digest.hexdigest(),
-        size=size,
+        sha256=scan.digest.hexdigest(),
+        size=scan.size,
         total_lines=total,
         start_line=window.start_line,
         line_count=count,
         truncated=line_cut or (more and wanted_all),
         next_start_line=following if more else None,
         line_cut=line_cut,
+        newline=newline.decode(),
     )
 
 
-def with_numbers(text: str, start_line: int) -> str:
+def _scanned(file: Opened, window: Window, job: Job) -> _Scan:
+    """Read a file to its end. Its lines end with line feeds, or with carriage returns if it has no line feed."""
+    newline: bytes | None = None
+    for _ in range(2):
+        scan: _Scan | None = None
+        for chunk in _chunks(file.fd, job):
+            if scan is None:
+                _refuse_binary(file, chunk[:SNIFF])
+                _refuse_sparse(file)
+                scan = _Scan(chunk, window, newline)
+            scan.feed(chunk)
+            if scan.is_wrong():
+                break
+        if scan is not None:
+            scan.end()
+        if scan is None or scan.newline() == scan.collector.newline:
+            break
+        newline = scan.newline()
+        os.lseek(file.fd, 0, os.SEEK_SET)
+    return scan or _Scan(b"", window, None)
+
+
+class _Scan:
+    """One pass over a file: its hash, size and encoding, and the lines of the window.
+
+    Without `newline`, the first bytes tell how lines end; `newline()` and `is_wrong()` say whether that held.
+    """
+
+    def __init__(self, head: bytes, window: Window, newline: bytes | None) -> None:
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self._decoder = _Decoder(head)
+        self._has_lf = self._has_cr = False
+        if newline is None:
+            newline = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
+        self.collector = _Collector(window, newline)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self.digest.update(chunk)
+        self.size += len(chunk)
+        text = self._decoder.feed(chunk)
+        self._has_lf = self._has_lf or b"\n" in text
+        self._has_cr = self._has_cr or (not self._has_lf and b"\r" in text)
+        self.collector.feed(text)
+
+    def end(self) -> None:
+        """Take what was left of a character that is not whole."""
+        self.collector.feed(self._decoder.rest())
+
+    def newline(self) -> bytes:
+        """Return what ends the lines of what was read so far."""
+        return b"\r" if self._has_cr and not self._has_lf else b"\n"
+
+    def is_wrong(self) -> bool:
+        """Return whether the lines are counted in a way that more bytes cannot make right."""
+        return self._has_lf and self.collector.newline == b"\r"
+
+    def encoding(self) -> Encoding:
+        """Return the encoding that the file turned out to have."""
+        return self._decoder.encoding()
+
+
+def with_numbers(text: str, start_line: int, newline: str = "\n") -> str:
     """Put the line number and a tab before each line."""
-    lines = text.split("\n")
+    lines = text.split(newline)
     tail = lines.pop() if lines[-1] == "" else None
     numbered = [f"{number:>6}\t{line}" for number, line in enumerate(lines, start_line)]
-    return "\n".join(numbered) + ("\n" if tail is not None and numbered else "")
+    return newline.join(numbered) + (newline if tail is not None and numbered else "")
 
 
 def _chunks(fd: int, job: Job) -> Iterator[bytes]:
@@ -129,27 +194,42 @@ def _refuse_binary(file: Opened, head: bytes) -> None:
         )
 
 
+def _refuse_sparse(file: Opened) -> None:
+    if is_sparse(file.fd, file.stat.st_size):
+        raise InvalidArguments(
+            f"{file.rel!r} is not text: a sparse file, {file.stat.st_size} bytes", hint="read_file reads text only"
+        )
+
+
 class _Decoder:
     """Turns the chunks of a file into UTF-8, or leaves them as they are and notes whether they were valid UTF-8."""
 
     def __init__(self, head: bytes) -> None:
-        self._marked = marked(head)
-        self._wide = self._marked is not None and self._marked.name != "utf-8"
-        name = self._marked.name if self._marked else "utf-8"
+        self._evident = evident(head)
+        self._wide = self._evident is not None and self._evident.wide
+        name = self._evident.name if self._evident else "utf-8"
         self._incremental = codecs.getincrementaldecoder(name)("replace" if self._wide else "strict")
-        self._skip = len(self._marked.bom) if self._marked else 0
+        self._skip = len(self._evident.bom) if self._evident else 0
         self._pending = False
         self._valid = True
+        self._windows = self._unused = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the next part as UTF-8 (or as the raw bytes of a file in UTF-8 or Latin-1), without the mark."""
+        """Return the next part as UTF-8 (or as the raw bytes of a file in another encoding), without the mark."""
         if self._skip:
             chunk, self._skip = chunk[self._skip :], 0
         if self._wide:
             return self._incremental.decode(chunk).encode("utf-8", "surrogatepass")
-        if self._valid and (self._pending or not chunk.isascii()):
-            self._validate(chunk)
+        if self._pending or not chunk.isascii():
+            windows, unused = uses_c1(chunk)
+            self._windows, self._unused = self._windows or windows, self._unused or unused
+            if self._valid:
+                self._validate(chunk)
         return chunk
+
+    def rest(self) -> bytes:
+        """Return the sign for a last wide character that is not whole, if there is one."""
+        return self._incremental.decode(b"", True).encode("utf-8") if self._wide else b""
 
     def _validate(self, chunk: bytes) -> None:
         try:
@@ -161,15 +241,16 @@ class _Decoder:
 
     def encoding(self) -> Encoding:
         """Return the encoding that the file turned out to have."""
-        if not self._valid or (self._pending and not self._wide):
-            return LATIN1
-        return self._marked or UTF8
+        if self._valid and (self._wide or not self._pending):
+            return self._evident or UTF8
+        return guessed(windows=self._windows, unused=self._unused, bom=self._evident.bom if self._evident else b"")
 
 
 class _Collector:
     """Counts lines and keeps those of a window, at most a little more than its limits."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, newline: bytes) -> None:
+        self.newline = newline
         wanted = window.max_lines if window.line_count is None else min(window.line_count, window.max_lines)
         self._lines = wanted
         self._max_bytes = window.max_bytes
@@ -183,15 +264,15 @@ class _Collector:
         """Take the next bytes."""
         if not data:
             return
-        self._ends_open = not data.endswith(b"\n")
-        newlines = data.count(b"\n")
+        self._ends_open = not data.endswith(self.newline)
+        newlines = data.count(self.newline)
         before = self._newlines
         self._newlines += newlines
         if self._newlines < self._to_skip or self._full():
             return
-        start = _after_newlines(data, self._to_skip - before)
+        start = _after_newlines(data, self._to_skip - before, self.newline)
         self._kept += data[start:]
-        self._kept_lines += newlines if start == 0 else data.count(b"\n", start)
+        self._kept_lines += newlines if start == 0 else data.count(self.newline, start)
 
     def _full(self) -> bool:
         return self._kept_lines >= self._lines or len(self._kept) > self._max_bytes
@@ -203,21 +284,21 @@ class _Collector:
     def cut(self) -> tuple[bytes, bool]:
         """Return whole lines within the limits, and whether a single line was itself cut."""
         data = bytes(self._kept)
-        data = data[: _after_newlines(data, self._lines)] if self._kept_lines >= self._lines else data
+        data = data[: _after_newlines(data, self._lines, self.newline)] if self._kept_lines >= self._lines else data
         if len(data) <= self._max_bytes:
             return data, False
-        end = data.rfind(b"\n", 0, self._max_bytes) + 1
+        end = data.rfind(self.newline, 0, self._max_bytes) + 1
         if end:
             return data[:end], False
         return data[: self._max_bytes], True
 
 
-def _after_newlines(data: bytes, count: int) -> int:
+def _after_newlines(data: bytes, count: int, newline: bytes) -> int:
     """Return the index after the first `count` line breaks. There must be that many."""
     place = 0
-    while count > (found := data.count(b"\n", place, place + _BLOCK)):
+    while count > (found := data.count(newline, place, place + _BLOCK)):
         count -= found
         place += _BLOCK
     for _ in range(count):
-        place = data.find(b"\n", place) + 1
+        place = data.find(newline, place) + 1
     return place

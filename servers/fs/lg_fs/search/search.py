@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lg_fs.job import Job
-from lg_fs.reading.encoding import MARK_BEGINS, SNIFF, is_binary, marked
+from lg_fs.reading.encoding import MARK_BEGINS, SNIFF, detect, is_binary, is_utf8
 from lg_fs.search.matches import Excerpts, FileHits, Values, window_size
 from lg_fs.tree.cursor import WHOLE, CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
@@ -163,7 +163,13 @@ class Search:
 
     def _is_plain(self, data: bytes) -> bool:
         """Return whether a file is small, and text that needs no decoding."""
-        return len(data) < self._batch_size and data[:1] not in MARK_BEGINS and b"\0" not in data[:SNIFF]
+        return (
+            len(data) < self._batch_size
+            and data[:1] not in MARK_BEGINS
+            and b"\0" not in data[:SNIFF]
+            and is_utf8(data)
+            and (b"\n" in data or b"\r" not in data)
+        )
 
     def _folders(
         self, located: Located, begin: CursorPosition | None
@@ -234,7 +240,7 @@ class Search:
             return True
         self.result.files_searched += 1
         try:
-            return self._look_at_text(path, self._as_utf8(data), seen)
+            return self._look_at_text(path, _as_utf8(data), seen)
         except TooLarge:
             self.result.too_large += 1
             return True
@@ -294,12 +300,13 @@ class Search:
         if self._request.output != "values":
             self._full(CursorPosition(path=path))
 
-    def _as_utf8(self, data: bytes) -> bytes:
-        """Convert UTF-16 and UTF-32 with a byte order mark to UTF-8; leave anything else unchanged."""
-        encoding = marked(data)
-        if encoding is None:
-            return data
-        return data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
+
+def _as_utf8(data: bytes) -> bytes:
+    """Return a file's text as `read_file` shows it, in UTF-8; what is UTF-8 without a mark stays as it is."""
+    if data[:1] in MARK_BEGINS or b"\0" in data[:SNIFF] or not is_utf8(data):
+        encoding = detect(data)
+        data = data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
+    return data if b"\n" in data or b"\r" not in data else data.replace(b"\r", b"\n")
 
 
 def _seen(begin: CursorPosition | None, path: str) -> int:

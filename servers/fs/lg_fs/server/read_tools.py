@@ -144,7 +144,7 @@ def _file_reply(file: FileText, numbers: bool) -> Reply:
 def _file_entry(file: FileText, numbers: bool) -> dict[str, Any]:
     return {
         "path": shown(file.path),
-        "text": with_numbers(file.text, file.start_line) if numbers else file.text,
+        "text": with_numbers(file.text, file.start_line, file.newline) if numbers else file.text,
         "encoding": file.encoding,
         "sha256": file.sha256,
         "size": file.size,

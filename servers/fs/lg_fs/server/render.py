@@ -31,7 +31,10 @@ def files(entries: list[dict[str, Any]]) -> str:
 
 def listing(page: Listing) -> str:
     """Render one entry a line: directories with a slash, files with their size."""
-    lines = [_entry(entry) for entry in page.entries]
+    lines = [
+        f"{entry['path']} ({entry['size']} bytes)" if entry["type"] == "file" else _entry(entry)
+        for entry in page.entries
+    ]
     if not lines and page.next_cursor is None and not page.stopped:
         lines.append("[nothing here]")
     if page.stopped:
@@ -63,10 +66,8 @@ def _entry(entry: dict[str, Any]) -> str:
             return f"{entry['path']}/"
         case "symlink":
             return f"{entry['path']} (symbolic link)"
-        case "other":
-            return f"{entry['path']} (special file)"
         case _:
-            return f"{entry['path']} ({entry['size']} bytes)"
+            return f"{entry['path']} (special file)"
 
 
 def totals(counted: Totals) -> str:

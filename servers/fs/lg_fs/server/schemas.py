@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lg_fs.patch.levels import MATCHES
 from lg_policy.config.settings import FsSettings
 
 Schema = dict[str, Any]
@@ -346,7 +347,7 @@ CHANGED_FILE = _object(
         "removed": WHOLE,
         "match": {
             "type": ["string", "null"],
-            "enum": ["exact", "trailing_whitespace", "leading_whitespace", "unicode_form", None],
+            "enum": [*MATCHES, None],
         },
     },
     ["path", "op", "to", "before_sha256", "after_sha256", "added", "removed", "match"],

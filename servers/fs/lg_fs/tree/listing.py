@@ -12,7 +12,7 @@ from typing import Any
 from lg_fs.job import Job
 from lg_fs.tree.cursor import CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
-from lg_fs.tree.names import shown
+from lg_fs.tree.names import nameable, shown
 from lg_fs.tree.totals import Totals, TotalsJob
 from lg_fs.tree.walk import DirEntry, Walk
 from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, walking
@@ -92,7 +92,7 @@ def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, p
     for folder in walk:
         chosen = wanted.select(folder.entries, job)
         room = request.limit - len(listing.entries)
-        listing.entries += [_described(entry, prefix) for entry in chosen[:room]]
+        listing.entries += _described(chosen[:room], prefix, is_clean=nameable(prefix + folder.path))
         if chosen[:room]:
             listing.last = prefix + chosen[:room][-1].path
         if len(chosen) > room:
@@ -103,14 +103,19 @@ def _fill(listing: Listing, walk: Walk, wanted: GlobArg, request: ListRequest, p
     return False
 
 
-def _described(entry: DirEntry, prefix: str) -> dict[str, Any]:
-    path = shown(prefix + entry.path)
-    try:
-        status = entry.dirent.stat(follow_symlinks=False)
-    except OSError:
-        return {"path": path, "type": entry.kind, "size": 0, "mtime": None}
-    size = 0 if entry.kind == "dir" else status.st_size
-    return {"path": path, "type": entry.kind, "size": size, "mtime": as_time(status.st_mtime)}
+def _described(entries: list[DirEntry], prefix: str, *, is_clean: bool) -> list[dict[str, Any]]:
+    """Describe entries of one directory, whose own name `is_clean` if it can be shown as it is."""
+    described: list[dict[str, Any]] = []
+    for _, rel, kind, _, dirent in entries:
+        path = prefix + rel if is_clean else shown(prefix + rel)
+        try:
+            status = dirent.stat(follow_symlinks=False)
+        except OSError:
+            described.append({"path": path, "type": kind, "size": 0, "mtime": None})
+            continue
+        size = 0 if kind == "dir" else status.st_size
+        described.append({"path": path, "type": kind, "size": size, "mtime": _as_time(int(status.st_mtime))})
+    return described
 
 
 def as_time(seconds: float) -> str | None:

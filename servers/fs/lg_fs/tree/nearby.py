@@ -39,6 +39,46 @@ def deepest_directory(root: Root, parts: Sequence[str]) -> tuple[Opened, int]:
     return reached, len(parts) - 1
 
 
+def link_target(root: Root, directory: Opened, name: str, rest: Sequence[str]) -> str | None:
+    """Return the path that a link stands for, with the parts after it, as text below the root.
+
+    `None` for what is no link, and for one that leads out of the root: that is refused as such.
+    """
+    try:
+        target = os.readlink(name, dir_fd=directory.fd)
+    except OSError:
+        return None
+    parts = [part for part in directory.rel.split("/") if part]
+    if target.startswith("/"):
+        base = f"{root.path}/"
+        if not target.startswith(base):
+            return None
+        parts, target = [], target[len(base) :]
+    for part in (*target.split("/"), *rest):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def blocking_link(root: Root, parts: Sequence[str]) -> str | None:
+    """Return what the first link stands for on the way to a path that cannot be followed; `None` if that is no link."""
+    for depth in range(1, len(parts)):
+        name = "/".join(parts[:depth])
+        try:
+            root.open_dir(name).close()
+        except LgError:
+            with suppress(LgError):
+                parent, last = root.open_parent(name)
+                with parent:
+                    return link_target(root, parent, last, parts[depth:])
+            return None
+    return None
+
+
 def is_hidden(rules: FileRules, rel: str) -> bool:
     """Return whether a name may not be read as a file, or not be entered as a directory, should it be one."""
     return not rules.may_read(rel) or not rules.may_read(rel, is_dir=True)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from lg_fs.job import Job
-from lg_fs.reading.encoding import is_binary
+from lg_fs.reading.encoding import SNIFF, Encoding, evident, is_sparse
+from lg_fs.reading.line_count import LineCount, count_lines
 from lg_fs.tree.glob_argument import GlobArg
 from lg_fs.tree.names import shown
 from lg_fs.tree.tree_digest import TreeDigest
@@ -175,30 +176,30 @@ def measure(name: str, dir_fd: int, job: Job, digest: TreeDigest, max_links: int
         if max_links is not None and status.st_nlink > max_links:
             raise OSError(errno.EMLINK, os.strerror(errno.EMLINK), name)
         data = os.read(fd, _CHUNK)
-        binary = is_binary(data)
+        encoding = evident(data) if b"\0" in data[:SNIFF] else None
+        binary = (encoding is None and b"\0" in data[:SNIFF]) or is_sparse(fd, status.st_size)
         executable = bool(status.st_mode & stat.S_IXUSR)
         if len(data) < _CHUNK:  # a regular file is read short only at its end
-            lines = 0 if binary else _lines(data, data[-1:])
+            lines = 0 if binary else count_lines(data) if encoding is None else _wide_lines(data, encoding)
             return Measured(len(data), lines, binary, executable, hashlib.sha256(data).digest())
         if binary:
             digest.room -= status.st_size - len(data)
             if digest.room < 0:
                 return Measured(status.st_size, 0, True, executable, None)
-        newlines, last, content = data.count(b"\n"), data[-1:], hashlib.sha256(data)
-        while chunk := os.read(fd, _CHUNK):
-            if job.late():
-                break
-            content.update(chunk)
-            newlines += chunk.count(b"\n")
-            last = chunk[-1:]
-        lines = 0 if binary else newlines + (last != b"\n")
-        return Measured(status.st_size, lines, binary, executable, content.digest())
+        counter, content = LineCount(encoding), hashlib.sha256()
+        while data:
+            content.update(data)
+            counter.add(data)
+            data = b"" if job.late() else os.read(fd, _CHUNK)
+        return Measured(status.st_size, 0 if binary else counter.lines(), binary, executable, content.digest())
     finally:
         os.close(fd)
 
 
-def _lines(data: bytes, last: bytes) -> int:
-    return data.count(b"\n") + (1 if data and last != b"\n" else 0)
+def _wide_lines(data: bytes, encoding: Encoding) -> int:
+    counter = LineCount(encoding)
+    counter.add(data)
+    return counter.lines()
 
 
 def _no_check() -> None:

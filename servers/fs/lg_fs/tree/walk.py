@@ -11,6 +11,8 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from lg_fs.job import Job
@@ -26,6 +28,7 @@ _NEVER_SOURCE = frozenset({".git", "node_modules", "__pycache__"})
 # A directory with one of these was filled by a tool: a virtual environment (PEP 405), a cache (CACHEDIR.TAG).
 _MADE_BY_TOOLS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
 _TELLING = frozenset(_IGNORE_FILES) | _NEVER_SOURCE | _MADE_BY_TOOLS
+_NAME = attrgetter("name")
 _LOOK_EVERY = 4_096  # entries of a directory between two looks at whether the caller still waits
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -106,10 +109,10 @@ class Walk:
         yield from self._visit(self._start.fd, self._start.rel, 0)
 
     def _visit(self, fd: int, path: str, depth: int) -> Iterator[Folder]:
-        folder, has_ignores = self._scan(fd, path)
+        position, begin = self._position(path)
+        folder, has_ignores = self._scan(fd, path, position, begin)
         self.result.directories += 1
         try:
-            position = self._position(path)
             if position != "before":
                 yield folder if position == "past" else self._rest(folder)
             if self._plan.recursive:
@@ -120,7 +123,7 @@ class Walk:
 
     def _descend(self, folder: Folder, depth: int) -> Iterator[Folder]:
         for entry in folder.entries:
-            if entry.kind != "dir" or self._skipped(entry.path):
+            if entry.kind != "dir":
                 continue
             if depth + 1 >= MAX_DEPTH:
                 self.result.stopped = f"directories deeper than {MAX_DEPTH} levels were not entered"
@@ -144,32 +147,18 @@ class Walk:
             self.result.stopped = f"stopped after {self._plan.job.deadline.seconds:g} s"
         return self.result.stopped is not None and not self.result.stopped.startswith("directories")
 
-    def _scan(self, fd: int, folder: str) -> tuple[Folder, bool]:
-        prefix = f"{folder}/" if folder else ""
-        entries: list[DirEntry] = []
-        telling: set[str] = set()
-        with os.scandir(fd) as scan:
-            room = self._plan.max_entries - self.result.entries_seen
-            for dirent in scan:
-                name = dirent.name
-                if name in _TELLING:
-                    telling.add(name)
-                if not name.isprintable() and not nameable(name):
-                    self.result.unnameable += 1
-                    continue
-                if len(entries) >= room:
-                    self.result.stopped = f"stopped after {self._plan.max_entries} directory entries"
-                    break
-                if not len(entries) % _LOOK_EVERY:
-                    self._plan.job.check()
-                path = prefix + name
-                kind = _kind(dirent)
-                entries.append(DirEntry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
-        self.result.entries_seen += len(entries)
-        self._plan.job.done += len(entries)
+    def _scan(self, fd: int, folder: str, position: str, begin: str) -> tuple[Folder, bool]:
+        found, telling = self._names(fd)
+        self.result.entries_seen += len(found)
+        self._plan.job.done += len(found)
         self._plan.job.message = f"{self._plan.job.done} entries seen"
         self._plan.job.check()
-        entries.sort()  # by name: no two entries have the same
+        if position == "before":  # what an earlier page had is not looked at again
+            found = [dirent for dirent in found if dirent.name >= begin and _is_dir(dirent)]
+        elif position == "holds":
+            found = [dirent for dirent in found if dirent.name >= begin or _is_dir(dirent)]
+        found.sort(key=_NAME)  # no two entries have the same
+        entries = _entries(found, f"{folder}/" if folder else "")
         has_ignores = False
         if not self._plan.include_ignored:
             if not telling.isdisjoint(_IGNORE_FILES):
@@ -180,6 +169,25 @@ class Walk:
             elif not telling.isdisjoint(_NEVER_SOURCE):
                 entries = [entry for entry in entries if entry.name not in _NEVER_SOURCE]
         return Folder(folder, fd, self._permitted(entries)), has_ignores
+
+    def _names(self, fd: int) -> tuple[list[os.DirEntry[str]], set[str]]:
+        """Return what a directory holds, as far as the limit of entries allows, and the names that tell something."""
+        found: list[os.DirEntry[str]] = []
+        telling: set[str] = set()
+        room = self._plan.max_entries - self.result.entries_seen
+        with os.scandir(fd) as scan:
+            while part := list(islice(scan, _LOOK_EVERY)):
+                self._plan.job.check()
+                names = [dirent.name for dirent in part]
+                telling |= _TELLING.intersection(names)
+                if not "".join(names).isprintable():
+                    part = [dirent for dirent in part if nameable(dirent.name)]
+                    self.result.unnameable += len(names) - len(part)
+                found += part
+                if len(found) > room:
+                    self.result.stopped = f"stopped after {self._plan.max_entries} directory entries"
+                    break
+        return found[: max(0, room)], telling
 
     def _permitted(self, entries: list[DirEntry]) -> list[DirEntry]:
         if not entries:
@@ -199,42 +207,53 @@ class Walk:
                 if file:
                     yield file
 
-    def _position(self, path: str) -> str:
-        """Say where a folder's entries are relative to `after`: before it, the folder that holds it, or past it."""
+    def _position(self, path: str) -> tuple[str, str]:
+        """Say where a folder's entries are relative to `after`, and the first name there that still counts.
+
+        They are before it, or past it, or the folder holds it: then its subdirectories come after all its names.
+        """
         after = self._plan.after
         if after is None:
-            return "past"
+            return "past", ""
         folder, holder = _parts(path), after[:-1]
         if folder == holder:
-            return "holds"
-        return "past" if folder > holder else "before"
+            return "holds", after[-1]
+        if folder > holder:
+            return "past", ""
+        return "before", holder[len(folder)] if holder[: len(folder)] == folder else ""
 
     def _rest(self, folder: Folder) -> Folder:
         last = self._plan.after[-1] if self._plan.after else ""
         # Subdirectories stay: what is in them comes after every name of this folder.
         return Folder(folder.path, folder.fd, [entry for entry in folder.entries if entry.name > last])
 
-    def _skipped(self, path: str) -> bool:
-        after = self._plan.after
-        if after is None:
-            return False
-        parts = _parts(path)
-        return parts < after[:-1][: len(parts)]
-
 
 def _parts(path: str) -> tuple[str, ...]:
     return tuple(path.split("/")) if path else ()
 
 
-def _kind(dirent: os.DirEntry[str]) -> str:
+def _is_dir(dirent: os.DirEntry[str]) -> bool:
     try:
-        if dirent.is_file(follow_symlinks=False):
-            return "file"
-        if dirent.is_dir(follow_symlinks=False):
-            return "dir"
-        return "symlink" if dirent.is_symlink() else "other"
+        return dirent.is_dir(follow_symlinks=False)
     except OSError:
-        return "other"  # gone since it was listed
+        return False  # gone since it was listed
+
+
+def _entries(found: list[os.DirEntry[str]], prefix: str) -> list[DirEntry]:
+    """Describe the names in a directory. Nearly all are files, and making a tuple by hand takes half the time."""
+    entries: list[DirEntry] = []
+    for dirent in found:
+        name = dirent.name
+        path = prefix + name
+        try:
+            if dirent.is_file(follow_symlinks=False):
+                entries.append(tuple.__new__(DirEntry, (name, path, "file", path, dirent)))
+                continue
+            kind = "dir" if dirent.is_dir(follow_symlinks=False) else "symlink" if dirent.is_symlink() else "other"
+        except OSError:
+            kind = "other"  # gone since it was listed
+        entries.append(DirEntry(name, path, kind, f"{path}/" if kind == "dir" else path, dirent))
+    return entries
 
 
 def open_regular(name: str, dir_fd: int) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lg_fs.job import Job
 from lg_fs.tree.names import shown
-from lg_fs.tree.nearby import deepest_directory, hint_for, names_below, shorter_path
+from lg_fs.tree.nearby import blocking_link, deepest_directory, hint_for, link_target, names_below, shorter_path
 from lg_fs.tree.walk import Walk, WalkPlan
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
+from lg_policy.paths.component_walk import MAX_LINKS
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Opened, Root
 from lg_policy.paths.spellings import may_be_respelled, spelled_on_disk, without_scheme
@@ -64,7 +65,7 @@ class Located:
         """Return the path as the client knows it."""
         return self.place.prefix + self.rel
 
-    def unopened(self, error: NotFound | InvalidArguments) -> LgError:
+    def unopened(self, error: NotFound | InvalidArguments, *, links: int = 0) -> LgError:
         """Return the error for a path that cannot be opened: nothing is there, or something else than was asked for.
 
         A name that may not be read is refused as if it were there, so that no answer tells what is there. For the
@@ -78,16 +79,30 @@ class Located:
         try:
             directory, depth = deepest_directory(root, parts)
         except LgError:  # something is in its way, or leads elsewhere
-            return error
+            return self._through_link(blocking_link(root, parts), error, links) or error
         with directory:
             rel = "/".join([*directory.rel.split("/"), *parts[depth:]]).lstrip("/")
             refusal = _refusal(rules, rel)
+            if refusal is not None:
+                return refusal
+            target = link_target(root, directory, parts[depth], parts[depth + 1 :])
+            refusal = self._through_link(target, error, links)
             if refusal is not None or isinstance(error, InvalidArguments):
                 return refusal or error
             if not rules.may_read(directory.rel, is_dir=True):
                 return error
+            if target is not None:
+                points = f"{parts[depth]!r} is a link, and what it points to does not exist"
+                return NotFound(f"{error.message}: {points}")
             hint = hint_for(root, rules, directory, parts[depth], parts, self.place.prefix)
         return NotFound(error.message, hint=hint or error.hint)
+
+    def _through_link(self, target: str | None, error: NotFound | InvalidArguments, links: int) -> PolicyDenied | None:
+        """Judge what a link points to as if it were named, so that links tell no more than names do."""
+        if target is None or links >= MAX_LINKS:
+            return None
+        found = replace(self, rel=target).unopened(error, links=links + 1)
+        return found if isinstance(found, PolicyDenied) else None
 
 
 def _refusal(rules: FileRules, rel: str) -> PolicyDenied | None:
