@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tests import postgres
 from tests.forked import by_fork
 from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
 from tests.gateway.fixture_program import fixture_server
+from tests.processes import Shared
 from tests.support import MEMORY, has_room
 
 if TYPE_CHECKING:
@@ -69,15 +71,15 @@ def programs_by_fork() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    with postgres.server() as url:
-        yield url
+def postgres_server() -> Iterator[Shared[str]]:
+    with closing(Shared(postgres.server, postgres.postgres_answers)) as shared:
+        yield shared
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_server: Shared[str]) -> Iterator[str]:
     """The address of an empty schema."""
-    with postgres.schema(postgres_server) as url:
+    with postgres.schema(postgres_server.get()) as url:
         yield url
 
 
