@@ -16,7 +16,7 @@ from tests.forked import by_fork
 from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
 from tests.gateway.fixture_program import fixture_server
 from tests.processes import Shared
-from tests.support import MEMORY, has_room
+from tests.support import MEMORY, has_room, signals_heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,12 @@ def clean_environment(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_reach_what_tests_start() -> Iterator[None]:
+    with signals_heard("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
