@@ -30,6 +30,15 @@ GATEWAY_MODULES = (
     "lg_exec.server.server",
     "lg_policy.wire.serving",
 )
+USED_AT_ONCE = (
+    "anyio._backends._asyncio",
+    "anyio._core._signals",
+    "anyio._core._subprocesses",
+    "lg_gateway.store.sqlite",
+    "pathspec",
+    "re2",
+)
+"""What servers and the gateway import themselves, but only when they first need it: which is in every test."""
 ORCHESTRATOR_MODULES = (
     "lg_orch.cli",
     "lg_orch.commands.resume",
@@ -40,7 +49,15 @@ ORCHESTRATOR_MODULES = (
     "lg_orch.tools.streams",
     "lg_orch.llm.backend",
     "aiosqlite",
+    "fastmcp.server",
+    "httpcore2",
+    "jsonschema",
+    "langchain.mcp",
     "langchain_openai",
+    "langgraph.checkpoint.sqlite.aio",
+    "lg_orch.engine.driver",
+    "lg_orch.human.terminal",
+    "truststore",
 )
 MODULE = ("-P", "-m")
 COMMANDS = {
@@ -65,8 +82,16 @@ def preload(modules: tuple[str, ...]) -> None:
     """Import what the programs import, once for all forks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in modules:
+        for name in (*modules, *USED_AT_ONCE):
             import_module(name)
+        _load_detectors_of_secrets()
+
+
+def _load_detectors_of_secrets() -> None:
+    """They are modules that the library looks for by itself, at the first text that is masked."""
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+
+    get_mapping_from_secret_type_to_class()
 
 
 def _module(words: list[str]) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tests import stacks
+from tests.forked_programs import ORCHESTRATOR_MODULES, preload
 from tests.orchestrator import budding, stopping
 from tests.processes import ANSWER_S, QuestionProcess, kill_below
 
@@ -171,17 +172,7 @@ def _ended(pid: int, reached: int, after_s: float | None) -> tuple[int, list[str
 
 
 def _preload() -> None:
-    for name in (
-        "commands.resume",
-        "commands.run",
-        "engine.stepping",
-        "human.terminal",
-        "llm.backend",
-        "tools.gateway",
-    ):
-        import_module(f"lg_orch.{name}")
-    import_module("lg_gateway.commands.audit")
-    import_module("langchain_openai")
+    preload((*ORCHESTRATOR_MODULES, "lg_gateway.commands.audit"))
     from lg_orch.engine.driver import import_heavy
 
     import_heavy()

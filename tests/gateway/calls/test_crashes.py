@@ -78,6 +78,7 @@ async def test_a_call_that_runs_in_another_gateway_is_told_from_one_that_was_los
     assert verdict.problems == []
 
 
+@pytest.mark.usefixtures("programs_by_fork")
 async def test_four_gateways_on_one_file_make_a_call_under_one_key_once(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     config = write_config(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL)
