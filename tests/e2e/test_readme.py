@@ -61,9 +61,8 @@ def test_the_commands_of_the_page_work_in_their_order(project: Path, commands: l
 def test_each_client_configuration_is_one_that_docs_clients_md_tests() -> None:
     tested = [json.loads(block) for block in blocks("json", (ROOT / "docs" / "clients.md").read_text("utf-8"))]
     examples = [json.loads(block) for block in blocks("json")]
-    assert len(examples) == 4
-    for example in examples:
-        assert example in tested
+    assert examples
+    assert [example for example in examples if example not in tested] == []
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
