@@ -13,7 +13,7 @@ import pytest
 
 from tests import postgres
 from tests.forked import by_fork
-from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
+from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, built_in_server, our_programs, preload
 from tests.gateway.fixture_program import fixture_server
 from tests.processes import Shared
 from tests.support import MEMORY, has_room, signals_heard
@@ -62,9 +62,9 @@ def _signals_reach_what_tests_start() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _fixture_servers_start_by_a_fork() -> Iterator[None]:
+def _servers_start_by_a_fork() -> Iterator[None]:
     """What a gateway in this process starts is a fork of it; a gateway that is a program of its own starts programs."""
-    with by_fork(fixture_server):
+    with by_fork(lambda words: fixture_server(words) or built_in_server(words)):
         yield
 
 

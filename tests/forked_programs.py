@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.forked import Program
 
+SERVER_MODULES = ("lg_fs.server.startup", "lg_fs.server.server", "lg_exec.server.server", "lg_policy.wire.serving")
 GATEWAY_MODULES = (
+    *SERVER_MODULES,
     "lg_gateway.cli",
     "lg_gateway.commands.serve",
     "lg_gateway.serving.running",
     "lg_gateway.serving.gateway",
     "lg_gateway.serving.server",
-    "lg_fs.server.startup",
-    "lg_fs.server.server",
-    "lg_exec.server.server",
-    "lg_policy.wire.serving",
 )
 USED_AT_ONCE = (
     "anyio._backends._asyncio",
@@ -60,6 +58,8 @@ ORCHESTRATOR_MODULES = (
     "truststore",
 )
 MODULE = ("-P", "-m")
+EFFECTIVE = "--effective-config"
+"""Only a gateway gives this to a server."""
 COMMANDS = {
     os.path.join(os.path.dirname(sys.executable), name): f"{name.replace('-', '_')}.cli"
     for name in ("lg-orch", "lg-gateway", "lg-fs", "lg-exec")
@@ -75,6 +75,14 @@ def our_programs(words: list[str]) -> Program | None:
     if words[0] == sys.executable and tuple(words[1:3]) == MODULE and words[3] in ("lg_gateway", "lg_fs", "lg_exec"):
         return functools.partial(_module, words)
     return None
+
+
+def built_in_server(words: list[str]) -> Program | None:
+    """Return the program of a command with which a gateway starts a server of ours, `None` for every other command."""
+    if EFFECTIVE not in words or "mcp.server" not in sys.modules or words[:3] != [sys.executable, *MODULE]:
+        return None
+    preload(SERVER_MODULES)
+    return functools.partial(_module, words) if words[3] in ("lg_fs", "lg_exec") else None
 
 
 @functools.cache
