@@ -34,6 +34,7 @@ def python_environment(
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     require(uv is not None or not lowest, "uv, which finds the lowest versions")
     environment = target / "venv"
+    shutil.rmtree(environment, ignore_errors=True)  # left by an installation that was cut off
     python = str(environment / "bin" / "python")
     if uv is not None:
         commands = [
