@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGNAL = getattr(signal, "SIGUSR1", None)
 END = "end of the stacks of process"
-WAIT_S = 5.0
+WAIT_S = 15.0
 MAX_CHARS = 30_000
 _POLL_S = 0.05
 
