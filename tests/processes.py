@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ANSWER_S = 90.0
 """What a question may take: less than a test may (`timeout` in pyproject.toml), so that the question is what fails."""
+START_S = 60.0
 END_S = 30.0
+READY = 0
+"""The number of what a process writes before the first question."""
 STACKS_S = 5.0
 HEALTH_S = 20.0
 KEPT_LINES = 500
@@ -43,10 +46,16 @@ class Stalled(AssertionError):
     """A program did not answer, or ended instead."""
 
 
+def ready() -> str:
+    """What a process writes when it can answer."""
+    return json.dumps({"number": READY})
+
+
 class QuestionProcess:
     """A program that answers each line of JSON with one; started at the first question, and anew once it has ended.
 
-    Its answer to a question has the question's `number`. `tests.stacks.arm` in it lets it show its stacks.
+    It writes `ready()` when it has imported what it needs, and its answer to a question has the question's `number`.
+    `tests.stacks.arm` in it lets it show its stacks.
     """
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:
@@ -59,11 +68,12 @@ class QuestionProcess:
 
     def ask(self, question: Mapping[str, Any], *, within: float = ANSWER_S) -> dict[str, Any]:
         """The answer to a question; `Stalled` with the stacks of the process and all below it where there is none."""
-        self._number += 1
-        asked = json.dumps({**question, "number": self._number})
-        process = self._running()
+        asked = json.dumps(question)
         try:
-            return self._answer(process, asked.encode() + b"\n", within)
+            process = self._running()
+            self._number += 1
+            numbered = json.dumps({**question, "number": self._number})
+            return self._answer(process, numbered.encode() + b"\n", within)
         except (TimeoutError, EOFError, BrokenPipeError) as error:
             why = f"{self._name}: {str(error) or 'it has ended'}; asked: {asked[:SHOWN_CHARS]}"
             raise Stalled(f"{why}\n{self._kill()}") from None
@@ -102,6 +112,8 @@ class QuestionProcess:
                 )
             assert self._process.stdin is not None
             os.set_blocking(self._process.stdin.fileno(), False)
+            self._number = READY
+            self._answer(self._process, b"", START_S)
         return self._process
 
     def _answer(self, process: subprocess.Popen[bytes], left: bytes, within: float) -> dict[str, Any]:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_PROGRAM = """
 import asyncio, json, os, subprocess, sys, threading
 from tests import stacks
+from tests.processes import ready
 
 async def answer(question):
     if question["text"] == "stall":
@@ -46,6 +47,7 @@ def stuck_in_a_fork():
     threading.Event().wait()
 
 async def main():
+    print(ready(), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         question = json.loads(line)
         if question["text"] == "twice":

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tests import stacks
 from tests.forked_programs import ORCHESTRATOR_MODULES, preload
 from tests.orchestrator import budding, stopping
-from tests.processes import ANSWER_S, QuestionProcess, kill_below
+from tests.processes import ANSWER_S, QuestionProcess, kill_below, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,6 +130,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     _preload()
     reached = os.open(place / stopping.PIPE, os.O_RDWR | os.O_NONBLOCK)
+    print(ready(), flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         out, err = place / "out", place / "err"

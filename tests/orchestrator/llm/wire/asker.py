@@ -24,6 +24,7 @@ from lg_orch.llm.providers import api_keys
 from lg_orch.llm.requests import Models
 from lg_policy.config.settings import Settings
 from lg_policy.secrets.masking import Masker
+from tests.processes import ready
 from tests.stacks import arm
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ async def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 async def main() -> None:
+    print(ready(), flush=True)
     while line := await anyio.to_thread.run_sync(sys.stdin.readline):
         question = json.loads(line)
         print(json.dumps(await answer(question) | {"number": question["number"]}), flush=True)
