@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ import pytest
 
 from tests import postgres
 from tests.forked import by_fork
-from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
+from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, built_in_server, our_programs, preload
 from tests.gateway.fixture_program import fixture_server
-from tests.support import MEMORY, has_room
+from tests.processes import Shared
+from tests.support import MEMORY, has_room, signals_heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +56,15 @@ def clean_environment(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _fixture_servers_start_by_a_fork() -> Iterator[None]:
+def _signals_reach_what_tests_start() -> Iterator[None]:
+    with signals_heard("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_start_by_a_fork() -> Iterator[None]:
     """What a gateway in this process starts is a fork of it; a gateway that is a program of its own starts programs."""
-    with by_fork(fixture_server):
+    with by_fork(lambda words: fixture_server(words) or built_in_server(words)):
         yield
 
 
@@ -69,15 +77,15 @@ def programs_by_fork() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    with postgres.server() as url:
-        yield url
+def postgres_server() -> Iterator[Shared[str]]:
+    with closing(Shared(postgres.server, postgres.postgres_answers)) as shared:
+        yield shared
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_server: Shared[str]) -> Iterator[str]:
     """The address of an empty schema."""
-    with postgres.schema(postgres_server) as url:
+    with postgres.schema(postgres_server.get()) as url:
         yield url
 
 

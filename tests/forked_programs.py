@@ -19,17 +19,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.forked import Program
 
+SERVER_MODULES = ("lg_fs.server.startup", "lg_fs.server.server", "lg_exec.server.server", "lg_policy.wire.serving")
 GATEWAY_MODULES = (
+    *SERVER_MODULES,
     "lg_gateway.cli",
     "lg_gateway.commands.serve",
     "lg_gateway.serving.running",
     "lg_gateway.serving.gateway",
     "lg_gateway.serving.server",
-    "lg_fs.server.startup",
-    "lg_fs.server.server",
-    "lg_exec.server.server",
-    "lg_policy.wire.serving",
 )
+USED_AT_ONCE = (
+    "anyio._backends._asyncio",
+    "anyio._core._signals",
+    "anyio._core._subprocesses",
+    "lg_gateway.store.sqlite",
+    "pathspec",
+    "re2",
+)
+"""What servers and the gateway import themselves, but only when they first need it: which is in every test."""
 ORCHESTRATOR_MODULES = (
     "lg_orch.cli",
     "lg_orch.commands.resume",
@@ -40,9 +47,19 @@ ORCHESTRATOR_MODULES = (
     "lg_orch.tools.streams",
     "lg_orch.llm.backend",
     "aiosqlite",
+    "fastmcp.server",
+    "httpcore2",
+    "jsonschema",
+    "langchain.mcp",
     "langchain_openai",
+    "langgraph.checkpoint.sqlite.aio",
+    "lg_orch.engine.driver",
+    "lg_orch.human.terminal",
+    "truststore",
 )
 MODULE = ("-P", "-m")
+EFFECTIVE = "--effective-config"
+"""Only a gateway gives this to a server."""
 COMMANDS = {
     os.path.join(os.path.dirname(sys.executable), name): f"{name.replace('-', '_')}.cli"
     for name in ("lg-orch", "lg-gateway", "lg-fs", "lg-exec")
@@ -60,13 +77,29 @@ def our_programs(words: list[str]) -> Program | None:
     return None
 
 
+def built_in_server(words: list[str]) -> Program | None:
+    """Return the program of a command with which a gateway starts a server of ours, `None` for every other command."""
+    if EFFECTIVE not in words or "mcp.server" not in sys.modules or words[:3] != [sys.executable, *MODULE]:
+        return None
+    preload(SERVER_MODULES)
+    return functools.partial(_module, words) if words[3] in ("lg_fs", "lg_exec") else None
+
+
 @functools.cache
 def preload(modules: tuple[str, ...]) -> None:
     """Import what the programs import, once for all forks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in modules:
+        for name in (*modules, *USED_AT_ONCE):
             import_module(name)
+        _load_detectors_of_secrets()
+
+
+def _load_detectors_of_secrets() -> None:
+    """They are modules that the library looks for by itself, at the first text that is masked."""
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+
+    get_mapping_from_secret_type_to_class()
 
 
 def _module(words: list[str]) -> int:

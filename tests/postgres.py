@@ -20,6 +20,15 @@ from tests.support import require
 
 GIVEN = os.environ.get("LG_TEST_PG_DSN")  # read early: each test runs without the variables of this program
 START_S = 60
+ANSWER_S = 20
+STOP_S = 30
+LET_GO = """
+SELECT pg_terminate_backend(pid) FROM (
+    SELECT DISTINCT pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+    WHERE relnamespace = to_regnamespace(%s) AND pid <> pg_backend_pid()
+) AS holding
+"""
+"""Ends the connections that hold locks on tables of a schema."""
 
 
 @contextmanager
@@ -44,7 +53,20 @@ def schema(server_url: str) -> Iterator[str]:
             joint = "&" if "?" in server_url else "?"
             yield f"{server_url}{joint}options={quote(f'-csearch_path={name}')}"
         finally:
+            # A test that was stopped may have left a transaction open, which would hold this up for ever.
+            connection.execute(LET_GO, [name])
             connection.execute(f'DROP SCHEMA "{name}" CASCADE'.encode())
+
+
+def postgres_answers(url: str) -> bool:
+    """Whether there is a server at an address that lets one connect."""
+    import psycopg
+
+    try:
+        psycopg.connect(url, connect_timeout=ANSWER_S).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _programs() -> Path | None:
@@ -77,7 +99,11 @@ class OwnServer:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(timeout=START_S)
+            try:
+                self._process.wait(timeout=STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(timeout=STOP_S)
         shutil.rmtree(self._place, ignore_errors=True)
 
     def start(self) -> None:
@@ -117,14 +143,9 @@ def _ordinary_user() -> int | None:
 
 
 def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    import psycopg
-
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-        else:
+        if postgres_answers(url):
             return
+        time.sleep(0.05)
     raise RuntimeError(f"PostgreSQL did not start: {log.read_text('utf-8', 'replace')[-2000:]}")

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import require
 
 TIME_SERVER = "mcp-server-time==2026.10.19"
 EVERYTHING_SERVER = "@modelcontextprotocol/server-everything@2026.8.31"
-INSTALL_TIMEOUT_S = 300
+INSTALL_TIMEOUT_S = 150
+"""Less than a test may take, so that a package index that does not answer is what the failure names."""
 
 
 def python_program(target: Path, requirement: str, program: str) -> str:
@@ -31,6 +34,7 @@ def python_environment(
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     require(uv is not None or not lowest, "uv, which finds the lowest versions")
     environment = target / "venv"
+    shutil.rmtree(environment, ignore_errors=True)  # left by an installation that was cut off
     python = str(environment / "bin" / "python")
     if uv is not None:
         commands = [
@@ -76,13 +80,16 @@ def npm_script(target: Path, requirement: str, script: str) -> str:
 
 
 def _install(command: list[str], cwd: Path, requirement: str) -> None:
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_TIMEOUT_S,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{requirement} was not installed within {INSTALL_TIMEOUT_S} s: {' '.join(command)}")
     require(done.returncode == 0, f"{requirement} could not be installed: {done.stderr[-400:]}")

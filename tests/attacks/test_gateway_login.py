@@ -6,12 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -26,81 +23,24 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from lg_policy.errors import ConfigError
+from tests.attacks.login_site import LIST, Site, standing
 from tests.gateway.commands.support_commands import run
-from tests.gateway.fixture_program import FIXTURE
-from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
 from tests.gateway.rig import gateway_of, http_gateway, journal, make_setup, send, server, text_of
+from tests.processes import Shared, answers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
-RULES = """
-[[gateway.rules]]
-tools = ["a__echo", "up__meta"]
-effect = "allow"
-[[gateway.rules]]
-tools = ["a__peek"]
-identities = ["oauth:root", "local:*", "token:admin"]
-effect = "allow"
-[[gateway.rules]]
-tools = ["a__meta"]
-identities = ["token:*"]
-effect = "deny"
-"""
-LIST = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-    "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}}  # fmt: skip
-
-
-class Site:
-    """A gateway with a login, its issuer, and an HTTP upstream that records what it is sent."""
-
-    def __init__(self, url: str, config: Path, issuer: AuthorizationServer, headers: Path) -> None:
-        self.url = url
-        self.config = config
-        self.issuer = issuer
-        self.headers = headers
-
-    def make(self, *args: str) -> str:
-        return run("tokens", "create", *args, "--config", str(self.config)).stdout.strip()
-
-    def revoke(self, name: str) -> None:
-        assert run("tokens", "revoke", name, "--config", str(self.config)).returncode == 0
-
-    def post(self, token: str | None, query: str = "", **headers: str) -> httpx2.Response:
-        sent = {"Accept": "application/json, text/event-stream"} | headers
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
-        return httpx2.post(f"{self.url}/mcp{query}", json=LIST, headers=sent, timeout=30)
-
-    def audit(self) -> list[dict[str, Any]]:
-        done = run("audit", "list", "--json", "--limit", "200", "--config", str(self.config))
-        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    place = tmp_path_factory.mktemp("login")
-    headers, names = place / "headers", ("XDG_STATE_HOME", "XDG_CONFIG_HOME")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update({name: str(place / name) for name in names})
-    argv = [sys.executable, str(FIXTURE), "--http", "0", "--headers", str(headers)]
-    try:
-        with authorization_server() as issuer, subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as upstream:
-            port = int((upstream.stdout or iter(())).readline())  # type: ignore[union-attr]  # a pipe was asked for
-            oauth = f'[gateway.http.oauth]\nissuer = "{issuer.url}"\nkeys_cooldown_s = 0.001\n'
-            http = '[gateway.http]\nresource_url = "https://gw.test/mcp"\nallowed_origins = ["https://app.test"]\n'
-            behind = f'[gateway.servers.up]\nurl = "http://127.0.0.1:{port}/mcp"\n'
-            behind += 'headers = { X-Own = "of-the-entry" }\n[approval]\nhold_s = 0.1\n'
-            config = place / "gateway.toml"
-            config.write_text("\n".join((server("a"), behind, RULES, http, oauth)))
-            with http_gateway("--config", str(config), login=True) as (url, _process):
-                yield Site(url, config, issuer, headers)
-            upstream.terminate()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared[Site]]:
+    with closing(Shared(lambda: standing(tmp_path_factory.mktemp("login")), lambda site: answers(site.url))) as shared:
+        yield shared
+
+
+@pytest.fixture
+def site(shared_site: Shared[Site]) -> Site:
+    return shared_site.get()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ TOKEN = "ghp_" + "a1" * 18
 """Looks like a secret. It stands beside the line that is changed, so the diff shows it."""
 
 
+@pytest.mark.usefixtures("programs_by_fork")
 @pytest.mark.attack("Approvals", "a change with text that looks like a secret, answered later from another terminal")
 def test_a_question_that_waits_is_shown_whole_and_the_journal_hides_its_secrets(tmp_path: Path) -> None:
     project = make(tmp_path)

@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.processes import STACKS, Output, end
 
 TIMEOUT_S = 120
 """Upper bound of one program in these tests; a loaded machine is slow, a hang is forever."""
@@ -35,36 +38,44 @@ def run(name: str, *args: str, cwd: Path, env: dict[str, str] | None = None) -> 
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A program that serves HTTP."""
+
+    url: str
+    process: subprocess.Popen[str]
+    output: Output
+
+
 @contextlib.contextmanager
-def serving(name: str, *args: str, cwd: Path, env: dict[str, str] | None = None) -> Iterator[str]:
-    """Start a program with `--transport http`, yield its address, end it."""
-    command = [program(name), *args, "--transport", "http"]
+def served(name: str, *args: str, cwd: Path, env: dict[str, str] | None = None) -> Iterator[Served]:
+    """Start a program with `--transport http`, yield it, end it."""
+    with served_by([program(name), *args, "--transport", "http"], cwd=cwd, env=env) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def served_by(command: Sequence[str], *, cwd: Path, env: dict[str, str] | None = None) -> Iterator[Served]:
+    """The same of a command that starts one."""
     with subprocess.Popen(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+        command, cwd=cwd, env={**os.environ, **STACKS, **(env or {})}, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
         if process.stderr is None:
             raise RuntimeError("stderr was asked for as a pipe")
+        output = Output(process.stderr)
         try:
-            seen: list[str] = []
-            for line in process.stderr:
-                seen.append(line)
-                if line.startswith("listening on "):
-                    break
-            else:
-                raise RuntimeError(f"{name} ended before it listened: {''.join(seen)}")
-            yield seen[-1].split()[-1]
+            url = output.first(lambda line: line.split()[-1] if line.startswith("listening on ") else None)
+            yield Served(url=url, process=process, output=output)
         finally:
-            process.terminate()
-            process.wait(timeout=TIMEOUT_S)
+            end(process, output)
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Yield every process below `pid`."""
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
-                yield int(child)
-                yield from descendants(int(child))
+@contextlib.contextmanager
+def serving(name: str, *args: str, cwd: Path, env: dict[str, str] | None = None) -> Iterator[str]:
+    """The address of a program that serves HTTP for the length of the block."""
+    with served(name, *args, cwd=cwd, env=env) as made:
+        yield made.url
 
 
 def command_line(pid: int) -> Sequence[str]:

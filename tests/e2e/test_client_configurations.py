@@ -1,4 +1,6 @@
-"""The configurations in docs/clients.md: each is started as its client would start it, and answers with its tools."""
+"""The configurations in docs/clients.md and docs/third-party-servers.md: each is started as its client would start it,
+and answers with its tools.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
+THIRD_PARTY = (ROOT / "docs" / "third-party-servers.md").read_text("utf-8")
 TOOLS = {
     "lg-fs": {"read_file", "list_files", "search_files", "apply_patch"},
     "lg-exec": {"exec", "list_commands"},
@@ -41,14 +44,14 @@ REACHING_AN_INDEX = (
 )
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
 
 
 def configurations() -> list[tuple[str, str, dict[str, Any]]]:
-    """Every server entry of the page: the section it stands in, its name, its settings."""
+    """Every server entry of the two pages: the section it stands in, its name, its settings."""
     found = []
-    for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^## ", PAGE + THIRD_PARTY, flags=re.MULTILINE)[1:]:
         title = section.splitlines()[0]
         for text in re.findall(r"^```json\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL):
             data = json.loads(text)
@@ -102,7 +105,7 @@ async def test_a_client_that_follows_the_page_gets_the_tools(
 
 
 def test_the_settings_example_loads_and_says_what_the_page_says(tmp_path: Path) -> None:
-    text, _ = reversed(blocks("toml"))
+    text = blocks("toml", THIRD_PARTY)[0]
     path = tmp_path / "config.toml"
     path.write_text(text)
     settings = load_settings(config=path, environ={"HOME": str(tmp_path)}).settings
@@ -128,7 +131,7 @@ def test_the_third_party_example_lists_and_calls_through_the_gateway(tmp_path: P
     passed = {name: f"${{{name}}}" for name in REACHING_AN_INDEX if name in os.environ}
     mcp_json = tmp_path / "mcp.json"
     mcp_json.write_text(json.dumps({"mcpServers": {"time": entry | {"env": passed}}}))
-    shell = next(text for text in blocks("sh") if text.startswith("lg-gateway tools"))
+    shell = next(text for text in blocks("sh", THIRD_PARTY) if text.startswith("lg-gateway tools"))
     tools, call = (
         line.replace("/path/to/your/project", str(tmp_path / "project")).replace("/path/to/mcp.json", str(mcp_json))
         for line in shell.splitlines()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lg_policy.state import open_state
-from tests.e2e.programs import TIMEOUT_S, command_line, descendants, program
+from tests.e2e.programs import TIMEOUT_S, command_line, program
+from tests.processes import descendants
 
 
 def test_a_file_server_killed_mid_run_comes_back_and_the_calls_wait_for_it(project: Path) -> None:

@@ -13,6 +13,7 @@ from tests.e2e.repository import write_project
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "run_trace.schema.json"
 FACTS = ("Tidal", "`tidal`", "0.3.1", "`attrs`", ">=23.1", "tidal.cli:main", "MIT", "Python")
+BY_FORK = pytest.mark.usefixtures("programs_by_fork")
 
 
 def test_the_main_job_reports_facts_and_writes_a_valid_trace(project: Path) -> None:
@@ -40,12 +41,14 @@ def test_the_main_job_reports_facts_and_writes_a_valid_trace(project: Path) -> N
     }
 
 
+@BY_FORK
 def test_from_a_directory_below_it_works_on_the_whole_repository(project: Path) -> None:
     done = run("lg-orch", "run", "where is Harbour defined?", cwd=project / "src" / "tidal")
     assert done.returncode == 0, done.stderr
     assert "src/tidal/model.py:1" in done.stdout
 
 
+@BY_FORK
 def test_through_a_running_gateway_over_http_with_a_token(project: Path, tmp_path: Path) -> None:
     made = run("lg-gateway", "tokens", "create", "orchestrator", "--root", str(project), cwd=tmp_path)
     token = {"LG_GATEWAY_TOKEN": made.stdout.strip()}
@@ -60,6 +63,7 @@ def test_through_a_running_gateway_over_http_with_a_token(project: Path, tmp_pat
         assert fact in done.stdout
 
 
+@BY_FORK
 def test_a_gateway_for_another_root_is_refused(project: Path, tmp_path: Path) -> None:
     other = write_project(tmp_path / "other")
     with serving("lg-gateway", "--no-login", "--root", str(other), cwd=tmp_path) as url:
@@ -68,6 +72,7 @@ def test_a_gateway_for_another_root_is_refused(project: Path, tmp_path: Path) ->
     assert "root" in done.stderr
 
 
+@BY_FORK
 def test_no_gateway_at_the_address_is_a_clear_error(project: Path) -> None:
     done = run("lg-orch", "run", "summarize repo", "--gateway", "http://127.0.0.1:9/mcp", cwd=project)
     assert done.returncode == 1
@@ -75,6 +80,7 @@ def test_no_gateway_at_the_address_is_a_clear_error(project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@BY_FORK
 def test_json_gives_one_event_a_line_and_a_json_result(project: Path) -> None:
     done = run("lg-orch", "run", "where is Harbour defined?", "--json", cwd=project)
     result = json.loads(done.stdout)
@@ -84,6 +90,7 @@ def test_json_gives_one_event_a_line_and_a_json_result(project: Path) -> None:
     assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
 
 
+@BY_FORK
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -103,6 +110,7 @@ def test_what_cannot_be_done_ends_with_status_2_and_says_why(project: Path, args
     assert not (project / "artifacts").exists()
 
 
+@BY_FORK
 def test_an_empty_directory_gets_a_sensible_answer(tmp_path: Path) -> None:
     done = run("lg-orch", "run", "summarize repo", "--repo-root", str(tmp_path), cwd=tmp_path)
     assert done.returncode in (0, 1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRODUCT = "return a * b"
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 ROWS = "\n".join(f"row {number}" for number in range(300))
 LONG: tuple[str, dict[str, Any]] = (
     "fs__apply_patch", {"patch": f"packages/api/table.txt\n<<<<<<< SEARCH\n=======\n{ROWS}\n>>>>>>> REPLACE\n"},

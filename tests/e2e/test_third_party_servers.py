@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.programs import run
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.fixture
 def config(tmp_path: Path, time_server: str, everything_server: str) -> Path:

@@ -22,6 +22,7 @@ from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import CommonFlags
 from tests.gateway.fixture_program import FIXTURE
+from tests.processes import STACKS, Output, end
 
 ALLOW_ALL = '[[gateway.rules]]\ntools = ["*"]\neffect = "allow"\n'
 PASSED = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "PATH", "HOME")
@@ -64,21 +65,16 @@ def http_gateway(*args: str, login: bool = False) -> Iterator[tuple[str, subproc
         [sys.executable, "-P", "-m", "lg_gateway", "--transport", "http", *opened, *args],
         stderr=subprocess.PIPE,
         text=True,
-        env=program_environment(),
+        env=program_environment(STACKS),
     )
+    assert process.stderr is not None
+    output = Output(process.stderr)
     try:
-        for line in process.stderr or ():
-            found = re.search(r"listening on (http://\S+)/mcp", line)
-            if found:
-                break
-        else:
-            raise RuntimeError("the gateway did not start")
-        yield found.group(1), process
+        found = output.first(re.compile(r"listening on (http://\S+)/mcp").search)
+        yield found[1], process
     finally:
-        process.terminate()
-        process.wait(timeout=30)
-        if process.stderr is not None:
-            process.stderr.close()
+        end(process, output)
+        process.stderr.close()
 
 
 @asynccontextmanager

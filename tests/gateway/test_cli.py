@@ -14,6 +14,8 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.misbehaving import misbehaving, named
 from tests.gateway.rig import ALLOW_ALL, gateway_of, program_environment, send, server, write_config
 
+BY_FORK = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["audit", "--help"], ["approvals", "--help"]])
 def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
@@ -28,6 +30,7 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@BY_FORK
 @pytest.mark.parametrize(
     ("action", "words"),
     [
@@ -67,6 +70,7 @@ def test_tools_and_call_work_without_any_configuration_on_the_current_directory(
     assert json.loads(full.stdout)["structuredContent"]["files"][0]["path"] == "note.txt"
 
 
+@BY_FORK
 def test_options_may_stand_before_the_command(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "a.txt").write_text("hello\n")
@@ -76,6 +80,7 @@ def test_options_may_stand_before_the_command(tmp_path: Path) -> None:
     assert "hello" in done.stdout
 
 
+@BY_FORK
 def test_the_exit_status_tells_done_from_refused_from_wrong(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL, "[approval]\nhold_s = 0\n")
 
@@ -87,6 +92,7 @@ def test_the_exit_status_tells_done_from_refused_from_wrong(tmp_path: Path) -> N
     assert run("tools", "--root", "/").returncode == 2
 
 
+@BY_FORK
 def test_audit_lists_shows_filters_and_verifies(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)
     where = ("--config", str(config))
@@ -120,6 +126,7 @@ async def test_a_record_cannot_redraw_the_terminal_it_is_listed_on(tmp_path: Pat
     assert "\u202e" not in listed
 
 
+@BY_FORK
 def test_an_mcp_json_file_is_served_beside_our_own_servers_when_a_root_is_given(tmp_path: Path) -> None:
     fixture = Path(__file__).with_name("fixture_server.py")
     file = tmp_path / "mcp.json"
@@ -135,6 +142,7 @@ def test_an_mcp_json_file_is_served_beside_our_own_servers_when_a_root_is_given(
     assert "fs__read_file" in beside.stdout
 
 
+@BY_FORK
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -155,6 +163,7 @@ def test_a_wrong_mcp_json_file_is_explained(tmp_path: Path, text: str, words: st
     assert words in done.stderr
 
 
+@BY_FORK
 def test_doctor_names_a_tool_whose_definition_cannot_be_used_and_says_why(tmp_path: Path) -> None:
     tools = [{"name": "broken\u001b[2J", "inputSchema": None}, *named("good")]
     config = write_config(tmp_path, misbehaving(tmp_path, tools=tools), ALLOW_ALL)
@@ -167,6 +176,7 @@ def test_doctor_names_a_tool_whose_definition_cannot_be_used_and_says_why(tmp_pa
     assert "up, 1 tools" in done.stdout
 
 
+@BY_FORK
 def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: Path) -> None:
     rule = (
         '[[gateway.rules]]\ntools = ["fs__read_file"]\neffect = "allow"\n'

@@ -15,7 +15,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,8 +22,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tests.e2e.programs import descendants
+from tests import stacks
+from tests.forked_programs import ORCHESTRATOR_MODULES, preload
 from tests.orchestrator import budding, stopping
+from tests.processes import ANSWER_S, QuestionProcess, kill_below, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ class Ended:
 class Forker:
     """Starts commands; `seen` in a job makes the child die at the first event that is not among these."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: QuestionProcess) -> None:
         self._process = process
 
     def run(
@@ -72,6 +73,7 @@ class Forker:
         places: Sequence[stopping.Stop] = (),
         after_s: float | None = None,
         program: str = "lg_orch",
+        within: float = ANSWER_S,
     ) -> Ended:
         """Run one command.
 
@@ -80,16 +82,13 @@ class Forker:
         child, for somebody else to run. `own`: the power is cut, at an event
         not `seen`, at one of the `places`, or `after_s`.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         job = {
             "argv": list(argv), "cwd": str(cwd), "seen": sorted(seen) if seen is not None else None, "rename": rename,
             "pid_file": str(pid_file) if pid_file is not None else None, "own": own, "places": list(places),
             "after_s": after_s, "program": program,
             "env": {name: value for name, value in os.environ.items() if name.startswith(PASSED)},
         }  # fmt: skip
-        print(json.dumps(job), file=self._process.stdin, flush=True)
-        answer = json.loads(self._process.stdout.readline())
+        answer = self._process.ask(job, within=within)
         lines = [line for line in answer["err"].splitlines() if line.startswith("{")]
         return Ended(
             status=answer["status"],
@@ -106,15 +105,11 @@ def forker(place: Path) -> Iterator[Forker]:
     os.mkfifo(place / stopping.PIPE)
     stopping.interpreter(place)
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    with subprocess.Popen(
-        command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
-    ) as process:
-        try:
-            yield Forker(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(timeout=60)
+    process = QuestionProcess(command, cwd=place, env=environ)
+    try:
+        yield Forker(process)
+    finally:
+        process.close()
 
 
 def boundary_of(event: dict[str, Any]) -> Boundary:
@@ -130,10 +125,12 @@ def is_deadly(event: dict[str, Any]) -> bool:
 
 
 def main() -> None:
+    stacks.arm()
     place = Path(sys.argv[1])
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     _preload()
     reached = os.open(place / stopping.PIPE, os.O_RDWR | os.O_NONBLOCK)
+    print(ready(), flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         out, err = place / "out", place / "err"
@@ -146,7 +143,7 @@ def main() -> None:
                 _child(place, job, out_file, err_file)
             status, at = _ended(pid, reached, job["after_s"])
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        answer = {"status": os.waitstatus_to_exitcode(status), "killed": killed, "at": at}
+        answer = {"number": job["number"], "status": os.waitstatus_to_exitcode(status), "killed": killed, "at": at}
         print(json.dumps(answer | {"out": out.read_text(), "err": err.read_text()}), flush=True)
 
 
@@ -159,7 +156,7 @@ def _ended(pid: int, reached: int, after_s: float | None) -> tuple[int, list[str
         at += names
         if not ready or any(not name.startswith(DIES) for name in names):
             at += [] if ready else [f"after {after_s} s"]
-            cut()
+            kill_below(os.getpid())
             break
         if ends in ready:
             break
@@ -175,33 +172,8 @@ def _ended(pid: int, reached: int, after_s: float | None) -> tuple[int, list[str
     return status, at
 
 
-def cut() -> None:
-    """Kill everything below this process in one moment: first all stand still, so that nothing is begun meanwhile."""
-    stopped: set[int] = set()
-    while found := set(descendants(os.getpid())) - stopped:
-        _signal(found, signal.SIGSTOP)
-        stopped |= found
-    _signal(stopped, signal.SIGKILL)
-
-
-def _signal(pids: set[int], number: int) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
 def _preload() -> None:
-    for name in (
-        "commands.resume",
-        "commands.run",
-        "engine.stepping",
-        "human.terminal",
-        "llm.backend",
-        "tools.gateway",
-    ):
-        import_module(f"lg_orch.{name}")
-    import_module("lg_gateway.commands.audit")
-    import_module("langchain_openai")
+    preload((*ORCHESTRATOR_MODULES, "lg_gateway.commands.audit"))
     from lg_orch.engine.driver import import_heavy
 
     import_heavy()

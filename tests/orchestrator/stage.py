@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
-from tests.e2e.programs import serving
+from tests.e2e.programs import Served, served
 from tests.orchestrator.forks import Ended, Forker, forker
 from tests.orchestrator.stopping import DIED, PIPE
+from tests.processes import Shared, Stalled, abort, answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def decide(request: dict[str, Any]) -> Scripted:
 @dataclass(kw_only=True)
 class Place:
     folder: Path
-    gateway: str
+    shared_gateway: Shared[Served]
     forker: Forker
     model: ScriptedModel
     ended: Event
@@ -80,6 +81,11 @@ class Place:
     @property
     def root(self) -> Path:
         return self.folder / "repo"
+
+    @property
+    def gateway(self) -> str:
+        """The address of the gateway; a new one where the last does not answer."""
+        return self.shared_gateway.get().url
 
     @property
     def noted(self) -> str:
@@ -115,11 +121,15 @@ class Place:
 
     def driven(self, command: str, what: str, *flags: str, yes: bool = True, **how: Any) -> Ended:
         answers = ("--yes",) if yes else ()
-        gateway = () if self.own else ("--gateway", self.gateway)
-        connection = ("--json", *gateway, *self.flags())
+        connection = ("--json", *(() if self.own else ("--gateway", self.gateway)), *self.flags())
         self.ended.clear()
         try:
             return self.forker.run(command, what, *answers, *connection, *flags, cwd=self.root, own=self.own, **how)
+        except Stalled as stalled:
+            # Whichever of the two stalled, the next test gets a new gateway too.
+            gateway = self.shared_gateway.get()
+            stalled.add_note(f"the gateway:\n{abort(gateway.process, gateway.output)}")
+            raise
         finally:
             self.ended.set()
 
@@ -206,5 +216,9 @@ model = "scripted"
 base_url = "{model.base_url}"
 """)
         arguments = ("--config", str(folder / "settings.toml"), "--root", str(folder / "repo"))
-        with serving("lg-gateway", "serve", "--no-login", *arguments, cwd=folder) as url, forker(folder) as forks:
-            yield Place(folder=folder, gateway=url, forker=forks, model=model, ended=ended)
+        shared = Shared(
+            lambda: served("lg-gateway", "serve", "--no-login", *arguments, cwd=folder),
+            lambda gateway: answers(gateway.url),
+        )
+        with closing(shared), forker(folder) as forks:
+            yield Place(folder=folder, shared_gateway=shared, forker=forks, model=model, ended=ended)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.serving.gateway import Gateway
+from lg_gateway.serving.retention import forget
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
 from tests.gateway.commands.support_commands import run
@@ -76,6 +78,7 @@ async def test_a_call_that_runs_in_another_gateway_is_told_from_one_that_was_los
     assert verdict.problems == []
 
 
+@pytest.mark.usefixtures("programs_by_fork")
 async def test_four_gateways_on_one_file_make_a_call_under_one_key_once(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     config = write_config(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL)
@@ -140,9 +143,15 @@ async def test_a_full_disk_stops_calls_before_they_leave_and_space_lets_them_go_
 
 
 async def lose_outcomes(gateway: Gateway) -> None:
-    """Leave the store as a gateway does that was killed after its calls had begun."""
-    await gateway.store.write(lambda tx: tx.execute("UPDATE effects SET ended = 0, holder = 'x@nowhere', created = 0"))
+    """Leave the store as a gateway does that was killed an hour ago, after its calls had begun.
+
+    Not much longer ago: the gateway forgets old calls, and nobody can say when it does.
+    """
+    begun = time.time() - 3_600
+    lost = "UPDATE effects SET ended = 0, holder = 'x@nowhere', created = ?"
+    await gateway.store.write(lambda tx: tx.execute(lost, (begun,)))
     await gateway.store.write(lambda tx: tx.execute("DELETE FROM outcomes"))
+    await gateway.store.write(lambda tx: forget(tx, gateway.tokens, gateway.policy.settings, time.time()))
 
 
 async def test_lost_calls_of_our_own_servers_are_resolved_by_what_they_are(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def test_a_name_is_short_stable_and_never_shared() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("programs_by_fork")
 async def test_every_tool_that_is_listed_keeps_to_the_profile(tmp_path: Path) -> None:
     tools = [{"name": f"t{n}", "inputSchema": schema} for n, schema in enumerate(HOSTILE.values())]
     tools.append({"name": "a_tool_with_a_very_long_name_" * 2, "inputSchema": {"type": "object"}})

@@ -16,6 +16,7 @@ from lg_orch.contracts.schemas import schema
 from tests.orchestrator.programs import lg_orch, running
 
 RELEASE = "go"
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 @pytest.fixture

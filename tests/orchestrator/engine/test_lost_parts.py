@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.programs import served_by
 from tests.orchestrator.engine.support_power_cuts import (
     PATCH,
     answer,
@@ -18,6 +18,7 @@ from tests.orchestrator.engine.support_power_cuts import (
 )
 from tests.orchestrator.stage import EVERYTHING, Place
 from tests.orchestrator.stopping import INTERPRETER, PLACES, after, before
+from tests.processes import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,18 +85,8 @@ def listening(place: Place, *places: Stop) -> Iterator[Place]:
     """The place with a gateway of the user's that comes to these places."""
     (place.folder / PLACES).write_text(json.dumps(places))
     command = [str(place.folder / INTERPRETER), "-P", "-m", "lg_gateway", "serve", "--no-login", "--transport", "http"]
-    with subprocess.Popen(
-        [*command, *place.gateway_flags()],
-        cwd=place.folder,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            line = next(line for line in process.stderr or () if line.startswith("listening on "))
-            yield replace(place, gateway=line.split()[-1])
-        finally:
-            process.terminate()
+    with served_by([*command, *place.gateway_flags()], cwd=place.folder) as made:
+        yield replace(place, shared_gateway=Shared(lambda: nullcontext(made), lambda _: True))
 
 
 def test_a_run_at_a_gateway_of_the_users_that_dies_goes_on_once_there_is_one_again(place: Place) -> None:

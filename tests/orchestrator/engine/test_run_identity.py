@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 from lg_orch.testing import calls
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 class Copies:
     """A repository with a run that waits for a yes, and a copy of it, under one state directory."""

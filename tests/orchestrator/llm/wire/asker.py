@@ -24,6 +24,8 @@ from lg_orch.llm.providers import api_keys
 from lg_orch.llm.requests import Models
 from lg_policy.config.settings import Settings
 from lg_policy.secrets.masking import Masker
+from tests.processes import ready
+from tests.stacks import arm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,9 +109,12 @@ async def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 async def main() -> None:
-    print(json.dumps({"ready": sys.version}), flush=True)
+    print(ready(), flush=True)
     while line := await anyio.to_thread.run_sync(sys.stdin.readline):
-        print(json.dumps(await answer(json.loads(line))), flush=True)
+        question = json.loads(line)
+        print(json.dumps(await answer(question) | {"number": question["number"]}), flush=True)
 
 
-anyio.run(main)
+if __name__ == "__main__":
+    arm()
+    anyio.run(main)

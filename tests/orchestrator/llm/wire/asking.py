@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
 
 from lg_orch.testing import Cassette, ScriptedModel
+from tests.processes import QuestionProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +86,7 @@ def _address(model: ScriptedModel | Cassette, provider: str) -> str:
 class Asker:
     """The process, and a way to ask it."""
 
-    process: subprocess.Popen[str]
+    process: QuestionProcess
 
     def ask(
         self,
@@ -122,11 +121,7 @@ class Asker:
         return self.send({"settings": settings, "asks": asks, "cache": cache, "environ": environ})
 
     def send(self, question: Mapping[str, Any]) -> Answered:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        return Answered(**json.loads(self.process.stdout.readline()))
+        return Answered(**self.process.ask(question))
 
 
 @contextmanager
@@ -135,15 +130,12 @@ def asking(python: str, environ: Mapping[str, str]) -> Iterator[Asker]:
     names = {name for name, _value in KEYS.values()}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     program = Path(__file__).with_name("asker.py")
-    with subprocess.Popen(
-        [python, "-P", str(program)], env={**kept, **environ}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert "ready" in json.loads(process.stdout.readline())
-        try:
-            yield Asker(process=process)
-        finally:
-            process.kill()
+    found = {"PYTHONPATH": str(program.parents[4])}
+    process = QuestionProcess([python, "-P", str(program)], env={**kept, **environ, **found})
+    try:
+        yield Asker(process=process)
+    finally:
+        process.close()
 
 
 def schema_in(provider: str, request: dict[str, Any]) -> Any:
