@@ -108,13 +108,18 @@ async def answer(question: dict[str, Any]) -> dict[str, Any]:
     return found | {"tokens": lent.meter.tokens, "usd": lent.meter.usd}
 
 
-async def main() -> None:
+def main() -> None:
+    """Answer each question in an event loop of its own, as each run has.
+
+    Clients that nobody uses any more are collected with their connections, in whatever thread that happens. In a loop
+    that lived on, the number of a closed connection would still be waited for when a new one gets it.
+    """
     print(ready(), flush=True)
-    while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+    for line in sys.stdin:
         question = json.loads(line)
-        print(json.dumps(await answer(question) | {"number": question["number"]}), flush=True)
+        print(json.dumps(anyio.run(answer, question) | {"number": question["number"]}), flush=True)
 
 
 if __name__ == "__main__":
     arm()
-    anyio.run(main)
+    main()
