@@ -24,8 +24,6 @@ T = TypeVar("T")
 BATCH = 256
 """Most transactions in one commit."""
 CLOSE_S = 15.0
-LATE_S = 1.0
-"""A flush that is so late will not come: the event loop that was to ask for it has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +42,11 @@ class _Outcomes:
     failed: list[tuple[_WriteJob, BaseException]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Flush:
-    """In the queue: the time to flush has come."""
+    """In the queue: what was only written is to be flushed at that time, by the monotonic clock."""
+
+    due: float
 
 
 class GroupCommit:
@@ -60,8 +61,7 @@ class GroupCommit:
         self._flush_s = flush_s
         self._closed = False
         self._turn = threading.Lock()
-        self._flush_due: float | None = None
-        """When what was only written is to be flushed, by the monotonic clock."""
+        self._flush_asked = False
         self._jobs: queue.SimpleQueue[_WriteJob | _Flush | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="lg-store", daemon=True)
         self._thread.start()
@@ -78,13 +78,13 @@ class GroupCommit:
             finally:
                 self._turn.release()
             if done is not None:
-                self._flush_later(loop)
+                self._flush_later()
                 result: T = done[0]
                 return result
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_WriteJob(work=work, loop=loop, future=future, durable=durable))
         if not durable:
-            self._flush_later(loop)
+            self._flush_later()
         return await future
 
     def close(self) -> None:
@@ -118,43 +118,47 @@ class GroupCommit:
             self._writer.end()
         return (result,)
 
-    def _flush_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        due, now = self._flush_due, time.monotonic()
-        if due is None or now > due + LATE_S:
-            self._flush_due = now + self._flush_s
-            loop.call_later(self._flush_s, self._jobs.put, _Flush())
+    def _flush_later(self) -> None:
+        if not self._flush_asked:
+            self._flush_asked = True
+            self._jobs.put(_Flush(due=time.monotonic() + self._flush_s))
 
     def _write_forever(self) -> None:
         open_ = True
+        due: float | None = None
         while open_:
-            batch: list[_WriteJob] = []
-            flush = False
-            job = self._jobs.get()
-            while job is not None:
-                if isinstance(job, _Flush):
-                    flush = True
-                else:
-                    batch.append(job)
-                if len(batch) >= BATCH:
-                    break
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-            else:
-                open_ = False
+            batch, flush, open_ = self._next_batch(due)
+            due = flush.due if flush is not None else due
             if batch:
                 self._commit(batch)
-            if flush or not open_:
+            if due is not None and (not open_ or time.monotonic() >= due):
+                due = None
                 self._flush()
             self._tidy()
         self._writer.close()
 
+    def _next_batch(self, due: float | None) -> tuple[list[_WriteJob], _Flush | None, bool]:
+        """Wait for jobs, until a flush is due; return them, a flush that is asked for, and whether more may come."""
+        batch: list[_WriteJob] = []
+        flush: _Flush | None = None
+        wait: float | None = None if due is None else max(0.0, due - time.monotonic())
+        try:
+            job = self._jobs.get(timeout=wait)
+            while job is not None:
+                if isinstance(job, _Flush):
+                    flush = job
+                else:
+                    batch.append(job)
+                if len(batch) >= BATCH:
+                    return batch, flush, True
+                job = self._jobs.get_nowait()
+        except queue.Empty:
+            return batch, flush, True
+        return batch, flush, False
+
     def _flush(self) -> None:
         """Put on the disk what was only written, and let the guard see how far that is."""
-        if self._flush_due is None:
-            return
-        self._flush_due = None
+        self._flush_asked = False
         try:
             if self._guard is not None:
                 self._writer.look(self._guard.committing)  # sees what the flush will cover
@@ -166,8 +170,8 @@ class GroupCommit:
 
     def _tidy(self) -> None:
         try:
-            self._writer.tidy()
-        except StoreError as error:
+            self._writer.tidy(self._turn)
+        except (StoreError, OSError) as error:
             log.warning("%s", error)
 
     def _note(self) -> None:

@@ -8,6 +8,7 @@ no NUL characters in text (PostgreSQL has none).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -120,8 +121,11 @@ class Writer(Protocol):
         """Put on the disk what was committed. Needs no turn. Raises `StoreDown`."""
         ...
 
-    def tidy(self) -> None:
-        """Do what is due from time to time between transactions; others may write meanwhile. Raises `StoreDown`."""
+    def tidy(self, turn: AbstractContextManager[object]) -> None:
+        """Do what is due from time to time between transactions. Raises `StoreDown`.
+
+        Others may write meanwhile, except while this holds `turn`, which keeps this process from it.
+        """
         ...
 
     def close(self) -> None:

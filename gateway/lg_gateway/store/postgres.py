@@ -16,7 +16,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -202,7 +202,7 @@ class _PostgresWriter:
         finally:
             _roll_back(self._connection)
 
-    def tidy(self) -> None:
+    def tidy(self, turn: AbstractContextManager[object]) -> None:
         """Do nothing: the server tidies up."""
 
     def close(self) -> None:

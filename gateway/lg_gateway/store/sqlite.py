@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 COPY_AFTER = 100
 """Commits after which the log is copied into the database file. A commit of a call writes about ten pages."""
+LONG_LOG_PAGES = 2_000
+"""With more pages in the log, writers wait until the rest is copied, so that it starts anew."""
 
 # What a statement did wrong by itself; everything else that SQLite raises is about the file.
 _OWN_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -153,14 +155,22 @@ class _SqliteWriter:
         with _reading(self._second(), self._path) as tx:
             return work(tx)
 
-    def tidy(self) -> None:
+    def tidy(self, turn: AbstractContextManager[object]) -> None:
         if self._commits < COPY_AFTER:
             return
         self._commits = 0
+        if self._copy() > LONG_LOG_PAGES:
+            # The log starts anew only if nobody has written since all of it was copied.
+            with turn, self._lock.held():
+                self._copy()
+
+    def _copy(self) -> int:
+        """Copy the log into the database file, beside those who write; return the pages in it."""
         try:
-            self._second().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            rows = self._second().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error as error:
             raise StoreDown(f"cannot copy the log into {self._path}: {error}") from error
+        return int(rows[0][1])
 
     def _second(self) -> sqlite3.Connection:
         """Return a connection beside the one that writes: what it does holds up no writer."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -36,8 +37,8 @@ def place(tmp_path: Path, store_url: str | None) -> StorePlace:
 def opened(place: StorePlace) -> Iterator[Open]:
     stores: list[Store] = []
 
-    def open_one(guard: Guard | None = None, busy_s: float = 10) -> Store:
-        stores.append(open_store(place, guard=guard, busy_s=busy_s))
+    def open_one(guard: Guard | None = None, busy_s: float = 10, flush_s: float = 0.0) -> Store:
+        stores.append(open_store(place, guard=guard, busy_s=busy_s, flush_s=flush_s))
         return stores[-1]
 
     yield open_one
@@ -266,27 +267,94 @@ import sys, anyio, pathlib
 from lg_gateway.store.factory import StorePlace, open_store
 from tests.gateway.ledger.support_ledger import pin
 path, url, lock, who = sys.argv[1:]
-store = open_store(StorePlace(path=pathlib.Path(path), url=url or None, lock_path=pathlib.Path(lock)))
+place = StorePlace(path=pathlib.Path(path), url=url or None, lock_path=pathlib.Path(lock))
+store = open_store(place, flush_s=3_600.0)
 async def main():
     n = 0
     while True:
-        await store.write(lambda tx: pin(tx, f"{who}-{n:06}"))
+        await store.write(lambda tx: pin(tx, f"{who}-{n:06}"), durable=who == "durable")
         print(n, flush=True)
         n += 1
 anyio.run(main)
 """
 
 
-async def test_what_a_killed_process_was_told_is_written_is_there(opened: Open, place: StorePlace) -> None:
+@dataclass
+class Watching:
+    """A guard that notes what it sees."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def before(self, tx: Tx) -> None:
+        self.seen.append("before")
+
+    def committing(self, tx: Tx) -> None:
+        self.seen.append(f"committing {len(pins(tx))}")
+
+    def after(self) -> None:
+        self.seen.append("after")
+
+
+async def test_what_need_not_be_on_the_disk_is_there_for_others_at_once_and_flushed_soon(opened: Open) -> None:
+    guard = Watching()
+    store, other = opened(guard, flush_s=0.5), opened()
+    await store.write(lambda tx: pin(tx, "one"), durable=False)
+    await store.write(lambda tx: pin(tx, "two"), durable=False)
+    at_once, seen = other.read_now(pins), list(guard.seen)
+    await until(lambda: "after" in guard.seen)
+
+    assert at_once == ["one", "two"]
+    assert seen == ["before", "before"], "nobody says that it is on the disk"
+    assert guard.seen == ["before", "before", "committing 2", "before", "after"]
+    await store.write(lambda tx: pin(tx, "three"))
+    assert guard.seen[-3:] == ["before", "committing 3", "after"]
+
+
+async def test_a_job_that_is_refused_or_a_store_that_is_busy_is_the_same_without_the_disk(opened: Open) -> None:
+    store, holder = opened(flush_s=0.01), opened()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        entered.set()
+        leave.wait(30)
+        pin(tx, "first")
+
+    def refuse(tx: Tx) -> None:
+        pin(tx, "undone")
+        raise KeyError("own")
+
+    with pytest.raises(KeyError, match="own"):
+        await store.write(refuse, durable=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(holder.write, hold)
+        await until(entered.is_set)
+        tasks.start_soon(lambda: store.write(lambda tx: pin(tx, "second"), durable=False))
+        await anyio.lowlevel.checkpoint()
+        leave.set()
+    assert store.read_now(pins) == ["first", "second"]
+
+
+async def test_many_commits_without_the_disk_leave_a_log_of_bounded_size(tmp_path: Path) -> None:
+    place = StorePlace(path=tmp_path / "store.sqlite", lock_path=tmp_path / "lock")
+    store = open_store(place, flush_s=0.001)
+    for n in range(1_500):
+        await store.write(lambda tx, n=n: pin(tx, f"{n}" + "x" * 3_000), durable=False)  # type: ignore[misc]
+    size = place.path.with_name("store.sqlite-wal").stat().st_size
+    store.close()
+    assert size < 20_000_000, "of 40 MB that were written"
+
+
+@pytest.mark.parametrize("who", ["durable", "written"])
+async def test_what_a_killed_process_was_told_is_written_is_there(opened: Open, place: StorePlace, who: str) -> None:
     store = opened()
-    command = [sys.executable, "-c", WRITER, str(place.path), place.url or "", str(place.lock_path), "w"]
+    command = [sys.executable, "-c", WRITER, str(place.path), place.url or "", str(place.lock_path), who]
     writer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     await until(lambda: len(store.read_now(pins)) >= 30)
     os.kill(writer.pid, signal.SIGKILL)
     told = writer.communicate()[0].decode().splitlines()
     await store.write(lambda tx: pin(tx, "x: another can write at once"))
 
-    assert store.read_now(pins)[: len(told)] == [f"w-{n:06}" for n in range(len(told))]
+    assert store.read_now(pins)[: len(told)] == [f"{who}-{n:06}" for n in range(len(told))]
 
 
 def test_an_unknown_address_and_a_missing_variable_are_named(tmp_path: Path) -> None:
