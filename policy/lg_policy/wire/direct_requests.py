@@ -160,7 +160,8 @@ class DirectRequests:
     async def _learn(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Remember the client, once a request of it has passed the SDK's checks."""
         result = await call_next(ctx)
-        if ctx.method in METHODS and ctx.request_id not in self._in_flight:
+        # One without a number is a notification, whose connection the SDK makes up.
+        if ctx.method in METHODS and ctx.request_id is not None and ctx.request_id not in self._in_flight:
             meta, modern = ctx.meta or {}, ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
             connection = ctx.session._connection  # private: nothing public leads from a request to its connection
             self._known = _Known(

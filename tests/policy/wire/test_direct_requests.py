@@ -138,6 +138,24 @@ def test_every_request_is_answered_as_the_sdk_answers_it(era: str) -> None:
             assert [wire.ask(request), wire.ask(request)] == [by_sdk] * 2, what
 
 
+NUMBERS: list[Any] = ["x", "", "7", "\u00e9\ud83d\ude00", -1, 0, 10**30, 1.0, 1.5, True, None, [1], {"a": 1}]
+
+
+@ERAS
+@pytest.mark.parametrize(
+    "spoiled", [{}, {"jsonrpc": "1.0"}, {"jsonrpc": None}, {"method": "tools/call "}, {"result": {}}]
+)
+def test_every_number_and_version_of_a_request_is_taken_as_the_sdk_takes_it(era: str, spoiled: dict[str, Any]) -> None:
+    with connected(era) as wire:
+        for number in NUMBERS:
+            heard = []
+            for more in ({"x-unknown": 0}, {}):
+                wire.write({**wire.numbered(call(text="x")), "id": number, **spoiled, **more})
+                # Answers come in any order, so this waits for them by asking until nothing more comes.
+                heard.append(sorted(json.dumps(message) for _ in range(3) for message in wire.ask(call("who"))))
+            assert heard[0] == heard[1], number
+
+
 @ERAS
 def test_only_a_plain_request_goes_past_the_sdk(era: str) -> None:
     with connected(era) as wire:
