@@ -82,16 +82,13 @@ class QuestionProcess:
             raise
 
     def close(self) -> None:
-        """Let the process end by itself, as it does when there are no more questions."""
-        try:
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
+        """Let the process end by itself, as it does when there are no more questions; kill it where it does not."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            raise Stalled(f"{self._name} did not end\n{self._kill()}") from None
-        finally:
-            self._kill()
-            self._told.unlink(missing_ok=True)
+        self._kill()
+        self._told.unlink(missing_ok=True)
 
     @property
     def pid(self) -> int:
