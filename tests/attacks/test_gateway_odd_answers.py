@@ -90,7 +90,7 @@ async def test_an_answer_without_an_id_fails_no_call_that_it_may_not_belong_to()
 HTTP_ANSWERS = {
     "no_content": ("HTTP 204 ", "HTTP 204 of type 'text/html' holds no answer"),
     "page": ("HTTP 200 <h1>log in first</h1>", "HTTP 200 of type 'text/html' holds no answer: <h1>log in first</h1>"),
-    "empty_list": ("[]", "holds no answer: []"),
+    "empty_list": ("[]", "cannot read the answer of server odd: it is an empty list"),
     "neither": ('{"jsonrpc":"2.0","id":ID}', "it has neither a result nor an error"),
 }
 
