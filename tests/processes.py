@@ -64,7 +64,9 @@ class QuestionProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._number = 0
         self._read = b""
-        self._told = Path(tempfile.mkstemp(prefix="lg-told-")[1])
+        handle, told = tempfile.mkstemp(prefix="lg-told-")
+        os.close(handle)
+        self._told = Path(told)
 
     def ask(self, question: Mapping[str, Any], *, within: float = ANSWER_S) -> dict[str, Any]:
         """The answer to a question; `Stalled` with the stacks of the process and all below it where there is none."""
