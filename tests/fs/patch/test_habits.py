@@ -151,6 +151,18 @@ TAKEN: dict[str, tuple[str, str, str, str, str]] = {
     "a no-break space for the mark of a kept line": (
         NUMBERS, unified("@@ -1,2 +1,2 @@\n\u00a0one\n-two\n+2\n"), "two\n", "2\n", "exact",
     ),
+    "kept lines without the blank before them": (
+        "def f():\n    if x:\n        return 1\n",
+        envelope("@@\ndef f():\n    if x:\n-        return 1\n+        return 2\n"), "return 1", "return 2", "exact",
+    ),
+    "indented kept lines without the blank before them": (
+        "    if x:\n        y()\n        z()\n",
+        envelope("@@\n    if x:\n        y()\n+        w()\n        z()\n"), "y()\n", "y()\n        w()\n",
+        "leading_whitespace",
+    ),
+    "kept lines of a diff without the blank before them": (
+        NUMBERS, unified("@@ -1,3 +1,3 @@\none\n-two\n+2\nthree\n"), "two\n", "2\n", "exact",
+    ),
     "no-break spaces in the headers": (
         NUMBERS, "---\u00a0a/f\n+++\u00a0b/f\n@@\u00a0-2 +2 @@\n-two\n+2\n", "two\n", "2\n", "exact",
     ),
@@ -224,6 +236,15 @@ REFUSED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "a remark below a hunk that is not whole": (
         NUMBERS, unified("@@ -1,3 +1,3 @@\n one\n-two\n+2\nSo.\n"), ("line 7: 'So.'", "leave remarks out"),
     ),
+    "a kept line without its blank, which is indented otherwise": (
+        "def f():\n    if x:\n        return 1\n",
+        envelope("@@\ndef f():\n     if x:\n-        return 1\n+        return 2\n"),
+        ("line 4: 'def f():' is no line of a hunk",),
+    ),
+    "a remark between the lines of a hunk": (
+        NUMBERS, envelope("@@\n one\nNow we change two:\n-two\n+2\n"), ("'Now we change two:' is no line of a hunk",),
+    ),
+    "nothing but lines without marks": (NUMBERS, envelope("@@\none\ntwo\n"), ("line 4: 'one' is no line",)),
     "two places for a line that is escaped": (
         "a < b\nc\na < b\n", envelope("@@\n-a &lt; b\n+a &gt; b\n"), ("fits in 2 places", "lines 1, 3"),
     ),

@@ -57,6 +57,11 @@ def with_lines_left_out(hunk: Hunk, _first: int, place: int) -> Hunk:
     return [*hunk[:begin], Line(KEEP, "    # ... existing code ..."), *hunk[end + 1 :]]
 
 
+def without_marks_on_kept_lines(hunk: Hunk, _first: int, _place: int) -> Hunk:
+    assume(hunk[-1] != Line(KEEP, ""))  # an empty line before a header belongs to no hunk
+    return [Line("" if mark == KEEP else mark, text) for mark, text in hunk]
+
+
 HABITS: dict[Callable[[Hunk, int, int], Hunk], str] = {
     numbered: "",
     escaped: "<&\"'",
@@ -64,6 +69,7 @@ HABITS: dict[Callable[[Hunk, int, int], Hunk], str] = {
     with_typographic_quotes: '"',
     with_no_break_spaces: " ",
     with_lines_left_out: "",
+    without_marks_on_kept_lines: "",
 }
 """Each with the characters that show it: without one in the old lines, nothing tells how the new ones are meant."""
 

@@ -285,8 +285,9 @@ def test_a_mailbox_of_several_patches_is_one_patch() -> None:
 
 
 def test_a_hunk_that_is_not_complete_does_not_end_with_a_sentence() -> None:
-    with pytest.raises(InvalidArguments):
-        parse_patch("--- a/f\n+++ b/f\n@@ -1,4 +1,4 @@\n one\n-two\n+2\n\nthree\n")
+    (change,) = parse_patch("--- a/f\n+++ b/f\n@@ -1,4 +1,4 @@\n one\n-two\n+2\n\nthree\n")
+    with pytest.raises(InvalidArguments, match="'three' is no line of a hunk"):
+        apply_hunks(load(b"one\ntwo\n\nfour\n"), change)
 
 
 def test_a_combined_diff_is_refused_and_not_read_as_an_ordinary_one() -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
+from lg_fs.patch.model import ADD, DROP, KEEP, UNMARKED, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
 CHECK_EVERY = 1_024
@@ -79,17 +79,42 @@ def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
     return InvalidArguments(f"patch line {number + 1}: {problem}", hint=hint)
 
 
-def hunk_line(line: str, number: int) -> Line:
-    """Return line `number` (from 0) of a patch as a line of a hunk. Raises `InvalidArguments`."""
+def hunk_line(line: str) -> Line:
+    """Return a line of a patch as a line of a hunk."""
     if not line:
         return Line(KEEP, "")  # an empty kept line whose blank was stripped
     if line[0] in (KEEP, DROP, ADD):
         return Line(line[0], line[1:])
     if line[0] == "\u00a0":  # a no-break space, which editors put for a blank
         return Line(KEEP, line[1:])
-    raise bad_line(
+    return Line(UNMARKED, line)
+
+
+def settled(lines: list[Line], begin: int, numbers: list[int]) -> tuple[tuple[Line, ...], tuple[int, str] | None]:
+    """Return the lines of a hunk that begins at line `begin` (from 0), and the first of them that has no mark.
+
+    If some kept lines lack the blank before them, all do: those that begin with one are indented. `numbers` are the
+    lines' places in the patch. Raises `InvalidArguments` for a hunk that changes nothing.
+    """
+    first = next(
+        ((number, line.text) for number, line in zip(numbers, lines, strict=False) if line.mark == UNMARKED), None
+    )
+    if all(line.mark in (KEEP, UNMARKED) for line in lines):
+        if first is not None:
+            raise no_hunk_line(first)
+        raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
+    if first is None:
+        return tuple(lines), None
+    whole = [Line(KEEP, f" {text}") if mark == KEEP and text else Line(mark, text) for mark, text in lines]
+    return tuple(Line(KEEP, text) if mark == UNMARKED else Line(mark, text) for mark, text in whole), first
+
+
+def no_hunk_line(unmarked: tuple[int, str]) -> InvalidArguments:
+    """Return the error for a line of a hunk that has no mark, and that is not in the file either."""
+    number, text = unmarked
+    return bad_line(
         number,
-        f"{line[:60]!r} is no line of a hunk",
+        f"{text[:60]!r} is no line of a hunk",
         "hunk lines begin with ' ' (kept), '-' (removed) or '+' (new); leave remarks out",
     )
 
@@ -188,6 +213,7 @@ class _EnvelopeParser:
         number = self._line_number()
         anchors = self._anchors() if number is None else ()
         lines: list[Line] = []
+        numbers: list[int] = []
         at_end = False
         missing: set[str] = set()
         while (line := self._peek()) is not None and not line.startswith("@@"):
@@ -200,7 +226,8 @@ class _EnvelopeParser:
             if NO_NEWLINE.fullmatch(line[:40]):
                 missing |= without_newline(lines)
             else:
-                lines.append(hunk_line(line, self._at))
+                lines.append(hunk_line(line))
+                numbers.append(self._at)
             self._at += 1
         following = self._peek()
         if following is None or following.startswith("*** "):
@@ -211,10 +238,16 @@ class _EnvelopeParser:
                 end -= 1
         if not lines and not anchors:
             return None
-        if all(line.mark == KEEP for line in lines):
-            raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
+        whole, unmarked = settled(lines, begin, numbers)
         newline = "new" not in missing if len(missing) == 1 else None
-        return Hunk(lines=tuple(lines), anchors=anchors, line=number, at_end=at_end, new_final_newline=newline)
+        return Hunk(
+            lines=whole,
+            anchors=anchors,
+            line=number,
+            at_end=at_end,
+            new_final_newline=newline,
+            unmarked=unmarked,
+        )
 
     def _line_number(self) -> int | None:
         """Return the line number in a unified diff's header, which models mix in. It only helps to choose a place."""

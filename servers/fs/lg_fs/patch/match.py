@@ -11,10 +11,11 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lg_fs.patch.codex_format import no_hunk_line
 from lg_fs.patch.corrections import corrected, loses_lines
 from lg_fs.patch.document import Document, TextLine
 from lg_fs.patch.explain import applied_at, left_out, nearest
-from lg_fs.patch.levels import EXACT, LEADING, MATCHES, ORDER, WorkingLines, normalised
+from lg_fs.patch.levels import EXACT, LEADING, MATCHES, ORDER, TRAILING, WorkingLines, normalised
 from lg_fs.patch.line_runs import Step, find_runs, no_step
 from lg_fs.patch.model import FileChange, Hunk
 from lg_fs.patch.rewrite import rewritten
@@ -102,7 +103,7 @@ class _Finder:
             )
         if not self._hunk.old:
             return _Found(at=self._insertion(floor), level=EXACT, hunk=self._hunk)
-        for level in ORDER:
+        for level in ORDER if self._hunk.unmarked is None else (EXACT, TRAILING):
             places = self._places(level, floor)
             if len(places) > 1:
                 places = self._chosen(places, floor, shift)
@@ -110,6 +111,8 @@ class _Finder:
                 raise self._ambiguous(places, level)
             if places:
                 return _Found(at=places[0], level=level, hunk=self._hunk)
+        if self._hunk.unmarked is not None:
+            raise no_hunk_line(self._hunk.unmarked)
         meant = corrected(self._hunk, self._working, floor, self._step)
         if meant is None:
             raise self._missing(floor)

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 Op = Literal["add", "update", "delete", "move"]
 
 KEEP, DROP, ADD = " ", "-", "+"
+UNMARKED = "?"
+"""The mark of a line that has none while a hunk is parsed."""
 
 
 class Line(NamedTuple):
@@ -32,6 +34,8 @@ class Hunk:
     at_end: bool = False
     new_final_newline: bool | None = None
     from_top: bool = False
+    unmarked: tuple[int, str] | None = None
+    """The first line without a mark, with its place in the patch: the hunk counts only if its lines are in the file."""
 
     @property
     def old(self) -> tuple[str, ...]:

@@ -85,6 +85,8 @@ def _reindent(old: Sequence[str], hunk: Hunk, at: int, path: str) -> Callable[[s
 
     Raises `Conflict` unless all lines differ in the same way: otherwise the meaning is unclear.
     """
+    if _lacks_marks(old, hunk):
+        return str
     pairs = {
         (_indent(theirs).translate(SPACES), _indent(ours))
         for theirs, ours in zip(hunk.old, old, strict=True)
@@ -98,6 +100,12 @@ def _reindent(old: Sequence[str], hunk: Hunk, at: int, path: str) -> Callable[[s
             hint=_first_differences(old, hunk, at) + "give the lines with the indentation that the file has",
         )
     return lambda text: shift(_indent(text).translate(SPACES)) + text.lstrip() if text.strip() else text
+
+
+def _lacks_marks(old: Sequence[str], hunk: Hunk) -> bool:
+    """Return whether exactly the kept lines lack one blank: the one that marks them, and not one of the indentation."""
+    theirs = [f" {text}" if mark == KEEP and text else text for mark, text in hunk.lines if mark != ADD]
+    return list(map(str.rstrip, theirs)) == list(map(str.rstrip, old))
 
 
 def _tabs(pairs: set[tuple[str, str]]) -> Callable[[str], str] | None:

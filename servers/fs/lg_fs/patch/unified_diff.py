@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from lg_fs.patch.codex_format import CHECK_EVERY, NO_NEWLINE, bad_line, hunk_line, without_newline
+from lg_fs.patch.codex_format import CHECK_EVERY, NO_NEWLINE, bad_line, hunk_line, settled, without_newline
 from lg_fs.patch.diff_names import ends_mail, is_pipe, next_header, without_prefixes, without_stamp
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
@@ -148,6 +148,7 @@ class _UnifiedParser:
         expected = int(match[2] or 1) if match else None
         self._at += 1
         lines: list[Line] = []
+        numbers: list[int] = []
         missing: set[str] = set()
         last = None
         while self._at < len(self._lines) and not self._ends_hunk():
@@ -160,13 +161,14 @@ class _UnifiedParser:
             elif self._begins_bare_file() and _is_whole(lines, match):
                 break
             else:
-                lines.append(hunk_line(line, self._at))
+                lines.append(hunk_line(line))
+                numbers.append(self._at)
             self._at += 1
         _drop_separators(lines, expected, self._lines[self._at - 1] if last is None else last)
-        if all(line.mark == KEEP for line in lines):
-            raise bad_line(begin, "the hunk changes nothing", "mark lines to remove with '-' and new ones with '+'")
+        whole, unmarked = settled(lines, begin, numbers)
         return Hunk(
-            lines=tuple(lines),
+            lines=whole,
+            unmarked=unmarked,
             line=int(match[1]) if match else None,
             new_final_newline="new" not in missing if len(missing) == 1 else None,
         )
