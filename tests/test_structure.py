@@ -232,7 +232,10 @@ def test_the_orchestrator_starts_no_process_and_makes_no_temporary_file() -> Non
     for path in sources("orchestrator/lg_orch"):
         assert not imported(path) & forbidden, name_of(path)
         calls = {ast.unparse(node.func) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)}
-        assert not [call for call in calls if STARTERS.fullmatch(call)], name_of(path)
+        assert "restore_program.main" not in calls, name_of(path)
+        # The text of that module is sent to the sandbox; here nothing calls it.
+        if path.name != "restore_program.py":
+            assert not [call for call in calls if STARTERS.fullmatch(call)], name_of(path)
 
 
 def test_no_test_replaces_parts_of_the_product() -> None:

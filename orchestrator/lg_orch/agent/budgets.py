@@ -72,8 +72,10 @@ class Budgets:
         per_loop = 4 + 4 * self.limits.max_tool_calls_per_loop
         # Once with the first plan, and once before the first change, for the packages that it touches.
         baseline = 2 * max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
+        # Checks that passed are run once more where a change edits what checks it.
+        again = max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
         # One more visit where the backend could not be asked and the run breaks off.
-        return FIXED_VISITS + baseline + self.limits.max_loops * per_loop + 2
+        return FIXED_VISITS + baseline + again + self.limits.max_loops * per_loop + 2
 
 
 def executor_room(spent: Spent, checks: int) -> int:

@@ -100,6 +100,8 @@ def after_verifier(state: RunState) -> str:
     """Choose what follows a check: another one, the work after the baseline, the report, or a repair."""
     if state.baseline_checks:
         return "verifier"
+    if state.repeats:
+        return "verifier"
     if state.checks:
         # Checks are still to come and none was judged: that was the last one of the baseline.
         return "verifier" if state.verification is not None else "executor"

@@ -11,6 +11,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lg_orch.tools.go_json import go_text
+from lg_orch.tools.junit import split_report
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -66,7 +69,7 @@ def _call(result: ToolEnvelope) -> str:
 
 
 def _outcome(result: ToolEnvelope) -> tuple[bool, int | None, str, str]:
-    return result.ok, result.exit_code, settled(result.stdout), settled(result.stderr)
+    return result.ok, result.exit_code, settled(go_text(result.stdout)), settled(split_report(result.stderr)[0])
 
 
 def settled(text: str) -> str:
@@ -75,5 +78,5 @@ def settled(text: str) -> str:
 
 
 def _shown(result: ToolEnvelope) -> str:
-    text = result.stderr.strip() or result.stdout.strip() or f"exit code {result.exit_code}"
+    text = split_report(result.stderr)[0].strip() or result.stdout.strip() or f"exit code {result.exit_code}"
     return " ".join(text.split())[:SHOWN]

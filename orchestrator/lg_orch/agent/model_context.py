@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.checks.check_commands import MANIFESTS, runtimes, scripts
 from lg_orch.agent.checks.packages import LOOK, packages
-from lg_orch.contracts.repository import Command, RepoContext
+from lg_orch.agent.command_list import commands_of
+from lg_orch.contracts.repository import RepoContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def with_model_context(
     updated = context.model_copy(
         update={
             "paths": _paths(found.get("paths")),
-            "commands": _commands(found.get("commands")),
+            "commands": commands_of(found.get("commands")),
             "scripts": scripts(manifests),
             "runtimes": runtimes(manifests),
             "packages": packages(_told(found.get("packages")).get("files") or ()),
@@ -90,17 +91,3 @@ def _paths(envelope: ToolEnvelope | None) -> tuple[str, ...]:
     if told.get("truncated") or not isinstance(entries, list):
         return ()
     return tuple(str(entry["path"]) for entry in entries if isinstance(entry, dict) and entry.get("type") == "file")
-
-
-def _commands(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
-    listed = _told(envelope).get("commands")
-    return tuple(
-        Command(
-            name=str(command["name"]),
-            description=str(command.get("description", "")),
-            approval=bool(command.get("approval")),
-            reason="" if command.get("available") is True else str(command.get("reason") or "not available"),
-        )
-        for command in (listed if isinstance(listed, list) else ())
-        if isinstance(command, dict) and "name" in command
-    )

@@ -38,6 +38,8 @@ class Check(Strict):
     """What to do so that it can be run."""
     tests_passed: int | None = None
     """How many tests passed by the runner's report; of `go test` at least so many. Null where it reports nothing."""
+    fewer_tests: str = ""
+    """Fewer tests ran than before the change: how many, and which are missing."""
 
     @property
     def harmless(self) -> bool:

@@ -60,6 +60,10 @@ class Command(Strict):
     """A human is asked each time."""
     reason: str = ""
     """Why it cannot be run here; empty when it can."""
+    args_allow: tuple[str, ...] = ()
+    """The arguments that its template allows; empty when nobody asked."""
+    root: str = ""
+    """How it sees the root: `overlay`, `ro` or `rw`; empty when nobody asked."""
 
 
 class Package(Strict):

@@ -144,6 +144,10 @@ class RunState(Strict):
     tool_results: Annotated[References, operator.add] = Field(default_factory=list)
     """References (`reference`): how each call ended, and the digest of the whole."""
     patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)
+    repeats: tuple[QueuedCall, ...] = ()
+    """Checks that passed, to be run again with the files that check as they were before the change."""
+    repeated: VerifierReport | None = None
+    """How those ended; null when none was repeated."""
     baseline: VerifierReport | None = None
     """How the checks ended before anything was changed; null when none could be run."""
     verification: VerifierReport | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lg_orch.contracts.events import Usage
 from lg_orch.contracts.text import one_line, visible
+from lg_orch.tools.junit import split_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,8 @@ def _describe_tool(event: Event) -> str | None:
     if event.phase == "begin":
         return f"call            {event.name} {_arguments(data.get('input') or {})}"
     if event.phase == "progress":
-        return f"                {one_line(str(data.get('message', '')), 100)}" if data.get("message") else None
+        message = split_report(str(data.get("message") or ""))[0].strip()
+        return f"                {one_line(message, 100)}" if message else None
     if event.phase == "retry":
         return f"retry           {event.name}: server unavailable; retrying in {data.get('pause_s')} s"
     result = data.get("result") or {}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lg_orch.tools.go_json import go_text
+from lg_orch.tools.junit import split_report
+
 if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
 
@@ -34,9 +37,10 @@ def whole_text(result: ToolEnvelope) -> str:
 
 
 def command_output(result: ToolEnvelope) -> str:
-    """Return what a command printed, without the rules that test programs draw across the page."""
-    text = result.stdout.rstrip()
-    text += f"\n--- standard error ---\n{result.stderr.rstrip()}" if result.stderr.strip() else ""
+    """Return what a command printed, without reports for machines and the rules that test programs draw."""
+    errors = split_report(result.stderr)[0].rstrip()
+    text = go_text(result.stdout).rstrip()
+    text += f"\n--- standard error ---\n{errors}" if errors.strip() else ""
     return _RULE.sub(lambda found: found[0][:3], text)
 
 

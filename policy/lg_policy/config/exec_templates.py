@@ -17,7 +17,7 @@ _PYTEST_ARGS = _words(
     "-q -qq -v -vv -x -s -l -rA -ra -rf -rs --quiet --verbose --exitfirst --lf --last-failed --ff",
     "--failed-first --nf --sw --collect-only --co --no-header --no-summary --strict-markers --showlocals",
     "--disable-warnings --fixtures --markers --version --no-cov --runxfail --full-trace --doctest-modules",
-    "-p=no:cacheprovider|no:randomly|no:xdist|no:cov|no:sugar|no:warnings",
+    "-p=no:cacheprovider|no:randomly|no:xdist|no:cov|no:sugar|no:warnings|junitxml --junitxml=/dev/stderr",
     "-k=* -m=* -W=* -n=* --maxfail=* --durations=* --tb=* --color=* --timeout=* --capture=* --import-mode=*",
     "--deselect=* --ignore=path:** --cov=* --cov-report=term|term-missing --hypothesis-seed=* path:**",
 )

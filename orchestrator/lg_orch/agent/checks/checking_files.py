@@ -153,6 +153,11 @@ def asked_for(request: str, file: CheckingFile) -> bool:
     return file.kind != "tests" and name.lower() in request.lower()
 
 
+def about_tests(request: str) -> bool:
+    """Tell whether the request is about tests or their settings, so that fewer of them may run."""
+    return any(_ABOUT[kind].search(request) for kind in ("tests", "test settings"))
+
+
 def _states(change: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
     """Each file with the digests before and after; `None` where there was or is no file."""
     for file in change.get("files") or ():

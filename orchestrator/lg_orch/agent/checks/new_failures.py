@@ -15,7 +15,7 @@ def failures(result: ToolEnvelope) -> frozenset[str]:
 
     Empty when none is recognised.
     """
-    return frozenset(names_of_failures(f"{result.stdout}\n{result.stderr}"))
+    return frozenset(names_of_failures(report_text(result)))
 
 
 def only_old_failures(before: ToolEnvelope | None, after: ToolEnvelope) -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from lg_orch.agent.checks.check_commands import ChosenChecks, checks_for
 from lg_orch.agent.checks.packages import mentioned
+from lg_orch.agent.checks.report_options import with_reports
+from lg_orch.agent.command_list import commands_now
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.patches import changed_paths
 from lg_orch.contracts.plans import CHANGES, PlannedCall, ToolUse
@@ -31,8 +33,16 @@ def changes(state: RunState) -> bool:
     return state.intent is not None and state.intent.intent in CHANGES
 
 
-def planned_checks(state: RunState, services: Services, plan: Plan) -> tuple[ToolUse, ...]:
+async def planned_checks(state: RunState, services: Services, plan: Plan) -> tuple[ToolUse, ...]:
     """Return the checks that a new plan begins with."""
+    chosen = _chosen(state, services, plan)
+    commands = services.context(state).commands
+    if chosen and not commands:
+        commands = await commands_now(services)
+    return with_reports(chosen, commands, state.security.sandbox)
+
+
+def _chosen(state: RunState, services: Services, plan: Plan) -> tuple[ToolUse, ...]:
     if plan.verification:
         return plan.verification
     if state.intent is not None and state.intent.wants_check:
@@ -59,6 +69,7 @@ def renewed(state: RunState, services: Services, paths: Iterable[str] = ()) -> t
     ):
         return state.checks
     uses = _uses(services, own_checks(state, services, paths))
+    uses = with_reports(uses, services.context(state).commands, state.security.sandbox)
     known = {json.dumps(queued.call.input, sort_keys=True): queued for queued in state.checks}
     calls = check_calls(uses, state.budgets.loop)
     if [call.input for call in calls] == [queued.call.input for queued in known.values()]:

@@ -1,27 +1,24 @@
-"""Reads what a test runner reports: how many tests passed, failed or did not run, and what went wrong first. Pure.
+"""Reads what test runners print: how many tests passed, failed or did not run, and what went wrong first. Pure.
 
-A command's exit status alone proves nothing: a `conftest.py` can reset it, and `--collect-only` ends with 0. So the
-runner's own figures and its exit status must agree. The sandbox returns no files, so the figures are read from the
-output: the summaries of pytest, unittest, `cargo test`, `go test` (also with `-json`), node's test runner, Jest, Vitest
-and Mocha. Where several runners speak, their figures add up.
-
-Not covered: a repository that prints a false summary and exits with 0. It runs its own code, so it can.
+The sandbox returns no files, so the figures are read from the output: the summaries of pytest, unittest, `cargo test`,
+`go test` (also with `-json`), node's test runner, Jest, Vitest, Mocha and others. Where several runners speak, their
+figures add up. What a check proves by them is decided in `judgement`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.tools.go_json import go_text
+from lg_orch.tools.junit import split_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lg_orch.contracts.envelopes import ToolEnvelope
 
-MAX_NAMES = 20
-"""Failing tests that a verdict names."""
 MAX_LINE = 2_000
 """Characters of one line that are read; a summary is shorter."""
 MAX_REASON = 300
@@ -67,12 +64,6 @@ _NOTHING = re.compile(
 )
 _PASSED, _FAILED = ("passed", "pass", "passing"), ("failed", "fail", "failing", "error", "errors", "cancelled")
 _IGNORED = ("warning", "warnings", "rerun", "total", "subtests passed", "tests", "flaky")
-_BROKEN = re.compile(
-    r"errors? during collection|ImportError while loading conftest|\(unittest\.loader\._FailedTest|"
-    r"\[(?:build|setup) failed\]|could not compile|Test suite failed to run|ERR_MODULE_NOT_FOUND|"
-    r"Cannot find (?:module|package) "
-)
-"""What runners print when the tests could not even be loaded."""
 _FIRST_ERROR = re.compile(
     r"^E   +(?P<pytest>\S.*)"
     r"|^(?P<python>(?:\w+\.)*\w*(?:Error|Exception|Failure)(?:: .*)?)$"
@@ -95,22 +86,6 @@ _FAILURE = re.compile(
     re.MULTILINE,
 )
 _PLACE = re.compile(r":\d+(?::\d+)?:")
-_NEXT_STEPS: Sequence[tuple[re.Pattern[str], str]] = (
-    (re.compile(r"(?:sh|bash): (?:line )?\d*:? ?[\w@./-]+: (?:command )?not found|ERR_MODULE_NOT_FOUND"
-                r"|Cannot find (?:module|package) '[^./]"),
-     "install the packages with `npm install`"),
-    (re.compile(r"ModuleNotFoundError: No module named|No module named pytest"),
-     "install the project and its packages, for example with `uv sync` or `pip install -e .`"),
-    (re.compile(r"missing go\.sum entry|cannot find module providing package|no required module provides package"
-                r"|proxy\.golang\.org"),
-     "fetch the modules with `go mod download`"),
-    (re.compile(r"failed to (?:get|download|fetch) `|no matching package named|failed to load source for dependency"),
-     "fetch the crates with `cargo fetch`"),
-    (re.compile(r"Missing script: \"?test"), "add a `test` script to `package.json`"),
-)  # fmt: skip
-"""What a user does about an environment in which tests cannot run."""
-
-Cause = Literal["", "unavailable", "no_tests", "broken"]
 
 
 @dataclass(kw_only=True)
@@ -131,122 +106,37 @@ class RunnerCounts:
             self.not_run += number
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckVerdict:
-    """What a check proved, and why it is not passed."""
-
-    verdict: Literal["passed", "failed", "could_not_run"]
-    cause: Cause = ""
-    """With `could_not_run`: the command or its packages are missing, no test ran, or the tests could not be loaded."""
-    counts: RunnerCounts | None = None
-    reason: str = ""
-    """The first error line, or what disagrees."""
-    failures: tuple[str, ...] = ()
-    next_step: str = ""
-
-
-def judged(result: ToolEnvelope, arguments: Mapping[str, Any]) -> CheckVerdict:
-    """Judge a check by its exit status and its runner's report. Both must say that it passed."""
-    text = report_text(result)
-    counts, pytest = read_counts(text), _is_pytest(arguments)
-    if counts is None and pytest:
-        counts = _by_dots(text)
-    if result.artifacts.error is not None or result.exit_code in (126, 127):
-        return _unavailable(result, text, counts)
-    if _could_not_load(result, text, counts, pytest=pytest):
-        return CheckVerdict(
-            verdict="could_not_run", cause="broken", counts=counts, reason=first_error(text),
-            failures=tuple(names_of_failures(text)[:MAX_NAMES]), next_step=next_step(text),
-        )  # fmt: skip
-    nothing = counts is not None and not counts.passed and not counts.failed
-    runner = runner_of(arguments)
-    silent = counts is None and bool(runner) and result.exit_code == 0
-    if nothing or silent or (pytest and result.exit_code == 5):
-        reason = f"{runner} printed no summary" if silent else _not_run(counts)
-        return CheckVerdict(
-            verdict="could_not_run", cause="no_tests", counts=counts, reason=reason, next_step=next_step(text)
-        )
-    if result.ok and result.exit_code == 0 and (counts is None or not counts.failed):
-        return CheckVerdict(verdict="passed", counts=counts)
-    return CheckVerdict(
-        verdict="failed", counts=counts, reason=_why_failed(result, text, counts),
-        failures=tuple(names_of_failures(text)[:MAX_NAMES]),
-        next_step=next_step(text),
-    )  # fmt: skip
-
-
-def _unavailable(result: ToolEnvelope, text: str, counts: RunnerCounts | None) -> CheckVerdict:
-    error = result.artifacts.error
-    if error is not None and error.code == "timeout":
-        return CheckVerdict(verdict="failed", counts=counts, reason=error.message)
-    reason = f"{error.code}: {error.message}" if error is not None else first_error(text)
-    step = error.hint if error is not None and error.hint else next_step(text)
-    return CheckVerdict(
-        verdict="could_not_run", cause="unavailable", counts=counts, reason=_cut(reason), next_step=step
-    )
-
-
-def _could_not_load(result: ToolEnvelope, text: str, counts: RunnerCounts | None, *, pytest: bool) -> bool:
-    if result.exit_code in (None, 0) or (counts is not None and counts.passed):
-        return False
-    return (pytest and result.exit_code in (3, 4)) or _BROKEN.search(text) is not None
-
-
-def _why_failed(result: ToolEnvelope, text: str, counts: RunnerCounts | None) -> str:
-    if result.exit_code is None:
-        limit = (result.artifacts.structured or {}).get("limit_hit")
-        return f"it was stopped by the limit `{limit}`" if limit else "it was killed before it finished"
-    error = first_error(text)
-    if counts is not None and (result.exit_code == 0) == bool(counts.failed):
-        told = f"exit status {result.exit_code}, but its own report says {counts.failed} failed"
-        return _cut(f"{told}; {error}" if error else told)
-    return error
-
-
-def _not_run(counts: RunnerCounts | None) -> str:
-    skipped = counts.not_run if counts is not None else 0
-    return f"no test ran; {skipped} skipped, deselected or expected to fail" if skipped else "no test ran"
-
-
-def _is_pytest(arguments: Mapping[str, Any]) -> bool:
-    return runner_of(arguments) == "pytest"
-
-
 def runner_of(arguments: Mapping[str, Any]) -> str:
     """The test runner that a command starts for certain, whose summary is missed where there is none; else empty."""
     words = [str(word) for word in arguments.get("args") or ()]
     command = arguments.get("cmd")
-    if command in ("pytest", "python-pytest") or words[:2] == ["-m", "pytest"]:
+    if command == "uv-run" and words:
+        command, words = words[0], words[1:]
+    if command in ("pytest", "python-pytest"):
         return "pytest"
-    if words[:2] == ["-m", "unittest"]:
-        return "unittest"
+    if command == "python" or words[:1] == ["-m"]:
+        module = _python_module(words)
+        return module if module in ("pytest", "unittest") else ""
     if command in ("cargo", "go") and words[:1] == ["test"] and not {"--no-run", "-c", "-list", "--help"} & set(words):
         return f"{command} test"
     return "node" if command == "node-test" or (command == "node" and "--test" in words) else ""
 
 
+def _python_module(words: Sequence[str]) -> str:
+    """The module that `python` runs by these arguments; empty for a script or a text."""
+    for at, word in enumerate(words):
+        if word == "-m":
+            return words[at + 1] if at + 1 < len(words) else ""
+        if word.startswith("-m"):
+            return word[2:].removeprefix("=")
+        if word.startswith("-c") or not word.startswith("-"):
+            return ""
+    return ""
+
+
 def report_text(result: ToolEnvelope) -> str:
-    """Return what the command printed, without colours; of `go test -json` the output and the outcome of each test."""
-    text = _ESCAPES.sub("", f"{result.stdout}\n{result.stderr}")
-    if '"Action":' not in text:
-        return text
-    return "\n".join(_from_json(line) if line.startswith("{") else line for line in text.splitlines())
-
-
-def _from_json(line: str) -> str:
-    try:
-        event = json.loads(line) if len(line) <= MAX_LINE * 10 else {}
-    except (ValueError, RecursionError):
-        return line
-    if not isinstance(event, dict) or "Action" not in event:
-        return line
-    action = event["Action"]
-    if action in ("pass", "fail", "skip") and event.get("Test"):
-        return f"--- {action.upper()}: {event['Test']}"
-    if action == "fail" and event.get("FailedBuild"):
-        return f"FAIL\t{event.get('Package')} [build failed]"
-    output = str(event.get("Output") or "").rstrip("\n")
-    return "" if _GO_TEST.match(output) else output
+    """Return what the command printed, without colours and reports for machines; of `go test -json` what it means."""
+    return _ESCAPES.sub("", go_text(f"{result.stdout}\n{split_report(result.stderr)[0]}"))
 
 
 @dataclass(kw_only=True)
@@ -353,8 +243,8 @@ def read_counts(text: str) -> RunnerCounts | None:
     return reader.counts if reader.said else None
 
 
-def _by_dots(text: str) -> RunnerCounts | None:
-    """The same from pytest's progress: quiet twice, as by `addopts`, it prints nothing else."""
+def counts_by_dots(text: str) -> RunnerCounts | None:
+    """Count tests by pytest's progress: quiet twice, as by `addopts`, it prints nothing else."""
     dots = "".join(found[1] for line in _lines(text) if (found := _PYTEST_DOTS.match(line)) is not None)
     if not dots:
         return None
@@ -367,13 +257,8 @@ def first_error(text: str) -> str:
     for line in _lines(text):
         found = _FIRST_ERROR.match(line)
         if found is not None:
-            return _cut(next(part for part in found.groups() if part).strip())
+            return cut(next(part for part in found.groups() if part).strip())
     return ""
-
-
-def next_step(text: str) -> str:
-    """Return what to do about an environment that lacks something; empty where nothing is known to be missing."""
-    return next((step for pattern, step in _NEXT_STEPS if pattern.search(text)), "")
 
 
 def names_of_failures(text: str) -> list[str]:
@@ -389,5 +274,6 @@ def _lines(text: str) -> Iterator[str]:
     return (line[:MAX_LINE] for line in text.splitlines())
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return the text, cut to the length of a reason."""
     return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 1]}…"

@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_orch.agent.checks.check_commands import missing_checks
-from lg_orch.agent.checks.checking_files import asked_for, changed_files
+from lg_orch.agent.checks.checking_files import about_tests
 from lg_orch.agent.checks.planned_checks import changes
+from lg_orch.agent.checks.repeated_checks import left_changed, repeated_all, repeats, weakening
 from lg_orch.agent.interfaces import ActingBackend
-from lg_orch.agent.patches import change_of, has_effect
+from lg_orch.agent.patches import has_effect
 from lg_orch.contracts.text import code_span
 
 if TYPE_CHECKING:
-    from lg_orch.agent.checks.checking_files import ChangedFiles, CheckingFile
+    from lg_orch.agent.checks.checking_files import CheckingFile
     from lg_orch.agent.services import Services
     from lg_orch.contracts.reports import Check
     from lg_orch.contracts.state import RunState, Status
 
 MAX_NAMED = 10
-"""Files of one kind that a sentence names."""
+"""Files of one kind, or failing tests, that a sentence names."""
+MAX_FEWER = 400
+"""Characters about tests that no longer ran."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +48,11 @@ def verdict(state: RunState, services: Services) -> Verdict:
     return found or DONE
 
 
-def left_changed(state: RunState, services: Services) -> ChangedFiles:
-    """Return the files that the run left changed, with those that check the project listed separately."""
-    checks = state.verification.checks if state.verification is not None else ()
-    words = [word for check in checks for word in check.name.split()]
-    made = [change for result in services.whole_results(state) if (change := change_of(services, result))]
-    return changed_files(made, words)
-
-
 def named(files: list[CheckingFile] | tuple[CheckingFile, ...]) -> str:
     """Return the files with what they are: `tests/test_a.py` (tests)."""
     told = [f"{code_span(file.path)} ({'new ' if file.added else ''}{file.kind})" for file in files[:MAX_NAMED]]
     more = [f"{len(files) - MAX_NAMED} more"] if len(files) > MAX_NAMED else []
     return ", ".join([*told, *more])
-
-
-def weakening(state: RunState, services: Services, files: ChangedFiles) -> list[CheckingFile]:
-    """Return the changed files that check the project, may prove less than before, and were not asked for."""
-    request = services.request(state)
-    return [file for file in files.checking if file.weakens and not asked_for(request, file)]
 
 
 def _without_work(state: RunState) -> Verdict | None:
@@ -113,12 +102,9 @@ def _by_checking_files(state: RunState, services: Services) -> Verdict | None:
     if weak and not files.others:
         what = "only files that check the code were changed, and the request does not ask for that"
         return Verdict(status="failed", reason=f"{what}: {named(weak)}")
-    if weak:
-        what = "the change also edits files that check it, which the request does not ask for"
-        return Verdict(
-            status="unchecked",
-            reason=f"{what}: {named(weak)}. The checks were not repeated with these files as they were",
-        )
+    unproved = _not_proved_by_earlier_files(state, services, weak) if weak else _fewer_tests(state, services)
+    if unproved:
+        return Verdict(status="unchecked", reason=unproved)
     checks = state.verification.checks if state.verification is not None else ()
     if not checks:
         return Verdict(status="unchecked", reason=f"no check was run on the change: {_why_no_check(state, services)}")
@@ -126,6 +112,41 @@ def _by_checking_files(state: RunState, services: Services) -> Verdict | None:
         return None
     told = "; ".join(f"{code_span(check.name)}: {check.outcome}" for check in checks)
     return Verdict(status="unchecked", reason=f"no check proves the change: {told}")
+
+
+def _not_proved_by_earlier_files(state: RunState, services: Services, weak: list[CheckingFile]) -> str:
+    """Why a change that also edits what checks it is not proved; empty where the files as they were pass too."""
+    what = f"the change also edits files that check it, which the request does not ask for: {named(weak)}"
+    if state.repeated is None or not repeated_all(state):
+        why = repeats(state, services).why_not
+        return f"{what}. The checks were not repeated with these files as they were" + (f": {why}" if why else "")
+    bad = [check for check in state.repeated.checks if not check.ok]
+    if not bad:
+        return _fewer_tests(state, services)
+    told = "; ".join(f"{code_span(check.name)} {check.outcome}{_because(check)}" for check in bad)
+    return f"{what}. With these files as they were before: {told}"
+
+
+def _because(check: Check) -> str:
+    if check.failures:
+        return f" ({', '.join(code_span(name) for name in check.failures[:MAX_NAMED])})"
+    return f" ({code_span(check.reason)})" if check.reason else ""
+
+
+def _fewer_tests(state: RunState, services: Services) -> str:
+    """Which checks ran fewer tests than before the change, unless the request is about tests; empty where none did."""
+    if about_tests(services.request(state)):
+        return ""
+    told = fewer_tests_in(state)
+    return f"fewer tests ran than before the change, which the request does not ask for: {told}" if told else ""
+
+
+def fewer_tests_in(state: RunState) -> str:
+    """Return which checks ran fewer tests than before the change, and how many; empty where none did."""
+    checks = state.verification.checks if state.verification is not None else ()
+    return "; ".join(
+        f"{code_span(check.name)}: {code_span(check.fewer_tests, MAX_FEWER)}" for check in checks if check.fewer_tests
+    )
 
 
 def _why_no_check(state: RunState, services: Services) -> str:

@@ -217,7 +217,9 @@ async def _follow_up(state: RunState, services: Services) -> Update:
 
 async def _turn(state: RunState, services: Services, backend: ActingBackend) -> Update:
     work = work_of(state, services)
-    reason = circle([result for result in work.results if not result.artifacts.call_id.startswith(("base.", "check."))])
+    reason = circle(
+        [result for result in work.results if not result.artifacts.call_id.startswith(("base.", "check.", "again."))]
+    )
     if reason is not None:
         return {"queue": (), "guards": stopped(state, reason, 0)}
     turn = await think(backend.act, work)

@@ -15,7 +15,7 @@ from lg_orch.contracts.text import many
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
     from lg_orch.contracts.budget_use import Spent
-    from lg_orch.contracts.plans import Plan, Route
+    from lg_orch.contracts.plans import Plan, Route, ToolUse
     from lg_orch.contracts.state import Guards, RunState, Update
 
 
@@ -39,14 +39,15 @@ async def planner(state: RunState, services: Services) -> Update:
         if state.plan is None:
             return _refuse(state, problem_of(error))
         return {"guards": stopped(state, error.text(), 0), "replan": ""}
-    return _begin(state, services, plan, reflection, spent)
+    return _begin(state, services, plan, reflection, spent, await planned_checks(state, services, plan))
 
 
-def _begin(state: RunState, services: Services, plan: Plan, reflection: str, spent: Spent) -> Update:
+def _begin(
+    state: RunState, services: Services, plan: Plan, reflection: str, spent: Spent, uses: tuple[ToolUse, ...]
+) -> Update:
     """Journal the plan and decide its calls and checks, as far as the loop has room."""
     budgets = services.budgets
     known = {tool.name for tool in services.tools.tools}
-    uses = planned_checks(state, services, plan)
     named = [call.tool for call in plan.calls()] + [check.tool for check in uses]
     unknown = sorted({tool for tool in named if tool not in known})
     data = {
@@ -65,6 +66,8 @@ def _begin(state: RunState, services: Services, plan: Plan, reflection: str, spe
         "queue": tuple(services.mint(call) for call in calls),
         "checks": kept,
         "verification": None,
+        "repeats": (),
+        "repeated": None,
         "replan": "",
         "words": "",
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lg_orch.agent.checks.planned_checks import BASELINE_ID, CHECK_ID, changes, own_checks
-from lg_orch.agent.checks.verdicts import left_changed, named, verdict
+from lg_orch.agent.checks.repeated_checks import AGAIN_ID, left_changed, repeated_all, weakening
+from lg_orch.agent.checks.verdicts import fewer_tests_in, named, verdict
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.patches import has_effect, written_paths
 from lg_orch.agent.report_notes import counted, repetition
@@ -82,11 +83,20 @@ async def _answer(state: RunState, services: Services) -> Answer:
 
 
 def _checking(state: RunState, services: Services) -> str:
-    """Names the changed files that check the project."""
+    """Names the changed files that check the project, and the tests that no longer ran."""
     if not isinstance(services.backend, ActingBackend):
         return ""
-    files = left_changed(state, services).checking
-    return f"**The change also edits tests or check settings:** {named(files)}." if files else ""
+    files = left_changed(state, services)
+    told = []
+    if files.checking:
+        told.append(f"**The change also edits tests or check settings:** {named(files.checking)}.")
+        again = state.repeated is not None and state.repeated.ok and repeated_all(state)
+        if again and weakening(state, services, files):
+            told.append("The checks also pass with these files as they were before.")
+    fewer = fewer_tests_in(state)
+    if fewer:
+        told.append(f"**Fewer tests ran than before the change:** {fewer}.")
+    return " ".join(told)
 
 
 def _changed_files(state: RunState, services: Services) -> str:
@@ -156,7 +166,7 @@ def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
         if result.artifacts.call_id.startswith(BASELINE_ID):
             notes.append(f"no baseline from `{result.artifacts.input.get('cmd')}`: {error.code}: {error.message}")
         # A check that could not run is in the table already.
-        elif not result.artifacts.call_id.startswith(CHECK_ID):
+        elif not result.artifacts.call_id.startswith((CHECK_ID, AGAIN_ID)):
             notes.append(f"`{result.tool}` failed: {error.code}: {error.message}")
     notes += [f"not found: {text}" for text in answer.missing if text not in answer.text_markdown]
     sandbox = state.security.sandbox

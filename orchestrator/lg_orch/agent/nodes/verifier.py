@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.agent.checks.judgement import judged
 from lg_orch.agent.checks.new_failures import lost_tests, only_old_failures
 from lg_orch.agent.checks.planned_checks import BASELINE_ID, changes
-from lg_orch.agent.checks.runner_reports import judged, read_counts, report_text
+from lg_orch.agent.checks.ran_tests import fewer_tests
+from lg_orch.agent.checks.repeated_checks import failed_to_repeat, original_of, repeats
+from lg_orch.agent.checks.report_options import shown_words
+from lg_orch.agent.checks.runner_reports import read_counts, report_text
 from lg_orch.agent.human_decisions import STOPPED, called_instead, is_result
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
@@ -18,6 +22,8 @@ from lg_orch.agent.nodes.planner import stopped, work_of
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport
+from lg_orch.tools.go_json import go_text
+from lg_orch.tools.junit import split_report
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
@@ -35,7 +41,7 @@ async def verifier(state: RunState, services: Services) -> Update:
     if state.baseline_checks:
         return await _baseline(state, services)
     if not state.checks:
-        return {}
+        return await _repeat(state, services) if state.repeats else {}
     stop = None
     if state.budgets.room == 0:
         # Changes may have called for checks that nobody foresaw: they cost a loop.
@@ -60,7 +66,42 @@ async def verifier(state: RunState, services: Services) -> Update:
         return update | {"checks": (), "guards": stopped(state, STOPPED, len(rest))}
     if not rest:
         update |= await _conclude(state, services, report, envelope)
+        update["repeats"] = _to_repeat(state, services, update)
     return update
+
+
+def _to_repeat(state: RunState, services: Services, update: Update) -> tuple[QueuedCall, ...]:
+    """The checks to run again with the files that check as they were; none where the change is worked on further."""
+    results = [*state.tool_results, *update["tool_results"]]
+    after = state.model_copy(update=update | {"tool_results": results})
+    unwanted = after.review is not None and not after.review.ok and not after.reflections
+    if unwanted or after.guards.stopped is not None:
+        return ()
+    return tuple(services.mint(call) for call in repeats(after, services).calls)
+
+
+async def _repeat(state: RunState, services: Services) -> Update:
+    """Run one check again, with the files that check as they were before the change. It asks no human."""
+    if services.budgets.wall_stop(services.wall_s()) is not None:
+        return {"repeats": ()}
+    queued, *rest = state.repeats
+    original = original_of(state, services, queued)
+    if original is None:
+        return {"repeats": ()}
+    envelope, spent = await perform(
+        state, services, queued, step="verifier", in_loop=False, may_ask=services.answers_itself
+    )
+    whole = services.results.whole(envelope)
+    call = queued.call.model_copy(update={"input": original.artifacts.input})
+    check = judge(queued.model_copy(update={"call": call}), whole)
+    why = failed_to_repeat(whole)
+    if why:
+        told = {"ok": False, "verdict": "could_not_run", "unavailable": True, "reason": why, "failures": ()}
+        check = check.model_copy(update=told)
+    known = state.repeated.checks if state.repeated is not None else ()
+    report = VerifierReport(ok=all(done.ok for done in (*known, check)), checks=(*known, check))
+    services.bus.emit("verify", check.name, "again", check.model_dump(mode="json"))
+    return {"repeats": tuple(rest), "repeated": report, "budgets": spent, "tool_results": [envelope]}
 
 
 def counts_as_ok(state: RunState, check: Check) -> bool:
@@ -91,17 +132,24 @@ async def _baseline(state: RunState, services: Services) -> Update:
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
     if not isinstance(services.backend, ActingBackend) or not changes(state):
         return check
-    baseline = (result for result in state.tool_results if result.artifacts.call_id.startswith(BASELINE_ID))
-    same = [
-        result for result in map(services.results.whole, baseline) if result.artifacts.input == envelope.artifacts.input
-    ]
-    before = same[-1] if same and same[-1].artifacts.error is None else None
+    before = _before(state, services, envelope)
+    fewer = fewer_tests(before, services.results.whole(envelope), envelope.artifacts.input)
+    check = check.model_copy(update={"fewer_tests": fewer})
     if check.ok:
         return gone_silent(check, before)
     if check.no_tests or check.unavailable:
         return check.model_copy(update={"lost_tests": lost_tests(before)})
     old = only_old_failures(before, services.results.whole(envelope))
     return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
+
+
+def _before(state: RunState, services: Services, envelope: ToolEnvelope) -> ToolEnvelope | None:
+    """The result of the same check before the change."""
+    baseline = (result for result in state.tool_results if result.artifacts.call_id.startswith(BASELINE_ID))
+    same = [
+        result for result in map(services.results.whole, baseline) if result.artifacts.input == envelope.artifacts.input
+    ]
+    return same[-1] if same and same[-1].artifacts.error is None else None
 
 
 def gone_silent(check: Check, before: ToolEnvelope | None) -> Check:
@@ -151,7 +199,7 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
 def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
     """Return what one check proved, for the report."""
     arguments = queued.call.input
-    words = [str(arguments.get("cmd", queued.call.tool)), *(str(word) for word in arguments.get("args") or ())]
+    words = shown_words({"cmd": queued.call.tool} | arguments)
     words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []
     found = judged(envelope, arguments)
     return Check(
@@ -171,7 +219,7 @@ def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
 
 
 def _summary(envelope: ToolEnvelope) -> str:
-    for text in (envelope.stdout, envelope.stderr):
+    for text in (go_text(envelope.stdout), split_report(envelope.stderr)[0]):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if lines:
             return lines[-1][:SUMMARY_CHARS]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lg_orch.contracts.envelopes import ToolEnvelope
 
-BASELINE_ID, CHECK_ID = "base.", "check."
+BASELINE_ID, CHECK_ID, AGAIN_ID = "base.", "check.", "again."
 MAX_ARGUMENTS = 120
 """Characters of a call's arguments in its digest."""
 _MEASURE = "some words " * 1_000
@@ -89,7 +89,7 @@ class Rendered:
         """
         unit = count(_MEASURE)
         for number, result in enumerate(results[self._taken :], start=self._taken + 1):
-            if result.artifacts.call_id.startswith(BASELINE_ID):
+            if result.artifacts.call_id.startswith((BASELINE_ID, AGAIN_ID)):
                 continue
             item = NumberedResult(number=number, result=result)
             if self.turns and _turn(self.turns[-1][0]) == _turn(item):

@@ -1,0 +1,49 @@
+"""Reads what the command server lists: which commands there are, and which arguments each allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.contracts.plans import PlannedCall
+from lg_orch.contracts.repository import Command
+
+if TYPE_CHECKING:
+    from lg_orch.agent.services import Services
+    from lg_orch.contracts.envelopes import ToolEnvelope
+
+STEP = "planner"
+
+
+async def commands_now(services: Services) -> tuple[Command, ...]:
+    """Ask the command server; nothing where there is none, or where it does not answer."""
+    from lg_orch.agent.finished_calls import finish
+
+    lister = services.tools.find("list_commands")
+    if lister is None:
+        return ()
+    call = PlannedCall(id="context.checks", tool=lister.name, input={}, why="see which reports the checks can write")
+    limit = services.budgets.call_timeout(services.wall_s())
+    envelope = await services.tools.call(services.mint(call), step=STEP, timeout_s=limit, may_ask=False)
+    finish(services, envelope)
+    return commands_of(envelope)
+
+
+def commands_of(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
+    """Return what an answer of `list_commands` lists."""
+    told = (envelope.artifacts.structured or {}) if envelope is not None and envelope.ok else {}
+    return tuple(
+        Command(
+            name=str(command["name"]),
+            description=str(command.get("description", "")),
+            approval=bool(command.get("approval")),
+            reason="" if command.get("available") is True else str(command.get("reason") or "not available"),
+            args_allow=tuple(str(entry) for entry in _list(command.get("args_allow"))),
+            root=str(command.get("root") or ""),
+        )
+        for command in _list(told.get("commands"))
+        if isinstance(command, dict) and "name" in command
+    )
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
