@@ -22,16 +22,16 @@ import anyio
 
 from lg_orch.contracts.errors import GatewayGone
 from lg_orch.tools.connection import Connection, gone
+from lg_orch.tools.sending import CallSender
 from lg_policy.errors import ConfigError
 from lg_policy.state import replace_file
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from mcp.client._transport import TransportStreams
-    from mcp.types import CallToolResult, InputRequiredResult
 
     from lg_orch.tools.tool_info import ToolInfo
     from lg_policy.config.settings import Settings
@@ -185,22 +185,13 @@ def _client(streams: TransportStreams | None, url: str | None, token: str | None
 def _connection(client: Any, found: list[Any], *, own: bool) -> Connection:
     from lg_orch.tools.tool_info import tool_info
 
-    async def send(
-        name: str, arguments: dict[str, Any], meta: dict[str, Any], timeout_s: float, progress: Any, **again: Any
-    ) -> CallToolResult | InputRequiredResult:
-        call: Coroutine[Any, Any, CallToolResult | InputRequiredResult] = client.session.call_tool(
-            name, arguments, timeout_s, progress, meta=meta, allow_input_required=True, **again
-        )
-        # Over HTTP a failure ends the session's own task, not the call: FastMCP's guard tells the waiting call.
-        answer: CallToolResult | InputRequiredResult = await client._await_with_session_monitoring(call)
-        return answer
-
     info = client.server_info
     # The gateway that we start is of our own version; it is not asked who it is.
     unnamed = f"lg-gateway {__version__}" if own else "unknown"
     server = f"{info.name} {info.version}".strip() if info is not None else unnamed
     tools = tuple(tool_info(tool.name, tool.description, tool.metadata, tool.args_schema) for tool in found)
-    return Connection(tools=tools, send=send, server=server)
+    sender = CallSender(client, over_http=not own, server=server)
+    return Connection(tools=tools, send=sender.send, server=server)
 
 
 def _tail(log_path: Path | None) -> str:

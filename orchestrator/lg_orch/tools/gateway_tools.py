@@ -19,6 +19,7 @@ from lg_orch.tools.connection import gone
 from lg_orch.tools.effects import effect_kind
 from lg_orch.tools.refusals import checked_id, problem_of
 from lg_orch.tools.repeat_call import persist
+from lg_orch.tools.sending import NoAnswerError
 from lg_orch.tools.tool_info import ToolInfo
 from lg_policy.errors import TooManyQuestions
 
@@ -35,8 +36,7 @@ RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
 """Pauses before retries of a call whose server was down; enough for the gateway to restart it."""
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
-CONNECTION_CLOSED = -32000
-_RPC_CODES = {-32602: "invalid_arguments", -32001: "timeout"}
+INVALID_PARAMS = -32602
 
 
 class GatewayTools:
@@ -183,14 +183,14 @@ class GatewayTools:
                     break
                 answered = given.verdict or answered
                 again = {"input_responses": given.responses, "request_state": result.request_state}
-        except MCPError as error:
-            # What a server does wrong comes as a result: this is about the connection itself.
-            if error.error.code == CONNECTION_CLOSED:
-                raise gone(error.error.message) from error
-            code = _RPC_CODES.get(error.error.code, "internal")
+        except NoAnswerError:
             limits = "budgets.tool_timeout_s, or what was left of budgets.max_wall_s"
-            late = f"no answer within {timeout_s:.0f} s ({limits})" if code == "timeout" else ""
-            return failure(queued, Problem(code=code, message=late or error.error.message))
+            late = f"no answer within {timeout_s:.0f} s ({limits})"
+            return failure(queued, Problem(code="timeout", message=late))
+        except MCPError as error:
+            # The connection lives, so this is an answer, whatever its code.
+            code = "invalid_arguments" if error.error.code == INVALID_PARAMS else "internal"
+            return failure(queued, Problem(code=code, message=error.error.message))
         except (RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             # The session raises RuntimeError both when it ended and when a result breaks the tool's own schema.
             if not isinstance(error, RuntimeError) or "content" not in str(error):
