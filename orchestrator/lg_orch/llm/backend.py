@@ -19,6 +19,7 @@ from lg_orch.llm.model_request import ModelRequest
 from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.structured import ask_json, bounded
 from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
+from lg_orch.llm.tool_names import tool_meant
 from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
 from lg_orch.tools.result_text import command_output, middle_out
 from lg_orch.tools.tool_info import EXECUTE, unwrapped
@@ -42,6 +43,9 @@ THE_REQUEST = "do what the request says"
 MAX_WORDS = 8_000
 MAX_WHY = 600
 """Characters of what a model says beside its calls that stay in the conversation."""
+
+OURS = frozenset((REPLAN, DISCOVER, EXECUTE, RESULT))
+"""Names that a model may call beside the tools of the gateway."""
 
 
 class ModelBackend:
@@ -139,7 +143,7 @@ class ModelBackend:
         if reply.calls or reply.broken or not looks_like_calls(reply.text):
             return reply, False
         calls = calls_in_text(reply.text)
-        known = {tool.name for tool in self._ports.tools} | {REPLAN, DISCOVER, EXECUTE, RESULT}
+        known = {tool.name for tool in self._ports.tools} | OURS
         if not calls or any(self._resolved(call.tool, call.input)[0] not in known for call in calls):
             return reply, True
         return replace(reply, text=before_calls(reply.text), calls=tuple(calls)), True
@@ -240,7 +244,7 @@ class ModelBackend:
         reading = {tool.name for tool in self._ports.tools if tool.read_only}
         since = 0
         for number, call in enumerate(reply.calls[:MAX_CALLS_A_TURN], start=1):
-            if call.tool == REPLAN:
+            if tool_meant(call.tool, self._ports.tools, OURS) == REPLAN:
                 return Turn(replan=str(call.input.get("reason", ""))[:2_000] or "the model gave no reason")
             tool, arguments = self._resolved(call.tool, call.input)
             if tool not in reading:
@@ -257,12 +261,9 @@ class ModelBackend:
 
     def _resolved(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The tool that is meant: out of `mcp_execute`, and by its own name where a model leaves the server's out."""
-        name, arguments = unwrapped(name, arguments)
         tools = self._ports.tools
-        if any(tool.name == name for tool in tools):
-            return name, arguments
-        meant = [tool.name for tool in tools if tool.original == name]
-        return (meant[0], arguments) if len(meant) == 1 else (name, arguments)
+        name, arguments = unwrapped(tool_meant(name, tools, OURS), arguments)
+        return tool_meant(name, tools, OURS), arguments
 
 
 def _changes(work: Work) -> bool:

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lg_orch.contracts.errors import ModelGone
 from lg_orch.llm.providers import LOCAL, ROLES
 from lg_policy.config.settings import ModelSettings, ModelsSettings
 from lg_policy.errors import ConfigError
@@ -64,6 +65,24 @@ def require_prices(models: ModelsSettings) -> None:
             hint=f'for example: [models.prices."{missing[0]}"] input = 1.25, output = 10 (US dollars per million '
             "tokens; 0 for one that costs nothing)",
         )
+
+
+def require_keys(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise `ConfigError` when the first model of a role needs an API key and has none.
+
+    A run checks that before it does anything. A fallback without a key is told when it is needed.
+    """
+    if models.role("planner").provider == LOCAL:
+        return
+    from lg_orch.llm.candidates import candidates
+    from lg_orch.llm.wire.clients import Clients
+
+    clients = Clients(environ)
+    for candidate in dict.fromkeys(candidates(models, role)[0] for role in ROLES):
+        try:
+            clients.require_key(candidate)
+        except ModelGone as error:
+            raise ConfigError(error.message, hint=error.hint) from error
 
 
 def choose_backend(

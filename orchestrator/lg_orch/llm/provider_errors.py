@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lg_orch.llm.candidates import Candidate
 
 MAX_ERROR_CHARS = 500
+MAX_SHOWN = 100
+"""Characters of an answer that cannot be read."""
 _TRANSIENT = (408, 409, 425, 429)
 _ON_THE_WAY = ("Timeout", "ReadError", "WriteError", "ProtocolError", "ServerDisconnected", "PayloadError")
 """In the names of errors after the request had left: it may have been taken."""
@@ -138,11 +140,17 @@ def _without_status(
     names = [type(cause).__name__ for cause in chain]
     if any(part in name for name in names for part in _ON_THE_WAY):
         return Failure(text=text, transient=True, retry_after_s=retry_after, taken=True)
-    if any(isinstance(cause, json.JSONDecodeError) or "UnknownApiResponse" in type(cause).__name__ for cause in chain):
-        return Failure(text=f"the answer cannot be read, it may have broken off: {text}", transient=True, taken=True)
+    if any(
+        isinstance(cause, json.JSONDecodeError | UnicodeDecodeError) or "UnknownApiResponse" in type(cause).__name__
+        for cause in chain
+    ):
+        shown = _begins(chain)
+        return Failure(
+            text=f"the answer cannot be read, it may have broken off: {text}{shown}", transient=True, taken=True
+        )
     if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
         return Failure(text=text, transient=True, taken=True)
-    if begun or names[0] in ("APIError", "ResponseError"):
+    if begun or names[0] in ("APIError", "ResponseError", "AnswerError"):
         too_long = too_long_of(text)
         if too_long is not None:
             return Failure(text=text, transient=False, taken=True, too_long=too_long)
@@ -152,6 +160,13 @@ def _without_status(
     if gone:
         text = f"{text} ({_shown(candidate.base_url) or 'the address of the provider'} cannot be reached)"
     return Failure(text=text, transient=gone, retry_after_s=retry_after)
+
+
+def _begins(chain: list[BaseException]) -> str:
+    """What an answer that is no JSON says first."""
+    text = next((cause.doc for cause in chain if isinstance(cause, json.JSONDecodeError)), "")
+    said = " ".join(str(text)[:MAX_SHOWN].split())
+    return f"; it begins with: {said}" if said else ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -94,16 +95,34 @@ _SECRET_ENDINGS = ("_API_KEY", "_API_TOKEN", "_ACCESS_KEY", "_AUTH_TOKEN")
 
 
 def require_package(provider: str) -> None:
-    """Raise `ConfigError` naming the extra when the provider's package is not installed.
-
-    Of a provider that has no extra of ours only LangChain knows the package; it is told when the first request is made.
-    """
+    """Raise `ConfigError` when there is no such provider, or its package is not installed."""
     known = PROVIDERS.get(provider)
-    if known is not None and find_spec(known.module) is None:
+    if known is None:
+        _require_of_langchain(provider)
+    elif find_spec(known.module) is None:
         raise ConfigError(
             f"provider {provider!r} needs the package {known.module.replace('_', '-')}",
             hint=f"pip install 'lg-orchestration-platform[orch,{known.extra}]'",
         )
+
+
+def _require_of_langchain(provider: str) -> None:
+    """The same for a provider that has no extra of ours: LangChain knows its package."""
+    from langchain.chat_models import base
+
+    listed: Mapping[str, Any] = getattr(base, "_BUILTIN_PROVIDERS", {})
+    if listed and provider not in listed:
+        near = get_close_matches(provider.lower().replace("-", "_"), [*PROVIDERS, *listed], n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            f"there is no provider {provider[:80]!r} of language models",
+            hint=f"{meant}providers are {', '.join(PROVIDERS)}, and LangChain knows {', '.join(sorted(listed))}",
+        )
+    entry = listed.get(provider)
+    package = str(entry[0]).partition(".")[0] if isinstance(entry, tuple) and entry else ""
+    if package and find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise ConfigError(f"provider {provider!r} needs the package {name}", hint=f"pip install {name}")
 
 
 def api_keys(environ: Mapping[str, str]) -> Iterable[str]:

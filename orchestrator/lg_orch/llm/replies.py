@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, 
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from lg_orch.contracts.errors import ThinkingFailed
+from lg_orch.llm.wire.call_arguments import arguments_object, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +78,16 @@ class Stream:
             return
         self._chunks.append(chunk)
         self._text += str(chunk.text)
-        self._measure(str(chunk.text) + "".join(part["args"] or "" for part in chunk.tool_call_chunks))
+        self._measure(
+            whole_characters(str(chunk.text)) + "".join(part["args"] or "" for part in chunk.tool_call_chunks)
+        )
         if len(self._text) - self._shown < SHOW_EVERY:
             return
         self._shown = len(self._text)
         whole = self._text[: max(self._text.rfind(" "), self._text.rfind("\n"), 0)]
-        self._ports.journal.progress(self._model, {"role": self._role, "text": self._ports.mask(whole)[-SHOWN_CHARS:]})
+        self._ports.journal.progress(
+            self._model, {"role": self._role, "text": self._ports.mask(whole_characters(whole))[-SHOWN_CHARS:]}
+        )
 
     @property
     def begun(self) -> bool:
@@ -130,14 +134,9 @@ def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall
     for number, chunk in enumerate(whole.tool_call_chunks):
         name, identity = chunk["name"] or "", chunk["id"] or f"call_{number}"
         try:
-            arguments = json.loads(chunk["args"] or "{}")
+            calls.append(tool_call(name=name, args=arguments_object(chunk["args"] or ""), id=identity))
         except ValueError as error:
             broken.append(invalid_tool_call(name=name, args=chunk["args"], id=identity, error=str(error)))
-            continue
-        if isinstance(arguments, dict):
-            calls.append(tool_call(name=name, args=arguments, id=identity))
-        else:
-            broken.append(invalid_tool_call(name=name, args=chunk["args"], id=identity, error="not an object"))
     return calls, broken
 
 
@@ -148,23 +147,31 @@ def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
     a call with a hidden value.
     """
     calls = tuple(
-        ReplyCall(tool=str(call["name"]), input=dict(_hidden(call["args"] or {}, mask))) for call in message.tool_calls
+        ReplyCall(tool=str(call["name"]), input=dict(_hidden(call["args"] or {}, mask)))
+        for call in message.tool_calls
+        if call["name"]
     )
     broken = tuple(
-        f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}"
+        mask(f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}")
         for call in message.invalid_tool_calls
     )
+    if len(calls) < len(message.tool_calls):
+        broken = (*broken, "a call does not name its tool")
     reason = finish_reason(message)
     if reason in _MALFORMED and not calls:
         broken = (*broken, f"the provider could not read the call that the model made ({reason})")
     return Reply(
-        text=mask(str(message.text)), calls=calls, broken=broken, cut=reason in _CUT, refused=mask(_refusal(message))
+        text=mask(whole_characters(str(message.text))),
+        calls=calls,
+        broken=broken,
+        cut=reason in _CUT,
+        refused=mask(_refusal(message)),
     )
 
 
 def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return mask(whole_characters(value))
     if isinstance(value, dict):
         return {key: _hidden(inner, mask) for key, inner in value.items()}
     return [_hidden(inner, mask) for inner in value] if isinstance(value, list) else value

@@ -49,6 +49,8 @@ class Scripted:
     """Arguments of calls are sent as objects, where the wire has them as text (the same)."""
     usage: bool = True
     """Whether usage figures are reported at all."""
+    raw: tuple[bytes, ...] = ()
+    """Sent as it is in place of all this, piece by piece: what a server says that does not keep to the wire."""
 
 
 Script = Iterable[Scripted] | Callable[[dict[str, Any]], Scripted]

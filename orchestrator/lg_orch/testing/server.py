@@ -31,7 +31,7 @@ from lg_orch.testing.script import Script, broken, in_order
 from lg_orch.testing.wire import WireAnswer, tokens_of, within_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lg_orch.testing.wire import Wire, WireRequest
 
@@ -143,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.model.wait_for_end()
         elif given.status != 200:
             self._send(given.status, *wire.error(given))
+        elif given.raw:
+            self._pieces(wire.stream_type if asked.stream else "application/json", iter(given.raw))
         elif asked.stream:
             self._stream(wire, answer)
         else:
@@ -159,13 +161,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _stream(self, wire: Wire, answer: WireAnswer) -> None:
-        self.send_response(200)
-        self.send_header("content-type", wire.stream_type)
-        self.end_headers()
         pieces = wire.pieces(answer)
         if answer.given.breaks_off:
             whole = list(pieces)
             pieces = iter(whole[: min(FIRST_PIECES, len(whole) - 1)])
+        self._pieces(wire.stream_type, pieces)
+
+    def _pieces(self, content_type: str, pieces: Iterator[bytes]) -> None:
+        self.send_response(200)
+        self.send_header("content-type", content_type)
+        self.end_headers()
         try:
             for piece in pieces:
                 self.wfile.write(piece)

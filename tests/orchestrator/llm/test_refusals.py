@@ -33,13 +33,29 @@ def test_a_missing_provider_package_ends_with_the_extra_to_install(project: Proj
     assert "Traceback" not in ended.stderr
 
 
-def test_a_missing_key_ends_the_run_and_says_which_to_set(project: Project) -> None:
+def test_a_missing_key_is_noticed_before_anything_is_done_and_the_message_says_which_to_set(project: Project) -> None:
     ended = lg_orch(
         "run", "fix the failing test", "--model", "openai:some-model", cwd=project.root, env={"OPENAI_API_KEY": ""}
     )
-    assert ended.returncode == 1
-    assert "OPENAI_API_KEY" in ended.stdout.replace("\\_", "_")
+    assert ended.returncode == 2
+    assert "there is no API key for openai:some-model (set OPENAI_API_KEY)" in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "exec__exec" not in ended.stderr, "no check was run"
+
+
+@pytest.mark.parametrize("name", ["opnai", "openai-compatible", "x" * 300])
+def test_a_provider_that_does_not_exist_is_a_mistake_and_no_outage(project: Project, name: str) -> None:
+    ended = lg_orch("run", "fix the failing test", "--model", f"{name}:some-model", cwd=project.root)
+    assert ended.returncode == 2
+    assert "there is no provider" in ended.stderr
+    assert "providers are openai, anthropic" in ended.stderr
+    assert "resume" not in ended.stderr
+
+
+def test_a_provider_of_langchain_whose_package_is_not_there_is_named_with_it(project: Project) -> None:
+    ended = lg_orch("run", "fix the failing test", "--model", "mistralai:some-model", cwd=project.root)
+    assert ended.returncode == 2
+    assert "needs the package langchain-mistralai" in ended.stderr
 
 
 def test_a_key_turns_up_nowhere_even_if_a_server_repeats_it(project: Project, tmp_path: Path) -> None:

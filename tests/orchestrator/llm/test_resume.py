@@ -71,17 +71,18 @@ def test_after_an_outage_a_run_goes_on_where_it_was_and_repeats_no_effect(projec
     assert WRONG in project.source()
 
 
-def test_a_run_without_a_key_goes_on_once_there_is_one(project: Project) -> None:
-    with ScriptedModel([calls(READ), calls(patch()), text(ANSWER)]) as model:
-        ended = lg_orch(
-            "run", "fix the failing test", "--yes", "--model", "openai:scripted", cwd=project.root,
-            env={"OPENAI_API_KEY": ""},
-        )  # fmt: skip
-        assert ended.returncode == 1
-        assert "OPENAI_API_KEY" in ended.stdout
+def test_a_run_that_is_resumed_without_a_key_is_left_as_it_is_and_goes_on_once_there_is_one(project: Project) -> None:
+    with ScriptedModel([calls(READ), broken(503, "out of order"), calls(patch()), text(ANSWER)]) as model:
+        project.configure(model)
+        assert project.run("--yes").returncode == 1
+        project.settings.write_text('[models.default]\nprovider = "openai"\nmodel = "scripted"\n')
+        flags = ("--yes", "--config", str(project.settings))
+        keyless = lg_orch("resume", "last", *flags, cwd=project.root, env={"OPENAI_API_KEY": ""})
+        assert keyless.returncode == 2
+        assert "set OPENAI_API_KEY" in keyless.stderr
         project.configure(model)
         done = again(project, "--yes", "--trace", "--config", str(project.settings))
-    assert done.returncode == 4, "it was begun where no check can be run, so nothing proves the change"
+    assert done.returncode == 0, done.stdout + done.stderr
     assert RIGHT in project.source()
 
 

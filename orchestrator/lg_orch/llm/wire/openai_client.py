@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, model_validator
 
-from lg_orch.llm.wire.openai_server_habits import WatchedCompletions, with_text_arguments
+from lg_orch.llm.wire.openai_answers import standard_answer, with_whole_arguments
+from lg_orch.llm.wire.openai_server_habits import WatchedCompletions
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -40,7 +41,8 @@ class DirectChatOpenAI(ChatOpenAI):
         return self
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        return super()._create_chat_result(with_text_arguments(response), generation_info)
+        said = response if isinstance(response, dict) or response is None else _plain(response)
+        return super()._create_chat_result(with_whole_arguments(standard_answer(said)), generation_info)
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
@@ -61,3 +63,9 @@ class DirectChatOpenAI(ChatOpenAI):
             payload[self.limit_name] = payload.pop("max_completion_tokens")
         large = {name: payload.pop(name) for name in LARGE if name in payload}
         return {**payload, "messages": [], "extra_body": {**(payload.get("extra_body") or {}), **large}}
+
+
+def _plain(response: Any) -> Any:
+    """What the package made of an answer, as JSON values; it warns of values that it did not expect."""
+    dump = getattr(response, "model_dump", None)
+    return dump(warnings=False) if dump is not None else response

@@ -1,0 +1,44 @@
+"""Finds the tool that a model means by a name that is nearly right. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from lg_orch.tools.tool_info import ToolInfo
+
+MAX_NAME = 200
+_PREFIX = re.compile(r"(?:(?:functions?|tools?|default_api|mcp)(?:::|__|[./:]))+", re.IGNORECASE)
+_NUMBER = re.compile(r":\d{1,4}")
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+
+
+def tool_meant(name: str, tools: Sequence[ToolInfo], others: Collection[str] = ()) -> str:
+    """Return the qualified name of the one tool that a name can mean; the name itself where that is not certain.
+
+    Models put `functions.` or `mcp__` before a name, a number or a mark of their own behind it, leave the server's name
+    out, or write a dot for the two underscores. `others` are names of ours that are no tool of the gateway.
+    """
+    known = {tool.name for tool in tools} | set(others)
+    if name in known:
+        return name
+    plain = name[:MAX_NAME].partition("<|")[0].strip()
+    found = _PREFIX.match(plain)
+    for guess in dict.fromkeys((plain, plain[found.end() :] if found is not None else plain)):
+        whole = _NUMBER.sub("", guess) if _NUMBER.search(guess) else guess
+        if whole in known:
+            return whole
+        meant = {tool.name for tool in tools if whole == tool.original} or {
+            qualified for qualified in known if _key(qualified) == _key(whole)
+        }
+        meant = meant or {tool.name for tool in tools if _key(tool.original) == _key(whole)}
+        if len(meant) == 1:
+            return meant.pop()
+    return name
+
+
+def _key(name: str) -> str:
+    return _SEPARATORS.sub("_", name.lower()).strip("_")
