@@ -71,6 +71,10 @@ class Manifest:
     version_files: tuple[str, ...] = ()
     """Where the version may stand when the manifest only refers to it, relative to the root; the first that exists."""
     problems: tuple[str, ...] = ()
+    unread: tuple[FoundValue, ...] = ()
+    """What it says of dependencies, members or scripts, and what only running it or reading another file would tell."""
+    includes: tuple[FoundValue, ...] = ()
+    """Further files of dependencies that it names, relative to the root."""
     properties: dict[str, str] = field(default_factory=dict)
     """Named values that other manifests may refer to (Maven properties)."""
 

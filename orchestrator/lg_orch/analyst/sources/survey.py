@@ -32,6 +32,7 @@ PARTS = frozenset({"look", "files", "imports", "mains", "sizes"})
 _MAX_FILE_PAGES = 3
 _MAX_READS = 2
 _LARGEST = 10
+_MAX_INCLUDES = 20
 _HEAVY = 60
 _LOOK = (
     *readers.GLOBS, *ci.GLOBS, "/README*", "/LICEN[SC]E*", "/COPYING*", "/UNLICENSE*", "/CHANGELOG*", "/CHANGES*",
@@ -144,6 +145,9 @@ def more_calls(survey: Survey, parts: Iterable[str] = PARTS) -> list[PlannedCall
 def _reads(survey: Survey) -> Iterator[PlannedCall]:
     for index, group in enumerate(calls.batches(survey.to_read)[:_MAX_READS], start=1):
         yield calls.planned(page_id("read", index), calls.read(group), "Read manifests, README, licence and CI files")
+    if survey.evidence.answered(page_id("read")) and survey.to_include:
+        use = calls.read(survey.to_include, line_count=2_000)
+        yield calls.planned(page_id("include"), use, "Read the files of dependencies that manifests name")
     places = [path for item in main_manifests(survey) for path in item.version_files]
     inside = [path for path in places if not path.startswith("..")]
     if inside:
@@ -229,8 +233,21 @@ class Survey:
     @cached_property
     def manifests(self) -> tuple[Manifest, ...]:
         """What the manifests say, those nearest to the root first."""
-        found = (readers.read_manifest(self.texts[path]) for path in sorted(self.texts, key=_nearness))
+        more = {path: text for path, text in self.included.items() if path not in self.texts}
+        found = [readers.read_manifest(self.texts[path]) for path in sorted(self.texts, key=_nearness)]
+        found += [readers.read_manifest(more[path], included=True) for path in sorted(more, key=_nearness)]
         return tuple(item for item in found if item is not None)
+
+    @cached_property
+    def included(self) -> dict[str, FileText]:
+        """Files of dependencies that a manifest names and that have no manifest's name."""
+        return self.evidence.files(("include",))
+
+    @property
+    def to_include(self) -> list[str]:
+        """Those that are to be read: named by the project's own manifests, and inside of the root."""
+        named = dict.fromkeys(found.text for item in self.own_manifests for found in item.includes)
+        return [path for path in named if path not in self.texts and not path.startswith("..")][:_MAX_INCLUDES]
 
     @property
     def own_manifests(self) -> tuple[Manifest, ...]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lg_orch.contracts.reports import Answer
 
 _SHOWN = 60
+_NOTES = 5
 
 
 class DependsTopic(NoChecks):
@@ -86,6 +87,9 @@ class DependsTopic(NoChecks):
         for item in found:
             ranged = f", range {code(item.range)}" if item.range else ", any version"
             report.say(f"{code(item.name)} as {code(item.group)}{ranged}", file=item.file, line=item.line)
+        for manifest in read:
+            for note in manifest.unread[:_NOTES] if manifest is not None else ():
+                report.lacks(f"a part of {note.file}, line {note.line}: {note.text}")
         if not found:
             report.lacks(f"a manifest that declares {case.ask.subject} as a dependency")
 

@@ -11,7 +11,10 @@ from lg_orch.analyst.sources.manifests.toml_lines import Toml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_GROUPS = {"dependencies": "runtime", "dev-dependencies": "dev", "build-dependencies": "build"}
+_GROUPS = {
+    "dependencies": "runtime", "dev-dependencies": "dev", "build-dependencies": "build", "dev_dependencies": "dev",
+    "build_dependencies": "build",
+}  # fmt: skip
 
 
 def read(file: str, text: str) -> Manifest:
@@ -33,7 +36,25 @@ def read(file: str, text: str) -> Manifest:
         entries=tuple(_entries(toml, file)),
         tests=tuple(_tests(toml, file)),
         members=tuple(_members(toml, file)),
+        unread=tuple(_unread(toml, file)),
     )
+
+
+def _unread(toml: Toml, file: str) -> Iterator[FoundValue]:
+    """Tables that change what is used, and values of another form."""
+    for key in ("patch", "replace"):
+        for name in toml.table(key):
+            line = toml.line(key, name)
+            yield FoundValue(text=f"`[{key}]` puts other sources in place ({name})", file=file, line=line)
+    for path in (*((key,) for key in _GROUPS), ("workspace", "dependencies")):
+        value = toml.get(*path)
+        if value is not None and not isinstance(value, dict):
+            name = ".".join(path)
+            yield FoundValue(text=f"`{name}` is no table, so it was not read", file=file, line=toml.line(*path))
+    members = toml.get("workspace", "members")
+    if members is not None and not isinstance(members, list):
+        line = toml.line("workspace", "members")
+        yield FoundValue(text="`members` is no list, so it was not read", file=file, line=line)
 
 
 def _found(toml: Toml, file: str, *path: str) -> FoundValue | None:

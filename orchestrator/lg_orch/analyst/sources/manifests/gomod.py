@@ -17,6 +17,7 @@ _WORD = re.compile(r'"[^"]*"|[^\s()]+|[()]')
 def read(file: str, text: str) -> Manifest:
     """Return the module path, Go version, requirements (direct ones apart from indirect ones)."""
     name = requires = None
+    unread: list[FoundValue] = []
     dependencies: list[Dependency] = []
     for verb, words, comment, line in _directives(text):
         if verb == "module" and words:
@@ -27,6 +28,9 @@ def read(file: str, text: str) -> Manifest:
             group = "indirect" if "indirect" in comment else ("runtime" if verb == "require" else "tool")
             version = words[1] if len(words) > 1 else ""
             dependencies.append(Dependency(name=words[0], range=version, group=group, file=file, line=line))
+        elif verb in ("replace", "exclude") and words:
+            said = "replaces" if verb == "replace" else "excludes"
+            unread.append(FoundValue(text=f"{said} {' '.join(words)}", file=file, line=line))
     tests = (
         (TestCommand(command="go test ./...", why="Go's own test command", file=file, line=name.line),) if name else ()
     )
@@ -37,6 +41,7 @@ def read(file: str, text: str) -> Manifest:
         requires=requires,
         dependencies=tuple(dependencies),
         tests=tests,
+        unread=tuple(unread),
         problems=() if name else (f"{file} names no module",),
     )
 

@@ -26,6 +26,10 @@ _NAME = re.compile(r"""^\s*rootProject\.name\s*=\s*["']([^"']+)["']""")
 _SIMPLE = re.compile(r"""^(version|description)\s*=?\s*["']([^"']+)["']""")
 _JAVA = re.compile(r"(?:sourceCompatibility\s*=?\s*|JavaLanguageVersion\.of\(\s*|jvmToolchain\(\s*)[\"']?([\w.]+)")
 _TEST_FRAMEWORK = re.compile(r"\b(useJUnitPlatform|useJUnit|useTestNG)\b")
+_WORD = re.compile(
+    rf"^\s*({_CONFIGURATIONS}|\w+(?:Implementation|Api|Only|Classpath|Processor)|ksp)\b\s*[\s(]\s*(\S.*)$"
+)
+_APPLIED = re.compile(r"""^\s*apply\s*\(?\s*from\s*[:=]\s*(.+?)\)?\s*$""")
 _INCLUDE = re.compile(r"""["'](:?[\w./:-]+)["']""")
 
 
@@ -35,10 +39,13 @@ def read(file: str, text: str) -> Manifest:
     entries: list[EntryPoint] = []
     tests: list[TestCommand] = []
     simple: dict[str, FoundValue] = {}
+    unread: list[FoundValue] = []
     for number, line in enumerate(split_lines(text), start=1):
         found = _dependency(line, file, number)
         if found is not None:
             dependencies.append(found)
+        elif (note := _not_read(line)) is not None:
+            unread.append(FoundValue(text=note, file=file, line=number))
         elif main := _MAIN.match(line):
             entries.append(
                 EntryPoint(kind="main class set in the build", name=main[1], target=main[1], file=file, line=number)
@@ -61,7 +68,19 @@ def read(file: str, text: str) -> Manifest:
         entries=tuple(entries),
         tests=tuple(tests[:1])
         or (TestCommand(command="gradle test", why="Gradle's own test task", file=file, line=1),),
+        unread=tuple(unread),
     )
+
+
+def _not_read(line: str) -> str | None:
+    """What a line says of dependencies that only running the build would tell; `None` where it says nothing of them."""
+    applied = _APPLIED.match(line)
+    if applied is not None:
+        return f"applies {applied[1][:80]}, which was not read"
+    declared = _WORD.match(line)
+    if declared is not None and not declared[2].startswith(("=", "{", ".", ")", "extendsFrom")):
+        return f"`{' '.join(line.split())[:100]}` could not be read"
+    return None
 
 
 def _dependency(line: str, file: str, number: int) -> Dependency | None:
@@ -82,20 +101,28 @@ def read_settings(file: str, text: str) -> Manifest:
     """Return the build's name and its included projects."""
     name = None
     members: list[FoundValue] = []
+    unread: list[FoundValue] = []
     including = False
     for number, line in enumerate(split_lines(text), start=1):
         named = _NAME.match(line)
         if named:
             name = FoundValue(text=named[1], file=file, line=number)
-        including = including or re.match(r"^\s*include\b(?!Build)", line) is not None
+        begins = re.match(r"^\s*include\b(?!Build)", line) is not None
+        including = including or begins
         if including:
             content = line.partition("//")[0]
             members += [
                 FoundValue(text=item.strip(":").replace(":", "/"), file=file, line=number)
                 for item in _INCLUDE.findall(content)
             ]
+            if begins and not _INCLUDE.search(content) and not content.rstrip().endswith((",", "(")):
+                unread.append(
+                    FoundValue(text="`include` names projects that the script computes", file=file, line=number)
+                )
             including = content.rstrip().endswith((",", "("))
-    return Manifest(file=file, ecosystem="Java", name=name, members=tuple(members))
+        elif re.search(r"\binclude\s*[( ]", line.partition("//")[0]) and "includeBuild" not in line:
+            unread.append(FoundValue(text="projects are included inside of a statement", file=file, line=number))
+    return Manifest(file=file, ecosystem="Java", name=name, members=tuple(members), unread=tuple(unread))
 
 
 def read_catalog(file: str, text: str) -> Manifest:

@@ -33,14 +33,33 @@ def read(file: str, text: str) -> Manifest:
         licence=_found(package, file, "license") or _found(package, file, "license", "type"),
         requires=_found(package, file, "engines", "node"),
         dependencies=tuple(
-            Dependency(name=name, range=str(value), group=group, file=file, line=package.line(key, name))
+            Dependency(
+                name=name,
+                range=value if isinstance(value, str) else "",
+                group=group,
+                file=file,
+                line=package.line(key, name),
+            )
             for key, group in _GROUPS.items()
             for name, value in package.table(key).items()
         ),
         entries=tuple(_entries(package, file)),
         tests=tuple(_tests(package, file)),
         members=tuple(_members(package, file)),
+        unread=tuple(_unread(package, file)),
     )
+
+
+def _unread(package: Json, file: str) -> Iterator[FoundValue]:
+    for key in (*_GROUPS, "scripts", "workspaces"):
+        value = package.get(key)
+        kinds = (dict, list) if key == "workspaces" else (dict,)
+        if value is not None and not isinstance(value, kinds):
+            yield FoundValue(text=f"`{key}` has another form than npm reads", file=file, line=package.line(key))
+        for name, text in value.items() if key in _GROUPS and isinstance(value, dict) else ():
+            if not isinstance(text, str):
+                line = package.line(key, name)
+                yield FoundValue(text=f"the range of {name!r} in `{key}` is no text", file=file, line=line)
 
 
 def _found(package: Json, file: str, *path: str) -> FoundValue | None:

@@ -58,7 +58,23 @@ def read(file: str, text: str) -> Manifest:
             FoundValue(text=item.text.strip(), file=file, line=item.line) for item in root.all("modules", "module")
         ),
         properties=properties,
+        unread=tuple(_unread(root, file)),
     )
+
+
+def _unread(root: Element, file: str) -> Iterator[FoundValue]:
+    """What stands in other files, or holds only sometimes."""
+    parent = root.child("parent")
+    if parent is not None:
+        parts = {child.name: child.text.strip() for child in parent.children}
+        name = f"{parts.get('groupId', '?')}:{parts.get('artifactId', '?')}"
+        yield FoundValue(text=f"inherits from {name}; what that declares was not added", file=file, line=parent.line)
+    for profile in root.all("profiles", "profile"):
+        if profile.child("dependencies") is not None or profile.child("modules") is not None:
+            identity = profile.child("id")
+            shown = identity.text.strip() if identity is not None else "without a name"
+            text = f"the profile {shown} declares more, which was not read"
+            yield FoundValue(text=text, file=file, line=profile.line)
 
 
 def _children(root: Element, name: str) -> list[Element]:

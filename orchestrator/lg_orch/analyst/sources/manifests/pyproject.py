@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.analyst.sources.facts import Dependency, EntryPoint, FoundValue, Manifest, TestCommand
-from lg_orch.analyst.sources.manifests.requirement import attribute_files, beside, requirement
+from lg_orch.analyst.sources.manifests.requirement import attribute_files, beside, read_or_note
 from lg_orch.analyst.sources.manifests.toml_lines import Toml
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ def read(file: str, text: str) -> Manifest:
         return Manifest(file=file, ecosystem="Python", problems=(f"{file} {toml.problem}",))
     base = ("project",) if toml.table("project") else ("tool", "poetry")
     dynamic = toml.get("project", "dynamic")
+    notes: list[FoundValue] = []
     moving = isinstance(dynamic, list) and "version" in dynamic and not toml.text("project", "version")
+    found = tuple(_dependencies(toml, file, notes))
     return Manifest(
         file=file,
         ecosystem="Python",
@@ -29,12 +31,14 @@ def read(file: str, text: str) -> Manifest:
         licence=_licence(toml, file, base),
         requires=_found(toml, file, "project", "requires-python")
         or _found(toml, file, "tool", "poetry", "dependencies", "python"),
-        dependencies=tuple(_dependencies(toml, file)),
+        dependencies=found,
         entries=tuple(_entries(toml, file)),
         tests=tuple(_tests(toml, file)),
         members=tuple(_strings(toml, file, "tool", "uv", "workspace", "members")),
         packages=tuple(_packages(toml, file)),
         version_files=_version_files(toml, file) if moving else (),
+        includes=tuple(_dynamic_files(toml, file)),
+        unread=(*_dynamic(toml, file, dynamic), *notes),
         problems=(f"{file} declares the version as dynamic",) if moving and not _version_files(toml, file) else (),
     )
 
@@ -78,24 +82,74 @@ def _licence(toml: Toml, file: str, base: tuple[str, ...]) -> FoundValue | None:
     return None
 
 
-def _dependencies(toml: Toml, file: str) -> Iterator[Dependency]:
-    yield from _list(toml, file, "runtime", "project", "dependencies")
-    for extra in toml.table("project", "optional-dependencies"):
-        yield from _list(toml, file, f"extra {extra}", "project", "optional-dependencies", extra)
-    for group in toml.table("dependency-groups"):
-        yield from _list(toml, file, f"group {group}", "dependency-groups", group)
-    yield from _list(toml, file, "build", "build-system", "requires")
+_DYNAMIC = ("dependencies", "optional-dependencies", "scripts", "entry-points", "requires-python")
+_LISTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    # Where tools keep lists of requirements, beside the standard's own places.
+    ("runtime", ("tool", "flit", "metadata", "requires")), ("group dev", ("tool", "uv", "dev-dependencies")),
+)  # fmt: skip
+_TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("extra", ("project", "optional-dependencies")), ("group", ("dependency-groups",)),
+    ("extra", ("tool", "flit", "metadata", "requires-extra")), ("group", ("tool", "pdm", "dev-dependencies")),
+)  # fmt: skip
+
+
+def _dynamic(toml: Toml, file: str, dynamic: object) -> Iterator[FoundValue]:
+    """What the build tool finds out when it runs."""
+    for name in _DYNAMIC:
+        if not isinstance(dynamic, list) or name not in dynamic:
+            continue
+        files = [path for path, _ in _files_of(toml, name)]
+        where = f" `[tool.setuptools.dynamic]` takes it from {', '.join(files)}" if files else ""
+        line = toml.line("project", "dynamic", item=name)
+        yield FoundValue(text=f"`{name}` is dynamic: the build computes it.{where}", file=file, line=line)
+
+
+def _dynamic_files(toml: Toml, file: str) -> Iterator[FoundValue]:
+    for name in ("dependencies", "optional-dependencies"):
+        for path, line in _files_of(toml, name):
+            yield FoundValue(text=beside(file, path), file=file, line=line)
+
+
+def _files_of(toml: Toml, name: str) -> Iterator[tuple[str, int]]:
+    base = ("tool", "setuptools", "dynamic", name)
+    tables = [base] if name == "dependencies" else [(*base, extra) for extra in toml.table(*base)]
+    for path in tables:
+        value = toml.get(*path, "file")
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str):
+                yield item, toml.line(*path)
+
+
+def _dependencies(toml: Toml, file: str, notes: list[FoundValue]) -> Iterator[Dependency]:
+    yield from _list(toml, file, "runtime", "project", "dependencies", notes=notes)
+    for group, path in _LISTS:
+        yield from _list(toml, file, group, *path, notes=notes)
+    for kind, path in _TABLES:
+        for name in toml.table(*path):
+            yield from _list(toml, file, f"{kind} {name}", *path, name, notes=notes)
+    for name in toml.table("tool", "hatch", "envs"):
+        yield from _list(toml, file, f"environment {name}", "tool", "hatch", "envs", name, "dependencies", notes=notes)
+    yield from _list(toml, file, "build", "build-system", "requires", notes=notes)
     yield from _poetry(toml, file, "runtime", "tool", "poetry", "dependencies")
     yield from _poetry(toml, file, "group dev", "tool", "poetry", "dev-dependencies")
     for group in toml.table("tool", "poetry", "group"):
         yield from _poetry(toml, file, f"group {group}", "tool", "poetry", "group", group, "dependencies")
 
 
-def _list(toml: Toml, file: str, group: str, *path: str) -> Iterator[Dependency]:
-    for found in _strings(toml, file, *path):
-        parsed = requirement(found.text, group=group, file=file, line=found.line)
-        if parsed is not None:
-            yield parsed
+def _list(toml: Toml, file: str, group: str, *path: str, notes: list[FoundValue]) -> Iterator[Dependency]:
+    value = toml.get(*path)
+    line = toml.line(*path) if value is not None else 1
+    if value is not None and not isinstance(value, list):
+        notes.append(FoundValue(text=f"`{'.'.join(path)}` is no list, so it was not read", file=file, line=line))
+    for item in value if isinstance(value, list) else ():
+        included = item.get("include-group") if isinstance(item, dict) else None
+        if isinstance(included, str):
+            notes.append(FoundValue(text=f"{group} includes the group {included}", file=file, line=line))
+        elif isinstance(item, str):
+            place = toml.line(*path, item=item)
+            yield from read_or_note(item, group=group, file=file, line=place, notes=notes)
+        else:
+            notes.append(FoundValue(text=f"an entry of {group} is no text, so it was not read", file=file, line=line))
 
 
 def _poetry(toml: Toml, file: str, group: str, *path: str) -> Iterator[Dependency]:
@@ -115,6 +169,9 @@ def range_of(value: Any) -> str:
         for key in ("workspace", "path", "git", "url", "branch"):
             if value.get(key):
                 return key if value[key] is True else f"{key} {value[key]}"
+    if isinstance(value, list):
+        # Poetry: one range for each of several conditions.
+        return " or ".join(filter(None, map(range_of, value)))
     return ""
 
 

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 
 from lg_orch.analyst.sources.evidence import split_lines
 from lg_orch.analyst.sources.facts import Dependency, EntryPoint, FoundValue, Manifest, TestCommand
-from lg_orch.analyst.sources.manifests.requirement import attribute_files, beside, requirement
+from lg_orch.analyst.sources.manifests.requirement import attribute_files, beside, read_or_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SECTION = re.compile(r"^\[([^\]]+)\]")
 _OPTION = re.compile(r"^([\w.-]+)\s*[:=]\s*(.*)$")
+_INCLUDED = re.compile(r"(-r|--requirement|-c|--constraint)[ =]*([^\s#]+)")
+_PLACE = re.compile(
+    r"(?:(?:-e|--editable)[ =]+)?((?:[a-z]+\+)?[a-z]+://\S+|\.{0,2}/\S*|\.{1,2})(?=\s|$)|(?:-e|--editable)[ =]+(\S+)"
+)
+_EGG = re.compile(r"[#&]egg=([\w.-]+)")
 _NOX = re.compile(r"^def\s+(\w+)\s*\(")
 
 
@@ -47,18 +52,20 @@ def _ini(text: str) -> Iterator[_Line]:
 def read_setup_cfg(file: str, text: str) -> Manifest:
     """Return the metadata, requirements, scripts and the pytest section of `setup.cfg`."""
     single: dict[str, FoundValue] = {}
-    dependencies: list[Dependency | None] = []
+    dependencies: list[Dependency] = []
+    notes: list[FoundValue] = []
+    includes: list[FoundValue] = []
     entries: list[EntryPoint] = []
     tests: list[TestCommand] = []
     for item in _ini(text):
         if item.section == "metadata":
             single.setdefault(item.key, FoundValue(text=item.text, file=file, line=item.number))
         elif item.section == "options" and item.key == "install_requires":
-            dependencies.append(requirement(item.text, group="runtime", file=file, line=item.number))
+            dependencies += _cfg_requirement(item, "runtime", file, notes, includes)
         elif item.section == "options" and item.key == "python_requires":
             single.setdefault("python_requires", FoundValue(text=item.text, file=file, line=item.number))
         elif item.section == "options.extras_require":
-            dependencies.append(requirement(item.text, group=f"extra {item.key}", file=file, line=item.number))
+            dependencies += _cfg_requirement(item, f"extra {item.key}", file, notes, includes)
         elif item.section == "options.entry_points":
             name, _, target = item.text.partition("=")
             kind = "console script" if item.key == "console_scripts" else f"plug-in ({item.key})"
@@ -76,10 +83,23 @@ def read_setup_cfg(file: str, text: str) -> Manifest:
         description=single.get("description"),
         licence=single.get("license"),
         requires=single.get("python_requires"),
-        dependencies=tuple(item for item in dependencies if item is not None),
+        dependencies=tuple(dependencies),
         entries=tuple(entries),
         tests=tuple(tests),
+        unread=tuple(notes),
+        includes=tuple(includes),
     )
+
+
+def _cfg_requirement(
+    item: _Line, group: str, file: str, notes: list[FoundValue], includes: list[FoundValue]
+) -> Iterator[Dependency]:
+    """One line of requirements; `file:` names files of them."""
+    if item.text.startswith("file:"):
+        names = [name.strip() for name in item.text.removeprefix("file:").split(",") if name.strip()]
+        includes += [FoundValue(text=beside(file, name), file=file, line=item.number) for name in names]
+        return
+    yield from read_or_note(item.text, group=group, file=file, line=item.number, notes=notes)
 
 
 def _version_files(file: str, text: str) -> tuple[str, ...]:
@@ -88,15 +108,34 @@ def _version_files(file: str, text: str) -> tuple[str, ...]:
 
 
 def read_requirements(file: str, text: str) -> Manifest:
-    """Return each requirement of a `requirements*.txt`; options and URLs are left out."""
-    name = file.rpartition("/")[2].removesuffix(".txt")
-    lines = ((number, line) for number, line in enumerate(split_lines(text), start=1))
-    parsed = (
-        requirement(line.split(" --hash")[0].rstrip("\\ "), group=name, file=file, line=number)
-        for number, line in lines
-        if line.strip() and not line.lstrip().startswith(("#", "-", "."))
+    """Return each requirement of a file of requirements, and the files that it includes."""
+    group = file.rpartition("/")[2].removesuffix(".txt")
+    group = group if group.startswith("requirements") else f"requirements {group}"
+    found: list[Dependency] = []
+    notes: list[FoundValue] = []
+    includes: list[FoundValue] = []
+    for number, raw in enumerate(split_lines(text), start=1):
+        line = raw.split(" --hash")[0].rstrip("\\ ").strip()
+        option = _INCLUDED.match(line)
+        place = _PLACE.match(line)
+        if not line or line.startswith(("#", "--hash")):
+            continue
+        if option is not None:
+            includes.append(FoundValue(text=beside(file, option[2]), file=file, line=number))
+            if option[1] in ("-c", "--constraint"):
+                notes.append(
+                    FoundValue(text=f"{option[2]} limits the versions (`{option[1]}`)", file=file, line=number)
+                )
+        elif place is not None:
+            name = _EGG.search(line)
+            where = place[1] or place[2]
+            shown, range_ = (name[1], where) if name is not None else (where, "from there")
+            found.append(Dependency(name=shown, range=range_, group=group, file=file, line=number))
+        elif not line.startswith("-"):
+            found += read_or_note(line, group=group, file=file, line=number, notes=notes)
+    return Manifest(
+        file=file, ecosystem="Python", dependencies=tuple(found), unread=tuple(notes), includes=tuple(includes)
     )
-    return Manifest(file=file, ecosystem="Python", dependencies=tuple(item for item in parsed if item is not None))
 
 
 def read_tox(file: str, text: str) -> Manifest:

@@ -45,19 +45,24 @@ _READERS: dict[str, Callable[[str, str], Manifest]] = {
     "justfile": make.read_make,
 }
 
-GLOBS: tuple[str, ...] = (*_READERS, "requirements*.txt")
+GLOBS: tuple[str, ...] = (*_READERS, "requirements*.txt", "**/requirements/*.txt")
 """What to list in order to find every manifest, at any depth."""
 
 
 def reader_of(path: str) -> Callable[[str, str], Manifest] | None:
     """Return the reader for this file name, or None when it is not a manifest."""
     name = path.rpartition("/")[2].lower()
-    if name.startswith("requirements") and name.endswith(".txt"):
+    if name.endswith(".txt") and (
+        name.startswith("requirements") or path.lower().rpartition("/")[0].rpartition("/")[2] == "requirements"
+    ):
         return python_other.read_requirements
     return _READERS.get(name)
 
 
-def read_manifest(file: FileText) -> Manifest | None:
-    """Return the manifest in this file, or None when its name is not a manifest's."""
-    reader = reader_of(file.path)
+def read_manifest(file: FileText, *, included: bool = False) -> Manifest | None:
+    """Return the manifest in this file, or None when its name is not a manifest's.
+
+    `included`: another file calls it a file of requirements, whatever its name is.
+    """
+    reader = reader_of(file.path) or (python_other.read_requirements if included else None)
     return reader(file.path, file.text) if reader is not None else None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import TYPE_CHECKING
 
-from lg_orch.analyst.sources.facts import Dependency
+from lg_orch.analyst.sources.facts import Dependency, FoundValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*?)\s*$")
 
@@ -25,6 +29,17 @@ def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | 
     if marker:
         ranges = f"{ranges} ; {marker.strip()}".strip()
     return Dependency(name=name, range=ranges, group=group, file=file, line=line)
+
+
+def read_or_note(text: str, *, group: str, file: str, line: int, notes: list[FoundValue]) -> Iterator[Dependency]:
+    """Yield the dependency in `text`; where there is none, say in `notes` that this could not be read."""
+    parsed = requirement(text, group=group, file=file, line=line)
+    if parsed is not None:
+        yield parsed
+    else:
+        notes.append(
+            FoundValue(text=f"{group}: {text.strip()!r} is no requirement that could be read", file=file, line=line)
+        )
 
 
 def beside(file: str, path: str) -> str:
