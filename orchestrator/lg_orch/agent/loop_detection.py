@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
 
 MAX_SAME = 3
-_BY_CHANCE = re.compile(r"0x[0-9a-fA-F]+|\d+\.\d+\s?m?s\b|\b\d+\.\d+\b|\b\d\d:\d\d:\d\d\b")
+_BY_CHANCE = re.compile(r"0x[0-9a-fA-F]+|(?<!\d)\d{1,20}\.\d{1,20}\s?m?s\b|\b\d{1,20}\.\d{1,20}\b|\b\d\d:\d\d:\d\d\b")
+"""Each part begins at the start of a number and has a bound, so that a text of digits takes no square of its length."""
 SHOWN = 120
 
 

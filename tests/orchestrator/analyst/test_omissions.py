@@ -47,7 +47,7 @@ POM = "<project><artifactId>a</artifactId>{}</project>"
         ("pyproject.toml", "[project]\nname = 'a'\ndynamic = ['entry-points', 'scripts']\n", "`scripts` is", 3),
         ("pyproject.toml", "[project]\nname = 'a'\ndependencies = 'b'\n", "is no list", 3),
         ("pyproject.toml", "[project]\nname = 'a'\ndependencies = [3]\n", "is no text", 3),
-        ("pyproject.toml", "[dependency-groups]\na = [{include-group = 'b'}]\n", "includes the group b", 2),
+        ("pyproject.toml", "[dependency-groups]\na = [{include-group = 'b'}]\n", "the group b, which is not there", 2),
         ("setup.cfg", "[options]\ninstall_requires =\n    ../x\n", "is no requirement", 3),
         ("requirements.txt", "-c limits.txt\na\n", "limits.txt limits the versions", 1),
         ("requirements.txt", "a\n%bad%\n", "'%bad%' is no requirement", 2),

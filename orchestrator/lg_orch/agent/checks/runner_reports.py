@@ -82,8 +82,7 @@ _FAILURE = re.compile(
     r"|^\s*not ok \d+ (?:- )?(?P<tap>.{1,200})"
     r"|^(?P<unittest>(?:FAIL|ERROR): .{1,200})"
     r"|^\s*(?:\u2716|\u2715|\u00d7) (?P<js>.{1,200}?)(?: \([\d.]+ ?m?s\))?$"
-    r"|^(?P<checker>\S+:\d+(?::\d+)?: error: .{1,300})",
-    re.MULTILINE,
+    r"|^(?P<checker>\S+:\d+(?::\d+)?: error: .{1,300})"
 )
 _PLACE = re.compile(r":\d+(?::\d+)?:")
 
@@ -266,12 +265,14 @@ def names_of_failures(text: str) -> list[str]:
 
     Line numbers are left out: a change moves them.
     """
-    found = (next(name for name in match.groups() if name) for match in _FAILURE.finditer(text))
+    # Line by line: `\s*` would else run over all empty lines that follow, from each of them.
+    matches = (match for line in _lines(text) if (match := _FAILURE.match(line)) is not None)
+    found = (next(name for name in match.groups() if name) for match in matches)
     return list(dict.fromkeys(_PLACE.sub(":", name).strip() for name in found))
 
 
 def _lines(text: str) -> Iterator[str]:
-    return (line[:MAX_LINE] for line in text.splitlines())
+    return (line[:MAX_LINE] for line in text.splitlines() if line and not line.isspace())
 
 
 def cut(text: str) -> str:

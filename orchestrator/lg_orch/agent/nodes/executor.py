@@ -217,9 +217,8 @@ async def _follow_up(state: RunState, services: Services) -> Update:
 
 async def _turn(state: RunState, services: Services, backend: ActingBackend) -> Update:
     work = work_of(state, services)
-    reason = circle(
-        [result for result in work.results if not result.artifacts.call_id.startswith(("base.", "check.", "again."))]
-    )
+    own = [result for result in work.results if not result.artifacts.call_id.startswith(("base.", "check.", "again."))]
+    reason = await think(circle, own)
     if reason is not None:
         return {"queue": (), "guards": stopped(state, reason, 0)}
     turn = await think(backend.act, work)

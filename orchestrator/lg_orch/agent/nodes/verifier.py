@@ -56,7 +56,8 @@ async def verifier(state: RunState, services: Services) -> Update:
         rest = [instead, *rest]
     if not is_result(envelope):
         return {"checks": tuple(rest), "budgets": spent}
-    check = _told_apart(state, services, judge(queued, services.results.whole(envelope)), envelope)
+    # Outputs are long and a stranger's: reading them may take its time.
+    check = await think(_judged, state, services, queued, envelope)
     before = state.verification.checks if state.verification else ()
     checks = (*before, check)
     report = VerifierReport(ok=all(counts_as_ok(state, known) for known in checks), checks=checks)
@@ -93,7 +94,7 @@ async def _repeat(state: RunState, services: Services) -> Update:
     )
     whole = services.results.whole(envelope)
     call = queued.call.model_copy(update={"input": original.artifacts.input})
-    check = judge(queued.model_copy(update={"call": call}), whole)
+    check = await think(judge, queued.model_copy(update={"call": call}), whole)
     why = failed_to_repeat(whole)
     if why:
         told = {"ok": False, "verdict": "could_not_run", "unavailable": True, "reason": why, "failures": ()}
@@ -122,11 +123,15 @@ async def _baseline(state: RunState, services: Services) -> Update:
     update: Update = {"baseline_checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
     if envelope.artifacts.error is not None:
         return update
-    check = judge(queued, services.results.whole(envelope))
+    check = await think(judge, queued, services.results.whole(envelope))
     before = state.baseline.checks if state.baseline else ()
     report = VerifierReport(ok=all(known.ok for known in (*before, check)), checks=(*before, check))
     services.bus.emit("verify", check.name, "baseline", check.model_dump(mode="json"))
     return update | {"baseline": report}
+
+
+def _judged(state: RunState, services: Services, queued: QueuedCall, envelope: ToolEnvelope) -> Check:
+    return _told_apart(state, services, judge(queued, services.results.whole(envelope)), envelope)
 
 
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
@@ -173,7 +178,7 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
         results = [
             result for result in services.whole_results(state) if not result.artifacts.call_id.startswith(BASELINE_ID)
         ]
-        reason = circle([*results, services.results.whole(last)])
+        reason = await think(circle, [*results, services.results.whole(last)])
         return {"guards": stopped(state, reason, 0)} if reason else {}
     backend = services.backend
     if not isinstance(backend, ActingBackend) or not changes(state) or state.review is not None or state.guards.stopped:

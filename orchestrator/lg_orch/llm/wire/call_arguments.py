@@ -19,9 +19,12 @@ def arguments_object(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     fenced = _FENCE.fullmatch(text)
-    value = json.loads(fenced[1] if fenced is not None else text)
-    if isinstance(value, str):
-        value = _inner(value)
+    try:
+        value = json.loads(fenced[1] if fenced is not None else text)
+        if isinstance(value, str):
+            value = _inner(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None:

@@ -177,7 +177,7 @@ def _is_another(known: _Call, identity: str, name: str, arguments: str, *, numbe
 def _is_object(text: str) -> bool:
     try:
         return bool(text) and isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -17,19 +17,17 @@ _CONFIGURATIONS = (
     "|testCompileOnly|testAnnotationProcessor|classpath|compile|testCompile|developmentOnly"
 )
 _DEPENDENCY = re.compile(
-    rf"""^\s*({_CONFIGURATIONS})\s*\(?\s*(?:platform\s*\(\s*)?["']([^"':]+:[^"':]+)(?::([^"']+))?["']"""
+    rf"""^\s*({_CONFIGURATIONS})\b[\s(]*(?:platform\s*\(\s*)?["']([^"':]+:[^"':]+)(?::([^"']+))?["']"""
 )
-_CATALOG = re.compile(rf"^\s*({_CONFIGURATIONS})\s*\(?\s*(?:platform\s*\(\s*)?(libs(?:\.\w+)+)")
-_PROJECT = re.compile(rf"""^\s*({_CONFIGURATIONS})\s*\(?\s*project\s*\(\s*(?:path\s*[:=]\s*)?["']([^"']+)["']""")
+_CATALOG = re.compile(rf"^\s*({_CONFIGURATIONS})\b[\s(]*(?:platform\s*\(\s*)?(libs(?:\.\w+)+)")
+_PROJECT = re.compile(rf"""^\s*({_CONFIGURATIONS})\b[\s(]*project\s*\(\s*(?:path\s*[:=]\s*)?["']([^"']+)["']""")
 _MAIN = re.compile(r"""^\s*(?:mainClass(?:Name)?)(?:\.set\s*\(|\s*=)\s*["']([^"']+)["']""")
 _NAME = re.compile(r"""^\s*rootProject\.name\s*=\s*["']([^"']+)["']""")
 _SIMPLE = re.compile(r"""^(version|description)\s*=?\s*["']([^"']+)["']""")
 _JAVA = re.compile(r"(?:sourceCompatibility\s*=?\s*|JavaLanguageVersion\.of\(\s*|jvmToolchain\(\s*)[\"']?([\w.]+)")
 _TEST_FRAMEWORK = re.compile(r"\b(useJUnitPlatform|useJUnit|useTestNG)\b")
-_WORD = re.compile(
-    rf"^\s*({_CONFIGURATIONS}|\w+(?:Implementation|Api|Only|Classpath|Processor)|ksp)\b\s*[\s(]\s*(\S.*)$"
-)
-_APPLIED = re.compile(r"""^\s*apply\s*\(?\s*from\s*[:=]\s*(.+?)\)?\s*$""")
+_WORD = re.compile(rf"^\s*({_CONFIGURATIONS}|\w+(?:Implementation|Api|Only|Classpath|Processor)|ksp)\b[\s(](.*)$")
+_APPLIED = re.compile(r"^\s*apply[\s(]*from\s*[:=](.*)$")
 _INCLUDE = re.compile(r"""["'](:?[\w./:-]+)["']""")
 
 
@@ -76,9 +74,10 @@ def _not_read(line: str) -> str | None:
     """What a line says of dependencies that only running the build would tell; `None` where it says nothing of them."""
     applied = _APPLIED.match(line)
     if applied is not None:
-        return f"applies {applied[1][:80]}, which was not read"
+        return f"applies {applied[1].strip().rstrip(')').strip()[:80]}, which was not read"
     declared = _WORD.match(line)
-    if declared is not None and not declared[2].startswith(("=", "{", ".", ")", "extendsFrom")):
+    said = declared[2].strip() if declared is not None else ""
+    if said and not said.startswith(("=", "{", ".", ")", "extendsFrom")):
         return f"`{' '.join(line.split())[:100]}` could not be read"
     return None
 

@@ -7,7 +7,7 @@ import re
 from lg_orch.analyst.sources.evidence import split_lines
 from lg_orch.analyst.sources.facts import Manifest, TestCommand
 
-_TARGET = re.compile(r"^@?([A-Za-z][\w-]*)(?:\s+[\w=\"' *+-]*)?:(?!=)")
+_TARGET = re.compile(r"^@?([A-Za-z][\w-]*)(?:\s[\w=\"'\s*+-]*)?:(?!=)")
 _TEST = re.compile(r"^(?:tests?|check|unit-?tests?|integration-?tests?|test-[\w-]+|tests-[\w-]+)$")
 
 

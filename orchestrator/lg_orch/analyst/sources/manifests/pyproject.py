@@ -143,8 +143,12 @@ def _list(toml: Toml, file: str, group: str, *path: str, notes: list[FoundValue]
         notes.append(FoundValue(text=f"`{'.'.join(path)}` is no list, so it was not read", file=file, line=line))
     for item in value if isinstance(value, list) else ():
         included = item.get("include-group") if isinstance(item, dict) else None
+        if isinstance(included, str) and included in toml.table(*path[:-1]):
+            continue  # it is listed under its own name
         if isinstance(included, str):
-            notes.append(FoundValue(text=f"{group} includes the group {included}", file=file, line=line))
+            notes.append(
+                FoundValue(text=f"{group} includes the group {included}, which is not there", file=file, line=line)
+            )
         elif isinstance(item, str):
             place = toml.line(*path, item=item)
             yield from read_or_note(item, group=group, file=file, line=place, notes=notes)

@@ -11,7 +11,7 @@ from lg_orch.analyst.sources.facts import Dependency, FoundValue
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*?)\s*$")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?")
 
 
 def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | None:
@@ -19,11 +19,14 @@ def requirement(text: str, *, group: str, file: str, line: int) -> Dependency | 
 
     None when it is no dependency but an option, a URL or a path.
     """
-    found = _REQUIREMENT.match(text.partition(" #")[0])
-    if found is None or "://" in found[1] or found[3].startswith(("/", ":", "\\")):
+    text = text.partition(" #")[0].strip()
+    found = _REQUIREMENT.match(text)
+    if found is None:
+        return None
+    rest = text[found.end() :].strip()
+    if "\n" in rest or "://" in found[1] or rest.startswith(("/", ":", "\\")):
         return None
     name = found[1] + (found[2] or "")
-    rest = found[3]
     ranges, _, marker = rest.partition(";")
     ranges = ranges.strip().strip("()").strip()
     if marker:
