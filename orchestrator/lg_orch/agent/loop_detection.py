@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lg_orch.contracts.text import code_span
 from lg_orch.tools.go_json import go_text
 from lg_orch.tools.junit import split_report
 
@@ -62,7 +63,8 @@ def _same_error(results: Sequence[ToolEnvelope]) -> str | None:
     )
     if count[results[-1].tool, error.code, settled(error.message)] < MAX_SAME:
         return None
-    return f"the same error occurred {MAX_SAME} times ({results[-1].tool}: {error.code}: {error.message[:SHOWN]})"
+    told = f"{results[-1].tool}: {error.code}: {code_span(error.message, SHOWN)}"
+    return f"the same error occurred {MAX_SAME} times ({told})"
 
 
 def _call(result: ToolEnvelope) -> str:
@@ -80,4 +82,4 @@ def settled(text: str) -> str:
 
 def _shown(result: ToolEnvelope) -> str:
     text = split_report(result.stderr)[0].strip() or result.stdout.strip() or f"exit code {result.exit_code}"
-    return " ".join(text.split())[:SHOWN]
+    return code_span(text[: SHOWN * 10], SHOWN)

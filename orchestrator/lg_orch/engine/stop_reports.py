@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.errors import OutOfBudget
 from lg_orch.contracts.state import EXIT_STATUS, Final
-from lg_orch.contracts.text import code_span, sentence, stopped_text
+from lg_orch.contracts.text import code_span, one_line, sentence, stopped_text
 from lg_orch.runs.timeline import patches_of, standing
 from lg_policy.errors import ConfigError, Conflict
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FLAGS = {"max_tokens": "--max-tokens", "max_cost_usd": "--max-cost-usd", "max_wall_s": "--max-wall-s"}
 """Of `lg-orch run` and `resume`, by key of `[budgets]`."""
+MAX_CHARS = 4_000
+"""Characters of an error in a report; what a model's server said may be in it."""
 SHOWN = 20
 """Changed files that a report names."""
 
@@ -39,7 +41,8 @@ def report(run_id: str, error: LgError, state: RunState, events: Sequence[Event]
     """Return the report of a run that broke off: why, what it did so far, how to continue it."""
     if isinstance(error, ConfigError):
         return ended("refused", error.text(), run_id, events)
-    parts = [f"**Failed:** {stopped_text(error.message)}" + (f"\n\n{sentence(error.hint)}" if error.hint else "")]
+    said = stopped_text(one_line(error.message, MAX_CHARS))
+    parts = [f"**Failed:** {said}" + (f"\n\n{sentence(one_line(error.hint, MAX_CHARS))}" if error.hint else "")]
     changed = changed_so_far(run_id, events)
     if changed:
         parts.append(changed)

@@ -147,7 +147,7 @@ def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
     a call with a hidden value.
     """
     calls = tuple(
-        ReplyCall(tool=str(call["name"]), input=dict(_hidden(call["args"] or {}, mask)))
+        ReplyCall(tool=whole_characters(str(call["name"])), input=dict(_hidden(call["args"] or {}, mask)))
         for call in message.tool_calls
         if call["name"]
     )
@@ -173,7 +173,7 @@ def _hidden(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return mask(whole_characters(value))
     if isinstance(value, dict):
-        return {key: _hidden(inner, mask) for key, inner in value.items()}
+        return {whole_characters(key): _hidden(inner, mask) for key, inner in value.items()}
     return [_hidden(inner, mask) for inner in value] if isinstance(value, list) else value
 
 

@@ -94,6 +94,9 @@ class Workshop(FakeGateway):
                 return text_result("make, python", {"commands": listed})
             if params.name == "exec__exec":
                 return await _run(self.root, arguments)
+            if params.name in self.answers:
+                prepared: t.CallToolResult = self.answers[params.name]
+                return prepared
             if params.name in self.extra:
                 return text_result(f"{params.name} answered")
             return error_result("not_found", f"there is no tool {params.name}")

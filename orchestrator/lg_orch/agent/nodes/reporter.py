@@ -14,7 +14,7 @@ from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ThinkingFailed
 from lg_orch.contracts.reports import Answer
 from lg_orch.contracts.state import EXIT_STATUS, Final
-from lg_orch.contracts.text import code_span, quoted, sentence, stopped_text
+from lg_orch.contracts.text import code_span, one_line, quoted, sentence, stopped_text
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
@@ -29,6 +29,10 @@ MAX_REASON = 300
 MAX_PROBLEMS = 2_000
 """Characters of foreign text in a report: of an error line, of what a model says in a review."""
 LIMITS = "(budgets.max_check_packages, budgets.max_checks)"
+MAX_NOTE = 500
+"""Characters of a failed call's message in a note."""
+MAX_REASON_CHARS = 4_000
+"""Characters of a note or of the reason for a run's end, which may hold what a server or a model said."""
 MAX_FILES = 20
 """Names of changed files in a report."""
 
@@ -43,13 +47,16 @@ async def reporter(state: RunState, services: Services) -> Update:
     if words and isinstance(services.backend, ActingBackend):
         # A model may write a table or a heading that looks like ours.
         words = f"{UNPROVED}\n\n{quoted(words)}"
-    parts = [f"{HEADINGS[found.status]} {stopped_text(found.reason)}"] if found.reason else []
+    reason = stopped_text(one_line(found.reason, MAX_REASON_CHARS))
+    parts = [f"{HEADINGS[found.status]} {reason}"] if found.reason else []
     parts += [_checking(state, services), words, _changed_files(state, services)]
     if state.verification is not None:
         parts.append(_checks(state.verification))
     notes = counted([*_notes(state, services, answer), *_doubts(state, services)])
     if notes:
-        parts.append("Notes:\n\n" + "\n".join(f"- {services.bus.mask(note)}" for note in notes))
+        # In one line each, nothing that a stranger says can pass for a heading or a table of ours.
+        lines = (one_line(services.bus.mask(note), MAX_REASON_CHARS) for note in notes)
+        parts.append("Notes:\n\n" + "\n".join(f"- {line}" for line in lines))
     parts.append(f"_{_footer(state, services)}_")
     final = Final(
         status=found.status,
@@ -117,9 +124,9 @@ def _changed(state: RunState, services: Services) -> bool:
 def _refusal(state: RunState, services: Services, problem: Problem) -> Final:
     status: Status = "refused" if problem.code in ("needs_model", "invalid_arguments", "too_large") else "failed"
     changed = _changed_files(state, services)
-    said = stopped_text(problem.message)
+    said = stopped_text(one_line(problem.message, MAX_REASON_CHARS))
     parts = [f"**Failed:** {said}" if changed else f"Nothing was done: {said}"]
-    parts += [sentence(problem.hint) if problem.hint else "", changed]
+    parts += [sentence(one_line(problem.hint, MAX_REASON_CHARS)) if problem.hint else "", changed]
     text = "\n\n".join(part for part in parts if part)
     return Final(status=status, exit_status=EXIT_STATUS[status], text=text)
 
@@ -160,14 +167,15 @@ def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
         if result.artifacts.repeated:
             notes.append(repetition(result))
         if result.artifacts.approved_by is not None:
-            notes.append(f"the gateway asked about `{result.tool}`; {result.artifacts.approved_by} answered")
+            notes.append(f"the gateway asked about {code_span(result.tool)}; {result.artifacts.approved_by} answered")
         if error is None:
             continue
         if result.artifacts.call_id.startswith(BASELINE_ID):
-            notes.append(f"no baseline from `{result.artifacts.input.get('cmd')}`: {error.code}: {error.message}")
+            command = code_span(str(result.artifacts.input.get("cmd")))
+            notes.append(f"no baseline from {command}: {error.code}: {code_span(error.message, MAX_NOTE)}")
         # A check that could not run is in the table already.
         elif not result.artifacts.call_id.startswith((CHECK_ID, AGAIN_ID)):
-            notes.append(f"`{result.tool}` failed: {error.code}: {error.message}")
+            notes.append(f"{code_span(result.tool)} failed: {error.code}: {code_span(error.message, MAX_NOTE)}")
     notes += [f"not found: {text}" for text in answer.missing if text not in answer.text_markdown]
     sandbox = state.security.sandbox
     ran = any(result.exit_code is not None for result in state.tool_results)

@@ -23,7 +23,7 @@ _CATALOG = re.compile(rf"^\s*({_CONFIGURATIONS})\b[\s(]*(?:platform\s*\(\s*)?(li
 _PROJECT = re.compile(rf"""^\s*({_CONFIGURATIONS})\b[\s(]*project\s*\(\s*(?:path\s*[:=]\s*)?["']([^"']+)["']""")
 _MAIN = re.compile(r"""^\s*(?:mainClass(?:Name)?)(?:\.set\s*\(|\s*=)\s*["']([^"']+)["']""")
 _NAME = re.compile(r"""^\s*rootProject\.name\s*=\s*["']([^"']+)["']""")
-_SIMPLE = re.compile(r"""^(version|description)\s*=?\s*["']([^"']+)["']""")
+_SIMPLE = re.compile(r"""^(version|description)\b[\s=]*["']([^"']+)["']""")
 _JAVA = re.compile(r"(?:sourceCompatibility\s*=?\s*|JavaLanguageVersion\.of\(\s*|jvmToolchain\(\s*)[\"']?([\w.]+)")
 _TEST_FRAMEWORK = re.compile(r"\b(useJUnitPlatform|useJUnit|useTestNG)\b")
 _WORD = re.compile(rf"^\s*({_CONFIGURATIONS}|\w+(?:Implementation|Api|Only|Classpath|Processor)|ksp)\b[\s(](.*)$")

@@ -82,6 +82,8 @@ def _licence(toml: Toml, file: str, base: tuple[str, ...]) -> FoundValue | None:
     return None
 
 
+MAX_ENTRIES = 2_000
+"""Entries of one list that are read."""
 _DYNAMIC = ("dependencies", "optional-dependencies", "scripts", "entry-points", "requires-python")
 _LISTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Where tools keep lists of requirements, beside the standard's own places.
@@ -141,7 +143,11 @@ def _list(toml: Toml, file: str, group: str, *path: str, notes: list[FoundValue]
     line = toml.line(*path) if value is not None else 1
     if value is not None and not isinstance(value, list):
         notes.append(FoundValue(text=f"`{'.'.join(path)}` is no list, so it was not read", file=file, line=line))
-    for item in value if isinstance(value, list) else ():
+    items = value if isinstance(value, list) else []
+    if len(items) > MAX_ENTRIES:
+        text = f"{group} has {len(items)} entries; the first {MAX_ENTRIES} were read"
+        notes.append(FoundValue(text=text, file=file, line=line))
+    for item in items[:MAX_ENTRIES]:
         included = item.get("include-group") if isinstance(item, dict) else None
         if isinstance(included, str) and included in toml.table(*path[:-1]):
             continue  # it is listed under its own name

@@ -10,6 +10,7 @@ from lg_orch.analyst.sources.manifests.values import Values
 
 _HEADER = re.compile(r"^\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_TOKEN = re.compile(r"\"\"\"|'''|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\[\]#]")
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 Path = tuple[str, ...]
@@ -25,7 +26,11 @@ class Toml(Values):
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             self.problem = f"is not valid TOML ({str(error) or type(error).__name__})"
         self._lines = split_lines(text)
-        self._spans: list[tuple[Path, int]] = _scan(self._lines)
+        # Only in valid text every string ends, so that the scan goes over each character once.
+        self._spans: list[tuple[Path, int]] = [] if self.problem else _scan(self._lines)
+        self._first: dict[Path, int] = {}
+        for index, (path, _) in enumerate(self._spans):
+            self._first.setdefault(path, index)
 
     def line(self, *path: str, item: str | None = None) -> int:
         """Return line of the key; with `item`, of the first line from there to the next key that contains that text.
@@ -33,11 +38,11 @@ class Toml(Values):
         A key inside an inline table is found by its text too. Falls back to the enclosing key or table, then to 1.
         """
         for length in range(len(path), 0, -1):
-            for index, (known, start) in enumerate(self._spans):
-                if known == path[:length]:
-                    wanted = item if item is not None else (path[-1] if length < len(path) else None)
-                    end = self._end(index, known)
-                    return self._within(start, end, wanted) if wanted else start
+            index = self._first.get(path[:length])
+            if index is not None:
+                known, start = self._spans[index]
+                wanted = item if item is not None else (path[-1] if length < len(path) else None)
+                return self._within(start, self._end(index, known), wanted) if wanted else start
         return 1
 
     def _end(self, index: int, known: Path) -> int:
@@ -77,17 +82,17 @@ def _scan(lines: list[str]) -> list[tuple[Path, int]]:
 
 def _state(line: str, quote: str, depth: int) -> tuple[str, int]:
     """Multi-line string and bracket depth at the end of the line."""
-    rest = line
-    while rest:
+    at = 0
+    while at < len(line):
         if quote:
-            _, found, rest = rest.partition(quote)
-            if found:
-                quote = ""
+            end = line.find(quote, at)
+            at = end + len(quote) if end >= 0 else len(line)
+            quote = "" if end >= 0 else quote
             continue
-        match = re.search(r"\"\"\"|'''|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\[\]#]", rest)
+        match = _TOKEN.search(line, at)
         if match is None:
             break
-        rest = rest[match.end() :]
+        at = match.end()
         piece = match[0]
         if piece in ('"""', "'''"):
             quote = piece
