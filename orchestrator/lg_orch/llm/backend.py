@@ -21,6 +21,7 @@ from lg_orch.llm.structured import ask_json, bounded
 from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
 from lg_orch.llm.tool_names import tool_meant
 from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
+from lg_orch.llm.wire.call_arguments import too_deep
 from lg_orch.tools.result_text import command_output, middle_out
 from lg_orch.tools.tool_info import EXECUTE, unwrapped
 
@@ -144,7 +145,8 @@ class ModelBackend:
             return reply, False
         calls = calls_in_text(reply.text)
         known = {tool.name for tool in self._ports.tools} | OURS
-        if not calls or any(self._resolved(call.tool, call.input)[0] not in known for call in calls):
+        unknown = any(self._resolved(call.tool, call.input)[0] not in known for call in calls)
+        if not calls or unknown or any(too_deep(call.input) for call in calls):
             return reply, True
         return replace(reply, text=before_calls(reply.text), calls=tuple(calls)), True
 

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, 
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from lg_orch.contracts.errors import ThinkingFailed
-from lg_orch.llm.wire.call_arguments import arguments_object, whole_characters
+from lg_orch.llm.wire.call_arguments import arguments_object, too_deep, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,14 +149,14 @@ def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
     calls = tuple(
         ReplyCall(tool=whole_characters(str(call["name"])), input=dict(_hidden(call["args"] or {}, mask)))
         for call in message.tool_calls
-        if call["name"]
+        if call["name"] and not too_deep(call["args"])
     )
     broken = tuple(
         mask(f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}")
         for call in message.invalid_tool_calls
     )
     if len(calls) < len(message.tool_calls):
-        broken = (*broken, "a call does not name its tool")
+        broken = (*broken, "a call does not name its tool, or its arguments are nested too deeply")
     reason = finish_reason(message)
     if reason in _MALFORMED and not calls:
         broken = (*broken, f"the provider could not read the call that the model made ({reason})")

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, ValidationError
 
 from lg_orch.contracts.errors import ThinkingFailed
+from lg_orch.llm.wire.call_arguments import MAX_DEPTH, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +76,9 @@ def _json_object(text: str) -> object:
     if start < 0 or end < start:
         raise ValueError("there is no JSON object in the answer")
     try:
-        return json.loads(text[start : end + 1])
+        value: object = json.loads(text[start : end + 1])
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the JSON cannot be read: {error}") from error
+    if too_deep(value):
+        raise ValueError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
+    return value

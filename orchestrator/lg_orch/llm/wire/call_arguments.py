@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+MAX_DEPTH = 100
+"""Levels of a call's arguments."""
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -29,9 +31,27 @@ def arguments_object(text: str) -> dict[str, Any]:
         value = value[0]
     if value is None:
         return {}
+    if too_deep(value):
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
     if not isinstance(value, dict):
         raise ValueError(f"not an object but {type(value).__name__}: {text.strip()[:80]}")  # noqa: TRY004 # it is a text
     return value
+
+
+def too_deep(value: Any) -> bool:
+    """Tell whether a value is nested so deeply that it could not be stored or sent: serializers end at some 250."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                inner += [item for item in part.values() if isinstance(item, dict | list)]
+            elif isinstance(part, list):
+                inner += [item for item in part if isinstance(item, dict | list)]
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def whole_characters(text: str) -> str:

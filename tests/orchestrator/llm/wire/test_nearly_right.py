@@ -250,7 +250,7 @@ async def test_a_reply_without_a_name_or_with_other_arguments_than_an_object_say
     reply = await asked(answer(EMPTY | {"tool_calls": [{"id": "a", "type": "function", "function": None}]}),
                         streaming=False)  # fmt: skip
     assert not isinstance(reply, str), reply
-    assert reply.broken == ("a call does not name its tool",)
+    assert reply.broken == ("a call does not name its tool, or its arguments are nested too deeply",)
     reply = await asked(sse(told(call('"calc.py"')), END), streaming=True)
     assert not isinstance(reply, str), reply
     assert reply.broken == ('fs__read_file: not an object but str: "calc.py"',)
@@ -265,6 +265,20 @@ def test_nothing_is_no_arguments(arguments: str) -> None:
 def test_what_may_mean_anything_is_not_taken_for_arguments(arguments: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         arguments_object(arguments)
+
+
+@pytest.mark.parametrize("levels", [150, 300, 900, 100_000])
+def test_arguments_that_are_nested_too_deeply_to_be_stored_are_refused(levels: int) -> None:
+    with pytest.raises(ValueError, match="deep"):
+        arguments_object('{"a":' * levels + "1" + "}" * levels)
+    assert arguments_object('{"a":' * 90 + "1" + "}" * 90)
+
+
+async def test_a_run_goes_on_after_a_call_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    nested = '{"path": "calc.py", "x": ' + '{"a":' * 300 + "1" + "}" * 301
+    ran = await run(tmp_path, [Scripted(calls=(("fs__read_file", nested),)), READ, patch(), text(DONE)])
+    assert ran.final.status == "done", ran.final.text
+    assert "deep" in str(ran.model.requests[1]["messages"][-1])
 
 
 def test_half_characters_are_joined_and_lonely_ones_replaced() -> None:
