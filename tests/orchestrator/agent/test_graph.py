@@ -142,7 +142,7 @@ async def test_a_run_whose_calls_all_failed_has_failed_whatever_the_mind_says(tm
             state = await run.go("read it")
     assert state.final is not None
     assert state.final.status == "failed"
-    assert "policy_denied: not this file" in state.final.text
+    assert "policy_denied: `not this file`" in state.final.text
 
 
 async def test_a_plan_with_a_tool_that_does_not_exist_is_refused(tmp_path: Path) -> None:
