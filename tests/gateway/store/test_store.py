@@ -8,8 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -17,37 +15,15 @@ import psycopg
 import pytest
 
 from lg_gateway.store.factory import StorePlace, open_store, read_store
-from lg_gateway.store.interface import Guard, Store, StoreDown, StoreError, StoreTooNew, Tx
+from lg_gateway.store.interface import StoreDown, StoreError, StoreTooNew, Tx
 from lg_gateway.store.schema import MIGRATIONS
 from lg_policy.errors import ConfigError
 from tests.gateway.ledger.support_ledger import pin
 from tests.gateway.rig import until
+from tests.gateway.store.support_store import Open, pins
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[3]
-Open = Callable[..., Store]
-
-
-@pytest.fixture
-def place(tmp_path: Path, store_url: str | None) -> StorePlace:
-    return StorePlace(path=tmp_path / "store.sqlite", url=store_url, lock_path=tmp_path / "head.lock")
-
-
-@pytest.fixture
-def opened(place: StorePlace) -> Iterator[Open]:
-    stores: list[Store] = []
-
-    def open_one(guard: Guard | None = None, busy_s: float = 10, flush_s: float = 0.0) -> Store:
-        stores.append(open_store(place, guard=guard, busy_s=busy_s, flush_s=flush_s))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
-
-
-def pins(tx: Tx) -> list[str]:
-    return [str(tool) for (tool,) in tx.execute("SELECT tool FROM pins ORDER BY tool")]
 
 
 async def test_what_was_written_is_read_in_this_store_another_and_a_read_only_look(
@@ -277,71 +253,6 @@ async def main():
         n += 1
 anyio.run(main)
 """
-
-
-@dataclass
-class Watching:
-    """A guard that notes what it sees."""
-
-    seen: list[str] = field(default_factory=list)
-
-    def before(self, tx: Tx) -> None:
-        self.seen.append("before")
-
-    def committing(self, tx: Tx) -> None:
-        self.seen.append(f"committing {len(pins(tx))}")
-
-    def after(self) -> None:
-        self.seen.append("after")
-
-
-async def test_what_need_not_be_on_the_disk_is_there_for_others_at_once_and_flushed_soon(opened: Open) -> None:
-    guard = Watching()
-    store, other = opened(guard, flush_s=0.5), opened()
-    await store.write(lambda tx: pin(tx, "one"), durable=False)
-    await store.write(lambda tx: pin(tx, "two"), durable=False)
-    at_once, seen = other.read_now(pins), list(guard.seen)
-    await until(lambda: "after" in guard.seen)
-
-    assert at_once == ["one", "two"]
-    assert seen == ["before", "before"], "nobody says that it is on the disk"
-    assert guard.seen == ["before", "before", "committing 2", "before", "after"]
-    await store.write(lambda tx: pin(tx, "three"))
-    assert guard.seen[-3:] == ["before", "committing 3", "after"]
-
-
-async def test_a_job_that_is_refused_or_a_store_that_is_busy_is_the_same_without_the_disk(opened: Open) -> None:
-    store, holder = opened(flush_s=0.01), opened()
-    entered, leave = threading.Event(), threading.Event()
-
-    def hold(tx: Tx) -> None:
-        entered.set()
-        leave.wait(30)
-        pin(tx, "first")
-
-    def refuse(tx: Tx) -> None:
-        pin(tx, "undone")
-        raise KeyError("own")
-
-    with pytest.raises(KeyError, match="own"):
-        await store.write(refuse, durable=False)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(holder.write, hold)
-        await until(entered.is_set)
-        tasks.start_soon(lambda: store.write(lambda tx: pin(tx, "second"), durable=False))
-        await anyio.lowlevel.checkpoint()
-        leave.set()
-    assert store.read_now(pins) == ["first", "second"]
-
-
-async def test_many_commits_without_the_disk_leave_a_log_of_bounded_size(tmp_path: Path) -> None:
-    place = StorePlace(path=tmp_path / "store.sqlite", lock_path=tmp_path / "lock")
-    store = open_store(place, flush_s=0.001)
-    for n in range(1_500):
-        await store.write(lambda tx, n=n: pin(tx, f"{n}" + "x" * 3_000), durable=False)  # type: ignore[misc]
-    size = place.path.with_name("store.sqlite-wal").stat().st_size
-    store.close()
-    assert size < 20_000_000, "of 40 MB that were written"
 
 
 @pytest.mark.parametrize("who", ["durable", "written"])

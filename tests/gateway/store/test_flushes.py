@@ -1,0 +1,84 @@
+"""Transactions that need not be on the disk at once: there for others, flushed soon, in a log of bounded size."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from lg_gateway.store.factory import StorePlace, open_store
+from lg_gateway.store.interface import Tx
+from tests.gateway.ledger.support_ledger import pin
+from tests.gateway.rig import until
+from tests.gateway.store.support_store import Open, pins
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Watching:
+    """A guard that notes what it sees."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def before(self, tx: Tx) -> None:
+        self.seen.append("before")
+
+    def committing(self, tx: Tx) -> None:
+        self.seen.append(f"committing {len(pins(tx))}")
+
+    def after(self) -> None:
+        self.seen.append("after")
+
+
+async def test_what_need_not_be_on_the_disk_is_there_for_others_at_once_and_flushed_soon(opened: Open) -> None:
+    guard = Watching()
+    store, other = opened(guard, flush_s=0.5), opened()
+    await store.write(lambda tx: pin(tx, "one"), durable=False)
+    await store.write(lambda tx: pin(tx, "two"), durable=False)
+    at_once, seen = other.read_now(pins), list(guard.seen)
+    await until(lambda: "after" in guard.seen)
+
+    assert at_once == ["one", "two"]
+    assert seen == ["before", "before"], "nobody says that it is on the disk"
+    assert guard.seen == ["before", "before", "committing 2", "before", "after"]
+    await store.write(lambda tx: pin(tx, "three"))
+    assert guard.seen[-3:] == ["before", "committing 3", "after"]
+
+
+async def test_a_job_that_is_refused_or_a_store_that_is_busy_is_the_same_without_the_disk(opened: Open) -> None:
+    store, holder = opened(flush_s=0.01), opened()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        entered.set()
+        leave.wait(30)
+        pin(tx, "first")
+
+    def refuse(tx: Tx) -> None:
+        pin(tx, "undone")
+        raise KeyError("own")
+
+    with pytest.raises(KeyError, match="own"):
+        await store.write(refuse, durable=False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(holder.write, hold)
+        await until(entered.is_set)
+        tasks.start_soon(lambda: store.write(lambda tx: pin(tx, "second"), durable=False))
+        await anyio.lowlevel.checkpoint()
+        leave.set()
+    assert store.read_now(pins) == ["first", "second"]
+
+
+async def test_many_commits_without_the_disk_leave_a_log_of_bounded_size(tmp_path: Path) -> None:
+    place = StorePlace(path=tmp_path / "store.sqlite", lock_path=tmp_path / "lock")
+    store = open_store(place, flush_s=0.001)
+    for n in range(1_500):
+        await store.write(partial(pin, tool=f"{n}" + "x" * 3_000), durable=False)
+    size = place.path.with_name("store.sqlite-wal").stat().st_size
+    store.close()
+    assert size < 20_000_000, "of 40 MB that were written"
