@@ -20,7 +20,7 @@ from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.layout import ACCOUNTS, HOME, NOTHING, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
-from lg_exec.write_back.removal import remove_tree
+from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:

@@ -60,6 +60,8 @@ _EXEC_OUTPUT: dict[str, Any] = {
         },
         "limit_hit": _NULL_STRING,
         "changed_paths": {"type": ["array", "null"], "items": {"type": "string"}},
+        "change_id": {"type": "string", "description": "what `revert_patch` of the file server takes back"},
+        "files": {"type": "array", "items": {"type": "object"}, "description": "the first files of that change set"},
         "hint": {"type": "string"},
         "error": _ERROR_SCHEMA,
     },
@@ -244,7 +246,8 @@ def reply(outcome: Outcome) -> Reply:
     outputs = [(name, structured[name].rstrip()) for name in ("stdout", "stderr")]
     parts += [f"--- {name} ---\n{text}" for name, text in outputs if text]
     if outcome.changed_paths:
-        parts.append("--- changed ---\n" + "\n".join(outcome.changed_paths[:SHOWN_PATHS]))
+        named = f" (change {structured['change_id']})" if "change_id" in structured else ""
+        parts.append(f"--- changed{named} ---\n" + "\n".join(outcome.changed_paths[:SHOWN_PATHS]))
     if outcome.hint:
         parts.append(f"hint: {outcome.hint}")
     error = _error(outcome, head)

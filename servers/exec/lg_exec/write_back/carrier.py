@@ -6,7 +6,7 @@ listed. Everything else is written, or nothing is: if another program changed on
 full, or if the time is over.
 
 Not covered: ownership (unless this server is root), extended attributes and hard links are lost; devices, FIFOs and
-sockets are not written back; nothing is synced to the disk, so a power failure may lose it.
+sockets are not written back.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lg_exec.process.container import ChangeSet
 from lg_exec.process.root_identity import refuse_replaced
-from lg_exec.process.worker_thread import Work
+from lg_exec.process.worker_thread import StoppedError, Work
 from lg_exec.write_back.locking import locked
 from lg_exec.write_back.names import shown
-from lg_exec.write_back.snapshot import STAGING, Snapshot
-from lg_exec.write_back.transaction import Transaction, recover
-from lg_exec.write_back.upper_layer import Step, steps
+from lg_exec.write_back.snapshot import Snapshot
+from lg_exec.write_back.transaction import Ground, Transaction
+from lg_exec.write_back.upper_layer import steps
+from lg_policy.changes.interrupted import STAGING, Begun, Step, recover
+from lg_policy.changes.journal import Journal
 from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
@@ -35,10 +38,11 @@ MAX_LISTED = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class StateFiles:
-    """Where a carrier keeps its record, and what it locks: outside the root."""
+    """Where a carrier keeps its record, what it locks, and the journal of `lg-fs`: all outside the root."""
 
     directory: Path
     locks: list[Path]
+    journal: Journal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ class Kept:
 
     names: tuple[str, ...]
     problem: LgError | None = None
+    changes: ChangeSet | None = None
+    """The change set in the journal; `None` if nothing was changed."""
 
 
 class Carrier:
@@ -66,39 +72,65 @@ class Carrier:
             state = self._state()
             state.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(state.locks, work):
-                recover(self._root.fd, str(self._root.path), state.directory)
+                self._recover(state)
         except ConfigError as error:
             raise SandboxUnavailable(f'root = "rw" does not work here: {error.message}', hint=error.hint) from error
         except (OSError, ValueError) as error:
             raise SandboxUnavailable(f'root = "rw" does not work here: {error}', hint="pass --state-dir DIR") from error
         return Snapshot(self._root.fd, skip, work)
 
+    def recover(self, directory: Path, work: Work) -> None:
+        """Take back what a killed server has begun, if there is such a thing. `directory` is that of the record.
+
+        What cannot be taken back now is taken back before the next change.
+        """
+        try:
+            if Begun.read(directory) is not None:
+                state = self._state()
+                with locked(state.locks, work):
+                    self._recover(state)
+        except (LgError, OSError, StoppedError) as error:
+            log.warning("interrupted changes of a command are not undone yet: %s", error)
+
+    def _recover(self, state: StateFiles) -> None:
+        state.journal.open()
+        recover(self._root.fd, str(self._root.path), state.directory, state.journal)
+
     def apply(self, upper: str, before: Snapshot, work: Work) -> Kept:
         """Write back every allowed change, or none. Raises only `StoppedError`."""
         names: list[str] = []
         refused: list[str] = []
+        changes = None
         try:
             wanted, refused = self._judge(steps(upper, before, work))
             names = _listed(wanted)
             if wanted:
-                self._put(wanted, upper, before, work)
+                changes = self._put(wanted, upper, before, work)
         except LgError as error:
             return _nothing(error, names, refused)
         except OSError as error:
             return _nothing(Conflict(f"{error.strerror or error}"), names, refused)
-        return Kept(names=_cut(sorted([*names, *refused])))
+        return Kept(names=_cut(sorted([*names, *refused])), changes=changes)
 
-    def _put(self, wanted: Sequence[Step], upper: str, before: Snapshot, work: Work) -> None:
+    def _put(self, wanted: Sequence[Step], upper: str, before: Snapshot, work: Work) -> ChangeSet:
         state = self._state()
         with locked(state.locks, work):
             refuse_replaced(str(self._root.path), self._root.fd)
-            recover(self._root.fd, str(self._root.path), state.directory)
-            transaction = Transaction(self._root.fd, str(self._root.path), state.directory)
+            self._recover(state)
+            ground = Ground(
+                root_fd=self._root.fd, root=str(self._root.path), state=state.directory, journal=state.journal
+            )
+            transaction = Transaction(ground)
             try:
                 transaction.stage(wanted, upper, work)
-                transaction.commit(wanted, before, work)
+                changes = transaction.commit(wanted, before, work)
             finally:
                 transaction.close()
+            try:
+                state.journal.prune()
+            except OSError:
+                log.exception("old change sets could not be removed; the next change tries again")
+        return changes
 
     def _judge(self, found: Sequence[Step]) -> tuple[list[Step], list[str]]:
         """Divide the steps into those that may be done, and the names of the others with the reason."""

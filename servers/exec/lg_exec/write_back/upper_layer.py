@@ -8,28 +8,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from lg_exec.process.worker_thread import Work
-from lg_exec.write_back.snapshot import DIRECTORY, Snapshot
+from lg_exec.write_back.snapshot import Snapshot
+from lg_policy.changes.interrupted import Step
+from lg_policy.changes.open_names import DIRECTORY
 from lg_policy.errors import LimitExceeded
 
 _OPAQUE = "user.overlay.opaque"
 _DIR = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 MAX_DEPTH = 128
 """Nested directories that are written back."""
-
-Kind = Literal["unlink", "rmdir", "mkdir", "put", "unknown"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One change. `rel` is the name below the root, `mode` that of what was written."""
-
-    kind: Kind
-    rel: str
-    mode: int = 0
 
 
 def steps(upper: str, before: Snapshot, work: Work) -> list[Step]:
