@@ -274,6 +274,7 @@ def _as_json(changes: ChangeSet | None) -> dict[str, Any]:
             "to": None,
             "before_sha256": file.before_sha256,
             "after_sha256": file.after_sha256,
+            **({"link": True} if file.link_before or file.link_after else {}),
         }
         for file in changes.files[:MAX_FILES]
     ]
