@@ -32,7 +32,7 @@ STAGING = ".lg-exec-"
 NEW, OLD = "new-", "old-"
 _RECORD = "begun.json"
 
-Kind = Literal["unlink", "rmdir", "mkdir", "put", "unknown"]
+Kind = Literal["unlink", "rmdir", "mkdir", "put", "chmod", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,10 @@ class Begun:
             if not name.startswith(STAGING) or "/" in name:
                 raise ValueError(f"{name!r} is no directory of lg-exec")
             steps = [Step(kind=kind, rel=str(rel), mode=int(mode)) for kind, rel, mode in data["steps"]]
+            if any(part in ("", ".", "..") for step in steps for part in step.rel.split("/")):
+                raise ValueError("a name in it leads out of the root")
             made = {int(number): str(content) for number, content in data.get("made", {}).items()}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Conflict(

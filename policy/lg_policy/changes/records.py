@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 VERSION = 1
@@ -78,7 +78,7 @@ class ChangeRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        data = {"version": VERSION, **asdict(self), "files": [_brief(file) for file in self.files]}
+        data = {"version": VERSION, **asdict(replace(self, files=())), "files": [_brief(file) for file in self.files]}
         if not self.removed_dirs:
             del data["removed_dirs"]  # as versions write it that know of no such thing
         return data

@@ -25,6 +25,7 @@ from lg_exec.process.orphans import MARKER, Orphans
 from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
+from lg_exec.sandbox import scratch_directory
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_policy.changes.removal import remove_tree
 
@@ -65,7 +66,8 @@ class UnconfinedBackend:
         )
 
     def contain(self, job: CommandJob, _work: Work | None = None) -> Unconfined:
-        """Prepare one job."""
+        """Prepare one job. Raises `SandboxUnavailable` and `OSError`."""
+        scratch_directory.ensure(self._scratch)
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         path = ":".join(dict.fromkeys((os.path.dirname(job.program.path), *SYSTEM_PATH)))
         env = base_environment(home=private, tmp=private, path=path, network=job.network)

@@ -128,13 +128,16 @@ class Executor:
             silence_s=self._settings.heartbeat_s,
         )
         async with self._turns.turn(client):
-            container = await in_thread(
-                lambda work: self.backend.contain(job, work),
-                seconds=PREPARE_S,
-                what="looking for names to hide below the root",
-                discard=lambda made: made.close(),
-            )
-            finished = await run(container, stdin=stdin, limits=job.limits, timing=timing, on_output=on_output)
+            try:
+                container = await in_thread(
+                    lambda work: self.backend.contain(job, work),
+                    seconds=PREPARE_S,
+                    what="looking for names to hide below the root",
+                    discard=lambda made: made.close(),
+                )
+                finished = await run(container, stdin=stdin, limits=job.limits, timing=timing, on_output=on_output)
+            except OSError as error:  # no more memory, processes, descriptors, or room in the scratch directory
+                raise _not_started(request.cmd, error) from error
         log.info("%s %s: exit %s signal %s", request.cmd, job.args, finished.exit_code, finished.signal)
         change_set = container.change_set
         hint = f"these changes cannot be taken back: {change_set.why_not}" if change_set and change_set.why_not else ""
@@ -279,6 +282,14 @@ def _as_json(changes: ChangeSet | None) -> dict[str, Any]:
         for file in changes.files[:MAX_FILES]
     ]
     return {"change_id": changes.change_id, "files": files}
+
+
+def _not_started(name: str, error: OSError) -> SandboxUnavailable:
+    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    return SandboxUnavailable(
+        f"{name!r} was not run, because the system refuses what it needs: {error.strerror or error}{where}",
+        hint="free what is used up (temporary directory, memory, processes, open files) and run it again",
+    )
 
 
 def _encoded(text: str) -> bytes:

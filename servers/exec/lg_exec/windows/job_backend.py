@@ -23,6 +23,7 @@ from lg_exec.process.environment import base_environment
 from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
+from lg_exec.sandbox import scratch_directory
 from lg_exec.sandbox.interface import NOT_LIMITED, CommandJob, ContainmentReport
 from lg_exec.windows.job_object import JobObject, limits_of, resume
 from lg_policy.changes.removal import remove_tree
@@ -52,7 +53,8 @@ class JobBackend:
         self.report = ContainmentReport(active=False, backend="off", enforced=_ENFORCED)
 
     def contain(self, job: CommandJob, _work: Work | None = None) -> Jobbed:
-        """Prepare one job. Raises `OSError`."""
+        """Prepare one job. Raises `SandboxUnavailable` and `OSError`."""
+        scratch_directory.ensure(self._scratch)
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         env = windows_environment(os.environ, program=job.program.path, private=private, network=job.network)
         return Jobbed(

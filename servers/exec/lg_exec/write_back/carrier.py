@@ -12,6 +12,8 @@ sockets are not written back.
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from lg_exec.write_back.transaction import Ground, Transaction
 from lg_exec.write_back.upper_layer import steps
 from lg_policy.changes.interrupted import STAGING, Begun, Step, recover
 from lg_policy.changes.journal import Journal
+from lg_policy.changes.open_names import place
 from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
@@ -102,7 +105,7 @@ class Carrier:
         refused: list[str] = []
         changes = None
         try:
-            wanted, refused = self._judge(steps(upper, before, work))
+            wanted, refused = self._judge([step for step in steps(upper, before, work) if self._is_change(step)])
             names = _listed(wanted)
             if wanted:
                 changes = self._put(wanted, upper, before, work)
@@ -147,7 +150,20 @@ class Carrier:
                 wanted.append(step)
         return wanted, sorted({f"{shown(step.rel)} (not kept: {why})" for step, why in refused.items()})
 
+    def _is_change(self, step: Step) -> bool:
+        """Return whether a directory that was there before has another mode now; whatever else is a change anyway."""
+        if step.kind != "chmod":
+            return True
+        try:
+            with place(self._root.fd, step.rel) as at:
+                now = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
+        except OSError:
+            return False  # gone meanwhile, or closed to this user
+        return stat.S_IMODE(now.st_mode) != stat.S_IMODE(step.mode)
+
     def _why_not(self, step: Step) -> str | None:
+        if step.kind == "chmod":
+            return "the mode of a directory that was there before"
         if step.kind == "unknown":
             return "neither file, directory nor link"
         if step.rel.startswith(STAGING):
@@ -167,12 +183,14 @@ def _above(names: Iterable[str]) -> set[str]:
 
 
 def _listed(wanted: Sequence[Step]) -> list[str]:
-    """Return what a result lists: written files, and the topmost names of what was removed."""
+    """Return what a result lists: written files, new directories that stay empty, the topmost names of what is gone."""
     gone = {step.rel for step in wanted if step.kind == "rmdir"}
     names = {step.rel for step in wanted if step.kind == "put"}
     names |= {
         step.rel for step in wanted if step.kind in ("unlink", "rmdir") and step.rel.rpartition("/")[0] not in gone
     }
+    made = {step.rel for step in wanted if step.kind == "mkdir"}
+    names |= {f"{rel}/" for rel in made - _above(step.rel for step in wanted if step.kind in ("put", "mkdir"))}
     return sorted(map(shown, names))
 
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from lg_policy.changes.interrupted import NEW, Step
 from lg_policy.changes.journal import Entry, Journal
 from lg_policy.changes.open_names import DIRECTORY, Place, place
 from lg_policy.changes.records import ChangeRecord, FileRecord
+from lg_policy.errors import Conflict
 
 KIND = "command"
 _CHUNK = 1 << 20
@@ -43,7 +45,10 @@ class _CannotRecordError(Exception):
 
 
 def describe(journal: Journal, tree: Tree, steps: Sequence[Step], work: Work) -> ChangeSet:
-    """Begin a change set in the journal. Raises `OSError` if the journal or a file cannot be read or written."""
+    """Begin a change set in the journal.
+
+    Raises `OSError` if the journal cannot be written, and `Conflict` if a file cannot be read.
+    """
     change_id = secrets.token_hex(8)
     bound = _Bound(journal.settings.patch_max_file_bytes, journal.settings.journal_max_bytes // _SHARE)
     try:
@@ -92,7 +97,7 @@ def _files(entry: Entry, tree: Tree, steps: Sequence[Step], bound: _Bound, work:
             continue
         old = new = None
         if step.kind == "unlink" or tree.before.get(step.rel) not in (None, DIRECTORY):
-            with place(tree.root_fd, step.rel) as at:
+            with _opened(tree.root_fd, step.rel) as at:
                 old = _Content.read(at, step.rel, bound, work, lambda chunks: entry.keep(len(files), chunks))
         if step.kind == "put":
             new = _Content.read(Place(tree.staging, f"{NEW}{number}"), step.rel, bound, work, _exhaust)
@@ -116,11 +121,12 @@ class _Content:
     @classmethod
     def read(cls, at: Place, rel: str, bound: _Bound, work: Work, keep: Callable[[Iterator[bytes]], None]) -> _Content:
         """Read what is there, and hand it to `keep`. Raises `OSError`."""
-        status = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
+        with _reading(rel):
+            status = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
         bound.take(rel, status.st_size)
         digest = hashlib.sha256()
         link = stat.S_ISLNK(status.st_mode)
-        keep(_hashed(_target(at) if link else _chunks(at, status, work), digest.update))
+        keep(_hashed(_target(at, rel) if link else _chunks(at, rel, status, work), digest.update))
         return cls(sha256=digest.hexdigest(), mode=stat.S_IMODE(status.st_mode), link=link)
 
 
@@ -130,22 +136,46 @@ def _hashed(chunks: Iterator[bytes], update: Callable[[bytes], None]) -> Iterato
         yield chunk
 
 
-def _target(at: Place) -> Iterator[bytes]:
-    yield os.fsencode(os.readlink(at.name, dir_fd=at.directory))
+@contextmanager
+def _reading(rel: str) -> Iterator[None]:
+    """Name the file that cannot be read. Another program may have changed it meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        raise Conflict(f"{shown(rel)!r} cannot be read: {error.strerror or error}") from error
 
 
-def _chunks(at: Place, status: os.stat_result, work: Work) -> Iterator[bytes]:
+@contextmanager
+def _opened(root_fd: int, rel: str) -> Iterator[Place]:
+    with ExitStack() as stack:
+        with _reading(rel):
+            at = stack.enter_context(place(root_fd, rel))
+        yield at
+
+
+def _target(at: Place, rel: str) -> Iterator[bytes]:
+    with _reading(rel):
+        target = os.readlink(at.name, dir_fd=at.directory)
+    yield os.fsencode(target)
+
+
+def _chunks(at: Place, rel: str, status: os.stat_result, work: Work) -> Iterator[bytes]:
     """Read a regular file, at most as long as it was found to be. One that is closed to this user cannot be read."""
     if not stat.S_ISREG(status.st_mode):
-        raise _CannotRecordError(f"{shown(at.name)} was neither a file nor a link")
-    try:
-        fd = os.open(at.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at.directory)
-    except PermissionError as error:
-        raise _CannotRecordError(f"{shown(at.name)} cannot be read: {error.strerror}") from error
+        raise _CannotRecordError(f"{rel} was neither a file nor a link")
+    with _reading(rel):
+        try:
+            fd = os.open(at.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at.directory)
+        except PermissionError as error:
+            raise _CannotRecordError(f"{rel} cannot be read: {error.strerror}") from error
     with open(fd, "rb", buffering=0) as file:
         left = status.st_size
-        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+        while left > 0:
             work.check()
+            with _reading(rel):
+                chunk = file.read(min(_CHUNK, left))
+            if not chunk:
+                return
             left -= len(chunk)
             yield chunk
 

@@ -12,7 +12,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class Transaction:
                 for number, step in enumerate(steps):
                     work.check()
                     if step.kind == "put":
-                        with place(source, step.rel) as found:
+                        with _named(step), place(source, step.rel) as found:
                             self._copy(found, f"{NEW}{number}", batch, work)
                 batch.sync()
         finally:
@@ -112,7 +113,7 @@ class Transaction:
                 there = checked[number] and before.get(step.rel) is not None
                 if there and step.kind in ("unlink", "put"):
                     self._expect(step, before)
-                with place(self._root_fd, step.rel) as at:
+                with _named(step), place(self._root_fd, step.rel) as at:
                     self._do(number, step, at, there)
             self._sync(steps)
             self._finish(changes)
@@ -212,6 +213,15 @@ class Transaction:
             os.rename(new, at.name, src_dir_fd=self._staging, dst_dir_fd=at.directory)
         else:
             os.unlink(new, dir_fd=self._staging)
+
+
+@contextmanager
+def _named(step: Step) -> Iterator[None]:
+    """Name the file that cannot be put in place."""
+    try:
+        yield
+    except OSError as error:
+        raise Conflict(f"{shown(step.rel)!r}: {error.strerror or error}") from error
 
 
 def _entries(directory: int, name: str) -> bool:

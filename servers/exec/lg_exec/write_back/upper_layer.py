@@ -24,7 +24,7 @@ MAX_DEPTH = 128
 def steps(upper: str, before: Snapshot, work: Work) -> list[Step]:
     """Return what changed, in an order in which it can be done. Raises `LimitExceeded` and `OSError`."""
     found = list(_walk(upper, before, work))
-    order = {"unlink": 0, "rmdir": 1, "mkdir": 2, "put": 3, "unknown": 4}
+    order = {"unlink": 0, "rmdir": 1, "mkdir": 2, "put": 3, "chmod": 4, "unknown": 5}
     removed = [step for step in found if step.kind == "rmdir"]
     removed.sort(key=lambda step: step.rel.count("/"), reverse=True)
     rest = sorted((step for step in found if step.kind != "rmdir"), key=lambda step: (order[step.kind], step.rel))
@@ -82,6 +82,7 @@ def _changed_file(rel: str, status: os.stat_result, before: Snapshot) -> Iterato
 def _changed_directory(rel: str, opened: int, status: os.stat_result, before: Snapshot) -> Iterator[Step]:
     was = before.get(rel)
     if was == DIRECTORY and not _opaque(opened):
+        yield Step(kind="chmod", rel=rel, mode=status.st_mode)  # perhaps: it also stands here if a name in it changed
         return
     if was is not None:
         yield from _removed(rel, before)
