@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mcp import types as t
 
 from lg_exec.process.worker_thread import in_thread
-from lg_exec.server.argument_repair import fit
 from lg_exec.server.executor import Executor, Outcome, Request
 from lg_policy.wire.call_metadata import POLICY, ROOT, SANDBOX
+from lg_policy.wire.command_lines import COMMAND_FORMAT, fit
 from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server, without_nulls
 
 if TYPE_CHECKING:
@@ -177,7 +177,12 @@ def _exec_input(settings: Settings) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "cmd": {"type": "string", "enum": list(names), "description": f"one of:\n{listed}"},
+            "cmd": {
+                "type": "string",
+                "format": COMMAND_FORMAT,
+                "enum": list(names),
+                "description": f"one of:\n{listed}",
+            },
             "args": {
                 "type": "array",
                 "items": {"type": "string"},

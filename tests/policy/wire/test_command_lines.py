@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from lg_exec.server.argument_repair import MAX_TEXT, fit
 from lg_policy.config.settings import Settings
 from lg_policy.errors import InvalidArguments
+from lg_policy.wire.argument_repair import as_meant
+from lg_policy.wire.command_lines import MAX_TEXT, correction, fit
 
 COMMANDS = frozenset(Settings().exec.commands)
 
@@ -94,3 +95,32 @@ def test_a_long_command_line_is_not_taken_apart(text: str) -> None:
         with pytest.raises(InvalidArguments) as caught:
             fit(sent, COMMANDS)
         assert len(caught.value.text()) < 2_000
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "cmd": {"type": "string", "format": "lg-command", "enum": sorted(COMMANDS)},
+        "args": {"type": "array", "items": {"type": "string"}},
+    },
+}
+PLAIN = {"type": "object", "properties": {"cmd": {"type": "string", "enum": sorted(COMMANDS)}}}
+
+
+def test_a_gateway_takes_command_lines_apart_by_the_schema_before_it_decides() -> None:
+    assert as_meant(SCHEMA, {"cmd": "pytest -q", "args": "tests"}) == {"cmd": "pytest", "args": ["-q", "tests"]}
+    assert as_meant(SCHEMA, {"cmd": "rm -rf /"}) == {"cmd": "rm -rf /"}
+    assert as_meant(PLAIN, {"cmd": "pytest -q"}) == {"cmd": "pytest -q"}, "another server means what it says"
+
+
+def test_a_gateway_names_the_right_call_by_the_schema() -> None:
+    named = correction(SCHEMA, {"cmd": "python3", "args": ["x.py"]})
+    assert named is not None
+    assert 'exec(cmd="python", args=["x.py"])' in named.hint
+    assert correction(SCHEMA, {"cmd": "pytest", "args": 5}) is None, "the schema says it"
+    assert correction(PLAIN, {"cmd": "python3"}) is None
+
+
+@pytest.mark.parametrize("odd", [None, [], {"cmd": None}, {"cmd": {"format": "lg-command"}}])
+def test_an_odd_schema_corrects_nothing(odd: object) -> None:
+    assert correction({"properties": odd}, {"cmd": "x"}) is None

@@ -2,6 +2,9 @@
 
 Otherwise the error suggests the right call. Nothing is permitted here: the template checks the arguments afterwards,
 however they were written. Pure, and bounded by `MAX_TEXT`.
+
+`lg-exec` marks its argument `cmd` by a `format`. So a gateway, whose rules must see what is executed, does the same
+before it decides, and names the same calls when it refuses.
 """
 
 from __future__ import annotations
@@ -9,13 +12,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
 
 MAX_TEXT = 20_000
 """Characters of a command line that is taken apart; a longer one has to come as a list."""
+COMMAND_FORMAT = "lg-command"
+"""JSON Schema `format` of the argument `cmd`, whose `enum` lists the commands."""
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh", "fish", "cmd", "cmd.exe", "powershell", "pwsh")
 _OPERATOR = re.compile(r"[|&;<>`$\n]")
 _CHANGE_DIRECTORY = re.compile(r"\s*cd\s+([^\s;&|]+)\s*(?:&&|;)\s*(.*)", re.DOTALL)
@@ -32,6 +37,40 @@ _OTHER_NAMES: dict[tuple[str, ...], str] = {
     ("py.test",): "pytest",
 }
 """Beginnings of command lines that a shipped command replaces, and that command."""
+
+
+def meant(schema: Mapping[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments as the schema wants them, if it is that of `exec` and their meaning is certain."""
+    commands = _commands(schema)
+    if commands is None:
+        return arguments
+    try:
+        return fit(arguments, commands)
+    except InvalidArguments:
+        return arguments
+
+
+def correction(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> InvalidArguments | None:
+    """Return the error that names the right call, if the schema is that of `exec` and there is something to say."""
+    commands = _commands(schema)
+    if commands is None:
+        return None
+    try:
+        fit(dict(arguments), commands)
+    except InvalidArguments as error:
+        return error
+    return None
+
+
+def _commands(schema: Mapping[str, Any]) -> frozenset[str] | None:
+    properties = schema.get("properties")
+    part = properties.get("cmd") if isinstance(properties, Mapping) else None
+    if not isinstance(part, Mapping) or part.get("format") != COMMAND_FORMAT:
+        return None
+    names = part.get("enum")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return frozenset(names)
 
 
 def fit(arguments: dict[str, Any], commands: Collection[str]) -> dict[str, Any]:
