@@ -10,7 +10,7 @@ import pytest
 from lg_policy.config.settings import Settings
 from lg_policy.errors import InvalidArguments
 from lg_policy.wire.argument_repair import as_meant
-from lg_policy.wire.command_lines import MAX_TEXT, correction, fit
+from lg_policy.wire.command_lines import MAX_TEXT, correction, fit, meant_command
 
 COMMANDS = frozenset(Settings().exec.commands)
 
@@ -55,6 +55,14 @@ def test_what_is_certain_is_taken(sent: dict[str, Any], meant: dict[str, Any]) -
         ({"cmd": "./.venv/bin/pytest"}, 'exec(cmd="pytest")'),
         ({"cmd": "CI=1 pytest -q"}, 'exec(cmd="pytest", args=["-q"], env={"CI": "1"})'),
         ({"cmd": "cd sub && cargo test"}, 'exec(cmd="cargo", args=["test"], cwd="sub")'),
+        ({"cmd": "python3 -m pytest -q"}, 'exec(cmd="python-pytest", args=["-q"])'),
+        ({"cmd": "python3", "args": ["-m", "pytest"]}, 'exec(cmd="python-pytest")'),
+        ({"cmd": "poetry run pytest -q"}, 'exec(cmd="pytest", args=["-q"])'),
+        ({"cmd": "sudo env npm test"}, 'exec(cmd="npm-test")'),
+        ({"cmd": "npx ruff check"}, 'exec(cmd="ruff", args=["check"])'),
+        ({"cmd": "PyTest"}, 'exec(cmd="pytest")'),
+        ({"cmd": "pytest\u200b -q"}, 'exec(cmd="pytest", args=["-q"])'),
+        ({"cmd": "sudo " * 3_000 + "pytest"}, "cmd is one of: "),
         ({"cmd": "rm", "args": ["-rf", "/"]}, "cmd is one of: "),
         ({"cmd": ""}, "cmd is one of: "),
         ({"cmd": "pytest", "args": "-q | tee out"}, "there is no shell"),
@@ -95,6 +103,12 @@ def test_a_long_command_line_is_not_taken_apart(text: str) -> None:
         with pytest.raises(InvalidArguments) as caught:
             fit(sent, COMMANDS)
         assert len(caught.value.text()) < 2_000
+
+
+@pytest.mark.parametrize("cmd", [[["pytest"]], [{}], [5], [None, "pytest"], {"pytest": 1}, 5, True, []])
+def test_a_command_of_another_type_is_left_for_the_schema(cmd: object) -> None:
+    assert fit({"cmd": cmd}, COMMANDS) == {"cmd": cmd}
+    assert meant_command({"cmd": cmd}, COMMANDS) is None
 
 
 SCHEMA = {

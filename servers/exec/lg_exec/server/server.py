@@ -11,8 +11,9 @@ from mcp import types as t
 
 from lg_exec.process.worker_thread import in_thread
 from lg_exec.server.executor import Executor, Outcome, Request
+from lg_policy.errors import InvalidArguments, PolicyDenied
 from lg_policy.wire.call_metadata import POLICY, ROOT, SANDBOX
-from lg_policy.wire.command_lines import COMMAND_FORMAT, fit
+from lg_policy.wire.command_lines import COMMAND_FORMAT, fit, meant_command
 from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server, without_nulls
 
 if TYPE_CHECKING:
@@ -147,8 +148,23 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
         ),
         meta={**meta, SANDBOX: {"active": report.active, "backend": report.backend}},
         handler=handler,
-        adapt=partial(fit, commands=frozenset(enabled(settings))),
+        adapt=partial(_fitted, commands=frozenset(enabled(settings)), configured=frozenset(settings.exec.commands)),
     )
+
+
+def _fitted(arguments: dict[str, Any], commands: frozenset[str], configured: frozenset[str]) -> dict[str, Any]:
+    """Return the arguments as they are meant. Raises `InvalidArguments`, and `PolicyDenied` for one switched off."""
+    try:
+        return fit(arguments, commands)
+    except InvalidArguments:
+        off = meant_command(arguments, configured)
+        if off is not None and off not in commands:
+            raise PolicyDenied(
+                f"the command {off!r} is switched off in the settings",
+                hint=f"cmd is one of: {', '.join(sorted(commands))}; `enabled = true` below [exec.commands.{off}] "
+                "switches it on",
+            ) from None
+        raise
 
 
 def describe(executor: Executor, settings: Settings) -> str:
