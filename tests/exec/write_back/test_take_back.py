@@ -136,9 +136,11 @@ async def test_a_file_server_killed_while_it_takes_back_leaves_all_or_nothing(
     for fuse in range(100):
         pid = os.fork()
         if pid == 0:
-            with Root(root) as opened:
-                changes(opened, state, Bomb(fuse)).revert(RevertRequest(change_id=change_id), Job(60))
-            os._exit(0)
+            try:
+                with Root(root) as opened:
+                    changes(opened, state, Bomb(fuse)).revert(RevertRequest(change_id=change_id), Job(60))
+            finally:
+                os._exit(0)
         died = os.waitpid(pid, 0)[1] != 0
         with Root(root) as opened:
             changes(opened, state).recover()
@@ -237,9 +239,12 @@ async def test_a_server_killed_before_it_told_the_journal_is_undone_by_the_file_
         snapshot = Snapshot(opened.fd, (), Work())
         pid = os.fork()
         if pid == 0:
-            dying = Dying(place)
-            dying.stage(steps, str(upper), Work())
-            dying.commit(steps, snapshot, Work())
+            try:
+                dying = Dying(place)
+                dying.stage(steps, str(upper), Work())
+                dying.commit(steps, snapshot, Work())
+            finally:
+                os._exit(1)
         os.waitpid(pid, 0)
     assert (root / "new").exists()
     (root / "new").write_text("by a human")  # since the crash

@@ -99,10 +99,12 @@ def test_a_server_killed_at_any_step_has_changed_all_or_nothing(root: Root, tmp_
     snapshot = Snapshot(root.fd, (), Work())
     pid = os.fork()
     if pid == 0:
-        dying = Dying(ground(root, tmp_path), before)
-        dying.stage(STEPS, place, Work())
-        dying.commit(STEPS, snapshot, Work())
-        os._exit(9)
+        try:
+            dying = Dying(ground(root, tmp_path), before)
+            dying.stage(STEPS, place, Work())
+            dying.commit(STEPS, snapshot, Work())
+        finally:
+            os._exit(9)
     os.waitpid(pid, 0)
     wanted, kept = (NEW, 1) if before > len(STEPS) else (OLD, 0)
     for _ in range(2):  # the second time nothing is left to do

@@ -23,6 +23,7 @@ from lg_policy.changes.interrupted import NEW, Step
 from lg_policy.changes.journal import Entry, Journal
 from lg_policy.changes.open_names import DIRECTORY, Place, place
 from lg_policy.changes.records import ChangeRecord, FileRecord
+from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict
 
 KIND = "command"
@@ -39,6 +40,14 @@ class Tree:
     staging: int
     before: Snapshot
 
+    def has_old(self, step: Step) -> bool:
+        """Return whether there was a file or a link of that name before."""
+        return step.kind in ("unlink", "put") and self.before.get(step.rel) not in (None, DIRECTORY)
+
+    def new(self, number: int) -> Place:
+        """Return where the new content of a step waits."""
+        return Place(self.staging, f"{NEW}{number}")
+
 
 class _CannotRecordError(Exception):
     """Why the changes cannot be reverted later. Never leaves this module."""
@@ -50,11 +59,11 @@ def describe(journal: Journal, tree: Tree, steps: Sequence[Step], work: Work) ->
     Raises `OSError` if the journal cannot be written, and `Conflict` if a file cannot be read.
     """
     change_id = secrets.token_hex(8)
-    bound = _Bound(journal.settings.patch_max_file_bytes, journal.settings.journal_max_bytes // _SHARE)
     try:
         _refuse_unfit(steps)
+        _refuse_large(tree, steps, journal.settings, work)
         with journal.entry(change_id) as entry:
-            files = _files(entry, tree, steps, bound, work)
+            files = _files(entry, tree, steps, work)
             entry.seal(_record(change_id, steps, tree.before, files))
     except _CannotRecordError as why:
         return ChangeSet(why_not=str(why))
@@ -70,37 +79,44 @@ def _refuse_unfit(steps: Sequence[Step]) -> None:
         raise _CannotRecordError("only directories were made or removed")
 
 
-class _Bound:
-    """Counts the bytes of old and new contents."""
-
-    def __init__(self, of_file: int, of_all: int) -> None:
-        self._of_file = of_file
-        self._left = of_all
-        self._of_all = of_all
-
-    def take(self, rel: str, size: int) -> None:
-        """Count one content. Raises if there is no room for it."""
-        if size > self._of_file:
-            raise _CannotRecordError(f"{rel} has {size} bytes, more than fs.patch_max_file_bytes = {self._of_file}")
-        self._left -= size
-        if self._left < 0:
+def _refuse_large(tree: Tree, steps: Sequence[Step], settings: FsSettings, work: Work) -> None:
+    """Refuse contents that are too large to be kept, before any of them is read."""
+    of_all = settings.journal_max_bytes // _SHARE
+    total = 0
+    for number, step in enumerate(steps):
+        work.check()
+        sizes = [_size(tree.new(number), step.rel)] if step.kind == "put" else []
+        if tree.has_old(step):
+            with _opened(tree.root_fd, step.rel) as at:
+                sizes.append(_size(at, step.rel))
+        total += sum(sizes)
+        if max(sizes, default=0) > settings.patch_max_file_bytes:
             raise _CannotRecordError(
-                f"old and new contents have more than {self._of_all} bytes, 1/{_SHARE} of fs.journal_max_bytes"
+                f"{step.rel} has {max(sizes)} bytes; fs.patch_max_file_bytes is {settings.patch_max_file_bytes}"
+            )
+        if total > of_all:
+            raise _CannotRecordError(
+                f"old and new contents have more than {of_all} bytes, 1/{_SHARE} of fs.journal_max_bytes"
             )
 
 
-def _files(entry: Entry, tree: Tree, steps: Sequence[Step], bound: _Bound, work: Work) -> list[FileRecord]:
+def _size(at: Place, rel: str) -> int:
+    with _reading(rel):
+        return os.stat(at.name, dir_fd=at.directory, follow_symlinks=False).st_size
+
+
+def _files(entry: Entry, tree: Tree, steps: Sequence[Step], work: Work) -> list[FileRecord]:
     files: list[FileRecord] = []
     for number, step in enumerate(steps):
         work.check()
         if step.kind not in ("unlink", "put"):
             continue
         old = new = None
-        if step.kind == "unlink" or tree.before.get(step.rel) not in (None, DIRECTORY):
+        if tree.has_old(step):
             with _opened(tree.root_fd, step.rel) as at:
-                old = _Content.read(at, step.rel, bound, work, lambda chunks: entry.keep(len(files), chunks))
+                old = _Content.read(at, step.rel, work, lambda chunks: entry.keep(len(files), chunks))
         if step.kind == "put":
-            new = _Content.read(Place(tree.staging, f"{NEW}{number}"), step.rel, bound, work, _exhaust)
+            new = _Content.read(tree.new(number), step.rel, work, _exhaust)
         files.append(_file_record(step.rel, old, new))
     return files
 
@@ -119,11 +135,10 @@ class _Content:
     link: bool
 
     @classmethod
-    def read(cls, at: Place, rel: str, bound: _Bound, work: Work, keep: Callable[[Iterator[bytes]], None]) -> _Content:
+    def read(cls, at: Place, rel: str, work: Work, keep: Callable[[Iterator[bytes]], None]) -> _Content:
         """Read what is there, and hand it to `keep`. Raises `OSError`."""
         with _reading(rel):
             status = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
-        bound.take(rel, status.st_size)
         digest = hashlib.sha256()
         link = stat.S_ISLNK(status.st_mode)
         keep(_hashed(_target(at, rel) if link else _chunks(at, rel, status, work), digest.update))

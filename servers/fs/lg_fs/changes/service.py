@@ -30,6 +30,9 @@ from lg_policy.errors import Conflict, InvalidArguments, NotFound
 
 log = logging.getLogger(__name__)
 
+RECOVER_S = 10.0
+"""Seconds that undoing interrupted changes may delay the start; after that, the next change tries again."""
+
 
 def _nothing(_name: str) -> None:
     """Do nothing at a step."""
@@ -145,10 +148,13 @@ class Changes:
         return [summary(sets[change_id], reverted.get(change_id)) for change_id in newest[:limit]]
 
     def recover(self) -> None:
-        """Undo what a killed process left unfinished, in every root. Called once at start."""
+        """Undo what a killed process left unfinished, in every root. Called once at start.
+
+        Raises `LgError` if that cannot be done now, or if another process is changing the root for long.
+        """
         places = [place for place in self._workspace.places if self._journal(place).pending() or self._begun(place)]
         places.sort(key=lambda place: place.root.id)
-        with holding(places, self._journals, Job(self._settings.call_timeout_s)):
+        with holding(places, self._journals, Job(min(RECOVER_S, self._settings.call_timeout_s))):
             self._recover(places)
 
     def _plan(self, targets: Targets, request: PatchRequest, job: Job) -> list[PlannedFile]:
