@@ -26,7 +26,7 @@ from lg_policy.changes.durable import sync_all
 from lg_policy.changes.journal import Journal
 from lg_policy.changes.records import ChangeRecord
 from lg_policy.errors import Conflict, Internal, LgError, NotFound
-from lg_policy.paths.root import Opened, Root, as_error
+from lg_policy.paths.root import Opened, as_error
 
 log = logging.getLogger(__name__)
 
