@@ -2,13 +2,15 @@
 
 The command is `true`. The same bubblewrap line, with the same options, system call filter and pipes, is started by
 asyncio as the reference; all ways take turns within each round. CPU is that of everything involved: client, server,
-bubblewrap and command. `--sandbox off` of the server is measured as well.
+bubblewrap and command. `--sandbox off` of the server is measured as well, and a client without the SDK, which writes
+and reads lines of JSON and nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import resource
 import statistics
@@ -20,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 from mcp import Client, StdioServerParameters
@@ -175,6 +178,51 @@ async def call(client: Client, arguments: dict[str, object]) -> None:
         raise RuntimeError(str(result))
 
 
+class LineClient:
+    """A client that writes and reads lines of JSON."""
+
+    def __init__(self, server: asyncio.subprocess.Process) -> None:
+        self.pid = server.pid
+        self._server = server
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+
+    async def read(self) -> None:
+        """Hand each answer to whoever waits for it."""
+        while self._server.stdout is not None and (line := await self._server.stdout.readline()):
+            message = json.loads(line)
+            if message.get("id") in self._waiting:
+                self._waiting.pop(message["id"]).set_result(message)
+
+    async def request(self, method: str, **params: Any) -> dict[str, Any]:
+        number = time.monotonic_ns()
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        if self._server.stdin is not None:
+            self._server.stdin.write(line.encode() + b"\n")
+        answered: dict[str, Any] = await answer
+        return answered
+
+    async def call(self) -> None:
+        answer = await self.request("tools/call", name="exec", arguments={"cmd": "true"})
+        if not answer["result"]["structuredContent"]["ok"]:
+            raise RuntimeError(str(answer))
+
+
+@asynccontextmanager
+async def lines_served(root: Path, *flags: str) -> AsyncIterator[LineClient]:
+    arguments = ["-P", "-m", "lg_exec", "--root", str(root), *flags]
+    server = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=-1, stdout=-1, cwd="/")
+    client = LineClient(server)
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.read)
+        info = {"name": "bench", "version": "1"}
+        await client.request("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=info)
+        yield client
+        if server.stdin is not None:
+            server.stdin.close()
+        await server.wait()
+
+
 def proportional_kb(pid: int) -> int:
     """Memory of a process and its descendants, shared pages divided."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -219,11 +267,14 @@ async def compare(place: Path, calls: int, rounds: int) -> None:
         line = bare_line(backend, job)
         boxed, boxed_pid = await stack.enter_async_context(served(root, "--config", str(config)))
         orphans.expect(boxed_pid)
+        lines = await stack.enter_async_context(lines_served(root, "--config", str(config)))
+        orphans.expect(lines.pid)
         plain, plain_pid = await stack.enter_async_context(served(root, "--config", str(config), "--sandbox", "off"))
         orphans.expect(plain_pid)
         ways = [
             ("subprocess.run", run_true, None),
             ("bwrap, the same line, by asyncio", lambda: run_bare(line, program, orphans), None),
+            ("lg-exec over stdio, client without SDK", lines.call, lines.pid),
             ("lg-exec over stdio", lambda: call(boxed, {"cmd": "true"}), boxed_pid),
             ("lg-exec over stdio, sandbox off", lambda: call(plain, {"cmd": "true"}), plain_pid),
         ]

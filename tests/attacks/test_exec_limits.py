@@ -116,6 +116,17 @@ async def test_private_temporary_space_is_limited_and_named(tmp_path: Path, plac
     assert not outcome.ok
 
 
+@pytest.mark.attack("Exhaustion", "floods of empty files in memory, which have no bytes")
+@MECHANISMS
+@pytest.mark.parametrize("place", [".", "/tmp", "/dev/shm"])  # inside the sandbox
+async def test_empty_files_in_memory_count_as_well(tmp_path: Path, mechanism: str, place: str) -> None:
+    code = f"import time\nfor n in range(5_000): open(f'{place}/{{n}}', 'w').close()\ntime.sleep(20)"
+    with limited(tmp_path / "root", tmp_path / "s", settings(limits={"disk_mb": 16}), mechanism) as executor:
+        with anyio.fail_after(60):
+            outcome = await py(executor, code, timeout_s=30)
+    assert outcome.finished.limit_hit == "disk"
+
+
 @pytest.mark.attack("Exhaustion", "filling the disk through a writable root")
 async def test_a_writable_root_cannot_fill_the_disk(tmp_path: Path) -> None:
     template = {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}

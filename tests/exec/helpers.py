@@ -67,7 +67,9 @@ BASE_PYTHON = os.path.realpath(sys.executable)
 
 
 @contextmanager
-def sandboxed(root: Path, scratch: Path, chosen: Settings | None = None) -> Iterator[Executor]:
+def sandboxed(
+    root: Path, scratch: Path, chosen: Settings | None = None, *, state: Path | None = None
+) -> Iterator[Executor]:
     """An executor in bubblewrap, the limits held by whatever this machine has."""
     require(sys.platform == "linux", "bubblewrap runs on Linux")
     binary = next(binaries(), None)
@@ -76,7 +78,7 @@ def sandboxed(root: Path, scratch: Path, chosen: Settings | None = None) -> Iter
     chosen = chosen or settings()
     scratch.mkdir(exist_ok=True)
     with Root(root) as opened:
-        place = make_place(chosen, opened, str(scratch), None)
+        place = make_place(chosen, opened, str(scratch), None, state_dir=state)
         backend = BubblewrapBackend(binary, place, find_hierarchy())
         programs = Programs(opened.path, chosen.exec.environment, home=scratch)
         yield Executor(opened, chosen, backend, programs)

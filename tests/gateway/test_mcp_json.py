@@ -151,3 +151,65 @@ def test_configured_values_are_hidden_only_where_they_are_secret(
 
     assert set(made["a"].secrets()) == {"token-of-mine-1", "s3cr3t-of-mine"}
     assert made["b"].secrets() == ["abcdef123456"]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ({"mcpServers": {}, "servers": {"a": {"command": "true"}}}, ["a"]),
+        ({"mcpServers": {}, "mcp": {"servers": {"a": {"command": "true"}}}}, ["a"]),
+        ({"mcpServers": None, "servers": {}, "context_servers": {"a": {"command": "true"}}}, ["a"]),
+        ({"mcpServers": {"a": {"command": "true"}}, "servers": {"b": {"command": "true"}}}, ["a"]),
+        ({"mcpServers": [{"name": "a", "command": "true"}, {"name": "b", "command": "true"}]}, ["a", "b"]),
+        ({"mcpServers": {}}, []),
+    ],
+)
+def test_the_servers_are_found_in_whichever_table_has_some(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: dict[str, Any], names: list[str]
+) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps(content))
+    assert sorted(read_mcp_json(file).servers) == names
+    both = sum(bool(content.get(key)) for key in ("mcpServers", "servers")) > 1
+    assert ("the servers below 'servers' are ignored" in caplog.text) == both
+
+
+@pytest.mark.parametrize("table", [[1], [{"command": "true"}], [{"name": "a"}, {"name": "a"}], "a"])
+def test_a_table_whose_meaning_is_not_certain_is_refused(tmp_path: Path, table: object) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": table}))
+    with pytest.raises(ConfigError, match="mcpServers"):
+        read_mcp_json(file)
+
+
+@pytest.mark.parametrize("off", [True, "true", "True", " TRUE ", 1, "1", "yes", "on"])
+def test_a_server_that_is_switched_off_stays_off_however_that_is_written(tmp_path: Path, off: object) -> None:
+    file = tmp_path / "mcp.json"
+    on = {"command": "true", "disabled": "false"}
+    not_enabled = {"command": "true", "enabled": "false"}
+    file.write_text(json.dumps({"mcpServers": {"off": {**on, "disabled": off}, "on": on, "not": not_enabled}}))
+    found = read_mcp_json(file).servers
+    assert {name: server.enabled for name, server in found.items()} == {"off": False, "on": True, "not": False}
+
+
+@pytest.mark.parametrize("unclear", ["maybe", 2, "", [], {}])
+def test_a_switch_that_is_neither_on_nor_off_costs_that_entry(tmp_path: Path, unclear: object) -> None:
+    file = tmp_path / "mcp.json"
+    good = {"command": "true", "env": ["A=1", "B=x=y"]}
+    file.write_text(json.dumps({"mcpServers": {"good": good, "odd": {"command": "true", "disabled": unclear}}}))
+    found = read_mcp_json(file)
+    assert list(found.servers) == ["good"]
+    assert dict(found.servers["good"].env) == {"A": "1", "B": "x=y"}
+    assert "mcpServers.odd.disabled must be true or false" in found.unusable["odd"].message
+
+
+@pytest.mark.parametrize("command", ["npx -y server && echo done", "cat x | server", "server > log"])
+def test_a_command_that_needs_a_shell_costs_that_entry(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, command: str
+) -> None:
+    good = {"command": "sh -c 'true && true'"}
+    specs = specs_of(tmp_path, json.dumps({"mcpServers": {"good": good, "odd": {"command": command}}}))
+    assert list(specs) == ["good"]
+    assert specs["good"].launch is not None
+    assert specs["good"].launch.argv[1:] == ("-c", "true && true")
+    assert "needs a shell" in caplog.text

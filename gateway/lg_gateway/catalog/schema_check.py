@@ -21,6 +21,7 @@ from lg_policy.limits import is_small
 from lg_policy.rules.bounded_schema import TooMuchWork, at_most, no_fetching, validator_for
 from lg_policy.rules.conditions import linear
 from lg_policy.rules.predicates import Predicate, compiled
+from lg_policy.wire.command_lines import correction
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class ArgumentCheck:
         """Raise `InvalidArguments`, which says what is wrong and what fits, or `TooLarge` if the check is too slow."""
         if self._usable:
             try:
-                self._refuse(await self._check.error(arguments))
+                self._refuse(await self._check.error(arguments), arguments)
             except UnusableSchema as error:
                 self._give_up(error)
             except TooMuchWork as error:
@@ -136,15 +137,16 @@ class ArgumentCheck:
         """Do what `checked` does, in this thread."""
         if self._usable:
             try:
-                self._refuse(self._check.error_now(arguments))
+                self._refuse(self._check.error_now(arguments), arguments)
             except UnusableSchema as error:
                 self._give_up(error)
             except TooMuchWork as error:
                 raise _too_long() from error
 
-    def _refuse(self, error: Any) -> None:
+    def _refuse(self, error: Any, arguments: Mapping[str, Any]) -> None:
         if error is not None:
-            raise InvalidArguments(_sentence(error), hint=self._names())
+            better = correction(self._schema, arguments)
+            raise better or InvalidArguments(_sentence(error), hint=self._names())
 
     def _give_up(self, error: UnusableSchema) -> None:
         self._usable = False

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ FILE_BYTES = 1_000_000
 TYPES = {"stdio": "command", "http": "url", "streamable-http": "url", "streamableHttp": "url", "streamable_http": "url"}
 _TABLES = (("mcpServers",), ("servers",), ("mcp", "servers"), ("context_servers",))
 _USED = frozenset(("type", "transport", "command", "args", "env", "cwd", "url", "headers", "disabled", "enabled"))
+_SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _ADDRESSES = ("serverUrl", "httpUrl")
 _COMMENT_OR_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*[}\]])', re.DOTALL)
@@ -57,7 +58,7 @@ def read_mcp_json(path: Path) -> McpJson:
         content = json.loads(without_comments(data.decode(json.detect_encoding(data))))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
-    table = _table(content)
+    table = _table(path, content)
     if table is None:
         raise ConfigError(f'{path}: expected an object with a table "mcpServers"')
     found = McpJson()
@@ -93,14 +94,31 @@ def fit_name(name: str, taken: Mapping[str, object]) -> str:
     return f"{plain[: FIT_LENGTH - 5].strip('-') or 'server'}-{mark[:4]}"
 
 
-def _table(content: Any) -> Mapping[str, Any] | None:
-    for steps in _TABLES:
-        found = content
-        for step in steps:
-            found = found.get(step) if isinstance(found, dict) else None
-        if isinstance(found, dict):
-            return found
-    return None
+def _table(path: Path, content: Any) -> Mapping[str, Any] | None:
+    """Return the table of servers: the first that has some, else the first that is there."""
+    found = {".".join(steps): table for steps in _TABLES if (table := _named(_at(content, steps))) is not None}
+    filled = [name for name, table in found.items() if table]
+    for other in filled[1:]:
+        log.warning("%s: the servers below %r are ignored, because %r has some", path, other, filled[0])
+    return found[filled[0]] if filled else next(iter(found.values()), None)
+
+
+def _at(content: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        content = content.get(step) if isinstance(content, dict) else None
+    return content
+
+
+def _named(table: Any) -> Mapping[str, Any] | None:
+    """Return a table of servers as such; a list of servers by the `name` of each."""
+    if isinstance(table, dict):
+        return table
+    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
+        return None
+    names = [entry.get("name") for entry in table]
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        return None
+    return {entry["name"]: {key: value for key, value in entry.items() if key != "name"} for entry in table}
 
 
 def _entry(path: Path, name: str, entry: Any) -> UpstreamSettings:
@@ -115,13 +133,9 @@ def _entry(path: Path, name: str, entry: Any) -> UpstreamSettings:
         log.warning("%s: ignored: %s", where, ", ".join(map(repr, ignored))[:300])
     _check_kind(where, values)
     _check_texts(where, values)
-    enabled = values.pop("enabled", True) is not False and values.pop("disabled", False) is not True
-    values.pop("disabled", None)
-    if isinstance(values.get("args"), str):
-        values["args"] = _split(where, values["args"])
-    for key in ("env", "headers"):
-        if isinstance(values.get(key), dict):
-            values[key] = {inner: _as_text(value) for inner, value in values[key].items() if value is not None}
+    disabled = _switch(where, "disabled", values.pop("disabled", False))
+    enabled = _switch(where, "enabled", values.pop("enabled", True)) and not disabled
+    _fit_shapes(where, values)
     if isinstance(values.get("cwd"), str):
         values["cwd"] = os.path.normpath(path.absolute().parent / os.path.expanduser(values["cwd"]))
     try:
@@ -129,6 +143,17 @@ def _entry(path: Path, name: str, entry: Any) -> UpstreamSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ConfigError(f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _fit_shapes(where: str, values: dict[str, Any]) -> None:
+    """Make arguments a list, and variables and headers tables of texts, where other shapes mean the same."""
+    if isinstance(values.get("args"), str):
+        values["args"] = _split(where, values["args"])
+    if isinstance(values.get("env"), list):
+        values["env"] = _pairs(where, values["env"])
+    for key in ("env", "headers"):
+        if isinstance(values.get(key), dict):
+            values[key] = {inner: _as_text(value) for inner, value in values[key].items() if value is not None}
 
 
 def _check_kind(where: str, values: dict[str, Any]) -> None:
@@ -148,6 +173,21 @@ def _split(where: str, arguments: str) -> list[str]:
         return shlex.split(arguments)
     except ValueError as error:
         raise ConfigError(f"{where}.args: {error}", hint='write a list of texts: ["-y", "server"]') from error
+
+
+def _pairs(where: str, entries: list[Any]) -> dict[str, str]:
+    """Return variables that are written as a list of `NAME=value`."""
+    if not all(isinstance(entry, str) and entry.find("=") > 0 for entry in entries):
+        raise ConfigError(f"{where}.env must be an object", hint='write {"NAME": "value"}')
+    return dict(entry.split("=", 1) for entry in entries)
+
+
+def _switch(where: str, key: str, value: Any) -> bool:
+    """Return a switch, also one that is written as a text or a number. Raises `ConfigError` if it is neither."""
+    word = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+    if word not in _SWITCHES:
+        raise ConfigError(f"{where}.{key} must be true or false")
+    return _SWITCHES[word]
 
 
 def _check_texts(where: str, value: Any) -> None:

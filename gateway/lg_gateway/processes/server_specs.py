@@ -26,6 +26,7 @@ from lg_policy.state import StateDir
 
 log = logging.getLogger(__name__)
 
+_OPERATORS = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"))
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
@@ -238,7 +239,10 @@ def _builtin_argv(builtin: str, settings: Settings, place: GatewayPaths, effecti
 
 
 def _command(command: str, environ: Mapping[str, str], where: str) -> tuple[str, tuple[str, ...]]:
-    """Return the program of a command and the arguments in it: some files have both in one text."""
+    """Return the program of a command and the arguments in it: some files have both in one text.
+
+    Raises `ConfigError` for a line that only a shell understands.
+    """
     program = _program(command, environ)
     if program != command or os.path.exists(program) or not any(space in command for space in " \t"):
         return program, ()
@@ -246,6 +250,12 @@ def _command(command: str, environ: Mapping[str, str], where: str) -> tuple[str,
         first, *rest = shlex.split(command, posix=os.name == "posix")
     except ValueError:
         return program, ()
+    operator = next((word for word in rest if word in _OPERATORS), None)
+    if operator is not None:
+        raise ConfigError(
+            f"{where} command needs a shell, because of {operator!r}, and there is none",
+            hint='write command = "sh" and args = ["-c", "..."]',
+        )
     log.warning("%s: command holds arguments too; it is read as %r with %r", where, first, rest)
     return _program(first, environ), tuple(rest)
 

@@ -19,7 +19,7 @@ _FILE = ("path", "op", "to", "before_sha256", "after_sha256")
 
 
 def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
-    """Return what a call may change: `none`, `patch` (a change set), `command` (its `changed_paths`), `other`.
+    """Return what a call may change: `none`, `patch` (a change set), `command` (what it wrote), `other`.
 
     Another server's claim that a tool only reads decides what the user is told after an undo, and nothing else.
     """
@@ -33,11 +33,11 @@ def effect_kind(info: ToolInfo | None, arguments: Mapping[str, Any]) -> str:
 
 
 def effects_of(envelope: ToolEnvelope, info: ToolInfo | None) -> dict[str, Any]:
-    """Return `{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote outside its overlay."""
+    """Return `{"patch": …}` for a change set, `{"changed_paths": …}` for what a command wrote that has none."""
     structured = envelope.artifacts.structured
     if info is None or info.root_id is None or structured is None:
         return {}
-    if info.original in PATCHING:
+    if info.original in PATCHING or (info.original == "exec" and structured.get("change_id")):
         return _patch(envelope, info, structured)
     paths = structured.get("changed_paths")
     if info.original == "exec" and isinstance(paths, list) and paths:
@@ -53,7 +53,13 @@ def _patch(envelope: ToolEnvelope, info: ToolInfo, structured: dict[str, Any]) -
         "change_id": str(structured["change_id"]),
         "reverts": reverts,
         "call_id": envelope.artifacts.call_id,
-        "files": [{name: file.get(name) for name in _FILE} for file in structured.get("files", ())],
+        "files": [_file(file) for file in structured.get("files", ())],
         "added": structured.get("added", 0),
         "removed": structured.get("removed", 0),
     }}  # fmt: skip
+
+
+def _file(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one file of a change set. Of a link only the file server can tell whether it is as it was left."""
+    hashes = {"before_sha256": "", "after_sha256": ""} if file.get("link") else {}
+    return {name: file.get(name) for name in _FILE} | hashes

@@ -21,7 +21,10 @@ def diff_of(patch: Patch, results: ResultStore) -> str:
     except NotFound:
         names = ", ".join(str(file["path"]) for file in patch.files)
         return f"(the diff of {patch.change_id} is no longer kept; files: {names})\n"
-    return str(structured.get("diff", ""))
+    if "diff" not in structured:  # the change set of a command
+        names = "".join(f"#   {file['op']} {file['path']}\n" for file in patch.files)
+        return f"# changed by a command, which has no diff:\n{names}"
+    return str(structured["diff"])
 
 
 def reversed_diff(text: str) -> str:

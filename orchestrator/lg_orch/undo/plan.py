@@ -65,7 +65,7 @@ def _step_back(file: Mapping[str, Any], at: dict[str, str | None], step: int) ->
     """Take one file back in `at`; yields where it is not as the change left it."""
     path, target = str(file["path"]), str(file["to"] or file["path"])
     expected = None if file["op"] == "delete" else file["after_sha256"]
-    if at.get(target) not in (expected, UNKNOWN):
+    if UNKNOWN not in (expected, at.get(target)) and at.get(target) != expected:
         gone = "is not there any more" if at.get(target) is None else "was changed"
         yield f"{target} {gone} after step {step}"
     if file["op"] == "move" and at.get(path) is not None:

@@ -1,6 +1,7 @@
 """Repairs arguments that models send in the wrong form, where the tool's schema leaves no doubt what is meant. Pure.
 
 - `{"start_line": null}`: null for an optional argument that does not allow null counts as left out.
+- `{"cmd": "pytest -q"}`: a command line is taken apart where `lg-exec` is meant (`lg_policy.wire.command_lines`).
 - `{"paths": "[\"a.txt\"]"}` and `{"limit": "5"}`: a string that holds JSON is read as that JSON where the schema
   wants an array, an object, a number or a boolean, and no string.
 
@@ -17,6 +18,8 @@ from urllib.parse import unquote
 
 from pydantic_core import from_json
 
+from lg_policy.wire import command_lines
+
 MAX_DEPTH = 8
 """Nesting levels of an argument that are checked."""
 MAX_TEXT = 4_000_000
@@ -32,7 +35,7 @@ _ALTERNATIVES = ("anyOf", "oneOf")
 def as_meant(schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments in the form that the schema wants. What is not certain stays as it is."""
     root = schema or {}
-    return _Repair(root).object(arguments, root, 0)
+    return command_lines.meant(root, _Repair(root).object(arguments, root, 0))
 
 
 def arguments_from_text(text: str) -> dict[str, Any] | None:

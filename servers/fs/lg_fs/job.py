@@ -76,9 +76,9 @@ class Job:
         return self.deadline.passed()
 
     def wait(self, seconds: float) -> None:
-        """Pause. Raises `StoppedError` as soon as the caller leaves."""
-        if self._stop.wait(seconds):
-            raise StoppedError
+        """Pause, then `check_time`. The pause ends as soon as the caller leaves."""
+        self._stop.wait(seconds)
+        self.check_time()
 
 
 class Workers:

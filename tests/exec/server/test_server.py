@@ -231,3 +231,14 @@ async def test_changes_that_were_not_kept_are_an_error_with_exit_code_and_output
     assert list((root / "sub").iterdir()) == []
     assert not hint.is_error
     assert "hint: " in text_of(hint) or not (root / "sub").exists()
+
+
+@pytest.mark.parametrize("cmd", ["git", "git status"])
+async def test_a_command_that_is_switched_off_is_named_as_such(root: Path, tmp_path: Path, cmd: object) -> None:
+    chosen = Settings()
+    with unconfined(root, tmp_path / "s", chosen) as executor:
+        result = await call(executor, chosen, root, "exec", {"cmd": cmd})
+    assert result.structured_content is not None
+    error = result.structured_content["error"]
+    assert (error["code"], error["message"]) == ("policy_denied", "the command 'git' is switched off in the settings")
+    assert "[exec.commands.git]" in error["hint"]

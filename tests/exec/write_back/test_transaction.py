@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from lg_exec.process.container import ChangeSet
 from lg_exec.process.worker_thread import StoppedError, Work
 from lg_exec.write_back.carrier import Carrier, StateFiles
 from lg_exec.write_back.names import shown
-from lg_exec.write_back.open_names import Place
-from lg_exec.write_back.removal import remove_tree
 from lg_exec.write_back.snapshot import Snapshot
-from lg_exec.write_back.transaction import Transaction, recover
-from lg_exec.write_back.upper_layer import Step
-from lg_policy.config.settings import Settings
+from lg_exec.write_back.transaction import Ground, Transaction
+from lg_policy.changes.interrupted import Step, recover
+from lg_policy.changes.journal import Journal
+from lg_policy.changes.open_names import Place
+from lg_policy.changes.removal import remove_tree
+from lg_policy.config.settings import FsSettings, Settings
 from lg_policy.errors import Conflict
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
@@ -62,11 +64,21 @@ OLD = {"a": "old a", "b": "old b", "d": "/", "d/c": "old d/c"}
 NEW = {"b": "new b", "d": "new d", "n": "/", "n/new": "new n/new"}
 
 
-class Dying(Transaction):
-    """Is killed before a step, without any clean-up."""
+def ground(root: Root, tmp_path: Path) -> Ground:
+    journal = Journal(tmp_path / "journal", FsSettings())
+    journal.open()
+    return Ground(root_fd=root.fd, root=str(root.path), state=tmp_path / "state", journal=journal)
 
-    def __init__(self, root: Root, state: Path, before: int) -> None:
-        super().__init__(root.fd, str(root.path), state)
+
+def recovered(root: Root, tmp_path: Path) -> None:
+    recover(root.fd, str(root.path), tmp_path / "state", ground(root, tmp_path).journal)
+
+
+class Dying(Transaction):
+    """Is killed before a step, without any clean-up. The last two are telling the journal, and having told it."""
+
+    def __init__(self, place: Ground, before: int) -> None:
+        super().__init__(place)
         self._left = before
 
     def _do(self, number: int, step: Step, at: Place, there: bool) -> None:
@@ -74,26 +86,36 @@ class Dying(Transaction):
             os._exit(9)
         super()._do(number, step, at, there)
 
+    def _finish(self, changes: ChangeSet) -> None:
+        if self._left == len(STEPS):
+            os._exit(9)
+        super()._finish(changes)
+        os._exit(9)
 
-@pytest.mark.parametrize("before", range(len(STEPS) + 1))
-def test_a_server_killed_at_any_step_is_undone_by_the_next(root: Root, tmp_path: Path, before: int) -> None:
+
+@pytest.mark.parametrize("before", range(len(STEPS) + 2))
+def test_a_server_killed_at_any_step_has_changed_all_or_nothing(root: Root, tmp_path: Path, before: int) -> None:
     place = upper(tmp_path)
     snapshot = Snapshot(root.fd, (), Work())
     pid = os.fork()
     if pid == 0:
-        dying = Dying(root, tmp_path / "state", before)
-        dying.stage(STEPS, place, Work())
-        dying.commit(STEPS, snapshot, Work())
-        os._exit(9)
+        try:
+            dying = Dying(ground(root, tmp_path), before)
+            dying.stage(STEPS, place, Work())
+            dying.commit(STEPS, snapshot, Work())
+        finally:
+            os._exit(9)
     os.waitpid(pid, 0)
-    recover(root.fd, str(root.path), tmp_path / "state")
-    assert contents(root.path) == OLD
-    recover(root.fd, str(root.path), tmp_path / "state")  # nothing is left to do
-    assert contents(root.path) == OLD
+    wanted, kept = (NEW, 1) if before > len(STEPS) else (OLD, 0)
+    for _ in range(2):  # the second time nothing is left to do
+        recovered(root, tmp_path)
+        assert contents(root.path) == wanted
+        assert len(ground(root, tmp_path).journal.changes()) == kept
+        assert list((tmp_path / "journal" / "pending").iterdir()) == []
 
 
 def test_all_steps_together_are_what_the_command_did(root: Root, tmp_path: Path) -> None:
-    transaction = Transaction(root.fd, str(root.path), tmp_path / "state")
+    transaction = Transaction(ground(root, tmp_path))
     transaction.stage(STEPS, upper(tmp_path), Work())
     transaction.commit(STEPS, Snapshot(root.fd, (), Work()), Work())
     transaction.close()
@@ -111,7 +133,7 @@ def test_a_name_taken_in_the_last_moment_undoes_everything(root: Root, tmp_path:
                 (root.path / taken).write_text("somebody's")
             super()._do(number, step, at, there)
 
-    transaction = Late(root.fd, str(root.path), tmp_path / "state")
+    transaction = Late(ground(root, tmp_path))
     transaction.stage(STEPS, upper(tmp_path), Work())
     with pytest.raises((Conflict, OSError)):
         transaction.commit(STEPS, Snapshot(root.fd, (), Work()), Work())
@@ -122,7 +144,8 @@ def test_a_name_taken_in_the_last_moment_undoes_everything(root: Root, tmp_path:
 
 
 def carrier(root: Root, tmp_path: Path) -> Carrier:
-    files = StateFiles(directory=tmp_path / "state", locks=[tmp_path / "state" / "lock"])
+    state = tmp_path / "state"
+    files = StateFiles(directory=state, locks=[state / "lock"], journal=ground(root, tmp_path).journal)
     return Carrier(root, FileRules.from_settings(Settings().policy), lambda: files)
 
 

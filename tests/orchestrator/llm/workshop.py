@@ -18,6 +18,7 @@ from mcp import Client
 from mcp.server import Server
 from mcp.shared.memory import create_client_server_memory_streams
 
+from lg_exec.server.server import reply
 from lg_fs.server.server import make_server
 from lg_fs.server.startup import make_service
 from lg_orch.llm.choice import choose_backend
@@ -28,6 +29,8 @@ from lg_orch.tools.gateway import connect
 from lg_policy.config.settings import Settings
 from lg_policy.paths.root import Root
 from lg_policy.state import open_state
+from tests.exec.helpers import py, sandboxed
+from tests.exec.helpers import settings as sandbox_settings
 from tests.orchestrator.fake_gateway import ROOT_ID, FakeGateway, error_result, text_result
 from tests.orchestrator.helpers import World, world
 
@@ -92,6 +95,8 @@ class Workshop(FakeGateway):
             if params.name == "exec__list_commands":
                 listed = [{"name": name, "description": name, "available": True} for name in ("make", "python")]
                 return text_result("make, python", {"commands": listed})
+            if params.name == "exec__exec" and arguments.get("cmd") == "keep":
+                return await _keep(self.root, self.state, arguments)
             if params.name == "exec__exec":
                 return await _run(self.root, arguments)
             if params.name in self.answers:
@@ -129,6 +134,14 @@ async def _run(root: Path, arguments: dict[str, Any]) -> t.CallToolResult:
     out, err = done.stdout.decode(), done.stderr.decode()
     structured = {"ok": True, "exit_code": done.returncode, "stdout": out, "stderr": err}
     return text_result(f"exit code {done.returncode}\n{out}{err}", structured)
+
+
+async def _keep(root: Path, state: Path, arguments: dict[str, Any]) -> t.CallToolResult:
+    """What `lg-exec` answers for a command whose changes are kept: Python code in its sandbox."""
+    commands = {"py": {"from": "python", "args_allow": ["-c=*..."], "root": "rw"}}
+    with sandboxed(root, state / "scratch", sandbox_settings(commands=commands), state=state) as executor:
+        answer = reply(await py(executor, "\n".join(arguments["args"])))
+    return text_result(answer.text, answer.structured)
 
 
 def settings_for(model: ScriptedModel, budgets: Mapping[str, Any] | None = None, **options: Any) -> Settings:

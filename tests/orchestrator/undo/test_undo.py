@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from lg_orch.testing.script import Script
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
@@ -70,8 +72,8 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 @asynccontextmanager
-async def finished(place: Path) -> AsyncIterator[Undone]:
-    with ScriptedModel(SCRIPT) as model:
+async def finished(place: Path, script: Script = SCRIPT) -> AsyncIterator[Undone]:
+    with ScriptedModel(script) as model:
         async with shop(place, settings_for(model)) as made:
             before = tree(made.root)
             state = await made.go()
@@ -151,6 +153,39 @@ async def test_an_undo_that_was_cut_off_is_finished_by_the_next_one(tmp_path: Pa
             await run.undoer.take_back(newest)
         assert await run.undo() == []
         assert tree(run.made.root) == run.before
+
+
+COMMAND = (
+    "import os",
+    "open('notes.txt', 'w').write('by a command'); open('made', 'w').close(); os.symlink('notes.txt', 'link')",
+)
+WITH_A_COMMAND = (
+    calls(("fs__read_file", {"paths": ["calc.py", "notes.txt", "Makefile"]})),
+    patch(new="return a * b"),
+    calls(("exec__exec", {"cmd": "keep", "args": list(COMMAND)})),
+    patch(old="return a * b"),
+    text(DONE),
+)
+
+
+async def test_what_a_command_kept_is_undone_with_the_patches_around_it(tmp_path: Path) -> None:
+    async with finished(tmp_path, WITH_A_COMMAND) as run:
+        assert (run.made.root / "notes.txt").read_text() == "by a command"
+        undoing = plan_undo(run.made.world.events())
+        assert undoing.uncovered == ()
+        assert [len(change.files) for change in undoing.patches] == [1, 3, 1]
+        assert "made" in diff_of(undoing.patches[1], run.made.world.services.results)
+        assert await run.undo() == []
+        assert tree(run.made.root) == run.before
+
+
+async def test_a_file_that_a_command_kept_and_somebody_changed_stops_the_undo(tmp_path: Path) -> None:
+    async with finished(tmp_path, WITH_A_COMMAND) as run:
+        (run.made.root / "notes.txt").write_text("mine")
+        found = tree(run.made.root)
+        (obstacle,) = await run.undo()
+        assert "notes.txt was changed after step" in obstacle
+        assert tree(run.made.root) == found
 
 
 async def test_a_change_set_that_is_no_longer_kept_is_named_and_nothing_is_undone(tmp_path: Path) -> None:

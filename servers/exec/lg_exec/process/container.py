@@ -11,8 +11,10 @@ from lg_policy.limits import HeadTail
 
 if TYPE_CHECKING:
     import resource
+    from pathlib import Path
 
     from lg_exec.process.worker_thread import Work
+    from lg_policy.changes.records import FileRecord
     from lg_policy.errors import LgError
 
 OnOutput = Callable[[str], Awaitable[None]]
@@ -49,6 +51,18 @@ class Finished:
     """Why the changes of a command with `root = "rw"` were not kept."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangeSet:
+    """What the journal of change sets has of a command's changes. Either `change_id` or `why_not` is set."""
+
+    change_id: str | None = None
+    files: tuple[FileRecord, ...] = ()
+    why_not: str = ""
+    """Why these changes cannot be taken back."""
+    entry: Path | None = None
+    """Its directory in the journal, until it is finished."""
+
+
 class Container(Protocol):
     """How one command is started, limited, signalled and found. Used once, then closed."""
 
@@ -83,6 +97,10 @@ class Container(Protocol):
     @property
     def changed_paths(self) -> tuple[str, ...] | None:
         """Return what changed below the root, after the end, if the command could change it."""
+
+    @property
+    def change_set(self) -> ChangeSet | None:
+        """Return what the journal has of these changes; `None` if nothing was changed."""
 
     async def adopt(self, pid: int) -> None:
         """Take over the process that was just started: apply the limits, then let the command begin.

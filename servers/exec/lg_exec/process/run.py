@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 KEEP_S = 60.0
 """Seconds that keeping the changes of one command may take; then nothing is kept."""
+_FIRST_LOOK_S = 0.03
+_LOOK_EVERY_S = 0.15
+"""How often a running tree is looked at. A look costs half a millisecond of CPU, so short commands get few of them."""
 _DRAIN_S = 1.0
 _GONE_S = 5.0
 _KILL = 9  # `signal.SIGKILL`, a name that Windows' module lacks
@@ -112,9 +115,9 @@ class _Watch:
 
     async def until_end(self, grace_s: float) -> None:
         """Return when the main process has ended by itself, or was told to end."""
-        pause = 0.02
+        pause = _FIRST_LOOK_S
         while not await self._ending.wait(min(pause, self._deadline.remaining() or 0)):
-            pause = min(pause * 1.5, 0.15)
+            pause = min(pause * 2, _LOOK_EVERY_S)
             self.limit_hit = await in_thread(lambda _: self._look())
             if self.limit_hit is not None:
                 self._container.signal(_KILL)

@@ -63,8 +63,10 @@ def _is_hosts(fd: int, place: str) -> bool:
 
 
 def _is_full(fd: int, limit_bytes: int) -> bool:
+    """Return whether a file system in memory is full. An empty file counts as a block: it takes memory too."""
     found = os.fstatvfs(fd)
-    return found.f_bfree == 0 or (found.f_blocks - found.f_bfree) * found.f_frsize > limit_bytes
+    used = max((found.f_blocks - found.f_bfree) * found.f_frsize, (found.f_files - found.f_ffree) * _BLOCK)
+    return found.f_bfree == 0 or used > limit_bytes
 
 
 def _size(directory: str, limit_bytes: int) -> int:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING
 from lg_exec.process.cgroups import Group, Hierarchy
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.process.worker_thread import Work
-from lg_exec.sandbox import mask_layer, seccomp
+from lg_exec.sandbox import mask_layer, scratch_directory, seccomp
 from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
 from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.layout import ACCOUNTS, HOME, NOTHING, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
-from lg_exec.write_back.removal import remove_tree
+from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
@@ -125,13 +126,22 @@ class BubblewrapBackend:
         self._user = identity.user if identity is not None else None
         self._group = identity.group if identity is not None else None
         self._accounts = os.path.join(place.scratch, "accounts")
-        _write_accounts(self._accounts)
-        with open(os.path.join(place.scratch, GROUPS), "w", encoding="utf-8") as file:
-            file.writelines(f"{prefix}\n" for prefix in set(hierarchy.prefixes.values() if hierarchy else ()))
-        if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
-            os.chmod(place.scratch, 0o711)  # noqa: S103  # it must find its files there
+        self._lock = threading.Lock()
+        self._furnish()
         self.probes: Mapping[str, str] = {}
         self.report = ContainmentReport(active=True, backend=binary.label, enforced=self._enforced())
+
+    def _furnish(self) -> None:
+        """Write the files that each sandbox needs. Raises `SandboxUnavailable` and `OSError`."""
+        scratch, hierarchy = self._place.scratch, self._hierarchy
+        with self._lock:
+            if not scratch_directory.ensure(scratch) and _is_complete(self._accounts):
+                return
+            _write_accounts(self._accounts)
+            with open(os.path.join(scratch, GROUPS), "w", encoding="utf-8") as file:
+                file.writelines(f"{prefix}\n" for prefix in set(hierarchy.prefixes.values() if hierarchy else ()))
+            if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
+                os.chmod(scratch, 0o711)  # noqa: S103  # it must find its files there
 
     @property
     def filters(self) -> bool:
@@ -167,6 +177,7 @@ class BubblewrapBackend:
         """
         work = work or Work()
         self._place.check()
+        self._furnish()
         if not self.overlays and job.root_mode != "ro":
             if job.root_mode == "rw":
                 raise SandboxUnavailable(
@@ -276,10 +287,17 @@ def identities(root: str) -> Iterator[RunAsUser | None]:
     yield None
 
 
+def _is_complete(directory: str) -> bool:
+    names = (NOTHING, *ACCOUNTS)
+    return all(os.path.exists(os.path.join(directory, name)) for name in names)
+
+
 def _write_accounts(directory: str) -> None:
     os.makedirs(os.path.join(directory, NOTHING), mode=0o755, exist_ok=True)
     for name, text in ACCOUNTS.items():
         path = os.path.join(directory, name)
+        if os.path.exists(path):
+            continue  # a running command may have it
         with open(path, "w", encoding="ascii") as file:
             file.write(text)
         os.chmod(path, 0o444)

@@ -19,7 +19,7 @@ import anyio
 
 from lg_exec.process import process_tree
 from lg_exec.process.cgroups import Group
-from lg_exec.process.container import Limits
+from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.orphans import Orphans
 from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
@@ -27,7 +27,7 @@ from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.layout import Layout
 from lg_exec.sandbox.unconfined import rlimits, signal_name
 from lg_exec.write_back.carrier import Kept
-from lg_exec.write_back.removal import remove_tree
+from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import LgError, SandboxUnavailable
 
 _SETUP_S = 20.0
@@ -77,6 +77,7 @@ class Sandboxed:
             self.uncounted.add("processes")
         self.env = start.mark  # nothing else: bwrap's own environment can be read inside, as that of process 1
         self.changed_paths: tuple[str, ...] | None = None
+        self.change_set: ChangeSet | None = None
         self._outer = 0
         self._inner = 0
         self._inner_fd = -1
@@ -253,7 +254,7 @@ class Sandboxed:
         if self._start.layout.upper is None or self._start.keep is None:
             return None
         kept = self._start.keep(f"{self._start.layout.upper}/new", work)
-        self.changed_paths = kept.names
+        self.changed_paths, self.change_set = kept.names, kept.changes
         return kept.problem
 
     def _close_child_ends(self) -> None:

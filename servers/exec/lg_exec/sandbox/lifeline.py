@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 
-from lg_exec.write_back.removal import remove_tree
+from lg_policy.changes.removal import remove_tree
 
 MARK = "LG_EXEC_SERVER"
 GROUPS = "groups"

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
+from lg_exec.sandbox import scratch_directory
 from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.unconfined import Unconfined
@@ -69,6 +70,7 @@ class SeatbeltBackend:
         if job.root_mode == "rw":
             raise SandboxUnavailable('macOS has no overlays, so root = "rw" does not work', hint='use root = "ro"')
         root = self._place.root
+        scratch_directory.ensure(self._place.scratch)
         private = os.path.realpath(tempfile.mkdtemp(prefix="call-", dir=self._place.scratch))
         skip = {place[len(root) + 1 :] for place in job.environments if place.startswith(f"{root}/")}
         text = profile(

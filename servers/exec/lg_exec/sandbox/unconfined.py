@@ -19,14 +19,15 @@ from collections.abc import Mapping, Sequence
 import anyio
 
 from lg_exec.process import process_tree
-from lg_exec.process.container import Limits
+from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.process.orphans import MARKER, Orphans
 from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
+from lg_exec.sandbox import scratch_directory
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
-from lg_exec.write_back.removal import remove_tree
+from lg_policy.changes.removal import remove_tree
 
 _DOUBTFUL_ROUNDS = 50  # a process that has no environment for so long has emptied it
 
@@ -65,7 +66,8 @@ class UnconfinedBackend:
         )
 
     def contain(self, job: CommandJob, _work: Work | None = None) -> Unconfined:
-        """Prepare one job."""
+        """Prepare one job. Raises `SandboxUnavailable` and `OSError`."""
+        scratch_directory.ensure(self._scratch)
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         path = ":".join(dict.fromkeys((os.path.dirname(job.program.path), *SYSTEM_PATH)))
         env = base_environment(home=private, tmp=private, path=path, network=job.network)
@@ -86,6 +88,7 @@ class Unconfined:
     group: int | None = None
     pass_fds: tuple[int, ...] = ()
     changed_paths: tuple[str, ...] | None = None
+    change_set: ChangeSet | None = None
     uncounted = ("open_files", "file_size")
 
     def __init__(

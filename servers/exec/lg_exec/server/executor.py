@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lg_exec.process.container import Finished, Limits, OnOutput, Timing
+from lg_exec.process.container import ChangeSet, Finished, Limits, OnOutput, Timing
 from lg_exec.process.environment import Programs
 from lg_exec.process.output_text import clean
 from lg_exec.process.root_identity import refuse_replaced
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 LOOP_BYTES = 100_000
 """Output that is made into text by the event loop itself; more goes to a thread."""
+MAX_FILES = 200
+"""Files of a change set that a result describes. `list_changes` of the file server has all of them."""
 PREPARE_S = 30.0
 """Seconds that looking at the root before a command starts may take."""
 
@@ -58,8 +60,9 @@ class Outcome:
     finished: Finished
     sandbox: ContainmentReport
     changed_paths: tuple[str, ...] | None
+    change_set: ChangeSet | None = None
     hint: str = ""
-    """What to do about a failure that the sandbox causes."""
+    """What to do about a failure that the sandbox causes, or why changes cannot be taken back."""
 
     @property
     def ok(self) -> bool:
@@ -82,6 +85,7 @@ class Outcome:
             "sandbox": self.sandbox.as_json(),
             "limit_hit": done.limit_hit,
             "changed_paths": None if self.changed_paths is None else list(self.changed_paths),
+            **_as_json(self.change_set),
             **({"hint": self.hint} if self.hint else {}),
         }
 
@@ -124,24 +128,30 @@ class Executor:
             silence_s=self._settings.heartbeat_s,
         )
         async with self._turns.turn(client):
-            container = await in_thread(
-                lambda work: self.backend.contain(job, work),
-                seconds=PREPARE_S,
-                what="looking for names to hide below the root",
-                discard=lambda made: made.close(),
-            )
-            finished = await run(container, stdin=stdin, limits=job.limits, timing=timing, on_output=on_output)
+            try:
+                container = await in_thread(
+                    lambda work: self.backend.contain(job, work),
+                    seconds=PREPARE_S,
+                    what="looking for names to hide below the root",
+                    discard=lambda made: made.close(),
+                )
+                finished = await run(container, stdin=stdin, limits=job.limits, timing=timing, on_output=on_output)
+            except OSError as error:  # no more memory, processes, descriptors, or room in the scratch directory
+                raise _not_started(request.cmd, error) from error
         log.info("%s %s: exit %s signal %s", request.cmd, job.args, finished.exit_code, finished.signal)
-        hint = ""
+        change_set = container.change_set
+        hint = f"these changes cannot be taken back: {change_set.why_not}" if change_set and change_set.why_not else ""
         if finished.exit_code != 0:
             why_not = self._worktree.why_not
-            hint = await in_thread(lambda _: hint_for(finished, root_mode=job.root_mode, why_no_repository=why_not))
+            found = await in_thread(lambda _: hint_for(finished, root_mode=job.root_mode, why_no_repository=why_not))
+            hint = "; ".join(filter(None, (found, hint)))
         return Outcome(
             request=request,
             limits=job.limits,
             finished=finished,
             sandbox=self.backend.report,
             changed_paths=container.changed_paths,
+            change_set=change_set,
             hint=hint,
         )
 
@@ -254,6 +264,32 @@ class Executor:
             why = self._files.why_not_read(opened.rel, is_dir=is_dir) or self._files.why_not_read(rel, is_dir=is_dir)
         if why is not None:
             raise PolicyDenied(f"{rel!r} may not be read", hint=why)
+
+
+def _as_json(changes: ChangeSet | None) -> dict[str, Any]:
+    """Return the id of the change set, and its files as `apply_patch` names them. Of many files, the first."""
+    if changes is None or changes.change_id is None:
+        return {}
+    files = [
+        {
+            "path": file.path,
+            "op": file.op,
+            "to": None,
+            "before_sha256": file.before_sha256,
+            "after_sha256": file.after_sha256,
+            **({"link": True} if file.link_before or file.link_after else {}),
+        }
+        for file in changes.files[:MAX_FILES]
+    ]
+    return {"change_id": changes.change_id, "files": files}
+
+
+def _not_started(name: str, error: OSError) -> SandboxUnavailable:
+    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    return SandboxUnavailable(
+        f"{name!r} was not run, because the system refuses what it needs: {error.strerror or error}{where}",
+        hint="free what is used up (temporary directory, memory, processes, open files) and run it again",
+    )
 
 
 def _encoded(text: str) -> bytes:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mcp import types as t
 
 from lg_exec.process.worker_thread import in_thread
-from lg_exec.server.argument_repair import fit
 from lg_exec.server.executor import Executor, Outcome, Request
+from lg_policy.errors import InvalidArguments, PolicyDenied
 from lg_policy.wire.call_metadata import POLICY, ROOT, SANDBOX
+from lg_policy.wire.command_lines import COMMAND_FORMAT, fit, meant_command
 from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server, without_nulls
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ _EXEC_OUTPUT: dict[str, Any] = {
         },
         "limit_hit": _NULL_STRING,
         "changed_paths": {"type": ["array", "null"], "items": {"type": "string"}},
+        "change_id": {"type": "string", "description": "what `revert_patch` of the file server takes back"},
+        "files": {"type": "array", "items": {"type": "object"}, "description": "the first files of that change set"},
         "hint": {"type": "string"},
         "error": _ERROR_SCHEMA,
     },
@@ -145,8 +148,23 @@ def _exec_tool(executor: Executor, settings: Settings, meta: dict[str, Any]) -> 
         ),
         meta={**meta, SANDBOX: {"active": report.active, "backend": report.backend}},
         handler=handler,
-        adapt=partial(fit, commands=frozenset(enabled(settings))),
+        adapt=partial(_fitted, commands=frozenset(enabled(settings)), configured=frozenset(settings.exec.commands)),
     )
+
+
+def _fitted(arguments: dict[str, Any], commands: frozenset[str], configured: frozenset[str]) -> dict[str, Any]:
+    """Return the arguments as they are meant. Raises `InvalidArguments`, and `PolicyDenied` for one switched off."""
+    try:
+        return fit(arguments, commands)
+    except InvalidArguments:
+        off = meant_command(arguments, configured)
+        if off is not None and off not in commands:
+            raise PolicyDenied(
+                f"the command {off!r} is switched off in the settings",
+                hint=f"cmd is one of: {', '.join(sorted(commands))}; `enabled = true` below [exec.commands.{off}] "
+                "switches it on",
+            ) from None
+        raise
 
 
 def describe(executor: Executor, settings: Settings) -> str:
@@ -175,7 +193,12 @@ def _exec_input(settings: Settings) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "cmd": {"type": "string", "enum": list(names), "description": f"one of:\n{listed}"},
+            "cmd": {
+                "type": "string",
+                "format": COMMAND_FORMAT,
+                "enum": list(names),
+                "description": f"one of:\n{listed}",
+            },
             "args": {
                 "type": "array",
                 "items": {"type": "string"},
@@ -244,7 +267,8 @@ def reply(outcome: Outcome) -> Reply:
     outputs = [(name, structured[name].rstrip()) for name in ("stdout", "stderr")]
     parts += [f"--- {name} ---\n{text}" for name, text in outputs if text]
     if outcome.changed_paths:
-        parts.append("--- changed ---\n" + "\n".join(outcome.changed_paths[:SHOWN_PATHS]))
+        named = f" (change {structured['change_id']})" if "change_id" in structured else ""
+        parts.append(f"--- changed{named} ---\n" + "\n".join(outcome.changed_paths[:SHOWN_PATHS]))
     if outcome.hint:
         parts.append(f"hint: {outcome.hint}")
     error = _error(outcome, head)

@@ -19,6 +19,7 @@ import anyio
 from lg_exec.process.environment import Programs
 from lg_exec.process.orphans import Orphans
 from lg_exec.process.root_identity import refuse_replaced
+from lg_exec.process.worker_thread import Work
 from lg_exec.sandbox.hidden_paths import MaskFinder
 from lg_exec.sandbox.interface import Backend, NoBackend
 from lg_exec.sandbox.lifeline import Lifeline
@@ -28,7 +29,7 @@ from lg_exec.write_back.carrier import Carrier, StateFiles
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
-from lg_policy.state import open_state, refuse_around_settings, root_id, root_lock
+from lg_policy.state import open_state, refuse_around_settings, root_id, root_lock, state_home
 
 if TYPE_CHECKING:
     from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, SandboxRoot
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
     from lg_exec.sandbox.seatbelt import SeatbeltBackend
     from lg_exec.windows.job_backend import Scratch
     from lg_policy.config.flags import CommonFlags
-    from lg_policy.config.settings import Settings
+    from lg_policy.config.settings import FsSettings, Settings
 
 log = logging.getLogger(__name__)
+
+RECOVER_S = 10.0
+"""Seconds that undoing interrupted changes may delay the start; after that, the next change tries again."""
 
 
 @dataclass(kw_only=True)
@@ -149,7 +153,9 @@ def choose_backend(
     from lg_exec.sandbox.probes import attempt, failures
 
     reasons = []
-    for backend in _candidates(make_place(settings, root, scratch, orphans, mark, state_dir)):
+    place = make_place(settings, root, scratch, orphans, mark, state_dir)
+    place.carrier.recover(_state_path(root.path, state_dir) / "exec" / root.id, Work(RECOVER_S, "recovery"))
+    for backend in _candidates(place):
         backend.probes = anyio.run(attempt, backend, str(root.path))
         failed = failures(backend.probes)
         if not failed:
@@ -195,7 +201,7 @@ def make_place(
         carrier=Carrier(
             root,
             FileRules.from_settings(settings.policy, extra_deny=(traces,)),
-            partial(_state_files, root.path, state_dir),
+            partial(_state_files, root.path, state_dir, settings.fs),
         ),
         worktree=LinkedWorktree(path, hide),
         check=partial(refuse_replaced, path, root.fd),
@@ -204,9 +210,16 @@ def make_place(
     )
 
 
-def _state_files(root: Path, explicit: Path | None) -> StateFiles:
+def _state_path(root: Path, explicit: Path | None) -> Path:
+    """Return the state directory, which is not made by looking into it."""
+    return explicit.absolute() if explicit is not None else state_home() / root_id(root)
+
+
+def _state_files(root: Path, explicit: Path | None, settings: FsSettings) -> StateFiles:
     """Return where a carrier keeps its record, and what it locks: the same files as `lg-fs`, in the same order."""
+    from lg_policy.changes.journal import Journal
+
     state, own = open_state(root=root, explicit=explicit).path, root_id(root)
     common = root_lock(root)
     locks = [state / "fs" / own / "lock", *([common] if common is not None else [])]
-    return StateFiles(directory=state / "exec" / own, locks=locks)
+    return StateFiles(directory=state / "exec" / own, locks=locks, journal=Journal(state / "fs" / own, settings))

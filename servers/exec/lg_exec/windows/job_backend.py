@@ -18,14 +18,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 import anyio
 
-from lg_exec.process.container import Limits
+from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.environment import base_environment
 from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
+from lg_exec.sandbox import scratch_directory
 from lg_exec.sandbox.interface import NOT_LIMITED, CommandJob, ContainmentReport
 from lg_exec.windows.job_object import JobObject, limits_of, resume
-from lg_exec.write_back.removal import remove_tree
+from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 
 _NEEDED = (
@@ -52,7 +53,8 @@ class JobBackend:
         self.report = ContainmentReport(active=False, backend="off", enforced=_ENFORCED)
 
     def contain(self, job: CommandJob, _work: Work | None = None) -> Jobbed:
-        """Prepare one job. Raises `OSError`."""
+        """Prepare one job. Raises `SandboxUnavailable` and `OSError`."""
+        scratch_directory.ensure(self._scratch)
         private = tempfile.mkdtemp(prefix="call-", dir=self._scratch)
         env = windows_environment(os.environ, program=job.program.path, private=private, network=job.network)
         return Jobbed(
@@ -80,6 +82,7 @@ class Jobbed:
     group: int | None = None
     pass_fds: tuple[int, ...] = ()
     changed_paths: tuple[str, ...] | None = None
+    change_set: ChangeSet | None = None
     uncounted: Collection[str] = ()
 
     def __init__(self, *, argv: Sequence[str], env: Mapping[str, str], cwd: str, limits: Limits, private: str) -> None:

@@ -6,23 +6,29 @@ listed. Everything else is written, or nothing is: if another program changed on
 full, or if the time is over.
 
 Not covered: ownership (unless this server is root), extended attributes and hard links are lost; devices, FIFOs and
-sockets are not written back; nothing is synced to the disk, so a power failure may lose it.
+sockets are not written back.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lg_exec.process.container import ChangeSet
 from lg_exec.process.root_identity import refuse_replaced
-from lg_exec.process.worker_thread import Work
+from lg_exec.process.worker_thread import StoppedError, Work
 from lg_exec.write_back.locking import locked
 from lg_exec.write_back.names import shown
-from lg_exec.write_back.snapshot import STAGING, Snapshot
-from lg_exec.write_back.transaction import Transaction, recover
-from lg_exec.write_back.upper_layer import Step, steps
+from lg_exec.write_back.snapshot import Snapshot
+from lg_exec.write_back.transaction import Ground, Transaction
+from lg_exec.write_back.upper_layer import steps
+from lg_policy.changes.interrupted import STAGING, Begun, Step, recover
+from lg_policy.changes.journal import Journal
+from lg_policy.changes.open_names import place
 from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
 from lg_policy.paths.globs import FileRules
 from lg_policy.paths.root import Root
@@ -35,10 +41,11 @@ MAX_LISTED = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class StateFiles:
-    """Where a carrier keeps its record, and what it locks: outside the root."""
+    """Where a carrier keeps its record, what it locks, and the journal of `lg-fs`: all outside the root."""
 
     directory: Path
     locks: list[Path]
+    journal: Journal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +54,8 @@ class Kept:
 
     names: tuple[str, ...]
     problem: LgError | None = None
+    changes: ChangeSet | None = None
+    """The change set in the journal; `None` if nothing was changed."""
 
 
 class Carrier:
@@ -66,39 +75,65 @@ class Carrier:
             state = self._state()
             state.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(state.locks, work):
-                recover(self._root.fd, str(self._root.path), state.directory)
+                self._recover(state)
         except ConfigError as error:
             raise SandboxUnavailable(f'root = "rw" does not work here: {error.message}', hint=error.hint) from error
         except (OSError, ValueError) as error:
             raise SandboxUnavailable(f'root = "rw" does not work here: {error}', hint="pass --state-dir DIR") from error
         return Snapshot(self._root.fd, skip, work)
 
+    def recover(self, directory: Path, work: Work) -> None:
+        """Take back what a killed server has begun, if there is such a thing. `directory` is that of the record.
+
+        What cannot be taken back now is taken back before the next change.
+        """
+        try:
+            if Begun.read(directory) is not None:
+                state = self._state()
+                with locked(state.locks, work):
+                    self._recover(state)
+        except (LgError, OSError, StoppedError) as error:
+            log.warning("interrupted changes of a command are not undone yet: %s", error)
+
+    def _recover(self, state: StateFiles) -> None:
+        state.journal.open()
+        recover(self._root.fd, str(self._root.path), state.directory, state.journal)
+
     def apply(self, upper: str, before: Snapshot, work: Work) -> Kept:
         """Write back every allowed change, or none. Raises only `StoppedError`."""
         names: list[str] = []
         refused: list[str] = []
+        changes = None
         try:
-            wanted, refused = self._judge(steps(upper, before, work))
+            wanted, refused = self._judge([step for step in steps(upper, before, work) if self._is_change(step)])
             names = _listed(wanted)
             if wanted:
-                self._put(wanted, upper, before, work)
+                changes = self._put(wanted, upper, before, work)
         except LgError as error:
             return _nothing(error, names, refused)
         except OSError as error:
             return _nothing(Conflict(f"{error.strerror or error}"), names, refused)
-        return Kept(names=_cut(sorted([*names, *refused])))
+        return Kept(names=_cut(sorted([*names, *refused])), changes=changes)
 
-    def _put(self, wanted: Sequence[Step], upper: str, before: Snapshot, work: Work) -> None:
+    def _put(self, wanted: Sequence[Step], upper: str, before: Snapshot, work: Work) -> ChangeSet:
         state = self._state()
         with locked(state.locks, work):
             refuse_replaced(str(self._root.path), self._root.fd)
-            recover(self._root.fd, str(self._root.path), state.directory)
-            transaction = Transaction(self._root.fd, str(self._root.path), state.directory)
+            self._recover(state)
+            ground = Ground(
+                root_fd=self._root.fd, root=str(self._root.path), state=state.directory, journal=state.journal
+            )
+            transaction = Transaction(ground)
             try:
                 transaction.stage(wanted, upper, work)
-                transaction.commit(wanted, before, work)
+                changes = transaction.commit(wanted, before, work)
             finally:
                 transaction.close()
+            try:
+                state.journal.prune()
+            except OSError:
+                log.exception("old change sets could not be removed; the next change tries again")
+        return changes
 
     def _judge(self, found: Sequence[Step]) -> tuple[list[Step], list[str]]:
         """Divide the steps into those that may be done, and the names of the others with the reason."""
@@ -115,7 +150,20 @@ class Carrier:
                 wanted.append(step)
         return wanted, sorted({f"{shown(step.rel)} (not kept: {why})" for step, why in refused.items()})
 
+    def _is_change(self, step: Step) -> bool:
+        """Return whether a directory that was there before has another mode now; whatever else is a change anyway."""
+        if step.kind != "chmod":
+            return True
+        try:
+            with place(self._root.fd, step.rel) as at:
+                now = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
+        except OSError:
+            return False  # gone meanwhile, or closed to this user
+        return stat.S_IMODE(now.st_mode) != stat.S_IMODE(step.mode)
+
     def _why_not(self, step: Step) -> str | None:
+        if step.kind == "chmod":
+            return "the mode of a directory that was there before"
         if step.kind == "unknown":
             return "neither file, directory nor link"
         if step.rel.startswith(STAGING):
@@ -135,12 +183,14 @@ def _above(names: Iterable[str]) -> set[str]:
 
 
 def _listed(wanted: Sequence[Step]) -> list[str]:
-    """Return what a result lists: written files, and the topmost names of what was removed."""
+    """Return what a result lists: written files, new directories that stay empty, the topmost names of what is gone."""
     gone = {step.rel for step in wanted if step.kind == "rmdir"}
     names = {step.rel for step in wanted if step.kind == "put"}
     names |= {
         step.rel for step in wanted if step.kind in ("unlink", "rmdir") and step.rel.rpartition("/")[0] not in gone
     }
+    made = {step.rel for step in wanted if step.kind == "mkdir"}
+    names |= {f"{rel}/" for rel in made - _above(step.rel for step in wanted if step.kind in ("put", "mkdir"))}
     return sorted(map(shown, names))
 
 

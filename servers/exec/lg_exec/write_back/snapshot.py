@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import bisect
 import os
-import stat
 from collections.abc import Collection
 
 from lg_exec.process.worker_thread import Work
+from lg_policy.changes.interrupted import STAGING
+from lg_policy.changes.open_names import DIRECTORY, stamp
 from lg_policy.errors import LimitExceeded
 
 MAX_ENTRIES = 500_000
 """Files and directories below a root that is compared; a larger one cannot be used with `root = "rw"`."""
-STAGING = ".lg-exec-"
-"""How the name of the directory begins in which changes wait until all of them can be put in place."""
-DIRECTORY = 0
-"""The stamp of a directory: it may gain and lose names meanwhile."""
 _CHECK_EVERY = 256
 _AFTER = chr(ord("/") + 1)
-
-
-def stamp(found: os.stat_result) -> int:
-    """Return one number for the state of a file; `DIRECTORY` for each directory."""
-    if stat.S_ISDIR(found.st_mode):
-        return DIRECTORY
-    return hash((found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)) or 1
 
 
 class Snapshot:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from lg_exec.process.worker_thread import Work
-from lg_exec.write_back.snapshot import DIRECTORY, Snapshot
+from lg_exec.write_back.snapshot import Snapshot
+from lg_policy.changes.interrupted import Step
+from lg_policy.changes.open_names import DIRECTORY
 from lg_policy.errors import LimitExceeded
 
 _OPAQUE = "user.overlay.opaque"
@@ -20,22 +20,11 @@ _DIR = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0
 MAX_DEPTH = 128
 """Nested directories that are written back."""
 
-Kind = Literal["unlink", "rmdir", "mkdir", "put", "unknown"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One change. `rel` is the name below the root, `mode` that of what was written."""
-
-    kind: Kind
-    rel: str
-    mode: int = 0
-
 
 def steps(upper: str, before: Snapshot, work: Work) -> list[Step]:
     """Return what changed, in an order in which it can be done. Raises `LimitExceeded` and `OSError`."""
     found = list(_walk(upper, before, work))
-    order = {"unlink": 0, "rmdir": 1, "mkdir": 2, "put": 3, "unknown": 4}
+    order = {"unlink": 0, "rmdir": 1, "mkdir": 2, "put": 3, "chmod": 4, "unknown": 5}
     removed = [step for step in found if step.kind == "rmdir"]
     removed.sort(key=lambda step: step.rel.count("/"), reverse=True)
     rest = sorted((step for step in found if step.kind != "rmdir"), key=lambda step: (order[step.kind], step.rel))
@@ -93,6 +82,7 @@ def _changed_file(rel: str, status: os.stat_result, before: Snapshot) -> Iterato
 def _changed_directory(rel: str, opened: int, status: os.stat_result, before: Snapshot) -> Iterator[Step]:
     was = before.get(rel)
     if was == DIRECTORY and not _opaque(opened):
+        yield Step(kind="chmod", rel=rel, mode=status.st_mode)  # perhaps: it also stands here if a name in it changed
         return
     if was is not None:
         yield from _removed(rel, before)

@@ -15,17 +15,18 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from lg_fs.changes.durable import sync_all
-from lg_fs.changes.journal import Journal
-from lg_fs.changes.records import ChangeRecord
+from lg_fs.changes.directories import blocked, staged_in
 from lg_fs.changes.rename import rename_new
 from lg_fs.changes.rollback import Undo
 from lg_fs.changes.staging import Staging, temporary_name
 from lg_fs.job import Job
 from lg_fs.patch.plan import FileIdentity, PlannedFile
 from lg_fs.tree.workspace import ServedRoot
-from lg_policy.errors import Conflict, Internal, LgError
-from lg_policy.paths.root import Opened, Root, as_error
+from lg_policy.changes.durable import sync_all
+from lg_policy.changes.journal import Journal
+from lg_policy.changes.records import ChangeRecord
+from lg_policy.errors import Conflict, Internal, LgError, NotFound
+from lg_policy.paths.root import Opened, as_error
 
 log = logging.getLogger(__name__)
 
@@ -76,21 +77,25 @@ class Commit:
 
     def stage(self) -> None:
         """Create missing directories, and write the new contents beside the files that they replace."""
+        later = blocked(self._record)
         for name in self._record.made_dirs:
             self._job.check_time()
-            self._step(f"make {name}")
-            self._root.make_dirs(name, follow=False)
+            if not any(name == file or name.startswith(f"{file}/") for file in later):
+                self._step(f"make {name}")
+                self._root.make_dirs(name, follow=False)
         with Staging(durable=self._durable) as staging:
             for number, file in enumerate(self._planned):
                 self._job.check_time()
                 if file.after is None or not _has_new_content(file):
                     continue
-                parent, _ = self._parent(file.to or file.path)
-                with parent:
+                with self._staged(file.to or file.path) as parent:
                     self._step(f"stage {number}")
                     self._job.done, self._job.message = self._job.done + 1, f"writing {file.to or file.path}"
                     try:
-                        staging.write(parent, self._temporary(number), file.after, file.mode)
+                        if file.link_after:
+                            staging.link(parent, self._temporary(number), file.after)
+                        else:
+                            staging.write(parent, self._temporary(number), file.after, file.mode)
                     except OSError as error:  # its name would be the temporary one
                         raise as_error(error, file.to or file.path) from error
             staging.sync()
@@ -104,6 +109,11 @@ class Commit:
                 self._change(number, file, self._temporary(number))
             except OSError as error:
                 raise as_error(error, file.to or file.path) from error
+        for name in self._record.made_dirs:
+            self._root.make_dirs(name, follow=False)  # those that no file needs, where a file stood before
+        for name in self._record.removed_dirs:
+            self._touched.discard(name)
+            self._remove_directory(name)
         self._sync()
 
     def finish(self) -> None:
@@ -123,14 +133,23 @@ class Commit:
     def _parent(self, path: str) -> tuple[Opened, str]:
         """Open the directory of a file. Raises `Conflict` if it is another one than in the step before."""
         parent, name = self._root.open_parent(path, follow=False)
-        identity = parent.stat.st_dev, parent.stat.st_ino
-        if self._parents.setdefault(parent.rel, identity) != identity:
-            parent.close()
+        self._refuse_replaced(parent)
+        return parent, name
+
+    def _staged(self, path: str) -> Opened:
+        """Open the directory in which the new content of a file waits. Raises as `_parent`."""
+        directory = self._root.open_dir(staged_in(self._record, path), follow=False)
+        self._refuse_replaced(directory)
+        return directory
+
+    def _refuse_replaced(self, directory: Opened) -> None:
+        identity = directory.stat.st_dev, directory.stat.st_ino
+        if self._parents.setdefault(directory.rel, identity) != identity:
+            directory.close()
             raise Conflict(
-                f"the directory {parent.rel!r} was replaced by another while the patch was applied",
+                f"the directory {directory.rel!r} was replaced by another while the patch was applied",
                 hint="look at it again and repeat",
             )
-        return parent, name
 
     def _temporary(self, number: int) -> str:
         return temporary_name(self._record.change_id, self._record.place_of(number))
@@ -153,6 +172,8 @@ class Commit:
                 )
 
     def _change(self, number: int, file: PlannedFile, temporary: str) -> None:
+        if file.op == "add":
+            self._make_room(file.path)
         source, name = self._parent(file.path)
         with source:
             self._touched.add(source.rel)
@@ -160,7 +181,8 @@ class Commit:
                 case "update":
                     os.rename(temporary, name, src_dir_fd=source.fd, dst_dir_fd=source.fd)
                 case "add":
-                    self._create(temporary, source, name, source)
+                    with self._staged(file.path) as staged:
+                        self._create(temporary, staged, name, source)
                 case "delete":
                     os.unlink(name, dir_fd=source.fd)
                 case _:
@@ -188,11 +210,32 @@ class Commit:
                 f"{shown!r} was created by someone else meanwhile", hint="read it, then make a new patch"
             ) from error
 
+    def _make_room(self, rel: str) -> None:
+        """Remove the directory that a file replaces, and make one that replaces a file."""
+        for name in self._record.removed_dirs:
+            if name == rel or name.startswith(f"{rel}/"):
+                self._touched.discard(name)
+                self._remove_directory(name)
+        parent = rel.rpartition("/")[0]
+        if parent in self._record.made_dirs:
+            self._root.make_dirs(parent, follow=False)
+
+    def _remove_directory(self, rel: str) -> None:
+        """Remove a directory if it is empty. Others may have put something into it."""
+        with suppress(LgError, OSError):
+            parent, name = self._root.open_parent(rel, follow=False)
+            with parent:
+                os.rmdir(name, dir_fd=parent.fd)
+                self._touched.add(parent.rel)
+
     def _sync(self) -> None:
         if not self._durable:
             return
         with ExitStack() as stack:
-            opened = [stack.enter_context(self._root.open_dir(rel, follow=False)) for rel in self._touched]
+            opened = []
+            for rel in self._touched:
+                with suppress(NotFound):  # it was removed, with another of this change set in it
+                    opened.append(stack.enter_context(self._root.open_dir(rel, follow=False)))
             sync_all([directory.fd for directory in opened])
 
     def _roll_back(self, record: ChangeRecord, directory: Path) -> None:
@@ -254,28 +297,6 @@ def _roll_back_all(commits: Sequence[Commit]) -> None:
             failures.append(failure)
     if failures:
         raise failures[0]
-
-
-def missing_directories(root: Root, planned: Sequence[PlannedFile]) -> tuple[str, ...]:
-    """Return the directories that new files need and that do not exist, outermost first."""
-    missing: dict[str, None] = {}
-    for file in planned:
-        if file.after is None or (file.op != "add" and file.to is None):
-            continue
-        parts = (file.to or file.path).split("/")[:-1]
-        is_missing = False
-        for depth in range(1, len(parts) + 1):
-            name = "/".join(parts[:depth])
-            if name in missing:
-                is_missing = True
-                continue
-            if not is_missing:
-                with suppress(LgError):
-                    root.open_dir(name, follow=False).close()
-                    continue
-            is_missing = True
-            missing[name] = None
-    return tuple(missing)
 
 
 def _has_new_content(file: PlannedFile) -> bool:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from lg_fs.changes.journal import Journal
-from lg_fs.changes.records import ChangeRecord, FileRecord
+from lg_fs.changes.links import link_at
 from lg_fs.job import Job
 from lg_fs.patch.diff import file_diff
 from lg_fs.patch.plan import FileIdentity, PlannedFile, sha256
 from lg_fs.tree.workspace import ServedRoot
+from lg_policy.changes.journal import Journal
+from lg_policy.changes.records import ChangeRecord, FileRecord
 from lg_policy.config.settings import FsSettings
-from lg_policy.errors import Conflict, LgError, NotFound, PolicyDenied
+from lg_policy.errors import Conflict, InvalidArguments, NotFound, PolicyDenied
 
 _CHUNK = 1 << 20
+_LINK_MODE = 0o777
 
 
 Part = tuple["Reverter", ChangeRecord, Path]
@@ -73,20 +75,12 @@ class Reverter:
         for number, file in reversed(list(enumerate(record.files))):
             self._job.check_time()
             self._check_rules(file)
-            inverse = self._inverse(directory, number, file, force=force)
+            inverse = self._inverse(record, directory, number, file, force=force)
             if inverse is None:
                 changed.append(self._place.prefix + file.target)
             else:
                 planned.append(inverse)
         return planned, changed
-
-    def remove_directories(self, record: ChangeRecord) -> None:
-        """Remove the directories that the change set created, if they are empty now."""
-        for rel in reversed(record.made_dirs):
-            with suppress(LgError, OSError):
-                parent, name = self._place.root.open_parent(rel, follow=False)
-                with parent:
-                    os.rmdir(name, dir_fd=parent.fd)
 
     def _check_rules(self, file: FileRecord) -> None:
         for rel in {file.path, file.target}:
@@ -96,21 +90,25 @@ class Reverter:
                     hint="[policy] write_deny and write_allow in the server's settings decide what may be written",
                 )
 
-    def _inverse(self, directory: Path, number: int, file: FileRecord, *, force: bool) -> PlannedFile | None:
+    def _inverse(
+        self, record: ChangeRecord, directory: Path, number: int, file: FileRecord, *, force: bool
+    ) -> PlannedFile | None:
         """Return the inverse for one file; `None` if it is not as the change set left it."""
-        now, identity, mode = self._current(file.target)
+        now = self._current(file.target)
         if file.op == "delete":
-            if now is not None:
+            if now is not None and not (now.other and _replaced(record, file.path)):
                 return None
-            return self._planned("add", file, self._old(directory, number, file), None, None, file.mode)
-        if now is None or (sha256(now) != file.after_sha256 and not force):
+            return self._planned("add", file, self._old(directory, number, file), None)
+        if now is None or now.other or now.link != file.link_after:
+            return None
+        if sha256(now.data) != file.after_sha256 and not force:
             return None
         if file.op == "add":
-            return self._planned("delete", file, None, now, identity, mode)
-        if file.op == "move" and self._current(file.path)[0] is not None:
+            return self._planned("delete", file, None, now)
+        if file.op == "move" and self._current(file.path) is not None:
             return None
-        old = now if file.keeps_content else self._old(directory, number, file)
-        return self._planned(file.op, file, old, now, identity, file.mode)
+        old = now.data if file.keeps_content else self._old(directory, number, file)
+        return self._planned(file.op, file, old, now)
 
     def _old(self, directory: Path, number: int, file: FileRecord) -> bytes:
         try:
@@ -127,17 +125,12 @@ class Reverter:
             )
         return data
 
-    def _planned(
-        self,
-        op: str,
-        file: FileRecord,
-        after: bytes | None,
-        before: bytes | None,
-        identity: FileIdentity | None,
-        mode: int,
-    ) -> PlannedFile:
+    def _planned(self, op: str, file: FileRecord, after: bytes | None, now: _Current | None) -> PlannedFile:
         path, to = (file.target, file.path) if op == "move" else (file.path, None)
         prefix = self._place.prefix
+        before = None if now is None else now.data
+        link_before, link_after = now is not None and now.link, after is not None and file.link_before
+        mode = now.mode if now is not None and after is None else file.mode
         return PlannedFile(
             place=self._place,
             op=op,
@@ -146,7 +139,7 @@ class Reverter:
             before=before,
             after=after,
             mode=mode,
-            identity=identity,
+            identity=None if now is None else now.identity,
             match=None,
             diff=file_diff(
                 None if before is None else prefix + path,
@@ -154,22 +147,52 @@ class Reverter:
                 before,
                 after,
                 mode=mode,
+                links=(link_before, link_after),
                 check=self._job.check_time,
             ),
+            mode_before=None if now is None else now.mode,
+            link_before=link_before,
+            link_after=link_after,
         )
 
-    def _current(self, rel: str) -> tuple[bytes | None, FileIdentity | None, int]:
+    def _current(self, rel: str) -> _Current | None:
+        """Return what is there now; `None` for nothing."""
         try:
             with self._place.root.open_file(rel, follow=False) as file:
                 several = file.stat.st_nlink > 1 and self._settings.hard_links == "refuse"
                 if several or file.stat.st_size > self._settings.patch_max_file_bytes:
-                    return b"", None, 0  # no change set leaves a file so
+                    return _Current(other=True)  # no change set leaves a file so
                 parts: list[bytes] = []
                 while chunk := os.read(file.fd, _CHUNK):
                     self._job.check_time()
                     parts.append(chunk)
-                return b"".join(parts), FileIdentity.of(file.stat), file.stat.st_mode & 0o7777
+                mode = file.stat.st_mode & 0o7777
+                return _Current(data=b"".join(parts), identity=FileIdentity.of(file.stat), mode=mode)
         except NotFound:
-            return None, None, 0
-        except PolicyDenied:
-            return b"", None, 0  # a link was put in its place: not what the change set left
+            return None
+        except (PolicyDenied, InvalidArguments):
+            return self._link(rel)
+
+    def _link(self, rel: str) -> _Current:
+        """Return the link that is there; something else if there is none."""
+        found = link_at(self._place.root, rel)
+        if found is None:
+            return _Current(other=True)
+        return _Current(data=found.target, identity=FileIdentity.of(found.status), mode=_LINK_MODE, link=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Current:
+    """What has a name now: a file, a link with its target as `data`, or something `other`, as a directory."""
+
+    data: bytes = b""
+    identity: FileIdentity | None = None
+    mode: int = 0
+    link: bool = False
+    other: bool = False
+
+
+def _replaced(record: ChangeRecord, rel: str) -> bool:
+    """Return whether the change set itself put a directory in a file's place, or a file in that of one above it."""
+    added = {file.path for file in record.files if file.op == "add"}
+    return rel in record.made_dirs or any(rel.startswith(f"{name}/") for name in added)

@@ -11,14 +11,17 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from lg_fs.changes.journal import Journal
-from lg_fs.changes.records import ChangeRecord, FileRecord
+from lg_fs.changes.directories import blocked, staged_in
+from lg_fs.changes.links import link_at
 from lg_fs.changes.rename import rename_new
 from lg_fs.changes.staging import Staging, temporary_name
+from lg_policy.changes.journal import Journal
+from lg_policy.changes.records import ChangeRecord, FileRecord, state
 from lg_policy.errors import LgError, NotFound
 from lg_policy.paths.root import Root
 
 _CHUNK = 1 << 20
+DIRECTORY = "directory"
 
 
 class Undo:
@@ -42,28 +45,34 @@ class Undo:
                 left.append(file.path)
         for name in reversed(record.made_dirs):
             self._remove_directory(name)
+        for name in reversed(record.removed_dirs):
+            with suppress(LgError):  # somebody has put a file in its place
+                self._root.make_dirs(name, follow=False)
         return left
 
     def _file(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord) -> bool:
         """Undo one file; return whether it is in its old state now."""
-        now = self._hash(file.path)
+        now = self._state(file.path)
         if file.op == "update":
-            if now == file.after_sha256:
+            if now == file.state_after:
                 self._restore(record, directory, number, file)
                 return True
-            return now == file.before_sha256
+            return now == file.state_before
         if file.op == "add":
-            if now == file.after_sha256:
+            if now == file.state_after:
                 self._unlink(file.path)
-            return now in (None, file.after_sha256)
+            return now in (None, file.state_after) or _not_yet(record, file.path, now)
         if file.op == "delete":
+            if now == DIRECTORY and file.path in record.made_dirs:
+                self._make_room(record, file.path)
+                now = self._state(file.path)
             if now is None:
                 self._restore(record, directory, number, file)
-            return now in (None, file.before_sha256)
+            return now in (None, file.state_before)
         return self._unmove(record, directory, number, file, now)
 
     def _unmove(self, record: ChangeRecord, directory: Path, number: int, file: FileRecord, now: str | None) -> bool:
-        there = self._hash(file.target)
+        there = self._state(file.target)
         if now is None and file.keeps_content:
             if there != file.after_sha256:
                 return False
@@ -89,7 +98,10 @@ class Undo:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=parent.fd)
             with Staging(durable=self._durable) as staging:
-                staging.write(parent, temporary, data, file.mode)
+                if file.link_before:
+                    staging.link(parent, temporary, data)
+                else:
+                    staging.write(parent, temporary, data, file.mode)
                 staging.sync()
             os.rename(temporary, name, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
             if self._durable:
@@ -108,9 +120,10 @@ class Undo:
             os.unlink(name, dir_fd=parent.fd)
 
     def _remove_temporaries(self, record: ChangeRecord, number: int, file: FileRecord) -> None:
-        for rel in {file.path, file.target}:
+        directories = {rel.rpartition("/")[0] for rel in (file.path, file.target)}
+        for rel in {*directories, staged_in(record, file.target)}:
             try:
-                parent, _ = self._root.open_parent(rel, follow=False)
+                parent = self._root.open_dir(rel, follow=False)
             except LgError:
                 continue  # the directory was never made, or is gone: nothing was staged there
             name = temporary_name(record.change_id, record.place_of(number))
@@ -127,8 +140,17 @@ class Undo:
         with parent, suppress(OSError):  # somebody put something into it, or it was never made
             os.rmdir(name, dir_fd=parent.fd)
 
-    def _hash(self, rel: str) -> str | None:
-        """Return the hash of what is there now; "" if it is no regular file, `None` if nothing is there."""
+    def _make_room(self, record: ChangeRecord, rel: str) -> None:
+        """Remove the directories that stand where a file stood before, if they are empty."""
+        for name in reversed(record.made_dirs):
+            if name == rel or name.startswith(f"{rel}/"):
+                self._remove_directory(name)
+
+    def _state(self, rel: str) -> str | None:
+        """Return the state of what is there now, as a record names it; `None` if nothing is there.
+
+        `DIRECTORY` for a directory, and "" for what is neither that nor a file nor a link.
+        """
         try:
             with self._root.open_file(rel, follow=False) as file:
                 digest = hashlib.sha256()
@@ -138,4 +160,20 @@ class Undo:
         except NotFound:
             return None
         except LgError:
-            return ""
+            found = link_at(self._root, rel)
+            if found is not None:
+                return state(hashlib.sha256(found.target).hexdigest(), link=True)
+            return DIRECTORY if self._is_directory(rel) else ""
+
+    def _is_directory(self, rel: str) -> bool:
+        with suppress(LgError):
+            self._root.open_dir(rel, follow=False).close()
+            return True
+        return False
+
+
+def _not_yet(record: ChangeRecord, rel: str, now: str) -> bool:
+    """Return whether something else is still in the way of a new file: what the change set was about to remove."""
+    if now == DIRECTORY:
+        return rel in record.removed_dirs
+    return not now and any(rel.startswith(f"{name}/") for name in blocked(record))

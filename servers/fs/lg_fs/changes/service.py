@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lg_fs.changes.commit import Commit, Step, commit_all, missing_directories
-from lg_fs.changes.journal import Item, Journal, load_record
+from lg_fs.changes.commit import Commit, Step, commit_all
+from lg_fs.changes.directories import missing_directories, with_directories
 from lg_fs.changes.locks import holding
-from lg_fs.changes.records import ChangeRecord, FileRecord, result, summary
 from lg_fs.changes.revert_plan import Reverter, plan_inverse
 from lg_fs.changes.rollback import Undo
 from lg_fs.job import Job
@@ -23,10 +22,16 @@ from lg_fs.patch.model import FileChange
 from lg_fs.patch.plan import Expected, PlannedFile, Planner
 from lg_fs.patch.targets import Targets
 from lg_fs.tree.workspace import ServedRoot, Workspace
+from lg_policy.changes.interrupted import Begun, recover
+from lg_policy.changes.journal import Item, Journal, load_record
+from lg_policy.changes.records import ChangeRecord, FileRecord, result, summary
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, NotFound
 
 log = logging.getLogger(__name__)
+
+RECOVER_S = 10.0
+"""Seconds that undoing interrupted changes may delay the start; after that, the next change tries again."""
 
 
 def _nothing(_name: str) -> None:
@@ -74,6 +79,7 @@ class Changes:
         self._journals = {
             place.root.id: Journal(state / "fs" / place.root.id, workspace.settings) for place in workspace.places
         }
+        self._records_of_commands = {root: state / "exec" / root for root in self._journals}
         self._on_step = on_step
 
     def apply(self, request: PatchRequest, job: Job) -> dict[str, Any]:
@@ -120,12 +126,10 @@ class Changes:
             whole = list(zip(reverters, old, (item.path for _, item in parts), strict=True))
             planned = plan_inverse(whole, self._reverted_by(parts, job), self._settings, force=request.force)
             Planner(Targets(self._workspace), self._settings, job).check_expected(planned, request.expected)
-            records = self._records(planned, label)
+            records = with_directories(self._records(planned, label), old, [place.root for place in places])
             if request.dry_run:
                 return result(records, dry_run=True)
             self._commit(planned, records, job)
-            for reverter, record in zip(reverters, old, strict=True):
-                reverter.remove_directories(record)
         return result(records)
 
     def recent(self, limit: int, job: Job) -> list[dict[str, Any]]:
@@ -144,10 +148,13 @@ class Changes:
         return [summary(sets[change_id], reverted.get(change_id)) for change_id in newest[:limit]]
 
     def recover(self) -> None:
-        """Undo what a killed process left unfinished, in every root. Called once at start."""
-        places = [place for place in self._workspace.places if self._journal(place).pending()]
+        """Undo what a killed process left unfinished, in every root. Called once at start.
+
+        Raises `LgError` if that cannot be done now, or if another process is changing the root for long.
+        """
+        places = [place for place in self._workspace.places if self._journal(place).pending() or self._begun(place)]
         places.sort(key=lambda place: place.root.id)
-        with holding(places, self._journals, Job(self._settings.call_timeout_s)):
+        with holding(places, self._journals, Job(min(RECOVER_S, self._settings.call_timeout_s))):
             self._recover(places)
 
     def _plan(self, targets: Targets, request: PatchRequest, job: Job) -> list[PlannedFile]:
@@ -186,14 +193,20 @@ class Changes:
         for place in places:
             place.check_identity()
             journal = self._journal(place)
-            for directory in journal.pending():
-                try:
+            root = place.root
+            try:
+                recover(root.fd, str(root.path), self._records_of_commands[root.id], journal)
+                for directory in journal.pending():
                     self._recover_one(place, journal, directory)
-                except OSError as error:
-                    raise Conflict(
-                        f"a change that was interrupted cannot be undone yet: {error.strerror or error}",
-                        hint="nothing is changed until it is: make the root and the state directory writable",
-                    ) from error
+            except OSError as error:
+                raise Conflict(
+                    f"a change that was interrupted cannot be undone yet: {error.strerror or error}",
+                    hint="nothing is changed until it is: make the root and the state directory writable",
+                ) from error
+
+    def _begun(self, place: ServedRoot) -> bool:
+        """Return whether changes of a command were interrupted."""
+        return Begun.read(self._records_of_commands[place.root.id]) is not None
 
     def _recover_one(self, place: ServedRoot, journal: Journal, directory: Path) -> None:
         try:
@@ -315,16 +328,20 @@ def _by_root(planned: Sequence[PlannedFile]) -> list[list[PlannedFile]]:
 
 
 def _file_record(file: PlannedFile) -> FileRecord:
+    chmod = file.mode_before is not None and file.mode_before != file.mode
     return FileRecord(
         op=file.op,
         path=file.path,
         to=file.to,
         before_sha256=file.before_sha256,
         after_sha256=file.after_sha256,
-        mode=file.mode,
+        mode=file.mode if file.mode_before is None else file.mode_before,
         added=file.diff.added,
         removed=file.diff.removed,
         match=file.match,
+        mode_after=file.mode if chmod else None,
+        link_before=file.link_before,
+        link_after=file.link_after,
     )
 
 

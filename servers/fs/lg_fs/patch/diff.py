@@ -33,13 +33,20 @@ def file_diff(
     after: bytes | None,
     *,
     mode: int = 0,
+    links: tuple[bool, bool] = (False, False),
     check: Callable[[], None] = _no_check,
 ) -> FileDiff:
     """Compare two states of a file; `None` means that it does not exist. `mode`: its permission bits.
 
-    `check` is called regularly and may raise to stop the work.
+    `links`: whether the old and the new content are the target of a symbolic link. `check` is called regularly and may
+    raise to stop the work.
     """
-    header = _header(old_path, new_path, "100755" if mode & 0o111 else "100644")
+    kind = "100755" if mode & 0o111 else "100644"
+    one_sided = before is None or after is None
+    header = _header(old_path, new_path, "120000" if one_sided and any(links) else kind)
+    if not one_sided and links[0] != links[1]:
+        old_kind, new_kind = ("120000" if link else kind for link in links)
+        header += f"old mode {old_kind}\nnew mode {new_kind}\n"
     if is_binary(before or b"") or is_binary(after or b""):
         text = "" if before == after else f"Binary files {_side('a/', old_path)} and {_side('b/', new_path)} differ\n"
         return FileDiff(text=header + text, added=0, removed=0)

@@ -50,7 +50,8 @@ class FileIdentity:
 @dataclass(frozen=True, kw_only=True)
 class PlannedFile:
     """One file before and after. `path` and `to` are resolved names below the root of `place`; `before` is `None` for a
-    new file, `after` for a deleted one; `mode` are the permission bits that the file has or gets.
+    new file, `after` for a deleted one; `mode` are the permission bits that the file has or gets, and `mode_before`
+    those that it has, where they may differ. The content of a link is its target.
     """
 
     place: ServedRoot
@@ -63,6 +64,9 @@ class PlannedFile:
     identity: FileIdentity | None
     match: str | None
     diff: FileDiff
+    mode_before: int | None = None
+    link_before: bool = False
+    link_after: bool = False
 
     @property
     def before_sha256(self) -> str | None:

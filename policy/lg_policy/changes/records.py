@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 VERSION = 1
@@ -22,11 +22,26 @@ class FileRecord:
     added: int
     removed: int
     match: str | None
+    mode_after: int | None = None
+    """The permission bits after the change, where it changed them: `mode` are the old ones, if there was a file."""
+    link_before: bool = False
+    """Whether the old content is the target of a symbolic link."""
+    link_after: bool = False
 
     @property
     def target(self) -> str:
         """Return the path of the new content."""
         return self.to or self.path
+
+    @property
+    def state_before(self) -> str | None:
+        """Return what tells the old file apart: its hash, and whether it is a link. `None` if there was none."""
+        return state(self.before_sha256, link=self.link_before)
+
+    @property
+    def state_after(self) -> str | None:
+        """Return what tells the new file apart."""
+        return state(self.after_sha256, link=self.link_after)
 
     @property
     def keeps_content(self) -> bool:
@@ -38,9 +53,9 @@ class FileRecord:
 class ChangeRecord:
     """The part of a change set that lies below one root, as journalled: nearly always the whole.
 
-    `made_dirs` are the directories that it had to make, outermost first. `members` are the roots of a change set that
-    touches several, each as id and journal directory; it is done when the first one's part is. `order` says the places
-    of this part's files among all.
+    `made_dirs` are the directories that it had to make, outermost first, and `removed_dirs` those that it removed,
+    innermost first. `members` are the roots of a change set that touches several, each as id and journal directory; it
+    is done when the first one's part is. `order` says the places of this part's files among all.
     """
 
     change_id: str
@@ -55,6 +70,7 @@ class ChangeRecord:
     diff: str
     members: tuple[tuple[str, str], ...] = ()
     order: tuple[int, ...] = ()
+    removed_dirs: tuple[str, ...] = ()
 
     def place_of(self, number: int) -> int:
         """Return the position of this part's file `number` in the whole change set."""
@@ -62,7 +78,10 @@ class ChangeRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"version": VERSION, **asdict(self)}
+        data = {"version": VERSION, **asdict(replace(self, files=())), "files": [_brief(file) for file in self.files]}
+        if not self.removed_dirs:
+            del data["removed_dirs"]  # as versions write it that know of no such thing
+        return data
 
     @classmethod
     def from_dict(cls, data: Any) -> ChangeRecord:
@@ -74,10 +93,24 @@ class ChangeRecord:
             files = tuple(FileRecord(**file) for file in values.pop("files"))
             members = tuple((str(name), str(path)) for name, path in values.pop("members", ()))
             order = tuple(int(place) for place in values.pop("order", ()))
-            made = tuple(values.pop("made_dirs"))
-            return cls(files=files, made_dirs=made, members=members, order=order, **values)
+            made, removed = (tuple(map(str, values.pop(name, ()))) for name in ("made_dirs", "removed_dirs"))
+            return cls(files=files, made_dirs=made, removed_dirs=removed, members=members, order=order, **values)
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a change record: {error}") from error
+
+
+def state(sha256: str | None, *, link: bool) -> str | None:
+    """Return what tells a file from others: its hash, marked if it is that of a link's target."""
+    return f"link {sha256}" if link and sha256 is not None else sha256
+
+
+def _brief(file: FileRecord) -> dict[str, Any]:
+    """Return the JSON form without what most files do not have."""
+    data = asdict(file)
+    for name in ("mode_after", "link_before", "link_after"):
+        if data[name] is None or data[name] is False:
+            del data[name]
+    return data
 
 
 Parts = Sequence[ChangeRecord]

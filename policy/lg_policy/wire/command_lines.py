@@ -2,6 +2,9 @@
 
 Otherwise the error suggests the right call. Nothing is permitted here: the template checks the arguments afterwards,
 however they were written. Pure, and bounded by `MAX_TEXT`.
+
+`lg-exec` marks its argument `cmd` by a `format`. So a gateway, whose rules must see what is executed, does the same
+before it decides, and names the same calls when it refuses.
 """
 
 from __future__ import annotations
@@ -9,13 +12,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
 
 MAX_TEXT = 20_000
 """Characters of a command line that is taken apart; a longer one has to come as a list."""
+COMMAND_FORMAT = "lg-command"
+"""JSON Schema `format` of the argument `cmd`, whose `enum` lists the commands."""
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh", "fish", "cmd", "cmd.exe", "powershell", "pwsh")
 _OPERATOR = re.compile(r"[|&;<>`$\n]")
 _CHANGE_DIRECTORY = re.compile(r"\s*cd\s+([^\s;&|]+)\s*(?:&&|;)\s*(.*)", re.DOTALL)
@@ -27,11 +32,60 @@ _OTHER_NAMES: dict[tuple[str, ...], str] = {
     ("node", "--test"): "node-test",
     ("uv", "run"): "uv-run",
     ("python3",): "python",
+    ("python3", "-m", "pytest"): "python-pytest",
     ("py",): "python",
     ("tsc",): "npx-tsc",
     ("py.test",): "pytest",
 }
-"""Beginnings of command lines that a shipped command replaces, and that command."""
+"""Beginnings of command lines that a shipped command replaces, and that command. The longest that fits counts."""
+_AROUND = (
+    *(("poetry", "run"), ("pipenv", "run"), ("pdm", "run"), ("rye", "run"), ("hatch", "run")),
+    *(("npx",), ("uvx",), ("sudo",), ("env",), ("time",), ("nice",)),
+)
+"""Beginnings of command lines that only run the program named after them."""
+_MAX_AROUND = 4
+
+
+def meant(schema: Mapping[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments as the schema wants them, if it is that of `exec` and their meaning is certain."""
+    commands = _commands(schema)
+    if commands is None:
+        return arguments
+    try:
+        return fit(arguments, commands)
+    except InvalidArguments:
+        return arguments
+
+
+def correction(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> InvalidArguments | None:
+    """Return the error that names the right call, if the schema is that of `exec` and there is something to say."""
+    commands = _commands(schema)
+    if commands is None:
+        return None
+    try:
+        fit(dict(arguments), commands)
+    except InvalidArguments as error:
+        return error
+    return None
+
+
+def meant_command(arguments: Mapping[str, Any], commands: Collection[str]) -> str | None:
+    """Return which of the commands a call means by its `cmd`, as far as that is certain."""
+    given = arguments.get("cmd")
+    words = _divided(given.strip()) if isinstance(given, str) else given
+    first = words[0] if isinstance(words, list) and words else None
+    return first if isinstance(first, str) and first in commands else None
+
+
+def _commands(schema: Mapping[str, Any]) -> frozenset[str] | None:
+    properties = schema.get("properties")
+    part = properties.get("cmd") if isinstance(properties, Mapping) else None
+    if not isinstance(part, Mapping) or part.get("format") != COMMAND_FORMAT:
+        return None
+    names = part.get("enum")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return frozenset(names)
 
 
 def fit(arguments: dict[str, Any], commands: Collection[str]) -> dict[str, Any]:
@@ -64,7 +118,7 @@ def _fit_command(fitted: dict[str, Any], commands: Collection[str]) -> None:
         if command in commands:
             return
         words = _words(command)
-    if not isinstance(words, list) or not words or words[0] not in commands:
+    if not isinstance(words, list) or not words or not isinstance(words[0], str) or words[0] not in commands:
         return
     more = fitted.get("args", [])
     given = _fit_args(more)
@@ -122,7 +176,8 @@ def _words_or_refusal(text: str) -> Any:
 
 def no_such_command(command: str, args: Any, commands: Collection[str]) -> InvalidArguments:
     """Return the error for a command that does not exist. It names the call that was probably meant."""
-    words = _divided(command) or [command]
+    visible = "".join(char for char in command if char.isprintable() or char in "\n\t")
+    words = _divided(visible) or [visible]
     words += [word for word in args if isinstance(word, str)] if isinstance(args, list) else []
     shown = command if len(command) <= 80 else f"{command[:80]}…"
     program = words[0].replace("\\", "/").rpartition("/")[2]
@@ -133,6 +188,24 @@ def no_such_command(command: str, args: Any, commands: Collection[str]) -> Inval
         f"there is no command {shown!r}",
         hint=_call(words, commands) or _from_script([command], commands) or _how(commands),
     )
+
+
+def _command(words: Sequence[str], commands: Collection[str]) -> tuple[str, list[str]] | None:
+    """Return the command that a line means, and its arguments."""
+    line = tuple(words)
+    for _ in range(_MAX_AROUND):
+        if not line:
+            return None
+        program = line[0].replace("\\", "/").rpartition("/")[2]
+        line = (program.lower() if program.lower() in commands else program, *line[1:])
+        fitting = [start for start, other in _OTHER_NAMES.items() if line[: len(start)] == start and other in commands]
+        if fitting:
+            start = max(fitting, key=len)
+            return _OTHER_NAMES[start], list(line[len(start) :])
+        if line[0] in commands:
+            return line[0], list(line[1:])
+        line = next((line[len(start) :] for start in _AROUND if line[: len(start)] == start), ())
+    return None
 
 
 def _how(commands: Collection[str]) -> str:
@@ -157,15 +230,10 @@ def _call(words: Sequence[str], commands: Collection[str], cwd: str = "") -> str
     while words and _VARIABLE.match(words[0]):
         name, _, value = words.pop(0).partition("=")
         env[name] = value
-    if not words:
+    found = _command(words, commands)
+    if found is None:
         return ""
-    words[0] = words[0].replace("\\", "/").rpartition("/")[2]
-    name, rest = words[0], words[1:]
-    for beginning, other in _OTHER_NAMES.items():
-        if tuple(words[: len(beginning)]) == beginning and other in commands:
-            name, rest = other, words[len(beginning) :]
-    if name not in commands:
-        return ""
+    name, rest = found
     parts = [f"cmd={json.dumps(name)}"]
     parts += [f"args={json.dumps(rest, ensure_ascii=False)}"] if rest else []
     parts += [f"cwd={json.dumps(cwd)}"] if cwd else []

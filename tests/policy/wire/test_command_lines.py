@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from lg_exec.server.argument_repair import MAX_TEXT, fit
 from lg_policy.config.settings import Settings
 from lg_policy.errors import InvalidArguments
+from lg_policy.wire.argument_repair import as_meant
+from lg_policy.wire.command_lines import MAX_TEXT, correction, fit, meant_command
 
 COMMANDS = frozenset(Settings().exec.commands)
 
@@ -54,6 +55,14 @@ def test_what_is_certain_is_taken(sent: dict[str, Any], meant: dict[str, Any]) -
         ({"cmd": "./.venv/bin/pytest"}, 'exec(cmd="pytest")'),
         ({"cmd": "CI=1 pytest -q"}, 'exec(cmd="pytest", args=["-q"], env={"CI": "1"})'),
         ({"cmd": "cd sub && cargo test"}, 'exec(cmd="cargo", args=["test"], cwd="sub")'),
+        ({"cmd": "python3 -m pytest -q"}, 'exec(cmd="python-pytest", args=["-q"])'),
+        ({"cmd": "python3", "args": ["-m", "pytest"]}, 'exec(cmd="python-pytest")'),
+        ({"cmd": "poetry run pytest -q"}, 'exec(cmd="pytest", args=["-q"])'),
+        ({"cmd": "sudo env npm test"}, 'exec(cmd="npm-test")'),
+        ({"cmd": "npx ruff check"}, 'exec(cmd="ruff", args=["check"])'),
+        ({"cmd": "PyTest"}, 'exec(cmd="pytest")'),
+        ({"cmd": "pytest\u200b -q"}, 'exec(cmd="pytest", args=["-q"])'),
+        ({"cmd": "sudo " * 3_000 + "pytest"}, "cmd is one of: "),
         ({"cmd": "rm", "args": ["-rf", "/"]}, "cmd is one of: "),
         ({"cmd": ""}, "cmd is one of: "),
         ({"cmd": "pytest", "args": "-q | tee out"}, "there is no shell"),
@@ -94,3 +103,38 @@ def test_a_long_command_line_is_not_taken_apart(text: str) -> None:
         with pytest.raises(InvalidArguments) as caught:
             fit(sent, COMMANDS)
         assert len(caught.value.text()) < 2_000
+
+
+@pytest.mark.parametrize("cmd", [[["pytest"]], [{}], [5], [None, "pytest"], {"pytest": 1}, 5, True, []])
+def test_a_command_of_another_type_is_left_for_the_schema(cmd: object) -> None:
+    assert fit({"cmd": cmd}, COMMANDS) == {"cmd": cmd}
+    assert meant_command({"cmd": cmd}, COMMANDS) is None
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "cmd": {"type": "string", "format": "lg-command", "enum": sorted(COMMANDS)},
+        "args": {"type": "array", "items": {"type": "string"}},
+    },
+}
+PLAIN = {"type": "object", "properties": {"cmd": {"type": "string", "enum": sorted(COMMANDS)}}}
+
+
+def test_a_gateway_takes_command_lines_apart_by_the_schema_before_it_decides() -> None:
+    assert as_meant(SCHEMA, {"cmd": "pytest -q", "args": "tests"}) == {"cmd": "pytest", "args": ["-q", "tests"]}
+    assert as_meant(SCHEMA, {"cmd": "rm -rf /"}) == {"cmd": "rm -rf /"}
+    assert as_meant(PLAIN, {"cmd": "pytest -q"}) == {"cmd": "pytest -q"}, "another server means what it says"
+
+
+def test_a_gateway_names_the_right_call_by_the_schema() -> None:
+    named = correction(SCHEMA, {"cmd": "python3", "args": ["x.py"]})
+    assert named is not None
+    assert 'exec(cmd="python", args=["x.py"])' in named.hint
+    assert correction(SCHEMA, {"cmd": "pytest", "args": 5}) is None, "the schema says it"
+    assert correction(PLAIN, {"cmd": "python3"}) is None
+
+
+@pytest.mark.parametrize("odd", [None, [], {"cmd": None}, {"cmd": {"format": "lg-command"}}])
+def test_an_odd_schema_corrects_nothing(odd: object) -> None:
+    assert correction({"properties": odd}, {"cmd": "x"}) is None

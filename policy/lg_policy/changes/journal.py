@@ -1,4 +1,4 @@
-"""The journal of change sets, outside the root and out of the agent's reach.
+"""The journal of change sets, outside the root and out of the agent's reach. `lg-fs` and `lg-exec` write it.
 
 ::
 
@@ -16,27 +16,36 @@ name that one, so recovery knows whether pending parts must be finished or undon
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
-from lg_fs.changes.durable import sync_all
-from lg_fs.changes.records import ChangeRecord
-from lg_fs.job import Job
+from lg_policy.changes.durable import sync_all, sync_directories
+from lg_policy.changes.records import ChangeRecord
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import ConfigError, Conflict
 from lg_policy.state import make_private
 
+if sys.platform != "win32":  # nothing is journalled there
+    import fcntl
+
 _RECORD = "record.json"
 _BEFORE = "before"
 _POLL_S = 0.01
+
+
+class Patience(Protocol):
+    """What a caller that waits for a lock brings along."""
+
+    def wait(self, seconds: float) -> None:
+        """Pause. Raises when the caller went away or its time is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,28 +73,38 @@ class Journal:
         self._last: tuple[str, Any] = ("", {})
         self._opened = False
 
-    def _open(self) -> None:
+    @property
+    def durable(self) -> bool:
+        """Return whether a change must be on the disk before it is reported."""
+        return self._settings.durable
+
+    @property
+    def settings(self) -> FsSettings:
+        """Return the limits."""
+        return self._settings
+
+    def open(self) -> None:
         """Make the directories that are missing. Raises `ConfigError`."""
         for directory in (self.base, self._pending, self._changes):
             make_private(directory)
         self._opened = True
 
     @contextlib.contextmanager
-    def locked(self, job: Job) -> Iterator[None]:
+    def locked(self, patience: Patience) -> Iterator[None]:
         """Hold the root's lock, which excludes other threads and processes.
 
         Raises `CallTimeout` if it stays taken, and `Conflict` if the journal cannot be written.
         """
         try:
             if not self._opened or not self._changes.is_dir():  # somebody may have removed it meanwhile
-                self._open()
+                self.open()
             descriptor = os.open(self.base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise unwritable(error) from error
         except ConfigError as error:
             raise Conflict(f"nothing can be changed: {error.message}", hint=error.hint) from error
         try:
-            wait_for_lock(descriptor, job)
+            wait_for_lock(descriptor, patience)
             yield
         finally:
             os.close(descriptor)
@@ -96,24 +115,28 @@ class Journal:
         Raises `Conflict` if the journal cannot be written.
         """
         try:
-            return self._begin(record, blobs)
+            with self.entry(record.change_id, record.key) as entry:
+                for number, data in blobs.items():
+                    entry.keep(number, (data,))
+                entry.seal(record)
+                return entry.directory
         except OSError as error:
             raise unwritable(error) from error
 
-    def _begin(self, record: ChangeRecord, blobs: Mapping[int, bytes]) -> Path:
-        directory = self._pending / f"{time.time_ns():020d}.{record.change_id}.{key_hash(record.key)}"
+    @contextlib.contextmanager
+    def entry(self, change_id: str, key: str | None = None) -> Iterator[Entry]:
+        """Make an entry whose contents are kept one by one; it counts once it is sealed. An error drops it.
+
+        Raises `OSError`.
+        """
+        directory = self._pending / f"{time.time_ns():020d}.{change_id}.{key_hash(key)}"
         directory.mkdir(mode=0o700)
-        places: dict[str, tuple[int, int]] = {}
-        start = 0
-        for number, data in blobs.items():
-            places[str(number)] = (start, len(data))
-            start += len(data)
-        text = json.dumps({"record": record.as_dict(), "before": places}).encode()
-        self._write({directory / _BEFORE: b"".join(blobs.values()), directory / "record.new": text})
-        # The record comes last: a directory without one means that nothing was touched yet.
-        os.rename(directory / "record.new", directory / _RECORD)
-        self._sync(directory, self._pending)
-        return directory
+        try:
+            with open(directory / _BEFORE, "xb", opener=_private) as file:
+                yield Entry(directory, file, durable=self._settings.durable)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
 
     def finish(self, directory: Path) -> None:
         """Mark a begun change set as done."""
@@ -132,6 +155,12 @@ class Journal:
     def drop(self, directory: Path) -> None:
         """Forget a begun change set that was undone."""
         shutil.rmtree(directory)
+
+    def drop_begun(self, change_id: str) -> None:
+        """Forget a begun change set by its id, if there is one."""
+        for item in _items(self._pending):
+            if item.change_id == change_id:
+                self.drop(item.path)
 
     def pending(self) -> list[Path]:
         """Return the change sets that were begun and neither finished nor undone."""
@@ -199,28 +228,44 @@ class Journal:
                     if part.change_id == item.change_id:
                         os.rename(part.path, Path(base) / "changes" / part.path.name)
 
-    def _write(self, contents: Mapping[Path, bytes]) -> None:
-        with contextlib.ExitStack() as stack:
-            written: list[int] = []
-            for path, data in contents.items():
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                file = stack.enter_context(os.fdopen(descriptor, "wb"))
-                file.write(data)
-                file.flush()
-                written.append(descriptor)
-            if self._settings.durable:
-                sync_all(written)
-
     def _sync(self, *directories: Path) -> None:
-        """Make renames and removals in directories durable."""
-        if not self._settings.durable:
-            return
-        with contextlib.ExitStack() as stack:
-            descriptors: list[int] = []
-            for directory in directories:
-                descriptors.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-                stack.callback(os.close, descriptors[-1])
-            sync_all(descriptors)
+        if self._settings.durable:
+            sync_directories(directories)
+
+
+class Entry:
+    """A change set on its way into the journal."""
+
+    def __init__(self, directory: Path, file: BinaryIO, *, durable: bool) -> None:
+        self.directory = directory
+        self._file = file
+        self._durable = durable
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def keep(self, number: int, content: Iterable[bytes]) -> None:
+        """Keep the old content of file `number`. Raises `OSError`."""
+        start = self._file.tell()
+        for chunk in content:
+            self._file.write(chunk)
+        self._places[str(number)] = (start, self._file.tell() - start)
+
+    def seal(self, record: ChangeRecord) -> None:
+        """Write the record; only now the change set has begun. Raises `OSError`."""
+        self._file.flush()
+        text = json.dumps({"record": record.as_dict(), "before": self._places}).encode()
+        with open(self.directory / "record.new", "xb", opener=_private) as file:
+            file.write(text)
+            file.flush()
+            if self._durable:
+                sync_all([file.fileno(), self._file.fileno()])
+        # The record comes last: a directory without one means that nothing was touched yet.
+        os.rename(self.directory / "record.new", self.directory / _RECORD)
+        if self._durable:
+            sync_directories([self.directory, self.directory.parent])
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def unwritable(error: OSError) -> Conflict:
@@ -250,14 +295,13 @@ def key_hash(key: str | None) -> str:
     return "-" if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def wait_for_lock(descriptor: int, job: Job) -> None:
+def wait_for_lock(descriptor: int, patience: Patience) -> None:
     """Lock a file or directory against other holders. Raises `CallTimeout`, and `OSError` where that cannot be done."""
-    while True:
+    while sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            job.check_time()
-            job.wait(_POLL_S)
+            patience.wait(_POLL_S)
         else:
             return
 
