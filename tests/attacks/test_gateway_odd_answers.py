@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, tex
 pytestmark = pytest.mark.anyio
 
 FINE = said("fine")
+QUESTION = '{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":'
+ASKED = QUESTION + '{"message":"Which?","requestedSchema":{"type":"object","properties":{}}}}\n'
 HEAD = '{"jsonrpc":"2.0","id":ID,'
 DELIVERED = {
     "echoes the method": HEAD + '"method":"tools/call",' + FINE.removeprefix(HEAD),
@@ -37,6 +40,10 @@ DELIVERED = {
     ),
     "an unreadable request of the same id before it": (
         '{"jsonrpc":"2.0","id":ID,"method":"elicitation/create","params":{"message":"\\x"}}\n' + FINE
+    ),
+    "a question before it that nobody can read": QUESTION + '{"message":1}}\n' + FINE,
+    "a question before it that is withdrawn": (
+        ASKED + '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q1"}}\n' + FINE
     ),
 }
 FAILED = {
@@ -85,6 +92,26 @@ async def test_an_answer_without_an_id_fails_no_call_that_it_may_not_belong_to()
     await relay.received(b'{"jsonrpc":"2.0","id":0,"result":{"content":[]}}')
     assert replies[0].result is not None
     assert replies[1].unreadable == "it names no request"
+
+
+@pytest.mark.attack("Servers", "a question that nobody takes, before an answer")
+@pytest.mark.parametrize("end", ["withdrawn", "refused", "the server ends"])
+async def test_an_answer_behind_a_question_does_not_wait_when_the_question_is_over(end: str) -> None:
+    relay, reply = Relay("odd"), Reply(ended=asyncio.get_running_loop().create_future())
+    relay.sent_directly(1, "tools/call", reply)
+    await relay.received(ASKED.encode())
+    await relay.received(FINE.replace("ID", "1").encode())
+    assert reply.ended is not None
+    assert not reply.ended.done()
+    if end == "withdrawn":
+        await relay.received(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q1"}}')
+    elif end == "refused":
+        relay.sent(t.JSONRPCError(jsonrpc="2.0", id="q1", error=t.ErrorData(code=-32601, message="no")))
+    else:
+        relay.connection_ended()
+
+    assert reply.ended.done()
+    assert reply.ended.exception() is None
 
 
 HTTP_ANSWERS = {

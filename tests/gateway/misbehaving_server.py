@@ -6,7 +6,8 @@ server ends without a line break), `discover` (`error`, `exit` or `silent`), `jo
 `http` serves the same over HTTP on a port that it prints: a call's line is the body, or with `events` one event of a
 stream; a line that begins with `HTTP 503` is that status with the rest as a page.
 A call without a line of its own is answered with its own name and arguments; `die` ends the server, `hang` answers
-nothing, `late` answers `hang` after that call was cancelled.
+nothing, `late` answers `hang` after that call was cancelled. After `deaf`, the server lives on with its input closed.
+After `busy`, it reads nothing until the file `go` exists beside the plan.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,14 @@ def call(number: Any, params: dict[str, Any]) -> None:
         sys.exit(3)
     if name == "hang":
         hanging.append(number)
+    elif name == "deaf":
+        say(number, result=text(name))
+        os.close(0)
+        time.sleep(3_600)
+    elif name == "busy":
+        say(number, result=text(name))
+        while not Path(sys.argv[1]).with_name("go").exists():
+            time.sleep(0.02)
     elif name in PLAN.get("calls", {}):
         write(PLAN["calls"][name].replace("ID", json.dumps(number)))
     else:

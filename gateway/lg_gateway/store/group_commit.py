@@ -83,8 +83,6 @@ class GroupCommit:
                 return result
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_WriteJob(work=work, loop=loop, future=future, durable=durable))
-        if not durable:
-            self._flush_later()
         return await future
 
     def close(self) -> None:
@@ -131,6 +129,8 @@ class GroupCommit:
             due = flush.due if flush is not None else due
             if batch:
                 self._commit(batch)
+                if due is None and not any(job.durable for job in batch):
+                    due = time.monotonic() + self._flush_s
             if due is not None and (not open_ or time.monotonic() >= due):
                 due = None
                 self._flush()

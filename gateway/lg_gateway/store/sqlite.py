@@ -125,7 +125,12 @@ class _SqliteWriter:
         except OSError as error:
             raise StoreDown(str(error)) from error
         self._set_mode(durable, wait)
-        self._tx.execute("BEGIN IMMEDIATE")
+        try:
+            self._tx.execute("BEGIN IMMEDIATE")
+        except StoreDown:
+            if wait:
+                raise
+            return None  # a program that has the file open without the lock: whoever may wait can try again
         return self._tx
 
     def commit(self) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -26,16 +25,16 @@ from lg_gateway.upstreams.replies import Answer, Reply
 
 FIRST_NUMBER = 1_000_000_000
 """The SDK numbers its own requests from 1."""
-CANCEL_S = 5.0
-"""How long a server that does not read may hold up the notice that a call was given up."""
 
 
 class DirectCalls:
     """The way to one connected child. `client` is the session that was opened with it."""
 
-    def __init__(self, child: Child, relay: Relay, client: Client) -> None:
+    def __init__(self, child: Child, relay: Relay, client: Client, lost: anyio.Event) -> None:
+        """Keep `lost`, which is set when nothing can be written: the server may live on, but takes no calls."""
         self._stdin = child.process.stdin
         self._relay = relay
+        self._lost = lost
         self._numbers = itertools.count(FIRST_NUMBER)
         self._envelope = _envelope(client)
 
@@ -56,16 +55,20 @@ class DirectCalls:
             params["_meta"] = {**meta, **self._envelope}
         line = _line({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
         reply.ended = asyncio.get_running_loop().create_future()
-        self._relay.sent_directly(number, "tools/call", reply)
+        sent = False
         try:
             with anyio.move_on_after(timeout_s) as clock:
-                await self._write(line)
+                if await self._written(b""):  # waits until the server has read: what waits here is not kept for it
+                    self._relay.sent_directly(number, "tools/call", reply)
+                    sent = True
+                if not sent or not await self._written(line):
+                    self._relay.cannot_write(number, reply)
                 await reply.ended
             if clock.cancelled_caught:
-                await self._cancel(number, f"timed out after {timeout_s}s")
+                await self._cancel(number, f"timed out after {timeout_s}s", sent=sent)
                 raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out")
         except anyio.get_cancelled_exc_class():
-            await self._cancel(number, "caller cancelled")
+            await self._cancel(number, "caller cancelled", sent=sent)
             raise
         if reply.error is not None or reply.unreadable:
             error = reply.error or t.ErrorData(code=t.PARSE_ERROR, message=reply.unreadable)
@@ -74,18 +77,23 @@ class DirectCalls:
             return t.InputRequiredResult.model_validate(reply.asked_for_input, by_name=False)
         return None
 
-    async def _write(self, line: bytes) -> None:
+    async def _written(self, line: bytes) -> bool:
+        """Write a line; return whether that was possible."""
         try:
             if self._stdin is not None:
                 await self._stdin.send(line)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
-            self._relay.connection_ended()
+            self._lost.set()
+            return False
+        return True
 
-    async def _cancel(self, number: int, why: str) -> None:
-        self._relay.give_up(number)
-        params = {"requestId": number, "reason": why}
-        with anyio.move_on_after(CANCEL_S, shield=True), suppress(MCPError):
-            await self._write(_line({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+    async def _cancel(self, number: int, why: str, *, sent: bool) -> None:
+        """Tell the server that a call was given up. A server that does not read is not waited for."""
+        if sent:
+            self._relay.give_up(number)
+            params = {"requestId": number, "reason": why}
+            with anyio.move_on_after(0, shield=True):
+                await self._written(_line({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
 
 
 def _line(message: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio.to_thread
 import mcp_types as t
+from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -74,8 +75,7 @@ class Relay:
                 reply.request_id = message.id
             self._open[message.id] = (message.method, reply)
         elif isinstance(message, t.JSONRPCResponse | t.JSONRPCError):
-            if message.id is not None and self._questions.pop(message.id, None) is not None:
-                self._end_direct()
+            self._question_over(message.id)
         elif message.method == "notifications/cancelled":
             self._cancelled((message.params or {}).get("requestId"))
 
@@ -93,14 +93,21 @@ class Relay:
         """Note that the answer to a request is no longer awaited."""
         self._cancelled(number)
 
+    def cannot_write(self, number: Id, reply: Reply) -> None:
+        """End a direct request that could not be written. What was written before may still be answered."""
+        self.over = True
+        self._open.pop(number, None)
+        _connection_closed(reply)
+
     def connection_ended(self) -> None:
         """End the direct requests that have no answer."""
         self.over = True
+        self._questions.clear()  # nobody is left to take them
+        self._end_direct()
         for number, (_, reply) in list(self._open.items()):
             if reply is not None and reply.ended is not None:
                 del self._open[number]
-                if not reply.ended.done():
-                    reply.ended.set_exception(MCPError(t.CONNECTION_CLOSED, "Connection closed"))
+                _connection_closed(reply)
 
     async def received(self, data: bytes, expected: Id | None = None) -> list[t.JSONRPCMessage]:
         """Return the messages of a line or body. `expected`: the request that it answers, where the transport knows."""
@@ -112,6 +119,12 @@ class Relay:
             found = await anyio.to_thread.run_sync(partial(self._messages, data, expected))
         self._end_direct()
         return found
+
+    def _question_over(self, number: Id | None) -> None:
+        """Note that a question was answered or withdrawn, perhaps before a call has taken it."""
+        if number is not None:
+            self._questions.pop(coerce_request_id(number), None)
+            self._end_direct()
 
     def question_taken(self) -> None:
         """Note that the oldest question of the server has found its call, or cannot."""
@@ -198,7 +211,11 @@ class Relay:
             self._noise.heard(len(str(value)))
             return []
         if isinstance(message, t.JSONRPCRequest) and message.method == "elicitation/create":
-            self._questions[message.id] = None
+            self._questions[coerce_request_id(message.id)] = None
+        elif isinstance(message, t.JSONRPCNotification) and message.method == "notifications/cancelled":
+            withdrawn = (message.params or {}).get("requestId")
+            if isinstance(withdrawn, str | int):
+                self._questions.pop(coerce_request_id(withdrawn), None)
         return [message]
 
     def _owner(self, number: Any, expected: Id | None) -> Id | None:
@@ -213,7 +230,7 @@ class Relay:
         return None
 
     def _answer(self, number: Id, value: Mapping[str, Any]) -> list[t.JSONRPCMessage]:
-        method, reply = self._open.pop(number)
+        method, reply = self._taken(number)
         settled = self._settle()
         # `"error": false` or `""` beside a result is how some write that there is none.
         if value.get("error") or (value.get("result") is None and value.get("error") is not None):
@@ -227,6 +244,11 @@ class Relay:
             self._ended.append(reply)
             return settled
         return [t.JSONRPCResponse(jsonrpc="2.0", id=number, result=result), *settled]
+
+    def _taken(self, number: Id) -> tuple[str, Reply | None]:
+        """Take a request whose answer is here. It may have been given up while a thread read the answer."""
+        self._given_up.pop(number, None)
+        return self._open.pop(number, ("", None))
 
     def _failure(self, number: Id, reply: Reply | None, error: t.ErrorData) -> list[t.JSONRPCMessage]:
         """Return the error for the SDK; a direct request has it in its reply."""
@@ -261,7 +283,7 @@ class Relay:
 
     def _give_up(self, number: Id, why: str) -> list[t.JSONRPCMessage]:
         """Fail a request because its answer cannot be read."""
-        _, reply = self._open.pop(number)
+        _, reply = self._taken(number)
         log.warning("cannot read an answer of %s: %s", self._server, why)
         if reply is not None:
             reply.unreadable = why
@@ -292,17 +314,22 @@ class Relay:
     def _deliver(self, what: str | t.ErrorData, number: Id) -> list[t.JSONRPCMessage]:
         if isinstance(what, str):
             return self._give_up(number, what)
-        _, reply = self._open.pop(number)
+        _, reply = self._taken(number)
         if reply is not None:
             reply.error = what
         return self._failure(number, reply, what)
 
     def _cancelled(self, number: Any) -> None:
-        if isinstance(number, str | int) and number in self._open:
-            method, _ = self._open.pop(number)
+        method, _ = self._open.pop(number, ("", None)) if isinstance(number, str | int) else ("", None)
+        if method:
             self._given_up[number] = method
             if len(self._given_up) > GIVEN_UP:
                 self._given_up.pop(next(iter(self._given_up)))
+
+
+def _connection_closed(reply: Reply) -> None:
+    if reply.ended is not None and not reply.ended.done():
+        reply.ended.set_exception(MCPError(t.CONNECTION_CLOSED, "Connection closed"))
 
 
 class _Noise:

@@ -315,7 +315,8 @@ class Upstream:
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)
-        self._direct = DirectCalls(self._running, self._relay, client) if self._running is not None else None
+        child = self._running
+        self._direct = DirectCalls(child, self._relay, client, self._lost) if child is not None else None
         self._client = client
         self.state = UpstreamState.UP
         self.settled.set()

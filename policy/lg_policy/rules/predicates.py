@@ -22,6 +22,8 @@ def compiled(schema: Any, pattern: Compiler) -> Predicate | None:
     """Return a function that tests a value against a valid schema; `None` if that needs the library."""
     if isinstance(schema, bool):
         return _always if schema else _never
+    if not isinstance(schema, Mapping):  # a list of schemas, which `items` may be in older drafts
+        return None
     parts: list[Predicate] = []
     for keyword, value in schema.items():
         if keyword in _ANNOTATIONS or keyword in ("additionalProperties", "patternProperties"):

@@ -191,6 +191,8 @@ class DirectRequests:
         """Return a page of the list that was made before, if nothing has changed since."""
         if request["method"] != "tools/list" or self._listed_from is None:
             return None
+        if not _says_nothing_else(request["params"].get("_meta", {}), self._known):
+            return None  # the handler checks it
         now = self._listed_from()
         if len(now) != len(self._pages_from) or any(a is not b for a, b in zip(now, self._pages_from, strict=True)):
             self._pages, self._pages_from = {}, now
@@ -257,6 +259,14 @@ def _same_client(params: Mapping[str, Any], known: _Known) -> bool:
     if known.envelope is None:
         return t.PROTOCOL_VERSION_META_KEY not in meta
     return tuple(meta.get(key) for key in _ENVELOPE) == known.envelope
+
+
+def _says_nothing_else(meta: Mapping[str, Any], known: _Known | None) -> bool:
+    """Return whether a request's `_meta` has nothing but what the SDK has checked before, and a progress token."""
+    checked = _ENVELOPE if known is not None and known.envelope is not None else ()
+    rest = {key: value for key, value in meta.items() if key not in checked}
+    token = rest.pop("progressToken", "")
+    return not rest and isinstance(token, str | int) and not isinstance(token, bool)
 
 
 def _wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:

@@ -49,6 +49,32 @@ async def test_the_next_call_after_a_crash_waits_for_the_short_restart(tmp_path:
     assert [json.loads(text_of(answer))["arguments"] for answer in answers] == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
+async def test_a_server_that_closed_its_input_and_lives_on_is_started_again(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, PACE, misbehaving(tmp_path, tools=named("deaf", "echo")), ALLOW_ALL) as gateway:
+        await call(gateway, "odd__deaf")
+        with anyio.fail_after(25):
+            while (await call(gateway, "odd__echo")).is_error:
+                pass
+        assert gateway.upstreams["odd"].restarts == 1
+
+
+async def test_what_a_server_does_not_read_is_not_kept_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("busy", "echo"), journal=str(log))
+    async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
+        await call(gateway, "odd__busy")
+        for number in range(4):
+            answer = await call(gateway, "odd__echo", text="x" * 1_000_000, number=number)
+            assert text_of(answer).startswith("timeout: ")
+        (tmp_path / "go").touch()
+        with anyio.fail_after(25):
+            while (await call(gateway, "odd__echo")).is_error:
+                pass
+
+    calls = [seen["params"]["arguments"].get("number") for seen in journal(log) if seen["method"] == "tools/call"]
+    assert [number for number in calls if number is not None] == [0], "the first filled the pipe"
+
+
 async def test_a_server_in_a_crash_loop_stays_listed_and_a_call_wakes_it(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     program = Path(__file__).parent.parent / "misbehaving_server.py"

@@ -28,6 +28,7 @@ def test_the_quick_form_agrees_with_the_library(schema: Any, value: Any) -> None
         {"properties": {"a": {"multipleOf": 2}}},
         {"anyOf": [{"uniqueItems": True}]},
         {"$ref": "#/$defs/a", "$defs": {"a": False}},
+        {"items": [{"type": "string"}]},  # one schema for each place, as older drafts have it
         {"additionalProperties": {"propertyNames": {"const": "a"}}},
     ],
 )

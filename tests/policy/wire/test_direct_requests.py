@@ -124,6 +124,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "a list with a wrong cursor": {"method": "tools/list", "params": {"cursor": "nowhere"}},
     "a list with a number as cursor": {"method": "tools/list", "params": {"cursor": 3}},
     "a list with an object as cursor": {"method": "tools/list", "params": {"cursor": {}}},
+    "a list with an object as progress token": {"method": "tools/list", "params": {"_meta": {"progressToken": {}}}},
+    "a list with null as progress token": {"method": "tools/list", "params": {"_meta": {"progressToken": None}}},
+    "a list with metadata": {"method": "tools/list", "params": {"_meta": {"progressToken": 1, "own": 1}}},
     "a call with a cursor": {"method": "tools/call", "params": {"name": "echo", "cursor": "x"}},
     "half a surrogate": call(text="\ud83d"),
 }
