@@ -126,7 +126,8 @@ class GroupCommit:
         due: float | None = None
         while open_:
             batch, flush, open_ = self._next_batch(due)
-            due = flush.due if flush is not None else due
+            if flush is not None:
+                due = flush.due if due is None else min(due, flush.due)
             if batch:
                 self._commit(batch)
                 if due is None and not any(job.durable for job in batch):

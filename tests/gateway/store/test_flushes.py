@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,6 +73,45 @@ async def test_a_job_that_is_refused_or_a_store_that_is_busy_is_the_same_without
         await anyio.lowlevel.checkpoint()
         leave.set()
     assert store.read_now(pins) == ["first", "second"]
+
+
+async def test_what_is_written_while_a_flush_is_due_is_flushed_too(opened: Open) -> None:
+    guard = Watching()
+    store = opened(guard, flush_s=0.001)
+    entered = [threading.Event(), threading.Event()]
+    leave = [threading.Event(), threading.Event()]
+
+    def hold(tx: Tx, turn: int) -> None:
+        entered[turn].set()
+        leave[turn].wait(30)
+        pin(tx, f"{turn}")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: store.write(lambda tx: hold(tx, 0)))
+        await until(entered[0].is_set)
+        tasks.start_soon(lambda: store.write(lambda tx: hold(tx, 1), durable=False))
+        await anyio.wait_all_tasks_blocked()
+        leave[0].set()
+        await until(entered[1].is_set)
+        tasks.start_soon(lambda: store.write(lambda tx: pin(tx, "last"), durable=False))
+        await anyio.wait_all_tasks_blocked()
+        leave[1].set()
+    await until(lambda: "committing 3" in guard.seen)
+
+
+async def test_a_program_that_has_the_file_open_without_the_lock_is_waited_for(tmp_path: Path) -> None:
+    place = StorePlace(path=tmp_path / "store.sqlite", lock_path=tmp_path / "lock")
+    store, other = open_store(place, flush_s=0.01), sqlite3.connect(place.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: store.write(lambda tx: pin(tx, "one"), durable=False))
+        await anyio.wait_all_tasks_blocked()
+        other.execute("ROLLBACK")
+    found = store.read_now(pins)
+    other.close()
+    store.close()
+
+    assert found == ["one"]
 
 
 async def test_many_commits_without_the_disk_leave_a_log_of_bounded_size(tmp_path: Path) -> None:
