@@ -7,7 +7,7 @@ server ends without a line break), `discover` (`error`, `exit` or `silent`), `jo
 stream; a line that begins with `HTTP 503` is that status with the rest as a page.
 A call without a line of its own is answered with its own name and arguments; `die` ends the server, `hang` answers
 nothing, `late` answers `hang` after that call was cancelled. After `deaf`, the server lives on with its input closed.
-After `busy`, it reads nothing until the file `go` exists beside the plan.
+After `unread`, it reads nothing until the file `go` exists beside the plan.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def call(number: Any, params: dict[str, Any]) -> None:
         say(number, result=text(name))
         os.close(0)
         time.sleep(3_600)
-    elif name == "busy":
+    elif name == "unread":
         say(number, result=text(name))
         while not Path(sys.argv[1]).with_name("go").exists():
             time.sleep(0.02)

@@ -60,9 +60,9 @@ async def test_a_server_that_closed_its_input_and_lives_on_is_started_again(tmp_
 
 async def test_what_a_server_does_not_read_is_not_kept_for_it(tmp_path: Path) -> None:
     log = tmp_path / "journal"
-    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("busy", "echo"), journal=str(log))
+    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("unread", "echo"), journal=str(log))
     async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
-        await call(gateway, "odd__busy")
+        await call(gateway, "odd__unread")
         for number in range(4):
             answer = await call(gateway, "odd__echo", text="x" * 1_000_000, number=number)
             assert text_of(answer).startswith("timeout: ")
