@@ -11,7 +11,8 @@ import re
 HELD_LINES = 100_000
 """Lines of one message. If more come, they were no message."""
 
-_OPENS = re.compile(rb"[{\[\s]+")
+_OPENS = re.compile(rb"[\[\s]*(\{[{\[\s]*)")
+"""The first line of a message over several lines. Of a list of messages each is read by itself."""
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
 _DEEPER = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
@@ -54,12 +55,12 @@ class MessageLines:
             line = _from_utf16(line)
         plain = line.strip()
         if not self._held:
-            whole = plain.startswith(b"{") and plain.endswith(b"}")
-            if whole or _OPENS.fullmatch(line) is None or (depth := _depth(line)) <= 0:
+            opens = None if plain.endswith(b"}") else _OPENS.fullmatch(line)
+            if opens is None:
                 return [line]
-            self._hold(line, depth)
+            self._hold(opens[1], _depth(opens[1]))
             return []
-        if plain.startswith(b"{") and plain.endswith(b"}") and b'"jsonrpc"' in plain and not self._is_batch():
+        if plain.startswith(b"{") and plain.endswith(b"}") and b'"jsonrpc"' in plain:
             return [*self._let_go(), line]  # a message of its own: what was held was none
         self._hold(line, _depth(line))
         if self._depth <= 0:
@@ -68,9 +69,6 @@ class MessageLines:
         if self._size > self._limit:
             raise TooLong
         return self._let_go() if len(self._held) > HELD_LINES else []
-
-    def _is_batch(self) -> bool:
-        return self._held[0].lstrip().startswith(b"[")
 
     def _hold(self, line: bytes, depth: int) -> None:
         self._held.append(line)

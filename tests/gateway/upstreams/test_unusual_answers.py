@@ -34,6 +34,8 @@ REPAIRED = {
         "over\nlines [{",
     ),
     "pretty_batch": ("[\n  " + said("in a list") + "\n]", "in a list"),
+    "pretty_in_a_list": ("[\n  {\n" + said("one by one")[1:-1] + "\n  },\n  {\n  }\n]", "one by one"),
+    "after_an_open_list": ("[\n" + said("not held up"), "not held up"),
     "after_a_bracket": ("{\n" + said("after noise"), "after noise"),
     "utf_16_le": ("UTF-16-LE " + said("wide"), "wide"),
     "utf_16_be": ("UTF-16-BE " + said("wide"), "wide"),
@@ -236,7 +238,7 @@ def test_lines_are_cut_in_linear_time_and_held_ones_end() -> None:
     lines = MessageLines(10_000_000)
     assert lines.feed(b"{\n" * 50_000) == []
     assert lines.feed(b'{"jsonrpc": "2.0"}\n')[-1] == b'{"jsonrpc": "2.0"}'
-    assert lines.feed(b"[1]\n{\n}\nplain\n") == [b"[1]", b"{\n}", b"plain"]
+    assert lines.feed(b"[1]\n{\n}\nplain\n[\n") == [b"[1]", b"{\n}", b"plain", b"["]
     lines.feed(b"{\n")
     assert lines.end() == [b"{"]
     assert len(b"".join(lines.feed(b"{\n" * (HELD_LINES + 1)))) > HELD_LINES
