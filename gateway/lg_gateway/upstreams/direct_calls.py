@@ -25,6 +25,8 @@ from lg_gateway.upstreams.replies import Answer, Reply
 
 FIRST_NUMBER = 1_000_000_000
 """The SDK numbers its own requests from 1."""
+NOTICE_S = 0.1
+"""How long a server that does not read is waited for when it is told that a call was given up."""
 
 
 class DirectCalls:
@@ -88,11 +90,11 @@ class DirectCalls:
         return True
 
     async def _cancel(self, number: int, why: str, *, sent: bool) -> None:
-        """Tell the server that a call was given up. A server that does not read is not waited for."""
+        """Tell the server that a call was given up. A server that does not read is hardly waited for."""
         if sent:
             self._relay.give_up(number)
             params = {"requestId": number, "reason": why}
-            with anyio.move_on_after(0, shield=True):
+            with anyio.move_on_after(NOTICE_S, shield=True):
                 await self._written(_line({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
 
 
