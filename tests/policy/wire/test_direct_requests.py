@@ -68,6 +68,11 @@ class Wire:
                 del found[-1]["id"]
                 return found
 
+    def ask_until_waiting(self, count: int) -> None:
+        """Ask until so many calls wait: a call that the SDK dispatches may begin after a later direct one."""
+        while self.ask(call("waiting"))[-1]["result"]["structuredContent"] != {"waiting": count}:
+            pass
+
 
 @contextmanager
 def connected(era: str) -> Iterator[Wire]:
@@ -174,10 +179,9 @@ def test_a_cancelled_call_ends_and_gets_no_answer(era: str, plain: bool) -> None
     with connected(era) as wire:
         waiting = wire.numbered({**call("wait"), **({} if plain else {"x-unknown": 0})})
         wire.write(waiting)
-        assert wire.ask(call("waiting"))[-1]["result"]["structuredContent"] == {"waiting": 1}
+        wire.ask_until_waiting(1)
         wire.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": waiting["id"]}})
-        while wire.ask(call("waiting"))[-1]["result"]["structuredContent"] != {"waiting": 0}:
-            pass
+        wire.ask_until_waiting(0)
 
 
 @ERAS
@@ -187,8 +191,7 @@ def test_calls_are_carried_out_side_by_side_and_a_number_in_use_is_the_sdks(era:
         for request in waiting:
             wire.write(request)
         wire.write({**waiting[0], "id": str(waiting[0]["id"])})
-        while wire.ask(call("waiting"))[-1]["result"]["structuredContent"] != {"waiting": 4}:
-            pass
+        wire.ask_until_waiting(4)
 
 
 @ERAS
@@ -197,7 +200,7 @@ def test_the_end_of_input_ends_calls_and_says_so(era: str, plain: bool) -> None:
     with connected(era) as wire:
         waiting = wire.numbered({**call("wait"), **({} if plain else {"x-unknown": 0})})
         wire.write(waiting)
-        assert wire.ask(call("waiting"))[-1]["result"]["structuredContent"] == {"waiting": 1}
+        wire.ask_until_waiting(1)
         assert wire.process.stdin is not None
         wire.process.stdin.close()
         said = wire.read()
