@@ -34,7 +34,7 @@ STAMP = VENV / "lg-stamp"
 UNFINISHED = VENV / "lg-unfinished"
 WINDOWS = os.name == "nt"
 PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
-PACKAGES = ("policy", "servers", "gateway", "orchestrator", "scripts", "tests", "eval", "bench")
+PACKAGES = ("policy", "servers", "gateway", "orchestrator", "scripts", "tests", "eval", "bench", "conformance")
 DISTRIBUTION = "lg-orchestration-platform"
 OLDEST_PYTHON = (3, 11)
 OLDEST_UV = (0, 5)

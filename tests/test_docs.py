@@ -28,7 +28,7 @@ from tests.documents import (
 HISTORY = "CHANGELOG.md"
 """What it says was true of its time: names of files and options may be gone since."""
 CURRENT = [page for page in PAGES if page.name != HISTORY]
-FOLDERS = "policy|servers|gateway|orchestrator|tests|scripts|docs|schemas|bench|configs|eval"
+FOLDERS = "policy|servers|gateway|orchestrator|tests|scripts|docs|schemas|bench|configs|eval|conformance"
 
 
 @pytest.mark.parametrize("script", ["settings_reference.py", "attack_table.py"])

@@ -53,7 +53,7 @@ def sources(*folders: str) -> list[Path]:
 
 PRODUCT_SOURCES = sources(*PRODUCT)
 TEST_SOURCES = sources("tests")
-ALL_SOURCES = PRODUCT_SOURCES + TEST_SOURCES + sources("bench", "eval", "scripts")
+ALL_SOURCES = PRODUCT_SOURCES + TEST_SOURCES + sources("bench", "conformance", "eval", "scripts")
 
 
 def name_of(path: Path) -> str:
