@@ -22,8 +22,10 @@ ERROR_BYTES = 64_000
 """Of a body that comes with an HTTP error."""
 SHOWN_CHARACTERS = 300
 # What these mean is decided elsewhere: a login, a session that is gone, a method that is not served.
-_LEFT_TO_THE_SDK = (401, 403, 404, 405)
+LEFT_TO_THE_SDK = (401, 403, 404, 405)
 _NO_ANSWER = (502, 504)
+NUMBER = "lg.number"
+"""The extension of a request that says its number, so that its body need not be read again."""
 
 
 class BoundedTransport(httpx2.AsyncBaseTransport):
@@ -35,6 +37,8 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         self._inner = inner
         self._limit = limit
         self._relay = relay
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Those of the last message that the SDK sent."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request. Reading its answer raises `ReadError` once a message of it is too long.
@@ -42,10 +46,12 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         Raises it at once for a compressed answer, whose length is not known before it is unpacked.
         """
         request.headers["Accept-Encoding"] = "identity"
+        if request.method == "POST" and NUMBER not in request.extensions:
+            self.headers = request.headers.raw
         response = await self._inner.handle_async_request(request)
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             await response.aclose()
-            raise httpx2.ReadError("the answer is compressed, although the gateway did not ask for that")
+            return self._compressed(request)
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             return response
         kind = response.headers.get("content-type", "").strip().lower()
@@ -56,8 +62,8 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             return response
         number = _request_id(request)
         if events:
-            response.stream = _RelayedEvents(bounded, self._relay, number)
-        elif number is not None and response.status_code >= 400 and response.status_code not in _LEFT_TO_THE_SDK:
+            response.stream = RelayedEvents(bounded, self._relay, number)
+        elif number is not None and response.status_code >= 400 and response.status_code not in LEFT_TO_THE_SDK:
             return await self._refused(self._relay, response, number)
         elif number is not None and 200 <= response.status_code < 300:
             response.stream = _RelayedBody(bounded, self._relay, number, _described(response))
@@ -65,14 +71,21 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             response.headers["content-type"] = "application/json"
         return response
 
+    def _compressed(self, request: httpx2.Request) -> httpx2.Response:
+        """Fail the request whose answer is compressed. What is no request has nobody to tell."""
+        error = httpx2.ReadError("the answer is compressed, although the gateway did not ask for that")
+        number = _request_id(request)
+        if self._relay is None or number is None:
+            raise error
+        return httpx2.Response(
+            httpx2.codes.OK,
+            headers={"content-type": "application/json"},
+            content=_json(self._relay.broken(number, _broken(error))),
+        )
+
     async def _refused(self, relay: Relay, response: httpx2.Response, number: Id) -> httpx2.Response:
         """Turn an HTTP error into a JSON-RPC error: the one in its body, or one that quotes it."""
-        body = b""
-        async for data in response.stream:  # type: ignore[union-attr]  # only asynchronous streams come here
-            body += data[: ERROR_BYTES - len(body)]
-            if len(body) >= ERROR_BYTES:
-                break
-        await response.aclose()
+        body = await beginning(response)
         relay.refused_before_the_server(number)
         messages = await relay.received(body, number) if looks_like_a_message(body) else []
         answers: list[t.JSONRPCMessage] = [message for message in messages if isinstance(message, t.JSONRPCError)]
@@ -102,14 +115,27 @@ class _Bounded(httpx2.AsyncByteStream):
         self._limit = limit
         self._events = events
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        since = 0
-        async for data in self._inner:
-            end = max(data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")) if self._events else -1
-            since = since + len(data) if end < 0 else len(data) - end
-            if since > self._limit:
-                raise httpx2.ReadError(f"a message of more than {self._limit} bytes")
-            yield data
+        self._source: AsyncIterator[bytes] | None = None
+        self._since = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._source is None:
+            self._source = self._inner.__aiter__()
+        data = await self._source.__anext__()
+        end = max(data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")) if self._events else -1
+        self._since = self._since + len(data) if end < 0 else len(data) - end
+        if self._since > self._limit:
+            raise httpx2.ReadError(f"a message of more than {self._limit} bytes")
+        return data
+
+    def leave(self) -> None:
+        """End reading after the answer; the connection may be used again."""
+        leave = getattr(self._inner, "leave", None)  # streams of other transports have none
+        if leave is not None:
+            leave()
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -148,43 +174,88 @@ class _RelayedBody(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
-class _RelayedEvents(httpx2.AsyncByteStream):
+class RelayedEvents(httpx2.AsyncByteStream):
     """A stream of events, each with the messages as the relay has them."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, relay: Relay, number: Id | None) -> None:
+    def __init__(self, inner: _Bounded, relay: Relay, number: Id | None) -> None:
         self._inner = inner
         self._relay = relay
         self._number = number
 
+        self._pending = bytearray()
+        self._lines: list[bytes] = []
+        self.last_id = ""
+        """The id of the last event; the server may send on from there."""
+        self.retry_ms: int | None = None
+        """How long the server wants a client to wait before it asks for more."""
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for event in self._events():
-                yield event
+            async for lines in self._events():
+                yield await self._event(lines)
         except httpx2.TransportError as error:
             if self._number is None or not self._relay.awaits(self._number):
                 raise
             yield b"data: " + _json(self._relay.broken(self._number, _broken(error))) + b"\n\n"
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        lines: list[bytes] = []
-        pending = bytearray()
+    async def next_messages(self, number: Id) -> list[t.JSONRPCMessage] | None:
+        """Return what the next part of the stream says beside the answer, which the relay has; `None` at its end.
+
+        `number` is that of a direct request.
+        """
+        try:
+            data = await self._inner.__anext__()
+        except StopAsyncIteration:
+            return None
+        except httpx2.TransportError as error:
+            if self._relay.awaits(number):
+                self._relay.broken(number, _broken(error))
+            return None
+        found: list[t.JSONRPCMessage] = []
+        for lines in self._cut(data):
+            self._note(lines)
+            said = _data(lines)
+            if said:
+                found += await self._relay.received(said, number)
+        return found
+
+    def leave(self) -> None:
+        """End reading after the answer."""
+        self._inner.leave()
+
+    def _note(self, lines: list[bytes]) -> None:
+        for line in lines:
+            if line.startswith(b"id:") and b"\0" not in line:
+                self.last_id = _value(line).decode("utf-8", "replace")
+            elif line.startswith(b"retry:") and _value(line).isdigit() and len(line) < 20:
+                self.retry_ms = int(_value(line))
+
+    async def _events(self) -> AsyncIterator[list[bytes]]:
+        """Yield the lines of each event."""
         async for data in self._inner:
-            pending += data
-            if b"\n" not in data and b"\r" not in data:
-                continue
-            text = bytes(pending)
-            held = b"\r" if text.endswith(b"\r") else b""  # the line end may have a second half
-            *whole, rest = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-            pending = bytearray(rest + held)
-            for line in whole:
-                if line:
-                    lines.append(line)
-                    continue
-                yield await self._event(lines)
-                lines = []
+            for lines in self._cut(data):
+                yield lines
+
+    def _cut(self, data: bytes) -> list[list[bytes]]:
+        """Return the lines of each event that is whole with these bytes."""
+        self._pending += data
+        if b"\n" not in data and b"\r" not in data:
+            return []
+        text = bytes(self._pending)
+        held = b"\r" if text.endswith(b"\r") else b""  # the line end may have a second half
+        *whole, rest = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._pending = bytearray(rest + held)
+        found: list[list[bytes]] = []
+        for line in whole:
+            if line:
+                self._lines.append(line)
+            else:
+                found.append(self._lines)
+                self._lines = []
+        return found
 
     async def _event(self, lines: list[bytes]) -> bytes:
-        data = b"\n".join(_value(line) for line in lines if line.partition(b":")[0] == b"data")
+        data = _data(lines)
         other = [line for line in lines if line.partition(b":")[0] != b"data"]
         if not data:
             return b"\n".join([*lines, b"", b""])
@@ -194,7 +265,19 @@ class _RelayedEvents(httpx2.AsyncByteStream):
         return b"".join(events) or b": no message\n\n"
 
     async def aclose(self) -> None:
+        """End reading."""
         await self._inner.aclose()
+
+
+async def beginning(response: httpx2.Response) -> bytes:
+    """Return the first bytes of an answer that says what is wrong, and end it."""
+    body = b""
+    async for data in response.stream:  # type: ignore[union-attr]  # only asynchronous streams come here
+        body += data[: ERROR_BYTES - len(body)]
+        if len(body) >= ERROR_BYTES:
+            break
+    await response.aclose()
+    return body
 
 
 def _broken(error: httpx2.TransportError) -> str:
@@ -210,12 +293,19 @@ def _request_id(request: httpx2.Request) -> Id | None:
     """Return the id of the JSON-RPC request in a POST; `None` for a notification or an answer of ours."""
     if request.method != "POST":
         return None
+    known = request.extensions.get(NUMBER)
+    if isinstance(known, int):
+        return known
     try:
         sent: Any = json.loads(request.content)
     except (ValueError, httpx2.RequestNotRead):
         return None
     number = sent.get("id") if isinstance(sent, dict) and "method" in sent else None
     return number if isinstance(number, str | int) else None
+
+
+def _data(lines: list[bytes]) -> bytes:
+    return b"\n".join(_value(line) for line in lines if line.partition(b":")[0] == b"data")
 
 
 def _value(line: bytes) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -12,28 +13,85 @@ import mcp_types as t
 from mcp.client import Client
 from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._context_streams import ContextReceiveStream
+from mcp.shared.message import SessionMessage
 
+from lg_gateway.http_client.pool import HttpPool
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.bounded_http import BoundedTransport
 from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES, child_transport, watched
+from lg_gateway.upstreams.direct_calls import DirectCalls
+from lg_gateway.upstreams.direct_http import DirectHttpCalls
 from lg_gateway.upstreams.oauth import ClientCredentials
 from lg_gateway.upstreams.relay import Relay
 from lg_policy.version import __version__
 
 Transport = AbstractAsyncContextManager[TransportStreams]
+Direct = DirectCalls | DirectHttpCalls
 
 
-def open_transport(
-    spec: ServerSpec, child: Child | None, lost: anyio.Event, relay: Relay, auth: ClientCredentials | None
-) -> Transport:
-    """Return the transport to a server; `lost` is set when it ends."""
-    if child is not None:
-        return child_transport(child, lost, relay)
-    timeout = httpx2.Timeout(30.0, read=spec.call_timeout_s + 30.0)
-    bounded = BoundedTransport(httpx2.AsyncHTTPTransport(), relay=relay)
-    http = httpx2.AsyncClient(headers=dict(spec.headers), timeout=timeout, auth=auth, transport=bounded)
-    return watched(_with_client(http, str(spec.url)), lost, relay)
+class ServerConnection:
+    """How one server is reached: over the SDK's transport, and past it. `lost` is set when the connection ends."""
+
+    def __init__(
+        self, spec: ServerSpec, child: Child | None, lost: anyio.Event, relay: Relay, auth: ClientCredentials | None
+    ) -> None:
+        self._spec = spec
+        self._child = child
+        self._lost = lost
+        self._relay = relay
+        self._auth = auth
+        # What an answer may be waited for is the call's own limit; this one ends what hangs without a call.
+        self._timeout = httpx2.Timeout(30.0, read=spec.call_timeout_s + 30.0)
+        self._http = BoundedTransport(HttpPool(), relay=relay)
+        self._to_session: Any = None
+
+    def transport(self) -> Transport:
+        """Return the transport for the SDK's session."""
+        if self._child is not None:
+            return child_transport(self._child, self._lost, self._relay)
+        return watched(self._over_http(), self._lost, self._relay)
+
+    def direct(self, client: Client) -> Direct:
+        """Return the way for calls past the session, which has been opened."""
+        if self._child is not None:
+            return DirectCalls(self._child, self._relay, client, self._lost)
+        return DirectHttpCalls(
+            self._spec, self._http, self._timeout, self._relay, client, self._lost, self._auth, self._say
+        )
+
+    @asynccontextmanager
+    async def _over_http(self) -> AsyncIterator[TransportStreams]:
+        """Open the SDK's transport, with a way for others to say something to its session."""
+        url = str(self._spec.url)
+        http = httpx2.AsyncClient(
+            headers=dict(self._spec.headers), timeout=self._timeout, auth=self._auth, transport=self._http
+        )
+        self._to_session, received = anyio.create_memory_object_stream[Any](0)
+        async with (
+            http,
+            streamable_http_client(url, http_client=http, max_sse_event_size=MESSAGE_BYTES) as (read, write),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(self._pass_on, read)
+            try:
+                yield ContextReceiveStream(received), write
+            finally:
+                received.close()
+                tasks.cancel_scope.cancel()
+
+    async def _pass_on(self, read: Any) -> None:
+        """Pass on what the transport received, in the context in which it was."""
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with self._to_session:
+                async for item in read:
+                    await self._to_session.send((read.last_context, item))
+
+    async def _say(self, message: t.JSONRPCMessage) -> None:
+        """Give the session a message that came on the stream of a direct call, in the context of that call."""
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self._to_session.send((contextvars.copy_context(), SessionMessage(message)))
 
 
 def make_client(transport: Transport, mode: str, *, on_message: Any, on_elicit: Any) -> Client:
@@ -50,9 +108,3 @@ def make_client(transport: Transport, mode: str, *, on_message: Any, on_elicit: 
 
 async def accept_any(_name: str, _result: t.CallToolResult) -> None:
     """Replace the SDK's check of answers, which has no time limit."""
-
-
-@asynccontextmanager
-async def _with_client(http: httpx2.AsyncClient, url: str) -> AsyncIterator[TransportStreams]:
-    async with http, streamable_http_client(url, http_client=http, max_sse_event_size=MESSAGE_BYTES) as streams:
-        yield streams

@@ -32,6 +32,8 @@ NOTICE_S = 0.1
 class DirectCalls:
     """The way to one connected child. `client` is the session that was opened with it."""
 
+    usable = True
+
     def __init__(self, child: Child, relay: Relay, client: Client, lost: anyio.Event) -> None:
         """Keep `lost`, which is set when nothing can be written: the server may live on, but takes no calls."""
         self._stdin = child.process.stdin
@@ -72,12 +74,7 @@ class DirectCalls:
         except anyio.get_cancelled_exc_class():
             await self._cancel(number, "caller cancelled", sent=sent)
             raise
-        if reply.error is not None or reply.unreadable:
-            error = reply.error or t.ErrorData(code=t.PARSE_ERROR, message=reply.unreadable)
-            raise MCPError.from_error_data(error)
-        if reply.asked_for_input is not None:
-            return t.InputRequiredResult.model_validate(reply.asked_for_input, by_name=False)
-        return None
+        return outcome(reply)
 
     async def _written(self, line: bytes) -> bool:
         """Write a line; return whether that was possible."""
@@ -98,11 +95,29 @@ class DirectCalls:
                 await self._written(_line({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
 
 
-def _line(message: Mapping[str, Any]) -> bytes:
+def outcome(reply: Reply) -> Answer | None:
+    """Return what is not in the reply of an answered direct request: an answer that asks for input.
+
+    Raises `MCPError` and `ValidationError` as `DirectCalls.call` does.
+    """
+    if reply.error is not None or reply.unreadable:
+        error = reply.error or t.ErrorData(code=t.PARSE_ERROR, message=reply.unreadable)
+        raise MCPError.from_error_data(error)
+    if reply.asked_for_input is not None:
+        return t.InputRequiredResult.model_validate(reply.asked_for_input, by_name=False)
+    return None
+
+
+def json_bytes(message: Mapping[str, Any]) -> bytes:
+    """Return a message as it is sent."""
     try:
-        return to_json(message) + b"\n"
+        return to_json(message)
     except PydanticSerializationError:  # half a surrogate pair, which UTF-8 cannot say
-        return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json_bytes(message) + b"\n"
 
 
 def _envelope(client: Client) -> dict[str, Any]:

@@ -75,6 +75,12 @@ class ClientCredentials(httpx2.Auth):
             request.headers["Authorization"] = f"Bearer {token.text}"
             yield request
 
+    async def header(self, refused: str | None = None) -> str:
+        """Return the value of an `Authorization` header, a new one if the server has `refused` that. See `_current`."""
+        held = self._token
+        known = held if held is not None and refused == f"Bearer {held.text}" else None
+        return f"Bearer {(await self._current(refused=known)).text}"
+
     async def _current(self, refused: _AccessToken | None = None) -> _AccessToken:
         """Return a valid token. Raises `LoginFailed`."""
         async with self._fetching:

@@ -99,6 +99,10 @@ class Relay:
         self._open.pop(number, None)
         _connection_closed(reply)
 
+    def forget(self, number: Id) -> None:
+        """Forget a direct request that is over without an answer of its server."""
+        self._open.pop(number, None)
+
     def connection_ended(self) -> None:
         """End the direct requests that have no answer."""
         self.over = True

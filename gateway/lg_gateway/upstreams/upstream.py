@@ -24,8 +24,7 @@ from pydantic import ValidationError
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
-from lg_gateway.upstreams.connection import accept_any, make_client, open_transport
-from lg_gateway.upstreams.direct_calls import DirectCalls
+from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any, make_client
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, list_tools
@@ -92,7 +91,7 @@ class Upstream:
         self._mask = mask
         self._running: Child | None = None
         self._client: Client | None = None
-        self._direct: DirectCalls | None = None
+        self._direct: Direct | None = None
         self._lost = anyio.Event()
         self._changed = anyio.Event()
         self._wanted = anyio.Event()
@@ -291,10 +290,10 @@ class Upstream:
             child, self._child = self._child, None
             self._running = child or await child_process.start(self.spec.launch, self._reaper)
             self._running.mask = self._mask
-        transport = open_transport(self.spec, self._running, self._lost, self._relay, self._auth)
+        connection = ServerConnection(self.spec, self._running, self._lost, self._relay, self._auth)
         with anyio.fail_after(self.spec.connect_timeout_s) as connecting:
             async with make_client(
-                transport, self._era.mode, on_message=self._on_message, on_elicit=self._on_elicit
+                connection.transport(), self._era.mode, on_message=self._on_message, on_elicit=self._on_elicit
             ) as client:
                 client.session.validate_tool_result = accept_any  # type: ignore[method-assign,assignment]  # it has no end
                 async with anyio.create_task_group() as tasks:
@@ -302,22 +301,20 @@ class Upstream:
                     tasks.start_soon(self._follow, client)
                     tools = await self._list(client)
                     connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
-                    await self._up(client, tools)
+                    await self._up(client, tools, connection.direct(client))
                     tasks.start_soon(self._refresh_on_change, client)
                     await self._lost.wait()
                     self._client = None
                     tasks.cancel_scope.cancel()
 
-    async def _up(self, client: Client, tools: list[t.Tool]) -> None:
+    async def _up(self, client: Client, tools: list[t.Tool], direct: Direct) -> None:
         info = client.server_info
         self.protocol, self.version = client.protocol_version, info.version if info else ""
         self._era.connected(self._relay, self.protocol)
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)
-        child = self._running
-        self._direct = DirectCalls(child, self._relay, client, self._lost) if child is not None else None
-        self._client = client
+        self._client, self._direct = client, direct
         self.state = UpstreamState.UP
         self.settled.set()
         self._announce()

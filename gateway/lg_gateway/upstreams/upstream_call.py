@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from mcp.client import Client
 
-from lg_gateway.upstreams.direct_calls import DirectCalls
+from lg_gateway.upstreams.connection import Direct
+from lg_gateway.upstreams.direct_http import NotDirect
 from lg_gateway.upstreams.progress import Progress
 from lg_gateway.upstreams.question_routing import OnQuestion
 from lg_gateway.upstreams.replies import Answer, Reply
@@ -33,15 +34,16 @@ class UpstreamCall:
         """Whether it is one request and one answer, without reports between and without rounds."""
         return self.progress is None and self.input_responses is None and self.request_state is None
 
-    async def send(
-        self, client: Client, direct: DirectCalls | None, reply: Reply, timeout_s: float | None
-    ) -> Answer | None:
+    async def send(self, client: Client, direct: Direct | None, reply: Reply, timeout_s: float | None) -> Answer | None:
         """Send it over the direct way where that can carry it, else through the SDK's session.
 
         Return what the SDK made of the answer, or an answer that asks for input; `reply` has the rest.
         """
-        if direct is not None and self.plain:
-            return await direct.call(self.tool, self.arguments, self.meta, reply, timeout_s)
+        if direct is not None and direct.usable and self.plain:
+            try:
+                return await direct.call(self.tool, self.arguments, self.meta, reply, timeout_s)
+            except NotDirect:
+                reply.ended = None
         return await client.session.call_tool(
             self.tool,
             self.arguments,
