@@ -175,6 +175,13 @@ def diff(fault: Fault) -> str:
     return "".join(difflib.unified_diff(old, new, fault.module, f"{fault.module} ({fault.mutant.kind})", n=1))
 
 
+def nearest_first(area: Area, module: str) -> tuple[str, ...]:
+    """Return an area's tests, those named after the module first: they notice most of its faults, and quickest."""
+    stem = Path(module).stem
+    named = (path for folder in area.tests for path in sorted((ROOT / folder).glob(f"**/test_{stem}*.py")))
+    return (*(path.relative_to(ROOT).as_posix() for path in named), *area.tests)
+
+
 def survivors(copy: Copy, area: Area, chosen: list[Fault], grace_s: float) -> Iterator[Fault]:
     """Return the faults that no test of an area notices. Raises `ValueError` when its tests fail without a fault."""
     start = time.monotonic()
@@ -184,7 +191,7 @@ def survivors(copy: Copy, area: Area, chosen: list[Fault], grace_s: float) -> It
     print(f"   the tests alone: {took:.0f} s", flush=True)
     for number, fault in enumerate(chosen, 1):
         with copy.with_fault(fault):
-            survived = copy.passes(area.tests, 3 * took + grace_s)
+            survived = copy.passes(nearest_first(area, fault.module), 3 * took + grace_s)
         print(f"   {number}/{len(chosen)} {'SURVIVED' if survived else 'noticed'} {fault}", flush=True)
         if survived:
             yield fault

@@ -73,7 +73,8 @@ class Package(Strict):
     """Relative to the root; "" is the root itself."""
     manifests: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
-    """`python`, `pytest` (it is asked for), `cargo`, `cargo-workspace`, `go`, `npm`, `make:test`, `make:check`."""
+    """`python`, `pytest` (it is asked for), `cargo`, `cargo-workspace`, `go`, `npm`, `npm:RUNNER` (its test script
+    is that runner alone), `make:test`, `make:check`."""
 
 
 class RepoContext(Strict):

@@ -138,7 +138,14 @@ DEFAULT_COMMANDS: dict[str, dict[str, Any]] = {
         "executable": "node",
         "prefix": ["--test"],
         "args_allow": (
-            ["--test-only", "--test-name-pattern=*", "--test-reporter=spec|tap|dot", "--test-timeout=*", "path:**"]
+            [
+                "--test-only",
+                "--test-name-pattern=*",
+                "--test-reporter=spec|tap|dot|junit",
+                "--test-reporter-destination=stdout|stderr|/dev/stderr",
+                "--test-timeout=*",
+                "path:**",
+            ]
         ),
         "rerun": True,
     },

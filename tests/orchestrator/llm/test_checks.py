@@ -162,7 +162,7 @@ async def test_packages_are_found_by_one_search_for_what_their_manifests_say(tmp
     found = packages(answer.structured_content["files"])
     assert {one.path: one.tests for one in found} == {
         "": ("cargo-workspace", "make:check"), "api": ("pytest", "python"), "native/core": ("cargo",),
-        "old": ("python",), "tools/x": ("go",), "web": ("npm",),
+        "old": ("python",), "tools/x": ("go",), "web": ("npm", "npm:vitest"),
     }  # fmt: skip
     names = [DirectoryEntry(path=name, type="file") for name in ("Cargo.toml", "Makefile")]
     here = RepoContext(root_name="r", top_level=tuple(names), packages=found)

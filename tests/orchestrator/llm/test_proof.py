@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
 from tests.orchestrator.llm.project import ANSWER, RIGHT, WRONG, Project, make
 from tests.orchestrator.programs import lg_orch, running
+from tests.support import require
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 TEST = "tests/test_calc.py"
 ASSERTION = "assert add(1, 2) == 3"
+JS_ASSERTION = "assert.equal(add(1, 2), 3)"
 DELETED = {"changes": [{"path": TEST, "op": "delete"}]}
 SILENCING = """
 import pytest
@@ -56,6 +59,21 @@ def ended(
     with ScriptedModel([*script, text(ANSWER), text(ANSWER)]) as model:
         project.configure(model, options=options)
         return project.run("--yes", request=request)
+
+
+@pytest.fixture
+def javascript(tmp_path: Path) -> Project:
+    """Return a project whose `npm test` is node's own runner; lg-exec's settings name a Python for the repeat."""
+    require(shutil.which("node") is not None and shutil.which("npm") is not None, "Node.js and npm")
+    root = tmp_path / "repo"
+    root.mkdir()
+    (root / "package.json").write_text('{"name": "p", "private": true, "scripts": {\n"test": "node --test"\n}}\n')
+    (root / "calc.js").write_text(f"exports.add = (a, b) => {{\n    {WRONG};\n}};\n")
+    (root / "calc.test.js").write_text(
+        "const test = require('node:test'), assert = require('node:assert'), { add } = require('./calc.js');\n"
+        f"test('adds', () => {{\n    {JS_ASSERTION};\n}});\n"
+    )
+    return Project(root=root, settings=tmp_path / "settings.toml")
 
 
 RIGHT_CODE = edit("calc.py", f"    {WRONG}", f"    {RIGHT}")
@@ -100,6 +118,30 @@ def test_a_test_that_was_deleted_and_a_conftest_that_was_added_are_undone_for_th
     assert [check["failures"] for check in repeated(project)] == [["tests/test_calc.py::test_add"]]
     assert not (project.root / TEST).exists()
     assert (project.root / "tests" / "conftest.py").exists()
+
+
+@pytest.mark.parametrize(("code", "status"), [(f"    {RIGHT};", 0), ("    return 4;", 4)])
+def test_checks_by_npm_are_repeated_with_their_files_as_they_were(javascript: Project, code: str, status: int) -> None:
+    now = "    assert.equal(add(1, 2), add(1, 2));"
+    ran = ended(javascript, *edit("calc.js", f"    {WRONG};", code), *edit("calc.test.js", f"    {JS_ASSERTION};", now))
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    first = ran.stdout.splitlines()[0]
+    assert ("The checks also pass with these files as they were before." in first) == (status == 0), first
+    assert ("With these files as they were before: `npm-test` failed (`test::adds`)" in first) == (status == 4), first
+    [check] = repeated(javascript)
+    assert check["name"] == "npm-test"
+
+
+def test_a_summary_that_a_test_of_node_prints_proves_nothing_where_its_report_says_that_none_ran(
+    javascript: Project,
+) -> None:
+    (javascript.root / "calc.test.js").write_text(
+        "const test = require('node:test');\ntest('adds', { skip: true }, () => {});\nconsole.log('\u2139 pass 3');\n"
+    )
+    right = edit("calc.js", f"    {WRONG};", f"    {RIGHT};")
+    ran = ended(javascript, *right, options="[budgets]\nmax_loops = 1\n")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "no test ran" in ran.stdout
 
 
 def test_where_the_checks_cannot_be_repeated_the_report_says_why(project: Project) -> None:

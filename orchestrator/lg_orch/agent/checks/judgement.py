@@ -1,8 +1,9 @@
 """Judges a check: by its exit status, by what its runner printed, and by the runner's machine-readable report. Pure.
 
 All of them must say that it passed. A command's exit status alone proves nothing: a `conftest.py` can reset it, and
-`--collect-only` ends with 0. pytest is asked for a JUnit report and `go test` for JSON (`report_options`); of other
-runners the summary is read. Where a report was asked for and none came, nothing is proved.
+`--collect-only` ends with 0. pytest and the runners of JavaScript are asked for a JUnit report, Jest and `go test` for
+JSON (`report_options`); of other runners the summary is read. Where a report was asked for and none came, nothing is
+proved.
 
 Not covered: a repository that forges both, and exits with 0. It runs its own code, so it can.
 """
@@ -23,7 +24,7 @@ from lg_orch.agent.checks.runner_reports import (
     report_text,
     runner_of,
 )
-from lg_orch.tools.junit import REPORT_OPTIONS, JUnitReport, read_report
+from lg_orch.tools.junit import JS_OPTIONS, REPORT_OPTIONS, RunnerReport, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,11 @@ _NEXT_STEPS: Sequence[tuple[re.Pattern[str], str]] = (
 
 Cause = Literal["", "unavailable", "no_tests", "broken"]
 
+_LAST_OPTIONS: Mapping[str, str] = {
+    "pytest": REPORT_OPTIONS[-1], **{runner: options[-1] for runner, options in JS_OPTIONS.items()},
+}  # fmt: skip
+"""The option that shows that a runner was asked for its report."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckVerdict:
@@ -72,12 +78,13 @@ class CheckVerdict:
 
 def judged(result: ToolEnvelope, arguments: Mapping[str, Any]) -> CheckVerdict:
     """Judge a check by its exit status and its runner's report. Both must say that it passed."""
-    text, pytest = report_text(result), runner_of(arguments) == "pytest"
-    report = read_report(result.stderr) if pytest else None
+    text, runner = report_text(result), runner_of(arguments)
+    pytest = runner == "pytest"
+    report = read_report(result.stderr, runner) if pytest or runner in JS_OPTIONS else None
     counts = _counts(text, report, pytest=pytest)
     if result.artifacts.error is not None or result.exit_code in (126, 127):
         return _unavailable(result, text, counts)
-    names = tuple((names_of_failures(text) or list(report.failures if report is not None else ()))[:MAX_NAMES])
+    names = _failures(text, report, pytest=pytest)
     step = next_step(text)
     if _could_not_load(result, text, counts, pytest=pytest):
         return CheckVerdict(
@@ -93,7 +100,13 @@ def judged(result: ToolEnvelope, arguments: Mapping[str, Any]) -> CheckVerdict:
     return CheckVerdict(verdict="failed", counts=counts, reason=reason, failures=names, next_step=step)
 
 
-def _counts(text: str, report: JUnitReport | None, *, pytest: bool) -> RunnerCounts | None:
+def _failures(text: str, report: RunnerReport | None, *, pytest: bool) -> tuple[str, ...]:
+    """The names of what failed. pytest prints them as its users write them; other runners print suites among them."""
+    printed, told = names_of_failures(text), list(report.failures if report is not None else ())
+    return tuple(((printed or told) if pytest else (told or printed))[:MAX_NAMES])
+
+
+def _counts(text: str, report: RunnerReport | None, *, pytest: bool) -> RunnerCounts | None:
     """What the summary and the report say together: the most failures and the fewest passes of both."""
     counts = read_counts(text)
     if report is None:
@@ -109,7 +122,7 @@ def _counts(text: str, report: JUnitReport | None, *, pytest: bool) -> RunnerCou
 
 
 def _proves_nothing(
-    result: ToolEnvelope, arguments: Mapping[str, Any], counts: RunnerCounts | None, report: JUnitReport | None
+    result: ToolEnvelope, arguments: Mapping[str, Any], counts: RunnerCounts | None, report: RunnerReport | None
 ) -> str:
     """Why a check that ended proves nothing; empty where it proves something."""
     runner = runner_of(arguments)
@@ -120,9 +133,9 @@ def _proves_nothing(
     ):
         return _not_run(counts)
     cut = (result.artifacts.structured or {}).get("truncated") is True
-    asked = REPORT_OPTIONS[-1] in [str(word) for word in arguments.get("args") or ()]
-    if asked and runner == "pytest" and report is None and result.exit_code == 0 and not cut:
-        return "pytest wrote no report of its tests"
+    asked = _LAST_OPTIONS.get(runner) in [str(word) for word in arguments.get("args") or ()]
+    if asked and report is None and result.exit_code == 0 and not cut:
+        return f"{runner} wrote no report of its tests"
     return ""
 
 

@@ -21,6 +21,14 @@ _PYTHON = re.compile(
 )
 _PYTEST = re.compile(r"pytest")
 _TEST_SCRIPT = re.compile(r"\"test\"\s*:\s*\"(?!.{0,40}no test specified)")
+SCRIPT = "npm:"
+"""Stands before the runner that a package's test script starts, and nothing else: `npm:jest`."""
+_RUNNER = re.compile(
+    r"\"test\"\s*:\s*\"(?:(?:npx|c8|nyc|cross-env|[A-Z_]{1,40}=[\w.-]{1,60}) ){0,4}"
+    r"(?:(jest|vitest|mocha)|(node) --test)((?: [\w./@=,*:-]{1,120}){0,20})\""
+)
+"""A script without anything of a shell: options at its end reach the runner."""
+_OWN_REPORT = re.compile(r" (?:--reporters?|-R|--json|--outputFile|--output-file|--watch|--test-reporter)\b| watch\b")
 _TARGET = re.compile(r"^(test|check)\s*:(?:[^=]|$)")
 _RULES: Mapping[str, Sequence[tuple[str, re.Pattern[str]]]] = {
     **dict.fromkeys(("pyproject.toml", "setup.cfg", "tox.ini"), (("python", _PYTHON), ("pytest", _PYTEST))),
@@ -72,7 +80,18 @@ def _told(name: str, line: str) -> set[str]:
         match = pattern.search(line)
         if match is not None:
             told.add(f"make:{match[1]}" if kind == "make" else kind)
-    return told
+    runner = _script_runner(line) if "npm" in told else ""
+    return told | ({f"{SCRIPT}{runner}"} if runner else set())
+
+
+def _script_runner(line: str) -> str:
+    """The runner that the test script of a line starts; empty where an option at its end would not reach that."""
+    found = _RUNNER.search(line)
+    if found is None or _OWN_REPORT.search(found[3]):
+        return ""
+    # node takes what stands after a file as the file's own arguments.
+    plain = found[2] is None or all(word.startswith("-") for word in found[3].split())
+    return (found[1] or found[2]) if plain else ""
 
 
 def owner(path: str, known: Container[str]) -> str:

@@ -39,7 +39,7 @@ async def planned_checks(state: RunState, services: Services, plan: Plan) -> tup
     commands = services.context(state).commands
     if chosen and not commands:
         commands = await commands_now(services)
-    return with_reports(chosen, commands, state.security.sandbox)
+    return with_reports(chosen, commands, state.security.sandbox, services.context(state).packages)
 
 
 def _chosen(state: RunState, services: Services, plan: Plan) -> tuple[ToolUse, ...]:
@@ -69,7 +69,8 @@ def renewed(state: RunState, services: Services, paths: Iterable[str] = ()) -> t
     ):
         return state.checks
     uses = _uses(services, own_checks(state, services, paths))
-    uses = with_reports(uses, services.context(state).commands, state.security.sandbox)
+    context = services.context(state)
+    uses = with_reports(uses, context.commands, state.security.sandbox, context.packages)
     known = {json.dumps(queued.call.input, sort_keys=True): queued for queued in state.checks}
     calls = check_calls(uses, state.budgets.loop)
     if [call.input for call in calls] == [queued.call.input for queued in known.values()]:

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.checks.judgement import judged
-from lg_orch.agent.checks.runner_reports import report_text
+from lg_orch.agent.checks.runner_reports import report_text, runner_of
 from lg_orch.contracts.text import many
 from lg_orch.tools.junit import read_report
 
@@ -44,7 +44,8 @@ def fewer_tests(before: ToolEnvelope | None, after: ToolEnvelope, arguments: Map
     then, now = _ran(before, arguments), _ran(after, arguments)
     if then is None or not now or now >= then:
         return ""
-    missing = sorted(_names(before) - _names(after))
+    runner = runner_of(arguments)
+    missing = sorted(_names(before, runner) - _names(after, runner))
     named = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}\u2026" for name in missing[:MAX_MISSING]]
     more = [f"{len(missing) - MAX_MISSING} more"] if len(missing) > MAX_MISSING else []
     told = f"{many(now, 'test')} ran, {then} before the change"
@@ -56,8 +57,8 @@ def _ran(result: ToolEnvelope, arguments: Mapping[str, Any]) -> int | None:
     return None if counts is None else counts.passed + counts.failed
 
 
-def _names(result: ToolEnvelope) -> set[str]:
-    report = read_report(result.stderr)
+def _names(result: ToolEnvelope, runner: str) -> set[str]:
+    report = read_report(result.stderr, runner)
     if report is not None:
         return set(report.ran)
     found = (match.group(match.lastgroup or 0).strip() for match in _RAN.finditer(report_text(result)))

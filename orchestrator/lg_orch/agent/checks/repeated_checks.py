@@ -4,8 +4,9 @@ A change that also edits its tests is proved only if the tests as they were pass
 the sandbox: `python` puts the files back in the throw-away copy of the root and then becomes the check. The user's tree
 is never touched, so there is nothing to take back, also when the run is killed.
 
-Not covered: checks by programs that the project's Python cannot start in its sandbox (`cargo`, `go`, `npm`); templates
-that keep what a command writes; sandboxes without such a copy. The report then says that nothing was repeated, and why.
+Not covered: checks by programs that the project's Python cannot find in its sandbox, such as a `cargo` or `go` in the
+home directory; projects without a Python; templates that keep what a command writes; sandboxes without such a copy. The
+report then says that nothing was repeated, and why.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ MAX_STDIN = 1_000_000
 _SANDBOX = "bubblewrap"
 _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "pytest": ("pytest",), "python-pytest": ("@python", "-m", "pytest"), "python": ("@python",), "make": ("make",),
+    "npm-test": ("npm", "test"), "npm-run": ("npm", "run"), "node-test": ("node", "--test"), "go": ("go",),
+    "cargo": ("cargo", "--offline"),
 }  # fmt: skip
-"""The words with which `restore_program` starts a command of that name."""
+"""The words with which `restore_program` starts a command of that name, as the shipped templates do."""
 
 
 @dataclass(frozen=True, kw_only=True)

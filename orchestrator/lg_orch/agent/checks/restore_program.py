@@ -27,11 +27,14 @@ def main() -> None:
             _put_back(step)
         if told["cwd"]:
             os.chdir(told["cwd"])
-        argv = [sys.executable if word == "@python" else word for word in told["argv"]]
-        sys.stderr.flush()
-        os.execvp(argv[0], argv)  # noqa: S606 # it becomes the check; there is no shell to fear
     except OSError as error:
         _fail(str(error))
+    argv = [sys.executable if word == "@python" else word for word in told["argv"]]
+    sys.stderr.flush()
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 # it becomes the check; there is no shell to fear
+    except OSError as error:
+        _fail(f"{argv[0]} cannot be started there: {error.strerror}")
 
 
 def _put_back(step: Dict[str, Any]) -> None:  # noqa: UP006 # the project's Python may be old

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.tools.go_json import go_text
-from lg_orch.tools.junit import split_report
+from lg_orch.tools.junit import JS_OPTIONS, split_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ _FAILURE = re.compile(
     r"|^\s*--- FAIL: (?P<go>\S+)"
     r"|^\s*not ok \d+ (?:- )?(?P<tap>.{1,200})"
     r"|^(?P<unittest>(?:FAIL|ERROR): .{1,200})"
-    r"|^\s*(?:\u2716|\u2715|\u00d7) (?P<js>.{1,200}?)(?: \([\d.]+ ?m?s\))?$"
+    r"|^\s*(?:\u2716|\u2715|\u00d7) (?!failing tests:$)(?P<js>.{1,200}?)(?: \([\d.]+ ?m?s\))?$"
     r"|^(?P<checker>\S+:\d+(?::\d+)?: error: .{1,300})"
 )
 _PLACE = re.compile(r":\d+(?::\d+)?:")
@@ -118,6 +118,8 @@ def runner_of(arguments: Mapping[str, Any]) -> str:
         return module if module in ("pytest", "unittest") else ""
     if command in ("cargo", "go") and words[:1] == ["test"] and not {"--no-run", "-c", "-list", "--help"} & set(words):
         return f"{command} test"
+    if command == "npm-test":
+        return next((name for name, options in JS_OPTIONS.items() if tuple(words[-len(options) :]) == options), "")
     return "node" if command == "node-test" or (command == "node" and "--test" in words) else ""
 
 
