@@ -2,7 +2,7 @@
 
 `argv[1]` names a JSON file: `tools` (definitions as they are listed), `calls` (tool name to the line that answers it,
 with `ID` for the request's id, in Latin-1 or the UTF-16 that it begins with; after `LAST` the
-server ends without a line break), `discover` (`error`, `exit` or `silent`), `journal` (a file for what came).
+server ends without a line break), `discover` (`error`, `exit`, `silent` or `modern`), `journal` (a file for what came).
 `http` serves the same over HTTP on a port that it prints: a call's line is the body, or with `events` one event of a
 stream; a line that begins with `HTTP 503` is that status with the rest as a page.
 A call without a line of its own is answered with its own name and arguments; `die` ends the server, `hang` answers
@@ -86,6 +86,9 @@ def answer(asked: dict[str, Any]) -> None:
             sys.exit(4)
         if how == "error":
             say(number, error={"code": -32601, "message": "no such method"})
+        if how == "modern":
+            about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "misbehaving", "version": "1"}}
+            say(number, result={"supportedVersions": ["2026-07-28"], "resultType": "complete", "ttlMs": 0} | about)
     elif method == "initialize":
         about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "misbehaving", "version": "1"}}
         say(number, result={"protocolVersion": params["protocolVersion"]} | about)

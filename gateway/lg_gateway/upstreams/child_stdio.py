@@ -47,6 +47,7 @@ async def child_transport(child: Child, lost: anyio.Event, relay: Relay) -> Asyn
             async with from_session:
                 async for message in from_session:
                     if stdin is not None:
+                        relay.left(message.message)
                         text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                         await stdin.send(text.encode("utf-8", "replace") + b"\n")
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
@@ -90,19 +91,26 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
 async def watched(transport: Any, lost: anyio.Event, relay: Relay) -> AsyncIterator[TransportStreams]:
     """Pass a transport on, tell `relay` what is sent, and set `lost` when the read stream ends."""
     async with transport as (read, write):
-        yield _EndWatch(read, lost), _SendWatch(write, relay)
+        yield _EndWatch(read, lost), _SendWatch(write, relay, leaves_at_once=True)
 
 
 class _SendWatch:
-    """A write stream that shows each message to a relay first, in the sender's context variables."""
+    """A write stream that shows each message to a relay first, in the sender's context variables.
 
-    def __init__(self, inner: Any, relay: Relay) -> None:
+    `leaves_at_once`: nothing else says when a message is written, so one that waits here counts as written too.
+    """
+
+    def __init__(self, inner: Any, relay: Relay, *, leaves_at_once: bool = False) -> None:
         self._inner = inner
         self._relay = relay
+        self._leaves_at_once = leaves_at_once
 
     async def send(self, item: SessionMessage, /) -> None:
         self._relay.sent(item.message)
+        if self._leaves_at_once:
+            self._relay.left(item.message)
         await self._inner.send(item)
+        self._relay.left(item.message)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

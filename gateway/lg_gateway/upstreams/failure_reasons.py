@@ -58,7 +58,9 @@ def why_not_started(error: OSError, spec: ServerSpec) -> str:
     return f"cannot start {program!r}: {error.strerror or error}"
 
 
-def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: LgError, repeatable: bool) -> Exception:
+def why_call_failed(
+    spec: ServerSpec, error: MCPError, reply: Reply, *, timeout_s: float, repeatable: bool
+) -> Exception:
     """Return what to raise for a call that has no answer, or whose answer is the server's own error.
 
     This depends on what happened, not on the error code: a running server may send the codes that the SDK uses for
@@ -72,7 +74,7 @@ def why_call_failed(spec: ServerSpec, error: MCPError, reply: Reply, *, late: Lg
         kind = MCPError if reply.by_http else ServersOwnError
         return kind.from_error_data(reply.error)
     if error.code == t.REQUEST_TIMEOUT:
-        return late
+        return too_late(spec.name, timeout_s, reply, repeatable=repeatable)
     if error.code != t.CONNECTION_CLOSED:
         return MCPError.from_error_data(error.error)
     if spec.url is not None:
@@ -91,8 +93,12 @@ def session_gone(spec: ServerSpec, error: MCPError) -> bool:
     return spec.url is not None and error.code == t.INVALID_REQUEST and gone
 
 
-def too_late(server: str, timeout_s: float, *, repeatable: bool) -> CallTimeout:
-    """Return the failure of a call whose answer did not come in time."""
+def too_late(server: str, timeout_s: float, reply: Reply, *, repeatable: bool) -> LgError:
+    """Return the failure of a call whose answer did not come in time, or that could not be sent in time."""
+    if not reply.left:
+        return UpstreamUnavailable(
+            f"{server} took nothing in for {timeout_s:g} s, so the call was not sent", hint="repeat the call later"
+        )
     hint = "" if repeatable else LOOK_FIRST
     return CallTimeout(f"{server} did not answer within {timeout_s:g} s and was told to stop", hint=hint)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -49,6 +50,8 @@ class Relay:
         self._server = server
         self._open: dict[Id, tuple[str, Reply | None]] = {}
         self._given_up: dict[Id, str] = {}
+        self._moving = threading.Lock()
+        """Held while a request goes from one of the two to the other, or leaves both: a thread reads long answers."""
         self._orphans: list[tuple[str | t.ErrorData, set[Id]]] = []
         self._noise = _Noise(server)
         self._ended: list[Reply] = []
@@ -60,12 +63,12 @@ class Relay:
     @property
     def calls_given_up(self) -> bool:
         """Return whether a cancelled call has no answer yet. Its server may still be working on it."""
-        return "tools/call" in self._given_up.values()
+        return "tools/call" in list(self._given_up.values())
 
     def unanswered(self, method: str) -> bool:
         """Return whether a request of this method was sent and never answered."""
         waiting = [sent for sent, _ in list(self._open.values())]
-        return method in waiting or method in self._given_up.values()
+        return method in waiting or method in list(self._given_up.values())
 
     def sent(self, message: t.JSONRPCMessage) -> None:
         """Note a message that goes to the server. Runs in the sender's context variables."""
@@ -79,14 +82,21 @@ class Relay:
         elif message.method == "notifications/cancelled":
             self._cancelled((message.params or {}).get("requestId"))
 
+    def left(self, message: t.JSONRPCMessage) -> None:
+        """Note that a request has gone to the server, or is about to be written."""
+        if isinstance(message, t.JSONRPCRequest):
+            _, reply = self._open.get(message.id, ("", None))
+            if reply is not None:
+                reply.left = True
+
     def timed_out(self, method: str) -> None:
         """Note that answers to this method are no longer awaited."""
-        for number in [number for number, (sent, _) in self._open.items() if sent == method]:
+        for number in [number for number, (sent, _) in list(self._open.items()) if sent == method]:
             self._cancelled(number)
 
     def sent_directly(self, number: Id, method: str, reply: Reply) -> None:
         """Note a request that the SDK knows nothing of. `reply.ended` is set when its answer has come."""
-        reply.request_id = number
+        reply.request_id, reply.left = number, True
         self._open[number] = (method, reply)
 
     def give_up(self, number: Id) -> None:
@@ -227,10 +237,11 @@ class Relay:
         for candidate in (number, _whole_number(number)) if expected is None else (expected,):
             if not isinstance(candidate, str | int) or isinstance(candidate, bool):
                 continue
-            if candidate in self._open:
-                return candidate
-            if self._given_up.pop(candidate, None) is not None:
-                return None
+            with self._moving:
+                if candidate in self._open:
+                    return candidate
+                if self._given_up.pop(candidate, None) is not None:
+                    return None
         return None
 
     def _answer(self, number: Id, value: Mapping[str, Any]) -> list[t.JSONRPCMessage]:
@@ -251,8 +262,9 @@ class Relay:
 
     def _taken(self, number: Id) -> tuple[str, Reply | None]:
         """Take a request whose answer is here. It may have been given up while a thread read the answer."""
-        self._given_up.pop(number, None)
-        return self._open.pop(number, ("", None))
+        with self._moving:
+            self._given_up.pop(number, None)
+            return self._open.pop(number, ("", None))
 
     def _failure(self, number: Id, reply: Reply | None, error: t.ErrorData) -> list[t.JSONRPCMessage]:
         """Return the error for the SDK; a direct request has it in its reply."""
@@ -309,7 +321,7 @@ class Relay:
         found: list[t.JSONRPCMessage] = []
         for orphan in list(self._orphans):
             what, waiting = orphan
-            waiting &= self._open.keys()
+            waiting -= {number for number in waiting if number not in self._open}
             if len(waiting) < 2:
                 self._orphans.remove(orphan)
                 found += self._deliver(what, waiting.pop()) if waiting else []
@@ -324,11 +336,12 @@ class Relay:
         return self._failure(number, reply, what)
 
     def _cancelled(self, number: Any) -> None:
-        method, _ = self._open.pop(number, ("", None)) if isinstance(number, str | int) else ("", None)
-        if method:
-            self._given_up[number] = method
-            if len(self._given_up) > GIVEN_UP:
-                self._given_up.pop(next(iter(self._given_up)))
+        with self._moving:
+            method, _ = self._open.pop(number, ("", None)) if isinstance(number, str | int) else ("", None)
+            if method:
+                self._given_up[number] = method
+                if len(self._given_up) > GIVEN_UP:
+                    self._given_up.pop(next(iter(self._given_up)))
 
 
 def _connection_closed(reply: Reply) -> None:

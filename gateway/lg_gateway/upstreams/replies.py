@@ -59,6 +59,8 @@ class Reply:
     """
 
     request_id: str | int | None = None
+    left: bool = False
+    """Whether the request was written, or is being written. What waits for a server that does not read has not left."""
     result: RelayedResult | None = None
     tools: list[t.Tool] | None = None
     next_cursor: str | None = None

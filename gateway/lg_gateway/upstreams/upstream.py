@@ -34,7 +34,7 @@ from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.replies import Answer, Reply, current_reply, noted
 from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
 from lg_gateway.upstreams.upstream_call import UpstreamCall
-from lg_policy.errors import CallTimeout, Internal, UpstreamUnavailable
+from lg_policy.errors import Internal, UpstreamUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -201,19 +201,18 @@ class Upstream:
 
     async def _send(self, client: Client, call: UpstreamCall) -> Answer:
         if not self.asks_live:
-            return await self._exchange(client, call, call.timeout_s)
+            return await self._exchange(client, call, call.timeout_s, Reply())
         while True:
-            calls = self._calls
+            calls, reply = self._calls, Reply()
             async with calls.flight(call.on_question or answer_cancel, call.timeout_s) as flight:
                 if self._client is client:
-                    return noted(await self._exchange(client, call, None), flight.notes)
+                    return noted(await self._exchange(client, call, None, reply), flight.notes)
             if self._client is client:  # the time is over: its scope ended the block
-                raise self._late(call)
+                raise too_late(self.name, call.timeout_s, reply, repeatable=call.repeatable)
             # While this call waited for its turn, the connection was given up. Nothing was sent.
             client = await self._ready()
 
-    async def _exchange(self, client: Client, call: UpstreamCall, timeout_s: float | None) -> Answer:
-        reply = Reply()
+    async def _exchange(self, client: Client, call: UpstreamCall, timeout_s: float | None, reply: Reply) -> Answer:
         token = current_reply.set(reply)
         self._exchanges += 1
         direct = self._direct if client is self._client else None
@@ -222,8 +221,9 @@ class Upstream:
         except MCPError as error:
             if reply.request_id is None and error.code == t.CONNECTION_CLOSED:
                 raise _NotSent from error
-            late = self._late(call)
-            raise why_call_failed(self.spec, error, reply, late=late, repeatable=call.repeatable) from error
+            raise why_call_failed(
+                self.spec, error, reply, timeout_s=call.timeout_s, repeatable=call.repeatable
+            ) from error
         except (RuntimeError, ValidationError) as error:
             log.warning("%s sent an answer to %s that is not valid MCP: %s", self.name, call.tool, error)
             raise Internal(f"server {self.name} sent an answer that is not valid MCP") from error
@@ -237,9 +237,6 @@ class Upstream:
             return answer
         result = await self._answers.checked(call.tool, reply.result)
         return noted(result, [result.misfit] if result.misfit else [])
-
-    def _late(self, call: UpstreamCall) -> CallTimeout:
-        return too_late(self.name, call.timeout_s, repeatable=call.repeatable)
 
     def _renew(self, client: Client) -> None:
         """Reconnect without a failure: new calls wait, and the old connection ends once it is idle."""

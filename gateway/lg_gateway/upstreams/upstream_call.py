@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+import anyio
+import mcp_types as t
 from mcp.client import Client
+from mcp.shared.exceptions import MCPError
 
 from lg_gateway.upstreams.connection import Direct
 from lg_gateway.upstreams.direct_http import NotDirect
@@ -44,13 +47,16 @@ class UpstreamCall:
                 return await direct.call(self.tool, self.arguments, self.meta, reply, timeout_s)
             except NotDirect:
                 reply.ended = None
-        return await client.session.call_tool(
-            self.tool,
-            self.arguments,
-            read_timeout_seconds=timeout_s,
-            progress_callback=self.progress,
-            input_responses=cast(Any, self.input_responses),
-            request_state=self.request_state,
-            meta=cast(Any, self.meta or None),
-            allow_input_required=True,
-        )
+        # The session's own clock starts once the server has taken the request in.
+        with anyio.move_on_after(timeout_s):
+            return await client.session.call_tool(
+                self.tool,
+                self.arguments,
+                read_timeout_seconds=timeout_s,
+                progress_callback=self.progress,
+                input_responses=cast(Any, self.input_responses),
+                request_state=self.request_state,
+                meta=cast(Any, self.meta or None),
+                allow_input_required=True,
+            )
+        raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out")

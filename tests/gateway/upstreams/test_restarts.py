@@ -18,7 +18,18 @@ from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import RETRY_S, Backoff, Restart, restart
 from lg_gateway.upstreams.upstream import UpstreamState
 from tests.gateway.misbehaving import misbehaving, named, said
-from tests.gateway.rig import ALLOW_ALL, call, client_of, gateway_of, journal, server, text_of, until, write_config
+from tests.gateway.rig import (
+    ALLOW_ALL,
+    call,
+    client_of,
+    gateway_of,
+    journal,
+    send,
+    server,
+    text_of,
+    until,
+    write_config,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -58,21 +69,52 @@ async def test_a_server_that_closed_its_input_and_lives_on_is_started_again(tmp_
         assert gateway.upstreams["odd"].restarts == 1
 
 
-async def test_what_a_server_does_not_read_is_not_kept_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("progress", [False, True], ids=["plain", "with progress"])
+@pytest.mark.parametrize("discover", ["modern", "error"], ids=["2026", "2025"])
+async def test_a_call_that_a_server_never_read_is_said_not_to_be_sent_and_is_not_kept_for_it(
+    tmp_path: Path, discover: str, progress: bool
+) -> None:
+    async def report(*_: Any) -> None: ...
+
     log = tmp_path / "journal"
-    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("unread", "echo"), journal=str(log))
+    plan = {"tools": named("unread", "echo"), "journal": str(log), "discover": discover}
+    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", **plan)
     async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
         await call(gateway, "odd__unread")
+        assert gateway.upstreams["odd"].asks_live == (discover == "error")
+        answers = []
         for number in range(4):
-            answer = await call(gateway, "odd__echo", text="x" * 1_000_000, number=number)
-            assert text_of(answer).startswith("timeout: ")
+            arguments = {"text": "x" * 1_000_000, "number": number}
+            answers.append(await send(gateway, "odd__echo", arguments, progress=report if progress else None))
         (tmp_path / "go").touch()
         with anyio.fail_after(25):
             while (await call(gateway, "odd__echo")).is_error:
                 pass
 
+    first, *others = [text_of(answer) for answer in answers]
+    assert first.startswith("timeout: odd did not answer within 0.5 s")
+    assert "it may have taken effect" in first, "it was written in part"
+    for told in others:
+        assert told.startswith("upstream_unavailable: odd took nothing in for 0.5 s, so the call was not sent")
+        assert "may have taken effect" not in told
     calls = [seen["params"]["arguments"].get("number") for seen in journal(log) if seen["method"] == "tools/call"]
     assert [number for number in calls if number is not None] == [0], "the first filled the pipe"
+
+
+async def test_a_call_that_was_not_sent_may_be_made_again_under_its_key(tmp_path: Path) -> None:
+    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("unread", "echo"))
+    key = {"lg/run": {"run_id": "r1", "epoch": 1, "step": "s"}, "lg/idempotency-key": "r1:1"}
+    async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
+        await call(gateway, "odd__unread")
+        await call(gateway, "odd__echo", text="x" * 1_000_000)
+        refused = await send(gateway, "odd__echo", {"n": 1}, meta=key)
+        (tmp_path / "go").touch()
+        with anyio.fail_after(25):
+            while (answer := await send(gateway, "odd__echo", {"n": 1}, meta=key)).is_error:
+                assert "outcome_unknown" not in text_of(answer)
+
+    assert "the call was not sent" in text_of(refused)
+    assert json.loads(text_of(answer))["arguments"] == {"n": 1}
 
 
 async def test_a_server_in_a_crash_loop_stays_listed_and_a_call_wakes_it(tmp_path: Path) -> None:
