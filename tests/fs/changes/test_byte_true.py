@@ -138,11 +138,60 @@ async def test_the_diff_of_a_file_that_becomes_utf8_shows_only_what_changes(tmp_
     write_tree(tmp_path, {"f": data})
     with anyio.fail_after(20):
         async with fs_client(tmp_path) as fs:
-            result = await fs.ok("apply_patch", patch="f\n<<<<<<< SEARCH\nbad \u00ff\n=======\ngood\n>>>>>>> REPLACE\n")
+            result = await fs.ok(
+                "apply_patch", patch="f\n<<<<<<< SEARCH\nbad \ufffd[FF]\n=======\ngood\n>>>>>>> REPLACE\n"
+            )
             back = await fs.ok("revert_patch", change_id=result["change_id"])
     assert (result["added"], result["removed"]) == (1, 1)
     assert (back["added"], back["removed"]) == (1, 1)
     assert read_tree(tmp_path) == {"f": data}
+
+
+DAMAGED = (
+    "gr\u00fc\u00dfe, caf\u00e9\n".encode() * 3
+    + b"na\xefve \\xef \x80\x93\r\nb\n"
+    + "\u20ac\n".encode()
+    + b"end \xe2\x82"
+)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+async def test_a_patch_of_utf8_with_some_invalid_bytes_changes_no_other_byte(tmp_path: Path, mark: bytes) -> None:
+    write_tree(tmp_path, {"f": mark + DAMAGED})
+    with anyio.fail_after(30):
+        async with fs_client(tmp_path) as fs:
+            text = (await fs.ok("read_file", path="f"))["files"][0]["text"]
+            line = "na\ufffd[EF]ve \\xef \ufffd[80]\ufffd[93]"
+            assert text.splitlines()[3:] == [line, "b", "\u20ac", "end \ufffd[E2]\ufffd[82]"]
+            beside = await fs.ok(
+                "apply_patch", patch=f"f\n<<<<<<< SEARCH\n{line}\nb\n=======\n{line}\nc\n>>>>>>> REPLACE\n"
+            )
+            assert read_tree(tmp_path)["f"] == mark + DAMAGED.replace(b"\nb\n", b"\nc\n")
+            new = line.replace("na", "ma") + " \u4e2d"
+            envelope = f"*** Begin Patch\n*** Update File: f\n@@\n-{line}\n+{new}\n*** End Patch\n"
+            inside = await fs.ok("apply_patch", patch=envelope)
+            changed = DAMAGED.replace(b"na\xef", b"ma\xef").replace(b"\x80\x93", b"\x80\x93 \xe4\xb8\xad")
+            assert read_tree(tmp_path)["f"] == mark + changed.replace(b"\nb\n", b"\nc\n")
+            for change in (inside, beside):
+                await fs.ok("revert_patch", change_id=change["change_id"])
+    assert read_tree(tmp_path) == {"f": mark + DAMAGED}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "gr\u00fc\u00dfe, \ufffd[E9]\n".encode() + b"\xe9\nb\n",  # the text has what would be shown for a byte
+        "gr\u00fc\n".encode() + b"gr\xfc\xdfe\nb\n",  # as many bytes that are not UTF-8
+        b"gr\xfc\xdfe\nb\n",
+    ],
+)
+async def test_a_file_that_cannot_be_told_for_utf8_is_still_patched_byte_by_byte(tmp_path: Path, data: bytes) -> None:
+    write_tree(tmp_path, {"f": data})
+    with anyio.fail_after(20):
+        async with fs_client(tmp_path) as fs:
+            assert (await fs.ok("read_file", path="f"))["files"][0]["encoding"].endswith("(guessed)")
+            await fs.ok("apply_patch", patch="f\n<<<<<<< SEARCH\nb\n=======\nc\n>>>>>>> REPLACE\n")
+    assert read_tree(tmp_path) == {"f": data.replace(b"\nb\n", b"\nc\n")}
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,9 @@ async def test_a_start_past_the_end_names_the_number_of_lines(tmp_path: Path) ->
         (b"\xff\xfe\x00\x00" + "ä\n".encode("utf-32-le"), "utf-32-le", "ä\n"),
         (b"\xff\xfea\0\n\0b", "utf-16-le", "a\n\ufffd"),
         ("Größe\n".encode("latin-1"), "latin-1 (guessed)", "Größe\n"),
+        ("Größe, caf".encode() + b"\xe9\n", "utf-8 (with invalid bytes)", "Größe, caf\ufffd[E9]\n"),
+        (b"\xef\xbb\xbf" + "ä€\n".encode() + b"\xff", "utf-8 (with invalid bytes)", "ä€\n\ufffd[FF]"),
+        ("ä€ä ".encode() + b"cut \xe2\x82", "utf-8 (with invalid bytes)", "ä€ä cut \ufffd[E2]\ufffd[82]"),
         (b"cut \xe2\x81", "latin-1 (guessed)", "cut \u00e2\x81"),
         (
             b"\x93Gr\xfc\xdfe\x94 f\xfcr 5 \x80\r\n",
@@ -249,3 +252,21 @@ async def test_two_roots_are_told_apart_by_their_names(tmp_path: Path) -> None:
     assert [file.get("text") for file in files] == ["1\n", "2\n", None]
     assert [file["path"] for file in files[:2]] == ["one/a", "two/a"]
     assert [entry["path"] for entry in entries] == ["one", "two"]
+
+
+async def test_bytes_that_are_not_utf8_are_counted_and_their_first_line_is_named(tmp_path: Path) -> None:
+    large = b"x" * 99 + b"\n"
+    data = "größer\n".encode() * 4 + large * 30_000 + b"caf\xe9\nlast \xe9\n"
+    write_tree(tmp_path, {"f": data, "one": "größer\n".encode() + b"\xe9\n", "mac": "größer\r".encode() + b"\xe9\r"})
+    with anyio.fail_after(20):
+        async with fs_client(tmp_path) as fs:
+            many = await fs.text("read_file", path="f", start_line=30_005)
+            one = await fs.text("read_file", path="one")
+            mac = await fs.text("read_file", path="mac")
+            found = await fs.ok("search_files", regex="caf.\\[E9\\]|größ")
+    assert "caf\ufffd[E9]\nlast \ufffd[E9]\n" in many
+    assert "2 bytes are not UTF-8, the first in line 30005; each is shown as \ufffd[hex]" in many
+    assert "1 byte is not UTF-8, in line 2; each is shown as \ufffd[hex]" in one
+    assert "1 byte is not UTF-8; each is shown as" in mac
+    lines = {(file["path"], match["line"]) for file in found["files"] for match in file["matches"]}
+    assert ("f", 30_005) in lines, "search sees what read_file shows"

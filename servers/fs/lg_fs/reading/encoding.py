@@ -8,6 +8,10 @@ import re
 from dataclasses import dataclass
 
 SNIFF = 8192
+DAMAGE_MARK = "\ufffd["
+"""Begins what is shown for a byte that is not UTF-8 in a file that otherwise is: `\ufffd[E9]`."""
+_DAMAGE = re.compile("\ufffd\\[([89A-F][0-9A-F])\\]")
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 # Longest first: the mark of UTF-32 little endian begins with that of UTF-16.
 _MARKS = (
@@ -51,16 +55,22 @@ _MAGIC = (
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """An encoding. `name` is a Python codec. `bom` is the mark at the start of the file, kept on writing."""
+    """An encoding. `name` is a Python codec. `bom` is the mark at the start of the file, kept on writing.
+
+    `damaged`: UTF-8 with some bytes that are not. Each is `\ufffd[E9]` or the like in the text, and is written back.
+    """
 
     name: str
     bom: bytes = b""
+    damaged: bool = False
 
     @property
     def label(self) -> str:
         """Return the name that results show: `utf-8`, `utf-8-bom`, `utf-16-le`, `latin-1 (guessed)` and so on."""
         if self.guessed:
             return f"{self.name} (guessed)"
+        if self.damaged:
+            return "utf-8 (with invalid bytes)"
         return "utf-8-bom" if self.name == "utf-8" and self.bom else self.name
 
     @property
@@ -75,11 +85,15 @@ class Encoding:
 
     def decode(self, data: bytes) -> str:
         """Return the text without the mark. Raises `UnicodeDecodeError` for bytes that are not this encoding."""
-        return data[len(self.bom) :].decode(self.name)
+        data = data[len(self.bom) :]
+        return shown_damage(data.decode("utf-8", "surrogateescape")) if self.damaged else data.decode(self.name)
 
     def encode(self, text: str) -> bytes:
         """Return mark and text. Raises `UnicodeEncodeError` for characters that the encoding lacks."""
-        return self.bom + text.encode(self.name)
+        found = text.encode(self.name)
+        if self.damaged and DAMAGE_MARK in text:
+            found = _DAMAGE.sub(lambda byte: chr(0xDC00 + int(byte[1], 16)), text).encode("utf-8", "surrogateescape")
+        return self.bom + found
 
 
 UTF8 = Encoding(name="utf-8")
@@ -146,6 +160,51 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
+def shown_damage(text: str) -> str:
+    """Return a text that was decoded with `surrogateescape`, with each byte that is not UTF-8 as `\ufffd[E9]`."""
+    return _ESCAPED.sub(lambda byte: f"{DAMAGE_MARK}{ord(byte[0]) - 0xDC00:02X}]", text)
+
+
+class Damage:
+    """Counts what is UTF-8 beyond ASCII in some bytes, and what is not, to tell damaged UTF-8 from another encoding."""
+
+    def __init__(self) -> None:
+        self.bad = self._good = self._lines = 0
+        self.first_line = 0
+        """The line of the first byte that is not UTF-8."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._end = ""
+        self._has_mark = False
+
+    @property
+    def pending(self) -> bool:
+        """Return whether a character has begun and is not whole."""
+        return bool(self._decoder.getstate()[0])
+
+    def skip(self, data: bytes) -> None:
+        """Pass over ASCII."""
+        self._lines += data.count(b"\n")
+        self._end = ""
+
+    def feed(self, data: bytes, *, final: bool = False) -> None:
+        """Take the next bytes."""
+        text = self._decoder.decode(data, final)
+        good = len(text.encode("utf-8", "ignore"))
+        bad = (len(text.encode("utf-8", "surrogatepass")) - good) // 3
+        if bad and not self.bad:
+            found = _ESCAPED.search(text)
+            self.first_line = self._lines + 1 + text.count("\n", 0, found.start() if found is not None else 0)
+        self.bad += bad
+        self._good += len(text) - bad - len(text.encode("ascii", "ignore"))
+        self._lines += text.count("\n")
+        self._has_mark = self._has_mark or DAMAGE_MARK in self._end + text
+        self._end = text[-1:]
+
+    def is_utf8(self) -> bool:
+        """Return whether it is rather damaged UTF-8: more characters beyond ASCII are whole than bytes are not."""
+        return self._good > self.bad and not self._has_mark
+
+
 def uses_c1(data: bytes) -> tuple[bool, bool]:
     """Return whether the bytes hold some that only Windows-1252 has characters for, and some that not even it has."""
     controls = len(data) - len(data.translate(None, _C1))
@@ -159,7 +218,7 @@ def guessed(*, windows: bool, unused: bool, bom: bytes = b"") -> Encoding:
 
 
 def detect(data: bytes) -> Encoding:
-    """Return the encoding of a file: the evident one, else UTF-8, else Windows-1252 or Latin-1, which fit any bytes."""
+    """Return the encoding of a file: the evident one, else UTF-8, else damaged UTF-8, Windows-1252 or Latin-1."""
     found = evident(data)
     if found is None and is_utf8(data):
         return UTF8
@@ -171,5 +230,9 @@ def detect(data: bytes) -> Encoding:
                 return LATIN1
         else:
             return found
+    damage = Damage()
+    damage.feed(data[len(found.bom) if found else 0 :], final=True)
+    if damage.is_utf8():
+        return Encoding(name="utf-8", bom=found.bom if found else b"", damaged=True)
     windows, unused = uses_c1(data)
     return guessed(windows=windows, unused=unused, bom=found.bom if found else b"")

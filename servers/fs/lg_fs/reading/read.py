@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lg_fs.job import Job
-from lg_fs.reading.encoding import SNIFF, UTF8, Encoding, binary_kind, evident, guessed, is_binary, is_sparse, uses_c1
+from lg_fs.reading.encoding import (
+    DAMAGE_MARK,
+    SNIFF,
+    UTF8,
+    Damage,
+    Encoding,
+    binary_kind,
+    evident,
+    guessed,
+    is_binary,
+    is_sparse,
+    shown_damage,
+    uses_c1,
+)
 from lg_policy.errors import InvalidArguments
 from lg_policy.paths.root import Opened
 
@@ -31,7 +44,8 @@ class Window:
 class FileText:
     """A window of a file's lines. `truncated`: less than what was asked for. `next_start_line`: `None` at the end.
 
-    `newline` ends its lines: a carriage return in a file that has no line feed at all.
+    `newline` ends its lines: a carriage return in a file that has no line feed at all. `bad_bytes` are not UTF-8 in a
+    file that otherwise is, the first of them in line `bad_line`.
     """
 
     path: str
@@ -46,6 +60,8 @@ class FileText:
     next_start_line: int | None
     line_cut: bool
     newline: str = "\n"
+    bad_bytes: int = 0
+    bad_line: int = 0
 
     def trailer(self) -> str:
         """Return what a reader must know about the rest, in brackets, or "" if the text is complete."""
@@ -53,6 +69,12 @@ class FileText:
         if self.encoding.endswith("(guessed)"):
             name = "Latin-1" if self.encoding.startswith("latin-1") else "Windows-1252"
             notes.append(f"encoding guessed: not UTF-8, shown as {name}")
+        if self.bad_bytes:
+            many = f"{self.bad_bytes} bytes are" if self.bad_bytes > 1 else "1 byte is"
+            place = (
+                f", {'the first ' if self.bad_bytes > 1 else ''}in line {self.bad_line}" if self.newline == "\n" else ""
+            )
+            notes.append(f"{many} not UTF-8{place}; each is shown as {DAMAGE_MARK}hex], which patches keep as it is")
         if self.newline == "\r":
             notes.append("lines end with a carriage return alone")
         said = "; ".join(filter(None, notes))
@@ -90,9 +112,7 @@ def read_text(file: Opened, window: Window, job: Job, *, prefix: str = "") -> Fi
     wanted_all = window.line_count is None or count < window.line_count
     return FileText(
         path=prefix + file.rel,
-        text=data.decode(encoding.name)
-        if encoding.guessed
-        else data.decode("utf-8", "ignore" if line_cut else "strict"),
+        text=_text(data, encoding, line_cut=line_cut),
         encoding=encoding.label,
         sha256=scan.digest.hexdigest(),
         size=scan.size,
@@ -103,7 +123,18 @@ def read_text(file: Opened, window: Window, job: Job, *, prefix: str = "") -> Fi
         next_start_line=following if more else None,
         line_cut=line_cut,
         newline=newline.decode(),
+        bad_bytes=scan.damage.bad if encoding.damaged else 0,
+        bad_line=scan.damage.first_line,
     )
+
+
+def _text(data: bytes, encoding: Encoding, *, line_cut: bool) -> str:
+    """Decode what is left of the window; where a line was cut, a last character that is not whole goes."""
+    if encoding.guessed:
+        return data.decode(encoding.name)
+    if encoding.damaged:
+        return shown_damage(codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data, not line_cut))
+    return data.decode("utf-8", "ignore" if line_cut else "strict")
 
 
 def _scanned(file: Opened, window: Window, job: Job) -> _Scan:
@@ -168,6 +199,11 @@ class _Scan:
         """Return the encoding that the file turned out to have."""
         return self._decoder.encoding()
 
+    @property
+    def damage(self) -> Damage:
+        """Return what is not UTF-8."""
+        return self._decoder.damage
+
 
 def with_numbers(text: str, start_line: int, newline: str = "\n") -> str:
     """Put the line number and a tab before each line."""
@@ -202,16 +238,15 @@ def _refuse_sparse(file: Opened) -> None:
 
 
 class _Decoder:
-    """Turns the chunks of a file into UTF-8, or leaves them as they are and notes whether they were valid UTF-8."""
+    """Turns the chunks of a file into UTF-8, or leaves them as they are and counts what is not valid UTF-8."""
 
     def __init__(self, head: bytes) -> None:
         self._evident = evident(head)
         self._wide = self._evident is not None and self._evident.wide
         name = self._evident.name if self._evident else "utf-8"
-        self._incremental = codecs.getincrementaldecoder(name)("replace" if self._wide else "strict")
+        self._incremental = codecs.getincrementaldecoder(name)("replace")
         self._skip = len(self._evident.bom) if self._evident else 0
-        self._pending = False
-        self._valid = True
+        self.damage = Damage()
         self._windows = self._unused = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -220,30 +255,29 @@ class _Decoder:
             chunk, self._skip = chunk[self._skip :], 0
         if self._wide:
             return self._incremental.decode(chunk).encode("utf-8", "surrogatepass")
-        if self._pending or not chunk.isascii():
+        if chunk.isascii() and not self.damage.pending:
+            self.damage.skip(chunk)
+        else:
             windows, unused = uses_c1(chunk)
             self._windows, self._unused = self._windows or windows, self._unused or unused
-            if self._valid:
-                self._validate(chunk)
+            self.damage.feed(chunk)
         return chunk
 
     def rest(self) -> bytes:
         """Return the sign for a last wide character that is not whole, if there is one."""
-        return self._incremental.decode(b"", True).encode("utf-8") if self._wide else b""
-
-    def _validate(self, chunk: bytes) -> None:
-        try:
-            self._incremental.decode(chunk)
-        except UnicodeDecodeError:
-            self._valid = False
-            return
-        self._pending = bool(self._incremental.getstate()[0])
+        if self._wide:
+            return self._incremental.decode(b"", True).encode("utf-8")
+        self.damage.feed(b"", final=True)
+        return b""
 
     def encoding(self) -> Encoding:
         """Return the encoding that the file turned out to have."""
-        if self._valid and (self._wide or not self._pending):
+        if self._wide or not self.damage.bad:
             return self._evident or UTF8
-        return guessed(windows=self._windows, unused=self._unused, bom=self._evident.bom if self._evident else b"")
+        bom = self._evident.bom if self._evident else b""
+        if self.damage.is_utf8():
+            return Encoding(name="utf-8", bom=bom, damaged=True)
+        return guessed(windows=self._windows, unused=self._unused, bom=bom)
 
 
 class _Collector:

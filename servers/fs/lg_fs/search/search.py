@@ -305,7 +305,10 @@ def _as_utf8(data: bytes) -> bytes:
     """Return a file's text as `read_file` shows it, in UTF-8; what is UTF-8 without a mark stays as it is."""
     if data[:1] in MARK_BEGINS or b"\0" in data[:SNIFF] or not is_utf8(data):
         encoding = detect(data)
-        data = data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
+        if encoding.damaged:
+            data = encoding.decode(data).encode("utf-8")
+        else:
+            data = data[len(encoding.bom) :].decode(encoding.name, "replace").encode("utf-8", "replace")
     return data if b"\n" in data or b"\r" not in data else data.replace(b"\r", b"\n")
 
 
