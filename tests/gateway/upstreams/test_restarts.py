@@ -77,7 +77,7 @@ async def test_a_call_that_a_server_never_read_is_said_not_to_be_sent_and_is_not
     async def report(*_: Any) -> None: ...
 
     log = tmp_path / "journal"
-    plan = {"tools": named("unread", "echo"), "journal": str(log), "discover": discover}
+    plan: dict[str, Any] = {"tools": named("unread", "echo"), "journal": str(log), "discover": discover}
     part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", **plan)
     async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
         await call(gateway, "odd__unread")
