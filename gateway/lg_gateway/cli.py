@@ -20,7 +20,13 @@ DESCRIPTION = (
     "Serve the tools of many MCP servers as one server. Every call is checked against your policy and recorded in a"
     " tamper-evident ledger."
 )
-COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "tokens", "doctor")
+COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "tokens", "import", "secrets", "doctor")
+MODULES = {"import": "import_file"}
+"""Where the module of a command has another name than the command."""
+IMPORT = (
+    "Shows each server, what is left out and why, and the rules that the client had; then writes [gateway.servers.NAME]"
+    " tables into your settings file. The client's file is not changed."
+)
 AUDIT = (
     "list, show, tail: read records. export: print the whole chain as JSON lines, or some records with a filter."
     " verify: check the store, or an export. head: print a line to keep on another machine. seal: move old records"
@@ -80,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pins(commands)
     _add_policy(commands)
     _add_tokens(commands)
+    _add_clients(commands)
     commands.add_parser("doctor", help="check settings, servers, rules, logins and the ledger")
     for command in commands.choices.values():
         _add_shared(command)
@@ -173,6 +180,22 @@ def _add_tokens(commands: _Commands) -> None:
     tokens.add_argument("--json", action="store_true", help="for list: print one token a line, as JSON")
 
 
+def _add_clients(commands: _Commands) -> None:
+    taken = commands.add_parser(
+        "import", help="take over the servers of a client's file into your settings", description=IMPORT
+    )
+    taken.add_argument("file", type=Path, metavar="FILE", help="the file of Claude Desktop, Cursor, VS Code, …")
+    taken.add_argument(
+        "--from", dest="source", metavar="CLIENT", help="the client that wrote it, where path and content do not tell"
+    )
+    taken.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    taken.add_argument("--replace", action="store_true", help="also replace servers of the same name")
+    taken.add_argument("--yes", action="store_true", help="write without asking on the terminal")
+    secrets = commands.add_parser("secrets", help="keep what servers need and no file should hold: tokens, passwords")
+    secrets.add_argument("action", choices=("set", "list", "remove"))
+    secrets.add_argument("name", nargs="?", metavar="NAME", help="as in ${secret:NAME}")
+
+
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     add_common_flags(parser)
     parser.add_argument("--mcp-json", type=Path, metavar="FILE", help="also serve the servers of an mcpServers file")
@@ -201,6 +224,6 @@ def _command_first(parser: argparse.ArgumentParser, argv: list[str]) -> list[str
 
 def _run(args: argparse.Namespace) -> int:
     """Run the command: `lg_gateway.commands` has one module of that name, with a function `run`."""
-    module = import_module(f"lg_gateway.commands.{args.command}")
+    module = import_module(f"lg_gateway.commands.{MODULES.get(args.command, args.command)}")
     status: int = module.run(args)
     return status

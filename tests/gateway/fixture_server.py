@@ -236,7 +236,25 @@ class RecordedHeaders:
         await self.app(scope, receive, send)
 
 
-def over_http(server: Announcing, port: int, headers: str | None) -> None:
+def sse_app(server: Announcing) -> Any:
+    """Serve the transport from before Streamable HTTP: a stream of events at /sse, and POSTs at /messages/."""
+    from mcp.server.sse import SseServerTransport
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Mount, Route
+
+    transport = SseServerTransport("/messages/")
+
+    async def connect(request: Request) -> Response:
+        async with transport.connect_sse(request.scope, request.receive, request._send) as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+        return Response()
+
+    return Starlette(routes=[Route("/sse", connect), Mount("/messages/", app=transport.handle_post_message)])
+
+
+def over_http(server: Announcing, port: int, headers: str | None, sse: bool) -> None:
     import socket
 
     import uvicorn
@@ -245,7 +263,7 @@ def over_http(server: Announcing, port: int, headers: str | None) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     print(listener.getsockname()[1], flush=True)
-    app: Any = server.streamable_http_app()
+    app: Any = sse_app(server) if sse else server.streamable_http_app()
     if headers is not None:
         app = RecordedHeaders(app, headers)
     config = uvicorn.Config(app, log_level="error", http="h11", timeout_graceful_shutdown=1)
@@ -256,6 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--era", default="both")
     parser.add_argument("--http", type=int)
+    parser.add_argument("--sse", action="store_true", help="over HTTP: only the older transport, at /sse")
     parser.add_argument("--journal")
     parser.add_argument("--idempotent", help="the tool that says of itself that it is")
     parser.add_argument("--headers", help="over HTTP: record every request's headers in this file")
@@ -280,7 +299,7 @@ def main() -> None:
     if args.hang:
         time.sleep(600)
     if args.http is not None:
-        over_http(build(args), args.http, args.headers)
+        over_http(build(args), args.http, args.headers, args.sse)
     else:
         anyio.run(over_stdio, build(args), args.era)
     if args.ignore_eof:

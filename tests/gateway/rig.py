@@ -155,9 +155,9 @@ def code_of(result: Any) -> str | None:
 
 
 @contextmanager
-def http_server(port: int) -> Iterator[int]:
+def http_server(port: int, *args: str) -> Iterator[int]:
     process = subprocess.Popen(
-        [sys.executable, str(FIXTURE), "--http", str(port)],
+        [sys.executable, str(FIXTURE), "--http", str(port), *args],
         stdout=subprocess.PIPE,
         text=True,
         stderr=subprocess.DEVNULL,

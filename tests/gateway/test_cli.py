@@ -148,8 +148,8 @@ def test_an_mcp_json_file_is_served_beside_our_own_servers_when_a_root_is_given(
     [
         ("{", "cannot read"),
         ("[]", "mcpServers"),
-        ('{"mcpServers": {"a": {"type": "sse", "url": "http://x"}}}', "'sse' is not supported"),
-        ('{"mcpServers": {"a": {"command": "x", "url": "http://y"}}}', "exactly one"),
+        ('{"mcpServers": {"a": {"type": "ws", "url": "ws://x"}}}', "'ws' is not supported"),
+        ('{"mcpServers": {"a": {"command": "x", "url": "http://y"}}}', "both command and url"),
         ('{"mcpServers": {"a": {"url": "file:///etc/passwd"}}}', "must begin with http"),
         ('{"mcpServers": {"a": {"command": "x", "env": {"T": "${NOT_SET_ANYWHERE}"}}}}', "NOT_SET_ANYWHERE"),
     ],

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from lg_gateway.processes.mcp_json import NAME, fit_name, read_mcp_json, without_comments
+from lg_gateway.clients.formats.json_comments import without_comments
+from lg_gateway.clients.names import NAME, fit_name
+from lg_gateway.clients.reading import read_client_file
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.serving.setup import prepare
 from lg_policy.errors import ConfigError
@@ -46,7 +48,8 @@ def test_comments_trailing_commas_and_other_clients_keys_are_read(
     assert spec.launch is not None
     assert spec.launch.argv[1:] == ("odd.py", "//no comment", "/* nor this */")
     assert dict(spec.launch.env) == {"PORT": "8080", "VERBOSE": "true", "HOST": "a,}"}
-    assert "ignored: 'alwaysAllow', 'autoApprove', 'timeout'" in caplog.text
+    assert spec.call_timeout_s == 60
+    assert "'odd': autoApprove lets echo run without asking; here a rule does that" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_every_server_name_is_made_fit_and_none_meets_another(tmp_path: Path, ca
     assert len(made) == len(NAMES)
     assert all(NAME.fullmatch(name) and len(name) <= 20 for name in made)
     assert {"org-x", "My-Server", "a-b"} <= made.keys()
-    assert "the server '@org/x' is called org-x here" in caplog.text
+    assert "'@org/x': is called org-x here" in caplog.text
     assert fit_name("plain", {}) == "plain"
 
 
@@ -87,7 +90,7 @@ BAD_ENTRIES: dict[str, Any] = {
     "text": "npx",
     "both": {"command": "x", "url": "http://y"},
     "neither": {"env": {}},
-    "sse": {"type": "sse", "url": "http://x"},
+    "websocket": {"type": "ws", "url": "ws://x"},
     "file": {"url": "file:///etc/passwd"},
     "variable": {"command": "x", "env": {"T": "${NOT_SET_ANYWHERE}"}},
     "arguments": {"command": "x", "args": [{}]},
@@ -115,10 +118,14 @@ def test_comments_are_taken_off_in_linear_time() -> None:
 
 def test_a_file_that_is_too_long_or_no_json_is_refused_with_why(tmp_path: Path) -> None:
     file = tmp_path / "mcp.json"
-    for content, why in ((b" " * 2_000_000, "more than"), (b"\xff\xfe", "cannot read"), (b"[" * 50_000, "cannot read")):
+    for content, why in (
+        (b" " * 32_000_001, "more than"),
+        (b"\xff\xfe", "expected an object"),
+        (b"[" * 50_000, "cannot read"),
+    ):
         file.write_bytes(content)
         with pytest.raises(ConfigError, match=why):
-            read_mcp_json(file)
+            read_client_file(file)
 
 
 @pytest.mark.anyio
@@ -169,9 +176,10 @@ def test_the_servers_are_found_in_whichever_table_has_some(
 ) -> None:
     file = tmp_path / "mcp.json"
     file.write_text(json.dumps(content))
-    assert sorted(read_mcp_json(file).servers) == names
+    found = read_client_file(file)
+    assert sorted(found.servers) == names
     both = sum(bool(content.get(key)) for key in ("mcpServers", "servers")) > 1
-    assert ("the servers below 'servers' are ignored" in caplog.text) == both
+    assert ("the servers below 'servers' are ignored, because 'mcpServers' has some" in found.notes) == both
 
 
 @pytest.mark.parametrize("table", [[1], [{"command": "true"}], [{"name": "a"}, {"name": "a"}], "a"])
@@ -179,7 +187,7 @@ def test_a_table_whose_meaning_is_not_certain_is_refused(tmp_path: Path, table: 
     file = tmp_path / "mcp.json"
     file.write_text(json.dumps({"mcpServers": table}))
     with pytest.raises(ConfigError, match="mcpServers"):
-        read_mcp_json(file)
+        read_client_file(file)
 
 
 @pytest.mark.parametrize("off", [True, "true", "True", " TRUE ", 1, "1", "yes", "on"])
@@ -188,7 +196,7 @@ def test_a_server_that_is_switched_off_stays_off_however_that_is_written(tmp_pat
     on = {"command": "true", "disabled": "false"}
     not_enabled = {"command": "true", "enabled": "false"}
     file.write_text(json.dumps({"mcpServers": {"off": {**on, "disabled": off}, "on": on, "not": not_enabled}}))
-    found = read_mcp_json(file).servers
+    found = read_client_file(file).servers
     assert {name: server.enabled for name, server in found.items()} == {"off": False, "on": True, "not": False}
 
 
@@ -197,10 +205,10 @@ def test_a_switch_that_is_neither_on_nor_off_costs_that_entry(tmp_path: Path, un
     file = tmp_path / "mcp.json"
     good = {"command": "true", "env": ["A=1", "B=x=y"]}
     file.write_text(json.dumps({"mcpServers": {"good": good, "odd": {"command": "true", "disabled": unclear}}}))
-    found = read_mcp_json(file)
+    found = read_client_file(file)
     assert list(found.servers) == ["good"]
     assert dict(found.servers["good"].env) == {"A": "1", "B": "x=y"}
-    assert "mcpServers.odd.disabled must be true or false" in found.unusable["odd"].message
+    assert "mcpServers.odd: disabled must be true or false" in found.problem("odd").message
 
 
 @pytest.mark.parametrize("command", ["npx -y server && echo done", "cat x | server", "server > log"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -14,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lg_gateway.clients.entry import ClientFile
+from lg_gateway.clients.names import NAME
+from lg_gateway.clients.reading import read_client_file
+from lg_gateway.clients.values import PLACEHOLDER, MissingValue, Values
 from lg_gateway.processes.child_process import ServerLaunch
-from lg_gateway.processes.mcp_json import NAME, read_mcp_json
 from lg_policy.config.gateway import UpstreamOAuthSettings
 from lg_policy.config.http import safe_url
-from lg_policy.config.loading import effective_json, expand_env, write_effective
+from lg_policy.config.loading import effective_json, write_effective
 from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.secrets.configured import secret_parts
@@ -27,7 +29,6 @@ from lg_policy.state import StateDir
 log = logging.getLogger(__name__)
 
 _OPERATORS = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"))
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
@@ -60,8 +61,12 @@ class ServerSpec:
     headers: Mapping[str, str]
     connect_timeout_s: float
     call_timeout_s: float
+    transport: str = "http"
+    """How the `url` is spoken to: `http`, `sse`, or `auto`."""
     one_at_a_time: bool = False
     strict_results: bool = False
+    include_tools: tuple[str, ...] = ()
+    exclude_tools: tuple[str, ...] = ()
     login: ClientLogin | None = None
     root: str | None = None
     """The directory that a built-in server works on."""
@@ -80,6 +85,10 @@ class ServerSpec:
             return "\0".join((str(self.launch.cwd), *self.launch.argv))
         return self.url or ""
 
+    def offers(self, tool: str) -> bool:
+        """Return whether a tool of the server, by its own name, is offered to anybody."""
+        return tool not in self.exclude_tools and (not self.include_tools or tool in self.include_tools)
+
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
         return [*self.hidden, *([self.login.client_secret] if self.login else [])]
@@ -94,9 +103,20 @@ class GatewayPaths:
     environ: Mapping[str, str]
     allow_broad_root: bool = False
 
+    def values(self) -> Values:
+        """Return where placeholders get their values."""
+        return Values(environ=self.environ, root=None if self.root == self.state.path else self.root)
+
+
+def needs_root(gateway: GatewaySettings, mcp_json: Path | None) -> bool:
+    """Return whether a server of ours works on a root: one that the settings name, or both where they name none."""
+    if not gateway.servers:
+        return mcp_json is None
+    return any(server.builtin is not None and server.enabled for server in gateway.servers.values())
+
 
 def server_settings(
-    gateway: GatewaySettings, mcp_json: Path | None, *, root_given: bool
+    gateway: GatewaySettings, mcp_json: Path | None, *, root: Path | None
 ) -> dict[str, UpstreamSettings]:
     """Return the enabled servers: those of the settings and of the file.
 
@@ -105,19 +125,32 @@ def server_settings(
     if nothing is left.
     """
     servers = dict(gateway.servers)
-    if not servers and (mcp_json is None or root_given):
+    if not servers and (mcp_json is None or root is not None):
         servers = {name: UpstreamSettings(builtin=name) for name in BUILTINS}
     if mcp_json is not None:
-        found = read_mcp_json(mcp_json)
+        reserved = [name for name, upstream in servers.items() if upstream.builtin is not None]
+        found = read_client_file(mcp_json, root=root, reserved=reserved)
+        _tell(found)
         for name, upstream in found.servers.items():
             if name in servers:
-                found.unusable[name] = ConfigError(
-                    f"{mcp_json}: there is already a server {name!r}", hint="rename one of them"
-                )
+                found.unusable[name] = ConfigError("the settings have a server of this name", hint="rename one of them")
             else:
                 servers[name] = upstream
-        _leave_out(found.unusable, servers)
+        _leave_out({name: found.problem(name) for name in found.unusable}, servers)
     return {name: upstream for name, upstream in servers.items() if upstream.enabled}
+
+
+def _tell(found: ClientFile) -> None:
+    """Say what a client's file has that counts differently here."""
+    for note in found.notes:
+        log.warning("%s: %s", found.path, note)
+    for entry in found.entries.values():
+        for note in entry.notes:
+            log.warning("%s: %r: %s", found.path, entry.written[:80], note)
+        for rule in entry.proposed:
+            tools = "every tool" if rule.dangerous else ", ".join(rule.tools)[:200]
+            why = f"{rule.key} lets {tools} run without asking; here a rule does that"
+            log.warning("%s: %r: %s", found.path, entry.written[:80], why)
 
 
 def _leave_out(unusable: Mapping[str, ConfigError], left: Mapping[str, object]) -> None:
@@ -131,7 +164,8 @@ def _leave_out(unusable: Mapping[str, ConfigError], left: Mapping[str, object]) 
 def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], place: GatewayPaths) -> list[ServerSpec]:
     """Expand every server's settings. Writes the effective configuration for built-in servers.
 
-    Raises `ConfigError` for a server of the settings; one of an `mcpServers` file is left out, unless none is left.
+    Raises `ConfigError` for a server of the settings; one of an `mcpServers` file is left out, and so is one that needs
+    a value which is not there, unless none is left.
     """
     # Named by its content: settings that are being reloaded must not change the file of servers that go on.
     mark = hashlib.sha256(effective_json(settings)).hexdigest()[:12]
@@ -145,6 +179,8 @@ def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], pla
     for name, upstream in sorted(servers.items()):
         try:
             specs[name] = _spec(name, upstream, settings, place, effective, logs)
+        except MissingValue as error:
+            unusable[name] = error
         except ConfigError as error:
             if upstream.builtin is not None or name in settings.gateway.servers:
                 raise
@@ -159,8 +195,10 @@ def _spec(
     where = f"[gateway.servers.{name}]"
     _check(name, upstream, where)
 
+    values = place.values()
+
     def expand(text: str, key: str) -> str:
-        return expand_env(text, place.environ, f"{where} {key}")
+        return values.expand(text, f"{where} {key}")
 
     launch: ServerLaunch | None = None
     if upstream.builtin is not None:
@@ -168,10 +206,10 @@ def _spec(
         argv = _builtin_argv(upstream.builtin, settings, place, effective)
         launch = ServerLaunch(name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log")
     elif upstream.command is not None:
-        program, words = _command(upstream.command, place.environ, where)
+        program, words = _command(expand(upstream.command, "command"), place.environ, where)
         argv = (program, *words, *(expand(arg, "args") for arg in upstream.args))
-        env = {key: expand(value, f"env.{key}") for key, value in upstream.env.items()}
-        cwd = Path(upstream.cwd) if upstream.cwd else place.state.path
+        env = _environment(upstream, values, where)
+        cwd = Path(expand(upstream.cwd, "cwd")) if upstream.cwd else place.state.path
         launch = ServerLaunch(name=name, argv=argv, env=env, cwd=cwd, log_path=logs / f"{name}.log")
     url = expand(upstream.url, "url") if upstream.url else None
     if url is not None and not url.startswith(("http://", "https://")):
@@ -180,30 +218,51 @@ def _spec(
         name=name,
         builtin=upstream.builtin,
         trusted=upstream.trusted or upstream.builtin is not None,
-        mode="2026-07-28" if upstream.mode == "modern" else upstream.mode,
+        mode=_mode(upstream),
         launch=launch,
         url=url,
+        transport=upstream.transport,
         headers={key: expand(value, f"headers.{key}") for key, value in upstream.headers.items()},
         connect_timeout_s=upstream.connect_timeout_s,
         call_timeout_s=upstream.call_timeout_s,
         one_at_a_time=upstream.one_at_a_time,
         strict_results=upstream.strict_results,
+        include_tools=upstream.include_tools,
+        exclude_tools=upstream.exclude_tools,
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,
-        hidden=_hidden(upstream, place.environ),
+        hidden=_hidden(upstream, values, where),
     )
 
 
-def _hidden(upstream: UpstreamSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _mode(upstream: UpstreamSettings) -> str:
+    """Return the protocol era. The older transport knows the older era only."""
+    if upstream.mode == "auto" and upstream.transport == "sse":
+        return "legacy"
+    return "2026-07-28" if upstream.mode == "modern" else upstream.mode
+
+
+def _environment(upstream: UpstreamSettings, values: Values, where: str) -> dict[str, str]:
+    """Return the variables of a stdio server: those of its file, and its own."""
+    found: dict[str, str] = {}
+    if upstream.env_file is not None:
+        path = values.expand(upstream.env_file, f"{where} env_file")
+        found = values.env_file(path, f"{where} env_file")
+    return found | {key: values.expand(value, f"{where} env.{key}") for key, value in upstream.env.items()}
+
+
+def _hidden(upstream: UpstreamSettings, values: Values, where: str) -> tuple[str, ...]:
     """Return the secrets among a server's settings. Paths, zones and plain words are none, and stay readable."""
     named = [*upstream.env.items(), *upstream.headers.items(), ("url", upstream.url or "")]
     found: list[str] = []
     for name, written in [*named, *(("", argument) for argument in upstream.args)]:
-        variables = _VARIABLE.findall(written)
-        for variable in variables:
-            found += secret_parts(variable, environ.get(variable, ""), referenced=True)
-        whole = _VARIABLE.sub(lambda match: environ.get(match.group(1), ""), written)
-        found += secret_parts(name, whole, referenced=_VARIABLE.fullmatch(written) is not None)
+        for variable, value in values.parts(written):
+            found += secret_parts(variable, value, referenced=True)
+        whole = values.expand(written, where)
+        found += secret_parts(name, whole, referenced=PLACEHOLDER.fullmatch(written) is not None)
+    if upstream.env_file is not None:
+        for name, value in values.env_file(values.expand(upstream.env_file, where), where).items():
+            found += secret_parts(name, value, referenced=True)
     return tuple(dict.fromkeys(found))
 
 

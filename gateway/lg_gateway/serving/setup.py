@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
-from lg_gateway.processes.server_specs import GatewayPaths, ServerSpec, build_specs, server_settings
+from lg_gateway.processes.server_specs import GatewayPaths, ServerSpec, build_specs, needs_root, server_settings
 from lg_gateway.store.factory import StorePlace, server_id, store_url
 from lg_policy.config.flags import CommonFlags
 from lg_policy.config.loading import Loaded, closed_to_changes, load_settings
@@ -144,11 +144,10 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
 def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]) -> _Basis:
     root = _existing_directory(flags.root) if flags.root is not None else None
     loaded = _load(flags, root, environ)
-    servers = server_settings(loaded.settings.gateway, mcp_json, root_given=root is not None)
-    if root is None and any(server.builtin for server in servers.values()):
+    if root is None and needs_root(loaded.settings.gateway, mcp_json):
         root = _existing_directory(Path.cwd())
         loaded = _load(flags, root, environ)
-        servers = server_settings(loaded.settings.gateway, mcp_json, root_given=False)
+    servers = server_settings(loaded.settings.gateway, mcp_json, root=root)
     if root is not None:
         _refuse_broad(root, flags.allow_broad_root)
         pins = loaded.settings.gateway.pins_file

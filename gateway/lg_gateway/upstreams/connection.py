@@ -25,6 +25,7 @@ from lg_gateway.upstreams.direct_calls import DirectCalls
 from lg_gateway.upstreams.direct_http import DirectHttpCalls
 from lg_gateway.upstreams.oauth import ClientCredentials
 from lg_gateway.upstreams.relay import Relay
+from lg_gateway.upstreams.sse_transport import older_http
 from lg_policy.version import __version__
 
 Transport = AbstractAsyncContextManager[TransportStreams]
@@ -51,10 +52,14 @@ class ServerConnection:
         """Return the transport for the SDK's session."""
         if self._child is not None:
             return child_transport(self._child, self._lost, self._relay)
+        if self._spec.transport != "http":
+            return watched(older_http(self._spec, self._relay, self._auth, self._timeout), self._lost, self._relay)
         return watched(self._over_http(), self._lost, self._relay)
 
-    def direct(self, client: Client) -> Direct:
-        """Return the way for calls past the session, which has been opened."""
+    def direct(self, client: Client) -> Direct | None:
+        """Return the way for calls past the session, which has been opened; none over the older transport."""
+        if self._spec.transport != "http":
+            return None
         if self._child is not None:
             return DirectCalls(self._child, self._relay, client, self._lost)
         return DirectHttpCalls(

@@ -304,7 +304,7 @@ class Upstream:
                     self._client = None
                     tasks.cancel_scope.cancel()
 
-    async def _up(self, client: Client, tools: list[t.Tool], direct: Direct) -> None:
+    async def _up(self, client: Client, tools: list[t.Tool], direct: Direct | None) -> None:
         info = client.server_info
         self.protocol, self.version = client.protocol_version, info.version if info else ""
         self._era.connected(self._relay, self.protocol)
@@ -338,7 +338,8 @@ class Upstream:
             await self._wanted.wait()
 
     async def _list(self, client: Client) -> list[t.Tool]:
-        tools, self.left_out = await list_tools(client, self.name)
+        listed, self.left_out = await list_tools(client, self.name)
+        tools = [tool for tool in listed if self.spec.offers(tool.name)]
         self._answers.learn(tools)
         return tools
 

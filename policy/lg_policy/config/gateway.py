@@ -29,26 +29,38 @@ class UpstreamOAuthSettings(Section):
 
 
 class UpstreamSettings(Section):
-    """One MCP server behind the gateway: `builtin`, or `command` (stdio), or `url` (Streamable HTTP)."""
+    """One MCP server behind the gateway: `builtin`, or `command` (stdio), or `url` (HTTP).
+
+    `${NAME}` in a text is filled in when the server starts: from the environment, with a default as
+    `${NAME:-default}`; `${secret:NAME}` with what `lg-gateway secrets set NAME` keeps; `${file:PATH}` with a file's
+    content; `${workspaceFolder}` with the gateway's root."""
 
     builtin: Literal["fs", "exec"] | None = None
     """Start our own server by module, with the gateway's effective configuration."""
     command: str | None = None
     """Program of a stdio server."""
     args: tuple[str, ...] = ()
-    """Its arguments; `${NAME}` is expanded from the environment."""
+    """Its arguments; `${NAME}` is expanded."""
     env: dict[str, str] = Field(default_factory=dict)
     """Its environment beyond HOME, LOGNAME, PATH, SHELL, TERM, USER; `${NAME}` is expanded."""
+    env_file: str | None = None
+    """File of `NAME=value` lines for its environment, read at each start; `env` wins."""
     cwd: str | None = None
     """Its working directory, relative to the settings file; by default the server's state directory."""
     url: str | None = None
-    """Address of a Streamable HTTP server; `${NAME}` is expanded."""
+    """Address of an HTTP server; `${NAME}` is expanded."""
+    transport: Literal["http", "sse", "auto"] = "http"
+    """How the `url` is spoken to: Streamable HTTP, the older SSE, or SSE only where the server refuses the first."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers sent to it; `${NAME}` is expanded."""
     oauth: UpstreamOAuthSettings | None = None
     """Log in with client credentials; the server's `url` must then be https, or on this machine."""
     trusted: bool = False
     """Whether to trust its annotations and path marks. Built-in servers are always trusted."""
+    include_tools: tuple[str, ...] = ()
+    """Offer only these of its tools, by the server's own names. By default all."""
+    exclude_tools: tuple[str, ...] = ()
+    """Never offer these of its tools, by the server's own names."""
     mode: Literal["auto", "legacy", "modern"] = "auto"
     """Protocol era: probe, force the 2025 handshake, or force 2026-07-28."""
     enabled: bool = True

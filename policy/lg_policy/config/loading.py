@@ -289,8 +289,9 @@ def _anchored_server(server: Any, base: Path) -> Any:
     if not isinstance(server, Mapping):
         return server
     anchored = dict(server)
-    if isinstance(server.get("cwd"), str):
-        anchored["cwd"] = _anchor(server["cwd"], base)
+    for key in ("cwd", "env_file"):
+        if isinstance(server.get(key), str):
+            anchored[key] = _anchor(server[key], base)
     command = server.get("command")
     # A bare program name is looked up on PATH; only something that looks like a path is one.
     if isinstance(command, str) and (os.sep in command or "/" in command):
@@ -299,6 +300,8 @@ def _anchored_server(server: Any, base: Path) -> Any:
 
 
 def _anchor(path: str, base: Path) -> str:
+    if path.startswith("${"):  # what it stands for is known when the server starts
+        return path
     return os.path.normpath(base / Path(path).expanduser())
 
 

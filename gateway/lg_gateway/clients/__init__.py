@@ -1,0 +1,1 @@
+"""The configuration files of MCP clients: reads the servers in them, and writes an entry of ours into them."""

@@ -1,0 +1,1 @@
+"""How each family of clients writes an entry, as the keys that all have in common."""

@@ -1,0 +1,74 @@
+"""Reads a client's file, whatever its format, within limits. The end of its name tells the format."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lg_gateway.clients.formats.json_comments import parse_json
+from lg_policy.errors import ConfigError
+
+JSON_BYTES = 32_000_000
+"""Some clients keep their history in the same file."""
+OTHER_BYTES = 1_000_000
+"""Of YAML and TOML, which take longer to read."""
+YAML_DEPTH = 50
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """What a file says. `format` is `json`, `toml` or `yaml`."""
+
+    path: Path
+    format: str
+    content: Any
+
+
+def read_document(path: Path) -> Document:
+    """Read a file. Raises `ConfigError` when it cannot be read."""
+    kind = "toml" if path.suffix == ".toml" else "yaml" if path.suffix in YAML_SUFFIXES else "json"
+    limit = JSON_BYTES if kind == "json" else OTHER_BYTES
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise ConfigError(f"cannot read {path}: it has more than {limit} bytes")
+        return Document(path=path, format=kind, content=parsed(kind, decoded(data)))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+def decoded(data: bytes) -> str:
+    """Return the text of a file: UTF-8, or UTF-16 with a byte order mark, as Windows editors write it."""
+    return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
+
+
+def parsed(kind: str, text: str) -> Any:
+    """Return what a text of this format says. Raises `ValueError` or `RecursionError`."""
+    if kind == "toml":
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    if kind == "yaml":
+        return _yaml(text)
+    return parse_json(text) if text.strip() else {}
+
+
+def _yaml(text: str) -> Any:
+    """Return what a YAML text says. Aliases and deep nesting are refused: a short text could mean a huge one."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            alias = isinstance(event, yaml.AliasEvent)
+            if alias or depth > YAML_DEPTH:
+                why = "aliases (*name) are not read" if alias else "nested too deeply"
+                raise ValueError(f"line {event.start_mark.line + 1}: {why}")
+        return yaml.load(text, Loader=loader)  # noqa: S506 - either loader makes plain data only
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,166 @@
+"""`lg-gateway import FILE`: what it shows, what it writes, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lg_gateway.clients.settings_file import with_servers, without_servers
+from lg_gateway.serving.setup import prepare
+from lg_policy.config.settings import UpstreamSettings
+from lg_policy.errors import ConfigError
+from tests.gateway.rig import flags
+
+FILE: dict[str, Any] = {
+    "mcpServers": {
+        "files": {"command": "files-mcp", "args": ["/a b", "--token=ghp_abcdefghijklmnopqrstuvwxyz0123456789"],
+                  "env": {"API_KEY": "k3y-0f-m1ne"}, "autoApprove": ["read"]},
+        "live": {"type": "ws", "url": "wss://a.example"},
+        "exec": {"command": "exec-mcp"},
+    }
+}  # fmt: skip
+ENTRY = UpstreamSettings(command="npx", args=("-y", "p"), env={"A": "1"})
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "lg_gateway", "import", *words]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "claude_desktop_config.json"
+    path.write_text(json.dumps(FILE))
+    return path
+
+
+@pytest.fixture
+def settings(clean_environment: Path) -> Path:
+    return clean_environment / "config" / "lg" / "config.toml"
+
+
+def test_a_dry_run_shows_everything_and_changes_nothing(file: Path, settings: Path) -> None:
+    done = run(str(file), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "Claude Desktop" in done.stdout
+    assert '+ files                files-mcp "/a b" --token=*** with API_KEY' in done.stdout
+    assert "type 'ws' is not supported" in done.stdout
+    assert 'tools = ["files__read"]' in done.stdout
+    assert "Nothing was added" in done.stdout
+    assert not settings.exists()
+
+
+def test_secrets_are_written_and_never_shown(file: Path, settings: Path) -> None:
+    done = run(str(file))
+    assert done.returncode == 0, done.stderr
+    assert "k3y-0f-m1ne" not in done.stdout + done.stderr
+    assert "ghp_" not in done.stdout + done.stderr
+    servers = tomllib.loads(settings.read_text())["gateway"]["servers"]
+    assert servers["files"]["env"] == {"API_KEY": "k3y-0f-m1ne"}
+    assert settings.stat().st_mode & 0o077 == 0
+
+
+def test_ours_stay_and_a_server_with_the_name_of_one_of_ours_gets_another(file: Path, settings: Path) -> None:
+    assert run(str(file)).returncode == 0
+    servers = tomllib.loads(settings.read_text())["gateway"]["servers"]
+    assert servers["fs"] == {"builtin": "fs"}
+    assert servers["exec"] == {"builtin": "exec"}
+    (renamed,) = [name for name in servers if name.startswith("exec-")]
+    assert servers[renamed] == {"command": "exec-mcp"}
+    assert {spec.name for spec in prepare(flags(root=file.parent), mcp_json=None).specs} == servers.keys()
+
+
+def test_importing_again_changes_nothing(file: Path, settings: Path) -> None:
+    run(str(file))
+    before = settings.read_bytes()
+    again = run(str(file))
+    assert "nothing to change" in again.stdout
+    assert settings.read_bytes() == before
+
+
+def test_another_server_of_that_name_is_left_alone_until_it_is_to_be_replaced(file: Path, settings: Path) -> None:
+    run(str(file))
+    other = {"mcpServers": {"files": {"command": "another"}}}
+    file.write_text(json.dumps(other))
+    assert "left as it is" in run(str(file)).stdout
+    assert "files-mcp" in settings.read_text()
+    assert run(str(file), "--replace").returncode == 0
+    assert tomllib.loads(settings.read_text())["gateway"]["servers"]["files"] == {"command": "another"}
+
+
+def test_a_file_of_which_nothing_can_be_used_is_an_error(tmp_path: Path, settings: Path) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_text('{"mcpServers": {"live": {"type": "ws", "url": "wss://a.example"}}}')
+    done = run(str(path))
+    assert done.returncode == 1
+    assert "nothing can be imported" in done.stderr
+    assert not settings.exists()
+
+
+def test_what_has_to_be_asked_is_named_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / ".vscode" / "mcp.json"
+    path.parent.mkdir()
+    path.write_text(
+        '{"inputs": [{"id": "t", "type": "promptString", "description": "the token"}],'
+        ' "servers": {"a": {"command": "x", "env": {"T": "${input:t}"}}}}'
+    )
+    done = run(str(path))
+    assert done.returncode == 0
+    assert 'a server needs "the token": run `lg-gateway secrets set t-' in done.stderr
+    left = subprocess.run(
+        [sys.executable, "-m", "lg_gateway", "doctor", "--root", str(tmp_path)],
+        capture_output=True, text=True, timeout=60, env=dict(os.environ),
+    )  # fmt: skip
+    assert "which nobody gave yet" in left.stderr, "only that server is left out"
+    assert "ok  fs" in left.stdout
+
+
+FILES_BEFORE = {
+    "nothing": None,
+    "comments": b'# mine\n[gateway]\nexpose = "all" # why\n\n[[gateway.rules]]\ntools = ["*"]\neffect = "allow"\n',
+    "no line end": b'[gateway.servers.fs]\nbuiltin = "fs"',
+    "windows": b'# mine\r\n[gateway.servers.fs]\r\nbuiltin = "fs"\r\n',
+    "dotted": b'gateway.expose = "all"\n',
+    "order": b'[gateway.servers.fs]\nbuiltin = "fs"\n\n[policy]\nread_deny = ["x"]\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES_BEFORE)
+def test_everything_else_in_the_settings_stays_as_it_is_also_after_taking_servers_out_again(
+    name: str, tmp_path: Path
+) -> None:
+    path, before = tmp_path / "config.toml", FILES_BEFORE[name]
+    if before is not None:
+        path.write_bytes(before)
+    edit = with_servers(path, {"a": ENTRY, "b": UpstreamSettings(url="https://b.example/mcp", transport="auto")})
+    assert edit.after.startswith(before or b"")
+    edit.write()
+    assert (
+        tomllib.loads(path.read_bytes().decode().replace("\r\n", "\n"))["gateway"]["servers"]["a"]["command"] == "npx"
+    )
+    assert without_servers(path, edit.added).after.rstrip() == (before or b"").rstrip()
+
+
+def test_a_server_that_was_changed_since_is_not_taken_out(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    edit = with_servers(path, {"a": ENTRY})
+    path.write_bytes(edit.after.replace(b'"-y"', b'"-x"'))
+    again = without_servers(path, edit.added)
+    assert again.taken == ("a",)
+    assert b'"-x"' in again.after
+
+
+@pytest.mark.parametrize("text", ["gateway = { expose = 'all' }\n", "[gateway\n"])
+def test_settings_that_cannot_be_added_to_are_left_alone_with_why(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        with_servers(path, {"a": ENTRY})
+    assert path.read_text() == text
