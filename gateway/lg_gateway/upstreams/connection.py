@@ -58,10 +58,10 @@ class ServerConnection:
 
     def direct(self, client: Client) -> Direct | None:
         """Return the way for calls past the session, which has been opened; none over the older transport."""
-        if self._spec.transport != "http":
-            return None
         if self._child is not None:
             return DirectCalls(self._child, self._relay, client, self._lost)
+        if self._spec.transport != "http":
+            return None
         return DirectHttpCalls(
             self._spec, self._http, self._timeout, self._relay, client, self._lost, self._auth, self._say
         )
