@@ -69,6 +69,7 @@ def _become(program: Program, rest: tuple[Any, ...]) -> NoReturn:
         if environment is not None:
             os.environb.clear()
             os.environb.update(dict(entry.split(b"=", 1) for entry in environment))
+        os.environ["LG_START"] = "exec"  # a fork of the tests is no clean start for others
         _forget_the_parent()
         status = contextvars.Context().run(_run, program)
     except BaseException:

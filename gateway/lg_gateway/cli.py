@@ -27,6 +27,8 @@ IMPORT = (
     "Shows each server, what is left out and why, and the rules that the client had; then writes [gateway.servers.NAME]"
     " tables into your settings file. The client's file is not changed."
 )
+STARTS_SERVERS = frozenset({"serve", "tools", "call", "policy", "doctor"})
+"""Commands that start servers, which may fork for it: before they read any setting."""
 AUDIT = (
     "list, show, tail: read records. export: print the whole chain as JSON lines, or some records with a filter."
     " verify: check the store, or an export. head: print a line to keep on another machine. seal: move old records"
@@ -38,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or settings."""
     parser, given = build_parser(), list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(_command_first(parser, given))
+    if argv is None and args.command in STARTS_SERVERS:
+        from lg_policy.prefork.start import prepare
+
+        prepare("lg_gateway")
     try:
         return _run(args)
     except ConfigError as error:

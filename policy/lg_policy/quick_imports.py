@@ -1,24 +1,116 @@
-"""Start-up: the MCP SDK and LangGraph build thousands of long-lived objects on import."""
+"""Start-up: the MCP SDK and LangGraph build thousands of long-lived objects on import, and most of them are not used.
+
+Three things make an import of the SDK cost less than half (see `bench/startup`):
+
+- The cycle collector is off: almost nothing that an import creates is garbage.
+- pydantic builds the validators of a model when the model is first used (`defer_build`), not when it is defined. The
+  SDK defines every message of two revisions of the protocol; a program uses a tenth of them.
+- The bodies of the SDK's packages, which only re-export names of all their modules, run when such a name is asked for.
+  A module is imported from where it is, such as `mcp.server.lowlevel.server`, without a client and a web server.
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+PACKAGES = frozenset({"mcp", "mcp.client", "mcp.server"})
+"""Packages of the SDK whose body is put off."""
 
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Import heavy modules with the cycle collector off, then exempt what they made from later collections.
-
-    Almost nothing that an import creates is garbage, so collecting while importing only costs time (a fifth to a
-    third of the import of the MCP SDK, see `bench/startup`). Nested use is harmless.
-    """
-    enabled = gc.isenabled()
+    """Import heavy modules quickly, then exempt what they made from later collections. Nested use is harmless."""
+    collecting = gc.isenabled()
     gc.disable()
+    try:
+        with _bodies_later(), _validators_later():
+            yield
+    finally:
+        if collecting:
+            gc.freeze()
+            gc.enable()
+
+
+@contextmanager
+def _validators_later() -> Iterator[None]:
+    from pydantic import BaseModel
+
+    config = BaseModel.model_config
+    before = config.get("defer_build")
+    config["defer_build"] = True  # each model defined now takes this over
     try:
         yield
     finally:
-        if enabled:
-            gc.freeze()
-            gc.enable()
+        if not before:
+            del config["defer_build"]
+
+
+@contextmanager
+def _bodies_later() -> Iterator[None]:
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the packages whose body runs later."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in PACKAGES:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _BodyLater(spec.loader)
+        return spec
+
+
+class _BodyLater(Loader):
+    """Loads a package without running its body, until somebody asks for a name that is no module of it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self._running: set[int] = set()
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        if spec is not None:
+            spec.loader = module.__loader__ = self._loader
+
+        def missing(name: str) -> Any:
+            return self._missing(module, name)
+
+        module.__dict__["__getattr__"] = missing
+
+    def _missing(self, module: ModuleType, name: str) -> Any:
+        thread = threading.get_ident()
+        if thread in self._running or (name.startswith("__") and name != "__all__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        try:
+            return import_module(f"{module.__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{module.__name__}.{name}":
+                raise
+        self._running.add(thread)  # the body is no place to look for what it has not defined yet
+        try:
+            self._loader.exec_module(module)
+        finally:
+            self._running.discard(thread)
+        module.__dict__.pop("__getattr__", None)
+        return getattr(module, name)

@@ -20,10 +20,11 @@ import anyio
 from anyio.abc import Process
 
 from lg_gateway.processes import reaper
+from lg_policy.prefork.process import open_forked
+from lg_policy.prefork.start import INHERITED
 
 log = logging.getLogger(__name__)
 
-INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 INHERITED_WINDOWS = (
     "APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATH", "PATHEXT", "PROCESSOR_ARCHITECTURE", "SYSTEMDRIVE",
     "SYSTEMROOT", "TEMP", "USERNAME", "USERPROFILE",
@@ -37,13 +38,17 @@ TAIL_BYTES = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class ServerLaunch:
-    """How to start one stdio server. `env` comes on top of the few names every child inherits."""
+    """How to start one stdio server. `env` comes on top of the few names every child inherits.
+
+    `ours`: it is a module of ours, which a spare process may become.
+    """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
     log_path: Path
+    ours: bool = False
 
 
 class Reaper:
@@ -177,13 +182,15 @@ class Child:
 
 async def start(launch: ServerLaunch, reaper_: Reaper) -> Child:
     """Start a server. Raises `OSError` when its program cannot be run."""
-    process = await anyio.open_process(
+    environment = child_environment(os.environ) | dict(launch.env)
+    forked = await open_forked(launch.argv, env=environment, cwd=launch.cwd) if launch.ours else None
+    process = forked or await anyio.open_process(
         list(launch.argv),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=launch.cwd,
-        env=child_environment(os.environ) | dict(launch.env),
+        env=environment,
         start_new_session=os.name == "posix",
     )
     return Child(launch, process, reaper_)

@@ -204,7 +204,9 @@ def _spec(
     if upstream.builtin is not None:
         passed = {key: place.environ[key] for key in PASSED_TO_BUILTINS if key in place.environ}
         argv = _builtin_argv(upstream.builtin, settings, place, effective)
-        launch = ServerLaunch(name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log")
+        launch = ServerLaunch(
+            name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log", ours=True
+        )
     elif upstream.command is not None:
         program, words = _command(expand(upstream.command, "command"), place.environ, where)
         argv = (program, *words, *(expand(arg, "args") for arg in upstream.args))

@@ -13,6 +13,7 @@ from lg_gateway.serving.setup import GatewaySetup, prepare, start_children
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
+from lg_policy.prefork.spares import dismiss_spares
 from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
     reaper = Reaper()
     reaper.start()
     started = await start_children(setup, reaper)
+    dismiss_spares()
     try:
         with quick_imports():
             from lg_gateway.serving.gateway import Gateway

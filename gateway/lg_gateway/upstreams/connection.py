@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import httpx2
 import mcp_types as t
-from mcp.client import Client
 from mcp.client._transport import TransportStreams
+from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._context_streams import ContextReceiveStream
 from mcp.shared.message import SessionMessage

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import mcp_types as t
-from mcp.client import Client
+from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from pydantic_core import PydanticSerializationError, to_json
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import mcp_types as t
-from mcp.client import Client
+from mcp.client.client import Client
 
 from lg_gateway.catalog.catalog import TOOLS_PER_SERVER
 from lg_gateway.catalog.schema_check import SchemaCheck, UnusableSchema

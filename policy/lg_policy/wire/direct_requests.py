@@ -18,9 +18,9 @@ from typing import Any
 import anyio
 import anyio.abc
 import mcp_types as t
-from mcp.server import Server, ServerRequestContext
 from mcp.server.connection import Connection
-from mcp.server.context import CallNext, HandlerResult
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel.server import Server
 from mcp.server.runner import ServerRunner, modern_error_data
 from mcp.shared.dispatcher import CallOptions, coerce_request_id
 from mcp.shared.exceptions import NoBackChannelError

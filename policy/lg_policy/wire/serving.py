@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp.server import Server
+from mcp.server.lowlevel.server import Server
 
 from lg_policy.config.flags import ServeFlags
 from lg_policy.config.http import is_loopback

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import anyio
+import mcp_types as t
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
-from mcp import MCPError
-from mcp import types as t
-from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
-from mcp.server.context import CallNext, HandlerResult
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mcp import types as t
+import mcp_types as t
 
 from lg_exec.process.worker_thread import in_thread
 from lg_exec.server.executor import Executor, Outcome, Request
@@ -17,7 +17,7 @@ from lg_policy.wire.command_lines import COMMAND_FORMAT, fit, meant_command
 from lg_policy.wire.tool_server import CallContext, Reply, ToolDef, build_server, without_nulls
 
 if TYPE_CHECKING:
-    from mcp.server import Server
+    from mcp.server.lowlevel.server import Server
 
     from lg_exec.sandbox.interface import RootDirectory
     from lg_policy.config.settings import Settings

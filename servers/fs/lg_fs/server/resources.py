@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import mcp_types as t
-from mcp import MCPError
+from mcp.shared.exceptions import MCPError
 
 from lg_fs.job import Job, Workers
 from lg_fs.reading.encoding import SNIFF, is_binary

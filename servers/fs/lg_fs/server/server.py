@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mcp.server import Server
+from mcp.server.lowlevel.server import Server
 from mcp_types import ToolAnnotations
 
 from lg_fs.changes.service import Changes
