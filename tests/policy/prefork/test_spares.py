@@ -1,0 +1,99 @@
+"""A program that a spare process has become ends, prints and is random as one that was started from nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="spare processes are made on Linux only")
+WITHIN_S = 60
+PARENT = """
+import json, subprocess, sys
+import anyio
+from lg_policy.prefork.process import open_forked
+from lg_policy.prefork.spares import fork_spares
+
+async def run(argv):
+    process = await open_forked(argv, env={}, cwd="/")
+    if process is None:
+        return None
+    text = b"".join([part async for part in process.stdout])
+    errors = b"".join([part async for part in process.stderr])
+    return [await process.wait(), text.decode(), errors.decode().splitlines()[-1:]]
+
+fork_spares([0, 0])
+words = json.loads(sys.argv[1])
+print(json.dumps([anyio.run(run, [sys.executable, "-P", "-m", *words]) for _ in range(2)]))
+"""
+
+
+def forked(words: list[str]) -> list[list[object]]:
+    """What two forks of one process print, with their exit status: they become the same program one after the other."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PARENT, json.dumps(words)],
+        capture_output=True, text=True, timeout=WITHIN_S, check=True, env={}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    found: list[list[object]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["calendar", "2026", "1"],
+        ["json.tool", "/nonexistent"],
+        ["json.tool", "--help"],
+        ["no_such_module"],
+        ["compileall", "-q", "/nonexistent"],
+    ],
+)
+def test_a_fork_ends_with_the_output_and_status_of_a_program(words: list[str]) -> None:
+    program = subprocess.run(
+        [sys.executable, "-P", "-m", *words], capture_output=True, text=True, timeout=WITHIN_S, env={}, cwd="/",
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    first, second = forked(words)
+    assert first == second
+    status, text, errors = first
+    assert (status, text) == (program.returncode, program.stdout)
+    last = program.stderr.splitlines()[-1:]
+    assert errors == last or words == ["no_such_module"]
+
+
+def test_two_forks_of_one_process_draw_other_random_numbers() -> None:
+    first, second = forked(["random"])
+    assert first[0] == second[0] == 0
+    assert [line for line in str(first[1]).splitlines() if "avg" in line] != [
+        line for line in str(second[1]).splitlines() if "avg" in line
+    ]
+
+
+def test_spares_end_with_their_parent() -> None:
+    script = (
+        "from lg_policy.prefork.spares import _waiting, fork_spares\nimport time\n"
+        "fork_spares([1, 0])\nprint(*[spare.pid for spare in _waiting], flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
+        parent.kill()
+    until = time.monotonic() + WITHIN_S
+    while any(running(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(running(pid) for pid in pids)
+
+
+def running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

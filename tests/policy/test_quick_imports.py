@@ -1,0 +1,70 @@
+"""What is imported quickly works as what is imported as usual."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WITHIN_S = 60
+
+
+def run(script: str) -> str:
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=WITHIN_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_server_is_imported_without_client_and_web_framework_of_the_sdk() -> None:
+    loaded = run(
+        "import sys\nfrom lg_policy.quick_imports import quick_imports\n"
+        "with quick_imports():\n    import lg_policy.wire.serving, lg_policy.wire.tool_server\n"
+        "print(*sorted(sys.modules))"
+    ).split()
+    assert "mcp.server.lowlevel.server" in loaded
+    assert not {"mcp.client.client", "mcp.server.mcpserver", "mcp.client.session"} & set(loaded)
+
+
+@pytest.mark.parametrize("package", ["mcp", "mcp.server", "mcp.client"])
+def test_a_package_whose_body_was_put_off_has_all_its_names(package: str) -> None:
+    run(
+        "from importlib import import_module\nfrom lg_policy.quick_imports import quick_imports\n"
+        "with quick_imports():\n    import lg_policy.wire.serving, mcp.client.session\n"
+        f"package = import_module({package!r})\n"
+        "missing = [name for name in package.__all__ if not hasattr(package, name)]\n"
+        "assert package.__all__ and not missing, missing\n"
+        "import mcp, mcp.server.lowlevel.server, mcp.client.session\n"
+        "assert mcp.ClientSession is mcp.client.session.ClientSession\n"
+        "assert mcp.server.Server is mcp.server.lowlevel.server.Server\n"
+        "from mcp.server import *\nassert MCPServer and Server"
+    )
+
+
+def test_a_name_that_a_package_lacks_is_an_import_error() -> None:
+    run(
+        "from lg_policy.quick_imports import quick_imports\n"
+        "with quick_imports():\n    import lg_policy.wire.serving\n"
+        "try:\n    from mcp import no_such_name\nexcept ImportError as error:\n    assert 'no_such_name' in str(error)\n"
+        "else:\n    raise SystemExit('no error')\n"
+        "import mcp\nassert not hasattr(mcp, 'nothing')"
+    )
+
+
+def test_a_module_of_a_package_is_imported_without_the_body() -> None:
+    run(
+        "import sys\nfrom lg_policy.quick_imports import quick_imports\n"
+        "with quick_imports():\n    import lg_policy.wire.serving\n"
+        "from mcp import types\nassert types.Tool\nassert 'mcp.client.client' not in sys.modules"
+    )
+
+
+def test_models_defined_meanwhile_are_built_at_their_first_use_by_many_threads() -> None:
+    run(
+        "from concurrent.futures import ThreadPoolExecutor\nfrom lg_policy.quick_imports import quick_imports\n"
+        "with quick_imports():\n    import mcp_types as t\n"
+        "def tool(n):\n    return t.Tool.model_validate({'name': str(n), 'inputSchema': {'type': 'object'}}).name\n"
+        "with ThreadPoolExecutor(16) as pool:\n"
+        "    assert list(pool.map(tool, range(64))) == [str(n) for n in range(64)]\n"
+        "from pydantic import BaseModel\nassert 'defer_build' not in BaseModel.model_config"
+    )
