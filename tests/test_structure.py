@@ -36,6 +36,7 @@ FOLDER_MODULES = 20
 
 # Where an error of any kind may be stopped, and why: the outermost edges, where what failed is somebody else's.
 EDGES = {
+    "policy/lg_policy/prefork/becoming.py": "the end of a program: what it raises is printed, as an interpreter does",
     "policy/lg_policy/wire/direct_requests.py": "what the SDK's dispatcher does for a request that fails unforeseen",
     "policy/lg_policy/wire/tool_server.py": "an unforeseen error: `internal` for the client, a traceback for the log",
     "gateway/lg_gateway/serving/server.py": "an unforeseen error must not reach a client as text",

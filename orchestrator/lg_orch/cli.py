@@ -17,6 +17,8 @@ from lg_policy.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+STARTS_GATEWAY = frozenset({"run", "resume", "fork", "undo"})
+"""Commands that start a gateway, which may fork for it: before they read any setting."""
 RUN_ID_HELP = "a run's id, its beginning, or `last` for the newest run"
 DESCRIPTION = "Answer questions about a repository and change its files. Every tool comes through the gateway."
 EXITS = (
@@ -28,6 +30,10 @@ EXITS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     args = build_parser().parse_args(argv)
+    if argv is None and args.command in STARTS_GATEWAY and not args.gateway:
+        from lg_policy.prefork.start import clean_start
+
+        clean_start("lg_orch")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the terminal's encoding lacks must not take away the report of a run.
         sys.stdout.reconfigure(errors="backslashreplace")

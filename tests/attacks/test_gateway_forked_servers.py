@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -15,15 +14,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.process_view import addresses, holds, seen_from_outside
 from tests.processes import descendants
+from tests.support import require
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="servers start by fork on Linux only")
+
+@pytest.fixture(autouse=True)
+def _on_linux() -> None:
+    require(sys.platform == "linux", "servers start by fork on Linux only")
+
+
 GATEWAY = os.path.join(os.path.dirname(sys.executable), "lg-gateway")
 COMMANDS = [(GATEWAY,), (sys.executable, "-P", "-m", "lg_gateway")]
 SERVERS = ("lg_exec", "lg_fs")
 SECRET = "only-the-gateway-may-know-this-6f1c"
-STATUS = ("Name", "Umask", "TracerPid", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "SigCgt",
-          "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")  # fmt: skip
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 WITHIN_S = 60
 
@@ -72,34 +76,6 @@ def servers(process: subprocess.Popen[bytes]) -> dict[str, int]:
     return found
 
 
-def seen_from_outside(pid: int, start: str) -> dict[str, object]:
-    """What the kernel says of a process, without numbers that are new for each."""
-    folder = Path(f"/proc/{pid}")
-    status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
-    words = (folder / "stat").read_text().rpartition(")")[2].split()
-    text = {name: (folder / name).read_bytes().decode() for name in ("cmdline", "environ")}
-    opened = {int(entry.name): re.sub(r"\d+", "N", os.readlink(entry)) for entry in (folder / "fd").iterdir()}
-    return {
-        **{name: value.replace(f"/{start}/", "/") for name, value in text.items()},
-        **{name: status[name] for name in STATUS},
-        "cwd": os.readlink(folder / "cwd").replace(f"/{start}/", "/"),
-        "exe": os.readlink(folder / "exe"),
-        "limits": (folder / "limits").read_text(),
-        "nice": words[16],
-        "oom": (folder / "oom_score_adj").read_text(),
-        "parent": words[1],
-        "leads": (words[2] == str(pid), words[3] == str(pid)),
-        "terminal": words[4],
-        "files": sorted(opened.items()),
-    }
-
-
-def addresses(pid: int) -> set[str]:
-    """Where a process has its libraries: a fork has them where its parent has."""
-    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    return {line.split()[0] for line in lines if "_pydantic_core" in line}
-
-
 @pytest.mark.attack(
     "Processes", "a server that starts by fork keeps a file, signal, variable or session of the gateway"
 )
@@ -127,21 +103,6 @@ def test_a_forked_server_has_no_secret_of_the_gateway_in_its_memory(tmp_path: Pa
         for pid in servers(process).values():
             assert addresses(pid) == addresses(process.pid)
             assert not holds(pid, [SECRET.encode(), *keys])
-
-
-def holds(pid: int, secrets: list[bytes]) -> bool:
-    """Whether the memory of a process holds one of them."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            places, rights = line.split()[:2]
-            if not rights.startswith("r") or line.rstrip().endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
-                continue
-            begin, end = (int(place, 16) for place in places.split("-"))
-            memory.seek(begin)
-            content = memory.read(end - begin)
-            if any(secret in content for secret in secrets):
-                return True
-    return False
 
 
 @pytest.mark.parametrize("command", COMMANDS)

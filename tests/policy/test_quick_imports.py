@@ -45,7 +45,8 @@ def test_a_name_that_a_package_lacks_is_an_import_error() -> None:
     run(
         "from lg_policy.quick_imports import quick_imports\n"
         "with quick_imports():\n    import lg_policy.wire.serving\n"
-        "try:\n    from mcp import no_such_name\nexcept ImportError as error:\n    assert 'no_such_name' in str(error)\n"
+        "try:\n    from mcp import no_such_name\n"
+        "except ImportError as error:\n    assert 'no_such_name' in str(error)\n"
         "else:\n    raise SystemExit('no error')\n"
         "import mcp\nassert not hasattr(mcp, 'nothing')"
     )

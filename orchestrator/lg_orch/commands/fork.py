@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.resume import adopt, options_of
-from lg_orch.commands.session import Past, drive, require_extra
+from lg_orch.commands.session import Past, drive, get_ready
 from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(args: argparse.Namespace) -> int:
     """Make the new run and drive it, under the old one's conditions except for what flags say now."""
     begun = time.monotonic()
-    require_extra()
+    get_ready(args)
     with quick_imports():
         import anyio
 

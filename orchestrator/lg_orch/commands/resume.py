@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.commands.session import Past, drive, require_extra
+from lg_orch.commands.session import Past, drive, get_ready
 from lg_orch.contracts.text import one_line
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments
 from lg_policy.quick_imports import quick_imports
@@ -27,7 +27,7 @@ _ANSWER_HINT = """for example '{"environment": "staging"}'; `lg-orch approvals` 
 def command(args: argparse.Namespace) -> int:
     """Continue the run under the conditions it was started with, except for what flags say now."""
     begun = time.monotonic()
-    require_extra()
+    get_ready(args)
     with quick_imports():
         from lg_orch.engine.stop_reports import refuse_unraised
         from lg_orch.recording.journal import whole_journal

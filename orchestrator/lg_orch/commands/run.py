@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lg_orch.commands.session import drive, require_extra
+from lg_orch.commands.session import drive, get_ready
 from lg_orch.contracts.text import one_line
 from lg_policy.errors import ConfigError
 from lg_policy.quick_imports import quick_imports
@@ -21,7 +21,7 @@ def command(args: argparse.Namespace) -> int:
     request = _request(args.request)
     if not args.json:
         print(f"lg-orch: {one_line(request, 100)}", file=sys.stderr, flush=True)
-    require_extra()
+    get_ready(args)
     with quick_imports():
         from lg_orch.settings.setup import prepare
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from lg_policy.config.settings import Settings
     from lg_policy.secrets.masking import Masker
 
+SERVERS_OF_OURS = 2
+"""How many servers of ours a gateway starts by default."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
@@ -43,6 +46,18 @@ class Past:
     """What the user adds to the request now."""
     forked_from: dict[str, Any] | None = None
     """Where the run's state comes from, when the run itself is new."""
+
+
+def get_ready(args: argparse.Namespace) -> None:
+    """Check what is installed, and fork what becomes the gateway and its servers, before any setting is read.
+
+    Raises `ConfigError`.
+    """
+    require_extra()
+    if not args.gateway:
+        from lg_policy.prefork.start import fork_servers
+
+        fork_servers([SERVERS_OF_OURS])
 
 
 def require_extra() -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.commands.session import require_extra
+from lg_orch.commands.session import get_ready
 from lg_orch.contracts.text import many, visible
 from lg_policy.errors import ConfigError, Conflict
 from lg_policy.quick_imports import quick_imports
@@ -30,7 +30,7 @@ def command(args: argparse.Namespace) -> int:
     All of it is compared with the files as they are now first: where one was changed since, nothing is done and the
     place is named. Exit status 3 when no terminal is there to confirm.
     """
-    require_extra()
+    get_ready(args)
     with quick_imports():
         from lg_orch.commands.resume import adopt, options_of
         from lg_orch.recording.journal import whole_journal

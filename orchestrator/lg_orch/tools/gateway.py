@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 90.0
 LOG_TAIL_BYTES = 2_000
-_PASSED = ("LG_KEY_DIR", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
+_PASSED = ("LG_KEY_DIR", "LG_START", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -80,6 +80,8 @@ async def start(launch: GatewayLaunch) -> AsyncIterator[TransportStreams]:
     """Run our own gateway for the length of the block. Raises `GatewayGone` when it cannot be started."""
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
+    from lg_orch.tools.forked_gateway import fork_gateway, forked_streams
+
     parameters = StdioServerParameters(
         command=launch.argv[0], args=list(launch.argv[1:]), env=dict(launch.env), cwd=launch.cwd
     )
@@ -87,7 +89,9 @@ async def start(launch: GatewayLaunch) -> AsyncIterator[TransportStreams]:
     begun = False
     with os.fdopen(descriptor, "a") as log:
         try:
-            async with stdio_client(parameters, errlog=log) as streams:
+            process = await fork_gateway(launch.argv, launch.env, launch.cwd, descriptor)
+            streams_of = stdio_client(parameters, errlog=log) if process is None else forked_streams(process)
+            async with streams_of as streams:
                 begun = True
                 yield streams
         except OSError as error:

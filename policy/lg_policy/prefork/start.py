@@ -58,22 +58,43 @@ def prepare(module: str, spares: Sequence[int] = (0, 0)) -> None:
     `spares` has a number for each: how many spares of its own it gets. Call this in a program's main function, before
     settings are read.
     """
-    if was_spare():
+    clean_start(module)
+    fork_servers(spares)
+
+
+def clean_start(module: str) -> None:
+    """Replace this process by one without secrets, if it has any and may fork. Call `fork_servers` soon.
+
+    Until then `os.environ` has few variables.
+    """
+    if was_spare() or ENVIRON_FD in os.environ:
         return
+    given = _environment_at_start()
+    if _may_fork(given) and not _is_clean(given):
+        clean_interpreter(module, _inherited(given), given)
+
+
+def fork_servers(spares: Sequence[int]) -> None:
+    """Fork spare processes, if this process has no secrets and may fork. Bring all variables back."""
     hidden = os.environ.pop(ENVIRON_FD, None)
     if hidden is None:
         given = _environment_at_start()
-        if obstacle({os.fsdecode(name): os.fsdecode(value) for name, value in given.items()}) is not None:
+        if was_spare() or not _may_fork(given) or not _is_clean(given):
             return
-        kept = _inherited(given)
-        if kept.keys() != given.keys() or not sys.flags.safe_path:
-            clean_interpreter(module, kept, given)
     with quick_imports():
         for name in SERVED_WITH:
             import_module(name)
     fork_spares(spares)
     if hidden is not None:
         _read_environment(int(hidden))
+
+
+def _may_fork(given: Mapping[bytes, bytes]) -> bool:
+    return obstacle({os.fsdecode(name): os.fsdecode(value) for name, value in given.items()}) is None
+
+
+def _is_clean(given: Mapping[bytes, bytes]) -> bool:
+    return sys.flags.safe_path and _inherited(given).keys() == given.keys()
 
 
 def obstacle(environ: Mapping[str, str]) -> str | None:

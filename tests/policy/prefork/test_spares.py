@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="spare processes are made on Linux only")
+from tests.support import require
+
+
+@pytest.fixture(autouse=True)
+def _on_linux() -> None:
+    require(sys.platform == "linux", "spare processes are made on Linux only")
+
+
 WITHIN_S = 60
 PARENT = """
 import json, subprocess, sys

@@ -9,7 +9,14 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="spare processes are made on Linux only")
+from tests.support import require
+
+
+@pytest.fixture(autouse=True)
+def _on_linux() -> None:
+    require(sys.platform == "linux", "spare processes are made on Linux only")
+
+
 ASK = "import json, os; from lg_policy.prefork.start import obstacle; print(json.dumps(obstacle(os.environ)))"
 WITH_THREAD = f"import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n{ASK}"
 
