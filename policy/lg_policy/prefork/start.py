@@ -90,6 +90,9 @@ def fork_servers(spares: Sequence[int]) -> None:
 
 
 def _may_fork(given: Mapping[bytes, bytes]) -> bool:
+    added = dict(os.environb) | {b"LC_CTYPE": given.get(b"LC_CTYPE", b"")}
+    if added != {b"LC_CTYPE": b"", **given}:
+        return False  # somebody has changed variables since the start: this is no start any more
     return obstacle({os.fsdecode(name): os.fsdecode(value) for name, value in given.items()}) is None
 
 

@@ -70,3 +70,14 @@ def test_the_environment_reaches_a_process_that_was_replaced() -> None:
     )  # fmt: skip
     os.close(hidden)
     assert json.loads(done.stdout) == [odd, 2]
+
+
+def test_a_process_whose_variables_were_changed_since_its_start_is_not_replaced() -> None:
+    script = (
+        "import os\nos.environ['ADDED'] = '1'\nfrom lg_policy.prefork import spares, start\n"
+        "start.prepare('json.tool')\nprint(len(spares._waiting))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"HOME": "/h", "ODD": "1"}, capture_output=True, check=True
+    )
+    assert json.loads(done.stdout) == 0
