@@ -8,7 +8,7 @@ from lg_gateway.catalog import catalog
 from lg_gateway.cli import main
 
 
-def _own_name(server: str, tool: str, longest: int = 0) -> str:  # noqa: ARG001  the signature is the replaced one's
+def _own_name(server: str, tool: str, longest: int = 0) -> str:
     return tool
 
 

@@ -21,9 +21,12 @@ PLAIN_GATEWAY = ["-P", "-m", "conformance.plain_names"]
 SETTINGS = """\
 [gateway]
 pins = "off"
+name_max = 64
 calls_per_minute = 100000
 requests_per_minute = 100000
 [gateway.servers.back]
+sampling = "client"
+roots = "client"
 {server}
 [[gateway.rules]]
 tools = ["*"]

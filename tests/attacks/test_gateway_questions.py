@@ -10,9 +10,10 @@ import mcp_types as t
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.elicitation.server_question import Refused, read_question
+from lg_gateway.elicitation.refusals import Refused
+from lg_gateway.elicitation.server_question import read_question
 from tests.gateway.approvals.support_approvals import asked_client
-from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
+from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, asking, blue, form_of
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, server, text_of, until
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,7 @@ async def test_a_server_that_asks_for_a_password_is_declined_and_the_caller_told
 
 @pytest.mark.attack(
     "Server questions",
-    "credentials asked for in many places, disguised letters, hidden characters, web pages",
+    "credentials asked for in many places, disguised letters, hidden characters",
 )
 @pytest.mark.parametrize(
     "request_",
@@ -60,15 +61,37 @@ async def test_a_server_that_asks_for_a_password_is_declined_and_the_caller_told
         form_of(x={"type": "string", "oneOf": [{"const": "a\u200b", "title": "a"}]}),
         form_of("?", **HIDDEN_NAME),
         form_of("x" * 9000),
-        t.ElicitRequest(
-            params=t.ElicitRequestURLParams(message="log in", url="https://evil.example", elicitation_id="1")
-        ),
-        t.ListRootsRequest(),
     ],
 )
 def test_a_question_for_a_credential_or_in_hidden_writing_is_refused(request_: Any) -> None:
     with pytest.raises(Refused):
-        read_question(entry(), "binding", "q", request_)
+        read_question(asking(), "q", request_)
+
+
+@pytest.mark.attack("Server questions", "pages whose address hides its host, is no web address, or is endless")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://good.example@evil.example/",
+        "https://good.example\\@evil.example/",
+        "https://g\u043e\u043ed.example/",
+        "https://good.example/\u202eevil",
+        "https://good.example/ evil",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:text/html,hello",
+        "https:///path",
+        "https://[::1/",
+        "https://good.example:99999999/",
+        "https://good.example/" + "x" * 2_000,
+        "",
+    ],
+)
+def test_a_page_whose_host_cannot_be_shown_is_refused(url: str) -> None:
+    page = t.ElicitRequestURLParams(message="log in", url=url, elicitation_id="1")
+
+    with pytest.raises(Refused):
+        read_question(asking(), "q", t.ElicitRequest(params=page))
 
 
 @pytest.mark.attack("Server questions", "the same sealed state and answer sent twice to a server that keeps nothing")

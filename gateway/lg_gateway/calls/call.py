@@ -11,8 +11,10 @@ from typing import Any, Literal, Protocol
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.calls.caller_metadata import CallMetadata
 from lg_gateway.catalog.catalog import CatalogEntry
+from lg_gateway.elicitation.client_abilities import FORM, AskClient, ClientAbilities
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.store.interface import Tx
+from lg_gateway.upstreams.client_side.log_messages import OnLog
 from lg_gateway.upstreams.progress import Progress
 from lg_policy.rules.rule_set import Decision
 
@@ -44,10 +46,26 @@ class Call:
     asking: Literal["rounds", "live", "none"] = "none"
     """How to ask the caller: by an answer that asks for input, by a question while the call waits, or not at all."""
     ask: AskHuman | None = None
+    abilities: ClientAbilities | None = None
+    """What questions of servers this client answers; `None`: forms, as `asking` says."""
+    ask_client: AskClient | None = None
+    """Puts a server's question to a client that is asked while its call waits."""
+    logs: OnLog | None = None
+    """Gets the log messages of the server that belong to this call."""
+    log_level: str = "info"
+    """The least level that the caller wants."""
     standing: Standing | None = None
     """Checked again in the transaction that begins the call, which may have waited long. `None` for the local user."""
     hold_s: float | None = None
     """Seconds to wait for an answer from another terminal; `None` means `approval.hold_s`."""
+
+    @property
+    def answers(self) -> ClientAbilities:
+        """Return what questions of servers this client answers, and how."""
+        if self.abilities is not None:
+            return self.abilities
+        kinds = frozenset() if self.asking == "none" else frozenset((FORM,))
+        return ClientAbilities(kinds=kinds, rounds=self.asking == "rounds")
 
 
 def new_request_id() -> str:

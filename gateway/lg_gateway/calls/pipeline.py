@@ -20,6 +20,7 @@ from lg_gateway.calls import idempotency, run_budgets
 from lg_gateway.calls.approval_step import ApprovalStep, Preview
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
+from lg_gateway.calls.caller_reports import logs_to_caller, progress_to_caller
 from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
@@ -42,7 +43,6 @@ from lg_gateway.elicitation.waiting_calls import Outcome
 from lg_gateway.ledger.outcomes import Outcome as KeptOutcome
 from lg_gateway.processes.process_names import this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
-from lg_gateway.upstreams.progress import Progress, Thinned
 from lg_gateway.upstreams.replies import Answer
 from lg_gateway.upstreams.upstream import Upstream
 from lg_gateway.upstreams.upstream_call import UpstreamCall
@@ -327,26 +327,21 @@ class Pipeline:
         if upstream is None:
             raise UpstreamUnavailable(f"server {entry.server.name} was removed from the settings")
         metadata = replace(context.metadata, key=idempotency.outward_key(context))
+        setting = self._policy().settings.gateway.mask_results
         sent = UpstreamCall(
             tool=entry.tool,
             arguments=context.sent_arguments(),
             meta=forwarded_meta(call.meta, metadata, trusted=entry.server.trusted),
             timeout_s=self.limiter.timeout_s(_subject(context), entry.server.call_timeout_s),
             repeatable=entry.read_only,
-            progress=self._progress(context),
+            progress=progress_to_caller(context, setting, self._masker),
+            logs=logs_to_caller(context, setting, self._masker),
         )
+        mask = self._masker.mask if masks(setting, entry) else None
         try:
-            return await self._sending_step.carry(context, upstream, sent, partial(self._left, context))
+            return await self._sending_step.carry(context, upstream, sent, partial(self._left, context), mask)
         except MCPError as error:
             raise upstream_refusal(entry.server.name, error) from error
-
-    def _progress(self, context: CallContext) -> Progress | None:
-        """Return where the server's reports go: to the caller, cut and masked as its results are."""
-        if context.call.progress is None:
-            return None
-        setting = self._policy().settings.gateway.mask_results
-        mask = self._masker.mask if masks(setting, context.entry) else None
-        return Thinned(context.call.progress, mask)
 
     async def _finish(self, context: CallContext, answer: t.CallToolResult) -> t.CallToolResult:
         settings = self._policy().settings.gateway

@@ -10,53 +10,39 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import anyio.abc
 import mcp_types as t
-from pydantic import ValidationError
+from mcp.shared.exceptions import MCPError
 
-from lg_gateway.calls.call import CallContext
+from lg_gateway.calls.call import Call, CallContext
+from lg_gateway.calls.exchange import Exchange, Given, Left, asking_result, said, stored
+from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, as_error
 from lg_gateway.elicitation.pending_questions import PendingQuestions, PendingQuestionsTable, new_id, round_of
-from lg_gateway.elicitation.server_question import Refused, ServerQuestion, read_question
-from lg_gateway.elicitation.waiting_calls import Outcome, WaitingCall
+from lg_gateway.elicitation.refusals import NotPassedOn, Refused
+from lg_gateway.elicitation.sampling_request import Mask
+from lg_gateway.elicitation.server_question import ServerQuestion, elicited
+from lg_gateway.elicitation.url_question import wanted_pages
+from lg_gateway.elicitation.waiting_calls import WaitingCall
 from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.upstreams.question_routing import cancelled
 from lg_gateway.upstreams.replies import Answer, noted
 from lg_gateway.upstreams.upstream import Upstream
 from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
-from lg_policy.errors import Conflict, Internal, InvalidArguments
+from lg_policy.errors import ApprovalDenied, Conflict, Internal
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 20
 LOOK_S = 1.0
-Left = Callable[[Outcome], Awaitable[None]]
-
-
-@dataclass
-class _Exchange:
-    """One exchange of a call with its server. `notes` are for the caller, each once; `asked` counts live questions."""
-
-    context: CallContext
-    upstream: Upstream
-    call: UpstreamCall
-    left: Left
-    notes: list[str] = field(default_factory=list)
-    asked: int = 0
-
-    def refused(self, why: object) -> t.ElicitResult:
-        self.note(f"server {self.upstream.name} asked a question that was not passed on: {why}")
-        return t.ElicitResult(action="decline")
-
-    def note(self, text: str) -> None:
-        if text not in self.notes:
-            log.warning("%s", text)
-            self.notes.append(text)
+PAGE_S = 60.0
+"""How long a call waits for a server to say that its page is done with; then it is made again anyway."""
 
 
 class SendingStep:
@@ -83,7 +69,7 @@ class SendingStep:
 
     async def join(self, context: CallContext) -> CallContext:
         """Find the open questions of this call. Raises `Conflict` for an answer to a question that is not open."""
-        if context.call.asking != "rounds":
+        if not context.call.answers.rounds:
             return context
         named = round_of(context.call.request_state)
         if named is None and not self._some_wait and time.monotonic() - self._looked < LOOK_S:
@@ -128,22 +114,26 @@ class SendingStep:
         pending = context.pending
         if pending is None or (round_of(context.call.request_state) is not None and self._answers(context)):
             return None
-        return _asking(pending)
+        return asking_result(pending)
 
     def check(self, tx: Tx, context: CallContext) -> None:
         """Use up the answers of this round, in the transaction that lets the call continue."""
         if context.pending is not None:
             self._book.close(tx, context.pending)
 
-    async def carry(self, context: CallContext, upstream: Upstream, call: UpstreamCall, left: Left) -> Answer:
+    async def carry(
+        self, context: CallContext, upstream: Upstream, call: UpstreamCall, left: Left, mask: Mask | None = None
+    ) -> Answer:
         """Send a call or continue one, until it has its outcome or a question for another round.
 
-        `left` gets the outcome of a call whose caller never came back for it. Raises what `Upstream.call` raises.
+        `left` gets the outcome of a call whose caller never came back for it. `mask` hides secrets in what the server
+        sends to the client's model. Raises what `Upstream.call` raises.
         """
-        exchange = _Exchange(context, upstream, call, left)
+        call = replace(call, capabilities=context.call.answers.towards(upstream.spec))
+        exchange = Exchange(context, upstream, call, left, mask)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
-        if upstream.asks_live and context.call.asking == "rounds" and self.tasks is not None:
+        if upstream.asks_live and context.call.answers.rounds and self.tasks is not None:
             answer = await self._beside(exchange, self.tasks)
         else:
             answer = await self._in_turns(exchange)
@@ -151,49 +141,76 @@ class SendingStep:
             await self._note("server question", refused, context.call.identity)
         return noted(answer, exchange.notes)
 
-    async def _in_turns(self, exchange: _Exchange) -> Answer:
+    async def _in_turns(self, exchange: Exchange) -> Answer:
         """Call a server that answers with its questions, or a 2025 server that asks while this waits."""
-        call = replace(exchange.call, on_question=lambda request: self._live(exchange, "", request))
+        call = replace(exchange.call, on_question=lambda request: self._answer_live(exchange, request))
         pending = exchange.context.pending
         if pending is not None:
             call = replace(call, input_responses=self._answers(exchange.context), request_state=pending.state)
         for _ in range(ROUNDS):
-            answer = await exchange.upstream.call(call)
+            try:
+                answer = await exchange.upstream.call(call)
+            except MCPError as error:
+                await self._open_pages(exchange, wanted_pages(error.error), error)
+                continue
             if not isinstance(answer, t.InputRequiredResult):
                 return answer
             requests: Mapping[str, Any] = answer.input_requests or {}
-            given: dict[str, Any]
-            if exchange.context.call.asking == "rounds":
-                questions, given = _sort(exchange, requests)
+            given: dict[str, Given]
+            if exchange.context.call.answers.rounds:
+                questions, given = exchange.sorted(requests)
                 if questions:
                     return await self._pause(exchange, questions, given=given, state=answer.request_state)
             else:
-                given = {theirs: await self._live(exchange, theirs, request) for theirs, request in requests.items()}
-            call = replace(call, input_responses=given or None, request_state=answer.request_state)
+                given = {theirs: await self._ask_now(exchange, theirs, request) for theirs, request in requests.items()}
+            call = replace(call, input_responses=dict(given) or None, request_state=answer.request_state)
         raise Internal(f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call")
 
-    async def _beside(self, exchange: _Exchange, tasks: anyio.abc.TaskGroup) -> Answer:
+    async def _open_pages(self, exchange: Exchange, pages: Mapping[str, t.ElicitRequest], error: MCPError) -> None:
+        """Have the client's human open the pages without which a 2025 server refuses the call, and wait for them.
+
+        Raises `error` where that is not why the call failed.
+        """
+        if not pages or not exchange.upstream.asks_live or exchange.pages_asked:
+            raise error
+        exchange.pages_asked = True
+        with exchange.upstream.pages.awaited(pages) as opened:
+            for theirs, request in pages.items():
+                _accepted(await self._ask_now(exchange, theirs, request), exchange.upstream.name)
+            with anyio.move_on_after(min(PAGE_S, self._settings().live_timeout_s)):
+                await opened.wait()
+
+    async def _beside(self, exchange: Exchange, tasks: anyio.abc.TaskGroup) -> Answer:
         """Call a 2025 server for a 2026 client, which cannot wait: the call gets a task of its own."""
         pending = exchange.context.pending
-        if pending is None:
-            waiting = WaitingCall(
-                lambda ask: exchange.upstream.call(replace(exchange.call, on_question=ask)),
-                patience_s=self._settings().live_timeout_s,
-                left=exchange.left,
-            )
-            tasks.start_soon(waiting.run)
-        else:
+        if pending is not None and pending.owner:
             held = self._waiting.pop(pending.id, None)
             if held is None:
                 raise Conflict("that question is no longer open")
             waiting = held
             (answer,) = (self._answers(exchange.context) or {}).values()
             waiting.deliver(answer)
+        else:
+            for answer in (self._answers(exchange.context) or {}).values():  # pages that it wants opened first
+                _accepted(answer, exchange.upstream.name)
+            waiting = WaitingCall(
+                lambda ask: exchange.upstream.call(replace(exchange.call, on_question=ask)),
+                patience_s=self._settings().live_timeout_s,
+                left=exchange.left,
+            )
+            tasks.start_soon(waiting.run)
         for _ in range(ROUNDS):
-            said = await waiting.next()
-            if not isinstance(said, t.ElicitRequest):
-                return said
-            questions, given = _sort(exchange, {"": said})
+            try:
+                news = await waiting.next()
+            except MCPError as error:
+                pages = wanted_pages(error.error)
+                questions, _ = exchange.sorted(pages)
+                if not questions or len(questions) < len(pages):
+                    raise
+                return await self._pause(exchange, questions, given={})
+            if not isinstance(news, t.InputRequest):
+                return news
+            questions, given = exchange.sorted({"": news})
             if questions:
                 return await self._pause(exchange, questions, given={}, waiting=waiting)
             waiting.deliver(given[""])
@@ -201,10 +218,10 @@ class SendingStep:
 
     async def _pause(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         questions: list[ServerQuestion],
         *,
-        given: Mapping[str, t.ElicitResult],
+        given: Mapping[str, Given],
         state: str | None = None,
         waiting: WaitingCall | None = None,
     ) -> t.InputRequiredResult:
@@ -216,7 +233,7 @@ class SendingStep:
             request_id=context.request_id,
             approval_id=context.approval_id,
             round=before.round + 1 if before is not None else 1,
-            questions={question.key: _stored(question) for question in questions},
+            questions={question.key: stored(question) for question in questions},
             given={theirs: answer.model_dump(mode="json", exclude_none=True) for theirs, answer in given.items()},
             state=state,
             owner=this_process() if waiting is not None else "",
@@ -229,86 +246,77 @@ class SendingStep:
             raise Internal(f"cannot keep a question of server {exchange.upstream.name}") from error
         if waiting is not None:
             self._waiting[pending.id] = waiting
-        return _asking(pending)
+        return asking_result(pending)
 
-    async def _live(self, exchange: _Exchange, theirs: str, request: object) -> t.ElicitResult:
+    async def _answer_live(self, exchange: Exchange, request: t.InputRequest) -> Given:
+        """Answer a question that a 2025 server asks while its call waits."""
+        try:
+            return await self._live(exchange, "", request)
+        except NotPassedOn as why:
+            return exchange.not_passed_on(why)
+
+    async def _ask_now(self, exchange: Exchange, theirs: str, request: t.InputRequest) -> t.InputResponse:
+        """Ask while the call waits, for a server that cannot be told of an error. Raises `NotPassedOn` then."""
+        answer = await self._live(exchange, theirs, request)
+        if isinstance(answer, t.ErrorData):
+            raise NotPassedOn(f"the client did not answer what server {exchange.upstream.name} asked: {answer.message}")
+        return answer
+
+    async def _live(self, exchange: Exchange, theirs: str, request: t.InputRequest) -> Given:
         """Ask while the call waits. If no one can be asked or no answer comes in time, cancel the question."""
-        ask = exchange.context.call.ask
+        call, name = exchange.context.call, exchange.upstream.name
         exchange.asked += 1
         if exchange.asked > ROUNDS:
-            exchange.note(
-                f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call;"
-                " further questions were cancelled"
-            )
-            return t.ElicitResult(action="cancel")
+            why = f"server {name} asked more than {ROUNDS} times in one call"
+            exchange.note(f"{why}; further questions were cancelled")
+            return cancelled(request, why)
         try:
-            question = read_question(exchange.context.entry, exchange.context.binding().digest(), theirs, request)
+            question = exchange.read(theirs, request)
         except Refused as why:
             return exchange.refused(why)
-        if exchange.context.call.asking != "live" or ask is None:
-            exchange.note(
-                f"server {exchange.upstream.name} asked a question that this client cannot show; it was cancelled"
-            )
-            return t.ElicitResult(action="cancel")
+        if question.kind not in call.answers.kinds or call.answers.rounds:
+            exchange.note(f"server {name} asked a question that this client cannot show; it was cancelled")
+            return cancelled(request, "the client cannot show it")
+        answer: Given = cancelled(request, "no answer came in time")
         with anyio.move_on_after(self._settings().live_timeout_s):
-            action, content = await ask(question.text, question.schema)
-            answer = question.answer(_result({"action": action, "content": content}))
-            await self._record(exchange, [answer])
-            return answer
-        await self._record(exchange, [t.ElicitResult(action="cancel")])
-        return t.ElicitResult(action="cancel")
+            answer = await _asked(call, question)
+        await self._record(exchange, [answer])
+        return answer
 
-    async def _record(self, exchange: _Exchange, answers: Iterable[t.ElicitResult]) -> None:
+    async def _record(self, exchange: Exchange, answers: Iterable[Given]) -> None:
         """Note in the ledger whether a server's questions were accepted, declined or cancelled, without the answers."""
         context = exchange.context
-        actions = ", ".join(answer.action for answer in answers)
+        actions = ", ".join(said(answer) for answer in answers)
         detail = f"{exchange.upstream.name} asked during {context.entry.name} ({context.request_id}): {actions}"
         await self._note("server question", detail, context.call.identity)
 
-    def _answers(self, context: CallContext) -> dict[str, t.ElicitResult] | None:
+    def _answers(self, context: CallContext) -> dict[str, t.InputResponse] | None:
         """Return the server's own keys with the answers of this round; `None` while one is missing."""
         pending, responses = context.pending, context.call.input_responses or {}
         if pending is None or any(key not in responses for key in pending.questions):
             return None
-        answers = {theirs: _result(answer) for theirs, answer in pending.given.items()}
-        for key, stored in pending.questions.items():
-            question = ServerQuestion(key=key, **stored)
-            answers[question.theirs] = question.answer(_result(responses[key]))
+        answers: dict[str, t.InputResponse] = {theirs: elicited(answer) for theirs, answer in pending.given.items()}
+        for key, kept in pending.questions.items():
+            question = ServerQuestion(key=key, **kept)
+            answers[question.theirs] = question.answer(responses[key])
         return answers
 
 
-def _sort(exchange: _Exchange, requests: Mapping[str, Any]) -> tuple[list[ServerQuestion], dict[str, t.ElicitResult]]:
-    """Return the questions for the human, and the answers to those that no human gets to see."""
-    binding, pending = exchange.context.binding().digest(), exchange.context.pending
-    turn = pending.round + 1 if pending is not None else 1
-    questions: list[ServerQuestion] = []
-    given: dict[str, t.ElicitResult] = {}
-    for theirs, request in requests.items():
-        try:
-            questions.append(read_question(exchange.context.entry, binding, theirs, request, turn=turn))
-        except Refused as why:
-            given[theirs] = exchange.refused(why)
-    return questions, given
-
-
-def _stored(question: ServerQuestion) -> dict[str, Any]:
-    return {name: value for name, value in asdict(question).items() if name != "key"}
-
-
-def _asking(pending: PendingQuestions) -> t.InputRequiredResult:
-    requests = {
-        key: t.ElicitRequest(
-            params=t.ElicitRequestFormParams(message=question["text"], requested_schema=question["schema"])
-        )
-        for key, question in pending.questions.items()
-    }
-    return t.InputRequiredResult(input_requests=dict(requests), request_state=pending.round_mark())
-
-
-def _result(answer: object) -> t.ElicitResult:
-    if isinstance(answer, t.ElicitResult):
-        return answer
+async def _asked(call: Call, question: ServerQuestion) -> Given:
+    """Return the client's answer to a question that is put to it now."""
     try:
-        return t.ElicitResult.model_validate(answer)
-    except ValidationError as error:
-        raise InvalidArguments("the answer to the question is not an elicitation result") from error
+        if call.ask_client is not None:
+            return question.answer(await call.ask_client(question.request()))
+        if call.ask is not None and question.kind == FORM:
+            action, content = await call.ask(question.text, question.schema)
+            return question.answer({"action": action, "content": content})
+    except MCPError as error:
+        log.warning("a client did not answer a question: %s", error)
+        return as_error(error) if question.kind in (SAMPLING, ROOTS) else t.ElicitResult(action="cancel")
+    return cancelled(question.request(), "the client cannot be asked")
+
+
+def _accepted(answer: t.InputResponse, server: str) -> None:
+    """Raise `ApprovalDenied` unless a human agreed to open a page."""
+    if not isinstance(answer, t.ElicitResult) or answer.action != "accept":
+        raise ApprovalDenied(f"server {server} takes the call only after you have opened its page, and you did not")

@@ -1,23 +1,31 @@
 """Checks and quotes a question that a server asks while one of its tools runs, and gives it our own key. Pure.
 
-The human sees which server asks, and its words behind the margin. A question for what looks like a credential is
-refused. Not covered: a server that asks for a secret in other words.
+The human sees which server asks, and its words behind the margin. A form for what looks like a credential is refused.
+Not covered: a server that asks for a secret in other words. Of a web page its host is named; the page is never opened.
+A request for a message of the client's model, or for its roots, is passed on only where the server's settings allow it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mcp_types as t
+from pydantic import ValidationError
 
 from lg_gateway.approvals.layout import word
 from lg_gateway.approvals.question import quoted
 from lg_gateway.catalog.catalog import CatalogEntry
+from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, URL, ClientAbilities, kind_of
+from lg_gateway.elicitation.refusals import NotPassedOn, Refused
+from lg_gateway.elicitation.sampling_request import Mask, message_answer, prepared, roots_answer
+from lg_gateway.elicitation.url_question import host_of
 from lg_gateway.store.canonical_json import canonical, digest
+from lg_policy.errors import InvalidArguments
 from lg_policy.printing import visible
 
 QUESTION_BYTES = 8_000
@@ -38,56 +46,142 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TEXTS = ("title", "description")
 
 
-class Refused(Exception):
-    """The question is not put to a human. The message says why."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ServerQuestion:
     """One question, as the client gets it.
 
-    `key` is a pure function of call, turn and question; `theirs` is the server's key.
+    `key` is a pure function of call, turn and question; `theirs` is the server's key. `params` is what a question
+    of another kind than a form consists of.
     """
 
     key: str
     theirs: str
     text: str
     schema: dict[str, Any]
+    kind: str = FORM
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def answer(self, result: t.ElicitResult) -> t.ElicitResult:
-        """Return an answer as it goes back: a decline or cancel without content, a yes with the asked fields only."""
-        if result.action != "accept":
+    def request(self) -> t.InputRequest:
+        """Return it in the protocol's form."""
+        if self.kind == SAMPLING:
+            params = t.CreateMessageRequestParams.model_validate(self.params, by_name=False)
+            return t.CreateMessageRequest(params=params)
+        if self.kind == ROOTS:
+            return t.ListRootsRequest()
+        if self.kind == URL:
+            page = t.ElicitRequestURLParams(message=self.text, url=self.params["url"], elicitation_id=self.key)
+            return t.ElicitRequest(params=page)
+        return t.ElicitRequest(params=t.ElicitRequestFormParams(message=self.text, requested_schema=self.schema))
+
+    def answer(self, given: object) -> t.InputResponse:
+        """Return an answer as it goes back: of a form, a no without content, or a yes with the asked fields only.
+
+        Raises `InvalidArguments` for an answer to a question of another kind, `TooLarge` for one that is too long.
+        """
+        if self.kind == SAMPLING:
+            return message_answer(given)
+        if self.kind == ROOTS:
+            return roots_answer(given)
+        result = elicited(given)
+        if result.action != "accept" or self.kind == URL:
             return t.ElicitResult(action=result.action)
         known = self.schema.get("properties", {})
         content = {name: value for name, value in (result.content or {}).items() if name in known}
         return t.ElicitResult(action="accept", content=content)
 
 
-def read_question(entry: CatalogEntry, binding: str, theirs: str, request: object, *, turn: int = 1) -> ServerQuestion:
-    """Return the question as a human gets it. Raises `Refused`.
+def elicited(given: object) -> t.ElicitResult:
+    """Return an answer to a form or a page. Raises `InvalidArguments` when it is none."""
+    if isinstance(given, t.ElicitResult):
+        return given
+    try:
+        return t.ElicitResult.model_validate(given)
+    except ValidationError as error:
+        raise InvalidArguments("the answer to the question is not an elicitation result") from error
 
-    `binding` names the call that it belongs to, `theirs` is the key that the server gave it. `turn` counts the times
-    that the call asks: the same question asked again is another one.
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """What a question is read for: the tool whose call it belongs to, and what its client can answer.
+
+    `binding` names that call. `turn` counts the times that it asks: the same question asked again is another one.
     """
+
+    entry: CatalogEntry
+    binding: str
+    abilities: ClientAbilities
+    turn: int = 1
+    mask: Mask | None = None
+
+
+def read_question(asking: Asking, theirs: str, request: object) -> ServerQuestion:
+    """Return the question as a client gets it; `theirs` is the key that the server gave it.
+
+    Raises `Refused`, or `NotPassedOn` for a request that has no answer that says no.
+    """
+    kind = kind_of(request)
+    if kind in (SAMPLING, ROOTS):
+        _refuse_unless_allowed(asking, kind)
+    if isinstance(request, t.CreateMessageRequest):
+        server = asking.entry.server
+        tools = asking.abilities.sampling_tools
+        params = prepared(request, server.name, tools=tools, trusted=server.trusted, mask=asking.mask)
+        return _question(asking, theirs, kind, "", params, about=[params])
+    if isinstance(request, t.ListRootsRequest):
+        return _question(asking, theirs, kind, "", {}, about=[])
     if not isinstance(request, t.ElicitRequest):
-        raise Refused(f"it asked for {getattr(request, 'method', 'something')}, which is not passed on")
-    params = request.params
-    if not isinstance(params, t.ElicitRequestFormParams):
-        raise Refused("it wants a web page opened, which is not passed on")
+        raise NotPassedOn(f"server {asking.entry.server.name} asked for {kind}, which is not passed on")
+    if isinstance(request.params, t.ElicitRequestFormParams):
+        return _form(asking, theirs, request.params)
+    return _page(asking, theirs, request.params)
+
+
+def _refuse_unless_allowed(asking: Asking, kind: str) -> None:
+    spec, what = asking.entry.server, "a message of your model" if kind == SAMPLING else "your roots"
+    if not (spec.sampling if kind == SAMPLING else spec.roots):
+        raise NotPassedOn(
+            f"server {spec.name} asked for {what} ({kind}), which its settings do not allow",
+            hint=f'the owner of the gateway can set gateway.servers.{spec.name}.{kind} = "client"',
+        )
+    if kind not in asking.abilities.kinds:
+        raise NotPassedOn(f"server {spec.name} asked for {what} ({kind}), and this client cannot answer that")
+
+
+def _form(asking: Asking, theirs: str, params: t.ElicitRequestFormParams) -> ServerQuestion:
     asked = dict(params.requested_schema)
     if len(canonical([params.message, asked])) > QUESTION_BYTES:
         raise Refused(f"its question has more than {QUESTION_BYTES} bytes")
     schema = _schema(asked)
     _refuse_credentials(params.message, asked)
-    kind = "built in" if entry.server.builtin else "third party"
-    head = [
-        "A server asks you something. Its words stand behind |.",
-        f"server: {word(entry.server.name)} ({kind})",
-        f"while running: {word(entry.tool)}",
-    ]
+    head = _head(asking, "A server asks you something. Its words stand behind |.")
     text = "\n".join([*head, *quoted(params.message), "Do not enter passwords or keys."])
-    key = f"{KEY}{digest([binding, theirs, params.message, asked, *([turn] if turn > 1 else [])])[:32]}"
-    return ServerQuestion(key=key, theirs=theirs, text=text, schema=schema)
+    made = _question(asking, theirs, FORM, text, {}, about=[params.message, asked])
+    return replace(made, schema=schema)
+
+
+def _page(asking: Asking, theirs: str, params: t.ElicitRequestURLParams) -> ServerQuestion:
+    host = host_of(params.url)
+    if len(params.message.encode("utf-8", "replace")) > QUESTION_BYTES:
+        raise Refused(f"its question has more than {QUESTION_BYTES} bytes")
+    head = _head(asking, "A server asks you to open a web page. Its words stand behind |.")
+    rows = [f"host: {word(host, 100)}", *quoted(params.url), "It says:", *quoted(params.message)]
+    text = "\n".join([*head, *rows, "The gateway has not opened the page. Open it only if you expect it."])
+    return _question(asking, theirs, URL, text, {"url": params.url}, about=[params.message, params.url])
+
+
+def _head(asking: Asking, first: str) -> list[str]:
+    server = asking.entry.server
+    kind = "built in" if server.builtin else "third party"
+    return [first, f"server: {word(server.name)} ({kind})", f"while running: {word(asking.entry.tool)}"]
+
+
+def _question(
+    asking: Asking, theirs: str, kind: str, text: str, params: dict[str, Any], *, about: list[Any]
+) -> ServerQuestion:
+    """Return the question under a key that only this call, this turn and this question have."""
+    kinds = [] if kind == FORM else [kind]
+    key = digest([asking.binding, theirs, *about, *([asking.turn] if asking.turn > 1 else []), *kinds])
+    return ServerQuestion(key=f"{KEY}{key[:32]}", theirs=theirs, text=text, schema={}, kind=kind, params=params)
 
 
 def _schema(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,14 @@ import anyio
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
+from lg_gateway.upstreams.question_routing import OnQuestion, cancelled
 from lg_gateway.upstreams.replies import Answer
 from lg_policy.errors import LgError
 
 Outcome = Answer | LgError | MCPError
-Send = Callable[[Callable[[t.ElicitRequest], Awaitable[t.ElicitResult]]], Awaitable[Answer]]
+QUEUED = 20
+"""Questions of one call that wait for their turn; more are cancelled."""
+Send = Callable[[OnQuestion], Awaitable[Answer]]
 
 
 class WaitingCall:
@@ -30,9 +33,10 @@ class WaitingCall:
         self._news = anyio.Event()
         self._answered = anyio.Event()
         self._taken = anyio.Event()
-        self._question: t.ElicitRequest | None = None
-        self._answer: t.ElicitResult | None = None
+        self._question: t.InputRequest | None = None
+        self._answer: t.InputResponse | t.ErrorData | None = None
         self._outcome: Outcome | None = None
+        self._queued = 0
 
     async def run(self) -> None:
         """Make the call and keep its outcome for `patience_s`."""
@@ -47,7 +51,7 @@ class WaitingCall:
                 return
             await self._left(self._outcome)
 
-    async def next(self) -> Answer | t.ElicitRequest:
+    async def next(self) -> Answer | t.InputRequest:
         """Wait for the outcome or the next question. Raises what the call raised. Cancelled, it cancels the call."""
         try:
             await self._news.wait()
@@ -64,17 +68,26 @@ class WaitingCall:
             raise RuntimeError("a waiting call had news without a question or an outcome")
         return self._outcome
 
-    def deliver(self, answer: t.ElicitResult) -> None:
+    def deliver(self, answer: t.InputResponse | t.ErrorData) -> None:
         """Answer the open question. Does nothing if the question was cancelled meanwhile."""
         self._answer = answer
         self._answered.set()
 
-    async def _ask(self, request: t.ElicitRequest) -> t.ElicitResult:
+    async def _ask(self, request: t.InputRequest) -> t.InputResponse | t.ErrorData:
+        if self._outcome is not None or self._queued >= QUEUED:
+            return cancelled(request, "too many questions at once, or the call is over")
+        self._queued += 1
+        try:
+            return await self._in_turn(request)
+        finally:
+            self._queued -= 1
+
+    async def _in_turn(self, request: t.InputRequest) -> t.InputResponse | t.ErrorData:
         async with self._turn:
             self._question, self._answer, self._answered = request, None, anyio.Event()
             self._news.set()
             with anyio.move_on_after(self._patience_s):
                 await self._answered.wait()
             self._question = None
-            given: t.ElicitResult | None = self._answer
-            return given if given is not None else t.ElicitResult(action="cancel")
+            given: t.InputResponse | t.ErrorData | None = self._answer
+            return given if given is not None else cancelled(request, "no answer came in time")

@@ -67,6 +67,10 @@ class ServerSpec:
     strict_results: bool = False
     include_tools: tuple[str, ...] = ()
     exclude_tools: tuple[str, ...] = ()
+    sampling: bool = False
+    """Whether callers' clients may be asked for a message of their model."""
+    roots: bool = False
+    """Whether callers' clients may be asked for their roots."""
     login: ClientLogin | None = None
     root: str | None = None
     """The directory that a built-in server works on."""
@@ -231,6 +235,8 @@ def _spec(
         strict_results=upstream.strict_results,
         include_tools=upstream.include_tools,
         exclude_tools=upstream.exclude_tools,
+        sampling=upstream.sampling == "client",
+        roots=upstream.roots == "client",
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,
         hidden=_hidden(upstream, values, where),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import mcp_types as t
 from mcp.server.caching import CacheHint
@@ -18,14 +18,23 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 
-from lg_gateway.calls.call import AskHuman, Call, Standing
+from lg_gateway.calls.call import Call, Standing
 from lg_gateway.calls.pipeline import internal_failure
-from lg_gateway.calls.results import refusal
+from lg_gateway.calls.results import SERVER_ERROR, refusal
+from lg_gateway.elicitation.client_abilities import abilities_of
+from lg_gateway.serving.client_channel import (
+    DEFAULT_LEVEL,
+    LogLevels,
+    asking_of,
+    client_asker,
+    form_asker,
+    log_sender,
+    progress_of,
+)
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.meta_tools import DISCOVER, RESULT, MetaTools
 from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
-from lg_gateway.upstreams.progress import Progress
 from lg_gateway.upstreams.replies import Answer
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
@@ -73,6 +82,7 @@ class Frontend:
         self._bus = InMemorySubscriptionBus()
         self.listen = ListenHandler(self._bus)
         self._legacy: dict[int, Any] = {}
+        self._log_levels = LogLevels()
         self._meta = MetaTools(gateway.pipeline, gateway.store)
         gateway.on_list_changed(self._announce)
 
@@ -91,6 +101,8 @@ class Frontend:
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             server.middleware.clear()  # nobody collects spans
         server.middleware.append(self._remember_legacy)
+        server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, self.set_log_level)
+        server.add_notification_handler("notifications/roots/list_changed", t.NotificationParams, self.roots_changed)
         settings = self._gateway.policy.settings.approval
         # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
         lifetime = max(settings.live_timeout_s, seconds(settings.ttl, "approval.ttl"))
@@ -116,17 +128,22 @@ class Frontend:
         """Run the call through the pipeline. The text of an unexpected error does not reach the client."""
         if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
             await self._gateway.settled()
+        level = self._log_levels.of(ctx)
         call = Call(
             identity=self._identify(ctx),
             client=_client(ctx),
             name=params.name,
             arguments=dict(params.arguments or {}),
             meta=dict(ctx.meta or {}),
-            progress=_progress(ctx),
+            progress=progress_of(ctx),
             input_responses=dict(params.input_responses) if params.input_responses else None,
             request_state=params.request_state,
-            asking=_asking(ctx),
-            ask=_ask(ctx),
+            asking=asking_of(ctx),
+            ask=form_asker(ctx),
+            abilities=abilities_of(ctx.session.client_capabilities, ctx.protocol_version),
+            ask_client=client_asker(ctx),
+            logs=log_sender(ctx) if level is not None else None,
+            log_level=level or DEFAULT_LEVEL,
             standing=self._standing(ctx),
         )
         try:
@@ -135,7 +152,25 @@ class Frontend:
             raise
         except Exception as error:  # noqa: BLE001  the outermost edge: an older client would be shown the text
             return internal_failure(error)
+        _raise_missing_capability(answer, ctx.protocol_version)
         return _for_era(answer, ctx.protocol_version)
+
+    async def set_log_level(self, ctx: Context, params: t.SetLevelRequestParams) -> t.EmptyResult:
+        """Note from which level on a 2025 client wants log messages, and tell the servers of 2025."""
+        try:
+            with self._gateway.pipeline.limiter.request(self._identify(ctx)):
+                await self._gateway.upstream_set.set_log_level(self._log_levels.set(ctx, params.level))
+        except LimitExceeded as error:
+            raise MCPError(t.INVALID_REQUEST, error.text()) from error
+        return t.EmptyResult()
+
+    async def roots_changed(self, ctx: Context, _params: t.NotificationParams) -> None:
+        """Tell the servers that may ask for roots that a 2025 client has others now."""
+        try:
+            with self._gateway.pipeline.limiter.request(self._identify(ctx)):
+                await self._gateway.upstream_set.roots_changed()
+        except LimitExceeded as error:
+            log.debug("a client's roots changed too often: %s", error)
 
     async def _answer(self, call: Call) -> Answer:
         """Answer a request within its caller's limit. Of a flood, the first refusal and a count are recorded."""
@@ -191,39 +226,13 @@ def _client(ctx: Context) -> str:
     return f"{params.client_info.name} {params.client_info.version}"[:200] if params is not None else ""
 
 
-def _progress(ctx: Context) -> Progress | None:
-    if not any(token in (ctx.meta or {}) for token in ("progressToken", "progress_token")):
-        return None
-
-    async def report(progress: float, total: float | None, message: str | None) -> None:
-        await ctx.session.report_progress(progress, total, message)
-
-    return report
-
-
-def _asking(ctx: Context) -> Literal["rounds", "live", "none"]:
-    """How this caller's human can be asked. Empty elicitation capabilities mean forms."""
-    declared = ctx.session.client_capabilities
-    elicitation = declared.elicitation if declared is not None else None
-    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-        return "none"
-    return "rounds" if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else "live"
-
-
-def _ask(ctx: Context) -> AskHuman | None:
-    if _asking(ctx) != "live":
-        return None
-
-    async def ask(message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-        # With the request's id the question travels on its own stream; without, over HTTP, it would need another.
-        try:
-            answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
-        except MCPError as error:
-            log.warning("a client could not show a question: %s", error)
-            return "cancel", None
-        return answer.action, answer.content
-
-    return ask
+def _raise_missing_capability(answer: Answer, version: str) -> None:
+    """Raise what a server says a 2026 client must declare: the client may do that and call again."""
+    if version not in MODERN_PROTOCOL_VERSIONS or not isinstance(answer, t.CallToolResult) or not answer.is_error:
+        return
+    error = (answer.meta or {}).get(SERVER_ERROR)
+    if isinstance(error, dict) and error.get("code") == t.MISSING_REQUIRED_CLIENT_CAPABILITY:
+        raise MCPError(t.MISSING_REQUIRED_CLIENT_CAPABILITY, str(error.get("message")), error.get("data"))
 
 
 def _for_era(

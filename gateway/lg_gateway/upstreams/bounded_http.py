@@ -262,7 +262,7 @@ class RelayedEvents(httpx2.AsyncByteStream):
         messages = await self._relay.received(data, self._number)
         found = [b"data: " + _json(message) for message in messages]
         events = [b"\n".join([*(other if place == 0 else ()), line, b"", b""]) for place, line in enumerate(found)]
-        return b"".join(events) or b": no message\n\n"
+        return b"".join(events) or b"\n".join([*other, b": no message", b"", b""])
 
     async def aclose(self) -> None:
         """End reading."""

@@ -24,6 +24,7 @@ from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES, child_transport, wat
 from lg_gateway.upstreams.direct_calls import DirectCalls
 from lg_gateway.upstreams.direct_http import DirectHttpCalls
 from lg_gateway.upstreams.oauth import ClientCredentials
+from lg_gateway.upstreams.question_routing import OnQuestion
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.sse_transport import older_http
 from lg_policy.version import __version__
@@ -99,14 +100,32 @@ class ServerConnection:
             await self._to_session.send((contextvars.copy_context(), SessionMessage(message)))
 
 
-def make_client(transport: Transport, mode: str, *, on_message: Any, on_elicit: Any) -> Client:
-    """Return a client for a transport, to be entered by the task that owns it. Answers are checked elsewhere."""
+def make_client(
+    transport: Transport, spec: ServerSpec, mode: str, *, on_message: Any, on_question: OnQuestion
+) -> Client:
+    """Return a client for a transport, to be entered by the task that owns it. Answers are checked elsewhere.
+
+    It declares what the settings let the server ask for.
+    """
+
+    async def on_elicit(context: Any, params: t.ElicitRequestParams) -> Any:  # noqa: ARG001  the SDK's signature
+        return await on_question(t.ElicitRequest(params=params))
+
+    async def on_sampling(context: Any, params: t.CreateMessageRequestParams) -> Any:  # noqa: ARG001  the SDK's signature
+        return await on_question(t.CreateMessageRequest(params=params))
+
+    async def on_roots(context: Any) -> Any:  # noqa: ARG001  the SDK's signature
+        return await on_question(t.ListRootsRequest())
+
     return Client(
         transport,
         mode=mode,
         cache=None,
         message_handler=on_message,
         elicitation_callback=on_elicit,
+        sampling_callback=on_sampling if spec.sampling else None,
+        sampling_capabilities=t.SamplingCapability(tools=t.SamplingToolsCapability()) if spec.sampling else None,
+        list_roots_callback=on_roots if spec.roots else None,
         client_info=t.Implementation(name="lg-gateway", version=__version__),
     )
 

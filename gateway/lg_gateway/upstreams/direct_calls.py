@@ -20,6 +20,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic_core import PydanticSerializationError, to_json
 
 from lg_gateway.processes.child_process import Child
+from lg_gateway.upstreams.client_side.caller_capabilities import with_callers_capabilities
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.replies import Answer, Reply
 
@@ -56,7 +57,7 @@ class DirectCalls:
         number = next(self._numbers)
         params: dict[str, Any] = {"name": tool, "arguments": arguments}
         if meta or self._envelope:
-            params["_meta"] = {**meta, **self._envelope}
+            params["_meta"] = with_callers_capabilities({**meta, **self._envelope})
         line = _line({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
         reply.ended = asyncio.get_running_loop().create_future()
         sent = False

@@ -21,7 +21,7 @@ from lg_policy.errors import Conflict
 
 log = logging.getLogger(__name__)
 
-OnQuestion = Callable[[t.ElicitRequest], Awaitable[t.ElicitResult]]
+OnQuestion = Callable[[t.InputRequest], Awaitable[t.InputResponse | t.ErrorData]]
 _current: ContextVar[InFlightCall | None] = ContextVar("call in flight", default=None)
 
 
@@ -88,7 +88,7 @@ class InFlightCalls:
             if takes_turn:
                 self._turn.release()
 
-    async def ask(self, request: t.ElicitRequest) -> t.ElicitResult:
+    async def ask(self, request: t.InputRequest) -> t.InputResponse | t.ErrorData:
         """Ask the caller whose call the question belongs to; cancel the question if that call is not known."""
         call = self._asker()
         self._one_at_a_time = self._one_at_a_time or not self._questions_name_their_call
@@ -104,7 +104,7 @@ class InFlightCalls:
         for call in self._calls:
             if note not in call.notes:
                 call.notes.append(note)
-        return t.ElicitResult(action="cancel")
+        return cancelled(request, why)
 
     async def _take_turn(self, timeout_s: float) -> None:
         with anyio.move_on_after(timeout_s):
@@ -124,6 +124,13 @@ class InFlightCalls:
         return None
 
 
-async def answer_cancel(_request: t.ElicitRequest) -> t.ElicitResult:
+def cancelled(request: t.InputRequest, why: str) -> t.InputResponse | t.ErrorData:
+    """Return the answer to a question that nobody gets to see."""
+    if isinstance(request, t.ElicitRequest):
+        return t.ElicitResult(action="cancel")
+    return t.ErrorData(code=t.INVALID_REQUEST, message=why)
+
+
+async def answer_cancel(request: t.InputRequest) -> t.InputResponse | t.ErrorData:
     """Answer the question of a call whose caller cannot be asked."""
-    return t.ElicitResult(action="cancel")
+    return cancelled(request, "the caller cannot be asked")

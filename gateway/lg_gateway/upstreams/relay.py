@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_gateway.upstreams.replies import (
     Reply,
     current_reply,
@@ -28,7 +29,7 @@ from lg_gateway.upstreams.replies import (
     read_tools,
     without_nulls,
 )
-from lg_gateway.upstreams.wire_text import Unreadable, looks_like_a_message, outline, read_values
+from lg_gateway.upstreams.wire_text import Unreadable, looks_like_a_message, outline, read_values, unpacked
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ GIVEN_UP = 1_000
 """Requests that were given up and may still get a late answer. Older ones are forgotten."""
 ORPHANS = 20
 """Answers without a request id that are remembered."""
+_QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
 _LONG_LIVED = "subscriptions/listen"
 _EMPTY_PAGE: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 Id = str | int
@@ -55,6 +57,7 @@ class Relay:
         self._orphans: list[tuple[str | t.ErrorData, set[Id]]] = []
         self._noise = _Noise(server)
         self._ended: list[Reply] = []
+        self._logged: list[tuple[LogMessages, Mapping[str, Any]]] = []
         self._questions: dict[Id, None] = {}
         """Questions of the server that went to the SDK, and that no call has taken yet."""
         self.over = False
@@ -131,6 +134,9 @@ class Relay:
             found = self._messages(data, expected)
         else:
             found = await anyio.to_thread.run_sync(partial(self._messages, data, expected))
+        logged, self._logged = self._logged, []
+        for logs, params in logged:
+            logs.take(params)
         self._end_direct()
         return found
 
@@ -191,7 +197,7 @@ class Relay:
         if values == [[]]:
             return self._orphan("it is an empty list")
         found: list[t.JSONRPCMessage] = []
-        for value in _unpacked(values):
+        for value in unpacked(values):
             found += self._message(value, expected)
         if not found and not any(isinstance(value, dict | list) for value in values):
             if b'\\"jsonrpc' in data:
@@ -205,7 +211,7 @@ class Relay:
         error = value.get("error")
         answers = "result" in value or error is not None
         if value.get("method") is not None and not answers:
-            return self._from_server(value)
+            return self._from_server(value, expected)
         named = value.get("id")
         number = self._owner(named, expected)
         if number is not None and answers:
@@ -218,19 +224,31 @@ class Relay:
             return self._orphan(read_error(error) if error is not None else "it names no request")
         return []  # an answer that nobody waits for, or waits for any longer
 
-    def _from_server(self, value: dict[str, Any]) -> list[t.JSONRPCMessage]:
+    def _from_server(self, value: dict[str, Any], expected: Id | None) -> list[t.JSONRPCMessage]:
+        if value["method"] == "notifications/message" and "id" not in value:
+            self._log_message(value.get("params"), expected)
+            return []
         try:
             message = t.jsonrpc_message_adapter.validate_python(without_nulls(value), by_name=False)
         except ValidationError:
             self._noise.heard(len(str(value)))
             return []
-        if isinstance(message, t.JSONRPCRequest) and message.method == "elicitation/create":
+        if isinstance(message, t.JSONRPCRequest) and message.method in _QUESTIONS:
             self._questions[coerce_request_id(message.id)] = None
         elif isinstance(message, t.JSONRPCNotification) and message.method == "notifications/cancelled":
             withdrawn = (message.params or {}).get("requestId")
             if isinstance(withdrawn, str | int):
                 self._questions.pop(coerce_request_id(withdrawn), None)
         return [message]
+
+    def _log_message(self, params: Any, expected: Id | None) -> None:
+        """Give a log message to its call: over HTTP that of its stream, over stdio the only one that wants any."""
+        calls = [reply for _, reply in list(self._open.values()) if reply is not None and reply.logs is not None]
+        if expected is not None:
+            _, reply = self._open.get(expected, ("", None))
+            calls = [reply] if reply is not None else []
+        if len(calls) == 1 and calls[0].logs is not None and isinstance(params, Mapping):
+            self._logged.append((calls[0].logs, params))
 
     def _owner(self, number: Any, expected: Id | None) -> Id | None:
         """Return the open request that an answer with this id belongs to; the transport knows it better (HTTP)."""
@@ -364,27 +382,6 @@ class _Noise:
             what = "something" if self._lines == 1 else f"{self._lines} lines by now, each something"
             log.warning("%s wrote %s to standard output that is not a message (%d bytes)", self._name, what, size)
             self._next *= 10
-
-
-def _unpacked(values: list[Any]) -> Iterator[Any]:
-    """Return the messages of a line, those of batches one by one."""
-    waiting = values[::-1]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value[::-1]
-        elif isinstance(value, str) and '"jsonrpc"' in value:
-            waiting += _inner_message(value)
-        else:
-            yield value
-
-
-def _inner_message(text: str) -> list[Any]:
-    """Return the message that a server wrote as JSON text inside JSON; nothing if the text is none."""
-    try:
-        return [value for value in read_values(text.encode()) if isinstance(value, dict)]
-    except Unreadable:
-        return []
 
 
 def _whole_number(number: Any) -> Any:

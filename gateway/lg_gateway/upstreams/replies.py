@@ -16,6 +16,7 @@ from typing import Any
 import mcp_types as t
 from pydantic import PrivateAttr, TypeAdapter, ValidationError
 
+from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_policy.limits import cut_at_word
 
 DEFINITION_BYTES = 200_000
@@ -70,6 +71,8 @@ class Reply:
     lost: str = ""
     by_http: bool = False
     asked_for_input: dict[str, Any] | None = None
+    logs: LogMessages | None = None
+    """Gets the server's log messages that belong to the request."""
     ended: asyncio.Future[None] | None = None
     """Of a direct request, which the SDK knows nothing of: set when its answer has come."""
 

@@ -24,6 +24,9 @@ from pydantic import ValidationError
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstreams.client_side import notices
+from lg_gateway.upstreams.client_side.caller_capabilities import tell_callers_capabilities
+from lg_gateway.upstreams.client_side.opened_pages import OpenedPages
 from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any, make_client
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
@@ -82,6 +85,7 @@ class Upstream:
         self.protocol = ""
         self.version = ""
         self.left_out: dict[str, str] = {}
+        self.log_level: str | None = None
         self.settled = anyio.Event()
         self._backoff = backoff
         self._reaper = reaper
@@ -105,6 +109,7 @@ class Upstream:
         self._idle = anyio.Event()
         self._relay = Relay(spec.name)
         self._calls = self._new_calls()
+        self.pages = OpenedPages()
         self._answers = AnswerCheck(spec.name, strict=spec.strict_results)
         self._auth = ClientCredentials(spec.login, learn) if spec.login is not None else None
 
@@ -163,6 +168,15 @@ class Upstream:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+
+    async def set_log_level(self, level: str) -> None:
+        """Have a 2025 server send log messages from a level on."""
+        self.log_level = level
+        await notices.set_log_level(self._client, self.spec, level)
+
+    async def roots_changed(self) -> None:
+        """Tell a 2025 server that may ask for roots that a client has others now."""
+        await notices.roots_changed(self._client, self.spec)
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""
@@ -262,9 +276,9 @@ class Upstream:
             in_doubt=lambda: relay.calls_given_up,
         )
 
-    async def _on_elicit(self, context: Any, params: t.ElicitRequestParams) -> t.ElicitResult:  # noqa: ARG002  the SDK passes it by name
+    async def _on_question(self, request: t.InputRequest) -> t.InputResponse | t.ErrorData:
         self._relay.question_taken()
-        return await self._calls.ask(t.ElicitRequest(params=params))
+        return await self._calls.ask(request)
 
     async def _ready(self) -> Client:
         """Return the client. Wait while the server starts; start it if it waits after failures."""
@@ -290,9 +304,14 @@ class Upstream:
         connection = ServerConnection(self.spec, self._running, self._lost, self._relay, self._auth)
         with anyio.fail_after(self.spec.connect_timeout_s) as connecting:
             async with make_client(
-                connection.transport(), self._era.mode, on_message=self._on_message, on_elicit=self._on_elicit
+                connection.transport(),
+                self.spec,
+                self._era.mode,
+                on_message=self._on_message,
+                on_question=self._on_question,
             ) as client:
                 client.session.validate_tool_result = accept_any  # type: ignore[method-assign,assignment]  # it has no end
+                tell_callers_capabilities(client)
                 async with anyio.create_task_group() as tasks:
                     # Before the list: a change between the two would be missed.
                     tasks.start_soon(self._follow, client)
@@ -311,6 +330,7 @@ class Upstream:
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_tools(self.name, tools)
+        await notices.set_log_level(client, self.spec, self.log_level)
         self._client, self._direct = client, direct
         self.state = UpstreamState.UP
         self.settled.set()
@@ -347,6 +367,8 @@ class Upstream:
         # The session must not be used from its own message handler: only a flag is set here.
         if isinstance(message, t.ToolListChangedNotification):
             self._changed.set()
+        elif isinstance(message, t.ElicitCompleteNotification):
+            self.pages.done(message.params.elicitation_id)
 
     async def _follow(self, client: Client) -> None:
         """Subscribe to list changes of a 2026 server. A 2025 server sends the notification without that."""

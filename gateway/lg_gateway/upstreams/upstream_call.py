@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,7 +10,10 @@ import anyio
 import mcp_types as t
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from lg_gateway.upstreams.client_side.caller_capabilities import current_capabilities
+from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_gateway.upstreams.connection import Direct
 from lg_gateway.upstreams.direct_http import NotDirect
 from lg_gateway.upstreams.progress import Progress
@@ -29,6 +33,10 @@ class UpstreamCall:
     progress: Progress | None = None
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
+    capabilities: Mapping[str, Any] | None = None
+    """What its client can answer, as a 2026 server is told; `None`: whatever the gateway can."""
+    logs: LogMessages | None = None
+    """Gets the server's log messages."""
     on_question: OnQuestion | None = None
     """Answers a question that a 2025 server asks while the call runs. Without it, every question is cancelled."""
 
@@ -42,9 +50,25 @@ class UpstreamCall:
 
         Return what the SDK made of the answer, or an answer that asks for input; `reply` has the rest.
         """
+        token = current_capabilities.set(self.capabilities)
+        try:
+            if self.logs is None:
+                return await self._sent(client, direct, reply, timeout_s)
+            reply.logs = self.logs
+            async with self.logs.delivered():
+                return await self._sent(client, direct, reply, timeout_s)
+        finally:
+            current_capabilities.reset(token)
+
+    async def _sent(
+        self, client: Client, direct: Direct | None, reply: Reply, timeout_s: float | None
+    ) -> Answer | None:
+        meta = self.meta
+        if self.logs is not None and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            meta = {**meta, t.LOG_LEVEL_META_KEY: self.logs.level}
         if direct is not None and direct.usable and self.plain:
             try:
-                return await direct.call(self.tool, self.arguments, self.meta, reply, timeout_s)
+                return await direct.call(self.tool, self.arguments, meta, reply, timeout_s)
             except NotDirect:
                 reply.ended = None
         # The session's own clock starts once the server has taken the request in.
@@ -56,7 +80,7 @@ class UpstreamCall:
                 progress_callback=self.progress,
                 input_responses=cast(Any, self.input_responses),
                 request_state=self.request_state,
-                meta=cast(Any, self.meta or None),
+                meta=cast(Any, meta or None),
                 allow_input_required=True,
             )
         raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out")

@@ -47,6 +47,7 @@ class UpstreamSet:
         self._mask = mask
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._log_level: str | None = None
 
     def add(self, spec: ServerSpec, child: Child | None = None) -> None:
         """Add a server. It starts with the others, or at once when they run already."""
@@ -65,6 +66,7 @@ class UpstreamSet:
             learn=self._learn,
             mask=self._mask,
         )
+        upstream.log_level = self._log_level
         self.upstreams[spec.name] = upstream
         if self._tasks is not None:
             self._start(self._tasks, upstream)
@@ -85,6 +87,19 @@ class UpstreamSet:
         """Start every server that waits for a restart. What it lacked may be there now."""
         for upstream in self.upstreams.values():
             upstream.wake()
+
+    async def set_log_level(self, level: str) -> None:
+        """Have the servers of 2025 send log messages from a level on, now and after their next start."""
+        self._log_level = level
+        async with anyio.create_task_group() as tasks:
+            for upstream in self.upstreams.values():
+                tasks.start_soon(upstream.set_log_level, level)
+
+    async def roots_changed(self) -> None:
+        """Tell the servers of 2025 that may ask for roots that a client has others now."""
+        async with anyio.create_task_group() as tasks:
+            for upstream in self.upstreams.values():
+                tasks.start_soon(upstream.roots_changed)
 
     def changes(self, specs: Iterable[ServerSpec]) -> Mapping[str, ServerSpec | None]:
         """Return the entries that are new or different, and `None` for servers that are gone."""

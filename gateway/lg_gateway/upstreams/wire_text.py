@@ -149,3 +149,24 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole(key): _whole(item) for key, item in value.items()}
     return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def unpacked(values: list[Any]) -> Iterator[Any]:
+    """Return the messages of a line, those of batches one by one."""
+    waiting = values[::-1]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value[::-1]
+        elif isinstance(value, str) and '"jsonrpc"' in value:
+            waiting += _inner_message(value)
+        else:
+            yield value
+
+
+def _inner_message(text: str) -> list[Any]:
+    """Return the message that a server wrote as JSON text inside JSON; nothing if the text is none."""
+    try:
+        return [value for value in read_values(text.encode()) if isinstance(value, dict)]
+    except Unreadable:
+        return []

@@ -78,6 +78,12 @@ class UpstreamSettings(Section):
     """Turn an answer into an error if its structured part does not match the tool's own schema.
 
     By default the text is passed on with a warning, and the structured part is removed."""
+    sampling: Literal["refuse", "client"] = "refuse"
+    """Whether the server may ask for a message of the caller's model. `client`: the caller's client answers it.
+
+    What the server sends is then part of a prompt, and it reads what the model answers."""
+    roots: Literal["refuse", "client"] = "refuse"
+    """Whether the server may ask for the directories that the caller works in. `client`: the caller's client says."""
 
 
 class RuleSettings(Section):

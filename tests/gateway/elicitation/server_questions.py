@@ -9,6 +9,8 @@ import pytest
 from mcp.client import Client
 
 from lg_gateway.catalog.catalog import Catalog, CatalogEntry
+from lg_gateway.elicitation.client_abilities import FORM, URL, ClientAbilities
+from lg_gateway.elicitation.server_question import Asking
 from lg_gateway.processes.server_specs import ServerSpec
 
 CLIENTS = pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
@@ -37,6 +39,11 @@ def entry(name: str = "ask") -> CatalogEntry:
     )  # fmt: skip
     catalog.update(spec, [t.Tool(name=name, input_schema={"type": "object"})])
     return catalog.entries()[0]
+
+
+def asking(name: str = "ask", binding: str = "binding") -> Asking:
+    abilities = ClientAbilities(kinds=frozenset((FORM, URL)))
+    return Asking(entry=entry(name), binding=binding, abilities=abilities)
 
 
 def form_of(message: str = "?", **properties: Any) -> t.ElicitRequest:

@@ -11,7 +11,7 @@ import pytest
 
 from lg_gateway.elicitation.server_question import read_question
 from tests.gateway.approvals.support_approvals import APPROVE, accept, asked_client
-from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, blue, entry, form_of
+from tests.gateway.elicitation.server_questions import CLIENTS, SERVERS, answer, ask, asking, blue, form_of
 from tests.gateway.rig import ALLOW_ALL, gateway_of, http_server, journal, records, send, server, text_of, until
 
 pytestmark = pytest.mark.anyio
@@ -65,18 +65,19 @@ def test_an_ordinary_question_is_quoted_and_keeps_its_values() -> None:
         number={"type": "integer", "description": "not your phone number or pin, and no secrets"},
         which={"type": "string", "oneOf": [{"const": "a", "title": "The \x1b[1mfirst"}]},
     )
-    question = read_question(entry("as\u202ek"), "binding", "q", asked)
+    question = read_question(asking("as\u202ek"), "q", asked)
     properties = question.schema["properties"]
 
     assert "| Delete\\u{202e} the\n| branch?" in question.text
     assert 'while running: "as\\u{202e}k"' in question.text
     assert properties["sure"] == {"type": "boolean", "title": "Really\\u{200b}?", "default": False}
     assert properties["which"]["oneOf"] == [{"const": "a", "title": "The \\u{1b}[1mfirst"}]
-    assert question.key == read_question(entry("as\u202ek"), "binding", "q", asked).key
-    assert question.key != read_question(entry("as\u202ek"), "other", "q", asked).key
+    assert question.key == read_question(asking("as\u202ek"), "q", asked).key
+    assert question.key != read_question(asking("as\u202ek", "other"), "q", asked).key
     given = question.answer(t.ElicitResult(action="accept", content={"sure": True, "hidden": "x"}))
+    assert isinstance(given, t.ElicitResult)
     assert given.content == {"sure": True}
-    assert question.answer(t.ElicitResult(action="decline", content={"sure": True})).content is None
+    assert question.answer(t.ElicitResult(action="decline", content={"sure": True})) == t.ElicitResult(action="decline")
 
 
 @SERVERS
