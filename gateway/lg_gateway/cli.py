@@ -20,9 +20,27 @@ DESCRIPTION = (
     "Serve the tools of many MCP servers as one server. Every call is checked against your policy and recorded in a"
     " tamper-evident ledger."
 )
-COMMANDS = ("serve", "tools", "call", "audit", "approvals", "pins", "policy", "tokens", "import", "secrets", "doctor")
+COMMANDS = (
+    "serve",
+    "tools",
+    "call",
+    "audit",
+    "approvals",
+    "pins",
+    "policy",
+    "tokens",
+    "import",
+    "install",
+    "secrets",
+    "doctor",
+)
 MODULES = {"import": "import_file"}
 """Where the module of a command has another name than the command."""
+INSTALL = (
+    "CLIENT is one of claude-desktop, claude-code, cursor, vscode, cline, roo, kiro, zed, windsurf, continue,"
+    " gemini-cli, codex, goose, opencode, amazon-q, copilot-cli, lmstudio, junie. The file is found and kept as it was."
+    " It is changed in one place; comments and order stay. Installing again changes nothing."
+)
 IMPORT = (
     "Shows each server, what is left out and why, and the rules that the client had; then writes [gateway.servers.NAME]"
     " tables into your settings file. The client's file is not changed."
@@ -197,6 +215,18 @@ def _add_clients(commands: _Commands) -> None:
     taken.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     taken.add_argument("--replace", action="store_true", help="also replace servers of the same name")
     taken.add_argument("--yes", action="store_true", help="write without asking on the terminal")
+    install = commands.add_parser("install", help="put the gateway into a client's file", description=INSTALL)
+    install.add_argument("client", metavar="CLIENT", help="claude-desktop, claude-code, cursor, vscode, codex, …")
+    install.add_argument("--print", action="store_true", help="only print the text to paste into the client's file")
+    install.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    install.add_argument("--remove", action="store_true", help="take it out again, and put back what was moved")
+    install.add_argument(
+        "--move", action="store_true", help="also take the servers that the client has already behind the gateway"
+    )
+    install.add_argument("--project", action="store_true", help="into the file in the project, not into the user's")
+    install.add_argument(
+        "--servers", default="gateway", metavar="NAMES", help="gateway (the default), or fs, exec, or both: fs,exec"
+    )
     secrets = commands.add_parser("secrets", help="keep what servers need and no file should hold: tokens, passwords")
     secrets.add_argument("action", choices=("set", "list", "remove"))
     secrets.add_argument("name", nargs="?", metavar="NAME", help="as in ${secret:NAME}")

@@ -36,7 +36,14 @@ def read_client_file(
 
     Raises `ConfigError` when the file cannot be read or has no table of servers.
     """
-    document = read_document(path)
+    return servers_of(read_document(path), client=client, root=root, reserved=reserved)
+
+
+def servers_of(
+    document: Document, *, client: str = "", root: Path | None = None, reserved: Collection[str] = ()
+) -> ClientFile:
+    """Return the servers of a file that was read. Raises `ConfigError` where it has no table of servers."""
+    path = document.path
     if client and client not in CLIENTS:
         raise ConfigError(f"no client is called {client!r}", hint=f"choose one of {', '.join(sorted(CLIENTS))}")
     row = CLIENTS[client] if client else recognise(path.absolute(), document.content)

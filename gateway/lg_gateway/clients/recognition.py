@@ -21,7 +21,7 @@ _PATHS = (
     (".vscode/settings.json", "vscode"),
     ("Code/User/settings.json", "vscode"),
     ("cline_mcp_settings.json", "cline"),
-    ("roo-cline/settings/mcp_settings.json", "roo"),
+    ("rooveterinaryinc.roo-cline/settings/mcp_settings.json", "roo"),
     (".roo/mcp.json", "roo"),
     (".kiro/settings/mcp.json", "kiro"),
     ("zed/settings.json", "zed"),

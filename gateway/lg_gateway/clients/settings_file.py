@@ -32,10 +32,12 @@ class SettingsEdit:
     """Servers that are there already, with the same settings."""
     taken: tuple[str, ...]
     """Names under which the file has another server. They are left as they are."""
+    left: tuple[str, ...] = ()
+    """The servers that the file has afterwards, where some were taken out."""
 
     def write(self) -> None:
         """Write the file, readable for its owner only: it may hold what the client's file held."""
-        if self.after == self.before:
+        if self.after == (self.before or b""):
             return
         make_private(self.path.parent)
         replace_file(Path(os.path.realpath(self.path)), self.after)
@@ -74,7 +76,8 @@ def without_servers(path: Path, servers: Mapping[str, Mapping[str, Any]]) -> Set
         after = without_tables(text, PARENTS, gone).encode() if gone else before or b""
     except ValueError as error:
         raise _by_hand(path, error) from error
-    return SettingsEdit(path=path, before=before, after=after, added={}, unchanged=(), taken=kept)
+    left = tuple(name for name in known if name not in gone)
+    return SettingsEdit(path=path, before=before, after=after, added={}, unchanged=(), taken=kept, left=left)
 
 
 def reserved_names(path: Path) -> tuple[str, ...]:

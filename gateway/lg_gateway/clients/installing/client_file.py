@@ -1,0 +1,141 @@
+"""Edits a client's file in its own format, and writes it so that a crash leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lg_gateway.clients.formats import json_edit, toml_text, yaml_edit
+from lg_gateway.clients.formats.documents import JSON_BYTES, OTHER_BYTES, Document, parsed
+from lg_gateway.clients.installing.entries import InstallRow
+from lg_gateway.clients.recognition import at
+from lg_policy.errors import ConfigError
+
+_OURS = re.compile(r"(?:^|[/\\])lg-(?:gateway|fs|exec)(?:\.exe)?$")
+_MARK = "\ufeff"
+
+
+def read_file(path: Path, row: InstallRow) -> bytes | None:
+    """Return a file's content, `None` where there is none. Raises `ConfigError` for one that is too long."""
+    limit = JSON_BYTES if row.format == "json" else OTHER_BYTES
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if len(data) > limit:
+        raise ConfigError(f"cannot read {path}: it has more than {limit} bytes")
+    return data
+
+
+class ClientText:
+    """The text of a client's file, to be changed entry by entry. Raises `ConfigError` where it cannot be."""
+
+    def __init__(self, path: Path, row: InstallRow, data: bytes | None) -> None:
+        self._path = path
+        self._row = row
+        try:
+            text = (data or b"").decode("utf-8")
+            self._mark = _MARK if text.startswith(_MARK) else ""
+            self._text = text.removeprefix(_MARK)
+            if row.strict and self._text.strip():
+                json.loads(self._text)
+            self._content()
+        except (ValueError, RecursionError) as error:
+            hint = f"{row.title} cannot read it either" if row.strict else "add the entry by hand: see --print"
+            raise ConfigError(f"cannot change {path}: {error}", hint=hint) from error
+
+    def document(self) -> Document:
+        """Return what the text says."""
+        return Document(path=self._path, format=self._row.format, content=self._content())
+
+    def entries(self) -> Mapping[str, Any]:
+        """Return the client's table of servers."""
+        table = at(self._content(), self._row.table)
+        return table if isinstance(table, Mapping) else {}
+
+    def data(self) -> bytes:
+        """Return the text as it is written."""
+        return (self._mark + self._text).encode()
+
+    def put(self, name: str, value: Any) -> None:
+        """Set an entry."""
+        if self.entries().get(name) == value:
+            return
+        self._edit(lambda text, table: _PUT[self._row.format](text, table, name, value))
+
+    def drop(self, name: str) -> None:
+        """Take an entry out."""
+        if name in self.entries():
+            self._edit(lambda text, table: _DROP[self._row.format](text, table, name))
+
+    def _edit(self, change: Any) -> None:
+        try:
+            self._text = change(self._text, self._row.table)
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise ConfigError(
+                f"cannot change {self._path}: {error}", hint="add the entry by hand: see --print"
+            ) from error
+
+    def _content(self) -> Any:
+        return parsed(self._row.format, self._text) or {}
+
+
+def _put_toml(text: str, table: tuple[str, ...], name: str, value: Any) -> str:
+    return toml_text.with_tables(toml_text.without_tables(text, table, (name,)), table, {name: value})
+
+
+_PUT: Mapping[str, Any] = {
+    "json": json_edit.with_member,
+    "toml": _put_toml,
+    "yaml": lambda text, table, name, value: yaml_edit.with_entry(text, table[0], name, value),
+}
+_DROP: Mapping[str, Any] = {
+    "json": json_edit.without_member,
+    "toml": lambda text, table, name: toml_text.without_tables(text, table, (name,)),
+    "yaml": lambda text, table, name: yaml_edit.without_entry(text, table[0], name),
+}
+
+
+def is_ours(entry: Any) -> bool:
+    """Return whether an entry starts a program of ours."""
+    if not isinstance(entry, Mapping):
+        return False
+    command = entry.get("command", entry.get("cmd"))
+    words = command if isinstance(command, list) else [command, *(entry.get("args") or ())]
+    return any(isinstance(word, str) and (_OURS.search(word) or word == "lg_gateway") for word in words[:4])
+
+
+def write_file(path: Path, row: InstallRow, before: bytes | None, after: bytes | None) -> None:
+    """Replace a file if nobody changed it since it was read. Its mode and its links stay. `None` removes it."""
+    real = Path(os.path.realpath(path))
+    if read_file(real, row) != before:
+        raise ConfigError(f"{path} was changed by another program meanwhile", hint="run the command again")
+    try:
+        if after is None:
+            real.unlink(missing_ok=True)
+            return
+        real.parent.mkdir(parents=True, exist_ok=True)
+        mode = stat.S_IMODE(real.stat().st_mode) if before is not None else 0o600
+        temporary = real.with_name(f".{real.name}.{secrets.token_hex(6)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(after)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(mode)
+            temporary.replace(real)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
