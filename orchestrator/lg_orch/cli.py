@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
+from lg_orch.contracts.errors import EXTRA_MODULES
 from lg_policy.config.flags import add_common_flags
 from lg_policy.errors import ConfigError, LgError
+from lg_policy.install_hints import extra_command
 from lg_policy.printing import exit_text
 from lg_policy.version import __version__
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA_MODULES:
             raise
-        print(f"lg-orch: {args.command} needs {error.name}\n  {INSTALL_HINT}", file=sys.stderr)
+        print(f"lg-orch: {args.command} needs {error.name}\n  {extra_command('orch')}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of stdout has gone; writing its last buffer at exit would only fail again.

@@ -19,6 +19,9 @@ import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from lg_gateway.cli import main
+from lg_gateway.clients.installing.entries import ROWS
+from lg_gateway.clients.installing.places import PROJECT, USER, Machine
 from lg_policy.config.loading import load_settings
 from tests.support import require
 
@@ -28,10 +31,16 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 THIRD_PARTY = (ROOT / "docs" / "third-party-servers.md").read_text("utf-8")
 TOOLS = {
-    "lg-fs": {"read_file", "list_files", "search_files", "apply_patch"},
-    "lg-exec": {"exec", "list_commands"},
-    "lg-gateway": {"fs__read_file", "fs__search_files", "exec__exec"},
+    "lgfs": {"read_file", "list_files", "search_files", "apply_patch"},
+    "lgexec": {"exec", "list_commands"},
+    "lg": {"fs__read_file", "fs__search_files", "exec__exec"},
 }
+PRINTED = re.findall(
+    r"^```console\n\$ lg-gateway (install [^\n]* --print)\n```\n\n```(?:json|toml|yaml)\n(.*?)^```$",
+    PAGE,
+    flags=re.MULTILINE | re.DOTALL,
+)
+"""Each command of the page that prints a text, and the text that the page has."""
 # What a machine behind a proxy or a mirror needs; a server gets it only if its entry names it, as the page says.
 REACHING_AN_INDEX = (
     "SSL_CERT_FILE",
@@ -51,16 +60,18 @@ def blocks(language: str, page: str = PAGE) -> list[str]:
 def configurations() -> list[tuple[str, str, dict[str, Any]]]:
     """Every server entry of the two pages: the section it stands in, its name, its settings."""
     found = []
-    for section in re.split(r"^## ", PAGE + THIRD_PARTY, flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^###? ", PAGE + THIRD_PARTY, flags=re.MULTILINE)[1:]:
         title = section.splitlines()[0]
         for text in re.findall(r"^```json\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL):
             data = json.loads(text)
-            table = data.get("servers") or data["mcpServers"]
+            table = data.get("servers") or data.get("context_servers") or data.get("mcpServers") or {}
             found += [(title, name, entry) for name, entry in table.items()]
     return found
 
 
 OURS = [(title, name, entry) for title, name, entry in configurations() if "command" in entry and name in TOOLS]
+NOT_FOR_THE_PROGRAM = {"type", "timeout", "tools"}
+"""Keys that tell the client something, and change nothing about how it starts the program."""
 
 
 def filled_in(text: str, project: Path) -> str:
@@ -72,15 +83,42 @@ def filled_in(text: str, project: Path) -> str:
     return text
 
 
-def test_every_client_named_in_the_page_has_a_configuration_of_the_gateway() -> None:
-    told = {title for title, name, _ in configurations() if name == "lg-gateway"}
-    assert told == {"Claude Desktop", "Cursor", "VS Code", "Claude Code", "Over HTTP"}
-
-
-def test_the_servers_alone_are_configured_where_the_page_says_and_no_other_entry_goes_untried() -> None:
-    for server in ("lg-fs", "lg-exec"):
-        assert {title for title, name, _ in configurations() if name == server} == {"Claude Desktop", "VS Code"}
+def test_the_page_shows_the_text_for_the_clients_that_most_people_have() -> None:
+    told = {title for title, name, _ in configurations() if name == "lg"}
+    assert {"Claude Desktop", "Cursor", "VS Code", "Claude Code", "Over HTTP"} <= told
     assert {name for _, name, entry in configurations() if "command" in entry} == {*TOOLS, "time"}
+
+
+@pytest.mark.parametrize(("command", "text"), PRINTED, ids=[command for command, _ in PRINTED])
+def test_each_text_of_the_page_is_what_the_command_prints(
+    command: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(project)
+    assert main(command.split()) == 0
+    printed = capsys.readouterr().out.replace(
+        str(Path(sys.executable).parent), "/path/to/lg-orchestration-platform/.venv/bin"
+    )
+    assert printed.replace(str(project), "/path/to/your/project") == text
+
+
+def test_the_table_of_the_page_names_every_client_and_its_files() -> None:
+    rows = [
+        [cell.strip() for cell in row.strip("|").split("|")] for row in re.findall(r"^\| .* \|$", PAGE, re.MULTILINE)
+    ]
+    table = {row[1].strip("`"): row for row in rows if len(row) == 4 and row[1].startswith("`")}
+    assert {name: row[0] for name, row in table.items()} == {name: row.title for name, row in ROWS.items()}
+    assert {name: row[3].strip("`") for name, row in table.items() if row[3]} == {
+        name: files[0] for name, files in PROJECT.items()
+    }
+    linux = Machine(platform="linux", environ={}, home="~")
+    shown = {name: row[2].strip("`") for name, row in table.items() if row[2].startswith("`~")}
+    assert shown == {name: USER[name](linux).first for name in shown}
+    assert len(shown) > 12
 
 
 @pytest.mark.parametrize(("title", "name", "entry"), OURS, ids=[f"{title}-{name}" for title, name, _ in OURS])
@@ -90,7 +128,7 @@ async def test_a_client_that_follows_the_page_gets_the_tools(
     project = tmp_path / "a project"
     project.mkdir()
     (project / "hello.txt").write_text("hello\n")
-    assert entry.keys() <= {"type", "command", "args", "env"}
+    assert entry.keys() <= {"command", "args", "env"} | NOT_FOR_THE_PROGRAM
     environ = {key: os.environ[key] for key in ("HOME", "PATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME")}
     server = StdioServerParameters(
         command=filled_in(entry["command"], project),
@@ -116,7 +154,7 @@ def test_the_settings_example_loads_and_says_what_the_page_says(tmp_path: Path) 
 
 def test_the_login_example_loads_and_names_what_the_page_says(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(blocks("toml")[0])
+    path.write_text(next(text for text in blocks("toml") if "issuer" in text))
     http = load_settings(config=path, environ={"HOME": str(tmp_path)}).settings.gateway.http
     assert http.oauth is not None
     assert (http.oauth.issuer, http.oauth.audience) == ("https://login.example.com", "")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import require
 from tests.third_party import python_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +44,12 @@ def test_the_servers_and_the_gateway_work_without_the_orchestrators_extra(
     assert listed.returncode == 0, listed.stderr
     assert "fs__apply_patch" in listed.stdout
     assert refused.returncode == 2
-    assert "[orch]" in refused.stderr
+    (line,) = re.findall(r"\((\S.* install .*)\)$", refused.stderr.strip())
+    environ = dict(os.environ) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    hinted = subprocess.run(line, shell=True, cwd=project, capture_output=True, text=True, timeout=150, env=environ)
+    assert hinted.returncode == 0, f"{line}: {hinted.stderr}"
+    again = run(str(Path(gateway).with_name("lg-orch")), "run", "summarize repo", cwd=project)
+    assert again.returncode == 0, f"after {line}: {again.stderr}"
 
 
 def test_the_main_job_works_with_the_extra(
@@ -49,3 +59,57 @@ def test_the_main_job_works_with_the_extra(
     done = run(orch, "run", "summarize repo", cwd=project)
     assert done.returncode == 0, done.stderr
     assert "tidal.cli:main" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("wheel")
+    argv = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)]
+    subprocess.run(argv, cwd=source, check=True, capture_output=True, timeout=120)
+    return next(target.glob("*.whl"))
+
+
+def uv() -> str:
+    found = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    require(found is not None, "uv")
+    return str(found)
+
+
+def installed(argv: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(argv, env=dict(os.environ) | environ, capture_output=True, text=True, timeout=150)
+    require(done.returncode == 0, f"a package index within reach: {done.stderr[-400:]}")
+    return done
+
+
+def test_the_wheel_is_a_tool_of_uv_and_what_it_installs_into_a_client_stays_valid(
+    wheel: Path, tmp_path: Path, project: Path
+) -> None:
+    places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    installed([uv(), "tool", "install", "--no-config", "-q", "-p", sys.executable, str(wheel)], places)
+    gateway = str(tmp_path / "bin" / "lg-gateway")
+    environ = dict(os.environ) | {"HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [gateway, "install", "cursor"], cwd=project, env=environ, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    entry = json.loads((tmp_path / "home" / ".cursor" / "mcp.json").read_text())["mcpServers"]["lg"]
+    listed = run(entry["command"], "tools", *entry["args"], cwd=tmp_path)
+    assert "fs__apply_patch" in listed.stdout, listed.stderr
+
+
+def test_the_wheel_runs_by_uvx_which_warns_before_its_path_goes_into_a_client(
+    wheel: Path, tmp_path: Path, project: Path
+) -> None:
+    argv = [uv(), "tool", "run", "--no-config", "-q", "-p", sys.executable, "--from", str(wheel), "lg-gateway"]
+    environ = {"HOME": str(tmp_path / "home"), "UV_CACHE_DIR": str(tmp_path / ".cache" / "uv")}
+    assert "lg-gateway" in installed([*argv, "--version"], environ).stdout
+    done = installed([*argv, "install", "cursor", "--dry-run", "--root", str(project)], environ)
+    assert "is in a cache and may go away" in done.stderr
+
+
+def test_the_wheel_is_installed_by_pipx(wheel: Path, tmp_path: Path) -> None:
+    pipx = python_program(tmp_path, "pipx", "pipx")
+    places = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "bin")}
+    installed([pipx, "install", "-q", "--python", sys.executable, str(wheel)], places)
+    assert "lg-gateway" in run(str(tmp_path / "bin" / "lg-gateway"), "--version", cwd=tmp_path).stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.clients.installing.entries import ROWS
 from lg_policy.config.loading import load_settings
 from tests.e2e.programs import run
 
@@ -58,11 +59,17 @@ def test_the_commands_of_the_page_work_in_their_order(project: Path, commands: l
         assert done.stdout.strip()
 
 
+def test_each_client_that_the_page_names_can_be_installed_into() -> None:
+    section = README.partition("## Plug into the client you have")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z-]+)`", section.partition("```")[0])
+    assert len(named) > 5
+    assert set(named) <= ROWS.keys()
+    assert re.findall(r"^\$ lg-gateway install ([\w-]+)$", section, flags=re.MULTILINE) == ["claude-desktop"]
+
+
 def test_each_client_configuration_is_one_that_docs_clients_md_tests() -> None:
     tested = [json.loads(block) for block in blocks("json", (ROOT / "docs" / "clients.md").read_text("utf-8"))]
-    examples = [json.loads(block) for block in blocks("json")]
-    assert examples
-    assert [example for example in examples if example not in tested] == []
+    assert [block for block in blocks("json") if json.loads(block) not in tested] == []
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

@@ -41,7 +41,8 @@ def test_without_the_extra_it_says_what_to_install_and_ends_with_2(
     code = f"import sys\nsys.modules[{module!r}] = None\nfrom lg_orch.cli import main\nsys.exit(main({args!r}))"
     done = python(code, tmp_path)
     assert done.returncode == 2
-    assert "pip install 'lg-orchestration-platform[orch]'" in done.stderr
+    assert f"{sys.executable} -m pip install" in done.stderr
+    assert "langgraph>=" in done.stderr
     assert module in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -27,6 +27,7 @@ from lg_gateway.store.interface import BUSY_S, Guard, Row, StoreDown, StoreError
 from lg_gateway.store.locking import ProcessLock
 from lg_gateway.store.schema import check_version, migrate_postgres
 from lg_policy.errors import ConfigError
+from lg_policy.install_hints import extra_command
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -93,7 +94,7 @@ class Connector:
         except ModuleNotFoundError as error:
             raise ConfigError(
                 "store.url is a PostgreSQL address, and psycopg is not installed",
-                hint="install it: pip install 'lg-orchestration-platform[postgres]'",
+                hint=f"install it: {extra_command('postgres')}",
             ) from error
         self._open = psycopg.connect
         self._url = url

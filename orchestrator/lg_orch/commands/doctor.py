@@ -35,13 +35,15 @@ def command(args: argparse.Namespace) -> int:
 def _local(setup: CommandSetup) -> Iterator[Finding]:
     from importlib.util import find_spec
 
-    from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
+    from lg_orch.contracts.errors import EXTRA_MODULES
     from lg_orch.engine.driver import versions
     from lg_policy.config.trust import read_repository_file
+    from lg_policy.install_hints import extra_command
 
     yield True, "versions: " + ", ".join(f"{name} {number}" for name, number in versions().items())
     missing = sorted(name for name in EXTRA_MODULES if find_spec(name) is None)
-    yield not missing, f"extra `orch`: {'installed' if not missing else f'{missing} missing, {INSTALL_HINT}'}"
+    state = f"{missing} missing, {extra_command('orch')}" if missing else "installed"
+    yield not missing, f"extra `orch`: {state}"
     yield True, f"repository: {setup.root} (id {setup.root_id})"
     yield True, f"state: {setup.state.path}"
     yield True, f"settings: profile {setup.loaded.settings.profile}; from {', '.join(setup.loaded.sources)}"

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
-from lg_orch.contracts.errors import EXTRA_MODULES, INSTALL_HINT
+from lg_orch.contracts.errors import EXTRA_MODULES
 from lg_orch.contracts.text import visible
 from lg_policy.errors import ConfigError, LgError
+from lg_policy.install_hints import extra_command
 
 if TYPE_CHECKING:
     import argparse
@@ -64,7 +65,7 @@ def require_extra() -> None:
     """Raise `ConfigError` with what to install unless everything that a run imports is there."""
     missing = sorted(name for name in EXTRA_MODULES if find_spec(name) is None)
     if missing:
-        raise ConfigError(f"lg-orch run needs {', '.join(missing)}", hint=INSTALL_HINT)
+        raise ConfigError(f"lg-orch run needs {', '.join(missing)}", hint=extra_command("orch"))
 
 
 def drive(args: argparse.Namespace, setup: CommandSetup, request: str, begun: float, past: Past | None = None) -> int:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from lg_policy.errors import LgError
 
-INSTALL_HINT = "pip install 'lg-orchestration-platform[orch]'"
 EXTRA_MODULES = frozenset({"langgraph", "langchain", "langchain_core", "fastmcp", "rich"})
 
 

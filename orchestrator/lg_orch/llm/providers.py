@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from lg_policy.errors import ConfigError
+from lg_policy.install_hints import extra_command, install_command
 
 if TYPE_CHECKING:
     from lg_policy.config.settings import ModelSettings
@@ -102,7 +103,7 @@ def require_package(provider: str) -> None:
     elif find_spec(known.module) is None:
         raise ConfigError(
             f"provider {provider!r} needs the package {known.module.replace('_', '-')}",
-            hint=f"pip install 'lg-orchestration-platform[orch,{known.extra}]'",
+            hint=extra_command(known.extra),
         )
 
 
@@ -122,7 +123,7 @@ def _require_of_langchain(provider: str) -> None:
     package = str(entry[0]).partition(".")[0] if isinstance(entry, tuple) and entry else ""
     if package and find_spec(package) is None:
         name = package.replace("_", "-")
-        raise ConfigError(f"provider {provider!r} needs the package {name}", hint=f"pip install {name}")
+        raise ConfigError(f"provider {provider!r} needs the package {name}", hint=install_command(name))
 
 
 def api_keys(environ: Mapping[str, str]) -> Iterable[str]:

