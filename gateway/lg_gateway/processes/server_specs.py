@@ -11,11 +11,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lg_gateway.clients.entry import ClientFile
 from lg_gateway.clients.names import NAME
-from lg_gateway.clients.reading import read_client_file
 from lg_gateway.clients.values import PLACEHOLDER, MissingValue, Values
 from lg_gateway.processes.child_process import ServerLaunch
 from lg_policy.config.gateway import UpstreamOAuthSettings
@@ -25,6 +23,9 @@ from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSetting
 from lg_policy.errors import ConfigError
 from lg_policy.secrets.configured import secret_parts
 from lg_policy.state import StateDir
+
+if TYPE_CHECKING:
+    from lg_gateway.clients.entry import ClientFile
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,8 @@ def server_settings(
     if not servers and (mcp_json is None or root is not None):
         servers = {name: UpstreamSettings(builtin=name) for name in BUILTINS}
     if mcp_json is not None:
+        from lg_gateway.clients.reading import read_client_file
+
         reserved = [name for name, upstream in servers.items() if upstream.builtin is not None]
         found = read_client_file(mcp_json, root=root, reserved=reserved)
         _tell(found)
