@@ -132,6 +132,8 @@ class _Fitter:
         self._root = root
         self._patterns = patterns
         self._output = output
+        # Until draft 7, what stands beside a reference says nothing.
+        self._old_draft = re.search(r"/draft-0[3-7]/", str(root.get("$schema", ""))) is not None
         self._room = LISTED_CHARACTERS // 2
 
     def resolved(self, schema: Any, seen: tuple[str, ...] = ()) -> Mapping[str, Any]:
@@ -141,7 +143,8 @@ class _Fitter:
         reference = schema.get("$ref")
         if not isinstance(reference, str):
             return schema
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        kept = ("title", "description") if self._old_draft else tuple(schema)
+        beside = {key: schema[key] for key in kept if key in schema and key != "$ref"}
         if reference in seen or len(seen) > DEPTH:
             return beside
         return _joined(self.resolved(target(self._root, reference), (*seen, reference)), beside)
@@ -171,14 +174,24 @@ class _Fitter:
         return made
 
     def either(self, name: str, parts: list[dict[str, Any]], *, alternatives: bool) -> dict[str, Any]:
-        """Return what is listed for a property of several parts of a whole."""
+        """Return what is listed for a property of several parts of a whole.
+
+        An alternative that says nothing of the name allows anything there, and so does what is listed.
+        """
         given: list[dict[str, Any]] = [
             part["properties"][name] for part in parts if name in (part.get("properties") or {})
         ]
         different = [part for place, part in enumerate(given) if part not in given[:place]]
-        if not alternatives or (len(different) == 1 and (len(given) == len(parts) or not self._output)):
+        if not alternatives:
             return different[0]
-        return {} if self._output else {"anyOf": different}
+        silent = any(_allows_any(name, part) for part in parts)
+        if len(different) == 1 and not silent:
+            return different[0]
+        if self._output:
+            return {}
+        words = next((part["description"] for part in different if "description" in part), None)
+        about = {"description": words} if silent and words is not None else {}
+        return about | {"anyOf": [*different, *([{}] if silent and {} not in different else [])]}
 
     def _has_own_base(self, schema: Mapping[str, Any]) -> bool:
         """Whether references in this part are not those of the whole."""
@@ -215,7 +228,10 @@ class _Fitter:
 
     def _type(self, schema: Mapping[str, Any], made: dict[str, Any], *, optional: bool) -> None:
         given = schema.get("type")
-        names = [name for name in (given if isinstance(given, list) else [given]) if name in TYPES]
+        every = given if isinstance(given, list) else [given]
+        names = [name for name in every if name in TYPES]
+        if len(names) < len(every):
+            names = []  # nobody knows what the other kinds allow
         if optional and len(names) > 1:
             names = [name for name in names if name != "null"]  # null counts as left out there
         if len(names) == 1:
@@ -285,6 +301,11 @@ def _top(fitter: _Fitter, schema: Mapping[str, Any]) -> dict[str, Any]:
     made |= {"type": "object", "properties": properties}
     made.pop("required", None)
     return made | ({"required": kept} if (kept := [name for name in required if name in properties]) else {})
+
+
+def _allows_any(name: str, part: Mapping[str, Any]) -> bool:
+    """Whether a listed alternative does not name this property, and does not forbid names that it leaves out."""
+    return name not in (part.get("properties") or {}) and part.get("additionalProperties") is not False
 
 
 def _number(value: object) -> bool:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
 
 from lg_gateway.catalog.catalog import public_name
 from lg_gateway.catalog.listed_schemas import LISTED_CHARACTERS, listed_input, listed_output, problems
 from lg_gateway.serving.meta_tools import TOOLS
 from tests.gateway.misbehaving import misbehaving
 from tests.gateway.rig import ALLOW_ALL, call, client_of, gateway_of, server, text_of, write_config
-from tests.policy.rules.support_schemas import VALUES, schemas
+from tests.policy.rules.support_schemas import NAMES, VALUES, schemas
 
 EITHER = {"type": "object", "properties": {"a": {}, "b": {}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
 KEY = {"type": "string", "description": "a key"}
@@ -115,6 +117,95 @@ def test_what_fits_a_schema_fits_it_as_it_is_listed(schema: Any, value: Any) -> 
         made = listed_output(whole, trusted=False) or {}
         assert '"pattern' not in json.dumps(made)
         assert Draft202012Validator(made).is_valid({"value": value}), made
+
+
+def wholes() -> st.SearchStrategy[dict[str, Any]]:
+    """Return schemas of whole arguments: combinators and references at the top, and in the parts of these."""
+    part = st.fixed_dictionaries(
+        {},
+        optional={
+            "properties": st.dictionaries(NAMES, schemas(), max_size=3),
+            "required": st.lists(NAMES, max_size=2, unique=True),
+            "additionalProperties": st.one_of(st.booleans(), schemas()),
+            "patternProperties": st.dictionaries(st.sampled_from(["^a", "d$"]), schemas(), max_size=1),
+            "minProperties": st.integers(0, 2),
+            "type": st.sampled_from(["object", ["object", "null"], "string"]),
+            "$ref": st.sampled_from(["#/$defs/one", "#/$defs/two"]),
+            "description": st.just("words"),
+        },
+    )
+    several = st.lists(st.one_of(part, st.booleans()), min_size=1, max_size=3)
+    combined = part.flatmap(
+        lambda made: st.fixed_dictionaries(
+            {key: st.just(value) for key, value in made.items()},
+            optional={"anyOf": several, "oneOf": several, "allOf": several, "not": part, "if": part, "then": part},
+        )
+    )
+    return st.builds(
+        lambda top, one, two, draft: top | {"$defs": {"one": one, "two": two}} | draft,
+        combined,
+        combined,
+        schemas(),
+        st.sampled_from([{}, {}, {"$schema": "http://json-schema.org/draft-07/schema#"}]),
+    )
+
+
+ARGUMENTS = st.dictionaries(NAMES, VALUES, max_size=3)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(schema=wholes(), arguments=ARGUMENTS, data=st.data())
+def test_arguments_that_fit_a_whole_schema_fit_it_as_it_is_listed(
+    schema: dict[str, Any], arguments: dict[str, Any], data: st.DataObject
+) -> None:
+    whole = _validator(schema)
+    listed = listed_input(schema)
+    for given_arguments in (arguments, *data.draw(st.lists(ARGUMENTS, max_size=8))):
+        if not _is_valid(whole, given_arguments) or _has_null(given_arguments):
+            continue  # null counts as left out, and a strict client is not offered it
+        made = Draft202012Validator(listed.schema)
+        assert made.is_valid(given_arguments), (given_arguments, listed.schema)
+    assert problems(listed.schema) == []
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    return validator_for(schema, default=Draft202012Validator)(schema)
+
+
+def _is_valid(whole: Any, arguments: dict[str, Any]) -> bool:
+    try:
+        return bool(whole.is_valid(arguments))
+    except RecursionError:  # a reference that leads to itself and nowhere else
+        return False
+
+
+def _has_null(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is None or any(_has_null(part) for part in inner)
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        ({"anyOf": [{"properties": {"a": {"type": "string"}}}, {"required": ["b"]}]}, {"a": 1, "b": 2}),
+        ({"oneOf": [{"properties": {"a": {"const": 1}}, "required": ["a"]}, {"properties": {"b": {}}}]}, {"a": 2}),
+        ({"properties": {"a": {"type": ["string", "file"]}}}, {}),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"K": {"type": "string"}},
+          "properties": {"a": {"$ref": "#/definitions/K", "minLength": 5}}}, {"a": "x"}),
+    ],
+)  # fmt: skip
+def test_what_an_alternative_or_an_old_draft_leaves_open_stays_open(schema: dict[str, Any], arguments: Any) -> None:
+    assert Draft202012Validator(listed_input(schema).schema).is_valid(arguments)
+
+
+def test_an_alternative_that_forbids_other_names_leaves_nothing_open() -> None:
+    closed = [
+        {"properties": {name: {"type": "string", "description": "d"}}, "additionalProperties": False} for name in "ab"
+    ]
+    assert listed_input({"type": "object", "oneOf": closed}).schema["properties"]["a"]["type"] == "string"
+    opened = [{"properties": part["properties"]} for part in closed]
+    made = listed_input({"type": "object", "oneOf": opened}).schema["properties"]["a"]
+    assert made == {"description": "d", "anyOf": [{"type": "string", "description": "d"}, {}]}
 
 
 @pytest.mark.parametrize(
