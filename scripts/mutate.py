@@ -59,7 +59,7 @@ AREAS: dict[str, Area] = {
     ),
     "idempotency": Area(
         modules=("gateway/lg_gateway/calls/idempotency.py", "gateway/lg_gateway/calls/idempotency_step.py"),
-        tests=(f"{GATEWAY}/calls/test_idempotency.py", f"{GATEWAY}/calls/test_crashes.py"),
+        tests=tuple(f"{GATEWAY}/calls/test_{name}.py" for name in ("lost_calls", "idempotency", "crashes")),
     ),
     "authentication": Area(
         modules=("gateway/lg_gateway/identity/*.py",),

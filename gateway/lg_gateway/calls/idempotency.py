@@ -113,7 +113,7 @@ def outward_key(context: CallContext) -> str | None:
     """
     if context.metadata.key is None:
         return None
-    return sha256(json.dumps([scope(context), context.metadata.key]).encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(json.dumps([scope(context), context.metadata.key]).encode("ascii")).hexdigest()
 
 
 def scope(context: CallContext) -> str:

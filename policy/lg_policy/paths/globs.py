@@ -24,7 +24,6 @@ from lg_policy.errors import ConfigError
 if TYPE_CHECKING:
     from lg_policy.config.settings import PolicySettings
 
-_NAMED_GROUP = re.compile(r"\(\?P<\w+>")
 _NEGATED = re.compile(r"(?<!\\)\[\^(?!/)")
 _ODD = re.compile("[\n\ud800-\udfff]")
 # RE2 reads UTF-8. Surrogates become characters of the last private plane; a line end becomes the one character that no
@@ -99,7 +98,7 @@ def _regexes(patterns: Sequence[str]) -> list[str]:
         if regex is None or not include:
             raise ConfigError(f"pattern {pattern!r} matches nothing")
         # A class that excludes characters matches no slash either.
-        parts.append(f"(?:{_NEGATED.sub('[^/', _NAMED_GROUP.sub('(?:', str(regex)))})")
+        parts.append(f"(?:{_NEGATED.sub('[^/', str(regex))})")
     return parts
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from lg_gateway.processes.process_names import may_live, this_process
-from lg_gateway.serving.gateway import Gateway
-from lg_gateway.serving.retention import forget
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
+from tests.gateway.calls.support_lost_calls import lose_outcomes
 from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import (
     ALLOW_ALL,
@@ -140,18 +138,6 @@ async def test_a_full_disk_stops_calls_before_they_leave_and_space_lets_them_go_
     assert arrived == listed.count('"phase": "begun"') - 1
     assert not after.is_error
     assert run("audit", "verify", "--config", str(config)).returncode == 0
-
-
-async def lose_outcomes(gateway: Gateway) -> None:
-    """Leave the store as a gateway does that was killed an hour ago, after its calls had begun.
-
-    Not much longer ago: the gateway forgets old calls, and nobody can say when it does.
-    """
-    begun = time.time() - 3_600
-    lost = "UPDATE effects SET ended = 0, holder = 'x@nowhere', created = ?"
-    await gateway.store.write(lambda tx: tx.execute(lost, (begun,)))
-    await gateway.store.write(lambda tx: tx.execute("DELETE FROM outcomes"))
-    await gateway.store.write(lambda tx: forget(tx, gateway.tokens, gateway.policy.settings, time.time()))
 
 
 async def test_lost_calls_of_our_own_servers_are_resolved_by_what_they_are(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class AuthorizationServer:
         self.lifetime_s = 3600
         self.up = True
         self.speaks_for = self.url
+        self.only_openid = False
+        self.metadata_size = 0
         self.add_key("first")
 
     def add_key(self, kid: str) -> None:
@@ -55,12 +57,15 @@ class AuthorizationServer:
         self.asked.append(path)
         if not self.up:
             return 503, {}
-        if path == "/.well-known/oauth-authorization-server":
-            return 200, {
+        known = "openid-configuration" if self.only_openid else "oauth-authorization-server"
+        if path == f"/.well-known/{known}":
+            about = {
                 "issuer": self.speaks_for,
                 "jwks_uri": f"{self.url}/keys",
                 "token_endpoint": f"{self.url}/token",
             }
+            room = self.metadata_size - len(json.dumps(about | {"more": ""}))
+            return 200, about | ({"more": "x" * room} if room > 0 else {})
         if path == "/keys":
             return 200, self.published()
         if path == "/token":

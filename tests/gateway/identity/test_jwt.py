@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 
 from lg_gateway.identity.jwt import JwtVerifier, metadata_urls
@@ -104,3 +107,59 @@ def test_settings_that_would_let_others_in_are_refused(tmp_path: Path, text: str
 
 def test_a_login_is_required_unless_somebody_says_otherwise() -> None:
     assert Settings().gateway.http.login == "required"
+
+
+async def test_a_name_that_is_too_long_or_cannot_be_shown_is_nobodys() -> None:
+    with authorization_server() as issuer:
+        check = verifier(issuer)
+        assert await check.verify(issuer.token(sub="x" * 200)) is not None
+        for name in ("x" * 201, "a\nb", ""):
+            assert await check.verify(issuer.token(sub=name)) is None
+
+
+@pytest.mark.parametrize("kid", ["", None, 7])
+async def test_a_token_that_names_no_key_is_refused_and_no_key_is_fetched_for_it(kid: object) -> None:
+    with authorization_server() as issuer:
+        token = jwt.encode({"sub": "a"}, issuer.keys["first"], algorithm="RS256", headers={"typ": "JWT"})
+        head, rest = token.split(".", 1)
+        header = {"alg": "RS256", "typ": "JWT"} | ({} if kid is None else {"kid": kid})
+        head = base64.urlsafe_b64encode(json.dumps(header).encode()).decode().rstrip("=")
+        assert await verifier(issuer).verify(f"{head}.{rest}") is None
+        assert issuer.asked.count("/keys") <= 1
+
+
+async def test_an_issuer_that_only_speaks_openid_connect_is_found_too_and_its_keys_are_counted() -> None:
+    with authorization_server() as issuer:
+        issuer.only_openid = True
+        assert await verifier(issuer).verify(issuer.token()) is not None
+        issuer.add_key("second")
+        assert verifier(issuer).keys() == 2
+
+
+@pytest.mark.parametrize(("size", "believed"), [(200_000, True), (200_001, False)])
+async def test_metadata_is_read_up_to_a_size(size: int, believed: bool) -> None:
+    with authorization_server() as issuer:
+        issuer.metadata_size = size
+        assert (await verifier(issuer).verify(issuer.token()) is not None) == believed
+
+
+async def test_an_issuer_that_failed_is_asked_again_when_the_pause_is_over_and_no_sooner() -> None:
+    now = [1_000.0]
+    with authorization_server() as issuer:
+        settings = OAuthSettings.model_validate({"issuer": issuer.url, "keys_cooldown_s": 30})
+        check = JwtVerifier(settings, AUDIENCE, clock=lambda: now[0])
+        issuer.up = False
+        assert await check.verify(issuer.token()) is None
+        issuer.up = True
+        now[0] += 29.9
+        assert await check.verify(issuer.token()) is None
+        now[0] += 0.1
+        assert await check.verify(issuer.token()) is not None
+
+
+def test_metadata_of_an_issuer_with_a_slash_at_its_end_is_looked_for_without_it() -> None:
+    assert metadata_urls("https://id.test/tenant/") == metadata_urls("https://id.test/tenant")
+    assert metadata_urls("https://id.test/") == (
+        "https://id.test/.well-known/oauth-authorization-server",
+        "https://id.test/.well-known/openid-configuration",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from lg_gateway.identity.tokens import Role, Token, TokenTable
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.factory import StorePlace, open_store
-from lg_gateway.store.interface import Store
+from lg_gateway.store.interface import Store, Tx
 from lg_policy.errors import ConfigError, NotFound
 
 pytestmark = pytest.mark.anyio
@@ -83,3 +84,56 @@ async def test_a_token_of_another_key_counts_for_nothing(shelf: Shelf) -> None:
 async def test_a_name_that_could_be_taken_for_something_else_is_refused(shelf: Shelf, name: str) -> None:
     with pytest.raises(ConfigError):
         await shelf.create(name)
+
+
+@pytest.mark.parametrize("scope", ["", "a b", 'a"b', "a\\b", "\u00e9", "x" * 101])
+async def test_a_scope_that_no_token_can_carry_is_refused(shelf: Shelf, scope: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a scope"):
+        await shelf.store.write(
+            lambda tx: shelf.book.create(
+                tx, "ci", role="client", scopes=("fine", scope), lifetime_s=1, now=NOW, by="me"
+            )
+        )
+    assert await shelf.store.read(shelf.book.all) == []
+
+
+async def test_making_and_ending_a_token_stands_in_the_ledger(shelf: Shelf) -> None:
+    token, _ = await shelf.create("ci")
+    await shelf.revoke("ci")
+    rows = await shelf.store.read(lambda tx: tx.execute("SELECT record FROM ledger ORDER BY seq"))
+    notes = [json.loads(text) for (text,) in rows]
+    assert [note["outcome"] for note in notes] == ["token created", "token revoked"]
+    assert {note["detail"] for note in notes} == {f"{token.id} for token:ci by me"}
+
+
+async def test_the_state_of_a_token_is_told_and_the_row_of_a_revoked_one_cannot_be_put_back(shelf: Shelf) -> None:
+    token, text = await shelf.create("ci")
+    before = await shelf.store.read(lambda tx: tx.execute("SELECT id, body, mac FROM tokens"))
+    assert not await shelf.store.read(lambda tx: shelf.book.put_back(tx, token))
+    (ended,) = await shelf.revoke("ci")
+    assert (token.state(NOW), token.state(NOW + 60), ended.state(NOW)) == ("active", "expired", "revoked")
+    assert not await shelf.store.read(lambda tx: shelf.book.put_back(tx, ended)), "it says itself that it ended"
+
+    def put_back(tx: Tx) -> None:
+        tx.execute("DELETE FROM tokens")
+        tx.execute("INSERT INTO tokens (id, body, mac) VALUES (?, ?, ?)", before[0])
+
+    await shelf.store.write(put_back)
+    assert await shelf.store.read(lambda tx: shelf.book.put_back(tx, token))
+    assert await shelf.check(text) is None
+
+
+async def test_tokens_are_forgotten_by_their_end_and_not_a_moment_before(shelf: Shelf) -> None:
+    await shelf.create("short", lifetime_s=10)
+    await shelf.create("long", lifetime_s=1_000)
+    await shelf.create("ended", lifetime_s=1_000)
+    await shelf.revoke("ended")
+
+    async def left(before: float) -> set[str]:
+        await shelf.store.write(lambda tx: shelf.book.forget(tx, before))
+        return {token.name for token in await shelf.store.read(shelf.book.all)}
+
+    assert await left(NOW) == {"short", "long", "ended"}, "it ended at this moment, not before"
+    assert await left(NOW + 0.5) == {"short", "long"}
+    assert await left(NOW + 10) == {"short", "long"}
+    assert await left(NOW + 10.5) == {"long"}

@@ -101,22 +101,6 @@ async def test_a_call_that_a_server_never_read_is_said_not_to_be_sent_and_is_not
     assert [number for number in calls if number is not None] == [0], "the first filled the pipe"
 
 
-async def test_a_call_that_was_not_sent_may_be_made_again_under_its_key(tmp_path: Path) -> None:
-    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("unread", "echo"))
-    key = {"lg/run": {"run_id": "r1", "epoch": 1, "step": "s"}, "lg/idempotency-key": "r1:1"}
-    async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
-        await call(gateway, "odd__unread")
-        await call(gateway, "odd__echo", text="x" * 1_000_000)
-        refused = await send(gateway, "odd__echo", {"n": 1}, meta=key)
-        (tmp_path / "go").touch()
-        with anyio.fail_after(25):
-            while (answer := await send(gateway, "odd__echo", {"n": 1}, meta=key)).is_error:
-                assert "outcome_unknown" not in text_of(answer)
-
-    assert "the call was not sent" in text_of(refused)
-    assert json.loads(text_of(answer))["arguments"] == {"n": 1}
-
-
 async def test_a_server_in_a_crash_loop_stays_listed_and_a_call_wakes_it(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     program = Path(__file__).parent.parent / "misbehaving_server.py"

@@ -8,6 +8,7 @@ import pytest
 
 from lg_policy.paths.mounts import on_own_disk
 
+OWN = ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs")
 MOUNTS = """\
 21 1 0:20 / / rw,relatime shared:1 - overlay overlay rw
 22 21 8:1 / /home rw,relatime - ext4 /dev/sda1 rw
@@ -42,3 +43,20 @@ def test_where_the_system_does_not_tell_nothing_is_assumed(tmp_path: Path) -> No
     assert not on_own_disk("/", str(tmp_path / "missing"))
     (tmp_path / "empty").touch()
     assert not on_own_disk("/", str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        *((kind, True) for kind in OWN),
+        *(
+            (kind, False)
+            for kind in ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "fuse.sshfs", "ceph", "autofs", "proc")
+        ),
+    ],
+)
+def test_disks_and_memory_of_this_machine_are_its_own_and_what_may_hang_is_not(
+    tmp_path: Path, kind: str, own: bool
+) -> None:
+    (tmp_path / "mountinfo").write_text(f"21 1 0:20 / / rw,relatime - {kind} none rw\n")
+    assert on_own_disk("/srv", str(tmp_path / "mountinfo")) is own

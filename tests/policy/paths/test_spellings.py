@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from lg_policy.paths.path_forms import Spelled, spelled
-from lg_policy.paths.spellings import spelled_on_disk, without_scheme
+from lg_policy.paths.spellings import common_form, spelled_on_disk, without_scheme
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,21 @@ def test_rules_see_the_name_that_the_server_opens(tmp_path: Path) -> None:
     assert spelled("file:///src/a.py", root) == Spelled("src/a.py", "src/a.py")
     assert spelled(f"file://{root}/src/a.py", root) == Spelled("src/a.py", "src/a.py")
     assert spelled("file:///src/%2e%2e/a.py", root) is None
+
+
+def test_every_space_of_unicode_counts_as_a_plain_one_and_nothing_beside_them_does() -> None:
+    spaces = {chr(code) for code in range(0x80, 0x10000) if unicodedata.category(chr(code)) == "Zs"} - {"\u1680"}
+    assert {common_form(f"a{space}b") for space in spaces} == {"a b"}
+    for beside in ("\u009f", "\u00a1", "\u1fff", "\u200b", "\u202e", "\u2030", "\u205e", "\u2060", "\u2fff", "\u3001"):
+        assert common_form(f"a{beside}b") == f"a{beside}b"
+
+
+def test_a_path_that_leads_nowhere_stays_and_no_directory_is_listed_below_what_is_none() -> None:
+    listed: list[str] = []
+
+    def names_in(directory: str) -> list[str] | None:
+        listed.append(directory)
+        return None
+
+    assert spelled_on_disk("a b/c d/e f", names_in) == "a b/c d/e f"
+    assert listed == [""]

@@ -1,0 +1,119 @@
+"""What the HTTP front asks of callers: which hosts, origins and headers count, where a token may stand, until when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from mcp.server.auth.provider import AccessToken
+from starlette.applications import Starlette
+
+from lg_gateway.identity.authentication import (
+    EXPIRES,
+    Authentication,
+    Verifier,
+    login_authentication,
+    open_authentication,
+)
+from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.ledger.head import HeadFile
+from lg_gateway.ledger.ledger import Ledger
+from lg_gateway.store.factory import StorePlace, open_store
+from lg_policy.config.http import HttpSettings
+from lg_policy.errors import PolicyDenied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lg_gateway.store.interface import Store
+
+pytestmark = pytest.mark.anyio
+PAGE = "https://app.test"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[tuple[Store, TokenTable]]:
+    ledger = Ledger(HeadFile(tmp_path / "head", b"s" * 32), b"k" * 32)
+    place = StorePlace(path=tmp_path / "store.sqlite", url=None, lock_path=tmp_path / "head.lock")
+    opened = open_store(place, guard=ledger)
+    yield opened, TokenTable(b"t" * 32, ledger)
+    opened.close()
+
+
+def login(store: tuple[Store, TokenTable], **settings: object) -> Authentication:
+    return login_authentication(Verifier(*store, None), HttpSettings.model_validate(settings))
+
+
+async def asked(authentication: Authentication, method: str, url: str, **headers: str) -> httpx2.Response:
+    app = Starlette(middleware=list(authentication.middleware))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1") as client:
+        return await client.request(
+            method, url, headers={name.replace("_", "-"): text for name, text in headers.items()}
+        )
+
+
+async def test_the_access_of_an_authorization_server_ends_at_its_moment(store: tuple[Store, TokenTable]) -> None:
+    now = [1_000.0]
+    verifier = Verifier(*store, None, clock=lambda: now[0])
+
+    def access(claims: dict[str, object] | None) -> AccessToken:
+        return AccessToken(token="jwt", client_id="c", scopes=[], claims=claims)
+
+    standing = verifier.standing(access({EXPIRES: 1_000.5}))
+    assert await store[0].read(standing) is None
+    now[0] = 1_000.5
+    with pytest.raises(PolicyDenied, match="revoked or has expired"):
+        await store[0].read(standing)
+    now[0] = 0.5
+    for claims in (None, {}):
+        with pytest.raises(PolicyDenied):
+            await store[0].read(verifier.standing(access(claims)))
+
+
+def test_only_a_login_authenticates(store: tuple[Store, TokenTable]) -> None:
+    assert login(store).authenticated is True
+    assert open_authentication("local:me").authenticated is False
+
+
+def test_this_machine_and_the_configured_hosts_count_with_any_port_of_theirs(store: tuple[Store, TokenTable]) -> None:
+    given = login(store, allowed_hosts=["gw.test", "other.test:8443"]).app_options["transport_security"]
+    local = ["127.0.0.1", "localhost", "[::1]", "gw.test"]
+    assert given.enable_dns_rebinding_protection is True
+    assert sorted(given.allowed_hosts) == sorted([*local, *(f"{host}:*" for host in local), "other.test:8443"])
+    origins = {f"{scheme}://{host}:*" for host in local[:3] for scheme in ("http", "https")}
+    assert set(given.allowed_origins) == origins
+
+
+@pytest.mark.parametrize("name", ["access_token", "token", "Authorization", "API_KEY"])
+async def test_a_token_in_an_address_is_refused_with_the_reason(store: tuple[Store, TokenTable], name: str) -> None:
+    answer = await asked(login(store), "GET", f"/mcp?x=1&{name}=lgt_secret")
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "error": "invalid_request", "error_description": "a token belongs in the Authorization header",
+    }  # fmt: skip
+    assert (await asked(login(store), "GET", "/mcp?tokens=1")).status_code == 404, "passed on"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_page_of_a_configured_origin_may_send_what_a_client_sends(
+    store: tuple[Store, TokenTable], method: str
+) -> None:
+    names = (
+        "Authorization", "Content-Type", "Last-Event-ID", "Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method",
+        "Mcp-Name",
+    )  # fmt: skip
+    front = login(store, allowed_origins=[PAGE])
+    for name in names:
+        wanted = {"Access_Control_Request_Method": method, "Access_Control_Request_Headers": name}
+        answer = await asked(front, "OPTIONS", "/mcp", Origin=PAGE, **wanted)
+        assert answer.status_code == 200, (name, answer.text)
+        assert answer.headers["access-control-allow-origin"] == PAGE
+    shown = await asked(front, "GET", "/mcp", Origin=PAGE)
+    assert shown.headers["access-control-expose-headers"] == "Mcp-Session-Id, WWW-Authenticate"
+    odd = {"Access_Control_Request_Method": method, "Access_Control_Request_Headers": "X-Other"}
+    assert (await asked(front, "OPTIONS", "/mcp", Origin=PAGE, **odd)).status_code == 400
+    stranger = await asked(front, "GET", "/mcp", Origin="https://evil.test")
+    assert "access-control-allow-origin" not in stranger.headers
+    assert len(login(store).middleware) == 1, "without origins, no page is answered"
