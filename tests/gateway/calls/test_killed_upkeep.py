@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -26,6 +27,7 @@ from tests.gateway.rig import (
     program_environment,
     send,
     server,
+    until,
     write_config,
 )
 
@@ -90,6 +92,10 @@ async def some_calls(gateway: Gateway, name: str) -> list[Any]:
     return answers
 
 
+def has_calls(log: Path, count: int) -> bool:
+    return len(journal(log)) >= count
+
+
 async def test_sealing_and_forgetting_that_are_killed_at_random_lose_and_double_nothing(
     tmp_path: Path, store_url: str | None
 ) -> None:
@@ -102,9 +108,10 @@ async def test_sealing_and_forgetting_that_are_killed_at_random_lose_and_double_
         moment = time.time()
         for number in range(ROUNDS):
             process = await anyio.to_thread.run_sync(upkeep, config, moment)
+            moment_to_kill = partial(has_calls, log, len(journal(log)) + chance.randrange(CALLS + 1))
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(some_calls, gateway, f"r{number}")
-                await anyio.sleep(chance.uniform(0, 0.2))
+                await until(moment_to_kill)
                 os.kill(process.pid, signal.SIGKILL)
             await anyio.to_thread.run_sync(process.communicate)
             assert gateway.store.read_now(gateway.ledger.examine).problems == []
