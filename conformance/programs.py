@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 START_S = 60
 FIXTURE = ["-P", "-m", "conformance.fixture"]
 GATEWAY = ["-P", "-m", "lg_gateway"]
-PLAIN_GATEWAY = ["-P", "-m", "conformance.plain_names"]
 SETTINGS = """\
 [gateway]
 pins = "off"
@@ -30,6 +29,8 @@ roots = "client"
 {server}
 [[gateway.rules]]
 tools = ["*"]
+resources = ["*"]
+prompts = ["*"]
 effect = "allow"
 """
 """`back`: the probes find the fixture's tools by the end of their names, which begin with `fx_` and `test_`."""
@@ -67,8 +68,8 @@ def gateway(folder: Path, server: str, *, plain: bool = False, http: bool = Fals
     root = folder / "root"
     root.mkdir(parents=True)
     config = folder / "gateway.toml"
-    config.write_text(SETTINGS.format(server=server))
-    argv = [sys.executable, *(PLAIN_GATEWAY if plain else GATEWAY), "serve"]
+    config.write_text(SETTINGS.format(server=server + ('\nnaming = "none"' if plain else "")))
+    argv = [sys.executable, *GATEWAY, "serve"]
     argv += ["--root", str(root), "--config", str(config)]
     argv += ["--transport", "http", "--no-login"] if http else []
     return Program(tuple(argv), environment(folder))

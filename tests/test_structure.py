@@ -40,6 +40,7 @@ EDGES = {
     "policy/lg_policy/wire/direct_requests.py": "what the SDK's dispatcher does for a request that fails unforeseen",
     "policy/lg_policy/wire/tool_server.py": "an unforeseen error: `internal` for the client, a traceback for the log",
     "gateway/lg_gateway/serving/server.py": "an unforeseen error must not reach a client as text",
+    "gateway/lg_gateway/serving/subscriptions.py": "one client that went away must not keep others from hearing",
     "gateway/lg_gateway/upstreams/upstream.py": "whatever a foreign server does, only that server is down",
     "orchestrator/lg_orch/llm/requests.py": "clients of model providers share no base class; the run tells",
     "orchestrator/lg_orch/engine/driver.py": "whatever breaks a run, its end is journalled and its trace written",

@@ -15,6 +15,7 @@ from typing import Any
 
 from lg_gateway.approvals.layout import NAME_WIDTH, foreign, laid_out, word
 from lg_policy.printing import quote, visible
+from lg_policy.rules.rule_set import Kind
 
 SHOWN_LINES = 200
 """Rows of foreign text in a question that a client shows; a longer one is answered where all of it is shown."""
@@ -23,6 +24,12 @@ DEPTH = 6
 
 ONCE, RUN, DENY = "once", "run", "deny"
 _CHOICES = {ONCE: "Approve once", RUN: "Approve for this run", DENY: "Deny"}
+
+_NEEDS = {
+    Kind.TOOL: "A tool call needs your approval.",
+    Kind.RESOURCE: "Reading a resource needs your approval.",
+    Kind.PROMPT: "Getting a prompt needs your approval.",
+}
 
 Secrets = Callable[[str], Mapping[int, frozenset[str]]]
 """Which lines of a text, counted from 0, hold what looks like a secret, and of what kinds."""
@@ -35,11 +42,13 @@ class Frame:
     server: str
     builtin: bool
     tool: str
+    """The name of what is called, or the URI of a resource."""
     effect: str
     identity: str
     client: str
     run_id: str | None
     approver: str
+    kind: Kind = Kind.TOOL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +141,10 @@ def text_lines(text: str) -> Iterator[str]:
 
 
 def _head(frame: Frame) -> Iterator[str]:
-    yield "A tool call needs your approval."
+    yield _NEEDS[frame.kind]
     kind = "built in" if frame.builtin else "third party"
     yield f"server: {word(frame.server)} ({kind})"
-    yield f"tool: {word(frame.tool)}"
+    yield f"{frame.kind}: {word(frame.tool)}"
     yield f"asked by: {word(frame.identity)}"
     if frame.client:
         yield f"client: {quote(frame.client, limit=NAME_WIDTH)}"

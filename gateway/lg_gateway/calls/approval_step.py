@@ -255,6 +255,7 @@ class ApprovalStep:
         frame = Frame(
             server=entry.server.name,
             builtin=entry.server.builtin is not None,
+            kind=entry.kind,
             tool=entry.tool,
             effect=f"{decision.reason} ({decision.rule})" if decision else "",
             identity=context.call.identity,

@@ -10,13 +10,13 @@ from typing import Any, Literal, Protocol
 
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.calls.caller_metadata import CallMetadata
-from lg_gateway.catalog.catalog import CatalogEntry
+from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.client_abilities import FORM, AskClient, ClientAbilities
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.store.interface import Tx
 from lg_gateway.upstreams.client_side.log_messages import OnLog
 from lg_gateway.upstreams.progress import Progress
-from lg_policy.rules.rule_set import Decision
+from lg_policy.rules.rule_set import Decision, Kind
 
 
 class AskHuman(Protocol):
@@ -32,13 +32,30 @@ Standing = Callable[[Tx], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompletedArgument:
+    """An argument that is being typed, and those beside it that are known."""
+
+    name: str
+    value: str
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Call:
-    """A `tools/call` as it arrived. `identity` comes from the transport, never from an argument."""
+    """A `tools/call`, `resources/read` or `prompts/get` as it arrived.
+
+    `identity` comes from the transport, never from an argument.
+    """
 
     identity: str
     client: str
     name: str
+    """What the client calls: a tool's or a prompt's name, or a resource's address."""
     arguments: dict[str, Any]
+    """Of a prompt its own; a resource has none. The pipeline makes `{name, arguments}` and `{uri}` of them."""
+    kind: Kind = Kind.TOOL
+    completes: CompletedArgument | None = None
+    """The argument to complete. The prompt or the resource itself is then neither got nor read."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress | None = None
     input_responses: dict[str, Any] | None = None
@@ -78,7 +95,7 @@ class CallContext:
     """A call whose tool was found. Each step returns a copy with what it found out."""
 
     call: Call
-    entry: CatalogEntry
+    entry: Entry
     request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.monotonic)
     metadata: CallMetadata = field(default_factory=CallMetadata)
@@ -127,7 +144,7 @@ class CallContext:
             return self.call.arguments
         given = self.call.arguments.get("expected_sha256")
         added: dict[str, Any] = {"expected_sha256": self.expected | (given if isinstance(given, dict) else {})}
-        if "expected_paths" in (self.entry.source.input_schema.get("properties") or {}):
+        if "expected_paths" in self.entry.input_properties:
             added["expected_paths"] = list(self.expected)
         return self.call.arguments | added
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import anyio
 import mcp_types as t
@@ -21,6 +22,7 @@ from lg_gateway.calls.approval_step import ApprovalStep, Preview
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.caller_reports import logs_to_caller, progress_to_caller
+from lg_gateway.calls.decision_step import DecisionStep, Policy
 from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
@@ -38,7 +40,8 @@ from lg_gateway.calls.results import (
     upstream_refusal,
 )
 from lg_gateway.calls.sending_step import SendingStep
-from lg_gateway.catalog.catalog import Catalog, CatalogEntry
+from lg_gateway.catalog.catalog import Catalog
+from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.waiting_calls import Outcome
 from lg_gateway.ledger.outcomes import Outcome as KeptOutcome
 from lg_gateway.processes.process_names import this_process
@@ -46,33 +49,24 @@ from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_gateway.upstreams.replies import Answer
 from lg_gateway.upstreams.upstream import Upstream
 from lg_gateway.upstreams.upstream_call import UpstreamCall
-from lg_policy.config.settings import Settings
 from lg_policy.errors import (
     ApprovalDenied,
+    ApprovalRequired,
     CallTimeout,
     Conflict,
     Internal,
     InvalidArguments,
     LgError,
     OutcomeUnknown,
-    PolicyDenied,
     TooLarge,
     UpstreamUnavailable,
 )
-from lg_policy.rules.rule_set import Decision, Effect, RuleBook
+from lg_policy.rules.rule_set import Effect, Kind
 from lg_policy.secrets.masking import Masker, find_marker
 
 log = logging.getLogger(__name__)
 
 RECORD_GRACE_S = 15.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What decides: replaced as a whole when the configuration is reloaded."""
-
-    settings: Settings
-    rules: RuleBook
 
 
 class Pipeline:
@@ -93,6 +87,7 @@ class Pipeline:
         masker: Masker,
     ) -> None:
         self._policy = policy
+        self.decisions = DecisionStep(policy, catalog)
         self._catalog = catalog
         self._upstreams = upstreams
         self._store = store
@@ -107,8 +102,9 @@ class Pipeline:
         self._idempotency_step = IdempotencyStep(store, recorder, approvals, lambda: policy().settings, self._in_flight)
 
     async def run(self, call: Call) -> Answer:
-        """Take one call through every step. Raises `MCPError` -32602 for a tool that the caller cannot see."""
-        context = CallContext(call=call, entry=await self._find(call))
+        """Take one call through every step. Raises `MCPError` -32602 for what the caller cannot see."""
+        entry = await self._find(call)
+        context = CallContext(call=replace(call, arguments=_of_kind(call, entry)), entry=entry)
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
@@ -118,7 +114,7 @@ class Pipeline:
     async def _steps(self, context: CallContext) -> Answer:
         try:
             context = await self._read(context)
-            context = self._decide(context)
+            context = self.decisions.of(context)
             context = await self._check(context)
             context = await self._sending_step.join(context)
             recalled = await self._idempotency_step.look(context)
@@ -140,17 +136,12 @@ class Pipeline:
             await self._recorder.refused(context, error)
             return refusal(error, self._masker)
 
-    def visible(self, identity: str) -> list[CatalogEntry]:
-        """Return the tools that an identity may see, in order."""
-        rules = self._policy().rules
-        return [entry for entry in self._catalog.entries() if rules.visible(identity=identity, facts=entry.facts)]
-
-    async def _find(self, call: Call) -> CatalogEntry:
-        entry = self._catalog.find(call.name)
-        if entry is None or not self._policy().rules.visible(identity=call.identity, facts=entry.facts):
+    async def _find(self, call: Call) -> Entry:
+        entry = self._catalog.look_up(call.kind, call.name)
+        if entry is None or not self.decisions.visible(call.identity, entry.facts):
             await self._recorder.unknown_tool(call)
-            raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {call.name[:200]}")
-        return entry
+            raise MCPError(t.INVALID_PARAMS, f"Unknown {call.kind}: {call.name[:200]}")
+        return entry if call.completes is None else entry.to_complete()
 
     async def _read(self, context: CallContext) -> CallContext:
         """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""
@@ -176,20 +167,12 @@ class Pipeline:
             )
         return context
 
-    def _decide(self, context: CallContext) -> CallContext:
-        decision = self._policy().rules.decide(
-            identity=context.call.identity, facts=context.entry.facts, arguments=context.call.arguments
-        )
-        if decision.effect is Effect.DENY:
-            raise PolicyDenied(f"{decision.reason} ({decision.rule})")
-        if decision.rule.startswith("default:") and context.is_preview():
-            decision = Decision(effect=Effect.ALLOW, rule="default:preview", reason="only shows what would be done")
-        return replace(context, decision=decision)
-
     async def _permit(self, context: CallContext) -> CallContext | Answer:
         """Ask a human where policy says so; a repeated call was permitted when it was begun."""
         if context.recalled or context.decision is None or context.decision.effect is Effect.ALLOW:
             return context
+        if context.entry.completes:
+            raise ApprovalRequired("it needs approval, and nobody is asked about a completion")
         try:
             answer = await self._approval_step.permit(context, self._preview)
         except ApprovalDenied:
@@ -211,10 +194,11 @@ class Pipeline:
             now = time.time()
             if context.call.standing is not None:
                 context.call.standing(tx)
-            self._decide_again(context)
-            current = self._catalog.find(context.entry.name)
-            if current is None or not current.same_tool(context.entry):
-                raise Conflict("the tool has changed since the call was made", hint="list the tools again")
+            self.decisions.again(context)
+            current = self._catalog.look_up(context.call.kind, context.call.name)
+            if current is None or not current.same_as(context.entry):
+                what = context.call.kind
+                raise Conflict(f"the {what} has changed since the call was made", hint=f"list the {what}s again")
             idempotency.check_epoch(tx, context, now)
             if context.approval_id is not None and context.approval_id.startswith("ap-") and not context.recalled:
                 self._approvals.use(tx, context.approval_id, context.binding(), now)
@@ -235,14 +219,6 @@ class Pipeline:
             self._sending_step.check(tx, context)
 
         return check
-
-    def _decide_again(self, context: CallContext) -> None:
-        """Decide policy once more: a new denial wins, and so does a rule that now asks, or now asks an operator."""
-        before, now = context.decision, self._decide(context).decision
-        if before is None or now is None or context.recalled or now.effect is Effect.ALLOW:
-            return
-        if before.effect is Effect.ALLOW or (now.approver == "operator" and before.approver != "operator"):
-            raise Conflict("the rules have changed since the call was made", hint="make the call again")
 
     async def _preview(self, context: CallContext) -> Preview | None:
         """Have a trusted server say what the call would do. Recorded like any call."""
@@ -329,6 +305,7 @@ class Pipeline:
         metadata = replace(context.metadata, key=idempotency.outward_key(context))
         setting = self._policy().settings.gateway.mask_results
         sent = UpstreamCall(
+            kind=entry.kind,
             tool=entry.tool,
             arguments=context.sent_arguments(),
             meta=forwarded_meta(call.meta, metadata, trusted=entry.server.trusted),
@@ -347,7 +324,8 @@ class Pipeline:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
-        shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit)
+        public = partial(self._catalog.offers.addresses.public, context.entry.server.name)
+        shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit, public)
         self.limiter.took(_subject(context), bytes_out=shaped.size, seconds=seconds)
         result = shaped.result
         if shaped.whole is not None:
@@ -374,6 +352,21 @@ class Pipeline:
         except StoreError:
             log.exception("cannot keep a long result")
             return None
+
+
+def _of_kind(call: Call, entry: Entry) -> dict[str, Any]:
+    """Return the arguments as rules and records see them."""
+    if call.kind is Kind.TOOL:
+        return call.arguments
+    made: dict[str, Any] = {"uri": entry.tool} if call.kind is Kind.RESOURCE else {"name": entry.tool}
+    completed = call.completes
+    if call.kind is Kind.PROMPT:
+        known = {**completed.context, completed.name: completed.value} if completed is not None else call.arguments
+        made["arguments"] = known
+    if completed is not None:
+        made["argument"] = {"name": completed.name, "value": completed.value}
+        made["context"] = dict(completed.context)
+    return made
 
 
 def _subject(context: CallContext) -> Subject:

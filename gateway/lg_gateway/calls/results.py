@@ -13,11 +13,13 @@ from pydantic import TypeAdapter
 
 from lg_gateway.calls.approval_step import Preview
 from lg_gateway.calls.kept_results import KEPT_CHARACTERS
-from lg_gateway.catalog.catalog import CatalogEntry
+from lg_gateway.catalog.entry import Entry
+from lg_gateway.catalog.names import with_addresses
 from lg_gateway.ledger.outcomes import Outcome
 from lg_gateway.upstreams.replies import RelayedResult
-from lg_policy.errors import Internal, LgError
+from lg_policy.errors import Internal, LgError, TooLarge
 from lg_policy.limits import cut_at_word, cut_text, is_small
+from lg_policy.rules.rule_set import Kind
 from lg_policy.secrets.masking import Masker
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)
@@ -25,7 +27,9 @@ GATEWAY = "lg/gateway"
 """On a result: the gateway itself says so. A client believes our error codes and ids only beside this mark."""
 SERVER_ERROR = "lg/server-error"
 """On a refusal: the JSON-RPC error of the server, `{server, code, message, data}`."""
-_OURS = (GATEWAY, SERVER_ERROR, "lg/untrusted", "lg/cut", "lg/request", "lg/replayed", "lg/unrecorded")
+FRAME = "lg/frame"
+"""On the answer for a resource or a prompt, inside the gateway only: what it says besides its content."""
+_OURS = (GATEWAY, SERVER_ERROR, FRAME, "lg/untrusted", "lg/cut", "lg/request", "lg/replayed", "lg/unrecorded")
 DATA_CHARACTERS = 20_000
 """Of a server's error data; more is left out."""
 SECRET_CHARACTERS = 8_000
@@ -86,10 +90,18 @@ def upstream_refusal(server: str, error: MCPError) -> LgError:
     return kind(server, error.error)
 
 
-def shape(result: t.CallToolResult, entry: CatalogEntry, masker: Masker | None, limit: int) -> Shaped:
-    """Return a server's result as it goes to a caller: without foreign marks, cut to `limit` bytes, then masked."""
-    result = tidy(result, entry)
+def shape(
+    result: t.CallToolResult, entry: Entry, masker: Masker | None, limit: int, public: Callable[[str], str]
+) -> Shaped:
+    """Return a server's result as it goes to a caller: without foreign marks, cut to `limit` bytes, then masked.
+
+    `public` returns the address that clients use for a URI of the server.
+    """
+    result = tidy(result, entry, public)
     size = len(_json(result).encode("utf-8", "replace"))
+    if size > limit and entry.kind is not Kind.TOOL:
+        what = TooLarge(f"the {entry.kind} has {size} bytes, the limit is {limit}", hint="ask its server for less")
+        return Shaped(result=refusal(what), size=size)
     if size <= limit:
         return Shaped(result=masked(result, masker) if masker is not None else result, size=size)
     whole = whole_text(result)[:KEPT_CHARACTERS]
@@ -98,13 +110,18 @@ def shape(result: t.CallToolResult, entry: CatalogEntry, masker: Masker | None, 
     return Shaped(result=cut(result, entry, limit=limit, actual=size, mask=mask), size=size, whole=kept)
 
 
-def tidy(result: t.CallToolResult, entry: CatalogEntry) -> t.CallToolResult:
-    """Drop what belongs to the upstream's connection, and marks that only the gateway or our servers may set."""
+def tidy(result: t.CallToolResult, entry: Entry, public: Callable[[str], str]) -> t.CallToolResult:
+    """Drop what belongs to the upstream's connection, and marks that only the gateway or our servers may set.
+
+    URIs become the addresses that clients use, except in text and in structured content.
+    """
     builtin = entry.server.builtin is not None
-    meta = _without_marks(result.meta, builtin=builtin) or {}
+    meta = with_addresses(_without_marks(result.meta, builtin=builtin) or {}, public)
+    if isinstance(result, RelayedResult) and result.frame:
+        meta[FRAME] = result.frame
     if not entry.server.trusted:
         meta["lg/untrusted"] = True  # what follows is data from a stranger, not instructions
-    content = [_without_block_marks(block, builtin=builtin) for block in result.content]
+    content = [_addressed(_without_block_marks(block, builtin=builtin), public) for block in result.content]
     structured = _without_gateway_mark(result.structured_content)
     return result.model_copy(update={"meta": meta or None, "content": content, "structured_content": structured})
 
@@ -127,6 +144,21 @@ def _without_block_marks(block: t.ContentBlock, *, builtin: bool) -> t.ContentBl
     return made
 
 
+def _addressed(block: t.ContentBlock, public: Callable[[str], str]) -> t.ContentBlock:
+    """Return a block whose URI is the address that clients use."""
+    if isinstance(block, t.ResourceLink):
+        return block.model_copy(update={"uri": public(block.uri), "meta": _addressed_meta(block.meta, public)})
+    if isinstance(block, t.EmbeddedResource):
+        resource = block.resource
+        given = {"uri": public(resource.uri), "meta": _addressed_meta(resource.meta, public)}
+        return block.model_copy(update={"resource": resource.model_copy(update=given)})
+    return block
+
+
+def _addressed_meta(meta: dict[str, Any] | None, public: Callable[[str], str]) -> dict[str, Any] | None:
+    return with_addresses(meta, public) if meta else meta
+
+
 def _without_gateway_mark(value: Any) -> Any:
     """Return a JSON value in which the gateway's mark stands nowhere as a key."""
     if isinstance(value, dict):
@@ -134,7 +166,7 @@ def _without_gateway_mark(value: Any) -> Any:
     return [_without_gateway_mark(item) for item in value] if isinstance(value, list) else value
 
 
-def masks(setting: str, entry: CatalogEntry) -> bool:
+def masks(setting: str, entry: Entry) -> bool:
     """Whether secrets in this tool's results are hidden."""
     return setting == "all" or (setting == "auto" and (not entry.server.trusted or entry.server.builtin == "exec"))
 
@@ -186,9 +218,7 @@ def whole_text(result: t.CallToolResult) -> str:
     return text if text else json.dumps(result.structured_content, ensure_ascii=False)
 
 
-def cut(
-    result: t.CallToolResult, entry: CatalogEntry, *, limit: int, actual: int, mask: Mask | None
-) -> t.CallToolResult:
+def cut(result: t.CallToolResult, entry: Entry, *, limit: int, actual: int, mask: Mask | None) -> t.CallToolResult:
     """Cut a result of `actual` bytes to about `limit`. `cut_note` adds what was done.
 
     A tool with an output schema cannot return half an object, so its cut answer is an error `too_large` with the
@@ -205,7 +235,7 @@ def cut(
         content.append(t.TextContent(type="text", text=text))
         if was_cut or room <= 0:
             break
-    failed = result.is_error or entry.listed.output_schema is not None
+    failed = result.is_error or entry.has_output_schema
     dropped = len(result.content) - len(content)
     meta: dict[str, Any] = {"lg/cut": {"bytes": actual, "limit": limit, "result_id": None, "dropped": dropped}}
     if not entry.server.trusted:
@@ -255,7 +285,7 @@ def _json(result: t.CallToolResult) -> str:
     return result.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def error_code(result: t.CallToolResult, entry: CatalogEntry) -> str | None:
+def error_code(result: t.CallToolResult, entry: Entry) -> str | None:
     """Return the error code inside a failed result: the gateway's own, or of a server that is trusted to know them."""
     believed = entry.server.trusted or (result.meta or {}).get(GATEWAY) is True
     if not result.is_error or not believed or not isinstance(result.structured_content, dict):

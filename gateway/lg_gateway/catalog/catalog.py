@@ -5,67 +5,35 @@ A tool's public name depends only on its server's name and its own, so that addi
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as t
 
+from lg_gateway.catalog.definitions import definition_of
+from lg_gateway.catalog.entry import Entry
 from lg_gateway.catalog.listed_schemas import listed_input, listed_output
-from lg_gateway.catalog.pin_table import definition_of
+from lg_gateway.catalog.names import NAME_LENGTH, cleaned_meta, public_name, seen_name
+from lg_gateway.catalog.offer import TOOLS_PER_SERVER
+from lg_gateway.catalog.offers import Offers
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.canonical_json import digest
-from lg_policy.rules.rule_set import ToolFacts
+from lg_policy.rules.rule_set import Kind, ToolFacts
 from lg_policy.wire.argument_repair import as_meant
 from lg_policy.wire.call_metadata import PREVIEW, SANDBOX, SERVER, TOOL
 
 log = logging.getLogger(__name__)
 
-NAME_LENGTH = 40
-"""Of a tool, unless `gateway.name_max` says otherwise: clients put their own prefix before it."""
-SEPARATOR = "__"
-TOOLS_PER_SERVER = 2000
-_ODD = re.compile(r"[^A-Za-z0-9_-]")
-_HASH = 8
-# Keys that describe the upstream's own connection, or that only the gateway may say.
-_OWN_META = ("io.modelcontextprotocol/", SERVER, TOOL)
-_BUILTIN_META = "lg/"
-
-
-def public_name(server: str, tool: str, longest: int = NAME_LENGTH) -> str:
-    """Return `server__tool` in at most `longest` characters of `[A-Za-z0-9_-]`.
-
-    A name that had to be shortened or rewritten ends in a hash of the whole original, so that two tools never meet.
-    `server__` always stands before it, whatever the limit: rules name a server's tools by that.
-    """
-    longest = max(longest, len(server) + len(SEPARATOR) + 1 + _HASH + 1)
-    plain = _ODD.sub("_", tool)
-    name = f"{server}{SEPARATOR}{plain}"
-    if plain == tool and len(name) <= longest:
-        return name
-    mark = hashlib.sha256(f"{server}\0{tool}".encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
-    return f"{name[: longest - _HASH - 1]}_{mark}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class CatalogEntry:
+class CatalogEntry(Entry):
     """One tool: what a client sees, where it lives, and what policy and validation need to know."""
 
-    name: str
-    server: ServerSpec
-    tool: str
     listed: t.Tool
-    facts: ToolFacts
-    check: ArgumentCheck
-    definition_digest: str
-    """What a pin covers, as its digest."""
     source: t.Tool
-    preview: Mapping[str, Any] | None
-    """Arguments that make the call show what it would do; only trusted servers may name them."""
     renamed: Mapping[str, str]
     """Listed names of arguments that have another name at the server."""
 
@@ -75,9 +43,9 @@ class CatalogEntry:
         return as_meant(self.source.input_schema, own)
 
     @property
-    def read_only(self) -> bool:
-        """Whether a trusted server says that the tool changes nothing."""
-        return self.facts.trusted and self.facts.read_only
+    def has_output_schema(self) -> bool:
+        """Whether an answer without its structure is none."""
+        return self.listed.output_schema is not None
 
     @property
     def idempotent(self) -> bool:
@@ -90,41 +58,46 @@ class CatalogEntry:
         """Whether its server keeps idempotency keys itself: a repeat is answered from its journal."""
         return self.server.builtin == "fs"
 
-    def same_tool(self, other: CatalogEntry) -> bool:
-        """Whether this is the same definition, trusted as far."""
-        if self is other:
-            return True
-        mine, theirs = self.facts, other.facts
-        as_far = (mine.trusted, mine.builtin, mine.sandbox_active) == (
-            theirs.trusted,
-            theirs.builtin,
-            theirs.sandbox_active,
-        )
-        return as_far and self.source == other.source
+    def _same_definition(self, other: Entry) -> bool:
+        return isinstance(other, CatalogEntry) and self.source == other.source
 
 
 class Catalog:
-    """The merged list. `update` replaces one server's tools and returns whether anything changed.
+    """The merged list of tools; `offers` has that of resources and prompts.
 
-    It does so in two steps: `prepare` makes the entries, in any thread; `install` puts them into the list.
+    A server's tools are replaced in two steps: `prepare` makes the entries, in any thread; `install` puts them into the
+    list.
     """
 
-    def __init__(self, name_max: int = NAME_LENGTH) -> None:
+    def __init__(self, name_max: int = NAME_LENGTH, specs: Sequence[ServerSpec] = ()) -> None:
         self._name_max = name_max
+        self.offers = Offers(name_max)
+        self._servers: frozenset[str] = frozenset()
         self._by_server: dict[str, dict[str, CatalogEntry]] = {}
         self._by_name: dict[str, CatalogEntry] = {}
         self._ordered: tuple[CatalogEntry, ...] = ()
+        self.serve(specs)
+
+    def serve(self, specs: Sequence[ServerSpec]) -> None:
+        """Say which servers there are. Only then can resources have addresses, and tools names of their own."""
+        self._servers = frozenset(spec.name for spec in specs)
+        self.offers.serve(specs)
+        for server, entries in list(self._by_server.items()):
+            spec = next((entry.server for entry in entries.values()), None)
+            if spec is not None and spec.bare:  # a name of its own may read as a new server's
+                self._by_server[server] = self.prepare(spec, [entry.source for entry in entries.values()])
+        self._merge()
 
     def update(self, spec: ServerSpec, tools: Sequence[t.Tool]) -> bool:
-        """Replace the tools of a server."""
+        """Replace the tools of a server; return whether that changed anything."""
         return self.install(spec, self.prepare(spec, tools))
 
     def prepare(self, spec: ServerSpec, tools: Sequence[t.Tool]) -> dict[str, CatalogEntry]:
-        """Return the entries of a server's tools, by public name."""
+        """Return the entries of a server's tools, by qualified name."""
         before = self._by_server.get(spec.name, {})
         entries: dict[str, CatalogEntry] = {}
         for tool in tools[:TOOLS_PER_SERVER]:
-            entry = _entry(spec, tool, before, self._name_max)
+            entry = self._entry(spec, tool, before)
             if entry.name in entries:
                 log.warning("%s lists the tool %r twice; the second definition is ignored", spec.name, tool.name)
                 continue
@@ -146,19 +119,32 @@ class Catalog:
     def drop(self, server: str) -> bool:
         """Forget a server; return whether it had any tools."""
         had = self._by_server.pop(server, None)
+        self.offers.drop(server)
         self._merge()
         return bool(had)
 
     def _merge(self) -> None:
-        self._by_name = {name: entry for table in self._by_server.values() for name, entry in table.items()}
-        self._ordered = tuple(self._by_name[name] for name in sorted(self._by_name))
+        seen: dict[str, CatalogEntry] = {}
+        for entry in (entry for server in sorted(self._by_server) for entry in self._by_server[server].values()):
+            other = seen.setdefault(entry.listed.name, entry)
+            if other is not entry:
+                where, what = entry.server.name, entry.listed.name
+                log.error("%s: there is already a tool %.80r of %s; it is left out", where, what, other.server.name)
+        self._ordered = tuple(seen[name] for name in sorted(seen))
+        self._by_name = {entry.name: entry for entry in self._ordered} | seen
 
     def find(self, name: str) -> CatalogEntry | None:
-        """Return the tool of that public name."""
+        """Return the tool of that name, as a client sees it or qualified."""
         return self._by_name.get(name)
 
+    def look_up(self, kind: Kind, name: str) -> Entry | None:
+        """Return the tool, the resource or the prompt that a client calls by that name."""
+        if kind is Kind.TOOL:
+            return self._by_name.get(name)
+        return self.offers.resource(name) if kind is Kind.RESOURCE else self.offers.prompt(name)
+
     def entries(self) -> tuple[CatalogEntry, ...]:
-        """Return every tool, sorted by public name."""
+        """Return every tool, sorted by the name that clients see."""
         return self._ordered
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
@@ -166,47 +152,43 @@ class Catalog:
         entry = self._by_name.get(name)
         return entry.listed.input_schema if entry is not None else None
 
+    def _entry(self, spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry]) -> CatalogEntry:
+        name = public_name(spec.name, tool.name, self._name_max)
+        shown = seen_name(spec, tool.name, name, self._servers)
+        known = before.get(name)
+        if known is not None and known.source == tool and known.server == spec and known.listed.name == shown:
+            return known
+        annotations = tool.annotations
+        facts = ToolFacts(
+            server=spec.name,
+            tool=name,
+            name=tool.name,
+            trusted=spec.trusted,
+            builtin=spec.builtin,
+            read_only=bool(annotations and annotations.read_only_hint),
+            sandbox_active=_sandbox_active(spec, tool),
+            input_schema=tool.input_schema,
+            root=spec.root,
+        )
+        listed = listed_input(tool.input_schema)
+        meta = cleaned_meta(spec, tool.meta, self.offers.addresses.public) or {}
+        return CatalogEntry(
+            name=name,
+            server=spec,
+            tool=tool.name,
+            listed=_listed(spec, tool, shown, listed.schema, meta),
+            facts=facts,
+            check=ArgumentCheck(tool.input_schema),
+            definition_digest=digest(definition_of(tool)),
+            source=tool,
+            preview=_preview(spec, tool),
+            renamed=listed.renamed,
+        )
 
-def _entry(spec: ServerSpec, tool: t.Tool, before: Mapping[str, CatalogEntry], name_max: int) -> CatalogEntry:
-    name = public_name(spec.name, tool.name, name_max)
-    known = before.get(name)
-    if known is not None and known.source == tool and known.server == spec:
-        return known
-    annotations = tool.annotations
-    facts = ToolFacts(
-        server=spec.name,
-        tool=name,
-        name=tool.name,
-        trusted=spec.trusted,
-        builtin=spec.builtin,
-        read_only=bool(annotations and annotations.read_only_hint),
-        sandbox_active=_sandbox_active(spec, tool),
-        input_schema=tool.input_schema,
-        root=spec.root,
-    )
-    listed = listed_input(tool.input_schema)
-    return CatalogEntry(
-        name=name,
-        server=spec,
-        tool=tool.name,
-        listed=_listed(spec, tool, name, listed.schema),
-        facts=facts,
-        check=ArgumentCheck(tool.input_schema),
-        definition_digest=digest(definition_of(tool)),
-        source=tool,
-        preview=_preview(spec, tool),
-        renamed=listed.renamed,
-    )
 
-
-def _listed(spec: ServerSpec, tool: t.Tool, name: str, input_schema: dict[str, Any]) -> t.Tool:
-    """The definition as clients see it. Some clients insist on a description; only our own servers may say `lg/…`."""
-    meta = {
-        key: value
-        for key, value in (tool.meta or {}).items()
-        if not key.startswith(_OWN_META) and (spec.builtin or not key.startswith(_BUILTIN_META))
-    }
-    meta |= {SERVER: spec.name, TOOL: tool.name}
+def _listed(spec: ServerSpec, tool: t.Tool, name: str, input_schema: dict[str, Any], meta: dict[str, Any]) -> t.Tool:
+    """The definition as clients see it. Some clients insist on a description."""
+    meta = meta | {SERVER: spec.name, TOOL: tool.name}
     description = tool.description or f"{tool.name} of the server {spec.name} (it gives no description)"
     given: dict[str, Any] = {"name": name, "description": description, "meta": meta, "execution": None}
     given["input_schema"] = input_schema

@@ -1,4 +1,4 @@
-"""Compares a server's tools with the pins, and lets only accepted definitions into the catalogue."""
+"""Compares what a server offers with the pins, and lets only accepted definitions into the catalogue."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import anyio
 import mcp_types as t
 
+from lg_gateway.catalog.definitions import Definition, definitions, only
+from lg_gateway.catalog.offer import Offer
 from lg_gateway.catalog.pin_table import PinTable, read_pins_file
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.interface import Store, StoreError, Tx
@@ -20,41 +22,42 @@ from lg_policy.version import __version__
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-Offer = Callable[[str, list[t.Tool]], Awaitable[None]]
+OfferAgain = Callable[[str, Offer], Awaitable[None]]
 
 
 class Pinning:
-    """Compares each server's tool list with the pins. `held` names the tools that were held back, by server."""
+    """Compares what each server offers with the pins. `held` names what was held back, by server."""
 
     def __init__(self, store: Store, pins: PinTable, settings: Callable[[], Settings]) -> None:
         self._store = store
         self._pins = pins
         self._settings = settings
-        self._offered: dict[str, list[t.Tool]] = {}
+        self._offered: dict[str, Offer] = {}
         self.held: dict[str, list[str]] = {}
 
-    async def accepted(self, spec: ServerSpec, tools: list[t.Tool]) -> list[t.Tool]:
-        """Return the tools that may be offered. While the pins cannot be read, a foreign server has none."""
-        self._offered[spec.name] = tools
+    async def accepted(self, spec: ServerSpec, offer: Offer) -> Offer:
+        """Return what may be offered. While the pins cannot be read, a foreign server has nothing."""
+        self._offered[spec.name] = offer
         if spec.builtin is not None:
-            await self._renew(spec, tools)
-            return tools
+            await self._renew(spec, list(offer.tools))
+            return offer
+        items = definitions(offer)
         settings = self._settings().gateway
         if settings.pins == "off":
-            return tools
+            return offer
         try:
             digests = read_pins_file(Path(settings.pins_file)) if settings.pins_file is not None else {}
-            passed, held = await self._store.write(partial(self._sift, spec=spec, tools=tools, digests=digests))
+            passed, held = await self._store.write(partial(self._sift, spec=spec, items=items, digests=digests))
         except (StoreError, ConfigError) as error:
-            log.error("%s: offering none of its tools: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
-            return []
+            log.error("%s: offering nothing of it: %s", spec.name, error)  # noqa: TRY400  no traceback: it says all
+            return Offer()
         self.held[spec.name] = held
         if held:
             names = ", ".join(held)[:500]
             log.warning("%s: held back, see `lg-gateway pins diff %s`: %s", spec.name, spec.name, names)
-        return passed
+        return only(offer, passed)
 
-    def offered(self) -> dict[str, list[t.Tool]]:
+    def offered(self) -> dict[str, Offer]:
         """Return what each server listed last, accepted or not."""
         return dict(self._offered)
 
@@ -63,8 +66,8 @@ class Pinning:
         self._offered.pop(server, None)
         self.held.pop(server, None)
 
-    async def watch(self, offer: Offer) -> None:
-        """Offer tools that were held back once someone accepts them, in this process or another."""
+    async def watch(self, offer: OfferAgain) -> None:
+        """Offer what was held back once someone accepts them, in this process or another."""
         while True:
             await anyio.sleep(POLL_S)
             for name in [name for name, held in self.held.items() if held]:
@@ -85,10 +88,10 @@ class Pinning:
             log.exception("%s: cannot pin its definitions", spec.name)
 
     def _sift(
-        self, tx: Tx, *, spec: ServerSpec, tools: list[t.Tool], digests: Mapping[str, Mapping[str, str]]
-    ) -> tuple[list[t.Tool], list[str]]:
+        self, tx: Tx, *, spec: ServerSpec, items: list[Definition], digests: Mapping[str, Mapping[str, str]]
+    ) -> tuple[list[Definition], list[str]]:
         settings = self._settings().gateway
         if spec.name in digests:
             basis = f"file {settings.pins_file}"
-            return self._pins.sift_by_file(tx, spec.name, tools, digests[spec.name], basis)
-        return self._pins.sift(tx, spec.name, tools, strict=settings.pins == "strict")
+            return self._pins.sift_by_file(tx, spec.name, items, digests[spec.name], basis)
+        return self._pins.sift(tx, spec.name, items, strict=settings.pins == "strict")

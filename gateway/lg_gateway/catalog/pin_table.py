@@ -1,7 +1,8 @@
-"""Pins the definition of each tool: it is trusted as it was when it was accepted, and only so.
+"""Pins each definition: it is trusted as it was when it was accepted, and only so.
 
-A definition is name, title, description, schemas and annotations. If a foreign server changes one, the tool is held
-back: it is neither listed nor callable until a human accepts it. Our own servers change with our version and their
+A definition is that of a tool (name, title, description, schemas and annotations), a prompt, a resource, a template, or
+a server's instructions. If a foreign server changes one, it is held back: it is neither listed nor callable until a
+human accepts it. Our own servers change with our version and their
 configuration. They are pinned again, and the ledger says so.
 
 Rows carry a keyed code, and the ledger says which rows a foreign server has. If someone removes a row or restores an
@@ -16,8 +17,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lg_gateway.catalog.definitions import Definition, definition_of, pin_name
 from lg_gateway.ledger.anchors import PINS, subjects
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import digest
@@ -25,23 +27,20 @@ from lg_gateway.store.interface import StoreError, Tx
 from lg_gateway.store.keyed_rows import RowMac
 from lg_policy.errors import ConfigError
 
-if TYPE_CHECKING:
-    import mcp_types as t
-
 log = logging.getLogger(__name__)
 
 PINS_PER_SERVER = 4_000
-"""Definitions kept of one server, so that a list that changes each time does not fill the store."""
+"""Tools of one server that are kept, and as many other definitions: a list that changes each time does not fill the
+store."""
 NOTED = 5
 """Definitions held back together that get a record each. The rest share one."""
 NOW = "; now "
 """In the detail of a note: what follows says which rows the server has."""
-PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """The accepted definition of one tool, and the one that waits; `None` if there is none.
+    """The accepted definition of a tool or something else, and the one that waits; `None` if there is none.
 
     `basis` says what accepted it: a human or first sight (""), a file, or the version and configuration of our own
     server.
@@ -65,76 +64,80 @@ class PinTable:
         self._code = RowMac(key, "a pin")
         self._ledger = ledger
 
-    def sift(self, tx: Tx, server: str, tools: Sequence[t.Tool], *, strict: bool) -> tuple[list[t.Tool], list[str]]:
-        """Return the tools whose definition is accepted, and the names of those that are held back."""
+    def sift(
+        self, tx: Tx, server: str, items: Sequence[Definition], *, strict: bool
+    ) -> tuple[list[Definition], list[str]]:
+        """Return what has an accepted definition, and the names of the pins of what is held back."""
         known, notes = self._known(tx, server)
         strict = strict or bool(notes)
-        passed: list[t.Tool] = []
+        room = _Room(known)
+        passed: list[Definition] = []
         held: list[str] = []
         new: list[dict[str, Any]] = []
         changed: list[Pin] = []
-        for tool in tools:
-            definition = definition_of(tool)
-            pin = known.get(tool.name)
-            if pin is None and len(known) + len(new) + len(changed) >= PINS_PER_SERVER:
+        for item in items:
+            definition, name = definition_of(item), pin_name(item)
+            pin = known.get(name)
+            if pin is None and not room.taken(item):
                 continue
             if pin is None and not strict:
-                self._write(tx, Pin(server=server, tool=tool.name, accepted=definition))
+                self._write(tx, Pin(server=server, tool=name, accepted=definition))
                 new.append(definition)
-                passed.append(tool)
+                passed.append(item)
             elif pin is not None and pin.holds(definition):
                 if pin.waiting is not None:
                     self._write(tx, replace(pin, waiting=None))
-                passed.append(tool)
+                passed.append(item)
             else:
-                wanted = replace(pin or Pin(server=server, tool=tool.name), waiting=definition, basis="")
+                wanted = replace(pin or Pin(server=server, tool=name), waiting=definition, basis="")
                 changed += [wanted] if pin != wanted else []
-                held.append(tool.name)
+                held.append(name)
         notes += self._hold(tx, changed)
         if new:
-            what = f"{len(new)} tools first seen, together {digest(new)[:16]}"
+            what = f"{len(new)} definitions first seen, together {digest(new)[:16]}"
             notes.append(_note(server, "", "pinned", what))
         self._anchor(tx, server, notes)
         return passed, held
 
     def sift_by_file(
-        self, tx: Tx, server: str, tools: Sequence[t.Tool], digests: Mapping[str, str], basis: str
-    ) -> tuple[list[t.Tool], list[str]]:
-        """Do as `sift` does, but accept what a file says. Tools that it does not name are held back."""
+        self, tx: Tx, server: str, items: Sequence[Definition], digests: Mapping[str, str], basis: str
+    ) -> tuple[list[Definition], list[str]]:
+        """Do as `sift` does, but accept what a file says. What it does not name is held back."""
         known, notes = self._known(tx, server)
-        passed: list[t.Tool] = []
+        room = _Room(known)
+        passed: list[Definition] = []
         held: list[str] = []
         changed: list[Pin] = []
-        for tool in tools:
-            definition = definition_of(tool)
-            if tool.name not in known and tool.name not in digests and len(known) + len(changed) >= PINS_PER_SERVER:
+        for item in items:
+            definition, name = definition_of(item), pin_name(item)
+            if name not in known and name not in digests and not room.taken(item):
                 continue
-            pin = known.get(tool.name, Pin(server=server, tool=tool.name))
-            if digests.get(tool.name) == digest(definition):
+            pin = known.get(name, Pin(server=server, tool=name))
+            if digests.get(name) == digest(definition):
                 wanted = replace(pin, accepted=definition, waiting=None, basis=basis)
                 if pin != wanted:
                     self._write(tx, wanted)
-                    notes.append(_note(server, tool.name, "pinned", f"{digest(definition)[:16]} by {basis}"))
-                passed.append(tool)
+                    notes.append(_note(server, name, "pinned", f"{digest(definition)[:16]} by {basis}"))
+                passed.append(item)
             else:
                 wanted = replace(pin, waiting=definition, basis=basis)
-                changed += [wanted] if known.get(tool.name) != wanted else []
-                held.append(tool.name)
+                changed += [wanted] if known.get(name) != wanted else []
+                held.append(name)
         notes += self._hold(tx, changed)
         self._anchor(tx, server, notes)
         return passed, held
 
-    def renew(self, tx: Tx, server: str, tools: Sequence[t.Tool], basis: str) -> None:
+    def renew(self, tx: Tx, server: str, tools: Sequence[Definition], basis: str) -> None:
         """Pin our own server's definitions as they are, and note what changed, with version and configuration."""
         known = {pin.tool: pin for pin in self.all(tx, server)}
         changed = []
         for tool in tools:
-            definition = definition_of(tool)
-            pin = known.get(tool.name)
+            definition, name = definition_of(tool), pin_name(tool)
+            pin = known.get(name)
             if pin is None or pin.basis != basis or not pin.holds(definition):
-                self._write(tx, Pin(server=server, tool=tool.name, accepted=definition, basis=basis))
+                self._write(tx, Pin(server=server, tool=name, accepted=definition, basis=basis))
                 if pin is None or not pin.holds(definition):
-                    changed.append(tool.name)
+                    changed.append(name)
         before = {pin.basis for pin in known.values()}
         if changed or before != {basis}:
             what = f"{len(changed)} definitions new or changed ({', '.join(changed)})" if changed else "none changed"
@@ -233,14 +236,22 @@ class PinTable:
         return pin
 
 
+class _Room:
+    """How many more definitions may be kept: of tools, and of everything else."""
+
+    def __init__(self, known: Mapping[str, Pin]) -> None:
+        tools = sum("inputSchema" in (pin.accepted or pin.waiting or {}) for pin in known.values())
+        self._left = {True: PINS_PER_SERVER - tools, False: PINS_PER_SERVER - (len(known) - tools)}
+
+    def taken(self, item: Definition) -> bool:
+        """Take one place; return whether there was one."""
+        is_tool = "inputSchema" in definition_of(item)
+        self._left[is_tool] -= 1
+        return self._left[is_tool] >= 0
+
+
 def _note(server: str, tool: str, outcome: str, detail: str) -> LedgerEntry:
     return LedgerEntry(phase="note", server=server, tool=tool[:200], outcome=outcome, detail=detail)
-
-
-def definition_of(tool: t.Tool) -> dict[str, Any]:
-    """Return the part of a tool that a pin covers."""
-    whole = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {name: whole[name] for name in PARTS if name in whole}
 
 
 def read_pins_file(path: Path) -> dict[str, dict[str, str]]:

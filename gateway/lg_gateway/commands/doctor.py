@@ -122,8 +122,8 @@ def _rules(gateway: Gateway) -> list[Finding]:
 
 
 def _pins(gateway: Gateway) -> list[Finding]:
+    from lg_gateway.catalog.definitions import definition_of
     from lg_gateway.catalog.lint import lint, lookalikes
-    from lg_gateway.catalog.pin_table import definition_of
 
     findings = [
         Finding(

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     async def tools() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            entries = gateway.pipeline.visible(setup.identity)
+            entries = gateway.pipeline.decisions.tools(setup.identity)
             if args.json:
                 listed = [entry.listed.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in entries]
                 print_json({"tools": listed}, indent=2)

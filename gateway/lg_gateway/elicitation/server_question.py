@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from lg_gateway.approvals.layout import word
 from lg_gateway.approvals.question import quoted
-from lg_gateway.catalog.catalog import CatalogEntry
+from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, URL, ClientAbilities, kind_of
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
 from lg_gateway.elicitation.sampling_request import Mask, message_answer, prepared, roots_answer
@@ -107,7 +107,7 @@ class Asking:
     `binding` names that call. `turn` counts the times that it asks: the same question asked again is another one.
     """
 
-    entry: CatalogEntry
+    entry: Entry
     binding: str
     abilities: ClientAbilities
     turn: int = 1

@@ -72,6 +72,8 @@ class ServerSpec:
     """Whether callers' clients may be asked for a message of their model."""
     roots: bool = False
     """Whether callers' clients may be asked for their roots."""
+    bare: bool = False
+    """Whether clients see its names as they are, without the server's."""
     login: ClientLogin | None = None
     root: str | None = None
     """The directory that a built-in server works on."""
@@ -240,6 +242,7 @@ def _spec(
         exclude_tools=upstream.exclude_tools,
         sampling=upstream.sampling == "client",
         roots=upstream.roots == "client",
+        bare=upstream.naming == "none",
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,
         hidden=_hidden(upstream, values, where),

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.to_thread
-import mcp_types as t
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.decision_step import Policy
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.pipeline import Pipeline, Policy
+from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
 from lg_gateway.catalog.catalog import Catalog
+from lg_gateway.catalog.definitions import definition_of, held_uris
 from lg_gateway.catalog.lint import lint, lookalikes
+from lg_gateway.catalog.offer import Offer
 from lg_gateway.catalog.pin_check import Pinning
-from lg_gateway.catalog.pin_table import PinTable, definition_of
+from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.elicitation.pending_questions import PendingQuestionsTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.outcomes import OutcomeTable
@@ -35,14 +39,25 @@ from lg_gateway.store.factory import open_store
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
-from lg_policy.rules.rule_set import RuleBook
+from lg_policy.rules.rule_set import Kind, RuleBook
 from lg_policy.secrets.masking import Masker
 
 log = logging.getLogger(__name__)
 
 FIRST_LIST_S = 20.0
+LISTED = frozenset((Kind.TOOL, Kind.RESOURCE, Kind.PROMPT))
+"""What clients list."""
 
-Listener = Callable[[], Awaitable[None]]
+UpdateListener = Callable[[str, str], Awaitable[None]]
+Listener = Callable[[AbstractSet[Kind]], Awaitable[None]]
+
+
+@dataclass
+class _Listeners:
+    """Who is told of changes."""
+
+    of_lists: list[Listener] = field(default_factory=list)
+    of_resources: list[UpdateListener] = field(default_factory=list)
 
 
 class Gateway:
@@ -51,7 +66,7 @@ class Gateway:
     def __init__(self, setup: GatewaySetup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
         self.setup = setup
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
-        self.catalog = Catalog(setup.settings.gateway.name_max)
+        self.catalog = Catalog(setup.settings.gateway.name_max, setup.specs)
         self.ledger = setup.ledger()
         self.store = open_store(setup.store_place, guard=self.ledger, flush_s=setup.settings.ledger.flush_s)
         settings = setup.settings.gateway
@@ -81,14 +96,14 @@ class Gateway:
             self.store, self.recorder, self.archive, self.tokens, lambda: self.policy.settings
         )
         self._reaper = reaper
-        self._listeners: list[Listener] = []
+        self._listeners = _Listeners()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._began = 0.0
-        backoff = Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s)
         self.upstream_set = UpstreamSet(
-            backoff=backoff,
+            backoff=Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s),
             reaper=reaper,
-            on_tools=self._tools_of,
+            on_offer=self._take,
+            on_updated=self._updated,
             learn=masker.learn,
             memory=HandshakeMemory(setup.state.path),
             mask=masker.mask,
@@ -116,7 +131,7 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 self._began = anyio.current_time()
                 self.upstream_set.start(tasks)
-                tasks.start_soon(self.pinning.watch, self._tools_of)
+                tasks.start_soon(self.pinning.watch, self._take)
                 self._tasks = tasks
                 tasks.start_soon(partial(anyio.to_thread.run_sync, self.masker.load, abandon_on_cancel=True))
                 tasks.start_soon(self._housekeeping.run)
@@ -146,6 +161,7 @@ class Gateway:
         after = policy.settings.gateway
         self.masker.learn((word for spec in setup.specs for word in spec.secrets()), after.secret_patterns)
         self.setup, self.policy = setup, policy
+        self.catalog.serve(setup.specs)
         for name, spec in changes.items():
             if name in self.upstreams:
                 self.upstream_set.retire(name, policy.settings.gateway.drain_s)
@@ -157,20 +173,32 @@ class Gateway:
                 # Its tools stay listed until it says which it has now, but trusted only as far as its new entry says.
                 listed = [entry.source for entry in self.catalog.entries() if entry.server.name == name]
                 self.catalog.update(spec, listed)
+                self.catalog.offers.renew(spec)
         if (before.pins, before.pins_file) != (after.pins, after.pins_file):
-            for name, tools in self.pinning.offered().items():
-                await self._tools_of(name, tools)
-        await self._tell()
+            for name, offer in self.pinning.offered().items():
+                await self._take(name, offer)
+        await self._tell(LISTED)
 
     def on_list_changed(self, listener: Listener) -> None:
-        """Have `listener` called whenever the merged list of tools really changed."""
-        self._listeners.append(listener)
+        """Have `listener` called with the kinds of which a merged list really changed."""
+        self._listeners.of_lists.append(listener)
+
+    def on_resource_updated(self, listener: UpdateListener) -> None:
+        """Have `listener` called with server and URI whenever a resource that a client subscribed to has changed."""
+        self._listeners.of_resources.append(listener)
 
     async def settled(self, seconds: float = FIRST_LIST_S) -> None:
         """Wait until every upstream is up or has failed once, but no longer than that: a list serves what is up."""
         with anyio.move_on_after(seconds):
             for upstream in self.upstreams.values():
                 await upstream.settled.wait()
+
+    async def described(self) -> None:
+        """Wait until others' servers have said what they have, or `gateway.list_wait_s` is over."""
+        with anyio.move_on_at(self._began + self.policy.settings.gateway.list_wait_s):
+            for upstream in self.upstreams.values():
+                if upstream.spec.builtin is None:
+                    await upstream.settled.wait()
 
     async def listable(self) -> None:
         """Wait for the tools of a first list: our own servers', and others' until `gateway.list_wait_s` is over.
@@ -185,20 +213,32 @@ class Gateway:
             for upstream in self.upstreams.values():
                 await upstream.settled.wait()
 
-    async def _tools_of(self, name: str, tools: list[t.Tool]) -> None:
-        """Take over a server's list, except for definitions that wait for a human."""
+    async def _take(self, name: str, offer: Offer) -> None:
+        """Take over what a server offers, except for definitions that wait for a human."""
         spec = self.upstreams[name].spec
-        accepted = await self.pinning.accepted(spec, tools)
-        entries = await in_thread_if_large(accepted, self.catalog.prepare, spec, accepted)
+        accepted = await self.pinning.accepted(spec, offer)
+        entries = await in_thread_if_large(accepted.tools, self.catalog.prepare, spec, accepted.tools)
+        offers = self.catalog.offers
+        size = [*accepted.resources, *accepted.templates, *accepted.prompts]
+        held, prepared = held_uris(self.pinning.held.get(name, ())), None
+        if not offers.known(spec, accepted, held):
+            prepared = await in_thread_if_large(size, offers.prepare, spec, accepted, held)
         if self.upstreams.get(name) is None or self.upstreams[name].spec is not spec:
             return  # replaced meanwhile
+        changed = offers.install(prepared) if prepared is not None else set()
         if self.catalog.install(spec, entries):
-            await in_thread_if_large(accepted, self._report, name)
-            await self._tell()
+            await in_thread_if_large(accepted.tools, self._report, name)
+            changed.add(Kind.TOOL)
+        if changed:
+            await self._tell(changed)
 
-    async def _tell(self) -> None:
-        for listener in self._listeners:
-            await listener()
+    async def _tell(self, changed: AbstractSet[Kind]) -> None:
+        for listener in self._listeners.of_lists:
+            await listener(changed)
+
+    async def _updated(self, server: str, uri: str) -> None:
+        for listener in self._listeners.of_resources:
+            await listener(server, uri)
 
     def _report(self, name: str) -> None:
         entries = self.catalog.entries()

@@ -118,7 +118,7 @@ class MetaTools:
 
     async def _discover(self, call: Call) -> t.CallToolResult:
         # Searching only what this caller may see: neither hits nor their order tell of anything else.
-        entries = tuple(self._pipeline.visible(call.identity))
+        entries = tuple(self._pipeline.decisions.tools(call.identity))
         if self._index[0] != entries:
             self._index = (entries, await in_thread_if_large([entry.listed for entry in entries], Index, entries))
         server = call.arguments.get("server")

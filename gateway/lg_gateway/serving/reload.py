@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from lg_gateway.calls.pipeline import Policy
+from lg_gateway.calls.decision_step import Policy
 from lg_gateway.catalog.pin_table import read_pins_file
 from lg_gateway.serving.setup import GatewaySetup, stamp
 from lg_policy.config.settings import Settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +12,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
@@ -22,6 +20,7 @@ from lg_gateway.calls.call import Call, Standing
 from lg_gateway.calls.pipeline import internal_failure
 from lg_gateway.calls.results import SERVER_ERROR, refusal
 from lg_gateway.elicitation.client_abilities import abilities_of
+from lg_gateway.serving.advertising import INSTRUCTIONS, Advertising
 from lg_gateway.serving.client_channel import (
     DEFAULT_LEVEL,
     LogLevels,
@@ -35,18 +34,18 @@ from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.meta_tools import DISCOVER, RESULT, MetaTools
 from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
+from lg_gateway.serving.offer_requests import OfferRequests, page_of
+from lg_gateway.serving.subscriptions import Subscriptions
 from lg_gateway.upstreams.replies import Answer
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
+from lg_policy.rules.rule_set import Kind
 from lg_policy.version import __version__
 
 log = logging.getLogger(__name__)
 
 LIST_TTL_MS = 5_000
-INSTRUCTIONS = (
-    "Tools of several servers under names SERVER__TOOL. Every call is checked against the owner's policy and recorded. "
-    "A refused or failed call is an error result whose text begins with a code; it says what to do instead."
-)
+LISTS: tuple[Any, ...] = ("tools/list", "resources/list", "resources/templates/list", "prompts/list")
 
 Context = ServerRequestContext[Any, Any]
 
@@ -61,7 +60,7 @@ class GatewayServer(Server[Any]):
         extensions: dict[str, dict[str, Any]] | None = None,
     ) -> InitializationOptions:
         """Return the SDK's options with `listChanged` on: its HTTP manager asks without arguments."""
-        chosen = notification_options or NotificationOptions(tools_changed=True)
+        chosen = notification_options or NotificationOptions(True, True, True)
         return super().create_initialization_options(chosen, experimental_capabilities, extensions)
 
 
@@ -79,12 +78,14 @@ class Frontend:
         self._gateway = gateway
         self._identify = identify
         self._standing = standing
-        self._bus = InMemorySubscriptionBus()
-        self.listen = ListenHandler(self._bus)
-        self._legacy: dict[int, Any] = {}
         self._log_levels = LogLevels()
         self._meta = MetaTools(gateway.pipeline, gateway.store)
-        gateway.on_list_changed(self._announce)
+        self._offers = OfferRequests(gateway, identify=identify, make_call=self._call, answer=self._answer)
+        self._advertising = Advertising(gateway, identify)
+        self._subscriptions = Subscriptions(gateway, identify, self._advertising)
+        self.listen = self._subscriptions.streams
+        gateway.on_list_changed(self._subscriptions.lists_changed)
+        gateway.on_resource_updated(self._subscriptions.resource_updated)
 
     def build(self) -> GatewayServer:
         """Return the server to be served."""
@@ -94,15 +95,17 @@ class Frontend:
             instructions=INSTRUCTIONS,
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
-            on_subscriptions_listen=self.listen,
             get_tool_input_schema=self._schema,
-            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="private")},
+            cache_hints={method: CacheHint(ttl_ms=LIST_TTL_MS, scope="private") for method in LISTS},
+            **self._offers.handlers(),
+            **self._subscriptions.handlers(),
         )
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             server.middleware.clear()  # nobody collects spans
-        server.middleware.append(self._remember_legacy)
         server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, self.set_log_level)
         server.add_notification_handler("notifications/roots/list_changed", t.NotificationParams, self.roots_changed)
+        server.middleware.append(self._subscriptions.remember)
+        self._advertising.attach(server)
         settings = self._gateway.policy.settings.approval
         # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
         lifetime = max(settings.live_timeout_s, seconds(settings.ttl, "approval.ttl"))
@@ -117,10 +120,11 @@ class Frontend:
         if settings.expose == "search":
             tools = list(META_TOOLS)
         else:
-            tools = [entry.listed for entry in self._gateway.pipeline.visible(self._identify(ctx))]
+            tools = [entry.listed for entry in self._gateway.pipeline.decisions.tools(self._identify(ctx))]
             tools += [tool for tool in META_TOOLS if tool.name == RESULT]
             tools.sort(key=lambda tool: tool.name)
-        return page(tools, params.cursor if params else None, settings.tools_page_size)
+        items, cursor = page_of(tools, [tool.name for tool in tools], params, settings.tools_page_size)
+        return t.ListToolsResult(tools=items, next_cursor=cursor)
 
     async def call_tool(
         self, ctx: Context, params: t.CallToolRequestParams
@@ -128,16 +132,23 @@ class Frontend:
         """Run the call through the pipeline. The text of an unexpected error does not reach the client."""
         if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
             await self._gateway.settled()
+        call = self._call(ctx, params, Kind.TOOL, params.name, dict(params.arguments or {}))
+        answer = await self._answer(call)
+        _raise_missing_capability(answer, ctx.protocol_version)
+        return _for_era(answer, ctx.protocol_version)
+
+    def _call(self, ctx: Context, params: Any, kind: Kind, name: str, arguments: dict[str, Any]) -> Call:
         level = self._log_levels.of(ctx)
-        call = Call(
+        return Call(
             identity=self._identify(ctx),
             client=_client(ctx),
-            name=params.name,
-            arguments=dict(params.arguments or {}),
+            kind=kind,
+            name=name,
+            arguments=arguments,
             meta=dict(ctx.meta or {}),
             progress=progress_of(ctx),
-            input_responses=dict(params.input_responses) if params.input_responses else None,
-            request_state=params.request_state,
+            input_responses=dict(responses) if (responses := getattr(params, "input_responses", None)) else None,
+            request_state=getattr(params, "request_state", None),
             asking=asking_of(ctx),
             ask=form_asker(ctx),
             abilities=abilities_of(ctx.session.client_capabilities, ctx.protocol_version),
@@ -146,14 +157,15 @@ class Frontend:
             log_level=level or DEFAULT_LEVEL,
             standing=self._standing(ctx),
         )
+
+    async def _answer(self, call: Call) -> Answer:
+        """Answer a request. The text of an unexpected error does not reach the client."""
         try:
-            answer = await self._answer(call)
+            return await self._within_limits(call)
         except MCPError:
             raise
         except Exception as error:  # noqa: BLE001  the outermost edge: an older client would be shown the text
             return internal_failure(error)
-        _raise_missing_capability(answer, ctx.protocol_version)
-        return _for_era(answer, ctx.protocol_version)
 
     async def set_log_level(self, ctx: Context, params: t.SetLevelRequestParams) -> t.EmptyResult:
         """Note from which level on a 2025 client wants log messages, and tell the servers of 2025."""
@@ -172,14 +184,14 @@ class Frontend:
         except LimitExceeded as error:
             log.debug("a client's roots changed too often: %s", error)
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _within_limits(self, call: Call) -> Answer:
         """Answer a request within its caller's limit. Of a flood, the first refusal and a count are recorded."""
         limiter, recorder = self._gateway.pipeline.limiter, self._gateway.recorder
         try:
             with limiter.request(call.identity) as refused:
                 if refused > 1:
                     await recorder.note("requests refused", f"{refused} requests over the limit", call.identity)
-                own = call.name in META_NAMES
+                own = call.kind is Kind.TOOL and call.name in META_NAMES
                 return await (self._meta.run(call) if own else self._gateway.pipeline.run(call))
         except LimitExceeded as error:
             if limiter.refused(call.identity) == 1:
@@ -189,36 +201,6 @@ class Frontend:
     def _schema(self, name: str) -> Mapping[str, Any] | None:
         own = next((tool.input_schema for tool in META_TOOLS if tool.name == name), None)
         return own if own is not None else self._gateway.catalog.schema(name)
-
-    async def _announce(self) -> None:
-        await self._bus.publish(ToolsListChanged())
-        for connection in list(self._legacy.values()):
-            try:
-                await connection.send_tool_list_changed()
-            except Exception as error:  # noqa: BLE001  one client that went away must not keep others from hearing
-                log.debug("cannot tell a client that the tools changed: %r", error)
-
-    async def _remember_legacy(self, ctx: Context, call_next: Any) -> Any:
-        """Remember the connections of 2025 clients: the SDK has no public list of them."""
-        if ctx.method == "notifications/initialized":
-            connection = ctx.session._connection  # private: its exit stack is the only hook for its end
-            self._legacy[id(connection)] = connection
-            connection.exit_stack.callback(self._legacy.pop, id(connection), None)
-        return await call_next(ctx)
-
-
-def page(tools: list[t.Tool], cursor: str | None, length: int) -> t.ListToolsResult:
-    """Return one page. The cursor names the list it belongs to: raises `MCPError` -32602 once that has changed."""
-    mark = hashlib.sha256("\0".join(tool.name for tool in tools).encode()).hexdigest()[:12]
-    offset = 0
-    if cursor is not None:
-        named, _, number = cursor.partition(":")
-        if named != mark or not number.isdecimal() or int(number) >= len(tools):
-            raise MCPError(t.INVALID_PARAMS, "Invalid cursor")
-        offset = int(number)
-    end = offset + length
-    following = f"{mark}:{end}" if end < len(tools) else None
-    return t.ListToolsResult(tools=tools[offset:end], next_cursor=following)
 
 
 def _client(ctx: Context) -> str:

@@ -1,4 +1,4 @@
-"""Reads a server's tool list, within limits, and checks its answers against the schemas in that list.
+"""Reads a server's lists, within limits, and checks its answers against its tools' schemas.
 
 The SDK's own check of answers uses Python's regular expressions and has no time limit. A server chooses both the schema
 and the answer, so it could keep that check busy for ever. This module replaces it. An answer that does not fit loses
@@ -13,11 +13,22 @@ from typing import Any
 
 import mcp_types as t
 from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 
-from lg_gateway.catalog.catalog import TOOLS_PER_SERVER
+from lg_gateway.catalog.offer import (
+    INSTRUCTIONS_CHARACTERS,
+    PROMPTS_PER_SERVER,
+    RESOURCES_PER_SERVER,
+    TEMPLATES_PER_SERVER,
+    TOOLS_PER_SERVER,
+    Offer,
+)
+from lg_gateway.catalog.offers import usable
 from lg_gateway.catalog.schema_check import SchemaCheck, UnusableSchema
-from lg_gateway.upstreams.replies import RelayedResult, Reply, current_reply
+from lg_gateway.upstreams.replies import NAME_CHARACTERS, RelayedResult, Reply, current_reply
 from lg_policy.errors import Internal
+from lg_policy.limits import cut_at_word
 from lg_policy.rules.bounded_schema import TooMuchWork
 
 log = logging.getLogger(__name__)
@@ -51,6 +62,78 @@ async def list_tools(client: Client, server: str) -> tuple[list[t.Tool], dict[st
         seen.add(cursor)
     log.warning("%s has more than %d pages of tools; the rest is left out", server, PAGES)
     return _with_log(server, tools, left_out)
+
+
+_REQUESTS: dict[str, tuple[Any, type[t.Result], int]] = {
+    "resources/list": (t.ListResourcesRequest, t.ListResourcesResult, RESOURCES_PER_SERVER),
+    "resources/templates/list": (t.ListResourceTemplatesRequest, t.ListResourceTemplatesResult, TEMPLATES_PER_SERVER),
+    "prompts/list": (t.ListPromptsRequest, t.ListPromptsResult, PROMPTS_PER_SERVER),
+}
+
+
+async def read_offer(client: Client, server: str) -> tuple[Offer, dict[str, str]]:
+    """Return all that a server lists, and what is wrong with the tools that are left out.
+
+    A server that cannot list its resources or prompts, though it says that it has some, has its tools all the same.
+    """
+    tools, left_out = await list_tools(client, server)
+    said = client.server_capabilities
+    resources = templates = prompts = []
+    if said.resources is not None:
+        resources = [item for item in await _items(client, server, "resources/list") if usable(item.uri)]
+        templates = [
+            item for item in await _items(client, server, "resources/templates/list") if usable(item.uri_template)
+        ]
+    if said.prompts is not None:
+        prompts = [
+            item for item in await _items(client, server, "prompts/list") if 0 < len(item.name) <= NAME_CHARACTERS
+        ]
+    instructions = client.session.instructions or ""
+    offer = Offer(
+        tools=tools,
+        resources=resources,
+        templates=templates,
+        prompts=prompts,
+        instructions=cut_at_word(instructions, INSTRUCTIONS_CHARACTERS),
+        has_resources=said.resources is not None,
+        has_prompts=said.prompts is not None,
+        subscribes=said.resources is not None and said.resources.subscribe is True,
+        completes=said.completions is not None,
+    )
+    return offer, left_out
+
+
+async def _items(client: Client, server: str, method: str) -> list[Any]:
+    """Return the items on all pages of a list, as many as are offered of one server."""
+    try:
+        return await _pages(client, server, method)
+    except (MCPError, ValidationError) as error:
+        log.warning("%s did not answer %s: %s", server, method, error)
+        return []
+
+
+async def _pages(client: Client, server: str, method: str) -> list[Any]:
+    request, result, most = _REQUESTS[method]
+    items: list[Any] = []
+    cursor: str | None = None
+    seen: set[str] = set()
+    for _ in range(PAGES):
+        reply = Reply()
+        token = current_reply.set(reply)
+        try:
+            await client.session.send_request(request(params=t.PaginatedRequestParams(cursor=cursor)), result)
+        finally:
+            current_reply.reset(token)
+        items += reply.items or []
+        for what, problem in list(reply.left_out.items())[:NAMED]:
+            log.warning("%s: %s: %s", server, what, problem)
+        cursor = reply.next_cursor
+        if cursor is None or cursor in seen or len(items) > most:
+            break
+        seen.add(cursor)
+    if len(items) > most or (cursor is not None and cursor not in seen):
+        log.warning("%s: %s has more than %d items; the rest is left out", server, method, most)
+    return items[:most]
 
 
 def _with_log(server: str, tools: list[t.Tool], left_out: dict[str, str]) -> tuple[list[t.Tool], dict[str, str]]:

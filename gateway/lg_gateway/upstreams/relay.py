@@ -21,10 +21,10 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from lg_gateway.upstreams.client_side.log_messages import LogMessages
+from lg_gateway.upstreams.offers.offer_replies import CALLS, EMPTY_PAGE, LISTS, read_items
 from lg_gateway.upstreams.replies import (
     Reply,
     current_reply,
-    read_call_result,
     read_error,
     read_tools,
     without_nulls,
@@ -41,7 +41,6 @@ ORPHANS = 20
 """Answers without a request id that are remembered."""
 _QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
 _LONG_LIVED = "subscriptions/listen"
-_EMPTY_PAGE: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 Id = str | int
 
 
@@ -66,7 +65,7 @@ class Relay:
     @property
     def calls_given_up(self) -> bool:
         """Return whether a cancelled call has no answer yet. Its server may still be working on it."""
-        return "tools/call" in list(self._given_up.values())
+        return not CALLS.keys().isdisjoint(list(self._given_up.values()))
 
     def unanswered(self, method: str) -> bool:
         """Return whether a request of this method was sent and never answered."""
@@ -294,15 +293,19 @@ class Relay:
     def _result(self, method: str, raw: Any, reply: Reply | None) -> dict[str, Any]:
         """Keep a result, and return what the SDK gets in its place."""
         final = not isinstance(raw, Mapping) or raw.get("resultType") in (None, "complete")
-        if reply is not None and method == "tools/call" and final:
-            reply.result = read_call_result(raw)
-            return {"content": [], "resultType": "complete"}
+        if reply is not None and method in CALLS and final:
+            read, empty = CALLS[method]
+            reply.result = read(raw)
+            return dict(empty)
+        if reply is not None and method in LISTS:
+            read_items(method, raw, reply)
+            return {LISTS[method][0]: [], **EMPTY_PAGE}
         if reply is not None and method == "tools/list":
             read_tools(raw, reply)
             # The SDK mirrors marked arguments into HTTP headers; for that it has to know the tools that mark some.
             marked = [tool for tool in reply.tools or () if "x-mcp-header" in json.dumps(tool.input_schema)]
             shown = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in marked]
-            return {"tools": shown, **_EMPTY_PAGE}
+            return {"tools": shown, **EMPTY_PAGE}
         return without_nulls(raw) if isinstance(raw, Mapping) else {}
 
     def _unreadable(self, data: bytes, why: str, expected: Id | None) -> list[t.JSONRPCMessage]:

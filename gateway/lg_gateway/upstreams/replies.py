@@ -30,9 +30,19 @@ _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
 
 
 class RelayedResult(t.CallToolResult):
-    """A server's result, with what the gateway found wrong with it. That note is never sent."""
+    """A server's result, with what the gateway found wrong with it. That note is never sent.
+
+    Contents of resources and messages of prompts are content blocks here, so that all that is done to results is done
+    to them. `frame` has what else they say: the roles of messages, or for how long contents may be kept.
+    """
 
     _misfit: str = PrivateAttr(default="")
+    _frame: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def frame(self) -> dict[str, Any]:
+        """What a resource or a prompt says besides its content."""
+        return self._frame
 
     @property
     def misfit(self) -> str:
@@ -64,6 +74,8 @@ class Reply:
     """Whether the request was written, or is being written. What waits for a server that does not read has not left."""
     result: RelayedResult | None = None
     tools: list[t.Tool] | None = None
+    items: list[Any] | None = None
+    """The items of another list: resources, templates or prompts."""
     next_cursor: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     error: t.ErrorData | None = None
@@ -84,7 +96,7 @@ current_reply: ContextVar[Reply | None] = ContextVar("current reply", default=No
 def read_call_result(raw: object) -> RelayedResult:
     """Return the result of a tool call."""
     if not isinstance(raw, Mapping):
-        return RelayedResult(content=[_text(_json(raw))])
+        return RelayedResult(content=[_text(as_json(raw))])
     given = raw.get("content")
     blocks = given if isinstance(given, list) else [] if given is None else [given]
     meta = raw.get("_meta")
@@ -92,7 +104,7 @@ def read_call_result(raw: object) -> RelayedResult:
     if raw.get("structuredContent") is not None:
         kept["structured_content"] = raw["structuredContent"]
     return RelayedResult(
-        content=[_block(block) for block in blocks],
+        content=[content_block(block) for block in blocks],
         is_error=raw.get("isError") is True,
         _meta=dict(meta) if isinstance(meta, Mapping) else None,
         **kept,
@@ -149,13 +161,13 @@ def _tool(definition: object) -> tuple[t.Tool | None, str]:
     except ValidationError as error:
         wrong = {str(part["loc"][0]) for part in error.errors(include_url=False) if part["loc"]}
         if wrong & set(_REQUIRED) or not wrong:
-            return None, f"its definition does not fit the protocol: {_first(error)}"
+            return None, f"its definition does not fit the protocol: {first_problem(error)}"
         kept = {key: value for key, value in given.items() if key not in wrong}
         problem = f"offered without {', '.join(sorted(wrong))}, which does not fit the protocol"
     try:
         return t.Tool.model_validate(kept, by_name=False), problem
     except ValidationError as error:
-        return None, f"its definition does not fit the protocol: {_first(error)}"
+        return None, f"its definition does not fit the protocol: {first_problem(error)}"
 
 
 def _unusable(definition: object) -> str:
@@ -170,11 +182,11 @@ def _unusable(definition: object) -> str:
         return "its inputSchema is missing" if schema is None else "its inputSchema is not an object"
     if schema.get("type") != "object":
         return 'its inputSchema is not of type "object"'
-    size = len(_json(definition))
+    size = len(as_json(definition))
     return f"its definition has {size} bytes" if size > DEFINITION_BYTES else ""
 
 
-def _block(raw: object) -> Any:
+def content_block(raw: object) -> Any:
     """Return a content block; what the SDK does not know becomes a text of its JSON."""
     if isinstance(raw, str):
         return _text(raw)
@@ -182,23 +194,25 @@ def _block(raw: object) -> Any:
         return _BLOCKS.validate_python(without_nulls(raw) if isinstance(raw, Mapping) else raw, by_name=False)
     except ValidationError:
         inner = raw.get("text") if isinstance(raw, Mapping) and raw.get("type") == "text" else None
-        return _text(inner if isinstance(inner, str) else _json(raw))
+        return _text(inner if isinstance(inner, str) else as_json(raw))
 
 
 def _text(text: str) -> t.TextContent:
     return t.TextContent(type="text", text=text)
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Return a value as JSON text."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def _line(message: object) -> str:
-    text = message if isinstance(message, str) else "" if message is None else _json(message)
+    text = message if isinstance(message, str) else "" if message is None else as_json(message)
     text = text or "the server gives no reason"
     return cut_at_word(text, MESSAGE_CHARACTERS)
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """Say in one line where a value does not fit the protocol first."""
     part = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, part['loc']))[:100]}: {part['msg']}"[:200]

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import anyio
 import mcp_types as t
 from mcp.client.client import Client
-from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from lg_gateway.catalog.offer import Offer
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
@@ -30,19 +31,19 @@ from lg_gateway.upstreams.client_side.opened_pages import OpenedPages
 from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any, make_client
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
-from lg_gateway.upstreams.listing import AnswerCheck, list_tools
+from lg_gateway.upstreams.listing import AnswerCheck, read_offer
 from lg_gateway.upstreams.oauth import ClientCredentials, Learn
+from lg_gateway.upstreams.offers.list_changes import LIST_CHANGES, ListChanges
+from lg_gateway.upstreams.offers.resource_watch import OnUpdated, ResourceWatch
 from lg_gateway.upstreams.question_routing import InFlightCalls, answer_cancel
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.replies import Answer, Reply, current_reply, noted
 from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
 from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.errors import Internal, UpstreamUnavailable
+from lg_policy.rules.rule_set import Kind
 
 log = logging.getLogger(__name__)
-
-RELIST_PAUSE_S = 0.5
-RELIST_PAUSE_MAX_S = 60.0
 
 
 class UpstreamState(StrEnum):
@@ -61,7 +62,7 @@ class _NotSent(Exception):
 class Upstream:
     """A server behind the gateway.
 
-    `on_tools` gets its complete tool list whenever that may have changed. `learn` gets every token that was fetched for
+    `on_offer` gets its complete lists whenever they may have changed. `learn` gets every token that was fetched for
     it. `left_out` says what is wrong with the definitions of tools, by name.
     """
 
@@ -71,7 +72,8 @@ class Upstream:
         *,
         backoff: Backoff,
         reaper: Reaper,
-        on_tools: Callable[[str, list[t.Tool]], Awaitable[None]],
+        on_offer: Callable[[str, Offer], Awaitable[None]],
+        on_updated: OnUpdated,
         memory: HandshakeMemory,
         child: Child | None = None,
         learn: Learn = lambda _secrets: None,
@@ -89,7 +91,8 @@ class Upstream:
         self.settled = anyio.Event()
         self._backoff = backoff
         self._reaper = reaper
-        self._on_tools = on_tools
+        self._on_offer = on_offer
+        self.watch = ResourceWatch(spec.name, on_updated)
         self._era = EraChoice(spec, memory)
         self._child = child
         self._mask = mask
@@ -97,7 +100,7 @@ class Upstream:
         self._client: Client | None = None
         self._direct: Direct | None = None
         self._lost = anyio.Event()
-        self._changed = anyio.Event()
+        self._changes = ListChanges(spec.name)
         self._wanted = anyio.Event()
         self._news = anyio.Event()
         self._attempts = 0
@@ -249,6 +252,8 @@ class Upstream:
             if answer is None:
                 raise Internal(f"server {self.name} sent an answer that is not valid MCP")
             return answer
+        if call.kind is not Kind.TOOL:
+            return reply.result
         result = await self._answers.checked(call.tool, reply.result)
         return noted(result, [result.misfit] if result.misfit else [])
 
@@ -314,28 +319,30 @@ class Upstream:
                 tell_callers_capabilities(client)
                 async with anyio.create_task_group() as tasks:
                     # Before the list: a change between the two would be missed.
-                    tasks.start_soon(self._follow, client)
-                    tools = await self._list(client)
+                    tasks.start_soon(self._changes.follow, client)
+                    offer = await self._list(client)
                     connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
-                    await self._up(client, tools, connection.direct(client))
-                    tasks.start_soon(self._refresh_on_change, client)
+                    await self._up(client, offer, connection.direct(client))
+                    again = partial(self._list_again, client)
+                    tasks.start_soon(self._changes.read_again, again, self.spec.connect_timeout_s)
+                    tasks.start_soon(partial(self.watch.run, client, live=self.asks_live))
                     await self._lost.wait()
                     self._client = None
                     tasks.cancel_scope.cancel()
 
-    async def _up(self, client: Client, tools: list[t.Tool], direct: Direct | None) -> None:
+    async def _up(self, client: Client, offer: Offer, direct: Direct | None) -> None:
         info = client.server_info
         self.protocol, self.version = client.protocol_version, info.version if info else ""
         self._era.connected(self._relay, self.protocol)
         self.error = ""
         self._up_since = anyio.current_time()
-        await self._on_tools(self.name, tools)
+        await self._on_offer(self.name, offer)
         await notices.set_log_level(client, self.spec, self.log_level)
         self._client, self._direct = client, direct
         self.state = UpstreamState.UP
         self.settled.set()
         self._announce()
-        log.info("%s is up: %d tools, protocol %s", self.name, len(tools), self.protocol)
+        log.info("%s is up: %d tools, protocol %s", self.name, len(offer.tools), self.protocol)
 
     def _announce(self) -> None:
         """Wake the calls that wait for a client."""
@@ -357,40 +364,20 @@ class Upstream:
         with anyio.move_on_at(math.inf if plan.at_most_s is None else began + plan.at_most_s):
             await self._wanted.wait()
 
-    async def _list(self, client: Client) -> list[t.Tool]:
-        listed, self.left_out = await list_tools(client, self.name)
-        tools = [tool for tool in listed if self.spec.offers(tool.name)]
-        self._answers.learn(tools)
-        return tools
+    async def _list(self, client: Client) -> Offer:
+        listed, self.left_out = await read_offer(client, self.name)
+        offer = replace(listed, tools=[tool for tool in listed.tools if self.spec.offers(tool.name)])
+        self._answers.learn(offer.tools)
+        return offer
+
+    async def _list_again(self, client: Client) -> None:
+        await self._on_offer(self.name, await self._list(client))
 
     async def _on_message(self, message: Any) -> None:
         # The session must not be used from its own message handler: only a flag is set here.
-        if isinstance(message, t.ToolListChangedNotification):
-            self._changed.set()
+        if isinstance(message, LIST_CHANGES):
+            self._changes.heard()
         elif isinstance(message, t.ElicitCompleteNotification):
             self.pages.done(message.params.elicitation_id)
-
-    async def _follow(self, client: Client) -> None:
-        """Subscribe to list changes of a 2026 server. A 2025 server sends the notification without that."""
-        with suppress(ListenNotSupportedError, MCPError, TimeoutError):
-            try:
-                async with client.listen(tools_list_changed=True) as subscription:
-                    async for _ in subscription:
-                        self._changed.set()
-            except SubscriptionLost:
-                log.debug("%s: its change stream ended", self.name)
-
-    async def _refresh_on_change(self, client: Client) -> None:
-        pause = RELIST_PAUSE_S
-        while True:
-            await self._changed.wait()
-            self._changed = anyio.Event()
-            try:
-                with anyio.fail_after(self.spec.connect_timeout_s):
-                    tools = await self._list(client)
-            except (MCPError, TimeoutError, ValidationError) as error:
-                log.warning("%s announced a changed tool list and did not send it: %s", self.name, error)
-            else:
-                await self._on_tools(self.name, tools)
-            await anyio.sleep(pause)  # ask less often if a server announces changes without end
-            pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S
+        elif isinstance(message, t.ResourceUpdatedNotification):
+            self.watch.updated(message.params.uri)

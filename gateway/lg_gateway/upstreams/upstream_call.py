@@ -1,9 +1,10 @@
-"""One call to a server: what is sent, and over which way."""
+"""One call to a server: what is sent, and over which way. Of a tool, a resource, a prompt or a completion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import anyio
@@ -11,6 +12,7 @@ import mcp_types as t
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import TypeAdapter
 
 from lg_gateway.upstreams.client_side.caller_capabilities import current_capabilities
 from lg_gateway.upstreams.client_side.log_messages import LogMessages
@@ -19,6 +21,7 @@ from lg_gateway.upstreams.direct_http import NotDirect
 from lg_gateway.upstreams.progress import Progress
 from lg_gateway.upstreams.question_routing import OnQuestion
 from lg_gateway.upstreams.replies import Answer, Reply
+from lg_policy.rules.rule_set import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +29,12 @@ class UpstreamCall:
     """One call to send. `repeatable`: doing it twice does no harm, so it may simply be repeated if it is lost."""
 
     tool: str
+    """The name of the tool or prompt, or the URI of the resource."""
     arguments: dict[str, Any]
     meta: dict[str, Any]
     timeout_s: float
     repeatable: bool
+    kind: Kind = Kind.TOOL
     progress: Progress | None = None
     input_responses: dict[str, Any] | None = None
     request_state: str | None = None
@@ -43,7 +48,12 @@ class UpstreamCall:
     @property
     def plain(self) -> bool:
         """Whether it is one request and one answer, without reports between and without rounds."""
-        return self.progress is None and self.input_responses is None and self.request_state is None
+        return (
+            self.kind is Kind.TOOL
+            and self.progress is None
+            and self.input_responses is None
+            and self.request_state is None
+        )
 
     async def send(self, client: Client, direct: Direct | None, reply: Reply, timeout_s: float | None) -> Answer | None:
         """Send it over the direct way where that can carry it, else through the SDK's session.
@@ -73,6 +83,8 @@ class UpstreamCall:
                 reply.ended = None
         # The session's own clock starts once the server has taken the request in.
         with anyio.move_on_after(timeout_s):
+            if self.kind is not Kind.TOOL:
+                return await self._send_request(client, timeout_s, meta)
             return await client.session.call_tool(
                 self.tool,
                 self.arguments,
@@ -83,4 +95,41 @@ class UpstreamCall:
                 meta=cast(Any, meta or None),
                 allow_input_required=True,
             )
-        raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out")
+        raise MCPError(t.REQUEST_TIMEOUT, "the request timed out")
+
+    async def _send_request(
+        self, client: Client, timeout_s: float | None, meta: Mapping[str, Any]
+    ) -> t.InputRequiredResult | None:
+        """Send what is no tool call. The SDK gets an empty result and `reply` the real one."""
+        given: dict[str, Any] = {
+            "input_responses": self.input_responses,
+            "request_state": self.request_state,
+            "_meta": dict(meta) or None,
+        }
+        request: t.ReadResourceRequest | t.GetPromptRequest | t.CompleteRequest
+        if self.kind is Kind.COMPLETION:
+            request = self._completion(meta)
+        elif self.kind is Kind.RESOURCE:
+            request = t.ReadResourceRequest(params=t.ReadResourceRequestParams(uri=self.tool, **given))
+        else:
+            arguments = self.arguments.get("arguments") or None
+            request = t.GetPromptRequest(params=t.GetPromptRequestParams(name=self.tool, arguments=arguments, **given))
+        answer: Any = await client.session.send_request(
+            request, _answers(), request_read_timeout_seconds=timeout_s, progress_callback=self.progress
+        )
+        return answer if isinstance(answer, t.InputRequiredResult) else None
+
+    def _completion(self, meta: Mapping[str, Any]) -> t.CompleteRequest:
+        arguments, ref = self.arguments, t.PromptReference(type="ref/prompt", name=self.tool)
+        params = t.CompleteRequestParams(
+            ref=t.ResourceTemplateReference(type="ref/resource", uri=self.tool) if "uri" in arguments else ref,
+            argument=t.CompletionArgument(**arguments["argument"]),
+            context=t.CompletionContext(arguments=arguments["context"]) if arguments.get("context") else None,
+            _meta=cast(Any, dict(meta) or None),
+        )
+        return t.CompleteRequest(params=params)
+
+
+@cache
+def _answers() -> TypeAdapter[Any]:
+    return TypeAdapter(t.InputRequiredResult | t.ReadResourceResult | t.GetPromptResult | t.CompleteResult)

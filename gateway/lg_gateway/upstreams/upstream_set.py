@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 
 import anyio
 import anyio.abc
-import mcp_types as t
 
+from lg_gateway.catalog.offer import Offer
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.oauth import Learn
+from lg_gateway.upstreams.offers.resource_watch import ResourceWatch
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
-OnTools = Callable[[str, list[t.Tool]], Awaitable[None]]
+OnOffer = Callable[[str, Offer], Awaitable[None]]
 
 
 class UpstreamSet:
@@ -33,7 +35,8 @@ class UpstreamSet:
         *,
         backoff: Backoff,
         reaper: Reaper,
-        on_tools: OnTools,
+        on_offer: OnOffer,
+        on_updated: Callable[[str, str], Awaitable[None]],
         learn: Learn,
         memory: HandshakeMemory,
         mask: Callable[[str], str] | None = None,
@@ -41,10 +44,13 @@ class UpstreamSet:
         self.upstreams: dict[str, Upstream] = {}
         self._backoff = backoff
         self._reaper = reaper
-        self._on_tools = on_tools
+        self._on_offer = on_offer
+        self._on_updated = on_updated
         self._learn = learn
         self._memory = memory
         self._mask = mask
+        self._left: dict[str, ResourceWatch] = {}
+        """The subscriptions at servers that were retired."""
         self._scopes: dict[Upstream, anyio.CancelScope] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
         self._log_level: str | None = None
@@ -52,21 +58,25 @@ class UpstreamSet:
     def add(self, spec: ServerSpec, child: Child | None = None) -> None:
         """Add a server. It starts with the others, or at once when they run already."""
 
-        async def on_tools(name: str, tools: list[t.Tool]) -> None:
+        async def on_offer(name: str, offer: Offer) -> None:
             if self.upstreams.get(name) is upstream:  # a server that is being replaced no longer counts
-                await self._on_tools(name, tools)
+                await self._on_offer(name, offer)
 
         upstream = Upstream(
             spec,
             backoff=self._backoff,
             reaper=self._reaper,
-            on_tools=on_tools,
+            on_offer=on_offer,
+            on_updated=partial(self._on_updated, spec.name),
             memory=self._memory,
             child=child,
             learn=self._learn,
             mask=self._mask,
         )
         upstream.log_level = self._log_level
+        left = self._left.pop(spec.name, None)
+        if left is not None:
+            upstream.watch.adopt(left)
         self.upstreams[spec.name] = upstream
         if self._tasks is not None:
             self._start(self._tasks, upstream)
@@ -80,6 +90,7 @@ class UpstreamSet:
     def retire(self, name: str, drain_s: float) -> None:
         """Let a server finish its calls, then end it."""
         upstream = self.upstreams.pop(name)
+        self._left[name] = upstream.watch
         if self._tasks is not None:
             self._tasks.start_soon(self._drain, upstream, drain_s, name=f"the end of {name}")
 

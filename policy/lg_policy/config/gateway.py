@@ -84,17 +84,28 @@ class UpstreamSettings(Section):
     What the server sends is then part of a prompt, and it reads what the model answers."""
     roots: Literal["refuse", "client"] = "refuse"
     """Whether the server may ask for the directories that the caller works in. `client`: the caller's client says."""
+    naming: Literal["prefix", "none"] = "prefix"
+    """`none`: clients see its tools, prompts and URIs under their own names. Rules, limits and records always name
+    `SERVER__TOOL` and `SERVER+URI`.
+
+    Of several servers with `none`, only the first by name keeps its URIs. A name that is taken is left out."""
 
 
 class RuleSettings(Section):
-    """One policy rule. deny beats approve beats allow, in any order."""
+    """One policy rule. deny beats approve beats allow, in any order. It needs `tools`, `resources` or `prompts`."""
 
-    tools: tuple[str, ...]
+    tools: tuple[str, ...] = ()
     """Qualified tool names; `*` matches any run of characters."""
+    resources: tuple[str, ...] = ()
+    """Addresses of resources, as `SERVER+URI`; `*` matches any run of characters."""
+    prompts: tuple[str, ...] = ()
+    """Qualified prompt names, as `SERVER__PROMPT`; `*` matches any run of characters."""
     identities: tuple[str, ...] = ("*",)
     """Caller identities; `*` matches any run of characters."""
     when: dict[str, Any] | bool = True
-    """JSON Schema over the call's arguments. In allow and approve rules, every named property is required."""
+    """JSON Schema over the call's arguments. In allow and approve rules, every named property is required.
+
+    For a resource the arguments are `{uri}`, for a prompt `{name, arguments}`."""
     effect: Literal["allow", "approve", "deny"]
     """What happens to a matching call."""
     approver: Literal["user", "operator"] = "user"

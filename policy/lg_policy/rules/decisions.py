@@ -1,8 +1,8 @@
 """The input and outcome of a decision about a call, and the built-in defaults for calls that no rule matches.
 
-Read-only tools of trusted servers are allowed; `exec` with an active sandbox, no network and a template without
-`approval` is allowed; changing files needs approval unless `require_approval_for_mutations` is false; everything else
-needs approval.
+Resources and prompts of trusted servers are allowed, those of others need approval. Read-only tools of trusted servers
+are allowed; `exec` with an active sandbox, no network and a template without `approval` is allowed; changing files
+needs approval unless `require_approval_for_mutations` is false; everything else needs approval.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from lg_policy.config.settings import Settings
+from lg_policy.rules.uri_spellings import Spellings
 
 
 class Effect(StrEnum):
@@ -23,13 +24,28 @@ class Effect(StrEnum):
     DENY = "deny"
 
 
+class Kind(StrEnum):
+    """What is called: a tool, a resource that is read, or a prompt that is got.
+
+    Rules know no completions: one is decided as what it completes.
+    """
+
+    TOOL = "tool"
+    RESOURCE = "resource"
+    PROMPT = "prompt"
+    COMPLETION = "completion"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ToolFacts:
-    """The gateway's knowledge about a tool, apart from the call."""
+    """The gateway's knowledge about a tool, a resource or a prompt, apart from the call."""
 
     server: str
     tool: str
-    """The qualified name, `<server>__<tool>`."""
+    """The qualified name, `<server>__<tool>`. For a resource its address."""
+    kind: Kind = Kind.TOOL
+    spellings: Spellings | None = None
+    """For a resource: the ways to write its URI that its server may take for the same."""
     trusted: bool = False
     builtin: str | None = None
     """`fs` or `exec` for our own servers."""
@@ -57,6 +73,10 @@ class Decision:
 
 def default(settings: Settings, facts: ToolFacts, arguments: Mapping[str, Any]) -> Decision:
     """Decide a call that no rule matches."""
+    if facts.kind is not Kind.TOOL:
+        effect = Effect.ALLOW if facts.trusted else Effect.APPROVE
+        reason = f"{facts.kind} of a trusted server" if facts.trusted else "no rule allows it"
+        return Decision(effect=effect, rule=f"default:{facts.kind}", reason=reason)
     if facts.builtin == "exec" and facts.name == "exec":
         return _default_exec(settings, facts, arguments)
     if facts.trusted and facts.read_only:

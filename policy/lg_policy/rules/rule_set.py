@@ -3,6 +3,9 @@
 deny beats approve beats allow among the rules that match a call; only when none matches do the built-in defaults of
 `decisions` decide. Rules are compiled once and sorted by tool on the first call of each.
 
+A rule speaks of tools, resources and prompts each by a list of its own. A denial of every tool of a server, or of every
+call to be approved, counts for its resources and prompts too, unless the rule names those itself.
+
 Not covered: what a tool really does. Annotations of untrusted servers count for nothing.
 """
 
@@ -16,9 +19,10 @@ from typing import Any
 from lg_policy.config.settings import RuleSettings, Settings
 from lg_policy.errors import ConfigError
 from lg_policy.rules.conditions import Condition, Forms, linear, marks_paths, normalised_paths
-from lg_policy.rules.decisions import Decision, Effect, ToolFacts, default
+from lg_policy.rules.decisions import Decision, Effect, Kind, ToolFacts, default
+from lg_policy.rules.uri_spellings import Spellings, folded
 
-__all__ = ["Decision", "Effect", "RuleBook", "RuleView", "ToolFacts"]
+__all__ = ["Decision", "Effect", "Kind", "RuleBook", "RuleView", "ToolFacts", "stricter"]
 
 _STRICTNESS = {Effect.ALLOW: 0, Effect.APPROVE: 1, Effect.DENY: 2}
 NO_ARGUMENTS_YET = "its condition waits until the tool's schema is known"
@@ -44,15 +48,25 @@ class Names:
         self.all = "*" in given
         self._plain = frozenset(pattern for pattern in given if "*" not in pattern)
         globs = sorted(given - self._plain)
-        text = "|".join(".*".join(re.escape(part) for part in pattern.split("*")) for pattern in globs)
-        self._glob = linear(f"(?s:{text})") if globs else None
+        self._glob = _one_of(globs)
+        self._open_glob = _one_of(pattern for pattern in globs if pattern.endswith("*"))
 
     def __contains__(self, name: str) -> bool:
         return self.all or name in self._plain or (self._glob is not None and self._glob.fullmatch(name) is not None)
 
+    def covers_all(self, prefix: str) -> bool:
+        """Return whether every name that begins with the prefix is in this set."""
+        return self.all or (self._open_glob is not None and self._open_glob.fullmatch(prefix) is not None)
+
     def covers(self, other: Names) -> bool:
         """Return whether every name of the other set is certainly in this one."""
         return self.all or (other._glob is None and all(name in self for name in other._plain))
+
+
+def _one_of(globs: Iterable[str]) -> Any:
+    """Return a compiled pattern for texts that match one of the globs; `None` if there are none."""
+    texts = [".*".join(re.escape(part) for part in glob.split("*")) for glob in globs]
+    return linear(f"(?s:{'|'.join(texts)})") if texts else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +75,25 @@ class _Rule:
     place: str
     settings: RuleSettings
     tools: Names
+    resources: Names
+    folded: Names
+    """The resources again, without the differences that some servers ignore."""
+    prompts: Names
     identities: Names
     condition: Condition
     effect: Effect
+
+    def of_server(self, server: str) -> bool:
+        """Whether the rule is a refusal, or a question, about all that a server has."""
+        settings = self.settings
+        whole = not settings.resources and not settings.prompts and self.condition.always
+        return whole and self.effect is not Effect.ALLOW and self.tools.covers_all(f"{server}__")
+
+    def names(self, spelled: Spellings) -> bool:
+        """Whether the rule names a resource in the spellings that count for its effect."""
+        if self.effect is Effect.ALLOW:
+            return spelled.plain and all(address in self.resources for address in spelled.addresses)
+        return any(address in self.resources or folded(address) in self.folded for address in spelled.addresses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +104,7 @@ class _Indexed:
     rules: Sequence[_Rule]
     hopeless: Mapping[str, str]
     judges_paths: bool
+    spelled: Spellings | None = None
 
 
 class RuleBook:
@@ -147,7 +178,7 @@ class RuleBook:
         return [
             f"{_named(rule)}: there is no tool {' or '.join(rule.settings.tools)}"
             for rule in self._rules
-            if not any(tool in rule.tools for tool in known)
+            if rule.settings.tools and not any(tool in rule.tools for tool in known)
         ]
 
     def shadowed(self) -> list[str]:
@@ -160,6 +191,8 @@ class RuleBook:
         return found
 
     def _indexed(self, facts: ToolFacts) -> _Indexed:
+        if facts.kind is not Kind.TOOL:
+            return self._about(facts)
         known = self._by_tool.get(facts.tool)
         # Compared by object, and the object kept: a changed definition comes as a new one.
         if known is None or known.schema is not facts.input_schema:
@@ -174,6 +207,27 @@ class RuleBook:
             self._by_tool[facts.tool] = known
         return known
 
+    def _about(self, facts: ToolFacts) -> _Indexed:
+        """Return the rules about a resource or a prompt. Not kept: anyone may ask for any address."""
+        if facts.kind is Kind.PROMPT:
+            rules = [rule for rule in self._rules if facts.tool in rule.prompts or rule.of_server(facts.server)]
+        else:
+            spelled = facts.spellings
+            rules = [
+                rule
+                for rule in self._rules
+                if (spelled is not None and rule.names(spelled)) or rule.of_server(facts.server)
+            ]
+        return _Indexed(
+            schema=facts.input_schema, rules=rules, hopeless={}, judges_paths=False, spelled=facts.spellings
+        )
+
+
+def stricter(first: Decision, second: Decision) -> Decision:
+    """Return the decision that permits less. Of two that ask, one asks whoever the stricter names."""
+    order = {"user": 0, "operator": 1}
+    return max(first, second, key=lambda decision: (_STRICTNESS[decision.effect], order[decision.approver]))
+
 
 def _seen(indexed: _Indexed, facts: ToolFacts, raw: dict[str, Any]) -> Forms | None:
     """Return the arguments as conditions see them; `None` if a path contains `..`."""
@@ -184,6 +238,9 @@ def _seen(indexed: _Indexed, facts: ToolFacts, raw: dict[str, Any]) -> Forms | N
 
 def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Forms | None) -> bool:
     holds = rule.condition.holds
+    if indexed.spelled is not None:
+        found = (holds(raw | {"uri": form}) for form in indexed.spelled.forms)
+        return all(found) if rule.effect is Effect.ALLOW else any(found)
     if rule.effect is not Effect.DENY and (
         rule.name in indexed.hopeless or (indexed.schema is None and not rule.condition.always)
     ):
@@ -215,6 +272,8 @@ def _shadows(strict: _Rule, mild: _Rule) -> bool:
         _STRICTNESS[strict.effect] > _STRICTNESS[mild.effect]
         and strict.condition.always
         and strict.tools.covers(mild.tools)
+        and strict.resources.covers(mild.resources)
+        and strict.prompts.covers(mild.prompts)
         and strict.identities.covers(mild.identities)
     )
 
@@ -226,14 +285,20 @@ def _named(rule: _Rule) -> str:
 def _compile(index: int, rule: RuleSettings, place: str) -> _Rule:
     name = f"gateway.rules[{index}]"
     where = f"{name} ({place})" if place else name
-    if not rule.tools or not rule.identities:
-        raise ConfigError(f"{where}: tools and identities must not be empty", hint='use ["*"] for all')
+    if not (rule.tools or rule.resources or rule.prompts) or not rule.identities:
+        raise ConfigError(
+            f"{where}: a rule needs tools, resources or prompts, and identities must not be empty",
+            hint='use ["*"] for all',
+        )
     effect = Effect(rule.effect)
     return _Rule(
         name=name,
         place=place,
         settings=rule,
         tools=Names(rule.tools),
+        resources=Names(rule.resources),
+        folded=Names(map(folded, rule.resources)),
+        prompts=Names(rule.prompts),
         identities=Names(rule.identities),
         condition=Condition(rule.when, where=where, require=effect is not Effect.DENY),
         effect=effect,

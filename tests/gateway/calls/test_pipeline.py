@@ -57,7 +57,7 @@ async def test_a_denied_call_names_the_rule_and_the_reason(tmp_path: Path) -> No
 async def test_a_tool_that_is_denied_altogether_is_neither_listed_nor_known(tmp_path: Path) -> None:
     rule = '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "deny"\n'
     async with gateway_of(tmp_path, server("a"), ALLOW_ALL, rule) as gateway:
-        names = [entry.name for entry in gateway.pipeline.visible("local:me")]
+        names = [entry.name for entry in gateway.pipeline.decisions.tools("local:me")]
         with pytest.raises(MCPError, match="Unknown tool"):
             await call(gateway, "a__echo", text="x")
         record = records(gateway)[-1]

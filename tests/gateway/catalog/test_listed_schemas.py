@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
-from lg_gateway.catalog.catalog import public_name
 from lg_gateway.catalog.listed_schemas import LISTED_CHARACTERS, listed_input, listed_output, problems
+from lg_gateway.catalog.names import public_name
 from lg_gateway.serving.meta_tools import TOOLS
 from tests.gateway.misbehaving import misbehaving
 from tests.gateway.rig import ALLOW_ALL, call, client_of, gateway_of, server, text_of, write_config

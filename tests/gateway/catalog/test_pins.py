@@ -63,7 +63,7 @@ async def test_a_list_that_is_new_each_time_does_not_fill_the_store(tmp_path: Pa
         for strict, server_ in ((False, "a"), (True, "b")):
             for round_ in range(3):
                 listed = [t.Tool(name=f"{round_}_{n}", input_schema={"type": "object"}) for n in range(2_000)]
-                sift = partial(gateway.pins.sift, server=server_, tools=listed, strict=strict)
+                sift = partial(gateway.pins.sift, server=server_, items=listed, strict=strict)
                 passed, held = await gateway.store.write(sift)
                 expected = (0 if round_ == 2 else 2_000, 0)
                 assert (len(passed), len(held)) == (tuple(reversed(expected)) if strict else expected)

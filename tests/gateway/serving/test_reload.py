@@ -116,7 +116,7 @@ async def test_only_servers_whose_entry_changed_start_anew(tmp_path: Path) -> No
     async with reloading(tmp_path, server("a"), server("b"), server("c"), ALLOW_ALL) as (gateway, reloader):
         heard: list[int] = []
 
-        async def listen() -> None:
+        async def listen(_changed: object) -> None:
             heard.append(1)
 
         gateway.on_list_changed(listen)

@@ -122,7 +122,7 @@ def knows(gateway: Any, name: str) -> bool:
 async def test_a_changed_tool_list_is_taken_over_from_both_eras(tmp_path: Path) -> None:
     heard: list[int] = []
 
-    async def listener() -> None:
+    async def listener(_changed: object) -> None:
         heard.append(1)
 
     async with gateway_of(tmp_path, server("a"), server("b", "--era", "legacy"), ALLOW_ALL) as gateway:

@@ -1,0 +1,85 @@
+"""Decides by the rules in force whether a caller may see something, and what happens to a call of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lg_gateway.calls.call import CallContext
+from lg_gateway.catalog.catalog import Catalog, CatalogEntry
+from lg_gateway.catalog.entry import Entry
+from lg_gateway.catalog.names import SEPARATOR
+from lg_gateway.catalog.offers import Item, Offered
+from lg_policy.config.settings import Settings
+from lg_policy.errors import Conflict, PolicyDenied
+from lg_policy.rules.rule_set import Decision, Effect, Kind, RuleBook, ToolFacts, stricter
+
+READ_FILE = "read_file"
+"""The tool of `lg-fs` that does what its resources do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What decides: replaced as a whole when the configuration is reloaded."""
+
+    settings: Settings
+    rules: RuleBook
+
+
+class DecisionStep:
+    """Decisions as a step of the pipeline. `policy` returns the policy in force, for each call.
+
+    A file that is read as a resource of `lg-fs` is also judged as a call of `read_file`; the stricter verdict counts.
+    """
+
+    def __init__(self, policy: Callable[[], Policy], catalog: Catalog) -> None:
+        self._policy = policy
+        self._catalog = catalog
+
+    def tools(self, identity: str) -> list[CatalogEntry]:
+        """Return the tools that an identity may see, in order."""
+        rules = self._policy().rules
+        return [entry for entry in self._catalog.entries() if rules.visible(identity=identity, facts=entry.facts)]
+
+    def offered(self, identity: str, items: Iterable[Offered[Item]]) -> list[Item]:
+        """Return the resources, templates or prompts that an identity may see, in order."""
+        return [offered.item for offered in items if self.visible(identity, offered.facts)]
+
+    def visible(self, identity: str, facts: ToolFacts) -> bool:
+        """Return whether an identity may see something."""
+        rules, twin = self._policy().rules, self._twin(facts)
+        seen = rules.visible(identity=identity, facts=facts)
+        return seen and (twin is None or rules.visible(identity=identity, facts=twin.facts))
+
+    def decide(self, identity: str, entry: Entry, arguments: Mapping[str, Any]) -> Decision:
+        """Return what the rules say about a call."""
+        rules, twin = self._policy().rules, self._twin(entry.facts)
+        decision = rules.decide(identity=identity, facts=entry.facts, arguments=arguments)
+        if twin is None:
+            return decision
+        path = arguments["argument"]["value"] if entry.completes else entry.tool
+        as_file = rules.decide(identity=identity, facts=twin.facts, arguments={"path": path})
+        return stricter(decision, as_file)
+
+    def of(self, context: CallContext) -> CallContext:
+        """Return the call with its decision. Raises `PolicyDenied`."""
+        decision = self.decide(context.call.identity, context.entry, context.call.arguments)
+        if decision.effect is Effect.DENY:
+            raise PolicyDenied(f"{decision.reason} ({decision.rule})")
+        if decision.rule.startswith("default:") and context.is_preview():
+            decision = Decision(effect=Effect.ALLOW, rule="default:preview", reason="only shows what would be done")
+        return replace(context, decision=decision)
+
+    def again(self, context: CallContext) -> None:
+        """Decide once more: a new denial wins, and so does a rule that now asks, or now asks an operator."""
+        before, now = context.decision, self.of(context).decision
+        if before is None or now is None or context.recalled or now.effect is Effect.ALLOW:
+            return
+        if before.effect is Effect.ALLOW or (now.approver == "operator" and before.approver != "operator"):
+            raise Conflict("the rules have changed since the call was made", hint="make the call again")
+
+    def _twin(self, facts: ToolFacts) -> CatalogEntry | None:
+        if facts.kind is not Kind.RESOURCE or facts.builtin != "fs":
+            return None
+        return self._catalog.find(f"{facts.server}{SEPARATOR}{READ_FILE}")
