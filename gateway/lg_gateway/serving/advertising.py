@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import mcp_types as t
-from mcp.server import Server, ServerRequestContext
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import Server
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from lg_gateway.approvals.layout import word

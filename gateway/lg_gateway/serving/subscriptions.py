@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import mcp_types as t
-from mcp.server import ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import (
     InMemorySubscriptionBus,
     ListenHandler,

@@ -323,8 +323,8 @@ class Upstream:
                     offer = await self._list(client)
                     connecting.deadline = math.inf  # leaving the scope before the client would corrupt anyio's stack
                     await self._up(client, offer, connection.direct(client))
-                    again = partial(self._list_again, client)
-                    tasks.start_soon(self._changes.read_again, again, self.spec.connect_timeout_s)
+                    again, take = partial(self._list, client), partial(self._on_offer, self.name)
+                    tasks.start_soon(self._changes.read_again, again, take, self.spec.connect_timeout_s)
                     tasks.start_soon(partial(self.watch.run, client, live=self.asks_live))
                     await self._lost.wait()
                     self._client = None
@@ -369,9 +369,6 @@ class Upstream:
         offer = replace(listed, tools=[tool for tool in listed.tools if self.spec.offers(tool.name)])
         self._answers.learn(offer.tools)
         return offer
-
-    async def _list_again(self, client: Client) -> None:
-        await self._on_offer(self.name, await self._list(client))
 
     async def _on_message(self, message: Any) -> None:
         # The session must not be used from its own message handler: only a flag is set here.

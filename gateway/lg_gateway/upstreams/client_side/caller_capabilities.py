@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import mcp_types as t
-from mcp.client import Client
+from mcp.client.client import Client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 current_capabilities: ContextVar[Mapping[str, Any] | None] = ContextVar("capabilities of a call's client", default=None)

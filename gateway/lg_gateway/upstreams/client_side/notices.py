@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import anyio
 import mcp_types as t
-from mcp.client import Client
+from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError

@@ -13,6 +13,8 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from lg_gateway.catalog.offer import Offer
+
 log = logging.getLogger(__name__)
 
 LIST_CHANGES = (t.ToolListChangedNotification, t.PromptListChangedNotification, t.ResourceListChangedNotification)
@@ -43,16 +45,20 @@ class ListChanges:
             except SubscriptionLost:
                 log.debug("%s: its change stream ended", self._server)
 
-    async def read_again(self, read: Callable[[], Awaitable[None]], timeout_s: float) -> None:
-        """Read the lists after each change, until cancelled."""
+    async def read_again(
+        self, read: Callable[[], Awaitable[Offer]], take: Callable[[Offer], Awaitable[None]], timeout_s: float
+    ) -> None:
+        """Read the lists after each change, within `timeout_s`, and take them over, until cancelled."""
         pause = RELIST_PAUSE_S
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
             try:
                 with anyio.fail_after(timeout_s):
-                    await read()
+                    offer = await read()
             except (MCPError, TimeoutError, ValidationError) as error:
                 log.warning("%s announced a changed list and did not send it: %s", self._server, error)
+            else:
+                await take(offer)
             await anyio.sleep(pause)
             pause = min(pause * 2, RELIST_PAUSE_MAX_S) if self._changed.is_set() else RELIST_PAUSE_S

@@ -14,7 +14,7 @@ from contextlib import suppress
 import anyio
 import anyio.abc
 import mcp_types as t
-from mcp.client import Client
+from mcp.client.client import Client
 from mcp.client.subscriptions import SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
