@@ -37,7 +37,9 @@ FOLDER_MODULES = 20
 # Where an error of any kind may be stopped, and why: the outermost edges, where what failed is somebody else's.
 EDGES = {
     "policy/lg_policy/prefork/becoming.py": "the end of a program: what it raises is printed, as an interpreter does",
+    "policy/lg_policy/wire/direct_posts.py": "what the SDK does for a request over HTTP that fails unforeseen",
     "policy/lg_policy/wire/direct_requests.py": "what the SDK's dispatcher does for a request that fails unforeseen",
+    "policy/lg_policy/wire/direct_sessions.py": "the same, in a session",
     "policy/lg_policy/wire/tool_server.py": "an unforeseen error: `internal` for the client, a traceback for the log",
     "gateway/lg_gateway/serving/server.py": "an unforeseen error must not reach a client as text",
     "gateway/lg_gateway/serving/subscriptions.py": "one client that went away must not keep others from hearing",

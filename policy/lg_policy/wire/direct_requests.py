@@ -127,7 +127,7 @@ class DirectRequests:
             return False
         if b'"notifications/cancelled"' in line:
             return self._cancelled(line)
-        request = _plain_request(line)
+        request = plain_request(line, from_json)
         if request is None or not _same_client(request["params"], self._known):
             return False
         number = request["id"]
@@ -212,9 +212,9 @@ class DirectRequests:
         try:
             with context.scope:
                 try:
-                    answer = b"result", _json(await runner.on_request(context, method, params))
+                    answer = b"result", to_wire(await runner.on_request(context, method, params))
                 except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
-                    answer = b"error", _json(_wire_error(error, modern=context.modern))
+                    answer = b"error", to_wire(wire_error(error, modern=context.modern))
                 finally:
                     context.over = True
                     self._in_flight.pop(coerce_request_id(context.request_id), None)
@@ -225,7 +225,7 @@ class DirectRequests:
         except anyio.get_cancelled_exc_class():
             # The connection ends. Whoever still reads learns that no answer will come.
             if answer is None and not context.cancel_requested.is_set():
-                closed = _json({"code": t.CONNECTION_CLOSED, "message": "Connection closed"})
+                closed = to_wire({"code": t.CONNECTION_CLOSED, "message": "Connection closed"})
                 with anyio.move_on_after(LAST_WORD_S, shield=True):
                     await self._write(context.request_id, b"error", closed)
             raise
@@ -235,13 +235,13 @@ class DirectRequests:
             await self._send(_answer_line(number, member, value))
 
 
-def _plain_request(line: bytes) -> dict[str, Any] | None:
-    """Return a call or list in its plain form; `None` for any other line."""
+def plain_request(line: bytes, read: Callable[[bytes], Any]) -> dict[str, Any] | None:
+    """Return a call or list in its plain form; `None` for any other message. `read` reads JSON."""
     if b'"tools/' not in line or line.count(b"{") + line.count(b"[") > NESTING:
         return None
     try:
-        request = from_json(line)
-    except ValueError:
+        request = read(line)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(request, dict) or not request.keys() <= _MEMBERS or request.get("jsonrpc") != "2.0":
         return None
@@ -269,7 +269,8 @@ def _says_nothing_else(meta: Mapping[str, Any], known: _Known | None) -> bool:
     return not rest and isinstance(token, str | int) and not isinstance(token, bool)
 
 
-def _wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:
+def wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:
+    """Return the error of the protocol that a failed request is answered with."""
     if modern:
         found = modern_error_data(error)
     else:
@@ -281,10 +282,11 @@ def _wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:
 
 
 def _answer_line(number: str | int, member: bytes, value: bytes) -> bytes:
-    return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (_json(number), member, value)
+    return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (to_wire(number), member, value)
 
 
-def _json(value: Any) -> bytes:
+def to_wire(value: Any) -> bytes:
+    """Return a value as JSON."""
     try:
         return to_json(value)
     except PydanticSerializationError:  # half a surrogate pair, which UTF-8 cannot say

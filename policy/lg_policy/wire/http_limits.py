@@ -22,6 +22,8 @@ BODY_S = 60.0
 """Seconds in which its body must arrive."""
 MAX_UNFINISHED = 128
 """Connections that may be sending a request at once; one more closes the oldest of them."""
+JOINED_BYTES = 64_000
+"""Of an answer, at most so much waits for what is written next."""
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the clock for the first request."""
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport))  # type: ignore[arg-type]  # it has what uvicorn uses
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -92,6 +94,38 @@ class LimitedProtocol(H11Protocol):
         self._unwatch()
         log.warning("a connection was closed: %s", why)
         self.transport.abort()
+
+
+class _Joined:
+    """A transport that sends the head and the body of an answer together; uvicorn writes them one by one."""
+
+    def __init__(self, inner: asyncio.Transport) -> None:
+        self._inner = inner
+        self._loop = asyncio.get_running_loop()
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes with those that are written before anything else happens."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+        self._held += len(data)
+        if self._held > JOINED_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Close it after what was written."""
+        self._flush()
+        self._inner.close()
+
+    def _flush(self) -> None:
+        parts, self._parts, self._held = self._parts, [], 0
+        if parts and not self._inner.is_closing():
+            self._inner.write(b"".join(parts))
 
 
 def _descriptors() -> int:

@@ -24,6 +24,7 @@ from lg_policy.wire.stdio import stdio_streams
 if TYPE_CHECKING:
     from types import FrameType
 
+    from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
 
@@ -144,8 +145,10 @@ async def _serve_http(
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
     from starlette.applications import Starlette
+    from starlette.middleware.cors import CORSMiddleware
     from starlette.routing import Mount
 
+    from lg_policy.wire.direct_posts import DirectPosts
     from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, front
     from lg_policy.wire.http_limits import limited_protocol, quiet_logs
 
@@ -161,7 +164,11 @@ async def _serve_http(
             yield
 
     before = front(hosts, origins, browsers=given is None)
-    app = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=[*before, *middleware])
+    login, scopes = _login(app_options)
+    usual = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=[*before, *middleware])
+    layers: set[object] = {entry.cls for entry in (*before, *middleware)}
+    more = [(b"vary", b"Origin")] if CORSMiddleware in layers else []
+    app = DirectPosts(usual, server, hosts=hosts, login=login, scopes=scopes, more=more)
 
     class HttpServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -171,9 +178,25 @@ async def _serve_http(
 
     # h11: with httptools the SDK's header checks miss one conformance case (white space around a header value).
     config = uvicorn.Config(
-        app, http=limited_protocol(), ws="none", log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S
+        app,
+        http=limited_protocol(),
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
     )
     quiet_logs()
     shown = f"[{host}]" if ":" in host else host
     print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
     await HttpServer(config).serve(sockets=[listener])
+
+
+def _login(options: dict[str, Any]) -> tuple[BearerAuthBackend | None, Sequence[str]]:
+    """Return how the SDK's application finds out who sends a request, and the scopes that it asks for."""
+    verifier, auth = options.get("token_verifier"), options.get("auth")
+    if verifier is None:
+        return None, ()
+    from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
+
+    resource = auth.resource_server_url if auth is not None and auth.validate_token_resource else None
+    return BearerAuthBackend(verifier, resource_server_url=resource), (auth and auth.required_scopes) or ()

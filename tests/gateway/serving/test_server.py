@@ -141,6 +141,28 @@ async def test_a_call_that_the_client_gives_up_is_cancelled_at_the_server(
         await until(lambda: {"cancelled": "slow"} in journal(log))
 
 
+@BOTH
+@pytest.mark.parametrize("era", ["both", "legacy"])
+async def test_over_http_a_question_reaches_the_human_of_its_own_call(tmp_path: Path, mode: str, era: str) -> None:
+    config = write_config(tmp_path, server("a", "--era", era), ALLOW_ALL)
+    said: dict[int, str] = {}
+
+    async def elicit(_context: Any, _params: Any) -> t.ElicitResult:
+        return t.ElicitResult(action="accept", content={"colour": "blue"})
+
+    async with client_over("http", mode, config, elicitation_callback=elicit) as client:
+        await client.call_tool("a__echo", {"text": "so that the session is known"})
+
+        async def ask(rounds: int) -> None:
+            said[rounds] = text_of(await client.call_tool("a__ask", {"rounds": rounds}))
+
+        async with anyio.create_task_group() as tasks:
+            for rounds in (1, 2, 3):
+                tasks.start_soon(ask, rounds)
+
+    assert said == {rounds: "; ".join(["accept blue"] * rounds) for rounds in (1, 2, 3)}
+
+
 async def test_a_gateway_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a", "--ignore-eof"), ALLOW_ALL)
     with http_gateway("--config", str(config)) as (url, process), anyio.fail_after(60):

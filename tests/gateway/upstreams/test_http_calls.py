@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from lg_gateway.http_client.connection import KeptConnection
 from lg_gateway.http_client.pool import KEPT, HttpPool
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.upstreams.bounded_http import BoundedTransport
 from tests.gateway.rig import ALLOW_ALL, code_of, gateway_of, send, text_of, until
-from tests.gateway.upstreams.support_http import raw_server, settings
+from tests.gateway.upstreams.support_http import RawServer, raw_server, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -237,3 +244,50 @@ async def test_an_endless_answer_over_a_real_connection_ends_at_its_limit(kind: 
             with pytest.raises(httpx2.ReadError, match="3000000 bytes"):
                 await client.post(f"http://127.0.0.1:{port}/mcp", json={})
     server.close()
+
+
+def certificate(directory: Path) -> Path:
+    """Write a certificate of this machine, signed by itself, and its key into one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "localhost.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    return path
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_server_must_have_a_certificate_that_the_system_trusts(
+    tmp_path: Path, trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = certificate(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    else:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+    state = RawServer(session=False)
+    server = await asyncio.start_server(state.serve, "localhost", 0, ssl=context, family=socket.AF_INET)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}/mcp"
+    sent = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "stream"}}
+    async with httpx2.AsyncClient(transport=HttpPool()) as client:
+        if trusted:
+            for _ in range(3):
+                assert "stream" in (await client.post(url, json=sent)).text
+        else:
+            with pytest.raises(httpx2.ConnectError, match="certificate"):
+                await client.post(url, json=sent)
+    server.close()
+
+    assert state.calls == ["stream"] * (3 if trusted else 0)
+    assert state.connections == (1 if trusted else 0)

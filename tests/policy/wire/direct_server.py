@@ -1,9 +1,11 @@
-"""A server over stdio whose tools show what a request became: who called, what arrived, who still waits."""
+"""A server whose tools show what a request became: who called, what arrived, who still waits. `http` serves HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -58,7 +60,10 @@ async def wait(_arguments: dict[str, Any], _context: CallContext) -> Reply:
 async def way(_arguments: dict[str, Any], _context: CallContext) -> Reply:
     task = asyncio.current_task()
     assert task is not None
-    return Reply(text="", structured={"task": task.get_name()})
+    stack = {Path(frame.f_code.co_filename).stem for frame, _ in traceback.walk_stack(None)}
+    return Reply(
+        text="", structured={"task": task.get_name(), "stack": "DirectPosts" if "direct_posts" in stack else ""}
+    )
 
 
 async def count(_arguments: dict[str, Any], _context: CallContext) -> Reply:
@@ -91,7 +96,10 @@ def main() -> int:
         )
         for name, handler in HANDLERS.items()
     ]
-    return serve(build_server("direct", tools, instructions=""), ServeFlags(transport="stdio", host="", port=0))
+    server = build_server("direct", tools, instructions="")
+    if sys.argv[1:] == ["http"]:
+        return serve(server, ServeFlags(transport="http", host="127.0.0.1", port=0))
+    return serve(server, ServeFlags(transport="stdio", host="", port=0))
 
 
 if __name__ == "__main__":

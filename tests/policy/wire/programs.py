@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+DIRECT_SERVER = Path(__file__).with_name("direct_server.py")
 COMMAND = [sys.executable, "-m", "tests.policy.wire.fixture_server"]
 
 

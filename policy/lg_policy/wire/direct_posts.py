@@ -1,0 +1,282 @@
+"""Handles the requests that an HTTP client sends most without the layers of Starlette and the SDK's sessions.
+
+Those pass a request through a dozen layers, streams and tasks, which costs more than most calls. Here a POST with a
+call or list in its plain form goes to the SDK's own request handler at once. Everything else, and whatever would be
+refused, goes to the ordinary application with its body: that has the last word on every refusal. Answers are the same,
+byte for byte. `Host`, login, the headers of the protocol and the length of the body are checked here too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from mcp.server import Server
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
+from mcp.server.connection import Connection
+from mcp.server.runner import modern_error_data, serve_one
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import NoBackChannelError
+from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, InboundModernRoute, classify_inbound_request
+from mcp.shared.message import ServerMessageMetadata
+from mcp.shared.transport_context import TransportContext
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+from starlette.requests import HTTPConnection, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lg_policy.wire.direct_requests import LINE_BYTES, plain_request
+from lg_policy.wire.direct_sessions import SESSION, DirectSessions
+from lg_policy.wire.http_front import PATH, Addresses
+from lg_policy.wire.posted_answer import PING_S, PostedAnswer
+
+Headers = Sequence[tuple[bytes, bytes]]
+_VERSION = "mcp-protocol-version"
+TOOLS = 1_000
+"""Tools whose schemas are remembered."""
+_UNUSUAL = frozenset({"origin", "transfer-encoding", "content-encoding", "expect", "upgrade", "last-event-id"})
+_EVENTS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+@dataclass(eq=False)
+class _ModernContext:
+    """The dispatch context of one request of protocol 2026, as the SDK's handler wants it."""
+
+    request_id: str | int
+    transport: TransportContext
+    message_metadata: ServerMessageMetadata
+    answer: PostedAnswer
+    progress_token: None = None
+    can_send_request: bool = False
+    cancel_requested: anyio.Event = field(default_factory=anyio.Event)
+
+    async def send_raw_request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None,  # noqa: ARG002  as in the SDK
+        opts: CallOptions | None = None,  # noqa: ARG002  as in the SDK
+    ) -> dict[str, Any]:
+        raise NoBackChannelError(method)
+
+    async def notify(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None,
+        opts: CallOptions | None = None,  # noqa: ARG002  as in the SDK
+    ) -> None:
+        said = {"jsonrpc": "2.0", "method": method}
+        await self.answer.event(_json(said if params is None else {**said, "params": dict(params)}))
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Say nothing: the caller has not asked for it."""
+
+
+class DirectPosts:
+    """An ASGI application before `app`, for a server with the given hosts. Make it before the server runs.
+
+    With `login`, a request needs a token that has all `scopes`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        server: Server[Any],
+        *,
+        hosts: Iterable[str],
+        login: BearerAuthBackend | None,
+        scopes: Iterable[str] = (),
+        more: Headers = (),
+    ) -> None:
+        """Keep `more`: headers that the layers in between add to every answer."""
+        self._app = app
+        self._server = server
+        self._hosts = Addresses(hosts)
+        self._login = login
+        self._scopes = frozenset(scopes)
+        self._marked = _MarkedTools(server)
+        self._more = list(more)
+        self._sessions = DirectSessions(server, self._more)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, if it is one for here; pass on any other."""
+        headers = self._plain_head(scope)
+        if headers is None:
+            await self._app(scope, receive, send)
+        elif self._login is None:
+            await self._known(scope, scope, headers, receive, send)
+        else:
+            found = await self._login.authenticate(HTTPConnection(scope))
+            if found is None or not self._scopes <= set(found[0].scopes):
+                await self._app(scope, receive, send)
+                return
+            mark = auth_context_var.set(found[1])
+            try:
+                await self._known(scope, {**scope, "auth": found[0], "user": found[1]}, headers, receive, send)
+            finally:
+                auth_context_var.reset(mark)
+
+    def _plain_head(self, scope: Scope) -> dict[str, str] | None:
+        """Return the headers of a POST in its plain form that may be sent from where it comes; `None` for any other."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != PATH:
+            return None
+        if scope.get("query_string") or scope.get("root_path"):
+            return None
+        pairs = scope["headers"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        if len(headers) != len(pairs) or headers.get("host", "") not in self._hosts or _UNUSUAL & headers.keys():
+            return None
+        length = headers.get("content-length", "")
+        if headers.get("content-type") != "application/json" or not (length.isascii() and length.isdigit()):
+            return None
+        if len(length) > 9 or int(length) > LINE_BYTES or not _takes_both(headers.get("accept", "")):
+            return None
+        version = headers.get(_VERSION)
+        modern = version in MODERN_PROTOCOL_VERSIONS
+        in_session = SESSION in headers and (version is None or version in HANDSHAKE_PROTOCOL_VERSIONS)
+        return headers if modern or in_session else None
+
+    async def _known(self, scope: Scope, known: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        """Handle a request whose sender is known, as `known` says, or pass it on as it came."""
+        body, again = await _body(receive)
+        if body is not None:
+            if headers.get(_VERSION) in MODERN_PROTOCOL_VERSIONS:
+                handled = await self._modern(known, headers, body, again, send)
+            else:
+                handled = await self._sessions.handle(known, headers[SESSION], body, again, send)
+            if handled:
+                return
+        await self._app(scope, again.from_the_start(), send)
+
+    async def _modern(self, scope: Scope, headers: dict[str, str], body: bytes, receive: Receive, send: Send) -> bool:
+        """Handle a request of protocol 2026, if it is plain and nothing is wrong with it; return whether."""
+        message = plain_request(body, json.loads)
+        if message is None or "progressToken" in message["params"].get("_meta", {}):
+            return False
+        route = classify_inbound_request(message, headers=headers)
+        if not isinstance(route, InboundModernRoute) or self._marked.has(message, headers):
+            return False
+        request = Request(scope, receive)
+        answer = PostedAnswer(send, [*_EVENTS, *self._more], stream_after_s=PING_S)
+        context = _ModernContext(
+            request_id=message["id"],
+            transport=TransportContext(kind="streamable-http", can_send_request=False, headers=request.headers),
+            message_metadata=ServerMessageMetadata(request_context=request),
+            answer=answer,
+        )
+        connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+        state = self._server.session_manager._lifespan_state  # private: the manager has entered it for all requests
+        made: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+        status = 200
+        with anyio.CancelScope() as handling:
+            async with answer.watched(receive, handling.cancel):
+                try:
+                    made["result"] = await serve_one(
+                        self._server,
+                        context,
+                        message["method"],
+                        message["params"],
+                        connection=connection,
+                        lifespan_state=state,
+                    )
+                except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
+                    found = modern_error_data(error)
+                    made["error"] = found.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    status = ERROR_CODE_HTTP_STATUS.get(found.code, 200)
+        if handling.cancelled_caught:
+            return True  # the client has gone
+        data = _json(made)
+        if answer.begun:
+            await answer.last_event(data)
+        else:
+            length = str(len(data)).encode()
+            kind = (b"content-type", b"application/json")
+            await answer.whole(status, [(b"content-length", length), kind, *self._more], data)
+        return True
+
+
+class _MarkedTools:
+    """Which tools want arguments in headers too. The SDK compares the two."""
+
+    def __init__(self, server: Server[Any]) -> None:
+        self._server = server
+        self._seen: dict[str, tuple[object, bool]] = {}
+
+    def has(self, message: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+        """Return whether a request must be compared with its headers, or may have to be."""
+        if message["method"] != "tools/call":
+            return False
+        if any(name.startswith("mcp-param-") for name in headers):
+            return True
+        name, lookup = message["params"].get("name"), self._server.get_tool_input_schema
+        if lookup is None or not isinstance(name, str):
+            return True
+        schema = lookup(name)
+        if schema is None:
+            return False
+        known, marked = self._seen.get(name, (None, False))
+        if known is not schema:
+            marked = "x-mcp-header" in json.dumps(schema)
+            if len(self._seen) >= TOOLS:
+                self._seen.clear()
+            self._seen[name] = (schema, marked)
+        return marked
+
+
+class _Again:
+    """The receiving side of a request that was read: what came can be had again."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._came: list[Message] = []
+        self._at = 0
+
+    async def __call__(self) -> Message:
+        """Return what comes next."""
+        if self._at < len(self._came):
+            self._at += 1
+            return self._came[self._at - 1]
+        return await self._receive()
+
+    async def read(self) -> Message:
+        """Return what comes next, and keep it."""
+        message = await self._receive()
+        self._came.append(message)
+        self._at += 1
+        return message
+
+    def from_the_start(self) -> _Again:
+        """Begin again with what was kept."""
+        self._at = 0
+        return self
+
+
+async def _body(receive: Receive) -> tuple[bytes | None, _Again]:
+    """Return the body, `None` if the client went away or it has more bytes than was said."""
+    again, body = _Again(receive), b""
+    while True:
+        message = await again.read()
+        if message["type"] != "http.request":
+            return None, again
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return body, again
+        if len(body) > LINE_BYTES:
+            return None, again
+
+
+def _takes_both(accept: str) -> bool:
+    """Return whether a client takes JSON and events, as it must, in the usual words."""
+    kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
+    return {"application/json", "text/event-stream"} <= kinds
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

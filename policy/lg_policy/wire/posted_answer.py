@@ -1,0 +1,93 @@
+"""The answer to one POST of a client: whole at once, or as a stream of events that begins when something comes before.
+
+While a request is carried out, this also notices that its client has gone, and keeps a stream alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.types import Receive, Send
+
+WATCH_S = 0.05
+"""A request that takes longer is watched: most do not, and a watch costs something."""
+PING_S = 15.0
+"""Seconds between signs of life on a stream."""
+_PING = b": ping\r\n\r\n"
+Headers = list[tuple[bytes, bytes]]
+
+
+class PostedAnswer:
+    """One answer. `stream` are the headers of a stream of events.
+
+    A stream begins with its first event, and after `stream_after_s` in any case.
+    """
+
+    def __init__(self, send: Send, stream: Headers, *, stream_after_s: float) -> None:
+        self._send = send
+        self._stream = stream
+        self._stream_after_s = stream_after_s
+        self._turn = asyncio.Lock()
+        self.begun = False
+        """Whether a stream has begun."""
+
+    @asynccontextmanager
+    async def watched(self, receive: Receive, on_gone: Callable[[], None]) -> AsyncIterator[None]:
+        """Within the block, keep a stream alive, and call `on_gone` once the client has gone."""
+        watch: list[asyncio.Task[None]] = []
+        timer = asyncio.get_running_loop().call_later(
+            WATCH_S, lambda: watch.append(asyncio.create_task(self._watch(receive, on_gone)))
+        )
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for task in watch:
+                async with self._turn:  # not within a write
+                    task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def event(self, data: bytes) -> None:
+        """Send an event before the answer."""
+        await self._part(b"event: message\r\ndata: " + data + b"\r\n\r\n")
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send the answer, where no stream has begun."""
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def last_event(self, data: bytes | None) -> None:
+        """End the stream with the answer, or without one."""
+        body = b"event: message\r\ndata: " + data + b"\r\n\r\n" if data is not None else b""
+        async with self._turn:
+            await self._begin()
+            await self._send({"type": "http.response.body", "body": body})
+
+    async def _watch(self, receive: Receive, on_gone: Callable[[], None]) -> None:
+        pause = max(0.0, self._stream_after_s - WATCH_S)
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    gone = (await receive())["type"] == "http.disconnect"
+            except TimeoutError:
+                await self._part(_PING if pause else b"")
+                pause = PING_S
+                continue
+            if gone:
+                on_gone()
+                return
+
+    async def _part(self, data: bytes) -> None:
+        async with self._turn:
+            await self._begin()
+            if data:
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._stream})
