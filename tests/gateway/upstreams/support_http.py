@@ -32,6 +32,8 @@ class RawServer:
         self.closed = 0
         self.said: list[dict[str, Any]] = []
         self.go_on = asyncio.Event()
+        self.refused: set[str] = set()
+        """Values of `Authorization` with which no call is made."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -65,6 +67,8 @@ class RawServer:
             return await self._other(message, headers, say)
         if self.session and headers.get("mcp-session-id") != self.session:
             return await refuse(say, 404)
+        if headers.get("authorization") in self.refused:
+            return await refuse(say, 401)
         name = message["params"]["name"]
         self.calls.append(name)
         return await BEHAVIOURS[name](self, message["id"], say)

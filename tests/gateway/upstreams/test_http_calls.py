@@ -23,6 +23,8 @@ from lg_gateway.http_client.connection import KeptConnection
 from lg_gateway.http_client.pool import KEPT, HttpPool
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.upstreams.bounded_http import BoundedTransport
+from lg_gateway.upstreams.direct_calls import FIRST_NUMBER
+from tests.gateway.identity.authorization_server import authorization_server
 from tests.gateway.rig import ALLOW_ALL, code_of, gateway_of, send, text_of, until
 from tests.gateway.upstreams.support_http import RawServer, raw_server, settings
 
@@ -63,6 +65,7 @@ async def test_an_answer_in_any_form_of_http_arrives(tmp_path: Path, direct: boo
         restarts = gateway.upstreams["raw"].restarts
 
     assert state.calls == [name for name in ANSWERED for _ in range(2)]
+    assert {said["id"] >= FIRST_NUMBER for said in state.said if said.get("method") == "tools/call"} == {direct}
     assert restarts == 0
 
 
@@ -132,6 +135,30 @@ async def test_a_server_that_does_not_answer_in_time_is_told_so_and_keeps_no_con
     told = [said["params"]["requestId"] for said in state.said if said.get("method") == "notifications/cancelled"]
     assert code_of(answer) == "timeout"
     assert told == [number]
+
+
+@DIRECT
+async def test_a_token_that_the_server_refuses_is_renewed_and_the_call_sent_once_more(
+    tmp_path: Path, direct: bool
+) -> None:
+    with authorization_server() as issuer:
+        issuer.clients["gw"] = "word"
+        login = ["[gateway.servers.raw.oauth]", f'token_url = "{issuer.url}/token"', 'client_id = "gw"']
+        async with raw_server() as state:
+            part = settings(state, *login, 'client_secret = "word"')
+            async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
+                await ask(gateway, "plain", direct=direct)
+                state.refused.add(f"Bearer {issuer.issued[-1]}")
+                answer = await ask(gateway, "plain", direct=direct)
+                state.refused.add(f"Bearer {issuer.issued[-1]}")
+                issuer.up = False
+                failed = await ask(gateway, "plain", direct=direct)
+
+    assert text_of(answer) == "plain"
+    assert len(issuer.issued) == 2
+    assert state.calls == ["plain", "plain"]
+    assert code_of(failed) in ("upstream_unavailable", "outcome_unknown")
+    assert not direct or code_of(failed) == "upstream_unavailable", "nothing was done with the call"
 
 
 async def test_connections_are_kept_and_no_more_than_are_needed(tmp_path: Path) -> None:
