@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and args.command in STARTS_SERVERS:
         from lg_policy.prefork.start import prepare
 
-        prepare("lg_gateway")
+        workers = min(max(1, getattr(args, "workers", 1)), 64)
+        prepare("lg_gateway", (0, 0) if workers == 1 else (2,) * workers)
     try:
         return _run(args)
     except ConfigError as error:
@@ -92,6 +93,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-login",
         action="store_true",
         help="over HTTP, let every program on this machine call as you, without a token",
+    )
+    serve.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --transport http: serve with N processes, so that more than one core is used (default: 1)",
     )
     tools = commands.add_parser("tools", help="list the tools that a client would see")
     tools.add_argument("--json", action="store_true", help="print the full definitions as one JSON object")

@@ -85,6 +85,7 @@ class Pipeline:
         sending_step: SendingStep,
         kept_results: KeptResults,
         masker: Masker,
+        workers: int = 1,
     ) -> None:
         self._policy = policy
         self.decisions = DecisionStep(policy, catalog)
@@ -97,7 +98,7 @@ class Pipeline:
         self._sending_step = sending_step
         self.kept_results = kept_results
         self._masker = masker
-        self.limiter = RateLimiter(lambda: policy().settings.gateway)
+        self.limiter = RateLimiter(lambda: policy().settings.gateway, workers=workers)
         self._in_flight: dict[str, anyio.Event] = {}
         self._idempotency_step = IdempotencyStep(store, recorder, approvals, lambda: policy().settings, self._in_flight)
 

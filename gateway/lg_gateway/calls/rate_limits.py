@@ -2,6 +2,7 @@
 
 A call counts once, just before it is sent. A question about it, a refusal and a repeat under its key do not count.
 Requests of any kind have a limit of their own, so that asking is limited too. Each gateway process has its own counts.
+If several workers serve one address, each has its share of every limit: together they never let more through.
 The budget of a whole run is kept in the store (`run_budgets`).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lg_policy.config.settings import GatewaySettings
 from lg_policy.config.usage_limits import LimitSettings
@@ -19,6 +20,7 @@ from lg_policy.rules.rule_set import Names
 
 WINDOW_S = 60
 SWEEP_EVERY = 1_000
+_COUNTED = ("calls_per_minute", "calls_at_once", "bytes_in_per_minute", "bytes_out_per_minute")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +90,13 @@ class _Limit:
 
 
 class RateLimiter:
-    """Counts for one process."""
+    """Counts for one process, which is one of `workers` that share the limits."""
 
-    def __init__(self, settings: Callable[[], GatewaySettings], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Callable[[], GatewaySettings], clock: Callable[[], float] = time.monotonic, *, workers: int = 1
+    ) -> None:
         self._settings = settings
+        self._workers = workers
         self._clock = clock
         self._compiled: tuple[GatewaySettings | None, Sequence[_Limit]] = (None, ())
         self._counts: dict[tuple[str, ...], _Count] = {}
@@ -139,14 +144,15 @@ class RateLimiter:
         """
         settings, now = self._settings(), self._clock()
         count = self._counts.setdefault(("requests", identity), _Count())
-        if count.used(now).calls >= settings.requests_per_minute:
+        most, at_once = self._share(settings.requests_per_minute), self._share(settings.requests_at_once)
+        if count.used(now).calls >= most:
             self._refused[identity] = self._refused.get(identity, 0) + 1
-            most, wait = settings.requests_per_minute, count.wait(now)
+            wait = count.wait(now)
             raise _exceeded(f"{most} requests in a minute", "gateway.requests_per_minute", f"wait {wait:.0f} s")
-        if count.running >= settings.requests_at_once:
+        if count.running >= at_once:
             self._refused[identity] = self._refused.get(identity, 0) + 1
             raise _exceeded(
-                f"{settings.requests_at_once} requests are waiting already",
+                f"{at_once} requests are waiting already",
                 "gateway.requests_at_once",
                 "wait for one of them",
             )
@@ -164,10 +170,23 @@ class RateLimiter:
     def _covering(self, subject: Subject) -> list[_Limit]:
         settings = self._settings()
         if self._compiled[0] is not settings:
-            self._compiled = (settings, _limits(settings))
+            self._compiled = (settings, [self._shared(limit) for limit in _limits(settings)])
         return [
             limit for limit in self._compiled[1] if subject.identity in limit.identities and subject.tool in limit.tools
         ]
+
+    def _shared(self, limit: _Limit) -> _Limit:
+        if self._workers == 1:
+            return limit
+        given = {name: getattr(limit.settings, name) for name in _COUNTED}
+        shares: dict[str, float] = {name: self._share(most) for name, most in given.items() if most is not None}
+        if limit.settings.seconds_per_minute is not None:
+            shares["seconds_per_minute"] = limit.settings.seconds_per_minute / self._workers
+        return replace(limit, settings=limit.settings.model_copy(update=shares))
+
+    def _share(self, most: float) -> int:
+        """Return this process's share of a limit, at least 1."""
+        return max(1, int(most / self._workers))
 
     def _sweep(self, now: float) -> None:
         """Forget what nobody has used for a minute."""

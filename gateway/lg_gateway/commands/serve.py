@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,23 +11,31 @@ import anyio
 from lg_gateway.commands.output import complain, word
 from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
 from lg_policy.config.flags import ServeFlags, serve_flags
+from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
     from lg_gateway.identity.authentication import Authentication
     from lg_gateway.serving.gateway import Gateway
 
+MAX_WORKERS = 64
+
 
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway serve`."""
-    setup = prepare_from(args)
+    from lg_gateway.serving.worker import WorkerPlace
+
+    place = WorkerPlace.of_this_process()
+    setup = prepare_from(args, workers=place.count if place is not None else 1)
     flags = serve_flags(args)
     login = setup.settings.gateway.http.login == "required" and not args.no_login
     if flags.transport == "http":
         from lg_gateway.serving.login_check import check_login
 
         check_login(setup, flags.host, login=login)
-        if not login:
+        if not login and place is None:
             complain(f"no login: every program on this machine can call tools as {word(setup.identity)}")
+    if args.workers != 1 and place is None:
+        return _with_workers(args.workers, flags, login=login)
 
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
@@ -44,13 +53,25 @@ def run(args: argparse.Namespace) -> int:
                 routes=[health_route(gateway, front.verify)],
                 on_exit=frontend.listen.close,
                 authenticated=front.authenticated,
-                middleware=front.middleware,
+                middleware=[*([place.middleware()] if place is not None else []), *front.middleware],
+                sockets=place.sockets() if place is not None else (),
                 listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
                 **front.app_options,
             )
 
     anyio.run(serve)
     return 0
+
+
+def _with_workers(count: int, flags: ServeFlags, *, login: bool) -> int:
+    from lg_gateway.serving.workers import Workers
+
+    if flags.transport != "http" or not 1 <= count <= MAX_WORKERS or sys.platform == "win32":
+        raise ConfigError(
+            f"--workers {count} cannot be served",
+            hint=f"1 to {MAX_WORKERS} workers, with --transport http, and not on Windows",
+        )
+    return anyio.run(Workers(flags, count, authenticated=login).run)
 
 
 def _front(gateway: Gateway, flags: ServeFlags, *, login: bool) -> Authentication:

@@ -122,6 +122,7 @@ class Gateway:
             sending_step=sending_step,
             kept_results=KeptResults(setup.key("results")),
             masker=masker,
+            workers=setup.workers,
         )
 
     @asynccontextmanager

@@ -113,10 +113,10 @@ class Reloader:
         # A program that was started with the signal ignored (nohup) keeps it so: it is to outlive its terminal.
         if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             return
-        had_terminal = _has_terminal()
+        had_terminal = has_terminal()
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:
             async for _ in signals:
-                if had_terminal and not _has_terminal():
+                if had_terminal and not has_terminal():
                     # The terminal was closed: that is no request to reload, and staying would leave an orphan.
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
@@ -196,7 +196,8 @@ def _shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
+    """Whether this process has a terminal that it could open."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lg_gateway.processes.child_process import Reaper
@@ -43,10 +44,10 @@ async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
         yield gateway
 
 
-def prepare_from(args: argparse.Namespace) -> GatewaySetup:
-    """Start the log and read the settings that the flags name. Raises `ConfigError`."""
+def prepare_from(args: argparse.Namespace, *, workers: int = 1) -> GatewaySetup:
+    """Start the log and read the settings that the flags name, for one of several `workers`. Raises `ConfigError`."""
     start_logging(args.log_level)
-    return settings_from(args)
+    return replace(settings_from(args), workers=workers)
 
 
 def settings_from(args: argparse.Namespace) -> GatewaySetup:

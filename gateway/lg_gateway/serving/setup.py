@@ -86,6 +86,8 @@ class GatewaySetup(GatewayLocation):
     identity: str
     watched: Mapping[Path, Stamp]
     """Files whose change may change the settings, whether they exist or not, as they were before they were read."""
+    workers: int = 1
+    """How many processes serve one address together. Each gets its share of every limit."""
 
     @property
     def settings(self) -> Settings:

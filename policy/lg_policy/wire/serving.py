@@ -78,18 +78,23 @@ async def serve_here(
     authenticated: bool = False,
     middleware: Sequence[Middleware] = (),
     listed_from: ListedFrom | None = None,
+    sockets: Sequence[socket.socket] = (),
     **app_options: Any,
 ) -> None:
     """Do what `serve` does in a running event loop, for a program that does more than serve.
 
-    `listed_from`: see `DirectRequests`.
+    `listed_from`: see `DirectRequests`. `sockets` listen already: whoever opened them checked and showed the address.
     """
     if flags.transport == "stdio":
         check_standard_streams()
         await _serve_stdio(server, listed_from)
         return
-    listener = listen(flags, authenticated=authenticated)
-    await _serve_http(server, listener, flags.host, routes, on_exit, app_options, middleware)
+    if not sockets:
+        listener = listen(flags, authenticated=authenticated)
+        shown = f"[{flags.host}]" if ":" in flags.host else flags.host
+        print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
+        sockets = [listener]
+    await _serve_http(server, sockets, flags.host, routes, on_exit, app_options, middleware)
 
 
 async def _serve_stdio(server: Server[Any], listed_from: ListedFrom | None) -> None:
@@ -108,8 +113,11 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
             return
 
 
-def listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
-    """Return a listening socket. Raises `ConfigError` for an address that may not be served, or is taken."""
+def listen(flags: ServeFlags, *, authenticated: bool, shared: bool = False) -> socket.socket:
+    """Return a listening socket. `shared`: others of this user may listen there too, each for a part of the clients.
+
+    Raises `ConfigError` for an address that may not be served, or is taken.
+    """
     if not authenticated and not is_loopback(flags.host):
         raise ConfigError(
             f"--host {flags.host} is reachable from other machines", hint="use 127.0.0.1; callers do not log in here"
@@ -123,6 +131,8 @@ def listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((flags.host, flags.port))
         listener.listen(128)
     except (OSError, OverflowError) as error:
@@ -135,7 +145,7 @@ def listen(flags: ServeFlags, *, authenticated: bool) -> socket.socket:
 
 async def _serve_http(
     server: Server[Any],
-    listener: socket.socket,
+    sockets: Sequence[socket.socket],
     host: str,
     routes: Sequence[BaseRoute],
     on_exit: Callable[[], None] | None,
@@ -186,9 +196,7 @@ async def _serve_http(
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     quiet_logs()
-    shown = f"[{host}]" if ":" in host else host
-    print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
-    await HttpServer(config).serve(sockets=[listener])
+    await HttpServer(config).serve(sockets=list(sockets))
 
 
 def _login(options: dict[str, Any]) -> tuple[BearerAuthBackend | None, Sequence[str]]:
