@@ -227,6 +227,7 @@ def _add_clients(commands: _Commands) -> None:
     install.add_argument("client", metavar="CLIENT", help="claude-desktop, claude-code, cursor, vscode, codex, …")
     install.add_argument("--print", action="store_true", help="only print the text to paste into the client's file")
     install.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    install.add_argument("--yes", action="store_true", help="move servers without asking on the terminal")
     install.add_argument("--remove", action="store_true", help="take it out again, and put back what was moved")
     install.add_argument(
         "--move", action="store_true", help="also take the servers that the client has already behind the gateway"

@@ -63,6 +63,14 @@ def texts_of(settings: UpstreamSettings) -> Iterator[str]:
     yield from (*settings.args, *settings.env.values(), *settings.headers.values())
 
 
+def files_of(settings: UpstreamSettings) -> Iterator[str]:
+    """Yield the files that are read when a server starts, and whose content it gets."""
+    if settings.env_file is not None:
+        yield settings.env_file
+    for text in texts_of(settings):
+        yield from (found["what"] for found in PLACEHOLDER.finditer(text) if found["kind"] == "file")
+
+
 def secrets_of(settings: UpstreamSettings) -> Iterator[str]:
     """Yield the names of the secrets that a server needs."""
     for text in texts_of(settings):

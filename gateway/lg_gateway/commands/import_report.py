@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from lg_gateway.clients.import_plan import ImportPlan
+from lg_gateway.clients.import_plan import ImportPlan, files_of
 from lg_gateway.commands.output import say, word
 from lg_policy.errors import ConfigError
 from lg_policy.printing import one_line
@@ -28,6 +28,8 @@ def report(plan: ImportPlan) -> None:
         say(f"  {sign} {word(name):<20} {described(entry.settings.model_dump(exclude_defaults=True))}{off}")
         if name in plan.edit.taken:
             say("      left as it is: the settings have another server of this name (--replace takes this one)")
+        for path in files_of(entry.settings):
+            say(f"      gets the content of {word(path)} at each start")
         for note in entry.notes:
             say(f"      {one_line(note, WIDTH)}")
     for name in plan.edit.added.keys() - plan.entries.keys():

@@ -15,7 +15,7 @@ from lg_gateway.clients.installing.entries import NAMES, ROWS, InstallRow, Launc
 from lg_gateway.clients.installing.installer import Installer, InstallPlan, InstallTarget
 from lg_gateway.clients.installing.places import PROJECT, USER, Machine
 from lg_gateway.clients.values import Values
-from lg_gateway.commands.import_file import ask_for, settings_path
+from lg_gateway.commands.import_file import agreed, ask_for, settings_path
 from lg_gateway.commands.import_report import described, report
 from lg_gateway.commands.output import complain, say, word
 from lg_policy.errors import ConfigError
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     plans = [installer.plan(target, launches, move=args.move) for target in targets]
     for plan in plans:
-        _install(installer, plan, launches, dry=args.dry_run)
+        if not _install(installer, plan, launches, args):
+            return 1
     say(row.then)
     return 0
 
@@ -55,7 +56,10 @@ def find_targets(args: argparse.Namespace, row: InstallRow) -> list[InstallTarge
     if args.project:
         if args.client not in PROJECT:
             raise ConfigError(f"{row.title} has no file in a project", hint="leave --project out")
-        paths = [root_of(args) / name for name in PROJECT[args.client]]
+        root = root_of(args)
+        paths = [root / name for name in PROJECT[args.client]]
+        for path in paths:
+            _refuse_outside(path, root)
         chosen = [path for path in paths if path.exists()][:1] or paths[:1]
     else:
         machine = Machine(platform=sys.platform, environ=os.environ, home=str(Path.home()))
@@ -63,6 +67,13 @@ def find_targets(args: argparse.Namespace, row: InstallRow) -> list[InstallTarge
         found = [Path(path) for path in (places.first, *places.others) for path in _matches(path)]
         chosen = (found[:1] if places.only_one else found) or [Path(places.first)]
     return [InstallTarget(client=args.client, row=row, path=path) for path in chosen]
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    """Raise `ConfigError` for a link in the project that leads out of it: somebody else may have made it."""
+    real = os.path.realpath(path)
+    if os.path.commonpath([real, root]) != str(root):
+        raise ConfigError(f"{path} leads to {real}, outside the project", hint="remove the link")
 
 
 def launches_of(args: argparse.Namespace, row: InstallRow) -> list[Launch]:
@@ -120,7 +131,8 @@ def snippet(row: InstallRow, launches: list[Launch]) -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
 
-def _install(installer: Installer, plan: InstallPlan, launches: list[Launch], *, dry: bool) -> None:
+def _install(installer: Installer, plan: InstallPlan, launches: list[Launch], args: argparse.Namespace) -> bool:
+    """Show what changes, and do it. Returns false where a person said no."""
     say(f"{plan.target.row.title}: {word(plan.target.path)}")
     for launch in launches:
         say(f"  + {launch.name:<20} {described(launch.plain())}")
@@ -129,15 +141,20 @@ def _install(installer: Installer, plan: InstallPlan, launches: list[Launch], *,
         report(plan.moved)
     if not plan.changes:
         say("nothing to change")
-        return
-    if dry:
+        return True
+    if args.dry_run:
         say("--dry-run: nothing was changed")
-        return
+        return True
+    moves = plan.moved is not None and bool(plan.moved.edit.added)
+    if moves and not args.yes and sys.stdin.isatty() and not agreed("Let the gateway start these servers?"):
+        say("nothing was changed")
+        return False
     installer.install(plan)
     if plan.base is not None:
         say(f"the file as it was: {word(installer.records.backup(plan.target.client, plan.target.path))}")
     if plan.moved is not None:
         ask_for(plan.moved, Values(environ=os.environ))
+    return True
 
 
 def _remove(installer: Installer, targets: list[InstallTarget]) -> int:

@@ -16,6 +16,7 @@ from lg_gateway.clients.settings_file import with_servers, without_servers
 from lg_gateway.serving.setup import prepare
 from lg_policy.config.settings import UpstreamSettings
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import flags
 
 FILE: dict[str, Any] = {
@@ -164,3 +165,47 @@ def test_settings_that_cannot_be_added_to_are_left_alone_with_why(text: str, tmp
     with pytest.raises(ConfigError):
         with_servers(path, {"a": ENTRY})
     assert path.read_text() == text
+
+
+def test_a_person_at_a_terminal_says_yes_and_is_asked_once_for_what_is_secret(tmp_path: Path, settings: Path) -> None:
+    path = tmp_path / ".vscode" / "mcp.json"
+    path.parent.mkdir()
+    path.write_text(
+        '{"inputs": [{"id": "t", "type": "promptString", "description": "the token"}], "servers": {'
+        '"a": {"command": "x", "env": {"T": "${input:t}"}}, "b": {"command": "y", "env": {"T": "${input:t}"}}}}'
+    )
+    with gateway_on_terminal("import", str(path)) as screen:
+        screen.wait("[y/N]")
+        screen.type("y\n")
+        screen.wait('"the token" (not shown')
+        screen.type("s3cr3t-of-mine\n")
+        screen.wait("kept in")
+        assert screen.end() == 0
+        assert "s3cr3t" not in screen.shown
+        assert screen.shown.count("(not shown") == 1
+    specs = prepare(flags(root=tmp_path), mcp_json=None).specs
+    launches = {spec.name: spec.launch for spec in specs}
+    assert [launches[name].env["T"] for name in ("a", "b") if launches[name]] == ["s3cr3t-of-mine"] * 2  # type: ignore[union-attr]
+    assert all("s3cr3t-of-mine" in spec.secrets() for spec in specs if spec.name in ("a", "b"))
+    with gateway_on_terminal("import", str(path), "--replace") as screen:
+        screen.wait("nothing to change")
+        assert screen.end() == 0
+
+
+def test_a_person_who_says_no_changes_nothing(file: Path, settings: Path) -> None:
+    with gateway_on_terminal("import", str(file)) as screen:
+        screen.wait("[y/N]")
+        screen.type("\n")
+        screen.wait("nothing was changed")
+        assert screen.end() == 1
+    assert not settings.exists()
+
+
+def test_files_whose_content_a_server_gets_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "opencode.json"
+    path.write_text(
+        '{"mcp": {"a": {"type": "remote", "url": "https://a.example/mcp", "headers": {"X": "{file:~/.ssh/id}"}}}}'
+    )
+    done = run(str(path), "--dry-run")
+    assert "gets the content of" in done.stdout
+    assert ".ssh/id at each start" in done.stdout
