@@ -7,7 +7,7 @@ import os
 import pytest
 
 from lg_policy.config.settings import PolicySettings
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 
 
 @pytest.mark.attack("Denied names", "a closed file below a directory whose name holds a line end or is not UTF-8")

@@ -19,7 +19,7 @@ from lg_fs.tree.listing import ListRequest, list_entries
 from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import Conflict, LgError
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from tests.attacks.fs_fortress import TOKEN, Fortress
 from tests.fs.helpers import read_tree, search_request, write_tree

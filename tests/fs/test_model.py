@@ -18,7 +18,7 @@ from lg_fs.patch.parse import parse_patch
 from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import LgError
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from tests.fs.helpers import read_tree
 

@@ -25,7 +25,7 @@ from lg_gateway.catalog.pin_table import read_pins_file
 from lg_gateway.serving.setup import GatewaySetup, stamp
 from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.rules.rule_set import RuleBook
 from lg_policy.secrets.shapes import own_shapes
 

@@ -21,7 +21,7 @@ from lg_policy.changes.open_names import Place
 from lg_policy.changes.removal import remove_tree
 from lg_policy.config.settings import FsSettings, Settings
 from lg_policy.errors import Conflict
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from tests.support import require
 

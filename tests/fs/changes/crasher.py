@@ -15,7 +15,7 @@ from lg_fs.job import Job
 from lg_fs.patch.parse import parse_patch
 from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 
 OLD = {"a": "1\n" * 5_000, "b": "2\n", "c": "3\n" * 5_000, "d": "4\n", "sub/k": "5\n"}

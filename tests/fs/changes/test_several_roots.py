@@ -15,7 +15,7 @@ from lg_fs.job import Job
 from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import Conflict, LgError
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from lg_policy.state import root_lock
 from tests.fs.changes import crasher

@@ -18,7 +18,7 @@ from lg_fs.server import schemas
 from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import InvalidArguments
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from tests.fs.helpers import FsClient, detailed, fs_client, search_request, text_of, write_tree
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from lg_policy.config.settings import PolicySettings
 from lg_policy.errors import ConfigError, LgError
-from lg_policy.paths.globs import FileRules, GlobSet, fold
+from lg_policy.paths.file_rules import FileRules
+from lg_policy.paths.globs import GlobSet, fold
 from lg_policy.paths.path_forms import spelled
 from lg_policy.paths.root import Root
 

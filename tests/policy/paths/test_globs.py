@@ -6,7 +6,8 @@ import pytest
 
 from lg_policy.config.settings import PolicySettings
 from lg_policy.errors import ConfigError
-from lg_policy.paths.globs import FileRules, GlobSet
+from lg_policy.paths.file_rules import FileRules
+from lg_policy.paths.globs import GlobSet
 
 
 @pytest.mark.parametrize(

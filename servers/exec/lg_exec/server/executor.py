@@ -22,7 +22,7 @@ from lg_exec.server.fair_queue import Turns
 from lg_exec.server.output_hints import hint_for
 from lg_exec.templates.arguments import ArgumentRules, check_env
 from lg_policy.errors import InvalidArguments, LgError, NotFound, PolicyDenied, SandboxUnavailable
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 
 if TYPE_CHECKING:

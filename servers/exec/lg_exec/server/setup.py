@@ -27,7 +27,7 @@ from lg_exec.sandbox.linked_worktree import LinkedWorktree
 from lg_exec.server.executor import Executor
 from lg_exec.write_back.carrier import Carrier, StateFiles
 from lg_policy.config.loading import closed_to_changes, load_settings
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from lg_policy.state import open_state, refuse_around_settings, root_id, root_lock, state_home
 

@@ -30,7 +30,7 @@ from lg_policy.changes.interrupted import STAGING, Begun, Step, recover
 from lg_policy.changes.journal import Journal
 from lg_policy.changes.open_names import place
 from lg_policy.errors import ConfigError, Conflict, LgError, SandboxUnavailable
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from lg_policy.config.flags import CommonFlags, ServeFlags
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError, LgError
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from lg_policy.state import open_state, refuse_around_settings, refuse_inside, state_home
 from lg_policy.wire.serving import serve, start_logging

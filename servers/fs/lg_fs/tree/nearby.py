@@ -9,7 +9,7 @@ from contextlib import suppress
 from lg_fs.tree.look_alikes import quoted, suggestion
 from lg_fs.tree.names import nameable, shown
 from lg_policy.errors import InvalidArguments, LgError, NotFound
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Opened, Root
 
 _MAX_NAMES = 20_000

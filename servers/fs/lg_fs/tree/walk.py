@@ -18,7 +18,7 @@ from typing import NamedTuple
 from lg_fs.job import Job
 from lg_fs.tree.ignore import MAX_IGNORE_BYTES, IgnoreFile, ignored
 from lg_fs.tree.names import nameable
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Opened
 
 MAX_DEPTH = 100  # a walk keeps one descriptor for each level

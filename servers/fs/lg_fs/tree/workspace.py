@@ -14,7 +14,7 @@ from lg_fs.tree.walk import Walk, WalkPlan
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.component_walk import MAX_LINKS
-from lg_policy.paths.globs import FileRules
+from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Opened, Root
 from lg_policy.paths.spellings import may_be_respelled, spelled_on_disk, without_scheme
 
