@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, FIRST_ROWS, LAST_ROWS = 112, 2, 48
 TIMEOUT_S = 300
 REQUEST = "fix the failing test"
-QUESTION, ANSWER = b"[D]eny? ", b"o\n"
+QUESTION, ANSWER = b"(Enter denies)? ", b"o\n"
 FILES = {
     "README.md": "# Tidal\n\nTides for small harbours.\n",
     "pyproject.toml": '[project]\nname = "tidal"\nversion = "0.3.1"\n[tool.pytest.ini_options]\npythonpath = ["src"]\n',

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from lg_policy.config.flags import add_common_flags, add_serve_flags
 from lg_policy.errors import ConfigError
 from lg_policy.printing import exit_text, visible
+from lg_policy.wire.standard_streams import flush_output
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -47,6 +48,12 @@ IMPORT = (
 )
 STARTS_SERVERS = frozenset({"serve", "tools", "call", "policy", "doctor"})
 """Commands that start servers, which may fork for it: before they read any setting."""
+LISTS = "what to do (default: list)"
+APPROVALS = (
+    "Answer the questions of callers that wait. watch: show each question as it comes, and take a key. list, then"
+    " approve ID or deny ID: answer later. Without --root, --config, --mcp-json or --state-dir it looks at all gateways"
+    " of this user. Only a person at a terminal can approve, or who holds an operator's token (LG_OPERATOR_TOKEN)."
+)
 AUDIT = (
     "list, show, tail: read records. export: print the whole chain as JSON lines, or some records with a filter."
     " verify: check the store, or an export. head: print a line to keep on another machine. seal: move old records"
@@ -68,8 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"lg-gateway: {exit_text(error)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return 1  # the reader of standard output has left
     except KeyboardInterrupt:
         return 130
+    finally:
+        flush_output()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -101,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="with --transport http: serve with N processes, so that more than one core is used (default: 1)",
     )
-    tools = commands.add_parser("tools", help="list the tools that a client would see")
+    tools = commands.add_parser("tools", help="list the tools that a client sees")
     tools.add_argument("--json", action="store_true", help="print the full definitions as one JSON object")
     call = commands.add_parser("call", help="call one tool and print its answer")
     call.add_argument("tool", metavar="TOOL")
@@ -128,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_audit(commands: _Commands) -> None:
     audit = commands.add_parser("audit", help="read, check and keep the ledger", description=AUDIT)
     actions = ("list", "show", "tail", "verify", "export", "head", "seal", "prune", "restart")
-    audit.add_argument("action", choices=actions)
+    audit.add_argument("action", nargs="?", choices=actions, default="list", help=LISTS)
     audit.add_argument(
         "id", nargs="?", metavar="ID", help="for show: the number of a record, or the id of a call or a question"
     )
@@ -158,8 +169,9 @@ def _add_audit(commands: _Commands) -> None:
 
 
 def _add_approvals(commands: _Commands) -> None:
-    approvals = commands.add_parser("approvals", help="list and answer pending approvals")
-    approvals.add_argument("action", choices=("list", "show", "watch", "approve", "deny", "grants", "revoke"))
+    approvals = commands.add_parser("approvals", help="list and answer pending approvals", description=APPROVALS)
+    actions = ("list", "show", "watch", "approve", "deny", "grants", "revoke")
+    approvals.add_argument("action", nargs="?", choices=actions, default="list", help=LISTS)
     approvals.add_argument(
         "id", nargs="?", metavar="ID", help="for show, approve and deny: a question; for revoke: a grant"
     )
@@ -175,7 +187,7 @@ def _add_approvals(commands: _Commands) -> None:
 
 def _add_pins(commands: _Commands) -> None:
     pins = commands.add_parser("pins", help="see and accept tool definitions of third-party servers")
-    pins.add_argument("action", choices=("list", "diff", "accept"))
+    pins.add_argument("action", nargs="?", choices=("list", "diff", "accept"), default="list", help=LISTS)
     pins.add_argument("server", nargs="?", metavar="SERVER", help="only this server")
     pins.add_argument("tool", nargs="?", metavar="TOOL", help="only this tool, by the name that the server uses")
     pins.add_argument(
@@ -196,7 +208,7 @@ def _add_policy(commands: _Commands) -> None:
 
 def _add_tokens(commands: _Commands) -> None:
     tokens = commands.add_parser("tokens", help="make, list and revoke the tokens of callers over HTTP")
-    tokens.add_argument("action", choices=("create", "list", "revoke"))
+    tokens.add_argument("action", nargs="?", choices=("create", "list", "revoke"), default="list", help=LISTS)
     tokens.add_argument("name", nargs="?", metavar="NAME", help="for create: the caller; for revoke: a caller or an id")
     tokens.add_argument(
         "--role", choices=("client", "operator"), default="client",

@@ -14,6 +14,7 @@ from lg_policy.errors import ConfigError, LgError
 from lg_policy.install_hints import extra_command
 from lg_policy.printing import exit_text
 from lg_policy.version import __version__
+from lg_policy.wire.standard_streams import flush_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 STARTS_GATEWAY = frozenset({"run", "resume", "fork", "undo"})
 """Commands that start a gateway, which may fork for it: before they read any setting."""
 RUN_ID_HELP = "a run's id, its beginning, or `last` for the newest run"
+OPTIONAL_RUN_ID_HELP = f"{RUN_ID_HELP}, which is also the default"
 DESCRIPTION = "Answer questions about a repository and change its files. Every tool comes through the gateway."
 EXITS = (
     "exit status: 0 done, 1 finished but failed, 2 bad usage or configuration, 3 waiting for a human, "
@@ -49,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lg-orch: {args.command} needs {error.name}\n  {extra_command('orch')}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of stdout has gone; writing its last buffer at exit would only fail again.
-        sys.stdout = None
-        return 1
+        return 1  # the reader of standard output has left
     except KeyboardInterrupt:
         return 130
+    finally:
+        flush_output()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_resume(resume: argparse.ArgumentParser) -> None:
-    resume.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    resume.add_argument("run_id", nargs="?", metavar="RUN_ID", help=OPTIONAL_RUN_ID_HELP)
     answer = resume.add_mutually_exclusive_group()
     answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
     answer.add_argument("--deny", action="store_true", help="deny the call; the run continues without it")
@@ -116,15 +118,17 @@ def _add_resume(resume: argparse.ArgumentParser) -> None:
 def _add_past(commands: Any) -> None:
     """What can be done with runs of the past."""
     runs = commands.add_parser("runs", help="list, show or remove past runs")
-    runs.add_argument("action", choices=("list", "show", "prune"))
-    runs.add_argument("run_id", nargs="?", metavar="RUN_ID", help=f"for show: {RUN_ID_HELP}")
+    runs.add_argument(
+        "action", nargs="?", choices=("list", "show", "prune"), default="list", help="what to do (default: list)"
+    )
+    runs.add_argument("run_id", nargs="?", metavar="RUN_ID", help=f"for show: {OPTIONAL_RUN_ID_HELP}")
     runs.add_argument(
         "--limit", type=_positive, default=20, metavar="N", help="list: show the newest N runs (default: 20)"
     )
     runs.add_argument(
         "--all", action="store_true", help="list: runs of every repository; prune: also runs that can be resumed"
     )
-    runs.add_argument("--diff", action="store_true", help="show: the diff of what the run changed")
+    runs.add_argument("--diff", action="store_true", help="show: what the run changed, as a diff, instead of its steps")
     runs.add_argument(
         "--older-than",
         metavar="AGE",
@@ -133,7 +137,7 @@ def _add_past(commands: Any) -> None:
     runs.add_argument("--dry-run", action="store_true", help="prune: only list what would be removed")
     runs.add_argument("--json", action="store_true", help="list: one JSON object per line; show: the trace as JSON")
     replay = commands.add_parser("replay", help="replay a run from its journal, without a model or tools", epilog=EXITS)
-    replay.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    replay.add_argument("run_id", nargs="?", metavar="RUN_ID", help=OPTIONAL_RUN_ID_HELP)
     replay.add_argument("--json", action="store_true", help="print what the run printed with --json")
     fork = commands.add_parser("fork", help="start a new run from a step of an earlier run", epilog=EXITS)
     fork.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
@@ -143,7 +147,7 @@ def _add_past(commands: Any) -> None:
     fork.add_argument("--say", metavar="TEXT", help="add guidance for the new run")
     _add_driving(fork)
     undo = commands.add_parser("undo", help="revert what a run's patches changed", epilog=EXITS)
-    undo.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    undo.add_argument("run_id", nargs="?", metavar="RUN_ID", help=OPTIONAL_RUN_ID_HELP)
     undo.add_argument("--to", type=int, metavar="STEP", help="revert only what changed after that step")
     undo.add_argument("--yes", action="store_true", help="revert without asking")
     _add_gateway(undo)

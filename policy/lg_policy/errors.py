@@ -19,12 +19,15 @@
     ├── OutcomeUnknown          outcome_unknown      + begun_before
     ├── Internal                internal
     └── ConfigError             invalid_config       ends a program with status 2, never sent as a tool result
+        ├── UsageError          invalid_arguments
+        └── UnknownName         not_found
 
 A tool result carries `payload()` under `structuredContent.error`. `lg_policy.wire.tool_server` puts it there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -32,14 +35,17 @@ class LgError(Exception):
     """A refusal or failure that a caller can act on.
 
     `message` says what was wrong, `hint` what would be right or what to do next ("" when there is nothing to add).
+    `details` are the lines of a list below the message, such as files that stand in the way: a program prints each on a
+    line of its own, since a line end within a message is never printed as one.
     """
 
     code: ClassVar[str] = "internal"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
 
     def payload(self) -> dict[str, str]:
         """Return `{code, message, hint}`, the value of `structuredContent.error`."""
@@ -47,7 +53,8 @@ class LgError(Exception):
 
     def text(self) -> str:
         """Return the one-line form that a model or a person reads."""
-        return f"{self.code}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        listed = f": {'; '.join(self.details)}" if self.details else ""
+        return f"{self.code}: {self.message}{listed}" + (f" ({self.hint})" if self.hint else "")
 
 
 class PolicyDenied(LgError):
@@ -172,6 +179,18 @@ class ConfigError(LgError):
     """The command line, a setting, or the place a program was pointed at is wrong. Programs exit with status 2."""
 
     code = "invalid_config"
+
+
+class UsageError(ConfigError):
+    """A command was typed wrong: an argument is missing, or does not fit."""
+
+    code = "invalid_arguments"
+
+
+class UnknownName(ConfigError):
+    """A command names something that does not exist: a run, a question, a tool."""
+
+    code = "not_found"
 
 
 ERROR_CODES: frozenset[str] = frozenset(cls.code for cls in LgError.__subclasses__() if cls is not ConfigError)

@@ -137,7 +137,15 @@ def one_line(text: str, width: int) -> str:
 
 
 def exit_text(error: BaseException) -> str:
-    """Return an error as the one line with which a program ends: `invalid_config: no such root (pass another)`."""
+    """Return an error as the line with which a program ends: `invalid_config: no such root (pass another)`.
+
+    Its details follow the message, each on a line of its own.
+    """
+    if isinstance(error, LgError) and error.details:
+        listed = "".join(f"\n    {visible(detail)}" for detail in error.details)
+        return (
+            visible(f"{error.code}: {error.message}:") + listed + (f"\n  {visible(error.hint)}" if error.hint else "")
+        )
     text = error.text() if isinstance(error, LgError) else f"{type(error).__name__}: {error}".removesuffix(": ")
     return visible(text)
 

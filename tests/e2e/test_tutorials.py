@@ -1,4 +1,7 @@
-"""The tutorials of docs/: every shell block is typed at a terminal, in the page's order, in an empty directory."""
+"""The tutorials of docs/: every shell block is typed at a terminal, in the page's order, in an empty directory.
+
+Commands of `console` blocks are typed too, without their prompt; what they show stands below them on the page.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from tests.support import require
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("tutorial-agent.md", "tutorial-client.md", "tutorial-team.md")
 TIMEOUT_S = 400
-ANSWERS = {"[D]eny? ": "o\n", "[y/N] ": "y\n", "Decision (once/deny): ": "once\n", "(Enter for none): ": "\n"}
+ANSWERS = {"(Enter denies)? ": "o\n", "[y/N] ": "y\n", "Press q to quit.": "q"}
 """What the pages tell the reader to type at each question."""
 PATCH = "tidal.py\n<<<<<<< SEARCH\n    return chart - tide\n=======\n    return chart + tide\n>>>>>>> REPLACE\n"
 FIX = (
@@ -33,6 +36,28 @@ LISTENING = r'''\1 2>serve.log &
 until grep -q "^listening on" serve.log; do sleep 0.1; done
 URL="$(sed -n "s/^listening on //p" serve.log)"'''
 """The page has the server run in a second terminal; here it runs beside the rest, on a port that the system chooses."""
+ADA = """
+import anyio, httpx2, sys
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+
+async def main():
+    headers = {"Authorization": f"Bearer {open('ada.token').read().strip()}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=120) as http:
+        async with Client(streamable_http_client(sys.argv[1], http_client=http)) as client:
+            change = {"path": "ADA.md", "op": "add", "content": "hers"}
+            print((await client.call_tool("fs__apply_patch", {"changes": [change]})).content[0].text)
+
+
+anyio.run(main)
+"""
+"""Another client of the team's gateway: one that cannot ask, so its call waits for the maintainer."""
+ASKED = """python3 ada.py "$URL" &
+until lg-gateway approvals list --root tidal | grep -q ap-; do sleep 0.1; done
+"""
+CLAUDE = 'claude() { shift 6; "$1" --version; }'
+"""Stands for the client: is the program there that the page has it start?"""
 SCRIPT = """\
 trap 'echo "@failed $? $BASH_COMMAND"' ERR
 trap 'trap - ERR; kill $(jobs -p) 2>/dev/null' EXIT
@@ -49,9 +74,12 @@ def a_shell() -> None:
 
 
 def typed(page: str, folder: Path, replaced: Mapping[str, str] | None = None) -> str:
-    """Type the shell blocks of a page; return what the terminal showed, `@failed` after each command that failed."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (DOCS / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    joined = "".join(blocks).replace("/path/to/lg-orchestration-platform/.venv/bin", str(Path(sys.executable).parent))
+    """Type the blocks of a page; return what the terminal showed, `@failed` after each command that failed."""
+    blocks = re.findall(
+        r"^```(sh|console)\n(.*?)^```$", (DOCS / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    joined = "".join(block if kind == "sh" else prompted(block) for kind, block in blocks)
+    joined = joined.replace("/path/to/lg-orchestration-platform/.venv/bin", str(Path(sys.executable).parent))
     for words, others in (replaced or {}).items():
         joined = joined.replace(words, others)
     joined = SERVE.sub(LISTENING, joined).replace("http://127.0.0.1:8765/mcp", '"$URL"')
@@ -69,6 +97,11 @@ def typed(page: str, folder: Path, replaced: Mapping[str, str] | None = None) ->
     finally:
         os.close(terminal)  # hangs up, which ends what still runs there
         os.waitpid(pid, 0)
+
+
+def prompted(block: str) -> str:
+    """Return what is typed in a `console` block: its lines behind a prompt."""
+    return "".join(f"{line}\n" for line in re.findall(r"^\$ (.*)$", block, flags=re.MULTILINE))
 
 
 def answered(terminal: int) -> str:
@@ -102,16 +135,26 @@ def test_the_tutorial_of_an_agent_fixes_undoes_waits_and_goes_on(tmp_path: Path)
 
 
 def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(tmp_path: Path) -> None:
-    shown = typed("tutorial-client.md", tmp_path)
+    shown = typed("tutorial-client.md", tmp_path, {"claude mcp": f"{CLAUDE}\nclaude mcp"})
     assert failed(shown) == [], shown
-    assert (tmp_path / "work" / "tidal" / "NOTES.md").read_text() == "High water at six.\n"
+    assert re.search(r"^add NOTES\.md ", shown, flags=re.MULTILINE)
+    assert not (tmp_path / "work" / "tidal" / "NOTES.md").exists(), "what was changed is taken back"
+    assert re.search(r"^lg-gateway \d", shown, flags=re.MULTILINE), "the client's entry names the program"
     assert re.findall(r"^(allow|approve|deny): ", shown, flags=re.MULTILINE) == ["allow", "approve"]
     assert "\nintact: " in shown
 
 
 def test_the_tutorial_of_a_team_serves_explains_and_revokes(tmp_path: Path) -> None:
-    shown = typed("tutorial-team.md", tmp_path)
+    (tmp_path / "ada.py").write_text(ADA)
+    listed, question = "lg-gateway approvals list\n", "$(lg-gateway approvals list | cut -d' ' -f1)"
+    shown = typed("tutorial-team.md", tmp_path, {
+        listed: f"cp ../ada.py .\n{ASKED}{listed}", "approve ap-...": f'approve "{question}"\nwait %2'
+    })  # fmt: skip
     assert failed(shown) == [], shown
+    assert re.search(
+        r"^ap-\w+  pending .*  ADA\.md  asked by token:ada .*  operator needed  ", shown, flags=re.MULTILINE
+    )
+    assert (tmp_path / "work" / "tidal" / "ADA.md").read_text() == "hers"
     assert re.findall(r"^(allow|approve|deny): ", shown, flags=re.MULTILINE) == ["deny", "approve"]
     assert "# Summary of `tidal`" in shown
     assert re.search(r"  token:ada  fs__read_file  ok ", shown)

@@ -189,7 +189,7 @@ def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: 
     done = run("doctor", "--config", str(config), "--root", str(tmp_path))
 
     assert done.returncode == 1
-    assert "like the gateway" in done.stdout
+    assert "enforces the gateway's policy" in done.stdout
     assert "exited with status 1" in done.stdout
     assert "no_such_argument" in done.stdout
     assert "gateway.rules[0]" in done.stdout

@@ -2,6 +2,8 @@
 
 The same call from another client or run is another question. So the question always names who asks now, and a yes to
 one asker is none to another.
+
+`CallContext.binding` makes it. `ApprovalTable.use` compares it when the yes is spent.
 """
 
 from __future__ import annotations

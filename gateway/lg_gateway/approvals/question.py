@@ -23,6 +23,11 @@ DEPTH = 6
 """Levels of nested arguments that are taken apart; what lies deeper is shown as JSON."""
 
 ONCE, RUN, DENY = "once", "run", "deny"
+TYPED = {
+    "o": ONCE, "once": ONCE, "y": ONCE, "yes": ONCE, "r": RUN, "run": RUN,
+    "d": DENY, "deny": DENY, "n": DENY, "no": DENY, "": DENY,
+}  # fmt: skip
+"""What a human may type at every terminal of ours. A plain yes is the smallest one; Enter alone is a no."""
 _CHOICES = {ONCE: "Approve once", RUN: "Approve for this run", DENY: "Deny"}
 
 _NEEDS = {

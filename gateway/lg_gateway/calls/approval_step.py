@@ -6,6 +6,7 @@ A yes is only noted here. The transaction that writes `begun` uses it up, and ch
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import anyio.to_thread
 import mcp_types as t
 
 from lg_gateway.approvals.binding import Binding
+from lg_gateway.approvals.layout import word
 from lg_gateway.approvals.question import Frame, HumanAnswer, compose, form, read_answer
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval
 from lg_gateway.calls.call import CallContext
@@ -28,6 +30,8 @@ from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ApprovalDenied, ApprovalRequired, Internal, InvalidArguments
 from lg_policy.secrets.masking import Masker
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 PROGRESS_EVERY = 20
@@ -207,7 +211,12 @@ class ApprovalStep:
         return _outcome(context, current)
 
     async def _hold(self, context: CallContext, approval: Approval) -> CallContext:
-        """Wait for an answer from another terminal or process."""
+        """Wait for an answer from another terminal or process. The log, which humans read, says how to give one."""
+        log.warning(
+            "a call of %s waits for a human's answer: see `lg-gateway approvals show %s`, then answer with "
+            "`lg-gateway approvals watch` at a terminal",
+            word(approval.tool), approval.id,
+        )  # fmt: skip
         hold = context.call.hold_s if context.call.hold_s is not None else self._settings().hold_s
         current: Approval | None = approval
         with anyio.move_on_after(hold):
@@ -324,7 +333,8 @@ def _outcome(context: CallContext, approval: Approval) -> CallContext:
 def _unanswered(approval: Approval) -> ApprovalRequired:
     return ApprovalRequired(
         f"a human must approve this call of {approval.tool}; the question is {approval.id}",
-        hint="nothing was done; make the same call again once it is approved",
+        hint="nothing was done; a person approves it at the gateway, never the caller; "
+        "make the same call again once it is approved",
         approval_id=approval.id,
     )
 

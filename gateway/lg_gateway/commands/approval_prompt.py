@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from lg_gateway.approvals.layout import WIDTH, laid_out, relaid
+from lg_gateway.approvals.question import ONCE, RUN, TYPED
 from lg_gateway.approvals.records import Approval, ApprovalState
 from lg_gateway.commands.terminal import Terminal
 from lg_gateway.serving.setup import user_name
@@ -62,13 +63,15 @@ def decide(pending: Pending, how: str, *, reason: str = "", for_run: bool = Fals
     return pending.access.write(work)
 
 
-def confirmed(pending: Pending, terminal: Terminal) -> bool:
+def confirmed(pending: Pending, terminal: Terminal, *, for_run: bool = False) -> bool:
     """Have a human at the terminal say yes: an operator by copying a code that is shown nowhere else."""
     if pending.approval.approver == "operator":
         code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
         typed = terminal.line(f"Operator approval: type {code} to approve, anything else leaves it open: ")
         return secrets.compare_digest(typed.encode(), code.encode())
-    return terminal.line("Approve this call? Type yes: ").lower() == "yes"
+    choice = "for this [r]un" if for_run else "[o]nce"
+    typed = terminal.line(f"Approve it? {choice}; anything else, or Enter alone, leaves it open: ").lower()
+    return typed in ("y", "yes") or TYPED.get(typed) == (RUN if for_run else ONCE)
 
 
 def _by(approval: Approval, how: str) -> str:

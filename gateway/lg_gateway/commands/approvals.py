@@ -1,7 +1,7 @@
 """`lg-gateway approvals`: list and answer pending approvals, from any terminal of the same user. Starts no server.
 
-Without `--root`, `--config`, `--mcp-json` or `--state-dir` it reads every gateway of this user that keeps its store in
-a file.
+Without `--root`, `--config`, `--mcp-json` or `--state-dir` it reads every gateway of this user: those that keep their
+store in a file, and the server that the settings name. `LG_CONFIG` is read for that server; it never narrows the look.
 
 You can say yes only at a terminal, after the whole question was shown there. For an operator's question you also copy
 a code that only the terminal shows. This stops programs that merely run commands. It does not stop a program that
@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 from lg_gateway.approvals.grants import Grant
-from lg_gateway.approvals.layout import WIDTH
+from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import Approval
 from lg_gateway.commands.approval_prompt import Pending, confirmed, decide, shown, span
 from lg_gateway.commands.approvals_watch import ApprovalsWatch
@@ -28,20 +31,30 @@ from lg_gateway.commands.output import LIST_WIDTH, complain, fail, print_json, s
 from lg_gateway.commands.terminal import Terminal
 from lg_gateway.serving.setup import GatewayLocation, locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
+from lg_gateway.store.factory import store_url
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError, LgError
-from lg_policy.printing import quote, visible
+from lg_policy.config.loading import load_settings
+from lg_policy.errors import ConfigError, LgError, UnknownName, UsageError
+from lg_policy.printing import one_line, quote, visible
 from lg_policy.state import StateDir, find_states, state_home
 
 RECENT = 100
+NAMED_FILES = 3
+"""Changed files that a line of the list names."""
+ABOUT_WIDTH = 80
+"""Columns of what a call would do, in a line of the list."""
+_CHANGED_FILE = re.compile(r"^\| diff --git a/.* b/(.*)$", re.MULTILINE)
+_FIRST_ARGUMENT = re.compile(r"^arguments:\n\|!? (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counter:
+class Stores:
     """The stores that the command looks at, each with the root or file that its gateway works for."""
 
     stores: Mapping[str, StoreAccess]
+    looked_at: str
+    """Where the command looked, in words: a question that is not there may be elsewhere."""
 
     def pending(self) -> list[Pending]:
         """Return every question that waits, oldest first."""
@@ -66,23 +79,24 @@ class Counter:
         return [(subject, grant) for subject, access in self.stores.items() for grant in access.grants()]
 
     def find(self, approval_id: str | None) -> Pending:
-        """Return a question. Raises `ConfigError` when there is none."""
+        """Return a question. Raises `UsageError` without an id, `UnknownName` when there is no such question."""
         if not approval_id:
-            raise ConfigError("which question? Give its id", hint="`lg-gateway approvals list` shows them")
+            raise UsageError("which question? Give its id", hint="`lg-gateway approvals list` shows them")
         for subject, access in self.stores.items():
             approval = access.question(approval_id)
             if approval is not None:
                 return Pending(approval=approval, access=access, subject=subject)
-        raise ConfigError(
-            f"there is no question {word(approval_id)}", hint="`lg-gateway approvals list --all` shows them all"
+        raise UnknownName(
+            f"there is no question {word(approval_id)}; looked at {self.looked_at}",
+            hint="`lg-gateway approvals list --all` shows answered and expired questions too",
         )
 
 
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway approvals ACTION`."""
     try:
-        with _counter(args) as counter:
-            return _ACTIONS[args.action](counter, args)
+        with _opened_stores(args) as stores:
+            return _ACTIONS[args.action](stores, args)
     except ConfigError:
         raise
     except (StoreError, LgError) as error:
@@ -91,16 +105,33 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _counter(args: argparse.Namespace) -> Iterator[Counter]:
-    flags = common_flags(args)
-    chosen = (flags.root, flags.config, flags.state_dir, flags.effective_config, args.mcp_json)
-    places = _everywhere() if not any(chosen) else {}
-    if not places:
-        located = locate(flags, mcp_json=args.mcp_json)
-        subject = flags.root or flags.config or args.mcp_json or located.state.path
-        places = {str(subject): located}
+def _opened_stores(args: argparse.Namespace) -> Iterator[Stores]:
+    places, looked_at = _places(args)
     with ExitStack() as stack:
-        yield Counter(stores=dict(_opened(places, stack)))
+        yield Stores(stores=dict(_opened(places, stack)), looked_at=looked_at)
+
+
+def _places(args: argparse.Namespace) -> tuple[dict[str, GatewayLocation], str]:
+    """Return the gateways that the command line names, or else all of this user's; and in words where that was.
+
+    A variable that was exported for `serve` is not a choice for this command. `LG_STATE_DIR` is one: what lies there is
+    found in no other way.
+    """
+    flags = common_flags(args)
+    if any((args.root, args.config, args.mcp_json, args.effective_config, flags.state_dir)):
+        located = locate(flags, mcp_json=args.mcp_json)
+        subject = str(flags.root or flags.config or args.mcp_json or located.state.path)
+        rest = "without --root, --config, --mcp-json and --state-dir the command looks at all gateways of this user"
+        if flags.state_dir is not None and args.state_dir is None:
+            rest = "LG_STATE_DIR names its state directory"
+        return {subject: located}, f"the gateway of {word(subject)} only ({rest})"
+    places = _with_files()
+    settings = load_settings(profile=flags.profile, config=flags.config).settings
+    if store_url(settings.store.url, os.environ) is not None:
+        located = locate(flags, mcp_json=None)
+        places[located.store_place.shown] = located
+    gateways = "1 gateway" if len(places) == 1 else f"{len(places)} gateways"
+    return places, f"{gateways} of this user, below {word(state_home(os.environ))}"
 
 
 def _opened(places: Mapping[str, GatewayLocation], stack: ExitStack) -> Iterator[tuple[str, StoreAccess]]:
@@ -115,11 +146,11 @@ def _opened(places: Mapping[str, GatewayLocation], stack: ExitStack) -> Iterator
         else:
             stack.callback(access.close)
             yield subject, access
-    if len(problems) == len(places):
+    if problems and len(problems) == len(places):
         raise problems[0]
 
 
-def _everywhere() -> dict[str, GatewayLocation]:
+def _with_files() -> dict[str, GatewayLocation]:
     """Return the places of this user's gateways whose store is a file that exists."""
     home = state_home(os.environ)
     found = {
@@ -129,30 +160,41 @@ def _everywhere() -> dict[str, GatewayLocation]:
     return {subject: located for subject, located in found.items() if located.store_place.path.exists()}
 
 
-def _list(counter: Counter, args: argparse.Namespace) -> int:
-    found = counter.recent() if args.all else counter.pending()
+def _list(stores: Stores, args: argparse.Namespace) -> int:
+    found = stores.recent() if args.all else stores.pending()
     for pending in found:
         if args.json:
             print_json(_as_json(pending), sort_keys=True)
         else:
             say(_line(pending))
     if not found and not args.json:
-        complain("no question waits for an answer")
+        complain(f"no question waits for an answer; looked at {stores.looked_at}")
     return 0
 
 
 def _line(pending: Pending) -> str:
     approval = pending.approval
     age = max(0, int(time.time() - approval.created))
-    operator = "operator needed, " if approval.approver == "operator" else ""
     client = f" with {word(approval.client, LIST_WIDTH)}" if approval.client else ""
-    asker = f"asked by {operator}{word(approval.identity, LIST_WIDTH)}{client}"
+    asker = f"asked by {word(approval.identity, LIST_WIDTH)}{client}"
+    needed = ["operator needed"] if approval.approver == "operator" else []
     what = [approval.id, f"{approval.state:<8}", f"{span(age):>6} ago", word(approval.tool, LIST_WIDTH)]
-    return "  ".join([*what, asker, word(pending.subject)])
+    return "  ".join([*what, *_about(approval), asker, *needed, word(pending.subject)])
 
 
-def _show(counter: Counter, args: argparse.Namespace) -> int:
-    pending = counter.find(args.id)
+def _about(approval: Approval) -> list[str]:
+    """Return what tells this call from others of the same tool: the files of its diff, or its first argument."""
+    whole = relaid(approval.whole(), sys.maxsize)
+    files = list(islice(_CHANGED_FILE.finditer(whole), NAMED_FILES + 1))
+    if files:
+        names = ", ".join(match.group(1) for match in files[:NAMED_FILES])
+        return [one_line(names + (", …" if len(files) > NAMED_FILES else ""), ABOUT_WIDTH)]
+    argument = _FIRST_ARGUMENT.search(whole)
+    return [one_line(argument.group(1), ABOUT_WIDTH)] if argument is not None else []
+
+
+def _show(stores: Stores, args: argparse.Namespace) -> int:
+    pending = stores.find(args.id)
     approval = pending.approval
     if args.json:
         print_json(_as_json(pending), indent=2, sort_keys=True)
@@ -164,21 +206,21 @@ def _show(counter: Counter, args: argparse.Namespace) -> int:
     return 0
 
 
-def _approve(counter: Counter, args: argparse.Namespace) -> int:
-    pending = counter.find(args.id)
+def _approve(stores: Stores, args: argparse.Namespace) -> int:
+    pending = stores.find(args.id)
     operator = _operator(pending.access)
     if operator is not None:
         return _report(decide(pending, "approve", for_run=args.for_run, by=operator))
     with Terminal() as terminal:
         terminal.show(shown(pending, terminal.width()) + "\n")
-        if not confirmed(pending, terminal):
+        if not confirmed(pending, terminal, for_run=args.for_run):
             complain("not approved")
             return 1
     return _report(decide(pending, "approve", for_run=args.for_run))
 
 
-def _deny(counter: Counter, args: argparse.Namespace) -> int:
-    pending = counter.find(args.id)
+def _deny(stores: Stores, args: argparse.Namespace) -> int:
+    pending = stores.find(args.id)
     return _report(decide(pending, "deny", reason=args.reason, by=_operator(pending.access) or ""))
 
 
@@ -201,14 +243,14 @@ def _report(approval: Approval) -> int:
     return 0
 
 
-def _watch(counter: Counter, _args: argparse.Namespace) -> int:
+def _watch(stores: Stores, _args: argparse.Namespace) -> int:
     with Terminal() as terminal:
-        return ApprovalsWatch(terminal, counter.pending).run()
+        return ApprovalsWatch(terminal, stores.pending).run()
 
 
-def _grants(counter: Counter, args: argparse.Namespace) -> int:
+def _grants(stores: Stores, args: argparse.Namespace) -> int:
     now = time.time()
-    found = [(subject, grant) for subject, grant in counter.grants() if args.all or grant.counts(now)]
+    found = [(subject, grant) for subject, grant in stores.grants() if args.all or grant.counts(now)]
     for subject, grant in found:
         if args.json:
             print_json(asdict(grant) | {"counts": grant.counts(now), "for": subject}, sort_keys=True)
@@ -216,7 +258,7 @@ def _grants(counter: Counter, args: argparse.Namespace) -> int:
             tool = word(grant.tool, LIST_WIDTH)
             say("  ".join([grant.id, _left(grant, now), tool, *_whose(grant), word(subject)]))
     if not found and not args.json:
-        complain("no tool is approved for a run")
+        complain(f"no tool is approved for a run; looked at {stores.looked_at}")
     return 0
 
 
@@ -231,14 +273,15 @@ def _whose(grant: Grant) -> list[str]:
     return [f"run {run_id}", f"of {identity}", f"by {visible(grant.by)}"]
 
 
-def _revoke(counter: Counter, args: argparse.Namespace) -> int:
+def _revoke(stores: Stores, args: argparse.Namespace) -> int:
     """End a grant. Like a no it may come from any command of the user: it permits nothing."""
-    subject = next((subject for subject, grant in counter.grants() if grant.id == args.id), None)
+    subject = next((subject for subject, grant in stores.grants() if grant.id == args.id), None)
     if subject is None:
-        raise ConfigError(
-            f"there is no grant {word(args.id or '')}", hint="`lg-gateway approvals grants` shows those that count"
+        raise UnknownName(
+            f"there is no grant {word(args.id or '')}; looked at {stores.looked_at}",
+            hint="`lg-gateway approvals grants` shows those that count",
         )
-    access, now = counter.stores[subject], time.time()
+    access, now = stores.stores[subject], time.time()
     by = _operator(access) or f"user {user_name()} at a command line"
     access.write(lambda tx: access.approvals.grants.revoke(tx, args.id, now=now, by=by))
     complain(f"{args.id} revoked")

@@ -13,7 +13,9 @@ from lg_policy.errors import LgError
 from lg_policy.printing import exit_text
 
 POLL_S = 0.3
-KEYS = {"a": "approve once", "r": "approve for this run", "d": "deny", "s": "skip", "q": "quit"}
+KEYS = {"o": "approve once", "r": "approve for this run", "d": "deny", "s": "skip", "q": "quit"}
+SAME_KEYS = {"a": "o", "y": "o", "n": "d"}
+"""Keys that mean one of the menu's too."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class ApprovalsWatch:
         key = self._key(pending, keys)
         if key is None:
             return "gone"
-        if key in ("a", "r", "d"):
+        if key in ("o", "r", "d"):
             self._decide(pending, key)
         else:
             self.skipped.add(pending.approval.id)
@@ -56,7 +58,8 @@ class ApprovalsWatch:
     def _key(self, pending: Pending, keys: dict[str, str]) -> str | None:
         """Wait for a key of the menu; `None` when the question is answered elsewhere or expires meanwhile."""
         while True:
-            key = self.terminal.key(POLL_S)
+            pressed = self.terminal.key(POLL_S)
+            key = SAME_KEYS.get(pressed, pressed) if pressed is not None else None
             if key is not None and (key in keys or key == ""):
                 return key
             now = pending.now()
@@ -78,7 +81,7 @@ class ApprovalsWatch:
         except LgError as error:
             self.terminal.write(f"{exit_text(error)}\n")
             return
-        self.terminal.write(f"{done.id} {done.state} {time.strftime('%H:%M:%S')}\n")
+        self.terminal.write(f"{done.id} {done.state} {time.strftime('%H:%M:%S')} local time\n")
 
 
 def _gone(state: ApprovalState | None) -> str:

@@ -16,16 +16,17 @@ from typing import Any
 from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import SHOWN, ApprovalTable
 from lg_gateway.commands import audit_integrity
-from lg_gateway.commands.audit_records import backwards, filter_of, line, onwards
+from lg_gateway.commands.audit_records import CALL_DIGITS, backwards, filter_of, line, onwards
 from lg_gateway.commands.output import complain, fail, print_json, say, word
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.serving.setup import GatewayLocation, locate
 from lg_gateway.store.factory import read_store
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import Row, StoreError, Tx
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError
+from lg_policy.errors import UnknownName, UsageError
 
 TAIL_POLL_S = 0.3
+_CALL_START = re.compile(rf"[0-9a-f]{{{CALL_DIGITS},24}}")
 _QUESTION = re.compile(r"ap-[a-z0-9]{1,20}")
 
 
@@ -71,10 +72,10 @@ def _list(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:
 
 def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
     if not args.id:
-        raise ConfigError("audit show needs the number of a record, the id of a call or the id of a question")
+        raise UsageError("audit show needs the number of a record, the id of a call or the id of a question")
     records = _records(tx, str(args.id))
     if not records:
-        fail(f"the store has no record {word(args.id)}")
+        fail(UnknownName(f"the store has no record {word(args.id)}", hint="`lg-gateway audit list` shows the newest"))
         return 1
     if args.result:
         return _show_result(tx, records, OutcomeTable(located.key("outcomes")))
@@ -93,11 +94,18 @@ def _records(tx: Tx, named: str) -> list[dict[str, Any]]:
     if _QUESTION.fullmatch(named):
         about = (f'%"approval_id":"{named}"%',)
         rows = tx.execute("SELECT record FROM ledger WHERE record LIKE ? ORDER BY seq", about)
-    elif named.isdecimal():
-        rows = tx.execute("SELECT record FROM ledger WHERE seq = ?", (int(named),)) if len(named) < 18 else []
     else:
-        rows = tx.execute("SELECT record FROM ledger WHERE request_id = ? ORDER BY seq", (named,))
+        number = int(named) if named.isdecimal() and len(named) < 18 else -1
+        rows = tx.execute("SELECT record FROM ledger WHERE seq = ?", (number,)) or _of_named_call(tx, named)
     return [json.loads(text) for (text,) in rows]
+
+
+def _of_named_call(tx: Tx, named: str) -> list[Row]:
+    """Return the records of a call by its whole id or by the digits that `audit list` shows."""
+    if not _CALL_START.fullmatch(named):
+        return _of_call(tx, named)
+    ends = (named, f"{named}g")  # "g" follows every digit of an id
+    return tx.execute("SELECT record FROM ledger WHERE request_id >= ? AND request_id < ? ORDER BY seq", ends)
 
 
 def _show_question(tx: Tx, records: list[dict[str, Any]], approvals: ApprovalTable) -> int:
@@ -136,7 +144,7 @@ def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) 
     return 0
 
 
-def _of_call(tx: Tx, request_id: str) -> list[tuple[Any, ...]]:
+def _of_call(tx: Tx, request_id: str) -> list[Row]:
     return tx.execute("SELECT record FROM ledger WHERE request_id = ? ORDER BY seq", (request_id,))
 
 

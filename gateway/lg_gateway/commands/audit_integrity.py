@@ -26,18 +26,18 @@ from lg_gateway.ledger.verification import VerificationResult, head_line, read_h
 from lg_gateway.serving.setup import GatewayLocation, user_name
 from lg_gateway.store.factory import open_store
 from lg_gateway.store.interface import StoreError, Tx
-from lg_policy.errors import ConfigError
+from lg_policy.errors import ConfigError, UsageError
 from lg_policy.printing import visible
 
 
 def verify(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
     """Check the store, its segments and the signed head; with `--since HEAD` only what came after that head."""
     if args.head is not None:
-        raise ConfigError("--head is for an export", hint="for the store, give the line as --since")
+        raise UsageError("--head is for an export", hint="for the store, give the line as --since")
     ledger = located.ledger()
     since = read_head_line(args.since, ledger.head.public_key()) if args.since is not None else None
     if args.since is not None and since is None:
-        raise ConfigError(
+        raise UsageError(
             "--since is not a line that `audit head` printed here, or its signature is wrong",
             hint="`verify` takes a head, not a time",
         )
@@ -241,7 +241,7 @@ def _with_archive(located: GatewayLocation, work: Callable[[Archive], Coroutine[
 
 def _before(args: argparse.Namespace) -> str:
     if not args.before:
-        raise ConfigError(f"audit {args.action} needs --before TIME", hint="for instance 90d, or 2026-01-01")
+        raise UsageError(f"audit {args.action} needs --before TIME", hint="for instance 90d, or 2026-01-01")
     return moment(args.before, "--before", datetime.now(UTC))
 
 

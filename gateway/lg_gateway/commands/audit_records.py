@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lg_gateway.approvals.records import SHOWN
 from lg_gateway.ledger.ledger import stamp
 from lg_gateway.store.interface import Tx
 from lg_policy.config.durations import seconds
-from lg_policy.errors import ConfigError
+from lg_policy.errors import UsageError
 from lg_policy.printing import visible
 
 PAGE = 500
 SHOWN_ARGUMENTS = 160
+CALL_DIGITS = 8
+"""Digits of a call's id in a line; `audit show` takes them for the whole id."""
+GATEWAY = "gateway"
+"""Who made a record that no caller caused."""
+_CALL = re.compile("[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,7 @@ def moment(text: str, flag: str, now: datetime) -> str:
     try:
         given = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(
+        raise UsageError(
             f"{flag}: {text!r} is not a time",
             hint="write 2026-11-01, or 2026-11-01T09:30 (UTC), or 24h for a day ago",
         ) from error
@@ -107,11 +113,27 @@ def line(record: dict[str, Any]) -> str:
     code = f" {record['error_code']}" if record.get("error_code") else ""
     times = f" x{record['count']}" if record.get("count") else ""
     took = f" {record['duration_ms']:.0f} ms" if isinstance(record.get("duration_ms"), int | float) else ""
-    what = record.get("tool") or record.get("detail") or ""
-    text = f"{record['seq']:>6}  {record['time']}  {record.get('identity', '')}  {what}  {state}{code}{times}{took}"
-    arguments = str(record.get("arguments") or "")
-    cut = "…" if len(arguments) > SHOWN_ARGUMENTS else ""
-    return visible(f"{text}  {arguments[:SHOWN_ARGUMENTS]}{cut}")
+    columns = [f"{record['seq']:>6}", record["time"], record.get("identity") or GATEWAY, record.get("tool") or "-"]
+    about = _cut(str(record.get("arguments") or "")) if record.get("phase") != "note" else _noted(record)
+    rest = [f"{state}{code}{times}{took}", _call(record), about]
+    return visible("  ".join([*map(str, columns), *(part for part in rest if part)]))
+
+
+def _call(record: dict[str, Any]) -> str:
+    """Return what the records of one call have in common, short enough to compare by eye."""
+    call = str(record.get("request_id") or "")
+    return f"call {call[:CALL_DIGITS]}" if _CALL.fullmatch(call) else ""
+
+
+def _noted(record: dict[str, Any]) -> str:
+    """Return what a note says: of a decision which question it answers and who gave it, the digest left out."""
+    detail = str(record.get("detail") or "")
+    question = str(record.get("approval_id") or "")
+    return f"{question} {detail.partition(f'; {SHOWN}')[0]}" if question else _cut(detail)
+
+
+def _cut(text: str) -> str:
+    return text[:SHOWN_ARGUMENTS] + ("…" if len(text) > SHOWN_ARGUMENTS else "")
 
 
 def _where(wanted: Filter) -> tuple[str, tuple[str, ...]]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from lg_gateway.commands.output import fail, print_json, say
+from lg_gateway.commands.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
-from lg_policy.errors import ConfigError
+from lg_policy.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from lg_gateway.serving.gateway import Gateway
 
 CALLER = "cli"
 
@@ -44,11 +48,23 @@ def run(args: argparse.Namespace) -> int:
             try:
                 answer = await gateway.pipeline.run(request)
             except MCPError as error:
-                fail(error.message)
+                fail(
+                    _unknown(name, gateway, setup.identity)
+                    if error.message.startswith("Unknown tool")
+                    else error.message
+                )
                 return 2
             return _print_answer(answer, as_json=args.json)
 
     return anyio.run(call)
+
+
+def _unknown(name: str, gateway: Gateway, identity: str) -> UnknownName:
+    """Return the error about a tool that is not there, with the name that was probably meant."""
+    known = [entry.name for entry in gateway.pipeline.decisions.tools(identity)]
+    meant = [tool for tool in known if tool.endswith(f"__{name}")] or get_close_matches(name, known, 1)
+    suggestion = f"did you mean {word(meant[0])}? " if meant else ""
+    return UnknownName(f"there is no tool {word(name)}", hint=f"{suggestion}`lg-gateway tools` lists them")
 
 
 def _arguments(text: str) -> dict[str, Any]:
@@ -57,11 +73,11 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text)
     except ValueError as error:
-        raise ConfigError(
+        raise UsageError(
             f"the arguments are not JSON: {error}", hint="""for instance '{"path": "README.md"}'"""
         ) from error
     if not isinstance(arguments, dict):
-        raise ConfigError("the arguments must be a JSON object")
+        raise UsageError("the arguments must be a JSON object")
     return arguments
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOON_S = 7 * 86400.0
 NAMED = 20
 """Tools with a bad definition that are named of each server."""
-NO_CALLER = "no one can call over HTTP; make a token with `lg-gateway tokens create`"
+NO_CALLER = "over HTTP: nobody has a token; on stdio none is needed (`lg-gateway tokens create NAME` makes one)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def _builtin(name: str, kind: str, metas: list[dict[str, Any]], digest: str) -> 
     reported = {str(meta.get("lg/policy")) for meta in metas}
     same = reported == {digest}
     enforced = ", ".join(map(word, reported))
-    text = f"enforces policy {digest}, like the gateway" if same else f"enforces {enforced}, not {digest}"
+    text = f"enforces the gateway's policy ({digest})" if same else f"enforces {enforced}, not {digest}"
     findings = [Finding(what=name, text=text, bad=not same)]
     if kind == "exec":
         findings.append(_sandbox(name, metas))
@@ -118,7 +118,8 @@ def _rules(gateway: Gateway) -> list[Finding]:
         findings += [Finding(what="rules", text=problem) for problem in rules.unused(entry.name for entry in entries)]
     findings += [Finding(what="rules", text=problem) for problem in rules.shadowed()]
     count = len(gateway.policy.settings.gateway.rules)
-    return findings or [Finding(what="rules", text=f"{count} rules, each can match the tools it names")]
+    usual = "no rules of your own: the defaults decide" if not count else f"{count} rules, each can match a tool"
+    return findings or [Finding(what="rules", text=usual)]
 
 
 def _pins(gateway: Gateway) -> list[Finding]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import anyio.to_thread
 
+from lg_gateway.approvals.question import DENY, RUN, TYPED, form
 from lg_gateway.commands.output import complain
 from lg_policy.printing import one_line
 
-TITLE_WIDTH, PROMPT_WIDTH = 60, 300
-"""Columns of a field's title and of a whole prompt: a server may have written them."""
+TITLE_WIDTH, PROMPT_WIDTH, TYPED_WIDTH = 60, 300, 40
+"""Columns of a field's title and of a whole prompt, which a server may have written, and of what was typed."""
 Ask = Callable[[str], str | None]
 
 
@@ -28,6 +29,8 @@ async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str,
 
 def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | None]:
     """Return action and content. `ask` shows a prompt and returns a line, `None` at the end of input."""
+    if schema in (form(in_run=False), form(in_run=True)):
+        return _decide(ask, in_run=schema == form(in_run=True))
     content: dict[str, Any] = {}
     for name, field in schema.get("properties", {}).items():
         needed = name in schema.get("required", ())
@@ -39,6 +42,20 @@ def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | 
     return "accept", content
 
 
+def _decide(ask: Ask, *, in_run: bool) -> tuple[str, dict[str, Any] | None]:
+    """Ask for the gateway's own decision, in the words of every terminal of ours; Enter alone is a no, and said so."""
+    words = "[o]nce, for this [r]un, or [d]eny" if in_run else "[o]nce or [d]eny"
+    prompt = f"{words} (Enter denies)? "
+    while (line := ask(prompt)) is not None:
+        decision = TYPED.get(line.lower())
+        if decision is None or (decision == RUN and not in_run):
+            prompt = f"{one_line(line, TYPED_WIDTH)!r} is not one of the choices. {words} (Enter denies)? "
+            continue
+        reason = ask("Denied. Reason (the caller reads it; Enter for none): ") if decision == DENY else ""
+        return "accept", {"decision": decision} | ({"reason": reason} if reason else {})
+    return "cancel", None
+
+
 def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> Any:
     """Ask until an answer fits; nothing typed is the default, or no value."""
     choices = _choices(field)
@@ -46,8 +63,9 @@ def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> An
     hint = "/".join(choices) if choices else {"boolean": "yes/no"}.get(str(field.get("type")), "")
     optional = "" if needed else "Enter for none"
     shown = ", ".join(part for part in (hint, optional) if part)
+    before = ""
     while True:
-        line = ask(f"{words}{f' ({shown})' if shown else ''}: ")
+        line = ask(f"{before}{words}{f' ({shown})' if shown else ''}: ")
         if line is None:
             return None
         if not line:
@@ -55,7 +73,7 @@ def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> An
         try:
             return _read_as(field, choices, line)
         except ValueError:
-            continue
+            before = f"{one_line(line, TYPED_WIDTH)!r} does not fit. "
 
 
 def _choices(field: Mapping[str, Any]) -> list[str]:

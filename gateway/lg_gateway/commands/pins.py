@@ -18,7 +18,7 @@ from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError
+from lg_policy.errors import ConfigError, UsageError
 from lg_policy.printing import visible
 
 LONG_LINE = 100
@@ -71,7 +71,7 @@ def _diff(_access: StoreAccess, pins: list[Pin], _args: argparse.Namespace) -> i
 
 def _accept(access: StoreAccess, pins: list[Pin], args: argparse.Namespace) -> int:
     if args.server is None:
-        raise ConfigError(
+        raise UsageError(
             "pins accept needs a server, or a server and a tool", hint="`lg-gateway pins diff` shows what waits"
         )
     waiting = [pin for pin in pins if pin.waiting is not None]

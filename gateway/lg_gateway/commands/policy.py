@@ -20,7 +20,7 @@ from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import prepare
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError, InvalidArguments
+from lg_policy.errors import ConfigError, InvalidArguments, UnknownName, UsageError
 from lg_policy.printing import visible
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: st
         f"  {view['effect']:<8} {view['name']} ({view['place']}): {view['why'] or 'matches'}" for view in told["rules"]
     ]
     trusted = "trusted" if told["trusted"] else "not trusted"
-    lines.append(f"server {word(told['server'])}: {trusted}, read-only: {told['read_only']}")
+    does = "only reads" if told["read_only"] else "may change something"
+    lines.append(f"server {word(told['server'])}: {trusted}; the tool {does}")
     if told["arguments_refused"]:
         lines.append(f"the arguments would be refused first: {told['arguments_refused']}")
     lines += [f"problem: {problem}" for problem in told["problems"]]
@@ -151,7 +152,7 @@ def failures(gateway: Gateway, cases: list[PolicyCase], identity: str) -> list[s
 def _entry(gateway: Gateway, tool: str) -> CatalogEntry:
     entry = gateway.catalog.find(tool)
     if entry is None:
-        raise ConfigError(f"there is no tool {tool!r}", hint="`lg-gateway tools` lists them")
+        raise UnknownName(f"there is no tool {tool!r}", hint="`lg-gateway tools` lists them")
     return entry
 
 
@@ -159,7 +160,7 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"--args is not JSON: {error}") from error
+        raise UsageError(f"--args is not JSON: {error}") from error
     if not isinstance(arguments, dict):
-        raise ConfigError("--args must be a JSON object")
+        raise UsageError("--args must be a JSON object")
     return arguments

@@ -10,7 +10,7 @@ import anyio
 
 from lg_gateway.commands.output import complain, word
 from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
-from lg_policy.config.flags import ServeFlags, serve_flags
+from lg_policy.config.flags import ServeFlags, serve_flags, tell_terminal
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ def run(args: argparse.Namespace) -> int:
     place = WorkerPlace.of_this_process()
     setup = prepare_from(args, workers=place.count if place is not None else 1)
     flags = serve_flags(args)
+    tell_terminal("lg-gateway", flags, "`lg-gateway tools`, `lg-gateway doctor` or `lg-gateway --help`")
     login = setup.settings.gateway.http.login == "required" and not args.no_login
     if flags.transport == "http":
-        from lg_gateway.serving.login_check import check_login
+        from lg_gateway.serving.start_check import check_login
 
         check_login(setup, flags.host, login=login)
         if not login and place is None:

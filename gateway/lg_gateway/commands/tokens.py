@@ -13,7 +13,7 @@ from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError, LgError
+from lg_policy.errors import ConfigError, LgError, UsageError
 
 DAY_S = 86400.0
 MAX_DAYS = 3660
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 def _create(access: StoreAccess, args: argparse.Namespace) -> int:
     name = _named(args, "the caller's name, for instance ci")
     if not 0 < args.days <= MAX_DAYS:
-        raise ConfigError(f"--days {args.days:g} must be more than 0 and at most {MAX_DAYS}")
+        raise UsageError(f"--days {args.days:g} must be more than 0 and at most {MAX_DAYS}")
     now = time.time()
     token, text = access.write(
         lambda tx: access.tokens.create(
@@ -58,6 +58,8 @@ def _create(access: StoreAccess, args: argparse.Namespace) -> int:
     complain(f"{token.id}: a token for {token.identity} until {_day(token.expires)}; it is not shown again")
     if args.role == "client":
         complain("put it into LG_GATEWAY_TOKEN, or send it as `Authorization: Bearer …`")
+    else:
+        complain("put it into LG_OPERATOR_TOKEN where an operator runs `lg-gateway approvals`, never into a client")
     return 0
 
 
@@ -85,7 +87,7 @@ def _revoke(access: StoreAccess, args: argparse.Namespace) -> int:
 
 def _named(args: argparse.Namespace, what: str) -> str:
     if not args.name:
-        raise ConfigError(f"tokens {args.action} needs {what}")
+        raise UsageError(f"tokens {args.action} needs {what}")
     return str(args.name)
 
 

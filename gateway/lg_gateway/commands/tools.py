@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,10 +13,12 @@ from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.printing import one_line
 
 if TYPE_CHECKING:
+    import mcp_types as t
+
     from lg_gateway.serving.gateway import Gateway
 
-DESCRIPTION_WIDTH = 100
-"""Columns of a description in the list."""
+NAME_WIDTH, DESCRIPTION_WIDTH, LEAST_WIDTH = 40, 100, 80
+"""Columns of a name, of a description where no terminal says how wide it is, and of a whole line at least."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,13 +28,14 @@ def run(args: argparse.Namespace) -> int:
     async def tools() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            entries = gateway.pipeline.decisions.tools(setup.identity)
+            listed = _listed(gateway, setup.identity)
             if args.json:
-                listed = [entry.listed.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in entries]
-                print_json({"tools": listed}, indent=2)
+                dumped = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed]
+                print_json({"tools": dumped}, indent=2)
             else:
-                for entry in entries:
-                    say(f"{word(entry.name):<40} {_first_line(entry.listed.description)}")
+                room = max(LEAST_WIDTH, shutil.get_terminal_size((DESCRIPTION_WIDTH + NAME_WIDTH + 1, 0)).columns)
+                for tool in listed:
+                    say(f"{word(tool.name):<{NAME_WIDTH}} {_first_line(tool.description, room - NAME_WIDTH - 1)}")
             return _report_down(gateway)
 
     return anyio.run(tools)
@@ -46,5 +50,13 @@ def _report_down(gateway: Gateway) -> int:
     return 1 if down else 0
 
 
-def _first_line(text: str | None) -> str:
-    return one_line((text or "").strip().partition("\n")[0], DESCRIPTION_WIDTH)
+def _listed(gateway: Gateway, identity: str) -> list[t.Tool]:
+    """Return what a client is offered: every tool that it may see, and the gateway's own tool for cut answers."""
+    from lg_gateway.serving.meta_tools import RESULT, TOOLS
+
+    offered = [entry.listed for entry in gateway.pipeline.decisions.tools(identity)]
+    return sorted([*offered, *(tool for tool in TOOLS if tool.name == RESULT)], key=lambda tool: tool.name)
+
+
+def _first_line(text: str | None, width: int) -> str:
+    return one_line((text or "").strip().partition("\n")[0], width)

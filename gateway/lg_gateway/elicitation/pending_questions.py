@@ -4,7 +4,7 @@ The questions of a call are found by the call's binding, as an approval is, beca
 round is answered once, in the transaction that lets the call go on. A replayed answer changes nothing. Rows carry a
 keyed code, and a row that is put back as it once was is refused: the ledger says how often the call was begun.
 
-A call of a 2026 server can go on from any gateway process, also after a restart. A call of a handshake-era server waits
+A call of a 2026 server can go on from any gateway process, also after a restart. A call of a 2025 server waits
 in the process that holds its connection (`owner`) and ends with it.
 """
 

@@ -1,4 +1,7 @@
-"""Checks the hash chain: does each record follow the one before it? Needs no store, no file and no key."""
+"""Checks the hash chain: does each record follow the one before it? Needs no store, no file and no key.
+
+`Ledger.append` makes the chain.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Two helpers for the notes in the final report."""
+"""Words notes of the final report: who answered a question, which call was repeated, what occurs several times."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
+
+from lg_orch.contracts.text import code_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,19 @@ if TYPE_CHECKING:
 def counted(notes: Sequence[str]) -> list[str]:
     """Return each note once, in the order of first appearance, with the number of times it occurs."""
     return [f"{note} ({times} times)" if times > 1 else note for note, times in Counter(notes).items()]
+
+
+def answered(result: ToolEnvelope) -> str:
+    """Return the note about a call that the gateway asked about."""
+    by, tool = str(result.artifacts.approved_by), code_span(result.tool)
+    error = result.artifacts.error
+    if result.artifacts.decision == "edit":
+        what = "you changed its arguments"
+    elif error is not None and error.code == "approval_denied":
+        what = "denied"
+    else:
+        what = "answered"
+    return f"the gateway asked about {tool}: {what} {'at the terminal' if by == 'terminal' else f'by `{by}`'}"
 
 
 def repetition(result: ToolEnvelope) -> str:

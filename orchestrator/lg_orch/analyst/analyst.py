@@ -63,10 +63,10 @@ class LocalAnalyst:
         """Return what kind of request this is; `needs_model` for all that no rule can answer."""
         ask = understand(request)
         if ask.kind == "model":
-            rationale = "It asks for a change or a judgement, which needs a language model."
+            rationale = "It asks for a change or a judgement."
             return Route(intent=_intent(request), lane="deep", rationale=rationale, needs_model=True)
         if ask.kind == "unknown":
-            rationale = f"No rule of the built-in analyst fits it. It can {CAN}."
+            rationale = f"The built-in analyst has no rule for it; without a model it can {CAN}."
             return Route(intent="question", lane="deep", rationale=rationale, needs_model=True)
         if ask.kind == "summary" and not ask.sections:
             return Route(intent="analysis", lane="interactive", rationale="Summarizing the repository.")

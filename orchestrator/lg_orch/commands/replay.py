@@ -30,7 +30,7 @@ def command(args: argparse.Namespace) -> int:
     events = read_journal(run.journal)
     if not args.json:
         request = next((str(event.data.get("request", "")) for event in events if event.name == "run"), "")
-        print(f"lg-orch: {one_line(request, 100)}", file=sys.stderr, flush=True)
+        print(f"lg-orch: replaying {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
     renderer = choose_renderer(sys.stderr, time.monotonic(), as_json=args.json, replayed=True)
     for event in events:
         renderer.show(event)

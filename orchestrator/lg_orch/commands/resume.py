@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import Past, drive, get_ready
 from lg_orch.contracts.text import one_line
-from lg_policy.errors import ConfigError, Conflict, InvalidArguments
+from lg_policy.errors import Conflict, InvalidArguments, UsageError
 from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
     if not questions:
         if said.by == "resume --say":
             return None
-        raise ConfigError(
+        raise UsageError(
             f"the run waits for no answer, so {said.by.partition(' ')[2]} has nothing to answer",
             hint="run the same command without it to continue the run",
         )
@@ -109,7 +109,7 @@ def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Questio
         wanted = {"elsewhere": "--deny, or nothing to look again", "question": "--answer JSON or --deny"}.get(
             question.kind, wanted
         )
-        raise ConfigError(f"{said.by.partition(' ')[2]} does not answer what the run asks", hint=f"use {wanted}")
+        raise UsageError(f"{said.by.partition(' ')[2]} does not answer what the run asks", hint=f"use {wanted}")
     return question, said
 
 
@@ -120,7 +120,7 @@ def _checked(question: Question, said: HumanAnswer) -> HumanAnswer:
     try:
         check(question.form, said.arguments)
     except InvalidArguments as error:
-        raise ConfigError(f"--answer: {error.message}", hint=error.hint) from error
+        raise UsageError(f"--answer: {error.message}", hint=error.hint) from error
     return said
 
 
@@ -128,23 +128,23 @@ def _answer(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"--answer is not JSON: {error}", hint=_ANSWER_HINT) from error
+        raise UsageError(f"--answer is not JSON: {error}", hint=_ANSWER_HINT) from error
     if not isinstance(value, dict):
-        raise ConfigError("--answer is not a JSON object", hint=_ANSWER_HINT)
+        raise UsageError("--answer is not a JSON object", hint=_ANSWER_HINT)
     return value
 
 
 def _check_together(args: argparse.Namespace) -> None:
     """Raise `ConfigError` for flags that do not go together."""
     if args.reason and not args.deny:
-        raise ConfigError("--reason needs --deny")
+        raise UsageError("--reason needs --deny")
     if args.outcome and (args.approve or args.deny or args.edit):
-        raise ConfigError(
+        raise UsageError(
             f"--{args.outcome.replace('_', '-')} tells what happened to a lost call",
             hint="use it alone, or with --answer in case the call that asked was lost",
         )
     if args.for_run and not args.approve:
-        raise ConfigError("--for-run needs --approve")
+        raise UsageError("--for-run needs --approve")
 
 
 def _outcome(args: argparse.Namespace) -> HumanAnswer:
@@ -172,7 +172,7 @@ def _said(args: argparse.Namespace) -> HumanAnswer | None:
         try:
             arguments = read_arguments(args.edit)
         except InvalidArguments as error:
-            raise ConfigError(f"--edit: {error.message}", hint=error.hint) from error
+            raise UsageError(f"--edit: {error.message}", hint=error.hint) from error
         return HumanAnswer(decision="edit", by="resume --edit", reason=reason, arguments=arguments)
     if args.answer is not None:
         return HumanAnswer(decision="answer", by="resume --answer", arguments=_answer(args.answer))

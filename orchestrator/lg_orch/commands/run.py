@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.commands.session import drive, get_ready
 from lg_orch.contracts.text import one_line
-from lg_policy.errors import ConfigError
+from lg_policy.errors import UsageError
 from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _request(words: list[str]) -> str:
     try:
         request.encode()
     except UnicodeEncodeError as error:
-        raise ConfigError("the request is not valid UTF-8") from error
+        raise UsageError("the request is not valid UTF-8") from error
     if not request.strip():
-        raise ConfigError("the request is empty", hint='for example: lg-orch run "summarize repo"')
+        raise UsageError("the request is empty", hint='for example: lg-orch run "summarize repo"')
     return request

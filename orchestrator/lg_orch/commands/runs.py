@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """List the newest runs, show one, or remove old ones."""
-    from lg_policy.errors import ConfigError
+    from lg_policy.errors import UsageError
 
     if args.action == "show":
-        if args.run_id is None:
-            raise ConfigError("runs show needs a RUN_ID", hint="`lg-orch runs list` shows them")
         return _show(args)
     if args.run_id is not None:
-        raise ConfigError(f"runs {args.action} takes no RUN_ID", hint="`lg-orch runs show RUN_ID` shows one")
+        raise UsageError(f"runs {args.action} takes no RUN_ID", hint="`lg-orch runs show RUN_ID` shows one")
     return _prune(args) if args.action == "prune" else _list(args)
 
 
@@ -91,7 +89,7 @@ def load(run: RunDir) -> RunTrace | None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from lg_orch.runs.timeline import steps_of
+    from lg_orch.runs.timeline import steps_of, undo_of
     from lg_orch.settings.find_run import find
 
     found = find(args.run_id, args)
@@ -100,6 +98,7 @@ def _show(args: argparse.Namespace) -> int:
         print(f"run {run.run_id} ended before it wrote anything")
         return 1
     if args.diff:
+        print(f"# run {run.run_id}: {one_line(trace.request, 80)}")
         return _diff(run, trace.events)
     if args.json:
         print(trace.model_dump_json(indent=1))
@@ -111,6 +110,9 @@ def _show(args: argparse.Namespace) -> int:
     print(f"commit    {trace.root.get('revision') or 'unknown'}\nfiles     {trace.root.get('tree') or 'no digest'}")
     for step in steps_of(trace.events):
         print(visible(_step(step, trace)))
+    undo = undo_of(trace.events)
+    if undo is not None:
+        print(visible(_step(undo, trace)))
     if trace.final is not None:
         print(f"\n{visible(trace.final.text)}")
     return 0
@@ -118,7 +120,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _step(step: RunStep, trace: RunTrace) -> str:
     """A line for the visit, one for each of its calls."""
-    lines = [f"{step.number:>4}  {step.node}" + ("" if step.done else "  (broke off)")]
+    lines = [f"{step.number or '':>4}  {step.node}" + ("" if step.done else "  (broke off)")]
     changed = {patch["call_id"]: [file["to"] or file["path"] for file in patch["files"]] for patch in trace.patches}
     for result in step.results:
         names = changed.get(result.artifacts.call_id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import get_ready
-from lg_orch.contracts.text import many, visible
-from lg_policy.errors import ConfigError, Conflict
+from lg_orch.contracts.text import many, one_line, visible
+from lg_policy.errors import Conflict, UnknownName
 from lg_policy.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lg_orch.undo.plan import Undoing
 
 WAITING = 3
+LOOKED_THROUGH = 50
+"""Newest runs that are searched for one with something to undo."""
 
 
 def command(args: argparse.Namespace) -> int:
@@ -48,12 +51,16 @@ def command(args: argparse.Namespace) -> int:
         adopt(args, options_of(events))
         last = max((int(event.data["visit"]) for event in events if "visit" in event.data), default=0)
         if args.to is not None and not 0 <= args.to <= last:
-            raise ConfigError(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 reverts them all")
+            raise UnknownName(f"the run has no step {args.to}", hint=f"its steps are 1 to {last}; 0 reverts them all")
         undoing = plan_undo(events, after=args.to or 0)
         setup = prepare(args)
         require_root(run.run_id, found.record, setup.root)
+        print(f"lg-orch: undoing {run.run_id}: {_request(events)}", file=sys.stderr, flush=True)
         _show(run, undoing)
-        return _undo(args, setup, run, events, undoing) if undoing.patches else 0
+        if not undoing.patches:
+            _nothing_to_undo(args, run)
+            return 0
+        return _undo(args, setup, run, events, undoing)
     finally:
         lock.release()
 
@@ -64,13 +71,36 @@ def _show(run: RunDir, undoing: Undoing) -> None:
 
     results = ResultStore(run.results)
     for patch in undoing.patches:
-        print(f"# reverts change set {patch.change_id} of step {patch.step}")
+        print(f"# would revert change set {patch.change_id} of step {patch.step}")
         print(visible(reversed_diff(diff_of(patch, results))), end="")
-    if not undoing.patches:
-        print("nothing to undo: the run has no patch left to revert")
     for text in undoing.uncovered:
         print(visible(f"not covered: {text}"))
     sys.stdout.flush()
+
+
+def _request(events: Sequence[Event]) -> str:
+    return one_line(next((str(event.data.get("request", "")) for event in events if event.name == "run"), ""), 80)
+
+
+def _nothing_to_undo(args: argparse.Namespace, run: RunDir) -> None:
+    """Say so, and name the newest run of the repository that does have something: `last` is often a question."""
+    from lg_orch.recording.journal import read_journal
+    from lg_orch.runs.timeline import patches_of, standing
+    from lg_orch.settings.find_run import runs_of
+    from lg_orch.settings.setup import locate
+    from lg_policy.errors import NotFound
+
+    print(f"nothing to undo: run {run.run_id} has no patch left to revert")
+    root, state = locate(args)
+    for found in islice(runs_of(root, state.path), LOOKED_THROUGH):
+        try:
+            events = read_journal(found.run.journal)
+        except NotFound:
+            continue
+        if standing(patches_of(events)):
+            print(f"the newest run here that changed files is {found.run.run_id}: {_request(events)}")
+            print(f"  `lg-orch undo {found.run.run_id}` takes its changes back")
+            return
 
 
 def _undo(args: argparse.Namespace, setup: CommandSetup, run: RunDir, events: Sequence[Event], undoing: Undoing) -> int:
@@ -128,8 +158,12 @@ async def _through_gateway(
             print("nothing to undo: everything was already reverted")
             return 0
         if obstacles:
-            listed = "".join(f"\n    {text}" for text in obstacles)
-            raise Conflict(f"nothing was undone:{listed}", hint="restore those files, or undo with --to STEP")
+            raise Conflict(
+                "nothing was undone, and no file was touched",
+                details=obstacles,
+                hint="take your own edits out of these files first, or undo by hand with the diff above; "
+                "--to STEP undoes only what came after a step",
+            )
         if not args.yes:
             drop_typed_ahead()
             print(f"Revert {many(len(undoing.patches), 'change set')}? [y/N] ", end="", file=sys.stderr, flush=True)

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-_APPROVAL: Mapping[str, Decision] = {
-    "o": "once", "once": "once", "r": "run", "run": "run", "e": "edit", "edit": "edit",
+APPROVAL_ANSWERS: Mapping[str, Decision] = {
+    "o": "once", "once": "once", "y": "once", "yes": "once", "r": "run", "run": "run", "e": "edit", "edit": "edit",
     "d": "deny", "deny": "deny", "n": "deny", "no": "deny", "": "deny",
 }  # fmt: skip
+"""The words of every terminal of ours, and `edit`. A plain yes is the smallest one."""
+APPROVAL_PROMPT = "[o]nce, for this [r]un, [e]dit, or [d]eny (Enter denies)? "
+REASON_PROMPT = "Denied. Reason (the run reads it; Enter for none): "
 _OUTCOME: Mapping[str, Decision] = {
     "d": "done", "done": "done", "n": "not_done", "not done": "not_done", "s": "stop", "stop": "stop", "": "stop",
 }  # fmt: skip
@@ -73,18 +76,18 @@ class Terminal:
 
     async def _ask_approval(self, question: Question) -> HumanAnswer:
         while True:
-            decision = await self._choice("[o]nce, for this [r]un, [e]dit, or [D]eny? ", _APPROVAL)
+            decision = await self._choice(APPROVAL_PROMPT, APPROVAL_ANSWERS)
             if decision != "edit":
                 break
             edited = await self._edit(question)
             if edited is not None:
                 reason = "the user changed its arguments; the changed call follows"
                 return HumanAnswer(decision="edit", by="terminal", reason=reason, arguments=edited)
-        reason = await self._prompt("Reason, for the run to read (may be empty): ") if decision == "deny" else ""
+        reason = await self._prompt(REASON_PROMPT) if decision == "deny" else ""
         return HumanAnswer(decision=decision, by="terminal", reason=reason)
 
     async def _ask_outcome(self) -> HumanAnswer:
-        decision = await self._choice("[d]one, [n]ot done (make it again), or [S]top? ", _OUTCOME)
+        decision = await self._choice("[d]one, [n]ot done (make it again), or [s]top (Enter stops)? ", _OUTCOME)
         return HumanAnswer(decision=decision, by="terminal")
 
     async def _ask_elsewhere(self) -> HumanAnswer:
@@ -96,7 +99,7 @@ class Terminal:
     async def _ask_form(self, question: Question) -> HumanAnswer:
         """One field after the other; what does not fit is asked for again."""
         declined = HumanAnswer(decision="deny", by="terminal", reason="the user did not answer the server")
-        if (await self._prompt("[a]nswer, or [D]ecline? ")).lower() not in ("a", "answer"):
+        if (await self._prompt("[a]nswer, or [d]ecline (Enter declines)? ")).lower() not in ("a", "answer"):
             return declined
         content: dict[str, object] = {}
         for name in question.form.get("properties", {}):
@@ -105,7 +108,10 @@ class Terminal:
             except EOFError:
                 return declined
         self._say(visible(json.dumps(content, ensure_ascii=False)))
-        if (await self._prompt("[s]end this to the server, or [D]ecline? ")).lower() not in ("s", "send"):
+        if (await self._prompt("[s]end this to the server, or [d]ecline (Enter declines)? ")).lower() not in (
+            "s",
+            "send",
+        ):
             return declined
         return HumanAnswer(decision="answer", by="terminal", arguments=content)
 

@@ -25,7 +25,7 @@ def route_by_rules(request: str) -> Route | None:
         return known
     if not orders_a_change(request) or known.intent not in CHANGES or not is_small(request):
         return None
-    rationale = "It orders one change in a few words; no rule sees more than one piece of work in it."
+    rationale = "A small change, asked for in a few words: it needs no plan of its own."
     return Route(intent=known.intent, lane="interactive", rationale=rationale)
 
 

@@ -135,8 +135,9 @@ def model_hint() -> str:
     """Return how a language model is chosen, for a request that needs one."""
     return (
         "choose a language model with --model PROVIDER:NAME, with LG_MODEL=PROVIDER:NAME, or with provider and model "
-        f"in [models.default] of the settings. Providers are {', '.join(PROVIDERS)} and every other that LangChain's "
-        "init_chat_model knows. For a server that speaks OpenAI's API, set base_url in [models.default]"
+        "in [models.default] of the settings, and set the provider's key, such as OPENAI_API_KEY. "
+        f"Providers are {', '.join(PROVIDERS)} and every other that LangChain's init_chat_model knows. "
+        "For a server that speaks OpenAI's API, set base_url in [models.default]"
     )
 
 

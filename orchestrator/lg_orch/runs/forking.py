@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.llm.cost.spending import traffic_so_far
 from lg_orch.runs.timeline import steps_of
-from lg_policy.errors import ConfigError, NotFound
+from lg_policy.errors import NotFound, UnknownName, UsageError
 from lg_policy.state import make_private
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def fork(source: RunDir, events: Sequence[Event], target: RunDir, step: in
     async with open_saver(store_url, source.checkpoints) as saver:
         values, following = await _state_after(build_graph(saver), source.run_id, step)
     if not following:
-        raise ConfigError(f"step {step} is the run's last; nothing follows it", hint="fork at an earlier step")
+        raise UsageError(f"step {step} is the run's last; nothing follows it", hint="fork at an earlier step")
     fresh = {name: _minted(value, target) for name, value in values.items()}
     _link_results(source, target)
     async with open_saver(store_url, target.checkpoints) as saver:
@@ -53,7 +53,7 @@ def _node(events: Sequence[Event], number: int) -> str:
     done = {step.number: step.node for step in steps_of(events) if step.done}
     if number not in done:
         last = max(done, default=0)
-        raise ConfigError(
+        raise UnknownName(
             f"the run has no step {number} that came to its end" + (f"; the last is {last}" if last else ""),
             hint="`lg-orch runs show RUN_ID` lists its steps",
         )

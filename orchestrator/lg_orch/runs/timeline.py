@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from lg_orch.contracts.events import Event
 
+UNDO_CALLS = "undo."
+"""How the ids of calls begin that take a run's changes back."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Patch:
@@ -54,9 +57,22 @@ def steps_of(events: Iterable[Event]) -> list[RunStep]:
             continue
         elif event.kind == "node" and event.phase == "end" and event.name == step.node:
             step.done = True
-        elif event.kind == "tool" and event.data.get("step") != "undo" and not is_look(event):
+        elif event.kind == "tool" and not _of_undo(event) and not is_look(event):
             _call(step, event)
     return [steps[number] for number in sorted(steps)]
+
+
+def undo_of(events: Iterable[Event]) -> RunStep | None:
+    """Return the calls that took changes of the run back, as one step after all others; `None` where nobody tried."""
+    undo = RunStep(number=0, node="undo", done=True)
+    for event in events:
+        if event.kind == "tool" and _of_undo(event):
+            _call(undo, event)
+    return undo if undo.results or undo.open_calls else None
+
+
+def _of_undo(event: Event) -> bool:
+    return str(event.data.get("call_id", "")).startswith(UNDO_CALLS)
 
 
 def patches_of(events: Sequence[Event]) -> list[Patch]:

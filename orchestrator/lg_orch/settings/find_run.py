@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lg_orch.runs.run_directory import RUN_ID, RunDir, all_runs
 from lg_orch.runs.run_root import RunRoot, require_root, run_root
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError
+from lg_policy.errors import ConfigError, UnknownName, UsageError
 from lg_policy.state import find_states, root_id, state_home
 
 if TYPE_CHECKING:
@@ -48,18 +48,19 @@ class FoundRun:
         return self.root
 
 
-def find(given: str, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> FoundRun:
+def find(given: str | None, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> FoundRun:
     """Return the run that `given` names: an id, the beginning of one, its last six digits, or `last`.
 
-    Every repository of this machine is looked at, or `--state-dir` (`LG_STATE_DIR`) alone; `last` is the newest run of
-    the repository here. Raises `ConfigError` for an unknown or ambiguous run, and for one whose repository is not the
-    one that `--repo-root` or `LG_REPO_ROOT` names.
+    `None`, where nothing was typed, is `last`; the commands name the run that they found. Every repository of this
+    machine is looked at, or `--state-dir` (`LG_STATE_DIR`) alone; `last` is the newest run of the repository here.
+    Raises `ConfigError` for an unknown or ambiguous run, and for one whose repository is not the one that
+    `--repo-root` or `LG_REPO_ROOT` names.
     """
-    if given == LAST:
+    if given is None or given == LAST:
         return _last(args, environ)
     given = given.removeprefix("run-").removesuffix(".json")  # as the exported trace's file is named
     if not _BEGINNING.fullmatch(given) and not RUN_ID.fullmatch(given):
-        raise ConfigError(
+        raise UsageError(
             f"{given!r} is not a run id", hint="an id looks like 20260131T093000-1a2b3c; `lg-orch runs list` shows them"
         )
     fitting = [
@@ -72,11 +73,13 @@ def find(given: str, args: argparse.Namespace, environ: Mapping[str, str] = os.e
     if named is not None and not matches and fitting:
         require_root(fitting[0].run.run_id, fitting[0].record, named)
     if not matches:
-        raise ConfigError(f"there is no run {given!r}", hint="`lg-orch runs list --all` shows the runs of this machine")
+        raise UnknownName(f"there is no run {given!r}", hint="`lg-orch runs list --all` shows the runs of this machine")
     if len(matches) > 1:
-        names = "".join(f"\n    {found.run.run_id}  {found.root or found.run.path}" for found in matches[:_SHOWN])
-        more = f"\n    and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else ""
-        raise ConfigError(f"{given!r} is ambiguous; {len(matches)} runs fit:{names}{more}", hint="give more of the id")
+        names = [f"{found.run.run_id}  {found.root or found.run.path}" for found in matches[:_SHOWN]]
+        more = [f"and {len(matches) - _SHOWN} more"] if len(matches) > _SHOWN else []
+        raise UsageError(
+            f"{given!r} is ambiguous; {len(matches)} runs fit", hint="give more of the id", details=[*names, *more]
+        )
     return matches[0]
 
 
@@ -129,5 +132,5 @@ def _last(args: argparse.Namespace, environ: Mapping[str, str]) -> FoundRun:
     root, state = locate(args, environ)
     found = next(runs_of(root, state.path, environ), None)
     if found is None:
-        raise ConfigError(f"there is no run in {root} yet", hint="`lg-orch runs list --all` shows those elsewhere")
+        raise UnknownName(f"there is no run in {root} yet", hint="`lg-orch runs list --all` shows those elsewhere")
     return found

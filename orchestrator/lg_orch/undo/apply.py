@@ -9,6 +9,7 @@ from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.state import QueuedCall
 from lg_orch.human.approvals import HumanAnswer, Question
 from lg_orch.human.inquiry import record
+from lg_orch.runs.timeline import UNDO_CALLS
 from lg_orch.tools.effects import effects_of
 from lg_orch.undo.plan import UNKNOWN, conflicts, without_reverted
 from lg_policy.errors import Conflict, NotFound
@@ -87,7 +88,7 @@ class Undoer:
 
     async def _call(self, info: ToolInfo, arguments: dict[str, Any]) -> ToolEnvelope:
         token = secrets.token_hex(8)
-        call = PlannedCall(id=f"undo.{token[:6]}", tool=info.name, input=arguments, why="undo")
+        call = PlannedCall(id=f"{UNDO_CALLS}{token[:6]}", tool=info.name, input=arguments, why="undo")
         queued = QueuedCall(call=call, key=f"{self._run_id}:{token}")
         envelope = await self._tools.call(queued, step=STEP, timeout_s=self._timeout_s)
         brief = self._results.brief(envelope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def add_common_flags(
         parser.set_defaults(root=None)
     else:
         parser.add_argument(
-            root_flag,
+            *dict.fromkeys((root_flag, "--root")),  # --root means the same in every program of ours
             dest="root",
             type=Path,
             metavar="DIR",
@@ -109,6 +110,21 @@ def common_flags(args: argparse.Namespace) -> CommonFlags:
 def serve_flags(args: argparse.Namespace) -> ServeFlags:
     """Read the flags of `add_serve_flags`."""
     return ServeFlags(transport=args.transport, host=args.host, port=args.port)
+
+
+def tell_terminal(program: str, flags: ServeFlags, instead: str) -> None:
+    """Say on stderr what a program waits for, when a person typed its name: on a terminal no client can speak to it.
+
+    `instead`: what to type for a look at it.
+    """
+    if flags.transport == "stdio" and sys.stdin is not None and sys.stdin.isatty():
+        print(
+            f"{program}: serving MCP on standard input and output, and waiting for a client.\n"
+            f"  An MCP client starts this program itself: name it in the client's settings (docs/clients.md).\n"
+            f"  Here, at a terminal, type {instead}. Ctrl-C ends this.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _path_from(name: str) -> Path | None:

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lg_policy.config.flags import ServeFlags, add_common_flags, add_serve_flags, common_flags, serve_flags
+from lg_policy.config.flags import (
+    ServeFlags,
+    add_common_flags,
+    add_serve_flags,
+    common_flags,
+    serve_flags,
+    tell_terminal,
+)
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.printing import exit_text
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
@@ -71,6 +78,7 @@ def _main(argv: Sequence[str] | None) -> int:
 def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
     if serving.transport == "stdio":
         check_standard_streams()
+        tell_terminal("lg-exec", serving, "`lg-exec doctor` or `lg-exec --help`")
     from lg_policy.quick_imports import quick_imports
 
     with quick_imports():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags
+from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags, tell_terminal
 from lg_policy.errors import ConfigError
 from lg_policy.printing import exit_text
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
@@ -47,6 +47,9 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         if flags.transport == "stdio":
             check_standard_streams()
+            tell_terminal(
+                "lg-fs", flags, "`lg-fs --help`, or try its tools with `lg-gateway tools` and `lg-gateway call`"
+            )
         roots: list[Path] = args.roots or [_current_directory()]
         from lg_policy.quick_imports import quick_imports
 

@@ -102,7 +102,7 @@ def gateway_on_terminal(*args: str, size: tuple[int, int] = (0, 0)) -> Iterator[
 def approvals_on_terminal(typed: str, *args: str) -> str:
     """Answer on a terminal when it asks for typing; return all that it shows. `CODE` is what it asks to type."""
     with gateway_on_terminal("approvals", *args) as screen:
-        shown = screen.wait("anything else" if "CODE" in typed else "ype ")
-        code = shown.rpartition("ype ")[2].partition(" ")[0]
+        shown = screen.wait("anything else")
+        code = shown.rpartition(" type ")[2].partition(" ")[0]
         screen.type(typed.replace("CODE", code) + "\n")
         return screen.wait("approved\r\n")

@@ -9,10 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from lg_gateway.serving.logs import start_logging
+from lg_policy.state import find_states
 from tests.gateway.approvals.support_approvals import NO_HOLD, OPERATOR
 from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import approvals_on_terminal
-from tests.gateway.rig import gateway_of, send, server
+from tests.gateway.rig import gateway_of, program_environment, send, server
 
 pytestmark = pytest.mark.anyio
 
@@ -23,10 +25,12 @@ async def test_a_human_approves_at_a_terminal_after_seeing_everything(tmp_path: 
         asked = first.structured_content["error"]["approval_id"]
         # Without a place it is found among all the gateways of this user.
         refused = await anyio.to_thread.run_sync(approvals_on_terminal, "n", "approve", asked)
-        shown = await anyio.to_thread.run_sync(approvals_on_terminal, "yes", "approve", asked)
+        no_run = await anyio.to_thread.run_sync(approvals_on_terminal, "r", "approve", asked)
+        shown = await anyio.to_thread.run_sync(approvals_on_terminal, "o", "approve", asked)
         second = await send(gateway, "a__echo", {"text": "what to see"})
 
     assert "not approved" in refused
+    assert "not approved" in no_run
     assert "not approved" not in shown
     assert "what to see" in shown
     assert second.content[0].text == "what to see"
@@ -104,3 +108,62 @@ async def test_one_broken_store_does_not_hide_the_questions_of_the_others(tmp_pa
 
     assert first.structured_content["error"]["approval_id"] in listed.stdout
     assert str(tmp_path / "other") in listed.stderr
+
+
+async def test_an_exported_config_does_not_hide_the_questions_of_other_gateways(tmp_path: Path) -> None:
+    exported = tmp_path / "team.toml"
+    exported.write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        listed = run("approvals", "list", cwd=elsewhere, LG_CONFIG=str(exported))
+        denied = run("approvals", "deny", asked, cwd=elsewhere, LG_CONFIG=str(exported))
+
+    assert f"{asked}  pending" in listed.stdout
+    assert denied.returncode == 0, denied.stderr
+    assert str(elsewhere) not in find_states(program_environment()).values()  # a look makes no state directory
+
+
+async def test_a_command_that_finds_nothing_says_where_it_looked(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+    narrow = run("approvals", "list", "--root", str(other))
+    missing = run("approvals", "show", asked, "--root", str(other))
+    wide = run("approvals", "show", "ap-none")
+    bare = run("approvals", "approve")
+
+    assert f"looked at the gateway of {other} only (without --root" in narrow.stderr
+    assert "not_found: there is no question" in missing.stderr
+    assert f"looked at the gateway of {other} only" in missing.stderr
+    assert "2 gateways of this user, below" in wide.stderr
+    assert "invalid_arguments: which question?" in bare.stderr
+    assert {found.returncode for found in (missing, wide, bare)} == {2}
+
+
+async def test_the_list_tells_calls_of_one_tool_apart_and_names_who_must_answer(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, OPERATOR) as gateway:
+        await send(gateway, "a__echo", {"text": "the first"})
+        await send(gateway, "a__echo", {"text": "the second"})
+    first, second = run("approvals", "list").stdout.splitlines()
+
+    assert 'a__echo  text: "the first"  asked by local:me with ' in first
+    assert "  operator needed  " in first
+    assert 'text: "the second"' in second
+
+
+async def test_who_waits_reads_no_command_and_the_log_tells_people_how_to_answer(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start_logging("warning")
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+    told = first.content[0].text
+
+    assert "a person approves it at the gateway, never the caller" in told
+    assert "lg-gateway" not in told + str(first.structured_content)
+    assert "`lg-gateway approvals watch`" in capfd.readouterr().err

@@ -45,7 +45,7 @@ async def test_each_question_is_shown_and_answered_with_a_key_press(tmp_path: Pa
     async with gateway_of(tmp_path, server("a")) as gateway:
         with gateway_on_terminal("approvals", "watch") as screen:
             await seen(screen, "Waiting for questions")
-            yes = await answered(gateway, screen, "x|a", "one \x1b[2J\u202e", 1)
+            yes = await answered(gateway, screen, "x|o", "one \x1b[2J\u202e", 1)
             no = await answered(gateway, screen, "d|not on a Friday\n", "two", 2)
             run = await answered(gateway, screen, "r", "three", 3, meta=RUN)
             covered = await send(gateway, "a__echo", {"text": "four"}, meta=RUN)

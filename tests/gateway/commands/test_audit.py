@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lg_policy.state import find_states, key_dir, state_home
+from tests.gateway.approvals.support_approvals import NO_HOLD, approve
 from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, gateway_of, send, server, write_config
 
@@ -179,3 +180,22 @@ def test_a_ledger_in_postgresql_is_audited_by_the_same_commands(tmp_path: Path, 
     assert "intact: 3 records" in verified.stdout
     assert "postgresql://lg@/postgres" in verified.stdout
     assert "not-shown" not in verified.stdout
+
+
+async def test_the_list_names_who_approved_and_ties_the_records_of_a_call(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        await approve(gateway, asked)
+        await send(gateway, "a__echo", {"text": "x"})
+    place = ("--config", str(tmp_path / "gateway.toml"))
+    lines = run("audit", "list", *place).stdout.splitlines()
+    (approved,) = (line for line in lines if f"  approved  {asked} by " in line)
+    begun, ended = lines[-2:]
+    (call,) = {line.partition("  call ")[2][:8] for line in (begun, ended)}
+    shown = run("audit", "show", call, *place).stdout
+
+    assert all(line == line.rstrip() for line in lines)
+    assert "  gateway  -  pinned  " in lines[0]
+    assert "digest" not in approved
+    assert shown.count('"phase"') == 2

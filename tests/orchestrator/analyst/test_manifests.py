@@ -217,3 +217,17 @@ def test_nox_sessions_with_tests_are_found() -> None:
 def test_pnpm_members_are_found_and_negations_are_not() -> None:
     manifest = read("pnpm-workspace.yaml", "packages:\n  - 'packages/*'\n  - \"!**/test/**\"\ncatalog:\n  - no\n")
     assert [(member.text, member.line) for member in manifest.members] == [("packages/*", 2)]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "manifest"),
+    [
+        ("src/app/setup.py", "def prepare() -> None: ...\n", False),  # a module that has this name
+        ("setup.py", "import helpers\nhelpers.main()\n", True),
+        ("pkg/setup.py", "import setuptools\nrun()\n", True),
+        ("pkg/setup.py", "from skbuild import setup\nsetup(name='x')\n", True),
+    ],
+)
+def test_a_module_that_is_merely_called_setup_is_no_manifest(file: str, content: str, manifest: bool) -> None:
+    found = read_manifest(FileText(path=file, text=content, start_line=1, total_lines=2, truncated=False))
+    assert (found is not None) is manifest

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.anyio
 def read(path: str, text: str) -> Manifest:
     reader = reader_of(path)
     assert reader is not None
-    return reader(path, text)
+    found = reader(path, text)
+    assert found is not None
+    return found
 
 
 SETUP = "from setuptools import setup\n"

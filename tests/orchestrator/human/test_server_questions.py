@@ -111,7 +111,7 @@ def test_on_a_terminal_a_servers_question_is_a_form(project: Project) -> None:
     with asked() as model:
         configure(project, model, "legacy")
         with on_terminal(program, *arguments, env={**os.environ, "TERM": "dumb"}) as screen:
-            shown = screen.wait("[D]ecline? ")
+            shown = screen.wait("(Enter declines)? ")
             assert "server: a (third party)" in shown
             assert "| server: fs (built in)" in shown
             assert "\u202e" not in shown
@@ -126,7 +126,7 @@ def test_on_a_terminal_a_servers_question_is_a_form(project: Project) -> None:
             screen.wait("note: ")
             screen.type("\n")
             screen.wait('{"colour": "blue"}')
-            screen.wait("[D]ecline? ", times=2)
+            screen.wait("(Enter declines)? ", times=2)
             screen.type("s\n")
             screen.wait("ended  ")
             assert screen.end() == 0, screen.shown

@@ -44,14 +44,14 @@ def test_a_person_edits_a_patch_in_a_file_and_approves_what_came_of_it(project: 
         project.configure(model)
         with run_on_terminal(project) as screen:
             screen.type("o\n")  # before anything was asked: it answers nothing
-            shown = screen.wait("[D]eny? ")
+            shown = screen.wait("(Enter denies)? ")
             assert "+    return a * b" in shown
             screen.type("e\n")
             shown = screen.wait("goes back: ")
             draft = Path(next(line.strip() for line in shown.splitlines() if line.strip().endswith("patch.txt")))
             draft.write_text(draft.read_text().replace("a * b", "a + b"))
             screen.type("\n")
-            assert f"+    {RIGHT}" in screen.wait("[D]eny? ", times=2)
+            assert f"+    {RIGHT}" in screen.wait("(Enter denies)? ", times=2)
             assert WRONG in project.source()
             screen.type("o\n")
             screen.wait("ended  ")
@@ -64,7 +64,7 @@ def test_ctrl_c_at_a_question_ends_the_run_at_once_and_the_question_can_be_answe
     with ScriptedModel([calls(READ), calls(patch()), text(ANSWER)]) as model:
         project.configure(model)
         with run_on_terminal(project) as screen:
-            screen.wait("[D]eny? ")
+            screen.wait("(Enter denies)? ")
             screen.type("\x03")
             assert screen.end() == 130, screen.shown
         assert "continues it" in screen.shown

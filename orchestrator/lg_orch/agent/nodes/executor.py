@@ -238,7 +238,7 @@ async def _turn(state: RunState, services: Services, backend: ActingBackend) -> 
 def _decided(services: Services, calls: list[PlannedCall]) -> Update:
     if calls:
         services.bus.emit("thought", "executor", "note", {
-            "text": f"the results lead to {many(len(calls), 'further call')}", "calls": [call.id for call in calls],
+            "text": f"next: {many(len(calls), 'call')}", "calls": [call.id for call in calls],
         })  # fmt: skip
     return {"queue": tuple(services.mint(call) for call in calls)}
 

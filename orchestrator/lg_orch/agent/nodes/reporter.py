@@ -9,7 +9,7 @@ from lg_orch.agent.checks.repeated_checks import AGAIN_ID, left_changed, repeate
 from lg_orch.agent.checks.verdicts import fewer_tests_in, named, verdict
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.patches import has_effect, written_paths
-from lg_orch.agent.report_notes import counted, repetition
+from lg_orch.agent.report_notes import answered, counted, repetition
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ThinkingFailed
 from lg_orch.contracts.reports import Answer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNPROVED = "The model says:"
 """Stands before words that prove nothing."""
 HEADINGS = {"failed": "**Failed:**", "unchecked": "**Done, but nothing checked it:**"}
+DONE = "**Done:**"
 MAX_REASON = 300
 MAX_PROBLEMS = 2_000
 """Characters of foreign text in a report: of an error line, of what a model says in a review."""
@@ -48,7 +49,7 @@ async def reporter(state: RunState, services: Services) -> Update:
         # A model may write a table or a heading that looks like ours.
         words = f"{UNPROVED}\n\n{quoted(words)}"
     reason = stopped_text(one_line(found.reason, MAX_REASON_CHARS))
-    parts = [f"{HEADINGS[found.status]} {reason}"] if found.reason else []
+    parts = [f"{HEADINGS[found.status]} {reason}"] if found.reason else [_proof(state, services)]
     parts += [_checking(state, services), words, _changed_files(state, services)]
     if state.verification is not None:
         parts.append(_checks(state.verification))
@@ -87,6 +88,19 @@ async def _answer(state: RunState, services: Services) -> Answer:
     except ThinkingFailed as error:
         # What was done stands in the tables and notes; the words for it are missing.
         return Answer(text_markdown="", missing=(f"an answer in words: {error.text()}",))
+
+
+def _proof(state: RunState, services: Services) -> str:
+    """Say what proves a change; empty for an answer without one, which speaks for itself."""
+    report = state.verification
+    if report is None or not changes(state) or not isinstance(services.backend, ActingBackend):
+        return ""
+    before = {check.name for check in state.baseline.checks if not check.ok} if state.baseline else set()
+    passed = [code_span(check.name) for check in report.checks if check.ok and check.name not in before]
+    fixed = [code_span(check.name) for check in report.checks if check.ok and check.name in before]
+    told = [f"{', '.join(fixed)} failed before the change and {'pass' if fixed[1:] else 'passes'} now"] if fixed else []
+    told += [f"checked by {', '.join(passed)}"] if passed else []
+    return f"{DONE} {'; '.join(told)}." if told else ""
 
 
 def _checking(state: RunState, services: Services) -> str:
@@ -167,7 +181,7 @@ def _notes(state: RunState, services: Services, answer: Answer) -> list[str]:
         if result.artifacts.repeated:
             notes.append(repetition(result))
         if result.artifacts.approved_by is not None:
-            notes.append(f"the gateway asked about {code_span(result.tool)}; {result.artifacts.approved_by} answered")
+            notes.append(answered(result))
         if error is None:
             continue
         if result.artifacts.call_id.startswith(BASELINE_ID):
@@ -192,11 +206,14 @@ def _doubts(state: RunState, services: Services) -> list[str]:
     if changes(state) and state.plan is not None and not state.plan.verification:
         left_out = own_checks(state, services).left_out
         doubts += [f"changed but not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
+    now = {check.name for check in state.verification.checks if check.ok} if state.verification else set()
     before = (
-        [check.name for check in state.baseline.checks if not (check.ok or check.no_tests)] if state.baseline else []
+        [check.name for check in state.baseline.checks if not (check.ok or check.no_tests or check.name in now)]
+        if state.baseline
+        else []
     )
     if before:
-        doubts.append(f"did not pass before the change: {', '.join(code_span(name) for name in before)}")
+        doubts.append(f"failed before the change too: {', '.join(code_span(name) for name in before)}")
     if state.review is not None and not state.review.ok:
         problems = code_span("; ".join(state.review.problems), MAX_PROBLEMS)
         doubts.append(f"a model that reviewed an earlier state of the change found: {problems}")

@@ -24,7 +24,7 @@ async def router(state: RunState, services: Services) -> Update:
         return {"intent": route}
     problem = Problem(
         code="needs_model",
-        message=f"this request ({route.intent.replace('_', ' ')}) needs a language model: {route.rationale}",
+        message=f"this request needs a language model. {route.rationale}",
         hint=services.model_hint,
     )
     return {"intent": route, "guards": state.guards.model_copy(update={"refused": problem})}

@@ -58,7 +58,7 @@ class MarkdownReport:
 
     def lacks(self, what: str) -> None:
         """Note something that was looked for and not found, or not looked at; safe whatever it contains."""
-        said = prose(what)
+        said = prose(what.replace("`", "'"))  # prose shows a backtick with a backslash before it
         if said not in self._missing:
             self._missing.append(said)
 

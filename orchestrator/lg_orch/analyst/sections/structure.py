@@ -183,7 +183,9 @@ def _most_imported(survey: Survey, report: MarkdownReport) -> None:
     if ranked:
         rows = [((code(path), number(use.count, "import statement")), use.file, use.line) for path, use in ranked]
         report.table(("most imported", "imported by"), rows)
-        report.text("The place is the first import; test files count too.")
+        report.text(
+            "Beside each module stands one of its imports, the first by file name. Imports in test files count too."
+        )
     else:
         report.lacks("import statements that name modules of this repository")
     if tally.unclear:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lg_orch.analyst.sources.evidence import FileText
     from lg_orch.analyst.sources.facts import Manifest
 
-_READERS: dict[str, Callable[[str, str], Manifest]] = {
+_READERS: dict[str, Callable[[str, str], Manifest | None]] = {
     "pyproject.toml": pyproject.read,
     "setup.cfg": python_other.read_setup_cfg,
     "setup.py": setup_py.read,
@@ -49,7 +49,7 @@ GLOBS: tuple[str, ...] = (*_READERS, "requirements*.txt", "**/requirements/*.txt
 """What to list in order to find every manifest, at any depth."""
 
 
-def reader_of(path: str) -> Callable[[str, str], Manifest] | None:
+def reader_of(path: str) -> Callable[[str, str], Manifest | None] | None:
     """Return the reader for this file name, or None when it is not a manifest."""
     name = path.rpartition("/")[2].lower()
     if name.endswith(".txt") and (
@@ -60,7 +60,7 @@ def reader_of(path: str) -> Callable[[str, str], Manifest] | None:
 
 
 def read_manifest(file: FileText, *, included: bool = False) -> Manifest | None:
-    """Return the manifest in this file, or None when its name is not a manifest's.
+    """Return the manifest in this file, or None when its name is not a manifest's or it only has such a name.
 
     `included`: another file calls it a file of requirements, whatever its name is.
     """

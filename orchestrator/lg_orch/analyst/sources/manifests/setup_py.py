@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_CHARACTERS = 200_000  # the syntax tree of a longer file costs more than it tells
+_NO_CALL = "calls no `setup(…)` that could be found, so nothing of it was read"
+_BUILDERS = ("setuptools", "distutils")
+"""What a setup script imports, directly or by way of its own helpers, and names."""
 _COMPUTED = ("name", "version")
 _CHANGING = ("append", "extend", "insert", "update", "remove", "pop", "setdefault", "clear")
 
@@ -36,10 +39,15 @@ class _Setup:
         self.notes.append(FoundValue(text=what, file=self.file, line=getattr(node, "lineno", 1)))
 
 
-def read(file: str, text: str) -> Manifest:
-    """Return the literal arguments of the first call to `setup`; what is computed is named and not guessed."""
+def read(file: str, text: str) -> Manifest | None:
+    """Return the literal arguments of the first call to `setup`; what is computed is named and not guessed.
+
+    Returns `None` for a module of a package that merely has this name.
+    """
     setup = _Setup(file=file)
     problem = _parse(text, setup)
+    if problem == _NO_CALL and "/" in file and not any(name in text for name in _BUILDERS):
+        return None
     if problem:
         return Manifest(file=file, ecosystem="Python", problems=(f"{file} {problem}",))
     computed = [name for name in _COMPUTED if name in setup.keywords and _text(setup, name) is None]
@@ -71,7 +79,7 @@ def _parse(text: str, setup: _Setup) -> str:
         return f"is not valid Python for this interpreter ({type(error).__name__})"
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _called(node) == "setup"]
     if not calls:
-        return "calls no `setup(…)` that could be found, so nothing of it was read"
+        return _NO_CALL
     setup.constants = _constants(tree)
     setup.keywords = {item.arg: item.value for item in calls[0].keywords if item.arg}
     if len(calls) > 1:

@@ -1,0 +1,57 @@
+"""What a newcomer types first: a program's bare name, a tool's short name, a group of commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.commands.support_commands import run
+from tests.gateway.commands.terminals import on_terminal
+from tests.gateway.rig import ALLOW_ALL, client_of, program_environment, server, write_config
+
+
+@pytest.mark.parametrize(
+    ("program", "instead"),
+    [("lg-gateway", "lg-gateway tools"), ("lg-fs", "lg-gateway tools"), ("lg-exec", "lg-exec doctor")],
+)
+def test_a_server_typed_at_a_terminal_says_what_it_waits_for(tmp_path: Path, program: str, instead: str) -> None:
+    command = os.path.join(os.path.dirname(sys.executable), program)
+    with on_terminal(command, "--root", str(tmp_path), env=program_environment()) as screen:
+        shown = screen.wait("Ctrl-C ends this.")
+    assert f"{program}: serving MCP on standard input and output, and waiting for a client." in shown
+    assert instead in shown
+
+
+def test_a_server_that_a_client_starts_says_nothing(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    assert "waiting for a client" not in run("serve", "--config", str(config)).stderr
+
+
+@pytest.mark.anyio
+async def test_tools_lists_what_a_client_sees(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    listed = json.loads(run("tools", "--json", "--config", str(config)).stdout)["tools"]
+    async with client_of("--config", str(config)) as client:
+        seen = (await client.list_tools()).tools
+    assert [tool["name"] for tool in listed] == [tool.name for tool in seen]
+
+
+def test_an_unknown_tool_is_not_found_and_the_likely_one_is_named(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    short = run("call", "echo", "{}", "--config", str(config))
+    other = run("call", "nothing_like_it", "{}", "--config", str(config))
+    assert (short.returncode, other.returncode) == (2, 2)
+    assert "not_found: there is no tool echo (did you mean a__echo?" in short.stderr
+    assert "not_found: there is no tool nothing_like_it (`lg-gateway tools` lists them)" in other.stderr
+
+
+@pytest.mark.parametrize("group", ["audit", "approvals", "pins", "tokens"])
+def test_a_group_of_commands_alone_lists(tmp_path: Path, group: str) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    run("call", "a__echo", '{"text": "x"}', "--config", str(config))
+    alone, listed = (run(group, *action, "--config", str(config)) for action in ((), ("list",)))
+    assert (alone.returncode, alone.stdout) == (0, listed.stdout), alone.stderr
