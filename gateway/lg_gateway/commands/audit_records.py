@@ -129,7 +129,7 @@ def _noted(record: dict[str, Any]) -> str:
     """Return what a note says: of a decision which question it answers and who gave it, the digest left out."""
     detail = str(record.get("detail") or "")
     question = str(record.get("approval_id") or "")
-    return f"{question} {detail.partition(f'; {SHOWN}')[0]}" if question else _cut(detail)
+    return f"{question} {detail.partition(f'; {SHOWN}')[0]}" if question else detail
 
 
 def _cut(text: str) -> str:
