@@ -51,11 +51,16 @@ def _report_down(gateway: Gateway) -> int:
 
 
 def _listed(gateway: Gateway, identity: str) -> list[t.Tool]:
-    """Return what a client is offered: every tool that it may see, and the gateway's own tool for cut answers."""
+    """Return what a client can call: every tool that it may see, and the gateway's own.
+
+    With `gateway.expose = "search"` a client is shown the gateway's own tools alone, and finds the others with them.
+    """
     from lg_gateway.serving.meta_tools import RESULT, TOOLS
 
+    search = gateway.policy.settings.gateway.expose == "search"
+    own = [tool for tool in TOOLS if search or tool.name == RESULT]
     offered = [entry.listed for entry in gateway.pipeline.decisions.tools(identity)]
-    return sorted([*offered, *(tool for tool in TOOLS if tool.name == RESULT)], key=lambda tool: tool.name)
+    return sorted([*offered, *own], key=lambda tool: tool.name)
 
 
 def _first_line(text: str | None, width: int) -> str:
