@@ -33,7 +33,7 @@ from lg_gateway.serving.setup import GatewayLocation, locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.factory import store_url
 from lg_gateway.store.interface import StoreError
-from lg_policy.config.flags import common_flags
+from lg_policy.config.flags import CommonFlags, common_flags
 from lg_policy.config.loading import load_settings
 from lg_policy.errors import ConfigError, LgError, UnknownName, UsageError
 from lg_policy.printing import one_line, quote, visible
@@ -125,11 +125,7 @@ def _places(args: argparse.Namespace) -> tuple[dict[str, GatewayLocation], str]:
         if flags.state_dir is not None and args.state_dir is None:
             rest = "LG_STATE_DIR names its state directory"
         return {subject: located}, f"the gateway of {word(subject)} only ({rest})"
-    places = _with_files()
-    settings = load_settings(profile=flags.profile, config=flags.config).settings
-    if store_url(settings.store.url, os.environ) is not None:
-        located = locate(flags, mcp_json=None)
-        places[located.store_place.shown] = located
+    places = _with_files() | _with_server(flags)
     gateways = "1 gateway" if len(places) == 1 else f"{len(places)} gateways"
     return places, f"{gateways} of this user, below {word(state_home(os.environ))}"
 
@@ -148,6 +144,21 @@ def _opened(places: Mapping[str, GatewayLocation], stack: ExitStack) -> Iterator
             yield subject, access
     if problems and len(problems) == len(places):
         raise problems[0]
+
+
+def _with_server(flags: CommonFlags) -> dict[str, GatewayLocation]:
+    """Return the PostgreSQL store that the settings name, if any. Settings with a mistake hide no other gateway."""
+    try:
+        settings = load_settings(profile=flags.profile, config=flags.config).settings
+        url = store_url(settings.store.url, os.environ)
+    except ConfigError as error:
+        fail(error)
+        return {}
+    if url is None:
+        return {}
+    state = StateDir(path=state_home(os.environ), id="")  # no file of it is used: the server has all but the keys
+    located = GatewayLocation(state=state, environ=os.environ, store_url=url)
+    return {located.store_place.shown: located}
 
 
 def _with_files() -> dict[str, GatewayLocation]:

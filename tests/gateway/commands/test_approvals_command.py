@@ -167,3 +167,24 @@ async def test_who_waits_reads_no_command_and_the_log_tells_people_how_to_answer
     assert "a person approves it at the gateway, never the caller" in told
     assert "lg-gateway" not in told + str(first.structured_content)
     assert "`lg-gateway approvals watch`" in capfd.readouterr().err
+
+
+async def test_settings_with_a_mistake_hide_no_question(tmp_path: Path) -> None:
+    exported = tmp_path / "team.toml"
+    exported.write_text("[nonsense]\n")
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+    listed = run("approvals", "list", LG_CONFIG=str(exported))
+
+    assert first.structured_content["error"]["approval_id"] in listed.stdout
+    assert "invalid_config" in listed.stderr
+
+
+async def test_questions_in_postgresql_are_found_without_a_place(tmp_path: Path, postgres_url: str) -> None:
+    store = f'[store]\nurl = "{postgres_url}"\n'
+    async with gateway_of(tmp_path, server("a"), NO_HOLD, store) as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        asked = first.structured_content["error"]["approval_id"]
+        listed = run("approvals", "list", cwd=tmp_path, LG_CONFIG=str(tmp_path / "gateway.toml"))
+
+    assert f"{asked}  pending" in listed.stdout, listed.stderr
