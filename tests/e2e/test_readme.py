@@ -40,13 +40,16 @@ def test_the_page_says_where_the_programs_are_before_it_calls_them_by_name() -> 
     assert README.index(ON_PATH) < README.index("\nlg-orch run")
 
 
-def test_each_kind_of_user_finds_one_command_and_a_tutorial_at_the_top() -> None:
-    uses = README[: README.index("## Two commands")].split("\n- **")[1:]
+def test_each_kind_of_user_finds_what_to_type_and_a_tutorial_at_the_top() -> None:
+    uses = README[: README.index("## Try it")].split("\n- **")[1:]
     assert len(uses) == 3
     for use in uses:
-        (command,) = re.findall(r"^ {6}(\S.+)$", use, flags=re.MULTILINE)
+        commands = re.findall(r"^ {6}(\S.+)$", use, flags=re.MULTILINE)
         assert re.search(r"\[Tutorial\]\(docs/tutorial-\w+\.md\)$", use, flags=re.MULTILINE)
-        assert command.startswith(("./scripts/dev.sh ", "claude mcp add "))
+        assert commands
+        assert all(command.startswith(("./scripts/dev.sh ", "claude mcp add ")) for command in commands)
+    made, served = (uses[2].index(words) for words in ("tokens create", "serve"))
+    assert made < served, "a gateway over HTTP does not start without a token"
 
 
 @BY_FORK
