@@ -114,3 +114,13 @@ async def test_a_lost_change_that_was_approved_is_made_again_as_it_was_approved(
     assert not again.is_error, text_of(again)
     assert first.structured_content["change_id"] == again.structured_content["change_id"]
     assert (root / "note.txt").read_text() == "two\n"
+
+
+async def test_a_replayed_outcome_keeps_what_its_server_said_beside_it(tmp_path: Path) -> None:
+    own = '{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"t"}],"_meta":{"own":1}}}'
+    async with gateway_of(tmp_path, misbehaving(tmp_path, calls={"x": own}), ALLOW_ALL) as gateway:
+        first = await send(gateway, "odd__x", {}, meta=KEY)
+        again = await send(gateway, "odd__x", {}, meta=KEY)
+
+    assert (first.meta["own"], first.meta.get("lg/replayed")) == (1, None)
+    assert (again.meta["own"], again.meta["lg/replayed"]) == (1, True)
