@@ -92,7 +92,10 @@ OPTIONS: dict[str, list[list[str]]] = {
     "uv-run": [["--index-url=http://x", "y"], ["--with", "x"], ["--directory=/", "x"]],
     "npm-run": [["--prefix=/x", "y"], ["--script-shell=/x", "y"]],
     "npx-tsc": [["--outDir", "/x"], ["--project", "/etc"]],
-    "node-test": [["--require=/x"], ["--import=/x"], ["--env-file=/x"]],
+    "node-test": [
+        ["--require=/x"], ["--import=/x"], ["--env-file=/x"], ["--test-reporter=./x.js"], ["--test-reporter=x"],
+        ["--test-reporter-destination=x"],
+    ],
     "make": [["-C", "/x"], ["-f", "/x"], ["SHELL=/x"], ["--eval=x"], ["-I/x"], ["-j", "SHELL=/x"], ["-j=SHELL=/x"]],
     "go": [["run", "."], ["test", "-exec=/x"], ["build", "-o=/x"], ["build", "-toolexec=/x"], ["vet", "-vettool=/x"],
            ["build", "-pkgdir=/x"], ["build", "-pgo=/x"]],
