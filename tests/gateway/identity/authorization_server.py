@@ -34,6 +34,7 @@ class AuthorizationServer:
         self.speaks_for = self.url
         self.only_openid = False
         self.metadata_size = 0
+        self.metadata_status = 200
         self.add_key("first")
 
     def add_key(self, kid: str) -> None:
@@ -65,7 +66,7 @@ class AuthorizationServer:
                 "token_endpoint": f"{self.url}/token",
             }
             room = self.metadata_size - len(json.dumps(about | {"more": ""}))
-            return 200, about | ({"more": "x" * room} if room > 0 else {})
+            return self.metadata_status, about | ({"more": "x" * room} if room > 0 else {})
         if path == "/keys":
             return 200, self.published()
         if path == "/token":

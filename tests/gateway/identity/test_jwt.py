@@ -143,6 +143,13 @@ async def test_metadata_is_read_up_to_a_size(size: int, believed: bool) -> None:
         assert (await verifier(issuer).verify(issuer.token()) is not None) == believed
 
 
+async def test_metadata_in_an_answer_that_says_failure_is_not_believed() -> None:
+    with authorization_server() as issuer:
+        issuer.metadata_status = 500
+        assert await verifier(issuer).verify(issuer.token()) is None
+        assert "/keys" not in issuer.asked
+
+
 async def test_an_issuer_that_failed_is_asked_again_when_the_pause_is_over_and_no_sooner() -> None:
     now = [1_000.0]
     with authorization_server() as issuer:
