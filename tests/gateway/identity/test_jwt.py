@@ -125,7 +125,7 @@ async def test_a_token_that_names_no_key_is_refused_and_no_key_is_fetched_for_it
         header = {"alg": "RS256", "typ": "JWT"} | ({} if kid is None else {"kid": kid})
         head = base64.urlsafe_b64encode(json.dumps(header).encode()).decode().rstrip("=")
         assert await verifier(issuer).verify(f"{head}.{rest}") is None
-        assert issuer.asked.count("/keys") <= 1
+        assert "/keys" not in issuer.asked
 
 
 async def test_an_issuer_that_only_speaks_openid_connect_is_found_too_and_its_keys_are_counted() -> None:
