@@ -15,6 +15,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.gateway.fixture_program import FIXTURE
+from tests.gateway.rig import text_of
 
 RULE = '\n[[gateway.rules]]\ntools = ["one__*"]\neffect = "allow"\n'
 CLAUDE = [program] if (program := os.environ.get("CLAUDE_CLI")) else []
@@ -55,7 +56,7 @@ async def test_one_command_takes_a_clients_servers_behind_the_gateway_and_one_gi
             tools = {tool.name for tool in (await client.list_tools()).tools}
             answer = await client.call_tool("one__peek", {"text": "through the gateway"})
     assert {"fs__read_file", "exec__exec", "one__peek", "two__peek", "Three-four__peek"} <= tools
-    assert answer.content[0].text == "through the gateway"  # type: ignore[union-attr]
+    assert text_of(answer) == "through the gateway"
     gateway("install", "claude-desktop", "--remove", cwd=project, environ=environ)
     assert file.read_bytes() == before
     assert settings.read_text().strip() == RULE.strip(), "what is a person's own stays"
