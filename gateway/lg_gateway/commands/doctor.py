@@ -62,6 +62,7 @@ def _places(setup: GatewaySetup) -> list[Finding]:
         Finding(what="root", text=word(setup.root) if setup.root else "none: no built-in server needs one"),
         Finding(what="state", text=word(setup.state.path)),
         Finding(what="identity", text=f"{setup.identity} on stdio"),
+        *(Finding(what=name, text=f"left out: {error.text()}", bad=True) for name, error in setup.missing.items()),
     ]
 
 

@@ -170,8 +170,12 @@ def _leave_out(unusable: Mapping[str, ConfigError], left: Mapping[str, object]) 
         log.error("left out: %s", error.text())
 
 
-def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], place: GatewayPaths) -> list[ServerSpec]:
-    """Expand every server's settings. Writes the effective configuration for built-in servers.
+def build_specs(
+    settings: Settings, servers: Mapping[str, UpstreamSettings], place: GatewayPaths
+) -> tuple[list[ServerSpec], dict[str, MissingValue]]:
+    """Expand every server's settings; return also which servers of the settings lack a value.
+
+    Writes the effective configuration for built-in servers.
 
     Raises `ConfigError` for a server of the settings; one of an `mcpServers` file is left out, and so is one that needs
     a value which is not there, unless none is left.
@@ -185,17 +189,20 @@ def build_specs(settings: Settings, servers: Mapping[str, UpstreamSettings], pla
     logs.mkdir(mode=0o700, exist_ok=True)
     specs: dict[str, ServerSpec] = {}
     unusable: dict[str, ConfigError] = {}
+    missing: dict[str, MissingValue] = {}
     for name, upstream in sorted(servers.items()):
         try:
             specs[name] = _spec(name, upstream, settings, place, effective, logs)
         except MissingValue as error:
             unusable[name] = error
+            if name in settings.gateway.servers:
+                missing[name] = error
         except ConfigError as error:
             if upstream.builtin is not None or name in settings.gateway.servers:
                 raise
             unusable[name] = error
     _leave_out(unusable, specs)
-    return list(specs.values())
+    return list(specs.values()), missing
 
 
 def _spec(

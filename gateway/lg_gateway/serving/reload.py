@@ -96,6 +96,8 @@ class Reloader:
         ]
         if fixed:
             raise ConfigError(f"{min(fixed)} cannot change while the gateway runs", hint="restart the gateway")
+        if lacking := [error for name, error in setup.missing.items() if name not in gateway.setup.missing]:
+            raise lacking[0]
         if gone := [source for source in gateway.setup.loaded.files if not source.exists()]:
             raise ConfigError(f"{gone[0]} is gone", hint="restart the gateway to continue without it")
         own_shapes(settings.gateway.secret_patterns)

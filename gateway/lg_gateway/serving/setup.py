@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lg_gateway.clients.values import MissingValue
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import GatewayPaths, ServerSpec, build_specs, needs_root, server_settings
@@ -83,6 +84,8 @@ class GatewaySetup(GatewayLocation):
     loaded: Loaded
     root: Path | None
     specs: tuple[ServerSpec, ...]
+    missing: Mapping[str, MissingValue]
+    """Why servers of the settings are left out: a value that they need is not there."""
     identity: str
     watched: Mapping[Path, Stamp]
     """Files whose change may change the settings, whether they exist or not, as they were before they were read."""
@@ -129,6 +132,7 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
         environ=environ,
         allow_broad_root=flags.allow_broad_root,
     )
+    specs, missing = build_specs(settings, basis.servers, place)
     return GatewaySetup(
         state=basis.state,
         environ=environ,
@@ -137,7 +141,8 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
         segment_records=settings.ledger.segment_records,
         loaded=basis.loaded,
         root=basis.root,
-        specs=tuple(build_specs(settings, basis.servers, place)),
+        specs=tuple(specs),
+        missing=missing,
         identity=local_identity(settings.gateway.identity),
         watched={path: stamps[path] for path in _watched(flags, mcp_json, basis.root, environ)},
     )
