@@ -1,9 +1,10 @@
 """Measure how long the programs take to be ready: `python -m bench.startup.run [--rounds N] [--other PYTHON]`.
 
 Per round, interleaved: the wall clock from starting a program to its first answer to `tools/list`, and then the CPU
-and the memory (proportional set size) of its whole process tree. The reference of the same round is an interpreter
-that imports the MCP SDK and ends. `--other` names the interpreter of a second environment, such as that of an earlier
-version: each of its rows stands beside ours with the ratio.
+and the memory of its whole process tree (proportional set size) and of the program itself (resident set size). The
+reference of the same round is a server of one tool, written with the SDK as its tutorial shows. `lg-orch run` answers
+a question about a small repository; its memory is that of the tree once it is connected to its gateway. `--other` names
+the interpreter of a second environment, such as that of an earlier version: each of its rows stands beside ours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from pathlib import Path
 
 from bench.summarize.run import proportional_set_mb, tree
 
-REFERENCE = "import of the MCP SDK"
+REFERENCE = "a server of the MCP SDK"
+DIRECT = "from mcp.server import MCPServer\nserver = MCPServer('x')\n@server.tool()\ndef echo(text: str) -> str:\n"
+DIRECT += "    return text\nserver.run('stdio')"
+RUN = "lg-orch run"
 HELP = "lg-orch --help"
 SERVERS = ("lg_fs", "lg_exec", "lg_gateway")
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
@@ -30,11 +34,12 @@ TOOLS_LIST = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One start: seconds until it was ready, seconds of CPU and MiB of its tree by then."""
+    """One start: seconds until it was ready, seconds of CPU and MiB of its tree by then, and its own resident MiB."""
 
     wall: float
     cpu: float
     memory_mb: float
+    resident_mb: float
 
 
 def cpu_s(pids: list[int]) -> float:
@@ -49,9 +54,14 @@ def cpu_s(pids: list[int]) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def start_server(python: str, module: str, root: Path, environ: dict[str, str]) -> Measured:
+def resident_mb(pid: int) -> float:
+    """Return the resident set size of a process."""
+    found = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(found.split()[1]) / 1024
+
+
+def start_server(argv: list[str], root: Path, environ: dict[str, str]) -> Measured:
     """Start a server, say hello in the handshake era, list its tools, end it."""
-    argv = [python, "-P", "-m", module, "--root", str(root)]
     began = time.perf_counter()
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, cwd=root.parent
@@ -69,7 +79,8 @@ def start_server(python: str, module: str, root: Path, environ: dict[str, str]) 
             pass
         wall = time.perf_counter() - began
         pids = list(tree(process.pid))
-        found = Measured(wall=wall, cpu=cpu_s(pids), memory_mb=sum(map(proportional_set_mb, pids)))
+        memory = sum(map(proportional_set_mb, pids))
+        found = Measured(wall=wall, cpu=cpu_s(pids), memory_mb=memory, resident_mb=resident_mb(process.pid))
         process.stdin.close()
         process.wait(30)
     return found
@@ -84,7 +95,30 @@ def run_to_end(argv: list[str], environ: dict[str, str]) -> Measured:
     if process.returncode:
         raise RuntimeError(f"{argv} ended with status {process.returncode}")
     wall = time.perf_counter() - began
-    return Measured(wall=wall, cpu=used.ru_utime + used.ru_stime, memory_mb=used.ru_maxrss / 1024)
+    most = used.ru_maxrss / 1024
+    return Measured(wall=wall, cpu=used.ru_utime + used.ru_stime, memory_mb=most, resident_mb=most)
+
+
+def orchestrator_run(python: str, root: Path, environ: dict[str, str]) -> Measured:
+    """Let `lg-orch run` answer a question; its memory is measured when it is connected, its CPU at the end."""
+    argv = [python, "-P", "-m", "lg_orch", "run", "where is found defined?", "--json", "--repo-root", str(root)]
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environ, text=True
+    )
+    if process.stderr is None:
+        raise RuntimeError("the pipe of a process that was started with one is missing")
+    memory = resident = 0.0
+    for line in process.stderr:
+        if not memory and json.loads(line).get("phase") == "connected":
+            memory = sum(map(proportional_set_mb, tree(process.pid)))
+            resident = resident_mb(process.pid)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{argv} ended with status {process.returncode}")
+    wall = time.perf_counter() - began
+    return Measured(wall=wall, cpu=used.ru_utime + used.ru_stime, memory_mb=memory, resident_mb=resident)
 
 
 def one_round(python: str, folder: Path, environ: dict[str, str]) -> dict[str, Measured]:
@@ -92,11 +126,15 @@ def one_round(python: str, folder: Path, environ: dict[str, str]) -> dict[str, M
     root = folder / "root"
     root.mkdir(exist_ok=True)
     (root / "README.md").write_text("# A root\n")
+    (root / "a.py").write_text("def found() -> int:\n    return 1\n")
     found = {
-        REFERENCE: run_to_end([python, "-P", "-c", "import mcp.client, mcp.server"], environ),
+        REFERENCE: start_server([python, "-P", "-c", DIRECT], root, environ),
         HELP: run_to_end([python, "-P", "-m", "lg_orch", "--help"], environ),
+        RUN: orchestrator_run(python, root, environ),
     }
-    return found | {name: start_server(python, name, root, environ) for name in SERVERS}
+    for name in SERVERS:
+        found[name] = start_server([python, "-P", "-m", name, "--root", str(root)], root, environ)
+    return found
 
 
 def median(rounds: list[dict[str, Measured]], name: str, field: str) -> float:
@@ -107,17 +145,17 @@ def median(rounds: list[dict[str, Measured]], name: str, field: str) -> float:
 
 def table(ours: list[dict[str, Measured]], others: list[dict[str, Measured]]) -> str:
     """Return the figures as a Markdown table; the ratios are of the figures of one run."""
-    lines = [
-        "| program | wall s | x import | CPU s | memory MiB |"
-        + (" wall, ours/other | CPU, ours/other |" if others else ""),
-        "|---|---|---|---|---|" + ("---|---|" if others else ""),
-    ]
+    fields = ("wall", "cpu", "memory_mb", "resident_mb")
+    heads = ["program", "wall s", "x SDK", "CPU s", "tree MiB (PSS)", "own MiB (RSS)"]
+    heads += ["wall, ours/other", "CPU", "tree", "own"] if others else []
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     base = median(ours, REFERENCE, "wall")
-    for name in (REFERENCE, HELP, *SERVERS):
-        wall, cpu, memory = (median(ours, name, field) for field in ("wall", "cpu", "memory_mb"))
-        line = f"| {name} | {wall:.2f} | {wall / base:.2f} | {cpu:.2f} | {memory:.0f} |"
+    for name in (REFERENCE, HELP, RUN, *SERVERS):
+        wall, cpu, memory, own = (median(ours, name, field) for field in fields)
+        line = f"| {name} | {wall:.2f} | {wall / base:.2f} | {cpu:.2f} | {memory:.0f} | {own:.0f} |"
         if others:
-            line += f" {wall / median(others, name, 'wall'):.2f} | {cpu / median(others, name, 'cpu'):.2f} |"
+            ratios = (median(ours, name, field) / median(others, name, field) for field in fields)
+            line += " " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |"
         lines.append(line)
     return "\n".join(lines)
 

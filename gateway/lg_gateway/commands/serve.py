@@ -54,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
                 routes=[health_route(gateway, front.verify)],
                 on_exit=frontend.listen.close,
                 authenticated=front.authenticated,
-                middleware=[*([place.middleware()] if place is not None else []), *front.middleware],
+                middleware=front.middleware,
                 sockets=place.sockets() if place is not None else (),
+                outermost=place.routing if place is not None else None,
                 listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
                 **front.app_options,
             )

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import anyio
-from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -70,13 +69,13 @@ class WorkerPlace:
         own.listen(128)
         return [public, own]
 
-    def middleware(self) -> Middleware:
-        """Return what passes on requests of others' sessions."""
-        return Middleware(SessionRouting, place=self)
+    def routing(self, app: ASGIApp) -> ASGIApp:
+        """Return an application that passes on requests of others' sessions."""
+        return SessionRouting(app, place=self)
 
 
 class SessionRouting:
-    """ASGI middleware: this worker's sessions are served, others' are passed on."""
+    """ASGI middleware, before any other: this worker's sessions are served, others' are passed on."""
 
     def __init__(self, app: ASGIApp, *, place: WorkerPlace) -> None:
         self._app = app

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
 
 SHUTDOWN_S = 5
 """Seconds that calls in flight get to finish after SIGTERM."""
@@ -79,11 +80,13 @@ async def serve_here(
     middleware: Sequence[Middleware] = (),
     listed_from: ListedFrom | None = None,
     sockets: Sequence[socket.socket] = (),
+    outermost: Callable[[ASGIApp], ASGIApp] | None = None,
     **app_options: Any,
 ) -> None:
     """Do what `serve` does in a running event loop, for a program that does more than serve.
 
     `listed_from`: see `DirectRequests`. `sockets` listen already: whoever opened them checked and showed the address.
+    `outermost` gets each request over HTTP before anything else does.
     """
     if flags.transport == "stdio":
         check_standard_streams()
@@ -94,7 +97,7 @@ async def serve_here(
         shown = f"[{flags.host}]" if ":" in flags.host else flags.host
         print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
         sockets = [listener]
-    await _serve_http(server, sockets, flags.host, routes, on_exit, app_options, middleware)
+    await _serve_http(server, sockets, flags.host, routes, on_exit, app_options, middleware, outermost)
 
 
 async def _serve_stdio(server: Server[Any], listed_from: ListedFrom | None) -> None:
@@ -151,6 +154,7 @@ async def _serve_http(
     on_exit: Callable[[], None] | None,
     app_options: dict[str, Any],
     middleware: Sequence[Middleware],
+    outermost: Callable[[ASGIApp], ASGIApp] | None,
 ) -> None:
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
@@ -188,7 +192,7 @@ async def _serve_http(
 
     # h11: with httptools the SDK's header checks miss one conformance case (white space around a header value).
     config = uvicorn.Config(
-        app,
+        app if outermost is None else outermost(app),
         http=limited_protocol(),
         ws="none",
         log_level="warning",
