@@ -1,8 +1,8 @@
 """Sends tool calls to a child process without the SDK's session, which would cost several times as much.
 
 One call is one line out and one line back. The SDK's session has opened the connection and goes on to handle everything
-else on it: lists, notifications, questions, calls with progress and rounds of input. Both write whole lines to the same
-pipe, and the relay tells their answers apart by the request's number.
+else on it: lists, notifications, questions, rounds of input. Both write whole lines to the same pipe, and the relay
+tells their answers and reports of progress apart by the request's number.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class DirectCalls:
             raise MCPError(t.CONNECTION_CLOSED, "Connection closed")
         number = next(self._numbers)
         params: dict[str, Any] = {"name": tool, "arguments": arguments}
-        if meta or self._envelope:
-            params["_meta"] = with_callers_capabilities({**meta, **self._envelope})
+        token = {"progressToken": number} if reply.progress is not None else {}
+        if meta or token or self._envelope:
+            params["_meta"] = with_callers_capabilities({**meta, **token, **self._envelope})
         line = _line({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
         reply.ended = asyncio.get_running_loop().create_future()
         sent = False

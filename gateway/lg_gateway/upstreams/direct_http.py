@@ -1,8 +1,8 @@
 """Sends tool calls to a server over HTTP without the SDK's session, which would cost several times as much.
 
 One call is one POST. The SDK's session has opened the connection and handles everything else: lists, notifications,
-calls with progress and rounds of input. What a server says on the stream of a direct call goes to the session too, with
-the call's context, so a question finds its call.
+rounds of input. What a server asks on the stream of a direct call goes to the session too, with the call's context, so
+a question finds its call.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ class DirectHttpCalls:
         """Send one call and wait for its answer. Returns and raises what `DirectCalls.call` does, and `NotDirect`."""
         number = next(self._numbers)
         data: dict[str, Any] = {"method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-        if meta:
-            data["params"]["_meta"] = dict(meta)
+        token = {"progressToken": number} if reply.progress is not None else {}
+        if meta or token:
+            data["params"]["_meta"] = {**meta, **token}
         options: dict[str, Any] = {}
         self._client.session._stamp(data, options)  # type: ignore[arg-type]  # private: nothing else says what it stamps
         body = json_bytes({"jsonrpc": "2.0", "id": number, **data})

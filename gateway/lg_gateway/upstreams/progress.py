@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+import anyio
+import mcp_types as t
 from anyio import current_time
+from mcp.shared.dispatcher import coerce_request_id
+from mcp.shared.exceptions import MCPError
 
 from lg_policy.limits import cut_text, whole_words
+
+log = logging.getLogger(__name__)
 
 BURST = 50
 PER_SECOND = 20.0
@@ -21,6 +29,37 @@ class Progress(Protocol):
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
         """Report `progress` out of `total`."""
         ...
+
+
+_reporting: set[asyncio.Task[None]] = set()
+
+
+def reported(message: t.JSONRPCMessage, requests: Mapping[Any, tuple[str, Any]]) -> bool:
+    """Give a report of progress to its direct call among open `requests`; return whether it belongs to one.
+
+    It is passed on in a task of its own: a caller who reads slowly does not hold up the server's other messages.
+    """
+    if not isinstance(message, t.JSONRPCNotification) or message.method != "notifications/progress":
+        return False
+    params = message.params or {}
+    token, done, total, words = (params.get(name) for name in ("progressToken", "progress", "total", "message"))
+    if not isinstance(token, str | int) or not isinstance(done, int | float) or isinstance(done, bool):
+        return False
+    _, reply = requests.get(coerce_request_id(token), ("", None))
+    if reply is None or reply.progress is None:
+        return False
+    whole = float(total) if isinstance(total, int | float) else None
+    task = asyncio.create_task(_report(reply.progress, float(done), whole, words if isinstance(words, str) else None))
+    _reporting.add(task)
+    task.add_done_callback(_reporting.discard)
+    return True
+
+
+async def _report(onward: Progress, progress: float, total: float | None, message: str | None) -> None:
+    try:
+        await onward(progress, total, message)
+    except (MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+        log.debug("a caller did not take a report of progress: %r", error)
 
 
 class Thinned:

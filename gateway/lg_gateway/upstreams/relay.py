@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_gateway.upstreams.offers.offer_replies import CALLS, EMPTY_PAGE, LISTS, read_items
+from lg_gateway.upstreams.progress import reported
 from lg_gateway.upstreams.replies import (
     Reply,
     current_reply,
@@ -136,6 +137,7 @@ class Relay:
         logged, self._logged = self._logged, []
         for logs, params in logged:
             logs.take(params)
+        found = [message for message in found if not reported(message, self._open)]
         self._end_direct()
         return found
 

@@ -17,6 +17,7 @@ import mcp_types as t
 from pydantic import PrivateAttr, TypeAdapter, ValidationError
 
 from lg_gateway.upstreams.client_side.log_messages import LogMessages
+from lg_gateway.upstreams.progress import Progress
 from lg_policy.limits import cut_at_word
 
 DEFINITION_BYTES = 200_000
@@ -85,6 +86,8 @@ class Reply:
     asked_for_input: dict[str, Any] | None = None
     logs: LogMessages | None = None
     """Gets the server's log messages that belong to the request."""
+    progress: Progress | None = None
+    """Gets the reports of progress of a direct request. Those of the SDK's requests go to the SDK."""
     ended: asyncio.Future[None] | None = None
     """Of a direct request, which the SDK knows nothing of: set when its answer has come."""
 

@@ -47,13 +47,8 @@ class UpstreamCall:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one request and one answer, without reports between and without rounds."""
-        return (
-            self.kind is Kind.TOOL
-            and self.progress is None
-            and self.input_responses is None
-            and self.request_state is None
-        )
+        """Whether it is one request and one answer, without rounds."""
+        return self.kind is Kind.TOOL and self.input_responses is None and self.request_state is None
 
     async def send(self, client: Client, direct: Direct | None, reply: Reply, timeout_s: float | None) -> Answer | None:
         """Send it over the direct way where that can carry it, else through the SDK's session.
@@ -77,10 +72,11 @@ class UpstreamCall:
         if self.logs is not None and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
             meta = {**meta, t.LOG_LEVEL_META_KEY: self.logs.level}
         if direct is not None and direct.usable and self.plain:
+            reply.progress = self.progress
             try:
                 return await direct.call(self.tool, self.arguments, meta, reply, timeout_s)
             except NotDirect:
-                reply.ended = None
+                reply.ended = reply.progress = None
         # The session's own clock starts once the server has taken the request in.
         with anyio.move_on_after(timeout_s):
             if self.kind is not Kind.TOOL:

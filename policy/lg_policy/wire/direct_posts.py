@@ -22,13 +22,14 @@ from mcp.server.runner import modern_error_data, serve_one
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import NoBackChannelError
 from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, InboundModernRoute, classify_inbound_request
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lg_policy.wire.direct_requests import LINE_BYTES, plain_request
+from lg_policy.wire.direct_requests import LINE_BYTES, plain_request, progress_said
 from lg_policy.wire.direct_sessions import SESSION, DirectSessions
 from lg_policy.wire.http_front import PATH, Addresses
 from lg_policy.wire.posted_answer import PING_S, PostedAnswer
@@ -54,7 +55,7 @@ class _ModernContext:
     transport: TransportContext
     message_metadata: ServerMessageMetadata
     answer: PostedAnswer
-    progress_token: None = None
+    progress_token: str | int | None
     can_send_request: bool = False
     cancel_requested: anyio.Event = field(default_factory=anyio.Event)
 
@@ -76,7 +77,8 @@ class _ModernContext:
         await self.answer.event(_json(said if params is None else {**said, "params": dict(params)}))
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Say nothing: the caller has not asked for it."""
+        if self.progress_token is not None:
+            await self.notify("notifications/progress", progress_said(self.progress_token, progress, total, message))
 
 
 class DirectPosts:
@@ -158,7 +160,7 @@ class DirectPosts:
     async def _modern(self, scope: Scope, headers: dict[str, str], body: bytes, receive: Receive, send: Send) -> bool:
         """Handle a request of protocol 2026, if it is plain and nothing is wrong with it; return whether."""
         message = plain_request(body, json.loads)
-        if message is None or "progressToken" in message["params"].get("_meta", {}):
+        if message is None:
             return False
         route = classify_inbound_request(message, headers=headers)
         if not isinstance(route, InboundModernRoute) or self._marked.has(message, headers):
@@ -170,6 +172,7 @@ class DirectPosts:
             transport=TransportContext(kind="streamable-http", can_send_request=False, headers=request.headers),
             message_metadata=ServerMessageMetadata(request_context=request),
             answer=answer,
+            progress_token=progress_token_from_params(message["params"]),
         )
         connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
         state = self._server.session_manager._lifespan_state  # private: the manager has entered it for all requests

@@ -92,8 +92,7 @@ class _Context:
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         if self.progress_token is None:
             return
-        said = {"progressToken": self.progress_token, "progress": progress, "total": total, "message": message}
-        await self.notify("notifications/progress", {name: value for name, value in said.items() if value is not None})
+        await self.notify("notifications/progress", progress_said(self.progress_token, progress, total, message))
 
 
 class DirectRequests:
@@ -267,6 +266,12 @@ def _says_nothing_else(meta: Mapping[str, Any], known: _Known | None) -> bool:
     rest = {key: value for key, value in meta.items() if key not in checked}
     token = rest.pop("progressToken", "")
     return not rest and isinstance(token, str | int) and not isinstance(token, bool)
+
+
+def progress_said(token: str | int, progress: float, total: float | None, message: str | None) -> dict[str, Any]:
+    """Return the parameters of a report of progress."""
+    said = {"progressToken": token, "progress": progress, "total": total, "message": message}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def wire_error(error: Exception, *, modern: bool) -> dict[str, Any]:

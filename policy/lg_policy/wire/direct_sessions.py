@@ -22,6 +22,7 @@ from mcp.server.runner import ServerRunner
 from mcp.server.streamable_http import REQUEST_CANCELLED, REQUEST_STREAM_BUFFER_SIZE, EventMessage
 from mcp.shared.dispatcher import CallOptions, coerce_request_id
 from mcp.shared.exceptions import NoBackChannelError
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -29,11 +30,10 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from lg_policy.wire.direct_requests import METHODS, plain_request, to_wire, wire_error
+from lg_policy.wire.direct_requests import METHODS, plain_request, progress_said, to_wire, wire_error
 from lg_policy.wire.posted_answer import WATCH_S, PostedAnswer
 
 SESSION = "mcp-session-id"
-_UNUSUAL = {t.PROTOCOL_VERSION_META_KEY, "progressToken"}
 _EVENTS = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"connection", b"keep-alive"),
@@ -99,7 +99,7 @@ class _SessionContext:
     message_metadata: ServerMessageMetadata
     session: _Session
     answer: PostedAnswer
-    progress_token: None = None
+    progress_token: str | int | None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     cancel_requested: anyio.Event = field(default_factory=anyio.Event)
     over: bool = False
@@ -136,7 +136,8 @@ class _SessionContext:
             await self.session.dispatcher.notify(method, params, opts, _related_request_id=self.request_id)
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Say nothing: the caller has not asked for it."""
+        if self.progress_token is not None:
+            await self.notify("notifications/progress", progress_said(self.progress_token, progress, total, message))
 
     async def finish(self, member: str, value: Any) -> None:
         """Send the answer, after what was said before it."""
@@ -200,7 +201,8 @@ class DirectSessions:
         headers = [*_EVENTS, (SESSION.encode(), name.encode("latin-1")), (b"x-accel-buffering", b"no"), *self._more]
         answer = PostedAnswer(send, headers, stream_after_s=WATCH_S)
         metadata = ServerMessageMetadata(request_context=Request(scope, receive), can_send_request=True)
-        context = _SessionContext(message["id"], metadata, session, answer)
+        token = progress_token_from_params(message["params"])
+        context = _SessionContext(message["id"], metadata, session, answer, token)
         session.begin(context)
         try:
             async with answer.watched(receive, _goes_on):

@@ -189,6 +189,17 @@ async def notes_first(_server: RawServer, number: Any, say: Say) -> bool:
 
 
 @behaviour
+async def reports(server: RawServer, number: Any, say: Say) -> bool:
+    token = next(said["params"]["_meta"]["progressToken"] for said in server.said if said.get("id") == number)
+    wrong = [{"progressToken": "x", "progress": 5}, {"progressToken": token, "progress": "y"}, {"progressToken": []}]
+    reports = [*wrong, {"progressToken": token, "progress": 1, "total": 2, "message": "half"}]
+    notes = [{"jsonrpc": "2.0", "method": "notifications/progress", "params": params} for params in reports]
+    events = b"".join(b"data: " + json.dumps(note).encode() + b"\n\n" for note in notes)
+    await say(EVENTS + chunked(events + b"data: " + message(number, "reported") + b"\n\n"))
+    return True
+
+
+@behaviour
 async def continued(_server: RawServer, _number: Any, say: Say) -> bool:
     await say(EVENTS + chunked(b"id: 7\nretry: 1\ndata:\n\n"))
     return True
@@ -292,5 +303,7 @@ async def raw_server(*, session: bool = False) -> AsyncIterator[RawServer]:
         server.close()
 
 
-def settings(state: RawServer, *more: str) -> str:
-    return "\n".join(["[gateway.servers.raw]", f'url = "{state.url}"', 'mode = "legacy"', *more, ""])
+def settings(state: RawServer, *more: str, direct: bool = True) -> str:
+    """Return the server's entry. With a login in its address, its calls go through the SDK's session."""
+    url = state.url if direct else state.url.replace("://", "://user:word@")
+    return "\n".join(["[gateway.servers.raw]", f'url = "{url}"', 'mode = "legacy"', *more, ""])

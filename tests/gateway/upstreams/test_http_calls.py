@@ -33,13 +33,8 @@ pytestmark = pytest.mark.anyio
 DIRECT = pytest.mark.parametrize("direct", [True, False])
 
 
-async def _no_report(_progress: float, _total: float | None, _message: str | None) -> None:
-    """Take a report of progress. A call that wants them is the SDK's."""
-
-
-async def ask(gateway: Gateway, name: str, *, direct: bool) -> Any:
-    options: dict[str, Any] = {} if direct else {"progress": _no_report}
-    return await send(gateway, f"raw__{name}", {}, **options)
+async def ask(gateway: Gateway, name: str) -> Any:
+    return await send(gateway, f"raw__{name}", {})
 
 
 ANSWERED = {
@@ -58,10 +53,13 @@ ANSWERED = {
 @DIRECT
 @pytest.mark.parametrize("session", [True, False])
 async def test_an_answer_in_any_form_of_http_arrives(tmp_path: Path, direct: bool, session: bool) -> None:
-    async with raw_server(session=session) as state, gateway_of(tmp_path, settings(state), ALLOW_ALL) as gateway:
+    async with (
+        raw_server(session=session) as state,
+        gateway_of(tmp_path, settings(state, direct=direct), ALLOW_ALL) as gateway,
+    ):
         for name, text in ANSWERED.items():
             for _ in range(2):
-                assert text_of(await ask(gateway, name, direct=direct)) == text, name
+                assert text_of(await ask(gateway, name)) == text, name
         restarts = gateway.upstreams["raw"].restarts
 
     assert state.calls == [name for name in ANSWERED for _ in range(2)]
@@ -88,10 +86,10 @@ FAILED = {
 @pytest.mark.parametrize("name", FAILED)
 async def test_a_failure_is_told_apart_and_the_call_is_not_repeated(tmp_path: Path, direct: bool, name: str) -> None:
     pace = "[gateway]\nrestart_backoff_s = 0.01\n"
-    async with raw_server() as state, gateway_of(tmp_path, pace, settings(state), ALLOW_ALL) as gateway:
-        await ask(gateway, "plain", direct=direct)
-        failed = await ask(gateway, name, direct=direct)
-        again = await ask(gateway, "plain", direct=direct)
+    async with raw_server() as state, gateway_of(tmp_path, pace, settings(state, direct=direct), ALLOW_ALL) as gateway:
+        await ask(gateway, "plain")
+        failed = await ask(gateway, name)
+        again = await ask(gateway, "plain")
         restarts = gateway.upstreams["raw"].restarts
 
     code, words = FAILED[name]
@@ -103,17 +101,38 @@ async def test_a_failure_is_told_apart_and_the_call_is_not_repeated(tmp_path: Pa
 
 
 @DIRECT
+async def test_reports_of_progress_reach_the_caller_of_their_call(tmp_path: Path, direct: bool) -> None:
+    heard: list[Any] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
+
+    async with raw_server() as state, gateway_of(tmp_path, settings(state, direct=direct), ALLOW_ALL) as gateway:
+        answer = await send(gateway, "raw__reports", {}, progress=report)
+        await until(lambda: bool(heard))
+
+    assert text_of(answer) == "reported"
+    assert heard == [(1.0, 2.0, "half")]
+
+
+@DIRECT
 async def test_a_read_that_was_lost_may_be_repeated(tmp_path: Path, direct: bool) -> None:
-    async with raw_server() as state, gateway_of(tmp_path, settings(state, "trusted = true"), ALLOW_ALL) as gateway:
-        failed = await ask(gateway, "killed_read", direct=direct)
+    async with (
+        raw_server() as state,
+        gateway_of(tmp_path, settings(state, "trusted = true", direct=direct), ALLOW_ALL) as gateway,
+    ):
+        failed = await ask(gateway, "killed_read")
 
     assert code_of(failed) == "upstream_unavailable"
 
 
 @DIRECT
 async def test_a_call_whose_session_was_forgotten_is_sent_once_more_in_a_new_one(tmp_path: Path, direct: bool) -> None:
-    async with raw_server(session=True) as state, gateway_of(tmp_path, settings(state), ALLOW_ALL) as gateway:
-        answer = await ask(gateway, "forgets_the_session", direct=direct)
+    async with (
+        raw_server(session=True) as state,
+        gateway_of(tmp_path, settings(state, direct=direct), ALLOW_ALL) as gateway,
+    ):
+        answer = await ask(gateway, "forgets_the_session")
 
     assert text_of(answer) == "plain"
     assert state.calls == ["forgets_the_session"] * 2
@@ -124,9 +143,9 @@ async def test_a_server_that_does_not_answer_in_time_is_told_so_and_keeps_no_con
     tmp_path: Path, direct: bool
 ) -> None:
     async with raw_server() as state:
-        part = settings(state, "call_timeout_s = 0.5")
+        part = settings(state, "call_timeout_s = 0.5", direct=direct)
         async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
-            answer = await ask(gateway, "silent", direct=direct)
+            answer = await ask(gateway, "silent")
             await until(lambda: any(said.get("method") == "notifications/cancelled" for said in state.said))
             if direct:
                 await until(lambda: state.closed > 0)
@@ -145,14 +164,14 @@ async def test_a_token_that_the_server_refuses_is_renewed_and_the_call_sent_once
         issuer.clients["gw"] = "word"
         login = ["[gateway.servers.raw.oauth]", f'token_url = "{issuer.url}/token"', 'client_id = "gw"']
         async with raw_server() as state:
-            part = settings(state, *login, 'client_secret = "word"')
+            part = settings(state, *login, 'client_secret = "word"', direct=direct)
             async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
-                await ask(gateway, "plain", direct=direct)
+                await ask(gateway, "plain")
                 state.refused.add(f"Bearer {issuer.issued[-1]}")
-                answer = await ask(gateway, "plain", direct=direct)
+                answer = await ask(gateway, "plain")
                 state.refused.add(f"Bearer {issuer.issued[-1]}")
                 issuer.up = False
-                failed = await ask(gateway, "plain", direct=direct)
+                failed = await ask(gateway, "plain")
 
     assert text_of(answer) == "plain"
     assert len(issuer.issued) == 2
@@ -165,12 +184,12 @@ async def test_connections_are_kept_and_no_more_than_are_needed(tmp_path: Path) 
     async with raw_server() as state, gateway_of(tmp_path, settings(state), ALLOW_ALL) as gateway:
         before = state.connections
         for _ in range(5):
-            await ask(gateway, "plain", direct=True)
-            await ask(gateway, "stream", direct=True)
+            await ask(gateway, "plain")
+            await ask(gateway, "stream")
         one_by_one = state.connections - before
         async with anyio.create_task_group() as tasks:
             for _ in range(KEPT + 10):
-                tasks.start_soon(lambda: ask(gateway, "plain", direct=True))
+                tasks.start_soon(ask, gateway, "plain")
         at_once = state.connections - before
         await until(lambda: state.connections - state.closed <= KEPT + 1)
 
@@ -180,7 +199,7 @@ async def test_connections_are_kept_and_no_more_than_are_needed(tmp_path: Path) 
 
 async def test_a_stream_that_ends_late_does_not_hold_up_its_call(tmp_path: Path) -> None:
     async with raw_server() as state, gateway_of(tmp_path, settings(state), ALLOW_ALL) as gateway:
-        answer = await ask(gateway, "stream_with_a_slow_end", direct=True)
+        answer = await ask(gateway, "stream_with_a_slow_end")
         state.go_on.set()
 
     assert text_of(answer) == "slow end"
