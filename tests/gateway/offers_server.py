@@ -266,6 +266,7 @@ def over_http(server: AnnouncingOffers, port: int) -> None:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
+    listener.listen()  # who comes before the server is ready waits
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(server.streamable_http_app(), log_level="error", http="h11", timeout_graceful_shutdown=1)
     anyio.run(lambda: uvicorn.Server(config).serve(sockets=[listener]))
