@@ -25,6 +25,8 @@ COMMANDS = (
     "serve",
     "tools",
     "call",
+    "resources",
+    "prompts",
     "audit",
     "approvals",
     "pins",
@@ -35,7 +37,7 @@ COMMANDS = (
     "secrets",
     "doctor",
 )
-MODULES = {"import": "import_file"}
+MODULES = {"import": "import_file", "resources": "tools", "prompts": "tools"}
 """Where the module of a command has another name than the command."""
 INSTALL = (
     "CLIENT is one of claude-desktop, claude-code, cursor, vscode, cline, roo, kiro, zed, windsurf, continue,"
@@ -46,7 +48,7 @@ IMPORT = (
     "Shows each server, what is left out and why, and the rules that the client had; then writes [gateway.servers.NAME]"
     " tables into your settings file. The client's file is not changed."
 )
-STARTS_SERVERS = frozenset({"serve", "tools", "call", "policy", "doctor"})
+STARTS_SERVERS = frozenset({"serve", "tools", "call", "resources", "prompts", "policy", "doctor"})
 """Commands that start servers, which may fork for it: before they read any setting."""
 LISTS = "what to do (default: list)"
 APPROVALS = (
@@ -124,6 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="the arguments (default: {}); - reads them from standard input",
     )
     call.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    _add_offers(commands)
     _add_audit(commands)
     _add_approvals(commands)
     _add_pins(commands)
@@ -134,6 +137,16 @@ def build_parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         _add_shared(command)
     return parser
+
+
+def _add_offers(commands: _Commands) -> None:
+    resources = commands.add_parser("resources", help="list the resources that a client sees, or read one")
+    resources.add_argument("name", nargs="?", metavar="ADDRESS", help="read this one, as SERVER+URI, and print it")
+    prompts = commands.add_parser("prompts", help="list the prompts that a client sees, or get one")
+    prompts.add_argument("name", nargs="?", metavar="PROMPT", help="get this one, and print its messages")
+    prompts.add_argument("arguments", nargs="?", default="{}", metavar="JSON", help="its arguments (default: {})")
+    for command in (resources, prompts):
+        command.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
 def _add_audit(commands: _Commands) -> None:
@@ -199,7 +212,9 @@ def _add_policy(commands: _Commands) -> None:
     policy = commands.add_parser("policy", help="say how calls would be decided, and why; calls nothing")
     policy.add_argument("action", choices=("explain", "test"))
     policy.add_argument(
-        "subject", metavar="TOOL|FILE", help="for explain: a tool; for test: a TOML file of expected decisions"
+        "subject",
+        metavar="TOOL|FILE",
+        help="for explain: a tool, a prompt, or a resource as SERVER+URI; for test: a TOML file of expected decisions",
     )
     policy.add_argument("--args", default="{}", metavar="JSON", help="for explain: the call's arguments")
     policy.add_argument("--identity", help="the caller, unless a case names one (default: you, on stdio)")

@@ -1,4 +1,4 @@
-"""`lg-gateway call`: call one tool from the command line."""
+"""`lg-gateway call`: call one tool from the command line, read a resource or get a prompt."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import anyio
 from lg_gateway.commands.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.errors import UnknownName, UsageError
+from lg_policy.rules.decisions import Kind
 
 if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
@@ -22,7 +23,16 @@ CALLER = "cli"
 
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway call TOOL [JSON]`."""
-    arguments = _arguments(args.arguments)
+    return make(args, Kind.TOOL, args.tool, _arguments(args.arguments))
+
+
+def make_other(args: argparse.Namespace, kind: Kind) -> int:
+    """`lg-gateway resources ADDRESS` and `lg-gateway prompts PROMPT [JSON]`."""
+    return make(args, kind, args.name, _arguments(args.arguments) if kind is Kind.PROMPT else {})
+
+
+def make(args: argparse.Namespace, kind: Kind, name: str, arguments: dict[str, Any]) -> int:
+    """Make one call as the user of this terminal, and print its answer."""
     setup = prepare_from(args)
 
     async def call() -> int:
@@ -32,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
             from lg_gateway.calls.call import Call
             from lg_gateway.commands.form_prompt import ask_here
 
-            name = args.tool
             server = gateway.upstreams.get(name.partition("__")[0])
             await (server.settled.wait() if server is not None else gateway.settled())
             human = sys.stdin.isatty() and sys.stderr.isatty()
             request = Call(
                 identity=setup.identity,
                 client=CALLER,
+                kind=kind,
                 name=name,
                 arguments=arguments,
                 asking="live" if human else "none",
@@ -49,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
                 answer = await gateway.pipeline.run(request)
             except MCPError as error:
                 fail(
-                    _unknown(name, gateway, setup.identity)
-                    if error.message.startswith("Unknown tool")
+                    _unknown(kind, name, gateway, setup.identity)
+                    if error.message.startswith(f"Unknown {kind}")
                     else error.message
                 )
                 return 2
@@ -59,12 +69,18 @@ def run(args: argparse.Namespace) -> int:
     return anyio.run(call)
 
 
-def _unknown(name: str, gateway: Gateway, identity: str) -> UnknownName:
-    """Return the error about a tool that is not there, with the name that was probably meant."""
-    known = [entry.name for entry in gateway.pipeline.decisions.tools(identity)]
+def _unknown(kind: Kind, name: str, gateway: Gateway, identity: str) -> UnknownName:
+    """Return the error about something that is not there, with the name that was probably meant."""
+    decisions, offers = gateway.pipeline.decisions, gateway.catalog.offers
+    if kind is Kind.TOOL:
+        known = [entry.name for entry in decisions.tools(identity)]
+    elif kind is Kind.PROMPT:
+        known = [prompt.name for prompt in decisions.offered(identity, offers.prompts())]
+    else:
+        known = [resource.uri for resource in decisions.offered(identity, offers.resources())]
     meant = [tool for tool in known if tool.endswith(f"__{name}")] or get_close_matches(name, known, 1)
     suggestion = f"did you mean {word(meant[0])}? " if meant else ""
-    return UnknownName(f"there is no tool {word(name)}", hint=f"{suggestion}`lg-gateway tools` lists them")
+    return UnknownName(f"there is no {kind} {word(name)}", hint=f"{suggestion}`lg-gateway {kind}s` lists them")
 
 
 def _arguments(text: str) -> dict[str, Any]:
@@ -86,5 +102,6 @@ def _print_answer(answer: Any, *, as_json: bool) -> int:
         print_json(answer.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2)
     else:
         for block in getattr(answer, "content", []):
-            say(getattr(block, "text", f"[{block.type}]"))
+            inner = getattr(block, "resource", block)
+            say(getattr(inner, "text", f"[{block.type}]"))
     return 1 if getattr(answer, "is_error", True) else 0

@@ -24,7 +24,7 @@ from lg_policy.errors import ConfigError, InvalidArguments, UnknownName, UsageEr
 from lg_policy.printing import visible
 
 if TYPE_CHECKING:
-    from lg_gateway.catalog.catalog import CatalogEntry
+    from lg_gateway.catalog.entry import Entry
     from lg_gateway.serving.gateway import Gateway
 
 
@@ -34,6 +34,7 @@ class PolicyCase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tool: str
+    """A tool, a prompt, or a resource as `SERVER+URI`."""
     args: dict[str, Any] = {}
     identity: str | None = None
     effect: Literal["allow", "approve", "deny"]
@@ -78,8 +79,17 @@ def read_cases(path: Path) -> list[PolicyCase]:
 
 
 def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: str, *, as_json: bool = False) -> int:
-    """Print the decision about one call, what each rule about its tool says, and what else would stop it."""
-    told = _explanation(gateway, _entry(gateway, tool), arguments, identity)
+    """Print the decision about one call, what each rule about its tool says, and what else would stop it.
+
+    Instead of a tool it may be a prompt, or a resource.
+    """
+    entry = named(gateway, tool)
+    if entry is None:
+        raise UnknownName(
+            f"there is no tool, prompt or resource {tool!r}",
+            hint="`lg-gateway tools`, `lg-gateway prompts` and `lg-gateway resources` list them",
+        )
+    told = _explanation(gateway, entry, seen_arguments(entry, arguments), identity)
     if as_json:
         print_json(told, indent=2)
         return 0
@@ -87,13 +97,14 @@ def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: st
     approver = f", approver: {told['approver']}" if told["effect"] == "approve" else ""
     lines = [f"{told['effect']}: {told['reason']}", f"decided by {told['rule']}{place}{approver}"]
     if not told["visible"]:
-        lines.append(f"{word(identity)} does not see this tool")
+        lines.append(f"{word(identity)} does not see this {told['kind']}")
     lines += [
         f"  {view['effect']:<8} {view['name']} ({view['place']}): {view['why'] or 'matches'}" for view in told["rules"]
     ]
     trusted = "trusted" if told["trusted"] else "not trusted"
     does = "only reads" if told["read_only"] else "may change something"
-    lines.append(f"server {word(told['server'])}: {trusted}; the tool {does}")
+    does = does if told["kind"] == "tool" else "only reads"
+    lines.append(f"server {word(told['server'])}: {trusted}; the {told['kind']} {does}")
     if told["arguments_refused"]:
         lines.append(f"the arguments would be refused first: {told['arguments_refused']}")
     lines += [f"problem: {problem}" for problem in told["problems"]]
@@ -101,23 +112,37 @@ def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: st
     return 0
 
 
-def _explanation(gateway: Gateway, entry: CatalogEntry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
-    rules, facts = gateway.policy.rules, entry.facts
-    decision = rules.decide(identity=identity, facts=facts, arguments=arguments)
+def named(gateway: Gateway, name: str) -> Entry | None:
+    """Return the tool, the prompt or the resource of that name or address."""
+    offers = gateway.catalog.offers
+    return gateway.catalog.find(name) or offers.prompt(name) or offers.resource(name)
+
+
+def seen_arguments(entry: Entry, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call as rules see them."""
+    if entry.kind == "tool":
+        return arguments
+    return {"uri": entry.tool} if entry.kind == "resource" else {"name": entry.tool, "arguments": arguments}
+
+
+def _explanation(gateway: Gateway, entry: Entry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
+    rules, facts, decisions = gateway.policy.rules, entry.facts, gateway.pipeline.decisions
+    decision = decisions.decide(identity, entry, arguments)
     refused = ""
     try:
         entry.check.check(arguments)
     except InvalidArguments as error:
         refused = error.text()
     return {
-        "tool": entry.name,
+        "tool": facts.tool,
+        "kind": str(entry.kind),
         "identity": identity,
         "effect": str(decision.effect),
         "reason": decision.reason,
         "rule": decision.rule,
         "place": rules.place(decision.rule),
         "approver": decision.approver,
-        "visible": rules.visible(identity=identity, facts=facts),
+        "visible": decisions.visible(identity, facts),
         "rules": [asdict(view) for view in rules.views(identity=identity, facts=facts, arguments=arguments)],
         "server": facts.server,
         "trusted": facts.trusted,
@@ -137,23 +162,16 @@ def failures(gateway: Gateway, cases: list[PolicyCase], identity: str) -> list[s
     """Return a line for each case that is not decided as it says."""
     found = []
     for number, case in enumerate(cases, 1):
-        entry, caller = gateway.catalog.find(case.tool), case.identity or identity
+        entry, caller = named(gateway, case.tool), case.identity or identity
         shown = f"case {number}: {case.tool} {json.dumps(case.args)} by {caller}"
         if entry is None:
             found.append(f"{shown}: there is no such tool")
             continue
-        decision = gateway.policy.rules.decide(identity=caller, facts=entry.facts, arguments=case.args)
+        decision = gateway.pipeline.decisions.decide(caller, entry, seen_arguments(entry, case.args))
         if decision.effect != case.effect or case.rule not in (None, decision.rule):
             wanted = f"{case.effect} {f'by {case.rule}' if case.rule else ''}".strip()
             found.append(f"{shown}: {decision.effect} by {decision.rule} ({decision.reason}), not {wanted}")
     return found
-
-
-def _entry(gateway: Gateway, tool: str) -> CatalogEntry:
-    entry = gateway.catalog.find(tool)
-    if entry is None:
-        raise UnknownName(f"there is no tool {tool!r}", hint="`lg-gateway tools` lists them")
-    return entry
 
 
 def _arguments(text: str) -> dict[str, Any]:

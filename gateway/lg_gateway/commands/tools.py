@@ -1,16 +1,17 @@
-"""`lg-gateway tools`: list the tools behind the gateway."""
+"""`lg-gateway tools`, `resources` and `prompts`: list what is behind the gateway."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from lg_gateway.commands.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.printing import one_line
+from lg_policy.rules.decisions import Kind
 
 if TYPE_CHECKING:
     import mcp_types as t
@@ -22,20 +23,28 @@ NAME_WIDTH, DESCRIPTION_WIDTH, LEAST_WIDTH = 40, 100, 80
 
 
 def run(args: argparse.Namespace) -> int:
-    """`lg-gateway tools`."""
+    """`lg-gateway tools`, `lg-gateway resources [ADDRESS]` and `lg-gateway prompts [PROMPT [JSON]]`."""
+    if getattr(args, "name", None) is not None:
+        from lg_gateway.commands.call import make_other
+
+        return make_other(args, Kind.RESOURCE if args.command == "resources" else Kind.PROMPT)
     setup = prepare_from(args)
 
     async def tools() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            listed = _listed(gateway, setup.identity)
+            lists = _lists(gateway, args.command, setup.identity)
             if args.json:
-                dumped = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed]
-                print_json({"tools": dumped}, indent=2)
+                dumped = {
+                    what: [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in items]
+                    for what, items in lists.items()
+                }
+                print_json(dumped, indent=2)
             else:
                 room = max(LEAST_WIDTH, shutil.get_terminal_size((DESCRIPTION_WIDTH + NAME_WIDTH + 1, 0)).columns)
-                for tool in listed:
-                    say(f"{word(tool.name):<{NAME_WIDTH}} {_first_line(tool.description, room - NAME_WIDTH - 1)}")
+                for item in [item for items in lists.values() for item in items]:
+                    text = item.description or (item.title if _address(item) != item.name else "") or ""
+                    say(f"{word(_address(item)):<{NAME_WIDTH}} {_first_line(text, room - NAME_WIDTH - 1)}")
             return _report_down(gateway)
 
     return anyio.run(tools)
@@ -48,6 +57,25 @@ def _report_down(gateway: Gateway) -> int:
     for upstream in down:
         fail(f"{word(upstream.name)} is {upstream.state}: {upstream.error}")
     return 1 if down else 0
+
+
+def _lists(gateway: Gateway, command: str, identity: str) -> dict[str, list[Any]]:
+    """Return what a command lists, by the names that the protocol has for it."""
+    decisions, offers = gateway.pipeline.decisions, gateway.catalog.offers
+    if command == "resources":
+        resources, templates = offers.resources(), offers.templates()
+        return {
+            "resources": decisions.offered(identity, resources),
+            "resourceTemplates": decisions.offered(identity, templates),
+        }
+    if command == "prompts":
+        return {"prompts": decisions.offered(identity, offers.prompts())}
+    return {"tools": _listed(gateway, identity)}
+
+
+def _address(item: Any) -> str:
+    """Return what a client calls an item by."""
+    return str(getattr(item, "uri", None) or getattr(item, "uri_template", None) or item.name)
 
 
 def _listed(gateway: Gateway, identity: str) -> list[t.Tool]:
