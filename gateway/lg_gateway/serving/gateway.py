@@ -69,9 +69,8 @@ class Gateway:
         self.catalog = Catalog(setup.settings.gateway.name_max, setup.specs)
         self.ledger = setup.ledger()
         self.store = open_store(setup.store_place, guard=self.ledger, flush_s=setup.settings.ledger.flush_s)
-        settings = setup.settings.gateway
         secrets = [word for spec in setup.specs for word in spec.secrets()]
-        self.masker = masker = Masker(setup.key("mask"), secrets, settings.secret_patterns)
+        self.masker = masker = Masker(setup.key("mask"), secrets, setup.settings.gateway.secret_patterns)
         self.approvals = ApprovalTable(setup.key("approvals"), self.ledger)
         self.pins = PinTable(setup.key("pins"), self.ledger)
         self.tokens = TokenTable(setup.key("tokens"), self.ledger)
@@ -99,17 +98,7 @@ class Gateway:
         self._listeners = _Listeners()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._began = 0.0
-        self.upstream_set = UpstreamSet(
-            backoff=Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s),
-            reaper=reaper,
-            on_offer=self._take,
-            on_updated=self._updated,
-            learn=masker.learn,
-            memory=HandshakeMemory(setup.state.path),
-            mask=masker.mask,
-        )
-        for spec in setup.specs:
-            self.upstream_set.add(spec, started.get(spec.name))
+        self.upstream_set = self._servers(started)
         self.upstreams = self.upstream_set.upstreams
         self.pipeline = Pipeline(
             policy=lambda: self.policy,
@@ -124,6 +113,21 @@ class Gateway:
             masker=masker,
             workers=setup.workers,
         )
+
+    def _servers(self, started: Mapping[str, Child]) -> UpstreamSet:
+        settings = self.setup.settings.gateway
+        servers = UpstreamSet(
+            backoff=Backoff(first_s=settings.restart_backoff_s, longest_s=settings.restart_backoff_max_s),
+            reaper=self._reaper,
+            on_offer=self._take,
+            on_updated=self._updated,
+            learn=self.masker.learn,
+            memory=HandshakeMemory(self.setup.state.path),
+            mask=self.masker.mask,
+        )
+        for spec in self.setup.specs:
+            servers.add(spec, started.get(spec.name))
+        return servers
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
