@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import mcp_types as t
+if TYPE_CHECKING:
+    import mcp_types as t
 
-from lg_gateway.catalog.offer import Offer
+    from lg_gateway.catalog.offer import Offer
 
 PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 """Of a tool."""
@@ -28,11 +29,13 @@ class Instructions:
     text: str
 
 
-Definition = t.Tool | t.Resource | t.ResourceTemplate | t.Prompt | Instructions
+Definition: TypeAlias = "t.Tool | t.Resource | t.ResourceTemplate | t.Prompt | Instructions"
 
 
 def pin_name(item: Definition) -> str:
     """Return the name of a definition's pin."""
+    import mcp_types as t
+
     if isinstance(item, t.Tool):
         return item.name
     if isinstance(item, t.Resource):
@@ -46,6 +49,8 @@ def definition_of(item: Definition) -> dict[str, Any]:
     """Return the part of a definition that a pin covers."""
     if isinstance(item, Instructions):
         return {"instructions": item.text}
+    import mcp_types as t
+
     whole = item.model_dump(mode="json", by_alias=True, exclude_none=True)
     if isinstance(item, t.Tool):
         return {name: whole[name] for name in PARTS if name in whole}
@@ -64,6 +69,8 @@ def definitions(offer: Offer) -> list[Definition]:
 
 def only(offer: Offer, accepted: Sequence[Definition]) -> Offer:
     """Return an offer with the accepted definitions alone."""
+    import mcp_types as t
+
     said = next((item.text for item in accepted if isinstance(item, Instructions)), "")
     return replace(
         offer,

@@ -69,8 +69,7 @@ class Gateway:
         self.catalog = Catalog(setup.settings.gateway.name_max, setup.specs)
         self.ledger = setup.ledger()
         self.store = open_store(setup.store_place, guard=self.ledger, flush_s=setup.settings.ledger.flush_s)
-        secrets = [word for spec in setup.specs for word in spec.secrets()]
-        self.masker = masker = Masker(setup.key("mask"), secrets, setup.settings.gateway.secret_patterns)
+        self.masker = masker = Masker(setup.key("mask"), _secrets(setup), setup.settings.gateway.secret_patterns)
         self.approvals = ApprovalTable(setup.key("approvals"), self.ledger)
         self.pins = PinTable(setup.key("pins"), self.ledger)
         self.tokens = TokenTable(setup.key("tokens"), self.ledger)
@@ -258,3 +257,7 @@ class Gateway:
         alike = [f"{first} and {second}" for first, second in pairs if name in (owner[first], owner[second])]
         if alike:
             log.warning("%d tools have names like those of other servers: %s", len(alike), ", ".join(alike)[:300])
+
+
+def _secrets(setup: GatewaySetup) -> list[str]:
+    return [word for spec in setup.specs for word in spec.secrets()]
