@@ -40,6 +40,7 @@ class KeptConnection(asyncio.Protocol):
         self._held = 0
         self._paused = False
         self._ended = False
+        self._in_order = False
         self._error = ""
         self._acked_before: int | None = None
         self._acked_at_end: int | None = None
@@ -76,7 +77,8 @@ class KeptConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the connection."""
-        self._end(str(exc or ""))
+        # After the other side's FIN, a reset shows as a broken pipe. Another error may hide that it took the request.
+        self._end(str(exc or ""), in_order=exc is None or isinstance(exc, BrokenPipeError))
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self._left is not None:
@@ -104,9 +106,14 @@ class KeptConnection(asyncio.Protocol):
 
     @property
     def took_nothing(self) -> bool:
-        """Whether the other side has ended the connection before it took a byte of the request: nobody acted on it."""
+        """Whether the other side has ended the connection before it took a byte of the request: nobody acted on it.
+
+        Only an end with a FIN tells that, because it says what was taken until then. The system does not read that in
+        a reset: a server may take a request, act on it, and reset the connection within the 40 ms that it waits
+        before it acknowledges anything.
+        """
         before, after = self._acked_before, self._acked_at_end
-        return self._ended and before is not None and before == after
+        return self._in_order and before is not None and before == after
 
     async def send(self, method: bytes, target: bytes, headers: Headers, body: bytes, timeout_s: float | None) -> None:
         """Send a request. Raises `WriteError` or `WriteTimeout`."""
@@ -196,10 +203,10 @@ class KeptConnection(asyncio.Protocol):
         except (h11.RemoteProtocolError, RuntimeError):  # bytes after its end
             self.close()
 
-    def _end(self, error: str) -> None:
+    def _end(self, error: str, *, in_order: bool = True) -> None:
         if self._ended:
             return
-        self._ended, self._error, self._acked_at_end = True, error, self._acked()
+        self._ended, self._in_order, self._error, self._acked_at_end = True, in_order, error, self._acked()
         self._feed(b"")
         self._wake()
 

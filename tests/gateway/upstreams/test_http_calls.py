@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -205,6 +206,9 @@ async def test_a_stream_that_ends_late_does_not_hold_up_its_call(tmp_path: Path)
     assert text_of(answer) == "slow end"
 
 
+CALLS_BEFORE_RESET = 5
+
+
 class Peer:
     """A server on its own thread that does one step after another when it is told, while the event loop stands."""
 
@@ -250,6 +254,36 @@ async def test_a_connection_that_ended_before_it_took_a_byte_has_lost_nothing(re
     assert connection.took_nothing is not read_first
     connection.close()
     peer.listener.close()
+
+
+async def test_a_request_that_a_server_took_and_answered_with_a_reset_is_not_sent_again() -> None:
+    taken: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        accepted, _ = listener.accept()
+        for number in range(CALLS_BEFORE_RESET + 1):
+            said = b""
+            while not said.endswith(b"\r\n\r\n"):
+                said += accepted.recv(10_000)
+            taken.append(said.partition(b" HTTP")[0])
+            if number < CALLS_BEFORE_RESET:
+                accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        listener.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    async with httpx2.AsyncClient(transport=HttpPool()) as client:
+        # The first requests are acknowledged at once; those on a connection in use are not.
+        for number in range(CALLS_BEFORE_RESET):
+            await client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/{number}")
+        with pytest.raises(httpx2.ReadError):
+            await client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/last")
+    thread.join(30)
+
+    assert taken == [*(b"GET /%d" % number for number in range(CALLS_BEFORE_RESET)), b"GET /last"]
 
 
 async def test_a_request_that_nobody_took_is_sent_again_over_a_new_connection() -> None:
