@@ -17,6 +17,7 @@ from lg_gateway.elicitation.server_question import Asking, ServerQuestion, read_
 from lg_gateway.elicitation.waiting_calls import Outcome
 from lg_gateway.upstreams.upstream import Upstream
 from lg_gateway.upstreams.upstream_call import UpstreamCall
+from lg_policy.errors import LgError
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ class Exchange:
         self.note(f"server {self.upstream.name} asked a question that was not passed on: {why}")
         return t.ElicitResult(action="decline")
 
-    def not_passed_on(self, why: NotPassedOn) -> t.ErrorData:
-        """Return the error for a request that no client gets to see."""
+    def not_passed_on(self, why: LgError) -> t.ErrorData:
+        """Return the error for a request that no client gets to see, or whose answer the server does not get."""
         self.note(why.text())
         return t.ErrorData(code=t.INVALID_REQUEST, message=why.message)
 

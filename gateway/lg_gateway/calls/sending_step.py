@@ -29,13 +29,14 @@ from lg_gateway.elicitation.url_question import wanted_pages
 from lg_gateway.elicitation.waiting_calls import WaitingCall
 from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.upstreams.handshake_memory import EraChanged
 from lg_gateway.upstreams.question_routing import cancelled
 from lg_gateway.upstreams.replies import Answer, noted
 from lg_gateway.upstreams.upstream import Upstream
 from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
-from lg_policy.errors import ApprovalDenied, Conflict, Internal
+from lg_policy.errors import ApprovalDenied, Conflict, Internal, LgError
 
 log = logging.getLogger(__name__)
 
@@ -133,13 +134,18 @@ class SendingStep:
         exchange = Exchange(context, upstream, call, left, mask)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
-        if upstream.asks_live and context.call.answers.rounds and self.tasks is not None:
-            answer = await self._beside(exchange, self.tasks)
-        else:
-            answer = await self._in_turns(exchange)
+        try:
+            answer = await self._sent(exchange)
+        except EraChanged:
+            answer = await self._sent(exchange)
         for refused in exchange.notes:
             await self._note("server question", refused, context.call.identity)
         return noted(answer, exchange.notes)
+
+    async def _sent(self, exchange: Exchange) -> Answer:
+        if exchange.upstream.asks_live and exchange.context.call.answers.rounds and self.tasks is not None:
+            return await self._beside(exchange, self.tasks)
+        return await self._in_turns(exchange)
 
     async def _in_turns(self, exchange: Exchange) -> Answer:
         """Call a server that answers with its questions, or a 2025 server that asks while this waits."""
@@ -227,12 +233,17 @@ class SendingStep:
     ) -> t.InputRequiredResult:
         context, settings, now = exchange.context, self._settings(), self._clock()
         before = context.pending
+        turn = before.round + 1 if before is not None else 1
+        if turn > ROUNDS:
+            if waiting is not None:
+                waiting.give_up()
+            raise Internal(f"server {exchange.upstream.name} asked more than {ROUNDS} times in one call")
         pending = PendingQuestions(
             id=before.id if before is not None else new_id(),
             binding=context.binding().digest(),
             request_id=context.request_id,
             approval_id=context.approval_id,
-            round=before.round + 1 if before is not None else 1,
+            round=turn,
             questions={question.key: stored(question) for question in questions},
             given={theirs: answer.model_dump(mode="json", exclude_none=True) for theirs, answer in given.items()},
             state=state,
@@ -252,7 +263,7 @@ class SendingStep:
         """Answer a question that a 2025 server asks while its call waits."""
         try:
             return await self._live(exchange, "", request)
-        except NotPassedOn as why:
+        except LgError as why:
             return exchange.not_passed_on(why)
 
     async def _ask_now(self, exchange: Exchange, theirs: str, request: t.InputRequest) -> t.InputResponse:

@@ -73,6 +73,10 @@ class WaitingCall:
         self._answer = answer
         self._answered.set()
 
+    def give_up(self) -> None:
+        """Cancel the call."""
+        self._scope.cancel()
+
     async def _ask(self, request: t.InputRequest) -> t.InputResponse | t.ErrorData:
         if self._outcome is not None or self._queued >= QUEUED:
             return cancelled(request, "too many questions at once, or the call is over")

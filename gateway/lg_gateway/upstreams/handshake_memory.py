@@ -1,7 +1,8 @@
 """Remembers which servers need the handshake of protocol 2025-11-25, from one start to the next.
 
-A server that does not know protocol 2026-07-28 ends on its first message, or does not answer it. Finding that out costs
-a start of the server, or ten seconds. So the state directory keeps it for a month; by then an update may have taught
+A server that does not know protocol 2026-07-28 ends on its first message, or does not answer it. Others know it, but
+their tools ask questions as 2025-11-25 does, and fail. Finding that out costs a start of the server, ten seconds, or a
+call. So the state directory keeps it for a month; by then an update may have taught
 the server the new protocol.
 """
 
@@ -11,14 +12,20 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import mcp_types as t
+from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.relay import Relay
+from lg_gateway.upstreams.replies import Answer, noted
+from lg_gateway.upstreams.upstream_call import UpstreamCall
+from lg_policy.errors import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +33,19 @@ KEPT_S = 30 * 86400.0
 ENTRIES = 500
 FILE_NAME = "handshake-servers.json"
 PROBE = "server/discover"
+TEXT_CHARACTERS = 2_000
+"""Of a failed answer that are looked through for the words of a server that could not ask."""
+NOTE = (
+    "the server asks questions as protocol 2025-11-25 does, and could not. The gateway speaks that protocol to it from"
+    " now on. If the call has done nothing yet, repeat it"
+)
+_IN_VAIN = re.compile(
+    r"\b(?:elicitation/create|sampling/createMessage|roots/list)\b.{0,200}\bno back-channel\b", re.DOTALL
+)
+
+
+class EraChanged(Conflict):
+    """The server is spoken to in the other era now, and the call can be made again."""
 
 
 class HandshakeMemory:
@@ -89,6 +109,38 @@ class EraChoice:
             self._remembered.remember(self._spec, handshake=True)
         relay.timed_out(PROBE)
 
+    async def made(
+        self, call: UpstreamCall, make: Callable[[UpstreamCall], Awaitable[Answer]], renew: Callable[[], None]
+    ) -> Answer:
+        """Make a call. A server that can ask only in the handshake era is spoken to in that era from then on.
+
+        Its call has failed then, perhaps half done. Raises `EraChanged` if it does no harm to make it again.
+        """
+        try:
+            answer = await make(call)
+        except MCPError as error:
+            if not self._asked_in_vain(error.message):
+                raise
+            renew()
+            if call.repeatable:
+                raise EraChanged(NOTE) from error
+            raise MCPError(error.code, f"{error.message} [the gateway: {NOTE}]", error.error.data) from error
+        if not isinstance(answer, t.CallToolResult) or not answer.is_error or not self._asked_in_vain(_words(answer)):
+            return answer
+        renew()
+        if call.repeatable:
+            raise EraChanged(NOTE)
+        return noted(answer, [NOTE])
+
+    def _asked_in_vain(self, words: str) -> bool:
+        """Whether a failure says that its server could not ask; then the handshake is chosen and remembered."""
+        if self._spec.mode != "auto" or self.mode == "legacy" or _IN_VAIN.search(words[:TEXT_CHARACTERS]) is None:
+            return False
+        log.warning("%s asks questions only after the 2025 handshake; it gets that from now on", self._spec.name)
+        self.mode = "legacy"
+        self._remembered.remember(self._spec, handshake=True)
+        return True
+
     def connection_failed(self, relay: Relay, *, by_itself: bool) -> bool:
         """Choose a mode after a connection failed; return whether to start the server again at once.
 
@@ -106,6 +158,10 @@ class EraChoice:
         self.mode = "legacy"
         first, self._tried_handshake = not self._tried_handshake, True
         return first
+
+
+def _words(answer: t.CallToolResult) -> str:
+    return " ".join(block.text[:TEXT_CHARACTERS] for block in answer.content[:1] if isinstance(block, t.TextContent))
 
 
 def _key(spec: ServerSpec) -> str:

@@ -166,20 +166,15 @@ class Upstream:
         """
         self._in_flight += 1
         try:
-            return await self._call(call)
+            return await self._era.made(call, self._call, lambda: self._renew(self._client))
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
 
-    async def set_log_level(self, level: str) -> None:
-        """Have a 2025 server send log messages from a level on."""
-        self.log_level = level
-        await notices.set_log_level(self._client, self.spec, level)
-
-    async def roots_changed(self) -> None:
-        """Tell a 2025 server that may ask for roots that a client has others now."""
-        await notices.roots_changed(self._client, self.spec)
+    async def tell(self, notice: notices.Notice) -> None:
+        """Tell a 2025 server what is new on the side of its clients."""
+        await notice(self._client, self.spec)
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""
@@ -214,7 +209,7 @@ class Upstream:
     @property
     def asks_live(self) -> bool:
         """Return whether this is a 2025 server, which asks questions while a call waits."""
-        return self.protocol not in MODERN_PROTOCOL_VERSIONS
+        return self._era.mode == "legacy" or self.protocol not in MODERN_PROTOCOL_VERSIONS
 
     async def _send(self, client: Client, call: UpstreamCall) -> Answer:
         if not self.asks_live:
@@ -257,9 +252,9 @@ class Upstream:
         result = await self._answers.checked(call.tool, reply.result)
         return noted(result, [result.misfit] if result.misfit else [])
 
-    def _renew(self, client: Client) -> None:
+    def _renew(self, client: Client | None) -> None:
         """Reconnect without a failure: new calls wait, and the old connection ends once it is idle."""
-        if self._client is client:
+        if client is not None and self._client is client:
             self._client, self._renewing = None, True
             self.state, self.error = UpstreamState.RESTARTING, "the gateway is reconnecting"
             self._end_if_idle(client)
@@ -337,7 +332,7 @@ class Upstream:
         self.error = ""
         self._up_since = anyio.current_time()
         await self._on_offer(self.name, offer)
-        await notices.set_log_level(client, self.spec, self.log_level)
+        await notices.set_log_level(self.log_level, client, self.spec)
         self._client, self._direct = client, direct
         self.state = UpstreamState.UP
         self.settled.set()

@@ -16,6 +16,7 @@ import anyio.abc
 from lg_gateway.catalog.offer import Offer
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstreams.client_side import notices
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.oauth import Learn
 from lg_gateway.upstreams.offers.resource_watch import ResourceWatch
@@ -104,13 +105,14 @@ class UpstreamSet:
         self._log_level = level
         async with anyio.create_task_group() as tasks:
             for upstream in self.upstreams.values():
-                tasks.start_soon(upstream.set_log_level, level)
+                upstream.log_level = level
+                tasks.start_soon(upstream.tell, partial(notices.set_log_level, level))
 
     async def roots_changed(self) -> None:
         """Tell the servers of 2025 that may ask for roots that a client has others now."""
         async with anyio.create_task_group() as tasks:
             for upstream in self.upstreams.values():
-                tasks.start_soon(upstream.roots_changed)
+                tasks.start_soon(upstream.tell, notices.roots_changed)
 
     def changes(self, specs: Iterable[ServerSpec]) -> Mapping[str, ServerSpec | None]:
         """Return the entries that are new or different, and `None` for servers that are gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import anyio
@@ -18,9 +19,11 @@ log = logging.getLogger(__name__)
 
 NOTICE_S = 5.0
 """How long a server may take to be told."""
+Notice = Callable[[Client | None, ServerSpec], Awaitable[None]]
+"""Tells one connected server something; without a connection there is nothing to tell."""
 
 
-async def set_log_level(client: Client | None, spec: ServerSpec, level: str | None) -> None:
+async def set_log_level(level: str | None, client: Client | None, spec: ServerSpec) -> None:
     """Have a server send log messages from a level on, if it is one of 2025 that has any."""
     if client is None or level is None or client.protocol_version in MODERN_PROTOCOL_VERSIONS:
         return
