@@ -19,10 +19,9 @@ pytestmark = pytest.mark.anyio
 HOSTILE = "demanding_server.py"
 QUESTIONS = 20
 LOGS_AT_ONCE = 50
-KIND = "Requests to clients"
 
 
-@pytest.mark.attack(KIND, "3,000 log messages in one call")
+@pytest.mark.attack("Requests to clients", "3,000 log messages in one call")
 @CLIENTS
 async def test_a_server_that_floods_log_messages_gets_few_through_and_the_answer_comes(
     tmp_path: Path, mode: str
@@ -36,7 +35,7 @@ async def test_a_server_that_floods_log_messages_gets_few_through_and_the_answer
     assert 0 < len(seen.logs) <= 3 * LOGS_AT_ONCE
 
 
-@pytest.mark.attack(KIND, "log messages of a megabyte, as text and as nested data")
+@pytest.mark.attack("Requests to clients", "log messages of a megabyte, as text and as nested data")
 @CLIENTS
 async def test_a_huge_log_message_is_cut_or_left_out(tmp_path: Path, mode: str) -> None:
     seen = Seen()
@@ -49,7 +48,7 @@ async def test_a_huge_log_message_is_cut_or_left_out(tmp_path: Path, mode: str) 
     assert "left out" in str(seen.logs[0].data)
 
 
-@pytest.mark.attack(KIND, "200 requests for a message at once")
+@pytest.mark.attack("Requests to clients", "200 requests for a message at once")
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_a_server_that_floods_requests_for_messages_reaches_the_client_a_few_times(
     tmp_path: Path, mode: str
@@ -65,7 +64,7 @@ async def test_a_server_that_floods_requests_for_messages_reaches_the_client_a_f
     assert result.is_error or json.loads(text_of(result))["error"] >= 200 - QUESTIONS
 
 
-@pytest.mark.attack(KIND, "a request for a message with a megabyte of prompt")
+@pytest.mark.attack("Requests to clients", "a request for a message with a megabyte of prompt")
 @CLIENTS
 async def test_a_huge_prompt_is_refused(tmp_path: Path, mode: str) -> None:
     seen = Seen()
@@ -78,7 +77,7 @@ async def test_a_huge_prompt_is_refused(tmp_path: Path, mode: str) -> None:
     assert "more than 100000 characters" in str(result.content[-1])
 
 
-@pytest.mark.attack(KIND, "a question that may belong to the call of another identity")
+@pytest.mark.attack("Requests to clients", "a question that may belong to the call of another identity")
 async def test_a_server_that_asks_while_another_identity_calls_reaches_neither(tmp_path: Path) -> None:
     seen, other = Seen(), Seen()
     parts = (script(HOSTILE, **ALLOWED), ALLOW_ALL)
@@ -99,7 +98,7 @@ async def test_a_server_that_asks_while_another_identity_calls_reaches_neither(t
     assert "did not say for which call" in str(result.content[-1])
 
 
-@pytest.mark.attack(KIND, "a question after the answer, to whoever calls next")
+@pytest.mark.attack("Requests to clients", "a question after the answer, to whoever calls next")
 async def test_a_server_that_asks_after_its_answer_reaches_nobody(tmp_path: Path) -> None:
     seen = Seen()
     parts = (script(HOSTILE, **ALLOWED), ALLOW_ALL)
@@ -111,7 +110,7 @@ async def test_a_server_that_asks_after_its_answer_reaches_nobody(tmp_path: Path
     assert all("flooded" in result for result in results)
 
 
-@pytest.mark.attack(KIND, "a question that is withdrawn and answered all the same")
+@pytest.mark.attack("Requests to clients", "a question that is withdrawn and answered all the same")
 @CLIENTS
 async def test_a_question_that_its_server_withdraws_holds_nothing_up(tmp_path: Path, mode: str) -> None:
     parts = (script(HOSTILE, **ALLOWED), ALLOW_ALL)
@@ -121,7 +120,7 @@ async def test_a_question_that_its_server_withdraws_holds_nothing_up(tmp_path: P
     assert "withdrawn" in text_of(result)
 
 
-@pytest.mark.attack(KIND, "a huge answer of a client to a request for a message or for roots")
+@pytest.mark.attack("Requests to clients", "a huge answer of a client to a request for a message or for roots")
 @pytest.mark.parametrize("tool", ["fx_sample", "fx_roots"])
 @pytest.mark.parametrize("era", ["2025", "2026"])
 async def test_a_huge_answer_does_not_reach_the_server(tmp_path: Path, tool: str, era: str) -> None:
