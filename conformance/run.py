@@ -10,7 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from conformance.comparison import PAGE, compare_in_temporary_folder, expected_failures, table, with_table
+from conformance.comparison import (
+    EXPECTED,
+    PAGE,
+    compare_in_temporary_folder,
+    expected_failures,
+    table,
+    with_table,
+    without_stale,
+)
 from conformance.programs import ROOT
 from conformance.suite import SuiteFailed, count, install, installed
 
@@ -19,7 +27,11 @@ def main() -> int:
     """Run, compare, and say what differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", type=Path, default=ROOT / ".conformance", help="where the suite is or goes")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/conformance.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write the table, and drop expected failures that pass",
+    )
     args = parser.parse_args()
     try:
         suite = installed(args.suite)
@@ -35,10 +47,13 @@ def main() -> int:
         for name, check in found.unexpected(known).items():
             wrong = True
             print(f"  lost: {name} {check.status} {check.message[:200]}")
-        for stale in found.stale(known):
+        for passing in found.stale(known):
             wrong = True
-            print(f"  expected to fail, and does not: {stale}")
+            print(f"  expected to fail, and does not: {passing}")
     if args.write:
+        stale = {found.revision: found.stale(expected.get(found.revision, {})) for found in comparisons}
+        EXPECTED.write_text(without_stale(EXPECTED.read_text("utf-8"), stale), "utf-8")
+        expected = expected_failures()
         PAGE.write_text(with_table(PAGE.read_text("utf-8"), table(comparisons, expected)), "utf-8")
     return int(wrong)
 

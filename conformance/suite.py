@@ -84,7 +84,10 @@ def install(target: Path) -> None:
     wanted = [PACKAGE] if _is_new(shutil.which("node")) else [PACKAGE, NODE_PACKAGE]
     target.mkdir(parents=True, exist_ok=True)
     command = [npm, "install", "--prefix", str(target), "--no-audit", "--no-fund", "--silent", *wanted]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=target, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=target, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise SuiteFailed(f"npm did not install {' '.join(wanted)} within {TIMEOUT_S} s") from error
     if done.returncode != 0:
         raise SuiteFailed(f"npm could not install {' '.join(wanted)}: {done.stderr[-500:]}")
 

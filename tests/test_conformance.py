@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance.comparison import Comparison, compare, expected_failures
+from conformance.comparison import PAGE, Comparison, compare, expected_failures, table, with_table, without_stale
 from conformance.suite import Check, CheckId, SuiteFailed, count, install, installed, lost, read
 
 from tests.support import require
@@ -45,6 +45,19 @@ def test_every_check_that_passes_direct_passes_through_the_gateway(comparisons: 
     assert not unexpected
 
 
+def test_no_check_is_expected_to_fail_that_passes(comparisons: list[Comparison]) -> None:
+    expected = expected_failures()
+
+    stale = [check for found in comparisons for check in found.stale(expected.get(found.revision, {}))]
+    assert not stale, "run: python -m conformance.run --write"
+
+
+def test_the_page_shows_what_the_suite_finds(comparisons: list[Comparison]) -> None:
+    page = PAGE.read_text("utf-8")
+
+    assert page == with_table(page, table(comparisons, expected_failures())), "run: python -m conformance.run --write"
+
+
 def test_a_check_is_lost_when_it_fails_or_is_missing_on_the_way() -> None:
     passed, failed = Check("SUCCESS"), Check("FAILURE")
 
@@ -59,6 +72,12 @@ def test_an_expected_failure_that_passes_is_reported() -> None:
 
     assert found.stale({"ping/ping": "once failed"}) == ["ping/ping"]
     assert not found.unexpected({})
+
+
+def test_only_expected_failures_that_pass_are_dropped_from_the_file() -> None:
+    text = '# why\n\n["a"]\n"x/y" = "1"\n"x/y#2" = "2"\n\n["b"]\n"x/y" = "3"\n'
+
+    assert without_stale(text, {"a": ["x/y"]}) == '# why\n\n["a"]\n"x/y#2" = "2"\n\n["b"]\n"x/y" = "3"\n'
 
 
 def test_each_expected_failure_has_a_reason() -> None:
