@@ -95,7 +95,7 @@ async def _client(combination: Combination, folder: Path, seen: Seen) -> AsyncIt
         modern = combination.client_era == "2026"
         async with Client(
             target,
-            mode="2026-07-28" if modern else "legacy",
+            mode="auto" if modern else "legacy",
             elicitation_callback=seen.on_elicit,
             sampling_callback=seen.on_sample,
             list_roots_callback=seen.on_roots,

@@ -68,7 +68,7 @@ def gateway(folder: Path, server: str, *, plain: bool = False, http: bool = Fals
     root = folder / "root"
     root.mkdir(parents=True)
     config = folder / "gateway.toml"
-    config.write_text(SETTINGS.format(server=server + ('\nnaming = "none"' if plain else "")))
+    config.write_text(SETTINGS.format(server=server + ('\nnaming = "none"\nschemas = "own"' if plain else "")))
     argv = [sys.executable, *GATEWAY, "serve"]
     argv += ["--root", str(root), "--config", str(config)]
     argv += ["--transport", "http", "--no-login"] if http else []

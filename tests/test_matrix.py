@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from conformance.matrix import COMBINATIONS, Combination, probe
-from conformance.probing import asking, calls
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
-PROBES = (*calls.PROBES, *asking.PROBES, calls.cancellation)
 EXPECTED = {
     "tool_fields": "listed schemas are simplified, because model providers refuse some keywords",
     "schema_2020": "listed schemas are simplified, because model providers refuse some keywords",
@@ -20,7 +18,7 @@ EXPECTED = {
 async def test_everything_gets_through_between_any_two_eras_and_transports(
     tmp_path: Path, combination: Combination
 ) -> None:
-    found = await probe(combination, tmp_path, PROBES)
+    found = await probe(combination, tmp_path)
 
     assert {name: seen for name, (verdict, seen) in found.items() if verdict == "no"} == {}
     assert {name for name, (verdict, _) in found.items() if verdict == "partial"} <= EXPECTED.keys()

@@ -14,7 +14,7 @@ import mcp_types as t
 
 from lg_gateway.catalog.definitions import definition_of
 from lg_gateway.catalog.entry import Entry
-from lg_gateway.catalog.listed_schemas import listed_input, listed_output
+from lg_gateway.catalog.listed_schemas import ListedInput, listed_input, listed_output
 from lg_gateway.catalog.names import NAME_LENGTH, cleaned_meta, public_name, seen_name
 from lg_gateway.catalog.offer import TOOLS_PER_SERVER
 from lg_gateway.catalog.offers import Offers
@@ -170,7 +170,8 @@ class Catalog:
             input_schema=tool.input_schema,
             root=spec.root,
         )
-        listed = listed_input(tool.input_schema)
+        own = tool.input_schema
+        listed = ListedInput(schema=own) if spec.own_schemas else listed_input(own)
         meta = cleaned_meta(spec, tool.meta, self.offers.addresses.public) or {}
         return CatalogEntry(
             name=name,

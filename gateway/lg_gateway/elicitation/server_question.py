@@ -31,6 +31,7 @@ from lg_policy.printing import visible
 QUESTION_BYTES = 8_000
 FIELDS = 30
 KEY = "ask."
+_OWN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")  # no dot, which every key of the gateway has
 _NAME = re.compile(r"[A-Za-z0-9_.$-]{1,100}")
 _CREDENTIAL = re.compile(
     r"pass[-_ ]?(?:word|wd|phrase|code)|credential|(?:private|api|access|ssh|secret|encryption)[-_ ]?key"
@@ -178,10 +179,14 @@ def _head(asking: Asking, first: str) -> list[str]:
 def _question(
     asking: Asking, theirs: str, kind: str, text: str, params: dict[str, Any], *, about: list[Any]
 ) -> ServerQuestion:
-    """Return the question under a key that only this call, this turn and this question have."""
+    """Return the question under a key that only this call, this turn and this question have.
+
+    A server whose names are shown as they are keeps its own key, if that cannot be taken for one of the gateway's.
+    """
     kinds = [] if kind == FORM else [kind]
-    key = digest([asking.binding, theirs, *about, *([asking.turn] if asking.turn > 1 else []), *kinds])
-    return ServerQuestion(key=f"{KEY}{key[:32]}", theirs=theirs, text=text, schema={}, kind=kind, params=params)
+    own = digest([asking.binding, theirs, *about, *([asking.turn] if asking.turn > 1 else []), *kinds])
+    key = theirs if asking.entry.server.bare and _OWN_KEY.fullmatch(theirs) else f"{KEY}{own[:32]}"
+    return ServerQuestion(key=key, theirs=theirs, text=text, schema={}, kind=kind, params=params)
 
 
 def _schema(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class ServerSpec:
     """Whether callers' clients may be asked for a message of their model."""
     roots: bool = False
     """Whether callers' clients may be asked for their roots."""
+    own_schemas: bool = False
+    """Whether the schemas of arguments are listed as the server wrote them."""
     bare: bool = False
     """Whether clients see its names as they are, without the server's."""
     login: ClientLogin | None = None
@@ -249,6 +251,7 @@ def _spec(
         exclude_tools=upstream.exclude_tools,
         sampling=upstream.sampling == "client",
         roots=upstream.roots == "client",
+        own_schemas=upstream.schemas == "own",
         bare=upstream.naming == "none",
         login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
         root=str(place.root) if upstream.builtin is not None else None,

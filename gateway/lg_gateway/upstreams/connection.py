@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -14,7 +15,9 @@ from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._context_streams import ContextReceiveStream
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
 
 from lg_gateway.http_client.pool import HttpPool
 from lg_gateway.processes.child_process import Child
@@ -28,6 +31,8 @@ from lg_gateway.upstreams.question_routing import OnQuestion
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.sse_transport import older_http
 from lg_policy.version import __version__
+
+log = logging.getLogger(__name__)
 
 Transport = AbstractAsyncContextManager[TransportStreams]
 Direct = DirectCalls | DirectHttpCalls
@@ -128,6 +133,17 @@ def make_client(
         list_roots_callback=on_roots if spec.roots else None,
         client_info=t.Implementation(name="lg-gateway", version=__version__),
     )
+
+
+async def learn_capabilities(client: Client, mode: str) -> None:
+    """Ask a server whose era is set to 2026 what it has: the SDK asks only where it has to find out the era."""
+    if mode in ("auto", "legacy"):
+        return
+    try:
+        found = await client.session.send_discover(mode)
+        client.session.adopt(t.DiscoverResult.model_validate(found, by_name=False))
+    except (MCPError, ValidationError, RuntimeError) as error:
+        log.debug("a server does not say what it has: %s", error)
 
 
 async def accept_any(_name: str, _result: t.CallToolResult) -> None:

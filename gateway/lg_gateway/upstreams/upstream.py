@@ -28,7 +28,7 @@ from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.client_side import notices
 from lg_gateway.upstreams.client_side.caller_capabilities import tell_callers_capabilities
 from lg_gateway.upstreams.client_side.opened_pages import OpenedPages
-from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any, make_client
+from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any, learn_capabilities, make_client
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, read_offer
@@ -311,6 +311,7 @@ class Upstream:
                 on_question=self._on_question,
             ) as client:
                 client.session.validate_tool_result = accept_any  # type: ignore[method-assign,assignment]  # it has no end
+                await learn_capabilities(client, self._era.mode)
                 tell_callers_capabilities(client)
                 async with anyio.create_task_group() as tasks:
                     # Before the list: a change between the two would be missed.

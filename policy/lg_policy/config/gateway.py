@@ -89,6 +89,9 @@ class UpstreamSettings(Section):
     `SERVER__TOOL` and `SERVER+URI`.
 
     Of several servers with `none`, only the first by name keeps its URIs. A name that is taken is left out."""
+    schemas: Literal["portable", "own"] = "portable"
+    """How the arguments of its tools are listed. `portable`: with the keywords that every client and model provider
+    takes. `own`: as the server wrote them. Calls are always checked against the whole schema."""
 
 
 class RuleSettings(Section):
