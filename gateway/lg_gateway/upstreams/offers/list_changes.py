@@ -18,7 +18,7 @@ from lg_gateway.catalog.offer import Offer
 log = logging.getLogger(__name__)
 
 LIST_CHANGES = (t.ToolListChangedNotification, t.PromptListChangedNotification, t.ResourceListChangedNotification)
-RELIST_PAUSE_S = 0.5
+RELIST_PAUSE_S = 0.1
 RELIST_PAUSE_MAX_S = 60.0
 
 
