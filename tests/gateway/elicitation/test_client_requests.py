@@ -233,3 +233,14 @@ async def test_a_servers_own_code_and_data_come_with_the_result(tmp_path: Path, 
     kept = (result.meta or {})["lg/server-error"]
     assert result.is_error
     assert (kept["code"], kept["data"]) == (-32050, {"why": "because"})
+
+
+async def test_a_server_shown_as_it_is_keeps_its_schemas_and_the_keys_of_its_questions(tmp_path: Path) -> None:
+    parts = (whole_protocol("2026", naming="none", schemas="own"), ALLOW_ALL)
+    async with gateway_of(tmp_path, *parts) as gateway, answering(gateway, "2026-07-28", Seen()) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        asked = await client.session.call_tool("test_input_required_result_elicitation", {}, allow_input_required=True)
+
+    assert "$defs" in tools["json_schema_2020_12_tool"].input_schema
+    assert isinstance(asked, t.InputRequiredResult)
+    assert list(asked.input_requests or {}) == ["user_name"]
