@@ -101,7 +101,7 @@ async def prompts(prober: Prober) -> Verdict:
 
 async def prompt_rounds(prober: Prober) -> Verdict:
     """Can a prompt ask first?"""
-    if not prober.modern:
+    if not (prober.modern and prober.modern_server):
         return NOT_IN_2025
     listed = (await prober.client.list_prompts()).prompts
     name = next(prompt.name for prompt in listed if prompt.name.endswith("test_input_required_result_prompt"))
