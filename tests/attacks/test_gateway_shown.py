@@ -159,7 +159,7 @@ async def test_only_the_gateway_writes_at_the_left_margin_of_a_terminal(tmp_path
 
         shown = await anyio.to_thread.run_sync(watched)
 
-    question = shown.partition(approval)[2].partition("\r\n\r\n[a]")[0]
+    question = shown.partition(approval)[2].partition("\r\n\r\n[o]")[0]
     rows = re.sub(r"-- more: press a key -- ?\r\x1b\[K", "", question).split("\r\n")[1:]
     ours: tuple[str, ...] = ("|", "    ", "   >", "gateway:", "A tool call needs", "server: a ", "tool: ask")
     ours += ("asked by: local:me", "client:", "why you are asked:", "arguments:")

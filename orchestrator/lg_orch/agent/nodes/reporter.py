@@ -49,8 +49,10 @@ async def reporter(state: RunState, services: Services) -> Update:
         # A model may write a table or a heading that looks like ours.
         words = f"{UNPROVED}\n\n{quoted(words)}"
     reason = stopped_text(one_line(found.reason, MAX_REASON_CHARS))
-    parts = [f"{HEADINGS[found.status]} {reason}"] if found.reason else [_proof(state, services)]
-    parts += [_checking(state, services), words, _changed_files(state, services)]
+    # What weakens the proof stands before it.
+    told = [_checking(state, services)]
+    parts = [f"{HEADINGS[found.status]} {reason}", *told] if found.reason else [*told, _proof(state, services)]
+    parts += [words, _changed_files(state, services)]
     if state.verification is not None:
         parts.append(_checks(state.verification))
     notes = counted([*_notes(state, services, answer), *_doubts(state, services)])
