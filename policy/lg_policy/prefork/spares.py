@@ -30,11 +30,15 @@ class Spare:
     def become(self, order: Order, streams: Sequence[int]) -> None:
         """Have it become the program, with three open files as its standard streams. Raises `OSError` if it cannot."""
         text = order.text()
-        with self._link as link:
-            link.settimeout(ANSWER_S)
-            socket.send_fds(link, [len(text).to_bytes(4, "big")], list(streams))
-            link.sendall(text)
-            answer = link.recv(4)
+        try:
+            with self._link as link:
+                link.settimeout(ANSWER_S)
+                socket.send_fds(link, [len(text).to_bytes(4, "big")], list(streams))
+                link.sendall(text)
+                answer = link.recv(4)
+        except OSError:
+            self.dismiss()  # or it would become the program later, beside the one that is started instead
+            raise
         if len(answer) < 4 or any(answer):
             self.dismiss()
             number = int.from_bytes(answer, "big")

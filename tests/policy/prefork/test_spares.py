@@ -98,6 +98,20 @@ def test_spares_end_with_their_parent() -> None:
     assert not any(running(pid) for pid in pids)
 
 
+def test_a_spare_that_does_not_answer_in_time_never_becomes_the_program() -> None:
+    script = (
+        "import os, sys\nfrom lg_policy.prefork import spares\nfrom lg_policy.prefork.becoming import Order\n"
+        "spares.ANSWER_S = 0.2\nspares.fork_spares([0])\nspare = spares.take_spare()\nos.kill(spare.pid, 19)\n"
+        "order = Order(argv=(sys.executable, '-P', '-m', 'this'), env={}, cwd='/')\n"
+        "try:\n    spare.become(order, (0, 1, 2))\nexcept OSError as error:\n    print(type(error).__name__)\n"
+        "try:\n    os.kill(spare.pid, 18)\nexcept ProcessLookupError:\n    print('ended')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=WITHIN_S, check=True, env={}
+    )
+    assert done.stdout.split() == ["TimeoutError", "ended"]
+
+
 def running(pid: int) -> bool:
     """Whether a process runs; one that has ended and that nobody waited for does not."""
     try:
