@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lg_policy.errors import ConfigError
+from lg_policy.wire.http_front import two_lengths
 
 WORKER = "LG_WORKER"
 """Tells a worker which one it is."""
@@ -88,7 +89,7 @@ class SessionRouting:
             return
         given = next((value for name, value in scope["headers"] if name == SESSION), None)
         owner, own_name = self._owner(given)
-        if owner != self._place.number:
+        if owner != self._place.number and not two_lengths(scope):  # which is refused here
             await self._pass_on(owner, scope, receive, send)
             return
         if own_name is not None:
@@ -115,39 +116,48 @@ class SessionRouting:
     async def _pass_on(self, owner: int, scope: Scope, receive: Receive, send: Send) -> None:
         import httpx2
 
-        ended = anyio.Event()
-        request = _Incoming(receive, ended)
+        incoming = _Incoming(receive)
+        query = scope["query_string"]
+        sent = httpx2.Request(
+            scope["method"],
+            "http://worker/",
+            headers=_one_hop(scope["headers"]),
+            content=incoming.body(),
+            extensions={"target": scope["raw_path"] + (b"?" + query if query else b"")},
+        )
         transport = httpx2.AsyncHTTPTransport(uds=self._place.path_of(owner))
-        query = scope["query_string"].decode("latin-1")
-        url = f"http://worker{scope['raw_path'].decode('latin-1')}" + (f"?{query}" if query else "")
-        try:
-            async with httpx2.AsyncClient(transport=transport, timeout=None) as client:
-                sent = client.build_request(
-                    scope["method"], url, headers=_one_hop(scope["headers"]), content=request.body()
-                )
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(request.watch, tasks.cancel_scope)
-                    await _answer(client, sent, send)
-                    tasks.cancel_scope.cancel()
-        except (httpx2.ConnectError, FileNotFoundError):
-            # It has just ended, and its sessions with it. This is what the SDK answers for a session that is gone.
-            gone = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Session not found"}}
-            await JSONResponse(gone, status_code=404)(scope, receive, send)
+        async with transport, anyio.create_task_group() as tasks:
+            tasks.start_soon(incoming.watch, tasks.cancel_scope)
+            refusal = None
+            try:
+                response = await transport.handle_async_request(sent)
+            except (httpx2.ConnectError, FileNotFoundError):
+                # It has just ended, and its sessions with it. This is what the SDK answers for one that is gone.
+                refusal = _refusal(404, -32600, "Session not found")
+            except httpx2.TransportError:
+                refusal = _refusal(502, -32603, "the worker that has this session ended before it answered")
+            if refusal is not None:
+                await refusal(scope, receive, send)
+            else:
+                await _answer(response, send)
+            tasks.cancel_scope.cancel()
 
 
 class _Incoming:
     """The body of a request, and the end of its client."""
 
-    def __init__(self, receive: Receive, read: anyio.Event) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._read = read
+        self._read = anyio.Event()
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
+        """Yield the body as it comes. Raises `WriteError` if the client goes: half a body is no request."""
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
-                return
+                import httpx2
+
+                raise httpx2.WriteError("the client has gone")
             yield message.get("body", b"")
             if not message.get("more_body"):
                 self._read.set()
@@ -161,12 +171,15 @@ class _Incoming:
         scope.cancel()
 
 
-async def _answer(client: Any, request: Any, send: Send) -> None:
-    response = await client.send(request, stream=True)
+def _refusal(status: int, code: int, message: str) -> JSONResponse:
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}, status_code=status)
+
+
+async def _answer(response: Any, send: Send) -> None:
     try:
         headers = _one_hop(response.headers.raw)
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        async for part in response.aiter_raw():
+        async for part in response.stream:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:

@@ -65,6 +65,9 @@ class Workers:
         self._flags = flags
         self._authenticated = authenticated
         self._each = sys.platform == "linux"
+        if self._each and flags.port:
+            # Another gateway with workers would share its port with these, and its clients.
+            listen(flags, authenticated=authenticated).close()
         first = listen(flags, authenticated=authenticated, shared=self._each)
         self._port = first.getsockname()[1]
         self._workers = [_Worker(0, first)]

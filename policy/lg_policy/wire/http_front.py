@@ -1,6 +1,7 @@
 """Checks HTTP requests before the MCP endpoint: who may send them. Adapts those of unusual clients.
 
 - `Host` and `Origin` must be one of those allowed, compared as a whole: `localhost:1.evil.example` is refused.
+- A request that says its length in two ways is refused, and its connection closed: a proxy may have read it otherwise.
 - `/mcp/` is answered as `/mcp`, without a redirect, which would name an address that a proxy's clients cannot reach.
 - A client that accepts `application/json` alone gets its answer as JSON.
 """
@@ -46,11 +47,15 @@ class Front:
         self._origins = Addresses(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 421 for a foreign host and 403 for a foreign origin; pass on any other request."""
+        """Answer 400 for two lengths, 421 for a foreign host, 403 for a foreign origin; pass on any other request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if two_lengths(scope):
+            closed = PlainTextResponse("Content-Length and Transfer-Encoding", 400, {"connection": "close"})
+            await closed(scope, receive, send)
+            return
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             await PlainTextResponse("Invalid Host header", status_code=421)(scope, receive, send)
@@ -66,6 +71,11 @@ class Front:
             MutableHeaders(scope=scope)["accept"] = "application/json, text/event-stream"
             send = _AsJson(send)
         await self._app(scope, receive, send)
+
+
+def two_lengths(scope: Scope) -> bool:
+    """Return whether a request says its length in two ways."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
 
 
 class _AsJson:

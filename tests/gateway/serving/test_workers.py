@@ -103,6 +103,15 @@ async def test_progress_and_questions_reach_a_client_over_any_worker(tmp_path: P
     assert len(asked) == 8
 
 
+def test_a_second_gateway_does_not_get_a_part_of_the_clients(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    with http_gateway("--config", str(config), *WORKERS) as (url, _):
+        port = url.rpartition(":")[2]
+        second = run("serve", "--transport", "http", "--no-login", "--port", port, "--config", str(config), *WORKERS)
+    assert second.returncode == 2, second.stderr
+    assert f"cannot listen on 127.0.0.1 port {port}" in second.stderr
+
+
 def test_a_limit_holds_for_all_workers_together(tmp_path: Path) -> None:
     limit = '[[gateway.limits]]\ntools = ["a__echo"]\ncalls_per_minute = 6\n'
     config = write_config(tmp_path, server("a"), ALLOW_ALL, limit)

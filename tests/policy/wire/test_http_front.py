@@ -64,6 +64,19 @@ async def test_what_begins_like_an_allowed_host_or_origin_is_turned_away() -> No
             assert good.headers["access-control-allow-origin"] == "http://localhost:3000"
 
 
+async def test_a_request_with_two_lengths_is_refused_and_nothing_after_it_is_read() -> None:
+    hidden = b"GET /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with http_server() as (_, url), anyio.fail_after(30):
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head % (5 + len(hidden)) + b"0\r\n\r\n" + hidden)
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_the_address_with_a_slash_at_its_end_is_answered_and_not_redirected() -> None:
     with http_server() as (_, url), anyio.fail_after(30):
         async with httpx2.AsyncClient(headers=JSON) as client:
