@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ LINGER_S = 1.0
 LINGER_BYTES = 64_000
 """Bytes that such an answer may still have."""
 Headers = Sequence[tuple[bytes, bytes]]
-_TCP_INFO = getattr(socket, "TCP_INFO", None)
+_TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+"""Other systems that have it mean other fields."""
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _INFO_BYTES = 128
 _ACKED_AT = 120
@@ -113,15 +115,19 @@ class KeptConnection(asyncio.Protocol):
         before it acknowledges anything.
         """
         before, after = self._acked_before, self._acked_at_end
-        return self._in_order and before is not None and before == after
+        # Linux counts the opening of a connection too. A system that says 0 here does not count (gVisor).
+        return self._in_order and bool(before) and before == after
 
     async def send(self, method: bytes, target: bytes, headers: Headers, body: bytes, timeout_s: float | None) -> None:
-        """Send a request. Raises `WriteError` or `WriteTimeout`."""
+        """Send a request. Raises `WriteError` or `WriteTimeout`, and `LocalProtocolError` for one that is no HTTP."""
         if self._transport is None or self._transport.is_closing():
             raise httpx2.WriteError("the connection is closed")
-        made = h11.Request(method=method, target=target, headers=headers)  # type: ignore[arg-type]  # a list of pairs
-        data = (self._h11.send(made) or b"") + (self._h11.send(h11.Data(body)) or b"" if body else b"")
-        data += self._h11.send(h11.EndOfMessage()) or b""
+        try:
+            made = h11.Request(method=method, target=target, headers=headers)  # type: ignore[arg-type]  # a list of pairs
+            data = (self._h11.send(made) or b"") + (self._h11.send(h11.Data(body)) or b"" if body else b"")
+            data += self._h11.send(h11.EndOfMessage()) or b""
+        except h11.LocalProtocolError as error:
+            raise httpx2.LocalProtocolError(str(error)) from error
         self._acked_before = self._acked()
         self._transport.write(data)
         drained = self._drained
@@ -155,6 +161,7 @@ class KeptConnection(asyncio.Protocol):
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE or self._ended:
             return False
         self._h11.start_next_cycle()
+        self._resume()  # what comes before the next request must be noticed
         return not self._h11.trailing_data[0]
 
     def leave(self, on_end: Callable[[], None]) -> None:

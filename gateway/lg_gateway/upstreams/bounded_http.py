@@ -24,6 +24,7 @@ SHOWN_CHARACTERS = 300
 # What these mean is decided elsewhere: a login, a session that is gone, a method that is not served.
 LEFT_TO_THE_SDK = (401, 403, 404, 405)
 _NO_ANSWER = (502, 504)
+_SAME_REQUEST_ELSEWHERE = (307, 308)
 NUMBER = "lg.number"
 """The extension of a request that says its number, so that its body need not be read again."""
 
@@ -61,10 +62,15 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         if self._relay is None or request.method not in ("POST", "GET"):
             return response
         number = _request_id(request)
+        if number is not None and 300 <= response.status_code < 400:
+            return await self._moved(self._relay, response, number, request.url)
         if events:
             response.stream = RelayedEvents(bounded, self._relay, number)
         elif number is not None and response.status_code >= 400 and response.status_code not in LEFT_TO_THE_SDK:
-            return await self._refused(self._relay, response, number)
+            try:
+                return await self._refused(self._relay, response, number)
+            finally:
+                await response.aclose()
         elif number is not None and 200 <= response.status_code < 300:
             response.stream = _RelayedBody(bounded, self._relay, number, _described(response))
             response.status_code = 200  # of one without a body, and of any kind: the relay says what is in it
@@ -100,6 +106,24 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             headers={"content-type": "application/json"},
             content=_json(answers[0]),
             extensions={key: value for key, value in response.extensions.items() if key != "network_stream"},
+        )
+
+    async def _moved(self, relay: Relay, response: httpx2.Response, number: Id, url: httpx2.URL) -> httpx2.Response:
+        """Fail a request that is not to be sent elsewhere as it is: a server that says so may have acted on it."""
+        if response.status_code in _SAME_REQUEST_ELSEWHERE:
+            return response
+        await response.aclose()
+        try:
+            place = url.join(response.headers.get("location", ""))
+            where = str(place.copy_with(userinfo=b"", query=None, fragment=None))
+        except httpx2.InvalidURL:
+            where = "an address that is none"
+        why = f"HTTP {response.status_code}: Redirect to {cut_at_word(where, SHOWN_CHARACTERS)} not followed"
+        error = t.ErrorData(code=t.INVALID_REQUEST, message=why)
+        return httpx2.Response(
+            httpx2.codes.OK,
+            headers={"content-type": "application/json"},
+            content=_json(relay.failed(number, error, lost=why)),
         )
 
     async def aclose(self) -> None:

@@ -34,9 +34,11 @@ RESUMES_MAX = 2
 """Failures to continue a broken stream in a row, after which its call is lost."""
 RESUME_MS = 1000
 """How long to wait before that, if the server does not say."""
-_NOT_TAKEN = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-_OWN_HEADERS = (b"content-length", b"authorization", b"last-event-id")
-_PER_CALL = b"mcp-"
+_NOT_TAKEN = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.LocalProtocolError)
+_OWN_HEADERS = (b"content-length", b"last-event-id")
+_PER_CALL = (b"mcp-method", b"mcp-name", b"mcp-protocol-version")
+_ARGUMENT = b"mcp-param-"
+_LOGIN = b"authorization"
 _SESSION = b"mcp-session-id"
 ToSession = Callable[[t.JSONRPCMessage], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -74,7 +76,9 @@ class DirectHttpCalls:
         self._headers = [
             (name, value)
             for name, value in transport.headers
-            if name.lower() == _SESSION or not name.lower().startswith((*_OWN_HEADERS, _PER_CALL))
+            if name.lower() not in (*_OWN_HEADERS, *_PER_CALL)
+            and not name.lower().startswith(_ARGUMENT)
+            and not (auth is not None and name.lower() == _LOGIN)
         ]
         self._in_session = any(name.lower() == _SESSION for name, _ in self._headers)
         self.usable = bool(transport.headers) and not self._url.userinfo
@@ -134,6 +138,10 @@ class DirectHttpCalls:
                 await response.aclose()
                 login = await self._auth.header(refused=login)
                 response = await self._request("POST", number, body, headers, login)
+        except httpx2.PoolTimeout as error:  # the other calls are well: the connection stays
+            self._relay.forget(number)
+            reply.left = False
+            raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out") from error
         except (httpx2.TransportError, LoginFailed) as error:
             log.debug("a call could not be sent, or its answer did not come: %r", error)
             self._relay.forget(number)
@@ -151,15 +159,18 @@ class DirectHttpCalls:
 
     async def _follow(self, number: int, events: RelayedEvents, headers: Headers) -> None:
         """Read a stream of events up to the answer. What else is on it goes to the session."""
-        while True:
-            said = await events.next_messages(number)
-            for message in said or ():
-                await self._to_session(message)
-            if not self._relay.awaits(number):
-                events.leave()
-                return
-            if said is None:
-                events = await self._resumed(number, events, headers)
+        try:
+            while True:
+                said = await events.next_messages(number)
+                for message in said or ():
+                    await self._to_session(message)
+                if not self._relay.awaits(number):
+                    events.leave()
+                    return
+                if said is None:
+                    events = await self._resumed(number, events, headers)
+        finally:
+            await events.aclose()  # a continued stream is nobody else's to close
 
     async def _resumed(self, number: int, ended: RelayedEvents, headers: Headers) -> RelayedEvents:
         """Ask for the rest of a stream that ended before its answer. Raises `MCPError` if there is none to be had."""

@@ -120,6 +120,10 @@ async def refuse(say: Say, status: int, more: str = "") -> bool:
 
 
 async def resumed(server: RawServer, headers: dict[str, str], say: Say) -> bool:
+    if headers["last-event-id"] == "8":
+        await say(EVENTS)
+        await server.go_on.wait()
+        return False
     if headers["last-event-id"] != "7":
         return await refuse(say, 404)
     number = next(said["id"] for said in server.said[::-1] if said.get("method") == "tools/call")
@@ -145,6 +149,14 @@ async def stream_with_a_slow_end(server: RawServer, number: Any, say: Say) -> bo
     await say(EVENTS + b"%x\r\n%b\r\n" % (len(data), data))
     await server.go_on.wait()
     await say(b"0\r\n\r\n")
+    return True
+
+
+@behaviour
+async def stream_with_a_slow_start(server: RawServer, number: Any, say: Say) -> bool:
+    await say(EVENTS)
+    await server.go_on.wait()
+    await say(chunked(b"data: " + message(number, "slow start") + b"\n\n"))
     return True
 
 
@@ -280,6 +292,24 @@ async def log_in_first(_server: RawServer, _number: Any, say: Say) -> bool:
 @behaviour
 async def moved(_server: RawServer, _number: Any, say: Say) -> bool:
     return await refuse(say, 307, "location: http://elsewhere.example/mcp\r\n")
+
+
+@behaviour
+async def done_elsewhere(_server: RawServer, _number: Any, say: Say) -> bool:
+    return await refuse(say, 303, "location: http://user:word@elsewhere.example/done?word=word\r\n")
+
+
+@behaviour
+async def refused_at_length(server: RawServer, _number: Any, say: Say) -> bool:
+    await say(b"HTTP/1.1 500 No\r\ncontent-length: 100\r\n\r\nfor the reason")
+    await server.go_on.wait()
+    return False
+
+
+@behaviour
+async def continued_in_silence(_server: RawServer, _number: Any, say: Say) -> bool:
+    await say(EVENTS + chunked(b"id: 8\nretry: 1\ndata:\n\n"))
+    return False
 
 
 @behaviour

@@ -80,6 +80,7 @@ FAILED = {
     "forbidden": ("internal", "Server returned an error response (-32603)"),
     "log_in_first": ("internal", "Server returned an error response (-32603)"),
     "moved": ("internal", "Redirect to http://elsewhere.example/mcp not followed"),
+    "done_elsewhere": ("outcome_unknown", "HTTP 303: Redirect to http://elsewhere.example/done not followed"),
 }
 
 
@@ -96,7 +97,7 @@ async def test_a_failure_is_told_apart_and_the_call_is_not_repeated(tmp_path: Pa
     code, words = FAILED[name]
     assert (code_of(failed), words in text_of(failed)) == (code, True), text_of(failed)
     assert text_of(again) == "plain"
-    # The front that answered with a redirect has not looked at the call, so the SDK may send it once more.
+    # A front that wants the same request elsewhere has not looked at the call, so the SDK may send it once more.
     assert state.calls == ["plain", *[name] * (2 if name == "moved" and direct else 1), "plain"]
     assert restarts == (1 if name in ("killed", "cut_head", "endless_head", "noise") else 0)
 
