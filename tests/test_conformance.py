@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,47 +14,24 @@ pytestmark = pytest.mark.timeout(600)
 SCENARIO = CheckId("ping", "ping")
 
 
-@pytest.fixture(scope="module")
-def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Comparison]]:
-    target = tmp_path_factory.mktemp("suite")
+def test_every_check_that_passes_direct_passes_through_the_gateway(tmp_path: Path) -> None:
+    """One test, because the suite takes half a minute, and tests that share it may run in several processes."""
     try:
-        install(target)
-        suite = installed(target)
+        install(tmp_path)
+        suite = installed(tmp_path)
     except SuiteFailed as why:
         require(False, f"the conformance suite: {why}")
-    yield compare(suite, tmp_path_factory.mktemp("runs"))
+    comparisons, expected, page = compare(suite, tmp_path / "runs"), expected_failures(), PAGE.read_text("utf-8")
 
-
-def test_the_fixture_passes_every_check_of_the_official_suite(comparisons: list[Comparison]) -> None:
     failed = {str(name): check for found in comparisons for name, check in found.direct.items() if not check.passed}
-    passed = [count(found.direct.values())[0] for found in comparisons]
-
     assert not {name: check for name, check in failed.items() if check.status == "FAILURE"}
-    assert passed == [81, 152]
-
-
-def test_every_check_that_passes_direct_passes_through_the_gateway(comparisons: list[Comparison]) -> None:
-    expected = expected_failures()
-    unexpected = {
-        found.revision: {str(name): f"{check.status} {check.message[:200]}" for name, check in checks.items()}
-        for found in comparisons
-        if (checks := found.unexpected(expected.get(found.revision, {})))
-    }
-
-    assert not unexpected
-
-
-def test_no_check_is_expected_to_fail_that_passes(comparisons: list[Comparison]) -> None:
-    expected = expected_failures()
-
+    assert [count(found.direct.values())[0] for found in comparisons] == [81, 152]
+    for found in comparisons:
+        lost_checks = found.unexpected(expected.get(found.revision, {}))
+        assert not {str(name): f"{check.status} {check.message[:200]}" for name, check in lost_checks.items()}
     stale = [check for found in comparisons for check in found.stale(expected.get(found.revision, {}))]
     assert not stale, "run: python -m conformance.run --write"
-
-
-def test_the_page_shows_what_the_suite_finds(comparisons: list[Comparison]) -> None:
-    page = PAGE.read_text("utf-8")
-
-    assert page == with_table(page, table(comparisons, expected_failures())), "run: python -m conformance.run --write"
+    assert page == with_table(page, table(comparisons, expected)), "run: python -m conformance.run --write"
 
 
 def test_a_check_is_lost_when_it_fails_or_is_missing_on_the_way() -> None:
