@@ -83,6 +83,7 @@ def test_a_question_for_a_credential_or_in_hidden_writing_is_refused(request_: A
         "https:///path",
         "https://[::1/",
         "https://good.example:99999999/",
+        "https://" + "good.example." * 20 + "evil.example/",
         "https://good.example/" + "x" * 2_000,
         "",
     ],
@@ -92,6 +93,16 @@ def test_a_page_whose_host_cannot_be_shown_is_refused(url: str) -> None:
 
     with pytest.raises(Refused):
         read_question(asking(), "q", t.ElicitRequest(params=page))
+
+
+@pytest.mark.attack(
+    "Server questions", "a page whose host is so long that its end, and so its owner, would not be shown"
+)
+def test_the_end_of_a_long_host_is_shown() -> None:
+    host = "login.good.example." + "a" * 60 + "." + "b" * 60 + ".evil.example"
+    page = t.ElicitRequestURLParams(message="log in", url=f"https://{host}/", elicitation_id="1")
+
+    assert f"host: {host}" in read_question(asking(), "q", t.ElicitRequest(params=page)).text.splitlines()
 
 
 @pytest.mark.attack("Server questions", "the same sealed state and answer sent twice to a server that keeps nothing")

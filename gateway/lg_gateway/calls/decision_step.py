@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,13 +11,17 @@ from lg_gateway.calls.call import CallContext
 from lg_gateway.catalog.catalog import Catalog, CatalogEntry
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.catalog.names import SEPARATOR
-from lg_gateway.catalog.offers import Item, Offered
+from lg_gateway.catalog.offers import Item, Offered, uri_facts
 from lg_policy.config.settings import Settings
 from lg_policy.errors import Conflict, PolicyDenied
+from lg_policy.rules.conditions import PATH_FORMAT
 from lg_policy.rules.rule_set import Decision, Effect, Kind, RuleBook, ToolFacts, stricter
+from lg_policy.rules.uri_spellings import URI_CHARACTERS
 
 READ_FILE = "read_file"
 """The tool of `lg-fs` that does what its resources do."""
+_PATH = {"type": "object", "properties": {"path": {"type": "string", "format": PATH_FORMAT}}}
+_VARIABLES = re.compile(r"\{[+#./;?&]?([^{}]*)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +55,20 @@ class DecisionStep:
         """Return whether an identity may see something."""
         rules, twin = self._policy().rules, self._twin(facts)
         seen = rules.visible(identity=identity, facts=facts)
-        return seen and (twin is None or rules.visible(identity=identity, facts=twin.facts))
+        return seen and (twin is None or rules.visible(identity=identity, facts=twin))
 
     def decide(self, identity: str, entry: Entry, arguments: Mapping[str, Any]) -> Decision:
         """Return what the rules say about a call."""
         rules, twin = self._policy().rules, self._twin(entry.facts)
         decision = rules.decide(identity=identity, facts=entry.facts, arguments=arguments)
+        if entry.completes and entry.facts.kind is Kind.RESOURCE:
+            uri = filled(entry.tool, arguments)
+            wanted = rules.decide(identity=identity, facts=uri_facts(entry.server, uri), arguments={"uri": uri})
+            decision = wanted if wanted.effect is Effect.DENY else decision
         if twin is None:
             return decision
         path = arguments["argument"]["value"] if entry.completes else entry.tool
-        as_file = rules.decide(identity=identity, facts=twin.facts, arguments={"path": path})
+        as_file = rules.decide(identity=identity, facts=twin, arguments={"path": path})
         return stricter(decision, as_file)
 
     def of(self, context: CallContext) -> CallContext:
@@ -79,7 +88,23 @@ class DecisionStep:
         if before.effect is Effect.ALLOW or (now.approver == "operator" and before.approver != "operator"):
             raise Conflict("the rules have changed since the call was made", hint="make the call again")
 
-    def _twin(self, facts: ToolFacts) -> CatalogEntry | None:
+    def _twin(self, facts: ToolFacts) -> ToolFacts | None:
         if facts.kind is not Kind.RESOURCE or facts.builtin != "fs":
             return None
-        return self._catalog.find(f"{facts.server}{SEPARATOR}{READ_FILE}")
+        found = self._catalog.of_server(facts.server, READ_FILE)
+        if found is not None:
+            return found.facts
+        name = f"{facts.server}{SEPARATOR}{READ_FILE}"  # of a tool that the settings leave out, and rules may forbid
+        return replace(facts, tool=name, name=READ_FILE, kind=Kind.TOOL, spellings=None, input_schema=_PATH)
+
+
+def filled(template: str, arguments: Mapping[str, Any]) -> str:
+    """Return a template of URIs with what is known of its arguments: where a completion leads."""
+    asked = arguments["argument"]
+    values = {**arguments.get("context", {}), asked["name"]: asked["value"]}
+
+    def value(found: re.Match[str]) -> str:
+        names = (name.partition(":")[0].rstrip("*") for name in found[1].split(","))
+        return "".join(str(values.get(name, "")) for name in names)[:URI_CHARACTERS]
+
+    return _VARIABLES.sub(value, template)[:URI_CHARACTERS]

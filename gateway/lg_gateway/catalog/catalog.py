@@ -15,7 +15,7 @@ import mcp_types as t
 from lg_gateway.catalog.definitions import definition_of
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.catalog.listed_schemas import ListedInput, listed_input, listed_output
-from lg_gateway.catalog.names import NAME_LENGTH, cleaned_meta, public_name, seen_name
+from lg_gateway.catalog.names import NAME_LENGTH, SEPARATOR, cleaned_meta, public_name, seen_name
 from lg_gateway.catalog.offer import TOOLS_PER_SERVER
 from lg_gateway.catalog.offers import Offers
 from lg_gateway.catalog.schema_check import ArgumentCheck
@@ -136,6 +136,10 @@ class Catalog:
     def find(self, name: str) -> CatalogEntry | None:
         """Return the tool of that name, as a client sees it or qualified."""
         return self._by_name.get(name)
+
+    def of_server(self, server: str, tool: str) -> CatalogEntry | None:
+        """Return a server's tool by its own plain name, also one that another server's tool of that name hides."""
+        return self._by_server.get(server, {}).get(f"{server}{SEPARATOR}{tool}")
 
     def look_up(self, kind: Kind, name: str) -> Entry | None:
         """Return the tool, the resource or the prompt that a client calls by that name."""

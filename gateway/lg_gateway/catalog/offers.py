@@ -22,7 +22,7 @@ from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.canonical_json import digest
 from lg_policy.rules.rule_set import Kind, ToolFacts
-from lg_policy.rules.uri_spellings import URI_CHARACTERS, folded, spellings
+from lg_policy.rules.uri_spellings import URI_CHARACTERS, comparable, folded, spellings
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Offers:
         return Prepared(
             spec=spec,
             offer=offer,
-            held=frozenset(map(folded, held)),
+            held=_held(held),
             resources=[_listed_resource(spec, item, public) for item in offer.resources],
             templates=[_listed_template(spec, item, public) for item in offer.templates],
             prompts=[_prompt(spec, prompt, self._name_max, self._names) for prompt in offer.prompts],
@@ -100,7 +100,7 @@ class Offers:
 
     def known(self, spec: ServerSpec, offer: Offer, held: Iterable[str]) -> bool:
         """Return whether a server offers exactly this already."""
-        before, now = self._servers.get(spec.name), frozenset(map(folded, held))
+        before, now = self._servers.get(spec.name), _held(held)
         return before is not None and (before.spec, before.offer, before.held) == (spec, offer, now)
 
     def install(self, new: Prepared) -> set[Kind]:
@@ -151,7 +151,8 @@ class Offers:
         if found is None or server is None or not server.offer.has_resources or not usable(found[1]):
             return None
         entry = _resource(server.spec, found[1])
-        forms = entry.facts.spellings.forms if entry.facts.spellings is not None else ()
+        spelled = entry.facts.spellings
+        forms = (*spelled.forms, *spelled.suspected) if spelled is not None else ()
         return None if any(folded(form) in server.held for form in forms) else entry
 
     def _merge(self) -> None:
@@ -167,6 +168,11 @@ class Offers:
                 where, what = entry.server.name, offered.item.name
                 log.error("%s: there is already a prompt %.80r of %s; it is left out", where, what, other.server.name)
         self._prompts = dict(sorted(prompts.items()))
+
+
+def _held(uris: Iterable[str]) -> frozenset[str]:
+    """Return what the forms of a URI are compared with, to find it among these."""
+    return frozenset(folded(form) for uri in uris for form in (uri, *comparable(uri)))
 
 
 def usable(uri: str) -> bool:

@@ -23,7 +23,7 @@ from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, URL, ClientAbilities, kind_of
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
 from lg_gateway.elicitation.sampling_request import Mask, message_answer, prepared, roots_answer
-from lg_gateway.elicitation.url_question import host_of
+from lg_gateway.elicitation.url_question import HOST_CHARACTERS, host_of
 from lg_gateway.store.canonical_json import canonical, digest
 from lg_policy.errors import InvalidArguments
 from lg_policy.printing import visible
@@ -165,7 +165,7 @@ def _page(asking: Asking, theirs: str, params: t.ElicitRequestURLParams) -> Serv
     if len(params.message.encode("utf-8", "replace")) > QUESTION_BYTES:
         raise Refused(f"its question has more than {QUESTION_BYTES} bytes")
     head = _head(asking, "A server asks you to open a web page. Its words stand behind |.")
-    rows = [f"host: {word(host, 100)}", *quoted(params.url), "It says:", *quoted(params.message)]
+    rows = [f"host: {word(host, HOST_CHARACTERS)}", *quoted(params.url), "It says:", *quoted(params.message)]
     text = "\n".join([*head, *rows, "The gateway has not opened the page. Open it only if you expect it."])
     return _question(asking, theirs, URL, text, {"url": params.url}, about=[params.message, params.url])
 

@@ -11,6 +11,8 @@ from lg_gateway.elicitation.refusals import Refused
 from lg_policy.printing import visible
 
 URL_CHARACTERS = 2_000
+HOST_CHARACTERS = 253
+"""Of a name in the DNS. All of it is shown: who owns a host stands at its end."""
 PAGES = 5
 """Pages that one refused call may want opened."""
 
@@ -28,6 +30,8 @@ def host_of(url: str) -> str:
         raise Refused("the address of its page is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise Refused("the address of its page does not begin with https:// or http:// and a host")
+    if len(host) > HOST_CHARACTERS:
+        raise Refused(f"the host of its page has more than {HOST_CHARACTERS} characters")
     if parts.username is not None or parts.password is not None:
         raise Refused("the address of its page has a user name in it, which hides the host")
     return host

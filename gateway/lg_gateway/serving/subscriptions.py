@@ -8,7 +8,6 @@ the ledger.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -56,7 +55,7 @@ class Subscriptions:
         self._bus = _CallersBus(self._may_still_hear)
         self.streams = ListenHandler(self._bus)
         self._connections: dict[int, Any] = {}
-        self._subscribed: dict[int, Counter[str]] = {}
+        self._subscribed: dict[int, dict[str, tuple[str, str]]] = {}
 
     def handlers(self) -> dict[str, Any]:
         """Return the arguments of `mcp.server.Server` that register these handlers."""
@@ -100,23 +99,24 @@ class Subscriptions:
         address, number = str(params.uri), id(ctx.session._connection)  # private: as in `remember`
         if number not in self._connections:
             raise MCPError(t.INVALID_REQUEST, "the connection is not initialized")
-        mine = self._subscribed.setdefault(number, Counter())
+        mine = self._subscribed.setdefault(number, {})
         if address in mine:
             return t.EmptyResult()
         try:
-            await self._acquire(self._identify(ctx), address, len(mine))
+            held = await self._acquire(self._identify(ctx), address, len(mine))
         except LgError as error:
             raise MCPError(REFUSED, error.text(), {"error": error.payload()}) from error
-        mine[address] += 1
-        if mine[address] > 1 or number not in self._connections:  # meanwhile it subscribed twice, or left
-            self._give_back(mine, address)
+        if address in mine or self._subscribed.get(number) is not mine:  # meanwhile it subscribed twice, or left
+            self._release(*held)
+        else:
+            mine[address] = held
         return t.EmptyResult()
 
     async def unsubscribe(self, ctx: Context, params: t.UnsubscribeRequestParams) -> t.EmptyResult:
         """End the subscription of a connection of 2025."""
-        mine = self._subscribed.get(id(ctx.session._connection), Counter())
-        if str(params.uri) in mine:
-            self._give_back(mine, str(params.uri))
+        held = self._subscribed.get(id(ctx.session._connection), {}).pop(str(params.uri), None)
+        if held is not None:
+            self._release(*held)
         return t.EmptyResult()
 
     async def remember(self, ctx: Context, call_next: Any) -> Any:
@@ -172,19 +172,10 @@ class Subscriptions:
         if upstream is not None:
             upstream.watch.release(uri)
 
-    def _give_back(self, mine: Counter[str], address: str) -> None:
-        mine[address] -= 1
-        if mine[address] <= 0:
-            del mine[address]
-        found = self._gateway.catalog.offers.addresses.own(address)
-        if found is not None:
-            self._release(*found)
-
     def _forget(self, number: int) -> None:
         self._connections.pop(number, None)
-        mine = self._subscribed.pop(number, Counter())
-        for address in list(mine):
-            self._give_back(mine, address)
+        for held in self._subscribed.pop(number, {}).values():
+            self._release(*held)
 
     def _may_hear(self, identity: str, address: str) -> Entry | None:
         """Return a resource whose reading the rules allow to a caller without asking."""

@@ -20,7 +20,7 @@ from lg_policy.config.settings import RuleSettings, Settings
 from lg_policy.errors import ConfigError
 from lg_policy.rules.conditions import Condition, Forms, linear, marks_paths, normalised_paths
 from lg_policy.rules.decisions import Decision, Effect, Kind, ToolFacts, default
-from lg_policy.rules.uri_spellings import Spellings, folded
+from lg_policy.rules.uri_spellings import Spellings, folded, named
 
 __all__ = ["Decision", "Effect", "Kind", "RuleBook", "RuleView", "ToolFacts", "stricter"]
 
@@ -77,7 +77,7 @@ class _Rule:
     tools: Names
     resources: Names
     folded: Names
-    """The resources again, without the differences that some servers ignore."""
+    """The resources again, in all forms that URIs are compared in, without differences that some servers ignore."""
     prompts: Names
     identities: Names
     condition: Condition
@@ -93,7 +93,8 @@ class _Rule:
         """Whether the rule names a resource in the spellings that count for its effect."""
         if self.effect is Effect.ALLOW:
             return spelled.plain and all(address in self.resources for address in spelled.addresses)
-        return any(address in self.resources or folded(address) in self.folded for address in spelled.addresses)
+        addresses = (*spelled.addresses, *spelled.suspected_addresses)
+        return any(address in self.resources or folded(address) in self.folded for address in addresses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,8 +240,9 @@ def _seen(indexed: _Indexed, facts: ToolFacts, raw: dict[str, Any]) -> Forms | N
 def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Forms | None) -> bool:
     holds = rule.condition.holds
     if indexed.spelled is not None:
-        found = (holds(raw | {"uri": form}) for form in indexed.spelled.forms)
-        return all(found) if rule.effect is Effect.ALLOW else any(found)
+        forms, allows = indexed.spelled.forms, rule.effect is Effect.ALLOW
+        found = (holds(raw | {"uri": form}) for form in (forms if allows else (*forms, *indexed.spelled.suspected)))
+        return all(found) if allows else any(found)
     if rule.effect is not Effect.DENY and (
         rule.name in indexed.hopeless or (indexed.schema is None and not rule.condition.always)
     ):
@@ -297,7 +299,7 @@ def _compile(index: int, rule: RuleSettings, place: str) -> _Rule:
         settings=rule,
         tools=Names(rule.tools),
         resources=Names(rule.resources),
-        folded=Names(map(folded, rule.resources)),
+        folded=Names(folded(form) for pattern in rule.resources for form in named(pattern)),
         prompts=Names(rule.prompts),
         identities=Names(rule.identities),
         condition=Condition(rule.when, where=where, require=effect is not Effect.DENY),

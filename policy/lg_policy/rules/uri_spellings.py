@@ -10,8 +10,9 @@ Not covered: what a server's own table of names makes of a URI.
 from __future__ import annotations
 
 import re
+import socket
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -22,6 +23,12 @@ _DECODINGS = 4
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _SLASHES = re.compile(r"/{2,}")
 _NOT_SHOWN = re.compile(r"[\\\x00-\x1f\x7f]")
+_TAIL = re.compile(r"[?#]")
+_PORTS = {"http:": ":80", "https:": ":443", "ws:": ":80", "wss:": ":443", "ftp:": ":21"}
+"""The schemes that have a host after any number of slashes, and the ports that mean the same as none."""
+_NUMBERS = re.compile(r"[0-9a-fx.]{1,50}")
+_HOST_CHARACTERS = 253
+_KEPT = ("ui://", "skill://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +37,9 @@ class Spellings:
 
     forms: tuple[str, ...]
     addresses: tuple[str, ...]
+    suspected: tuple[str, ...]
+    """Further forms, that only some servers take for the same. They count for what forbids or asks."""
+    suspected_addresses: tuple[str, ...]
     plain: bool
     """Whether nothing in the URI leads elsewhere than it says. If not, no rule allows it."""
 
@@ -46,7 +56,39 @@ def spellings(uri: str, address: Callable[[str], str]) -> Spellings:
     forms = tuple(dict.fromkeys((uri, decoded, whole, short)))
     segments = re.split(r"[/\\:?#]", decoded)
     plain = settled and ".." not in segments and _NOT_SHOWN.search(decoded) is None
-    return Spellings(forms=forms, addresses=tuple(map(address, forms)), plain=plain)
+    cuts = dict.fromkeys((uri, _TAIL.split(uri, 1)[0], _TAIL.split(decoded, 1)[0], decoded.partition("\0")[0]))
+    suspected = tuple(dict.fromkeys(form for cut in cuts for form in comparable(cut) if form not in forms))
+    return Spellings(
+        forms=forms,
+        addresses=tuple(map(address, forms)),
+        suspected=suspected,
+        suspected_addresses=tuple(map(address, suspected)),
+        plain=plain,
+    )
+
+
+def comparable(uri: str) -> Iterator[str]:
+    """Yield the forms in which a URI is compared with another: query and fragment count, what servers ignore does not.
+
+    Servers ignore the host of a file, the user's name and the usual port of an address, and slashes at the end.
+    """
+    for text in dict.fromkeys((uri.strip(), _without_dots(uri.strip()))):
+        scheme, rest = _cut(_decoded(text)[0])
+        if scheme in _PORTS:
+            rest = "//" + rest.lstrip("/\\")
+        whole = scheme + _tidied(scheme, rest)
+        yield whole
+        yield _bare(whole)
+
+
+def named(pattern: str) -> Iterator[str]:
+    """Yield a rule's name for resources, and the same with its URI in the forms that URIs are compared in."""
+    yield pattern
+    server, plus, uri = ("", "", pattern) if pattern.startswith(_KEPT) else pattern.partition("+")
+    if not plus:
+        server, uri = "", pattern
+    for form in comparable(uri):
+        yield server + plus + form
 
 
 def folded(text: str) -> str:
@@ -67,6 +109,45 @@ def _decoded(uri: str) -> tuple[str, bool]:
 def _cut(uri: str) -> tuple[str, str]:
     found = _SCHEME.match(uri)
     return ("", uri) if found is None else (found.group().lower(), uri[found.end() :])
+
+
+def _without_dots(uri: str) -> str:
+    """Return a URI whose dots lead where the URL standard says: before it is decoded, and through empty segments."""
+    scheme, rest = _cut(uri)
+    path = _TAIL.split(rest, 1)[0]
+    parts = path.replace("\\", "/").split("/")
+    fixed = 3 if parts[:2] == ["", ""] else 1
+    kept = parts[:fixed]
+    for part in parts[fixed:]:
+        dots = part.lower().replace("%2e", ".")
+        if dots == "..":
+            del kept[max(fixed, len(kept) - 1) :]
+        elif dots != ".":
+            kept.append(part)
+    return scheme + "/".join(kept) + rest[len(path) :]
+
+
+def _bare(uri: str) -> str:
+    """Return a tidied URI without the parts that servers ignore."""
+    scheme, rest = _cut(uri)
+    if rest.startswith("//"):
+        authority, slash, path = rest[2:].partition("/")
+        host = "" if scheme == "file:" else _host(authority.rpartition("@")[2].removesuffix(_PORTS.get(scheme, ":")))
+        rest = f"//{host}{slash}{path}"
+    return scheme + (rest.rstrip("/") or rest)
+
+
+def _host(host: str) -> str:
+    """Return a host in one of the ways to write it: IPv4 with four numbers, letters of all alphabets as such."""
+    host = host.removesuffix(":").rstrip(".")
+    try:
+        if _NUMBERS.fullmatch(host) is not None:
+            return socket.inet_ntoa(socket.inet_aton(host))
+        if "xn--" in host and len(host) <= _HOST_CHARACTERS:
+            return host.encode("ascii").decode("idna")
+    except (OSError, ValueError):
+        pass  # a name that only looks like one of these
+    return host
 
 
 def _tidied(scheme: str, rest: str) -> str:

@@ -84,3 +84,32 @@ async def test_paths_of_our_own_server_are_completed_where_they_may_be_read(tmp_
 
     assert found.completion.values == ["apple.txt"]
     assert hidden.completion.values == []
+
+
+async def test_a_completion_that_leads_to_denied_resources_is_empty(tmp_path: Path) -> None:
+    rule = '[[gateway.rules]]\nresources = ["fx+test://item/secret*"]\neffect = "deny"\n'
+    parts = offers("fx", "--journal", str(tmp_path / "journal")), rule, ALLOW
+    async with gateway_of(tmp_path, *parts) as gateway, client_to(gateway) as client:
+        open_one = await client.complete(template("fx+test://item/{id}"), {"name": "id", "value": "r"})
+        denied = await client.complete(template("fx+test://item/{id}"), {"name": "id", "value": "%73ecret/r"})
+
+    assert (open_one.completion.values, denied.completion.values) == (["rome"], [])
+    assert len(journal(tmp_path / "journal")) == 1
+
+
+@pytest.mark.parametrize("when", ["", '[gateway.rules.when.properties.path]\npattern = "^secrets/"\n'])
+async def test_a_rule_about_read_file_counts_for_files_as_resources_also_where_the_tool_is_not_offered(
+    tmp_path: Path, when: str
+) -> None:
+    root, config = tmp_path / "root", tmp_path / "gateway.toml"
+    (root / "secrets").mkdir(parents=True)
+    (root / "secrets" / "b.txt").write_text("hidden")
+    fs = '[gateway.servers.fs]\nbuiltin = "fs"\nexclude_tools = ["read_file"]\n'
+    config.write_text(f'{fs}[[gateway.rules]]\ntools = ["fs__read_file"]\neffect = "deny"\n{when}')
+    setup = prepare(flags(config=config, root=root), mcp_json=None)
+    async with running_gateway(setup) as gateway, client_to(gateway) as client:
+        await gateway.settled()
+        for uri in ("fs+file:///secrets/b.txt", "fs+file:///secrets/%62.txt", "fs+file://localhost/secrets//b.txt"):
+            error = (await refused(client.read_resource(uri))).error
+            assert "hidden" not in str(error), error
+            assert "policy_denied" in str(error) or "not found" in error.message, error

@@ -106,3 +106,45 @@ def test_many_spellings_take_linear_time() -> None:
     rules = book(DENY)
     for uri in ("test://" + "%25" * 1_300, "test://" + "../" * 1_300, "/" * 4_000, "test://" + "a*" * 2_000):
         effect(rules, uri)
+
+
+ALIKE = [
+    ("file:///etc/passwd", [
+        "file:///etc/passwd/", "file://any.host/etc/passwd", "file://me@localhost:80/etc/passwd", " file:///etc/passwd",
+        "file:///etc/passwd%00.txt", "file:///etc/%2F/../passwd", "file:///etc//../passwd", "file:/etc/%70asswd?x#y",
+        "file:///a/%2e%2E/etc/passwd", "file:\\\\\\etc\\passwd",
+    ]),
+    ("file:/etc/passwd", ["file:///etc/passwd", "file:/etc/./passwd"]),
+    ("file:///my%20notes/a", ["file:///my notes/a", "file:///my%20notes/%61"]),
+    ("file:///my notes/./a", ["file:///my%20notes/a"]),
+    ("https://a.example/x", [
+        "https://good@a.example/x", "https://a.example:443/x", "https://a.example./x", "https:a.example/x",
+        "https:///a.example/x", "https://A.example//x", "https://\uff41.example/x",
+    ]),
+    ("https://a.example", ["https://a.example/", "https://a.example:/"]),
+    ("https://a.example:443/*", ["https://a.example/x", "https://a.example:443/x/"]),
+    ("https://b\u00fccher.example/*", ["https://xn--bcher-kva.example/x"]),
+    ("http://127.0.0.1/*", ["http://0x7f.1/x", "http://2130706433/x", "http://u:p@127.1:80/x"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "uris"), ALIKE)
+def test_a_denial_holds_for_what_some_servers_take_for_the_same_however_the_rule_itself_is_written(
+    rule: str, uris: list[str]
+) -> None:
+    rules = book({"resources": [f"fx+{rule}"], "effect": "deny"}, {"resources": ["*"], "effect": "allow"})
+    asks = book({"resources": [f"fx+{rule}"], "effect": "approve"}, {"resources": ["*"], "effect": "allow"})
+    for uri in uris:
+        assert effect(rules, uri) is Effect.DENY, uri
+        assert effect(asks, uri) is Effect.APPROVE, uri
+    for uri in ("file:///etc/passwd2", "https://a.example:8443/x", "file:///notes/a", "https://b.example/x"):
+        assert effect(rules, uri) is Effect.ALLOW, uri
+
+
+def test_a_query_in_a_rule_stays_part_of_it_and_an_allowance_is_only_what_it_says() -> None:
+    rules = book({"resources": ["fx+https://a.example/x?key=1"], "effect": "deny"}, ALLOW)
+    assert effect(rules, "https://a.example/x?key=1") is Effect.DENY
+    assert effect(rules, "https://a.example/x", trusted=True) is Effect.ALLOW
+    only = book({"resources": ["fx+file:///docs/a", "fx+test://docs/"], "effect": "allow"})
+    assert effect(only, "test://docs/") is Effect.ALLOW, "other forms of it do not matter to what allows"
+    assert effect(only, "file://any.host/docs/a") is Effect.APPROVE
