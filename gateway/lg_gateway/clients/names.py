@@ -19,4 +19,6 @@ def fit_name(name: str, taken: Mapping[str, object]) -> str:
     if plain and len(plain) <= FIT_LENGTH and plain not in taken:
         return plain
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{plain[: FIT_LENGTH - 5].strip('-') or 'server'}-{mark[:4]}"
+    start = plain[: FIT_LENGTH - 5].strip("-") or "server"
+    made = (f"{start}-{mark[:length]}" for length in range(4, 15))
+    return next((found for found in made if found not in taken), f"s-{mark[:28]}")

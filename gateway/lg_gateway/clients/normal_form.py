@@ -30,6 +30,8 @@ _PROJECT_FOLDERS = (
     (".zed",), (".gemini",), (".codex",), (".amazonq",), (".github",), (".air",),
 )  # fmt: skip
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
+_ON, _OFF = ("enabled", "isActive", "active", "isEnabled"), ("disabled", "isDisabled")
+"""The switches of clients. Whichever says so, a server that is off there is off here."""
 _OURS = ("lg-gateway", "lg-gateway.exe", "lg_gateway")
 
 
@@ -40,8 +42,9 @@ def settings_of(
     _check_texts("", entry)
     values = row.adapt({key: value for key, value in entry.items() if value is not None}, reading)
     transport = _transport(values, row)
-    off = switch(values.pop("disabled", False), "disabled")
-    enabled = switch(values.pop("enabled", True), "enabled") and not off
+    off = [switch(values.pop(key), key) for key in _OFF if key in values]
+    on = [switch(values.pop(key), key) for key in _ON if key in values]
+    enabled = all(on) and not any(off)
     values = {key: value for key, value in values.items() if value is not None}
     if ignored := sorted(values.keys() - _KEYS):
         reading.notes.append(f"ignored: {', '.join(map(repr, ignored))[:300]}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import ChainMap
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 ENTRY_CHARACTERS = 200_000
 """Of all texts of one entry."""
 NAME_CHARACTERS = 500
+SERVERS = 2_000
+"""Of one file."""
 
 
 def read_client_file(
@@ -51,7 +54,13 @@ def servers_of(
     found.table, table = _table(document, row, found)
     asked = _inputs(document.content)
     work = _Work(found=found, row=row, document=document, asked=asked, reserved=dict.fromkeys(reserved))
-    for name, entry in {**table, **_project(document.content, root, found)}.items():
+    work.off = dict.fromkeys(_excluded(document.content), "mcp.excluded or mcp.allowed")
+    if row.name == "claude-code":
+        work.off |= _disabled(document.content, root)
+    servers = {**table, **_project(document.content, root, found)}
+    if len(servers) > SERVERS:
+        raise ConfigError(f"{path}: it has more than {SERVERS} servers")
+    for name, entry in servers.items():
         work.read(name, entry, doubled=_doubled(table, name))
     found.inputs = work.inputs
     return found
@@ -64,7 +73,9 @@ class _Work:
     document: Document
     asked: Mapping[str, str]
     """Ids that the file itself asks a person for, with their descriptions."""
-    reserved: Mapping[str, None]
+    reserved: Mapping[str, Any]
+    off: dict[str, str] = field(default_factory=dict)
+    """The servers that the file switches off elsewhere than in their entries, with the key that says so."""
     inputs: dict[str, str] = field(default_factory=dict)
 
     def read(self, name: str, entry: Any, *, doubled: bool) -> None:
@@ -75,13 +86,13 @@ class _Work:
         except UnusableEntry as error:
             self.found.unusable[name] = error
             return
-        fit = fit_name(name, {**self.reserved, **self.found.entries})
+        fit = fit_name(name, ChainMap(self.found.entries, self.reserved))  # type: ignore[arg-type]  # it is only read
         if fit != name:
             why = "that name is taken" if NAME.fullmatch(name) else "its name does not fit into a tool's"
             reading.notes.insert(0, f"is called {fit} here: {why}")
-        if name in _excluded(self.document.content):
+        if name in self.off and settings.enabled:
             settings = settings.model_copy(update={"enabled": False})
-            reading.notes.append("is switched off: mcp.excluded or mcp.allowed says so")
+            reading.notes.append(f"is switched off: {self.off[name]} says so")
         self.found.entries[fit] = ClientEntry(
             name=fit, written=name, settings=settings, notes=tuple(reading.notes), proposed=tuple(reading.proposed)
         )
@@ -178,6 +189,18 @@ def _project(content: Any, root: Path | None, found: ClientFile) -> Raw:
     if others:
         found.notes.append(f"{others} servers of other projects are left out; name one with --root DIR")
     return own
+
+
+def _disabled(content: Any, root: Path | None) -> dict[str, str]:
+    """Return the servers that Claude Code's file switches off for one project."""
+    project = at(content, ("projects", str(root.absolute()))) if root is not None else None
+    found: dict[str, str] = {}
+    for key in ("disabledMcpServers", "disabledMcpjsonServers"):
+        listed = at(project, (key,))
+        found |= (
+            dict.fromkeys((name for name in listed if isinstance(name, str)), key) if isinstance(listed, list) else {}
+        )
+    return found
 
 
 def _inputs(content: Any) -> dict[str, str]:

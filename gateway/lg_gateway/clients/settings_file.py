@@ -39,7 +39,10 @@ class SettingsEdit:
         """Write the file, readable for its owner only: it may hold what the client's file held."""
         if self.after == (self.before or b""):
             return
-        make_private(self.path.parent)
+        if _read(self.path)[0] != self.before:
+            raise ConfigError(f"{self.path} was changed by another program meanwhile", hint="run the command again")
+        if not self.path.parent.exists():
+            make_private(self.path.parent)
         replace_file(Path(os.path.realpath(self.path)), self.after)
 
 

@@ -47,17 +47,21 @@ def reason(error: ConfigError) -> str:
 def described(settings: Mapping[str, Any]) -> str:
     """Return how a server is reached: its program or its address, and the names of what it is given."""
     if settings.get("command"):
-        shown = " ".join(word(_masked(text)) for text in (settings["command"], *settings.get("args", ())))
+        words = (settings["command"], *settings.get("args", ()))
+        shown = " ".join(word(_masked(text, before)) for text, before in zip(words, ("", *words), strict=False))
     else:
         shown = f"{word(_address(settings.get('url', '')))} ({settings.get('transport', 'http')})"
     given = [*settings.get("env", {}), *settings.get("headers", {})]
     return one_line(shown + (f" with {', '.join(map(word, given))}" if given else ""), WIDTH)
 
 
-def _masked(text: str) -> str:
+def _masked(text: str, before: str = "") -> str:
     """Return a word of a command, without what is a secret by its shape or by the option that it belongs to."""
-    option, equals, value = text.partition("=")
-    for secret in secret_parts(option.lstrip("-") if equals else "", value if equals else text):
+    found = secret_parts(before.lstrip("-") if before.startswith("-") and "=" not in before else "", text)
+    for mark in ("=", ":"):  # of an option, and of a header
+        name, there, value = text.partition(mark)
+        found += secret_parts(name.lstrip("-"), value) if there else []
+    for secret in found:
         text = text.replace(secret, HIDDEN)
     return text
 

@@ -137,3 +137,21 @@ def test_a_file_whose_meaning_is_not_certain_is_refused_with_why(
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=why):
         read_client_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("switch", [{"isActive": False}, {"active": "false"}, {"isEnabled": 0}, {"isDisabled": True}])
+def test_a_server_that_its_client_has_off_is_off_here(switch: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps({"mcpServers": {"a": {"command": "x", "enabled": True, **switch}}}))
+    assert not read_client_file(file).servers["a"].enabled
+
+
+def test_a_server_that_claude_code_has_off_for_a_project_is_off_here_for_that_project(tmp_path: Path) -> None:
+    file = tmp_path / ".claude.json"
+    content = {"mcpServers": {"a": {"command": "x"}, "b": {"command": "x"}},
+               "projects": {str(tmp_path): {"disabledMcpServers": ["a"], "disabledMcpjsonServers": "odd"}}}  # fmt: skip
+    file.write_text(json.dumps(content))
+    there = read_client_file(file, root=tmp_path)
+    assert [there.servers[name].enabled for name in ("a", "b")] == [False, True]
+    assert "disabledMcpServers says so" in there.entries["a"].notes[0]
+    assert read_client_file(file).servers["a"].enabled

@@ -210,3 +210,26 @@ def test_files_whose_content_a_server_gets_are_named(tmp_path: Path) -> None:
     done = run(str(path), "--dry-run")
     assert "gets the content of" in done.stdout
     assert ".ssh/id at each start" in done.stdout
+
+
+def test_a_secret_behind_its_option_or_in_a_header_is_not_shown(tmp_path: Path, settings: Path) -> None:
+    path = tmp_path / "mcp.json"
+    args = ["--password", "hunter2-and-more", "--header", "Authorization: Bearer my-own-words-1", "--name", "plain"]
+    path.write_text(json.dumps({"mcpServers": {"a": {"command": "npx", "args": args}}}))
+    done = run(str(path), "--dry-run")
+    assert "--password ***" in done.stdout, done
+    assert "my-own-words-1" not in done.stdout
+    assert "--name plain" in done.stdout
+
+
+def test_settings_that_changed_meanwhile_are_not_written_over_and_a_directory_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "lg.toml"
+    tmp_path.chmod(0o755)
+    edit = with_servers(path, {"a": ENTRY})
+    path.write_text("# mine\n")
+    with pytest.raises(ConfigError, match="changed by another program"):
+        edit.write()
+    assert path.read_text() == "# mine\n"
+    with_servers(path, {"a": ENTRY}).write()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ JSON_BYTES = 32_000_000
 OTHER_BYTES = 1_000_000
 """Of YAML and TOML, which take longer to read."""
 YAML_DEPTH = 50
+TOML_DOTS = 1_000
+"""Of one line."""
 YAML_SUFFIXES = (".yaml", ".yml")
+_LONG_NUMBER = re.compile(r"[-+0-9_.:]{100,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +54,18 @@ def decoded(data: bytes) -> str:
 def parsed(kind: str, text: str) -> Any:
     """Return what a text of this format says. Raises `ValueError` or `RecursionError`."""
     if kind == "toml":
+        _check_dots(text)
         return tomllib.loads(text.replace("\r\n", "\n"))
     if kind == "yaml":
         return _yaml(text)
     return parse_json(text) if text.strip() else {}
+
+
+def _check_dots(text: str) -> None:
+    """Raise `ValueError` for a line with a key of very many parts, which the reader takes quadratic time for."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > TOML_DOTS:
+            raise ValueError(f"line {number}: it has more than {TOML_DOTS} dots")
 
 
 def _yaml(text: str) -> Any:
@@ -69,6 +81,10 @@ def _yaml(text: str) -> Any:
             if alias or depth > YAML_DEPTH:
                 why = "aliases (*name) are not read" if alias else "nested too deeply"
                 raise ValueError(f"line {event.start_mark.line + 1}: {why}")
+            if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.fullmatch(event.value) is not None:
+                raise ValueError(f"line {event.start_mark.line + 1}: the number is too long")
         return yaml.load(text, Loader=loader)  # noqa: S506 - either loader makes plain data only
+    except (AttributeError, KeyError, IndexError, OverflowError, TypeError) as error:
+        raise ValueError("a value is not what its tag says") from error  # the reader takes a tag's word for it
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

@@ -25,7 +25,9 @@ def read_file(path: Path, row: InstallRow) -> bytes | None:
     """Return a file's content, `None` where there is none. Raises `ConfigError` for one that is too long."""
     limit = JSON_BYTES if row.format == "json" else OTHER_BYTES
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opener) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"cannot read {path}: it is not a regular file")
             data = file.read(limit + 1)
     except FileNotFoundError:
         return None
@@ -34,6 +36,10 @@ def read_file(path: Path, row: InstallRow) -> bytes | None:
     if len(data) > limit:
         raise ConfigError(f"cannot read {path}: it has more than {limit} bytes")
     return data
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe that nobody writes to must not keep us waiting
 
 
 class ClientText:
@@ -110,7 +116,8 @@ def is_ours(entry: Any) -> bool:
     if not isinstance(entry, Mapping):
         return False
     command = entry.get("command", entry.get("cmd"))
-    words = command if isinstance(command, list) else [command, *(entry.get("args") or ())]
+    args = entry.get("args")
+    words = command if isinstance(command, list) else [command, *(args if isinstance(args, list) else ())]
     return any(isinstance(word, str) and (_OURS.search(word) or word == "lg_gateway") for word in words[:4])
 
 

@@ -66,10 +66,17 @@ class Records:
     def keep(self, record: InstallRecord, before: bytes | None) -> None:
         """Remember what is about to be done to a file."""
         folder = self._folder(record.client, Path(record.path))
+        try:
+            written = json.dumps(asdict(record), indent=1).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            hint = "install without --move, or write it as text"
+            raise ConfigError(
+                f"{record.path}: a server has a value, such as a date, that is no JSON", hint=hint
+            ) from error
         make_private(folder)
         if before is not None:
             replace_file(folder / "before", before)
-        replace_file(folder / "record.json", json.dumps(asdict(record), indent=1).encode())
+        replace_file(folder / "record.json", written)
 
     def forget(self, client: str, path: Path) -> None:
         """Forget a file that is as it was."""

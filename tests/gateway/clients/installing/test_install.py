@@ -255,3 +255,12 @@ def test_a_home_directory_is_no_root_and_an_unknown_client_is_named(
     assert main(["install", "cursor", "--root", str(home)]) != 0
     assert main(["install", "emacs"]) == 2
     assert "choose one of amazon-q, claude-code" in capsys.readouterr().err
+
+
+def test_a_value_that_cannot_be_remembered_is_not_moved(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = b"extensions:\n  a:\n    type: stdio\n    cmd: x\n    enabled: true\n    description: 2026-01-01\n"
+    path = put("goose", home, data)
+    assert main(["install", "goose", "--move", "--yes"]) == 2
+    assert "is no JSON" in capsys.readouterr().err
+    assert path.read_bytes() == data
+    assert not settings_of(home).exists()
