@@ -38,7 +38,13 @@ async def test_a_changed_prompt_or_resource_is_held_back_until_it_is_accepted(tm
             (await refused(client.get_prompt("fx__greet", {"topic": "x"}))).error.message,
             *[
                 (await refused(client.read_resource(uri))).error.message
-                for uri in ("fx+test://static", "fx+TEST://static", "fx+test://st%61tic", "fx+test://static?x")
+                for uri in (
+                    "fx+test://static",
+                    "fx+TEST://static",
+                    "fx+test://st%61tic",
+                    "fx+test://static?x",
+                    "fx+test://static/",
+                )
             ],
         ]
         held = await waiting(gateway)
