@@ -83,6 +83,8 @@ def test_a_question_for_a_credential_or_in_hidden_writing_is_refused(request_: A
         "https:///path",
         "https://[::1/",
         "https://good.example:99999999/",
+        "https://%65vil.example/",
+        "https://good.example;evil.example/",
         "https://" + "good.example." * 20 + "evil.example/",
         "https://good.example/" + "x" * 2_000,
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from lg_policy.printing import visible
 URL_CHARACTERS = 2_000
 HOST_CHARACTERS = 253
 """Of a name in the DNS. All of it is shown: who owns a host stands at its end."""
+_HOST = re.compile(r"[a-z0-9_.:-]+")
 PAGES = 5
 """Pages that one refused call may want opened."""
 
@@ -30,6 +32,8 @@ def host_of(url: str) -> str:
         raise Refused("the address of its page is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise Refused("the address of its page does not begin with https:// or http:// and a host")
+    if _HOST.fullmatch(host) is None:
+        raise Refused("the host of its page has characters that a browser reads otherwise")
     if len(host) > HOST_CHARACTERS:
         raise Refused(f"the host of its page has more than {HOST_CHARACTERS} characters")
     if parts.username is not None or parts.password is not None:
