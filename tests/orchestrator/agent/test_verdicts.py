@@ -237,9 +237,9 @@ async def test_tests_that_the_request_asks_for_may_change_and_are_named(tmp_path
     more = edit("tests/test_calc.py", ASSERTION, f"{ASSERTION}\n        self.assertEqual(add(2, 2), 4)")
     ran = await ended(tmp_path, *right, *more, request="fix the failing test and add a test for 2 + 2")
     assert ran.final.status == "done", ran.final.text
-    verdict, _, rest = ran.final.text.partition("\n\n")
+    named, verdict, *_ = ran.final.text.split("\n\n")
+    assert named.startswith("**The change also edits tests or check settings:** `tests/test_calc.py`")
     assert re.fullmatch(r"\*\*Done:\*\* `.+` failed before the change and passes now\.", verdict), ran.final.text
-    assert rest.startswith("**The change also edits tests or check settings:** `tests/test_calc.py`")
 
 
 async def test_what_a_model_says_is_quoted_in_every_report(tmp_path: Path) -> None:
