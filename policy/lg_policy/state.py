@@ -188,8 +188,8 @@ def file_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` (mode 0600) so that readers and a crash see the old file or the new one, never a part."""
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write `data` to `path` so that readers and a crash see the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -197,6 +197,8 @@ def replace_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if mode != 0o600:
+            temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

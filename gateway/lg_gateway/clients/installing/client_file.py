@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from lg_gateway.clients.formats.documents import JSON_BYTES, OTHER_BYTES, Docume
 from lg_gateway.clients.installing.entries import InstallRow
 from lg_gateway.clients.recognition import at
 from lg_policy.errors import ConfigError
+from lg_policy.state import replace_file
 
 _OURS = re.compile(r"(?:^|[/\\])lg-(?:gateway|fs|exec)(?:\.exe)?$")
 _MARK = "\ufeff"
@@ -132,17 +132,6 @@ def write_file(path: Path, row: InstallRow, before: bytes | None, after: bytes |
             return
         real.parent.mkdir(parents=True, exist_ok=True)
         mode = stat.S_IMODE(real.stat().st_mode) if before is not None else 0o600
-        temporary = real.with_name(f".{real.name}.{secrets.token_hex(6)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(after)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(mode)
-            temporary.replace(real)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(real, after, mode)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
