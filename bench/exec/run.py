@@ -29,13 +29,14 @@ from mcp import Client, StdioServerParameters
 
 from lg_exec.process.environment import Program
 from lg_exec.process.orphans import Orphans
-from lg_exec.sandbox import seccomp
-from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, binaries
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend
 from lg_exec.sandbox.interface import CommandJob
 from lg_exec.server.executor import effective_limits
 from lg_exec.server.setup import make_place
 from lg_policy.config.settings import Settings
 from lg_policy.paths.root import Root
+from lg_policy.sandbox import seccomp
+from lg_policy.sandbox.bubblewrap import binaries
 
 TRUE = "/bin/true"
 NAP: dict[str, object] = {"cmd": "sleep", "args": ["3"]}

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from mcp import Client
 
-from lg_exec.sandbox.bubblewrap_backend import binaries
+from lg_policy.sandbox.bubblewrap import binaries
 from tests.e2e.programs import serving
 from tests.support import require
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_exec.process.cgroups import find_hierarchy
 from lg_exec.process.environment import Programs
-from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, RunAsUser, binaries, identities
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, RunAsUser, identities
 from lg_exec.server.executor import Executor, Request
 from lg_exec.server.setup import choose_backend, make_place
 from lg_policy.config.settings import Settings
 from lg_policy.paths.root import Root
+from lg_policy.sandbox.bubblewrap import binaries
+from lg_policy.sandbox.cgroups import find_hierarchy
 from tests.exec.helpers import py, settings
 from tests.support import require
 

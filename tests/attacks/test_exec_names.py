@@ -14,8 +14,8 @@ import anyio.lowlevel
 import pytest
 from mcp import Client, StdioServerParameters
 
-from lg_exec.sandbox.hidden_paths import MaskFinder
 from lg_exec.sandbox.mask_layer import MAX_MOUNTS
+from lg_policy.sandbox.hidden_paths import MaskFinder
 from tests.exec.helpers import py, sandboxed, settings
 from tests.support import require
 

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lg_exec.process.cgroups import find_hierarchy
 from lg_exec.process.environment import Programs
-from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, binaries
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend
 from lg_exec.sandbox.unconfined import UnconfinedBackend
 from lg_exec.server.executor import Executor, Outcome, Request
 from lg_exec.server.setup import make_place
 from lg_policy.config.settings import Settings
 from lg_policy.paths.root import Root
+from lg_policy.sandbox.bubblewrap import binaries
+from lg_policy.sandbox.cgroups import find_hierarchy
 from tests.support import require
 
 PY = {"from": "python", "args_allow": ["-c=*...", "path:**..."]}

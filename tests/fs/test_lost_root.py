@@ -10,7 +10,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
-from lg_exec.sandbox.bubblewrap_backend import binaries
+from lg_policy.sandbox.bubblewrap import binaries
 from tests.fs.helpers import FsClient, fs_client, write_tree
 from tests.fs.programs import PROGRAM, WAIT_S, called, stdio
 from tests.support import require

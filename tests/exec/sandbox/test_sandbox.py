@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from lg_exec.cli import main
-from lg_exec.process.cgroups import find_hierarchy
 from lg_exec.process.orphans import Orphans
 from lg_exec.process.worker_thread import Work
-from lg_exec.sandbox.bubblewrap_backend import Binary, BubblewrapBackend, SandboxRoot, binaries
-from lg_exec.sandbox.hidden_paths import MaskFinder
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, SandboxRoot
 from lg_exec.sandbox.interface import CommandJob, NoBackend
 from lg_exec.sandbox.probes import attempt, failures, own_python
 from lg_exec.sandbox.unconfined import Unconfined, UnconfinedBackend
@@ -27,6 +25,9 @@ from lg_policy.config.exec_templates import DEFAULT_COMMANDS
 from lg_policy.config.settings import Settings
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.paths.root import Root
+from lg_policy.sandbox.bubblewrap import Binary, binaries
+from lg_policy.sandbox.cgroups import find_hierarchy
+from lg_policy.sandbox.hidden_paths import MaskFinder
 from tests.exec.helpers import make_venv, settings, unconfined
 from tests.support import require
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lg_exec.sandbox.hidden_paths import Masks
 from lg_exec.sandbox.seatbelt import profile
 from lg_policy.errors import SandboxUnavailable
+from lg_policy.sandbox.hidden_paths import Masks
 
 MASKS = Masks(hidden_files=(".env",), hidden_dirs=("keys",), protected=(".git",))
 

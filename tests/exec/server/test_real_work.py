@@ -15,7 +15,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from lg_exec.sandbox.bubblewrap_backend import binaries
+from lg_policy.sandbox.bubblewrap import binaries
 from tests.exec.server.projects import (
     ASYNC_SOCKETS,
     EXTENSION,

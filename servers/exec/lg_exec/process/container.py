@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lg_exec.process.process_tree import Usage
 from lg_policy.limits import HeadTail
+from lg_policy.sandbox.process_tree import Usage
 
 if TYPE_CHECKING:
     import resource

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from lg_exec.process import process_tree
+from lg_policy.sandbox import process_tree
 
 MARKER = "LG_EXEC_CALL"
 _PR_SET_CHILD_SUBREAPER = 36

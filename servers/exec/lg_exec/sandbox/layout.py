@@ -12,34 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lg_exec.sandbox.hidden_paths import Masks
+from lg_policy.sandbox.hidden_paths import Masks
+from lg_policy.sandbox.system_view import NOTHING, kernel_mounts, system_mounts
 
 TMP = "/tmp"  # noqa: S108  # inside the sandbox, where it is private
 HOME = f"{TMP}/.home"
 _PRIVATE = (TMP, "/dev/shm")  # noqa: S108  # likewise
 
-_SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC = (
-    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "ssl/openssl.cnf",
-    "pki/tls/certs", "pki/ca-trust/extracted", "crypto-policies", "localtime", "timezone",
-    "mime.types", "protocols", "services", "terminfo",
-)  # fmt: skip
-_PROC_DIRS = ("acpi", "asound", "driver", "fs", "pressure", "scsi")
-_PROC_FILES = (
-    "cmdline", "config.gz", "kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "mtrr",
-    "sched_debug", "sysrq-trigger", "timer_list",
-)  # fmt: skip
-ACCOUNTS = {
-    "passwd": "sandbox:x:1000:1000:sandbox:/tmp/.home:/bin/sh\nroot:x:0:0:root:/:/bin/false\n"
-    "nobody:x:65534:65534:nobody:/:/bin/false\n",
-    "group": "sandbox:x:1000:\nroot:x:0:\nnogroup:x:65534:\n",
-    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
-    "empty": "",
-}
-"""The generated files by name. `empty` stands in for files that are hidden."""
-NOTHING = "nothing"
-"""An empty directory beside them, which stands in for directories that are hidden."""
 MAX_BOUND = 500
 
 
@@ -77,41 +56,13 @@ class Layout:
     def arguments(self) -> list[str]:
         """Return the bubblewrap options, in order."""
         return [
-            *self._system(),
-            *self._kernel(),
+            *system_mounts(self.accounts, network=self.network),
+            *kernel_mounts(self.accounts),
             *self._private(),
             *self._toolchains(),
             *self._project(),
             *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", os.path.join(self.root, self.cwd)),
         ]
-
-    def _system(self) -> Iterator[str]:
-        yield from ("--ro-bind", "/usr", "/usr")
-        for place in _SYSTEM:
-            if os.path.islink(place):
-                yield from ("--symlink", os.readlink(place), place)
-            elif os.path.isdir(place):
-                yield from ("--ro-bind", place, place)
-        if os.path.isdir("/nix/store"):
-            yield from ("--ro-bind", "/nix/store", "/nix/store")
-        yield from ("--perms", "0755", "--dir", "/etc")
-        for name in _ETC:
-            yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
-        for name in ACCOUNTS:
-            if name != "empty":
-                yield from ("--ro-bind", f"{self.accounts}/{name}", f"/etc/{name}")
-        if self.network:
-            yield from ("--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf")
-
-    def _kernel(self) -> Iterator[str]:
-        yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
-        for name in _PROC_DIRS:
-            if os.path.isdir(f"/proc/{name}"):
-                yield from ("--size", "4096", "--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}")
-        for name in _PROC_FILES:
-            if _could_be_opened(f"/proc/{name}"):
-                yield from ("--ro-bind", f"{self.accounts}/empty", f"/proc/{name}")
-        yield from ("--dev", "/dev")
 
     def _private(self) -> Iterator[str]:
         size = str(self.tmp_bytes)
@@ -167,8 +118,3 @@ class Layout:
     def _below(self, place: str) -> str | None:
         """Return the place relative to the root if it is a real directory below it. A link cannot be mounted over."""
         return place[len(self.root) + 1 :] if place.startswith(f"{self.root}/") and not os.path.islink(place) else None
-
-
-def _could_be_opened(path: str) -> bool:
-    """Return whether this user may open the file at all. Each mount costs a call some hundredths of a millisecond."""
-    return os.access(path, os.R_OK) or os.access(path, os.W_OK)

@@ -14,8 +14,8 @@ import stat
 from collections.abc import Sequence
 
 from lg_exec.process.worker_thread import Work
-from lg_exec.sandbox.hidden_paths import MaskFinder
 from lg_exec.sandbox.layout import CommonDirectory
+from lg_policy.sandbox.hidden_paths import MaskFinder
 
 _MAX_BYTES = 5_000
 

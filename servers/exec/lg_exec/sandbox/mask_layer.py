@@ -10,8 +10,8 @@ import os
 import tempfile
 
 from lg_exec.process.worker_thread import Work
-from lg_exec.sandbox.hidden_paths import Masks
 from lg_policy.errors import LimitExceeded
+from lg_policy.sandbox.hidden_paths import Masks
 
 MAX_MOUNTS = 2_000
 """Names that are covered by a mount each. bubblewrap takes 9,000 arguments, and a mount needs three."""

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.sandbox import scratch_directory
-from lg_exec.sandbox.hidden_paths import NO_MASKS
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.unconfined import Unconfined
 from lg_policy.errors import SandboxUnavailable
+from lg_policy.sandbox.hidden_paths import NO_MASKS
 
 if TYPE_CHECKING:
     from lg_exec.process.worker_thread import Work
     from lg_exec.sandbox.bubblewrap_backend import SandboxRoot
-    from lg_exec.sandbox.hidden_paths import Masks
+    from lg_policy.sandbox.hidden_paths import Masks
 
 SANDBOX_EXEC = "/usr/bin/sandbox-exec"
 _SYSTEM = (

@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
-from lg_exec.process import process_tree
 from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.environment import SYSTEM_PATH, base_environment
 from lg_exec.process.orphans import MARKER, Orphans
-from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox import scratch_directory
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_policy.changes.removal import remove_tree
+from lg_policy.sandbox import process_tree
+from lg_policy.sandbox.process_tree import Usage
 
 _DOUBTFUL_ROUNDS = 50  # a process that has no environment for so long has emptied it
 

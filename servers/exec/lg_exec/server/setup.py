@@ -20,7 +20,6 @@ from lg_exec.process.environment import Programs
 from lg_exec.process.orphans import Orphans
 from lg_exec.process.root_identity import refuse_replaced
 from lg_exec.process.worker_thread import Work
-from lg_exec.sandbox.hidden_paths import MaskFinder
 from lg_exec.sandbox.interface import Backend, NoBackend
 from lg_exec.sandbox.lifeline import Lifeline
 from lg_exec.sandbox.linked_worktree import LinkedWorktree
@@ -29,6 +28,7 @@ from lg_exec.write_back.carrier import Carrier, StateFiles
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
+from lg_policy.sandbox.hidden_paths import MaskFinder
 from lg_policy.state import open_state, refuse_around_settings, root_id, root_lock, state_home
 
 if TYPE_CHECKING:
@@ -172,8 +172,9 @@ def _candidates(place: SandboxRoot) -> Iterator[BubblewrapBackend | SeatbeltBack
 
         yield SeatbeltBackend(place)
     elif sys.platform == "linux":
-        from lg_exec.process.cgroups import find_hierarchy
-        from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, binaries, identities
+        from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend, identities
+        from lg_policy.sandbox.bubblewrap import binaries
+        from lg_policy.sandbox.cgroups import find_hierarchy
 
         hierarchy = find_hierarchy()
         for binary, identity in product(binaries(), identities(place.root)):

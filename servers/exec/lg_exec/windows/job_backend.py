@@ -20,7 +20,6 @@ import anyio
 
 from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.environment import base_environment
-from lg_exec.process.process_tree import Usage
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox import scratch_directory
@@ -28,6 +27,7 @@ from lg_exec.sandbox.interface import NOT_LIMITED, CommandJob, ContainmentReport
 from lg_exec.windows.job_object import JobObject, limits_of, resume
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
+from lg_policy.sandbox.process_tree import Usage
 
 _NEEDED = (
     "SYSTEMROOT", "WINDIR", "SYSTEMDRIVE", "COMSPEC", "PATHEXT", "PROCESSOR_ARCHITECTURE", "NUMBER_OF_PROCESSORS",

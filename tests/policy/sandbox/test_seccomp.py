@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_exec.sandbox import seccomp
+from lg_policy.sandbox import seccomp
 from tests.support import require
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

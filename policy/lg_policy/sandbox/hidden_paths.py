@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from lg_exec.process.worker_thread import Work
 from lg_policy.errors import LimitExceeded
 from lg_policy.paths.globs import GlobSet
 
@@ -35,6 +35,20 @@ class Masks:
     hidden_files: tuple[str, ...]
     hidden_dirs: tuple[str, ...]
     protected: tuple[str, ...]
+
+
+class Stoppable(Protocol):
+    """Work that can be told to stop."""
+
+    def check(self) -> None:
+        """Raise if the work should end; called in every loop."""
+
+
+class _Unstoppable:
+    """Work that goes on to its end."""
+
+    def check(self) -> None:
+        pass
 
 
 NO_MASKS = Masks(hidden_files=(), hidden_dirs=(), protected=())
@@ -65,13 +79,13 @@ class MaskFinder:
         self._protect = GlobSet(protect)
         self._known: dict[str, _Directory] = {}
 
-    def find(self, skip: Collection[str] = (), work: Work | None = None) -> Masks:
+    def find(self, skip: Collection[str] = (), work: Stoppable | None = None) -> Masks:
         """Walk the tree, but not into the directories in `skip`. Raises `LimitExceeded` if the tree is too large."""
-        work = work or Work()
+        work = work or _Unstoppable()
         with self._lock:
             return self._find(skip, work)
 
-    def _find(self, skip: Collection[str], work: Work) -> Masks:
+    def _find(self, skip: Collection[str], work: Stoppable) -> Masks:
         files: list[str] = []
         dirs: list[str] = []
         protected: list[str] = []

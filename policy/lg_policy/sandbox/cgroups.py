@@ -14,11 +14,23 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from lg_exec.process import process_tree
-from lg_exec.process.container import Limits
+from lg_policy.sandbox import process_tree
 
 _CONTROLLERS = ("memory", "pids")
+
+
+class TreeLimits(Protocol):
+    """The limits of a whole process tree."""
+
+    @property
+    def memory_mb(self) -> int:
+        """Mebibytes in use."""
+
+    @property
+    def processes(self) -> int:
+        """Processes and threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +53,7 @@ class Hierarchy:
 class Group:
     """The control group of one call. `close` removes it after its processes have ended."""
 
-    def __init__(self, hierarchy: Hierarchy, limits: Limits) -> None:
+    def __init__(self, hierarchy: Hierarchy, limits: TreeLimits) -> None:
         name = secrets.token_hex(6)
         self._version = hierarchy.version
         self._dirs = {controller: prefix + name for controller, prefix in hierarchy.prefixes.items()}
@@ -57,7 +69,7 @@ class Group:
                 os.rmdir(directory)
             raise
 
-    def _limit(self, limits: Limits) -> None:
+    def _limit(self, limits: TreeLimits) -> None:
         memory = limits.memory_mb << 20
         if "memory" in self._dirs:
             if self._version == 2:
@@ -111,8 +123,13 @@ class Group:
             self._write(controller, file, value)
 
 
-def find_hierarchy(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -> Hierarchy | None:
-    """Return where this process may make groups with memory and process limits, or `None`."""
+def find_hierarchy(
+    mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup", *, divide: bool = True
+) -> Hierarchy | None:
+    """Return where this process may make groups with memory and process limits, or `None`.
+
+    `divide`: this process and its descendants may be moved into a leaf of their own group.
+    """
     try:
         with open(mounts, encoding="utf-8") as file:
             mounted = list(_mounts(file.read()))
@@ -122,7 +139,7 @@ def find_hierarchy(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/
         return None
     for kind, _, point in mounted:
         if kind == "cgroup2" and "" in places:
-            parent = _divided(point, places[""]) or _delegated(point, places[""])
+            parent = (_divided(point, places[""]) if divide else None) or _delegated(point, places[""])
             if parent is not None:
                 return Hierarchy(version=2, parents=dict.fromkeys(_CONTROLLERS, parent))
     parents = {}
