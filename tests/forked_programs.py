@@ -23,7 +23,7 @@ SERVER_MODULES = ("lg_fs.server.startup", "lg_fs.server.server", "lg_exec.server
 GATEWAY_MODULES = (
     *SERVER_MODULES,
     "lg_gateway.cli",
-    "lg_gateway.commands.serve",
+    "lg_gateway.commands.serving.serve",
     "lg_gateway.serving.running",
     "lg_gateway.serving.gateway",
     "lg_gateway.serving.server",

@@ -95,14 +95,12 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
             wrong.append(f"{mention.program} {chosen}")
             continue
         for command in chosen.split("|"):
-            text = usage(mention.program, command)
-            actions = re.search(r"^  \{([a-z,-]+)\}", text, flags=re.MULTILINE)
-            if (
-                actions
-                and len(mention.words) > 1
-                and not set(mention.words[1].split("|")) <= set(actions[1].split(","))
-            ):
+            known_actions = actions(mention.program, command)
+            named = set("|".join(mention.words[1:2]).split("|")) - {""} if known_actions else set()
+            if not named <= known_actions:
                 wrong.append(f"{mention.program} {' '.join(mention.words)}")
+                continue
+            text = usage(mention.program, command, *sorted(named))
             wrong += [
                 f"{mention.program} {command} {option}"
                 for option in mention.options
@@ -157,16 +155,31 @@ def sources(*globs: str) -> list[str]:
 
 def subcommands(program: str) -> set[str]:
     """The commands of a program by its help; none where it has none."""
-    listed = helped(program).partition("positional arguments:")[2].partition("options:")[0]
-    return set(re.findall(r"^ {4}([a-z][a-z-]*)", listed, flags=re.MULTILINE))
+    return listed(helped(program))
 
 
 @cache
-def usage(program: str, command: str) -> str:
-    """The help of a program or of one command. Without a command the gateway serves, so it takes those options too."""
+def actions(program: str, command: str) -> set[str]:
+    """The actions of a command by its help; none where it has none."""
+    return listed(helped(program, command)) if command else set()
+
+
+def listed(text: str) -> set[str]:
+    headed = re.search(r"^(?:positional arguments|commands|actions):$(.*?)^options:$", text, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^ {2,4}([a-z][a-z-]*)", headed[1], flags=re.MULTILINE)) if headed else set()
+
+
+@cache
+def usage(program: str, command: str, *named: str) -> str:
+    """The help of a program, of one command, or of some of its actions: of all if none is named.
+
+    Without a command the gateway serves, so it takes those options too.
+    """
     if program == "lg-gateway" and not command:
         return usage(program, "serve") + helped(program)
-    return helped(program, command) if command else helped(program)
+    chosen = named or sorted(actions(program, command))
+    texts = [helped(program, command, action) for action in chosen]
+    return "".join(texts) or (helped(program, command) if command else helped(program))
 
 
 @cache

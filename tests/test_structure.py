@@ -352,7 +352,8 @@ def run_help(program: str, *arguments: str) -> tuple[str, set[str]]:
 def commands_of(program: str) -> list[str]:
     """Return the sub-commands that the program's help lists, one a line."""
     text, _ = run_help(program, "--help")
-    return re.findall(r"^ {4}([a-z][a-z-]+)(?: {2,}|$)", text.partition("options:")[0], flags=re.MULTILINE)
+    listed = text.partition("commands:")[2].partition("options:")[0]
+    return re.findall(r"^ {2}([a-z][a-z-]+)(?: {2,}|$)", listed, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

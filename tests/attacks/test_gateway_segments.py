@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.commands.audit_integrity import export_lines
+from lg_gateway.commands.audit.integrity import export_lines
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.verification import verify_export
 from tests.gateway.ledger.support_ledger import LATER, Place, append

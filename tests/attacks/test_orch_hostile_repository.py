@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_orch.cli import build_parser, main
+from lg_orch.cli import arguments, main
 from lg_orch.settings.setup import prepare
 from tests.orchestrator.programs import lg_orch
 
@@ -86,7 +86,7 @@ def test_denials_of_an_untrusted_file_count(hostile: Path) -> None:
 
 def provider_for(root: Path) -> str:
     """The provider that a command run there would use."""
-    args = build_parser().parse_args(["run", "x", "--repo-root", str(root)])
+    args = arguments(["run", "x", "--repo-root", str(root)])
     return prepare(args).loaded.settings.models.default.provider
 
 

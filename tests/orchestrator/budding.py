@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODULES = (
-    "lg_gateway.commands.serve",
+    "lg_gateway.commands.serving.serve",
     "lg_gateway.serving.running",
     "lg_gateway.serving.gateway",
     "lg_gateway.serving.server",

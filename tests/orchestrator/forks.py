@@ -173,7 +173,7 @@ def _ended(pid: int, reached: int, after_s: float | None) -> tuple[int, list[str
 
 
 def _preload() -> None:
-    preload((*ORCHESTRATOR_MODULES, "lg_gateway.commands.audit"))
+    preload((*ORCHESTRATOR_MODULES, "lg_gateway.commands.audit.reading"))
     from lg_orch.engine.driver import import_heavy
 
     import_heavy()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_orch.cli import build_parser, main
+from lg_orch.cli import arguments, main
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_export_graph_prints_mermaid_and_nothing_else(capsys: pytest.CaptureFixt
 
 def test_every_command_takes_the_repository_and_settings_flags() -> None:
     for command in (["run", "x"], ["doctor"], ["trust"], ["runs", "list"], ["export-graph"]):
-        args = build_parser().parse_args([*command, "--repo-root", "r", "--profile", "prod", "--state-dir", "s"])
+        args = arguments([*command, "--repo-root", "r", "--profile", "prod", "--state-dir", "s"])
         assert (str(args.root), args.profile) == ("r", "prod")
 
 

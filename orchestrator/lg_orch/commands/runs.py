@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """List the newest runs, show one, or remove old ones."""
-    from lg_policy.errors import UsageError
-
     if args.action == "show":
         return _show(args)
-    if args.run_id is not None:
-        raise UsageError(f"runs {args.action} takes no RUN_ID", hint="`lg-orch runs show RUN_ID` shows one")
     return _prune(args) if args.action == "prune" else _list(args)
 
 

@@ -37,7 +37,7 @@ class ServeFlags:
 
 
 def add_common_flags(
-    parser: argparse.ArgumentParser, *, root_flag: str | None = "--root", root_default: str = "the current directory"
+    parser: argparse._ActionsContainer, *, root_flag: str | None = "--root", root_default: str = "the current directory"
 ) -> None:
     """Add `--root --config --profile --state-dir --allow-broad-root --log-level --version`.
 
@@ -74,7 +74,7 @@ def add_common_flags(
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
-def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+def add_serve_flags(parser: argparse._ActionsContainer) -> None:
     """Add `--transport --host --port`."""
     parser.add_argument(
         "--transport", choices=("stdio", "http"), default="stdio", help="how clients connect (default: stdio)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.commands.audit_integrity import export_lines
+from lg_gateway.commands.audit.integrity import export_lines
 from lg_gateway.ledger.chain import line_of
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry

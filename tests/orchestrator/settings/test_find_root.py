@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_orch.cli import build_parser
+from lg_orch.cli import arguments
 from lg_orch.settings.find_root import find_root
 from lg_orch.settings.setup import prepare
 from lg_policy.errors import ConfigError
@@ -47,7 +47,7 @@ def test_a_settings_file_below_the_root_is_closed_to_changes(tmp_path: Path) -> 
     root.mkdir()
     for config, closed in ((root / "lg.toml", True), (tmp_path / "lg.toml", False)):
         config.write_text("[budgets]\nmax_loops = 1\n")
-        args = build_parser().parse_args(["run", "x", "--repo-root", str(root), "--config", str(config)])
+        args = arguments(["run", "x", "--repo-root", str(root), "--config", str(config)])
         settings = prepare(args).loaded.settings
         assert settings.budgets.max_loops == 1
         assert ("/lg.toml" in settings.policy.write_deny) is closed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lg_orch.cli import build_parser, main
+from lg_orch.cli import arguments, main
 from lg_orch.runs.run_directory import RUN_ID, RunDir, all_runs, new_run
 from lg_orch.settings.find_run import everywhere, find
 from lg_policy.errors import ConfigError
@@ -21,7 +21,7 @@ def make_run(root: Path, run_id: str) -> RunDir:
 
 
 def looked_for(given: str, *flags: str) -> str:
-    return find(given, build_parser().parse_args(["replay", given, *flags])).run.run_id
+    return find(given, arguments(["replay", given, *flags])).run.run_id
 
 
 ONE, TWO, THREE = "20260101T000000-aaaaaa", "20260101T000000-bbbbbb", "20260202T000000-aaaaaa"
@@ -44,7 +44,7 @@ def test_a_run_is_found_from_any_directory_by_as_much_of_its_id_as_is_unique(run
     assert looked_for("20260101T000000-b") == TWO
     assert looked_for("bbbbbb") == TWO
     assert looked_for(f"run-{TWO}.json") == TWO, "as the exported trace's file is named"
-    found = find(TWO, build_parser().parse_args(["replay", TWO]))
+    found = find(TWO, arguments(["replay", TWO]))
     assert found.root == runs / "b"
 
 
@@ -78,7 +78,7 @@ def test_a_root_narrows_the_search(runs: Path) -> None:
 
 @pytest.mark.parametrize("given", ["../../etc", "", "2", "zzzzzz", ONE + "/..", "20260303"])
 def test_what_is_no_run_is_said_and_nothing_outside_is_looked_at(runs: Path, given: str) -> None:
-    args = build_parser().parse_args(["replay", "x", "--repo-root", str(runs / "a")])
+    args = arguments(["replay", "x", "--repo-root", str(runs / "a")])
     with pytest.raises(ConfigError, match=r"is not a run id|there is no run"):
         find(given, args)
 
@@ -93,7 +93,7 @@ def test_last_is_the_newest_run_of_the_repository_here(runs: Path, monkeypatch: 
 
 def test_a_state_directory_of_ones_own_is_the_only_place_that_is_looked_at(runs: Path, tmp_path: Path) -> None:
     own = new_run(tmp_path / "own")
-    args = build_parser().parse_args(["replay", "x", "--state-dir", str(tmp_path / "own")])
+    args = arguments(["replay", "x", "--state-dir", str(tmp_path / "own")])
     assert [found.run.run_id for found in everywhere(args)] == [own.run_id]
     with pytest.raises(ConfigError, match="there is no run"):
         find(ONE, args)

@@ -1,0 +1,90 @@
+"""`lg-gateway approvals watch`: show each question as it comes, and take one key press as the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lg_gateway.approvals.records import ApprovalState
+from lg_gateway.commands.approvals.prompt import Pending, confirmed, decide, shown
+from lg_gateway.commands.terminal.terminal import Terminal
+from lg_policy.errors import LgError
+from lg_policy.printing import exit_text
+
+POLL_S = 0.3
+KEYS = {"o": "approve once", "r": "approve for this run", "d": "deny", "s": "skip", "q": "quit"}
+SAME_KEYS = {"a": "o", "y": "o", "n": "d"}
+"""Keys that mean one of the menu's too."""
+
+
+@dataclass
+class ApprovalsWatch:
+    """The loop of the command. `look` returns what waits now, of all gateways that are watched."""
+
+    terminal: Terminal
+    look: Callable[[], Sequence[Pending]]
+    skipped: set[str] = field(default_factory=set)
+
+    def run(self) -> int:
+        """Show questions until the human ends it."""
+        self.terminal.write("Waiting for questions. Press q to quit.\n")
+        while True:
+            waiting = (pending for pending in self.look() if pending.approval.id not in self.skipped)
+            pending = next(waiting, None)
+            if pending is None:
+                if self.terminal.key(POLL_S) in ("q", ""):
+                    return 0
+            elif self._ask(pending) in ("q", ""):
+                return 0
+
+    def _ask(self, pending: Pending) -> str:
+        """Show one question and act on a key. The bell calls a human back to the terminal."""
+        self.terminal.write("\a\n")
+        self.terminal.show(shown(pending, self.terminal.width()))
+        keys = {key: words for key, words in KEYS.items() if key != "r" or pending.approval.run_id is not None}
+        menu = "   ".join(f"[{key}] {words}" for key, words in keys.items())
+        self.terminal.forget()
+        self.terminal.write(f"\n{menu}\n")
+        key = self._key(pending, keys)
+        if key is None:
+            return "gone"
+        if key in ("o", "r", "d"):
+            self._decide(pending, key)
+        else:
+            self.skipped.add(pending.approval.id)
+        return key
+
+    def _key(self, pending: Pending, keys: dict[str, str]) -> str | None:
+        """Wait for a key of the menu; `None` when the question is answered elsewhere or expires meanwhile."""
+        while True:
+            pressed = self.terminal.key(POLL_S)
+            key = SAME_KEYS.get(pressed, pressed) if pressed is not None else None
+            if key is not None and (key in keys or key == ""):
+                return key
+            now = pending.now()
+            if now is None or now.state is not ApprovalState.PENDING:
+                self.terminal.write(f"{pending.approval.id}: {_gone(now.state if now is not None else None)}\n")
+                return None
+
+    def _decide(self, pending: Pending, key: str) -> None:
+        try:
+            if key == "d":
+                reason = self.terminal.line("Reason (the caller reads it; Enter for none): ")
+                done = decide(pending, "deny", reason=reason)
+            elif pending.approval.approver == "operator" and not confirmed(pending, self.terminal):
+                self.skipped.add(pending.approval.id)
+                self.terminal.write("not approved\n")
+                return
+            else:
+                done = decide(pending, "approve", for_run=key == "r")
+        except LgError as error:
+            self.terminal.write(f"{exit_text(error)}\n")
+            return
+        self.terminal.write(f"{done.id} {done.state} {time.strftime('%H:%M:%S')} local time\n")
+
+
+def _gone(state: ApprovalState | None) -> str:
+    if state is ApprovalState.EXPIRED:
+        return "this question has expired"
+    return f"this question was answered elsewhere ({state or 'it is gone'})"

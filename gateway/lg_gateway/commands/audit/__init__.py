@@ -1,0 +1,1 @@
+"""`lg-gateway audit`: the ledger, read and kept."""

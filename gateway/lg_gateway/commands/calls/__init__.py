@@ -1,0 +1,1 @@
+"""`lg-gateway tools`, `call`, `resources`, `prompts`: what a client sees and does, at a terminal."""

@@ -1,0 +1,100 @@
+"""Lets you fill in a form at the terminal where you typed the command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio.to_thread
+
+from lg_gateway.approvals.question import DENY, RUN, TYPED, form
+from lg_gateway.commands.terminal.output import complain
+from lg_policy.printing import one_line
+
+TITLE_WIDTH, PROMPT_WIDTH, TYPED_WIDTH = 60, 300, 40
+"""Columns of a field's title and of a whole prompt, which a server may have written, and of what was typed."""
+Ask = Callable[[str], str | None]
+
+
+async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """Show a question and read its fields, a line each; the end of input, or none for a needed field, closes it."""
+
+    def fill() -> tuple[str, dict[str, Any] | None]:
+        complain(f"\n{message}\n")
+        return fill_in(schema, _read)
+
+    return await anyio.to_thread.run_sync(fill, abandon_on_cancel=True)
+
+
+def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | None]:
+    """Return action and content. `ask` shows a prompt and returns a line, `None` at the end of input."""
+    if schema in (form(in_run=False), form(in_run=True)):
+        return _decide(ask, in_run=schema == form(in_run=True))
+    content: dict[str, Any] = {}
+    for name, field in schema.get("properties", {}).items():
+        needed = name in schema.get("required", ())
+        value = _value(name, field, ask, needed=needed)
+        if value is None and needed:
+            return "cancel", None
+        if value is not None:
+            content[name] = value
+    return "accept", content
+
+
+def _decide(ask: Ask, *, in_run: bool) -> tuple[str, dict[str, Any] | None]:
+    """Ask for the gateway's own decision, in the words of every terminal of ours; Enter alone is a no, and said so."""
+    words = "[o]nce, for this [r]un, or [d]eny" if in_run else "[o]nce or [d]eny"
+    prompt = f"{words} (Enter denies)? "
+    while (line := ask(prompt)) is not None:
+        decision = TYPED.get(line.lower())
+        if decision is None or (decision == RUN and not in_run):
+            prompt = f"{one_line(line, TYPED_WIDTH)!r} is not one of the choices. {words} (Enter denies)? "
+            continue
+        reason = ask("Denied. Reason (the caller reads it; Enter for none): ") if decision == DENY else ""
+        return "accept", {"decision": decision} | ({"reason": reason} if reason else {})
+    return "cancel", None
+
+
+def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> Any:
+    """Ask until an answer fits; nothing typed is the default, or no value."""
+    choices = _choices(field)
+    words = one_line(str(field.get("title") or name), TITLE_WIDTH)
+    hint = "/".join(choices) if choices else {"boolean": "yes/no"}.get(str(field.get("type")), "")
+    optional = "" if needed else "Enter for none"
+    shown = ", ".join(part for part in (hint, optional) if part)
+    before = ""
+    while True:
+        line = ask(f"{before}{words}{f' ({shown})' if shown else ''}: ")
+        if line is None:
+            return None
+        if not line:
+            return field.get("default")
+        try:
+            return _read_as(field, choices, line)
+        except ValueError:
+            before = f"{one_line(line, TYPED_WIDTH)!r} does not fit. "
+
+
+def _choices(field: Mapping[str, Any]) -> list[str]:
+    options = field.get("oneOf") or field.get("anyOf")
+    if isinstance(options, list):
+        return [str(option["const"]) for option in options if isinstance(option, Mapping) and "const" in option]
+    return [str(value) for value in field.get("enum", ())]
+
+
+def _read_as(field: Mapping[str, Any], choices: list[str], line: str) -> Any:
+    kind = field.get("type")
+    if choices:
+        return choices[[choice.lower() for choice in choices].index(line.lower())]
+    if kind == "boolean":
+        return ("no", "n", "false", "yes", "y", "true").index(line.lower()) > 2
+    if kind == "array":
+        return [part.strip() for part in line.split(",")]
+    return {"integer": int, "number": float}.get(str(kind), str)(line)
+
+
+def _read(prompt: str) -> str | None:
+    print(f"  {one_line(prompt, PROMPT_WIDTH)} ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    return line.strip() if line else None

@@ -1,0 +1,1 @@
+"""`lg-gateway import`, `install`, `secrets`: the files of MCP clients, and what no file should hold."""

@@ -1,0 +1,82 @@
+"""The commands of this folder and what may be typed after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lg_policy.command_line.commands import Command
+
+if TYPE_CHECKING:
+    from argparse import _ActionsContainer as Parser
+
+_SECRETS = "lg_gateway.commands.clients.secrets:run"
+INSTALL = (
+    "CLIENT is one of claude-desktop, claude-code, cursor, vscode, cline, roo, kiro, zed, windsurf, continue,"
+    " gemini-cli, codex, goose, opencode, amazon-q, copilot-cli, lmstudio, junie. The file is found and kept as it was."
+    " It is changed in one place; comments and order stay. Installing again changes nothing."
+)
+IMPORT = (
+    "Shows each server, what is left out and why, and the rules that the client had; then writes [gateway.servers.NAME]"
+    " tables into your settings file. The client's file is not changed."
+)
+
+
+def _import(parser: Parser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file of Claude Desktop, Cursor, VS Code, …")
+    parser.add_argument(
+        "--from", dest="source", metavar="CLIENT", help="the client that wrote it, where path and content do not tell"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--replace", action="store_true", help="also replace servers of the same name")
+    parser.add_argument("--yes", action="store_true", help="write without asking on the terminal")
+
+
+def _install(parser: Parser) -> None:
+    parser.add_argument("client", metavar="CLIENT", help="claude-desktop, claude-code, cursor, vscode, codex, …")
+    parser.add_argument("--print", action="store_true", help="only print the text to paste into the client's file")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="move servers without asking on the terminal")
+    parser.add_argument("--remove", action="store_true", help="take it out again, and put back what was moved")
+    parser.add_argument(
+        "--move", action="store_true", help="also take the servers that the client has already behind the gateway"
+    )
+    parser.add_argument("--project", action="store_true", help="into the file in the project, not into the user's")
+    parser.add_argument(
+        "--servers", default="gateway", metavar="NAMES", help="gateway (the default), or fs, exec, or both: fs,exec"
+    )
+
+
+def _name(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="as in ${secret:NAME}")
+
+
+COMMANDS = (
+    Command(
+        name="import",
+        help="take over the servers of a client's file into your settings",
+        description=IMPORT,
+        run="lg_gateway.commands.clients.import_file:run",
+        flags=_import,
+        example="import ~/.cursor/mcp.json --dry-run",
+    ),
+    Command(
+        name="install",
+        help="put the gateway into a client's file",
+        description=INSTALL,
+        run="lg_gateway.commands.clients.install:run",
+        flags=_install,
+        example="install cursor --root .",
+    ),
+    Command(
+        name="secrets",
+        help="keep what servers need and no file should hold: tokens, passwords",
+        actions=(
+            Command(
+                name="set", help="keep a secret; asks for it", run=_SECRETS, flags=_name, example="secrets set GITHUB"
+            ),
+            Command(name="list", help="list the names of secrets", run=_SECRETS, example="secrets list"),
+            Command(name="remove", help="remove a secret", run=_SECRETS, flags=_name, example="secrets remove GITHUB"),
+        ),
+    ),
+)

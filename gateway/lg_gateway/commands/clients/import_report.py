@@ -1,0 +1,88 @@
+"""Shows what an import would do. Values that may be secret are never shown, only what they are called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from lg_gateway.clients.import_plan import ImportPlan, files_of
+from lg_gateway.commands.terminal.output import say, word
+from lg_policy.errors import ConfigError
+from lg_policy.printing import one_line
+from lg_policy.secrets.configured import secret_parts
+
+WIDTH = 200
+"""Columns of a command or a reason."""
+HIDDEN = "***"
+
+
+def report(plan: ImportPlan) -> None:
+    """Print each server, what is left out and why, and the rules that the client had."""
+    for note in plan.found.notes:
+        say(f"  note: {one_line(note, WIDTH)}")
+    for name, entry in plan.entries.items():
+        sign = "+" if name in plan.edit.added else "="
+        off = "" if entry.settings.enabled else "  (off)"
+        say(f"  {sign} {word(name):<20} {described(entry.settings.model_dump(exclude_defaults=True))}{off}")
+        if name in plan.edit.taken:
+            say("      left as it is: the settings have another server of this name (--replace takes this one)")
+        for path in files_of(entry.settings):
+            say(f"      gets the content of {word(path)} at each start")
+        for note in entry.notes:
+            say(f"      {one_line(note, WIDTH)}")
+    for name in plan.edit.added.keys() - plan.entries.keys():
+        say(f"  + {name:<20} ours; it has to be named once the settings name a server")
+    for written, error in plan.left_out.items():
+        say(f"  - {word(written, 40):<20} left out: {one_line(reason(error), WIDTH)}")
+    _rules(plan)
+
+
+def reason(error: ConfigError) -> str:
+    """Return why an entry is left out."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def described(settings: Mapping[str, Any]) -> str:
+    """Return how a server is reached: its program or its address, and the names of what it is given."""
+    if settings.get("command"):
+        words = (settings["command"], *settings.get("args", ()))
+        shown = " ".join(word(_masked(text, before)) for text, before in zip(words, ("", *words), strict=False))
+    else:
+        shown = f"{word(_address(settings.get('url', '')))} ({settings.get('transport', 'http')})"
+    given = [*settings.get("env", {}), *settings.get("headers", {})]
+    return one_line(shown + (f" with {', '.join(map(word, given))}" if given else ""), WIDTH)
+
+
+def _masked(text: str, before: str = "") -> str:
+    """Return a word of a command, without what is a secret by its shape or by the option that it belongs to."""
+    found = secret_parts(before.lstrip("-") if before.startswith("-") and "=" not in before else "", text)
+    for mark in ("=", ":"):  # of an option, and of a header
+        name, there, value = text.partition(mark)
+        found += secret_parts(name.lstrip("-"), value) if there else []
+    for secret in found:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _address(url: str) -> str:
+    """Return an address without what may be secret in it: password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return HIDDEN
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{_masked(parts.path)}" + ("?" + HIDDEN if parts.query else "")
+
+
+def _rules(plan: ImportPlan) -> None:
+    proposed = list(plan.rules())
+    if not proposed:
+        return
+    say("The client asks nobody about these tools. The gateway does, unless you add a rule. Nothing was added:")
+    for name, rule in proposed:
+        tools = [f"{name}__{tool}" for tool in rule.tools]
+        if rule.dangerous:
+            say(f"# dangerous: {word(rule.key)} covers every tool of {word(name)}, also those it adds later")
+        say(f'[[gateway.rules]]\ntools = {json.dumps(tools)}\neffect = "allow"')

@@ -1,0 +1,1 @@
+"""`lg-gateway tokens`: who may call over HTTP."""

@@ -1,0 +1,1 @@
+"""`lg-gateway serve`, `doctor`: the running gateway, and whether it would run."""

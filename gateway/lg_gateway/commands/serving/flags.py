@@ -1,0 +1,46 @@
+"""The commands of this folder and what may be typed after them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lg_policy.command_line.commands import Command
+from lg_policy.config.flags import add_serve_flags
+
+if TYPE_CHECKING:
+    from argparse import _ActionsContainer as Parser
+
+
+def _serve(parser: Parser) -> None:
+    add_serve_flags(parser)
+    parser.add_argument(
+        "--no-login",
+        action="store_true",
+        help="over HTTP, let every program on this machine call as you, without a token",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --transport http: serve with N processes, so that more than one core is used (default: 1)",
+    )
+
+
+COMMANDS = (
+    Command(
+        name="serve",
+        help="serve clients over stdio or HTTP (the default)",
+        run="lg_gateway.commands.serving.serve:run",
+        flags=_serve,
+        example="serve --transport http --port 8765 --root .",
+        starts_servers=True,
+    ),
+    Command(
+        name="doctor",
+        help="check settings, servers, rules, logins and the ledger",
+        run="lg_gateway.commands.serving.doctor:run",
+        example="doctor --root .",
+        starts_servers=True,
+    ),
+)

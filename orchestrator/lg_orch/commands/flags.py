@@ -1,0 +1,258 @@
+"""The commands of `lg-orch` and what may be typed after them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lg_policy.command_line.commands import Command
+
+if TYPE_CHECKING:
+    from argparse import _ActionsContainer as Parser
+
+EXITS = (
+    "exit status: 0 done, 1 finished but failed, 2 bad usage or configuration, 3 waiting for a human, "
+    "4 done but nothing could check it, 130 interrupted"
+)
+RUN_ID_HELP = "a run's id, its beginning, or `last` for the newest run"
+OPTIONAL_RUN_ID_HELP = f"{RUN_ID_HELP}, which is also the default"
+
+
+def _run(parser: Parser) -> None:
+    parser.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
+    _add_driving(parser)
+
+
+def _resume(parser: Parser) -> None:
+    _optional_run(parser)
+    answer = parser.add_mutually_exclusive_group()
+    answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
+    answer.add_argument("--deny", action="store_true", help="deny the call; the run continues without it")
+    answer.add_argument(
+        "--edit",
+        type=Path,
+        metavar="FILE",
+        help="deny the call, and make it with the arguments in FILE (a JSON object)",
+    )
+    answer.add_argument("--answer", metavar="JSON", help="answer a server's question with a JSON object of its fields")
+    # Each goes alone or with --answer, which `commands.resume` sees to.
+    outcome = parser.add_mutually_exclusive_group()
+    for flag, words in (
+        ("--done", "the call whose outcome is unknown did happen"),
+        ("--not-done", "it did not happen; make it again, as a new call"),
+        ("--stop", "end the run"),
+    ):
+        value = flag[2:].replace("-", "_")
+        outcome.add_argument(flag, dest="outcome", action="store_const", const=value, help=words)
+    parser.add_argument(
+        "--for-run", action="store_true", help="with --approve: approve this tool for the rest of the run"
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="with --deny: tell the run why")
+    parser.add_argument("--say", metavar="TEXT", help="add guidance for the run; denies a call that waits for approval")
+    _add_driving(parser)
+
+
+def _json_lines(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+
+def _runs_list(parser: Parser) -> None:
+    parser.add_argument("--limit", type=positive, default=20, metavar="N", help="show the newest N runs (default: 20)")
+    parser.add_argument("--all", action="store_true", help="runs of every repository")
+    _json_lines(parser)
+
+
+def _runs_show(parser: Parser) -> None:
+    _optional_run(parser)
+    parser.add_argument("--diff", action="store_true", help="what the run changed, as a diff, instead of its steps")
+    parser.add_argument("--json", action="store_true", help="print the trace as JSON")
+
+
+def _runs_prune(parser: Parser) -> None:
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        help="remove runs older than AGE, such as 12h or 30d (default: store.runs_ttl)",
+    )
+    parser.add_argument("--all", action="store_true", help="also runs that can be resumed")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
+
+
+def _replay(parser: Parser) -> None:
+    _optional_run(parser)
+    parser.add_argument("--json", action="store_true", help="print what the run printed with --json")
+
+
+def _fork(parser: Parser) -> None:
+    parser.add_argument("run_id", metavar="RUN_ID", help=RUN_ID_HELP)
+    parser.add_argument(
+        "--at", type=int, required=True, metavar="STEP", help="number of the step, as `runs show` prints it"
+    )
+    parser.add_argument("--say", metavar="TEXT", help="add guidance for the new run")
+    _add_driving(parser)
+
+
+def _undo(parser: Parser) -> None:
+    _optional_run(parser)
+    parser.add_argument("--to", type=int, metavar="STEP", help="revert only what changed after that step")
+    parser.add_argument("--yes", action="store_true", help="revert without asking")
+    _add_gateway(parser)
+
+
+def _trust(parser: Parser) -> None:
+    parser.add_argument(
+        "--guide", action="store_true", help="accept its AGENTS.md instead, so that language models see it"
+    )
+    parser.add_argument("--forget", action="store_true", help="stop trusting it")
+    parser.add_argument("--show", action="store_true", help="only show whether it is trusted")
+
+
+def positive(text: str) -> int:
+    """A number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _optional_run(parser: Parser) -> None:
+    parser.add_argument("run_id", nargs="?", metavar="RUN_ID", help=OPTIONAL_RUN_ID_HELP)
+
+
+def _add_driving(parser: Parser) -> None:
+    parser.add_argument(
+        "--model", metavar="PROVIDER:NAME", help="use this language model for all roles (or set LG_MODEL)"
+    )
+    parser.add_argument(
+        "--trace", action="store_true", help="write the trace to artifacts/runs/run-<id>.json under the root"
+    )
+    for flag, kind, metavar, words in (
+        ("--max-tokens", int, "N", "stop at N tokens of model traffic (instead of budgets.max_tokens)"),
+        (
+            "--max-cost-usd",
+            float,
+            "X",
+            "stop at X US dollars (instead of budgets.max_cost_usd); needs [models.prices]",
+        ),
+        ("--max-wall-s", float, "S", "stop after S seconds (instead of budgets.max_wall_s)"),
+    ):
+        parser.add_argument(flag, type=kind, metavar=metavar, help=words)
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument(
+        "--yes",
+        action="store_true",
+        help="approve calls of the built-in tools, except changes of AGENTS.md and its like; not in profile prod",
+    )
+    answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
+    parser.add_argument(
+        "--json", action="store_true", help="print events as JSON lines to stderr and the result as JSON to stdout"
+    )
+    _add_gateway(parser)
+
+
+def _add_gateway(parser: Parser) -> None:
+    parser.add_argument("--gateway", metavar="URL", help="use a running gateway; set its token in LG_GATEWAY_TOKEN")
+
+
+COMMANDS = (
+    Command(
+        name="run",
+        help="work on one request",
+        run="lg_orch.commands.run:command",
+        flags=_run,
+        example='run "summarize repo"',
+        epilog=EXITS,
+        starts_servers=True,
+    ),
+    Command(
+        name="resume",
+        help="resume a waiting, interrupted or killed run",
+        run="lg_orch.commands.resume:command",
+        flags=_resume,
+        example="resume --approve",
+        epilog=EXITS,
+        starts_servers=True,
+    ),
+    Command(
+        name="approvals",
+        help="list the runs that wait for you and what they ask",
+        run="lg_orch.commands.approvals:command",
+        flags=_json_lines,
+        example="approvals",
+    ),
+    Command(
+        name="runs",
+        help="list, show or remove past runs",
+        default="list",
+        actions=(
+            Command(
+                name="list",
+                help="list the newest runs of this repository",
+                run="lg_orch.commands.runs:command",
+                flags=_runs_list,
+                example="runs list --limit 5",
+            ),
+            Command(
+                name="show",
+                help="show the steps and the report of a run, or its diff",
+                run="lg_orch.commands.runs:command",
+                flags=_runs_show,
+                example="runs show last --diff",
+            ),
+            Command(
+                name="prune",
+                help="remove old runs",
+                run="lg_orch.commands.runs:command",
+                flags=_runs_prune,
+                example="runs prune --older-than 30d --dry-run",
+            ),
+        ),
+    ),
+    Command(
+        name="replay",
+        help="replay a run from its journal, without a model or tools",
+        run="lg_orch.commands.replay:command",
+        flags=_replay,
+        example="replay last",
+        epilog=EXITS,
+    ),
+    Command(
+        name="fork",
+        help="start a new run from a step of an earlier run",
+        run="lg_orch.commands.fork:command",
+        flags=_fork,
+        example='fork last --at 6 --say "use a dict"',
+        epilog=EXITS,
+        starts_servers=True,
+    ),
+    Command(
+        name="undo",
+        help="revert what a run's patches changed",
+        run="lg_orch.commands.undo:command",
+        flags=_undo,
+        example="undo last",
+        epilog=EXITS,
+        starts_servers=True,
+    ),
+    Command(
+        name="export-graph",
+        help="print the graph as Mermaid",
+        run="lg_orch.commands.export_graph:command",
+        example="export-graph > graph.mmd",
+    ),
+    Command(
+        name="doctor",
+        help="check settings, models and gateway",
+        run="lg_orch.commands.doctor:command",
+        flags=_add_gateway,
+        example="doctor",
+    ),
+    Command(
+        name="trust",
+        help="accept the repository's .lg.toml as it is now",
+        run="lg_orch.commands.trust:command",
+        flags=_trust,
+        example="trust --show",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Command lines of programs with many commands: declared as data, then parsed. Standard library only."""
