@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import Process
@@ -22,6 +24,10 @@ from anyio.abc import Process
 from lg_gateway.processes import reaper
 from lg_policy.prefork.process import open_forked
 from lg_policy.prefork.start import INHERITED
+
+if TYPE_CHECKING:
+    from lg_gateway.confinement.confined_process import Confined
+    from lg_gateway.confinement.confinement import Confinement
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +55,8 @@ class ServerLaunch:
     cwd: Path
     log_path: Path
     ours: bool = False
+    confinement: Confinement | None = None
+    """The sandbox that it starts in."""
 
 
 class Reaper:
@@ -56,6 +64,7 @@ class Reaper:
 
     def __init__(self) -> None:
         self._helper: subprocess.Popen[str] | None = None
+        self._mark = ""
 
     def start(self) -> None:
         """Start the helper; on a system without process groups there is none."""
@@ -71,6 +80,13 @@ class Reaper:
             text=True,
             start_new_session=True,
         )
+
+    def mark(self) -> dict[str, str]:
+        """Return what the environment of a sandbox must have, so that none outlives a killed gateway."""
+        if not self._mark:
+            self._mark = secrets.token_hex(16)
+            self._say(f"={self._mark}\n")
+        return {reaper.MARK: self._mark}
 
     def watch(self, pgid: int) -> None:
         """Register a process group."""
@@ -106,8 +122,11 @@ class Reaper:
 class Child:
     """One started server. Owned by one task, which must call `stop`."""
 
-    def __init__(self, launch: ServerLaunch, process: Process, reaper_: Reaper) -> None:
+    def __init__(
+        self, launch: ServerLaunch, process: Process, reaper_: Reaper, confined: Confined | None = None
+    ) -> None:
         self.launch = launch
+        self.confined = confined
         self.process = process
         self.tail = b""
         self.mask: Callable[[str], str] | None = None
@@ -144,7 +163,9 @@ class Child:
     def last_words(self) -> str:
         """Return the last line that the server printed, for a message about its end."""
         lines = self.tail.decode("utf-8", "replace").strip().splitlines()
-        return lines[-1].strip()[:300] if lines else ""
+        said = lines[-1].strip()[:300] if lines else ""
+        limit = self.confined.breach() if self.confined is not None else ""
+        return "; ".join(filter(None, (f"it reached its limit of {limit}" if limit else "", said)))
 
     async def stop(self) -> None:
         """End the server and its group: close its input, then SIGTERM, then SIGKILL. Bounded and shielded."""
@@ -158,6 +179,8 @@ class Child:
                     self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
                     await self._exited(TERM_GRACE_S)
             self._reaper.forget(self.process.pid)
+            if self.confined is not None:
+                await self.confined.close()
             for stream in (self.process.stdout, self.process.stderr):
                 if stream is not None:
                     with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -181,7 +204,13 @@ class Child:
 
 
 async def start(launch: ServerLaunch, reaper_: Reaper) -> Child:
-    """Start a server. Raises `OSError` when its program cannot be run."""
+    """Start a server. Raises `OSError` when its program cannot be run, `SandboxUnavailable` without a sandbox."""
+    if launch.confinement is not None:
+        from lg_gateway.confinement.confined_process import ConfinedCommand, start_confined
+
+        command = ConfinedCommand(argv=launch.argv, env=launch.env, directory=str(launch.cwd))
+        process, confined = await start_confined(launch.confinement, command, mark=reaper_.mark())
+        return Child(launch, process, reaper_, confined)
     environment = child_environment(os.environ) | dict(launch.env)
     forked = await open_forked(launch.argv, env=environment, cwd=launch.cwd) if launch.ours else None
     process = forked or await anyio.open_process(

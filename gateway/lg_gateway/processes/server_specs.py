@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Literal
 from lg_gateway.clients.names import NAME
 from lg_gateway.clients.values import PLACEHOLDER, MissingValue, Values
 from lg_gateway.processes.child_process import ServerLaunch
+from lg_gateway.processes.gateway_paths import GatewayPaths
 from lg_policy.config.gateway import UpstreamOAuthSettings
 from lg_policy.config.http import safe_url
 from lg_policy.config.loading import effective_json, write_effective
 from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.secrets.configured import secret_parts
-from lg_policy.state import StateDir
 
 if TYPE_CHECKING:
     from lg_gateway.clients.entry import ClientFile
+    from lg_gateway.confinement.confinement import Confinement
 
 log = logging.getLogger(__name__)
 
@@ -101,20 +102,6 @@ class ServerSpec:
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
         return [*self.hidden, *([self.login.client_secret] if self.login else [])]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatewayPaths:
-    """Where the gateway works: the root that built-in servers are confined to, and the private directory."""
-
-    root: Path
-    state: StateDir
-    environ: Mapping[str, str]
-    allow_broad_root: bool = False
-
-    def values(self) -> Values:
-        """Return where placeholders get their values."""
-        return Values(environ=self.environ, root=None if self.root == self.state.path else self.root)
 
 
 def needs_root(gateway: GatewaySettings, mcp_json: Path | None) -> bool:
@@ -230,7 +217,14 @@ def _spec(
         argv = (program, *words, *(expand(arg, "args") for arg in upstream.args))
         env = _environment(upstream, values, where)
         cwd = Path(expand(upstream.cwd, "cwd")) if upstream.cwd else place.state.path
-        launch = ServerLaunch(name=name, argv=argv, env=env, cwd=cwd, log_path=logs / f"{name}.log")
+        launch = ServerLaunch(
+            name=name,
+            argv=argv,
+            env=env,
+            cwd=cwd,
+            log_path=logs / f"{name}.log",
+            confinement=_confinement(name, upstream, settings, place),
+        )
     url = expand(upstream.url, "url") if upstream.url else None
     if url is not None and not url.startswith(("http://", "https://")):
         raise ConfigError(f"{where} url must begin with http:// or https://")
@@ -257,6 +251,14 @@ def _spec(
         root=str(place.root) if upstream.builtin is not None else None,
         hidden=_hidden(upstream, values, where),
     )
+
+
+def _confinement(name: str, upstream: UpstreamSettings, settings: Settings, place: GatewayPaths) -> Confinement | None:
+    if upstream.sandbox is None:
+        return None
+    from lg_gateway.processes.server_sandboxes import server_confinement
+
+    return server_confinement(name, upstream.sandbox, settings, place)
 
 
 def _mode(upstream: UpstreamSettings) -> str:
@@ -311,6 +313,8 @@ def _check(name: str, upstream: UpstreamSettings, where: str) -> None:
             f"{where}: a server's name is 1 to 32 of A-Z a-z 0-9 - _, without `__`, not beginning or ending with `_`"
         )
     given = [key for key in ("builtin", "command", "url") if getattr(upstream, key) is not None]
+    if upstream.sandbox is not None and upstream.command is None:
+        raise ConfigError(f"{where} sandbox is for servers with a command", hint="take it out; `lg-exec` has its own")
     if len(given) != 1:
         raise ConfigError(f"{where} needs exactly one of builtin, command, url; it has {', '.join(given) or 'none'}")
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from lg_gateway.clients.values import MissingValue
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
-from lg_gateway.processes.server_specs import GatewayPaths, ServerSpec, build_specs, needs_root, server_settings
+from lg_gateway.processes.gateway_paths import GatewayPaths
+from lg_gateway.processes.server_specs import ServerSpec, build_specs, needs_root, server_settings
 from lg_gateway.store.factory import StorePlace, server_id, store_url
 from lg_policy.config.flags import CommonFlags
 from lg_policy.config.loading import Loaded, closed_to_changes, load_settings
 from lg_policy.config.settings import Settings, UpstreamSettings
 from lg_policy.config.trust import FILE_NAME, repository_layer
-from lg_policy.errors import ConfigError
+from lg_policy.errors import ConfigError, SandboxUnavailable
 from lg_policy.state import StateDir, config_home, key_dir, load_key, open_state, root_id
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ async def start_children(setup: GatewaySetup, reaper: Reaper) -> dict[str, Child
         if spec.launch is not None:
             try:
                 started[spec.name] = await child_process.start(spec.launch, reaper)
-            except OSError as error:
+            except (OSError, SandboxUnavailable) as error:
                 log.info("%s did not start: %s", spec.name, error)
     return started
 

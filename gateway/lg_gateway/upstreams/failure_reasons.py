@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstreams.replies import Reply
-from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, UpstreamUnavailable
+from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, SandboxUnavailable, UpstreamUnavailable
 from lg_policy.limits import cut_at_word
 
 SESSION_GONE = ("session not found", "session terminated")
@@ -28,6 +28,8 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
     error = _first_of(error)
     if isinstance(error, OSError) and spec.launch is not None and child is None:
         return why_not_started(error, spec)
+    if isinstance(error, SandboxUnavailable):
+        return error.text()
     words = child.last_words() if child is not None else ""
     status = child.process.returncode if child is not None else None
     if isinstance(error, TimeoutError):

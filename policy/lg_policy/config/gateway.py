@@ -28,6 +28,30 @@ class UpstreamOAuthSettings(Section):
     """How the secret is sent: HTTP Basic, or in the form."""
 
 
+class UpstreamSandboxSettings(Section):
+    """What a confined stdio server may see and reach. An empty table, `sandbox = {}`, shows and reaches nothing.
+
+    Linux only. The server starts in the same kind of sandbox as commands of `lg-exec`. It sees the system's programs,
+    its own program and a home directory of its own. `docs/confine.md` says what this does not stop."""
+
+    network: tuple[str, ...] = ()
+    """Hosts that it may reach: `api.example.com`, `*.example.org`, `HOST:PORT`, an address or `10.0.0.0/8`; `*` is all.
+
+    The ports are 80 and 443 unless one is named. Private and loopback addresses are refused unless they are named."""
+    read: tuple[str, ...] = ()
+    """Absolute paths that it sees, read-only. `~/` and `${workspaceFolder}` are expanded."""
+    write: tuple[str, ...] = ()
+    """Absolute paths that it sees and may change."""
+    home: Literal["kept", "throw_away"] = "kept"
+    """Its home directory: kept for it in the state directory, so that `npx` and `uvx` download once, or in memory."""
+    memory_mb: PositiveInt = 2_048
+    """Memory of all its processes, in mebibytes."""
+    processes: PositiveInt = 256
+    """Processes and threads that it may have."""
+    disk_mb: PositiveInt = 512
+    """Size of each of its temporary directories, which are in memory, in mebibytes."""
+
+
 class UpstreamSettings(Section):
     """One MCP server behind the gateway: `builtin`, or `command` (stdio), or `url` (HTTP).
 
@@ -45,6 +69,8 @@ class UpstreamSettings(Section):
     """Its environment beyond HOME, LOGNAME, PATH, SHELL, TERM, USER; `${NAME}` is expanded."""
     env_file: str | None = None
     """File of `NAME=value` lines for its environment, read at each start; `env` wins."""
+    sandbox: UpstreamSandboxSettings | None = None
+    """Start it in a sandbox: what it may see and reach. By default it has all rights of your user."""
     cwd: str | None = None
     """Its working directory, relative to the settings file; by default the server's state directory."""
     url: str | None = None

@@ -1,0 +1,73 @@
+"""Proposes a sandbox for a server that has all rights of the user: what its command shows that it needs.
+
+Nothing is run and nothing is asked. A proposal is a start: what else the server asks for is refused, logged and shown
+with the line that adds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+NPM = ("registry.npmjs.org",)
+PYPI = ("pypi.org", "files.pythonhosted.org")
+_REGISTRIES = {"npx": NPM, "npm": NPM, "pnpm": NPM, "bunx": NPM, "uvx": PYPI, "uv": PYPI, "pipx": PYPI}
+_CONTAINERS = ("docker", "podman", "nerdctl")
+_KNOWN_HOSTS = {
+    "server-github": ("api.github.com",),
+    "server-gitlab": ("gitlab.com",),
+    "server-slack": ("slack.com", "*.slack.com"),
+    "server-brave-search": ("api.search.brave.com",),
+    "server-google-maps": ("maps.googleapis.com",),
+    "mcp-server-fetch": ("*",),
+    "server-fetch": ("*",),
+}
+"""Hosts of servers that many use, by how their package's name ends."""
+_WRITERS = ("server-filesystem", "mcp-server-git", "mcp-server-sqlite")
+"""Servers whose arguments name what they change."""
+_VERSION = re.compile(r"(?<=.)(@|==|>=|~=).*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxProposal:
+    """A `sandbox` table to write, or why there is none."""
+
+    network: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    why_not: str = ""
+
+    def table(self) -> str:
+        """Return the table as TOML, on one line."""
+        parts = {"network": self.network, "read": self.read, "write": self.write}
+        shown = ", ".join(f"{key} = {json.dumps(list(value))}" for key, value in parts.items() if value)
+        return f"{{ {shown} }}" if shown else "{}"
+
+
+def propose_sandbox(command: str, args: Sequence[str]) -> SandboxProposal:
+    """Return a proposal for a command line as the settings have it."""
+    words = [os.path.basename(command).removesuffix(".exe").removesuffix(".cmd"), *args]
+    if words[0] in _CONTAINERS:
+        return SandboxProposal(why_not=f"{words[0]} confines it already; what it shows is up to that command line")
+    if words[0] in ("sh", "bash", "zsh"):
+        return SandboxProposal(why_not="its command is a shell's line; write down by hand what it needs")
+    names = [_VERSION.sub("", word.rpartition("/")[2]) for word in args if not word.startswith("-")]
+    hosts = [*_REGISTRIES.get(words[0], ()), *(host for name in names for host in _KNOWN_HOSTS.get(name, ()))]
+    paths = tuple(dict.fromkeys(_paths(args)))
+    writes = any(name in _WRITERS for name in names)
+    return SandboxProposal(
+        network=("*",) if "*" in hosts else tuple(dict.fromkeys(hosts)),
+        read=() if writes else paths,
+        write=paths if writes else (),
+    )
+
+
+def _paths(args: Sequence[str]) -> Iterator[str]:
+    """Yield the paths among arguments, also behind `--option=`."""
+    for word in args:
+        value = word.partition("=")[2] if word.startswith("-") and "=" in word else word
+        if value.startswith(("/", "~/", "${workspaceFolder}")):
+            yield value

@@ -1,0 +1,220 @@
+"""A small HTTP proxy on a Unix socket: the only way out of a sandbox. It connects to named hosts and to nothing else.
+
+It takes `CONNECT HOST:PORT`, and plain HTTP requests with the whole address. It looks a name up itself, checks each
+address that it gets, and connects to exactly that address: a name that leads elsewhere a moment later gains nothing.
+
+Not covered: what a program sends to a host that it may reach, and which name it asks for inside TLS. Of a server that
+serves many names (a CDN), all of them can be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from lg_gateway.confinement.hosts import Address, HostRules, plain_name
+from lg_gateway.confinement.requests import BadRequest, ProxyRequest, read_request
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES = 16_384
+HEAD_S = 30.0
+CONNECT_S = 20.0
+IDLE_S = 600.0
+CONNECTIONS = 128
+CHUNK = 65_536
+REFUSED_HOSTS = 50
+"""Refused hosts that are remembered by name; of the others only the number."""
+
+_PHRASES = {
+    400: "Not a request to a proxy", 403: "Host not named in network", 408: "No whole request in time",
+    431: "Head too long", 502: "Cannot connect", 503: "Too many connections", 504: "No answer in time",
+}  # fmt: skip
+
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+
+
+@dataclass
+class RefusedHosts:
+    """What a program asked for and did not get: `HOST:PORT` with the number of times."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    others: int = 0
+
+    def add(self, target: str) -> bool:
+        """Count a refusal; return whether it is the first of its target."""
+        first = target not in self.counts
+        if first and len(self.counts) >= REFUSED_HOSTS:
+            self.others += 1
+            return False
+        self.counts[target] = self.counts.get(target, 0) + 1
+        return first
+
+
+async def look_up(host: str, port: int) -> list[Address]:
+    """Return the addresses of a name. Raises `OSError`."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0])) for entry in found))
+
+
+class EgressProxy:
+    """The proxy of one program. `owner` names it in messages; `add_with` says how a host is added to its rules."""
+
+    def __init__(self, rules: HostRules, *, owner: str, add_with: str, resolve: Resolve = look_up) -> None:
+        self.refused = RefusedHosts()
+        self._rules = rules
+        self._owner = owner
+        self._add_with = add_with
+        self._resolve = resolve
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self, path: str) -> None:
+        """Listen on a Unix socket at `path`, which may be long. Raises `OSError`."""
+        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+            os.chmod(path, 0o600)
+            self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=HEAD_BYTES)
+        except BaseException:
+            listener.close()
+            raise
+        finally:
+            os.close(directory)
+
+    async def close(self) -> None:
+        """Stop listening and end all connections."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(set(self._connections))
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+        try:
+            if len(self._connections) > CONNECTIONS:
+                await _answer(writer, 503, f"more than {CONNECTIONS} connections are open")
+            else:
+                await self._serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            log.debug("%s: a connection broke", self._owner, exc_info=True)
+        finally:
+            await _end(writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HEAD_S):
+                request = read_request(await reader.readuntil(b"\r\n\r\n"))
+        except asyncio.LimitOverrunError:
+            await _answer(writer, 431, f"the head of the request has more than {HEAD_BYTES} bytes")
+        except TimeoutError:
+            await _answer(writer, 408, f"no whole request within {HEAD_S:g} s")
+        except BadRequest as error:
+            await _answer(writer, 400, str(error))
+        else:
+            await self._connect(request, reader, writer)
+
+    async def _connect(self, request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host = plain_name(request.host)
+        if host is None or not self._rules.allows_name(host, request.port):
+            await self._refuse(writer, request, "is not a host that it may reach")
+            return
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                addresses = await self._resolve(host, request.port)
+                allowed = [found for found in addresses if self._rules.allows_address(found, request.port)]
+                if not allowed:
+                    why = f"leads to {addresses[0]}, which is not a public address" if addresses else "has no address"
+                    await self._refuse(writer, request, why)
+                    return
+                far_reader, far_writer = await _open(allowed, request.port)
+        except TimeoutError:
+            await _answer(writer, 504, f"{request.target} did not answer within {CONNECT_S:g} s")
+        except (OSError, UnicodeError) as error:
+            await _answer(writer, 502, f"cannot connect to {request.target}: {error}")
+        else:
+            try:
+                await _relay(request, reader, writer, far_reader, far_writer)
+            finally:
+                await _end(far_writer)
+
+    async def _refuse(self, writer: asyncio.StreamWriter, request: ProxyRequest, why: str) -> None:
+        shown = request.target[:300]
+        hint = self._add_with.replace("{host}", shown.removesuffix(":443").removesuffix(":80"))
+        if self.refused.add(shown):
+            log.warning("%s was kept from %r, which %s; %s", self._owner, shown, why, hint)
+        await _answer(writer, 403, f"{shown} {why}; {hint}")
+
+
+async def _open(addresses: list[Address], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the first address that answers. Raises the last failure."""
+    failure: OSError = OSError("no address")
+    for address in addresses:
+        try:
+            return await asyncio.open_connection(str(address), port, limit=CHUNK)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+async def _relay(
+    request: ProxyRequest,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    far_reader: asyncio.StreamReader,
+    far_writer: asyncio.StreamWriter,
+) -> None:
+    """Carry bytes both ways until both sides have ended, or nothing has come for a while."""
+    if request.is_tunnel:
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    else:
+        far_writer.write(request.forwarded)
+    up = asyncio.ensure_future(_pump(reader, far_writer, request.body_bytes))
+    down = asyncio.ensure_future(_pump(far_reader, writer, None))
+    try:
+        if request.is_tunnel:
+            await asyncio.gather(up, down)
+        else:
+            await down  # the whole answer; the request may still be on its way when the host has refused it
+    finally:
+        for task in (up, down):
+            task.cancel()
+        await asyncio.gather(up, down, return_exceptions=True)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
+    while left is None or left > 0:
+        async with asyncio.timeout(IDLE_S):
+            data = await reader.read(CHUNK if left is None else min(CHUNK, left))
+        if not data:
+            break
+        left = None if left is None else left - len(data)
+        writer.write(data)
+        await writer.drain()
+    if left is None and writer.can_write_eof():
+        writer.write_eof()
+
+
+async def _answer(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+    body = (text + "\n").encode("utf-8", "replace")
+    head = f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode("ascii") + body)
+    await writer.drain()
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -1,0 +1,65 @@
+"""Turns the `sandbox` table of a server into its confinement, and proposes such tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from lg_gateway.confinement.confinement import Confinement, named_path, overlap
+from lg_gateway.confinement.hosts import read_patterns
+from lg_gateway.confinement.programs import user_home
+from lg_gateway.processes.gateway_paths import GatewayPaths
+from lg_policy.config.gateway import UpstreamSandboxSettings
+from lg_policy.config.settings import Settings
+from lg_policy.errors import ConfigError
+from lg_policy.state import config_home, key_dir
+
+FOLDER = "servers"
+"""The folder of the state directory that holds what sandboxes need: homes, generated files, sockets."""
+
+
+def server_confinement(
+    name: str,
+    sandbox: UpstreamSandboxSettings,
+    settings: Settings,
+    place: GatewayPaths,
+) -> Confinement:
+    """Return the sandbox of a server. Raises `ConfigError`."""
+    where = f"[gateway.servers.{name}] sandbox"
+    if sys.platform != "linux":
+        raise ConfigError(f"{where} works on Linux only", hint="take it out, or run the gateway on Linux or under WSL")
+    try:
+        read_patterns(sandbox.network)
+    except ValueError as error:
+        raise ConfigError(f"{where} network: {error}") from error
+    values = place.values()
+    private = (str(place.state.path), str(config_home(place.environ)), str(key_dir(place.environ)))
+
+    def paths(key: str, written: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(named_path(values.expand(text, f"{where} {key}"), f"{where} {key}") for text in written)
+        for path in found:
+            if any(overlap(path, own) for own in private):
+                raise ConfigError(f"{where} {key}: {path!r} would show files of the gateway itself")
+        return found
+
+    folder = place.state.path / FOLDER
+    return Confinement(
+        name=name,
+        network=sandbox.network,
+        read=paths("read", sandbox.read),
+        write=paths("write", sandbox.write),
+        home=user_home(),
+        private_home=str(folder / name / "home") if sandbox.home == "kept" else None,
+        state=str(folder),
+        memory_mb=sandbox.memory_mb,
+        processes=sandbox.processes,
+        disk_mb=sandbox.disk_mb,
+        masked_root=str(place.root) if place.root != place.state.path else None,
+        hide=settings.policy.read_deny,
+        protect=settings.policy.write_deny,
+        add_with=f"add it with: [gateway.servers.{name}] sandbox = {{ network = [{_listed(sandbox.network)}] }}",
+    )
+
+
+def _listed(hosts: tuple[str, ...]) -> str:
+    return ", ".join([*map(json.dumps, hosts), '"{host}"'])

@@ -1,0 +1,210 @@
+"""What a third-party server in its sandbox tries: read, write, connect, grow, outlive the gateway."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.confinement.boxes import confinement, leftovers, run_confined, tried
+from tests.gateway.rig import alive, until
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "hunter2-not-for-you"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / ".git" / "hooks").mkdir(parents=True)
+    for name in (".env", ".git/config", "plain.txt"):
+        (root / name).write_text(SECRET if name != "plain.txt" else "plain")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".netrc").write_text(SECRET)
+    return root
+
+
+@pytest.mark.attack("Confined programs", "reads the root, the home directory, keys, passwords, processes of the host")
+async def test_nothing_of_the_machine_is_read_that_is_not_named(tmp_path: Path, root: Path) -> None:
+    os.environ["LG_TEST_SECRET"] = SECRET
+    try:
+        places = [root / "plain.txt", root / ".env", tmp_path / "home" / ".netrc", tmp_path / "state", "/etc/shadow"]
+        reads = [
+            f"open({str(place)!r}).read()" if place != tmp_path / "state" else f"os.listdir({str(place)!r})"
+            for place in places
+        ]
+        shown, _ = await run_confined(
+            confinement(tmp_path),
+            tried(*reads, "open('/proc/1/environ').read()", f"os.kill({os.getpid()}, 0)", "dict(os.environ)"),
+        )
+    finally:
+        del os.environ["LG_TEST_SECRET"]
+    lines = shown.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["failed"] * 5
+    assert SECRET not in shown
+    assert "failed ProcessLookupError" in lines
+
+
+@pytest.mark.attack("Confined programs", "reads `.env` in a named root, writes `.git/hooks` and read-only paths")
+async def test_in_a_named_root_denied_names_are_masked_and_protected_ones_stay(tmp_path: Path, root: Path) -> None:
+    rules = {"masked_root": str(root), "hide": (".env", ".git/config"), "protect": (".git",)}
+    code = tried(
+        f"open({str(root / '.env')!r}).read()",
+        f"open({str(root / '.git/config')!r}).read()",
+        f"open({str(root / '.git/hooks/post-commit')!r}, 'w')",
+        f"open({str(root / 'plain.txt')!r}).read()",
+        f"open({str(root / 'new.txt')!r}, 'w').write('made')",
+    )
+    shown, _ = await run_confined(confinement(tmp_path, write=(str(root),), **rules), code)
+    lines = shown.splitlines()
+    assert SECRET not in shown
+    assert lines[2:] == ["failed OSError", "reached plain", "reached 4"]
+    assert (root / "new.txt").read_text() == "made"
+    shown, _ = await run_confined(confinement(tmp_path, read=(str(root),), **rules), code)
+    assert shown.splitlines()[3:] == ["reached plain", "failed OSError"]
+    assert SECRET not in shown
+
+
+@pytest.mark.attack("Confined programs", "connects past the proxy: loopback, addresses, DNS, Unix and abstract sockets")
+async def test_no_connection_gets_out_but_through_the_proxy(tmp_path: Path, root: Path) -> None:
+    unix, abstract = str(tmp_path / "docker.sock"), f"\0lg-{os.getpid()}-{tmp_path.name}"
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        listeners = []
+        for address in (unix, abstract):
+            found = socket.socket(socket.AF_UNIX)
+            found.bind(address)
+            found.listen()
+            listeners.append(found)
+        code = tried(
+            f"socket.create_connection(('127.0.0.1', {port}), 5)",
+            f"socket.socket(socket.AF_UNIX).connect({unix!r})",
+            f"socket.socket(socket.AF_UNIX).connect({abstract!r})",
+            "socket.create_connection(('192.0.2.1', 80), 5)",
+            "socket.getaddrinfo('name.example', 443)",
+            f"urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=20)",
+            f"urllib.request.urlopen('http://name.example:{port}/', timeout=20)",
+        )
+        for entries in ((), ("allowed.example",)):
+            shown, confined = await run_confined(confinement(tmp_path, network=entries), code)
+            assert "reached" not in shown
+            assert len(shown.splitlines()) == 7
+        assert f"name.example:{port}" in confined.refused.counts
+        for found in listeners:
+            found.close()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.attack("Confined programs", "connects to the one address that is named, which works")
+async def test_a_named_address_is_reached_through_the_proxy(tmp_path: Path, root: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        shown, _ = await run_confined(
+            confinement(tmp_path, network=(f"127.0.0.1:{port}",)),
+            tried(f"urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=30).read()"),
+        )
+    assert shown.strip() == "reached b'hello'"
+
+
+@pytest.mark.attack("Confined programs", "makes namespaces, mounts, traces, types into a terminal")
+async def test_the_kernel_gives_it_no_more_rights(tmp_path: Path, root: Path) -> None:
+    code = tried(
+        "ctypes.CDLL(None).unshare(0x10000000) == 0 or 1/0",
+        "ctypes.CDLL(None).mount(b'/usr', b'/tmp', None, 4096, None) == 0 or 1/0",
+        "ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0 or 1/0",
+        "os.open('/dev/tty', os.O_RDWR)",
+        "open('/usr/lg-test', 'w')",
+        "open('/proc/sys/kernel/core_pattern', 'w')",
+    )
+    shown, _ = await run_confined(confinement(tmp_path), code)
+    assert "reached" not in shown
+    assert len(shown.splitlines()) == 6
+
+
+@pytest.mark.attack("Confined programs", "takes all memory, or starts processes without end")
+async def test_memory_and_processes_end_at_their_limits(tmp_path: Path, root: Path) -> None:
+    box = confinement(tmp_path, memory_mb=128, processes=24)
+    shown, confined = await run_confined(box, "x = bytearray(400 << 20)\nimport time\ntime.sleep(30)\nprint('had it')")
+    assert "had it" not in shown
+    del confined
+    forks = """
+import os, time
+made = 0
+try:
+    while made < 200:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        made += 1
+except OSError:
+    print("refused after", made < 40)
+else:
+    print("made", made)
+"""
+    if os.geteuid() != 0 or confined_by_group(tmp_path):
+        shown, _ = await run_confined(box, forks)
+        assert shown.strip() == "refused after True"
+
+
+def confined_by_group(_tmp_path: Path) -> bool:
+    """Whether a control group counts processes here; the kernel does not count those of root by rlimit."""
+    from lg_policy.sandbox.cgroups import find_hierarchy
+
+    found = find_hierarchy(divide=False)
+    return found is not None and "pids" in found.parents
+
+
+OUTER = """
+import asyncio, sys
+from pathlib import Path
+from tests.gateway.confinement.boxes import confinement, sandbox_binary
+from lg_gateway.confinement.confined_process import ConfinedCommand, start_confined
+from lg_gateway.processes.child_process import Reaper
+
+async def main():
+    code = "import os, time; os.fork() or os.setsid(); time.sleep(600)"
+    box = confinement(Path(sys.argv[1]))
+    reaper = Reaper()
+    reaper.start()
+    command = ConfinedCommand(argv=[sys.executable, "-c", code], env={})
+    process, confined = await start_confined(box, command, mark=reaper.mark())
+    print(confined.inner, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.attack("Confined programs", "goes on after the gateway was killed with SIGKILL")
+async def test_it_ends_with_the_gateway_however_that_ends(tmp_path: Path, root: Path) -> None:
+    confinement(tmp_path)  # skips where there is no sandbox
+    outer = subprocess.Popen(
+        [sys.executable, "-c", OUTER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    try:
+        assert outer.stdout is not None
+        inner = int(outer.stdout.readline())
+        assert alive(inner)
+        outer.kill()
+        await until(lambda: not alive(inner))
+    finally:
+        outer.kill()
+        outer.wait()
+        if outer.stdout is not None:
+            outer.stdout.close()
