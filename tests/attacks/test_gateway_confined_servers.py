@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.attack("Confined programs", "reads the root, the home directory, keys, passwords, processes of the host")
 async def test_nothing_of_the_machine_is_read_that_is_not_named(tmp_path: Path, root: Path) -> None:
-    os.environ["LG_TEST_SECRET"] = SECRET
+    os.environ["TEST_SECRET"] = SECRET
     try:
         places = [root / "plain.txt", root / ".env", tmp_path / "home" / ".netrc", tmp_path / "state", "/etc/shadow"]
         reads = [
@@ -45,7 +45,7 @@ async def test_nothing_of_the_machine_is_read_that_is_not_named(tmp_path: Path, 
             tried(*reads, "open('/proc/1/environ').read()", f"os.kill({os.getpid()}, 0)", "dict(os.environ)"),
         )
     finally:
-        del os.environ["LG_TEST_SECRET"]
+        del os.environ["TEST_SECRET"]
     lines = shown.splitlines()
     assert [line.split()[0] for line in lines[:5]] == ["failed"] * 5
     assert SECRET not in shown

@@ -19,7 +19,7 @@ INSIDE = "/run/lg"
 """Where the sandbox shows the sockets of the gateway."""
 PROXY_SOCKET = f"{INSIDE}/proxy.sock"
 TMP = "/tmp"  # noqa: S108  # inside the sandbox, where it is private
-_NEVER = ("/", "/proc", "/sys", "/dev", "/run", "/etc", "/var", "/tmp", "/home", "/root", "/boot")  # noqa: S108
+_NEVER = ("/", "/proc", "/sys", "/dev", "/run", "/etc", "/var", "/tmp", "/home", "/root", "/boot")  # noqa: S108  # only compared
 """What cannot be named: with it, the sandbox would be none."""
 
 
