@@ -14,6 +14,7 @@ from conformance.suite import REVISIONS, Check, CheckId, Checks, Suite, count, l
 EXPECTED = Path(__file__).with_name("expected_failures.toml")
 PAGE = ROOT / "docs" / "conformance.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
+TASKS_BEGIN, TASKS_END = "<!-- generated: begin tasks -->", "<!-- generated: end tasks -->"
 ERAS = {"2025-11-25": "legacy", "2026-07-28": "auto"}
 """How the gateway speaks to the fixture in each run. The 2025 checks want questions that a server asks live."""
 
@@ -70,14 +71,41 @@ def _compare(suite: Suite, folder: Path, revision: str) -> Comparison:
             return Comparison(revision, alone, suite.run(front, revision, folder / "through"))
 
 
-def compare_in_temporary_folder(suite: Suite) -> list[Comparison]:
-    """Like `compare`, and leave nothing behind."""
+def compare_tasks(suite: Suite, folder: Path) -> Comparison:
+    """Run the scenarios of the tasks extension, direct and through the gateway. They take half a minute each."""
+    revision = REVISIONS[-1]
+    with fixture_url(folder) as direct:
+        alone = suite.run_tasks(direct, folder / "direct")
+    with fixture_url(folder) as behind:
+        program = gateway(folder / "gateway", behind_url(behind, ERAS[revision]), plain=True, http=True)
+        with gateway_url(program) as front:
+            return Comparison(f"{revision} tasks", alone, suite.run_tasks(front, folder / "through"))
+
+
+def compare_in_temporary_folder(suite: Suite) -> tuple[list[Comparison], Comparison]:
+    """Like `compare` and `compare_tasks`, and leave nothing behind."""
     with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as folder:
-        return compare(suite, Path(folder))
+        tasks = Path(folder) / "tasks"
+        tasks.mkdir()
+        return compare(suite, Path(folder)), compare_tasks(suite, tasks)
 
 
 def table(comparisons: list[Comparison], expected: Mapping[str, Mapping[str, str]]) -> str:
     """Return the table: for each scenario the passed checks, direct and through the gateway."""
+    lines = _rows(comparisons)
+    lines += ["", "Checks that pass direct and are expected to fail through the gateway:", ""]
+    reasons = [
+        f"- `{check}` ({revision}): {reason}" for revision, rows in expected.items() for check, reason in rows.items()
+    ]
+    return "\n".join([*lines, *(reasons or ["- none"])])
+
+
+def tasks_table(found: Comparison) -> str:
+    """Return the table of the tasks extension."""
+    return "\n".join(_rows([found]))
+
+
+def _rows(comparisons: list[Comparison]) -> list[str]:
     heads = [f"{side} {found.revision}" for found in comparisons for side in ("direct", "gateway")]
     lines = [f"| scenario | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     totals = [_count(side) for found in comparisons for side in (found.direct, found.through)]
@@ -86,11 +114,7 @@ def table(comparisons: list[Comparison], expected: Mapping[str, Mapping[str, str
     for scenario in scenarios:
         cells = [_cell(side, scenario) for found in comparisons for side in (found.direct, found.through)]
         lines.append(f"| `{scenario}` | {' | '.join(cells)} |")
-    lines += ["", "Checks that pass direct and are expected to fail through the gateway:", ""]
-    reasons = [
-        f"- `{check}` ({revision}): {reason}" for revision, rows in expected.items() for check, reason in rows.items()
-    ]
-    return "\n".join([*lines, *(reasons or ["- none"])])
+    return lines
 
 
 def _count(checks: Checks) -> tuple[int, int]:
@@ -105,8 +129,8 @@ def _cell(checks: Checks, scenario: str) -> str:
     return f"{passed}" if not failed else f"{passed}, {failed} failed"
 
 
-def with_table(page: str, made: str) -> str:
-    """Return a page with the table between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+def with_table(page: str, made: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return a page with a table between its marks."""
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{made}\n{end}{after}"

@@ -1,5 +1,7 @@
 """Run the official suite against the fixture, direct and through the gateway, and compare: `python -m conformance.run`.
 
+Also its scenarios of the tasks extension, which take a minute more and are not part of the comparison in CI.
+
 Exits with 1 when a check passes direct and not through the gateway, unless it is expected; also when an expected
 failure does not fail.
 """
@@ -13,9 +15,12 @@ from pathlib import Path
 from conformance.comparison import (
     EXPECTED,
     PAGE,
+    TASKS_BEGIN,
+    TASKS_END,
     compare_in_temporary_folder,
     expected_failures,
     table,
+    tasks_table,
     with_table,
     without_stale,
 )
@@ -38,9 +43,9 @@ def main() -> int:
     except SuiteFailed:
         install(args.suite)
         suite = installed(args.suite)
-    comparisons, expected = compare_in_temporary_folder(suite), expected_failures()
+    (comparisons, tasks), expected = compare_in_temporary_folder(suite), expected_failures()
     wrong = False
-    for found in comparisons:
+    for found in (*comparisons, tasks):
         known = expected.get(found.revision, {})
         direct, through = count(found.direct.values()), count(found.through.values())
         print(f"{found.revision}: direct {direct[0]}/{direct[1]}, through the gateway {through[0]}/{through[1]}")
@@ -54,7 +59,8 @@ def main() -> int:
         stale = {found.revision: found.stale(expected.get(found.revision, {})) for found in comparisons}
         EXPECTED.write_text(without_stale(EXPECTED.read_text("utf-8"), stale), "utf-8")
         expected = expected_failures()
-        PAGE.write_text(with_table(PAGE.read_text("utf-8"), table(comparisons, expected)), "utf-8")
+        page = with_table(PAGE.read_text("utf-8"), table(comparisons, expected))
+        PAGE.write_text(with_table(page, tasks_table(tasks), TASKS_BEGIN, TASKS_END), "utf-8")
     return int(wrong)
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from lg_gateway.approvals.binding import Binding
@@ -25,6 +26,17 @@ class AskHuman(Protocol):
     async def __call__(self, message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
         """Show a form and wait for the answer."""
         ...
+
+
+class TaskUse(StrEnum):
+    """What a call's client does with tasks, which go on after their answer."""
+
+    HANDLES = "handles"
+    """It asks about them itself, and says so."""
+    REFUSED = "refused"
+    """It could say so and does not: it gets the refusal of a server that needs it to."""
+    WAITED = "waited"
+    """It cannot say so: the gateway waits in its place."""
 
 
 Standing = Callable[[Tx], None]
@@ -67,6 +79,7 @@ class Call:
     """What questions of servers this client answers; `None`: forms, as `asking` says."""
     ask_client: AskClient | None = None
     """Puts a server's question to a client that is asked while its call waits."""
+    tasks: TaskUse = TaskUse.WAITED
     logs: OnLog | None = None
     """Gets the log messages of the server that belong to this call."""
     log_level: str = "info"
@@ -83,6 +96,21 @@ class Call:
             return self.abilities
         kinds = frozenset() if self.asking == "none" else frozenset((FORM,))
         return ClientAbilities(kinds=kinds, rounds=self.asking == "rounds")
+
+
+def arguments_of_kind(call: Call, entry: Entry) -> dict[str, Any]:
+    """Return the arguments as rules and records see them."""
+    if call.kind is Kind.TOOL:
+        return call.arguments
+    made: dict[str, Any] = {"uri": entry.tool} if call.kind is Kind.RESOURCE else {"name": entry.tool}
+    completed = call.completes
+    if call.kind is Kind.PROMPT:
+        known = {**completed.context, completed.name: completed.value} if completed is not None else call.arguments
+        made["arguments"] = known
+    if completed is not None:
+        made["argument"] = {"name": completed.name, "value": completed.value}
+        made["context"] = dict(completed.context)
+    return made
 
 
 def new_request_id() -> str:

@@ -20,6 +20,7 @@ from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.idempotency import IdempotencyRecord, idempotency_step
 from lg_gateway.calls.recorder import LedgerRecorder
+from lg_gateway.calls.task_step import TaskStep
 from lg_gateway.processes.process_names import is_here, may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.settings import Settings
@@ -39,6 +40,8 @@ class IdempotencyStep:
         approvals: ApprovalTable,
         settings: Callable[[], Settings],
         running: Mapping[str, anyio.Event],
+        *,
+        tasks: TaskStep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -46,6 +49,7 @@ class IdempotencyStep:
         self._approvals = approvals
         self._settings = settings
         self._running = running
+        self._tasks = tasks
         self._clock = clock
 
     async def look(self, context: CallContext) -> CallContext | t.CallToolResult:
@@ -76,6 +80,11 @@ class IdempotencyStep:
             # The caller repeats a call that still runs here: both get the same answer.
             await here.wait()
             return await self.look(context)
+        task = await self._tasks.still_running(context, effect.request_id)
+        return task if task is not None else await self._lost(context, effect, begun)
+
+    async def _lost(self, context: CallContext, effect: IdempotencyRecord, begun: dict[str, Any] | None) -> CallContext:
+        """Return a call whose outcome is not known, if it may be made again."""
         if self._still_runs(context, effect):
             raise StillRunning("this call is still running", hint="wait, then repeat the call to get its outcome")
         # Repeating needs no new yes, so the row alone is not believed: the chain must have its call.

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import anyio
 import mcp_types as t
@@ -19,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls import idempotency, run_budgets
 from lg_gateway.calls.approval_step import ApprovalStep, Preview
-from lg_gateway.calls.call import Call, CallContext, new_request_id
+from lg_gateway.calls.call import Call, CallContext, arguments_of_kind, new_request_id
 from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.caller_reports import logs_to_caller, progress_to_caller
 from lg_gateway.calls.decision_step import DecisionStep, Policy
@@ -40,6 +39,7 @@ from lg_gateway.calls.results import (
     upstream_refusal,
 )
 from lg_gateway.calls.sending_step import SendingStep
+from lg_gateway.calls.task_step import TaskStep, is_task
 from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.waiting_calls import Outcome
@@ -61,12 +61,18 @@ from lg_policy.errors import (
     TooLarge,
     UpstreamUnavailable,
 )
-from lg_policy.rules.rule_set import Effect, Kind
+from lg_policy.rules.rule_set import Effect
 from lg_policy.secrets.masking import Masker, find_marker
 
 log = logging.getLogger(__name__)
 
 RECORD_GRACE_S = 15.0
+Also = Callable[[Tx, t.CallToolResult | None], None]
+"""Writes along with the end of a call."""
+
+
+def _nothing(_tx: Tx, _result: t.CallToolResult | None) -> None:
+    """Write nothing more."""
 
 
 class Pipeline:
@@ -99,13 +105,16 @@ class Pipeline:
         self.kept_results = kept_results
         self._masker = masker
         self.limiter = RateLimiter(lambda: policy().settings.gateway, workers=workers)
+        self.task_step = TaskStep()
         self._in_flight: dict[str, anyio.Event] = {}
-        self._idempotency_step = IdempotencyStep(store, recorder, approvals, lambda: policy().settings, self._in_flight)
+        self._idempotency_step = IdempotencyStep(
+            store, recorder, approvals, lambda: policy().settings, self._in_flight, tasks=self.task_step
+        )
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for what the caller cannot see."""
         entry = await self._find(call)
-        context = CallContext(call=replace(call, arguments=_of_kind(call, entry)), entry=entry)
+        context = CallContext(call=replace(call, arguments=arguments_of_kind(call, entry)), entry=entry)
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
@@ -266,23 +275,36 @@ class Pipeline:
         if isinstance(answer, t.InputRequiredResult):
             await self._recorder.asked(context, f"by {context.entry.server.name}")
             return answer
-        return await self._finish(context, answer)
+        return answer if is_task(answer) else await self._finish(context, answer)  # a task's call ends with the task
 
     async def _left(self, context: CallContext, outcome: Outcome) -> None:
         """Record the outcome of a call whose caller is gone."""
-        if isinstance(outcome, t.CallToolResult):
-            await self._finish(context, outcome)
-        elif isinstance(outcome, LgError):
-            await self._failed(context, outcome)
-        elif isinstance(outcome, MCPError):
-            await self._failed(context, upstream_refusal(context.entry.server.name, outcome))
+        if not isinstance(outcome, t.InputRequiredResult):
+            await self.conclude(context, outcome)
 
-    async def _failed(self, context: CallContext, error: LgError) -> t.CallToolResult:
+    async def conclude(
+        self, context: CallContext, outcome: Outcome | None, also: Also = _nothing
+    ) -> t.CallToolResult | None:
+        """Record the outcome of a call that went on without its caller, and return it as the caller would get it.
+
+        `None` is the outcome of a cancelled call. `also` writes in the same transaction.
+        """
+        if isinstance(outcome, t.CallToolResult):
+            return await self._finish(context, outcome, also)
+        if outcome is None or isinstance(outcome, t.InputRequiredResult):
+            await self._recorder.ended(context, "cancelled", along=lambda tx: also(tx, None))
+            return None
+        server = context.entry.server.name
+        error = upstream_refusal(server, outcome) if isinstance(outcome, MCPError) else outcome
+        return await self._failed(context, error, also)
+
+    async def _failed(self, context: CallContext, error: LgError, also: Also = _nothing) -> t.CallToolResult:
         result, seconds = refusal(error, self._masker), context.took_s()
         self.limiter.took(_subject(context), bytes_out=0, seconds=seconds)
         ended = not isinstance(error, OutcomeUnknown | CallTimeout | UpstreamUnavailable)
 
         def along(tx: Tx) -> None:
+            also(tx, result)
             if isinstance(error, UpstreamUnavailable) and not context.recalled:
                 # Of one that is made again the first try may have had its effect: that key stays known.
                 idempotency.release(tx, context)
@@ -317,11 +339,13 @@ class Pipeline:
         )
         mask = self._masker.mask if masks(setting, entry) else None
         try:
-            return await self._sending_step.carry(context, upstream, sent, partial(self._left, context), mask)
+            carry = partial(self._sending_step.carry, context, upstream, left=partial(self._left, context), mask=mask)
+            ask = partial(self._sending_step.ask_during_task, context, upstream, sent, mask)
+            return await self.task_step.send(context, upstream, sent, carry, ask)
         except MCPError as error:
             raise upstream_refusal(entry.server.name, error) from error
 
-    async def _finish(self, context: CallContext, answer: t.CallToolResult) -> t.CallToolResult:
+    async def _finish(self, context: CallContext, answer: t.CallToolResult, also: Also = _nothing) -> t.CallToolResult:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
@@ -334,6 +358,7 @@ class Pipeline:
         kept = await in_thread_if_large(result, self._kept, result, shaped.size)
 
         def along(tx: Tx) -> None:
+            also(tx, result)
             idempotency.settle(tx, context)
             run_budgets.settle(tx, context, bytes_out=kept.size, seconds=seconds)
 
@@ -353,21 +378,6 @@ class Pipeline:
         except StoreError:
             log.exception("cannot keep a long result")
             return None
-
-
-def _of_kind(call: Call, entry: Entry) -> dict[str, Any]:
-    """Return the arguments as rules and records see them."""
-    if call.kind is Kind.TOOL:
-        return call.arguments
-    made: dict[str, Any] = {"uri": entry.tool} if call.kind is Kind.RESOURCE else {"name": entry.tool}
-    completed = call.completes
-    if call.kind is Kind.PROMPT:
-        known = {**completed.context, completed.name: completed.value} if completed is not None else call.arguments
-        made["arguments"] = known
-    if completed is not None:
-        made["argument"] = {"name": completed.name, "value": completed.value}
-        made["context"] = dict(completed.context)
-    return made
 
 
 def _subject(context: CallContext) -> Subject:

@@ -30,6 +30,7 @@ from lg_gateway.elicitation.waiting_calls import WaitingCall
 from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_gateway.upstreams.handshake_memory import EraChanged
+from lg_gateway.upstreams.offers.server_tasks import DECLARED
 from lg_gateway.upstreams.question_routing import cancelled
 from lg_gateway.upstreams.replies import Answer, noted
 from lg_gateway.upstreams.upstream import Upstream
@@ -130,7 +131,8 @@ class SendingStep:
         `left` gets the outcome of a call whose caller never came back for it. `mask` hides secrets in what the server
         sends to the client's model. Raises what `Upstream.call` raises.
         """
-        call = replace(call, capabilities=context.call.answers.towards(upstream.spec))
+        told = context.call.answers.towards(upstream.spec)
+        call = replace(call, capabilities={**told, **DECLARED} if call.as_task else told)
         exchange = Exchange(context, upstream, call, left, mask)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
@@ -141,6 +143,12 @@ class SendingStep:
         for refused in exchange.notes:
             await self._note("server question", refused, context.call.identity)
         return noted(answer, exchange.notes)
+
+    async def ask_during_task(
+        self, context: CallContext, upstream: Upstream, call: UpstreamCall, mask: Mask | None, *asked: Any
+    ) -> Given:
+        """Put the question of a task, its key and itself, to the client whose call waits for the task."""
+        return await self._answer_live(Exchange(context, upstream, call, _nobody, mask), asked[1])
 
     async def _sent(self, exchange: Exchange) -> Answer:
         if exchange.upstream.asks_live and exchange.context.call.answers.rounds and self.tasks is not None:
@@ -311,6 +319,10 @@ class SendingStep:
             question = ServerQuestion(key=key, **kept)
             answers[question.theirs] = question.answer(responses[key])
         return answers
+
+
+async def _nobody(_outcome: object) -> None:
+    """Take the outcome of a call whose caller waits for it elsewhere."""
 
 
 async def _asked(call: Call, question: ServerQuestion) -> Given:

@@ -30,3 +30,5 @@ class Offer:
     """Whether it tells when a resource has changed."""
     completes: bool = False
     """Whether it completes arguments."""
+    has_tasks: bool = False
+    """Whether a call of a tool may go on after its answer."""

@@ -20,6 +20,7 @@ from lg_gateway.approvals.question import quoted
 from lg_gateway.catalog.offer import Offer
 from lg_gateway.catalog.offers import uri_facts
 from lg_gateway.serving.gateway import Gateway
+from lg_gateway.upstreams.offers.server_tasks import EXTENSION
 from lg_policy.limits import cut_at_word
 from lg_policy.rules.rule_set import Kind, ToolFacts
 
@@ -46,6 +47,8 @@ class Advertising:
         async def discover(ctx: Context, _params: t.RequestParams) -> t.DiscoverResult:
             offer = await self._for(ctx)
             capabilities = cut(server.get_capabilities(protocol_version=ctx.protocol_version), offer)
+            if offer.has_tasks:  # not in the handshake: a 2025 client cannot say that it takes tasks
+                capabilities.extensions = {**(capabilities.extensions or {}), EXTENSION: {}}
             return t.DiscoverResult(
                 supported_versions=list(MODERN_PROTOCOL_VERSIONS),
                 capabilities=capabilities,
@@ -83,6 +86,7 @@ class Advertising:
                 has_resources=found.has_resources or reads,
                 has_prompts=found.has_prompts or gets,
                 subscribes=found.subscribes or (reads and offer.subscribes),
+                has_tasks=found.has_tasks or (offer.has_tasks and self._has_tools(identity, name)),
                 completes=found.completes or ((reads or gets) and offer.completes),
             )
             if offer.instructions and (reads or gets or self._has_tools(identity, name)):

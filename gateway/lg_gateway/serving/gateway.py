@@ -36,6 +36,9 @@ from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.store.factory import open_store
+from lg_gateway.tasks.task_keeper import TaskKeeper
+from lg_gateway.tasks.task_progress import Progressing
+from lg_gateway.tasks.task_table import TaskTable
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
@@ -99,6 +102,12 @@ class Gateway:
         self._began = 0.0
         self.upstream_set = self._servers(started)
         self.upstreams = self.upstream_set.upstreams
+        progressing = Progressing(
+            self.upstreams, masker, lambda: self.policy.settings.gateway.mask_results, self.recorder.note, self.store
+        )
+        self.task_keeper = TaskKeeper(
+            self.store, TaskTable(setup.key("tasks")), progressing, lambda: self.policy.settings.gateway
+        )
         self.pipeline = Pipeline(
             policy=lambda: self.policy,
             catalog=self.catalog,
@@ -112,6 +121,8 @@ class Gateway:
             masker=masker,
             workers=setup.workers,
         )
+        progressing.conclude = self.pipeline.conclude
+        self.pipeline.task_step.keeper = self.task_keeper
 
     def _servers(self, started: Mapping[str, Child]) -> UpstreamSet:
         settings = self.setup.settings.gateway
@@ -139,7 +150,8 @@ class Gateway:
                 self._tasks = tasks
                 tasks.start_soon(partial(anyio.to_thread.run_sync, self.masker.load, abandon_on_cancel=True))
                 tasks.start_soon(self._housekeeping.run)
-                self._sending_step.tasks = tasks
+                self._sending_step.tasks = self.task_keeper.tasks = tasks
+                tasks.start_soon(self.task_keeper.run)
                 try:
                     yield
                 finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import mcp_types as t
 from mcp.server.caching import CacheHint
@@ -36,7 +36,8 @@ from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
 from lg_gateway.serving.offer_requests import OfferRequests, page_of
 from lg_gateway.serving.subscriptions import Subscriptions
-from lg_gateway.upstreams.replies import Answer
+from lg_gateway.tasks.task_requests import TaskRequests, task_use
+from lg_gateway.upstreams.replies import Answer, RelayedResult
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
 from lg_policy.rules.rule_set import Kind
@@ -82,7 +83,8 @@ class Frontend:
         self._meta = MetaTools(gateway.pipeline, gateway.store)
         self._offers = OfferRequests(gateway, identify=identify, make_call=self._call, answer=self._answer)
         self._advertising = Advertising(gateway, identify)
-        self._subscriptions = Subscriptions(gateway, identify, self._advertising)
+        self._tasks = TaskRequests(gateway.task_keeper, identify=identify, limit=gateway.pipeline.limiter.request)
+        self._subscriptions = Subscriptions(gateway, identify, self._advertising, self._tasks)
         self.listen = self._subscriptions.streams
         gateway.on_list_changed(self._subscriptions.lists_changed)
         gateway.on_resource_updated(self._subscriptions.resource_updated)
@@ -94,7 +96,7 @@ class Frontend:
             version=__version__,
             instructions=INSTRUCTIONS,
             on_list_tools=self.list_tools,
-            on_call_tool=self.call_tool,
+            on_call_tool=cast(Any, self.call_tool),  # the SDK takes an extension's result too, and does not say so
             get_tool_input_schema=self._schema,
             cache_hints={method: CacheHint(ttl_ms=LIST_TTL_MS, scope="private") for method in LISTS},
             **self._offers.handlers(),
@@ -105,6 +107,7 @@ class Frontend:
         server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, self.set_log_level)
         server.add_notification_handler("notifications/roots/list_changed", t.NotificationParams, self.roots_changed)
         server.middleware.append(self._subscriptions.remember)
+        self._tasks.attach(server)
         self._advertising.attach(server)
         settings = self._gateway.policy.settings.approval
         # The low level seals nothing by itself. One key per installation: any gateway of it may get the answer.
@@ -128,13 +131,15 @@ class Frontend:
 
     async def call_tool(
         self, ctx: Context, params: t.CallToolRequestParams
-    ) -> t.CallToolResult | t.InputRequiredResult:
+    ) -> t.CallToolResult | t.InputRequiredResult | dict[str, Any]:
         """Run the call through the pipeline. The text of an unexpected error does not reach the client."""
         if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
             await self._gateway.settled()
         call = self._call(ctx, params, Kind.TOOL, params.name, dict(params.arguments or {}))
         answer = await self._answer(call)
         _raise_missing_capability(answer, ctx.protocol_version)
+        if isinstance(answer, RelayedResult) and answer.task is not None:
+            return {"resultType": "task", **answer.task, "_meta": answer.meta or {}}
         return _for_era(answer, ctx.protocol_version)
 
     def _call(self, ctx: Context, params: Any, kind: Kind, name: str, arguments: dict[str, Any]) -> Call:
@@ -153,6 +158,7 @@ class Frontend:
             ask=form_asker(ctx),
             abilities=abilities_of(ctx.session.client_capabilities, ctx.protocol_version),
             ask_client=client_asker(ctx),
+            tasks=task_use(ctx),
             logs=log_sender(ctx) if level is not None else None,
             log_level=level or DEFAULT_LEVEL,
             standing=self._standing(ctx),

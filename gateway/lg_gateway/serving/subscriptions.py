@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import mcp_types as t
@@ -29,6 +30,8 @@ from lg_gateway.calls.offer_answers import REFUSED, not_found
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.serving.advertising import Advertising
 from lg_gateway.serving.gateway import Gateway
+from lg_gateway.tasks.task_requests import TaskRequests
+from lg_gateway.tasks.task_streams import TaskStreams
 from lg_policy.errors import LgError, LimitExceeded, PolicyDenied
 from lg_policy.rules.rule_set import Effect, Kind
 
@@ -48,10 +51,14 @@ _listener: ContextVar[str | None] = ContextVar("who opens a stream", default=Non
 class Subscriptions:
     """The streams and subscriptions of all clients of one gateway."""
 
-    def __init__(self, gateway: Gateway, identify: Callable[[Context], str], advertising: Advertising) -> None:
+    def __init__(
+        self, gateway: Gateway, identify: Callable[[Context], str], advertising: Advertising, tasks: TaskRequests
+    ) -> None:
         self._gateway = gateway
         self._identify = identify
         self._advertising = advertising
+        self._tasks = tasks
+        self._task_streams = TaskStreams(gateway.task_keeper)
         self._bus = _CallersBus(self._may_still_hear)
         self.streams = ListenHandler(self._bus)
         self._connections: dict[int, Any] = {}
@@ -69,6 +76,8 @@ class Subscriptions:
         """Serve one stream. Only what will come is acknowledged."""
         identity = self._identify(ctx)
         await self._gateway.described()
+        asked_tasks = (params.notifications.model_extra or {}).get("taskIds")
+        task_ids = await self._tasks.own_tasks(ctx, asked_tasks) if asked_tasks is not None else []
         offer, asked = self._advertising.offer_for(identity), params.notifications
         held: list[tuple[str, str]] = []
         addresses: list[str] = []
@@ -86,8 +95,12 @@ class Subscriptions:
                 resource_subscriptions=addresses or None,
             )
             token = _listener.set(identity)
+            listening = params.model_copy(update={"notifications": honoured})
             try:
-                return await self.streams(ctx, params.model_copy(update={"notifications": honoured}))
+                if not task_ids:
+                    return await self.streams(ctx, listening)
+                serve = partial(self.streams, params=listening)
+                return await self._task_streams.serve(ctx, identity, task_ids, serve)
             finally:
                 _listener.reset(token)
         finally:

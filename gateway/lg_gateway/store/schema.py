@@ -261,9 +261,25 @@ ALTER TABLE results ADD COLUMN mac TEXT NOT NULL DEFAULT '';
 ALTER TABLE result_pieces ADD COLUMN mac TEXT NOT NULL DEFAULT '';
 """)
 
+# Tasks that calls became. Each is its caller's, and its call's until it ends.
+TASKS = both("""
+CREATE TABLE tasks (
+    id TEXT PRIMARY KEY,
+    identity TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    waiting BIGINT NOT NULL,
+    expires {real} NOT NULL,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL
+);
+CREATE INDEX tasks_identity ON tasks (identity, waiting);
+CREATE INDEX tasks_request ON tasks (request_id);
+CREATE INDEX tasks_waiting ON tasks (waiting, expires);
+""")
+
 MIGRATIONS: tuple[Migration, ...] = (
     LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS, SEGMENTS,
-    OUTCOMES, AGES, RESULT_CODES,
+    OUTCOMES, AGES, RESULT_CODES, TASKS,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from lg_gateway.catalog.offer import (
 )
 from lg_gateway.catalog.offers import usable
 from lg_gateway.catalog.schema_check import SchemaCheck, UnusableSchema
+from lg_gateway.upstreams.offers.server_tasks import has_tasks
 from lg_gateway.upstreams.replies import NAME_CHARACTERS, RelayedResult, Reply, current_reply
 from lg_policy.errors import Internal
 from lg_policy.limits import cut_at_word
@@ -99,6 +100,7 @@ async def read_offer(client: Client, server: str) -> tuple[Offer, dict[str, str]
         has_prompts=said.prompts is not None,
         subscribes=said.resources is not None and said.resources.subscribe is True,
         completes=said.completions is not None,
+        has_tasks=has_tasks(client),
     )
     return offer, left_out
 

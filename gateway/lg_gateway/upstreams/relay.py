@@ -294,7 +294,7 @@ class Relay:
 
     def _result(self, method: str, raw: Any, reply: Reply | None) -> dict[str, Any]:
         """Keep a result, and return what the SDK gets in its place."""
-        final = not isinstance(raw, Mapping) or raw.get("resultType") in (None, "complete")
+        final = not isinstance(raw, Mapping) or raw.get("resultType") in (None, "complete", "task")
         if reply is not None and method in CALLS and final:
             read, empty = CALLS[method]
             reply.result = read(raw)

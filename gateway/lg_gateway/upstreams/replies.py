@@ -39,6 +39,24 @@ class RelayedResult(t.CallToolResult):
 
     _misfit: str = PrivateAttr(default="")
     _frame: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _task: dict[str, Any] | None = PrivateAttr(default=None)
+    _incarnation: str = PrivateAttr(default="")
+
+    @property
+    def task(self) -> dict[str, Any] | None:
+        """The task that the call became, as its server describes it; the result is then empty."""
+        return self._task
+
+    @property
+    def incarnation(self) -> str:
+        """Which process of the server a task belongs to; empty if it may be any."""
+        return self._incarnation
+
+    def of_process(self, incarnation: str) -> RelayedResult:
+        """Return a task that belongs to a process of the server."""
+        made = self.model_copy()
+        made._incarnation = incarnation
+        return made
 
     @property
     def frame(self) -> dict[str, Any]:
@@ -112,6 +130,24 @@ def read_call_result(raw: object) -> RelayedResult:
         _meta=dict(meta) if isinstance(meta, Mapping) else None,
         **kept,
     )
+
+
+def read_called(raw: object) -> RelayedResult:
+    """Return the result of a tool call, or the task that it became. The protocol of 2025 puts that one level down."""
+    if not isinstance(raw, Mapping):
+        return read_call_result(raw)
+    inner = raw.get("task")
+    task = raw if raw.get("resultType") == "task" else inner if "content" not in raw else None
+    if not isinstance(task, Mapping) or "taskId" not in task:
+        return read_call_result(raw)
+    return task_answer(task)
+
+
+def task_answer(task: Mapping[str, Any]) -> RelayedResult:
+    """Return the result that stands for a task."""
+    made = RelayedResult(content=[])
+    made._task = dict(task)
+    return made
 
 
 def read_tools(raw: object, reply: Reply) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 import anyio
@@ -35,9 +36,10 @@ from lg_gateway.upstreams.listing import AnswerCheck, read_offer
 from lg_gateway.upstreams.oauth import ClientCredentials, Learn
 from lg_gateway.upstreams.offers.list_changes import LIST_CHANGES, ListChanges
 from lg_gateway.upstreams.offers.resource_watch import OnUpdated, ResourceWatch
+from lg_gateway.upstreams.offers.server_tasks import has_tasks
 from lg_gateway.upstreams.question_routing import InFlightCalls, answer_cancel
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.replies import Answer, Reply, current_reply, noted
+from lg_gateway.upstreams.replies import Answer, RelayedResult, Reply, current_reply, noted
 from lg_gateway.upstreams.restart_policy import Backoff, Restart, restart
 from lg_gateway.upstreams.upstream_call import UpstreamCall
 from lg_policy.errors import Internal, UpstreamUnavailable
@@ -99,6 +101,7 @@ class Upstream:
         self._running: Child | None = None
         self._client: Client | None = None
         self._direct: Direct | None = None
+        self._incarnation = ""
         self._lost = anyio.Event()
         self._changes = ListChanges(spec.name)
         self._wanted = anyio.Event()
@@ -172,6 +175,15 @@ class Upstream:
             if not self._in_flight:
                 self._idle.set()
 
+    @property
+    def has_tasks(self) -> bool:
+        """Whether the server that is connected may answer a call with a task."""
+        return self._client is not None and has_tasks(self._client)
+
+    async def session(self) -> tuple[Client, str]:
+        """Return the connected client, and a name of the process behind it: tasks of a child end with the child."""
+        return await self._ready(), self._incarnation
+
     async def tell(self, notice: notices.Notice) -> None:
         """Tell a 2025 server what is new on the side of its clients."""
         await notice(self._client, self.spec)
@@ -227,7 +239,7 @@ class Upstream:
     async def _exchange(self, client: Client, call: UpstreamCall, timeout_s: float | None, reply: Reply) -> Answer:
         token = current_reply.set(reply)
         self._exchanges += 1
-        direct = self._direct if client is self._client else None
+        direct, incarnation = (self._direct if client is self._client else None), self._incarnation
         try:
             answer = await call.send(client, direct, reply, timeout_s)
         except MCPError as error:
@@ -247,10 +259,14 @@ class Upstream:
             if answer is None:
                 raise Internal(f"server {self.name} sent an answer that is not valid MCP")
             return answer
-        if call.kind is not Kind.TOOL:
-            return reply.result
-        result = await self._answers.checked(call.tool, reply.result)
-        return noted(result, [result.misfit] if result.misfit else [])
+        if reply.result.task is not None:
+            return reply.result.of_process(incarnation)
+        return await self.checked(call.tool, reply.result) if call.kind is Kind.TOOL else reply.result
+
+    async def checked(self, tool: str, result: RelayedResult) -> Answer:
+        """Return a tool's result; without its structured part and with a note if that does not fit."""
+        checked = await self._answers.checked(tool, result)
+        return noted(checked, [checked.misfit] if checked.misfit else [])
 
     def _renew(self, client: Client | None) -> None:
         """Reconnect without a failure: new calls wait, and the old connection ends once it is idle."""
@@ -298,6 +314,7 @@ class Upstream:
         self._relay = Relay(self.name)
         self._calls = self._new_calls()
         if self.spec.launch is not None:
+            self._incarnation = token_hex(8)
             child, self._child = self._child, None
             self._running = child or await child_process.start(self.spec.launch, self._reaper)
             self._running.mask = self._mask

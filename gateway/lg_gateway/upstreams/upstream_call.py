@@ -40,6 +40,8 @@ class UpstreamCall:
     request_state: str | None = None
     capabilities: Mapping[str, Any] | None = None
     """What its client can answer, as a 2026 server is told; `None`: whatever the gateway can."""
+    as_task: bool = False
+    """Whether its server may make a task of it (2026), or is to make it as one (2025)."""
     logs: LogMessages | None = None
     """Gets the server's log messages."""
     on_question: OnQuestion | None = None
@@ -69,9 +71,10 @@ class UpstreamCall:
         self, client: Client, direct: Direct | None, reply: Reply, timeout_s: float | None
     ) -> Answer | None:
         meta = self.meta
-        if self.logs is not None and client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
+        if self.logs is not None and modern:
             meta = {**meta, t.LOG_LEVEL_META_KEY: self.logs.level}
-        if direct is not None and direct.usable and self.plain:
+        if direct is not None and direct.usable and self.plain and (modern or not self.as_task):
             reply.progress = self.progress
             try:
                 return await direct.call(self.tool, self.arguments, meta, reply, timeout_s)
@@ -79,7 +82,7 @@ class UpstreamCall:
                 reply.ended = reply.progress = None
         # The session's own clock starts once the server has taken the request in.
         with anyio.move_on_after(timeout_s):
-            if self.kind is not Kind.TOOL:
+            if self.kind is not Kind.TOOL or (self.as_task and not modern):
                 return await self._send_request(client, timeout_s, meta)
             return await client.session.call_tool(
                 self.tool,
@@ -102,8 +105,11 @@ class UpstreamCall:
             "request_state": self.request_state,
             "_meta": dict(meta) or None,
         }
-        request: t.ReadResourceRequest | t.GetPromptRequest | t.CompleteRequest
-        if self.kind is Kind.COMPLETION:
+        request: t.ReadResourceRequest | t.GetPromptRequest | t.CompleteRequest | t.CallToolRequest
+        if self.kind is Kind.TOOL:
+            called = t.CallToolRequestParams(name=self.tool, arguments=self.arguments, task=t.TaskMetadata(), **given)
+            request = t.CallToolRequest(params=called)
+        elif self.kind is Kind.COMPLETION:
             request = self._completion(meta)
         elif self.kind is Kind.RESOURCE:
             request = t.ReadResourceRequest(params=t.ReadResourceRequestParams(uri=self.tool, **given))
@@ -128,4 +134,5 @@ class UpstreamCall:
 
 @cache
 def _answers() -> TypeAdapter[Any]:
-    return TypeAdapter(t.InputRequiredResult | t.ReadResourceResult | t.GetPromptResult | t.CompleteResult)
+    own = t.ReadResourceResult | t.GetPromptResult | t.CompleteResult
+    return TypeAdapter(t.InputRequiredResult | t.CallToolResult | own)

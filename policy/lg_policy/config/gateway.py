@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lg_policy.config.http import HttpSettings, SafeUrl
-from lg_policy.config.section import PositiveFloat, PositiveInt, Section
+from lg_policy.config.section import Duration, PositiveFloat, PositiveInt, Section
 from lg_policy.config.usage_limits import LimitSettings, RunBudgetSettings
 
 
@@ -199,6 +199,10 @@ class GatewaySettings(Section):
     """Requests of one identity in any minute, including those that are refused, replayed or waiting for approval."""
     requests_at_once: PositiveInt = 512
     """Requests of one identity in progress, including those that wait for a human."""
+    tasks_at_once: PositiveInt = 50
+    """Tasks of one identity that run at the same time. At the limit its calls are made without tasks."""
+    task_lifetime: Duration = "1d"
+    """Longest time from the start of a task to the last answer about it. One that has not ended by then is given up."""
     limits: tuple[LimitSettings, ...] = ()
     """More limits, for identities, servers or tools."""
     run_budget: RunBudgetSettings = RunBudgetSettings()

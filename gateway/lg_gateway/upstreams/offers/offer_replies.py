@@ -15,6 +15,7 @@ from lg_gateway.upstreams.replies import (
     content_block,
     first_problem,
     read_call_result,
+    read_called,
     without_nulls,
 )
 
@@ -100,7 +101,7 @@ def read_items(method: str, raw: object, reply: Reply) -> None:
 
 
 CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "tools/call": (read_call_result, {"content": [], "resultType": "complete"}),
+    "tools/call": (read_called, {"content": [], "resultType": "complete"}),
     "resources/read": (read_contents, {"contents": [], **EMPTY_PAGE}),
     "prompts/get": (read_messages, {"messages": [], "resultType": "complete"}),
     "completion/complete": (read_completion, {"completion": {"values": []}, "resultType": "complete"}),

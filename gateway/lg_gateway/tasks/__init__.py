@@ -1,0 +1,1 @@
+"""Calls that go on after their answer: tasks of servers, watched to their end and bound to their callers."""
