@@ -9,7 +9,7 @@ turn text are written as `\u{…}`, so that no argument can redraw the question.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,25 @@ SHOWN_LINES = 200
 DEPTH = 6
 """Levels of nested arguments that are taken apart; what lies deeper is shown as JSON."""
 
-ONCE, RUN, DENY = "once", "run", "deny"
+ONCE, RUN, SESSION, DENY = "once", "run", "session", "deny"
+TOOL, EXACT, PATTERN = "tool", "exact", "pattern"
+ALWAYS = (TOOL, EXACT, PATTERN)
+"""Answers that become a rule."""
 TYPED = {
-    "o": ONCE, "once": ONCE, "y": ONCE, "yes": ONCE, "r": RUN, "run": RUN,
+    "o": ONCE, "once": ONCE, "y": ONCE, "yes": ONCE, "r": RUN, "run": RUN, "s": SESSION, "session": SESSION,
+    "t": TOOL, "tool": TOOL, "x": EXACT, "exact": EXACT, "p": PATTERN, "pattern": PATTERN,
     "d": DENY, "deny": DENY, "n": DENY, "no": DENY, "": DENY,
 }  # fmt: skip
 """What a human may type at every terminal of ours. A plain yes is the smallest one; Enter alone is a no."""
-_CHOICES = {ONCE: "Approve once", RUN: "Approve for this run", DENY: "Deny"}
+_CHOICES = {
+    ONCE: "Approve once", RUN: "Approve for this run", SESSION: "Approve for this session", DENY: "Deny",
+    TOOL: "Always allow this tool", EXACT: "Always allow exactly these arguments",
+}  # fmt: skip
+_MEANS = {
+    ONCE: "this call only", RUN: "this tool for the rest of this run, for 8 hours at most",
+    SESSION: "this tool until this client ends, for 8 hours at most", DENY: "nothing is done",
+}  # fmt: skip
+CONFIRMED_LATER = "An answer for always counts for now, and for good once you confirm it at a terminal."
 
 _NEEDS = {
     Kind.TOOL: "A tool call needs your approval.",
@@ -72,6 +84,8 @@ class HumanAnswer:
     approved: bool
     for_run: bool
     reason: str
+    keep: str = ""
+    """What of it is kept beyond this call: `session`, or the kind of a rule."""
 
 
 def no_secrets(_text: str) -> Mapping[int, frozenset[str]]:
@@ -102,34 +116,50 @@ def compose(frame: Frame, arguments: Mapping[str, Any], preview: str | None, sec
     return Shown(text="\n".join([*head, *rows[:SHOWN_LINES], note]), hidden_lines=hidden, full=full)
 
 
-def form(*, in_run: bool) -> dict[str, Any]:
-    """Return the schema of the answer."""
-    choices = [ONCE, RUN, DENY] if in_run else [ONCE, DENY]
-    words = "once: this call only. " + (
-        "run: this tool for the rest of this run, for 8 hours at most. " if in_run else ""
-    )
-    names = [_CHOICES[choice] for choice in choices]
+class ApprovalForm(dict[str, Any]):
+    """The schema of the answer, and the choices in it: what our own terminals need not read out of the schema."""
+
+    choices: tuple[str, ...] = ()
+
+
+def form(
+    *, in_run: bool, in_session: bool = False, always: Mapping[str, str] | None = None, note: str = ""
+) -> ApprovalForm:
+    """Return the schema of the answer. `always` says what each rule would allow that the human may choose."""
+    rules = {kind: words for kind, words in (always or {}).items() if kind in ALWAYS}
+    choices = [ONCE, *([RUN] if in_run else []), *([SESSION] if in_session else []), *rules, DENY]
+    means = _MEANS | {kind: f"{words}, from now on" for kind, words in rules.items()}
+    names = [_CHOICES.get(choice) or f"Always allow: {rules[choice]}" for choice in choices]
     decision = {
         "type": "string",
         "title": "Decision",
-        "description": words + "deny: nothing is done.",
+        "description": " ".join([f"{choice}: {means[choice]}." for choice in choices] + ([note] if note else [])),
         "enum": choices,
         "enumNames": names,
         "default": DENY,
     }
+    # Some clients send null for an optional field without a default, which no text field may be.
     reason = {"type": "string", "title": "Reason", "description": "optional; the caller reads it", "maxLength": 500}
-    return {"type": "object", "properties": {"decision": decision, "reason": reason}, "required": ["decision"]}
+    reason |= {"default": ""}
+    made = ApprovalForm(
+        {"type": "object", "properties": {"decision": decision, "reason": reason}, "required": ["decision"]}
+    )
+    made.choices = tuple(choices)
+    return made
 
 
-def read_answer(action: str, content: Mapping[str, Any] | None) -> HumanAnswer:
-    """Return what an answer means. Anything but a clear yes is a no."""
+def read_answer(
+    action: str, content: Mapping[str, Any] | None, choices: Collection[str] = (ONCE, RUN, DENY)
+) -> HumanAnswer:
+    """Return what an answer means. Anything but a clear yes that was offered is a no."""
     said = dict(content or {})
     reason = said.get("reason")
     decision = said.get("decision")
-    approved = action == "accept" and decision in (ONCE, RUN)
+    approved = action == "accept" and isinstance(decision, str) and decision in choices and decision != DENY
     words = reason.strip()[:500] if isinstance(reason, str) else ""
     default = "" if approved else {"cancel": "the question was closed without an answer"}.get(action, "a human said no")
-    return HumanAnswer(approved=approved, for_run=approved and decision == RUN, reason=words or default)
+    keep = decision if approved and decision in (SESSION, *ALWAYS) else ""
+    return HumanAnswer(approved=approved, for_run=approved and decision == RUN, reason=words or default, keep=keep)
 
 
 def quoted(text: str) -> list[str]:

@@ -79,6 +79,12 @@ class Approval:
     """Number of the ledger's record of the decision."""
     decided_by: str = ""
     reason: str = ""
+    session: str = ""
+    """The connection that the call came over, where its client has one."""
+    always: tuple[dict[str, Any], ...] = ()
+    """Rules that the human may choose as an answer: `kind`, `words` and `rule` of each."""
+    kept: str = ""
+    """What the answer was kept as, beyond this call."""
 
     def open(self, now: float) -> bool:
         """Whether it can still be answered or used."""
@@ -87,6 +93,15 @@ class Approval:
     def whole(self) -> str:
         """All of what a human is asked about."""
         return self.full or self.text
+
+    def rule(self, kind: str) -> dict[str, Any] | None:
+        """Return the settings of a rule that was offered, under the name of this question; `None` if it was not."""
+        found = next((choice["rule"] for choice in self.always if choice["kind"] == kind), None)
+        return {"name": self.id, **found} if found is not None else None
+
+    def words(self) -> dict[str, str]:
+        """Return what each rule that was offered would allow."""
+        return {str(choice["kind"]): str(choice["words"]) for choice in self.always}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +117,8 @@ class NewApproval:
     expected: dict[str, str | None] | None
     lifetime_s: float
     here_only: bool = False
+    session: str = ""
+    always: tuple[dict[str, Any], ...] = ()
 
 
 class ApprovalTable:
@@ -187,17 +204,20 @@ class ApprovalTable:
             client=question.binding.client,
             arguments_digest=question.binding.arguments_digest,
             here_only=question.here_only,
+            session=question.session,
+            always=question.always,
         )
         self._write(tx, approval)
         return approval
 
-    def move(self, tx: Tx, approval: Approval, how: str, *, by: str = "", reason: str = "") -> Approval:
+    def move(self, tx: Tx, approval: Approval, how: str, *, by: str = "", reason: str = "", kept: str = "") -> Approval:
         """Make one legal move and return the question as it is then. Raises `Conflict` for any other."""
         current = self.get(tx, approval.id, 0.0)
         state = MOVES.get((current.state, how)) if current is not None else None
         if current is None or state is None:
             raise Conflict(f"{approval.id} is {current.state if current else 'gone'}; it cannot be changed by {how!r}")
         moved = replace(current, state=state, decided_by=by or current.decided_by, reason=reason or current.reason)
+        moved = replace(moved, kept=kept or current.kept)
         if how in ("approve", "deny"):
             moved = replace(moved, noted=self._record(tx, moved))
         self._write(tx, moved)
@@ -222,14 +242,19 @@ class ApprovalTable:
         sql = "SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1"
         return bool(tx.execute(sql, (approval.noted, began)))
 
-    def grant(self, tx: Tx, approval: Approval, now: float) -> None:
-        """Record "for this run": later calls of this tool in this run by this caller are not asked about."""
-        if approval.run_id is None:
-            raise Conflict("only a call that belongs to a run can be approved for the run")
+    def grant(self, tx: Tx, approval: Approval, now: float, *, session: bool = False) -> None:
+        """Record "for this run", or session: later calls of this tool in it by this caller are not asked about."""
+        within = session_run(approval.session) if session else approval.run_id
+        if within is None:
+            raise Conflict(
+                "the call came over no connection that lasts"
+                if session
+                else "only a call that belongs to a run can be approved for the run"
+            )
         grant = new_grant(
             approval_id=approval.id,
             identity=approval.identity,
-            run_id=approval.run_id,
+            run_id=within,
             tool=approval.tool,
             pin=approval.pin,
             by=approval.decided_by,
@@ -269,7 +294,7 @@ class ApprovalTable:
 
     def _write(self, tx: Tx, approval: Approval) -> None:
         body = asdict(approval)
-        texts = json.dumps([body.pop("text"), body.pop("full")])
+        texts = json.dumps([body.pop("text"), body.pop("full"), body.pop("always")])
         body["shown"] = self._cipher.encrypted(approval.id, texts)
         tx.execute(
             "INSERT INTO approvals (id, binding, identity, state, created, expires, body, mac)"
@@ -289,8 +314,14 @@ class ApprovalTable:
     def _read(self, row: tuple[Any, ...]) -> Approval:
         body = self._code.opened(row[0], row[1])
         if "shown" in body:  # rows of an earlier version hold a masked text as it is
-            body["text"], body["full"] = json.loads(self._cipher.decrypted(body["id"], body.pop("shown")))
+            shown = json.loads(self._cipher.decrypted(body["id"], body.pop("shown")))
+            body["text"], body["full"], body["always"] = *shown[:2], tuple(shown[2]) if len(shown) > 2 else ()
         return Approval(**(body | {"state": ApprovalState(body["state"])}))
+
+
+def session_run(session: str) -> str | None:
+    """Return what a grant for a session has in the place of its run. No run's id can be that: it has a line break."""
+    return f"session\n{session}" if session else None
 
 
 def _aged(approval: Approval, now: float) -> Approval:

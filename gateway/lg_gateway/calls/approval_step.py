@@ -19,9 +19,10 @@ import mcp_types as t
 
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.approvals.layout import word
-from lg_gateway.approvals.question import Frame, HumanAnswer, compose, form, read_answer
-from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval
+from lg_gateway.approvals.question import Frame, HumanAnswer, compose, read_answer
+from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval, session_run
 from lg_gateway.calls.call import CallContext
+from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import Store, StoreError, Tx
@@ -64,9 +65,11 @@ class ApprovalStep:
         book: ApprovalTable,
         masker: Masker,
         settings: Callable[[], ApprovalSettings],
+        kept: KeptAnswers,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._kept = kept
         self._book = book
         self._masker = masker
         self._settings = settings
@@ -137,23 +140,26 @@ class ApprovalStep:
         answer = self._answer_in(context, known)
         if answer is None:
             return self._round(context, known)
-        verdict = _verdict(answer)
+        verdict = self._verdict(context, known, answer)
         if not verdict.approved:
             raise ApprovalDenied(verdict.reason, hint="do not repeat this call; ask for something else")
         return _approved(context, known)
 
     async def _granted(self, context: CallContext) -> str | None:
-        if context.metadata.run_id is None or context.decision is None or context.decision.approver != "user":
+        asks_user = context.decision is not None and context.decision.approver == "user"
+        if not asks_user or not (context.metadata.run_id or context.call.session):
             return None
         return await self._store.read(lambda tx: self.grant_of(tx, context))
 
     def grant_of(self, tx: Tx, context: CallContext) -> str | None:
-        """Return the id of the "for this run" that covers a call now."""
-        call, entry, run_id = context.call, context.entry, context.metadata.run_id
-        if run_id is None:
-            return None
-        pin, now = context.binding().subject(), self._clock()
-        return self._book.grants.covering(tx, identity=call.identity, run_id=run_id, tool=entry.name, pin=pin, now=now)
+        """Return the id of the "for this run", or session, that covers a call now."""
+        pin, now, covering = context.binding().subject(), self._clock(), self._book.grants.covering
+        asker = {"identity": context.call.identity, "tool": context.entry.name, "pin": pin}
+        for within in (context.metadata.run_id, session_run(context.call.session)):
+            found = covering(tx, run_id=within, now=now, **asker) if within is not None else None
+            if found is not None:
+                return found
+        return None
 
     async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
         call = context.call
@@ -169,7 +175,7 @@ class ApprovalStep:
         answer = self._answer_in(context, approval)
         if answer is None:
             return self._round(context, approval)
-        return await self._settle(context, approval, _verdict(answer))
+        return await self._settle(context, approval, self._verdict(context, approval, answer))
 
     def _answer_in(self, context: CallContext, approval: Approval) -> object | None:
         """Return this round's answer. Raises `InvalidArguments` when it was given to another question."""
@@ -181,7 +187,7 @@ class ApprovalStep:
         return answer
 
     def _round(self, context: CallContext, approval: Approval) -> t.InputRequiredResult:
-        message, schema = _shown(context, approval), form(in_run=approval.run_id is not None)
+        message, schema = _shown(context, approval), self._kept.form(context, approval)
         request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=message, requested_schema=schema))
         state = json.dumps({"approval": approval.id})
         return t.InputRequiredResult(input_requests={question_key(approval): request}, request_state=state)
@@ -190,6 +196,7 @@ class ApprovalStep:
         """Ask through the client; an answer from another terminal counts as well, whichever comes first."""
         ask = context.call.ask
         answer: tuple[str, Mapping[str, Any] | None] | None = None
+        shown = self._kept.form(context, approval)
         current: Approval | None = approval
         async with anyio.create_task_group() as tasks:
 
@@ -201,10 +208,10 @@ class ApprovalStep:
             tasks.start_soon(elsewhere)
             if ask is not None:
                 with anyio.move_on_after(self._settings().live_timeout_s):
-                    answer = await ask(_shown(context, approval), form(in_run=approval.run_id is not None))
+                    answer = await ask(_shown(context, approval), shown)
             tasks.cancel_scope.cancel()
         if answer is not None:
-            return await self._settle(context, approval, read_answer(*answer))
+            return await self._settle(context, approval, read_answer(*answer, shown.choices))
         if current is None or current.state is ApprovalState.PENDING:
             await self._store.write(lambda tx: self._expire(tx, approval))
             raise ApprovalRequired("no one answered in time; the question has expired", hint="nothing was done")
@@ -239,18 +246,35 @@ class ApprovalStep:
 
     async def _settle(self, context: CallContext, approval: Approval, verdict: HumanAnswer) -> CallContext:
         by = f"{context.call.identity} through the client"
-        return _outcome(context, await self._store.write(lambda tx: self._decide(tx, approval, verdict, by)))
+        if context.call.at_terminal:
+            by = f"{context.call.identity} at a terminal"
+        decided, first = await self._store.write(lambda tx: self._decide(tx, context, approval, verdict, by))
+        if first and verdict.keep:
+            await self._kept.write(context, decided, verdict.keep)
+        return _outcome(context, decided)
 
-    def _decide(self, tx: Tx, approval: Approval, verdict: HumanAnswer, by: str) -> Approval:
+    def _decide(
+        self, tx: Tx, context: CallContext, approval: Approval, verdict: HumanAnswer, by: str
+    ) -> tuple[Approval, bool]:
+        """Return the question as it is decided, and whether this answer did that."""
         current = self._book.get(tx, approval.id, self._clock())
         if current is None or current.state in (ApprovalState.EXPIRED, ApprovalState.USED):
             raise ApprovalRequired("that question is no longer open", hint="make the call again")
         if current.state is not ApprovalState.PENDING:
-            return current  # already answered elsewhere: the first answer counts
-        moved = self._book.move(tx, current, "approve" if verdict.approved else "deny", by=by, reason=verdict.reason)
-        if verdict.for_run:
-            self._book.grant(tx, moved, self._clock())
-        return moved
+            return current, False  # already answered elsewhere: the first answer counts
+        how = "approve" if verdict.approved else "deny"
+        moved = self._book.move(tx, current, how, by=by, reason=verdict.reason, kept=verdict.keep)
+        if verdict.approved:
+            self._kept.record(tx, context, moved, verdict, self._clock())
+        return moved, True
+
+    def _verdict(self, context: CallContext, approval: Approval, answer: object) -> HumanAnswer:
+        result = answer if isinstance(answer, t.ElicitResult) else None
+        if result is None and isinstance(answer, dict):
+            result = t.ElicitResult.model_validate(answer)
+        if result is None:
+            raise InvalidArguments("the answer to the question is not an elicitation result")
+        return read_answer(result.action, result.content, self._kept.form(context, approval).choices)
 
     def _expire(self, tx: Tx, approval: Approval) -> None:
         current = self._book.get(tx, approval.id, self._clock())
@@ -276,6 +300,7 @@ class ApprovalStep:
         write = partial(compose, frame, arguments, text, partial(secret_lines, self._masker))
         small = context.bytes_in + len(text or "") <= ON_LOOP_BYTES
         shown = write() if small else await anyio.to_thread.run_sync(write)
+        marked = not small or bool(secret_lines(self._masker, json.dumps(arguments, ensure_ascii=False, indent=0)))
         question = NewApproval(
             binding=binding,
             approver=approver,
@@ -286,6 +311,8 @@ class ApprovalStep:
             expected=seen.expected if seen is not None else None,
             lifetime_s=seconds(self._settings().ttl, "approval.ttl"),
             here_only=seen is not None and seen.here_only,
+            session=context.call.session,
+            always=self._kept.offered(context, secrets=marked),
         )
         live = context.call.asking == "live" and _answerable(context, question)
         return replace(question, lifetime_s=self._settings().live_timeout_s) if live else question
@@ -363,12 +390,3 @@ def _state_of(request_state: str) -> str | None:
     except ValueError:
         return None
     return state.get("approval") if isinstance(state, dict) else None
-
-
-def _verdict(answer: object) -> HumanAnswer:
-    result = answer if isinstance(answer, t.ElicitResult) else None
-    if result is None and isinstance(answer, dict):
-        result = t.ElicitResult.model_validate(answer)
-    if result is None:
-        raise InvalidArguments("the answer to the question is not an elicitation result")
-    return read_answer(result.action, result.content)

@@ -88,6 +88,10 @@ class Call:
     """Checked again in the transaction that begins the call, which may have waited long. `None` for the local user."""
     hold_s: float | None = None
     """Seconds to wait for an answer from another terminal; `None` means `approval.hold_s`."""
+    session: str = ""
+    """The connection of a client that has one, as the gateway names it; never what the caller says."""
+    at_terminal: bool = False
+    """Whether `ask` is answered at the terminal where the user of this process typed the command."""
 
     @property
     def answers(self) -> ClientAbilities:

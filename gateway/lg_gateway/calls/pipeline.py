@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -92,8 +92,10 @@ class Pipeline:
         kept_results: KeptResults,
         masker: Masker,
         workers: int = 1,
+        refresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._policy = policy
+        self._refresh = refresh
         self.decisions = DecisionStep(policy, catalog)
         self._catalog = catalog
         self._upstreams = upstreams
@@ -181,6 +183,12 @@ class Pipeline:
         """Ask a human where policy says so; a repeated call was permitted when it was begun."""
         if context.recalled or context.decision is None or context.decision.effect is Effect.ALLOW:
             return context
+        if self._refresh is not None and context.pending is None:
+            # A rule that a human has just written spares the question at once.
+            await self._refresh()
+            context = self.decisions.of(context)
+            if context.decision is None or context.decision.effect is Effect.ALLOW:
+                return context
         if context.entry.completes:
             raise ApprovalRequired("it needs approval, and nobody is asked about a completion")
         try:

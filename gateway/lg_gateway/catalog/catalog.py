@@ -162,7 +162,7 @@ class Catalog:
         known = before.get(name)
         if known is not None and known.source == tool and known.server == spec and known.listed.name == shown:
             return known
-        annotations = tool.annotations
+        annotations, pin = tool.annotations, digest(definition_of(tool))
         facts = ToolFacts(
             server=spec.name,
             tool=name,
@@ -173,6 +173,7 @@ class Catalog:
             sandbox_active=_sandbox_active(spec, tool),
             input_schema=tool.input_schema,
             root=spec.root,
+            pin=pin,
         )
         own = tool.input_schema
         listed = ListedInput(schema=own) if spec.own_schemas else listed_input(own)
@@ -184,7 +185,7 @@ class Catalog:
             listed=_listed(spec, tool, shown, listed.schema, meta),
             facts=facts,
             check=ArgumentCheck(tool.input_schema),
-            definition_digest=digest(definition_of(tool)),
+            definition_digest=pin,
             source=tool,
             preview=_preview(spec, tool),
             renamed=listed.renamed,

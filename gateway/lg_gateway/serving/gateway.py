@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
 from lg_gateway.calls.decision_step import Policy
 from lg_gateway.calls.in_thread import in_thread_if_large
+from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.calls.kept_results import KeptResults
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.recorder import LedgerRecorder
@@ -30,6 +32,7 @@ from lg_gateway.catalog.pin_check import Pinning
 from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.elicitation.pending_questions import PendingQuestionsTable
 from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.ledger.segments import Archive
 from lg_gateway.processes.child_process import Child, Reaper
@@ -77,7 +80,9 @@ class Gateway:
         self.pins = PinTable(setup.key("pins"), self.ledger)
         self.tokens = TokenTable(setup.key("tokens"), self.ledger)
         self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
-        approval_step = ApprovalStep(self.store, self.approvals, masker, lambda: self.policy.settings.approval)
+        approval_step = ApprovalStep(
+            self.store, self.approvals, masker, lambda: self.policy.settings.approval, self._kept_answers()
+        )
         self.recorder = LedgerRecorder(
             self.store,
             self.ledger,
@@ -100,6 +105,10 @@ class Gateway:
         self._listeners = _Listeners()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._began = 0.0
+        self.session = secrets.token_hex(8)
+        """Names the one connection of a gateway on stdio."""
+        self.look_at_settings: Callable[[], Awaitable[None]] | None = None
+        """Reads the settings again if a file changed; called before a human is asked."""
         self.upstream_set = self._servers(started)
         self.upstreams = self.upstream_set.upstreams
         progressing = Progressing(
@@ -120,6 +129,24 @@ class Gateway:
             kept_results=KeptResults(setup.key("results")),
             masker=masker,
             workers=setup.workers,
+            refresh=self._refresh,
+        )
+
+    async def _refresh(self) -> None:
+        if self.look_at_settings is not None:
+            await self.look_at_settings()
+
+    def _kept_answers(self) -> KeptAnswers:
+        def file() -> RulesFile | None:
+            found = rules_file(self.setup.environ, [self.setup.root] if self.setup.root is not None else [])
+            return found if found.path.absolute() in self.setup.watched else None
+
+        return KeptAnswers(
+            store=self.store,
+            book=self.approvals,
+            ledger=self.ledger,
+            settings=lambda: self.policy.settings.approval,
+            file=file,
         )
         progressing.conclude = self.pipeline.conclude
         self.pipeline.task_step.keeper = self.task_keeper

@@ -22,7 +22,7 @@ import anyio
 
 from lg_gateway.calls.decision_step import Policy
 from lg_gateway.catalog.pin_table import read_pins_file
-from lg_gateway.serving.setup import GatewaySetup, stamp
+from lg_gateway.serving.setup import GatewaySetup, Stamp, stamp
 from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError
 from lg_policy.paths.file_rules import FileRules
@@ -50,9 +50,11 @@ class Reloader:
         self._gateway = gateway
         self._load = load
         self._turn = anyio.Lock()
+        self._tried: dict[Path, Stamp] | None = None
 
     async def run(self) -> None:
-        """Reload on SIGHUP and when a file changes, until cancelled."""
+        """Reload on SIGHUP, when a file changes, and before a human is asked where one has; until cancelled."""
+        self._gateway.look_at_settings = self.refresh
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._on_signal)
             tasks.start_soon(self._on_change)
@@ -61,6 +63,14 @@ class Reloader:
         """Read and apply the settings; return whether the gateway now uses what the files say."""
         async with self._turn:
             return await self._reload(why)
+
+    async def refresh(self) -> None:
+        """Reload if a file is not as it was read: what a human has just decided counts for the next call."""
+        now = {path: stamp(path) for path in self._gateway.setup.watched}
+        if now in (dict(self._gateway.setup.watched), self._tried):
+            return
+        self._tried = now
+        await self.reload("a file changed")
 
     async def _reload(self, why: str) -> bool:
         try:

@@ -67,7 +67,7 @@ class GatewayServer(Server[Any]):
 
 class Frontend:
     """The handlers of one gateway. `identify` tells who is calling, from the transport alone; `standing` whether that
-    still holds later."""
+    still holds later. `session` names the one connection of a gateway on stdio."""
 
     def __init__(
         self,
@@ -75,8 +75,10 @@ class Frontend:
         *,
         identify: Callable[[Context], str],
         standing: Callable[[Context], Standing | None] = lambda _ctx: None,
+        session: str = "",
     ) -> None:
         self._gateway = gateway
+        self._session = session
         self._identify = identify
         self._standing = standing
         self._log_levels = LogLevels()
@@ -162,6 +164,7 @@ class Frontend:
             logs=log_sender(ctx) if level is not None else None,
             log_level=level or DEFAULT_LEVEL,
             standing=self._standing(ctx),
+            session=self._session,
         )
 
     async def _answer(self, call: Call) -> Answer:

@@ -59,11 +59,13 @@ class ToolFacts:
     """The tool's input schema once it is known."""
     root: str | None = None
     """The directory that the paths of one of our own servers are relative to."""
+    pin: str = ""
+    """The digest of the tool's definition."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The outcome. `rule` names what decided: `gateway.rules[N]` or `default:<which>`."""
+    """The outcome. `rule` names what decided: `gateway.rules[NAME]`, `gateway.rules[N]` or `default:<which>`."""
 
     effect: Effect
     rule: str

@@ -12,6 +12,7 @@ Not covered: what a tool really does. Annotations of untrusted servers count for
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = ["Decision", "Effect", "Kind", "RuleBook", "RuleView", "ToolFacts", "s
 
 _STRICTNESS = {Effect.ALLOW: 0, Effect.APPROVE: 1, Effect.DENY: 2}
 NO_ARGUMENTS_YET = "its condition waits until the tool's schema is known"
+OTHER_DEFINITION = "the tool's definition is no longer the one that the rule was made for"
+OTHER_ROOT = "it counts on other roots only"
 DOT_DOT = "a path argument contains `..`, which no allowance matches"
 
 
@@ -83,6 +86,13 @@ class _Rule:
     condition: Condition
     effect: Effect
 
+    def lapsed(self, facts: ToolFacts) -> str:
+        """Say why an allowance no longer counts for a tool as it is now; empty if it does."""
+        if self.settings.pins.get(facts.tool, facts.pin) != facts.pin:
+            return OTHER_DEFINITION
+        roots = self.settings.roots
+        return OTHER_ROOT if roots and facts.builtin is not None and facts.root not in roots else ""
+
     def of_server(self, server: str) -> bool:
         """Whether the rule is a refusal, or a question, about all that a server has."""
         settings = self.settings
@@ -99,13 +109,23 @@ class _Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class _Indexed:
-    """The rules about one tool as it is defined now; `hopeless` names those whose condition no call can satisfy."""
+    """The rules about one tool as it is defined now.
+
+    `hopeless` names those whose condition no call can satisfy, `lapsed` those that no longer count for this tool.
+    """
 
     schema: Mapping[str, Any] | None
+    pin: str
+    root: str | None
     rules: Sequence[_Rule]
     hopeless: Mapping[str, str]
     judges_paths: bool
+    lapsed: Mapping[str, str]
     spelled: Spellings | None = None
+
+    def about(self, facts: ToolFacts) -> bool:
+        """Whether this was made for the tool as it is now. Compared by object: a changed definition is a new one."""
+        return self.schema is facts.input_schema and self.pin == facts.pin and self.root == facts.root
 
 
 class RuleBook:
@@ -113,8 +133,9 @@ class RuleBook:
 
     def __init__(self, settings: Settings, places: Sequence[str] = ()) -> None:
         self._settings = settings
+        names = rule_names(settings.gateway.rules)
         self._rules = [
-            _compile(index, rule, places[index] if index < len(places) else "")
+            _compile(names[index], rule, places[index] if index < len(places) else "")
             for index, rule in enumerate(settings.gateway.rules)
         ]
         self._by_tool: dict[str, _Indexed] = {}
@@ -195,12 +216,19 @@ class RuleBook:
         if facts.kind is not Kind.TOOL:
             return self._about(facts)
         known = self._by_tool.get(facts.tool)
-        # Compared by object, and the object kept: a changed definition comes as a new one.
-        if known is None or known.schema is not facts.input_schema:
+        if known is None or not known.about(facts):
             rules = [rule for rule in self._rules if facts.tool in rule.tools]
-            reasons = {rule.name: rule.condition.can_never_match(facts.input_schema) for rule in rules}
+            lapsed = {rule.name: why for rule in rules if (why := rule.lapsed(facts))}
+            reasons = {
+                rule.name: rule.condition.can_never_match(facts.input_schema)
+                for rule in rules
+                if rule.name not in lapsed
+            }
             known = _Indexed(
                 schema=facts.input_schema,
+                pin=facts.pin,
+                root=facts.root,
+                lapsed=lapsed,
                 rules=rules,
                 hopeless={name: why for name, why in reasons.items() if why},
                 judges_paths=marks_paths(facts.input_schema) and not all(rule.condition.always for rule in rules),
@@ -220,7 +248,14 @@ class RuleBook:
                 if (spelled is not None and rule.names(spelled)) or rule.of_server(facts.server)
             ]
         return _Indexed(
-            schema=facts.input_schema, rules=rules, hopeless={}, judges_paths=False, spelled=facts.spellings
+            schema=facts.input_schema,
+            pin=facts.pin,
+            root=facts.root,
+            rules=rules,
+            hopeless={},
+            lapsed={},
+            judges_paths=False,
+            spelled=facts.spellings,
         )
 
 
@@ -244,7 +279,9 @@ def _matches(rule: _Rule, indexed: _Indexed, raw: dict[str, Any], seen: Forms | 
         found = (holds(raw | {"uri": form}) for form in (forms if allows else (*forms, *indexed.spelled.suspected)))
         return all(found) if allows else any(found)
     if rule.effect is not Effect.DENY and (
-        rule.name in indexed.hopeless or (indexed.schema is None and not rule.condition.always)
+        rule.name in indexed.hopeless
+        or rule.name in indexed.lapsed
+        or (indexed.schema is None and not rule.condition.always)
     ):
         return False
     if rule.effect is not Effect.ALLOW:
@@ -259,6 +296,8 @@ def _why_not(rule: _Rule, indexed: _Indexed, identity: str, seen: Forms | None) 
     if identity not in rule.identities:
         return f"it is about {', '.join(rule.settings.identities)}, not {identity}"
     if rule.effect is not Effect.DENY:
+        if rule.name in indexed.lapsed:
+            return indexed.lapsed[rule.name]
         if rule.name in indexed.hopeless:
             return f"it can never match: {indexed.hopeless[rule.name]}"
         if indexed.schema is None:
@@ -284,8 +323,13 @@ def _named(rule: _Rule) -> str:
     return f"{rule.name} ({rule.place})" if rule.place else rule.name
 
 
-def _compile(index: int, rule: RuleSettings, place: str) -> _Rule:
-    name = f"gateway.rules[{index}]"
+def rule_names(rules: Sequence[RuleSettings]) -> list[str]:
+    """Return what decisions call each rule: its own name, its number where it has none or another has it too."""
+    count = Counter(rule.name for rule in rules)
+    return [f"gateway.rules[{rule.name if count[rule.name] == 1 and rule.name else n}]" for n, rule in enumerate(rules)]
+
+
+def _compile(name: str, rule: RuleSettings, place: str) -> _Rule:
     where = f"{name} ({place})" if place else name
     if not (rule.tools or rule.resources or rule.prompts) or not rule.identities:
         raise ConfigError(
@@ -293,6 +337,11 @@ def _compile(index: int, rule: RuleSettings, place: str) -> _Rule:
             hint='use ["*"] for all',
         )
     effect = Effect(rule.effect)
+    if (rule.pins or rule.roots) and (effect is not Effect.ALLOW or rule.resources or rule.prompts):
+        raise ConfigError(
+            f"{where}: `pins` and `roots` are for allow rules about tools",
+            hint="a rule that forbids or asks counts whatever has changed: take them out",
+        )
     return _Rule(
         name=name,
         place=place,

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
             gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
             front = _front(gateway, flags, login=login)
-            frontend = Frontend(gateway, identify=front.identify, standing=front.standing)
+            session = gateway.session if flags.transport == "stdio" else ""
+            frontend = Frontend(gateway, identify=front.identify, standing=front.standing, session=session)
             await serve_here(
                 frontend.build(),
                 flags,
