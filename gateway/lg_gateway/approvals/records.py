@@ -315,7 +315,8 @@ class ApprovalTable:
         body = self._code.opened(row[0], row[1])
         if "shown" in body:  # rows of an earlier version hold a masked text as it is
             shown = json.loads(self._cipher.decrypted(body["id"], body.pop("shown")))
-            body["text"], body["full"], body["always"] = *shown[:2], tuple(shown[2]) if len(shown) > 2 else ()
+            body["text"], body["full"], always = shown if len(shown) > 2 else [*shown, ()]
+            body["always"] = tuple(always)
         return Approval(**(body | {"state": ApprovalState(body["state"])}))
 
 

@@ -23,6 +23,7 @@ from lg_gateway.approvals.question import Frame, HumanAnswer, compose, read_answ
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval, session_run
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.kept_answers import KeptAnswers
+from lg_gateway.calls.notifying import Notifier
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import Store, StoreError, Tx
@@ -70,6 +71,7 @@ class ApprovalStep:
     ) -> None:
         self._store = store
         self._kept = kept
+        self._notifier = Notifier(lambda: settings().notify)
         self._book = book
         self._masker = masker
         self._settings = settings
@@ -224,7 +226,13 @@ class ApprovalStep:
             "`lg-gateway approvals watch` at a terminal",
             word(approval.tool), approval.id,
         )  # fmt: skip
-        hold = context.call.hold_s if context.call.hold_s is not None else self._settings().hold_s
+        await self._notifier.tell(approval)
+        call, hold = context.call, self._settings().hold_s
+        if call.hold_s is not None:
+            hold = call.hold_s
+        elif call.asking == "none" and call.progress is None:
+            # Its client would give the call up meanwhile, without a word. Its repeat finds the question.
+            hold = 0
         current: Approval | None = approval
         with anyio.move_on_after(hold):
             current = await self._answered(approval, context.call.progress)

@@ -99,7 +99,7 @@ class KeptAnswers:
         try:
             await anyio.to_thread.run_sync(file.add, rule, comment_of(approval))
         except ConfigError as error:
-            log.error("%s: %s", approval.id, error.text())
+            log.warning("%s: %s", approval.id, error.text())
             failed = RuleChange(
                 outcome=NOT_WRITTEN,
                 rule=rule,

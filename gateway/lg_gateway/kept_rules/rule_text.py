@@ -39,10 +39,9 @@ def with_rule(text: str, block: str) -> str:
     made = start + (end if text.strip() else "") + block.replace("\n", end)
     wanted = parse_toml(text)
     gateway = wanted.setdefault("gateway", {})
-    rules = gateway.get("rules", []) if isinstance(gateway, dict) else None
-    if not isinstance(rules, list):
-        raise ValueError("its gateway.rules is no list of tables")
-    gateway["rules"] = [*rules, *parse_toml(block)["gateway"]["rules"]]
+    if not isinstance(gateway, dict) or not isinstance(gateway.get("rules", []), list):
+        raise ValueError("its gateway.rules is no list of tables")  # noqa: TRY004  it is about the text, no argument
+    gateway["rules"] = [*gateway.get("rules", []), *parse_toml(block)["gateway"]["rules"]]
     if _read(made) != wanted:
         raise ValueError("its rules are written in a way that nothing can be added to")
     return made

@@ -26,7 +26,9 @@ from lg_policy.rules.rule_set import Kind, ToolFacts
 
 INSTRUCTIONS = (
     "Tools of several servers under names SERVER__TOOL. Every call is checked against the owner's policy and recorded. "
-    "A refused or failed call is an error result whose text begins with a code; it says what to do instead."
+    "A refused or failed call is an error result whose text begins with a code; it says what to do instead. "
+    "approval_required: a person must say yes first, never you. Tell them that the call waits: they answer in a "
+    "terminal of their own, where `lg-gateway approvals watch` shows it. Then make the same call again."
 )
 INSTRUCTIONS_CHARACTERS = 16_000
 """Of what all servers say together; the rest is cut."""

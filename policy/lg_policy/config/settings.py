@@ -266,9 +266,9 @@ class ApprovalSettings(Section):
     max_pending: PositiveInt = 10
     """Questions of one identity that may be open at once. A call that needs one more is refused."""
     form_always: Literal["confirm", "write", "off"] = "confirm"
-    """What an "always allow" from a client's form does. A client could answer its own form, so with `confirm` it counts
-    for the session, and for good once you confirm it with `lg-gateway rules add --from ID` at a terminal. `write` writes
-    the rule into your settings at once. `off` does not offer it. Your own terminals always offer it."""
+    """What an "always allow" from a client's form does. A client could answer its own form. So with `confirm` it
+    counts for the session, and for good once you confirm it with `lg-gateway rules add --from ID` at a terminal.
+    `write` writes the rule into your settings at once. `off` does not offer it. Your own terminals always offer it."""
     notify: tuple[Literal["bell", "desktop"], ...] = ()
     """How you are told that a call waits for you: `bell` rings the terminal of the gateway, `desktop` shows a
     notification with `notify-send`, or `osascript` on macOS, where it is installed."""

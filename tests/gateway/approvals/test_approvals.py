@@ -10,6 +10,7 @@ import anyio
 import mcp_types as t
 import pytest
 
+from lg_gateway.approvals.question import form, read_answer
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import NotFound
 from tests.gateway.approvals.support_approvals import (
@@ -311,3 +312,23 @@ async def test_a_users_yes_is_not_enough_once_a_rule_wants_an_operator(tmp_path:
 
     assert second.structured_content["error"]["code"] == "approval_required"
     assert pending.approver == "operator"
+
+
+async def test_a_caller_without_forms_and_progress_is_answered_at_once_and_its_repeat_finds_the_question(
+    tmp_path: Path,
+) -> None:
+    async with gateway_of(tmp_path, server("a"), "[approval]\nhold_s = 3600\n") as gateway:
+        first = await send(gateway, "a__echo", {"text": "x"})
+        again = await send(gateway, "a__echo", {"text": "x"})
+        (waiting,) = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+        await approve(gateway, waiting.id)
+        done = await send(gateway, "a__echo", {"text": "x"})
+
+    assert first.structured_content == again.structured_content
+    assert waiting.id in text_of(first)
+    assert text_of(done) == "x"
+
+
+def test_the_reason_of_a_form_has_a_default_so_that_no_client_sends_null() -> None:
+    assert form(in_run=False)["properties"]["reason"]["default"] == ""
+    assert read_answer("accept", {"decision": "once", "reason": None}).approved

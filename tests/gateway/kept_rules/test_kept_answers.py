@@ -36,10 +36,11 @@ async def client_of(
 ) -> AsyncIterator[Client]:
     """A client on stdio whose human gives always the same answer."""
 
-    async def answer(_context: Any, params: Any) -> t.ElicitResult:
+    async def by_form(_context: Any, params: Any) -> t.ElicitResult:
         forms.append(params.requested_schema["properties"]["decision"])
         return t.ElicitResult(action="accept", content={"decision": decision})
 
+    answer: Any = by_form
     built = Frontend(gateway, identify=lambda _ctx: "local:me", session=session).build()
     async with Client(built, mode=mode, elicitation_callback=answer) as client:
         yield client
