@@ -23,12 +23,13 @@ DEPTH = 6
 """Levels of nested arguments that are taken apart; what lies deeper is shown as JSON."""
 
 ONCE, RUN, SESSION, DENY = "once", "run", "session", "deny"
-TOOL, EXACT, PATTERN = "tool", "exact", "pattern"
-ALWAYS = (TOOL, EXACT, PATTERN)
+TOOL, EXACT, PATTERN, READS = "tool", "exact", "pattern", "reads"
+ALWAYS = (TOOL, EXACT, PATTERN, READS)
 """Answers that become a rule."""
 TYPED = {
     "o": ONCE, "once": ONCE, "y": ONCE, "yes": ONCE, "r": RUN, "run": RUN, "s": SESSION, "session": SESSION,
     "t": TOOL, "tool": TOOL, "x": EXACT, "exact": EXACT, "p": PATTERN, "pattern": PATTERN,
+    "l": READS, "all": READS, "reads": READS,
     "d": DENY, "deny": DENY, "n": DENY, "no": DENY, "": DENY,
 }  # fmt: skip
 """What a human may type at every terminal of ours. A plain yes is the smallest one; Enter alone is a no."""

@@ -161,7 +161,7 @@ class ApprovalStep:
             found = covering(tx, run_id=within, now=now, **asker) if within is not None else None
             if found is not None:
                 return found
-        return None
+        return self._kept.covering(context, now)
 
     async def _ask(self, context: CallContext, approval: Approval) -> CallContext | t.InputRequiredResult:
         call = context.call
@@ -258,7 +258,7 @@ class ApprovalStep:
             by = f"{context.call.identity} at a terminal"
         decided, first = await self._store.write(lambda tx: self._decide(tx, context, approval, verdict, by))
         if first and verdict.keep:
-            await self._kept.write(context, decided, verdict.keep)
+            await self._kept.write(context, decided, verdict.keep, self._clock())
         return _outcome(context, decided)
 
     def _decide(

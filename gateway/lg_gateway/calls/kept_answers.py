@@ -1,37 +1,49 @@
 """Keeps an answer beyond its call: for the session, or as a rule in the user's settings.
 
-A client could answer its own form. So what a client's form says for good counts for now, as long as its session or run
-lasts, and becomes a rule when a human confirms it at a terminal. `approval.form_always` can change that. A form of our
-own terminal is answered by whoever sits there, and its rule is written at once. A caller of another machine or under a
+A client could answer its own form. So what a client's form says for good counts for its session, in this process, and
+becomes a rule when a human confirms it at a terminal. `approval.form_always` can change that. A form of our own
+terminal is answered by whoever sits there, and its rule is written at once. A caller of another machine or under a
 token never writes into the settings of this user.
+
+Not covered: that a rule of a session is taken back before the session ends, or eight hours are over.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import anyio.to_thread
 
+from lg_gateway.approvals.grants import GRANT_S
 from lg_gateway.approvals.question import ALWAYS, CONFIRMED_LATER, SESSION, ApprovalForm, HumanAnswer, form
 from lg_gateway.approvals.records import Approval, ApprovalTable
 from lg_gateway.calls.call import CallContext
-from lg_gateway.kept_rules.choices import choices
+from lg_gateway.kept_rules.choices import allows, choices
 from lg_gateway.kept_rules.records import ADDED, NOT_WRITTEN, PROPOSED, RuleChange, comment_of
 from lg_gateway.kept_rules.rules_file import RulesFile
 from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.interface import Store, Tx
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ConfigError
-from lg_policy.rules.rule_set import Kind
+from lg_policy.rules.rule_set import Kind, ToolFacts
 
 log = logging.getLogger(__name__)
 
+SESSION_RULES = 200
+"""Answers of sessions that are kept in this process. The oldest is forgotten, and asked about again."""
 LOCAL = "local:"
 """Begins the identity of this user's own clients on stdio. No login gives such a name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SessionRule:
+    approval: Approval
+    rule: Mapping[str, Any]
+    ends: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +56,28 @@ class KeptAnswers:
     settings: Callable[[], ApprovalSettings]
     file: Callable[[], RulesFile | None] = field(default=lambda: None)
     """The user's settings file; `None` where this gateway does not read it."""
+    siblings: Callable[[CallContext], Sequence[ToolFacts]] = field(default=lambda _context: ())
+    """The tools of the same server that the caller may see."""
+    _of_session: list[_SessionRule] = field(default_factory=list)
 
     def offered(self, context: CallContext, *, secrets: bool) -> tuple[dict[str, Any], ...]:
         """Return the rules that would spare this question. None where a rule of the settings wants it asked."""
-        decision, facts = context.decision, context.entry.facts
-        if decision is None or decision.approver != "user" or not decision.rule.startswith("default:"):
+        facts, call = context.entry.facts, context.call
+        if not _by_default(context) or self.file() is None or context.entry.kind is not Kind.TOOL:
             return ()
-        if self.file() is None or context.entry.kind is not Kind.TOOL:
-            return ()
-        found = choices(facts, context.call.identity, context.call.arguments, secrets=secrets)
+        found = choices(facts, call.identity, call.arguments, secrets=secrets, siblings=self.siblings(context))
         return tuple(asdict(choice) for choice in found)
+
+    def covering(self, context: CallContext, now: float) -> str | None:
+        """Return the id of an answer of this session that covers a call."""
+        call, facts = context.call, context.entry.facts
+        if not call.session or not _by_default(context):
+            return None
+        for kept in self._of_session:
+            same = (kept.approval.session, kept.approval.identity) == (call.session, call.identity)
+            if same and now < kept.ends and allows(kept.rule, facts, call.identity, call.arguments):
+                return f"sr-{kept.approval.id[3:]}"
+        return None
 
     def form(self, context: CallContext, approval: Approval) -> ApprovalForm:
         """Return the form that the caller's client is shown."""
@@ -77,19 +101,20 @@ class KeptAnswers:
         if rule is None or file is None:
             return
         writes = self._writes(context)
-        if not writes and approval.session:
-            self.book.grant(tx, approval, now, session=True)
-        elif not writes and approval.run_id is not None:
-            self.book.grant(tx, approval, now)
         change = partial(RuleChange, rule=rule, path=file.path, by=approval.decided_by, approval=approval)
         change(outcome=ADDED if writes else PROPOSED).record(self.ledger, tx)
 
-    async def write(self, context: CallContext, approval: Approval, keep: str) -> None:
+    async def write(self, context: CallContext, approval: Approval, keep: str, now: float) -> None:
         """Write the rule that was chosen. The call was approved anyway: a file that cannot be written fails no call."""
         rule, file = approval.rule(keep), self.file()
         if keep not in ALWAYS or rule is None or file is None:
             return
         if not self._writes(context):
+            session = context.call.session
+            if session:
+                kept = replace(approval, session=session)
+                self._of_session.append(_SessionRule(approval=kept, rule=rule, ends=now + GRANT_S))
+                del self._of_session[:-SESSION_RULES]
             log.warning(
                 "%s: to allow this for good, run `lg-gateway rules add --from %s` at a terminal",
                 approval.id,
@@ -118,3 +143,9 @@ class KeptAnswers:
 
     def _proposes(self, context: CallContext) -> bool:
         return context.call.identity.startswith(LOCAL) and self.settings().form_always == "confirm"
+
+
+def _by_default(context: CallContext) -> bool:
+    """Whether no rule decided. Where a rule of the settings asks, an allowance beside it would change nothing."""
+    decision = context.decision
+    return decision is not None and decision.approver == "user" and decision.rule.startswith("default:")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +21,9 @@ from lg_policy.printing import quote
 from lg_policy.rules.conditions import PATH_FORMAT, normalised_paths
 from lg_policy.rules.rule_set import Effect, Kind, RuleBook, ToolFacts
 
-TOOL, EXACT, PATTERN = "tool", "exact", "pattern"
+TOOL, EXACT, PATTERN, READS = "tool", "exact", "pattern", "reads"
+READ_TOOLS = 100
+"""Tools of one server that one answer may allow."""
 EXACT_BYTES = 2_000
 """JSON of arguments that a rule may hold: a larger one is nothing that a human reads in a settings file."""
 EXACT_DEPTH = 6
@@ -41,21 +43,36 @@ class RuleChoice:
     kind: str
     words: str
     rule: dict[str, Any]
+    reads: bool = False
+    """Whether the tool only reads, by what its server says of it."""
 
 
 class _CannotHold(Exception):
     """A rule cannot hold these arguments."""
 
 
-def choices(facts: ToolFacts, identity: str, arguments: Mapping[str, Any], *, secrets: bool) -> list[RuleChoice]:
-    """Return the rules that would allow this call of a tool, the widest first. With `secrets` none holds arguments."""
+def choices(
+    facts: ToolFacts,
+    identity: str,
+    arguments: Mapping[str, Any],
+    *,
+    secrets: bool,
+    siblings: Sequence[ToolFacts] = (),
+) -> list[RuleChoice]:
+    """Return the rules that would allow this call of a tool. With `secrets` none holds arguments.
+
+    `siblings` are the tools of the same server: where it says that some only read, one answer may allow all of those.
+    """
     if facts.kind is not Kind.TOOL or "*" in facts.tool or "*" in identity or facts.input_schema is None:
         return []
     base = _base(facts, identity)
     found = [RuleChoice(kind=TOOL, words=f"this tool, {quote(facts.tool, limit=WORDS_WIDTH)}", rule=base)]
     if not secrets:
         found += _with_arguments(facts, base, arguments)
-    return [choice for choice in found if allows(choice.rule, facts, identity, arguments)]
+    found += _reading(facts, base, siblings)
+    return [
+        replace(choice, reads=facts.read_only) for choice in found if allows(choice.rule, facts, identity, arguments)
+    ]
 
 
 def allows(rule: Mapping[str, Any], facts: ToolFacts, identity: str, arguments: Mapping[str, Any]) -> bool:
@@ -70,6 +87,17 @@ def _base(facts: ToolFacts, identity: str) -> dict[str, Any]:
     if facts.builtin is None:
         return rule | {"pins": {facts.tool: facts.pin}}
     return rule | ({"roots": [facts.root]} if facts.root is not None else {})
+
+
+def _reading(facts: ToolFacts, base: Mapping[str, Any], siblings: Sequence[ToolFacts]) -> Iterator[RuleChoice]:
+    reading = {other.tool: other.pin for other in siblings if other.read_only and "*" not in other.tool}
+    if facts.builtin is not None or not facts.read_only or not 1 < len(reading) <= READ_TOOLS:
+        return
+    names = quote(", ".join(sorted(reading)), limit=2 * WORDS_WIDTH)
+    words = f"the {len(reading)} tools of this server that it says only read: {names}"
+    yield RuleChoice(
+        kind=READS, words=words, rule={**base, "tools": sorted(reading), "pins": dict(sorted(reading.items()))}
+    )
 
 
 def _with_arguments(facts: ToolFacts, base: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[RuleChoice]:

@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
+from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.decision_step import Policy
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_answers import KeptAnswers
@@ -45,7 +46,7 @@ from lg_gateway.tasks.task_table import TaskTable
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
-from lg_policy.rules.rule_set import Kind, RuleBook
+from lg_policy.rules.rule_set import Kind, RuleBook, ToolFacts
 from lg_policy.secrets.masking import Masker
 
 log = logging.getLogger(__name__)
@@ -141,12 +142,17 @@ class Gateway:
             found = rules_file(self.setup.environ, [self.setup.root] if self.setup.root is not None else [])
             return found if found.path.absolute() in self.setup.watched else None
 
+        def siblings(context: CallContext) -> list[ToolFacts]:
+            seen = self.pipeline.decisions.tools(context.call.identity)
+            return [entry.facts for entry in seen if entry.server.name == context.entry.server.name]
+
         return KeptAnswers(
             store=self.store,
             book=self.approvals,
             ledger=self.ledger,
             settings=lambda: self.policy.settings.approval,
             file=file,
+            siblings=siblings,
         )
         progressing.conclude = self.pipeline.conclude
         self.pipeline.task_step.keeper = self.task_keeper

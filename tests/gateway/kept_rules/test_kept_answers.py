@@ -68,14 +68,23 @@ async def test_for_the_session_the_tool_is_not_asked_about_again_and_another_ses
     assert not user_file().exists()
 
 
-async def test_always_by_a_form_counts_for_the_session_and_writes_nothing_until_it_is_confirmed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("decision", "asked"), [("tool", 1), ("exact", 2)])
+async def test_always_by_a_form_counts_for_the_session_and_writes_nothing_until_it_is_confirmed(
+    tmp_path: Path, decision: str, asked: int
+) -> None:
     forms: list[dict[str, Any]] = []
-    async with gateway_of(tmp_path, server("a")) as gateway, client_of(gateway, "tool", forms) as client:
-        for text in ("one", "two"):
-            await client.call_tool("a__echo", {"text": text})
-        (proposed,) = notes(gateway)
+    async with gateway_of(tmp_path, server("a")) as gateway:
+        async with client_of(gateway, decision, forms) as client:
+            for text in ("one", "one", "two"):
+                await client.call_tool("a__echo", {"text": text})
+        proposed = notes(gateway)[0]
+        (_, again, *_) = [record for record in records(gateway) if record["phase"] == "begun"]
+        assert len(forms) == asked
+        async with client_of(gateway, decision, forms, session="s2") as client:
+            await client.call_tool("a__echo", {"text": "one"})
 
-    assert len(forms) == 1
+    assert len(forms) == asked + 1
+    assert again["approval_id"] == f"sr-{proposed['approval_id'][3:]}"
     assert "once you confirm it at a terminal" in forms[0]["description"]
     assert proposed["outcome"] == "rule proposed"
     assert proposed["approval_id"].startswith("ap-")
@@ -145,3 +154,19 @@ async def test_our_own_terminal_writes_and_a_caller_under_a_token_is_offered_not
 
     assert asked == [["once", "deny"], ["once", "tool", "exact", "deny"]]
     assert 'identities = ["local:me"]' in user_file().read_text()
+
+
+async def test_one_answer_allows_all_tools_of_a_server_that_say_they_only_read_and_no_other(tmp_path: Path) -> None:
+    forms: list[dict[str, Any]] = []
+    async with gateway_of(tmp_path, server("a")) as gateway, client_of(gateway, "reads", forms) as client:
+        reading = [entry for entry in gateway.catalog.entries() if entry.facts.read_only]
+        assert len(reading) > 1
+        await client.call_tool("a__peek", {"text": "x"})
+        (words,) = [part for part in forms[0]["enumNames"] if "only read" in part]
+        await client.call_tool("a__peek", {"text": "y"})
+        assert len(forms) == 1
+        await client.call_tool("a__echo", {"text": "x"})
+
+    assert f"the {len(reading)} tools of this server that it says only read" in words
+    assert len(forms) == 2
+    assert "reads" not in forms[1]["enum"]
