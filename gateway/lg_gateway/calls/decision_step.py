@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from lg_gateway.calls.call import CallContext
@@ -12,12 +13,16 @@ from lg_gateway.catalog.catalog import Catalog, CatalogEntry
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.catalog.names import SEPARATOR
 from lg_gateway.catalog.offers import Item, Offered, uri_facts
+from lg_gateway.catalog.tool_profiles import ToolProfiles
 from lg_policy.config.settings import Settings
 from lg_policy.errors import Conflict, PolicyDenied
 from lg_policy.rules.conditions import PATH_FORMAT
 from lg_policy.rules.rule_set import Decision, Effect, Kind, RuleBook, ToolFacts, stricter
 from lg_policy.rules.uri_spellings import URI_CHARACTERS
+from lg_policy.wire.call_metadata import EFFECT
 
+LISTS = 64
+"""Callers whose list of tools is kept ready."""
 READ_FILE = "read_file"
 """The tool of `lg-fs` that does what its resources do."""
 _PATH = {"type": "object", "properties": {"path": {"type": "string", "format": PATH_FORMAT}}}
@@ -31,6 +36,11 @@ class Policy:
     settings: Settings
     rules: RuleBook
 
+    @cached_property
+    def profiles(self) -> ToolProfiles:
+        """Which set of tools each caller has."""
+        return ToolProfiles(self.settings.gateway)
+
 
 class DecisionStep:
     """Decisions as a step of the pipeline. `policy` returns the policy in force, for each call.
@@ -41,11 +51,29 @@ class DecisionStep:
     def __init__(self, policy: Callable[[], Policy], catalog: Catalog) -> None:
         self._policy = policy
         self._catalog = catalog
+        self._lists: dict[str, tuple[Policy, tuple[CatalogEntry, ...], list[CatalogEntry]]] = {}
 
     def tools(self, identity: str) -> list[CatalogEntry]:
-        """Return the tools that an identity may see, in order."""
-        rules = self._policy().rules
-        return [entry for entry in self._catalog.entries() if rules.visible(identity=identity, facts=entry.facts)]
+        """Return the tools that an identity may see, as its profile names them, in the order of the names it sees.
+
+        `_meta` of each says what happens to its calls. Pins never cover that.
+        """
+        policy, entries = self._policy(), self._catalog.entries()
+        known = self._lists.get(identity)
+        if known is None or known[0] is not policy or known[1] is not entries:
+            rules, profile = policy.rules, policy.profiles.of(identity)
+            seen = [entry for entry in entries if rules.visible(identity=identity, facts=entry.facts)]
+            shown = profile.shown(seen) if profile is not None else seen
+            known = (policy, entries, [_with_effect(entry, rules, identity) for entry in shown])
+            if len(self._lists) >= LISTS:
+                self._lists.clear()
+            self._lists[identity] = known
+        return known[2]
+
+    def real_name(self, identity: str, kind: Kind, name: str) -> str | None:
+        """Return the catalogue's name for what a caller calls by a name; `None` for a tool that it does not have."""
+        profile = self._policy().profiles.of(identity) if kind is Kind.TOOL else None
+        return name if profile is None else profile.real_name(name)
 
     def offered(self, identity: str, items: Iterable[Offered[Item]]) -> list[Item]:
         """Return the resources, templates or prompts that an identity may see, in order."""
@@ -53,9 +81,13 @@ class DecisionStep:
 
     def visible(self, identity: str, facts: ToolFacts) -> bool:
         """Return whether an identity may see something."""
-        rules, twin = self._policy().rules, self._twin(facts)
-        seen = rules.visible(identity=identity, facts=facts)
-        return seen and (twin is None or rules.visible(identity=identity, facts=twin))
+        twin = self._twin(facts)
+        return self._visible(identity, facts) and (twin is None or self._visible(identity, twin))
+
+    def _visible(self, identity: str, facts: ToolFacts) -> bool:
+        policy = self._policy()
+        profile = policy.profiles.of(identity) if facts.kind is Kind.TOOL else None
+        return (profile is None or facts.tool in profile) and policy.rules.visible(identity=identity, facts=facts)
 
     def decide(self, identity: str, entry: Entry, arguments: Mapping[str, Any]) -> Decision:
         """Return what the rules say about a call."""
@@ -96,6 +128,12 @@ class DecisionStep:
             return found.facts
         name = f"{facts.server}{SEPARATOR}{READ_FILE}"  # of a tool that the settings leave out, and rules may forbid
         return replace(facts, tool=name, name=READ_FILE, kind=Kind.TOOL, spellings=None, input_schema=_PATH)
+
+
+def _with_effect(entry: CatalogEntry, rules: RuleBook, identity: str) -> CatalogEntry:
+    effect = rules.outlook(identity=identity, facts=entry.facts)
+    meta = {**(entry.listed.meta or {}), EFFECT: str(effect) if effect is not None else "depends"}
+    return replace(entry, listed=entry.listed.model_copy(update={"meta": meta}))
 
 
 def filled(template: str, arguments: Mapping[str, Any]) -> str:

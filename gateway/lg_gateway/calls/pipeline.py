@@ -115,8 +115,8 @@ class Pipeline:
 
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for what the caller cannot see."""
-        entry = await self._find(call)
-        context = CallContext(call=replace(call, arguments=arguments_of_kind(call, entry)), entry=entry)
+        entry, name = await self._find(call)
+        context = CallContext(call=replace(call, name=name, arguments=arguments_of_kind(call, entry)), entry=entry)
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
@@ -148,12 +148,14 @@ class Pipeline:
             await self._recorder.refused(context, error)
             return refusal(error, self._masker)
 
-    async def _find(self, call: Call) -> Entry:
-        entry = self._catalog.look_up(call.kind, call.name)
-        if entry is None or not self.decisions.visible(call.identity, entry.facts):
+    async def _find(self, call: Call) -> tuple[Entry, str]:
+        """Return what is called, and the catalogue's name for it."""
+        name = self.decisions.real_name(call.identity, call.kind, call.name)
+        entry = self._catalog.look_up(call.kind, name) if name is not None else None
+        if entry is None or name is None or not self.decisions.visible(call.identity, entry.facts):
             await self._recorder.unknown_tool(call)
             raise MCPError(t.INVALID_PARAMS, f"Unknown {call.kind}: {call.name[:200]}")
-        return entry if call.completes is None else entry.to_complete()
+        return (entry if call.completes is None else entry.to_complete()), name
 
     async def _read(self, context: CallContext) -> CallContext:
         """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""

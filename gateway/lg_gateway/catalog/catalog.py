@@ -36,6 +36,8 @@ class CatalogEntry(Entry):
     source: t.Tool
     renamed: Mapping[str, str]
     """Listed names of arguments that have another name at the server."""
+    profile_name: str = ""
+    """The name that its caller's profile gives it."""
 
     def meant(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments under the server's names, repaired where its schema leaves no doubt what is meant."""

@@ -83,7 +83,11 @@ def _compact(schema: Any) -> str:
 
 def _found(hit: CatalogEntry, *, whole: bool) -> dict[str, Any]:
     """What a hit says of its tool; `whole` adds what a listing tells programs and no model needs."""
-    brief = {"name": hit.name, "description": hit.listed.description, "inputSchema": hit.listed.input_schema}
+    brief = {
+        "name": hit.profile_name or hit.name,
+        "description": hit.listed.description,
+        "inputSchema": hit.listed.input_schema,
+    }
     if not whole:
         return brief
     listed = hit.listed.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -135,7 +135,8 @@ class Frontend:
         self, ctx: Context, params: t.CallToolRequestParams
     ) -> t.CallToolResult | t.InputRequiredResult | dict[str, Any]:
         """Run the call through the pipeline. The text of an unexpected error does not reach the client."""
-        if params.name == DISCOVER or self._gateway.catalog.find(params.name) is None:
+        real = self._gateway.policy.profiles.any_real_name(params.name)
+        if params.name == DISCOVER or self._gateway.catalog.find(real) is None:
             await self._gateway.settled()
         call = self._call(ctx, params, Kind.TOOL, params.name, dict(params.arguments or {}))
         answer = await self._answer(call)
@@ -209,7 +210,8 @@ class Frontend:
 
     def _schema(self, name: str) -> Mapping[str, Any] | None:
         own = next((tool.input_schema for tool in META_TOOLS if tool.name == name), None)
-        return own if own is not None else self._gateway.catalog.schema(name)
+        real = self._gateway.policy.profiles.any_real_name(name)
+        return own if own is not None else self._gateway.catalog.schema(real)
 
 
 def _client(ctx: Context) -> str:

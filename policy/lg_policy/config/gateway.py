@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lg_policy.config.http import HttpSettings, SafeUrl
 from lg_policy.config.section import Duration, PositiveFloat, PositiveInt, Section
@@ -150,6 +150,30 @@ class RuleSettings(Section):
     """Only in allow rules: the roots on which it counts for tools of `lg-fs` and `lg-exec`. By default every root."""
 
 
+ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class ToolProfileSettings(Section):
+    """A named set of tools: what its callers list and call. Rules, pins and records keep to the tools' own names."""
+
+    tools: tuple[str, ...]
+    """Tools in the set, by qualified name; `*` matches any run of characters. No other is listed or callable."""
+    rename: dict[str, ToolName] = Field(default_factory=dict)
+    """Qualified name of a tool to the name that its callers see. They call it by that name only."""
+    describe: dict[str, Annotated[str, Field(min_length=1, max_length=10_000)]] = Field(default_factory=dict)
+    """Qualified name of a tool to the description that its callers read, instead of the server's."""
+    identities: tuple[str, ...] = ()
+    """Callers that get this set where `gateway.profile` names none; `*` matches any run of characters."""
+
+    @model_validator(mode="after")
+    def _names_are_unlike(self) -> Self:
+        if len(set(self.rename.values())) < len(self.rename):
+            raise ValueError("two tools of a profile are renamed to the same name")
+        if own := sorted({"mcp_discover", "mcp_execute", "mcp_result"} & set(self.rename.values())):
+            raise ValueError(f"a tool cannot be renamed to {own[0]}, which is one of the gateway's own")
+        return self
+
+
 class GatewaySettings(Section):
     """The gateway: its servers, rules and limits."""
 
@@ -157,6 +181,10 @@ class GatewaySettings(Section):
     """MCP servers by name. By default `lg-fs` and `lg-exec` on the root."""
     rules: tuple[RuleSettings, ...] = ()
     """Policy rules; every settings file adds its own."""
+    profiles: dict[str, ToolProfileSettings] = Field(default_factory=dict)
+    """Named sets of tools, for callers that are to see less, or other names."""
+    profile: str = ""
+    """The set of tools for every caller. By default the first in `profiles` whose `identities` match, or all tools."""
     identity: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._@-]{0,63})?$")] = ""
     """Name of this client on stdio. The caller is `local:<user>/<identity>`, or `local:<user>` without a name."""
     http: HttpSettings = HttpSettings()
@@ -214,3 +242,10 @@ class GatewaySettings(Section):
     """More limits, for identities, servers or tools."""
     run_budget: RunBudgetSettings = RunBudgetSettings()
     """What one run may use in total."""
+
+    @model_validator(mode="after")
+    def _profile_is_there(self) -> Self:
+        if self.profile and self.profile not in self.profiles:
+            known = ", ".join(sorted(self.profiles)) or "none"
+            raise ValueError(f"gateway.profile is {self.profile!r}, and gateway.profiles has {known}")
+        return self

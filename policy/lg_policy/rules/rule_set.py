@@ -170,6 +170,19 @@ class RuleBook:
             for rule in self._indexed(facts).rules
         )
 
+    def outlook(self, *, identity: str, facts: ToolFacts) -> Effect | None:
+        """Return what happens to every call of a tool; `None` where that depends on its arguments."""
+        indexed = self._indexed(facts)
+        idle = indexed.lapsed.keys() | indexed.hopeless.keys()
+        rules = [rule for rule in indexed.rules if identity in rule.identities and rule.name not in idle]
+        always = [rule.effect for rule in rules if rule.condition.always]
+        found = max(always, key=_STRICTNESS.__getitem__, default=None)
+        if found is None:
+            depends = facts.builtin == "exec" and facts.name == "exec"
+            found = None if depends else default(self._settings, facts, {}).effect
+            return None if any(rule.effect is not found for rule in rules) else found
+        return None if any(_STRICTNESS[rule.effect] > _STRICTNESS[found] for rule in rules) else found
+
     def place(self, name: str) -> str:
         """Return where the rule with that name is written; empty for a default."""
         return next((rule.place for rule in self._rules if rule.name == name), "")

@@ -28,6 +28,8 @@ SERVER = "lg/server"
 """On tools listed by the gateway: the server they belong to."""
 TOOL = "lg/tool"
 """On tools listed by the gateway: the server's own name for them."""
+EFFECT = "lg/effect"
+"""On tools listed by the gateway: `allow`, `approve` (a human is asked), or `depends` (on the arguments)."""
 
 MAX_KEY = 200
 """Longest idempotency key or run id, in characters."""
