@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,10 @@ _TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|//[^\n]*|/\*.*?\*/|[{}\[\]]', re.DOTALL)
 _PLAIN = re.compile(r"[^\s,{}\[\]\"/]+")
 _REST_OF_LINE = re.compile(r"[ \t]*(?:/\*(?:[^*\n]|\*(?!/))*+\*/[ \t]*)*+(?://[^\n]*)?(?=\r?\n)")
+_LINE_END = re.compile(r"[ \t]*\r?\n")
 STEP = "  "
+SEVERAL = 4
+"""Members that are taken out together, in one reading of the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,52 @@ def without_member(text: str, steps: tuple[str, ...], key: str) -> str:
     return _checked(_cut(text, found, member), wanted)
 
 
+def without_members(text: str, steps: tuple[str, ...], keys: Collection[str]) -> str:
+    """Return the text without several keys below `steps`, in one go. Raises `ValueError` where that cannot be done."""
+    if len(keys) < SEVERAL:
+        for key in keys:
+            text = without_member(text, steps, key)
+        return text
+    wanted = parse_json(text)
+    place, found = wanted, _object(text, _skip(text, 0))
+    for step in steps:
+        member = found.member(step)
+        if member is None:
+            return text
+        place, found = place[step], _object(text, member.value)
+    gone = [member for member in found.members if member.key in keys]
+    for key in {member.key for member in gone}:
+        del place[key]
+    return _checked(_without_spans(text, _spans(text, found, gone)), wanted)
+
+
+def _spans(text: str, found: _Object, gone: Sequence[_Member]) -> Iterator[tuple[int, int]]:
+    """Return what to cut, in order: each member with its line, and the comma that would be left before the bracket."""
+    left = {id(member) for member in found.members} - {id(member) for member in gone}
+    last = next((member for member in reversed(found.members) if id(member) in left), None)
+    if last is not None and last.comma >= 0 and found.members[-1].comma < 0:
+        yield (last.comma, last.comma + 1)
+    first_of_tail = True
+    for member in gone:
+        line = text.rfind("\n", 0, member.start) + 1
+        start = line if not text[line : member.start].strip() else member.start
+        stop = member.comma + 1 if member.comma >= 0 else member.end
+        if last is not None and member.start > last.start:  # nothing is left behind it: its line break goes with it
+            start = len(text[:start].rstrip()) if first_of_tail and start == line else start
+            first_of_tail = False
+        elif start == line and (rest := _LINE_END.match(text, stop)) is not None:
+            stop = rest.end()
+        yield (start, stop)
+
+
+def _without_spans(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    kept, at = [], 0
+    for start, stop in sorted(spans):
+        kept.append(text[at : max(at, start)])
+        at = max(at, stop)
+    return "".join([*kept, text[at:]])
+
+
 def _set(text: str, found: _Object, key: str, value: Any) -> str:
     end = "\r\n" if "\r\n" in text else "\n"
     there = found.member(key)
@@ -116,7 +166,7 @@ def _cut(text: str, found: _Object, member: _Member) -> str:
             head = head[: before.end] + head[before.comma + 1 :]
         return (head if start == line else head.rstrip()) + text[stop:]
     stop = member.comma + 1 if member.comma >= 0 else member.end
-    if start == line and (rest := re.compile(r"[ \t]*\r?\n").match(text, stop)) is not None:
+    if start == line and (rest := _LINE_END.match(text, stop)) is not None:
         stop = rest.end()
     elif place < len(found.members) - 1:
         stop = found.members[place + 1].start

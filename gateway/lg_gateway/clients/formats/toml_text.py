@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -44,6 +44,7 @@ def without_tables(text: str, parents: tuple[str, ...], names: tuple[str, ...]) 
     place = wanted
     for part in parents:
         place = place.get(part, {})
+    anew = []
     for name in names:
         end = "\r\n" if "\r\n" in text else "\n"
         values = place.pop(name, None)
@@ -55,14 +56,16 @@ def without_tables(text: str, parents: tuple[str, ...], names: tuple[str, ...]) 
                 text = text.replace(before, "", 1)
                 break
         else:
-            text = _edited(text, parents, name)
+            anew.append(name)
+    if anew:
+        text = _edited(text, parents, anew)
     if _filled(parse_toml(text)) != _filled(wanted):
         raise ValueError("its tables are written in a way that nothing can be taken out of")
     return text
 
 
-def _edited(text: str, parents: tuple[str, ...], name: str) -> str:
-    """Take out a table that somebody has laid out anew."""
+def _edited(text: str, parents: tuple[str, ...], names: Iterable[str]) -> str:
+    """Take out tables that somebody has laid out anew."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -71,10 +74,11 @@ def _edited(text: str, parents: tuple[str, ...], name: str) -> str:
         place = document
         for part in parents:
             place = place[part]
-        del place[name]
+        for name in names:
+            del place[name]
         return str(tomlkit.dumps(document))
     except (TOMLKitError, KeyError, TypeError) as error:
-        raise ValueError(f"the table {name} cannot be taken out: {error}") from error
+        raise ValueError(f"its tables cannot be taken out: {error}") from error
 
 
 def _filled(value: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,13 @@ class ClientText:
 
     def drop(self, name: str) -> None:
         """Take an entry out."""
-        if name in self.entries():
-            self._edit(lambda text, table: _DROP[self._row.format](text, table, name))
+        self.drop_all((name,))
+
+    def drop_all(self, names: Collection[str]) -> None:
+        """Take several entries out. Each format reads the text once for that, however many there are."""
+        there = [name for name in self.entries() if name in names]
+        if there:
+            self._edit(lambda text, table: _DROP[self._row.format](text, table, there))
 
     def _edit(self, change: Any) -> None:
         try:
@@ -104,10 +109,18 @@ _PUT: Mapping[str, Any] = {
     "toml": _put_toml,
     "yaml": lambda text, table, name, value: yaml_edit.with_entry(text, table[0], name, value),
 }
+
+
+def _drop_yaml(text: str, table: tuple[str, ...], names: Sequence[str]) -> str:
+    for name in names:
+        text = yaml_edit.without_entry(text, table[0], name)
+    return text
+
+
 _DROP: Mapping[str, Any] = {
-    "json": json_edit.without_member,
-    "toml": lambda text, table, name: toml_text.without_tables(text, table, (name,)),
-    "yaml": lambda text, table, name: yaml_edit.without_entry(text, table[0], name),
+    "json": json_edit.without_members,
+    "toml": lambda text, table, names: toml_text.without_tables(text, table, tuple(names)),
+    "yaml": _drop_yaml,
 }
 
 

@@ -69,8 +69,7 @@ class Installer:
         move = raw != {} and (move or (kept is not None and kept[0].moved != {}))
         moved = self._moved(target, text) if move else None
         taken = {} if moved is None else {entry.written: raw[entry.written] for entry in _movable(moved)}
-        for name in taken:
-            text.drop(name)
+        text.drop_all(taken)
         entries = {launch.name: target.row.entry(launch) for launch in launches}
         for name, entry in entries.items():
             if name in raw and not is_ours(raw[name]):
