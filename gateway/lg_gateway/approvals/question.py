@@ -27,7 +27,7 @@ TOOL, EXACT, PATTERN, READS = "tool", "exact", "pattern", "reads"
 ALWAYS = (TOOL, EXACT, PATTERN, READS)
 """Answers that become a rule."""
 TYPED = {
-    "o": ONCE, "once": ONCE, "y": ONCE, "yes": ONCE, "r": RUN, "run": RUN, "s": SESSION, "session": SESSION,
+    "o": ONCE, "once": ONCE, "y": ONCE, "yes": ONCE, "r": RUN, "run": RUN, "w": SESSION, "session": SESSION,
     "t": TOOL, "tool": TOOL, "x": EXACT, "exact": EXACT, "p": PATTERN, "pattern": PATTERN,
     "l": READS, "all": READS, "reads": READS,
     "d": DENY, "deny": DENY, "n": DENY, "no": DENY, "": DENY,
@@ -121,6 +121,8 @@ class ApprovalForm(dict[str, Any]):
     """The schema of the answer, and the choices in it: what our own terminals need not read out of the schema."""
 
     choices: tuple[str, ...] = ()
+    rules: Mapping[str, str] = {}
+    """The text of each rule that can be chosen, and where it would be written: shown before that is done."""
 
 
 def form(

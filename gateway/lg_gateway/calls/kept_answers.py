@@ -24,6 +24,7 @@ from lg_gateway.approvals.records import Approval, ApprovalTable
 from lg_gateway.calls.call import CallContext
 from lg_gateway.kept_rules.choices import allows, choices
 from lg_gateway.kept_rules.records import ADDED, NOT_WRITTEN, PROPOSED, RuleChange, comment_of
+from lg_gateway.kept_rules.rule_text import rule_text
 from lg_gateway.kept_rules.rules_file import RulesFile
 from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.interface import Store, Tx
@@ -83,12 +84,19 @@ class KeptAnswers:
         """Return the form that the caller's client is shown."""
         writes = self._writes(context)
         always = approval.words() if writes or self._proposes(context) else {}
-        return form(
+        made = form(
             in_run=approval.run_id is not None,
             in_session=bool(context.call.session or approval.session),
             always=always,
             note=CONFIRMED_LATER if always and not writes else "",
         )
+        if context.call.at_terminal:
+            made.rules = {kind: self._text(approval, kind) for kind in always}
+        return made
+
+    def _text(self, approval: Approval, kind: str) -> str:
+        rule, file = approval.rule(kind), self.file()
+        return f"{rule_text(rule)}\nin {file.path}" if rule is not None and file is not None else ""
 
     def record(self, tx: Tx, context: CallContext, approval: Approval, verdict: HumanAnswer, now: float) -> None:
         """Record what is kept of a yes, in the transaction that decides."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lg_gateway.clients.formats.toml_text import parse_toml
+from lg_policy.printing import visible
 
 HEADER = "[[gateway.rules]]"
 ORDER = ("name", "tools", "resources", "prompts", "identities", "when", "effect", "approver", "pins", "roots", "reason")
@@ -135,7 +136,7 @@ def _string(text: str) -> str:
 def _character(char: str) -> str:
     if char in '"\\':
         return f"\\{char}"
-    if char.isprintable():
+    if char.isprintable() and visible(char) == char:
         return char
     code = ord(char)
     if 0xD800 <= code <= 0xDFFF:

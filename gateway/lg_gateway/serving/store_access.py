@@ -25,7 +25,7 @@ class StoreAccess:
     """One gateway's store and its tables. Close it after use. Raises `StoreError` when it cannot be opened."""
 
     def __init__(self, located: GatewayLocation) -> None:
-        ledger = located.ledger()
+        ledger = self.ledger = located.ledger()
         self._store = open_store(located.store_place, guard=ledger)
         self.approvals = ApprovalTable(located.key("approvals"), ledger)
         self.pins = PinTable(located.key("pins"), ledger)

@@ -21,11 +21,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import Any
 
 from lg_gateway.approvals.grants import Grant
 from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import Approval
-from lg_gateway.commands.approvals.prompt import Pending, confirmed, decide, shown, span
+from lg_gateway.commands.approvals.prompt import Pending, agreed_rule, confirmed, decide, shown, span
 from lg_gateway.commands.approvals.watch import ApprovalsWatch
 from lg_gateway.commands.terminal.output import LIST_WIDTH, complain, fail, print_json, say, word
 from lg_gateway.commands.terminal.terminal import Terminal
@@ -95,7 +96,7 @@ class Stores:
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway approvals ACTION`."""
     try:
-        with _opened_stores(args) as stores:
+        with opened_stores(args) as stores:
             return _ACTIONS[args.action](stores, args)
     except ConfigError:
         raise
@@ -105,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _opened_stores(args: argparse.Namespace) -> Iterator[Stores]:
+def opened_stores(args: argparse.Namespace) -> Iterator[Stores]:
+    """Open the stores that the command line names, or else all of this user's. Raises `StoreError` where none opens."""
     places, looked_at = _places(args)
     with ExitStack() as stack:
         yield Stores(stores=dict(_opened(places, stack)), looked_at=looked_at)
@@ -219,15 +221,31 @@ def _show(stores: Stores, args: argparse.Namespace) -> int:
 
 def _approve(stores: Stores, args: argparse.Namespace) -> int:
     pending = stores.find(args.id)
-    operator = _operator(pending.access)
+    keep, rule = args.always or "", _offered(pending.approval, args)
+    operator = _operator(pending.access) if not keep else None
     if operator is not None:
         return _report(decide(pending, "approve", for_run=args.for_run, by=operator))
     with Terminal() as terminal:
         terminal.show(shown(pending, terminal.width()) + "\n")
-        if not confirmed(pending, terminal, for_run=args.for_run):
+        said = agreed_rule(terminal, rule) if rule is not None else confirmed(pending, terminal, for_run=args.for_run)
+        if not said:
             complain("not approved")
             return 1
-    return _report(decide(pending, "approve", for_run=args.for_run))
+    return _report(decide(pending, "approve", for_run=args.for_run, keep=keep))
+
+
+def _offered(approval: Approval, args: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the rule that the command line chooses. Raises `UsageError` for one that this question does not offer."""
+    if not args.always:
+        return None
+    rule = approval.rule(args.always) if approval.approver == "user" else None
+    if args.for_run or rule is None:
+        offered = ", ".join(approval.words()) if approval.approver == "user" else ""
+        raise UsageError(
+            f"question {approval.id} cannot be answered with --always {args.always}",
+            hint=f"it offers {offered or 'no rule'}" + ("; leave --for-run out" if args.for_run else ""),
+        )
+    return rule
 
 
 def _deny(stores: Stores, args: argparse.Namespace) -> int:

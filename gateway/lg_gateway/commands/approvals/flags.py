@@ -38,6 +38,12 @@ def _show(parser: Parser) -> None:
 def _approve(parser: Parser) -> None:
     _question(parser)
     parser.add_argument("--for-run", action="store_true", help="approve this tool for the rest of the run")
+    parser.add_argument(
+        "--always",
+        choices=("tool", "exact", "pattern", "reads"),
+        help="also write a rule, so that you are not asked again: for the tool, exactly these arguments, the pattern"
+        " that `approvals watch` shows, or all tools of the server that say they only read",
+    )
 
 
 def _deny(parser: Parser) -> None:

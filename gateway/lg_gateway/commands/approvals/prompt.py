@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lg_gateway.approvals.layout import WIDTH, laid_out, relaid
-from lg_gateway.approvals.question import ONCE, RUN, TYPED
+from lg_gateway.approvals.question import ONCE, RUN, SESSION, TYPED
 from lg_gateway.approvals.records import Approval, ApprovalState
 from lg_gateway.commands.terminal.terminal import Terminal
+from lg_gateway.kept_rules.records import ADDED, RuleChange, comment_of
+from lg_gateway.kept_rules.rule_text import rule_text
+from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
 from lg_gateway.serving.setup import user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Conflict
-from lg_policy.printing import quote
+from lg_policy.printing import quote, visible
+from lg_policy.state import find_states
 
 CODE_DIGITS = 6
 
@@ -43,8 +50,13 @@ def shown(pending: Pending, width: int = WIDTH) -> str:
     return "\n".join([*laid_out(head, width), relaid(approval.whole(), width)])
 
 
-def decide(pending: Pending, how: str, *, reason: str = "", for_run: bool = False, by: str = "") -> Approval:
-    """Answer. Raises `Conflict` when somebody else was faster or the question has expired."""
+def decide(
+    pending: Pending, how: str, *, reason: str = "", for_run: bool = False, by: str = "", keep: str = ""
+) -> Approval:
+    """Answer. `keep` is what the yes is kept as: for the session, or as a rule, which is then written.
+
+    Raises `Conflict` when somebody else was faster or the question has expired.
+    """
     approval, book = pending.approval, pending.access.approvals
 
     def work(tx: Tx) -> Approval:
@@ -55,12 +67,32 @@ def decide(pending: Pending, how: str, *, reason: str = "", for_run: bool = Fals
                 f"question {approval.id} has expired; nothing was done",
                 hint="the caller is asked again when it repeats the call",
             )
-        moved = book.move(tx, approval, how, by=by or _by(approval, how), reason=reason)
-        if for_run:
-            book.grant(tx, moved, now)
+        moved = book.move(tx, approval, how, by=by or _by(approval, how), reason=reason, kept=keep)
+        if for_run or keep == SESSION:
+            book.grant(tx, moved, now, session=keep == SESSION)
+        if rule is not None:
+            change = RuleChange(outcome=ADDED, rule=rule, path=file.path, by=moved.decided_by, approval=moved)
+            change.record(pending.access.ledger, tx)
         return moved
 
-    return pending.access.write(work)
+    rule, file = approval.rule(keep), own_rules()
+    decided = pending.access.write(work)
+    if rule is not None:
+        file.add(rule, comment_of(decided))
+    return decided
+
+
+def own_rules() -> RulesFile:
+    """Return the user's settings file, which no root of this user's gateways may hold."""
+    roots = [subject for subject in find_states(os.environ).values() if os.path.isdir(subject)]
+    return rules_file(os.environ, roots)
+
+
+def agreed_rule(terminal: Terminal, rule: Mapping[str, Any], comment: str = "") -> bool:
+    """Show a rule as it would be written, and where, and have a human at the terminal say yes."""
+    text = "\n".join(visible(line) for line in rule_text(rule, comment).splitlines())
+    terminal.show(f"\nThis would be added to {quote(str(own_rules().path), limit=200)}:\n\n{text}\n")
+    return terminal.line("Write it? [y]es; anything else, or Enter alone, changes nothing: ").lower() in ("y", "yes")
 
 
 def confirmed(pending: Pending, terminal: Terminal, *, for_run: bool = False) -> bool:

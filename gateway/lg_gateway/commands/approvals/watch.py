@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from lg_gateway.approvals.question import ALWAYS, EXACT, PATTERN, READS, SESSION, TOOL
 from lg_gateway.approvals.records import ApprovalState
-from lg_gateway.commands.approvals.prompt import Pending, confirmed, decide, shown
+from lg_gateway.commands.approvals.prompt import Pending, agreed_rule, confirmed, decide, shown
 from lg_gateway.commands.terminal.terminal import Terminal
 from lg_policy.errors import LgError
-from lg_policy.printing import exit_text
+from lg_policy.printing import exit_text, visible
 
 POLL_S = 0.3
 KEYS = {"o": "approve once", "r": "approve for this run", "d": "deny", "s": "skip", "q": "quit"}
+KEPT = {"w": SESSION, "t": TOOL, "x": EXACT, "p": PATTERN, "l": READS}
+"""Keys of answers that are kept, and what each is kept as."""
 SAME_KEYS = {"a": "o", "y": "o", "n": "d"}
 """Keys that mean one of the menu's too."""
 
@@ -44,12 +47,18 @@ class ApprovalsWatch:
         self.terminal.show(shown(pending, self.terminal.width()))
         keys = {key: words for key, words in KEYS.items() if key != "r" or pending.approval.run_id is not None}
         menu = "   ".join(f"[{key}] {words}" for key, words in keys.items())
-        self.terminal.forget()
-        self.terminal.write(f"\n{menu}\n")
-        key = self._key(pending, keys)
+        kept = _kept(pending)
+        lines = [menu, *(f"[{key}] {words}" for key, words in kept.items())]
+        while True:
+            self.terminal.forget()
+            self.terminal.write("\n" + "\n".join(lines) + "\n")
+            key = self._key(pending, keys | kept)
+            rule = pending.approval.rule(KEPT.get(key or "", ""))
+            if rule is None or agreed_rule(self.terminal, rule):
+                break
         if key is None:
             return "gone"
-        if key in ("o", "r", "d"):
+        if key in ("o", "r", "d", *kept):
             self._decide(pending, key)
         else:
             self.skipped.add(pending.approval.id)
@@ -77,11 +86,24 @@ class ApprovalsWatch:
                 self.terminal.write("not approved\n")
                 return
             else:
-                done = decide(pending, "approve", for_run=key == "r")
+                done = decide(pending, "approve", for_run=key == "r", keep=KEPT.get(key, ""))
         except LgError as error:
             self.terminal.write(f"{exit_text(error)}\n")
             return
         self.terminal.write(f"{done.id} {done.state} {time.strftime('%H:%M:%S')} local time\n")
+        if KEPT.get(key) in ALWAYS:
+            self.terminal.write("The rule is in force. `lg-gateway rules list` shows it, and which others there are.\n")
+
+
+def _kept(pending: Pending) -> dict[str, str]:
+    """Return the keys of answers that are kept beyond the call, and what each means."""
+    approval = pending.approval
+    if approval.approver != "user":
+        return {}
+    words = {kind: f"allow always: {said}" for kind, said in approval.words().items()}
+    if approval.session:
+        words[SESSION] = "approve this tool until its client ends"
+    return {key: visible(words[kind]) for key, kind in KEPT.items() if kind in words}
 
 
 def _gone(state: ApprovalState | None) -> str:

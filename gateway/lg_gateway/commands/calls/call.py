@@ -54,6 +54,7 @@ def make(args: argparse.Namespace, kind: Kind, name: str, arguments: dict[str, A
                 asking="live" if human else "none",
                 ask=ask_here if human else None,
                 hold_s=0,
+                at_terminal=human,
             )
             try:
                 answer = await gateway.pipeline.run(request)

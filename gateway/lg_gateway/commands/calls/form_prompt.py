@@ -8,13 +8,17 @@ from typing import Any
 
 import anyio.to_thread
 
-from lg_gateway.approvals.question import DENY, RUN, TYPED, form
+from lg_gateway.approvals.question import DENY, EXACT, ONCE, PATTERN, READS, RUN, SESSION, TOOL, TYPED, ApprovalForm
 from lg_gateway.commands.terminal.output import complain
 from lg_policy.printing import one_line
 
 TITLE_WIDTH, PROMPT_WIDTH, TYPED_WIDTH = 60, 300, 40
 """Columns of a field's title and of a whole prompt, which a server may have written, and of what was typed."""
 Ask = Callable[[str], str | None]
+_WORDS = {
+    ONCE: "[o]nce", RUN: "for this [r]un", SESSION: "for this session [w]", TOOL: "always: this [t]ool",
+    EXACT: "e[x]actly these arguments", PATTERN: "this [p]attern", READS: "a[l]l its reading tools", DENY: "[d]eny",
+}  # fmt: skip
 
 
 async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
@@ -29,8 +33,8 @@ async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str,
 
 def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | None]:
     """Return action and content. `ask` shows a prompt and returns a line, `None` at the end of input."""
-    if schema in (form(in_run=False), form(in_run=True)):
-        return _decide(ask, in_run=schema == form(in_run=True))
+    if isinstance(schema, ApprovalForm):
+        return _decide(ask, schema)
     content: dict[str, Any] = {}
     for name, field in schema.get("properties", {}).items():
         needed = name in schema.get("required", ())
@@ -42,15 +46,24 @@ def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | 
     return "accept", content
 
 
-def _decide(ask: Ask, *, in_run: bool) -> tuple[str, dict[str, Any] | None]:
-    """Ask for the gateway's own decision, in the words of every terminal of ours; Enter alone is a no, and said so."""
-    words = "[o]nce, for this [r]un, or [d]eny" if in_run else "[o]nce or [d]eny"
+def _decide(ask: Ask, schema: ApprovalForm) -> tuple[str, dict[str, Any] | None]:
+    """Ask for the gateway's own decision, in the words of every terminal of ours; Enter alone is a no, and said so.
+
+    A rule is shown, with the file that it goes into, before it is chosen.
+    """
+    *most, last = (_WORDS[choice] for choice in schema.choices)
+    words = f"{', '.join(most)}{',' if len(most) > 1 else ''} or {last}"
     prompt = f"{words} (Enter denies)? "
     while (line := ask(prompt)) is not None:
         decision = TYPED.get(line.lower())
-        if decision is None or (decision == RUN and not in_run):
+        if decision not in schema.choices:
             prompt = f"{one_line(line, TYPED_WIDTH)!r} is not one of the choices. {words} (Enter denies)? "
             continue
+        if decision in schema.rules:
+            complain(f"\nThis would be added to your settings:\n\n{schema.rules[decision]}\n")
+            if (ask("Write it? [y]es; Enter goes back: ") or "").lower() not in ("y", "yes"):
+                prompt = f"{words} (Enter denies)? "
+                continue
         reason = ask("Denied. Reason (the caller reads it; Enter for none): ") if decision == DENY else ""
         return "accept", {"decision": decision} | ({"reason": reason} if reason else {})
     return "cancel", None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,15 @@ import pytest
 from lg_gateway.serving.gateway import Gateway
 from tests.gateway.approvals.support_approvals import OPERATOR, approve, asked_client
 from tests.gateway.commands.terminals import Screen, gateway_on_terminal
-from tests.gateway.rig import gateway_of, send, server, until
+from tests.gateway.rig import gateway_of, records, send, server, until
 
 pytestmark = pytest.mark.anyio
 MENU = "[q] quit"
 RUN = {"lg/run": {"run_id": "r1"}}
+
+
+async def quiet(*_progress: Any) -> None:
+    """Take progress: a caller that takes none would be answered at once."""
 
 
 async def seen(screen: Screen, text: str, times: int = 1) -> str:
@@ -29,7 +35,7 @@ async def answered(gateway: Gateway, screen: Screen, keys: str, text: str, nth: 
     answers: list[Any] = []
 
     async def call() -> None:
-        answers.append(await send(gateway, "a__echo", {"text": text}, **options))
+        answers.append(await send(gateway, "a__echo", {"text": text}, progress=quiet, **options))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call)
@@ -66,7 +72,7 @@ async def test_keys_that_were_pressed_before_a_question_was_shown_do_not_answer_
     async with gateway_of(tmp_path, server("a")) as gateway:
 
         async def call() -> None:
-            answers.append(await send(gateway, "a__echo", {"text": "one"}))
+            answers.append(await send(gateway, "a__echo", {"text": "one"}, progress=quiet))
 
         with gateway_on_terminal("approvals", "watch") as screen:
             await seen(screen, "Waiting for questions")
@@ -91,7 +97,7 @@ async def test_a_question_answered_elsewhere_leaves_the_terminal_and_the_other_w
         with gateway_on_terminal("approvals", "watch") as screen:
             await seen(screen, "Waiting for questions")
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(send, gateway, "a__echo", {"text": "one"})
+                tasks.start_soon(partial(send, gateway, "a__echo", {"text": "one"}, progress=quiet))
                 await seen(screen, MENU)
                 (pending,) = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
                 await approve(gateway, pending.id)
@@ -128,3 +134,38 @@ async def test_an_operators_question_wants_the_code_and_a_long_one_is_shown_whol
 
     assert answers[0].content[0].text == text
     assert all(f"|   line {n}\r\n" in shown for n in range(250))
+
+
+async def test_a_key_writes_the_rule_that_was_shown_and_another_keeps_the_session(tmp_path: Path) -> None:
+    file = Path(os.environ["XDG_CONFIG_HOME"]) / "lg" / "config.toml"
+    async with gateway_of(tmp_path, server("a")) as gateway:
+        with gateway_on_terminal("approvals", "watch") as screen:
+            await seen(screen, "Waiting for questions")
+            session = await answered(gateway, screen, "w", "zero", 1, session="s1")
+            covered = await send(gateway, "a__echo", {"text": "again"}, session="s1")
+            answers: list[Any] = []
+
+            async def call() -> None:
+                answers.append(await send(gateway, "a__echo", {"text": "one"}, progress=quiet))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await seen(screen, MENU, 2)
+                screen.type("t")
+                await seen(screen, "Write it?")
+                assert not file.exists()
+                screen.type("\n")
+                await seen(screen, MENU, 3)
+                screen.type("x")
+                shown = await seen(screen, "Write it?", 2)
+                screen.type("y\n")
+            await seen(screen, "The rule is in force")
+            notes = [note for note in records(gateway, notes=True) if note["outcome"] == "rule added"]
+
+    (rule,) = tomllib.loads(file.read_text())["gateway"]["rules"]
+    assert [answer.content[0].text for answer in (session, covered, *answers)] == ["zero", "again", "one"]
+    assert rule["when"]["properties"] == {"text": {"const": "one"}}
+    assert [note["approval_id"] for note in notes] == [rule["name"]]
+    assert 'effect = "allow"' in shown
+    assert str(file) in shown
+    assert shown.count("approve this tool until its client ends") == 1

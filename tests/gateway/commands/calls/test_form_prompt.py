@@ -72,3 +72,16 @@ def test_fields_of_every_type_are_read_and_asked_again_until_they_fit() -> None:
     assert content == {"sure": True, "count": 3, "share": 0.5, "tags": ["p", "q"], "which": "b"}
     assert prompts[-1] == "left (Enter for none): "
     assert prompts[1] == "'maybe' does not fit. sure (yes/no): "
+
+
+def test_a_rule_is_shown_before_it_is_chosen_and_a_no_goes_back_to_the_choices() -> None:
+    schema = form(in_run=False, in_session=True, always={"tool": "this tool, x", "exact": "exactly these arguments"})
+    schema.rules = {"tool": "[[gateway.rules]]", "exact": "[[gateway.rules]]"}
+
+    prompts, action, content = filled(schema, "t", "", "x", "y")
+
+    session = "for this session [w]"
+    assert prompts[0].startswith(f"[o]nce, {session}, always: this [t]ool, e[x]actly these arguments, or [d]eny")
+    assert [prompt.startswith("Write it?") for prompt in prompts] == [False, True, False, True]
+    assert (action, content) == ("accept", {"decision": "exact"})
+    assert filled(schema, "w")[1:] == ("accept", {"decision": "session"})
