@@ -90,6 +90,8 @@ def _seen(approvals: Iterable[Approval]) -> dict[str, _Seen]:
 
 def _offered(approval: Approval) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for choice in approval.always:
+        if choice["kind"] not in _ORDER:
+            continue  # tools that were never asked about
         yield _text(choice["rule"]), choice
 
 

@@ -51,7 +51,7 @@ async def test_each_question_is_shown_and_answered_with_a_key_press(tmp_path: Pa
     async with gateway_of(tmp_path, server("a")) as gateway:
         with gateway_on_terminal("approvals", "watch") as screen:
             await seen(screen, "Waiting for questions")
-            yes = await answered(gateway, screen, "x|o", "one \x1b[2J\u202e", 1)
+            yes = await answered(gateway, screen, "z|o", "one \x1b[2J\u202e", 1)
             no = await answered(gateway, screen, "d|not on a Friday\n", "two", 2)
             run = await answered(gateway, screen, "r", "three", 3, meta=RUN)
             covered = await send(gateway, "a__echo", {"text": "four"}, meta=RUN)
@@ -122,7 +122,7 @@ async def test_an_operators_question_wants_the_code_and_a_long_one_is_shown_whol
             answers: list[Any] = []
 
             async def call() -> None:
-                answers.append(await send(gateway, "a__echo", {"text": text}))
+                answers.append(await send(gateway, "a__echo", {"text": text}, progress=quiet))
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call)
