@@ -112,12 +112,6 @@ class Gateway:
         """Reads the settings again if a file changed; called before a human is asked."""
         self.upstream_set = self._servers(started)
         self.upstreams = self.upstream_set.upstreams
-        progressing = Progressing(
-            self.upstreams, masker, lambda: self.policy.settings.gateway.mask_results, self.recorder.note, self.store
-        )
-        self.task_keeper = TaskKeeper(
-            self.store, TaskTable(setup.key("tasks")), progressing, lambda: self.policy.settings.gateway
-        )
         self.pipeline = Pipeline(
             policy=lambda: self.policy,
             catalog=self.catalog,
@@ -132,6 +126,23 @@ class Gateway:
             workers=setup.workers,
             refresh=self._refresh,
         )
+        self.task_keeper = self._keeper_of_tasks()
+
+    def _keeper_of_tasks(self) -> TaskKeeper:
+        """Return what follows the tasks of servers, tied to the pipeline that begins and ends them."""
+        progressing = Progressing(
+            self.upstreams,
+            self.masker,
+            lambda: self.policy.settings.gateway.mask_results,
+            self.recorder.note,
+            self.store,
+        )
+        progressing.conclude = self.pipeline.conclude
+        keeper = TaskKeeper(
+            self.store, TaskTable(self.setup.key("tasks")), progressing, lambda: self.policy.settings.gateway
+        )
+        self.pipeline.task_step.keeper = keeper
+        return keeper
 
     async def _refresh(self) -> None:
         if self.look_at_settings is not None:
@@ -154,8 +165,6 @@ class Gateway:
             file=file,
             siblings=siblings,
         )
-        progressing.conclude = self.pipeline.conclude
-        self.pipeline.task_step.keeper = self.task_keeper
 
     def _servers(self, started: Mapping[str, Child]) -> UpstreamSet:
         settings = self.setup.settings.gateway
