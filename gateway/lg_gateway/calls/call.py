@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -79,6 +79,8 @@ class Call:
     """What questions of servers this client answers; `None`: forms, as `asking` says."""
     ask_client: AskClient | None = None
     """Puts a server's question to a client that is asked while its call waits."""
+    page_done: Callable[[str], Awaitable[None]] | None = None
+    """Tells a 2025 client that the page of a question, by the id that it knows, is done with."""
     tasks: TaskUse = TaskUse.WAITED
     logs: OnLog | None = None
     """Gets the log messages of the server that belong to this call."""

@@ -12,7 +12,7 @@ import mcp_types as t
 from lg_gateway.calls.call import CallContext
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
-from lg_gateway.elicitation.sampling_request import Mask
+from lg_gateway.elicitation.sampling_request import Mask, Public
 from lg_gateway.elicitation.server_question import Asking, ServerQuestion, read_question
 from lg_gateway.elicitation.waiting_calls import Outcome
 from lg_gateway.upstreams.upstream import Upstream
@@ -37,6 +37,7 @@ class Exchange:
     call: UpstreamCall
     left: Left
     mask: Mask | None = None
+    public: Public = str
     notes: list[str] = field(default_factory=list)
     asked: int = 0
     pages_asked: bool = False
@@ -65,6 +66,7 @@ class Exchange:
             abilities=self.context.call.answers,
             turn=turn,
             mask=self.mask,
+            public=self.public,
         )
         return read_question(asking, theirs, request)
 

@@ -349,8 +349,9 @@ class Pipeline:
         )
         mask = self._masker.mask if masks(setting, entry) else None
         try:
-            carry = partial(self._sending_step.carry, context, upstream, left=partial(self._left, context), mask=mask)
-            ask = partial(self._sending_step.ask_during_task, context, upstream, sent, mask)
+            step, left = self._sending_step, partial(self._left, context)
+            carry = partial(step.carry, context, upstream, left=left, mask=mask, public=self._public(context))
+            ask = partial(step.ask_during_task, context, upstream, sent, mask, self._public(context))
             return await self.task_step.send(context, upstream, sent, carry, ask)
         except MCPError as error:
             raise upstream_refusal(entry.server.name, error) from error
@@ -359,7 +360,7 @@ class Pipeline:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
-        public = partial(self._catalog.offers.addresses.public, context.entry.server.name)
+        public = self._public(context)
         shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit, public)
         self.limiter.took(_subject(context), bytes_out=shaped.size, seconds=seconds)
         result = shaped.result
@@ -378,6 +379,10 @@ class Pipeline:
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})
         return result
+
+    def _public(self, context: CallContext) -> Callable[[str], str]:
+        """Return what gives a URI of the call's server the address that clients use."""
+        return partial(self._catalog.offers.addresses.public, context.entry.server.name)
 
     async def _keep(self, context: CallContext, text: str) -> str | None:
         """Keep a long result, so that its caller can read on; `None` when that is impossible."""

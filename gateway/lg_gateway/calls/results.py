@@ -99,12 +99,13 @@ def shape(
     """
     result = tidy(result, entry, public)
     size = len(_json(result).encode("utf-8", "replace"))
-    if size > limit and entry.kind is not Kind.TOOL:
-        what = TooLarge(f"the {entry.kind} has {size} bytes, the limit is {limit}", hint="ask its server for less")
+    if size > limit and entry.kind is not Kind.TOOL and not _is_text(result, entry):
+        how = "use a tool of its server that returns less, or have gateway.result_max_bytes raised"
+        what = TooLarge(f"the {entry.kind} has {size} bytes, the limit is {limit}", hint=how)
         return Shaped(result=refusal(what), size=size)
     if size <= limit:
         return Shaped(result=masked(result, masker) if masker is not None else result, size=size)
-    whole = whole_text(result)[:KEPT_CHARACTERS]
+    whole = whole_text(result, entry)[:KEPT_CHARACTERS]
     mask = masker.mask if masker is not None else None
     kept = in_pieces(whole, masker) if masker is not None else whole
     return Shaped(result=cut(result, entry, limit=limit, actual=size, mask=mask), size=size, whole=kept)
@@ -212,10 +213,27 @@ def in_pieces(text: str, masker: Masker) -> str:
     return "".join(pieces)
 
 
-def whole_text(result: t.CallToolResult) -> str:
+def whole_text(result: t.CallToolResult, entry: Entry) -> str:
     """Return what is kept of a result that was cut: its text, or its structured content where there is none."""
-    text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent))
+    text = "\n".join(text for block in result.content if (text := _text_of(block, entry)) is not None)
     return text if text else json.dumps(result.structured_content, ensure_ascii=False)
+
+
+def _text_of(block: t.ContentBlock, entry: Entry) -> str | None:
+    """Return the text of a block; `None` for one that is not text, or that is cut as a whole."""
+    text = block.resource if isinstance(block, t.EmbeddedResource) and entry.kind is Kind.RESOURCE else block
+    return text.text if isinstance(text, t.TextContent | t.TextResourceContents) else None
+
+
+def _is_text(result: t.CallToolResult, entry: Entry) -> bool:
+    """Whether an answer is a resource of text alone, which can be cut."""
+    return entry.kind is Kind.RESOURCE and all(_text_of(block, entry) is not None for block in result.content)
+
+
+def _with_text(block: t.ContentBlock, text: str) -> t.ContentBlock:
+    if isinstance(block, t.EmbeddedResource):
+        return block.model_copy(update={"resource": block.resource.model_copy(update={"text": text})})
+    return t.TextContent(type="text", text=text)
 
 
 def cut(result: t.CallToolResult, entry: Entry, *, limit: int, actual: int, mask: Mask | None) -> t.CallToolResult:
@@ -227,12 +245,13 @@ def cut(result: t.CallToolResult, entry: Entry, *, limit: int, actual: int, mask
     content: list[Any] = []
     room = max(0, limit - 2_000)
     for block in result.content:
-        if not isinstance(block, t.TextContent):
+        whole = _text_of(block, entry)
+        if whole is None:
             continue
-        text = block.text[: room + SECRET_CHARACTERS]
+        text = whole[: room + SECRET_CHARACTERS]
         text, was_cut = cut_text(mask(text) if mask is not None else text, room)
         room -= len(text.encode("utf-8", "replace"))
-        content.append(t.TextContent(type="text", text=text))
+        content.append(_with_text(block, text))
         if was_cut or room <= 0:
             break
     failed = result.is_error or entry.has_output_schema

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,7 +24,7 @@ from lg_gateway.calls.exchange import Exchange, Given, Left, asking_result, said
 from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, as_error
 from lg_gateway.elicitation.pending_questions import PendingQuestions, PendingQuestionsTable, new_id, round_of
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
-from lg_gateway.elicitation.sampling_request import Mask
+from lg_gateway.elicitation.sampling_request import Mask, Public
 from lg_gateway.elicitation.server_question import ServerQuestion, elicited
 from lg_gateway.elicitation.url_question import wanted_pages
 from lg_gateway.elicitation.waiting_calls import WaitingCall
@@ -124,7 +125,13 @@ class SendingStep:
             self._book.close(tx, context.pending)
 
     async def carry(
-        self, context: CallContext, upstream: Upstream, call: UpstreamCall, left: Left, mask: Mask | None = None
+        self,
+        context: CallContext,
+        upstream: Upstream,
+        call: UpstreamCall,
+        left: Left,
+        mask: Mask | None = None,
+        public: Public = str,
     ) -> Answer:
         """Send a call or continue one, until it has its outcome or a question for another round.
 
@@ -133,7 +140,7 @@ class SendingStep:
         """
         told = context.call.answers.towards(upstream.spec)
         call = replace(call, capabilities={**told, **DECLARED} if call.as_task else told)
-        exchange = Exchange(context, upstream, call, left, mask)
+        exchange = Exchange(context, upstream, call, left, mask, public)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
         try:
@@ -145,10 +152,16 @@ class SendingStep:
         return noted(answer, exchange.notes)
 
     async def ask_during_task(
-        self, context: CallContext, upstream: Upstream, call: UpstreamCall, mask: Mask | None, *asked: Any
+        self,
+        context: CallContext,
+        upstream: Upstream,
+        call: UpstreamCall,
+        mask: Mask | None,
+        public: Public,
+        *asked: Any,
     ) -> Given:
         """Put the question of a task, its key and itself, to the client whose call waits for the task."""
-        return await self._answer_live(Exchange(context, upstream, call, _nobody, mask), asked[1])
+        return await self._answer_live(Exchange(context, upstream, call, _nobody, mask, public), asked[1])
 
     async def _sent(self, exchange: Exchange) -> Answer:
         if exchange.upstream.asks_live and exchange.context.call.answers.rounds and self.tasks is not None:
@@ -296,6 +309,9 @@ class SendingStep:
         if question.kind not in call.answers.kinds or call.answers.rounds:
             exchange.note(f"server {name} asked a question that this client cannot show; it was cancelled")
             return cancelled(request, "the client cannot show it")
+        page = getattr(request.params, "elicitation_id", None)
+        if page and call.page_done is not None:
+            exchange.upstream.pages.shown(str(page), partial(call.page_done, question.key))
         answer: Given = cancelled(request, "no answer came in time")
         with anyio.move_on_after(self._settings().live_timeout_s):
             answer = await _asked(call, question)

@@ -22,11 +22,15 @@ ROOTS_CHARACTERS = 100_000
 UNTRUSTED = "lg/untrusted"
 _BINARY = ("data", "blob")
 _MESSAGE: TypeAdapter[Any] = TypeAdapter(t.CreateMessageResult | t.CreateMessageResultWithTools)
+_NOT_BLOCKS = ("structuredContent", "input", "inputSchema", "tools")
+"""What stays as the server wrote it."""
 Mask = Callable[[str], str]
+Public = Callable[[str], str]
+"""Returns the address that clients use for a URI of the server."""
 
 
 def prepared(
-    request: t.CreateMessageRequest, server: str, *, tools: bool, trusted: bool, mask: Mask | None
+    request: t.CreateMessageRequest, server: str, *, tools: bool, trusted: bool, mask: Mask | None, public: Public
 ) -> dict[str, Any]:
     """Return the parameters as the client gets them: marked, masked, and without what asks for other servers' data.
 
@@ -42,8 +46,24 @@ def prepared(
         raise NotPassedOn(f"server {server} asked for a message with more than {REQUEST_CHARACTERS} characters")
     for name in ("_meta", "task", "includeContext"):
         wire.pop(name, None)
+    wire = addressed(wire, public)
     made: dict[str, Any] = masked(wire, mask) if mask is not None else wire
     made["_meta"] = {SERVER: server} | ({} if trusted else {UNTRUSTED: True})
+    return made
+
+
+def addressed(value: Any, public: Public) -> Any:
+    """Return a JSON value in which links to resources, and resources themselves, have the addresses of clients."""
+    if isinstance(value, list):
+        return [addressed(item, public) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: item if key in _NOT_BLOCKS else addressed(item, public) for key, item in value.items()}
+    if value.get("type") == "resource_link" and isinstance(value.get("uri"), str):
+        made["uri"] = public(value["uri"])
+    inner = value.get("resource") if value.get("type") == "resource" else None
+    if isinstance(inner, dict) and isinstance(inner.get("uri"), str):
+        made["resource"] = {**inner, "uri": public(inner["uri"])}
     return made
 
 

@@ -22,7 +22,7 @@ from lg_gateway.approvals.question import quoted
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, URL, ClientAbilities, kind_of
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
-from lg_gateway.elicitation.sampling_request import Mask, message_answer, prepared, roots_answer
+from lg_gateway.elicitation.sampling_request import Mask, Public, message_answer, prepared, roots_answer
 from lg_gateway.elicitation.url_question import HOST_CHARACTERS, host_of
 from lg_gateway.store.canonical_json import canonical, digest
 from lg_policy.errors import InvalidArguments
@@ -113,6 +113,8 @@ class Asking:
     abilities: ClientAbilities
     turn: int = 1
     mask: Mask | None = None
+    public: Public = str
+    """Returns the address that clients use for a URI of the server."""
 
 
 def read_question(asking: Asking, theirs: str, request: object) -> ServerQuestion:
@@ -126,7 +128,9 @@ def read_question(asking: Asking, theirs: str, request: object) -> ServerQuestio
     if isinstance(request, t.CreateMessageRequest):
         server = asking.entry.server
         tools = asking.abilities.sampling_tools
-        params = prepared(request, server.name, tools=tools, trusted=server.trusted, mask=asking.mask)
+        params = prepared(
+            request, server.name, tools=tools, trusted=server.trusted, mask=asking.mask, public=asking.public
+        )
         return _question(asking, theirs, kind, "", params, about=[params])
     if isinstance(request, t.ListRootsRequest):
         return _question(asking, theirs, kind, "", {}, about=[])

@@ -6,7 +6,7 @@ Everything of a call travels on the stream of the call.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import mcp_types as t
@@ -94,6 +94,11 @@ def form_asker(ctx: Context) -> AskHuman | None:
         return answer.action, answer.content
 
     return ask
+
+
+def page_teller(ctx: Context) -> Callable[[str], Awaitable[None]] | None:
+    """Return how a 2025 client is told that a page is done with, also when its call is over; `None` for others."""
+    return ctx.session.send_elicit_complete if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS else None
 
 
 def client_asker(ctx: Context) -> AskClient | None:

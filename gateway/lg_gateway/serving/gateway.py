@@ -136,6 +136,7 @@ class Gateway:
             lambda: self.policy.settings.gateway.mask_results,
             self.recorder.note,
             self.store,
+            lambda: self.catalog.offers.addresses,
         )
         progressing.conclude = self.pipeline.conclude
         keeper = TaskKeeper(

@@ -28,6 +28,7 @@ from lg_gateway.serving.client_channel import (
     client_asker,
     form_asker,
     log_sender,
+    page_teller,
     progress_of,
 )
 from lg_gateway.serving.gateway import Gateway
@@ -42,11 +43,24 @@ from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
 from lg_policy.rules.rule_set import Kind
 from lg_policy.version import __version__
+from lg_policy.wire.call_metadata import run_fields
 
 log = logging.getLogger(__name__)
 
 LIST_TTL_MS = 5_000
 LISTS: tuple[Any, ...] = ("tools/list", "resources/list", "resources/templates/list", "prompts/list")
+
+OF_ONE_CONNECTION = (
+    t.PARSE_ERROR,
+    t.INVALID_REQUEST,
+    t.METHOD_NOT_FOUND,
+    t.CONNECTION_CLOSED,
+    t.REQUEST_TIMEOUT,
+    t.HEADER_MISMATCH,
+    t.UNSUPPORTED_PROTOCOL_VERSION,
+    t.URL_ELICITATION_REQUIRED,
+)
+"""Codes that say something about one connection, or that the gateway answers itself."""
 
 Context = ServerRequestContext[Any, Any]
 
@@ -140,7 +154,7 @@ class Frontend:
             await self._gateway.settled()
         call = self._call(ctx, params, Kind.TOOL, params.name, dict(params.arguments or {}))
         answer = await self._answer(call)
-        _raise_missing_capability(answer, ctx.protocol_version)
+        _raise_servers_error(answer, call.meta)
         if isinstance(answer, RelayedResult) and answer.task is not None:
             return {"resultType": "task", **answer.task, "_meta": answer.meta or {}}
         return _for_era(answer, ctx.protocol_version)
@@ -161,6 +175,7 @@ class Frontend:
             ask=form_asker(ctx),
             abilities=abilities_of(ctx.session.client_capabilities, ctx.protocol_version),
             ask_client=client_asker(ctx),
+            page_done=page_teller(ctx),
             tasks=task_use(ctx),
             logs=log_sender(ctx) if level is not None else None,
             log_level=level or DEFAULT_LEVEL,
@@ -219,13 +234,19 @@ def _client(ctx: Context) -> str:
     return f"{params.client_info.name} {params.client_info.version}"[:200] if params is not None else ""
 
 
-def _raise_missing_capability(answer: Answer, version: str) -> None:
-    """Raise what a server says a 2026 client must declare: the client may do that and call again."""
-    if version not in MODERN_PROTOCOL_VERSIONS or not isinstance(answer, t.CallToolResult) or not answer.is_error:
+def _raise_servers_error(answer: Answer, meta: Mapping[str, Any]) -> None:
+    """Raise what a server answered with a protocol error of its own, with its code and its data.
+
+    A run of `lg-orch` gets it as a failed result, which a model can read. So does everybody where the code speaks of
+    the connection to the server: the client would take it for its own.
+    """
+    if not isinstance(answer, t.CallToolResult) or not answer.is_error:
         return
     error = (answer.meta or {}).get(SERVER_ERROR)
-    if isinstance(error, dict) and error.get("code") == t.MISSING_REQUIRED_CLIENT_CAPABILITY:
-        raise MCPError(t.MISSING_REQUIRED_CLIENT_CAPABILITY, str(error.get("message")), error.get("data"))
+    if not isinstance(error, dict) or error.get("code") in OF_ONE_CONNECTION:
+        return
+    if not run_fields(meta):
+        raise MCPError(error["code"], str(error.get("message")), error.get("data"))
 
 
 def _for_era(

@@ -8,6 +8,7 @@ the ledger.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
@@ -45,6 +46,8 @@ CHANGES: dict[Kind, Any] = {
     Kind.PROMPT: PromptsListChanged(),
 }
 Context = ServerRequestContext[Any, Any]
+_Held = tuple[str, str, str]
+"""Whose subscription, at which server, to which URI of it."""
 _listener: ContextVar[str | None] = ContextVar("who opens a stream", default=None)
 
 
@@ -62,7 +65,9 @@ class Subscriptions:
         self._bus = _CallersBus(self._may_still_hear)
         self.streams = ListenHandler(self._bus)
         self._connections: dict[int, Any] = {}
-        self._subscribed: dict[int, dict[str, tuple[str, str]]] = {}
+        self._held: Counter[str] = Counter()
+        """Subscriptions to resources, by identity."""
+        self._subscribed: dict[int, dict[str, _Held]] = {}
 
     def handlers(self) -> dict[str, Any]:
         """Return the arguments of `mcp.server.Server` that register these handlers."""
@@ -79,7 +84,7 @@ class Subscriptions:
         asked_tasks = (params.notifications.model_extra or {}).get("taskIds")
         task_ids = await self._tasks.own_tasks(ctx, asked_tasks) if asked_tasks is not None else []
         offer, asked = self._advertising.offer_for(identity), params.notifications
-        held: list[tuple[str, str]] = []
+        held: list[_Held] = []
         addresses: list[str] = []
         try:
             for address in dict.fromkeys(asked.resource_subscriptions or ()):
@@ -104,8 +109,8 @@ class Subscriptions:
             finally:
                 _listener.reset(token)
         finally:
-            for server, uri in held:
-                self._release(server, uri)
+            for taken in held:
+                self._release(*taken)
 
     async def subscribe(self, ctx: Context, params: t.SubscribeRequestParams) -> t.EmptyResult:
         """Subscribe a connection of 2025 to a resource. Raises `MCPError`."""
@@ -162,13 +167,17 @@ class Subscriptions:
         except Exception as error:  # noqa: BLE001  one client that went away must not keep others from hearing
             log.debug("cannot tell a client of a change: %r", error)
 
-    async def _acquire(self, identity: str, address: str, count: int) -> tuple[str, str]:
+    async def _acquire(self, identity: str, address: str, count: int) -> _Held:
         """Subscribe at the server of a resource. Raises `LgError` and `MCPError`."""
         with self._gateway.pipeline.limiter.request(identity):
             if count >= SUBSCRIPTIONS_PER_CLIENT:
                 raise LimitExceeded(
                     f"there are {SUBSCRIPTIONS_PER_CLIENT} subscriptions already", hint="end some of them first"
                 )
+            most = self._gateway.policy.settings.gateway.subscriptions_at_once
+            if self._held[identity] >= most:
+                words = f"{most} subscriptions of this identity are open already (gateway.subscriptions_at_once)"
+                raise LimitExceeded(words, hint="end some of them first")
             entry = self._may_hear(identity, address)
             if entry is None:
                 raise PolicyDenied("no rule allows to read this resource without asking", hint="read it instead")
@@ -176,14 +185,25 @@ class Subscriptions:
             offer = self._gateway.catalog.offers.offer(entry.server.name)
             if upstream is None or offer is None or not offer.subscribes:
                 raise not_found(Kind.RESOURCE, address, modern=True)
-            await self._gateway.recorder.note("subscribed", f"to {entry.facts.tool}", identity)
-            await upstream.watch.acquire(entry.tool)
-            return entry.server.name, entry.tool
+            self._held[identity] += 1
+            try:
+                await self._gateway.recorder.note("subscribed", f"to {entry.facts.tool}", identity)
+                await upstream.watch.acquire(entry.tool)
+            except BaseException:
+                self._one_less(identity)
+                raise
+            return identity, entry.server.name, entry.tool
 
-    def _release(self, server: str, uri: str) -> None:
+    def _release(self, identity: str, server: str, uri: str) -> None:
+        self._one_less(identity)
         upstream = self._gateway.upstreams.get(server)
         if upstream is not None:
             upstream.watch.release(uri)
+
+    def _one_less(self, identity: str) -> None:
+        self._held[identity] -= 1
+        if not self._held[identity]:
+            del self._held[identity]
 
     def _forget(self, number: int) -> None:
         self._connections.pop(number, None)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -18,6 +19,7 @@ from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.exchange import stored
 from lg_gateway.calls.offer_answers import REFUSED
 from lg_gateway.calls.results import SERVER_ERROR, masks
+from lg_gateway.catalog.addresses import Addresses
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
 from lg_gateway.elicitation.server_question import Asking, read_question
@@ -72,8 +74,10 @@ class Progressing:
         mask_results: Callable[[], str],
         note: Callable[[str, str, str], Awaitable[object]],
         store: Store,
+        addresses: Callable[[], Addresses],
     ) -> None:
         self.write = store.write
+        self.addresses = addresses
         self._upstreams = upstreams
         self.masker = masker
         self.mask_results = mask_results
@@ -232,6 +236,7 @@ class _Step:
             binding=f"{kept['binding']} {self._task.id}",
             abilities=context.call.answers,
             mask=self._progressing.masker.mask if hides else None,
+            public=partial(self._progressing.addresses().public, self._task.server),
         )
         questions: dict[str, dict[str, Any]] = {}
         refused: dict[str, Any] = {}

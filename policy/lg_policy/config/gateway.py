@@ -234,6 +234,8 @@ class GatewaySettings(Section):
     """Requests of one identity in any minute, including those that are refused, replayed or waiting for approval."""
     requests_at_once: PositiveInt = 512
     """Requests of one identity in progress, including those that wait for a human."""
+    subscriptions_at_once: PositiveInt = 1_000
+    """Resources that one identity is subscribed to at the same time, over all its connections."""
     tasks_at_once: PositiveInt = 50
     """Tasks of one identity that run at the same time. At the limit its calls are made without tasks."""
     task_lifetime: Duration = "1d"

@@ -33,6 +33,7 @@ from lg_policy.wire.direct_requests import LINE_BYTES, plain_request, progress_s
 from lg_policy.wire.direct_sessions import SESSION, DirectSessions
 from lg_policy.wire.http_front import PATH, Addresses
 from lg_policy.wire.posted_answer import PING_S, PostedAnswer
+from lg_policy.wire.sdk_names import has_all
 
 Headers = Sequence[tuple[bytes, bytes]]
 _VERSION = "mcp-protocol-version"
@@ -160,7 +161,8 @@ class DirectPosts:
     async def _modern(self, scope: Scope, headers: dict[str, str], body: bytes, receive: Receive, send: Send) -> bool:
         """Handle a request of protocol 2026, if it is plain and nothing is wrong with it; return whether."""
         message = plain_request(body, json.loads)
-        if message is None:
+        # private: the manager has entered it for all requests
+        if message is None or not has_all(self._server.session_manager, ("_lifespan_state",)):
             return False
         route = classify_inbound_request(message, headers=headers)
         if not isinstance(route, InboundModernRoute) or self._marked.has(message, headers):
@@ -175,7 +177,7 @@ class DirectPosts:
             progress_token=progress_token_from_params(message["params"]),
         )
         connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
-        state = self._server.session_manager._lifespan_state  # private: the manager has entered it for all requests
+        state = self._server.session_manager._lifespan_state
         made: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         status = 200
         with anyio.CancelScope() as handling:

@@ -29,6 +29,8 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from lg_policy.wire.sdk_names import has_all
+
 log = logging.getLogger(__name__)
 
 METHODS = frozenset({"tools/call", "tools/list"})
@@ -162,6 +164,8 @@ class DirectRequests:
         # One without a number is a notification, whose connection the SDK makes up.
         if ctx.method in METHODS and ctx.request_id is not None and ctx.request_id not in self._in_flight:
             meta, modern = ctx.meta or {}, ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+            if not has_all(ctx.session, ("_connection",)):
+                return result
             connection = ctx.session._connection  # private: nothing public leads from a request to its connection
             self._known = _Known(
                 connection=connection,

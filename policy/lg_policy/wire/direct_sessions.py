@@ -32,6 +32,7 @@ from starlette.types import Receive, Scope, Send
 
 from lg_policy.wire.direct_requests import METHODS, plain_request, progress_said, to_wire, wire_error
 from lg_policy.wire.posted_answer import WATCH_S, PostedAnswer
+from lg_policy.wire.sdk_names import CONNECTION, DISPATCHER, MANAGER, TRANSPORT, has_all
 
 SESSION = "mcp-session-id"
 _EVENTS = [
@@ -229,11 +230,19 @@ class DirectSessions:
         request = ctx.request
         if request is None or ctx.method not in METHODS or ctx.request_id is None:
             return result
-        name = request.headers.get(SESSION)
-        transport = self._server.session_manager._server_instances.get(name)
+        name, manager = request.headers.get(SESSION), self._server.session_manager
+        if not has_all(manager, MANAGER) or not has_all(ctx.session, ("_connection",)):
+            return result
+        transport = manager._server_instances.get(name)
         if transport is None or name in self._sessions or ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return result
         connection = ctx.session._connection
+        if not (
+            has_all(transport, TRANSPORT)
+            and has_all(connection, CONNECTION)
+            and has_all(connection.outbound, DISPATCHER)
+        ):
+            return result
         runner = ServerRunner(self._server, connection, ctx.lifespan_context)
         session = self._sessions[name] = _Session(connection, runner, transport)
         connection.exit_stack.callback(self._ended, name, session)

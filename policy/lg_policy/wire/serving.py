@@ -162,7 +162,6 @@ async def _serve_http(
     from starlette.middleware.cors import CORSMiddleware
     from starlette.routing import Mount
 
-    from lg_policy.wire.direct_posts import DirectPosts
     from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, front
     from lg_policy.wire.http_limits import limited_protocol, quiet_logs
 
@@ -182,7 +181,13 @@ async def _serve_http(
     usual = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=[*before, *middleware])
     layers: set[object] = {entry.cls for entry in (*before, *middleware)}
     more = [(b"vary", b"Origin")] if CORSMiddleware in layers else []
-    app = DirectPosts(usual, server, hosts=hosts, login=login, scopes=scopes, more=more)
+    app: ASGIApp = usual
+    try:
+        from lg_policy.wire.direct_posts import DirectPosts
+    except ImportError as error:  # another version of the SDK, which has other names
+        logging.getLogger(__name__).warning("requests are handled the slower way: %s", error)
+    else:
+        app = DirectPosts(usual, server, hosts=hosts, login=login, scopes=scopes, more=more)
 
     class HttpServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:

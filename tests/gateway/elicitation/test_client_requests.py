@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mcp_types as t
 import pytest
@@ -13,7 +13,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.gateway.elicitation.clients_of_servers import ALLOWED, answering, whole_protocol
 from tests.gateway.elicitation.server_questions import CLIENTS
-from tests.gateway.rig import ALLOW_ALL, gateway_of, records, text_of
+from tests.gateway.rig import ALLOW_ALL, gateway_of, records, text_of, until
 
 pytestmark = pytest.mark.anyio
 SERVERS = pytest.mark.parametrize("era", ["2025", "2026"])
@@ -146,6 +146,30 @@ async def test_a_2025_server_that_refuses_a_call_until_a_page_is_opened_gets_it_
     assert [page.url for page in seen.pages] == ["https://example.com/x"]
 
 
+async def test_a_2025_client_is_told_that_a_page_is_done_with(tmp_path: Path) -> None:
+    shown, told = list[str](), list[str]()
+
+    async def open_page(_context: Any, params: Any) -> t.ElicitResult:
+        shown.append(params.elicitation_id)
+        return t.ElicitResult(action="accept")
+
+    async def heard(message: Any) -> None:
+        if isinstance(message, t.ElicitCompleteNotification):
+            told.append(message.params.elicitation_id)
+
+    own: dict[str, Any] = {"elicitation_callback": open_page, "message_handler": heard}
+    async with (
+        gateway_of(tmp_path, whole_protocol("2025"), ALLOW_ALL) as gateway,
+        answering(gateway, "legacy", Seen(), **own) as client,
+    ):
+        result = await client.call_tool("a__fx_url_required", {})
+        await until(lambda: bool(told))
+
+    assert text_of(result).startswith("opened")
+    assert told == shown
+    assert shown != ["e1"], "the client knows the page by an id of the gateway"
+
+
 @CLIENTS
 async def test_a_page_that_nobody_opens_ends_the_call(tmp_path: Path, mode: str) -> None:
     async def no(context: Any, params: Any) -> t.ElicitResult:
@@ -225,14 +249,20 @@ async def test_a_2026_client_learns_from_the_servers_own_error_what_it_must_decl
 
 
 @CLIENTS
-async def test_a_servers_own_code_and_data_come_with_the_result(tmp_path: Path, mode: str) -> None:
-    parts = (whole_protocol("2026"), ALLOW_ALL)
+async def test_a_servers_own_error_reaches_the_client_with_its_code_and_data(tmp_path: Path, mode: str) -> None:
+    """A run of lg-orch gets it as a failed result, which its model can read."""
+    parts, run = (whole_protocol("2026"), ALLOW_ALL), cast(Any, {"lg/run": {"run_id": "r1"}})
     async with gateway_of(tmp_path, *parts) as gateway, answering(gateway, mode, Seen()) as client:
-        result = await client.call_tool("a__fx_protocol_error", {})
+        with pytest.raises(MCPError) as raised:
+            await client.call_tool("a__fx_protocol_error", {})
+        result = await client.call_tool("a__fx_protocol_error", {}, meta=run)
+        ends = [row for row in records(gateway) if row["phase"] == "ended"]
 
     kept = (result.meta or {})["lg/server-error"]
+    assert (raised.value.code, raised.value.error.data) == (-32050, {"why": "because"})
     assert result.is_error
     assert (kept["code"], kept["data"]) == (-32050, {"why": "because"})
+    assert [(row["outcome"], row["error_code"]) for row in ends] == [("error", "internal")] * 2
 
 
 async def test_a_server_shown_as_it_is_keeps_its_schemas_and_the_keys_of_its_questions(tmp_path: Path) -> None:

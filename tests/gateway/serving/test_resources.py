@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,21 @@ async def test_a_servers_question_while_a_resource_is_read_is_passed_on(tmp_path
     assert prompt.messages[0].content.text == "accept blue"
 
 
-async def test_a_resource_larger_than_a_result_may_be_is_refused(tmp_path: Path) -> None:
-    async with gateway_of(tmp_path, offers("fx"), ALLOW) as gateway, client_to(gateway) as client:
-        error = (await refused(client.read_resource("fx+test://big"))).error
+async def test_a_resource_larger_than_a_result_may_be_is_cut_and_says_how_to_read_on(tmp_path: Path) -> None:
+    """A prompt, of which no part makes sense, is refused, and so is what is not text."""
+    limit = "[gateway]\nresult_max_bytes = 100_000\n"
+    async with gateway_of(tmp_path, limit, offers("fx"), ALLOW) as gateway, client_to(gateway) as client:
+        beginning, note = (await client.read_resource("fx+test://big")).contents
         prompt = (await refused(client.get_prompt("fx__big"))).error
+        assert isinstance(beginning, t.TextResourceContents)
+        assert isinstance(note, t.TextResourceContents)
+        found = re.search(r"result_id='(re-[0-9a-f]+)'", note.text)
+        assert found is not None
+        rest = await client.call_tool("mcp_result", {"result_id": found[1], "offset": len(beginning.text), "limit": 5})
 
-    assert isinstance(error.data, dict)
-    assert error.data["error"]["code"] == "too_large"
+    assert 90_000 < len(beginning.text) < 100_000
+    assert beginning.uri == note.uri == "fx+test://big"
+    assert not rest.is_error
     assert isinstance(prompt.data, dict)
     assert prompt.data["error"]["code"] == "too_large"
 

@@ -10,10 +10,12 @@ from typing import Any
 import anyio
 import mcp_types as t
 import pytest
+from mcp.client import Client
 from mcp.client.subscriptions import PromptsListChanged, ResourcesListChanged, ResourceUpdated
 
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.reload import Reloader
+from lg_gateway.serving.server import Frontend
 from tests.gateway.offers_rig import ALLOW, SERVERS, client_to, offers, offers_over_http, refused
 from tests.gateway.rig import call, gateway_of, make_setup, records, text_of, until, write_config
 
@@ -192,3 +194,21 @@ async def test_a_subscription_outlasts_the_server_and_ends_with_the_permission(t
 
 def _watches(watch: Any, uri: str) -> bool:
     return uri in watch.active
+
+
+async def test_an_identity_has_so_many_subscriptions_over_all_its_connections(tmp_path: Path) -> None:
+    limit = "[gateway]\nsubscriptions_at_once = 2\n"
+    static = "fx+test://static"
+    async with gateway_of(tmp_path, limit, offers("fx", "--era", "legacy"), ALLOW) as gateway:
+        front = Frontend(gateway, identify=lambda _ctx: "local:me").build()
+        async with Client(front, mode="legacy") as one, Client(front, mode="2026-07-28", cache=None) as two:
+            await one.session.send_request(subscribe(URI), t.EmptyResult)
+            async with two.listen(resource_subscriptions=[static, URI]) as stream:
+                honoured = stream.honored.resource_subscriptions
+                error = (await refused(one.session.send_request(subscribe(static), t.EmptyResult))).error
+            await until(lambda: len(gateway.upstreams["fx"].watch._wanted) == 1)  # private: what is still watched
+            await one.session.send_request(subscribe(static), t.EmptyResult)
+
+    assert honoured == [static]
+    assert isinstance(error.data, dict)
+    assert error.data["error"]["code"] == "limit_exceeded"
