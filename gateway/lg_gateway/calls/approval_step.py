@@ -19,11 +19,11 @@ import mcp_types as t
 
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.approvals.layout import word
+from lg_gateway.approvals.notifying import Notifier
 from lg_gateway.approvals.question import Frame, HumanAnswer, compose, read_answer
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval, session_run
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.kept_answers import KeptAnswers
-from lg_gateway.calls.notifying import Notifier
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import Store, StoreError, Tx

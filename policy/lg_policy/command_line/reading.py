@@ -52,7 +52,8 @@ def _command(commands: CommandSet, words: list[str]) -> tuple[Command, list[str]
     options: list[str] = []
     left = list(words)
     while left and is_option(left[0]):
-        taken, _ = split_options(known.flag, left[:2])
+        alone = len(left) > 1 and is_option(left[1])  # two options, the first of which takes no value
+        taken, _ = split_options(known.flag, left[:1] if alone else left[:2])
         options += taken
         del left[: len(taken)]
     if not left or options[-1:] == ["--"]:

@@ -142,3 +142,16 @@ def test_help_of_every_command_shows_its_example_and_fits_80_columns(
         text = leaf_parser(commands, command, parent).format_help()
         assert f"example:\n  {commands.program} {command.example}" in text
         assert max(map(len, text.splitlines())) <= 80, command.name
+
+
+@pytest.mark.parametrize("commands", PROGRAMS, ids=lambda commands: commands.program)
+def test_every_option_may_stand_before_another_without_a_command(commands: CommandSet) -> None:
+    default = commands.by_name.get(commands.default)
+    if default is None:
+        return
+    parser = leaf_parser(commands, default)
+    for option in parser.options():
+        flag = parser.flag(option)
+        if flag is not None and flag.nargs == 0 and option not in ("-h", "--help", "--version"):
+            args = read_command_line(commands, [option, "--config", "/x"])
+            assert (args.command, str(args.config)) == (commands.default, "/x"), option

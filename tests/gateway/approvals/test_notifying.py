@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.approvals.notifying import PAUSE_S, Notifier, desktop_command
 from lg_gateway.approvals.records import Approval, ApprovalState
-from lg_gateway.calls.notifying import PAUSE_S, Notifier, desktop_command
 
 pytestmark = pytest.mark.anyio
 
