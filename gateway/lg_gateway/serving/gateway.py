@@ -46,6 +46,7 @@ from lg_gateway.tasks.task_table import TaskTable
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream_set import UpstreamSet
+from lg_policy.config.settings import ApprovalSettings
 from lg_policy.rules.rule_set import Kind, RuleBook, ToolFacts
 from lg_policy.secrets.masking import Masker
 
@@ -81,9 +82,7 @@ class Gateway:
         self.pins = PinTable(setup.key("pins"), self.ledger)
         self.tokens = TokenTable(setup.key("tokens"), self.ledger)
         self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
-        approval_step = ApprovalStep(
-            self.store, self.approvals, masker, lambda: self.policy.settings.approval, self._kept_answers()
-        )
+        approval_step = self._approval_step()
         self.recorder = LedgerRecorder(
             self.store,
             self.ledger,
@@ -149,7 +148,10 @@ class Gateway:
         if self.look_at_settings is not None:
             await self.look_at_settings()
 
-    def _kept_answers(self) -> KeptAnswers:
+    def _approval_step(self) -> ApprovalStep:
+        def settings() -> ApprovalSettings:
+            return self.policy.settings.approval
+
         def file() -> RulesFile | None:
             found = rules_file(self.setup.environ, [self.setup.root] if self.setup.root is not None else [])
             return found if found.path.absolute() in self.setup.watched else None
@@ -158,14 +160,15 @@ class Gateway:
             seen = self.pipeline.decisions.tools(context.call.identity)
             return [entry.facts for entry in seen if entry.server.name == context.entry.server.name]
 
-        return KeptAnswers(
+        kept = KeptAnswers(
             store=self.store,
             book=self.approvals,
             ledger=self.ledger,
-            settings=lambda: self.policy.settings.approval,
+            settings=settings,
             file=file,
             siblings=siblings,
         )
+        return ApprovalStep(self.store, self.approvals, self.masker, settings, kept)
 
     def _servers(self, started: Mapping[str, Child]) -> UpstreamSet:
         settings = self.setup.settings.gateway
