@@ -1,47 +1,73 @@
-"""Whether an event loop goes on turning while work is done beside it, counted and not timed."""
+"""Whether an event loop is left free while work is done: what runs in its thread, and with how much."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from types import TracebackType
-from typing import Self
-
-_POLL_S = 0.01
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Self
 
 
 class Heartbeat:
-    """Counts the turns of the loop, and how often at most a thread looked in vain for a new one.
+    """How many seconds of processor time the thread of the loop spent at most between two of its turns.
 
-    The thread counts only when it gets to run, so that a machine that is busy with other things stops both.
+    A busy machine makes a turn take longer, and not use more. Work of other threads is not counted.
     """
 
     def __init__(self) -> None:
-        self.beats = 0
-        self.longest_pause = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.longest_s = 0.0
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._beat())
-        self._thread.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._done.set()
-        await self._task
-        self._thread.join()
+        await asyncio.sleep(0)
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
 
     async def _beat(self) -> None:
-        while not self._done.is_set():
-            self.beats += 1
+        last = time.thread_time()
+        while True:
             await asyncio.sleep(0.001)
+            now = time.thread_time()
+            self.longest_s = max(self.longest_s, now - last)
+            last = now
 
-    def _watch(self) -> None:
-        seen, pause = 0, 0
-        while not self._done.wait(_POLL_S):
-            pause = pause + 1 if self.beats == seen else 0
-            seen = self.beats
-            self.longest_pause = max(self.longest_pause, pause)
+
+@contextmanager
+def called_in_this_thread(*, with_more_than: int = 0) -> Iterator[set[CodeType]]:
+    """Collect the functions that this thread calls, or those that it calls with a value of more than so many parts.
+
+    What a worker thread does beside an event loop is not among them, however fast or slow the machine is.
+    """
+    called: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and (not with_more_than or any(map(large, arguments(frame)))):
+            called.add(frame.f_code)
+
+    def arguments(frame: FrameType) -> Iterator[Any]:
+        given, count = frame.f_locals, frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount
+        return (given[name] for name in frame.f_code.co_varnames[:count] if name in given)
+
+    def large(value: Any, depth: int = 3) -> bool:
+        if isinstance(value, str | bytes | bytearray | list | tuple) and len(value) > with_more_than:
+            return True
+        within = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+        return depth > 0 and any(large(part, depth - 1) for part in islice(within, 5))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield called
+    finally:
+        sys.setprofile(before)

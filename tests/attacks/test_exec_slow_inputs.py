@@ -9,9 +9,12 @@ import anyio
 import pytest
 
 from lg_exec.process.output_text import clean
-from lg_exec.server.executor import Executor, Request
+from lg_exec.server.executor import Request
+from lg_exec.templates.arguments import ArgumentRules
 from lg_policy.errors import InvalidArguments, LgError
+from lg_policy.paths.root import Root
 from tests.exec.helpers import py, settings, unconfined
+from tests.heartbeat import called_in_this_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -31,24 +34,16 @@ HOSTILE = [
 async def test_arguments_are_judged_beside_the_event_loop(tmp_path: Path, cmd: str, args: tuple[str, ...]) -> None:
     (tmp_path / "root" / "d").mkdir(parents=True)
     chosen = settings(commands={"stars": MANY_STARS, "paths": PATHS})
-    refused: list[LgError] = []
-    turns = 0
-
-    async def call(executor: Executor) -> None:
-        try:
-            await executor.execute(Request(cmd=cmd, args=args))
-        except LgError as error:
-            refused.append(error)
-
     with unconfined(tmp_path / "root", tmp_path / "s", chosen) as executor, anyio.fail_after(60):
-        async with anyio.create_task_group() as group:
-            group.start_soon(call, executor)
-            while not refused:
-                await anyio.sleep(0.0001)
-                turns += 1
-    assert refused
-    assert turns >= (3 if cmd == "paths" else 1)  # RE2 judges the others in no time
-    assert len(refused[0].text()) < 3_000
+        request = Request(cmd=cmd, args=args)
+        with called_in_this_thread() as by_the_loop, pytest.raises(LgError) as refused:
+            await executor.execute(request)
+        with called_in_this_thread() as judging, pytest.raises(LgError):
+            executor.prepare(request)
+    judges = {ArgumentRules.check.__code__, *([Root.normalise.__code__] if cmd == "paths" else [])}
+    assert judges <= judging
+    assert not judges & by_the_loop
+    assert len(refused.value.text()) < 3_000
 
 
 @pytest.mark.attack("Slow inputs", "half a surrogate pair in the input and in an environment variable")

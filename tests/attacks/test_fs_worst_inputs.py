@@ -18,7 +18,7 @@ from tests.heartbeat import Heartbeat
 pytestmark = pytest.mark.anyio
 
 MEGABYTE = 1_000_000
-MAX_PAUSE = 150  # looks of the watching thread, in which thousands of turns of the loop are usual
+MAX_TURN_S = 0.5  # of processor time; the longest turn takes 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,8 +288,7 @@ async def test_the_worst_input_of_a_tool_is_answered_while_others_are_served(tmp
             answer = await attacker.call(worst.tool, **arguments)
     if "error" in answer:
         assert answer["error"]["code"] in CODES - {"timeout"}, answer["error"]
-    assert beat.beats > 0
-    assert beat.longest_pause < MAX_PAUSE
+    assert beat.longest_s < MAX_TURN_S
 
 
 @pytest.mark.attack("Exhaustion", "a client that leaves in the middle of a large patch")

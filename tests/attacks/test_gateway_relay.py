@@ -13,9 +13,13 @@ import pytest
 
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.results import GATEWAY
+from lg_gateway.catalog.catalog import Catalog
+from lg_gateway.store.canonical_json import canonical
 from lg_gateway.upstreams.relay import Relay
+from lg_policy.secrets.masking import Masker
 from tests.gateway.misbehaving import misbehaving, named, result, said
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, send, text_of, until
+from tests.heartbeat import called_in_this_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +103,11 @@ async def test_every_text_of_an_answer_is_masked_and_counted(tmp_path: Path) -> 
     assert len(heard[0]) < 70_000
 
 
-@pytest.mark.attack("Floods", "a 60 MB answer, a denied call's large argument and 10,000 tools, each beside a ping")
+BESIDE_THE_LOOP = {"answer": Masker.mask, "argument": canonical, "list": Catalog.prepare}
+"""What takes long with such a text or list."""
+
+
+@pytest.mark.attack("Floods", "a 60 MB answer, a denied call's large argument and 10,000 tools, each beside other work")
 @pytest.mark.parametrize("what", ["answer", "argument", "list"])
 async def test_nobodys_text_stops_everybody(tmp_path: Path, what: str) -> None:
     plan: dict[str, Any] = {"tools": named("echo", "denied")}
@@ -110,19 +118,10 @@ async def test_nobodys_text_stops_everybody(tmp_path: Path, what: str) -> None:
         schema = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(5)}}
         plan["tools"] += [{"name": f"tool_{n}", "inputSchema": schema, "description": "d" * 200} for n in range(10_000)]
     deny = '[[gateway.rules]]\ntools = ["odd__denied"]\neffect = "deny"\nwhen = { properties = { text = {} } }\n'
-    turns: list[int] = []
-    stop = anyio.Event()
-
-    async def ping() -> None:
-        while not stop.is_set():
-            await anyio.sleep(0)
-            turns.append(1)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ping)
-        limits = "[gateway]\narguments_max_bytes = 4000000\n"
-        async with gateway_of(tmp_path, limits, misbehaving(tmp_path, **plan), deny, ALLOW_ALL) as gateway:
-            before = len(turns)
+    limits = "[gateway]\narguments_max_bytes = 4000000\n"
+    gateways = gateway_of(tmp_path, limits, misbehaving(tmp_path, **plan), deny, ALLOW_ALL)
+    with called_in_this_thread(with_more_than=100_000 if what != "list" else 1_000) as by_the_loop:
+        async with gateways as gateway:
             if what == "answer":
                 answer = await call(gateway, "odd__large")
                 assert answer.meta["lg/cut"]["bytes"] > 50_000_000
@@ -134,9 +133,7 @@ async def test_nobodys_text_stops_everybody(tmp_path: Path, what: str) -> None:
             else:
                 await until(gateway.upstreams["odd"].settled.is_set, 50)
                 assert len(gateway.catalog.entries()) == 2_000
-            after = len(turns) if what == "list" else len(turns) - before
-            stop.set()
-    assert after > 5, f"other work had its turn again and again, not {after} times"
+    assert BESIDE_THE_LOOP[what].__code__ not in by_the_loop
 
 
 @pytest.mark.attack("Floods", "a text that takes long to work on")
