@@ -20,8 +20,8 @@ from tests.support import require
 
 GIVEN = os.environ.get("LG_TEST_PG_DSN")  # read early: each test runs without the variables of this program
 START_S = 60
-ANSWER_S = 20
-STOP_S = 30
+ANSWER_S = 60
+STOP_S = 60
 LET_GO = """
 SELECT pg_terminate_backend(pid) FROM (
     SELECT DISTINCT pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation

@@ -34,7 +34,7 @@ END_S = 30.0
 READY = 0
 """The number of what a process writes before the first question."""
 STACKS_S = 5.0
-HEALTH_S = 20.0
+HEALTH_S = 60.0
 KEPT_LINES = 500
 CHUNK = 65_536
 SHOWN_CHARS = 1_000

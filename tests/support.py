@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -37,6 +38,27 @@ def signals_heard(*names: str) -> Iterator[None]:
     finally:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
+
+
+def descriptors() -> set[str]:
+    """The open files of this process, each by its number and what it is. What nobody holds any more is closed first."""
+    gc.collect()
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the listing itself
+            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+    return found
+
+
+def growing(first_s: float, most_s: float = 60.0) -> Iterator[float]:
+    """Time limits, each longer than the one before, for a test of which a part must end in time and the rest must not.
+
+    The test ends at the first that was long enough, so that it holds on a machine of any speed.
+    """
+    while first_s < most_s:
+        yield first_s
+        first_s *= 3
+    yield most_s
 
 
 def _do_nothing(_number: int, _frame: object) -> None:

@@ -54,7 +54,7 @@ class Site:
         sent = {"Accept": "application/json, text/event-stream"} | headers
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
-        return httpx2.post(f"{self.url}/mcp{query}", json=LIST, headers=sent, timeout=30)
+        return httpx2.post(f"{self.url}/mcp{query}", json=LIST, headers=sent, timeout=60)
 
     def audit(self) -> list[dict[str, Any]]:
         done = run("audit", "list", "--json", "--limit", "200", "--config", str(self.config))

@@ -42,7 +42,7 @@ def half_sent(address: str, body: bytes, missing: int) -> socket.socket:
         f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         f"Accept: application/json, text/event-stream\r\nContent-Length: {len(body) + missing}\r\n\r\n"
     )
-    connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30)
+    connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
     connection.sendall(head.encode() + body)
     return connection
 

@@ -17,7 +17,7 @@ from mcp import Client, StdioServerParameters
 from lg_exec.sandbox.mask_layer import MAX_MOUNTS
 from lg_policy.sandbox.hidden_paths import MaskFinder
 from tests.exec.helpers import py, sandboxed, settings
-from tests.support import require
+from tests.support import descriptors, require
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +130,7 @@ async def test_a_cancelled_call_stops_looking_for_names(root: Path, tmp_path: Pa
     for number in range(400):
         write(root, b"d%d/a/b/.env" % number)
     with sandboxed(root, tmp_path / "s") as executor, anyio.fail_after(60):
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         for turns in range(0, 40, 4):
             async with anyio.create_task_group() as group:
                 group.start_soon(py, executor, "pass")
@@ -138,4 +138,4 @@ async def test_a_cancelled_call_stops_looking_for_names(root: Path, tmp_path: Pa
                     await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
         assert (await py(executor, "print('next')")).as_json()["stdout"] == "next\n"
-        assert len(os.listdir("/proc/self/fd")) <= before + 2
+        assert len(descriptors() - before) <= 2

@@ -340,7 +340,7 @@ async def test_daemons_end_with_the_command(executor: Executor, tmp_path: Path) 
         "    os._exit(0)\n"
         "print('main done')"
     )
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         outcome = await py(executor, code)
     assert outcome.ok
     assert not processes_with(mark)

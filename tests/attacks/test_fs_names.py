@@ -31,7 +31,7 @@ async def test_an_odd_name_below_the_root_disturbs_no_tool(tmp_path: Path, name:
     plant(fortress.root, b"dir" + name + b"/" + name, "x\n")
     os.symlink(b"dir" + name, os.fsencode(fortress.root) + b"/link")
     os.symlink(b"dir" + name + b"/" + name, os.fsencode(fortress.root) + b"/file-link")
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             listed = await attacker.call("list_files", recursive=True)
             assert [e["path"] for e in listed["entries"] if e["type"] == "file"] == ["inside.txt", "src/a.py"]
@@ -61,7 +61,7 @@ async def test_denied_names_stay_denied_below_an_odd_directory(tmp_path: Path, n
     plant(fortress.root, name + b"/sub/key.pem", TOKEN)
     plant(fortress.root, name + b"/open.txt", "open\n")
     os.symlink(name, os.fsencode(fortress.root) + b"/link")
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             for path in ("link/.env", "link/sub/key.pem"):
                 assert await attacker.refused("read_file", path=path) == "policy_denied"
@@ -81,7 +81,7 @@ async def test_ignore_files_and_globs_hold_below_a_name_with_a_line_break(tmp_pa
     for name in (b".gitignore", b"a.log", b"b.txt", b"c.log"):
         plant(fortress.root, b"a\nb/" + name, "*.log\n")
     os.symlink(b"a\nb", os.fsencode(fortress.root) + b"/link")
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             listed = await attacker.call("list_files", path="link")
             assert [e["path"] for e in listed["entries"]] == ["a\\nb/.gitignore", "a\\nb/b.txt"]
@@ -95,7 +95,7 @@ async def test_a_root_with_an_odd_name_is_served(tmp_path: Path) -> None:
     other = tmp_path / "other"
     write_tree(odd, {"a.txt": "1\n"})
     write_tree(other, {"b.txt": "2\n"})
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with fs_client(odd) as fs:
             assert (await fs.client.list_tools()).tools[0].meta is not None
             await fs.ok("apply_patch", changes=[{"path": "a.txt", "op": "update", "content": "3\n"}])

@@ -55,7 +55,7 @@ CLIMBING = [
 @pytest.mark.parametrize("path", CLIMBING, ids=lambda path: ascii(path)[:40])
 async def test_no_spelling_of_a_path_leads_outside(tmp_path: Path, path: str) -> None:
     fortress = Fortress(tmp_path)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             await attacker.refused("read_file", path=path)
             await attacker.refused("search_files", path=path, regex="TOKEN")
@@ -67,7 +67,7 @@ async def test_no_spelling_of_a_path_leads_outside(tmp_path: Path, path: str) ->
 @pytest.mark.attack("Paths", "a sibling directory whose name begins with the root's, the root's parent")
 async def test_absolute_paths_beside_the_root_are_outside_even_with_its_name_as_prefix(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             for path in (
                 f"{fortress.outside}/secret.txt",
@@ -125,7 +125,7 @@ async def test_a_link_out_is_not_even_replaced_or_created_through(tmp_path: Path
     fortress = Fortress(tmp_path)
     (fortress.root / "dangling").symlink_to("../outside/new.txt")
     (fortress.root / "dir").symlink_to("../outside")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             for path in ("dangling", "dir/new.txt", "dir/deep/new.txt"):
                 await attacker.refused("apply_patch", changes=[{"op": "add", "path": path, "content": "x"}])
@@ -143,7 +143,7 @@ async def test_denied_files_are_closed_under_every_name(tmp_path: Path, path: st
     write_tree(fortress.root, secrets)
     (fortress.root / "link-to-env").symlink_to(".env")
     (fortress.root / "links").symlink_to("src")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             assert await attacker.refused("read_file", path=path) == "policy_denied"
             assert await attacker.refused("search_files", path=path, regex=".") == "policy_denied"
@@ -188,7 +188,7 @@ async def test_no_answer_tells_whether_a_denied_name_is_there(tmp_path: Path, pa
         ),
         ("apply_patch", {"changes": [{"op": "move", "path": "src/a.txt", "to": path}]}),
     ]
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             absent = [await attacker.call(tool, **arguments) for tool, arguments in requests]
             write_tree(fortress.root, {planted: TOKEN})
@@ -201,7 +201,7 @@ async def test_no_answer_tells_whether_a_denied_name_is_there(tmp_path: Path, pa
 async def test_the_systems_own_traces_are_closed(tmp_path: Path) -> None:
     fortress = Fortress(tmp_path)
     write_tree(fortress.root, {"artifacts/runs/run-1.json": TOKEN})
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fortress.attacked() as attacker:
             await attacker.refused("read_file", path="artifacts/runs/run-1.json")
             await attacker.call("search_files", regex="TOKEN", include_ignored=True)

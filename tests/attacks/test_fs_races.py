@@ -53,7 +53,7 @@ def racing(one: Path, two: Path, program: str = RACER) -> Iterator[None]:
         assert process.poll() is None, "the racer stopped: the test proves nothing"
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         if process.stdout is not None:
             process.stdout.close()
 

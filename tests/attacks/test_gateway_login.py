@@ -56,7 +56,7 @@ async def client(site: Site, token: str, mode: str = "auto") -> AsyncIterator[Cl
     headers = {"Authorization": f"Bearer {token}", "X-Forwarded-User": "token:admin", "X-Identity": "token:admin"}
     with anyio.fail_after(60):
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=30) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60) as http,
             Client(streamable_http_client(f"{site.url}/mcp", http_client=http), mode=mode) as connected,
         ):
             yield connected
@@ -196,7 +196,7 @@ def test_a_session_belongs_to_the_token_that_opened_it(site: Site) -> None:
 
     def listed_by(token: str) -> int:
         headers = session | {"Authorization": f"Bearer {token}"}
-        return httpx2.post(f"{site.url}/mcp", json=listing, headers=headers, timeout=30).status_code
+        return httpx2.post(f"{site.url}/mcp", json=listing, headers=headers, timeout=60).status_code
 
     assert (listed_by(other), listed_by(mine)) == (404, 200)
 
@@ -304,7 +304,7 @@ async def test_scopes_that_are_required_are_required_of_every_token(tmp_path: Pa
 
         def post(token: str) -> httpx2.Response:
             accept = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
-            return httpx2.post(f"{url}/mcp", json=LIST, headers=accept, timeout=30)
+            return httpx2.post(f"{url}/mcp", json=LIST, headers=accept, timeout=60)
 
         refused, taken = post(bare), post(full)
     assert (refused.status_code, taken.status_code) == (403, 200)

@@ -63,7 +63,7 @@ FAILED = {
 @pytest.mark.parametrize("name", DELIVERED)
 async def test_an_answer_is_delivered_whatever_stands_around_it(tmp_path: Path, name: str) -> None:
     async with gateway_of(tmp_path, misbehaving(tmp_path, calls={"odd": DELIVERED[name]}), ALLOW_ALL) as gateway:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             answer = await call(gateway, "odd__odd")
 
     assert (answer.is_error, text_of(answer)) == (False, "fine")
@@ -73,7 +73,7 @@ async def test_an_answer_is_delivered_whatever_stands_around_it(tmp_path: Path, 
 @pytest.mark.parametrize("name", FAILED)
 async def test_an_answer_that_is_none_fails_its_call_at_once(tmp_path: Path, name: str) -> None:
     async with gateway_of(tmp_path, misbehaving(tmp_path, calls={"odd": FAILED[name]}), ALLOW_ALL) as gateway:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             answer = await call(gateway, "odd__odd")
 
     assert text_of(answer).startswith("internal: cannot read the answer of server odd: ")
@@ -141,7 +141,7 @@ async def test_an_http_answer_that_holds_none_fails_its_call_with_what_it_says(t
     calls = {name: line for name, (line, _) in HTTP_ANSWERS.items()} | {"plain": f"HTTP 200 {FINE}"}
     with misbehaving_over_http(tmp_path, calls=calls) as part:
         async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
-            with anyio.fail_after(40):
+            with anyio.fail_after(60):
                 answers = {name: text_of(await call(gateway, f"odd__{name}")) for name in calls}
 
     assert answers.pop("plain") == "fine", "an answer is one, whatever its type is called"

@@ -30,7 +30,7 @@ def denied(pattern: str) -> str:
 async def test_patterns_take_linear_time_whatever_the_argument(tmp_path: Path) -> None:
     rules = [denied("^(a+)+$"), denied("^(a|aa)+$"), denied("(x+x+)+y"), denied("([a-z]+)*=")]
     async with gateway_of(tmp_path, server("a"), ALLOW_ALL, *rules) as gateway:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             for text in ("a" * 1_000_000 + "!", "x" * 1_000_000, "abc" * 300_000):
                 assert not (await call(gateway, "a__echo", text=text)).is_error
             assert text_of(await call(gateway, "a__echo", text="a" * 1_000_000)).startswith("policy_denied")

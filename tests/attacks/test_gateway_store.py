@@ -32,7 +32,7 @@ OTHERS = f"UPDATE result_pieces SET text = (SELECT p.text {_OTHERS}), mac = (SEL
 
 
 def edit(place: Path, *statements: str) -> None:
-    connection = sqlite3.connect(place, timeout=30)
+    connection = sqlite3.connect(place, timeout=60)
     for sql in statements:
         connection.execute(sql)
     connection.commit()
@@ -40,14 +40,14 @@ def edit(place: Path, *statements: str) -> None:
 
 
 def rows(place: Path, table: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(place, timeout=30)
+    connection = sqlite3.connect(place, timeout=60)
     found = connection.execute(f"SELECT * FROM {table}").fetchall()
     connection.close()
     return found
 
 
 def put_back(place: Path, table: str, old: list[tuple[Any, ...]]) -> None:
-    connection = sqlite3.connect(place, timeout=30)
+    connection = sqlite3.connect(place, timeout=60)
     connection.execute(f"DELETE FROM {table}")
     connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(old[0]))})", old)
     connection.commit()

@@ -25,7 +25,7 @@ async def test_a_stranger_is_told_no_server_names_and_a_caller_is(tmp_path: Path
     with http_gateway("--config", str(config), login=True) as (url, _process):
 
         def health(**headers: str) -> httpx2.Response:
-            return httpx2.get(f"{url}/healthz", headers=headers, timeout=30)
+            return httpx2.get(f"{url}/healthz", headers=headers, timeout=60)
 
         stranger = await anyio.to_thread.run_sync(health)
         liar = await anyio.to_thread.run_sync(lambda: health(Authorization=f"Bearer {token[:-1]}?"))

@@ -32,7 +32,7 @@ async def asked(place: Path, structured: dict[str, Any], meta: dict[str, Any] | 
     )  # fmt: skip
     gateway = FakeGateway(answers={"odd__print": answer}, tools={"odd__print": {"read_only": False, "meta": {}}})
     async with world(place, ScriptedBackend(), gateway=gateway) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             queued = run.services.mint(PlannedCall(id="s1.1", tool="odd__print"))
             envelope = await run.services.tools.call(queued, step="executor", timeout_s=20)
     assert envelope.artifacts.error is not None

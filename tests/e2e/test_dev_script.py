@@ -326,7 +326,7 @@ def python_without_ensurepip(place: Path) -> Path:
             (place / "lib" / library.name / entry.name).symlink_to(entry)
     python = place / "bin" / library.name
     shutil.copy(os.path.realpath(sys.executable), python)
-    works = subprocess.run([str(python), "-I", "-c", "import venv"], capture_output=True, timeout=30).returncode == 0
+    works = subprocess.run([str(python), "-I", "-c", "import venv"], capture_output=True, timeout=60).returncode == 0
     require(works, "a Python whose program can be copied")
     return python
 

@@ -139,7 +139,7 @@ async def test_an_entry_of_the_readme_starts_the_server(entry: dict[str, Any], p
     arguments = [str(project) if one in names else one for one in server["args"]]
     assert str(project) in arguments
     command = shutil.which(server["command"], path=PROGRAMS)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with Client(
             stdio_client(StdioServerParameters(command=str(command), args=arguments, env=environment()))
         ) as client:

@@ -11,7 +11,7 @@ from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
 PROGRAM = [sys.executable, "-P", "-m", "lg_fs"]
-WAIT_S = 30
+WAIT_S = 60
 
 
 def stdio(root: Path, *arguments: str) -> StdioServerParameters:

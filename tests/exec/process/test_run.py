@@ -18,7 +18,7 @@ from lg_exec.sandbox.unconfined import UnconfinedBackend
 from lg_exec.server.executor import Executor, Request
 from lg_policy.errors import LimitExceeded
 from tests.exec.helpers import alive, py, settings, unconfined
-from tests.support import require
+from tests.support import descriptors, growing, require
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def executor(root: Path, tmp_path: Path) -> Iterator[Executor]:
 
 
 async def wait_for_file(path: Path) -> str:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not (path.exists() and path.read_text().strip()):
             await anyio.sleep(0.01)
     return path.read_text()
@@ -100,7 +100,7 @@ async def test_output_streams_as_progress_while_the_command_runs(root: Path, tmp
     code = (
         "import os, time\nprint('first', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('last')"
     )
-    with unconfined(root, tmp_path / "s", settings(progress_interval_s=0.05)) as executor, anyio.fail_after(30):
+    with unconfined(root, tmp_path / "s", settings(progress_interval_s=0.05)) as executor, anyio.fail_after(60):
         outcome = await executor.execute(Request(cmd="py", args=("-c", code)), on_output)
     assert "".join(seen).startswith("first")  # an unbuffered `print` writes the end of the line apart
     assert outcome.as_json()["stdout"] == "first\nlast\n"
@@ -114,7 +114,7 @@ async def test_a_silent_command_gives_a_sign_of_life(root: Path, tmp_path: Path)
         (root / "go").touch()
 
     code = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)"
-    with unconfined(root, tmp_path / "s", settings(heartbeat_s=0.05)) as executor, anyio.fail_after(30):
+    with unconfined(root, tmp_path / "s", settings(heartbeat_s=0.05)) as executor, anyio.fail_after(60):
         await executor.execute(Request(cmd="py", args=("-c", code)), on_output)
     assert seen[0].startswith("still running after")
 
@@ -123,8 +123,10 @@ async def test_time_is_up_even_for_a_command_that_ignores_sigterm(executor: Exec
     code = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(600)"
     )
-    with anyio.fail_after(60):
-        outcome = await py(executor, code, timeout_s=1.5)
+    for timeout_s in growing(1):
+        outcome = await py(executor, code, timeout_s=timeout_s)
+        if outcome.as_json()["stdout"]:
+            break
     assert outcome.finished.limit_hit == "time"
     assert outcome.finished.signal == "SIGKILL"
     assert outcome.as_json()["stdout"] == "on\n"
@@ -134,10 +136,12 @@ async def test_a_command_told_to_stop_may_clean_up(executor: Executor, root: Pat
     code = (
         "import signal, sys, time\n"
         "def stop(*_): open('clean', 'w').write('yes'); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, stop)\ntime.sleep(600)"
+        "signal.signal(signal.SIGTERM, stop)\nprint('on', flush=True)\ntime.sleep(600)"
     )
-    with anyio.fail_after(60):
-        outcome = await py(executor, code, timeout_s=1)
+    for timeout_s in growing(1):
+        outcome = await py(executor, code, timeout_s=timeout_s)
+        if outcome.as_json()["stdout"]:
+            break
     assert outcome.finished.limit_hit == "time"
     assert not outcome.ok
     assert (root / "clean").read_text() == "yes"
@@ -287,13 +291,13 @@ async def test_a_hundred_calls_leave_no_descriptor_and_no_directory_behind(root:
     scratch = tmp_path / "s"
     with unconfined(root, scratch, settings(max_concurrent=8, max_waiting=100)) as executor:
         await executor.execute(Request(cmd="sh", args=("-c", "true")))
-        before = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+        before = descriptors() if sys.platform == "linux" else set()
         with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 for _ in range(100):
                     group.start_soon(executor.execute, Request(cmd="sh", args=("-c", "true")))
-        after = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
-    assert after == before
+        after = descriptors() if sys.platform == "linux" else set()
+    assert not after - before
     assert list(scratch.iterdir()) == []
 
 

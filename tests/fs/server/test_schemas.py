@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_listed_schemas_fit_the_strictest_clients(tmp_path: Path) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             tools = (await fs.client.list_tools()).tools
     listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
@@ -57,7 +57,7 @@ async def test_alternatives_are_checked_by_the_tool_and_named(
     tmp_path: Path, tool: str, arguments: dict[str, Any], words: str
 ) -> None:
     write_tree(tmp_path, {"a": "1\n"})
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             error = await fs.fails(tool, **arguments)
     assert error["code"] == "invalid_arguments"
@@ -67,7 +67,7 @@ async def test_alternatives_are_checked_by_the_tool_and_named(
 
 async def test_an_empty_alternative_beside_the_other_counts_as_left_out(tmp_path: Path) -> None:
     write_tree(tmp_path, {"a": "1\n"})
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             assert (await fs.ok("read_file", path="a", paths=[]))["files"][0]["text"] == "1\n"
             patch = "*** Begin Patch\n*** Delete File: a\n*** End Patch\n"
@@ -78,7 +78,7 @@ async def test_an_empty_alternative_beside_the_other_counts_as_left_out(tmp_path
 async def test_null_for_an_optional_argument_counts_as_left_out(tmp_path: Path) -> None:
     write_tree(tmp_path, {"a": "1\n2\n"})
     patch = "*** Begin Patch\n*** Update File: a\n@@\n-1\n+3\n*** End Patch\n"
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             read = {"path": "a", "paths": None, "start_line": None, "line_count": None, "line_numbers": None}
             assert (await fs.ok("read_file", **read))["files"][0]["text"] == "1\n2\n"
@@ -96,7 +96,7 @@ async def test_null_for_an_optional_argument_counts_as_left_out(tmp_path: Path) 
 async def test_lists_and_objects_may_come_as_json_text(tmp_path: Path) -> None:
     write_tree(tmp_path, {"a": "1\n", "b": "2\n"})
     changes = json.dumps([{"path": "a", "op": "update", "content": "3\n"}])
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             assert len((await fs.ok("read_file", paths='["a", "b"]'))["files"]) == 2
             hashes = json.dumps({"a": hashlib.sha256(b"1\n").hexdigest()})

@@ -54,7 +54,7 @@ async def test_a_name_that_is_not_there_is_answered_with_those_that_may_be_meant
     tmp_path: Path, path: str, hint: str
 ) -> None:
     write_tree(tmp_path, {"README.md": "x", "src/config.py": "x", ".env": "SECRET"})
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             errors = [
                 await fs.fails("read_file", path=path),
@@ -72,7 +72,7 @@ async def test_a_name_that_is_not_there_is_answered_with_those_that_may_be_meant
 async def test_a_new_name_that_looks_like_one_that_is_there_is_a_conflict(tmp_path: Path, path: str) -> None:
     tree = {"README.md": "x", "src/config.py": "x"}
     write_tree(tmp_path, tree)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             added = await fs.fails("apply_patch", changes=[{"path": path, "op": "add", "content": "y"}])
             moved = await fs.fails(
@@ -85,7 +85,7 @@ async def test_a_new_name_that_looks_like_one_that_is_there_is_a_conflict(tmp_pa
 
 async def test_a_new_name_may_not_hide_characters_and_an_old_one_can_be_read_and_changed(tmp_path: Path) -> None:
     write_tree(tmp_path, {"a\u200b.txt": "x"})
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             error = await fs.fails("apply_patch", changes=[{"path": "b\u202e.txt", "op": "add", "content": "y"}])
             await fs.ok("read_file", path="a\u200b.txt")
@@ -96,7 +96,7 @@ async def test_a_new_name_may_not_hide_characters_and_an_old_one_can_be_read_and
 
 async def test_a_move_may_change_nothing_but_case(tmp_path: Path) -> None:
     write_tree(tmp_path, {"Readme.md": "x"})
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with fs_client(tmp_path) as fs:
             done = await fs.ok("apply_patch", changes=[{"path": "Readme.md", "op": "move", "to": "README.md"}])
             assert sorted(read_tree(tmp_path)) == ["README.md"]

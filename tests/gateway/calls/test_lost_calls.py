@@ -30,14 +30,14 @@ async def sql(gateway: Gateway, statement: str, *params: object) -> None:
 
 
 async def test_a_call_that_was_not_sent_may_be_made_again_under_its_key(tmp_path: Path) -> None:
-    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", tools=named("unread", "echo"))
+    part = misbehaving(tmp_path, settings="call_timeout_s = 1", tools=named("unread", "echo"))
     key = {"lg/run": {"run_id": "r1", "epoch": 1, "step": "s"}, "lg/idempotency-key": "r1:1"}
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         await call(gateway, "odd__unread")
         await call(gateway, "odd__echo", text="x" * 1_000_000)
         refused = await send(gateway, "odd__echo", {"n": 1}, meta=key)
         (tmp_path / "go").touch()
-        with anyio.fail_after(25):
+        with anyio.fail_after(60):
             while (answer := await send(gateway, "odd__echo", {"n": 1}, meta=key)).is_error:
                 assert "outcome_unknown" not in text_of(answer)
 

@@ -155,7 +155,7 @@ async def test_a_cancelled_call_is_cancelled_at_the_server_and_recorded(tmp_path
 
 async def test_a_call_that_takes_too_long_is_ended_with_timeout(tmp_path: Path) -> None:
     log = tmp_path / "journal"
-    part = server("a", "--journal", str(log), call_timeout_s=0.3)
+    part = server("a", "--journal", str(log), call_timeout_s=1.0)
     async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
         result = await call(gateway, "a__slow")
         await until(lambda: {"cancelled": "slow"} in journal(log))

@@ -75,7 +75,7 @@ async def test_a_locked_database_refuses_the_write_in_bounded_time(tmp_path: Pat
     holder = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
 
-    with anyio.fail_after(10), pytest.raises(StoreError, match="locked"):
+    with anyio.fail_after(60), pytest.raises(StoreError, match="locked"):
         await store.write(lambda tx: ledger.append(tx, LedgerEntry(phase="note")))
     holder.execute("ROLLBACK")
     holder.close()

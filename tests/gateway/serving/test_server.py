@@ -182,11 +182,11 @@ async def test_a_gateway_that_is_killed_leaves_no_server_behind(tmp_path: Path) 
 async def test_http_refuses_foreign_hosts_and_origins_and_tells_its_health(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), server("gone", "--exit", "1"), ALLOW_ALL)
     with http_gateway("--config", str(config)) as (url, _process):
-        async with httpx2.AsyncClient(base_url=url) as http:
+        async with httpx2.AsyncClient(timeout=60, base_url=url) as http:
             foreign_host = await http.post("/mcp", json={}, headers={"Host": "evil.example"})
             foreign_origin = await http.post("/mcp", json={}, headers={"Origin": "http://evil.example"})
             health = {"status": ""}
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 while health["status"] != "degraded":
                     health = (await http.get("/healthz")).json()
 

@@ -77,7 +77,7 @@ async def passed_on(
         "type": "http", "method": "POST", "path": path.decode(), "raw_path": path, "query_string": b"",
         "headers": [(b"host", b"localhost"), (SESSION, b"1-abc"), *headers],
     }  # fmt: skip
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await SessionRouting(own, place=WorkerPlace(number=0, count=2, folder=str(folder)))(scope, receive, send)
     return sent
 
@@ -98,7 +98,7 @@ async def test_a_worker_that_ends_before_it_answers_is_told_as_an_error(tmp_path
 async def test_half_a_request_is_not_passed_on_as_a_whole_one(tmp_path: Path) -> None:
     async with neighbour(tmp_path) as state:
         await passed_on(tmp_path, b"/mcp", [(b"transfer-encoding", b"chunked")], [b'{"half"'], gone=True)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while not state.ended:
                 await anyio.sleep(0.01)
     assert not state.came.endswith(b"0\r\n\r\n")

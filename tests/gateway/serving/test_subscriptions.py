@@ -103,7 +103,7 @@ async def test_servers_over_http_tell_too_and_one_subscription_serves_all_client
                 assert await subscribed(gateway) == ["test://watched"]
                 await call(gateway, "fx__touch")
                 assert await anext(first) == await anext(second) == ResourceUpdated(uri=URI)
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 while await subscribed(gateway):
                     await anyio.sleep(0.05)
 

@@ -75,7 +75,7 @@ def test_a_session_is_reached_over_any_connection(tmp_path: Path) -> None:
     with http_gateway("--config", str(config), *WORKERS) as (url, _):
         for session in sessions_of_both(url):
             assert [called(url, session, "a__echo", {"text": f"{n}"}) for n in range(8)] == [str(n) for n in range(8)]
-            ended = httpx2.delete(f"{url}/mcp", headers={"mcp-session-id": session})
+            ended = httpx2.delete(f"{url}/mcp", headers={"mcp-session-id": session}, timeout=WITHIN_S)
             assert ended.status_code == 200
             assert post(url, "tools/list", session=session).status_code == 404
         for strange in ("7-x", "0-x", "1-", "-", "x-1", "99999999999-1"):

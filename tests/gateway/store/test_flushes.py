@@ -38,17 +38,20 @@ class Watching:
 
 async def test_what_need_not_be_on_the_disk_is_there_for_others_at_once_and_flushed_soon(opened: Open) -> None:
     guard = Watching()
-    store, other = opened(guard, flush_s=0.5), opened()
+    store, other = opened(guard, flush_s=3_600), opened()
     await store.write(lambda tx: pin(tx, "one"), durable=False)
     await store.write(lambda tx: pin(tx, "two"), durable=False)
     at_once, seen = other.read_now(pins), list(guard.seen)
-    await until(lambda: "after" in guard.seen)
+    await store.write(lambda tx: pin(tx, "three"))
 
     assert at_once == ["one", "two"]
     assert seen == ["before", "before"], "nobody says that it is on the disk"
-    assert guard.seen == ["before", "before", "committing 2", "before", "after"]
-    await store.write(lambda tx: pin(tx, "three"))
-    assert guard.seen[-3:] == ["before", "committing 3", "after"]
+    assert guard.seen == ["before", "before", "before", "committing 3", "after"]
+    soon = Watching()
+    hurried = opened(soon, flush_s=0.01)
+    await hurried.write(lambda tx: pin(tx, "four"), durable=False)
+    await until(lambda: "after" in soon.seen)
+    assert soon.seen == ["before", "committing 4", "before", "after"]
 
 
 async def test_a_job_that_is_refused_or_a_store_that_is_busy_is_the_same_without_the_disk(opened: Open) -> None:

@@ -122,7 +122,7 @@ async def test_a_caller_that_went_away_leaves_its_transaction_standing(opened: O
 async def test_a_closed_store_refuses_instead_of_waiting(opened: Open) -> None:
     store = opened()
     store.close()
-    with anyio.fail_after(5), pytest.raises(StoreDown, match="closed"):
+    with anyio.fail_after(60), pytest.raises(StoreDown, match="closed"):
         await store.write(lambda tx: pin(tx, "one"))
 
 
@@ -229,7 +229,7 @@ async def test_a_writer_that_holds_its_turn_too_long_makes_others_fail_in_bounde
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(holder.write, stand_still)
         await entered.wait()
-        with anyio.fail_after(10), pytest.raises(StoreDown):
+        with anyio.fail_after(60), pytest.raises(StoreDown):
             await store.write(lambda tx: pin(tx, "impatient"))
         leave.set()
     await store.write(lambda tx: pin(tx, "next"))

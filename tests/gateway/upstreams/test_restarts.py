@@ -63,7 +63,7 @@ async def test_the_next_call_after_a_crash_waits_for_the_short_restart(tmp_path:
 async def test_a_server_that_closed_its_input_and_lives_on_is_started_again(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, PACE, misbehaving(tmp_path, tools=named("deaf", "echo")), ALLOW_ALL) as gateway:
         await call(gateway, "odd__deaf")
-        with anyio.fail_after(25):
+        with anyio.fail_after(60):
             while (await call(gateway, "odd__echo")).is_error:
                 pass
         assert gateway.upstreams["odd"].restarts == 1
@@ -78,7 +78,7 @@ async def test_a_call_that_a_server_never_read_is_said_not_to_be_sent_and_is_not
 
     log = tmp_path / "journal"
     plan: dict[str, Any] = {"tools": named("unread", "echo"), "journal": str(log), "discover": discover}
-    part = misbehaving(tmp_path, settings="call_timeout_s = 0.5", **plan)
+    part = misbehaving(tmp_path, settings="call_timeout_s = 1", **plan)
     async with gateway_of(tmp_path, PACE, part, ALLOW_ALL) as gateway:
         await call(gateway, "odd__unread")
         assert gateway.upstreams["odd"].asks_live == (discover == "error")
@@ -87,15 +87,15 @@ async def test_a_call_that_a_server_never_read_is_said_not_to_be_sent_and_is_not
             arguments = {"text": "x" * 1_000_000, "number": number}
             answers.append(await send(gateway, "odd__echo", arguments, progress=report if progress else None))
         (tmp_path / "go").touch()
-        with anyio.fail_after(25):
+        with anyio.fail_after(60):
             while (await call(gateway, "odd__echo")).is_error:
                 pass
 
     first, *others = [text_of(answer) for answer in answers]
-    assert first.startswith("timeout: odd did not answer within 0.5 s")
+    assert first.startswith("timeout: odd did not answer within 1 s")
     assert "it may have taken effect" in first, "it was written in part"
     for told in others:
-        assert told.startswith("upstream_unavailable: odd took nothing in for 0.5 s, so the call was not sent")
+        assert told.startswith("upstream_unavailable: odd took nothing in for 1 s, so the call was not sent")
         assert "may have taken effect" not in told
     calls = [seen["params"]["arguments"].get("number") for seen in journal(log) if seen["method"] == "tools/call"]
     assert [number for number in calls if number is not None] == [0], "the first filled the pipe"

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 def reached(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except OSError:
         return False
     return True

@@ -50,7 +50,7 @@ REPAIRED = {
 async def test_an_answer_that_json_or_the_protocol_forbids_is_repaired_and_delivered(tmp_path: Path, name: str) -> None:
     line, wanted = REPAIRED[name]
     async with gateway_of(tmp_path, misbehaving(tmp_path, calls={name: line}), ALLOW_ALL) as gateway:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             answer = await call(gateway, f"odd__{name}")
 
     assert not answer.is_error
@@ -73,7 +73,7 @@ BROKEN = {
 async def test_an_answer_that_cannot_be_read_fails_its_call_at_once_with_the_reason(tmp_path: Path, name: str) -> None:
     line, why = BROKEN[name]
     async with gateway_of(tmp_path, misbehaving(tmp_path, calls={name: line}), ALLOW_ALL) as gateway:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             answer = await call(gateway, f"odd__{name}")
             after = await call(gateway, f"odd__{name}")
 
@@ -91,7 +91,7 @@ async def test_an_error_without_an_id_belongs_to_the_only_call_it_can_belong_to(
         async def make(name: str) -> None:
             answers[name] = await call(gateway, f"odd__{name}")
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await make("nobody")
             alone = text_of(answers.pop("nobody"))
             async with anyio.create_task_group() as calls:
@@ -205,7 +205,7 @@ async def test_over_http_answers_are_repaired_or_fail_with_the_reason_just_the_s
     calls = {name: REPAIRED[name][0] for name in OVER_HTTP} | {name: line for name, (line, _) in REFUSED.items()}
     with misbehaving_over_http(tmp_path, calls=calls, events=events) as part:
         async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
-            with anyio.fail_after(50):
+            with anyio.fail_after(60):
                 answers = {name: await call(gateway, f"odd__{name}") for name in calls}
             restarts = gateway.upstreams["odd"].restarts
 
@@ -222,7 +222,7 @@ async def test_an_http_answer_that_breaks_off_costs_its_call_and_not_the_others(
     calls = {"short": said("SHORT"), "slow": said("here")}
     with misbehaving_over_http(tmp_path, calls=calls, events=events) as part:
         async with gateway_of(tmp_path, part, ALLOW_ALL) as gateway:
-            with anyio.fail_after(50):
+            with anyio.fail_after(60):
                 answers = [await call(gateway, f"odd__{name}") for name in ("short", "slow", "short", "slow")]
             restarts = gateway.upstreams["odd"].restarts
 

@@ -202,7 +202,7 @@ async def test_an_http_server_that_is_restarted_is_found_again(tmp_path: Path, m
                     answers.append(await call(gateway, "a__peek", text="two"))
                     await anyio.sleep(0.05)
 
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 await again()
     finally:
         await stack.__aexit__(None, None, None)

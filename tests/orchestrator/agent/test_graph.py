@@ -31,7 +31,7 @@ def exec_result(exit_code: int, stdout: str = "") -> Any:
 async def test_a_question_visits_the_nodes_in_order_and_answers(tmp_path: Path) -> None:
     said = Answer(text_markdown="It is small.", statements=(Statement(text="small", file="a.py", line=1),))
     async with world(tmp_path, ScriptedBackend(planned=reads("a.py", "b.py"), said=said)) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("how big is it?")
         visits = "ingest policy_gate context_builder router planner executor verifier reporter"
         assert run.visits() == visits.split()
@@ -44,7 +44,7 @@ async def test_a_question_visits_the_nodes_in_order_and_answers(tmp_path: Path) 
 
 async def test_every_call_carries_the_run_and_its_own_idempotency_key(tmp_path: Path) -> None:
     async with world(tmp_path, ScriptedBackend(planned=reads("a.py"))) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await run.go("read it")
         metas: list[dict[str, Any]] = [dict(params.meta or {}) for params in run.gateway.calls]
         keys = [meta["lg/idempotency-key"] for meta in metas]
@@ -59,7 +59,7 @@ async def test_a_refused_request_goes_straight_to_the_reporter_and_calls_nothing
         chosen=Route(intent="refactor", lane="deep", rationale="it asks for a change", needs_model=True)
     )
     async with world(tmp_path, backend) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("rename everything")
         assert run.visits()[-2:] == ["router", "reporter"]
     assert state.final is not None
@@ -72,7 +72,7 @@ async def test_a_gateway_without_the_file_server_is_refused_before_any_call(tmp_
     gateway = FakeGateway()
     del gateway.tools["fs__read_file"]
     async with world(tmp_path, ScriptedBackend(), gateway=gateway) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("anything")
         assert run.visits() == ["ingest", "policy_gate", "reporter"]
         assert run.gateway.calls == []
@@ -86,7 +86,7 @@ async def test_calls_that_follow_from_results_are_made_once_each(tmp_path: Path)
     mutating = PlannedCall(id="f3", tool="exec__exec", input={"cmd": "ls"})
     backend = ScriptedBackend(planned=reads("a.py"), rounds=[(follow, again, mutating), (again,)])
     async with world(tmp_path, backend) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("follow")
     assert [result.artifacts.call_id for result in state.tool_results] == ["s1.1", "f1"]
 
@@ -99,7 +99,7 @@ async def test_a_check_that_its_runner_and_exit_code_call_failed_is_failed_whate
     gateway = FakeGateway(answers={"exec__exec": exec_result(1, "all good, 100% passed\n1 failed")})
     backend = ScriptedBackend(planned=plan, said=Answer(text_markdown="The tests pass."))
     async with world(tmp_path, backend, gateway=gateway) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("do the tests pass?")
     assert state.verification is not None
     assert not state.verification.ok
@@ -114,7 +114,7 @@ async def test_a_passing_check_is_reported_with_its_exit_code(tmp_path: Path) ->
     plan = Plan(steps=(), verification=(ToolUse(tool="exec__exec", input={"cmd": "pytest"}),))
     gateway = FakeGateway(answers={"exec__exec": exec_result(0, "3 passed")})
     async with world(tmp_path, ScriptedBackend(planned=plan), gateway=gateway) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("do the tests pass?")
     assert state.final is not None
     assert state.final.exit_status == 0
@@ -126,7 +126,7 @@ async def test_a_change_that_does_not_pass_goes_back_to_the_planner_until_the_lo
     backend = ScriptedBackend(planned=plan, chosen=Route(intent="code_change", lane="deep", rationale="r"))
     gateway = FakeGateway(answers={"exec__exec": exec_result(1)})
     async with world(tmp_path, backend, gateway=gateway, budgets={"max_loops": 2}) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("fix it")
         assert run.visits().count("planner") == 3
     assert backend.plans_asked == 2
@@ -138,7 +138,7 @@ async def test_a_change_that_does_not_pass_goes_back_to_the_planner_until_the_lo
 async def test_a_run_whose_calls_all_failed_has_failed_whatever_the_mind_says(tmp_path: Path) -> None:
     gateway = FakeGateway(answers={"fs__read_file": error_result("policy_denied", "not this file")})
     async with world(tmp_path, ScriptedBackend(planned=reads("secret")), gateway=gateway) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("read it")
     assert state.final is not None
     assert state.final.status == "failed"
@@ -148,7 +148,7 @@ async def test_a_run_whose_calls_all_failed_has_failed_whatever_the_mind_says(tm
 async def test_a_plan_with_a_tool_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     plan = Plan(steps=(PlanStep(id="s", description="d", tools=(ToolUse(tool="fs__format_disk"),)),))
     async with world(tmp_path, ScriptedBackend(planned=plan)) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("go")
         assert run.visits()[-2:] == ["planner", "reporter"]
     assert state.final is not None
@@ -160,7 +160,7 @@ async def test_large_results_stay_out_of_the_state(tmp_path: Path) -> None:
     gateway = FakeGateway(answers={"fs__read_file": text_result(big, {"files": [{"text": big}]})})
     backend = ScriptedBackend(planned=reads("big.txt"))
     async with world(tmp_path, backend, gateway=gateway) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("read it")
         assert len(run.run.journal.read_bytes()) < 40_000
     assert len(state.model_dump_json()) < 20_000

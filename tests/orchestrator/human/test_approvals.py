@@ -56,7 +56,7 @@ async def ask(
     gateway.tools["other__tool"] = {"read_only": False, "meta": {}}
     async with world(tmp_path, ScriptedBackend(), gateway=gateway, approver=approver) as run:
         queued = run.services.mint(PlannedCall(id="c1", tool=tool, input={}))
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             return await run.services.tools.call(queued, step="executor", timeout_s=20), gateway
 
 
@@ -152,7 +152,7 @@ async def test_time_a_person_takes_is_not_the_runs(tmp_path: Path) -> None:
     async with world(
         tmp_path, ScriptedBackend(planned=plan), gateway=Gate(), budgets={"max_wall_s": 100}, approver=Person()
     ) as run:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             state = await run.go("go")
     assert state.final is not None
     assert state.final.status == "done"

@@ -229,7 +229,7 @@ async def test_silence_ends_with_the_time_of_a_request_and_a_fallback_is_asked(t
         return text("In `calc.py:1`.")
 
     with ScriptedModel(answer) as model:
-        settings = settings_for(model, timeout_s=0.4, retries=0, fallbacks=("openai:second",))
+        settings = settings_for(model, timeout_s=2, retries=0, fallbacks=("openai:second",))
         async with shop(tmp_path, settings) as made:
             state = await made.go("where is add defined?")
     assert state.final is not None

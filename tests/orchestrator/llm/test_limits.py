@@ -153,7 +153,7 @@ async def test_repetitions_fallbacks_and_several_roles_are_all_counted(tmp_path:
 
 async def test_what_was_sent_and_brought_nothing_counts_as_the_most_it_can_have_cost(tmp_path: Path) -> None:
     with ScriptedModel(lambda _request: silent()) as model:
-        settings = settings_for(model, timeout_s=0.4, retries=1, models={"prices": {
+        settings = settings_for(model, timeout_s=1.5, retries=1, models={"prices": {
             "openai:scripted": {"input": 1, "output": 10},
         }})  # fmt: skip
         async with shop(tmp_path, settings) as made:

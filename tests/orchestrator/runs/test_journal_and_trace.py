@@ -31,7 +31,7 @@ async def recorded(state: Path) -> RunDir:
         run.services.bus.emit(
             "node", "run", "begin", {"request": "q", "profile": "dev", "root": {"id": "i", "name": "n"}}
         )
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             final = (await run.go("q")).final
         assert final is not None
         run.services.bus.emit(

@@ -15,7 +15,7 @@ from lg_policy.errors import ConfigError, InvalidArguments, LgError, NotFound, P
 from lg_policy.paths.mounts import on_own_disk
 from lg_policy.paths.open_names import name_below
 from lg_policy.paths.root import Root, write_atomic
-from tests.support import require
+from tests.support import descriptors, require
 
 
 @pytest.fixture(params=["openat2", "dir_fd"])
@@ -144,13 +144,13 @@ def test_only_regular_files_are_opened_and_nothing_blocks(root: Root) -> None:
 
 def test_a_refused_open_leaves_no_descriptor_behind(root: Root) -> None:
     link(root, "out", "../outside")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for path in ("out/secret.txt", "a", "nope", "..", "a/b/f.txt/x"):
         with pytest.raises(LgError):
             root.open_file(path)
     with root.open_file("a/b/f.txt"):
         pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not descriptors() - before
 
 
 @pytest.mark.parametrize("bad", ["/", "~", "missing", "file"])

@@ -146,7 +146,7 @@ def test_the_end_of_input_ends_calls_and_says_so(era: str, plain: bool) -> None:
         wire.process.stdin.close()
         said = wire.read()
         assert (said["id"], said["error"]["code"]) == (waiting["id"], -32000)
-        assert wire.process.wait(timeout=30) == 0
+        assert wire.process.wait(timeout=60) == 0
 
 
 @ERAS

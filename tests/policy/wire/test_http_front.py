@@ -53,8 +53,8 @@ def test_only_a_name_and_a_port_of_digits_is_a_loopback_host(value: str) -> None
 
 
 async def test_what_begins_like_an_allowed_host_or_origin_is_turned_away() -> None:
-    with http_server() as (_, url), anyio.fail_after(30):
-        async with httpx2.AsyncClient(headers=JSON) as client:
+    with http_server() as (_, url), anyio.fail_after(60):
+        async with httpx2.AsyncClient(timeout=60, headers=JSON) as client:
             for host in ("localhost:1.evil.example", "127.0.0.1:80@evil.example"):
                 assert (await client.post(url, json=INITIALIZE, headers={"host": host})).status_code == 421
             for origin in ("http://localhost:1.evil.example", "http://localhost.evil.example", "null"):
@@ -67,7 +67,7 @@ async def test_what_begins_like_an_allowed_host_or_origin_is_turned_away() -> No
 async def test_a_request_with_two_lengths_is_refused_and_nothing_after_it_is_read() -> None:
     hidden = b"GET /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with http_server() as (_, url), anyio.fail_after(30):
+    with http_server() as (_, url), anyio.fail_after(60):
         port = int(url.rpartition(":")[2].partition("/")[0])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head % (5 + len(hidden)) + b"0\r\n\r\n" + hidden)
@@ -78,16 +78,16 @@ async def test_a_request_with_two_lengths_is_refused_and_nothing_after_it_is_rea
 
 
 async def test_the_address_with_a_slash_at_its_end_is_answered_and_not_redirected() -> None:
-    with http_server() as (_, url), anyio.fail_after(30):
-        async with httpx2.AsyncClient(headers=JSON) as client:
+    with http_server() as (_, url), anyio.fail_after(60):
+        async with httpx2.AsyncClient(timeout=60, headers=JSON) as client:
             answer = await client.post(f"{url}/", json=INITIALIZE, headers={"x-forwarded-proto": "https"})
     assert answer.status_code == 200
     assert "serverInfo" in answer.text
 
 
 async def test_a_client_that_accepts_json_alone_gets_json() -> None:
-    with http_server() as (_, url), anyio.fail_after(30):
-        async with httpx2.AsyncClient(headers={**JSON, "accept": "application/json"}) as client:
+    with http_server() as (_, url), anyio.fail_after(60):
+        async with httpx2.AsyncClient(timeout=60, headers={**JSON, "accept": "application/json"}) as client:
             hello = await client.post(url, json=INITIALIZE)
             assert hello.status_code == 200
             assert hello.headers["content-type"] == "application/json"
@@ -105,8 +105,8 @@ async def test_a_client_that_accepts_json_alone_gets_json() -> None:
 
 async def test_a_browser_page_of_this_machine_may_ask_and_any_other_may_not() -> None:
     asks = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,mcp-session-id"}
-    with http_server() as (_, url), anyio.fail_after(30):
-        async with httpx2.AsyncClient() as client:
+    with http_server() as (_, url), anyio.fail_after(60):
+        async with httpx2.AsyncClient(timeout=60) as client:
             near = await client.options(url, headers={**asks, "origin": "http://localhost:3000"})
             far = await client.options(url, headers={**asks, "origin": "http://evil.example"})
     assert near.status_code == 200
@@ -122,7 +122,7 @@ async def test_hundreds_of_half_sent_requests_shut_nobody_out_and_fill_no_log() 
         for _ in range(MAX_UNFINISHED + 60):
             connection = stack.enter_context(socket.create_connection(address))
             connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-A: ")
-        async with httpx2.AsyncClient(headers=JSON) as client:
+        async with httpx2.AsyncClient(timeout=60, headers=JSON) as client:
             for _ in range(3):
                 assert (await client.post(url, json=INITIALIZE)).status_code == 200
         process.kill()
@@ -154,7 +154,7 @@ async def test_a_request_that_does_not_arrive_in_time_loses_its_connection(begin
     limits = Limits(head_s=0.05, body_s=0.05)
     server = await serving(limits)
     async with server:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(beginning)
             with suppress(ConnectionResetError):
@@ -167,7 +167,7 @@ async def test_connections_that_are_kept_open_after_an_answer_count_too() -> Non
     limits = Limits(most=2)
     server = await serving(limits)
     async with server:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             pairs = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(3)]
             with suppress(ConnectionError):
                 for reader, writer in pairs[1:]:
@@ -182,7 +182,7 @@ async def test_the_oldest_unfinished_connection_makes_room_and_a_whole_request_i
     limits = Limits(most=2)
     server = await serving(limits)
     async with server:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             address = server.sockets[0].getsockname()
             pairs = [await asyncio.open_connection(*address) for _ in range(2)]
             whole_reader, whole = await asyncio.open_connection(*address)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_over_stdio_stray_prints_miss_the_wire_and_children_would_read_end_of_file() -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with Client(StdioServerParameters(command=COMMAND[0], args=COMMAND[1:])) as client:
             result = await client.call_tool("echo", {"text": "x" * 300_000 + "é"})
     assert result.structured_content == {"text": "x" * 300_000 + "é", "stdin": ""}
@@ -30,7 +30,7 @@ async def test_over_stdio_stray_prints_miss_the_wire_and_children_would_read_end
 
 async def test_over_http_it_answers_on_a_port_of_the_systems_choice_and_ends_on_sigterm() -> None:
     with http_server() as (process, url):
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with Client(url) as client:
                 result = await client.call_tool("echo", {"text": "hi"})
             assert result.structured_content["text"] == "hi"
@@ -41,8 +41,8 @@ async def test_over_http_it_answers_on_a_port_of_the_systems_choice_and_ends_on_
 
 async def test_a_foreign_host_or_origin_is_turned_away() -> None:
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-    with http_server() as (_, url), anyio.fail_after(30):
-        async with httpx2.AsyncClient() as client:
+    with http_server() as (_, url), anyio.fail_after(60):
+        async with httpx2.AsyncClient(timeout=60) as client:
             body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
             wrong_host = await client.post(url, json=body, headers={**headers, "host": "evil.example"})
             wrong_origin = await client.post(url, json=body, headers={**headers, "origin": "http://evil.example"})
@@ -56,7 +56,7 @@ def test_end_of_input_ends_a_stdio_server(stdin: str) -> None:
     with subprocess.Popen(COMMAND, stdin=source, stdout=subprocess.DEVNULL) as process:
         if process.stdin is not None:
             process.stdin.close()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_sigterm_ends_a_stdio_server_that_waits_for_its_client() -> None:
@@ -69,7 +69,7 @@ def test_sigterm_ends_a_stdio_server_that_waits_for_its_client() -> None:
         process.stdin.flush()
         assert b'"result"' in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_an_address_that_others_can_reach_is_refused_without_a_login() -> None:

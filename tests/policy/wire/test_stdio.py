@@ -18,7 +18,7 @@ import pytest
 
 COMMAND = [sys.executable, "-m", "tests.policy.wire.fixture_server"]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-WAIT_S = 30
+WAIT_S = 60
 
 
 def message(number: int | None, method: str, params: dict[str, Any] | None = None) -> bytes:
