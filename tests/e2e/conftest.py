@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from tests.e2e.adapters import adapters_requirements
 from tests.e2e.repository import write_project
 from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, npm_script, python_environment, python_program
+
+# Opt-in: `CLAUDE_CLI` is the path of Claude Code, which the package `claude-agent-sdk` has, in 178 MB.
+collect_ignore = [] if os.environ.get("CLAUDE_CLI") else ["test_claude_code.py"]
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +37,10 @@ def adapters_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def project(tmp_path: Path) -> Path:
     """A small project in a path with a space."""
     return write_project(tmp_path / "a project")
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A home directory of its own, as a client with windows starts programs from it: with a short PATH."""
+    (tmp_path / "home").mkdir()
+    return {"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}

@@ -38,6 +38,14 @@ def run(name: str, *args: str, cwd: Path, env: dict[str, str] | None = None) -> 
     )
 
 
+def lg_gateway(*words: str, cwd: Path, environ: dict[str, str]) -> str:
+    """Run a command of the gateway with this environment and no other, and return what it printed."""
+    argv = [sys.executable, "-P", "-m", "lg_gateway", *words]
+    done = subprocess.run(argv, cwd=cwd, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @dataclass(frozen=True, kw_only=True)
 class Served:
     """A program that serves HTTP."""

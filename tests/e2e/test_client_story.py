@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,26 +11,11 @@ import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from tests.e2e.programs import lg_gateway
 from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.rig import text_of
 
 RULE = '\n[[gateway.rules]]\ntools = ["one__*"]\neffect = "allow"\n'
-CLAUDE = [program] if (program := os.environ.get("CLAUDE_CLI")) else []
-"""The real Claude Code, where CLAUDE_CLI names it. The package `claude-agent-sdk` has it, in 178 MB."""
-
-
-@pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    """A home directory of its own, as a client with windows starts programs from it: with a short PATH."""
-    (tmp_path / "home").mkdir()
-    return {"HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
-
-
-def gateway(*words: str, cwd: Path, environ: dict[str, str]) -> str:
-    argv = [sys.executable, "-P", "-m", "lg_gateway", *words]
-    done = subprocess.run(argv, cwd=cwd, env=environ, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.anyio
@@ -45,7 +27,7 @@ async def test_one_command_takes_a_clients_servers_behind_the_gateway_and_one_gi
     servers = {name: {"command": sys.executable, "args": [str(FIXTURE)]} for name in ("one", "two", "Three & four")}
     before = json.dumps({"mcpServers": servers, "globalShortcut": ""}, indent=4).encode()
     file.write_bytes(before)
-    said = gateway("install", "claude-desktop", "--move", cwd=project, environ=environ)
+    said = lg_gateway("install", "claude-desktop", "--move", cwd=project, environ=environ)
     assert "is called Three-four here" in said
     (entry,) = json.loads(file.read_bytes())["mcpServers"].values()
     settings = tmp_path / "home" / ".config" / "lg" / "config.toml"
@@ -57,27 +39,6 @@ async def test_one_command_takes_a_clients_servers_behind_the_gateway_and_one_gi
             answer = await client.call_tool("one__peek", {"text": "through the gateway"})
     assert {"fs__read_file", "exec__exec", "one__peek", "two__peek", "Three-four__peek"} <= tools
     assert text_of(answer) == "through the gateway"
-    gateway("install", "claude-desktop", "--remove", cwd=project, environ=environ)
+    lg_gateway("install", "claude-desktop", "--remove", cwd=project, environ=environ)
     assert file.read_bytes() == before
     assert settings.read_text().strip() == RULE.strip(), "what is a person's own stays"
-
-
-@pytest.mark.parametrize("program", CLAUDE)
-def test_claude_code_connects_to_what_was_installed(
-    program: str, tmp_path: Path, project: Path, environ: dict[str, str]
-) -> None:
-    claude = str(shutil.which(program))
-    gateway("install", "claude-code", cwd=project, environ=environ)
-
-    def listed() -> str:
-        argv = [claude, "mcp", "list"]
-        done = subprocess.run(argv, cwd=project, env=environ, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "✔ Connected" in listed()
-    gateway("install", "claude-code", "--remove", cwd=project, environ=environ)
-    kept = json.loads((tmp_path / "home" / ".claude.json").read_bytes())
-    assert "firstStartTime" in kept, "Claude Code has written into its file meanwhile"
-    assert not kept["mcpServers"]
-    assert "lg-gateway" not in listed()
