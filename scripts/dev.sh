@@ -104,7 +104,7 @@ case $command in
     orch | gateway | fs | exec) program "lg-$command" "$@" ;;
     test)
         cd -- "$root"
-        [ $# -gt 0 ] || set -- -n auto --dist worksteal # the whole suite on every core; a selection starts quicker without
+        [ $# -gt 0 ] || set -- -n auto --dist worksteal # the whole suite, on every processor; a selection starts quicker without
         exec "$python" -P -m pytest "$@"
         ;;
     all | check)

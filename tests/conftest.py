@@ -21,6 +21,26 @@ from tests.support import MEMORY, has_room, signals_heard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LONGEST = (
+    "tests/test_conformance.py",
+    "tests/orchestrator/engine/test_power_cuts.py",
+    "tests/e2e/test_tutorials.py",
+    "tests/e2e/test_dev_script.py",
+    "tests/gateway/serving/test_workers.py",
+)
+"""What would keep one worker busy alone at the end, were it not first."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: half as many again as there are processors, since a test often waits for programs and disks."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or processors + (processors + 1) // 2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others stay in their order, because tests of a file share what is costly."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -127,7 +127,7 @@ async def test_a_call_whose_server_died_under_it_is_not_made_again_under_its_key
 
 async def test_a_lost_call_that_is_made_again_keeps_its_key_while_its_server_is_away(tmp_path: Path) -> None:
     log = tmp_path / "journal"
-    settings = server("a", "--journal", str(log), "--idempotent", "die", trusted=True, connect_timeout_s=60)
+    settings = server("a", "--journal", str(log), "--idempotent", "die", trusted=True, connect_timeout_s=5)
     codes: list[str] = []
     pace = "[gateway]\nrestart_backoff_s = 0.01\nrestart_backoff_max_s = 0.05\n"
     async with gateway_of(tmp_path, pace, settings, ALLOW_ALL) as gateway:
