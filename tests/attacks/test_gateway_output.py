@@ -36,6 +36,7 @@ def harmless(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.attack("Display", "escape sequences in names, descriptions, results and errors of a server")
+@pytest.mark.usefixtures("programs_by_fork")
 async def test_no_command_prints_what_a_server_wrote_as_it_is(tmp_path: Path) -> None:
     allow = '[[gateway.rules]]\ntools = ["h__*"]\neffect = "allow"\n'
     async with gateway_of(tmp_path, hostile(), allow) as gateway:

@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.gateway.approvals.support_approvals import asked_client
+from tests.gateway.elicitation.server_questions import answer, ask, blue
 from tests.gateway.rig import (
     ALLOW_ALL,
     client_of,
@@ -22,6 +24,7 @@ from tests.gateway.rig import (
     records,
     send,
     server,
+    text_of,
     until,
     write_config,
 )
@@ -211,3 +214,26 @@ async def test_two_callers_racing_with_one_key_make_one_call(tmp_path: Path) -> 
     assert len(journal(log)) == 1
     assert sum(not answer.is_error for answer in answers) >= 1
     assert {a.structured_content["error"]["code"] for a in answers if a.is_error} <= {"conflict", "outcome_unknown"}
+
+
+async def test_a_call_without_a_key_is_made_each_time(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    async with gateway_of(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL) as gateway:
+        answers = [await send(gateway, "a__echo", {"text": "x"}) for _ in range(2)]
+
+    assert [(text_of(answer), "lg/replayed" in (answer.meta or {})) for answer in answers] == [("x", False)] * 2
+    assert len(journal(log)) == 2
+
+
+async def test_the_answer_to_a_question_goes_on_with_the_call_that_its_key_is_for(tmp_path: Path) -> None:
+    async with (
+        gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway,
+        asked_client(gateway, "2026-07-28", blue, []) as client,
+    ):
+        question = await ask(client, meta=marked("k"))
+        given = answer(question, {"colour": "red"})
+        result = await ask(client, meta=marked("k"), input_responses=given, request_state=question.request_state)
+        again = await ask(client, meta=marked("k"))
+
+    assert text_of(result) == text_of(again) == "accept red"
+    assert again.meta["lg/replayed"] is True

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -11,7 +14,7 @@ import pytest
 
 from lg_gateway.calls.idempotency_step import GRACE_S
 from tests.gateway.approvals.support_approvals import approve
-from tests.gateway.calls.support_fs import fs_gateway
+from tests.gateway.calls.support_fs import PATCH, fs_gateway
 from tests.gateway.calls.support_lost_calls import lose_outcomes
 from tests.gateway.misbehaving import misbehaving, named
 from tests.gateway.rig import ALLOW_ALL, call, code_of, gateway_of, journal, send, server, text_of
@@ -114,6 +117,30 @@ async def test_a_lost_change_that_was_approved_is_made_again_as_it_was_approved(
     assert not again.is_error, text_of(again)
     assert first.structured_content["change_id"] == again.structured_content["change_id"]
     assert (root / "note.txt").read_text() == "two\n"
+
+
+async def test_a_lost_change_is_not_made_again_where_its_file_is_another_than_the_one_that_was_approved(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "note.txt").write_text("one\n")
+    with anyio.fail_after(60):
+        async with fs_gateway(tmp_path, root) as gateway:
+            await gateway.settled()
+            asked = await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=KEY)
+            await approve(gateway, asked.structured_content["error"]["approval_id"])
+            assert not (await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=KEY)).is_error
+            await lose_outcomes(gateway)
+        for changes in Path(os.environ["XDG_STATE_HOME"]).rglob("changes"):
+            shutil.rmtree(changes)  # as where the call never reached the server
+        (root / "note.txt").write_text("one\nand somebody's own line\n")
+        async with fs_gateway(tmp_path, root) as gateway:
+            await gateway.settled()
+            again = await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=KEY)
+
+    assert code_of(again) == "conflict", text_of(again)
+    assert "somebody" in (root / "note.txt").read_text()
 
 
 async def test_a_replayed_outcome_keeps_what_its_server_said_beside_it(tmp_path: Path) -> None:

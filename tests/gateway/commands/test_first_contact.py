@@ -13,6 +13,8 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import on_terminal
 from tests.gateway.rig import ALLOW_ALL, client_of, program_environment, server, write_config
 
+BY_FORK = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.mark.parametrize(
     ("program", "instead"),
@@ -31,6 +33,7 @@ def test_a_server_that_a_client_starts_says_nothing(tmp_path: Path) -> None:
     assert "waiting for a client" not in run("serve", "--config", str(config)).stderr
 
 
+@BY_FORK
 @pytest.mark.anyio
 async def test_tools_lists_what_a_client_sees(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)
@@ -40,6 +43,7 @@ async def test_tools_lists_what_a_client_sees(tmp_path: Path) -> None:
     assert [tool["name"] for tool in listed] == [tool.name for tool in seen]
 
 
+@BY_FORK
 def test_an_unknown_tool_is_not_found_and_the_likely_one_is_named(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)
     short = run("call", "echo", "{}", "--config", str(config))
@@ -49,6 +53,7 @@ def test_an_unknown_tool_is_not_found_and_the_likely_one_is_named(tmp_path: Path
     assert "not_found: there is no tool nothing_like_it (`lg-gateway tools` lists them)" in other.stderr
 
 
+@BY_FORK
 @pytest.mark.parametrize("group", ["audit", "approvals", "pins", "tokens"])
 def test_a_group_of_commands_alone_lists(tmp_path: Path, group: str) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)

@@ -11,6 +11,8 @@ from lg_orch.testing import ScriptedModel, calls, text
 from tests.orchestrator.llm.project import ANSWER, KEY, READ, RIGHT, Project, make, patch
 from tests.orchestrator.programs import lg_orch
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

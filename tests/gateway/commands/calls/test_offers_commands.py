@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.gateway.offers_rig import ALLOW, offers
 from tests.gateway.rig import program_environment, write_config
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 def gateway(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
