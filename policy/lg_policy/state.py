@@ -188,6 +188,20 @@ def file_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def try_file_lock(path: Path) -> contextlib.ExitStack | None:
+    """Take an exclusive lock between processes, to be left when done; `None` while another process holds it."""
+    held = contextlib.ExitStack()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    held.callback(os.close, descriptor)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        return None
+    return held
+
+
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write `data` to `path` so that readers and a crash see the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")

@@ -43,6 +43,11 @@ Standing = Callable[[Tx], None]
 """Checks that a caller's credential is still valid. Raises `PolicyDenied` if it is not."""
 
 
+def no_token() -> str:
+    """Return the token of a caller who showed none."""
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompletedArgument:
     """An argument that is being typed, and those beside it that are known."""
@@ -88,6 +93,8 @@ class Call:
     """The least level that the caller wants."""
     standing: Standing | None = None
     """Checked again in the transaction that begins the call, which may have waited long. `None` for the local user."""
+    subject: Callable[[], str] = no_token
+    """Returns the token that the caller showed, "" without one. It is exchanged for others, and never passed on."""
     hold_s: float | None = None
     """Seconds to wait for an answer from another terminal; `None` means `approval.hold_s`."""
     session: str = ""
@@ -146,6 +153,8 @@ class CallContext:
     """The id of the earlier call under the same key whose outcome was lost."""
     pending: PendingQuestions | None = None
     """The server's questions that this call waits for."""
+    login: str = ""
+    """Which of the gateway's logins at the server it is sent with; "" for none."""
     sent: float | None = None
     """When it was sent, by the monotonic clock."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -83,7 +83,7 @@ class Pipeline:
         *,
         policy: Callable[[], Policy],
         catalog: Catalog,
-        upstreams: Mapping[str, Upstream],
+        upstream_of: Callable[[CallContext], Upstream],
         store: Store,
         recorder: LedgerRecorder,
         approval_step: ApprovalStep,
@@ -98,7 +98,7 @@ class Pipeline:
         self._refresh = refresh
         self.decisions = DecisionStep(policy, catalog)
         self._catalog = catalog
-        self._upstreams = upstreams
+        self._upstream_of = upstream_of
         self._store = store
         self._recorder = recorder
         self._approval_step = approval_step
@@ -142,6 +142,7 @@ class Pipeline:
                 return question
             context = replace(context, recalled=context.recalled or context.pending is not None)
             with self.limiter.admit(_subject(context), bytes_in=context.bytes_in, again=context.recalled):
+                context = replace(context, login=await self._upstream_of(context).login.known())
                 await self._recorder.begun(context, self._last_checks(context))
                 return await self._carry_out(replace(context, sent=time.monotonic()))
         except LgError as error:
@@ -332,9 +333,7 @@ class Pipeline:
 
     async def _send(self, context: CallContext) -> Answer:
         entry, call = context.entry, context.call
-        upstream = self._upstreams.get(entry.server.name)
-        if upstream is None:
-            raise UpstreamUnavailable(f"server {entry.server.name} was removed from the settings")
+        upstream = self._upstream_of(context)
         metadata = replace(context.metadata, key=idempotency.outward_key(context))
         setting = self._policy().settings.gateway.mask_results
         sent = UpstreamCall(

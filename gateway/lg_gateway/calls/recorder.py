@@ -225,4 +225,5 @@ class LedgerRecorder:
             approval_id=context.approval_id,
             bytes_in=context.bytes_in,
             tool_pin=context.entry.definition_digest,
+            upstream_login=context.login or None,
         )

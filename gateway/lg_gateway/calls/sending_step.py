@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 
 from lg_gateway.calls.call import Call, CallContext
 from lg_gateway.calls.exchange import Exchange, Given, Left, asking_result, said, stored
+from lg_gateway.calls.login_step import LoginStep
 from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, as_error
 from lg_gateway.elicitation.pending_questions import PendingQuestions, PendingQuestionsTable, new_id, round_of
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
@@ -30,6 +31,7 @@ from lg_gateway.elicitation.url_question import wanted_pages
 from lg_gateway.elicitation.waiting_calls import WaitingCall
 from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.upstream_login.login_errors import LoginRequired
 from lg_gateway.upstreams.handshake_memory import EraChanged
 from lg_gateway.upstreams.offers.server_tasks import DECLARED
 from lg_gateway.upstreams.question_routing import cancelled
@@ -57,6 +59,7 @@ class SendingStep:
         book: PendingQuestionsTable,
         settings: Callable[[], ApprovalSettings],
         note: Callable[[str, str, str], Awaitable[object]],
+        login_step: LoginStep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -67,6 +70,7 @@ class SendingStep:
         self._waiting: dict[str, WaitingCall] = {}
         self._some_wait = True
         self._looked = 0.0
+        self._login_step = login_step
         self.tasks: anyio.abc.TaskGroup | None = None
         """Where calls run that outlive a request; set while the gateway runs."""
 
@@ -143,6 +147,8 @@ class SendingStep:
         exchange = Exchange(context, upstream, call, left, mask, public)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
+        if self._login_step.was_asked(context):
+            await self._logged_in(exchange, *(self._answers(context) or {}).values())
         try:
             answer = await self._sent(exchange)
         except EraChanged:
@@ -164,6 +170,30 @@ class SendingStep:
         return await self._answer_live(Exchange(context, upstream, call, _nobody, mask, public), asked[1])
 
     async def _sent(self, exchange: Exchange) -> Answer:
+        """Send a call. If the server wants a login first, ask for one where the client can show its page."""
+        context = exchange.context
+        try:
+            return await self._sent_once(exchange)
+        except LoginRequired as required:
+            question = await self._login_step.question(context, required, self.tasks)
+            if question is None:
+                raise
+            if context.call.answers.rounds:
+                return await self._pause(exchange, [question], given={})
+            answer: Given = t.ElicitResult(action="cancel")
+            with anyio.move_on_after(self._settings().live_timeout_s):
+                answer = await _asked(context.call, question)
+        await self._record(exchange, [answer])
+        await self._logged_in(exchange, answer)
+        return await self._sent_once(exchange)
+
+    async def _logged_in(self, exchange: Exchange, *answers: Given) -> None:
+        """Wait for a login whose page somebody opened. Raises `ApprovalDenied` if nobody did."""
+        for answer in answers:
+            _accepted(answer, exchange.upstream.name)
+        await self._login_step.finished(exchange.context, min(PAGE_S, self._settings().live_timeout_s))
+
+    async def _sent_once(self, exchange: Exchange) -> Answer:
         if exchange.upstream.asks_live and exchange.context.call.answers.rounds and self.tasks is not None:
             return await self._beside(exchange, self.tasks)
         return await self._in_turns(exchange)
@@ -172,7 +202,7 @@ class SendingStep:
         """Call a server that answers with its questions, or a 2025 server that asks while this waits."""
         call = replace(exchange.call, on_question=lambda request: self._answer_live(exchange, request))
         pending = exchange.context.pending
-        if pending is not None:
+        if pending is not None and not self._login_step.was_asked(exchange.context):
             call = replace(call, input_responses=self._answers(exchange.context), request_state=pending.state)
         for _ in range(ROUNDS):
             try:
@@ -355,7 +385,7 @@ async def _asked(call: Call, question: ServerQuestion) -> Given:
     return cancelled(question.request(), "the client cannot be asked")
 
 
-def _accepted(answer: t.InputResponse, server: str) -> None:
+def _accepted(answer: Given, server: str) -> None:
     """Raise `ApprovalDenied` unless a human agreed to open a page."""
     if not isinstance(answer, t.ElicitResult) or answer.action != "accept":
         raise ApprovalDenied(f"server {server} takes the call only after you have opened its page, and you did not")

@@ -40,15 +40,15 @@ class SecretStore:
             return self._decrypted(name, kept, environ)
         if kept is None:
             return None
-        keyring = _keyring()
-        return None if keyring is None else _call(keyring.get_password, SERVICE, name)
+        keyring = system_keyring()
+        return None if keyring is None else ask_keyring(keyring.get_password, SERVICE, name)
 
     def put(self, name: str, value: str, environ: Mapping[str, str] = os.environ) -> str:
         """Keep a value, and return where: `the keyring` or a path. Raises `ConfigError` for one that is too long."""
         if not value or len(value) > VALUE_CHARACTERS:
             raise ConfigError(f"a value has 1 to {VALUE_CHARACTERS} characters; this one has {len(value)}")
-        keyring = _keyring()
-        if keyring is not None and _call(keyring.set_password, SERVICE, name, value, done=True):
+        keyring = system_keyring()
+        if keyring is not None and ask_keyring(keyring.set_password, SERVICE, name, value, done=True):
             self._change(name, "", environ)
             return "the keyring"
         self._change(name, self._cipher(environ).encrypted(name, value), environ)
@@ -57,8 +57,8 @@ class SecretStore:
     def remove(self, name: str, environ: Mapping[str, str] = os.environ) -> bool:
         """Forget a value. Returns whether there was one."""
         kept = self._file(environ).get(name)
-        if kept == "" and (keyring := _keyring()) is not None:
-            _call(keyring.delete_password, SERVICE, name)
+        if kept == "" and (keyring := system_keyring()) is not None:
+            ask_keyring(keyring.delete_password, SERVICE, name)
         if kept is not None:
             self._change(name, None, environ)
         return kept is not None
@@ -103,7 +103,7 @@ class SecretStore:
         return TextCipher(load_key("gateway-inputs", environ), "a secret")
 
 
-def _keyring() -> Any:
+def system_keyring() -> Any:
     """Return the keyring's backend, `None` where there is none that keeps secrets."""
     import keyring
     from keyring.errors import KeyringError
@@ -116,7 +116,7 @@ def _keyring() -> Any:
         return None
 
 
-def _call(method: Any, *arguments: str, done: Any = None) -> Any:
+def ask_keyring(method: Any, *arguments: str, done: Any = None) -> Any:
     """Call the keyring, which belongs to the system: what it cannot do is as if there were none."""
     from keyring.errors import KeyringError
 

@@ -108,6 +108,8 @@ class Authentication:
 
     identify: Callable[[Context], str]
     standing: Callable[[Context], Standing | None]
+    subject: Callable[[Context], str]
+    """Returns the caller's access token of an authorization server, "" for any other login."""
     app_options: dict[str, Any]
     authenticated: bool
     middleware: tuple[Middleware, ...] = ()
@@ -118,7 +120,11 @@ class Authentication:
 def open_authentication(local_identity: str) -> Authentication:
     """Return the authentication without a login: every caller is the local user."""
     return Authentication(
-        identify=lambda _ctx: local_identity, standing=lambda _ctx: None, app_options={}, authenticated=False
+        identify=lambda _ctx: local_identity,
+        standing=lambda _ctx: None,
+        subject=lambda _ctx: "",
+        app_options={},
+        authenticated=False,
     )
 
 
@@ -127,6 +133,7 @@ def login_authentication(verifier: Verifier, settings: HttpSettings) -> Authenti
     return Authentication(
         identify=lambda ctx: str((_access(ctx).claims or {})["identity"]),
         standing=lambda ctx: verifier.standing(_access(ctx)),
+        subject=lambda ctx: _exchangeable(_access(ctx)),
         app_options={
             "auth": _auth_settings(settings),
             "token_verifier": verifier,
@@ -161,6 +168,11 @@ def _access(ctx: Context) -> AccessToken:
     if not isinstance(user, AuthenticatedUser):
         raise PolicyDenied("this call carries no token")
     return user.access_token
+
+
+def _exchangeable(access: AccessToken) -> str:
+    """Return a token that an authorization server gave. Ours mean nothing to one."""
+    return "" if access.token.startswith(("lgt_", "lgo_")) else access.token
 
 
 def _auth_settings(settings: HttpSettings) -> AuthSettings:

@@ -39,6 +39,7 @@ class LedgerEntry:
 
     `request_id` is minted by the gateway and the same in a call's records. `arguments` is masked JSON text.
     `count` is how many refusals a record stands for, where they were too many for one each.
+    `upstream_login` names the login at the server that the call was sent with, never its token.
     `note` records (ledger opened, approval decided, pin accepted, settings reloaded) use `outcome` and `detail`. One
     that says how rows of another table stand has a `subject` (`anchors`) as its `request_id`.
     """
@@ -66,6 +67,7 @@ class LedgerEntry:
     result_digest: str | None = None
     detail: str | None = None
     count: int | None = None
+    upstream_login: str | None = None
 
 
 _FIELDS = tuple(field.name for field in fields(LedgerEntry))

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from lg_gateway.clients.names import NAME
 from lg_gateway.clients.values import PLACEHOLDER, MissingValue, Values
 from lg_gateway.processes.child_process import ServerLaunch
 from lg_gateway.processes.gateway_paths import GatewayPaths
+from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_policy.config.gateway import UpstreamOAuthSettings
 from lg_policy.config.http import safe_url
 from lg_policy.config.loading import effective_json, write_effective
@@ -35,19 +37,6 @@ _OPERATORS = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>")
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
 PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClientLogin:
-    """How to get a token for one server."""
-
-    token_url: str
-    client_id: str
-    client_secret: str = field(repr=False)
-    scopes: tuple[str, ...]
-    resource: str
-    in_body: bool
-    """Send id and secret in the form rather than as HTTP Basic."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +66,8 @@ class ServerSpec:
     """Whether the schemas of arguments are listed as the server wrote them."""
     bare: bool = False
     """Whether clients see its names as they are, without the server's."""
-    login: ClientLogin | None = None
+    login: LoginSpec | None = None
+    """How the gateway logs in, of an HTTP server that a token may travel to."""
     root: str | None = None
     """The directory that a built-in server works on."""
 
@@ -101,7 +91,7 @@ class ServerSpec:
 
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
-        return [*self.hidden, *([self.login.client_secret] if self.login else [])]
+        return [*self.hidden, *([self.login.client_secret] if self.login and self.login.client_secret else [])]
 
 
 def needs_root(gateway: GatewaySettings, mcp_json: Path | None) -> bool:
@@ -247,7 +237,7 @@ def _spec(
         roots=upstream.roots == "client",
         own_schemas=upstream.schemas == "own",
         bare=upstream.naming == "none",
-        login=_login(upstream.oauth, url, expand) if upstream.oauth is not None else None,
+        login=_login(name, upstream, url, expand),
         root=str(place.root) if upstream.builtin is not None else None,
         hidden=_hidden(upstream, values, where),
     )
@@ -292,18 +282,35 @@ def _hidden(upstream: UpstreamSettings, values: Values, where: str) -> tuple[str
     return tuple(dict.fromkeys(found))
 
 
-def _login(oauth: UpstreamOAuthSettings, url: str | None, expand: Callable[[str, str], str]) -> ClientLogin:
+def _login(
+    name: str, upstream: UpstreamSettings, url: str | None, expand: Callable[[str, str], str]
+) -> LoginSpec | None:
+    """Return how to log in; `None` where the settings have the whole login, or where no token may travel."""
+    oauth = upstream.oauth or UpstreamOAuthSettings()
+    fixed = "@" in urlsplit(url or "").netloc or any(key.lower() == "authorization" for key in upstream.headers)
     try:
-        resource = safe_url(url or "")
+        parts = urlsplit(safe_url(url or ""))
+        address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
     except ValueError as error:
-        raise ConfigError(f"oauth needs a url that a token may travel to: {error}") from error
-    return ClientLogin(
+        if upstream.oauth is not None or upstream.login == "per_caller":
+            raise ConfigError(f"oauth needs a url that a token may travel to: {error}") from error
+        return None
+    if upstream.oauth is None and fixed:
+        return None
+    return LoginSpec(
+        server=name,
+        url=address,
+        resource=oauth.resource or address,
+        grant=oauth.grant,
+        issuer=oauth.issuer,
         token_url=oauth.token_url,
-        client_id=expand(oauth.client_id, "oauth.client_id"),
-        client_secret=expand(oauth.client_secret, "oauth.client_secret"),
+        client_id=expand(oauth.client_id, "oauth.client_id") if oauth.client_id is not None else None,
+        client_secret=expand(oauth.client_secret, "oauth.client_secret") if oauth.client_secret is not None else "",
+        client_metadata_url=oauth.client_metadata_url,
         scopes=oauth.scopes,
-        resource=oauth.resource or resource,
         in_body=oauth.client_auth == "post",
+        per_caller=upstream.login == "per_caller",
+        redirect_port=oauth.redirect_port,
     )
 
 

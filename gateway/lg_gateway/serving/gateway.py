@@ -22,6 +22,7 @@ from lg_gateway.calls.decision_step import Policy
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.calls.kept_results import KeptResults
+from lg_gateway.calls.login_step import LoginStep
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
@@ -43,8 +44,11 @@ from lg_gateway.store.factory import open_store
 from lg_gateway.tasks.task_keeper import TaskKeeper
 from lg_gateway.tasks.task_progress import Progressing
 from lg_gateway.tasks.task_table import TaskTable
+from lg_gateway.upstream_login.login_store import LoginStore
+from lg_gateway.upstream_login.server_login import Logins
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
 from lg_gateway.upstreams.restart_policy import Backoff
+from lg_gateway.upstreams.upstream import Upstream
 from lg_gateway.upstreams.upstream_set import UpstreamSet
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.rules.rule_set import Kind, RuleBook, ToolFacts
@@ -82,21 +86,9 @@ class Gateway:
         self.pins = PinTable(setup.key("pins"), self.ledger)
         self.tokens = TokenTable(setup.key("tokens"), self.ledger)
         self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
+        self.recorder = self._recorder()
         approval_step = self._approval_step()
-        self.recorder = LedgerRecorder(
-            self.store,
-            self.ledger,
-            masker,
-            setup.key("arguments"),
-            outcomes=OutcomeTable(setup.key("outcomes")),
-            settings=lambda: self.policy.settings.ledger,
-        )
-        sending_step = self._sending_step = SendingStep(
-            self.store,
-            PendingQuestionsTable(setup.key("dialogues")),
-            lambda: self.policy.settings.approval,
-            self.recorder.note,
-        )
+        sending_step = self._sending_step = self._sender()
         self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
         self._housekeeping = Housekeeping(
             self.store, self.recorder, self.archive, self.tokens, lambda: self.policy.settings
@@ -114,7 +106,7 @@ class Gateway:
         self.pipeline = Pipeline(
             policy=lambda: self.policy,
             catalog=self.catalog,
-            upstreams=self.upstreams,
+            upstream_of=self._upstream_of,
             store=self.store,
             recorder=self.recorder,
             approval_step=approval_step,
@@ -130,7 +122,7 @@ class Gateway:
     def _keeper_of_tasks(self) -> TaskKeeper:
         """Return what follows the tasks of servers, tied to the pipeline that begins and ends them."""
         progressing = Progressing(
-            self.upstreams,
+            self.upstream_set.of_caller,
             self.masker,
             lambda: self.policy.settings.gateway.mask_results,
             self.recorder.note,
@@ -143,6 +135,29 @@ class Gateway:
         )
         self.pipeline.task_step.keeper = keeper
         return keeper
+
+    def _upstream_of(self, context: CallContext) -> Upstream:
+        call = context.call
+        return self.upstream_set.for_call(context.entry.server.name, call.identity, call.subject())
+
+    def _sender(self) -> SendingStep:
+        return SendingStep(
+            self.store,
+            PendingQuestionsTable(self.setup.key("dialogues")),
+            lambda: self.policy.settings.approval,
+            self.recorder.note,
+            LoginStep(LoginStore(self.setup.environ), self.masker.learn),
+        )
+
+    def _recorder(self) -> LedgerRecorder:
+        return LedgerRecorder(
+            self.store,
+            self.ledger,
+            self.masker,
+            self.setup.key("arguments"),
+            outcomes=OutcomeTable(self.setup.key("outcomes")),
+            settings=lambda: self.policy.settings.ledger,
+        )
 
     async def _refresh(self) -> None:
         if self.look_at_settings is not None:
@@ -177,7 +192,7 @@ class Gateway:
             reaper=self._reaper,
             on_offer=self._take,
             on_updated=self._updated,
-            learn=self.masker.learn,
+            logins=Logins(LoginStore(self.setup.environ), self.masker.learn, lambda: self.setup.identity),
             memory=HandshakeMemory(self.setup.state.path),
             mask=self.masker.mask,
         )

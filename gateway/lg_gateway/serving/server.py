@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import mcp_types as t
@@ -81,7 +82,8 @@ class GatewayServer(Server[Any]):
 
 class Frontend:
     """The handlers of one gateway. `identify` tells who is calling, from the transport alone; `standing` whether that
-    still holds later. `session` names the one connection of a gateway on stdio."""
+    still holds later. `session` names the one connection of a gateway on stdio. `subject` returns the caller's token,
+    where it may be exchanged for others."""
 
     def __init__(
         self,
@@ -90,11 +92,13 @@ class Frontend:
         identify: Callable[[Context], str],
         standing: Callable[[Context], Standing | None] = lambda _ctx: None,
         session: str = "",
+        subject: Callable[[Context], str] = lambda _ctx: "",
     ) -> None:
         self._gateway = gateway
         self._session = session
         self._identify = identify
         self._standing = standing
+        self._subject = subject
         self._log_levels = LogLevels()
         self._meta = MetaTools(gateway.pipeline, gateway.store)
         self._offers = OfferRequests(gateway, identify=identify, make_call=self._call, answer=self._answer)
@@ -181,6 +185,7 @@ class Frontend:
             log_level=level or DEFAULT_LEVEL,
             standing=self._standing(ctx),
             session=self._session,
+            subject=partial(self._subject, ctx),
         )
 
     async def _answer(self, call: Call) -> Answer:

@@ -65,11 +65,14 @@ class Conclude(Protocol):
 
 
 class Progressing:
-    """One step of a task. `conclude` is set once there is a pipeline."""
+    """One step of a task. `conclude` is set once there is a pipeline.
+
+    `upstream_of` returns the connection for a server and an identity: a task belongs to the login that began it.
+    """
 
     def __init__(
         self,
-        upstreams: Mapping[str, Upstream],
+        upstream_of: Callable[[str, str], Upstream | None],
         masker: Masker,
         mask_results: Callable[[], str],
         note: Callable[[str, str, str], Awaitable[object]],
@@ -78,7 +81,7 @@ class Progressing:
     ) -> None:
         self.write = store.write
         self.addresses = addresses
-        self._upstreams = upstreams
+        self._upstream_of = upstream_of
         self.masker = masker
         self.mask_results = mask_results
         self._note = note
@@ -90,7 +93,7 @@ class Progressing:
 
     def knows_server(self, task: KeptTask) -> bool:
         """Whether the task's server is one of this gateway's."""
-        upstream = self._upstreams.get(task.server)
+        upstream = self._upstream_of(task.server, task.identity)
         return upstream is not None and digest([upstream.spec.place()]) == task.place
 
     async def note_answers(self, task: KeptTask, answers: Mapping[str, Any]) -> None:
@@ -101,7 +104,7 @@ class Progressing:
 
     async def one_step(self, task: KeptTask, now: float, change_in: ChangeIn) -> KeptTask:
         """Return the task as it stands then. A server that cannot be asked now is asked again later."""
-        upstream = self._upstreams.get(task.server)
+        upstream = self._upstream_of(task.server, task.identity)
         served = upstream is not None and digest([upstream.spec.place()]) == task.place
         spec = upstream.spec if upstream is not None and served else _gone(task.server)
         age = max(0.0, now - task.created)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import mcp_types as t
 
+from lg_gateway.upstream_login.http_refusals import HttpRefusals
 from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.relay import Id, Relay
 from lg_gateway.upstreams.wire_text import looks_like_a_message
@@ -33,11 +34,16 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
     """Passes requests on to `inner` and counts what comes back. `limit` is in bytes, of one message."""
 
     def __init__(
-        self, inner: httpx2.AsyncBaseTransport, limit: int = MESSAGE_BYTES, relay: Relay | None = None
+        self,
+        inner: httpx2.AsyncBaseTransport,
+        limit: int = MESSAGE_BYTES,
+        relay: Relay | None = None,
+        refusals: HttpRefusals | None = None,
     ) -> None:
         self._inner = inner
         self._limit = limit
         self._relay = relay
+        self._refusals = refusals
         self.headers: list[tuple[bytes, bytes]] = []
         """Those of the last message that the SDK sent."""
 
@@ -50,6 +56,7 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         if request.method == "POST" and NUMBER not in request.extensions:
             self.headers = request.headers.raw
         response = await self._inner.handle_async_request(request)
+        self._note_refusal(request, response)
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             await response.aclose()
             return self._compressed(request)
@@ -76,6 +83,17 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             response.status_code = 200  # of one without a body, and of any kind: the relay says what is in it
             response.headers["content-type"] = "application/json"
         return response
+
+    def _note_refusal(self, request: httpx2.Request, response: httpx2.Response) -> None:
+        """Keep what the server says about a login that is missing, or that it does not accept."""
+        refusals = self._refusals
+        if refusals is None:
+            return
+        if response.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
+            header = response.headers.get("www-authenticate", "")
+            refusals.note(_request_id(request), response.status_code, header)
+        elif refusals.last is not None:
+            refusals.forget(_request_id(request))
 
     def _compressed(self, request: httpx2.Request) -> httpx2.Response:
         """Fail the request whose answer is compressed. What is no request has nobody to tell."""

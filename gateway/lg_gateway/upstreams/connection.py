@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from lg_gateway.http_client.pool import HttpPool
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstream_login.server_login import ServerLogin
 from lg_gateway.upstreams.bounded_http import BoundedTransport
 from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES, child_transport, watched
 from lg_gateway.upstreams.direct_calls import DirectCalls
 from lg_gateway.upstreams.direct_http import DirectHttpCalls
-from lg_gateway.upstreams.oauth import ClientCredentials
 from lg_gateway.upstreams.question_routing import OnQuestion
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.sse_transport import older_http
@@ -42,16 +42,16 @@ class ServerConnection:
     """How one server is reached: over the SDK's transport, and past it. `lost` is set when the connection ends."""
 
     def __init__(
-        self, spec: ServerSpec, child: Child | None, lost: anyio.Event, relay: Relay, auth: ClientCredentials | None
+        self, spec: ServerSpec, child: Child | None, lost: anyio.Event, relay: Relay, login: ServerLogin
     ) -> None:
         self._spec = spec
         self._child = child
         self._lost = lost
         self._relay = relay
-        self._auth = auth
+        self._login = login
         # What an answer may be waited for is the call's own limit; this one ends what hangs without a call.
         self._timeout = httpx2.Timeout(30.0, read=spec.call_timeout_s + 30.0)
-        self._http = BoundedTransport(HttpPool(), relay=relay)
+        self._http = BoundedTransport(HttpPool(), relay=relay, refusals=login.refusals)
         self._to_session: Any = None
 
     def transport(self) -> Transport:
@@ -59,7 +59,7 @@ class ServerConnection:
         if self._child is not None:
             return child_transport(self._child, self._lost, self._relay)
         if self._spec.transport != "http":
-            return watched(older_http(self._spec, self._relay, self._auth, self._timeout), self._lost, self._relay)
+            return watched(older_http(self._spec, self._relay, self._login, self._timeout), self._lost, self._relay)
         return watched(self._over_http(), self._lost, self._relay)
 
     def direct(self, client: Client) -> Direct | None:
@@ -69,7 +69,7 @@ class ServerConnection:
         if self._spec.transport != "http":
             return None
         return DirectHttpCalls(
-            self._spec, self._http, self._timeout, self._relay, client, self._lost, self._auth, self._say
+            self._spec, self._http, self._timeout, self._relay, client, self._lost, self._login.auth, self._say
         )
 
     @asynccontextmanager
@@ -77,7 +77,7 @@ class ServerConnection:
         """Open the SDK's transport, with a way for others to say something to its session."""
         url = str(self._spec.url)
         http = httpx2.AsyncClient(
-            headers=dict(self._spec.headers), timeout=self._timeout, auth=self._auth, transport=self._http
+            headers=dict(self._spec.headers), timeout=self._timeout, auth=self._login.auth, transport=self._http
         )
         self._to_session, received = anyio.create_memory_object_stream[Any](0)
         async with (

@@ -22,9 +22,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstream_login.challenges import refusal_of
+from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.upstream_auth import UpstreamAuth
 from lg_gateway.upstreams.bounded_http import LEFT_TO_THE_SDK, NUMBER, BoundedTransport, RelayedEvents, beginning
 from lg_gateway.upstreams.direct_calls import FIRST_NUMBER, NOTICE_S, json_bytes, outcome
-from lg_gateway.upstreams.oauth import ClientCredentials, LoginFailed
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.replies import Answer, Reply
 
@@ -35,6 +37,7 @@ RESUMES_MAX = 2
 RESUME_MS = 1000
 """How long to wait before that, if the server does not say."""
 _NOT_TAKEN = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.LocalProtocolError)
+_REFUSED = (401, 403)
 _OWN_HEADERS = (b"content-length", b"last-event-id")
 _PER_CALL = (b"mcp-method", b"mcp-name", b"mcp-protocol-version")
 _ARGUMENT = b"mcp-param-"
@@ -59,7 +62,7 @@ class DirectHttpCalls:
         relay: Relay,
         client: Client,
         lost: anyio.Event,
-        auth: ClientCredentials | None,
+        auth: UpstreamAuth | None,
         to_session: ToSession,
     ) -> None:
         """Keep `lost`, which is set when the server cannot be reached: the connection is made anew then."""
@@ -133,11 +136,12 @@ class DirectHttpCalls:
             login = await self._auth.header() if self._auth is not None else ""
             self._relay.sent_directly(number, "tools/call", reply)
             response = await self._request("POST", number, body, headers, login)
-            if response.status_code == httpx2.codes.UNAUTHORIZED and self._auth is not None:
-                # The server did nothing with it.
-                await response.aclose()
-                login = await self._auth.header(refused=login)
-                response = await self._request("POST", number, body, headers, login)
+            if response.status_code in _REFUSED and self._auth is not None:
+                refusal = refusal_of(response.status_code, response.headers.get("www-authenticate", ""))
+                again = await self._auth.again(login, refusal)
+                if again:  # the server did nothing with it
+                    await response.aclose()
+                    response = await self._request("POST", number, body, headers, again)
         except httpx2.PoolTimeout as error:  # the other calls are well: the connection stays
             self._relay.forget(number)
             reply.left = False

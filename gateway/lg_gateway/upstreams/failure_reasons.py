@@ -11,6 +11,7 @@ from mcp.shared.exceptions import MCPError
 
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstream_login.login_errors import LoginFailed
 from lg_gateway.upstreams.replies import Reply
 from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, SandboxUnavailable, UpstreamUnavailable
 from lg_policy.limits import cut_at_word
@@ -23,8 +24,11 @@ class ServersOwnError(MCPError):
     """An error of the server itself, which has looked at the call, whatever its words are."""
 
 
-def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | None) -> str:
-    """Say why a connection failed or ended, with the last lines that the server wrote to stderr, if any."""
+def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | None, refused: str = "") -> str:
+    """Say why a connection failed or ended, with the last lines that the server wrote to stderr, if any.
+
+    `refused` is what the server said when it refused a request for want of a login.
+    """
     error = _first_of(error)
     if isinstance(error, OSError) and spec.launch is not None and child is None:
         return why_not_started(error, spec)
@@ -37,6 +41,10 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
     elif status is not None:
         ended = f"exited with status {status}"
     elif isinstance(error, EOFError):
+        ended = str(error)
+    elif refused:
+        ended = f"the server wants a login: {refused}"
+    elif isinstance(error, LoginFailed):
         ended = str(error)
     elif isinstance(error, MCPError):
         ended = f"the server refused the connection: {cut_at_word(error.message, 300)} ({error.code})"
@@ -61,12 +69,12 @@ def why_not_started(error: OSError, spec: ServerSpec) -> str:
 
 
 def why_call_failed(
-    spec: ServerSpec, error: MCPError, reply: Reply, *, timeout_s: float, repeatable: bool
+    spec: ServerSpec, error: MCPError, reply: Reply, *, timeout_s: float, repeatable: bool, refused: str = ""
 ) -> Exception:
     """Return what to raise for a call that has no answer, or whose answer is the server's own error.
 
     This depends on what happened, not on the error code: a running server may send the codes that the SDK uses for
-    a lost connection.
+    a lost connection. `refused` is what the server said over HTTP when it refused the request.
     """
     if reply.unreadable:
         return Internal(f"cannot read the answer of server {spec.name}: {reply.unreadable}", hint=LOOK_FIRST)
@@ -78,7 +86,7 @@ def why_call_failed(
     if error.code == t.REQUEST_TIMEOUT:
         return too_late(spec.name, timeout_s, reply, repeatable=repeatable)
     if error.code != t.CONNECTION_CLOSED:
-        return MCPError.from_error_data(error.error)
+        return MCPError(error.code, refused) if refused else MCPError.from_error_data(error.error)
     if spec.url is not None:
         return _lost(f"the connection to server {spec.name} broke during the call", repeatable=repeatable)
     return _lost(f"server {spec.name} ended during the call", repeatable=repeatable)

@@ -21,9 +21,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstream_login.server_login import ServerLogin
 from lg_gateway.upstreams.bounded_http import ERROR_BYTES, BoundedTransport
 from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
-from lg_gateway.upstreams.oauth import ClientCredentials
 from lg_gateway.upstreams.relay import Relay
 from lg_gateway.upstreams.wire_text import looks_like_a_message
 from lg_policy.version import __version__
@@ -47,14 +47,14 @@ _INITIALIZE: Mapping[str, Any] = {
 
 @asynccontextmanager
 async def older_http(
-    spec: ServerSpec, relay: Relay, auth: ClientCredentials | None, limits: httpx2.Timeout
+    spec: ServerSpec, relay: Relay, login: ServerLogin, limits: httpx2.Timeout
 ) -> AsyncIterator[TransportStreams]:
     """Connect by SSE; with `transport = "auto"` by Streamable HTTP, unless the server refuses that."""
     url = str(spec.url)
 
     def client(relay: Relay | None) -> httpx2.AsyncClient:
-        bounded = BoundedTransport(httpx2.AsyncHTTPTransport(), relay=relay)
-        return httpx2.AsyncClient(headers=dict(spec.headers), timeout=limits, auth=auth, transport=bounded)
+        bounded = BoundedTransport(httpx2.AsyncHTTPTransport(), relay=relay, refusals=login.refusals)
+        return httpx2.AsyncClient(headers=dict(spec.headers), timeout=limits, auth=login.auth, transport=bounded)
 
     sse = spec.transport == "sse"
     if not sse:

@@ -26,6 +26,7 @@ from lg_gateway.catalog.offer import Offer
 from lg_gateway.processes import child_process
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.server_specs import ServerSpec
+from lg_gateway.upstream_login.server_login import ServerLogin
 from lg_gateway.upstreams.client_side import notices
 from lg_gateway.upstreams.client_side.caller_capabilities import tell_callers_capabilities
 from lg_gateway.upstreams.client_side.opened_pages import OpenedPages
@@ -33,7 +34,6 @@ from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any
 from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, read_offer
-from lg_gateway.upstreams.oauth import ClientCredentials, Learn
 from lg_gateway.upstreams.offers.list_changes import LIST_CHANGES, ListChanges
 from lg_gateway.upstreams.offers.resource_watch import OnUpdated, ResourceWatch
 from lg_gateway.upstreams.offers.server_tasks import has_tasks
@@ -64,8 +64,8 @@ class _NotSent(Exception):
 class Upstream:
     """A server behind the gateway.
 
-    `on_offer` gets its complete lists whenever they may have changed. `learn` gets every token that was fetched for
-    it. `left_out` says what is wrong with the definitions of tools, by name.
+    `on_offer` gets its complete lists whenever they may have changed. `login` is how it logs in. `left_out` says what
+    is wrong with the definitions of tools, by name.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Upstream:
         on_offer: Callable[[str, Offer], Awaitable[None]],
         on_updated: OnUpdated,
         memory: HandshakeMemory,
+        login: ServerLogin,
         child: Child | None = None,
-        learn: Learn = lambda _secrets: None,
         mask: Callable[[str], str] | None = None,
     ) -> None:
         self.spec = spec
@@ -117,7 +117,7 @@ class Upstream:
         self._calls = self._new_calls()
         self.pages = OpenedPages()
         self._answers = AnswerCheck(spec.name, strict=spec.strict_results)
-        self._auth = ClientCredentials(spec.login, learn) if spec.login is not None else None
+        self.login = login
 
     async def run(self) -> None:
         """Keep the connection up until cancelled. The only task that enters or leaves the client."""
@@ -141,7 +141,8 @@ class Upstream:
                 ):
                     continue
                 startable = not (isinstance(error, OSError) and self.spec.launch is not None and self._running is None)
-                self.error = why_connection_ended(error, self.spec, self._running)
+                startable = startable and not self.login.needs_a_person
+                self.error = why_connection_ended(error, self.spec, self._running, self.login.last_said)
                 log.debug("%s: connection failed", self.name, exc_info=error)
             self._client = None
             if self._renewing:
@@ -245,8 +246,10 @@ class Upstream:
         except MCPError as error:
             if reply.request_id is None and error.code == t.CONNECTION_CLOSED:
                 raise _NotSent from error
-            raise why_call_failed(
-                self.spec, error, reply, timeout_s=call.timeout_s, repeatable=call.repeatable
+            refusal = self.login.refusals.of(reply.request_id) if reply.error is None else None
+            timeout, said = call.timeout_s, self.login.why(refusal)
+            raise self.login.required(refusal) or why_call_failed(
+                self.spec, error, reply, timeout_s=timeout, repeatable=call.repeatable, refused=said
             ) from error
         except (RuntimeError, ValidationError) as error:
             log.warning("%s sent an answer to %s that is not valid MCP: %s", self.name, call.tool, error)
@@ -305,7 +308,9 @@ class Upstream:
                 await self._news.wait()
         if self._client is None:
             reason = self.error or "it did not answer"
-            raise UpstreamUnavailable(f"server {self.name} is {self.state}: {reason}", hint="try again later")
+            raise self.login.required(self.login.refusals.last) or UpstreamUnavailable(
+                f"server {self.name} is {self.state}: {reason}", hint="try again later"
+            )
         return self._client
 
     async def _connection(self) -> None:
@@ -318,7 +323,7 @@ class Upstream:
             child, self._child = self._child, None
             self._running = child or await child_process.start(self.spec.launch, self._reaper)
             self._running.mask = self._mask
-        connection = ServerConnection(self.spec, self._running, self._lost, self._relay, self._auth)
+        connection = ServerConnection(self.spec, self._running, self._lost, self._relay, self.login)
         with anyio.fail_after(self.spec.connect_timeout_s) as connecting:
             async with make_client(
                 connection.transport(),
@@ -375,7 +380,7 @@ class Upstream:
         began = anyio.current_time()
         await anyio.sleep(plan.at_least_s)
         with anyio.move_on_at(math.inf if plan.at_most_s is None else began + plan.at_most_s):
-            await self._wanted.wait()
+            await self.login.wanted_or_changed(self._wanted)
 
     async def _list(self, client: Client) -> Offer:
         listed, self.left_out = await read_offer(client, self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -12,20 +13,54 @@ from lg_policy.config.usage_limits import LimitSettings, RunBudgetSettings
 
 
 class UpstreamOAuthSettings(Section):
-    """The gateway's own login at an HTTP server: OAuth 2.1 client credentials. Callers' tokens are never forwarded."""
+    """How the gateway logs in at an HTTP server. Callers' tokens are never forwarded.
 
-    token_url: SafeUrl
-    """Where the token is fetched."""
-    client_id: str
-    """The gateway's name there; `${NAME}` is expanded."""
-    client_secret: str
-    """Its secret; `${NAME}` is expanded, so the secret need not be in the file."""
+    A server that tells its callers where to log in needs nothing here: `lg-gateway login SERVER` finds out."""
+
+    auth: Literal["authorization_code", "client_credentials", "token_exchange"] | None = None
+    """`authorization_code`: a person logs in with `lg-gateway login`. `client_credentials`: the gateway logs in by
+    itself. `token_exchange`: each caller's token is exchanged for one of the caller's own (RFC 8693).
+
+    By default `client_credentials` where `token_url` is set, else `authorization_code`."""
+    issuer: SafeUrl | None = None
+    """The only authorization server to use, exactly as it names itself; by default the one that the server names."""
+    token_url: SafeUrl | None = None
+    """Where tokens are fetched without discovery: for `client_credentials` and `token_exchange`."""
+    client_id: str | None = None
+    """The gateway's name there; `${NAME}` is expanded. By default it registers itself."""
+    client_secret: str | None = None
+    """Its secret; `${NAME}` is expanded, so the secret need not be in the file. It needs `issuer` or `token_url`: no
+    server may say who gets it."""
+    client_metadata_url: SafeUrl | None = None
+    """Address of a document about the client, used as its id where the authorization server reads such documents."""
     scopes: tuple[str, ...] = ()
-    """Scopes to ask for."""
+    """Scopes to ask for; by default those that the server names."""
     resource: str | None = None
     """What the token is for (RFC 8707); by default the server's `url`."""
     client_auth: Literal["basic", "post"] = "basic"
     """How the secret is sent: HTTP Basic, or in the form."""
+    redirect_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port on 127.0.0.1 that ends a login, for an authorization server that knows one address only; 0: any."""
+
+    @property
+    def grant(self) -> Literal["authorization_code", "client_credentials", "token_exchange"]:
+        """How the gateway gets its tokens."""
+        return self.auth or ("client_credentials" if self.token_url is not None else "authorization_code")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.grant == "authorization_code" and self.token_url is not None:
+            raise ValueError("token_url is for client_credentials and token_exchange; set issuer instead")
+        if self.grant != "authorization_code" and not (self.client_id and self.client_secret):
+            raise ValueError(f"{self.grant} needs client_id and client_secret")
+        if self.client_secret is not None and self.token_url is None and self.issuer is None:
+            raise ValueError("client_secret needs issuer or token_url: no server may say who gets the secret")
+        if self.client_secret is not None and self.client_id is None:
+            raise ValueError("client_secret needs client_id")
+        metadata = urlsplit(self.client_metadata_url or "https://host/path")
+        if metadata.scheme != "https" or metadata.path in ("", "/") or metadata.fragment:
+            raise ValueError("client_metadata_url must be an https address with a path")
+        return self
 
 
 class UpstreamSandboxSettings(Section):
@@ -80,7 +115,9 @@ class UpstreamSettings(Section):
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers sent to it; `${NAME}` is expanded."""
     oauth: UpstreamOAuthSettings | None = None
-    """Log in with client credentials; the server's `url` must then be https, or on this machine."""
+    """How to log in, where the server does not say it all; its `url` must then be https, or on this machine."""
+    login: Literal["shared", "per_caller"] = "shared"
+    """Whose login calls use: `shared`, one for all callers; `per_caller`, each identity its own."""
     trusted: bool = False
     """Whether to trust its annotations and path marks. Built-in servers are always trusted."""
     include_tools: tuple[str, ...] = ()
@@ -118,6 +155,19 @@ class UpstreamSettings(Section):
     schemas: Literal["portable", "own"] = "portable"
     """How the arguments of its tools are listed. `portable`: with the keywords that every client and model provider
     takes. `own`: as the server wrote them. Calls are always checked against the whole schema."""
+
+    @model_validator(mode="after")
+    def _login_fits(self) -> Self:
+        grant = self.oauth.grant if self.oauth is not None else "authorization_code"
+        if self.login == "per_caller" and self.url is None:
+            raise ValueError('login = "per_caller" needs a url')
+        if self.login == "per_caller" and grant == "client_credentials":
+            raise ValueError("client_credentials is one login for all callers: it cannot be per_caller")
+        if self.login == "shared" and grant == "token_exchange":
+            raise ValueError('token_exchange needs login = "per_caller"')
+        if self.login == "per_caller" and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("an Authorization header is one login for all callers: it cannot be per_caller")
+        return self
 
 
 class RuleSettings(Section):

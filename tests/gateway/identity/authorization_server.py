@@ -18,6 +18,8 @@ from urllib.parse import parse_qs
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
 
 class AuthorizationServer:
     """One issuer. `url` is its name; `asked` lists the paths of requests; tokens are made by `token`."""
@@ -35,6 +37,8 @@ class AuthorizationServer:
         self.only_openid = False
         self.metadata_size = 0
         self.metadata_status = 200
+        self.grants = ["client_credentials", EXCHANGE]
+        self.gives_back_what_it_got = False
         self.add_key("first")
 
     def add_key(self, kid: str) -> None:
@@ -64,6 +68,7 @@ class AuthorizationServer:
                 "issuer": self.speaks_for,
                 "jwks_uri": f"{self.url}/keys",
                 "token_endpoint": f"{self.url}/token",
+                "grant_types_supported": self.grants,
             }
             room = self.metadata_size - len(json.dumps(about | {"more": ""}))
             return self.metadata_status, about | ({"more": "x" * room} if room > 0 else {})
@@ -80,9 +85,13 @@ class AuthorizationServer:
     def _give(self, authorization: str, form: dict[str, str]) -> tuple[int, Any]:
         self.forms.append(form)
         name, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
-        if form.get("grant_type") != "client_credentials" or not secret or self.clients.get(name) != secret:
+        if form.get("grant_type") not in self.grants or not secret or self.clients.get(name) != secret:
             return 401, {"error": "invalid_client"}
         token = self.next_token()
+        if form["grant_type"] == EXCHANGE:
+            subject = form["subject_token"]
+            caller = jwt.decode(subject, options={"verify_signature": False})["sub"]
+            token = subject if self.gives_back_what_it_got else f"exchanged-for-{caller}-{token}"
         self.issued.append(token)
         return 200, {"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime_s}
 

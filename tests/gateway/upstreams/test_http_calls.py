@@ -77,8 +77,11 @@ FAILED = {
     "cut_body": ("outcome_unknown", "its answer broke off"),
     "cut_stream": ("outcome_unknown", "its answer broke off"),
     "compressed": ("outcome_unknown", "the answer is compressed"),
-    "forbidden": ("internal", "Server returned an error response (-32603)"),
-    "log_in_first": ("internal", "Server returned an error response (-32603)"),
+    "forbidden": ("internal", "HTTP 403 Forbidden (-32603)"),
+    "log_in_first": (
+        "upstream_unavailable",
+        'HTTP 401 Unauthorized, WWW-Authenticate: Bearer (resource_metadata="http://x.example")',
+    ),
     "moved": ("internal", "Redirect to http://elsewhere.example/mcp not followed"),
     "done_elsewhere": ("outcome_unknown", "HTTP 303: Redirect to http://elsewhere.example/done not followed"),
 }

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,14 +12,15 @@ import anyio
 import httpx2
 import pytest
 
-from lg_gateway.processes.server_specs import ClientLogin
 from lg_gateway.serving.setup import GatewaySetup
-from lg_gateway.upstreams.oauth import ClientCredentials, LoginFailed
+from lg_gateway.upstream_login.client_credentials import ClientCredentials
+from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_policy.errors import ConfigError
 from tests.gateway.commands.support_commands import run
-from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.identity.authorization_server import AuthorizationServer, authorization_server
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, make_setup, write_config
+from tests.gateway.upstream_login.support_logins import recording_upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 SECRET = "client-secret-that-nobody-sees"
@@ -52,13 +49,14 @@ class Resource:
         return httpx2.Response(200 if good else 401)
 
 
-def login(issuer: AuthorizationServer, **changes: Any) -> ClientLogin:
+def login(issuer: AuthorizationServer, **changes: Any) -> LoginSpec:
     issuer.clients["gw"] = SECRET
     given: dict[str, Any] = {
         "token_url": f"{issuer.url}/token", "client_id": "gw", "client_secret": SECRET, "scopes": ("a", "b"),
-        "resource": "http://127.0.0.1/mcp", "in_body": False,
+        "resource": "http://127.0.0.1/mcp", "server": "w", "url": "http://127.0.0.1/mcp",
+        "grant": "client_credentials",
     }  # fmt: skip
-    return ClientLogin(**(given | changes))
+    return LoginSpec(**(given | changes))
 
 
 async def test_a_token_is_fetched_once_for_all_calls_renewed_before_it_ends_and_after_a_refusal() -> None:
@@ -98,16 +96,6 @@ async def test_a_token_is_used_to_its_end_while_none_can_be_fetched() -> None:
                 await http.get("http://server.test/")
         assert SECRET not in str(caught.value)
         assert "503" in str(caught.value)
-
-
-@contextmanager
-def recording_upstream(headers: Path) -> Iterator[str]:
-    argv = [sys.executable, str(FIXTURE), "--http", "0", "--headers", str(headers)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield f"http://127.0.0.1:{next(iter(process.stdout or ())).strip()}/mcp"
-        finally:
-            process.terminate()
 
 
 def test_a_server_gets_the_token_of_its_own_entry_and_the_secret_shows_up_nowhere(

@@ -47,8 +47,13 @@ def run(args: argparse.Namespace) -> int:
 
             gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
             front = _front(gateway, flags, login=login)
-            session = gateway.session if flags.transport == "stdio" else ""
-            frontend = Frontend(gateway, identify=front.identify, standing=front.standing, session=session)
+            frontend = Frontend(
+                gateway,
+                identify=front.identify,
+                standing=front.standing,
+                subject=front.subject,
+                session=gateway.session if flags.transport == "stdio" else "",
+            )
             await serve_here(
                 frontend.build(),
                 flags,

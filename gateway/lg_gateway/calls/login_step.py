@@ -1,0 +1,119 @@
+"""Has the human behind a client log in at a server while a call waits, where the client can show a page.
+
+Only for callers on this machine: the page sends the browser back to it. Whoever calls from elsewhere could have another
+person open the page, and would then call with that login.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.abc
+
+from lg_gateway.approvals.layout import word
+from lg_gateway.approvals.question import quoted
+from lg_gateway.calls.call import CallContext
+from lg_gateway.elicitation.client_abilities import URL
+from lg_gateway.elicitation.refusals import Refused
+from lg_gateway.elicitation.server_question import KEY, ServerQuestion
+from lg_gateway.elicitation.url_question import HOST_CHARACTERS, host_of
+from lg_gateway.store.canonical_json import digest
+from lg_gateway.upstream_login.login_errors import LoginFailed, LoginRequired
+from lg_gateway.upstream_login.login_spec import LoginSpec
+from lg_gateway.upstream_login.login_store import LoginStore, login_id
+from lg_gateway.upstream_login.person_login import begin_login
+from lg_gateway.upstream_login.upstream_auth import Learn
+from lg_policy.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+LOGIN = "lg.login"
+"""Stands where the server's own key stands in a question of a server."""
+OPEN = 20
+"""Logins that wait at once."""
+LOCAL = "local:"
+
+
+@dataclass
+class _OpenLogin:
+    """A login whose page can be opened."""
+
+    url: str = ""
+    ready: anyio.Event = field(default_factory=anyio.Event)
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
+class LoginStep:
+    """Begins logins for calls, one at a time for each server and holder."""
+
+    def __init__(self, store: LoginStore, learn: Learn) -> None:
+        self._store = store
+        self._learn = learn
+        self._open: dict[str, _OpenLogin] = {}
+
+    async def question(
+        self, context: CallContext, required: LoginRequired, tasks: anyio.abc.TaskGroup | None
+    ) -> ServerQuestion | None:
+        """Return the question that has the caller's human log in; `None` where that cannot be asked."""
+        spec, call = context.entry.server.login, context.call
+        if tasks is None or spec is None or spec.grant != "authorization_code" or not call.identity.startswith(LOCAL):
+            return None
+        if URL not in call.answers.kinds or self.was_asked(context):
+            return None
+        key = login_id(spec.url, spec.holder(call.identity))
+        opened = self._open.get(key)
+        if opened is None:
+            if len(self._open) >= OPEN:
+                return None
+            opened = self._open[key] = _OpenLogin()
+            tasks.start_soon(self._run, key, opened, spec, spec.holder(call.identity), required)
+        await opened.ready.wait()
+        return _question(context, opened.url) if opened.url else None
+
+    def was_asked(self, context: CallContext) -> bool:
+        """Return whether this call already waited for a login."""
+        pending = context.pending
+        return pending is not None and any(question["theirs"] == LOGIN for question in pending.questions.values())
+
+    async def finished(self, context: CallContext, wait_s: float) -> None:
+        """Wait until the login that was begun for a call is over, but no longer than that."""
+        spec = context.entry.server.login
+        opened = self._open.get(login_id(spec.url, spec.holder(context.call.identity))) if spec is not None else None
+        if opened is not None:
+            with anyio.move_on_after(wait_s):
+                await opened.done.wait()
+
+    async def _run(self, key: str, opened: _OpenLogin, spec: LoginSpec, holder: str, required: LoginRequired) -> None:
+        try:
+            async with begin_login(spec, holder, self._store, learn=self._learn, scopes=required.scopes) as begun:
+                opened.url = begun.url
+                opened.ready.set()
+                await begun.finish()
+        except (LoginFailed, ConfigError) as error:
+            log.warning("nobody logged in at server %s: %s", spec.server, error)
+        finally:
+            self._open.pop(key, None)
+            opened.ready.set()
+            opened.done.set()
+
+
+def _question(context: CallContext, url: str) -> ServerQuestion | None:
+    try:
+        host = host_of(url)
+    except Refused as why:
+        log.warning("the page to log in at server %s is not shown: %s", context.entry.server.name, why)
+        return None
+    rows = [
+        "A server wants you to log in. The gateway asks for it, to make this call.",
+        f"server: {word(context.entry.server.name)}",
+        f"while running: {word(context.entry.tool)}",
+        f"host: {word(host, HOST_CHARACTERS)}",
+        *quoted(url),
+        "Open the page only if you want that login. It ends on a page of this machine.",
+    ]
+    own = digest([context.binding().digest(), LOGIN, url])
+    return ServerQuestion(
+        key=f"{KEY}{own[:32]}", theirs=LOGIN, text="\n".join(rows), schema={}, kind=URL, params={"url": url}
+    )

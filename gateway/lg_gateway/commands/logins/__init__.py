@@ -1,0 +1,1 @@
+"""Commands about the gateway's logins at upstream servers."""
