@@ -17,6 +17,7 @@
     ├── SandboxUnavailable      sandbox_unavailable
     ├── UpstreamUnavailable     upstream_unavailable
     ├── OutcomeUnknown          outcome_unknown      + begun_before
+    ├── Halted                  halted
     ├── Internal                internal
     └── ConfigError             invalid_config       ends a program with status 2, never sent as a tool result
         ├── UsageError          invalid_arguments
@@ -167,6 +168,12 @@ class OutcomeUnknown(LgError):
     def payload(self) -> dict[str, str]:
         """Return `{code, message, hint}` and whether an earlier request began the call."""
         return super().payload() | ({"begun_before": "true"} if self.begun_before else {})
+
+
+class Halted(LgError):
+    """A human has stopped all calls."""
+
+    code = "halted"
 
 
 class Internal(LgError):

@@ -22,6 +22,7 @@ from lg_gateway.calls.call import Call, CallContext, arguments_of_kind, new_requ
 from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.caller_reports import logs_to_caller, progress_to_caller
 from lg_gateway.calls.decision_step import DecisionStep, Policy
+from lg_gateway.calls.halt_step import HaltStep
 from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
@@ -54,6 +55,7 @@ from lg_policy.errors import (
     ApprovalRequired,
     CallTimeout,
     Conflict,
+    Halted,
     Internal,
     InvalidArguments,
     LgError,
@@ -91,11 +93,13 @@ class Pipeline:
         sending_step: SendingStep,
         kept_results: KeptResults,
         masker: Masker,
+        halts: HaltStep,
         workers: int = 1,
         refresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._policy = policy
         self._refresh = refresh
+        self._halts = halts
         self.decisions = DecisionStep(policy, catalog)
         self._catalog = catalog
         self._upstream_of = upstream_of
@@ -126,6 +130,7 @@ class Pipeline:
     async def _steps(self, context: CallContext) -> Answer:
         try:
             context = await self._read(context)
+            await self._halts.refuse()
             context = self.decisions.of(context)
             context = await self._check(context)
             context = await self._sending_step.join(context)
@@ -143,7 +148,7 @@ class Pipeline:
             context = replace(context, recalled=context.recalled or context.pending is not None)
             with self.limiter.admit(_subject(context), bytes_in=context.bytes_in, again=context.recalled):
                 context = replace(context, login=await self._upstream_of(context).login.known())
-                await self._recorder.begun(context, self._last_checks(context))
+                await self._recorder.begun(context, self._last_checks(context), self._halts.check)
                 return await self._carry_out(replace(context, sent=time.monotonic()))
         except LgError as error:
             await self._recorder.refused(context, error)
@@ -251,7 +256,7 @@ class Pipeline:
             request_id=new_request_id(),
             metadata=replace(context.metadata, key=None),
         )
-        await self._recorder.begun(trial, lambda _tx: None)
+        await self._recorder.begun(trial, lambda _tx: None, self._halts.check)
         try:
             answer = await self._send(trial)
         except LgError as error:
@@ -269,7 +274,10 @@ class Pipeline:
         """Send, shape, record. From here on the call may have had an effect."""
         ended = self._in_flight[context.request_id] = anyio.Event()
         try:
-            return await self._to_its_end(context)
+            with self._halts.running():
+                return await self._to_its_end(context)
+        except Halted as error:  # its end is recorded
+            return refusal(error, self._masker)
         finally:
             del self._in_flight[context.request_id]
             ended.set()

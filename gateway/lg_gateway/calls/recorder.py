@@ -70,17 +70,22 @@ class LedgerRecorder:
             bytes_in=size,
         )
 
-    async def begun(self, context: CallContext, checks: Callable[[Tx], None]) -> None:
+    async def begun(
+        self, context: CallContext, checks: Callable[[Tx], None], halted: Callable[[Tx], None] | None = None
+    ) -> None:
         """Record that the call is about to be sent. Raises `Internal` if it cannot be recorded.
 
         The record of a call that may change something is on the disk on return. `checks` run in the same transaction.
-        If they raise, nothing is recorded and the call is not made.
+        If they raise, nothing is recorded and the call is not made. `halted` does the same, after it is known whether
+        others have written to the ledger.
         """
         entry = self._entry(context, phase="begun")
 
         def begin(tx: Tx) -> None:
             checks(tx)
             self._ledger.append(tx, entry)
+            if halted is not None:
+                halted(tx)
 
         try:
             await self._store.write(begin, durable=not context.entry.read_only)

@@ -15,6 +15,8 @@ from typing import Any
 from lg_gateway.store.interface import Tx
 
 PINS, TOKEN, GRANT = "pins ", "tok-", "gr-"
+HALT = "halt"
+"""The subject of the notes that stop all calls and let them begin again. There are no rows beside them."""
 CARRIED = "segment sealed"
 """The subject of the record of a sealing: its arguments are the notes that it says again, by subject."""
 CARRIED_DAYS = 1
@@ -37,7 +39,7 @@ def leaving_notes(tx: Tx, last: int, records_of: Records) -> dict[str, dict[str,
     """Return the notes, by subject, that the store loses with all records up to `last`."""
     rows = tx.execute(
         "SELECT DISTINCT request_id FROM ledger WHERE seq <= ? AND (request_id LIKE 'pins %'"
-        " OR request_id LIKE 'tok-%' OR request_id LIKE 'gr-%')",
+        " OR request_id LIKE 'tok-%' OR request_id LIKE 'gr-%' OR request_id = 'halt')",
         (last,),
     )
     young = (datetime.now(UTC) - timedelta(days=CARRIED_DAYS)).isoformat()

@@ -85,16 +85,22 @@ class Ledger:
         self._key = key
         self._next: Head | None = None
         self._known: Head | None = None
+        self._end_hash = ""
+        self.others_wrote = True
+        """Whether another process has written since somebody took notice and set this to false."""
 
     def append(self, tx: Tx, entry: LedgerEntry) -> int:
         """Add one record at the end of the chain and return its number. Durable when the transaction is."""
         last = tx.execute(LAST_RECORD) or last_sealed(tx)
         seq, prev_hash = (last[0][0] + 1, last[0][1]) if last else (1, FIRST)
+        if prev_hash != self._end_hash:
+            self.others_wrote = True
         body = {name: getattr(entry, name) for name in _FIELDS} | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
         record = canonical(body).decode("ascii")
         digest = record_hash(record)
         sql = "INSERT INTO ledger (seq, hash, mac, record, request_id, run_id) VALUES (?, ?, ?, ?, ?, ?)"
         tx.execute(sql, (seq, digest, self._mac(digest), record, entry.request_id, entry.run_id))
+        self._end_hash = digest
         return int(seq)
 
     def records_of(self, tx: Tx, request_id: str) -> list[dict[str, Any]]:

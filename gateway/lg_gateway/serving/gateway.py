@@ -19,6 +19,7 @@ from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.decision_step import Policy
+from lg_gateway.calls.halt_step import HaltStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.calls.kept_results import KeptResults
@@ -93,6 +94,7 @@ class Gateway:
         self._housekeeping = Housekeeping(
             self.store, self.recorder, self.archive, self.tokens, lambda: self.policy.settings
         )
+        self.halts = HaltStep(self.store, self.ledger)
         self._reaper = reaper
         self._listeners = _Listeners()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -114,6 +116,7 @@ class Gateway:
             sending_step=sending_step,
             kept_results=KeptResults(setup.key("results")),
             masker=masker,
+            halts=self.halts,
             workers=setup.workers,
             refresh=self._refresh,
         )
@@ -213,6 +216,7 @@ class Gateway:
                 tasks.start_soon(self._housekeeping.run)
                 self._sending_step.tasks = self.task_keeper.tasks = tasks
                 tasks.start_soon(self.task_keeper.run)
+                tasks.start_soon(self.halts.watch)
                 try:
                     yield
                 finally:

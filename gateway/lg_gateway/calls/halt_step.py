@@ -1,0 +1,90 @@
+"""Stops calls while a human has halted the gateway: new ones are refused, and running ones cut off if that was asked.
+
+A halt is a record in the ledger, so it holds for every process on the store and survives all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from lg_gateway.ledger.halt import Halt, HaltSwitch
+from lg_gateway.ledger.ledger import Ledger
+from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_policy.errors import Halted
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+"""Between two looks at the store of a process whose callers are idle, or whose calls run."""
+
+
+class HaltStep:
+    """Halts as a step of the pipeline."""
+
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self._store = store
+        self._switch = HaltSwitch(ledger)
+        self._running: set[anyio.CancelScope] = set()
+
+    @property
+    def current(self) -> Halt | None:
+        """Return the halt that this process knows of."""
+        return self._switch.current
+
+    async def refuse(self) -> None:
+        """Raise `Halted` for a new call. Looks into the store only where a halt is known, which may have ended."""
+        if self._switch.current is None:
+            return
+        halt = await self._read()
+        if halt is not None:
+            raise halt.error()
+
+    def check(self, tx: Tx) -> None:
+        """Raise `Halted` in the transaction that begins a call: no halt was written before it."""
+        self._switch.check(tx)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Hold a call that runs. Raises `Halted` where a halt has cut it off."""
+        with anyio.CancelScope() as scope:
+            self._running.add(scope)
+            try:
+                yield
+            finally:
+                self._running.discard(scope)
+        if scope.cancelled_caught:
+            why = self._switch.current
+            raise Halted(
+                f"the call was cut off {why.text if why else ''}; it may have taken effect",
+                hint="check whether it did before repeating it",
+            )
+
+    async def watch(self) -> None:
+        """Look for halts until cancelled, and cut off what runs when one says so."""
+        known: Halt | None = None
+        while True:
+            try:
+                halt = await self._read()
+            except StoreError as error:
+                log.debug("cannot look for a halt: %s", error)
+                halt = known
+            if halt != known:
+                known = halt
+                self._tell(halt)
+            await anyio.sleep(POLL_S)
+
+    async def _read(self) -> Halt | None:
+        return await self._store.read(self._switch.read)
+
+    def _tell(self, halt: Halt | None) -> None:
+        if halt is None:
+            log.warning("calls are made again")
+            return
+        log.warning("all calls are stopped %s; `lg-gateway continue` lets them begin again", halt.text)
+        if halt.now:
+            for scope in tuple(self._running):
+                scope.cancel()
