@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 
 from lg_gateway.clients.entry import ClientEntry, ClientFile, ProposedRule
@@ -33,8 +34,18 @@ class ImportPlan:
                 yield name, rule
 
 
-def import_plan(found: ClientFile, settings_path: Path, values: Values, *, replace: bool = False) -> ImportPlan:
-    """Return what importing a file would do. Raises `ConfigError` where the settings file cannot be changed."""
+def import_plan(
+    found: ClientFile,
+    settings_path: Path,
+    values: Values,
+    *,
+    replace: bool = False,
+    confine: Callable[[UpstreamSettings], UpstreamSettings] = lambda settings: settings,
+) -> ImportPlan:
+    """Return what importing a file would do. Raises `ConfigError` where the settings file cannot be changed.
+
+    `confine` may give a server a sandbox.
+    """
     left_out = dict(found.unusable)
     entries: dict[str, ClientEntry] = {}
     for name, entry in found.entries.items():
@@ -44,7 +55,7 @@ def import_plan(found: ClientFile, settings_path: Path, values: Values, *, repla
                 f"needs the environment variable {', '.join(unset)}, which is not set", hint="set it, and import again"
             )
         else:
-            entries[name] = entry
+            entries[name] = replaced(entry, settings=confine(entry.settings))
     servers = {name: entry.settings for name, entry in entries.items()}
     needed = {secret for entry in entries.values() for secret in secrets_of(entry.settings)}
     known = set(values.secrets.names(values.environ)) if needed else set()

@@ -26,7 +26,8 @@ from lg_gateway.confinement import inside
 from lg_gateway.confinement.confinement import INSIDE, PROXY_SOCKET, TMP, Confinement, View
 from lg_gateway.confinement.hosts import read_patterns
 from lg_gateway.confinement.programs import needs_of, own_interpreter
-from lg_gateway.confinement.proxy import EgressProxy, RefusedHosts
+from lg_gateway.confinement.proxy import EgressProxy
+from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import process_tree, seccomp
 from lg_policy.sandbox.bubblewrap import NAMESPACES, Binary, binaries, memory_file, nul_separated
@@ -322,7 +323,9 @@ async def _start_proxy(confinement: Confinement, confined: Confined) -> str:
     rules = read_patterns(confinement.network)
     _sweep(confinement.state)
     path = f"{confinement.state}/proxy-{os.getpid()}-{os.urandom(4).hex()}.sock"
-    confined.proxy = EgressProxy(rules, owner=confinement.name, add_with=confinement.add_with)
+    confined.proxy = EgressProxy(
+        rules, owner=confinement.name, add_with=confinement.add_with, keep=confinement.refusals
+    )
     confined.paths.append(path)
     await confined.proxy.start(path)
     return path

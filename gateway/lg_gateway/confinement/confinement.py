@@ -48,6 +48,11 @@ class Confinement:
     """How a refused host is added, with `{host}` in it."""
 
     @property
+    def refusals(self) -> str:
+        """Return the file of the hosts that were refused."""
+        return f"{self.state}/{self.name}/refused-hosts"
+
+    @property
     def shows_root(self) -> bool:
         """Return whether any of the masked root is shown."""
         root = self.masked_root

@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lg_policy.config.gateway import UpstreamSandboxSettings
+from lg_policy.config.settings import UpstreamSettings
+
 NPM = ("registry.npmjs.org",)
 PYPI = ("pypi.org", "files.pythonhosted.org")
 _REGISTRIES = {"npx": NPM, "npm": NPM, "pnpm": NPM, "bunx": NPM, "uvx": PYPI, "uv": PYPI, "pipx": PYPI}
@@ -63,6 +66,17 @@ def propose_sandbox(command: str, args: Sequence[str]) -> SandboxProposal:
         read=() if writes else paths,
         write=paths if writes else (),
     )
+
+
+def with_proposed_sandbox(settings: UpstreamSettings) -> UpstreamSettings:
+    """Return a server's settings with the sandbox that is proposed, as they are where none is."""
+    if settings.command is None or settings.sandbox is not None:
+        return settings
+    proposal = propose_sandbox(settings.command, settings.args)
+    if proposal.why_not:
+        return settings
+    sandbox = UpstreamSandboxSettings(network=proposal.network, read=proposal.read, write=proposal.write)
+    return settings.model_copy(update={"sandbox": sandbox})
 
 
 def _paths(args: Sequence[str]) -> Iterator[str]:

@@ -16,9 +16,9 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 from lg_gateway.confinement.hosts import Address, HostRules, plain_name
+from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_gateway.confinement.requests import BadRequest, ProxyRequest, read_request
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ CONNECT_S = 20.0
 IDLE_S = 600.0
 CONNECTIONS = 128
 CHUNK = 65_536
-REFUSED_HOSTS = 50
-"""Refused hosts that are remembered by name; of the others only the number."""
 
 _PHRASES = {
     400: "Not a request to a proxy", 403: "Host not named in network", 408: "No whole request in time",
@@ -40,23 +38,6 @@ _PHRASES = {
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 
-@dataclass
-class RefusedHosts:
-    """What a program asked for and did not get: `HOST:PORT` with the number of times."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    others: int = 0
-
-    def add(self, target: str) -> bool:
-        """Count a refusal; return whether it is the first of its target."""
-        first = target not in self.counts
-        if first and len(self.counts) >= REFUSED_HOSTS:
-            self.others += 1
-            return False
-        self.counts[target] = self.counts.get(target, 0) + 1
-        return first
-
-
 async def look_up(host: str, port: int) -> list[Address]:
     """Return the addresses of a name. Raises `OSError`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -64,10 +45,15 @@ async def look_up(host: str, port: int) -> list[Address]:
 
 
 class EgressProxy:
-    """The proxy of one program. `owner` names it in messages; `add_with` says how a host is added to its rules."""
+    """The proxy of one program. `owner` names it in messages; `add_with` says how a host is added to its rules.
 
-    def __init__(self, rules: HostRules, *, owner: str, add_with: str, resolve: Resolve = look_up) -> None:
-        self.refused = RefusedHosts()
+    `keep` is a file for the hosts that were refused.
+    """
+
+    def __init__(
+        self, rules: HostRules, *, owner: str, add_with: str, resolve: Resolve = look_up, keep: str | None = None
+    ) -> None:
+        self.refused = RefusedHosts(keep)
         self._rules = rules
         self._owner = owner
         self._add_with = add_with

@@ -14,6 +14,7 @@ from lg_gateway.approvals.grants import Grant
 from lg_gateway.approvals.records import Approval, ApprovalTable
 from lg_gateway.catalog.pin_table import PinTable
 from lg_gateway.identity.tokens import TokenTable
+from lg_gateway.ledger.halt import Halt, HaltSwitch
 from lg_gateway.serving.setup import GatewayLocation
 from lg_gateway.store.factory import open_store
 from lg_gateway.store.interface import Tx
@@ -46,6 +47,10 @@ class StoreAccess:
     def grants(self) -> list[Grant]:
         """Return every grant "for this run" in the store."""
         return self.read(self.approvals.grants.all)
+
+    def halt(self) -> Halt | None:
+        """Return the halt that is in force."""
+        return self.read(HaltSwitch(self.ledger).read)
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a consistent view."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ import pytest
 
 from lg_gateway.confinement.confined_process import sandbox_binary
 from lg_gateway.confinement.programs import needs_of
+from lg_gateway.ledger.halt import write_halt
+from lg_gateway.serving.store_access import StoreAccess
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, make_setup, text_of
 from tests.support import require
 
@@ -61,8 +66,6 @@ async def test_a_program_that_the_sandbox_does_not_show_is_named_in_the_reason(t
 def test_a_sandbox_that_would_be_none_is_refused(
     tmp_path: Path, sandbox: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     monkeypatch.setenv("STATE", os.environ["XDG_CONFIG_HOME"])
     with pytest.raises(ConfigError, match=said):
         make_setup(tmp_path, confined_server(**sandbox), ALLOW_ALL)
@@ -91,3 +94,22 @@ def test_what_a_program_needs_is_found_without_running_it(tmp_path: Path) -> Non
     needed = needs_of(str(home / ".local/bin/uvx"), str(home)).paths
     assert set(needed) == {str(home / ".local/bin/uv"), str(home / ".local/bin/uvx")}
     assert needs_of("/usr/bin/env", str(home)).paths == ()
+
+
+def test_doctor_says_who_is_confined_what_was_refused_and_that_calls_are_halted(tmp_path: Path) -> None:
+    require(sandbox_binary() is not None, "no bubblewrap")
+    free = f"[gateway.servers.free]\ncommand = {json.dumps(sys.executable)}\nargs = [{json.dumps(str(SERVER))}]\n"
+    setup = make_setup(tmp_path, confined_server(network=["now.example"]), free + 'mode = "legacy"\n', ALLOW_ALL)
+    kept = setup.state.path / "servers" / "box" / "refused-hosts"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("api.example.com:443\nnow.example:443\n")
+    with closing(StoreAccess(setup)) as access:
+        access.write(lambda tx: write_halt(access.ledger, tx, by="ada", reason="enough"))
+    told = run("doctor", "--config", str(tmp_path / "gateway.toml"))
+    assert told.returncode == 1
+    lines = [" ".join(line.split()) for line in told.stdout.splitlines()]
+    assert any(line.startswith("!! halted all calls are stopped since") and "by ada: enough" in line for line in lines)
+    assert "ok box in a sandbox: now.example; 1 paths of yours" in lines
+    assert any("hosts that it may not reach: api.example.com:443; add it with" in line for line in lines)
+    assert any(line.startswith("ok free runs with all your rights; to confine it: sandbox = { read") for line in lines)
+    assert kept.read_text() == "api.example.com:443\n"

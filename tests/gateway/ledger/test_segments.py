@@ -10,6 +10,7 @@ import pytest
 
 from lg_gateway.commands.audit.integrity import export_lines
 from lg_gateway.ledger.chain import line_of
+from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.segments import BATCH, Archive, SealingError, clear_some
@@ -57,6 +58,15 @@ async def test_another_gateway_with_an_older_head_goes_on_after_its_record_was_s
     other.close()
 
     assert place.examine().problems == []
+
+
+async def test_a_halt_is_still_known_after_its_record_was_sealed_away(place: Place) -> None:
+    await place.store.write(lambda tx: write_halt(place.ledger, tx, by="ada", reason="enough"))
+    await append(place.store, place.ledger, 3)
+    await place.archive.seal(LATER, by="me")
+    found = place.store.read_now(HaltSwitch(place.ledger).read)
+    assert found is not None
+    assert found.text == "by ada: enough"
 
 
 async def test_a_broken_chain_is_not_sealed(place: Place) -> None:

@@ -222,7 +222,7 @@ def _show(stores: Stores, args: argparse.Namespace) -> int:
 def _approve(stores: Stores, args: argparse.Namespace) -> int:
     pending = stores.find(args.id)
     keep, rule = args.always or "", _offered(pending.approval, args)
-    operator = _operator(pending.access) if not keep else None
+    operator = operator_of(pending.access) if not keep else None
     if operator is not None:
         return _report(decide(pending, "approve", for_run=args.for_run, by=operator))
     with Terminal() as terminal:
@@ -250,10 +250,10 @@ def _offered(approval: Approval, args: argparse.Namespace) -> dict[str, Any] | N
 
 def _deny(stores: Stores, args: argparse.Namespace) -> int:
     pending = stores.find(args.id)
-    return _report(decide(pending, "deny", reason=args.reason, by=_operator(pending.access) or ""))
+    return _report(decide(pending, "deny", reason=args.reason, by=operator_of(pending.access) or ""))
 
 
-def _operator(access: StoreAccess) -> str | None:
+def operator_of(access: StoreAccess) -> str | None:
     """Return which operator's token the environment holds, `None` for none. Raises `ConfigError` for one that fails."""
     text = os.environ.get("LG_OPERATOR_TOKEN")
     if not text:
@@ -311,7 +311,7 @@ def _revoke(stores: Stores, args: argparse.Namespace) -> int:
             hint="`lg-gateway approvals grants` shows those that count",
         )
     access, now = stores.stores[subject], time.time()
-    by = _operator(access) or f"user {user_name()} at a command line"
+    by = operator_of(access) or f"user {user_name()} at a command line"
     access.write(lambda tx: access.approvals.grants.revoke(tx, args.id, now=now, by=by))
     complain(f"{args.id} revoked")
     return 0

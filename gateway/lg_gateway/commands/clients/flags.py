@@ -29,6 +29,7 @@ def _import(parser: Parser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     parser.add_argument("--replace", action="store_true", help="also replace servers of the same name")
+    parser.add_argument("--sandbox", action="store_true", help="have each stdio server start in the sandbox proposed")
     parser.add_argument("--yes", action="store_true", help="write without asking on the terminal")
 
 

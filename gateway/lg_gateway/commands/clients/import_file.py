@@ -15,6 +15,7 @@ from lg_gateway.clients.settings_file import reserved_names
 from lg_gateway.clients.values import Values
 from lg_gateway.commands.clients.import_report import report
 from lg_gateway.commands.terminal.output import complain, fail, say, word
+from lg_gateway.confinement.proposals import with_proposed_sandbox
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
 from lg_policy.state import config_home
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     path = settings_path(args, os.environ)
     found = read_client_file(args.file, client=args.source or "", root=root, reserved=reserved_names(path))
     values = Values(environ=os.environ, root=root)
-    plan = import_plan(found, path, values, replace=args.replace)
+    confine = with_proposed_sandbox if args.sandbox else lambda settings: settings
+    plan = import_plan(found, path, values, replace=args.replace, confine=confine)
     title = CLIENTS[found.client].title if found.client in CLIENTS else "a client that is not known; see --from"
     say(f"{word(args.file)}: {title}")
     report(plan)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from lg_gateway.clients.import_plan import ImportPlan, files_of
 from lg_gateway.commands.terminal.output import say, word
+from lg_gateway.confinement.proposals import propose_sandbox
+from lg_policy.config.settings import UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.printing import one_line
 from lg_policy.secrets.configured import secret_parts
@@ -32,11 +34,26 @@ def report(plan: ImportPlan) -> None:
             say(f"      gets the content of {word(path)} at each start")
         for note in entry.notes:
             say(f"      {one_line(note, WIDTH)}")
+        if entry.settings.command is not None:
+            _sandbox(entry.settings)
     for name in plan.edit.added.keys() - plan.entries.keys():
         say(f"  + {name:<20} ours; it has to be named once the settings name a server")
     for written, error in plan.left_out.items():
         say(f"  - {word(written, 40):<20} left out: {one_line(reason(error), WIDTH)}")
     _rules(plan)
+
+
+def _sandbox(settings: UpstreamSettings) -> None:
+    """Say which sandbox fits a server, or that it gets one."""
+    if settings.sandbox is not None:
+        say("      starts in a sandbox: see `sandbox` in its table")
+        return
+    proposal = propose_sandbox(settings.command or "", settings.args)
+    if proposal.why_not:
+        say(f"      runs with all your rights: {one_line(proposal.why_not, WIDTH)}")
+    else:
+        say("      runs with all your rights; import it with --sandbox, or write this into its table:")
+        say(f"      sandbox = {one_line(proposal.table(), WIDTH)}")
 
 
 def reason(error: ConfigError) -> str:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     async def examine() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            findings = [*_places(setup), *_servers(gateway), *_rules(gateway), *_pins(gateway)]
+            findings = [*_places(setup), *_servers(gateway), *_boundaries(gateway), *_rules(gateway), *_pins(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         for finding in findings:
             say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")
@@ -64,6 +64,16 @@ def _places(setup: GatewaySetup) -> list[Finding]:
         Finding(what="identity", text=f"{setup.identity} on stdio"),
         *(Finding(what=name, text=f"left out: {error.text()}", bad=True) for name, error in setup.missing.items()),
     ]
+
+
+def _boundaries(gateway: Gateway) -> list[Finding]:
+    from lg_gateway.commands.serving.boundaries import halted, server_boundary
+
+    halt = halted(gateway)
+    findings = [Finding(what="halted", text=halt, bad=True)] if halt is not None else []
+    for name, upstream in sorted(gateway.upstreams.items()):
+        findings += [Finding(what=name, text=text, bad=bad) for text, bad in server_boundary(upstream.spec)]
+    return findings
 
 
 def _servers(gateway: Gateway) -> list[Finding]:

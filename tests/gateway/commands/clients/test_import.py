@@ -59,6 +59,18 @@ def test_a_dry_run_shows_everything_and_changes_nothing(file: Path, settings: Pa
     assert not settings.exists()
 
 
+def test_a_sandbox_is_proposed_for_each_server_and_written_when_it_is_asked_for(file: Path, settings: Path) -> None:
+    npx = FILE["mcpServers"] | {"other": {"command": "npx", "args": ["-y", "some-server"]}}
+    file.write_text(json.dumps({"mcpServers": npx}))
+    shown = run(str(file), "--dry-run").stdout
+    assert "runs with all your rights; import it with --sandbox" in shown
+    assert run(str(file), "--sandbox", "--yes").returncode == 0
+    servers = tomllib.loads(settings.read_text())["gateway"]["servers"]
+    assert servers["other"]["sandbox"] == {"network": ["registry.npmjs.org"]}
+    assert servers["files"]["sandbox"] == {"read": ["/a b"]}
+    assert prepare(flags(config=settings), mcp_json=None).settings.gateway.servers["other"].sandbox is not None
+
+
 def test_secrets_are_written_and_never_shown(file: Path, settings: Path) -> None:
     done = run(str(file))
     assert done.returncode == 0, done.stderr
