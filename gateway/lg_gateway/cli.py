@@ -14,6 +14,7 @@ import lg_gateway.commands.approvals.flags as approvals
 import lg_gateway.commands.audit.flags as audit
 import lg_gateway.commands.calls.flags as calls
 import lg_gateway.commands.clients.flags as clients
+import lg_gateway.commands.confining.flags as confining
 import lg_gateway.commands.halting.flags as halting
 import lg_gateway.commands.identity.flags as identity
 import lg_gateway.commands.logins.flags as logins
@@ -61,7 +62,7 @@ COMMANDS = CommandSet(
     epilog=EPILOG,
     commands=tuple(
         command
-        for folder in (serving, calls, approvals, halting, audit, rules, identity, logins, clients)
+        for folder in (serving, calls, approvals, halting, confining, audit, rules, identity, logins, clients)
         for command in folder.COMMANDS
     ),
     shared=_shared,

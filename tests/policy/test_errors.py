@@ -19,6 +19,7 @@ def test_the_codes_are_those_of_the_contract() -> None:
         "sandbox_unavailable",
         "upstream_unavailable",
         "outcome_unknown",
+        "halted",
         "internal",
     } == ERROR_CODES
 

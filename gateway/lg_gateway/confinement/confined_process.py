@@ -30,7 +30,7 @@ from lg_gateway.confinement.proxy import EgressProxy
 from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import process_tree, seccomp
-from lg_policy.sandbox.bubblewrap import NAMESPACES, Binary, binaries, memory_file, nul_separated
+from lg_policy.sandbox.bubblewrap import NAMESPACES, NEWER, Binary, binaries, memory_file, nul_separated
 from lg_policy.sandbox.cgroups import Group, Hierarchy, find_hierarchy
 from lg_policy.sandbox.hidden_paths import NO_MASKS, MaskFinder, Masks
 from lg_policy.sandbox.system_view import accounts_complete, write_accounts
@@ -66,6 +66,8 @@ class Confined:
     cgroup: Group | None = None
     inner: int = 0
     inner_fd: int = -1
+    status: int = -1
+    """Where bubblewrap says how the program ended. It stays open: bubblewrap must be able to."""
     paths: list[str] = field(default_factory=list)
     """Files that are removed at the end."""
     over_limit: str = ""
@@ -84,9 +86,10 @@ class Confined:
         """End what belongs to the sandbox. The process itself has ended before."""
         if self.watch is not None:
             self.watch.cancel()
-        if self.inner_fd >= 0:
-            os.close(self.inner_fd)
-            self.inner_fd = -1
+        for descriptor in (self.inner_fd, self.status):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.inner_fd = self.status = -1
         if self.proxy is not None:
             await self.proxy.close()
         if self.cgroup is not None:
@@ -108,7 +111,12 @@ def _hierarchy() -> Hierarchy | None:
 
 
 async def start_confined(
-    confinement: Confinement, command: ConfinedCommand, *, mark: Mapping[str, str]
+    confinement: Confinement,
+    command: ConfinedCommand,
+    *,
+    mark: Mapping[str, str],
+    placed: Sequence[tuple[str, str]] = (),
+    overlay: str | None = None,
 ) -> tuple[Process, Confined]:
     """Start a program with pipes in its sandbox. Raises `SandboxUnavailable` and `OSError`.
 
@@ -116,7 +124,7 @@ async def start_confined(
     """
     confined = Confined(confinement.name)
     try:
-        launch = await prepare(confinement, command, confined, sockets={})
+        launch = await prepare(confinement, command, confined, placed=placed, overlay=overlay)
         try:
             process = await anyio.open_process(
                 launch.argv,
@@ -169,7 +177,7 @@ async def prepare(
     command: ConfinedCommand,
     confined: Confined,
     *,
-    sockets: Mapping[str, str],
+    placed: Sequence[tuple[str, str]] = (),
     overlay: str | None = None,
     terminal: bool = False,
 ) -> PreparedLaunch:
@@ -180,23 +188,26 @@ async def prepare(
     binary = sandbox_binary()
     if binary is None:
         raise SandboxUnavailable(f"{confinement.name} was not started: there is no bubblewrap", hint=HOW_TO_GET_ONE)
+    if overlay is not None and not binary.overlays:
+        raise SandboxUnavailable(f"{binary.label} has no overlays", hint=NEWER)
     accounts = _furnish(confinement)
     needs = needs_of(command.argv[0], confinement.home)
-    paths, argv, shown = list(needs.paths), list(command.argv), dict(sockets)
-    if confinement.network:
-        socket_path = await _start_proxy(confinement, confined)
+    paths, argv, shown = list(needs.paths), list(command.argv), list(placed)
+    if confinement.network or placed:
         interpreter, own_paths = own_interpreter()
         paths += own_paths
-        shown |= {socket_path: PROXY_SOCKET, inside.__file__: FORWARDER}
-        argv = [interpreter, "-I", "-S", FORWARDER, PROXY_SOCKET, *argv]
+        shown.append((inside.__file__, FORWARDER))
+        if confinement.network:
+            shown.append((await _start_proxy(confinement, confined), PROXY_SOCKET))
+        argv = [interpreter, "-I", "-S", FORWARDER, PROXY_SOCKET if confinement.network else "", *argv]
     masks = await anyio.to_thread.run_sync(_masks, confinement) if confinement.shows_root else NO_MASKS
     view = View(
         confinement=confinement,
         accounts=accounts,
         needs=paths,
         masks=masks,
-        sockets=shown,
-        overlay=overlay if binary.overlays else None,
+        placed=shown,
+        overlay=overlay,
         directory=command.directory,
     )
     filter_program = seccomp.build()
@@ -231,6 +242,7 @@ async def release(launch: PreparedLaunch, confinement: Confinement, confined: Co
     except (OSError, ValueError) as error:
         raise SandboxUnavailable(f"the sandbox of {confinement.name} could not be limited: {error}") from error
     finally:
+        confined.status, launch.status = launch.status, -1
         launch.close()
     if confined.cgroup is None or "memory" not in confined.cgroup.controllers:
         confined.watch = asyncio.ensure_future(_watch_memory(confined, confinement.memory_mb << 20))
@@ -294,7 +306,7 @@ async def _watch_memory(confined: Confined, limit: int) -> None:
 
 def _environment(confinement: Confinement, command: ConfinedCommand, search: Sequence[str]) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TERM", "TZ") if name in os.environ}
-    made = {"PATH": ":".join(search), "HOME": confinement.home, "TMPDIR": TMP, "LANG": "C.UTF-8"}
+    made = {"PATH": ":".join([*confinement.path, *search]), "HOME": confinement.home, "TMPDIR": TMP, "LANG": "C.UTF-8"}
     made |= {"USER": "sandbox", "LOGNAME": "sandbox", "SHELL": "/bin/sh"}
     return made | kept | _network_variables(confinement) | dict(command.env)
 

@@ -7,8 +7,8 @@ program, or storage in memory. What is named of the real home is shown in it, at
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from lg_gateway.confinement.programs import in_system
 from lg_policy.errors import ConfigError
@@ -44,6 +44,8 @@ class Confinement:
     masked_root: str | None = None
     hide: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    """Directories that the program looks into for others, before the system's."""
     add_with: str = ""
     """How a refused host is added, with `{host}` in it."""
 
@@ -67,8 +69,8 @@ class View:
     accounts: str
     needs: Sequence[str] = ()
     masks: Masks = NO_MASKS
-    sockets: Mapping[str, str] = field(default_factory=dict)
-    """Sockets inside by their place outside."""
+    placed: Sequence[tuple[str, str]] = ()
+    """Sockets and files of ours: where each is, and where it is shown."""
     overlay: str | None = None
     """A directory of which the program sees a throw-away copy."""
     directory: str = ""
@@ -89,7 +91,7 @@ class View:
             options += ["--perms", "0700", "--size", size, "--tmpfs", home]
         options += self._named()
         options += self._masked()
-        for outside, inside in self.sockets.items():
+        for outside, inside in self.placed:
             options += ["--ro-bind", outside, inside]
         return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", self._directory()]
 

@@ -1,7 +1,8 @@
 """The first program in a sandbox with network: forwards 127.0.0.1:PORT to the proxy outside, and becomes the command.
 
 An interpreter runs this file alone, so it imports the standard library only. The arguments are the path of the proxy's
-socket and the command. The forwarder is a process of its own, which ends with the sandbox.
+socket, empty where there is no network, and the command. The forwarder is a process of its own, which ends with the
+sandbox. Signals of the terminal are the command's: what started the sandbox ignores them.
 
 Programs find the proxy by `HTTP_PROXY` and `HTTPS_PROXY`. For Node's `fetch` there is `NODE_USE_ENV_PROXY`.
 """
@@ -96,13 +97,16 @@ def begin_forwarding(listener: socket.socket, path: str) -> None:
 def main() -> None:
     """Start the forwarder, then become the command."""
     path, *command = sys.argv[1:]
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(64)
-    port = listener.getsockname()[1]
-    begin_forwarding(listener, path)
-    listener.close()
-    environment = {**os.environ, **variables(port)}
+    environment = dict(os.environ)
+    if path:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        environment |= variables(listener.getsockname()[1])
+        begin_forwarding(listener, path)
+        listener.close()
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606  # no shell is wanted
     except OSError as error:

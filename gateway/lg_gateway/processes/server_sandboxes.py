@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from lg_gateway.confinement.confinement import Confinement, named_path, overlap
 from lg_gateway.confinement.hosts import read_patterns
@@ -33,14 +35,10 @@ def server_confinement(
     except ValueError as error:
         raise ConfigError(f"{where} network: {error}") from error
     values = place.values()
-    private = (str(place.state.path), str(config_home(place.environ)), str(key_dir(place.environ)))
 
     def paths(key: str, written: tuple[str, ...]) -> tuple[str, ...]:
-        found = tuple(named_path(values.expand(text, f"{where} {key}"), f"{where} {key}") for text in written)
-        for path in found:
-            if any(overlap(path, own) for own in private):
-                raise ConfigError(f"{where} {key}: {path!r} would show files of the gateway itself")
-        return found
+        expanded = [values.expand(text, f"{where} {key}") for text in written]
+        return shown_paths(expanded, f"{where} {key}", place.state.path, place.environ)
 
     folder = place.state.path / FOLDER
     return Confinement(
@@ -59,6 +57,16 @@ def server_confinement(
         protect=settings.policy.write_deny,
         add_with=f"add it with: [gateway.servers.{name}] sandbox = {{ network = [{_listed(sandbox.network)}] }}",
     )
+
+
+def shown_paths(written: Iterable[str], where: str, state: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return paths that a sandbox is to show. Raises `ConfigError` for those that would show too much."""
+    private = (str(state), str(config_home(environ)), str(key_dir(environ)))
+    found = tuple(named_path(text, where) for text in written)
+    for path in found:
+        if any(overlap(path, own) for own in private):
+            raise ConfigError(f"{where}: {path!r} would show files of the gateway itself")
+    return found
 
 
 def _listed(hosts: tuple[str, ...]) -> str:

@@ -170,6 +170,25 @@ class UpstreamSettings(Section):
         return self
 
 
+class ConfineSettings(Section):
+    """What `lg-gateway confine` lets a client see and reach, besides what a known client needs. Flags add to it."""
+
+    network: tuple[str, ...] = ()
+    """Hosts that it may reach, written as in `sandbox.network` of a server."""
+    read: tuple[str, ...] = ()
+    """Absolute paths that it sees, read-only; `~/` is expanded."""
+    write: tuple[str, ...] = ()
+    """Absolute paths that it sees and may change."""
+    root: Literal["ro", "overlay", "rw"] = "ro"
+    """How it sees the root: read-only, as a copy that is thrown away, or writable except for protected names."""
+    memory_mb: PositiveInt = 8_192
+    """Memory of all its processes, in mebibytes."""
+    processes: PositiveInt = 1_024
+    """Processes and threads that it may have."""
+    disk_mb: PositiveInt = 2_048
+    """Size of each of its temporary directories, which are in memory, in mebibytes."""
+
+
 class RuleSettings(Section):
     """One policy rule. deny beats approve beats allow, in any order. It needs `tools`, `resources` or `prompts`."""
 
@@ -292,6 +311,8 @@ class GatewaySettings(Section):
     """Longest time from the start of a task to the last answer about it. One that has not ended by then is given up."""
     limits: tuple[LimitSettings, ...] = ()
     """More limits, for identities, servers or tools."""
+    confine: ConfineSettings = ConfineSettings()
+    """What a client sees that `lg-gateway confine` starts."""
     run_budget: RunBudgetSettings = RunBudgetSettings()
     """What one run may use in total."""
 

@@ -1,0 +1,133 @@
+"""A client in `lg-gateway confine` that uses its own tools in place of the gateway's."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lg_gateway.confinement.confined_process import sandbox_binary
+from tests.gateway.commands.terminals import gateway_on_terminal
+from tests.gateway.rig import program_environment
+from tests.support import require
+
+SECRET = "hunter2-not-for-you"
+CLIENT = """
+import json, subprocess, sys, urllib.request
+
+def tried(action):
+    try:
+        return "reached: " + str(action())
+    except Exception as error:
+        return "failed: " + type(error).__name__
+
+port = sys.argv[1]
+found = {
+    "cat .env": subprocess.run(["cat", ".env"], capture_output=True, text=True).stdout,
+    "rm": subprocess.run(["rm", "plain.txt"], capture_output=True, text=True).returncode,
+    "write": tried(lambda: open("new.txt", "w")),
+    "hook": tried(lambda: open(".git/hooks/post-commit", "w")),
+    "curl": tried(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read()),
+    "other host": tried(lambda: urllib.request.urlopen("http://name.example/", timeout=20).read()),
+}
+started = ["lg-gateway", "--root", "/somewhere/else"]
+gateway = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+def ask(number, method, **params):
+    gateway.stdin.write(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + "\\n")
+    gateway.stdin.flush()
+    while True:
+        message = json.loads(gateway.stdout.readline())
+        if message.get("id") == number:
+            return message["result"]
+
+about = {"name": "client", "version": "1"}
+ask(1, "initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=about)
+gateway.stdin.write(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}) + "\\n")
+call = ask(2, "tools/call", name="fs__read_file", arguments={"path": "plain.txt"})
+found["call"] = call["content"][0]["text"]
+denied = ask(3, "tools/call", name="fs__read_file", arguments={"path": ".env"})
+found["denied"] = denied["isError"]
+gateway.stdin.close()
+gateway.wait()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    require(sandbox_binary() is not None, "no bubblewrap")
+    root = tmp_path / "root"
+    (root / ".git" / "hooks").mkdir(parents=True)
+    (root / ".env").write_text(SECRET)
+    (root / "plain.txt").write_text("plain text")
+    return root
+
+
+def confine(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-P", "-m", "lg_gateway", "confine", "--root", str(root), *words]
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=150, env=program_environment(), stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.attack("Confined programs", "a client's own `cat .env`, `rm`, `curl` in place of its MCP calls")
+def test_a_confined_clients_own_tools_reach_nothing_while_its_calls_work(root: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = str(listener.getsockname()[1])
+        done = confine(root, "--network", "allowed.example", "--", sys.executable, "-c", CLIENT, port)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("cat .env") == ""
+    assert found.pop("rm") != 0
+    assert found.pop("call").endswith("plain text")
+    assert found.pop("denied") is True
+    assert all(result.startswith("failed") for result in found.values()), found
+    assert (root / "plain.txt").read_text() == "plain text"
+    assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.attack(
+    "Confined programs", "a client that changes a throw-away copy, or a writable root with protected names"
+)
+def test_a_copy_of_the_root_is_thrown_away_and_protected_names_stay_in_a_writable_one(root: Path) -> None:
+    changes = "echo x > new.txt; rm plain.txt; echo x > .git/hooks/post-commit; cat .env; echo done"
+    done = confine(root, "--overlay", "--", "sh", "-c", changes)
+    assert done.stdout == "done\n", done.stderr
+    assert sorted(os.listdir(root)) == [".env", ".git", "plain.txt"]
+    done = confine(root, "--write", "--", "sh", "-c", changes)
+    assert done.stdout == "done\n"
+    assert sorted(os.listdir(root)) == [".env", ".git", "new.txt"]
+    assert os.listdir(root / ".git" / "hooks") == []
+
+
+@pytest.mark.attack("Confined programs", "files, sockets, hosts and processes, each tried by `confine --check`")
+def test_check_tries_the_boundary_and_the_gateway(root: Path) -> None:
+    done = confine(root, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("ok  ") for line in lines[:-1])
+    assert f"ok  read {root}/.env: refused" in lines
+    assert "ok  reach the gateway: works" in lines
+
+
+@pytest.mark.attack("Confined programs", "types into the terminal of the person who started it")
+def test_a_confined_client_has_the_terminal_and_cannot_type_into_it(root: Path) -> None:
+    code = (
+        "import fcntl, os, sys\n"
+        "try:\n    fcntl.ioctl(0, 0x5412, b'x')\n    print('typed')\nexcept OSError:\n    print('refused')\n"
+        "print('terminal', os.isatty(0), flush=True)\n"
+        "try:\n    input()\nexcept KeyboardInterrupt:\n    print('interrupted', flush=True)\nsys.exit(7)\n"
+    )
+    with gateway_on_terminal("confine", "--root", str(root), "--", sys.executable, "-c", code) as screen:
+        shown = screen.wait("terminal True")
+        assert "refused" in shown
+        screen.type("\x03")
+        screen.wait("interrupted")
+        assert screen.end() == 7
