@@ -37,8 +37,11 @@ class HaltStep:
 
     async def refuse(self) -> None:
         """Raise `Halted` for a new call. Looks into the store only where a halt is known, which may have ended."""
-        if self._switch.current is None:
-            return
+        if self._switch.current is not None:
+            await self.look_and_refuse()
+
+    async def look_and_refuse(self) -> None:
+        """Raise `Halted` where the store says so now, for what goes on without a transaction of its own."""
         halt = await self._read()
         if halt is not None:
             raise halt.error()

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from lg_gateway.clients.names import NAME
 from lg_gateway.clients.values import PLACEHOLDER, MissingValue, Values
+from lg_gateway.processes.builtin_roots import place_of
 from lg_gateway.processes.child_process import ServerLaunch
 from lg_gateway.processes.gateway_paths import GatewayPaths
 from lg_gateway.upstream_login.login_spec import LoginSpec
@@ -98,7 +99,9 @@ def needs_root(gateway: GatewaySettings, mcp_json: Path | None) -> bool:
     """Return whether a server of ours works on a root: one that the settings name, or both where they name none."""
     if not gateway.servers:
         return mcp_json is None
-    return any(server.builtin is not None and server.enabled for server in gateway.servers.values())
+    return any(
+        server.builtin is not None and server.enabled and server.root is None for server in gateway.servers.values()
+    )
 
 
 def server_settings(
@@ -196,9 +199,12 @@ def _spec(
         return values.expand(text, f"{where} {key}")
 
     launch: ServerLaunch | None = None
+    root: Path | None = None
     if upstream.builtin is not None:
         passed = {key: place.environ[key] for key in PASSED_TO_BUILTINS if key in place.environ}
-        argv = _builtin_argv(upstream.builtin, settings, place, effective)
+        root, state = place_of(upstream, place)
+        argv = _builtin_argv(upstream.builtin, settings, root, state, effective)
+        argv = (*argv, "--allow-broad-root") if place.allow_broad_root else argv
         launch = ServerLaunch(
             name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log", ours=True
         )
@@ -238,7 +244,7 @@ def _spec(
         own_schemas=upstream.schemas == "own",
         bare=upstream.naming == "none",
         login=_login(name, upstream, url, expand),
-        root=str(place.root) if upstream.builtin is not None else None,
+        root=str(root) if root is not None else None,
         hidden=_hidden(upstream, values, where),
     )
 
@@ -326,10 +332,9 @@ def _check(name: str, upstream: UpstreamSettings, where: str) -> None:
         raise ConfigError(f"{where} needs exactly one of builtin, command, url; it has {', '.join(given) or 'none'}")
 
 
-def _builtin_argv(builtin: str, settings: Settings, place: GatewayPaths, effective: Path) -> tuple[str, ...]:
-    argv = [sys.executable, "-P", "-m", BUILTIN_MODULES[builtin], "--root", str(place.root)]
-    argv += ["--effective-config", str(effective), "--state-dir", str(place.state.path), "--profile", settings.profile]
-    return (*argv, "--allow-broad-root") if place.allow_broad_root else tuple(argv)
+def _builtin_argv(builtin: str, settings: Settings, root: Path, state: Path, effective: Path) -> tuple[str, ...]:
+    argv = (sys.executable, "-P", "-m", BUILTIN_MODULES[builtin], "--root", str(root))
+    return (*argv, "--effective-config", str(effective), "--state-dir", str(state), "--profile", settings.profile)
 
 
 def _command(command: str, environ: Mapping[str, str], where: str) -> tuple[str, tuple[str, ...]]:

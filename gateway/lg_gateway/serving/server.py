@@ -103,7 +103,12 @@ class Frontend:
         self._meta = MetaTools(gateway.pipeline, gateway.store)
         self._offers = OfferRequests(gateway, identify=identify, make_call=self._call, answer=self._answer)
         self._advertising = Advertising(gateway, identify)
-        self._tasks = TaskRequests(gateway.task_keeper, identify=identify, limit=gateway.pipeline.limiter.request)
+        self._tasks = TaskRequests(
+            gateway.task_keeper,
+            identify=identify,
+            limit=gateway.pipeline.limiter.request,
+            refuse_if_halted=gateway.halts.look_and_refuse,
+        )
         self._subscriptions = Subscriptions(gateway, identify, self._advertising, self._tasks)
         self.listen = self._subscriptions.streams
         gateway.on_list_changed(self._subscriptions.lists_changed)

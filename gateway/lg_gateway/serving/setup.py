@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lg_gateway.clients.values import MissingValue
 from lg_gateway.processes import child_process
+from lg_gateway.processes.builtin_roots import own_roots, refuse_reach
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.processes.gateway_paths import GatewayPaths
 from lg_gateway.processes.server_specs import ServerSpec, build_specs, needs_root, server_settings
@@ -158,9 +159,16 @@ def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]
     servers = server_settings(loaded.settings.gateway, mcp_json, root=root)
     if root is not None:
         _refuse_broad(root, flags.allow_broad_root)
-        pins = loaded.settings.gateway.pins_file
-        loaded = closed_to_changes(loaded, root, (flags.config, mcp_json, Path(pins) if pins is not None else None))
+    others = own_roots(servers, root)
+    for own in others:
+        _refuse_broad(own, flags.allow_broad_root)
+    pins = loaded.settings.gateway.pins_file
+    files = (flags.config, mcp_json, Path(pins) if pins is not None else None)
+    for each in (root, *others):
+        loaded = closed_to_changes(loaded, each, files) if each is not None else loaded
     state = open_state(root=root, config=mcp_json or flags.config, explicit=flags.state_dir, environ=environ)
+    for own in others:
+        refuse_reach(own, state.path, environ)
     return _Basis(root=root, loaded=loaded, servers=servers, state=state)
 
 

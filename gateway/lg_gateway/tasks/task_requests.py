@@ -48,10 +48,12 @@ class TaskRequests:
         *,
         identify: Callable[[Context], str],
         limit: Callable[[str], AbstractContextManager[object]],
+        refuse_if_halted: Callable[[], Awaitable[None]],
     ) -> None:
         self._keeper = keeper
         self._identify = identify
         self._limit = limit
+        self._refuse_if_halted = refuse_if_halted
 
     def attach(self, server: Server[Any]) -> None:
         """Have a server answer these requests."""
@@ -67,6 +69,7 @@ class TaskRequests:
         """Take answers to the questions of a task."""
 
         async def answer(identity: str, task_id: str) -> KeptTask | None:
+            await self._refuse_if_halted()
             return await self._keeper.answer(identity, task_id, params.input_responses)
 
         await self._task(ctx, params, answer)

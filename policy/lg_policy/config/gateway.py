@@ -96,6 +96,10 @@ class UpstreamSettings(Section):
 
     builtin: Literal["fs", "exec"] | None = None
     """Start our own server by module, with the gateway's effective configuration."""
+    root: str | None = None
+    """Directory that a built-in server works on, relative to the settings file; by default the gateway's root.
+
+    So one gateway serves several directories: name a server for each. None may lie in another."""
     command: str | None = None
     """Program of a stdio server."""
     args: tuple[str, ...] = ()

@@ -289,7 +289,7 @@ def _anchored_server(server: Any, base: Path) -> Any:
     if not isinstance(server, Mapping):
         return server
     anchored = dict(server)
-    for key in ("cwd", "env_file"):
+    for key in ("cwd", "env_file", "root"):
         if isinstance(server.get(key), str):
             anchored[key] = _anchor(server[key], base)
     command = server.get("command")

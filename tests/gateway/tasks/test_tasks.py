@@ -10,7 +10,9 @@ import anyio
 import mcp_types as t
 import pytest
 from conformance.programs import fixture_url
+from mcp.shared.exceptions import MCPError
 
+from lg_gateway.ledger.halt import write_continue, write_halt
 from tests.gateway.offers_rig import client_to, refused
 from tests.gateway.rig import gateway_of, records, until
 from tests.gateway.tasks.tasks_rig import CHILD, EXTENSION, about, called, stands, taking_tasks, tasks_server
@@ -85,6 +87,19 @@ async def test_questions_of_a_task_are_quoted_and_answered_under_our_keys(tmp_pa
         assert done["result"]["content"][0]["text"] == "f: accept {'confirm': True}"
         notes = [note["detail"] for note in records(gateway, notes=True) if note["outcome"] == "server question"]
         assert [note.partition(" (")[0] for note in notes] == ["fx asked during fx__confirm_delete"]
+
+
+async def test_while_calls_are_halted_a_task_gets_no_answer(tmp_path: Path, fixture: str) -> None:
+    async with gateway_of(tmp_path, tasks_server(fixture)) as gateway, taking_tasks(gateway) as client:
+        task = (await called(client, "fx__confirm_delete", filename="f"))["taskId"]
+        (key,) = (await stands(client, task, "input_required"))["inputRequests"]
+        answers = {key: {"action": "accept", "content": {"confirm": True}}}
+        await gateway.store.write(lambda tx: write_halt(gateway.ledger, tx, by="ada", reason="enough"))
+        with pytest.raises(MCPError, match="by ada: enough"):
+            await about(client, "tasks/update", task, inputResponses=answers)
+        await gateway.store.write(lambda tx: write_continue(gateway.ledger, tx, by="ada"))
+        await about(client, "tasks/update", task, inputResponses=answers)
+        await stands(client, task, "completed")
 
 
 async def test_a_stream_tells_of_the_callers_own_tasks(tmp_path: Path, fixture: str) -> None:
