@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from lg_gateway.confinement.hosts import Address, HostRules, plain_name
 from lg_gateway.confinement.refused_hosts import RefusedHosts
@@ -124,7 +125,7 @@ class EgressProxy:
                 allowed = [found for found in addresses if self._rules.allows_address(found, request.port)]
                 if not allowed:
                     why = f"leads to {addresses[0]}, which is not a public address" if addresses else "has no address"
-                    await self._refuse(writer, request, why)
+                    await self._refuse(writer, request, why, add=str(addresses[0]) if addresses else "")
                     return
                 far_reader, far_writer = await _open(allowed, request.port)
         except TimeoutError:
@@ -137,9 +138,11 @@ class EgressProxy:
             finally:
                 await _end(far_writer)
 
-    async def _refuse(self, writer: asyncio.StreamWriter, request: ProxyRequest, why: str) -> None:
+    async def _refuse(self, writer: asyncio.StreamWriter, request: ProxyRequest, why: str, *, add: str = "") -> None:
+        """Refuse a request. `add` is the address that would have to be named beside the host."""
         shown = request.target[:300]
-        hint = self._add_with.replace("{host}", shown.removesuffix(":443").removesuffix(":80"))
+        missing = replace(request, host=add).target if add else shown
+        hint = self._add_with.replace("{host}", missing.removesuffix(":443").removesuffix(":80"))
         if self.refused.add(shown):
             log.warning("%s was kept from %r, which %s; %s", self._owner, shown, why, hint)
         await _answer(writer, 403, f"{shown} {why}; {hint}")
