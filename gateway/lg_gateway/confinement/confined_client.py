@@ -14,7 +14,7 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import Process
@@ -45,6 +45,8 @@ class ClientLaunch:
     root_mode: str
     gateway: Sequence[str]
     environ: Mapping[str, str]
+    mark: Mapping[str, str] = field(default_factory=dict)
+    """The environment of bubblewrap itself."""
     env: tuple[str, ...] = ()
     """More variables that it gets if they are set."""
 
@@ -72,7 +74,13 @@ async def run_client(launch: ClientLaunch) -> int:
         with _signals_left_to_the_client():
             try:
                 process = await anyio.open_process(
-                    prepared.argv, stdin=None, stdout=None, stderr=None, cwd="/", env={}, pass_fds=prepared.child_ends
+                    prepared.argv,
+                    stdin=None,
+                    stdout=None,
+                    stderr=None,
+                    cwd="/",
+                    env=launch.mark,
+                    pass_fds=prepared.child_ends,
                 )
             finally:
                 prepared.close_child_ends()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from lg_gateway.confinement.confinement import INSIDE, Confinement, within
 from lg_gateway.confinement.hosts import read_patterns
 from lg_gateway.confinement.known_clients import existing, known_client
 from lg_gateway.confinement.programs import user_home
+from lg_gateway.processes.child_process import Reaper
 from lg_gateway.processes.server_sandboxes import shown_paths
 from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.setup import GatewaySetup, prepare
@@ -40,7 +42,12 @@ def run(args: argparse.Namespace) -> int:
         if args.check:
             return anyio.run(_check, launch)
         _tell(launch)
-        return anyio.run(run_client, launch)
+        reaper = Reaper()
+        reaper.start()
+        try:
+            return anyio.run(run_client, replace(launch, mark=reaper.mark()))
+        finally:
+            reaper.close()
     except ConfigError:
         raise
     except LgError as error:
