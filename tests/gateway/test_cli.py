@@ -34,7 +34,7 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        (["audit", "list"], "a__echo  ok"),
+        (["audit", "list"], 'a__echo  {"text": "x"}  allowed  ok'),
         (["audit", "verify"], "intact: 4 records"),
         (["approvals", "list"], "a__fail"),
     ],
@@ -98,13 +98,15 @@ def test_audit_lists_shows_filters_and_verifies(tmp_path: Path) -> None:
     where = ("--config", str(config))
     run("call", "a__echo", '{"text": "first"}', *where)
     run("call", "a__fail", *where)
-    listed = run("audit", "list", *where).stdout.splitlines()
+    listed = run("audit", "list", "--records", *where).stdout.splitlines()
+    calls = run("audit", "list", *where).stdout.splitlines()
     failed = run("audit", "list", "--outcome", "error", "--json", *where).stdout.splitlines()
-    shown = run("audit", "show", "2", *where)
-    by_call = run("audit", "show", json.loads(shown.stdout)["request_id"], *where)
+    shown = run("audit", "show", "2", "--json", *where)
+    by_call = run("audit", "show", json.loads(shown.stdout)["request_id"], "--json", *where)
     verified = run("audit", "verify", *where)
 
     assert len(listed) == 5  # the first says that the server's tools were pinned
+    assert [line.split("  ")[3] for line in calls] == ["a", "a__echo", "a__fail"]
     assert [json.loads(line)["tool"] for line in failed] == ["a__fail"]
     assert json.loads(shown.stdout)["arguments"] == '{"text": "first"}'
     assert by_call.stdout.count('"phase"') == 2

@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lg_orch.contracts.text import one_line, visible
+from lg_orch.commands.report_view import print_report
+from lg_orch.contracts.text import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +44,7 @@ def command(args: argparse.Namespace) -> int:
         result = {"run_id": run.run_id, "trace": _exported(events), **final.model_dump(mode="json")}
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:
-        print(visible(final.text), flush=True)
+        print_report(final.text)
     return final.exit_status
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from lg_orch.commands.report_view import print_diff, print_report
 from lg_orch.contracts.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def _show(args: argparse.Namespace) -> int:
     if undo is not None:
         print(visible(_step(undo, trace)))
     if trace.final is not None:
-        print(f"\n{visible(trace.final.text)}")
+        print()
+        print_report(trace.final.text)
     return 0
 
 
@@ -138,7 +140,7 @@ def _diff(run: RunDir, events: Sequence[Event]) -> int:
     results = ResultStore(run.results)
     patches = standing(patches_of(events))
     for patch in patches:
-        print(visible(f"# step {patch.step}, change set {patch.change_id}\n{diff_of(patch, results)}"), end="")
+        print_diff(f"# step {patch.step}, change set {patch.change_id}\n{diff_of(patch, results)}")
     if not patches:
         print("no change of this run is left in the files")
     return 0

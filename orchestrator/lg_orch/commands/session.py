@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
+from lg_orch.commands.report_view import print_report
 from lg_orch.contracts.errors import EXTRA_MODULES
-from lg_orch.contracts.text import visible
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.install_hints import extra_command
 
@@ -262,4 +262,4 @@ def _print(args: argparse.Namespace, run: RunDir, final: Final, trace_path: str 
         result = {"run_id": run.run_id, "trace": trace_path, **final.model_dump(mode="json")}
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:
-        print(visible(final.text), flush=True)
+        print_report(final.text)

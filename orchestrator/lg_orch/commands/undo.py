@@ -8,6 +8,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.commands.report_view import print_diff
 from lg_orch.commands.session import get_ready
 from lg_orch.contracts.text import many, one_line, visible
 from lg_policy.errors import Conflict, UnknownName
@@ -72,7 +73,7 @@ def _show(run: RunDir, undoing: Undoing) -> None:
     results = ResultStore(run.results)
     for patch in undoing.patches:
         print(f"# would revert change set {patch.change_id} of step {patch.step}")
-        print(visible(reversed_diff(diff_of(patch, results))), end="")
+        print_diff(reversed_diff(diff_of(patch, results)))
     for text in undoing.uncovered:
         print(visible(f"not covered: {text}"))
     sys.stdout.flush()

@@ -28,6 +28,11 @@ def _filters(parser: Parser) -> None:
 
 
 def _list(parser: Parser) -> None:
+    _tail(parser)
+    parser.add_argument("--records", action="store_true", help="list every record of the chain, not one row a call")
+
+
+def _tail(parser: Parser) -> None:
     _filters(parser)
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="list the newest N (default: 50)")
     parser.add_argument("--json", action="store_true", help="print one record a line, as JSON")
@@ -71,9 +76,9 @@ COMMANDS = (
             ),
             Command(
                 name="tail",
-                help="list, then print new records as they come",
+                help="list the newest records, then print new ones as they come",
                 run=_RUN,
-                flags=_list,
+                flags=_tail,
                 example="audit tail --outcome refused",
             ),
             Command(

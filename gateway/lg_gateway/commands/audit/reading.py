@@ -16,7 +16,9 @@ from typing import Any
 from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import SHOWN, ApprovalTable
 from lg_gateway.commands.audit import integrity as audit_integrity
-from lg_gateway.commands.audit.records import CALL_DIGITS, backwards, filter_of, line, onwards
+from lg_gateway.commands.audit.calls import OF_CALL, newest_calls, table
+from lg_gateway.commands.audit.description import described
+from lg_gateway.commands.audit.records import CALL_DIGITS, Filter, backwards, filter_of, line, onwards
 from lg_gateway.commands.terminal.output import complain, fail, print_json, say, word
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.serving.setup import GatewayLocation, locate
@@ -61,13 +63,29 @@ def _nothing_yet(located: GatewayLocation) -> int:
 
 
 def _list(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:
-    newest = list(islice(backwards(tx, filter_of(args, datetime.now(UTC))), args.limit))
+    wanted = filter_of(args, datetime.now(UTC))
+    if args.json or args.records:
+        return _list_records(tx, args, wanted)
+    rows = newest_calls(tx, wanted, args.limit)
+    width = shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else None
+    for row in table(rows, width):
+        say(row)
+    _tell_sealed(tx, missing=len(rows) < args.limit)
+    return 0
+
+
+def _list_records(tx: Tx, args: argparse.Namespace, wanted: Filter) -> int:
+    newest = list(islice(backwards(tx, wanted), args.limit))
     for record in reversed(newest):
         _print(record, as_json=args.json)
-    sealed = tx.execute("SELECT coalesce(max(last_seq), 0) FROM segments")[0][0]
-    if sealed and len(newest) < args.limit:
-        complain(f"records 1 to {sealed} are in sealed segments: `lg-gateway audit export` prints them too")
+    _tell_sealed(tx, missing=len(newest) < args.limit)
     return 0
+
+
+def _tell_sealed(tx: Tx, *, missing: bool) -> None:
+    sealed = tx.execute("SELECT coalesce(max(last_seq), 0) FROM segments")[0][0]
+    if sealed and missing:
+        complain(f"records 1 to {sealed} are in sealed segments: `lg-gateway audit export` prints them too")
 
 
 def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
@@ -79,8 +97,11 @@ def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
         return 1
     if args.result:
         return _show_result(tx, records, OutcomeTable(located.key("outcomes")))
-    for record in records:
-        print_json(record, indent=2, sort_keys=True)
+    if args.json:
+        for record in records:
+            print_json(record, indent=2, sort_keys=True)
+    else:
+        say("\n".join(described(tx, records)))
     if _QUESTION.fullmatch(str(args.id)):
         return _show_question(tx, records, ApprovalTable(located.key("approvals"), located.ledger()))
     for approval_id in sorted({str(record.get("approval_id")) for record in records}):
@@ -145,13 +166,13 @@ def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) 
 
 
 def _of_call(tx: Tx, request_id: str) -> list[Row]:
-    return tx.execute("SELECT record FROM ledger WHERE request_id = ? ORDER BY seq", (request_id,))
+    return tx.execute(OF_CALL, (request_id,))
 
 
-def _tail(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
+def _tail(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:
     wanted = filter_of(args, datetime.now(UTC))
     (last,) = tx.execute("SELECT coalesce(max(seq), 0) FROM ledger")[0]
-    _list(tx, args, located)
+    _list_records(tx, args, wanted)
     while True:
         sys.stdout.flush()
         for seq, _, text in onwards(tx, wanted, last):

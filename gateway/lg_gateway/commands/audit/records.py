@@ -23,7 +23,8 @@ CALL_DIGITS = 8
 """Digits of a call's id in a line; `audit show` takes them for the whole id."""
 GATEWAY = "gateway"
 """Who made a record that no caller caused."""
-_CALL = re.compile("[0-9a-f]{24}")
+CALL = re.compile("[0-9a-f]{24}")
+"""The id of a call; notes have others, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +115,23 @@ def line(record: dict[str, Any]) -> str:
     times = f" x{record['count']}" if record.get("count") else ""
     took = f" {record['duration_ms']:.0f} ms" if isinstance(record.get("duration_ms"), int | float) else ""
     columns = [f"{record['seq']:>6}", record["time"], record.get("identity") or GATEWAY, record.get("tool") or "-"]
-    about = _cut(str(record.get("arguments") or "")) if record.get("phase") != "note" else _noted(record)
+    about = _cut(str(record.get("arguments") or "")) if record.get("phase") != "note" else noted(record)
     rest = [f"{state}{code}{times}{took}", _call(record), about]
     return visible("  ".join([*map(str, columns), *(part for part in rest if part)]))
+
+
+def short_id(call: str) -> str:
+    """Return the beginning of a call's id, which `audit show` takes for the whole."""
+    return call[:CALL_DIGITS]
 
 
 def _call(record: dict[str, Any]) -> str:
     """Return what the records of one call have in common, short enough to compare by eye."""
     call = str(record.get("request_id") or "")
-    return f"call {call[:CALL_DIGITS]}" if _CALL.fullmatch(call) else ""
+    return f"call {short_id(call)}" if CALL.fullmatch(call) else ""
 
 
-def _noted(record: dict[str, Any]) -> str:
+def noted(record: dict[str, Any]) -> str:
     """Return what a note says: of a decision which question it answers and who gave it, the digest left out."""
     detail = str(record.get("detail") or "")
     question = str(record.get("approval_id") or "")

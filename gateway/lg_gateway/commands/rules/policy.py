@@ -1,6 +1,7 @@
 """`lg-gateway policy`: explain how a call would be decided and why, and test a file of expected decisions.
 
-Starts the servers, because rules are judged against their tools' schemas and annotations. Calls nothing.
+Rules are judged against the schemas and annotations of tools. `explain` takes those of a server that is not ours from
+its pins and starts nothing; else it starts the one server, and says so. `test` starts all servers. Nothing is called.
 """
 
 from __future__ import annotations
@@ -8,22 +9,24 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lg_gateway.commands.rules.known import Known, from_pins, owner
 from lg_gateway.commands.terminal.output import complain, print_json, say, word
 from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.running import running_gateway
-from lg_gateway.serving.setup import prepare
+from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, InvalidArguments, UnknownName, UsageError
 from lg_policy.printing import visible
 
 if TYPE_CHECKING:
+    from lg_gateway.catalog.catalog import Catalog
     from lg_gateway.catalog.entry import Entry
     from lg_gateway.serving.gateway import Gateway
 
@@ -47,17 +50,40 @@ def run(args: argparse.Namespace) -> int:
     cases = read_cases(Path(args.subject)) if args.action == "test" else []
     setup = prepare(common_flags(args), mcp_json=args.mcp_json)
 
+    if args.action == "explain":
+        return _explain(setup, args)
+
     async def judge() -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
-            caller = args.identity or setup.identity
-            if args.action == "explain":
-                return explain(gateway, args.subject, _arguments(args.args), caller, as_json=args.json)
-            failed, wrong = failures(gateway, cases, caller), mistakes(gateway)
+            failed = failures(gateway, cases, args.identity or setup.identity)
+            wrong = mistakes(gateway)
         for line in [*failed, *wrong]:
             complain(visible(line))
         say(f"{len(cases) - len(failed)} of {len(cases)} decisions are as expected")
         return 1 if failed or wrong else 0
+
+    return anyio.run(judge)
+
+
+def _explain(setup: GatewaySetup, args: argparse.Namespace) -> int:
+    """Judge one call, with as few servers as that takes."""
+    arguments, caller = _arguments(args.args), args.identity or setup.identity
+    spec = owner(setup, args.subject)
+    known = from_pins(setup, spec, args.subject) if spec is not None else None
+    if spec is not None and known is not None:
+        status = explain(known, args.subject, arguments, caller, as_json=args.json)
+        if not args.json:
+            say(f"judged by the accepted definition; the server {word(spec.name)} was not started")
+        return status
+    if spec is not None and spec.builtin is None:
+        complain(f"starting the server {word(spec.name)}: there is no accepted definition of {word(args.subject)}")
+
+    async def judge() -> int:
+        wanted = setup if spec is None else replace(setup, specs=(spec,))
+        async with running_gateway(wanted) as gateway:
+            await gateway.settled()
+            return explain(Known.of(gateway), args.subject, arguments, caller, as_json=args.json)
 
     return anyio.run(judge)
 
@@ -78,18 +104,18 @@ def read_cases(path: Path) -> list[PolicyCase]:
         raise ConfigError(f"{word(path)}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: str, *, as_json: bool = False) -> int:
+def explain(known: Known, tool: str, arguments: dict[str, Any], identity: str, *, as_json: bool = False) -> int:
     """Print the decision about one call, what each rule about its tool says, and what else would stop it.
 
     Instead of a tool it may be a prompt, or a resource.
     """
-    entry = named(gateway, tool)
+    entry = named(known.catalog, tool)
     if entry is None:
         raise UnknownName(
             f"there is no tool, prompt or resource {tool!r}",
             hint="`lg-gateway tools`, `lg-gateway prompts` and `lg-gateway resources` list them",
         )
-    told = _explanation(gateway, entry, seen_arguments(entry, arguments), identity)
+    told = _explanation(known, entry, seen_arguments(entry, arguments), identity)
     if as_json:
         print_json(told, indent=2)
         return 0
@@ -112,10 +138,10 @@ def explain(gateway: Gateway, tool: str, arguments: dict[str, Any], identity: st
     return 0
 
 
-def named(gateway: Gateway, name: str) -> Entry | None:
+def named(catalog: Catalog, name: str) -> Entry | None:
     """Return the tool, the prompt or the resource of that name or address."""
-    offers = gateway.catalog.offers
-    return gateway.catalog.find(name) or offers.prompt(name) or offers.resource(name)
+    offers = catalog.offers
+    return catalog.find(name) or offers.prompt(name) or offers.resource(name)
 
 
 def seen_arguments(entry: Entry, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +151,8 @@ def seen_arguments(entry: Entry, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"uri": entry.tool} if entry.kind == "resource" else {"name": entry.tool, "arguments": arguments}
 
 
-def _explanation(gateway: Gateway, entry: Entry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
-    rules, facts, decisions = gateway.policy.rules, entry.facts, gateway.pipeline.decisions
+def _explanation(known: Known, entry: Entry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
+    rules, facts, decisions = known.policy.rules, entry.facts, known.decisions
     decision = decisions.decide(identity, entry, arguments)
     refused = ""
     try:
@@ -162,7 +188,7 @@ def failures(gateway: Gateway, cases: list[PolicyCase], identity: str) -> list[s
     """Return a line for each case that is not decided as it says."""
     found = []
     for number, case in enumerate(cases, 1):
-        entry, caller = named(gateway, case.tool), case.identity or identity
+        entry, caller = named(gateway.catalog, case.tool), case.identity or identity
         shown = f"case {number}: {case.tool} {json.dumps(case.args)} by {caller}"
         if entry is None:
             found.append(f"{shown}: there is no such tool")

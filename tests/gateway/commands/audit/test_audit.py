@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -176,7 +177,7 @@ def test_a_ledger_in_postgresql_is_audited_by_the_same_commands(tmp_path: Path, 
     assert unset.returncode == 2
     assert "store.url needs the environment variable PG_URL" in unset.stderr
     assert called.returncode == 0, called.stderr
-    assert "a__echo  ok" in listed.stdout
+    assert '  a__echo  {"text": "x"}  allowed  ok ' in listed.stdout
     assert "intact: 3 records" in verified.stdout
     assert "postgresql://lg@/postgres" in verified.stdout
     assert "not-shown" not in verified.stdout
@@ -189,13 +190,20 @@ async def test_the_list_names_who_approved_and_ties_the_records_of_a_call(tmp_pa
         await approve(gateway, asked)
         await send(gateway, "a__echo", {"text": "x"})
     place = ("--config", str(tmp_path / "gateway.toml"))
-    lines = run("audit", "list", *place).stdout.splitlines()
+    lines = run("audit", "list", "--records", *place).stdout.splitlines()
+    *_, call_row = run("audit", "list", *place).stdout.splitlines()
     (approved,) = (line for line in lines if f"  approved  {asked} by " in line)
     begun, ended = lines[-2:]
     (call,) = {line.partition("  call ")[2][:8] for line in (begun, ended)}
-    shown = run("audit", "show", call, *place).stdout
+    shown = run("audit", "show", call, "--json", *place).stdout
+    told = run("audit", "show", call, *place).stdout
 
     assert all(line == line.rstrip() for line in lines)
     assert "  gateway  -  pinned  " in lines[0]
     assert "digest" not in approved
     assert shown.count('"phase"') == 2
+    assert "  a__echo  " in call_row
+    assert re.search(r"  approved by \S.*  ok \d+ ms$", call_row), call_row
+    assert call_row.startswith(call)
+    assert f"\n  question             {asked}\n" in told
+    assert '\n  | {"text": "x"}\n' in told

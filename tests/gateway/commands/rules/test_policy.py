@@ -22,12 +22,16 @@ def test_explain_says_which_rule_decided_and_what_else_would_stop_the_call(tmp_p
     config = write_config(tmp_path, server("a"), ALLOW_ALL, DENY)
     where = ("--config", str(config))
     denied = run("policy", "explain", "a__echo", "--args", '{"text": "aaaasecret"}', *where)
+    write_config(tmp_path, server("a", "--exit", "1"), ALLOW_ALL, DENY)  # from here on its pins must do
     allowed = run("policy", "explain", "a__echo", "--args", '{"text": "x"}', *where)
     unfit = run("policy", "explain", "a__echo", "--args", '{"txt": "x"}', *where)
     unknown = run("policy", "explain", "a__nothing", *where)
 
     assert denied.stdout.startswith("deny: no secrets\ndecided by gateway.rules[1]")
+    assert "starting the server a: there is no accepted definition of a__echo" in denied.stderr
     assert allowed.stdout.startswith("allow:")
+    assert allowed.stdout.endswith("judged by the accepted definition; the server a was not started\n")
+    assert allowed.stderr == ""
     assert "'text' is a required property" in unfit.stdout
     assert unknown.returncode == 2
 

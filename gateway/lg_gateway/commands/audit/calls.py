@@ -1,0 +1,237 @@
+"""Puts the records of each call together: one row a call, with what it was about, who decided and how it ended."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lg_gateway.commands.audit.records import CALL, GATEWAY, Filter, backwards, noted, short_id
+from lg_gateway.commands.terminal.output import WORD_WIDTH
+from lg_gateway.store.interface import Tx
+from lg_policy.printing import display_width, one_line, visible
+
+OF_CALL = "SELECT record FROM ledger WHERE request_id = ? ORDER BY seq"
+PREVIEW = "preview"
+"""How the dry run ends that is made before a question is asked: it is part of another call."""
+ABOUT_WIDTH = 60
+PARSED_CHARACTERS = 100_000
+"""Longer arguments are shown by their beginning, unread."""
+_HEADS = {
+    "id": "CALL", "time": "UTC", "caller": "CALLER", "tool": "TOOL", "about": "ABOUT", "decision": "DECISION",
+    "outcome": "OUTCOME",
+}  # fmt: skip
+_NARROW = 100
+"""On fewer columns a caller that is always the same is left out."""
+_NARROWEST = 10
+_SUBJECTS = ("path", "paths", "file", "files", "uri", "url", "query", "pattern", "name", "change_id", "cmd", "command")
+_PATCHED = re.compile(r"^(?:\+\+\+ (?:b/)?|\*\*\* (?:Update|Add|Delete) File: )([^\t\n]+)", re.MULTILINE)
+_QUESTION = re.compile(r"\bap-[a-z0-9]{1,20}\b")
+_USER = re.compile(r"by user (\S+) at a (?:terminal|command line)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRow:
+    """What a person asks first of one call, or of a note that no call made."""
+
+    id: str
+    time: str
+    caller: str
+    tool: str
+    about: str
+    decision: str
+    outcome: str
+
+    def cells(self) -> list[str]:
+        """Return the cells, safe to print."""
+        cells = (self.id, self.time, self.caller, self.tool, self.about, self.decision, self.outcome)
+        return [one_line(cell, WORD_WIDTH) for cell in cells]
+
+
+def newest_calls(tx: Tx, wanted: Filter, limit: int) -> list[CallRow]:
+    """Return the newest calls of which a record is wanted, and the notes between them, oldest first."""
+    rows: list[CallRow] = []
+    seen: set[str] = set()
+    for record in backwards(tx, wanted):
+        if len(rows) >= limit:
+            break
+        call = str(record.get("request_id") or "")
+        if record.get("phase") != "note" and CALL.fullmatch(call):
+            if call not in seen:
+                seen.add(call)
+                rows += _call_rows(tx, call)
+        elif not record.get("approval_id"):  # a decision stands in the row of its call
+            rows.append(_note_row(record))
+        else:
+            rows += _unused_decision(tx, record)
+    return rows[::-1]
+
+
+def table(rows: list[CallRow], width: int | None = None) -> Iterator[str]:
+    """Return the rows as lines: with a `width` as a table that fits it, else with all their words and two spaces."""
+    if width is None:
+        yield from ("  ".join(filter(None, row.cells())) for row in rows)
+        return
+    if not rows:
+        return
+    callers = {row.caller for row in rows} - {GATEWAY}
+    left_out = {"caller"} if width < _NARROW and len(callers) < 2 else set()
+    names = [name for name in _HEADS if name not in left_out]
+    today = max(row.time for row in rows)[:10]
+    cells = [[_HEADS[name] for name in names], *([_cell(row, name, today) for name in names] for row in rows)]
+    widths = [max(display_width(row[column]) for row in cells) for column in range(len(names))]
+    widest = names.index("about")
+    spare = width - sum(widths) - 2 * (len(widths) - 1)
+    widths[widest] = max(widths[widest] + min(spare, 0), _NARROWEST)
+    for row in cells:
+        row[widest] = one_line(row[widest], widths[widest])
+        yield "  ".join(
+            f"{cell}{' ' * (room - display_width(cell))}" for cell, room in zip(row, widths, strict=True)
+        ).rstrip()
+
+
+def _cell(row: CallRow, name: str, today: str) -> str:
+    text = str(getattr(row, name))
+    if name == "time":
+        return text[11:19] if text[:10] == today else text[5:16]
+    return one_line(text, WORD_WIDTH)
+
+
+def about(arguments: str) -> str:
+    """Return in a few words what arguments name: files, a command, a query; else their beginning."""
+    try:
+        given = json.loads(arguments) if len(arguments) <= PARSED_CHARACTERS else None
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        return one_line(arguments, ABOUT_WIDTH)
+    for name in ("patch", "diff", "input"):
+        if isinstance(given.get(name), str) and (files := _files(given[name])):
+            return one_line(", ".join(files), ABOUT_WIDTH)
+    if isinstance(given.get("changes"), list):
+        paths = [str(change["path"]) for change in given["changes"] if isinstance(change, dict) and "path" in change]
+        return one_line(", ".join(dict.fromkeys(paths)), ABOUT_WIDTH)
+    named = [_plain(given[name]) for name in _SUBJECTS if name in given]
+    named += [_plain(given["args"])] if isinstance(given.get("args"), list) else []
+    return one_line(" ".join(named) if named else "" if not given else arguments, ABOUT_WIDTH)
+
+
+def _files(patch: str) -> list[str]:
+    found = dict.fromkeys(name.strip() for name in _PATCHED.findall(patch))
+    found.pop("/dev/null", None)
+    return list(found)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return str(value.get("path") or json.dumps(value))
+    return str(value)
+
+
+def _call_rows(tx: Tx, call: str) -> list[CallRow]:
+    """Return the row of a call, none of one that only tried another out."""
+    records = [json.loads(text) for (text,) in tx.execute(OF_CALL, (call,))]
+    if not records or any(record.get("outcome") == PREVIEW for record in records):
+        return []
+    first, last = records[0], records[-1]
+    arguments = str(first.get("arguments") or "") or _asked_arguments(tx, first)
+    return [
+        CallRow(
+            id=short_id(call),
+            time=moment_of(first),
+            caller=str(first.get("identity") or GATEWAY),
+            tool=str(first.get("tool") or "-"),
+            about=about(arguments) if arguments else "",
+            decision=decision_of(tx, records),
+            outcome=outcome_of(last),
+        )
+    ]
+
+
+def _asked_arguments(tx: Tx, record: dict[str, Any]) -> str:
+    """Return the arguments of a call that was refused before it began, from the preview with the same digest."""
+    digest = str(record.get("arguments_digest") or "")
+    before = (int(record["seq"]) - 12, int(record["seq"]))
+    for (text,) in tx.execute("SELECT record FROM ledger WHERE seq >= ? AND seq < ? ORDER BY seq DESC", before):
+        found = json.loads(text)
+        if digest and found.get("arguments_digest") == digest and found.get("arguments"):
+            return str(found["arguments"])
+    return ""
+
+
+def decision_of(tx: Tx, records: list[dict[str, Any]]) -> str:
+    """Return who or what decided about a call: the rule, or a person."""
+    last = records[-1]
+    asked = next((str(record["approval_id"]) for record in records if record.get("approval_id")), "")
+    if asked.startswith("gr-"):
+        return "approved for the run"
+    found = _QUESTION.search(str(last.get("detail") or "")) if not asked else None
+    question = asked or (found[0] if found else "")
+    if question:
+        notes = [json.loads(text) for (text,) in tx.execute(OF_CALL, (question,))]
+        decided = [note for note in notes if note.get("phase") == "note"]
+        if decided:
+            return f"{decided[-1].get('outcome')} {by_whom(decided[-1])}"
+        return f"asked, {question}"
+    effect = {"allow": "allowed", "deny": "denied", "approve": "needs approval"}.get(str(last.get("effect")), "")
+    return " ".join(filter(None, [effect, f"by {last['rule']}" if last.get("effect") == "deny" else ""]))
+
+
+def by_whom(note: dict[str, Any]) -> str:
+    """Return who made a decision: "by root" for a user at a terminal."""
+    words = noted(note | {"approval_id": None}).partition(";")[0]
+    return _USER.sub(r"by \1", words)
+
+
+def outcome_of(record: dict[str, Any]) -> str:
+    """Return how a call ended."""
+    if record.get("phase") == "begun":
+        return "no end recorded"
+    outcome, code = str(record.get("outcome") or ""), str(record.get("error_code") or "")
+    times = f" x{record['count']}" if record.get("count") else ""
+    took = record.get("duration_ms")
+    shown = f"{took:.0f} ms" if isinstance(took, int | float) and outcome != "refused" else ""
+    return " ".join(filter(None, [outcome, code])) + times + (f" {shown}" if shown else "")
+
+
+def _note_row(record: dict[str, Any]) -> CallRow:
+    return CallRow(
+        id=f"#{record['seq']}",
+        time=moment_of(record),
+        caller=str(record.get("identity") or GATEWAY),
+        tool=str(record.get("tool") or record.get("server") or "-"),
+        about=one_line(noted(record), ABOUT_WIDTH),
+        decision="",
+        outcome=str(record.get("outcome") or "noted"),
+    )
+
+
+def _unused_decision(tx: Tx, record: dict[str, Any]) -> list[CallRow]:
+    """Return a row for a decision after which the call was not made, or not yet."""
+    question = str(record["approval_id"])
+    used = tx.execute(
+        "SELECT 1 FROM ledger WHERE seq > ? AND request_id <> ? AND record LIKE ? LIMIT 1",
+        (int(record["seq"]), question, f'%"approval_id":"{question}"%'),
+    )
+    if used or not _QUESTION.fullmatch(question):
+        return []
+    return [
+        CallRow(
+            id=f"#{record['seq']}",
+            time=moment_of(record),
+            caller=str(record.get("identity") or GATEWAY),
+            tool=str(record.get("tool") or "-"),
+            about=question,
+            decision=f"{record.get('outcome')} {by_whom(record)}",
+            outcome="not called since",
+        )
+    ]
+
+
+def moment_of(record: dict[str, Any]) -> str:
+    """Return when a record was written, to the second, in UTC."""
+    return visible(str(record.get("time") or ""))[:19].replace("T", " ") + "Z"
