@@ -34,11 +34,30 @@ DESCRIPTION = (
 )
 EPILOG = "Without a command: serve. `lg-gateway COMMAND --help` shows the options of a command and an example."
 
+WELCOME = """\
+lg-gateway puts your tools behind one MCP server: it checks every call against your policy, asks you where a person
+must decide, and records it. An MCP client starts it; at a terminal you look at it and answer its questions.
+
+  lg-gateway tools                     what a client of this directory sees
+  lg-gateway call fs__list_files       call a tool as a client does
+  lg-gateway doctor                    check settings, servers and the ledger
+  lg-gateway install CLIENT            put the gateway into a client, such as cursor or claude-code
+  lg-gateway approvals watch           answer questions of callers that wait
+  lg-gateway audit                     the newest calls, who approved them, how they ended
+  lg-gateway serve --transport http    serve clients over HTTP
+
+`lg-gateway --help` lists all commands. `lg-gateway serve` serves MCP here."""
+"""What a person sees who types the bare name: at a terminal no client can speak to it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or settings."""
     try:
-        return _run(read_command_line(COMMANDS, sys.argv[1:] if argv is None else argv), forking=argv is None)
+        given = sys.argv[1:] if argv is None else argv
+        if not given and sys.stdin is not None and sys.stdin.isatty():
+            print(WELCOME)
+            return 0
+        return _run(read_command_line(COMMANDS, given), forking=argv is None)
     except ConfigError as error:
         print(f"lg-gateway: {exit_text(error)}", file=sys.stderr)
         return 2

@@ -75,6 +75,9 @@ class Approval:
     client: str = ""
     arguments_digest: str = ""
     here_only: bool = False
+    waits_until: float = 0.0
+    """When a question ends at the latest whose caller waits for the answer, 0 for others. `expires` is soon, and is
+    moved on while the caller is there: it may be killed, and then nobody would use a yes."""
     noted: int = 0
     """Number of the ledger's record of the decision."""
     decided_by: str = ""
@@ -119,6 +122,8 @@ class NewApproval:
     here_only: bool = False
     session: str = ""
     always: tuple[dict[str, Any], ...] = ()
+    lease_s: float | None = None
+    """For how long it stays open without a sign of its caller; `None` if the caller need not wait."""
 
 
 class ApprovalTable:
@@ -191,7 +196,8 @@ class ApprovalTable:
             identity=identity,
             state=ApprovalState.PENDING,
             created=now,
-            expires=now + question.lifetime_s,
+            expires=now + min(question.lifetime_s, question.lease_s or question.lifetime_s),
+            waits_until=now + question.lifetime_s if question.lease_s is not None else 0.0,
             tool=question.binding.tool,
             server=question.binding.server,
             approver=question.approver,
@@ -222,6 +228,12 @@ class ApprovalTable:
             moved = replace(moved, noted=self._record(tx, moved))
         self._write(tx, moved)
         return moved
+
+    def keep(self, tx: Tx, approval_id: str, now: float, lease_s: float) -> None:
+        """Note that the caller of a question still waits for its answer."""
+        current = self.get(tx, approval_id, now)
+        if current is not None and current.state is ApprovalState.PENDING and current.waits_until:
+            self._write(tx, replace(current, expires=min(current.waits_until, now + lease_s)))
 
     def use(self, tx: Tx, approval_id: str, binding: Binding, now: float) -> Approval:
         """Spend a yes in the transaction that begins the call. Raises `Conflict` unless it is this call's."""

@@ -24,6 +24,7 @@ from lg_gateway.approvals.question import Frame, HumanAnswer, compose, read_answ
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval, session_run
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.kept_answers import KeptAnswers
+from lg_gateway.calls.live_question import LEASE_S, first_answer
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import Store, StoreError, Tx
@@ -196,22 +197,14 @@ class ApprovalStep:
 
     async def _ask_live(self, context: CallContext, approval: Approval) -> CallContext:
         """Ask through the client; an answer from another terminal counts as well, whichever comes first."""
-        ask = context.call.ask
-        answer: tuple[str, Mapping[str, Any] | None] | None = None
-        shown = self._kept.form(context, approval)
-        current: Approval | None = approval
-        async with anyio.create_task_group() as tasks:
-
-            async def elsewhere() -> None:
-                nonlocal current
-                current = await self._answered(approval, None)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(elsewhere)
-            if ask is not None:
-                with anyio.move_on_after(self._settings().live_timeout_s):
-                    answer = await ask(_shown(context, approval), shown)
-            tasks.cancel_scope.cancel()
+        ask, shown, store, book = context.call.ask, self._kept.form(context, approval), self._store, self._book
+        answer, current = await first_answer(
+            ask=partial(ask, _shown(context, approval), shown) if ask is not None else None,
+            elsewhere=lambda: self._answered(approval, None),
+            keep=lambda: store.write(lambda tx: book.keep(tx, approval.id, self._clock(), LEASE_S)),
+            withdraw=(lambda: store.write(lambda tx: self._expire(tx, approval))) if approval.waits_until else None,
+            limit_s=self._settings().live_timeout_s,
+        )
         if answer is not None:
             return await self._settle(context, approval, read_answer(*answer, shown.choices))
         if current is None or current.state is ApprovalState.PENDING:
@@ -323,7 +316,7 @@ class ApprovalStep:
             always=self._kept.offered(context, secrets=marked),
         )
         live = context.call.asking == "live" and _answerable(context, question)
-        return replace(question, lifetime_s=self._settings().live_timeout_s) if live else question
+        return replace(question, lifetime_s=self._settings().live_timeout_s, lease_s=LEASE_S) if live else question
 
 
 def secret_lines(masker: Masker, text: str) -> dict[int, frozenset[str]]:

@@ -42,16 +42,17 @@ _TOPICS: dict[str, Topic] = {
     "changed": ChangedTopic(),
     "check": CheckTopic(),
 }
+NAMED = "NAME"
 _LOOKING_FOR: Mapping[str, str] = {
     "summary": "Answering from the summary",
-    "where": "Looking for a definition",
-    "uses": "Looking for uses",
-    "depends": "Looking for dependents",
-    "tests_for": "Looking for tests",
+    "where": f"Looking for the definition of {NAMED}",
+    "uses": f"Looking for uses of {NAMED}",
+    "depends": f"Looking for what depends on {NAMED}",
+    "tests_for": f"Looking for tests of {NAMED}",
     "changed": "Looking for recent changes",
     "check": "Finding out whether the checks pass",
 }
-"""What a question asks for, by its kind, as a sentence without its end."""
+"""What a question asks for, by its kind, as a sentence without its end; `NAMED` is its subject."""
 _CHANGES = ("refactor", "restructure", "simplify", "clean up")
 _DEBUGS = ("fix", "debug", "repair", "solve", "bug")
 
@@ -70,11 +71,12 @@ class LocalAnalyst:
             return Route(intent="question", lane="deep", rationale=rationale, needs_model=True)
         if ask.kind == "summary" and not ask.sections:
             return Route(intent="analysis", lane="interactive", rationale="Summarizing the repository.")
-        about = f" about {ask.subject}" if ask.subject else ""
+        looking = _LOOKING_FOR[ask.kind]
+        about = f" about {ask.subject}" if ask.subject and NAMED not in looking else ""
         return Route(
             intent="question",
             lane="interactive",
-            rationale=f"{_LOOKING_FOR[ask.kind]}{about}.",
+            rationale=f"{looking.replace(NAMED, ask.subject or 'it')}{about}.",
             wants_check=ask.kind == "check",
         )
 

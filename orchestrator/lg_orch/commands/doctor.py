@@ -61,7 +61,7 @@ def models_usable(models: ModelsSettings) -> Iterator[Finding]:
 
     planner = models.role("planner")
     if planner.provider == LOCAL:
-        yield True, f"model: {planner.provider}:{planner.model}"
+        yield True, f"model: {planner.provider}:{planner.model} (the built-in analyst; no language model is set)"
         return
     try:
         choose_backend(models)
@@ -109,6 +109,11 @@ def _gateway(args: argparse.Namespace, setup: CommandSetup) -> list[Finding]:
         return [(False, f"gateway: {error.text()}")]
 
 
+def _differs(digests: set[str | None], expected: str) -> str:
+    there = ", ".join(sorted(map(str, digests)))
+    return f"enforces another policy ({there}) than this command's settings give ({expected})"
+
+
 def _offered(connection: Connection, setup: CommandSetup) -> Iterator[Finding]:
     names = [tool.name for tool in connection.tools]
     yield bool(names), f"gateway: {connection.server or 'up'}, {len(names)} tools: {', '.join(names) or 'none'}"
@@ -116,7 +121,7 @@ def _offered(connection: Connection, setup: CommandSetup) -> Iterator[Finding]:
     for server in sorted({tool.server for tool in connection.tools if tool.policy is not None}):
         digests = {tool.policy for tool in connection.tools if tool.server == server}
         same = digests == {expected}
-        yield same, f"{server}: policy {'as here' if same else f'{digests} differs from {expected} here'}"
+        yield same, f"{server}: {'enforces the same policy as this command' if same else _differs(digests, expected)}"
     for tool in connection.tools:
         if tool.sandbox is not None:
             active = tool.sandbox.get("active") is True

@@ -16,6 +16,7 @@ import anyio.to_thread
 from lg_orch.agent.tree_check import CHANGED, tree_now
 from lg_orch.contracts.errors import Interrupted
 from lg_orch.contracts.state import Final, RunState
+from lg_orch.engine.early_refusal import refused_at_once
 from lg_orch.engine.job import RunJob
 from lg_orch.engine.signals import stoppable
 from lg_orch.engine.stop_reports import ended, how_to_go_on, reached, report
@@ -78,6 +79,9 @@ class Driver:
         job = self.job
         if not job.resumed:
             job.bus.emit("node", "run", "begin", begin_data(job))
+            refused = refused_at_once(job)
+            if refused is not None:
+                return refused
         else:
             data = {"run_id": job.run.run_id, "epoch": job.prior.epoch, "versions": versions()}
             job.bus.emit("node", "run", "resume", data | {"options": job.record.get("options", {})})

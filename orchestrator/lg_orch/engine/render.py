@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from lg_orch.contracts.events import Event
 
 INPUT_WIDTH = 70
+UNTOLD = frozenset({"ingest", "policy_gate"})
+"""Nodes whose remarks are for the trace: a reader has just typed the request, and knows how many tools there are."""
+_COUNTED = re.compile(r"\d+ entries seen")
+"""A progress message that says nothing by itself."""
 
 
 def describe(event: Event) -> str | None:
@@ -35,7 +40,7 @@ def describe(event: Event) -> str | None:
         return f"approval        {event.name}: {how}"
     if event.kind == "error":
         return f"error           {data.get('text', '')}"
-    if event.kind == "thought" and data.get("text"):
+    if event.kind == "thought" and data.get("text") and event.name not in UNTOLD:
         return f"{event.name:<15} {data['text']}"
     if event.name == "run" and event.phase == "connected":
         return f"gateway         {len(data.get('tools', ()))} tools"
@@ -67,7 +72,7 @@ def _describe_tool(event: Event) -> str | None:
         return f"call            {event.name} {_arguments(data.get('input') or {})}"
     if event.phase == "progress":
         message = split_report(str(data.get("message") or ""))[0].strip()
-        return f"                {one_line(message, 100)}" if message else None
+        return f"                {one_line(message, 100)}" if message and not _COUNTED.fullmatch(message) else None
     if event.phase == "retry":
         return f"retry           {event.name}: server unavailable; retrying in {data.get('pause_s')} s"
     result = data.get("result") or {}

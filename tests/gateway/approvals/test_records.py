@@ -79,3 +79,21 @@ async def test_too_many_questions_are_counted_per_caller(tmp_path: Path) -> None
     store.close()
 
     assert asked.state is ApprovalState.PENDING
+
+
+async def test_a_question_ends_soon_after_its_caller_was_killed_and_stays_while_it_waits(tmp_path: Path) -> None:
+    store, ledger = open_ledger(tmp_path)
+    book = ApprovalTable(KEY, ledger)
+    leased = replace(question(lifetime_s=600), lease_s=60)
+    asked = await store.write(lambda tx: book.ask(tx, leased, 0))
+    await store.write(lambda tx: book.keep(tx, asked.id, 50, 60))
+
+    def state(now: float) -> str | None:
+        found = store.read_now(lambda tx: book.get(tx, asked.id, now))
+        return found.state if found is not None else None
+
+    assert (state(59), state(100), state(111)) == ("pending", "pending", "expired")
+    assert store.read_now(lambda tx: book.pending(tx, 111)) == []
+    await store.write(lambda tx: book.keep(tx, asked.id, 111, 60))
+    assert state(112) == "expired", "a caller that comes back too late is asked anew"
+    store.close()

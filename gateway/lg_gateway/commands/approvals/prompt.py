@@ -43,7 +43,8 @@ def shown(pending: Pending, width: int = WIDTH) -> str:
     """Return all of a question, the parts that a client leaves out included, for a screen of that many columns."""
     approval = pending.approval
     if approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
-        time_left = f", {span(max(0, int(approval.expires - time.time())))} left"
+        left = span(max(0, int((approval.waits_until or approval.expires) - time.time())))
+        time_left = f", {left} left{' while its caller waits' if approval.waits_until else ''}"
     else:
         time_left = ""
     head = [f"{approval.id}: {approval.state}{time_left}", f"gateway: {quote(pending.subject, limit=200)}", ""]

@@ -17,6 +17,8 @@ OF_CALL = "SELECT record FROM ledger WHERE request_id = ? ORDER BY seq"
 PREVIEW = "preview"
 """How the dry run ends that is made before a question is asked: it is part of another call."""
 ABOUT_WIDTH = 60
+LINE_WIDTH = 400
+"""Columns of what a note says."""
 PARSED_CHARACTERS = 100_000
 """Longer arguments are shown by their beginning, unread."""
 _HEADS = {
@@ -47,7 +49,7 @@ class CallRow:
     def cells(self) -> list[str]:
         """Return the cells, safe to print."""
         cells = (self.id, self.time, self.caller, self.tool, self.about, self.decision, self.outcome)
-        return [one_line(cell, WORD_WIDTH) for cell in cells]
+        return [one_line(cell, LINE_WIDTH) for cell in cells]
 
 
 def newest_calls(tx: Tx, wanted: Filter, limit: int) -> list[CallRow]:
@@ -204,7 +206,7 @@ def _note_row(record: dict[str, Any]) -> CallRow:
         time=moment_of(record),
         caller=str(record.get("identity") or GATEWAY),
         tool=str(record.get("tool") or record.get("server") or "-"),
-        about=one_line(noted(record), ABOUT_WIDTH),
+        about=one_line(noted(record), LINE_WIDTH),
         decision="",
         outcome=str(record.get("outcome") or "noted"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
 
 CALLER = "cli"
+LEAVING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,6 +69,9 @@ def make(args: argparse.Namespace, kind: Kind, name: str, arguments: dict[str, A
                 return 2
             return _print_answer(answer, as_json=args.json)
 
+    # A caller that leaves takes its question back, however it is told to leave.
+    for number in LEAVING:
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     return anyio.run(call)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import anyio.from_thread
 import anyio.to_thread
 
 from lg_gateway.approvals.question import DENY, EXACT, ONCE, PATTERN, READS, RUN, SESSION, TOOL, TYPED, ApprovalForm
@@ -14,6 +17,10 @@ from lg_policy.printing import one_line
 
 TITLE_WIDTH, PROMPT_WIDTH, TYPED_WIDTH = 60, 300, 40
 """Columns of a field's title and of a whole prompt, which a server may have written, and of what was typed."""
+LOOK_S = 0.2
+"""How often a command that waits for a line looks whether it was told to end."""
+_WATCHES = os.name == "posix"
+"""Whether the keyboard can be watched; elsewhere a line that was begun has to be finished."""
 Ask = Callable[[str], str | None]
 _WORDS = {
     ONCE: "[o]nce", RUN: "for this [r]un", SESSION: "for this session [w]", TOOL: "always: this [t]ool",
@@ -28,7 +35,7 @@ async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str,
         complain(f"\n{message}\n")
         return fill_in(schema, _read)
 
-    return await anyio.to_thread.run_sync(fill, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(fill, abandon_on_cancel=not _WATCHES)
 
 
 def fill_in(schema: Mapping[str, Any], ask: Ask) -> tuple[str, dict[str, Any] | None]:
@@ -109,5 +116,7 @@ def _read_as(field: Mapping[str, Any], choices: list[str], line: str) -> Any:
 
 def _read(prompt: str) -> str | None:
     print(f"  {one_line(prompt, PROMPT_WIDTH)} ", end="", file=sys.stderr, flush=True)
+    while _WATCHES and not select.select([sys.stdin], [], [], LOOK_S)[0]:
+        anyio.from_thread.check_cancelled()
     line = sys.stdin.readline()
     return line.strip() if line else None

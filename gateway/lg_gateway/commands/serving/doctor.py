@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _places(setup: GatewaySetup) -> list[Finding]:
     return [
-        Finding(what="settings", text=", ".join(map(word, setup.loaded.sources))),
+        Finding(what="settings", text=", ".join(map(str, setup.loaded.sources))),
         Finding(what="root", text=word(setup.root) if setup.root else "none: no built-in server needs one"),
         Finding(what="state", text=word(setup.state.path)),
         Finding(what="identity", text=f"{setup.identity} on stdio"),
