@@ -22,7 +22,7 @@ import lg_gateway.commands.rules.flags as rules
 import lg_gateway.commands.serving.flags as serving
 from lg_policy.command_line.commands import CommandSet
 from lg_policy.command_line.reading import read_command_line, tell_actions
-from lg_policy.config.flags import add_common_flags
+from lg_policy.config.flags import add_common_flags, typed_alone
 from lg_policy.errors import ConfigError
 from lg_policy.printing import exit_text
 from lg_policy.version import __version__
@@ -53,11 +53,10 @@ must decide, and records it. An MCP client starts it; at a terminal you look at 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or settings."""
     try:
-        given = sys.argv[1:] if argv is None else argv
-        if not given and sys.stdin is not None and sys.stdin.isatty():
+        if typed_alone(argv):
             print(WELCOME)
             return 0
-        return _run(read_command_line(COMMANDS, given), forking=argv is None)
+        return _run(read_command_line(COMMANDS, sys.argv[1:] if argv is None else argv), forking=argv is None)
     except ConfigError as error:
         print(f"lg-gateway: {exit_text(error)}", file=sys.stderr)
         return 2

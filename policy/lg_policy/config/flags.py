@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +111,12 @@ def common_flags(args: argparse.Namespace) -> CommonFlags:
 def serve_flags(args: argparse.Namespace) -> ServeFlags:
     """Read the flags of `add_serve_flags`."""
     return ServeFlags(transport=args.transport, host=args.host, port=args.port)
+
+
+def typed_alone(argv: Sequence[str] | None) -> bool:
+    """Tell whether a person typed a program's bare name at a terminal, where no client can speak to it."""
+    given = sys.argv[1:] if argv is None else argv
+    return not given and sys.stdin is not None and sys.stdin.isatty()
 
 
 def tell_terminal(program: str, flags: ServeFlags, instead: str) -> None:

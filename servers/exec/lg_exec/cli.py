@@ -16,6 +16,7 @@ from lg_policy.config.flags import (
     common_flags,
     serve_flags,
     tell_terminal,
+    typed_alone,
 )
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.printing import exit_text
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
     from lg_policy.config.flags import CommonFlags
 
 log = logging.getLogger(__name__)
+
+
+WELCOME = """\
+lg-exec is an MCP server: it runs build, test and lint commands by name, in an OS sandbox, and nothing else.
+An MCP client starts it, or lg-gateway, which asks you before a command and records every call.
+
+  lg-exec doctor                         try the sandbox and every limit on this machine
+  lg-gateway call exec__list_commands    which commands may run in this directory
+  lg-gateway install CLIENT              put it into a client, behind the gateway
+  lg-exec serve                          serve MCP here
+
+`lg-exec --help` lists all options."""
+"""What a person sees who types the bare name."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    if typed_alone(argv):
+        print(WELCOME)
+        return 0
     args = build_parser().parse_args(argv)
     flags = common_flags(args)
     try:

@@ -7,10 +7,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lg_policy.config.flags import add_common_flags, add_serve_flags, common_flags, serve_flags, tell_terminal
+from lg_policy.config.flags import (
+    add_common_flags,
+    add_serve_flags,
+    common_flags,
+    serve_flags,
+    tell_terminal,
+    typed_alone,
+)
 from lg_policy.errors import ConfigError
 from lg_policy.printing import exit_text
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
+
+WELCOME = """\
+lg-fs is an MCP server: it reads and changes the files below the directories that you name, and nothing else.
+An MCP client starts it, or lg-gateway, which asks you before a change and records every call.
+
+  lg-gateway tools                 its tools, as a client of this directory sees them
+  lg-gateway call fs__list_files   try one
+  lg-gateway install CLIENT        put it into a client, behind the gateway
+  lg-fs --root DIR                 serve MCP here
+
+`lg-fs --help` lists all options."""
+"""What a person sees who types the bare name."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    if typed_alone(argv):
+        print(WELCOME)
+        return 0
     args = parser().parse_args(argv)
     flags = serve_flags(args)
     try:

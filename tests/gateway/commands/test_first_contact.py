@@ -28,6 +28,16 @@ def test_a_server_typed_at_a_terminal_says_what_it_waits_for(tmp_path: Path, pro
     assert instead in shown
 
 
+@pytest.mark.parametrize("program", ["lg-gateway", "lg-fs", "lg-exec"])
+def test_a_bare_name_typed_at_a_terminal_says_what_the_program_is_and_what_to_type(program: str) -> None:
+    command = os.path.join(os.path.dirname(sys.executable), program)
+    with on_terminal(command, env=program_environment(), size=(40, 80)) as screen:
+        status = screen.end()
+    assert status == 0
+    assert f"`{program} --help` lists all" in screen.shown
+    assert "  lg-gateway call " in screen.shown
+
+
 def test_a_server_that_a_client_starts_says_nothing(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)
     assert "waiting for a client" not in run("serve", "--config", str(config)).stderr

@@ -88,7 +88,7 @@ def test_before_means_until_where_records_are_listed() -> None:
             ["audit", "list", "--reson", "x"],
             "no option --reson; did you mean --reason of lg-gateway audit restart?",
         ),
-        (GATEWAY, ["audit", "list", "--r"], "--r may be --run or --root"),
+        (GATEWAY, ["audit", "tail", "--r"], "--r may be --run or --root"),
         (GATEWAY, ["call"], "lg-gateway call needs TOOL"),
         (GATEWAY, ["tools", "x"], "lg-gateway tools does not take x"),
         (GATEWAY, ["audit", "list", "--limit", "x"], "--limit cannot be 'x'; it must be a whole number"),
