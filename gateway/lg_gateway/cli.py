@@ -21,6 +21,7 @@ import lg_gateway.commands.logins.flags as logins
 import lg_gateway.commands.rules.flags as rules
 import lg_gateway.commands.serving.flags as serving
 from lg_policy.command_line.commands import CommandSet
+from lg_policy.command_line.completion import completion_command
 from lg_policy.command_line.reading import read_command_line, tell_actions
 from lg_policy.config.flags import add_common_flags, typed_alone
 from lg_policy.errors import ConfigError
@@ -73,15 +74,15 @@ def _shared(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--mcp-json", type=Path, metavar="FILE", help="also serve the servers of an mcpServers file")
 
 
+FOLDERS = (serving, calls, approvals, halting, confining, audit, rules, identity, logins, clients)
 COMMANDS = CommandSet(
     program="lg-gateway",
     version=__version__,
     description=DESCRIPTION,
     epilog=EPILOG,
-    commands=tuple(
-        command
-        for folder in (serving, calls, approvals, halting, confining, audit, rules, identity, logins, clients)
-        for command in folder.COMMANDS
+    commands=(
+        *(command for folder in FOLDERS for command in folder.COMMANDS),
+        completion_command(),
     ),
     shared=_shared,
     default="serve",

@@ -10,6 +10,7 @@ from lg_orch.commands.flags import COMMANDS as DECLARED
 from lg_orch.commands.flags import EXITS
 from lg_orch.contracts.errors import EXTRA_MODULES
 from lg_policy.command_line.commands import CommandSet
+from lg_policy.command_line.completion import completion_command
 from lg_policy.command_line.reading import read_command_line, tell_actions
 from lg_policy.config.flags import add_common_flags
 from lg_policy.errors import ConfigError, LgError
@@ -64,7 +65,7 @@ COMMANDS = CommandSet(
     version=__version__,
     description=DESCRIPTION,
     epilog=f"`lg-orch COMMAND --help` shows the options of a command and an example.\n\n{EXITS}",
-    commands=DECLARED,
+    commands=(*DECLARED, completion_command()),
     shared=_shared,
     unknown='`lg-orch run "REQUEST"` works on a request, `lg-orch --help` lists the commands',
 )

@@ -22,13 +22,12 @@ def answered(result: ToolEnvelope) -> str:
     """Return the note about a call that the gateway asked about."""
     by, tool = str(result.artifacts.approved_by), code_span(result.tool)
     error = result.artifacts.error
+    where = "at the terminal" if by == "terminal" else f"by `{by}`"
     if result.artifacts.decision == "edit":
-        what = "you changed its arguments"
-    elif error is not None and error.code == "approval_denied":
-        what = "denied"
-    else:
-        what = "answered"
-    return f"the gateway asked about {tool}: {what} {'at the terminal' if by == 'terminal' else f'by `{by}`'}"
+        return f"the gateway asked about {tool}: you changed its arguments {where}"
+    if error is not None and error.code == "approval_denied":
+        return f"the gateway asked about {tool}: you denied it {where}"
+    return f"the gateway asked about {tool}: you approved it {where}"
 
 
 def repetition(result: ToolEnvelope) -> str:

@@ -22,7 +22,7 @@ _HELP = ("-h", "--help")
 
 
 def read_command_line(commands: CommandSet, argv: Sequence[str]) -> argparse.Namespace:
-    """Return the arguments, with `command`, `action` and `chosen`, the `Command` to run.
+    """Return the arguments, with `command`, `action`, `chosen` (the `Command` to run) and `command_set`.
 
     Raises `UsageError` with what was wrong and what is right. Help and the version are printed, and raise `SystemExit`.
     """
@@ -109,7 +109,7 @@ def _arguments(commands: CommandSet, chosen: Command, parent: Command | None, wo
     args.command = parent.name if parent else chosen.name
     if parent:
         args.action = chosen.name
-    args.chosen, args.alone = chosen, bool(parent) and not words
+    args.chosen, args.command_set, args.alone = chosen, commands, bool(parent) and not words
     return args
 
 
