@@ -27,7 +27,8 @@ def answered(result: ToolEnvelope) -> str:
         return f"the gateway asked about {tool}: you changed its arguments {where}"
     if error is not None and error.code == "approval_denied":
         return f"the gateway asked about {tool}: you denied it {where}"
-    return f"the gateway asked about {tool}: you approved it {where}"
+    said = "you said yes" if result.artifacts.decision in (None, "once", "run") else "answered"
+    return f"the gateway asked about {tool}: {said} {where}"
 
 
 def repetition(result: ToolEnvelope) -> str:

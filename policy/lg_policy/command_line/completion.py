@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from lg_policy.command_line.commands import Command, CommandSet
-from lg_policy.command_line.words import OptionWords, Place, places
+from lg_policy.command_line.words import OptionWords, TypedPlace, places
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -47,16 +47,16 @@ def _function(commands: CommandSet) -> str:
     return "_" + commands.program.replace("-", "_")
 
 
-def _known(commands: CommandSet) -> list[Place]:
+def _known(commands: CommandSet) -> list[TypedPlace]:
     return list(places(commands))
 
 
-def _valued(found: list[Place]) -> dict[str, OptionWords]:
+def _valued(found: list[TypedPlace]) -> dict[str, OptionWords]:
     """Return the options that take a value, by their spelling."""
     return {name: option for place in found for option in place.options if option.value for name in option.names}
 
 
-def _walk(found: list[Place]) -> str:
+def _walk(found: list[TypedPlace]) -> str:
     """Return the lines of a `case` that go one word further in a command line."""
     paths = (" ".join(place.words) for place in found if place.words)
     return "\n".join(f'      " {path}") place="{path}" ;;' for path in paths)
@@ -179,7 +179,7 @@ def _fish(commands: CommandSet) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fish_condition(place: Place, found: list[Place]) -> str:
+def _fish_condition(place: TypedPlace, found: list[TypedPlace]) -> str:
     """Return when a place is the one that is being typed at."""
     if not place.words:
         return "__fish_use_subcommand"

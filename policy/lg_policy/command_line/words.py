@@ -30,7 +30,7 @@ class OptionWords:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TypedPlace:
     """What can be typed after a program's name, a command, or an action."""
 
     words: tuple[str, ...]
@@ -40,9 +40,9 @@ class Place:
     options: tuple[OptionWords, ...] = ()
 
 
-def places(commands: CommandSet) -> Iterator[Place]:
+def places(commands: CommandSet) -> Iterator[TypedPlace]:
     """Return every place of a program, its first one first."""
-    yield Place(words=(), names=tuple((command.name, command.help) for command in commands.commands))
+    yield TypedPlace(words=(), names=tuple((command.name, command.help) for command in commands.commands))
     for command in commands.commands:
         if not command.actions:
             yield _leaf(commands, command, None)
@@ -50,16 +50,16 @@ def places(commands: CommandSet) -> Iterator[Place]:
         names = tuple((action.name, action.help) for action in command.actions)
         default = command.action(command.default)
         options = _leaf(commands, default, command).options if default is not None else ()
-        yield Place(words=(command.name,), names=names, options=options)
+        yield TypedPlace(words=(command.name,), names=names, options=options)
         for action in command.actions:
             yield _leaf(commands, action, command)
 
 
-def _leaf(commands: CommandSet, command: Command, parent: Command | None) -> Place:
+def _leaf(commands: CommandSet, command: Command, parent: Command | None) -> TypedPlace:
     parser = leaf_parser(commands, command, parent)
     words = (parent.name, command.name) if parent is not None else (command.name,)
     choices = [str(choice) for action in parser.shown() if not action.option_strings for choice in action.choices or ()]
-    return Place(words=words, names=tuple((choice, "") for choice in choices), options=tuple(option_words(parser)))
+    return TypedPlace(words=words, names=tuple((choice, "") for choice in choices), options=tuple(option_words(parser)))
 
 
 def option_words(parser: CommandParser) -> Iterator[OptionWords]:

@@ -157,7 +157,7 @@ async def test_time_a_person_takes_is_not_the_runs(tmp_path: Path) -> None:
     assert state.final is not None
     assert state.final.status == "done"
     assert state.approvals == [{"call_id": "s.1", "tool": "exec__exec", "by": "terminal"}]
-    assert "you approved it at the terminal" in state.final.text
+    assert "you said yes at the terminal" in state.final.text
 
 
 class Still:

@@ -32,7 +32,8 @@ def test_explain_says_which_rule_decided_and_what_else_would_stop_the_call(tmp_p
     assert allowed.stdout.startswith("allow:")
     assert allowed.stdout.endswith("judged by the accepted definition; the server a was not started\n")
     assert allowed.stderr == ""
-    assert "'text' is a required property" in unfit.stdout
+    assert "the arguments would be refused first: " in unfit.stdout
+    assert "(arguments: count?, text)" in unfit.stdout
     assert unknown.returncode == 2
 
 
