@@ -11,14 +11,16 @@ from lg_policy.printing import visible
 if TYPE_CHECKING:
     from lg_policy.secrets.masking import Masker
 
+FULL, BRIEF = "%(asctime)s %(levelname)s %(name)s: %(message)s", "%(levelname)s: %(message)s"
+"""A line of a server's log, and of a command that a person typed."""
 TALKATIVE = ("mcp", "httpx2", "httpcore2")
 
 
 class MaskingFormatter(logging.Formatter):
     r"""Masks whole lines, tracebacks included, once there is a masker; writes control characters as `\u{…}`."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    def __init__(self, line: str = FULL) -> None:
+        super().__init__(line)
         self.masker: Masker | None = None
 
     def format(self, record: logging.LogRecord) -> str:
@@ -31,13 +33,13 @@ class MaskingFormatter(logging.Formatter):
         return visible(super().formatMessage(record))
 
 
-def start_logging(level: str) -> None:
-    """Send log records of `level` and above to stderr.
+def start_logging(level: str, *, typed: bool = False) -> None:
+    """Send log records of `level` and above to stderr; for a command that a person typed without time and module.
 
     The MCP libraries log whole messages, with unmasked arguments, at `debug`. Those records are left out.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(MaskingFormatter())
+    handler.setFormatter(MaskingFormatter(BRIEF if typed and level in ("warning", "error") else FULL))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

@@ -46,7 +46,7 @@ async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
 
 def prepare_from(args: argparse.Namespace, *, workers: int = 1) -> GatewaySetup:
     """Start the log and read the settings that the flags name, for one of several `workers`. Raises `ConfigError`."""
-    start_logging(args.log_level)
+    start_logging(args.log_level, typed=args.command != "serve")
     return replace(settings_from(args), workers=workers)
 
 

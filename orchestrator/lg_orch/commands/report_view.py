@@ -79,8 +79,8 @@ def laid_out(markdown: str, width: int) -> Iterator[Text]:
             end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() == fence[1]), len(lines))
             yield from _code_block(lines[at + 1 : end], width)
             at = end + 1
-        elif line.startswith("|"):
-            end = next((n for n in range(at, len(lines)) if not lines[n].startswith("|")), len(lines))
+        elif _is_row(line):
+            end = next((n for n in range(at, len(lines)) if not _is_row(lines[n])), len(lines))
             yield from _table([_cells(row) for row in lines[at:end]], width)
             at = end
         elif line.startswith(">"):
@@ -154,6 +154,10 @@ def _diff_style(line: str) -> str:
     if line.startswith(("+++", "---", "diff ", "index ", "# ")):
         return "bold"
     return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+
+
+def _is_row(line: str) -> bool:
+    return line.startswith("|") and len(line) <= STYLED_CHARACTERS
 
 
 def _cells(row: str) -> list[Text]:

@@ -56,6 +56,7 @@ def newest_calls(tx: Tx, wanted: Filter, limit: int) -> list[CallRow]:
     """Return the newest calls of which a record is wanted, and the notes between them, oldest first."""
     rows: list[CallRow] = []
     seen: set[str] = set()
+    used: set[str] = set()
     for record in backwards(tx, wanted):
         if len(rows) >= limit:
             break
@@ -63,11 +64,11 @@ def newest_calls(tx: Tx, wanted: Filter, limit: int) -> list[CallRow]:
         if record.get("phase") != "note" and CALL.fullmatch(call):
             if call not in seen:
                 seen.add(call)
-                rows += _call_rows(tx, call)
-        elif not record.get("approval_id"):  # a decision stands in the row of its call
+                rows += _call_rows(tx, call, used)
+        elif not record.get("approval_id"):
             rows.append(_note_row(record))
-        else:
-            rows += _unused_decision(tx, record)
+        elif record["approval_id"] not in used:  # else it stands in the row of its call, which came after it
+            rows.append(_decision_row(record))
     return rows[::-1]
 
 
@@ -105,7 +106,7 @@ def about(arguments: str) -> str:
     """Return in a few words what arguments name: files, a command, a query; else their beginning."""
     try:
         given = json.loads(arguments) if len(arguments) <= PARSED_CHARACTERS else None
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         return one_line(arguments, ABOUT_WIDTH)
@@ -128,18 +129,17 @@ def _files(patch: str) -> list[str]:
 
 def _plain(value: object) -> str:
     if isinstance(value, list):
-        return " ".join(_plain(item) for item in value)
-    if isinstance(value, dict):
-        return str(value.get("path") or json.dumps(value))
-    return str(value)
+        return " ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _call_rows(tx: Tx, call: str) -> list[CallRow]:
-    """Return the row of a call, none of one that only tried another out."""
+def _call_rows(tx: Tx, call: str, used: set[str]) -> list[CallRow]:
+    """Return the row of a call, none of one that only tried another out; note which question it was about."""
     records = [json.loads(text) for (text,) in tx.execute(OF_CALL, (call,))]
     if not records or any(record.get("outcome") == PREVIEW for record in records):
         return []
     first, last = records[0], records[-1]
+    used.add(question_of(records))
     arguments = str(first.get("arguments") or "") or _asked_arguments(tx, first)
     return [
         CallRow(
@@ -167,12 +167,9 @@ def _asked_arguments(tx: Tx, record: dict[str, Any]) -> str:
 
 def decision_of(tx: Tx, records: list[dict[str, Any]]) -> str:
     """Return who or what decided about a call: the rule, or a person."""
-    last = records[-1]
-    asked = next((str(record["approval_id"]) for record in records if record.get("approval_id")), "")
-    if asked.startswith("gr-"):
+    last, question = records[-1], question_of(records)
+    if question.startswith("gr-"):
         return "approved for the run"
-    found = _QUESTION.search(str(last.get("detail") or "")) if not asked else None
-    question = asked or (found[0] if found else "")
     if question:
         notes = [json.loads(text) for (text,) in tx.execute(OF_CALL, (question,))]
         decided = [note for note in notes if note.get("phase") == "note"]
@@ -181,6 +178,13 @@ def decision_of(tx: Tx, records: list[dict[str, Any]]) -> str:
         return f"asked, {question}"
     effect = {"allow": "allowed", "deny": "denied", "approve": "needs approval"}.get(str(last.get("effect")), "")
     return " ".join(filter(None, [effect, f"by {last['rule']}" if last.get("effect") == "deny" else ""]))
+
+
+def question_of(records: list[dict[str, Any]]) -> str:
+    """Return the question, or the grant, that a call was about; empty if there was none."""
+    asked = next((str(record["approval_id"]) for record in records if record.get("approval_id")), "")
+    found = _QUESTION.search(str(records[-1].get("detail") or "")) if not asked else None
+    return asked or (found[0] if found else "")
 
 
 def by_whom(note: dict[str, Any]) -> str:
@@ -212,26 +216,17 @@ def _note_row(record: dict[str, Any]) -> CallRow:
     )
 
 
-def _unused_decision(tx: Tx, record: dict[str, Any]) -> list[CallRow]:
-    """Return a row for a decision after which the call was not made, or not yet."""
-    question = str(record["approval_id"])
-    used = tx.execute(
-        "SELECT 1 FROM ledger WHERE seq > ? AND request_id <> ? AND record LIKE ? LIMIT 1",
-        (int(record["seq"]), question, f'%"approval_id":"{question}"%'),
+def _decision_row(record: dict[str, Any]) -> CallRow:
+    """Return the row of a decision whose call is not among those listed: it was not made again, or not yet."""
+    return CallRow(
+        id=f"#{record['seq']}",
+        time=moment_of(record),
+        caller=str(record.get("identity") or GATEWAY),
+        tool=str(record.get("tool") or "-"),
+        about=str(record["approval_id"]),
+        decision=f"{record.get('outcome')} {by_whom(record)}",
+        outcome="no call since",
     )
-    if used or not _QUESTION.fullmatch(question):
-        return []
-    return [
-        CallRow(
-            id=f"#{record['seq']}",
-            time=moment_of(record),
-            caller=str(record.get("identity") or GATEWAY),
-            tool=str(record.get("tool") or "-"),
-            about=question,
-            decision=f"{record.get('outcome')} {by_whom(record)}",
-            outcome="not called since",
-        )
-    ]
 
 
 def moment_of(record: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ class PolicyCase(BaseModel):
 
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway policy explain TOOL` and `lg-gateway policy test FILE`."""
-    start_logging(args.log_level)
+    start_logging(args.log_level, typed=True)
     cases = read_cases(Path(args.subject)) if args.action == "test" else []
     setup = prepare(common_flags(args), mcp_json=args.mcp_json)
 

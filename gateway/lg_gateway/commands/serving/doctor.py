@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from lg_gateway.serving.logs import start_logging
     from lg_gateway.serving.running import running_gateway
 
-    start_logging(args.log_level)
+    start_logging(args.log_level, typed=True)
     setup = prepare(common_flags(args), mcp_json=args.mcp_json)
 
     async def examine() -> int:

@@ -1,0 +1,57 @@
+"""What a row about a call says: its subject in few words, whatever its arguments hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lg_gateway.commands.audit.calls import ABOUT_WIDTH, CallRow, about, table
+from lg_policy.printing import display_width
+
+PATCH = "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n--- /dev/null\n+++ b/new.py\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ({"path": "src/a.py", "limit": 3}, "src/a.py"),
+        ({"paths": ["a.py", "b.py"]}, "a.py b.py"),
+        ({"cmd": "pytest", "args": ["-q", "tests"]}, "pytest -q tests"),
+        ({"patch": PATCH}, "a.py, new.py"),
+        ({"patch": "*** Begin Patch\n*** Update File: a.py\n@@\n"}, "a.py"),
+        ({"changes": [{"path": "a.py", "op": "add"}, {"path": "b.py"}]}, "a.py, b.py"),
+        ({"query": "x\ny\x1b[2J"}, "x y\\u{1b}[2J"),
+        ({"text": "hello"}, '{"text": "hello"}'),
+        ({}, ""),
+    ],
+)
+def test_a_call_is_told_by_what_it_names(arguments: dict[str, object], shown: str) -> None:
+    assert about(json.dumps(arguments)) == shown
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"path": ' + "[" * 5_000, '{"path": ' + "[" * 900 + "]" * 900 + "}", "[" * 200_000, "{", '"x"', ""]
+)
+def test_arguments_that_are_cut_nested_or_huge_are_shown_by_their_beginning(arguments: str) -> None:
+    assert display_width(about(arguments)) <= ABOUT_WIDTH
+
+
+def row(**cells: str) -> CallRow:
+    usual = {
+        "id": "66db4e72", "time": "2026-11-29 23:44:50Z", "caller": "local:root", "tool": "fs__read_file",
+        "about": "a.py", "decision": "allowed", "outcome": "ok 12 ms",
+    }  # fmt: skip
+    return CallRow(**(usual | cells))
+
+
+def test_a_table_fits_the_terminal_by_cutting_what_the_calls_were_about() -> None:
+    long = "src/" + "deep/" * 20 + "a.py"
+    rows = [row(), row(about=long, decision="approved by root"), row(time="2026-11-28 09:00:00Z")]
+    narrow, wide = list(table(rows, 80)), list(table(rows, 160))
+    assert max(map(len, narrow)) <= 80
+    assert "local:root" not in "".join(narrow), "a caller that is always the same is left out"
+    assert "CALLER" in wide[0]
+    assert "23:44:50" in wide[1]
+    assert "11-28 09:00" in wide[3]
+    assert long in "\n".join(table(rows))
