@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -24,7 +23,7 @@ from lg_gateway.approvals.question import Frame, HumanAnswer, compose, read_answ
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval, session_run
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.kept_answers import KeptAnswers
-from lg_gateway.calls.live_question import LEASE_S, first_answer
+from lg_gateway.elicitation.first_answer import LEASE_S, first_answer
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import Store, StoreError, Tx
