@@ -201,14 +201,15 @@ class _EnvelopeParser:
             self._at += 1
         hunks: list[Hunk] = []
         while (line := self._peek()) is not None and (not line.startswith("*** ") or line.rstrip() == _END_OF_FILE):
-            hunk = self._hunk()
+            hunk = self._hunk(moved=to is not None)
             if hunk is not None:
                 hunks.append(hunk)
         if not hunks and to is None:
             raise bad_line(begin, f"the update of {path!r} changes nothing", "add at least one hunk")
         return FileChange(op="move" if to is not None else "update", path=path, to=to, hunks=tuple(hunks))
 
-    def _hunk(self) -> Hunk | None:
+    def _hunk(self, *, moved: bool) -> Hunk | None:
+        """Parse one hunk; `None` for an empty one, and for one of kept lines where the move is the change."""
         begin = self._at
         number = self._line_number()
         anchors = self._anchors() if number is None else ()
@@ -236,7 +237,7 @@ class _EnvelopeParser:
             while lines and not at_end and self._lines[end - 1] == "":
                 lines.pop()
                 end -= 1
-        if not lines and not anchors:
+        if (not lines and not anchors) or (moved and lines and all(line.mark == KEEP for line in lines)):
             return None
         whole, unmarked = settled(lines, begin, numbers)
         newline = "new" not in missing if len(missing) == 1 else None

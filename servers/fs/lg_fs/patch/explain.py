@@ -39,6 +39,24 @@ def applied_at(lines: WorkingLines, hunk: Hunk, step: Step) -> int | None:
     return None
 
 
+def inserted_at(lines: WorkingLines, hunk: Hunk, at: int) -> int | None:
+    """Return where the new lines of a hunk stand, which only adds lines and fits at `at`; `None` if they do not.
+
+    A hunk with context on one side fits again after it was applied. Lines like those around them may be meant twice.
+    """
+    old, new = hunk.old, [line.text for line in hunk.lines if line.mark != DROP]
+    known = {text.strip() for text in old}
+    added = [line.text for line in hunk.lines if line.mark == ADD]
+    if len(new) <= len(old) or not any(_WORD.search(text) and text.strip() not in known for text in added):
+        return None
+    lead = next((number for number, line in enumerate(hunk.lines) if line.mark != ADD), len(new))
+    wanted, texts = normalised(new, TRAILING), lines.texts(TRAILING)
+    for begin in (at - lead,) if old else (at - len(new), at):
+        if begin >= 0 and texts[begin : begin + len(new)] == wanted:
+            return begin
+    return None
+
+
 def nearest(lines: WorkingLines, old: Sequence[str], floor: int, step: Step) -> str:
     """Describe where the file is most like the old lines of a hunk, and what differs there."""
     texts = lines.texts()
@@ -97,9 +115,20 @@ def _difference(texts: Sequence[str], old: Sequence[str], at: int) -> str:
     elif n + 1 < len(old) and texts[place].strip() == old[n + 1].strip():
         said = f"the hunk has {_quoted(old[n])} before line {place + 1} of the file, which has no such line there"
     else:
-        said = f"the first line that differs is line {place + 1}\nhunk: {_quoted(old[n], texts[place])}\n"
-        said += f"file: {_quoted(texts[place], old[n])}"
+        hunk_part, file_part, where = _around_difference(old[n], texts[place])
+        said = f"the first line that differs is line {place + 1}{where}\nhunk: {_quoted(hunk_part, file_part)}\n"
+        said += f"file: {_quoted(file_part, hunk_part)}"
     return f"{said}\nthe file around it:\n" + _numbered(texts, place - _AROUND, place + _AROUND + 1)
+
+
+def _around_difference(hunk: str, file: str) -> tuple[str, str, str]:
+    """Return both lines, and where they differ; of long ones that begin alike, only what is around that place."""
+    if hunk[:_WIDTH] != file[:_WIDTH]:
+        return hunk, file, ""
+    shorter = min(len(hunk), len(file))
+    column = next((n for n in range(_WIDTH, shorter) if hunk[n] != file[n]), shorter)
+    begin = max(0, column - _WIDTH // 2)
+    return hunk[begin:], file[begin:], f", from column {column + 1}"
 
 
 def _numbered(texts: Sequence[str], begin: int, end: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lg_fs.patch.codex_format import no_hunk_line
 from lg_fs.patch.corrections import corrected, loses_lines
 from lg_fs.patch.document import Document, TextLine
-from lg_fs.patch.explain import applied_at, left_out, nearest
+from lg_fs.patch.explain import applied_at, inserted_at, left_out, nearest
 from lg_fs.patch.levels import EXACT, LEADING, MATCHES, ORDER, TRAILING, WorkingLines, normalised
 from lg_fs.patch.line_runs import Step, find_runs, no_step
 from lg_fs.patch.model import FileChange, Hunk
@@ -59,6 +59,7 @@ def apply_hunks(document: Document, change: FileChange, step: Step = no_step) ->
         # After an earlier operation has moved lines, numbers may be from before it or after it: they prove nothing.
         finder.numbers_count = not (again and shift)
         found = finder.find(floor if change.in_order else 0, shift)
+        finder.refuse_second_insertion(found)
         hunk = found.hunk
         new = rewritten(working.lines, found.at, found.level, hunk, eol, change.path)
         old_count = len(hunk.old)
@@ -119,6 +120,16 @@ class _Finder:
         if len(meant.places) > 1:
             raise self._ambiguous(meant.places, meant.kind)
         return _Found(at=meant.places[0], level=meant.kind, hunk=meant.hunk)
+
+    def refuse_second_insertion(self, found: _Found) -> None:
+        """Raise `Conflict` if the hunk only adds lines, and has been applied before: it would add them twice."""
+        before = inserted_at(self._working, found.hunk, found.at)
+        if before is not None:
+            error = self._applied_before(before)
+            raise Conflict(
+                error.message,
+                hint=f"{error.hint}. To add the lines once more, show the unchanged lines above and below their place",
+            )
 
     def _places(self, level: str, floor: int) -> list[int]:
         texts = self._working.texts(level)

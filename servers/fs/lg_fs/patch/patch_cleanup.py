@@ -49,6 +49,7 @@ def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[
     for _ in range(_MAX_LAYERS):
         lines = _without_blank_ends(lines)
         if not lines or begins(lines[0]):
+            lines = _first_line_apart(lines)
             break
         inner = _unwrapped(lines, begins, has_blocks)
         if inner is None:
@@ -188,6 +189,14 @@ def _without_prefix(lines: list[str]) -> list[str] | None:
     if any(line.strip() and not line.startswith(prefix) and line != bare for line in lines):
         return None
     return [line.removeprefix(prefix) if line.startswith(prefix) else "" for line in lines]
+
+
+def _first_line_apart(lines: list[str]) -> list[str]:
+    """Remove an indentation of all lines of an envelope but its first, as in an indented string of a program."""
+    if len(lines) < 3 or not _ENVELOPE.match(lines[0]) or not lines[1].startswith((" ", "\t")):
+        return lines
+    rest = _without_prefix(lines[1:]) if _OF_THE_FORMAT.match(lines[1].lstrip()) else None
+    return lines if rest is None else [lines[0], *rest]
 
 
 def _after_sentences(lines: list[str]) -> list[str] | None:

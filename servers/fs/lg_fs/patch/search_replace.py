@@ -32,9 +32,17 @@ _CONFLICT = re.compile(r"[ \t]*>{7} ?\S")
 _BASE = re.compile(r"[ \t]*\|{7}")
 _PLACE = re.compile(r":(?:start|end)_line: ?\d{1,9}\s*$")
 _RULE = re.compile(r"-{5,9}\s*$")
-_HEADING = re.compile(r"#{1,6} +")
+_HEADING = re.compile(r"(?:#{1,6}|//|--|;{1,2}|%|\d{1,3}[.)]|[-*+\u2022]) +")
+"""What stands before a name in a heading, in an item of a list, or in a comment of the file's language."""
+_ENCLOSED = re.compile(
+    r"(?:<!--|/\*+)\s*(?P<comment>.*?)\s*(?:-->|\*/)|<(?:file|edit|replace_in_file|diff)\b[^<>]{0,200}?"
+    r"\b(?:path|name|file|filename)=(?P<quote>[\"'])(?P<value>[^\"'<>]{1,4096})(?P=quote)[^<>]{0,200}>",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(r"</(?:file|edit|replace_in_file|diff)>\s*", re.IGNORECASE)
 _LABEL = re.compile(r"(?:file|path|filename): *", re.IGNORECASE)
 _FENCES = ("```", "~~~")
+_MAX_HEADING = 5_000
 _HINT = "write PATH, '<<<<<<< SEARCH', old lines, '=======', new lines, '>>>>>>> REPLACE'"
 
 
@@ -57,7 +65,7 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
     while at < len(lines):
         check()
         line = lines[at]
-        if not line.strip() or line.lstrip().startswith(_FENCES):
+        if not line.strip() or line.lstrip().startswith(_FENCES) or _CLOSING.fullmatch(line[:_MAX_HEADING]):
             if not is_named:
                 path = fence_name(line) or path
             at += 1
@@ -93,7 +101,11 @@ def _change(name: str, added: dict[str, str], hunks: dict[str, list[Hunk]]) -> F
 
 def _path(line: str) -> str:
     """Return the file name in the line above a block, without the marks that models put around it."""
-    text = _HEADING.sub("", line.strip()).strip("*` ")
+    text = line.strip()
+    enclosed = _ENCLOSED.fullmatch(text) if len(text) <= _MAX_HEADING else None
+    if enclosed is not None:
+        text = enclosed["comment"] or enclosed["value"] or ""
+    text = _HEADING.sub("", text, count=1).strip("*` ")
     return _LABEL.sub("", text).strip("` ").removesuffix(":").rstrip("*`")
 
 

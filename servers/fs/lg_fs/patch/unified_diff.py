@@ -81,7 +81,7 @@ class _UnifiedParser:
                 raise bad_line(
                     self._at, "combined diffs of a merge are not read", "make a diff against one parent (git diff HEAD)"
                 )
-            if line.startswith("@@"):
+            if line.startswith("@@") or self._begins_bare_hunk():
                 self._current("a hunk comes before any file header").hunks.append(self._hunk())
                 continue
             if self._files and self._files[-1].hunks and ends_mail(self._lines, self._at):
@@ -142,11 +142,24 @@ class _UnifiedParser:
         file.created = True
         file.executable = mode == "100755"
 
+    def _begins_bare_hunk(self) -> bool:
+        """Whether a hunk without its `@@` begins here: right below both names of a file."""
+        file = self._files[-1] if self._files else None
+        return (
+            file is not None
+            and file.old is not None
+            and file.new is not None
+            and not file.hunks
+            and self._lines[self._at - 1].startswith("+++ ")
+            and self._lines[self._at][:1] in (KEEP, DROP, ADD)
+        )
+
     def _hunk(self) -> Hunk:
         begin = self._at
         match = _HUNK.match(self._lines[begin])
         expected = int(match[2] or 1) if match else None
-        self._at += 1
+        if self._lines[begin].startswith("@@"):
+            self._at += 1
         lines: list[Line] = []
         numbers: list[int] = []
         missing: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
@@ -19,6 +20,11 @@ _UNSUPPORTED = (
 )
 
 
+_RETURN = re.compile(rb"\\(?:r|x0[dD]|x\{0*[dD]\}|015|c[mM])|\r")
+"""How an expression names a carriage return."""
+_NOT_LITERAL = re.compile(r"[\[(]")
+_WORD_EDGE = re.compile(r"\\[<>]")
+_DELIMITED = re.compile(r"/(?:[^/\\]|\\.)+/[a-z]{0,6}")
 _TEXT_ANCHOR = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")
 
 
@@ -29,6 +35,28 @@ def is_joinable(regex: str) -> bool:
     give `^` and `$` that meaning.
     """
     return _TEXT_ANCHOR.search(regex) is None
+
+
+def names_returns(regex: Any) -> bool:
+    """Return whether a compiled expression is about carriage returns. For any other, CRLF ends a line as LF does."""
+    return _RETURN.search(regex.pattern) is not None
+
+
+def unmatched_hint(regex: str) -> str:
+    """Say what an expression without a match may have meant in another dialect; "" if nothing is known."""
+    if _WORD_EDGE.search(regex):
+        return r"\< and \> are plain characters here: the edge of a word is \b"
+    if _DELIMITED.fullmatch(regex):
+        return "the slashes around the expression were searched for too: leave them out, and flags become (?i)"
+    return ""
+
+
+def _in_both_forms(regex: str) -> str:
+    """Return an expression that finds its text composed and decomposed, where it is simple enough for that."""
+    if regex.isascii() or _NOT_LITERAL.search(regex):
+        return regex
+    forms = dict.fromkeys((regex, unicodedata.normalize("NFC", regex), unicodedata.normalize("NFD", regex)))
+    return "|".join(f"(?:{form})" for form in forms) if len(forms) > 1 else regex
 
 
 def compile_regex(regex: str, *, case_sensitive: bool, multiline: bool) -> Any:
@@ -48,7 +76,7 @@ def compile_regex(regex: str, *, case_sensitive: bool, multiline: bool) -> Any:
     flags = "(?ms)" if multiline else "(?m)"
     try:
         # The group keeps an alternation of the caller's inside the flags.
-        return re2.compile(f"{flags}(?:{regex})".encode(), options)
+        return re2.compile(f"{flags}(?:{_in_both_forms(regex)})".encode(), options)
     except re2.error as error:
         raise InvalidArguments(f"regex: {_explain(regex, error)}", hint=_hint(regex)) from error
     except UnicodeEncodeError as error:
@@ -61,7 +89,7 @@ def _explain(regex: str, error: Exception) -> str:
             return f"the search engine (RE2) has no {words}"
     detail = error.args[0] if error.args else ""
     text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
-    return text[:300]
+    return text.partition(": (?m")[0][:300]  # what follows is the expression with what we put around it
 
 
 def _hint(regex: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from lg_fs.job import Job
 from lg_fs.reading.encoding import MARK_BEGINS, SNIFF, detect, is_binary, is_utf8
 from lg_fs.search.matches import Excerpts, FileHits, Values, window_size
+from lg_fs.search.regex import names_returns
 from lg_fs.tree.cursor import WHOLE, CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
 from lg_fs.tree.walk import open_regular
@@ -73,6 +74,7 @@ class Search:
         self._values = Values(request.regex, multiline=request.multiline)
         self._room = self._settings.search_max_reply_bytes
         self._batch_size = window_size(request.regex)
+        self._keeps_returns = names_returns(request.regex)
         self._max_links = 1 if self._settings.hard_links == "refuse" else None
         self._found = 0
         self._last = ""
@@ -154,12 +156,16 @@ class Search:
         One call of the engine on many small files costs far less than many calls.
         """
         plain = [data for _, data in batch if data is not None and self._is_plain(data)]
-        if not plain or self._request.regex.search(b"\n".join(plain)) is not None:
+        if not plain or self._request.regex.search(self._lines_of(b"\n".join(plain))) is not None:
             return batch
         self.result.files_searched += len(plain)
         if len(plain) == len(batch):
             return []
         return [(path, data) for path, data in batch if data is not None and not self._is_plain(data)]
+
+    def _lines_of(self, text: bytes) -> bytes:
+        """Return the text with LF for CRLF, unless the expression is about carriage returns."""
+        return text if self._keeps_returns or b"\r" not in text else text.replace(b"\r\n", b"\n")
 
     def _is_plain(self, data: bytes) -> bool:
         """Return whether a file is small, and text that needs no decoding."""
@@ -178,7 +184,7 @@ class Search:
         prefix = located.place.prefix
         after = begin.path[len(prefix) :] if begin and begin.path.startswith(prefix) else None
         args = WalkArgs(include_ignored=self._request.include_ignored, after=after)
-        wanted = GlobArg(self._request.globs, located.rel)
+        wanted = GlobArg(self._request.globs, located.rel, root=str(located.place.root.path))
         if begin and begin.seen != WHOLE and begin.path.startswith(prefix):
             yield from self._again(located, begin)
         with walking(located, args, self._settings, self._job) as walk:
@@ -240,7 +246,7 @@ class Search:
             return True
         self.result.files_searched += 1
         try:
-            return self._look_at_text(path, _as_utf8(data), seen)
+            return self._look_at_text(path, self._lines_of(_as_utf8(data)), seen)
         except TooLarge:
             self.result.too_large += 1
             return True

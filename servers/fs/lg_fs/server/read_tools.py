@@ -8,7 +8,7 @@ from typing import Any
 
 from lg_fs.job import Job, Workers
 from lg_fs.reading.read import FileText, Window, read_text, with_numbers
-from lg_fs.search.regex import compile_regex, is_joinable
+from lg_fs.search.regex import compile_regex, is_joinable, unmatched_hint
 from lg_fs.search.search import Search, SearchRequest, SearchResult
 from lg_fs.server import render
 from lg_fs.tree.listing import Listing, ListRequest, count_totals, list_entries
@@ -90,7 +90,8 @@ class Lookups:
             include_ignored=bool(arguments.get("include_ignored", False)),
             raw=arguments,
         )
-        return _search_reply(Search(self._workspace, request, job).run(), request.output)
+        unmatched = unmatched_hint(arguments["regex"])
+        return _search_reply(Search(self._workspace, request, job).run(), request.output, unmatched)
 
     def _read_small(self, path: str, arguments: Arguments) -> FileText | None:
         """Read a small file here and now: changing threads takes longer. `None`: it is none, or took too long."""
@@ -181,7 +182,7 @@ def _totals_reply(totals: Totals) -> Reply:
     return Reply(text=render.totals(totals), structured=structured)
 
 
-def _search_reply(found: SearchResult, output: str) -> Reply:
+def _search_reply(found: SearchResult, output: str, unmatched: str) -> Reply:
     for hits in found.files:
         hits.path = shown(hits.path)
     for row in found.values:
@@ -199,4 +200,4 @@ def _search_reply(found: SearchResult, output: str) -> Reply:
         "hidden": found.hidden,
         "partial": found.partial,
     }
-    return Reply(text=render.search(found, output), structured=structured)
+    return Reply(text=render.search(found, output, unmatched), structured=structured)

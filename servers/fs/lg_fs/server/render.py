@@ -95,8 +95,11 @@ def totals(counted: Totals) -> str:
     return "\n".join(lines)
 
 
-def search(found: SearchResult, output: str) -> str:
-    """Render matches as grep prints them, grouped by file; or names, counts, values."""
+def search(found: SearchResult, output: str, unmatched: str = "") -> str:
+    """Render matches as grep prints them, grouped by file; or names, counts, values.
+
+    `unmatched` is what to try if there is no match.
+    """
     lines: list[str] = []
     if output == "values":
         lines = [
@@ -109,7 +112,7 @@ def search(found: SearchResult, output: str) -> str:
         else:
             lines.append(hits.path if output == "files" else f"{hits.path}: {hits.count}")
     if not lines:
-        lines.append(f"[no match in {found.files_searched} files]")
+        lines.append(f"[no match in {_number(found.files_searched, 'file')}{unmatched and f': {unmatched}'}]")
     else:
         lines.append(
             f"[{_number(found.total_matches, 'match', 'matches')} in {found.files_matched} of "

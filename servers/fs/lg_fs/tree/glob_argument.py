@@ -19,12 +19,13 @@ _BATCH = 2_000
 class GlobArg:
     """The files of a walk that a caller wants.
 
-    A pattern may match the path relative to the root, or the path relative to the directory of the walk. Raises
-    `InvalidArguments` for a pattern that is malformed, over-long, or climbs out with "..".
+    A pattern may match the path relative to the root, or the path relative to the directory of the walk. An absolute
+    one may begin with the path of `root`. Raises `InvalidArguments` for a pattern that is malformed, over-long, or
+    climbs out with "..".
     """
 
-    def __init__(self, globs: str | Sequence[str] | None, base: str = "") -> None:
-        given = _given(globs)
+    def __init__(self, globs: str | Sequence[str] | None, base: str = "", *, root: str = "") -> None:
+        given = [_below(glob, root) for glob in _given(globs)]
         wanted: list[str] = []
         unwanted: list[str] = []
         for glob in given:
@@ -78,7 +79,31 @@ def _given(globs: str | Sequence[str] | None) -> list[str]:
             listed = None  # a class of characters, as in "[ab]*.py"
         if isinstance(listed, list) and all(isinstance(glob, str) for glob in listed):
             return listed
-    return [globs] if globs.strip() else []
+    bare = globs.strip()
+    quoted = len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'`"
+    text = bare[1:-1] if quoted else globs  # a blank at an end is a part of the name
+    return [text, *_alternatives(text)] if text.strip() else []
+
+
+def _alternatives(text: str) -> list[str]:
+    """Return what else a text may mean: several patterns with commas or blanks between them, or Windows' separators."""
+    if text.startswith("!") or "{" in text or len(text) > _MAX_LENGTH:
+        return []
+    parts = [part.strip() for part in text.split(",")] if "," in text else text.split()
+    found = parts if len(parts) > 1 and all(map(_is_pattern, parts)) else []
+    return [*found, *([text.replace("\\", "/")] if "\\" in text and "/" not in text else [])]
+
+
+def _is_pattern(part: str) -> bool:
+    """Return whether a part of a glob may be one itself: a name with a wildcard or an ending."""
+    return bool(part) and ("*" in part or "." in part) and not part.startswith("!")
+
+
+def _below(glob: str, root: str) -> str:
+    """Return a pattern relative to the root that it begins with."""
+    sign, text = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
+    base = f"{root.rstrip('/')}/"
+    return f"{sign}{text[len(base) :]}" if root and text.startswith(base) else glob
 
 
 def _checked(glob: str) -> str:

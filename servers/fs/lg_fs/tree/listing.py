@@ -61,7 +61,7 @@ def list_entries(workspace: Workspace, request: ListRequest, job: Job) -> Listin
         prefix = located.place.prefix
         own_after = after[len(prefix) :] if after is not None and after.startswith(prefix) else None
         args = WalkArgs(recursive=request.recursive, include_ignored=request.include_ignored, after=own_after)
-        wanted = GlobArg(request.globs, located.rel)
+        wanted = GlobArg(request.globs, located.rel, root=str(located.place.root.path))
         with walking(located, args, workspace.settings, job) as walk:
             full = _fill(listing, walk, wanted, request, prefix, job)
         listing.hidden += walk.result.hidden
@@ -77,7 +77,7 @@ def count_totals(workspace: Workspace, request: ListRequest, job: Job) -> Totals
     """Count files, bytes and lines below a path."""
     counting: TotalsJob | None = None
     for located in workspace.everywhere(request.path):
-        wanted = GlobArg(request.globs, located.rel)
+        wanted = GlobArg(request.globs, located.rel, root=str(located.place.root.path))
         counting = counting or TotalsJob(job, wanted, workspace.settings)
         args = WalkArgs(include_ignored=request.include_ignored)
         with walking(located, args, workspace.settings, job) as walk:

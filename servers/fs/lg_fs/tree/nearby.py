@@ -134,6 +134,8 @@ def hint_for(root: Root, rules: FileRules, directory: Opened, name: str, parts: 
     """Return a hint for a path whose part `name` is not in `directory`; "" if nothing is like it."""
     if "\\" in name:
         return 'separate names with "/"'
+    if "*" in name:
+        return "a path is no pattern: give the directory as path, and the pattern as glob"
     inside = suggestion(name, visible_names(directory, rules))
     if inside:
         return f"in {shown(prefix + directory.rel) or 'the root'} {inside}"
