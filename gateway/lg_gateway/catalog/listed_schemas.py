@@ -28,6 +28,7 @@ _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multi
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _TEXTS = ("title", "description", "format")
 _FLAGS = ("uniqueItems", "deprecated", "readOnly", "writeOnly")
+_KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _PLAIN = ("default", "examples", "const", "x-mcp-header")
 # What expressions of every kind read alike: those of ECMAScript with its Unicode flag, of Python and of RE2.
 _ESCAPE = r"\\[dDwWsSbBnrtfv^$\\.*+?()\[\]{}|/]"
@@ -171,6 +172,7 @@ class _Fitter:
         self._object(plain, made, trail)
         self._array(plain, made, trail)
         self._combined(plain, made, trail, optional=optional and not self._output)
+        _name_type_of_values(made, optional=optional and not self._output)
         return made
 
     def either(self, name: str, parts: list[dict[str, Any]], *, alternatives: bool) -> dict[str, Any]:
@@ -281,6 +283,22 @@ class _Fitter:
             made |= _joined(both[0], made)
         elif both:
             made["allOf"] = both
+
+
+def _name_type_of_values(made: dict[str, Any], *, optional: bool) -> None:
+    """Give the type of listed values, which some clients insist on. Values of several types are not listed."""
+    if "type" in made or "anyOf" in made or "allOf" in made or not ({"enum", "const"} & made.keys()):
+        return
+    values = made["enum"] if "enum" in made else [made["const"]]
+    if optional and len(values) > 1:
+        values = [value for value in values if value is not None]  # null counts as left out there
+    kinds = {_KINDS.get(type(value), "") for value in values}
+    if len(kinds) != 1 or "" in kinds:
+        made.pop("enum", None)
+        return
+    made["type"] = kinds.pop()
+    if "enum" in made:
+        made["enum"] = values
 
 
 def _top(fitter: _Fitter, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,16 @@ from pydantic import PrivateAttr, TypeAdapter, ValidationError
 from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_gateway.upstreams.progress import Progress
 from lg_policy.limits import cut_at_word
+from lg_policy.wire.argument_repair import target
 
 DEFINITION_BYTES = 200_000
 """Of one tool; a larger one is left out."""
 NAME_CHARACTERS = 256
 MESSAGE_CHARACTERS = 2_000
 """Of a server's error message; the rest is cut."""
+MAX_REFERENCES = 5
+"""References, and alternatives inside alternatives, that are followed to learn what a schema is for."""
+_BRANCHES = 20
 _REQUIRED = ("name", "inputSchema")
 Answer = t.CallToolResult | t.InputRequiredResult
 _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
@@ -124,6 +128,9 @@ def read_call_result(raw: object) -> RelayedResult:
     kept: dict[str, Any] = {}
     if raw.get("structuredContent") is not None:
         kept["structured_content"] = raw["structuredContent"]
+    if not blocks and raw.get("toolResult") is not None:  # as the first revision of the protocol had it
+        old = raw["toolResult"]
+        blocks = [old if isinstance(old, str) else as_json(old)]
     return RelayedResult(
         content=[content_block(block) for block in blocks],
         is_error=raw.get("isError") is True,
@@ -191,6 +198,8 @@ def noted(answer: Answer, notes: list[str]) -> Answer:
 
 def _tool(definition: object) -> tuple[t.Tool | None, str]:
     """Return a tool and what was wrong with its definition; no tool where that makes it unusable."""
+    if isinstance(definition, Mapping) and _means_object(definition.get("inputSchema")):
+        definition = {**definition, "inputSchema": {**definition["inputSchema"], "type": "object"}}
     problem = _unusable(definition)
     if problem or not isinstance(definition, Mapping):
         return None, problem or "its definition is not an object"
@@ -207,6 +216,26 @@ def _tool(definition: object) -> tuple[t.Tool | None, str]:
         return t.Tool.model_validate(kept, by_name=False), problem
     except ValidationError as error:
         return None, f"its definition does not fit the protocol: {first_problem(error)}"
+
+
+def _means_object(schema: object) -> bool:
+    """Return whether a schema without a type says by its reference or its alternatives that it is an object's."""
+    return isinstance(schema, Mapping) and "type" not in schema and _is_object(schema, schema, MAX_REFERENCES)
+
+
+def _is_object(root: Mapping[str, Any], part: object, room: int) -> bool:
+    if not isinstance(part, Mapping) or room == 0:
+        return False
+    if "type" in part:
+        return part["type"] == "object"
+    reference = part.get("$ref")
+    if isinstance(reference, str):
+        return _is_object(root, target(root, reference), room - 1)
+    either = [part[key] for key in ("anyOf", "oneOf") if isinstance(part.get(key), list) and part[key]]
+    if any(all(_is_object(root, branch, room - 1) for branch in branches[:_BRANCHES]) for branches in either):
+        return all(len(branches) <= _BRANCHES for branches in either)
+    both = part.get("allOf")
+    return isinstance(both, list) and any(_is_object(root, branch, room - 1) for branch in both[:_BRANCHES])
 
 
 def _unusable(definition: object) -> str:

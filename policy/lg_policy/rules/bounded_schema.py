@@ -11,6 +11,7 @@ them, as is `unevaluatedProperties` beside `patternProperties`; the memory that 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,8 @@ LIST_STEP = 20
 """Entries of a schema's list or object that count as one more step."""
 
 
+STACK_LEFT = 100
+"""Frames of the interpreter's stack that checks leave free."""
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
@@ -119,12 +122,26 @@ def _staying(evolve: Any) -> Any:
 
 def _counted(keyword: Any, anchor_steps: int) -> Any:
     def count(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+        _refuse_without_end()
         spend(1 + (len(value) // LIST_STEP if isinstance(value, dict | list) else 0))
         if anchor_steps and isinstance(value, str) and not value.startswith("#/"):
             spend(anchor_steps)  # the library looks through all of the schema for a name, each time
         return keyword(validator, value, instance, schema)
 
     return count
+
+
+def _refuse_without_end() -> None:
+    """Raise `RecursionError` while there is room to do so.
+
+    At the very end of the stack it may be raised inside the library's Rust code, which panics: no `except` expects
+    that error, and it would end the program.
+    """
+    try:
+        sys._getframe(sys.getrecursionlimit() - STACK_LEFT)
+    except ValueError:
+        return
+    raise RecursionError("the schema refers to itself without end, or is nested too deeply")
 
 
 class _Keywords:
