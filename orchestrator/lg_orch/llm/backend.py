@@ -119,7 +119,7 @@ class ModelBackend:
             again = [*messages, AIMessage(reply.text.strip()), HumanMessage(ASK_FOR_CALL)]
             reply = self._models.ask(self._ports, ModelRequest(role="coder", messages=again, tools=tools))
             reply, still = self._out_of_words(reply)
-            if still and not reply.calls and not before_calls(reply.text):
+            if still and not reply.calls and looks_like_calls(reply.text) and not before_calls(reply.text):
                 raise ThinkingFailed(SERVER_SETTING)
         if in_words:
             notes = (*notes, SERVER_SETTING)
@@ -141,10 +141,10 @@ class ModelBackend:
 
     def _out_of_words(self, reply: Reply) -> tuple[Reply, bool]:
         """The reply with the calls that it holds as text, where all of them are known; and whether it holds any."""
-        if reply.calls or reply.broken or not looks_like_calls(reply.text):
+        known = {tool.name for tool in self._ports.tools} | OURS
+        if reply.calls or reply.broken or not looks_like_calls(reply.text, known):
             return reply, False
         calls = calls_in_text(reply.text)
-        known = {tool.name for tool in self._ports.tools} | OURS
         unknown = any(self._resolved(call.tool, call.input)[0] not in known for call in calls)
         if not calls or unknown or any(too_deep(call.input) for call in calls):
             return reply, True

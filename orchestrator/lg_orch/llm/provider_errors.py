@@ -45,13 +45,24 @@ _TOO_LONG = re.compile(
     r"|reached context length|(?:prompt|input) is too long|range of input length|too many (?:input |prompt )?tokens"
     r"|input token count .{0,20}(?:exceeds|but)|tokens\S* must be <= \d|must have less than \d+ tokens"
     r"|supports at most \d[\d,]* tokens|reduce the length of the (?:messages|prompt|input)"
-    r"|total tokens .{0,40}exceed",
+    r"|total tokens .{0,40}exceed|greater than the context length|max(?:imum)?\S* (?:supported )?seq\w*[ _]len"
+    r"|exceed\w* max(?:imum)? (?:allowed )?(?:input|prompt|context) tokens|max(?:imum)? tokens of \d[\d,]* exceeded"
+    r"|max length of current question|(?:prompt|input|request)(?: tokens?)?(?: (?:is|was|are))? too long"
+    r"|request body too large.{0,80}tokens|longer than max_seq_len|number of tokens .{0,60}\bexceed"
+    r"|(?:\u957f\u5ea6|\u4e0a\u4e0b\u6587).{0,12}\u8d85|\u8d85.{0,12}(?:\u957f\u5ea6|\u4e0a\u4e0b\u6587)",
     re.IGNORECASE,
 )
 _RATE = re.compile(r"rate.?limit|per (?:minute|day|hour)|quota", re.IGNORECASE)
 _NUMBERS = (
     (
         re.compile(r"maximum (?:context|prompt|model) length (?:is|of) (\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"\d ?> ?(\d[\d,]{0,11})\b(?! ?-)", re.IGNORECASE),
+        re.compile(r"(?:n_ctx|max_seq_len|max_(?:context|prompt|model)_length)\W{1,3}(\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(
+            r"(?:supports? up to|length is just|limit for this model is|tokens of|current question is"
+            r"|exceeds the maximum length|\. max:) (\d[\d,]{0,11})",
+            re.IGNORECASE,
+        ),
         re.compile(r"> (\d[\d,]{0,11})(?: maximum|, decrease)", re.IGNORECASE),
         re.compile(r"maximum number of tokens allowed \(?(\d[\d,]{0,11})", re.IGNORECASE),
         re.compile(r"(\d[\d,]{0,11}) maximum context length", re.IGNORECASE),
@@ -61,13 +72,20 @@ _NUMBERS = (
         re.compile(r"(?:max size:|only supports up to|supports at most) (\d[\d,]{0,11})", re.IGNORECASE),
         re.compile(r"range of input length should be \[\d+, ?(\d[\d,]{0,11})", re.IGNORECASE),
         re.compile(r"(?:context (?:size|window|length)|n_ctx)\D{0,30}(\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"(?:model length|limit)\W{0,3}(?:is|of|:)? ?(\d[\d,]{0,11}) ?tokens", re.IGNORECASE),
     ),
     (
         re.compile(
             r"(?:resulted in|you requested|requested about|too long:|token count(?: is| of)?) \(?(\d[\d,]{0,11})",
             re.IGNORECASE,
         ),
-        re.compile(r"request \((\d[\d,]{0,11}) tokens\)", re.IGNORECASE),
+        re.compile(r"(?:request|input|prompt|sequence length) \((\d[\d,]{0,11})(?: tokens)?\)", re.IGNORECASE),
+        re.compile(r"(?<!\+ )\b(\d[\d,]{0,11})(?: tokens)? ?> ?\d[\d,]{0,11}\b(?! ?-)", re.IGNORECASE),
+        re.compile(r"(?:your request has|a total of|keep the first|n_keep:) (\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(
+            r"(?:prompt is|prompt_length:|(?<!context )(?<!model )length of|input length) (\d[\d,]{0,11})",
+            re.IGNORECASE,
+        ),
         re.compile(
             r"(?:request contains|prompt contains|given:|received|current length is|prompt \(length) (\d[\d,]{0,11})",
             re.IGNORECASE,
@@ -75,6 +93,8 @@ _NUMBERS = (
     ),
 )
 """What a model takes, and what a request had, in the words of the usual servers."""
+_CODE = re.compile(r" ?\(20\d\d\)\s*$")
+"""A provider's own error code at the end, which is no number of tokens."""
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
@@ -127,6 +147,7 @@ def too_long_of(text: str) -> TooLong | None:
     """What a message says of a request that is too long; `None` where it is about something else."""
     if _TOO_LONG.search(text) is None or _RATE.search(text) is not None:
         return None
+    text = _CODE.sub("", text)
     limit, sent = (
         next((found[1] for pattern in patterns if (found := pattern.search(text))), "0") for patterns in _NUMBERS
     )

@@ -7,6 +7,7 @@ in Python's notation.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from lg_orch.llm.python_calls import python_calls, python_value
 from lg_orch.llm.replies import ReplyCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 SERVER_SETTING = (
     "the model writes its tool calls as text, because its server does not read them. Start vLLM with "
@@ -29,6 +30,7 @@ ASK_FOR_CALL = (
 MAX_TEXT = 50_000
 """Characters of a reply that are read for calls."""
 MAX_CALLS = 8
+_LONGEST_WORD = 20
 _BAR, _LOW = "[|\uff5c]", "[_\u2581]"
 """DeepSeek's marks have a wide bar and a low block where others have `|` and `_`."""
 
@@ -47,19 +49,31 @@ _NAMED = (
         rf"(?:{_wide('tool_(?:sep|call_argument_begin)')})?\s*(?:```(?:json)?\s*)?(?=\{{)"
     ),
     rf"<\|channel\|>\s*(?:commentary|analysis)\s+to={_name('harmony')}\s[^{{\n]{{0,80}}<\|message\|>\s*(?=\{{)",
+    rf"(?:assistant|^(?:assistant)?commentary)\s+to={_name('recipient')}(?:<\||\s)[^{{\n]{{0,80}}(?=\{{)",
     rf"\[TOOL_CALLS\]\s*{_name('mistral')}\s*(?:\[CALL_ID\]\w{{1,40}})?(?:\[ARGS\])?\s*(?=\{{)",
-    rf"(?:^|\n)Action:\s*{_name('react')}[ \t]*\n\s*Action Input:\s*(?=\{{)",
+    rf"(?:^|\n)Action:\s*{_name('react')}[ \t]*\n\s*Action Input:\s*(?:```(?:json)?\s*)?(?=\{{)",
+    rf"^>>>{_name('functionary')}[ \t]*\n\s*(?=\{{)",
+    rf"<\|tool_call:name\|>{_name('solar')}<\|tool_call:args\|>\s*(?=\{{)",
     rf"<tool_call>\s*{_name('glm')}\s*(?=<arg_key>|</tool_call>)",
-    rf"<function(?:=|\s+name=\"){_name('function')}\"?>",
+    rf"<(?:function|tool_call)(?:=|\s+name=\"){_name('function')}\"?>",
     rf"<invoke\s+name=\"{_name('invoke')}\">",
 )
 _MARK = re.compile(
     rf"(?<!`)(?:{'|'.join(_NAMED)}"
-    r"|<(?:tool_calls?|function_calls?|tool_use)>|\[TOOL_CALLS\]|<\|python_tag\|>"
-    r"|<\|tool_call(?:_start|s_section_begin|_begin)?\|>|<\|START_ACTION\|>)"
+    r"|<(?:\w{1,20}_)?(?:tool_?calls?|function_?calls?|tool_use|tools|start_function_call)>|\[TOOL_CALLS\]"
+    r"|<\|python_(?:tag|start)\|>|<\|tool_call(?:_start|s_section_begin|_begin|:begin)?\|>|<\|START_ACTION\|>"
+    r"|<\|action_start\|>\s*<\|plugin\|>|\bfunctools(?=\[)|(?:^|\n)Action:\s*(?=```|[{\[]))",
+    re.IGNORECASE,
+)
+_NAMESPACE = re.compile(
+    rf"(?<=[</])(?:[\w.-]{{1,40}}:|{_BAR}\w{{1,40}}{_BAR})(?=(?:function_calls|tool_calls?|invoke|parameter)\b)"
+)
+"""What models put before the names of tags: `minimax:`, `antml:`, `\uff5cDSML\uff5c`."""
+_LAST_WORD = re.compile(
+    r"(?:</s>|<\|(?:im_end|eot_id|eom_id|end|call|endoftext|return|end_of_text)\|>|<end_of_turn>|<eos>)\Z"
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=|\s+name=\")(?P<tag>[\w.-]{1,200})\"?>\n?"
+    r"<parameter(?:=|\s+name=\")(?P<tag>[\w.-]{1,200})\"?(?: string=\"(?P<text>true|false)\")?>\n?"
     r"|<arg_key>\s{0,9}(?P<key>[\w.-]{1,200})\s{0,9}</arg_key>\s{0,9}<arg_value>"
 )
 _ENDS = ("</function>", "</invoke>", "</tool_call>")
@@ -67,19 +81,38 @@ _FENCED = ("```", "```json", "```tool_call", "```tool_code", "```python")
 _OPENED = re.compile(r"\s*(?:```(?:json)?\s*)?")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _PLAIN = re.compile(r"-?\d{1,15}|true|false|null")
-_NAMES, _ARGUMENTS = ("name", "tool", "tool_name", "function"), ("arguments", "parameters", "args", "input")
-_DECODER = json.JSONDecoder()
+_NAMES = ("name", "tool", "tool_name", "function", "action")
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "action_input")
+_DECODER = json.JSONDecoder(strict=False)
+"""Takes line breaks inside texts, too."""
+_BESIDE_ARGUMENTS = re.compile(
+    r"[\s\"'`:,=*]{0,20}(?:\w{1,20}[\s\"'`:,=*]{1,20})?(?:```(?:json)?\s*)?(?:\{|\(\s*\w{1,40}\s*=)"
+)
 
 
-def looks_like_calls(text: str) -> bool:
-    """Tell whether a reply in words means to call a tool."""
-    return _MARK.search(_without_thought(text)) is not None or bool(calls_in_text(text))
+def looks_like_calls(text: str, tools: Collection[str] = ()) -> bool:
+    """Tell whether a reply in words means to call a tool: in a known form, or one of the tools beside arguments."""
+    plain = _without_thought(text)
+    return _MARK.search(plain) is not None or bool(calls_in_text(text)) or _names_with_arguments(plain, tools)
+
+
+def _names_with_arguments(text: str, tools: Collection[str]) -> bool:
+    for name in tools:
+        at = text.find(name)
+        for _ in range(MAX_CALLS):
+            if at < 0:
+                break
+            if _BESIDE_ARGUMENTS.match(text, at + len(name)):
+                return True
+            at = text.find(name, at + len(name))
+    return False
 
 
 def before_calls(text: str) -> str:
     """Return what a model says before its calls."""
-    found = _MARK.search(text[:MAX_TEXT])
-    return text[: found.start()].strip() if found is not None else ""
+    plain = _without_thought(text)
+    found = _MARK.search(plain)
+    return plain[: found.start()].strip() if found is not None else ""
 
 
 def calls_in_text(text: str) -> list[ReplyCall]:
@@ -102,7 +135,13 @@ def calls_in_text(text: str) -> list[ReplyCall]:
 def _without_thought(text: str) -> str:
     text = text[:MAX_TEXT]
     thought = _THOUGHT.match(text)
-    return (text[thought.end() :] if thought is not None else text).strip()
+    text = text[thought.end() :] if thought is not None else text.rpartition("</think>")[2] or text
+    if "<" not in text and "&lt;" in text:
+        text = html.unescape(text)
+    text = _NAMESPACE.sub("", text).strip()
+    while _LAST_WORD.search(text, max(0, len(text) - _LONGEST_WORD)):
+        text = text[: text.rindex("<")].rstrip()
+    return text
 
 
 def _last_fence(text: str) -> str:
