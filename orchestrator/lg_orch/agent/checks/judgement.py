@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from lg_orch.agent.checks.cargo_output import disagreement
 from lg_orch.agent.checks.runner_reports import (
     RunnerCounts,
     counts_by_dots,
@@ -133,7 +134,12 @@ def _proves_nothing(
     ):
         return _not_run(counts)
     cut = (result.artifacts.structured or {}).get("truncated") is True
-    asked = _LAST_OPTIONS.get(runner) in [str(word) for word in arguments.get("args") or ()]
+    words = [str(word) for word in arguments.get("args") or ()]
+    if runner == "cargo test" and result.exit_code == 0 and not cut:
+        wrong = disagreement(result.stdout, result.stderr, words)
+        if wrong:
+            return f"the output of cargo contradicts itself: {wrong}"
+    asked = _LAST_OPTIONS.get(runner) in words
     if asked and report is None and result.exit_code == 0 and not cut:
         return f"{runner} wrote no report of its tests"
     return ""
