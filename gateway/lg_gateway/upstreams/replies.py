@@ -227,7 +227,7 @@ def _is_object(root: Mapping[str, Any], part: object, room: int) -> bool:
     if not isinstance(part, Mapping) or room == 0:
         return False
     if "type" in part:
-        return part["type"] == "object"
+        return bool(part["type"] == "object")
     reference = part.get("$ref")
     if isinstance(reference, str):
         return _is_object(root, target(root, reference), room - 1)

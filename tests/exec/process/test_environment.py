@@ -134,3 +134,33 @@ def test_package_managers_are_told_to_stay_offline_unless_there_is_a_network() -
     for name in ("CARGO_NET_OFFLINE", "npm_config_offline", "GOPROXY", "UV_OFFLINE"):
         assert name in without
         assert name not in with_one
+
+
+@pytest.mark.parametrize("kind", ["package.json", "Cargo.toml", "go.mod", "Makefile"])
+def test_a_project_of_another_language_has_the_machines_python(root: Path, home: Path, kind: str) -> None:
+    (root / kind).write_text("")
+    found = Programs(root, "auto", home=home).find("python", PROJECT)
+    assert os.path.basename(found.path) == "python3"
+    assert not found.path.startswith(str(root))
+
+
+@pytest.mark.parametrize("kind", ["pyproject.toml", "setup.py", "requirements.txt", "uv.lock"])
+def test_a_python_project_never_runs_with_another_python(root: Path, home: Path, kind: str) -> None:
+    (root / kind).write_text("")
+    (root / "package.json").write_text("")
+    with pytest.raises(NotFound):
+        Programs(root, "auto", home=home).find("python", PROJECT)
+
+
+def test_a_project_of_another_language_with_an_environment_runs_it(root: Path, home: Path) -> None:
+    (root / "go.mod").write_text("")
+    make_venv(root / ".venv")
+    assert Programs(root, "auto", home=home).find("python", PROJECT).path.startswith(str(root))
+
+
+def test_pytest_is_never_run_by_the_machines_python(root: Path, home: Path) -> None:
+    (root / "go.mod").write_text("")
+    module = CommandTemplate.model_validate({"from": "project", "executable": "python", "prefix": ["-m", "pytest"]})
+    for name, template in (("python-pytest", module), ("pytest", PROJECT)):
+        with pytest.raises(NotFound):
+            Programs(root, "auto", home=home).find(name, template)

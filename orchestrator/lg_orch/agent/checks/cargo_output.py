@@ -11,6 +11,7 @@ every runner.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,35 +25,57 @@ _END = re.compile(
     r"^test result: \w+\. (\d{1,9}) passed; (\d{1,9}) failed; (\d{1,9}) ignored; (\d{1,9}) measured; \d{1,9} filtered"
 )
 _RESULT = re.compile(r"^test .{1,400} \.\.\. (?:ok|FAILED|ignored\b.*|bench:.*)$")
-_LOUD = ("--nocapture", "--no-capture", "--show-output", "-q", "--quiet", "--format=terse", "--format", "-Z")
+_LOUD = frozenset({"--nocapture", "--no-capture", "--show-output", "-q", "--quiet", "--format=terse", "--format", "-Z"})
+
+
+@dataclass(kw_only=True)
+class _Programs:
+    """What the test programs said so far."""
+
+    quiet: bool
+    """Whether single tests may go without a line of their own."""
+    announced: int | None = None
+    reported: int = 0
+    count: int = 0
+
+    def begin(self, tests: int) -> str:
+        """Take the first line of a program."""
+        wrong = self.unfinished()
+        self.announced, self.reported = tests, 0
+        self.count += 1
+        return wrong
+
+    def end(self, told: int) -> str:
+        """Take the summary of a program."""
+        announced, self.announced = self.announced, None
+        if announced is None:
+            return "a summary was printed that belongs to no test program"
+        if told != announced:
+            return f"a test program announced {announced} tests, and a summary speaks of {told}"
+        few = not self.quiet and self.reported < told
+        return f"a summary speaks of {told} tests, and {self.reported} of them were reported" if few else ""
+
+    def unfinished(self) -> str:
+        """Say that a program has not come to its summary."""
+        if self.announced is None:
+            return ""
+        return f"a test program announced {self.announced} tests and printed no summary of them"
 
 
 def disagreement(stdout: str, stderr: str, words: Iterable[str]) -> str:
     """Say what in the output of `cargo test` contradicts its summaries; empty if nothing does."""
-    quiet = set(words) & set(_LOUD)
-    announced: int | None = None
-    programs, seen = 0, 0
-    for line in stdout.splitlines():
-        line = line[:MAX_LINE]
+    programs = _Programs(quiet=bool(set(words) & _LOUD))
+    for whole in stdout.splitlines():
+        line, wrong = whole[:MAX_LINE], ""
         if (begin := _BEGIN.match(line)) is not None:
-            if announced is not None:
-                return f"a test program announced {announced} tests and printed no summary of them"
-            announced, seen = int(begin[1]), 0
-            programs += 1
+            wrong = programs.begin(int(begin[1]))
         elif (end := _END.match(line)) is not None:
-            told = sum(map(int, end.groups()))
-            if announced is None:
-                return "a summary was printed that belongs to no test program"
-            if told != announced:
-                return f"a test program announced {announced} tests, and a summary speaks of {told}"
-            if not quiet and seen < told:
-                return f"a summary speaks of {told} tests, and {seen} of them were reported"
-            announced = None
+            wrong = programs.end(sum(map(int, end.groups())))
         elif _RESULT.match(line) is not None:
-            seen += 1
-    if announced is not None:
-        return f"a test program announced {announced} tests and printed no summary of them"
-    return _programs_disagree(stderr, programs)
+            programs.reported += 1
+        if wrong:
+            return wrong
+    return programs.unfinished() or _programs_disagree(stderr, programs.count)
 
 
 def _programs_disagree(stderr: str, programs: int) -> str:

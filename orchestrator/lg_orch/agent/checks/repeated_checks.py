@@ -4,9 +4,9 @@ A change that also edits its tests is proved only if the tests as they were pass
 the sandbox: `python` puts the files back in the throw-away copy of the root and then becomes the check. The user's tree
 is never touched, so there is nothing to take back, also when the run is killed.
 
-Not covered: checks by programs that the project's Python cannot find in its sandbox, such as a `cargo` or `go` in the
-home directory; projects without a Python; templates that keep what a command writes; sandboxes without such a copy. The
-report then says that nothing was repeated, and why.
+Not covered: checks by programs that `python` cannot find in its sandbox, such as a `cargo` or `go` in the home
+directory; Python projects without an environment (others are given the machine's Python); templates that keep what a
+command writes; sandboxes without such a copy. The report then says that nothing was repeated, and why.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _why_not(state: RunState, services: Services, originals: tuple[ToolEnvelope,
         return "none of them passed"
     other = [result for result in originals if result.artifacts.input.get("cmd") not in _PROGRAMS]
     names = ", ".join(code_span(" ".join(shown_words(result.artifacts.input))) for result in other)
-    return f"{names} cannot be started by the project's Python" if names else ""
+    return f"{names} cannot be started by `python`" if names else ""
 
 
 def _call(steps: list[dict[str, Any]], original: ToolEnvelope, number: int) -> PlannedCall:

@@ -3,7 +3,8 @@
 pytest gets `--junitxml=/dev/stderr`, `go test` gets `-json`, `node --test` a second reporter. `npm test` passes options
 on to Jest, Vitest, Mocha or node where the script in `package.json` is that program and nothing else. Standard error
 has that name in a bubblewrap sandbox, so other sandboxes are not asked for it. Of runners without such a report, the
-summary counts: `cargo test` has one only in its nightly versions.
+summary counts. `cargo test` has a report only in its nightly versions; `cargo_output` compares what it prints with
+itself.
 """
 
 from __future__ import annotations

@@ -47,6 +47,12 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+_PYTHON_PROJECT = (
+    "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "uv.lock", "environment.yml", "tox.ini",
+)  # fmt: skip
+_OTHER_PROJECT = ("package.json", "Cargo.toml", "go.mod", "pom.xml", "build.gradle", "Makefile", "CMakeLists.txt")
+
+
 class Programs:
     """Finds executables: on a fixed search path, in the project's environment, or beside this server's interpreter."""
 
@@ -63,7 +69,10 @@ class Programs:
         if template.from_ == "python":
             return Program(path=sys.executable, prefixes=_outside((sys.prefix, sys.base_prefix)))
         if template.from_ == "project":
-            return self._in_project(wanted)
+            if wanted == "python" and not template.prefix and self._has_no_python():
+                wanted = "python3"  # of the machine: the project has none to prefer
+            else:
+                return self._in_project(wanted)
         named = wanted if wanted.lower().endswith(_EXE) else wanted + _EXE
         candidates = [named] if os.path.isabs(wanted) else [f"{place}/{named}" for place in self.search_path]
         # A program that was found once stays. One that is put earlier on the path later was not there at the start.
@@ -134,6 +143,12 @@ class Programs:
         raise NotFound(
             f"{wanted!r} is not installed in the project's environment {there.path}", hint=f"in {self._root}: {how}"
         )
+
+    def _has_no_python(self) -> bool:
+        """Return whether the project is one of other languages, for which nobody makes a Python environment."""
+        if self._setting != "auto" or self._has(*_PYTHON_PROJECT):
+            return False
+        return self._has(*_OTHER_PROJECT) and not any(project.kind == "venv" for project in self.projects())
 
     def projects(self) -> list[ProjectEnvironment]:
         """Return the project's environments. They are looked up each time, because they may be made meanwhile."""
