@@ -169,6 +169,9 @@ def test_configured_values_are_hidden_only_where_they_are_secret(
         ({"mcpServers": {"a": {"command": "true"}}, "servers": {"b": {"command": "true"}}}, ["a"]),
         ({"mcpServers": [{"name": "a", "command": "true"}, {"name": "b", "command": "true"}]}, ["a", "b"]),
         ({"mcpServers": {}}, []),
+        ({"mcp": {"a": {"type": "stdio", "command": "true"}}, "lsp": {}}, ["a"]),
+        ({"amp.mcpServers": {"a": {"command": "true"}}, "amp.url": "x"}, ["a"]),
+        ({"mcpServers": {"a": {"command": "true", "type": "STDIO"}}}, ["a"]),
     ],
 )
 def test_the_servers_are_found_in_whichever_table_has_some(

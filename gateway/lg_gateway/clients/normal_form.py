@@ -84,6 +84,8 @@ def _transport(values: Raw, row: ClientRow) -> str | None:
         if values.get("command") is None and values.get("url") is None:
             raise UnusableEntry("has neither command nor url")
         return row.untyped_url if values.get("url") is not None else None
+    if isinstance(kind, str) and kind not in TYPES:
+        kind = next((known for known in TYPES if known.lower() == kind.lower().strip()), kind)
     if not isinstance(kind, str) or kind not in TYPES:
         raise UnusableEntry(f"type {str(kind)[:80]!r} is not supported", hint=f"use one of {', '.join(sorted(TYPES))}")
     needed = TYPES[kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -71,6 +72,8 @@ def recognise(path: PurePath, content: Any) -> ClientRow:
         name = "claude-code"
     if name is None and "mcpServers" not in content and _bare(content):
         name = "fastmcp"
+    if name is None and not any(at(content, steps) for steps in own_shapes.ANY.tables) and _bare(content.get("mcp")):
+        return replace(own_shapes.ANY, tables=(("mcp",),))  # as Crush has them
     return CLIENTS[name] if name is not None else own_shapes.ANY
 
 
@@ -115,10 +118,12 @@ def _by_entries(table: Any) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _bare(content: Mapping[str, Any]) -> bool:
-    """Whether the entries stand at the top of the file, without a table around them."""
-    return bool(content) and all(
-        isinstance(entry, Mapping) and ("command" in entry or "url" in entry) for entry in content.values()
+def _bare(content: Any) -> bool:
+    """Whether this is a table of servers: at the top of a file, with nothing around them."""
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(entry, Mapping) and ("command" in entry or "url" in entry) for entry in content.values())
     )
 
 

@@ -12,11 +12,16 @@ A path, a number, a time zone, a locale, an address without a password and a com
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from lg_policy.secrets.finder import Finder, encoded
 from lg_policy.secrets.shapes import OWN
 
+MAX_INSIDE = 20_000
+"""Characters of a configured value that is searched for named secrets."""
 MIN_SECRET = 6
 """Configured values shorter than this many characters are not masked: they would hit ordinary words."""
 RANDOM_LENGTH = 20
@@ -60,6 +65,11 @@ _LOCALE = re.compile(r"[a-z]{2,3}[_-][A-Z]{2}(?:\.[A-Za-z0-9-]+)?(?:@\w+)?")
 _PATH = re.compile(r"(?:~|\.{1,2})?[/\\]|~$|\.{1,2}$|[A-Za-z]:[/\\]|file:")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@")
+_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}): {1,4}(\S[^\n]*)")
+_PAIRS = re.compile(r"[A-Za-z][\w .-]{0,60}=[^;&\s]*(?:[;&] ?|\s)[A-Za-z][\w .-]{0,60}=")
+"""A connection string: at least two names with values."""
+_PAIR = re.compile(r"(?:^|[;&\s])\s?([A-Za-z][\w.-]{0,60}(?: [A-Za-z]{1,20})?)=(\"[^\"]*\"|'[^']*'|[^;&\s\"']+)")
+_BLANK = re.compile(r"\s")
 _WORDS = re.compile(r"[A-Za-z]+(?:[\s_./:,@-]+[A-Za-z]+)*[.!?]?")
 
 _FINDER = Finder(OWN, private_keys=True)
@@ -77,9 +87,13 @@ def is_secret_setting(name: str, value: str, *, referenced: bool = False) -> boo
 def secret_parts(name: str, value: str, *, referenced: bool = False) -> list[str]:
     """Return what must be hidden of a configured value: nothing, all of it, or the part that is secret.
 
-    That is the password of a URL, and what follows the scheme of an `Authorization` header.
+    That is the password of a URL, what follows the scheme of an `Authorization` header, and what has the name of a
+    secret in a connection string, in a header that is written out, or in a JSON object.
     """
     text = value.strip()
+    within = _named_inside(text)
+    if within is not None:
+        return [part for key, inner in within for part in secret_parts(key, inner)]
     password = _URL_PASSWORD.match(text)
     if password is not None:
         return [part for part in (password[1],) if _may_be_hidden(part, by_name=True)]
@@ -95,6 +109,39 @@ def secret_parts(name: str, value: str, *, referenced: bool = False) -> list[str
     if _NUMBER.fullmatch(secret) and not _PASSWORDS.intersection(_parts(name)):
         return []
     return [secret] if _may_be_hidden(secret, by_name=by_name) else []
+
+
+def _named_inside(text: str) -> list[tuple[str, str]] | None:
+    """Return the names and values that a text consists of; `None` for any other text."""
+    if len(text) > MAX_INSIDE:
+        return None
+    if text[:1] == "{":
+        try:
+            return list(_texts_of(json.loads(text), ""))
+        except (ValueError, RecursionError):
+            return None
+    header = _HEADER.fullmatch(text)
+    if header is not None:
+        return [(header[1], header[2])]
+    if "," in text and ";" not in text and not _BLANK.search(text):
+        text = text.replace(",", ";")  # as OpenTelemetry writes headers
+    if _PAIRS.match(text) is None:
+        return None
+    pairs = [(pair[1], pair[2].strip("\"'")) for pair in _PAIR.finditer(text)]
+    # `PWD` alone is a directory, and here it is a password.
+    return [("password" if key.lower() == "pwd" else key, inner) for key, inner in pairs] or None
+
+
+def _texts_of(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        if value[:1] != "{":  # text in text in text ends here
+            yield name, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts_of(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts_of(inner, name)
 
 
 def names_a_secret(name: str) -> bool:

@@ -191,6 +191,7 @@ ANY = ClientRow(
         ("mcp", "servers"),
         ("context_servers",),
         ("mcp_servers",),
+        ("amp.mcpServers",),
     ),
     adapt=_anything,
     syntaxes=Syntaxes(braces=True, secrets=True, files=True),
