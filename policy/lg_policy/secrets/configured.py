@@ -91,7 +91,7 @@ def secret_parts(name: str, value: str, *, referenced: bool = False) -> list[str
     secret in a connection string, in a header that is written out, or in a JSON object.
     """
     text = value.strip()
-    within = _named_inside(text)
+    within = None if names_a_secret(name) else _named_inside(text)
     if within is not None:
         return [part for key, inner in within for part in secret_parts(key, inner)]
     password = _URL_PASSWORD.match(text)
