@@ -182,3 +182,41 @@ async def test_make_runs_targets_and_what_it_writes_is_thrown_away(tmp_path: Pat
         result = await run(client, "make", "all")
     assert result["stdout"] == "made\n"
     assert not (root / "out").exists()
+
+
+MAKEFILE = """
+mv:
+	@mv old new && cat new/deep/file
+move:
+	@python3 -c "import shutil; shutil.move('old', 'new')" && cat new/deep/file
+made:
+	@mkdir fresh && python3 -c "import os; os.rename('fresh', 'new'); os.rename('new', 'old/inside')" && ls old
+files:
+	@python3 -c "import os; os.rename('old/deep/file', 'old/deep/other')" && cat old/deep/other
+back:
+	@mv old new && mv new old && cat old/deep/file
+rename:
+	@python3 -c "import os; os.rename('old', 'new')"
+"""
+
+
+async def test_tools_that_move_directories_work_and_one_that_cannot_is_told_why(tmp_path: Path) -> None:
+    require(shutil.which("make") is not None and shutil.which("python3") is not None, "make and python3")
+    root = tmp_path / "root"
+    (root / "old" / "deep").mkdir(parents=True)
+    (root / "old" / "deep" / "file").write_text("text\n")
+    (root / "Makefile").write_text(MAKEFILE)
+    async with served(root) as client:
+        for target, printed in (
+            ("mv", "text"),
+            ("move", "text"),
+            ("made", "inside"),
+            ("files", "text"),
+            ("back", "text"),
+        ):
+            result = await run(client, "make", target)
+            assert result["ok"], (target, result["stderr"])
+            assert printed in result["stdout"], target
+        failed = await client.call_tool("exec", {"cmd": "make", "args": ["rename"]})
+        assert "use `mv` or `shutil.move`" in str(failed.content)
+    assert (root / "old" / "deep" / "file").read_text() == "text\n"
