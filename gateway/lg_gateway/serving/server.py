@@ -45,6 +45,7 @@ from lg_policy.errors import LimitExceeded
 from lg_policy.rules.rule_set import Kind
 from lg_policy.version import __version__
 from lg_policy.wire.call_metadata import run_fields
+from lg_policy.wire.tool_server import whole_arguments
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class Frontend:
             server.middleware.clear()  # nobody collects spans
         server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, self.set_log_level)
         server.add_notification_handler("notifications/roots/list_changed", t.NotificationParams, self.roots_changed)
+        server.middleware.append(whole_arguments)
         server.middleware.append(self._subscriptions.remember)
         self._tasks.attach(server)
         self._advertising.attach(server)

@@ -12,7 +12,7 @@ server, which calls it again, finds nothing left to repair.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -39,9 +39,19 @@ def as_meant(schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> 
 
 
 def arguments_from_text(text: str) -> dict[str, Any] | None:
-    """Return the arguments that a client sent as one JSON text; `None` if the text is no JSON object."""
+    """Return the arguments that a client sent as one JSON text; `None` if the text is no JSON object.
+
+    An empty text and `null` stand for no arguments.
+    """
+    if text.strip() in ("", "null"):
+        return {}
     value = _parsed(text)
-    return value if isinstance(value, dict) else None
+    return only_object(value) if isinstance(value, list) else value if isinstance(value, dict) else None
+
+
+def only_object(listed: Sequence[Any]) -> dict[str, Any] | None:
+    """Return the object that a list consists of; `None` for any other list."""
+    return listed[0] if len(listed) == 1 and isinstance(listed[0], dict) else None
 
 
 def target(root: Mapping[str, Any], reference: str) -> Any:

@@ -3,7 +3,9 @@
 - `Host` and `Origin` must be one of those allowed, compared as a whole: `localhost:1.evil.example` is refused.
 - A request that says its length in two ways is refused, and its connection closed: a proxy may have read it otherwise.
 - `/mcp/` is answered as `/mcp`, without a redirect, which would name an address that a proxy's clients cannot reach.
-- A client that accepts `application/json` alone gets its answer as JSON.
+- A client that accepts `application/json` alone gets its answer as JSON. One that does not say what it accepts, or
+  accepts events alone, gets events.
+- A method that the endpoint does not have is refused, and a refused request begins no session.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATH = "/mcp"
+METHODS = ("GET", "POST", "DELETE")
+SESSION = "mcp-session-id"
 LOOPBACK_HOSTS = ("127.0.0.1:*", "localhost:*", "[::1]:*")
 LOOPBACK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*")
 _PORT = re.compile(r":\d{1,5}$")
@@ -65,12 +69,36 @@ class Front:
             return
         if scope["path"] == f"{PATH}/":
             scope = {**scope, "path": PATH, "raw_path": PATH.encode()}
+        if scope["path"] == PATH and scope["method"] not in METHODS and not _is_preflight(scope, headers):
+            refused = PlainTextResponse("Method Not Allowed", 405, {"allow": ", ".join(METHODS)})
+            await refused(scope, receive, send)
+            return
+        if SESSION not in headers:
+            send = _without_session(send)
         accept = headers.get("accept", "")
-        if scope["method"] == "POST" and "application/json" in accept and "text/event-stream" not in accept:
+        as_json = "application/json" in accept and "text/event-stream" not in accept
+        if scope["method"] == "POST" and (as_json or accept.strip() in ("", "text/event-stream")):
             scope = {**scope, "headers": list(scope["headers"])}
             MutableHeaders(scope=scope)["accept"] = "application/json, text/event-stream"
-            send = _AsJson(send)
+            send = _AsJson(send) if as_json else send
         await self._app(scope, receive, send)
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    """Return whether a browser asks whether a page may send a request. The CORS middleware answers, if there is one."""
+    return bool(scope["method"] == "OPTIONS") and "access-control-request-method" in headers
+
+
+def _without_session(send: Send) -> Send:
+    """Leave the session's id out of the answer to a request that had none and is refused."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            kept = [(name, value) for name, value in message["headers"] if name.lower() != SESSION.encode()]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sending
 
 
 def two_lengths(scope: Scope) -> bool:

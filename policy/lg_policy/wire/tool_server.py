@@ -26,7 +26,7 @@ from opentelemetry import trace
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.rules.predicates import compiled
 from lg_policy.version import __version__
-from lg_policy.wire.argument_repair import arguments_from_text, as_meant
+from lg_policy.wire.argument_repair import arguments_from_text, as_meant, only_object
 from lg_policy.wire.call_metadata import idempotency_key, run_fields
 
 log = logging.getLogger(__name__)
@@ -214,18 +214,23 @@ def build_server(
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         # Nobody collects spans: making them would be a seventh of the work of a small call.
         server.middleware.clear()
-    server.middleware.append(_whole_arguments)
+    server.middleware.append(whole_arguments)
     return server
 
 
-async def _whole_arguments(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Parse the arguments of a call from JSON text, or raise an error that they must be an object."""
+async def whole_arguments(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Take the arguments of a call from JSON text, from a list with one object, or from an empty text.
+
+    Raises an error that they must be an object.
+    """
     given = ctx.params.get("arguments") if ctx.method == "tools/call" and ctx.params else None
-    if not isinstance(given, str):
+    if not isinstance(given, str | list):
         return await call_next(ctx)
-    arguments = arguments_from_text(given)
+    arguments = arguments_from_text(given) if isinstance(given, str) else only_object(given)
     if arguments is None:
-        raise MCPError(t.INVALID_PARAMS, 'arguments must be a JSON object, such as {"path": "a.txt"}, and not a text')
+        raise MCPError(
+            t.INVALID_PARAMS, 'arguments must be a JSON object, such as {"path": "a.txt"}, and no text or list'
+        )
     return await call_next(replace(ctx, params={**(ctx.params or {}), "arguments": arguments}))
 
 

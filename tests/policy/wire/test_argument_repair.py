@@ -137,6 +137,22 @@ def test_arguments_as_text_are_an_object_or_nothing() -> None:
     assert arguments_from_text("a") is None
 
 
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("", {}),
+        ("null", {}),
+        (" \n", {}),
+        ('[{"a": 1}]', {"a": 1}),
+        ("[]", None),
+        ('[{"a": 1}, {}]', None),
+        ("[1]", None),
+    ],
+)
+def test_an_empty_text_means_no_arguments_and_a_list_its_only_object(sent: str, meant: Any) -> None:
+    assert arguments_from_text(sent) == meant
+
+
 def test_what_the_strictest_clients_refuse_in_a_schema_is_named() -> None:
     assert listed_problems(SCHEMA) == []
     assert listed_problems({"type": "object", "oneOf": []}) == ["the schema has oneOf at its top"]

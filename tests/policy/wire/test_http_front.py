@@ -103,6 +103,33 @@ async def test_a_client_that_accepts_json_alone_gets_json() -> None:
     assert answer.json()["result"]["structuredContent"]["text"] == "é" * 100_000
 
 
+@pytest.mark.parametrize("accept", ["", "text/event-stream", "*/*"])
+async def test_a_client_that_does_not_ask_for_json_gets_events(accept: str) -> None:
+    with http_server() as (_, url), anyio.fail_after(30):
+        async with httpx2.AsyncClient(headers={**JSON, "accept": accept}) as client:
+            hello = await client.post(url, json=INITIALIZE)
+    assert hello.status_code == 200
+    assert hello.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_a_request_that_is_refused_begins_no_session() -> None:
+    with http_server() as (_, url), anyio.fail_after(30):
+        async with httpx2.AsyncClient(headers=JSON) as client:
+            refused = [
+                await client.post(url, content=b"{bad"),
+                await client.post(url, content=b""),
+                await client.post(url, json=INITIALIZE, headers={"accept": "text/html"}),
+                await client.delete(url),
+                await client.options(url),
+                await client.put(url, content=b"{}"),
+                await client.head(url),
+            ]
+            assert all(answer.status_code >= 400 for answer in refused)
+            assert not any("mcp-session-id" in answer.headers for answer in refused)
+            assert [answer.status_code for answer in refused[-3:]] == [405] * 3
+            assert "mcp-session-id" in (await client.post(url, json=INITIALIZE)).headers
+
+
 async def test_a_browser_page_of_this_machine_may_ask_and_any_other_may_not() -> None:
     asks = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,mcp-session-id"}
     with http_server() as (_, url), anyio.fail_after(60):

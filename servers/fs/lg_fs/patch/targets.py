@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +17,9 @@ from lg_fs.tree.workspace import ServedRoot, Workspace, refuse_unreadable
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.globs import fold
 from lg_policy.paths.root import Opened, Root, as_error
+
+_JOINERS = {0x200C: None, 0x200D: None}
+_SHORT_NAME = re.compile(r"git~\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +129,8 @@ class Targets:
             raise PolicyDenied(
                 f"the new name {target.given!r} looks like one that may not be read", hint="choose another name"
             )
-        # Windows leaves dots and blanks at the end of a name out, and what follows a colon names a stream of the file.
-        elsewhere = "/".join(part.partition(":")[0].rstrip(". ") or part for part in target.rel.split("/"))
-        if elsewhere != target.rel and not rules.may_write(elsewhere):
+        elsewhere = "/".join(map(_elsewhere, target.rel.split("/")))
+        if elsewhere != target.rel and not (rules.may_write(elsewhere) and rules.may_read(elsewhere)):
             raise PolicyDenied(
                 f"the new name {target.given!r} is {elsewhere!r} on other systems, which may not be written",
                 hint="choose another name",
@@ -216,6 +219,16 @@ class Targets:
             status = _status(name, parent.fd)
         if status is not None and stat.S_ISLNK(status.st_mode):
             raise InvalidArguments(f"{path!r} is a symbolic link", hint="name the file that it points to")
+
+
+def _elsewhere(name: str) -> str:
+    """Return the name as other systems may take it.
+
+    Windows leaves dots and blanks at the end out, what follows a colon names a stream of the file, and `GIT~1` is the
+    short name of `.git`. macOS leaves joiners out.
+    """
+    plain = name.partition(":")[0].rstrip(". ").translate(_JOINERS) or name
+    return ".git" if _SHORT_NAME.fullmatch(plain) else plain
 
 
 def _kind(status: os.stat_result) -> str:
