@@ -58,9 +58,9 @@ class Exchange:
             log.warning("%s", text)
             self.notes.append(text)
 
-    def read(self, theirs: str, request: object, *, turn: int = 1) -> ServerQuestion:
-        """Return a question as its client gets it. Raises `Refused` or `NotPassedOn`."""
-        asking = Asking(
+    def asking(self, turn: int = 1) -> Asking:
+        """Return what a question is read for."""
+        return Asking(
             entry=self.context.entry,
             binding=self.context.binding().digest(),
             abilities=self.context.call.answers,
@@ -68,7 +68,10 @@ class Exchange:
             mask=self.mask,
             public=self.public,
         )
-        return read_question(asking, theirs, request)
+
+    def read(self, theirs: str, request: object, *, turn: int = 1) -> ServerQuestion:
+        """Return a question as its client gets it. Raises `Refused` or `NotPassedOn`."""
+        return read_question(self.asking(turn), theirs, request)
 
     def sorted(self, requests: Mapping[str, Any]) -> tuple[list[ServerQuestion], dict[str, Given]]:
         """Return the questions for the client, and the answers to those that it does not get to see.

@@ -26,8 +26,8 @@ from lg_gateway.calls.halt_step import HaltStep
 from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.rate_limits import RateLimiter, Subject
-from lg_gateway.calls.recorder import LedgerRecorder
+from lg_gateway.calls.rate_limits import RateLimiter, subject_of
+from lg_gateway.calls.recorder import Also, LedgerRecorder, no_more
 from lg_gateway.calls.results import (
     as_outcome,
     as_preview,
@@ -69,12 +69,6 @@ from lg_policy.secrets.masking import Masker, find_marker
 log = logging.getLogger(__name__)
 
 RECORD_GRACE_S = 15.0
-Also = Callable[[Tx, t.CallToolResult | None], None]
-"""Writes along with the end of a call."""
-
-
-def _nothing(_tx: Tx, _result: t.CallToolResult | None) -> None:
-    """Write nothing more."""
 
 
 class Pipeline:
@@ -146,7 +140,7 @@ class Pipeline:
                 await self._recorder.asked(context)
                 return question
             context = replace(context, recalled=context.recalled or context.pending is not None)
-            with self.limiter.admit(_subject(context), bytes_in=context.bytes_in, again=context.recalled):
+            with self.limiter.admit(subject_of(context), bytes_in=context.bytes_in, again=context.recalled):
                 context = replace(context, login=await self._upstream_of(context).login.known())
                 await self._recorder.begun(context, self._last_checks(context), self._halts.check)
                 return await self._carry_out(replace(context, sent=time.monotonic()))
@@ -302,7 +296,7 @@ class Pipeline:
             await self.conclude(context, outcome)
 
     async def conclude(
-        self, context: CallContext, outcome: Outcome | None, also: Also = _nothing
+        self, context: CallContext, outcome: Outcome | None, also: Also = no_more
     ) -> t.CallToolResult | None:
         """Record the outcome of a call that went on without its caller, and return it as the caller would get it.
 
@@ -317,9 +311,9 @@ class Pipeline:
         error = upstream_refusal(server, outcome) if isinstance(outcome, MCPError) else outcome
         return await self._failed(context, error, also)
 
-    async def _failed(self, context: CallContext, error: LgError, also: Also = _nothing) -> t.CallToolResult:
+    async def _failed(self, context: CallContext, error: LgError, also: Also = no_more) -> t.CallToolResult:
         result, seconds = refusal(error, self._masker), context.took_s()
-        self.limiter.took(_subject(context), bytes_out=0, seconds=seconds)
+        self.limiter.took(subject_of(context), bytes_out=0, seconds=seconds)
         ended = not isinstance(error, OutcomeUnknown | CallTimeout | UpstreamUnavailable)
 
         def along(tx: Tx) -> None:
@@ -349,7 +343,7 @@ class Pipeline:
             tool=entry.tool,
             arguments=context.sent_arguments(),
             meta=forwarded_meta(call.meta, metadata, trusted=entry.server.trusted),
-            timeout_s=self.limiter.timeout_s(_subject(context), entry.server.call_timeout_s),
+            timeout_s=self.limiter.timeout_s(subject_of(context), entry.server.call_timeout_s),
             repeatable=entry.read_only,
             progress=progress_to_caller(context, setting, self._masker),
             logs=logs_to_caller(context, setting, self._masker),
@@ -363,13 +357,13 @@ class Pipeline:
         except MCPError as error:
             raise upstream_refusal(entry.server.name, error) from error
 
-    async def _finish(self, context: CallContext, answer: t.CallToolResult, also: Also = _nothing) -> t.CallToolResult:
+    async def _finish(self, context: CallContext, answer: t.CallToolResult, also: Also = no_more) -> t.CallToolResult:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
         public = self._public(context)
         shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit, public)
-        self.limiter.took(_subject(context), bytes_out=shaped.size, seconds=seconds)
+        self.limiter.took(subject_of(context), bytes_out=shaped.size, seconds=seconds)
         result = shaped.result
         if shaped.whole is not None:
             result = cut_note(result, limit, shaped.size, await self._keep(context, shaped.whole))
@@ -400,13 +394,3 @@ class Pipeline:
         except StoreError:
             log.exception("cannot keep a long result")
             return None
-
-
-def _subject(context: CallContext) -> Subject:
-    return Subject(identity=context.call.identity, server=context.entry.server.name, tool=context.entry.name)
-
-
-def internal_failure(error: BaseException) -> t.CallToolResult:
-    """Log an unexpected exception, and return a result that says nothing about it."""
-    log.error("a call failed inside the gateway", exc_info=error)
-    return refusal(Internal("the gateway failed; its log says why"))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from lg_gateway.calls.call import CallContext
 from lg_policy.config.settings import GatewaySettings
 from lg_policy.config.usage_limits import LimitSettings
 from lg_policy.errors import LimitExceeded
@@ -236,3 +237,8 @@ def _check(limit: _Limit, count: _Count, now: float, *, bytes_in: int | None) ->
 
 def _exceeded(words: str, setting: str, hint: str) -> LimitExceeded:
     return LimitExceeded(f"the limit is reached: {words} ({setting})", hint=hint)
+
+
+def subject_of(context: CallContext) -> Subject:
+    """Return whose limits hold for a call."""
+    return Subject(identity=context.call.identity, server=context.entry.server.name, tool=context.entry.name)

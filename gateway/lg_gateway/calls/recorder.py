@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import mcp_types as t
+
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.in_thread import beginning
 from lg_gateway.ledger.flood_summary import FloodSummary
@@ -27,6 +29,14 @@ ARGUMENT_BYTES = 8_000
 SECRET_CHARACTERS = 8_000
 DETAIL_BYTES = 500
 _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
+
+
+Also = Callable[[Tx, t.CallToolResult | None], None]
+"""Writes along with the end of a call."""
+
+
+def no_more(_tx: Tx, _result: t.CallToolResult | None) -> None:
+    """Write nothing more."""
 
 
 class LedgerRecorder:

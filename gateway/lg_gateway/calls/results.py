@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from lg_policy.errors import Internal, LgError, TooLarge
 from lg_policy.limits import cut_at_word, cut_text, is_small
 from lg_policy.rules.rule_set import Kind
 from lg_policy.secrets.masking import Masker
+
+log = logging.getLogger(__name__)
 
 _HIDDEN_META = ("io.modelcontextprotocol/",)
 GATEWAY = "lg/gateway"
@@ -334,3 +337,9 @@ def as_preview(result: t.CallToolResult, hidden: Masker | None) -> Preview:
     text = diff if isinstance(diff, str) and diff else text
     here_only = hidden is not None and hidden.mask(text) != text
     return Preview(text=text, expected=expected or None, here_only=here_only)
+
+
+def internal_failure(error: BaseException) -> t.CallToolResult:
+    """Log an unexpected exception, and return a result that says nothing about it."""
+    log.error("a call failed inside the gateway", exc_info=error)
+    return refusal(Internal("the gateway failed; its log says why"))

@@ -21,8 +21,8 @@ from mcp.shared.exceptions import MCPError
 
 from lg_gateway.calls.call import Call, CallContext
 from lg_gateway.calls.exchange import Exchange, Given, Left, asking_result, said, stored
-from lg_gateway.calls.login_step import LoginStep
 from lg_gateway.elicitation.client_abilities import FORM, ROOTS, SAMPLING, as_error
+from lg_gateway.elicitation.login_pages import LoginPages, waits_for_login
 from lg_gateway.elicitation.pending_questions import PendingQuestions, PendingQuestionsTable, new_id, round_of
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
 from lg_gateway.elicitation.sampling_request import Mask, Public
@@ -59,7 +59,7 @@ class SendingStep:
         book: PendingQuestionsTable,
         settings: Callable[[], ApprovalSettings],
         note: Callable[[str, str, str], Awaitable[object]],
-        login_step: LoginStep,
+        login_pages: LoginPages,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -70,7 +70,7 @@ class SendingStep:
         self._waiting: dict[str, WaitingCall] = {}
         self._some_wait = True
         self._looked = 0.0
-        self._login_step = login_step
+        self._login_pages = login_pages
         self.tasks: anyio.abc.TaskGroup | None = None
         """Where calls run that outlive a request; set while the gateway runs."""
 
@@ -147,7 +147,7 @@ class SendingStep:
         exchange = Exchange(context, upstream, call, left, mask, public)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
-        if self._login_step.was_asked(context):
+        if waits_for_login(context.pending):
             await self._logged_in(exchange, *(self._answers(context) or {}).values())
         try:
             answer = await self._sent(exchange)
@@ -175,7 +175,10 @@ class SendingStep:
         try:
             return await self._sent_once(exchange)
         except LoginRequired as required:
-            question = await self._login_step.question(context, required, self.tasks)
+            question = None
+            if not waits_for_login(context.pending):
+                asking = exchange.asking()
+                question = await self._login_pages.question(asking, context.call.identity, required, self.tasks)
             if question is None:
                 raise
             if context.call.answers.rounds:
@@ -191,7 +194,8 @@ class SendingStep:
         """Wait for a login whose page somebody opened. Raises `ApprovalDenied` if nobody did."""
         for answer in answers:
             _accepted(answer, exchange.upstream.name)
-        await self._login_step.finished(exchange.context, min(PAGE_S, self._settings().live_timeout_s))
+        login, wait_s = exchange.upstream.spec.login, min(PAGE_S, self._settings().live_timeout_s)
+        await self._login_pages.finished(login, exchange.context.call.identity, wait_s)
 
     async def _sent_once(self, exchange: Exchange) -> Answer:
         if exchange.upstream.asks_live and exchange.context.call.answers.rounds and self.tasks is not None:
@@ -202,7 +206,7 @@ class SendingStep:
         """Call a server that answers with its questions, or a 2025 server that asks while this waits."""
         call = replace(exchange.call, on_question=lambda request: self._answer_live(exchange, request))
         pending = exchange.context.pending
-        if pending is not None and not self._login_step.was_asked(exchange.context):
+        if pending is not None and not waits_for_login(pending):
             call = replace(call, input_responses=self._answers(exchange.context), request_state=pending.state)
         for _ in range(ROUNDS):
             try:

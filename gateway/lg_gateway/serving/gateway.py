@@ -23,7 +23,6 @@ from lg_gateway.calls.halt_step import HaltStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.login_step import LoginStep
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
@@ -33,6 +32,7 @@ from lg_gateway.catalog.lint import lint, lookalikes
 from lg_gateway.catalog.offer import Offer
 from lg_gateway.catalog.pin_check import Pinning
 from lg_gateway.catalog.pin_table import PinTable
+from lg_gateway.elicitation.login_pages import LoginPages
 from lg_gateway.elicitation.pending_questions import PendingQuestionsTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
@@ -149,7 +149,7 @@ class Gateway:
             PendingQuestionsTable(self.setup.key("dialogues")),
             lambda: self.policy.settings.approval,
             self.recorder.note,
-            LoginStep(LoginStore(self.setup.environ), self.masker.learn),
+            LoginPages(LoginStore(self.setup.environ), self.masker.learn),
         )
 
     def _recorder(self) -> LedgerRecorder:

@@ -18,8 +18,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 
 from lg_gateway.calls.call import Call, Standing
-from lg_gateway.calls.pipeline import internal_failure
-from lg_gateway.calls.results import SERVER_ERROR, refusal
+from lg_gateway.calls.results import SERVER_ERROR, internal_failure, refusal
 from lg_gateway.elicitation.client_abilities import abilities_of
 from lg_gateway.serving.advertising import INSTRUCTIONS, Advertising
 from lg_gateway.serving.client_channel import (

@@ -1,4 +1,4 @@
-"""Has the human behind a client log in at a server while a call waits, where the client can show a page.
+"""Pages at which the human behind a client logs in at a server, while a call waits for the login.
 
 Only for callers on this machine: the page sends the browser back to it. Whoever calls from elsewhere could have another
 person open the page, and would then call with that login.
@@ -14,10 +14,10 @@ import anyio.abc
 
 from lg_gateway.approvals.layout import word
 from lg_gateway.approvals.question import quoted
-from lg_gateway.calls.call import CallContext
 from lg_gateway.elicitation.client_abilities import URL
+from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.elicitation.refusals import Refused
-from lg_gateway.elicitation.server_question import KEY, ServerQuestion
+from lg_gateway.elicitation.server_question import KEY, Asking, ServerQuestion
 from lg_gateway.elicitation.url_question import HOST_CHARACTERS, host_of
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.upstream_login.login_errors import LoginFailed, LoginRequired
@@ -45,7 +45,7 @@ class _OpenLogin:
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
-class LoginStep:
+class LoginPages:
     """Begins logins for calls, one at a time for each server and holder."""
 
     def __init__(self, store: LoginStore, learn: Learn) -> None:
@@ -54,33 +54,27 @@ class LoginStep:
         self._open: dict[str, _OpenLogin] = {}
 
     async def question(
-        self, context: CallContext, required: LoginRequired, tasks: anyio.abc.TaskGroup | None
+        self, asking: Asking, identity: str, required: LoginRequired, tasks: anyio.abc.TaskGroup | None
     ) -> ServerQuestion | None:
-        """Return the question that has the caller's human log in; `None` where that cannot be asked."""
-        spec, call = context.entry.server.login, context.call
-        if tasks is None or spec is None or spec.grant != "authorization_code" or not call.identity.startswith(LOCAL):
+        """Return the question that has a caller's human log in; `None` where that cannot be asked."""
+        spec = asking.entry.server.login
+        if tasks is None or spec is None or spec.grant != "authorization_code" or not identity.startswith(LOCAL):
             return None
-        if URL not in call.answers.kinds or self.was_asked(context):
+        if URL not in asking.abilities.kinds:
             return None
-        key = login_id(spec.url, spec.holder(call.identity))
+        key = login_id(spec.url, spec.holder(identity))
         opened = self._open.get(key)
         if opened is None:
             if len(self._open) >= OPEN:
                 return None
             opened = self._open[key] = _OpenLogin()
-            tasks.start_soon(self._run, key, opened, spec, spec.holder(call.identity), required)
+            tasks.start_soon(self._run, key, opened, spec, spec.holder(identity), required)
         await opened.ready.wait()
-        return _question(context, opened.url) if opened.url else None
+        return _question(asking, opened.url) if opened.url else None
 
-    def was_asked(self, context: CallContext) -> bool:
-        """Return whether this call already waited for a login."""
-        pending = context.pending
-        return pending is not None and any(question["theirs"] == LOGIN for question in pending.questions.values())
-
-    async def finished(self, context: CallContext, wait_s: float) -> None:
+    async def finished(self, spec: LoginSpec | None, identity: str, wait_s: float) -> None:
         """Wait until the login that was begun for a call is over, but no longer than that."""
-        spec = context.entry.server.login
-        opened = self._open.get(login_id(spec.url, spec.holder(context.call.identity))) if spec is not None else None
+        opened = self._open.get(login_id(spec.url, spec.holder(identity))) if spec is not None else None
         if opened is not None:
             with anyio.move_on_after(wait_s):
                 await opened.done.wait()
@@ -99,21 +93,26 @@ class LoginStep:
             opened.done.set()
 
 
-def _question(context: CallContext, url: str) -> ServerQuestion | None:
+def waits_for_login(pending: PendingQuestions | None) -> bool:
+    """Return whether the open question of a call is a page to log in at."""
+    return pending is not None and any(question["theirs"] == LOGIN for question in pending.questions.values())
+
+
+def _question(asking: Asking, url: str) -> ServerQuestion | None:
     try:
         host = host_of(url)
     except Refused as why:
-        log.warning("the page to log in at server %s is not shown: %s", context.entry.server.name, why)
+        log.warning("the page to log in at server %s is not shown: %s", asking.entry.server.name, why)
         return None
     rows = [
         "A server wants you to log in. The gateway asks for it, to make this call.",
-        f"server: {word(context.entry.server.name)}",
-        f"while running: {word(context.entry.tool)}",
+        f"server: {word(asking.entry.server.name)}",
+        f"while running: {word(asking.entry.tool)}",
         f"host: {word(host, HOST_CHARACTERS)}",
         *quoted(url),
         "Open the page only if you want that login. It ends on a page of this machine.",
     ]
-    own = digest([context.binding().digest(), LOGIN, url])
+    own = digest([asking.binding, LOGIN, url])
     return ServerQuestion(
         key=f"{KEY}{own[:32]}", theirs=LOGIN, text="\n".join(rows), schema={}, kind=URL, params={"url": url}
     )
