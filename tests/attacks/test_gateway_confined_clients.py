@@ -122,8 +122,8 @@ def test_a_confined_client_has_the_terminal_and_cannot_type_into_it(root: Path) 
     code = (
         "import fcntl, os, sys\n"
         "try:\n    fcntl.ioctl(0, 0x5412, b'x')\n    print('typed')\nexcept OSError:\n    print('refused')\n"
-        "print('terminal', os.isatty(0), flush=True)\n"
-        "try:\n    input()\nexcept KeyboardInterrupt:\n    print('interrupted', flush=True)\nsys.exit(7)\n"
+        "try:\n    print('terminal', os.isatty(0), flush=True)\n    input()\n"
+        "except KeyboardInterrupt:\n    print('interrupted', flush=True)\nsys.exit(7)\n"
     )
     with gateway_on_terminal("confine", "--root", str(root), "--", sys.executable, "-c", code) as screen:
         shown = screen.wait("terminal True")

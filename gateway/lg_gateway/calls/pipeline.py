@@ -22,7 +22,6 @@ from lg_gateway.calls.call import Call, CallContext, arguments_of_kind, new_requ
 from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.caller_reports import logs_to_caller, progress_to_caller
 from lg_gateway.calls.decision_step import DecisionStep, Policy
-from lg_gateway.calls.halt_step import HaltStep
 from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
@@ -44,6 +43,7 @@ from lg_gateway.calls.task_step import TaskStep, is_task
 from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.waiting_calls import Outcome
+from lg_gateway.ledger.halting import HaltStep
 from lg_gateway.ledger.outcomes import Outcome as KeptOutcome
 from lg_gateway.processes.process_names import this_process
 from lg_gateway.store.interface import Store, StoreError, Tx

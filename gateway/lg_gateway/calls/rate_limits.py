@@ -33,6 +33,11 @@ class Subject:
     tool: str
 
 
+def subject_of(context: CallContext) -> Subject:
+    """Return whose call of what a call is."""
+    return Subject(identity=context.call.identity, server=context.entry.server.name, tool=context.entry.name)
+
+
 @dataclass(kw_only=True)
 class Use:
     """What was used: by one call, in one second, or in a minute."""

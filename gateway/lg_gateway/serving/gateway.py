@@ -19,7 +19,6 @@ from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.calls.approval_step import ApprovalStep
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.decision_step import Policy
-from lg_gateway.calls.halt_step import HaltStep
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.calls.kept_results import KeptResults
@@ -36,6 +35,7 @@ from lg_gateway.elicitation.login_pages import LoginPages
 from lg_gateway.elicitation.pending_questions import PendingQuestionsTable
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
+from lg_gateway.ledger.halting import HaltStep
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.ledger.segments import Archive
 from lg_gateway.processes.child_process import Child, Reaper
