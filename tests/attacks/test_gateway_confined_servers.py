@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lg_policy.errors import SandboxUnavailable
 from tests.gateway.confinement.boxes import confinement, leftovers, run_confined, tried
 from tests.gateway.rig import alive, until
 
@@ -135,6 +136,25 @@ async def test_the_kernel_gives_it_no_more_rights(tmp_path: Path, root: Path) ->
     shown, _ = await run_confined(confinement(tmp_path), code)
     assert "reached" not in shown
     assert len(shown.splitlines()) == 6
+
+
+@pytest.mark.attack("Confined programs", "puts links into a named directory or its home, for the next start to follow")
+async def test_a_link_that_it_has_planted_is_not_followed_at_the_next_start(tmp_path: Path, root: Path) -> None:
+    tool = tmp_path / "home" / ".tool"
+    tool.mkdir()
+    boxes = [
+        (confinement(tmp_path, write=(str(root),)), confinement(tmp_path, write=(str(root / "sub"),)), root / "sub"),
+        (confinement(tmp_path), confinement(tmp_path, read=(str(tool),)), Path(tmp_path / "home" / ".tool")),
+    ]
+    (root / "sub").mkdir()
+    for first, second, place in boxes:
+        plant = (
+            f"import os\nif os.path.isdir({str(place)!r}): os.rmdir({str(place)!r})\nos.symlink('/usr', {str(place)!r})"
+        )
+        shown, _ = await run_confined(first, plant)
+        assert shown == ""
+        with pytest.raises(SandboxUnavailable, match=r"link|leads to"):
+            await run_confined(second, "print('started')")
 
 
 @pytest.mark.attack("Confined programs", "takes all memory, or starts processes without end")

@@ -28,6 +28,7 @@ from lg_gateway.confinement.hosts import read_patterns
 from lg_gateway.confinement.programs import needs_of, own_interpreter
 from lg_gateway.confinement.proxy import EgressProxy
 from lg_gateway.confinement.refused_hosts import RefusedHosts
+from lg_gateway.confinement.swapped_paths import refuse_swapped, refuse_too_many
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import process_tree, seccomp
 from lg_policy.sandbox.bubblewrap import NAMESPACES, NEWER, Binary, binaries, memory_file, nul_separated
@@ -201,6 +202,8 @@ async def prepare(
             shown.append((await _start_proxy(confinement, confined), PROXY_SOCKET))
         argv = [interpreter, "-I", "-S", FORWARDER, PROXY_SOCKET if confinement.network else "", *argv]
     masks = await anyio.to_thread.run_sync(_masks, confinement) if confinement.shows_root else NO_MASKS
+    refuse_too_many(confinement, masks)
+    refuse_swapped(confinement, [*paths, *confinement.read, *confinement.write, *(place for _, place in shown)])
     view = View(
         confinement=confinement,
         accounts=accounts,
