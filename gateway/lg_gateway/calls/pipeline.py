@@ -307,8 +307,7 @@ class Pipeline:
         if outcome is None or isinstance(outcome, t.InputRequiredResult):
             await self._recorder.ended(context, "cancelled", along=lambda tx: also(tx, None))
             return None
-        server = context.entry.server.name
-        error = upstream_refusal(server, outcome) if isinstance(outcome, MCPError) else outcome
+        error = upstream_refusal(context.entry.server.name, outcome) if isinstance(outcome, MCPError) else outcome
         return await self._failed(context, error, also)
 
     async def _failed(self, context: CallContext, error: LgError, also: Also = no_more) -> t.CallToolResult:
@@ -387,9 +386,8 @@ class Pipeline:
 
     async def _keep(self, context: CallContext, text: str) -> str | None:
         """Keep a long result, so that its caller can read on; `None` when that is impossible."""
-        identity, trusted = context.call.identity, context.entry.server.trusted
+        keep, identity, trusted = self.kept_results.keep, context.call.identity, context.entry.server.trusted
         try:
-            keep = self.kept_results.keep
             return await self._store.write(lambda tx: keep(tx, identity, text, time.time(), trusted=trusted))
         except StoreError:
             log.exception("cannot keep a long result")
