@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import select
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,6 +15,8 @@ import anyio
 from lg_exec.process.outputs import CHUNK, Outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lg_exec.process.container import Container
     from lg_policy.limits import HeadTail
 
@@ -67,12 +71,30 @@ class Exit:
         self.happened = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._fd = -1
+        self._close: Callable[[], None] = lambda: os.close(self._fd)
         if hasattr(os, "pidfd_open"):
             self._fd = os.pidfd_open(pid)
             self._loop.add_reader(self._fd, self._noticed)
-        else:  # macOS: a thread per command waits
+        elif sys.platform == "darwin":  # where `os.waitid` is missing before Python 3.13
+            self._watch()
+        else:  # a thread per command waits
             waiting = self._loop.run_in_executor(None, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
             waiting.add_done_callback(lambda _: self.happened.set())
+
+    def _watch(self) -> None:
+        """Have macOS tell when the process ends."""
+        if sys.platform != "darwin":
+            return
+        queue = select.kqueue()
+        wanted = select.kevent(self.pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        try:
+            queue.control([wanted], 0)
+        except ProcessLookupError:  # it has ended already
+            queue.close()
+            self.happened.set()
+            return
+        self._fd, self._close = queue.fileno(), queue.close
+        self._loop.add_reader(self._fd, self._noticed)
 
     def _noticed(self) -> None:
         self._loop.remove_reader(self._fd)
@@ -93,7 +115,7 @@ class Exit:
         """Release the descriptor."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            os.close(self._fd)
+            self._close()
             self._fd = -1
 
 
