@@ -49,10 +49,19 @@ _left: ContextVar[_Left | None] = ContextVar("steps left", default=None)
 
 @contextmanager
 def at_most(steps: int) -> Iterator[None]:
-    """Limit all checks in the block to `steps` together, about ten microseconds each. They raise `TooMuchWork`."""
+    """Limit all checks in the block to `steps` together, about ten microseconds each. They raise `TooMuchWork`.
+
+    A check that goes deeper than Python's stack raises `RecursionError`, wherever the stack ends.
+    """
     token = _left.set(_Left(steps))
     try:
         yield
+    except BaseException as error:
+        # The library's hash map is written in Rust. It panics where the stack ends while it compares keys, and a panic
+        # is no `Exception`: it would end the program.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RecursionError("the check goes deeper than the stack") from error
     finally:
         _left.reset(token)
 

@@ -98,3 +98,23 @@ def test_a_reference_by_name_still_means_what_it_names() -> None:
     schema = {"$defs": {"n": {"$anchor": "n", "type": "integer"}}, "items": {"$ref": "#n"}}
     assert fits(schema, [1, 2])
     assert not fits(schema, ["x"])
+
+
+def test_a_check_that_is_deeper_than_the_stack_ends_with_one_error_wherever_the_stack_ends() -> None:
+    endless = {
+        "$defs": {
+            "one": {"type": ["object", "null"], "not": {"type": ["string"]}, "$ref": "#/$defs/two"},
+            "two": {"$ref": "#/$defs/one", "type": ["object"]},
+        },
+        "$ref": "#/$defs/one",
+    }
+
+    def checked(deeper: int) -> bool:
+        if deeper:
+            return checked(deeper - 1)
+        with at_most(5_000):
+            return fits(endless, {"a": {}})
+
+    for deeper in range(20):
+        with pytest.raises(RecursionError):
+            checked(deeper)
