@@ -16,6 +16,11 @@ INSTALL = (
     " gemini-cli, codex, goose, opencode, amazon-q, copilot-cli, lmstudio, junie. The file is found and kept as it was."
     " It is changed in one place; comments and order stay. Installing again changes nothing."
 )
+INIT = (
+    "Shows what it finds and what it would change, then asks. The servers that a client has move into your settings,"
+    " behind the gateway; rules and sandboxes are proposed, none is written. `install CLIENT --remove` takes it back."
+    " Without a terminal and without --yes nothing is changed."
+)
 IMPORT = (
     "Shows each server, what is left out and why, and the rules that the client had; then writes [gateway.servers.NAME]"
     " tables into your settings file. The client's file is not changed."
@@ -52,7 +57,21 @@ def _name(parser: Parser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="as in ${secret:NAME}")
 
 
+def _init(parser: Parser) -> None:
+    parser.add_argument("--clients", default="", metavar="NAMES", help="only these, for instance cursor,vscode")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="change without asking on the terminal")
+
+
 COMMANDS = (
+    Command(
+        name="init",
+        help="find your clients and their servers, put the gateway between them, and try a call",
+        description=INIT,
+        run="lg_gateway.commands.clients.init:run",
+        flags=_init,
+        example="init --root .",
+    ),
     Command(
         name="import",
         help="take over the servers of a client's file into your settings",

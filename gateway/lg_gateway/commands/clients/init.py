@@ -1,0 +1,184 @@
+"""`lg-gateway init`: find the clients of this machine, put the gateway between them and their servers, and try a call.
+
+Shows everything before it changes anything. Without a terminal and without `--yes` nothing is changed. Each change can
+be taken back with `lg-gateway install CLIENT --remove`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from lg_gateway.clients.installing.entries import ROWS, InstallRow, Launch
+from lg_gateway.clients.installing.installer import Installer, InstallPlan, InstallTarget
+from lg_gateway.clients.installing.places import USER, Machine
+from lg_gateway.clients.values import Values
+from lg_gateway.commands.clients.import_file import agreed, ask_for, settings_path
+from lg_gateway.commands.clients.import_report import described, report
+from lg_gateway.commands.clients.install import find_targets, launches_of
+from lg_gateway.commands.terminal.output import complain, fail, say, word
+from lg_gateway.confinement.proposals import propose_sandbox
+from lg_policy.config.flags import common_flags
+from lg_policy.errors import ConfigError, UsageError
+
+NOT_MOVED = frozenset(("continue",))
+"""Clients that keep each server in a file of its own: what they have stays with them."""
+TRIED = "fs__list_files"
+STEPS = """Next:
+  restart {clients}, and ask it to list the files of your project
+  lg-gateway approvals watch    in a terminal beside it: answer what it asks, once or for good
+  lg-gateway rules suggest      in a week: rules for what you always said yes to
+  lg-gateway doctor             what runs, with which rights, and what to do next
+To take it back: {back}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundClient:
+    """A client that has a file on this machine, and how it would start the gateway."""
+
+    name: str
+    row: InstallRow
+    targets: tuple[InstallTarget, ...]
+    launches: tuple[Launch, ...]
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lg-gateway init`."""
+    args = argparse.Namespace(**{**vars(args), "project": False, "servers": "gateway"})
+    installer = Installer(os.environ, settings_path(args, os.environ))
+    found = list(_clients(args))
+    if not found:
+        complain(f"found no client's file; looked for those of {', '.join(sorted(USER))}")
+        complain("`lg-gateway install CLIENT` makes one, `lg-gateway install CLIENT --print` shows what to paste")
+        return 1
+    changes = [_shown(installer, client, target) for client in found for target in client.targets]
+    if not any(changes):
+        say("\nnothing to change: every client that was found has the gateway already")
+    elif args.dry_run or not (args.yes or sys.stdin.isatty()):
+        why = "--dry-run" if args.dry_run else "no terminal to ask at, and no --yes"
+        say(f"\n{why}: nothing was changed")
+        return 0
+    elif not args.yes and not agreed("\nDo this, and let the gateway start these servers?"):
+        say("nothing was changed")
+        return 1
+    else:
+        _install(installer, found)
+    status = _try(args)
+    clients = " and ".join(client.row.title for client in found)
+    back = "; ".join(f"lg-gateway install {client.name} --remove" for client in found)
+    say("\n" + STEPS.format(clients=clients, back=back))
+    return status
+
+
+def _clients(args: argparse.Namespace) -> Iterator[FoundClient]:
+    """Return the clients that have a file here, or those that were named."""
+    named = [name.strip() for name in args.clients.split(",") if name.strip()] if args.clients else []
+    if unknown := [name for name in named if name not in ROWS]:
+        raise UsageError(f"no client is called {word(unknown[0])}", hint=f"choose among {', '.join(sorted(ROWS))}")
+    machine = Machine(platform=sys.platform, environ=os.environ, home=str(Path.home()))
+    for name in named or sorted(USER):
+        row = ROWS[name]
+        targets = find_targets(argparse.Namespace(**{**vars(args), "client": name}), row)
+        there = tuple(target for target in targets if target.path.exists())
+        if there or named:
+            launches = tuple(launches_of(args, row))
+            yield FoundClient(name=name, row=row, targets=there or tuple(targets), launches=launches)
+        elif os.path.isdir(os.path.dirname(USER[name](machine).first)) and args.log_level == "debug":
+            complain(f"{row.title}: it has a folder here, and no file yet")
+
+
+def _plan(installer: Installer, client: FoundClient, target: InstallTarget) -> InstallPlan:
+    return installer.plan(target, client.launches, move=client.name not in NOT_MOVED)
+
+
+def _shown(installer: Installer, client: FoundClient, target: InstallTarget) -> bool:
+    """Show what would be done with one file; return whether that is anything."""
+    plan = _plan(installer, client, target)
+    say(f"\n{client.row.title}: {word(target.path)}")
+    if not plan.changes:
+        say("  has the gateway already")
+        return False
+    for launch in client.launches:
+        say(f"  + {launch.name:<20} {described(launch.plain())}")
+    if plan.moved is not None and plan.moved.entries:
+        say("moved behind the gateway, into your settings; --remove puts them back:")
+        report(plan.moved)
+        _sandboxes({name: entry.settings.model_dump() for name, entry in plan.moved.entries.items()})
+    return True
+
+
+def _sandboxes(servers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Propose a sandbox for each server that would have all rights of the user. None is written."""
+    lines = []
+    for name, settings in servers.items():
+        if settings.get("command") and settings.get("sandbox") is None:
+            proposal = propose_sandbox(str(settings["command"]), [str(word) for word in settings.get("args") or ()])
+            text = proposal.why_not or f"sandbox = {proposal.table()}"
+            lines.append(f"  {word(name):<20} {text}")
+    if lines and sys.platform.startswith("linux"):
+        say("They run with all your rights. To confine one, add to its table in your settings:")
+        for line in lines:
+            say(line)
+
+
+def _install(installer: Installer, found: list[FoundClient]) -> None:
+    """Do it, one file after the other: what one brings into the settings the next finds there."""
+    for client in found:
+        for target in client.targets:
+            plan = _plan(installer, client, target)
+            if not plan.changes:
+                continue
+            installer.install(plan)
+            say(f"{client.row.title}: done; the file as it was: {word(_backup(installer, plan))}")
+            if plan.moved is not None:
+                ask_for(plan.moved, Values(environ=os.environ))
+
+
+def _backup(installer: Installer, plan: InstallPlan) -> str:
+    if plan.base is None:
+        return "there was none"
+    return str(installer.records.backup(plan.target.client, plan.target.path))
+
+
+def _try(args: argparse.Namespace) -> int:
+    """Start the gateway as the clients will, and make one call that changes nothing."""
+    from lg_gateway.serving.logs import start_logging
+    from lg_gateway.serving.running import running_gateway
+    from lg_gateway.serving.setup import prepare
+
+    start_logging(args.log_level)
+    flags = common_flags(args)
+    setup = prepare(replace(flags, root=flags.root or Path.cwd()), mcp_json=None)
+
+    async def call() -> int:
+        async with running_gateway(setup) as gateway:
+            from lg_gateway.calls.call import Call
+            from lg_gateway.upstreams.upstream import UpstreamState
+
+            await gateway.settled()
+            tools = gateway.pipeline.decisions.tools(setup.identity)
+            say(f"\nTried: the gateway starts {len(gateway.upstreams)} servers and offers {len(tools)} tools.")
+            down = [up for up in gateway.upstreams.values() if up.state is not UpstreamState.UP]
+            for upstream in down:
+                fail(f"{word(upstream.name)} is {upstream.state}: {upstream.error}")
+            if gateway.catalog.find(TRIED) is None:
+                return 1 if down else 0
+            answer = await gateway.pipeline.run(
+                Call(identity=setup.identity, client="init", name=TRIED, arguments={"path": "."}, hold_s=0)
+            )
+            failed = bool(getattr(answer, "is_error", True))
+            say(f"Tried: {TRIED} {'failed' if failed else 'was answered'}, and is in the ledger.")
+            return 1 if down or failed else 0
+
+    try:
+        return anyio.run(call)
+    except ConfigError as error:
+        fail(error)
+        return 1
