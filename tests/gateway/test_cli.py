@@ -199,3 +199,7 @@ def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: 
     assert "cannot fetch the keys of http://127.0.0.1:9" in done.stdout
     assert "over HTTP: 0 tokens" in done.stdout
     assert "intact" in done.stdout
+    assert "gateway.sqlite, " in done.stdout
+    assert "no client's file starts the gateway" in done.stdout
+    assert f"never matched here: 0 ({config}:" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("next: ")

@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
         return 1
     changes = [_shown(installer, client, target) for client in found for target in client.targets]
     if not any(changes):
-        say("\nnothing to change: every client that was found has the gateway already")
+        say("\nnothing to change: every client that was found has the gateway")
+        if args.dry_run:
+            return 0
     elif args.dry_run or not (args.yes or sys.stdin.isatty()):
         why = "--dry-run" if args.dry_run else "no terminal to ask at, and no --yes"
         say(f"\n{why}: nothing was changed")

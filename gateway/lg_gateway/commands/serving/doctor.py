@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
 
+from lg_gateway.commands.serving.doctor_setup import Finding, clients, history, next_step, rights, store
 from lg_gateway.commands.terminal.output import say, word
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
@@ -27,15 +27,6 @@ NAMED = 20
 NO_CALLER = "over HTTP: nobody has a token; on stdio none is needed (`lg-gateway tokens create NAME` makes one)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the report. `bad` findings make the exit status 1."""
-
-    what: str
-    text: str
-    bad: bool = False
-
-
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway doctor`."""
     from lg_gateway.serving.logs import start_logging
@@ -48,9 +39,11 @@ def run(args: argparse.Namespace) -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
             findings = [*_places(setup), *_servers(gateway), *_boundaries(gateway), *_rules(gateway), *_pins(gateway)]
+            findings += [*clients(), *rights(gateway), *await history(gateway), store(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         for finding in findings:
             say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")
+        say(f"\nnext: {visible(next_step(findings))}")
         return 1 if any(finding.bad for finding in findings) else 0
 
     return anyio.run(examine)

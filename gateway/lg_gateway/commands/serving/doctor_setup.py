@@ -1,0 +1,134 @@
+"""Says for `lg-gateway doctor` how it is set up: clients, rights of servers, rules that never matched, what is next."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lg_gateway.clients.installing.client_file import ClientText, is_ours, read_file
+from lg_gateway.clients.installing.entries import ROWS
+from lg_gateway.clients.installing.places import USER, Machine
+from lg_gateway.commands.terminal.output import word
+from lg_gateway.confinement.proposals import propose_sandbox
+from lg_gateway.kept_rules.suggestions import suggestions
+from lg_gateway.kept_rules.usage import last_change, listed_rules, never_used, rule_use
+from lg_gateway.store.interface import Tx
+from lg_policy.errors import ConfigError
+from lg_policy.state import config_home
+
+if TYPE_CHECKING:
+    from lg_gateway.serving.gateway import Gateway
+
+HISTORY = 2_000
+NAMED = 5
+"""Rules, or servers beside us, that one line names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the report. `bad` findings make the exit status 1. `then` is what to do about it."""
+
+    what: str
+    text: str
+    bad: bool = False
+    then: str = ""
+
+
+def clients() -> list[Finding]:
+    """Name each client that starts a program of ours, and what it has beside it."""
+    machine = Machine(platform=sys.platform, environ=os.environ, home=str(Path.home()))
+    found = list(_clients(machine))
+    if found:
+        return found
+    return [Finding(what="clients", text="no client's file starts the gateway", then="run `lg-gateway init`")]
+
+
+def _clients(machine: Machine) -> Iterator[Finding]:
+    for name, place in sorted(USER.items()):
+        row, places = ROWS[name], place(machine)
+        for path in (places.first, *places.others):
+            if "*" in path or not os.path.exists(path):
+                continue
+            try:
+                entries = ClientText(Path(path), row, read_file(Path(path), row)).entries()
+            except ConfigError as error:
+                yield Finding(what="clients", text=f"{row.title}: {error.message}")
+                continue
+            ours = [entry for entry in entries if is_ours(entries[entry])]
+            others = sorted(set(entries) - set(ours))
+            if not ours:
+                continue
+            beside = ", ".join(word(other) for other in others[:NAMED]) + (", …" if others[NAMED:] else "")
+            text = f"{row.title} has us ({word(path)})" + (f"; beside us, unchecked: {beside}" if others else "")
+            yield Finding(what="clients", text=text, then=f"run `lg-gateway install {name} --move`" if others else "")
+
+
+def rights(gateway: Gateway) -> list[Finding]:
+    """Name each server that runs with all rights of the user."""
+    found = []
+    for name, upstream in sorted(gateway.upstreams.items()):
+        spec, settings = upstream.spec, gateway.policy.settings.gateway.servers.get(name)
+        if spec.builtin is not None or spec.launch is None or spec.launch.confinement is not None:
+            continue
+        then = ""
+        if settings is not None and settings.command is not None:
+            proposal = propose_sandbox(settings.command, settings.args)
+            then = f"confine it: sandbox = {proposal.table()} under [gateway.servers.{name}]"
+            then = then if not proposal.why_not else ""
+        found.append(Finding(what=name, text="runs with all your rights", then=then))
+    return found
+
+
+async def history(gateway: Gateway) -> list[Finding]:
+    """Name rules that never matched, and say whether rules could spare questions."""
+    setup, changed = gateway.setup, last_change(gateway.setup.loaded.files)
+
+    def look(tx: Tx) -> list[Finding]:
+        rules = listed_rules(setup.loaded, config_home(setup.environ) / "config.toml", rule_use(tx, changed))
+        idle = never_used(rules)
+        found = []
+        if idle:
+            names = ", ".join(f"{rule.number} ({word(rule.place)})" for rule in idle[:NAMED])
+            more = f" and {len(idle) - NAMED} more" if len(idle) > NAMED else ""
+            found.append(
+                Finding(what="rules", text=f"never matched here: {names}{more}", then="see `lg-gateway rules list`")
+            )
+        recent = gateway.approvals.recent(tx, HISTORY, 0.0)
+        proposed = suggestions(recent, setup.settings.gateway.rules)
+        if proposed:
+            times = sum(suggestion.yes for suggestion in proposed)
+            found.append(
+                Finding(
+                    what="approvals",
+                    text=f"{times} questions always got a yes; {len(proposed)} rules would spare them",
+                    then="see `lg-gateway rules suggest`",
+                )
+            )
+        return found
+
+    return await gateway.store.read(look)
+
+
+def store(gateway: Gateway) -> Finding:
+    """Say where the store is, and how large."""
+    place = gateway.setup.store_place
+    if place.url is None and place.path.exists():
+        size = place.path.stat().st_size / 1e6
+        return Finding(what="store", text=f"{word(place.path)}, {size:.1f} MB")
+    return Finding(what="store", text=word(place.shown))
+
+
+def next_step(findings: Sequence[Finding]) -> str:
+    """Return what to do first: about what is wrong, or else about what could be better."""
+    ordered = [finding for finding in findings if finding.bad] + [finding for finding in findings if not finding.bad]
+    step = next((finding for finding in ordered if finding.then), None)
+    if step is not None:
+        return f"{step.what}: {step.then}"
+    wrong = next((finding for finding in findings if finding.bad), None)
+    if wrong is not None:
+        return f"{wrong.what}: mend what the line above says"
+    return "nothing to do. `lg-gateway approvals watch` shows the questions of your clients"
