@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from lg_gateway.commands.serving.doctor_setup import Finding, clients, history, next_step, rights, store
+from lg_gateway.commands.serving.doctor_setup import Finding, clients, history, next_step, store
 from lg_gateway.commands.terminal.output import say, word
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
             findings = [*_places(setup), *_servers(gateway), *_boundaries(gateway), *_rules(gateway), *_pins(gateway)]
-            findings += [*clients(), *rights(gateway), *await history(gateway), store(gateway)]
+            findings += [*clients(), *await history(gateway), store(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         for finding in findings:
             say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")

@@ -1,4 +1,4 @@
-"""Says for `lg-gateway doctor` how it is set up: clients, rights of servers, rules that never matched, what is next."""
+"""Says for `lg-gateway doctor` how it is set up: clients, rules that never matched, the store, what is next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lg_gateway.clients.installing.client_file import ClientText, is_ours, read_
 from lg_gateway.clients.installing.entries import ROWS
 from lg_gateway.clients.installing.places import USER, Machine
 from lg_gateway.commands.terminal.output import word
-from lg_gateway.confinement.proposals import propose_sandbox
 from lg_gateway.kept_rules.suggestions import suggestions
 from lg_gateway.kept_rules.usage import last_change, listed_rules, never_used, rule_use
 from lg_gateway.store.interface import Tx
@@ -67,22 +66,6 @@ def _clients(machine: Machine) -> Iterator[Finding]:
             yield Finding(what="clients", text=text, then=f"run `lg-gateway install {name} --move`" if others else "")
 
 
-def rights(gateway: Gateway) -> list[Finding]:
-    """Name each server that runs with all rights of the user."""
-    found = []
-    for name, upstream in sorted(gateway.upstreams.items()):
-        spec, settings = upstream.spec, gateway.policy.settings.gateway.servers.get(name)
-        if spec.builtin is not None or spec.launch is None or spec.launch.confinement is not None:
-            continue
-        then = ""
-        if settings is not None and settings.command is not None:
-            proposal = propose_sandbox(settings.command, settings.args)
-            then = f"confine it: sandbox = {proposal.table()} under [gateway.servers.{name}]"
-            then = then if not proposal.why_not else ""
-        found.append(Finding(what=name, text="runs with all your rights", then=then))
-    return found
-
-
 async def history(gateway: Gateway) -> list[Finding]:
     """Name rules that never matched, and say whether rules could spare questions."""
     setup, changed = gateway.setup, last_change(gateway.setup.loaded.files)
@@ -125,9 +108,10 @@ def store(gateway: Gateway) -> Finding:
 def next_step(findings: Sequence[Finding]) -> str:
     """Return what to do first: about what is wrong, or else about what could be better."""
     ordered = [finding for finding in findings if finding.bad] + [finding for finding in findings if not finding.bad]
-    step = next((finding for finding in ordered if finding.then), None)
-    if step is not None:
-        return f"{step.what}: {step.then}"
+    for finding in ordered:
+        then = finding.then or finding.text.partition("; to ")[2]
+        if then:
+            return f"{finding.what}: {then if finding.then else f'to {then}'}"
     wrong = next((finding for finding in findings if finding.bad), None)
     if wrong is not None:
         return f"{wrong.what}: mend what the line above says"
