@@ -47,6 +47,8 @@ class Offering:
         self.args = args
         self.bus = InMemorySubscriptionBus()
         self.changed = False
+        self.page = ""
+        self.pages = 0
         self.sessions: dict[int, Any] = {}
         self.subscribed: list[str] = []
 
@@ -59,11 +61,15 @@ class Offering:
         ui: dict[str, Any] = {"ui": {"resourceUri": "ui://app/view"}, "ui/resourceUri": "ui://app/view"}
         names = ("change", "touch", "link", "subscribed")
         tools = [t.Tool(name=name, description=name, input_schema=OBJECT) for name in names]
+        if self.args.visibility:
+            ui["ui"]["visibility"] = [self.args.visibility]
         return t.ListToolsResult(tools=[*tools, t.Tool(name="app", input_schema=OBJECT, _meta=ui)])
 
     async def call_tool(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult:
         arguments = params.arguments or {}
-        if params.name == "change":
+        if params.name == "change" and "page" in arguments:
+            self.page = str(arguments["page"])
+        elif params.name == "change":
             await self.change()
         elif params.name == "touch":
             await self.touch(str(arguments.get("uri", "test://watched")))
@@ -145,6 +151,9 @@ class Offering:
             return t.ReadResourceResult(contents=[t.BlobResourceContents(uri=uri, blob=PNG, mime_type="image/png")])
         if uri == "test://empty":
             return t.ReadResourceResult(contents=[])
+        if uri == "ui://app/view" and self.page:
+            self.pages += 1
+            return self.contents(uri, self.page.format(self.pages))
         if uri in TEXTS or uri.startswith(("test://item/", "test://unlisted/", "ui://", *self.args.uri)):
             return self.contents(uri, TEXTS.get(uri, f"text of {uri}"))
         modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
@@ -277,6 +286,7 @@ def main() -> None:
     parser.add_argument("--era", default="both")
     parser.add_argument("--http", type=int)
     parser.add_argument("--journal")
+    parser.add_argument("--visibility")
     parser.add_argument("--filler", type=int, default=0)
     parser.add_argument("--page", type=int, default=1000)
     parser.add_argument("--uri", action="append", default=[], help="a resource that is listed too")

@@ -242,8 +242,3 @@ def _check(limit: _Limit, count: _Count, now: float, *, bytes_in: int | None) ->
 
 def _exceeded(words: str, setting: str, hint: str) -> LimitExceeded:
     return LimitExceeded(f"the limit is reached: {words} ({setting})", hint=hint)
-
-
-def subject_of(context: CallContext) -> Subject:
-    """Return whose limits hold for a call."""
-    return Subject(identity=context.call.identity, server=context.entry.server.name, tool=context.entry.name)

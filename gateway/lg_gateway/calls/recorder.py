@@ -30,7 +30,6 @@ SECRET_CHARACTERS = 8_000
 DETAIL_BYTES = 500
 _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
 
-
 Also = Callable[[Tx, t.CallToolResult | None], None]
 """Writes along with the end of a call."""
 

@@ -18,6 +18,10 @@ PARTS = ("name", "title", "description", "inputSchema", "outputSchema", "annotat
 """Of a tool."""
 OTHER_PARTS = ("uri", "uriTemplate", "name", "title", "description", "mimeType", "arguments", "annotations")
 """Of a resource, a template or a prompt. Sizes and times change with the content."""
+PAGE = "lg/app-page"
+"""In a tool's `_meta`, inside the gateway only: the digest of the page of its app."""
+_APP = {"ui": "ui", "ui/resourceUri": "resourceUri", PAGE: "page"}
+"""What of a tool's `_meta` belongs to its app, and what a pin calls it."""
 _TIME = "lastModified"
 _RESOURCE = "resource "
 
@@ -53,7 +57,10 @@ def definition_of(item: Definition) -> dict[str, Any]:
 
     whole = item.model_dump(mode="json", by_alias=True, exclude_none=True)
     if isinstance(item, t.Tool):
-        return {name: whole[name] for name in PARTS if name in whole}
+        found = {name: whole[name] for name in PARTS if name in whole}
+        meta = item.meta or {}
+        app = {key: meta[name] for name, key in _APP.items() if name in meta}
+        return found | ({"app": app} if app else {})
     found = {name: whole[name] for name in OTHER_PARTS if name in whole}
     if "annotations" in found:
         found["annotations"] = {key: value for key, value in found["annotations"].items() if key != _TIME}
@@ -80,6 +87,21 @@ def only(offer: Offer, accepted: Sequence[Definition]) -> Offer:
         resources=[item for item in accepted if isinstance(item, t.Resource)],
         instructions=said,
     )
+
+
+def page_of_tool(tool: t.Tool) -> str | None:
+    """Return the URI of the page of a tool's app; `None` for a tool without one."""
+    meta = tool.meta or {}
+    ui = meta.get("ui")
+    uri = ui.get("resourceUri") if isinstance(ui, dict) else None
+    uri = uri if uri is not None else meta.get("ui/resourceUri")
+    return uri if isinstance(uri, str) and uri.startswith("ui://") else None
+
+
+def held_pages(names: Iterable[str], tools: Iterable[t.Tool]) -> list[str]:
+    """Return the pages of tools that wait: while they do, their apps are not shown either."""
+    waiting = frozenset(names)
+    return [uri for tool in tools if tool.name in waiting and (uri := page_of_tool(tool)) is not None]
 
 
 def held_uris(names: Iterable[str]) -> list[str]:

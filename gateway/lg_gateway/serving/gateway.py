@@ -26,7 +26,7 @@ from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
 from lg_gateway.catalog.catalog import Catalog
-from lg_gateway.catalog.definitions import definition_of, held_uris
+from lg_gateway.catalog.definitions import definition_of, held_pages, held_uris
 from lg_gateway.catalog.lint import lint, lookalikes
 from lg_gateway.catalog.offer import Offer
 from lg_gateway.catalog.pin_check import Pinning
@@ -301,7 +301,8 @@ class Gateway:
         entries = await in_thread_if_large(accepted.tools, self.catalog.prepare, spec, accepted.tools)
         offers = self.catalog.offers
         size = [*accepted.resources, *accepted.templates, *accepted.prompts]
-        held, prepared = held_uris(self.pinning.held.get(name, ())), None
+        waiting = self.pinning.held.get(name, ())
+        held, prepared = [*held_uris(waiting), *held_pages(waiting, offer.tools)], None
         if not offers.known(spec, accepted, held):
             prepared = await in_thread_if_large(size, offers.prepare, spec, accepted, held)
         if self.upstreams.get(name) is None or self.upstreams[name].spec is not spec:

@@ -24,6 +24,10 @@ class ServersOwnError(MCPError):
     """An error of the server itself, which has looked at the call, whatever its words are."""
 
 
+class NotSent(Exception):
+    """The connection had ended before the call was written to it."""
+
+
 def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | None, refused: str = "") -> str:
     """Say why a connection failed or ended, with the last lines that the server wrote to stderr, if any.
 

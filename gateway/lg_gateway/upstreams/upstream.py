@@ -31,9 +31,10 @@ from lg_gateway.upstreams.client_side import notices
 from lg_gateway.upstreams.client_side.caller_capabilities import tell_callers_capabilities
 from lg_gateway.upstreams.client_side.opened_pages import OpenedPages
 from lg_gateway.upstreams.connection import Direct, ServerConnection, accept_any, learn_capabilities, make_client
-from lg_gateway.upstreams.failure_reasons import session_gone, too_late, why_call_failed, why_connection_ended
+from lg_gateway.upstreams.failure_reasons import NotSent, session_gone, too_late, why_call_failed, why_connection_ended
 from lg_gateway.upstreams.handshake_memory import EraChoice, HandshakeMemory
 from lg_gateway.upstreams.listing import AnswerCheck, read_offer
+from lg_gateway.upstreams.offers.app_pages import AppPages
 from lg_gateway.upstreams.offers.list_changes import LIST_CHANGES, ListChanges
 from lg_gateway.upstreams.offers.resource_watch import OnUpdated, ResourceWatch
 from lg_gateway.upstreams.offers.server_tasks import has_tasks
@@ -55,10 +56,6 @@ class UpstreamState(StrEnum):
     UP = "up"
     RESTARTING = "restarting"
     FAILED = "failed"
-
-
-class _NotSent(Exception):
-    """The connection had ended before the call was written to it."""
 
 
 class Upstream:
@@ -104,6 +101,7 @@ class Upstream:
         self._incarnation = ""
         self._lost = anyio.Event()
         self._changes = ListChanges(spec.name)
+        self._apps = AppPages(spec.name, self._changes.heard)
         self._wanted = anyio.Event()
         self._news = anyio.Event()
         self._attempts = 0
@@ -199,7 +197,7 @@ class Upstream:
         client = await self._ready()
         try:
             return await self._send(client, call)
-        except _NotSent:
+        except NotSent:
             if self._client is client:
                 self._client = None  # its end has not been noticed yet
             return await self._once_more(call)
@@ -214,7 +212,7 @@ class Upstream:
     async def _once_more(self, call: UpstreamCall) -> Answer:
         try:
             return await self._send(await self._ready(), call)
-        except _NotSent as error:
+        except NotSent as error:
             raise UpstreamUnavailable(
                 f"server {self.name} ended twice before the gateway could send the call", hint="try again later"
             ) from error
@@ -245,7 +243,7 @@ class Upstream:
             answer = await call.send(client, direct, reply, timeout_s)
         except MCPError as error:
             if reply.request_id is None and error.code == t.CONNECTION_CLOSED:
-                raise _NotSent from error
+                raise NotSent from error
             refusal = self.login.refusals.of(reply.request_id) if reply.error is None else None
             timeout, said = call.timeout_s, self.login.why(refusal)
             raise self.login.required(refusal) or why_call_failed(
@@ -264,6 +262,8 @@ class Upstream:
             return answer
         if reply.result.task is not None:
             return reply.result.of_process(incarnation)
+        if call.kind is Kind.RESOURCE:
+            self._apps.check(call.tool, reply.result)
         return await self.checked(call.tool, reply.result) if call.kind is Kind.TOOL else reply.result
 
     async def checked(self, tool: str, result: RelayedResult) -> Answer:
@@ -385,6 +385,8 @@ class Upstream:
     async def _list(self, client: Client) -> Offer:
         listed, self.left_out = await read_offer(client, self.name)
         offer = replace(listed, tools=[tool for tool in listed.tools if self.spec.offers(tool.name)])
+        if self.spec.builtin is None and offer.has_resources:
+            offer = replace(offer, tools=await self._apps.marked(client, offer.tools))
         self._answers.learn(offer.tools)
         return offer
 

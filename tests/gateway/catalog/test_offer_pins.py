@@ -93,3 +93,45 @@ async def test_a_file_of_pins_accepts_them_too(tmp_path: Path) -> None:
         templates = (await client.list_resource_templates()).resource_templates
 
     assert (prompts, resources, templates) == (["fx__greet"], ["fx+test://static"], [])
+
+
+async def test_a_tool_whose_apps_page_has_changed_is_held_back_with_the_page(tmp_path: Path) -> None:
+    page = "ui://fx/app/view"
+    async with gateway_of(tmp_path, offers("fx"), ALLOW) as gateway, client_to(gateway) as client:
+        before = await client.read_resource(page)
+        listed = {tool.name: tool for tool in (await client.list_tools()).tools}["fx__app"]
+        await call(gateway, "fx__change", page="<b>another</b>")
+        changed = (await refused(client.read_resource(page))).error.message
+        await until(lambda: gateway.catalog.find("fx__app") is None)
+        held = (await refused(client.read_resource(page))).error.message
+        pins = await waiting(gateway)
+        await accept(gateway, "app")
+        await until(lambda: gateway.catalog.find("fx__app") is not None)
+        after = await client.read_resource(page)
+
+    assert before.contents != after.contents
+    assert "lg/app-page" not in str(listed), "the gateway's own mark is not shown"
+    assert changed.startswith("conflict: the page of an app of server fx has changed")
+    assert held.startswith("Resource not found")
+    assert pins == ["app"]
+
+
+async def test_what_a_tool_says_of_its_app_is_part_of_its_pin(tmp_path: Path) -> None:
+    async def apps(*args: str) -> list[str]:
+        async with gateway_of(tmp_path, offers("fx", *args), ALLOW) as gateway:
+            return [entry.name for entry in gateway.catalog.entries() if entry.tool == "app"]
+
+    assert await apps() == ["fx__app"]
+    assert await apps("--visibility", "app") == []
+
+
+async def test_a_page_that_reads_differently_each_time_is_pinned_as_one_that_does(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, offers("fx"), ALLOW) as gateway, client_to(gateway) as client:
+        await call(gateway, "fx__change", page="number {}")
+        await refused(client.read_resource("ui://fx/app/view"))
+        await until(lambda: gateway.catalog.find("fx__app") is None)
+        await accept(gateway, "app")
+        await until(lambda: gateway.catalog.find("fx__app") is not None)
+        first, second = [await client.read_resource("ui://fx/app/view") for _ in range(2)]
+
+    assert first.contents != second.contents

@@ -131,6 +131,9 @@ def explain(known: Known, tool: str, arguments: dict[str, Any], identity: str, *
     does = "only reads" if told["read_only"] else "may change something"
     does = does if told["kind"] == "tool" else "only reads"
     lines.append(f"server {word(told['server'])}: {trusted}; the {told['kind']} {does}")
+    if told["app"] is not None:
+        lines.append(f"its app is the page {told['app']['page']}: {told['app']['effect']} ({told['app']['rule']})")
+        lines += [f"  the page may use {name}: {', '.join(hosts)}" for name, hosts in told["app"]["hosts"].items()]
     if told["arguments_refused"]:
         lines.append(f"the arguments would be refused first: {told['arguments_refused']}")
     lines += [f"problem: {problem}" for problem in told["problems"]]
@@ -173,6 +176,7 @@ def _explanation(known: Known, entry: Entry, arguments: dict[str, Any], identity
         "server": facts.server,
         "trusted": facts.trusted,
         "read_only": entry.read_only,
+        "app": _app(known, entry, identity),
         "arguments_refused": refused,
         "problems": rules.problems(facts),
     }
@@ -208,3 +212,25 @@ def _arguments(text: str) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise UsageError("--args must be a JSON object")
     return arguments
+
+
+def _app(known: Known, entry: Entry, identity: str) -> dict[str, Any] | None:
+    """Return the page of a tool's app, what the rules say about reading it, and the hosts that it may use."""
+    from lg_gateway.catalog.catalog import CatalogEntry
+    from lg_gateway.catalog.definitions import page_of_tool
+
+    page = page_of_tool(entry.source) if isinstance(entry, CatalogEntry) else None
+    if page is None:
+        return None
+    offers, hosts = known.catalog.offers, dict[str, list[str]]()
+    address = offers.addresses.public(entry.server.name, page)
+    listed = next((offered for offered in offers.resources() if offered.item.uri == address), None)
+    ui = (listed.item.meta or {}).get("ui") if listed is not None else None
+    csp = ui.get("csp") if isinstance(ui, dict) else None
+    for name, given in (csp if isinstance(csp, dict) else {}).items():
+        hosts[str(name)[:40]] = [str(host) for host in given][:20] if isinstance(given, list) else [str(given)]
+    found = offers.resource(address)
+    if found is None:
+        return {"page": address, "effect": "not offered", "rule": "it waits to be accepted", "hosts": hosts}
+    decision = known.decisions.decide(identity, found, {"uri": found.tool})
+    return {"page": address, "effect": str(decision.effect), "rule": decision.rule, "hosts": hosts}
