@@ -15,8 +15,9 @@ import httpx2
 
 from lg_gateway.http_client.connection import KeptConnection
 
-AT_ONCE = 100
-"""Requests to one server at once; more wait."""
+AT_ONCE = 256
+"""Requests to one server at once; more wait. More than one caller may have (`gateway.calls_at_once`), so that a caller
+whose calls hang holds up nobody else's."""
 KEPT = 20
 """Connections that are kept for another request."""
 KEPT_S = 30.0

@@ -26,6 +26,10 @@ from lg_policy.wire.http_front import two_lengths
 WORKER = "LG_WORKER"
 """Tells a worker which one it is."""
 SESSION = b"mcp-session-id"
+KEPT = 20
+"""Connections to another worker that are kept for another request."""
+KEPT_S = 2.0
+"""How long one is kept: less than the other one waits before it closes it."""
 _OF_ONE_HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"proxy-connection"})
 
 
@@ -81,11 +85,16 @@ class SessionRouting:
     def __init__(self, app: ASGIApp, *, place: WorkerPlace) -> None:
         self._app = app
         self._place = place
+        self._to: dict[int, Any] = {}
+        """The connections to each other worker."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or pass it on."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                await self._close(scope)
             return
         given = next((value for name, value in scope["headers"] if name == SESSION), None)
         owner, own_name = self._owner(given)
@@ -125,8 +134,8 @@ class SessionRouting:
             content=incoming.body(),
             extensions={"target": scope["raw_path"] + (b"?" + query if query else b"")},
         )
-        transport = httpx2.AsyncHTTPTransport(uds=self._place.path_of(owner))
-        async with transport, anyio.create_task_group() as tasks:
+        transport = self._connections(owner)
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(incoming.watch, tasks.cancel_scope)
             refusal = None
             try:
@@ -141,6 +150,21 @@ class SessionRouting:
             else:
                 await _answer(response, send)
             tasks.cancel_scope.cancel()
+
+    def _connections(self, owner: int) -> Any:
+        if owner not in self._to:
+            import httpx2
+
+            # As many as there are clients: a stream of events holds one for long.
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=KEPT_S)
+            self._to[owner] = httpx2.AsyncHTTPTransport(uds=self._place.path_of(owner), limits=limits)
+        return self._to[owner]
+
+    async def _close(self, scope: Scope) -> None:
+        """Close the connections when the application has ended."""
+        while scope["type"] == "lifespan" and self._to:
+            _, transport = self._to.popitem()
+            await transport.aclose()
 
 
 class _Incoming:

@@ -31,6 +31,7 @@ from lg_gateway.processes.child_process import Reaper
 from lg_gateway.serving.reload import has_terminal
 from lg_gateway.serving.worker import WORKER, WorkerPlace
 from lg_policy.config.flags import ServeFlags
+from lg_policy.errors import ConfigError
 from lg_policy.prefork.becoming import Order
 from lg_policy.prefork.spares import dismiss_spares, take_spare
 from lg_policy.wire.serving import SHUTDOWN_S, listen
@@ -85,7 +86,7 @@ class Workers:
         try:
             async with anyio.create_task_group() as tasks:
                 for worker in self._workers:
-                    self._start(worker)
+                    await self._start(worker)
                     tasks.start_soon(self._keep, worker)
                 dismiss_spares()
                 await self._obey()
@@ -102,7 +103,7 @@ class Workers:
         flags = ServeFlags(transport="http", host=self._flags.host, port=self._port)
         return listen(flags, authenticated=self._authenticated, shared=True)
 
-    def _start(self, worker: _Worker) -> None:
+    async def _start(self, worker: _Worker) -> None:
         """Start a worker. Its socket is its standard input, as inetd and systemd pass one."""
         if worker.listener is None:
             worker.listener = self._another(self._workers[0].listener or socket.socket())
@@ -110,7 +111,9 @@ class Workers:
         argv = [sys.executable, "-P", "-m", "lg_gateway", *sys.argv[1:], "--workers", "1"]
         environment = {**os.environ, WORKER: place.text()}
         worker.began = time.monotonic()
-        worker.pid = self._forked(worker, argv, environment) or self._executed(worker, argv, environment)
+        # A spare process may take long to answer; meanwhile signals are heard.
+        forked = await anyio.to_thread.run_sync(self._forked, worker, argv, environment)
+        worker.pid = forked or self._executed(worker, argv, environment)
         self._reaper.watch(worker.pid)
 
     def _forked(self, worker: _Worker, argv: list[str], environment: dict[str, str]) -> int:
@@ -150,12 +153,23 @@ class Workers:
                 return
             log.warning("worker %d ended with status %d; starting it again", worker.number, code)
             worker.early_ends = worker.early_ends + 1 if time.monotonic() - worker.began < EARLY_S else 0
+            if not await self._again(worker):
+                return
+
+    async def _again(self, worker: _Worker) -> bool:
+        """Start a worker that has ended, after a pause if it ended early; return `False` if all are to end instead."""
+        while not worker.pid:
             if worker.early_ends:
                 self._give_up_socket(worker)
                 await anyio.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (worker.early_ends - 1)))
             if self._ending:
-                return
-            self._start(worker)
+                return False
+            try:
+                await self._start(worker)
+            except (OSError, ConfigError) as error:  # no memory, no descriptors, or the port is somebody else's
+                worker.early_ends += 1
+                log.warning("worker %d cannot be started; trying again: %s", worker.number, error)
+        return True
 
     def _give_up_socket(self, worker: _Worker) -> None:
         others = any(other.pid for other in self._workers)

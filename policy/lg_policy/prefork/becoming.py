@@ -22,6 +22,11 @@ _kept: list[Any] = []  # streams of the parent: closing one would close a descri
 _orders: list[Order] = []  # what this process has become, if it was a spare
 
 
+READ_BY_THE_INTERPRETER = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANGUAGE")
+"""Beginnings of variables that work when a process starts: one that gets them later is a different one."""
+HARMLESS = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "LC_ALL"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What a spare becomes. `argv` is that of an interpreter: `[python, "-P", "-m", MODULE, …]`."""
@@ -36,8 +41,12 @@ class Order:
         return self.argv[3]
 
     def fits(self) -> bool:
-        """Whether this is a module that this interpreter would run in the same locale."""
-        same = all(self.env.get(name) == os.environ.get(name) for name in ("LANG", "LC_ALL"))
+        """Whether this is a module that this interpreter would run, with the variables that it read when it started."""
+        read = {name for name in (*self.env, *os.environ) if name.startswith(READ_BY_THE_INTERPRETER)}
+        if "LC_CTYPE" not in self.env:
+            read.discard("LC_CTYPE")  # Python sets it where no locale is set, and would do so here
+        wanted = {"LANG", "LC_ALL"} | (read - HARMLESS)
+        same = all(self.env.get(name) == os.environ.get(name) for name in wanted)
         return same and self.argv[:3] == (sys.executable, "-P", "-m") and len(self.argv) > 3
 
     def text(self) -> bytes:

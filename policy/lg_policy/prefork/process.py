@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from lg_policy.prefork.becoming import Order
@@ -32,8 +33,8 @@ async def open_forked(
     our_out, their_out = os.pipe()
     our_err, their_err = os.pipe() if stderr is None else (None, stderr)
     ours = [descriptor for descriptor in (our_in, our_out, our_err) if descriptor is not None]
-    try:
-        spare.become(order, (their_in, their_out, their_err))
+    try:  # in a thread: a spare process may take long to answer
+        await anyio.to_thread.run_sync(spare.become, order, (their_in, their_out, their_err))
     except OSError:
         for descriptor in ours:
             os.close(descriptor)

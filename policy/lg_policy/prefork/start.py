@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from lg_policy.prefork.becoming import was_spare
+from lg_policy.prefork.becoming import HARMLESS, READ_BY_THE_INTERPRETER, was_spare
 from lg_policy.prefork.spares import fork_spares
 from lg_policy.quick_imports import quick_imports
 
@@ -44,9 +44,6 @@ SERVED_WITH = (
     "lg_policy.wire.tool_server",
 )
 """What all servers and the gateway use."""
-_READ_BY_THE_INTERPRETER = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANGUAGE")
-"""Beginnings of variables that work when a process starts: one that gets them later is a different one."""
-_HARMLESS = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "LC_ALL"})
 _FLAGS_OF_ANY_START = frozenset(
     {"safe_path", "dont_write_bytecode", "hash_randomization", "int_max_str_digits", "utf8_mode"}
 )
@@ -113,7 +110,7 @@ def obstacle(environ: Mapping[str, str]) -> str | None:
         return f"Python runs with {', '.join(sorted(set_flags))}"
     if sys.warnoptions or sys._xoptions or sys.gettrace() is not None or not sys.executable:
         return "Python runs with options"
-    special = [name for name in environ if name.startswith(_READ_BY_THE_INTERPRETER) and name not in _HARMLESS]
+    special = [name for name in environ if name.startswith(READ_BY_THE_INTERPRETER) and name not in HARMLESS]
     return f"{min(special)} is set" if special else None
 
 

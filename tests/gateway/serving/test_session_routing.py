@@ -30,16 +30,20 @@ class Neighbour:
     def __init__(self, answer: bytes) -> None:
         self.came = b""
         self.ended = False
+        self.connections = 0
+        self.stays = False
         self._answer = answer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         while data := await reader.read(10_000):
-            self.came += data
+            self.came = data if self.stays else self.came + data
             head, found, body = self.came.partition(b"\r\n\r\n")
             whole = body.endswith(b"0\r\n\r\n") if b"chunked" in head.lower() else bool(found)
             if whole:
                 writer.write(self._answer)
-                break
+                if not self.stays:
+                    break
         self.ended = True
         writer.close()
 
@@ -55,7 +59,13 @@ async def neighbour(folder: Path, answer: bytes = ANSWER) -> AsyncIterator[Neigh
 
 
 async def passed_on(
-    folder: Path, path: bytes, headers: Sequence[Header], parts: Sequence[bytes], *, gone: bool = False
+    folder: Path,
+    path: bytes,
+    headers: Sequence[Header],
+    parts: Sequence[bytes],
+    *,
+    gone: bool = False,
+    by: SessionRouting | None = None,
 ) -> list[Any]:
     """Send a request of a session of worker 1 to worker 0; return what is answered. `gone`: before its end."""
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
@@ -78,8 +88,29 @@ async def passed_on(
         "headers": [(b"host", b"localhost"), (SESSION, b"1-abc"), *headers],
     }  # fmt: skip
     with anyio.fail_after(60):
-        await SessionRouting(own, place=WorkerPlace(number=0, count=2, folder=str(folder)))(scope, receive, send)
+        await (by or routing(folder, own))(scope, receive, send)
     return sent
+
+
+def routing(folder: Path, app: Any) -> SessionRouting:
+    return SessionRouting(app, place=WorkerPlace(number=0, count=2, folder=str(folder)))
+
+
+async def test_requests_for_a_worker_share_a_connection_until_the_server_ends(tmp_path: Path) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        """Do nothing at the end."""
+
+    by = routing(tmp_path, app)
+    async with neighbour(tmp_path) as state:
+        state.stays = True
+        for _ in range(3):
+            start, *_ = await passed_on(tmp_path, b"/mcp", [(b"content-length", b"2")], [b"{}"], by=by)
+            assert start["status"] == 200
+        assert (state.connections, state.ended) == (1, False)
+        await by({"type": "lifespan"}, app, app)  # type: ignore[arg-type]  # nothing is received or sent
+        with anyio.fail_after(60):
+            while not state.ended:
+                await anyio.sleep(0.01)
 
 
 async def test_a_session_of_a_worker_that_has_ended_is_not_found(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -20,8 +23,19 @@ from mcp.client import Client
 
 from tests.gateway.commands.support_commands import run
 from tests.gateway.elicitation.server_questions import blue
-from tests.gateway.rig import ALLOW_ALL, alive, code_of, http_gateway, journal, server, text_of, until, write_config
-from tests.processes import descendants
+from tests.gateway.rig import (
+    ALLOW_ALL,
+    alive,
+    code_of,
+    http_gateway,
+    journal,
+    program_environment,
+    server,
+    text_of,
+    until,
+    write_config,
+)
+from tests.processes import Output, descendants, end
 from tests.support import require
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +145,33 @@ async def test_new_settings_reach_every_worker(tmp_path: Path) -> None:
         await until(
             lambda: all("Unknown tool" in called(url, session, "a__echo", {"text": "x"}) for session in sessions)
         )
+
+
+async def test_a_worker_that_cannot_be_started_again_is_tried_again(tmp_path: Path) -> None:
+    require(sys.platform == "linux", "limits of other processes are set on Linux only")
+    import resource
+
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    argv = ["--transport", "http", "--no-login", "--config", str(config), *WORKERS]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "lg_gateway", *argv], stderr=subprocess.PIPE, text=True, env=program_environment()
+    )
+    assert process.stderr is not None
+    output = Output(process.stderr)
+    try:
+        url = output.first(re.compile(r"listening on (http://\S+)/mcp").search)[1]
+        sessions = sessions_of_both(url)
+        before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        output.first(re.compile("cannot be started").search)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+        await until(lambda: len(workers(process.pid)) == 2)
+        assert "x" in [called(url, session, "a__echo", {"text": "x"}) for session in sessions_of_both(url)]
+        assert len(sessions) == 2
+    finally:
+        end(process, output)
+        process.stderr.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -13,6 +13,7 @@ import pytest
 
 from lg_gateway.http_client.connection import HELD_BYTES, KeptConnection
 from lg_gateway.http_client.pool import AT_ONCE, HttpPool
+from lg_policy.config.settings import GatewaySettings
 from tests.gateway.rig import ALLOW_ALL, code_of, gateway_of, send, text_of, until
 from tests.gateway.upstreams.support_http import raw_server, settings
 
@@ -45,7 +46,8 @@ async def test_a_call_that_ends_while_its_answer_comes_keeps_no_connection(tmp_p
 
 
 async def test_a_call_that_finds_no_free_connection_disturbs_no_other(tmp_path: Path) -> None:
-    async with raw_server() as state, gateway_of(tmp_path, settings(state), ALLOW_ALL) as gateway:
+    many = "[gateway]\ncalls_at_once = 1000\n"
+    async with raw_server() as state, gateway_of(tmp_path, many, settings(state), ALLOW_ALL) as gateway:
         direct: Any = gateway.upstreams["raw"]._direct
         direct._extensions["timeout"]["pool"] = 0.2
         answers: list[Any] = []
@@ -68,6 +70,10 @@ async def test_a_call_that_finds_no_free_connection_disturbs_no_other(tmp_path: 
     assert state.calls.count("plain") == sum(text_of(answer) == "plain" for answer in answers)
     assert len(state.calls) + len(refused) == AT_ONCE + 2
     assert restarts == 0
+
+
+def test_one_caller_alone_cannot_use_up_the_connections_of_a_server() -> None:
+    assert GatewaySettings().calls_at_once < AT_ONCE
 
 
 async def test_a_request_that_is_no_http_fails_as_one_and_gives_its_turn_back() -> None:

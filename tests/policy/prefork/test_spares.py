@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lg_policy.prefork.becoming import READ_BY_THE_INTERPRETER, Order
 from tests.support import require
 
 
@@ -110,6 +111,29 @@ def test_a_spare_that_does_not_answer_in_time_never_becomes_the_program() -> Non
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=WITHIN_S, check=True, env={}
     )
     assert done.stdout.split() == ["TimeoutError", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({}, True),
+        ({"TOKEN": "x", "PYTHONUNBUFFERED": "1"}, True),
+        ({"PYTHONOPTIMIZE": "2"}, False),
+        ({"PYTHONPATH": "/opt/lib"}, False),
+        ({"LD_PRELOAD": "/opt/lib.so"}, False),
+        ({"MALLOC_ARENA_MAX": "1"}, False),
+        ({"LC_CTYPE": "C"}, False),
+        ({"LANG": "xx_XX.UTF-8"}, False),
+    ],
+)
+def test_a_program_with_variables_that_work_only_at_a_start_is_started_from_nothing(
+    given: dict[str, str], *, fits: bool
+) -> None:
+    inherited = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
+    read = {name: value for name, value in os.environ.items() if name.startswith(READ_BY_THE_INTERPRETER)}
+    read.pop("LC_CTYPE", None)
+    order = Order(argv=(sys.executable, "-P", "-m", "this"), env=read | inherited | given, cwd="/")
+    assert order.fits() is fits
 
 
 def running(pid: int) -> bool:
