@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.calls.caller_metadata import CallMetadata
@@ -57,8 +57,18 @@ class CompletedArgument:
     context: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Copied:
+    """Copies of frozen data: `dataclasses.replace` takes ten times as long."""
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with changes."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, **changes)
+        return made
+
+
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(_Copied):
     """A `tools/call`, `resources/read` or `prompts/get` as it arrived.
 
     `identity` comes from the transport, never from an argument.
@@ -132,7 +142,7 @@ def new_request_id() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallContext:
+class CallContext(_Copied):
     """A call whose tool was found. Each step returns a copy with what it found out."""
 
     call: Call
@@ -155,6 +165,8 @@ class CallContext:
     """The server's questions that this call waits for."""
     login: str = ""
     """Which of the gateway's logins at the server it is sent with; "" for none."""
+    decided_by: object = None
+    """The policy that made the decision."""
     sent: float | None = None
     """When it was sent, by the monotonic clock."""
 

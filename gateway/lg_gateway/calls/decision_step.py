@@ -110,10 +110,12 @@ class DecisionStep:
             raise PolicyDenied(f"{decision.reason} ({decision.rule})")
         if decision.rule.startswith("default:") and context.is_preview():
             decision = Decision(effect=Effect.ALLOW, rule="default:preview", reason="only shows what would be done")
-        return replace(context, decision=decision)
+        return context.but(decision=decision, decided_by=self._policy())
 
     def again(self, context: CallContext) -> None:
         """Decide once more: a new denial wins, and so does a rule that now asks, or now asks an operator."""
+        if context.decided_by is self._policy() and self._twin(context.entry.facts) is None:
+            return  # by the same rules, about the same tool and arguments
         before, now = context.decision, self.of(context).decision
         if before is None or now is None or context.recalled or now.effect is Effect.ALLOW:
             return

@@ -114,7 +114,7 @@ class Pipeline:
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for what the caller cannot see."""
         entry, name = await self._find(call)
-        context = CallContext(call=replace(call, name=name, arguments=arguments_of_kind(call, entry)), entry=entry)
+        context = CallContext(call=call.but(name=name, arguments=arguments_of_kind(call, entry)), entry=entry)
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
@@ -139,11 +139,11 @@ class Pipeline:
             if question is not None:
                 await self._recorder.asked(context)
                 return question
-            context = replace(context, recalled=context.recalled or context.pending is not None)
+            context = context.but(recalled=context.recalled or context.pending is not None)
             with self.limiter.admit(subject_of(context), bytes_in=context.bytes_in, again=context.recalled):
-                context = replace(context, login=await self._upstream_of(context).login.known())
+                context = context.but(login=await self._upstream_of(context).login.known())
                 await self._recorder.begun(context, self._last_checks(context), self._halts.check)
-                return await self._carry_out(replace(context, sent=time.monotonic()))
+                return await self._carry_out(context.but(sent=time.monotonic()))
         except LgError as error:
             await self._recorder.refused(context, error)
             return refusal(error, self._masker)
@@ -160,11 +160,11 @@ class Pipeline:
     async def _read(self, context: CallContext) -> CallContext:
         """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""
         given = context.call.arguments
-        context = replace(
-            context, call=replace(context.call, arguments=await in_thread_if_large(given, context.entry.meant, given))
+        context = context.but(
+            call=context.call.but(arguments=await in_thread_if_large(given, context.entry.meant, given))
         )
         context = await in_thread_if_large(given, self._recorder.describe, context)
-        context = replace(context, metadata=read_metadata(context.call.meta))
+        context = context.but(metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:
             raise TooLarge(f"the arguments have {context.bytes_in} bytes; the limit is {limit}")
@@ -329,13 +329,14 @@ class Pipeline:
         await self._recorder.ended(context, outcome, code=error.code, kept=kept, detail=error.message, along=along)
         return result
 
-    def _kept(self, result: t.CallToolResult, size: int | None = None) -> KeptOutcome:
-        return as_outcome(result, size, self._policy().settings.ledger.outcome_max_bytes)
+    def _kept(self, result: t.CallToolResult, size: int | None = None, text: str | None = None) -> KeptOutcome:
+        return as_outcome(result, size, self._policy().settings.ledger.outcome_max_bytes, text)
 
     async def _send(self, context: CallContext) -> Answer:
         entry, call = context.entry, context.call
         upstream = self._upstream_of(context)
-        metadata = replace(context.metadata, key=idempotency.outward_key(context))
+        key, metadata = idempotency.outward_key(context), context.metadata
+        metadata = replace(metadata, key=key) if key is not None else metadata
         setting = self._policy().settings.gateway.mask_results
         sent = UpstreamCall(
             kind=entry.kind,
@@ -366,7 +367,7 @@ class Pipeline:
         result = shaped.result
         if shaped.whole is not None:
             result = cut_note(result, limit, shaped.size, await self._keep(context, shaped.whole))
-        kept = await in_thread_if_large(result, self._kept, result, shaped.size)
+        kept = await in_thread_if_large(result, self._kept, result, shaped.size, shaped.text)
 
         def along(tx: Tx) -> None:
             also(tx, result)

@@ -21,6 +21,8 @@ from lg_policy.rules.rule_set import Names
 
 WINDOW_S = 60
 SWEEP_EVERY = 1_000
+COVERS = 10_000
+"""Pairs of an identity and a tool whose limits are remembered."""
 _COUNTED = ("calls_per_minute", "calls_at_once", "bytes_in_per_minute", "bytes_out_per_minute")
 
 
@@ -105,6 +107,8 @@ class RateLimiter:
         self._workers = workers
         self._clock = clock
         self._compiled: tuple[GatewaySettings | None, Sequence[_Limit]] = (None, ())
+        self._covers: dict[tuple[str, str], list[_Limit]] = {}
+        """Which limits cover an identity's calls of a tool."""
         self._counts: dict[tuple[str, ...], _Count] = {}
         self._refused: dict[str, int] = {}
         self._until_sweep = SWEEP_EVERY
@@ -177,9 +181,16 @@ class RateLimiter:
         settings = self._settings()
         if self._compiled[0] is not settings:
             self._compiled = (settings, [self._shared(limit) for limit in _limits(settings)])
-        return [
-            limit for limit in self._compiled[1] if subject.identity in limit.identities and subject.tool in limit.tools
-        ]
+            self._covers = {}
+        key = (subject.identity, subject.tool)
+        covering = self._covers.get(key)
+        if covering is None:
+            limits = self._compiled[1]
+            covering = [limit for limit in limits if key[0] in limit.identities and key[1] in limit.tools]
+            if len(self._covers) >= COVERS:
+                self._covers.clear()
+            self._covers[key] = covering
+        return covering
 
     def _shared(self, limit: _Limit) -> _Limit:
         if self._workers == 1:

@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import mcp_types as t
@@ -16,7 +15,7 @@ from lg_gateway.calls.in_thread import beginning
 from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
-from lg_gateway.store.canonical_json import canonical, keyed_digest
+from lg_gateway.store.canonical_json import canonical, keyed_hex
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_policy.config.settings import LedgerSettings
 from lg_policy.errors import Internal, InvalidArguments, LgError
@@ -63,17 +62,16 @@ class LedgerRecorder:
         """Digest and mask the arguments. Raises `InvalidArguments` for what JSON cannot say."""
         arguments = context.call.arguments
         try:
-            size = len(canonical(arguments))
-            digest = keyed_digest(self._key, arguments)
+            plain = canonical(arguments)
         except (ValueError, RecursionError) as error:
             raise InvalidArguments(f"the arguments are not plain JSON: {error}") from error
         # Cut before it is masked: a caller whose call is refused must not make the gateway work on megabytes. A secret
         # that begins before the cut is seen whole.
+        size, digest = len(plain), keyed_hex(self._key, plain)
         seen = self._masker.mask_json(beginning(arguments, ARGUMENT_BYTES + SECRET_CHARACTERS))
         masked, was_cut = cut_text(json.dumps(seen, sort_keys=True), ARGUMENT_BYTES)
         was_cut = was_cut or size > ARGUMENT_BYTES + SECRET_CHARACTERS
-        return replace(
-            context,
+        return context.but(
             arguments_digest=digest,
             arguments_masked=masked + (" …cut" if was_cut else ""),
             bytes_in=size,
@@ -115,8 +113,9 @@ class LedgerRecorder:
 
         `kept` is its result; `along` is written in the same transaction.
         """
-        entry = replace(
-            self._entry(context, phase="ended"),
+        entry = self._entry(
+            context,
+            phase="ended",
             outcome=outcome,
             error_code=code,
             duration_ms=context.elapsed_ms(),
@@ -135,8 +134,9 @@ class LedgerRecorder:
 
     async def refused(self, context: CallContext, error: LgError) -> None:
         """Record a call that was not made. A record that cannot be written is only logged: nothing has happened."""
-        entry = replace(
-            self._entry(context, phase="ended"),
+        entry = self._entry(
+            context,
+            phase="ended",
             outcome="refused",
             error_code=error.code,
             duration_ms=context.elapsed_ms(),
@@ -161,8 +161,9 @@ class LedgerRecorder:
 
     async def asked(self, context: CallContext, detail: str = "") -> None:
         """Record that the caller got a question instead of an answer."""
-        entry = replace(
-            self._entry(context, phase="ended"),
+        entry = self._entry(
+            context,
+            phase="ended",
             outcome="asked",
             duration_ms=context.elapsed_ms(),
             detail=self._detail(detail),
@@ -218,9 +219,9 @@ class LedgerRecorder:
         return True
 
     def _detail(self, text: str) -> str | None:
-        return cut_text(self._masker.mask(text), DETAIL_BYTES)[0] or None
+        return cut_text(self._masker.mask(text), DETAIL_BYTES)[0] or None if text else None
 
-    def _entry(self, context: CallContext, *, phase: Any) -> LedgerEntry:
+    def _entry(self, context: CallContext, *, phase: Any, **more: Any) -> LedgerEntry:
         decision = context.decision
         return LedgerEntry(
             phase=phase,
@@ -240,4 +241,5 @@ class LedgerRecorder:
             bytes_in=context.bytes_in,
             tool_pin=context.entry.definition_digest,
             upstream_login=context.login or None,
+            **more,
         )

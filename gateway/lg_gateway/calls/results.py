@@ -50,6 +50,8 @@ class Shaped:
     result: t.CallToolResult
     size: int
     whole: str | None = None
+    text: str | None = None
+    """The result as JSON, where that is known already."""
 
 
 class ServerRefusal(Internal):
@@ -101,13 +103,15 @@ def shape(
     `public` returns the address that clients use for a URI of the server.
     """
     result = tidy(result, entry, public)
-    size = len(_json(result).encode("utf-8", "replace"))
+    text = _json(result)
+    size = _bytes(text)
     if size > limit and entry.kind is not Kind.TOOL and not _is_text(result, entry):
         how = "use a tool of its server that returns less, or have gateway.result_max_bytes raised"
         what = TooLarge(f"the {entry.kind} has {size} bytes, the limit is {limit}", hint=how)
         return Shaped(result=refusal(what), size=size)
     if size <= limit:
-        return Shaped(result=masked(result, masker) if masker is not None else result, size=size)
+        hidden = masked(result, masker) if masker is not None else result
+        return Shaped(result=hidden, size=size, text=text if hidden is result else None)
     whole = whole_text(result, entry)[:KEPT_CHARACTERS]
     mask = masker.mask if masker is not None else None
     kept = in_pieces(whole, masker) if masker is not None else whole
@@ -127,6 +131,9 @@ def tidy(result: t.CallToolResult, entry: Entry, public: Callable[[str], str]) -
         meta["lg/untrusted"] = True  # what follows is data from a stranger, not instructions
     content = [_addressed(_without_block_marks(block, builtin=builtin), public) for block in result.content]
     structured = _without_gateway_mark(result.structured_content)
+    same = all(a is b for a, b in zip(content, result.content, strict=True))
+    if same and (meta or None) == result.meta and structured == result.structured_content:
+        return result
     return result.model_copy(update={"meta": meta or None, "content": content, "structured_content": structured})
 
 
@@ -179,13 +186,17 @@ def masked(result: t.CallToolResult, masker: Masker) -> t.CallToolResult:
     """Return a result with known secrets hidden wherever it holds text; binary parts stay."""
     content = [_masked_block(block, masker) for block in result.content]
     structured, meta = masker.mask_json(result.structured_content), masker.mask_json(result.meta)
+    same = all(a is b for a, b in zip(content, result.content, strict=True))
+    if same and structured == result.structured_content and meta == result.meta:
+        return result
     return result.model_copy(update={"content": content, "structured_content": structured, "meta": meta})
 
 
 def _masked_block(block: t.ContentBlock, masker: Masker) -> t.ContentBlock:
     """Mask every text of a block: names, titles, addresses, descriptions and metadata too."""
     if isinstance(block, t.TextContent) and not block.meta and block.annotations is None:
-        return block.model_copy(update={"text": masker.mask(block.text)})
+        text = masker.mask(block.text)
+        return block if text == block.text else block.model_copy(update={"text": text})
     whole = block.model_dump(mode="json", by_alias=True, exclude_none=True)
     binary = whole.pop("data", None)
     inner = whole.get("resource")
@@ -286,10 +297,13 @@ def own_notes(answer: t.CallToolResult) -> str:
     return answer.misfit if isinstance(answer, RelayedResult) else ""
 
 
-def as_outcome(result: t.CallToolResult, size: int | None, limit: int) -> Outcome:
-    """Return a result as it is kept. One of more than `limit` bytes is only noted. `size` is known if it was cut."""
-    text = _json(result)
-    actual = len(text.encode("utf-8", "replace"))
+def as_outcome(result: t.CallToolResult, size: int | None, limit: int, known: str | None = None) -> Outcome:
+    """Return a result as it is kept. One of more than `limit` bytes is only noted. `size` is known if it was cut.
+
+    `known` is the result as JSON, where that was made before.
+    """
+    text = _json(result) if known is None else known
+    actual = _bytes(text)
     if actual > limit:
         error = {"code": "too_large", "message": "the outcome was too large to be kept", "hint": "the call took place"}
         text = _json(
@@ -301,6 +315,10 @@ def as_outcome(result: t.CallToolResult, size: int | None, limit: int) -> Outcom
             )
         )
     return Outcome(text=text, size=actual if size is None else size)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _json(result: t.CallToolResult) -> str:

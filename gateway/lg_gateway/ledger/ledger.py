@@ -70,7 +70,7 @@ class LedgerEntry:
     upstream_login: str | None = None
 
 
-_FIELDS = tuple(field.name for field in fields(LedgerEntry))
+_FIELDS = tuple(sorted(field.name for field in fields(LedgerEntry)))
 
 
 class Ledger:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import mcp_types as t
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -44,6 +44,7 @@ from lg_policy.errors import LimitExceeded
 from lg_policy.rules.rule_set import Kind
 from lg_policy.version import __version__
 from lg_policy.wire.call_metadata import run_fields
+from lg_policy.wire.plain_calls import PlainHandlers, PlainServer, answered_before
 from lg_policy.wire.tool_server import whole_arguments
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ OF_ONE_CONNECTION = (
 Context = ServerRequestContext[Any, Any]
 
 
-class GatewayServer(Server[Any]):
+class GatewayServer(PlainServer):
     """The SDK's low-level server. It also announces list changes to clients of protocol 2025-11-25."""
 
     def create_initialization_options(
@@ -129,6 +130,8 @@ class Frontend:
         )
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             server.middleware.clear()  # nobody collects spans
+            # What is added below looks only at other requests than plain calls and lists.
+            server.plain = PlainHandlers(call=self._plain_call, whose=self._identify)
         server.add_request_handler("logging/setLevel", t.SetLevelRequestParams, self.set_log_level)
         server.add_notification_handler("notifications/roots/list_changed", t.NotificationParams, self.roots_changed)
         server.middleware.append(whole_arguments)
@@ -159,10 +162,19 @@ class Frontend:
         self, ctx: Context, params: t.CallToolRequestParams
     ) -> t.CallToolResult | t.InputRequiredResult | dict[str, Any]:
         """Run the call through the pipeline. The text of an unexpected error does not reach the client."""
-        real = self._gateway.policy.profiles.any_real_name(params.name)
-        if params.name == DISCOVER or self._gateway.catalog.find(real) is None:
+        known = answered_before.get()
+        return await self._called(ctx, params, params.name, params.arguments or {}) if known is None else known
+
+    async def _plain_call(self, ctx: Context, params: Mapping[str, Any]) -> Answer | dict[str, Any]:
+        return await self._called(ctx, None, params["name"], params.get("arguments", {}))
+
+    async def _called(
+        self, ctx: Context, params: Any, name: str, arguments: Mapping[str, Any]
+    ) -> Answer | dict[str, Any]:
+        real = self._gateway.policy.profiles.any_real_name(name)
+        if name == DISCOVER or self._gateway.catalog.find(real) is None:
             await self._gateway.settled()
-        call = self._call(ctx, params, Kind.TOOL, params.name, dict(params.arguments or {}))
+        call = self._call(ctx, params, Kind.TOOL, name, dict(arguments))
         answer = await self._answer(call)
         _raise_servers_error(answer, call.meta)
         if isinstance(answer, RelayedResult) and answer.task is not None:

@@ -2,7 +2,8 @@
 
 A durable transaction goes to the writer thread. That thread commits together what queued up while the previous commit
 was written to the disk. A transaction that need not wait for the disk is run at once, in the event loop, if the store
-is free; otherwise it queues too. `flush_s` later at the latest, the thread flushes what was only written.
+is free; where much else is ready, it waits for the end of this turn and is committed together with others. Otherwise it
+queues too. `flush_s` later at the latest, the thread flushes what was only written.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ T = TypeVar("T")
 BATCH = 256
 """Most transactions in one commit."""
 CLOSE_S = 15.0
+CROWD = 3
+"""With so many callbacks ready in the event loop, some are likely to write too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,7 @@ class GroupCommit:
         self._closed = False
         self._turn = threading.Lock()
         self._flush_asked = False
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_WriteJob]] = {}
         self._jobs: queue.SimpleQueue[_WriteJob | _Flush | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="lg-store", daemon=True)
         self._thread.start()
@@ -72,7 +76,11 @@ class GroupCommit:
             raise StoreDown("the store is closed")
         loop = asyncio.get_running_loop()
         durable = durable or not self._flush_s
-        if not durable and self._writer.at_once and self._jobs.empty() and self._turn.acquire(blocking=False):
+        at_once = not durable and self._writer.at_once and self._jobs.empty()
+        # Private, and not there in other loops: those commit each by itself.
+        if at_once and (loop in self._gathered or len(getattr(loop, "_ready", ())) >= CROWD):
+            return await self._gather(loop, work)
+        if at_once and self._turn.acquire(blocking=False):
             try:
                 done = self._write_now(work)
             finally:
@@ -84,6 +92,32 @@ class GroupCommit:
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_WriteJob(work=work, loop=loop, future=future, durable=durable))
         return await future
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, work: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Keep a job for the end of this turn of its event loop."""
+        future: asyncio.Future[T] = loop.create_future()
+        if loop not in self._gathered:
+            self._gathered[loop] = []
+            loop.call_soon(self._write_gathered, loop)
+        self._gathered[loop].append(_WriteJob(work=work, loop=loop, future=future, durable=False))
+        return future
+
+    def _write_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs, outcomes = self._gathered.pop(loop), None
+        if self._turn.acquire(blocking=False):
+            try:
+                outcomes = self._transact(jobs, wait=False)
+            except Exception as error:  # as in the thread: those who wait are told
+                log.warning("the store cannot be written: %s", error, exc_info=not isinstance(error, StoreError))
+                outcomes = _all_failed(jobs, error)
+            finally:
+                self._turn.release()
+        if outcomes is not None:
+            _settle(loop, outcomes)
+            self._flush_later()
+            return
+        for job in jobs:
+            self._jobs.put(job)
 
     def close(self) -> None:
         """Finish what is queued."""
@@ -189,19 +223,21 @@ class GroupCommit:
         try:
             with self._turn:
                 outcomes = self._transact(batch)
+            if outcomes is None:
+                raise StoreDown("the store gave no turn")
         except Exception as error:  # whatever it is, those who wait are told, and this thread goes on
             log.warning("the store cannot be written: %s", error, exc_info=not isinstance(error, StoreError))
-            failure = _down(error)
-            outcomes = _Outcomes(failed=[(job, failure) for job in batch])
+            outcomes = _all_failed(batch, error)
         _deliver(outcomes)
 
-    def _transact(self, batch: list[_WriteJob]) -> _Outcomes:
+    def _transact(self, batch: list[_WriteJob], *, wait: bool = True) -> _Outcomes | None:
+        """Run jobs in one transaction; return `None` if it is not this process's turn."""
         outcomes = _Outcomes()
         durable = any(job.durable for job in batch)
         try:
-            tx = self._writer.begin(durable=durable)
+            tx = self._writer.begin(durable=durable, wait=wait)
             if tx is None:
-                raise StoreDown("the store gave no turn")
+                return None
             if self._guard is not None:
                 self._guard.before(tx)
             for job in batch:
@@ -218,6 +254,11 @@ class GroupCommit:
 
 def _down(error: Exception) -> StoreDown:
     return StoreDown(f"the store cannot be written: {error}")
+
+
+def _all_failed(batch: list[_WriteJob], error: Exception) -> _Outcomes:
+    failure = _down(error)
+    return _Outcomes(failed=[(job, failure) for job in batch])
 
 
 def _run(tx: Tx, job: _WriteJob, outcomes: _Outcomes) -> None:

@@ -118,12 +118,14 @@ class _SqliteWriter:
         self._tx.execute("PRAGMA wal_autocheckpoint=0")
 
     def begin(self, *, durable: bool, wait: bool = True) -> Tx | None:
-        if not wait and not self._lock.take():
-            return None
-        try:
-            self._lock.acquire()
-        except OSError as error:
-            raise StoreDown(str(error)) from error
+        if not wait:
+            if not self._lock.take():
+                return None
+        else:
+            try:
+                self._lock.acquire()
+            except OSError as error:
+                raise StoreDown(str(error)) from error
         self._set_mode(durable, wait)
         try:
             self._tx.execute("BEGIN IMMEDIATE")
@@ -148,7 +150,7 @@ class _SqliteWriter:
         try:
             fd = os.open(self._log_path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
             try:
-                os.fsync(fd)
+                _sync(fd)
             finally:
                 os.close(fd)
         except FileNotFoundError:
@@ -200,6 +202,9 @@ class _SqliteWriter:
         self._tx.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         self._tx.execute(f"PRAGMA busy_timeout={self._busy_ms if wait else 0}")
         self._mode = (durable, wait)
+
+
+_sync = getattr(os, "fdatasync", os.fsync)  # what SQLite itself uses; it writes a new length too
 
 
 def connect(path: Path, *, busy_s: float = BUSY_S, read_only: bool = False) -> sqlite3.Connection:

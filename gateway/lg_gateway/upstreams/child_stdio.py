@@ -5,6 +5,7 @@ The SDK's own stdio client starts the process itself. Then every child would hav
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+import mcp_types as t
+from anyio.abc import ByteReceiveStream
 from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
 
 from lg_gateway.processes.child_process import Child
 from lg_gateway.upstreams.message_lines import MessageLines, TooLong
-from lg_gateway.upstreams.relay import Relay
+from lg_gateway.upstreams.relay import INLINE_BYTES, Relay
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
     if stdout is None:
         return
     lines = MessageLines(MESSAGE_BYTES)
+    early = _EarlyReading(stdout, lines, relay)
 
     async def pass_on(texts: list[bytes]) -> None:
         for text in texts:
@@ -79,12 +83,51 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
 
     try:
         while True:
-            await pass_on(lines.feed(await stdout.receive()))
+            early.on = True
+            data = await stdout.receive()
+            early.on = False
+            for message in early.taken():
+                await out.send(SessionMessage(message))
+            await pass_on(lines.feed(data))
     except anyio.EndOfStream:
         await pass_on(lines.end())
     except TooLong:
         name = child.launch.name
         log.warning("%s sent a message of more than %d bytes; stopping the server", name, MESSAGE_BYTES)
+
+
+class _EarlyReading:
+    """Reads whole lines as they come, while the task that reads waits for some: most are answers to direct calls.
+
+    Their calls go on without that task, which would take a turn of the event loop. Messages for the session are left
+    to it. `on` says that it waits and has seen everything before.
+    """
+
+    def __init__(self, stream: ByteReceiveStream, lines: MessageLines, relay: Relay) -> None:
+        self.on = False
+        self._lines = lines
+        self._relay = relay
+        self._found: list[t.JSONRPCMessage] = []
+        reader = getattr(stream, "_stream", None)  # private: anyio has no way to hear of data but to wait for it
+        if isinstance(reader, asyncio.StreamReader):
+            self._feed = reader.feed_data
+            reader.feed_data = self._came  # type: ignore[method-assign,assignment]  # asyncio calls it for each part that comes
+
+    def _came(self, data: bytes) -> None:
+        if not self.on or not self._lines.between or len(data) > INLINE_BYTES or not data.endswith(b"\n"):
+            self.on = False
+            self._feed(data)
+            return
+        for text in self._lines.feed(data):
+            self._found += self._relay.received_now(text)
+        if self._found:
+            self.on = False
+            self._feed(b"\n")  # wakes the task
+
+    def taken(self) -> list[t.JSONRPCMessage]:
+        """Return the messages for the session that came meanwhile."""
+        found, self._found = self._found, []
+        return found
 
 
 @asynccontextmanager

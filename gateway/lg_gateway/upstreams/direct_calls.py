@@ -38,6 +38,8 @@ class DirectCalls:
     def __init__(self, child: Child, relay: Relay, client: Client, lost: anyio.Event) -> None:
         """Keep `lost`, which is set when nothing can be written: the server may live on, but takes no calls."""
         self._stdin = child.process.stdin
+        writer = getattr(self._stdin, "_stream", None)  # private: anyio takes two turns of the event loop for a line
+        self._pipe = writer.transport if isinstance(writer, asyncio.StreamWriter) else None
         self._relay = relay
         self._lost = lost
         self._numbers = itertools.count(FIRST_NUMBER)
@@ -60,23 +62,44 @@ class DirectCalls:
         if meta or token or self._envelope:
             params["_meta"] = with_callers_capabilities({**meta, **token, **self._envelope})
         line = _line({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
-        reply.ended = asyncio.get_running_loop().create_future()
-        sent = False
+        loop = asyncio.get_running_loop()
+        ended = reply.ended = loop.create_future()
+        clock = loop.call_later(timeout_s, _end_time, ended) if timeout_s is not None else None
         try:
-            with anyio.move_on_after(timeout_s) as clock:
-                if await self._written(b""):  # waits until the server has read: what waits here is not kept for it
-                    self._relay.sent_directly(number, "tools/call", reply)
-                    sent = True
-                if not sent or not await self._written(line):
-                    self._relay.cannot_write(number, reply)
-                await reply.ended
-            if clock.cancelled_caught:
-                await self._cancel(number, f"timed out after {timeout_s}s", sent=sent)
-                raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out")
+            if not self._written_at_once(number, line, reply):
+                with anyio.move_on_after(timeout_s):
+                    await self._written_in_turn(number, line, reply)
+            await ended
+        except _TimeOver:
+            await self._cancel(number, f"timed out after {timeout_s}s", sent=reply.left)
+            raise MCPError(t.REQUEST_TIMEOUT, "Request 'tools/call' timed out") from None
         except anyio.get_cancelled_exc_class():
-            await self._cancel(number, "caller cancelled", sent=sent)
+            await self._cancel(number, "caller cancelled", sent=reply.left)
             raise
+        finally:
+            if clock is not None:
+                clock.cancel()
         return outcome(reply)
+
+    def _written_at_once(self, number: int, line: bytes, reply: Reply) -> bool:
+        """Write a line, if its server has read all before; return whether that was so."""
+        pipe = self._pipe
+        if pipe is None or pipe.is_closing() or pipe.get_write_buffer_size():
+            return False
+        self._relay.sent_directly(number, "tools/call", reply)
+        pipe.write(line)
+        if pipe.is_closing():
+            self._lost.set()
+            self._relay.cannot_write(number, reply)
+        return True
+
+    async def _written_in_turn(self, number: int, line: bytes, reply: Reply) -> None:
+        """Write a line once its server has read: what waits here is not kept for it."""
+        if await self._written(b""):
+            self._relay.sent_directly(number, "tools/call", reply)
+            if await self._written(line):
+                return
+        self._relay.cannot_write(number, reply)
 
     async def _written(self, line: bytes) -> bool:
         """Write a line; return whether that was possible."""
@@ -95,6 +118,15 @@ class DirectCalls:
             params = {"requestId": number, "reason": why}
             with anyio.move_on_after(NOTICE_S, shield=True):
                 await self._written(_line({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+
+
+class _TimeOver(Exception):
+    """A call has no answer in time."""
+
+
+def _end_time(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_exception(_TimeOver())
 
 
 def outcome(reply: Reply) -> Answer | None:

@@ -31,6 +31,11 @@ class MessageLines:
         self._size = 0
         self._depth = 0
 
+    @property
+    def between(self) -> bool:
+        """Whether nothing of a message is kept that has only begun."""
+        return not self._part and not self._held
+
     def feed(self, data: bytes) -> list[bytes]:
         """Return the messages that are whole with these bytes; what is no message too, as it came. Raises `TooLong`."""
         if b"\n" not in data:

@@ -30,7 +30,14 @@ from lg_gateway.upstreams.replies import (
     read_tools,
     without_nulls,
 )
-from lg_gateway.upstreams.wire_text import Unreadable, looks_like_a_message, outline, read_values, unpacked
+from lg_gateway.upstreams.wire_text import (
+    Unreadable,
+    looks_like_a_message,
+    outline,
+    read_values,
+    unpacked,
+    whole_number,
+)
 
 log = logging.getLogger(__name__)
 
@@ -128,12 +135,15 @@ class Relay:
 
     async def received(self, data: bytes, expected: Id | None = None) -> list[t.JSONRPCMessage]:
         """Return the messages of a line or body. `expected`: the request that it answers, where the transport knows."""
-        if not data.strip():
-            return []
-        if len(data) <= INLINE_BYTES:
-            found = self._messages(data, expected)
-        else:
-            found = await anyio.to_thread.run_sync(partial(self._messages, data, expected))
+        if len(data) <= INLINE_BYTES or not data.strip():
+            return self.received_now(data, expected)
+        return self._taken_in(await anyio.to_thread.run_sync(partial(self._messages, data, expected)))
+
+    def received_now(self, data: bytes, expected: Id | None = None) -> list[t.JSONRPCMessage]:
+        """Do what `received` does, in this thread."""
+        return self._taken_in(self._messages(data, expected)) if data.strip() else []
+
+    def _taken_in(self, found: list[t.JSONRPCMessage]) -> list[t.JSONRPCMessage]:
         logged, self._logged = self._logged, []
         for logs, params in logged:
             logs.take(params)
@@ -253,7 +263,7 @@ class Relay:
 
     def _owner(self, number: Any, expected: Id | None) -> Id | None:
         """Return the open request that an answer with this id belongs to; the transport knows it better (HTTP)."""
-        for candidate in (number, _whole_number(number)) if expected is None else (expected,):
+        for candidate in (number, whole_number(number)) if expected is None else (expected,):
             if not isinstance(candidate, str | int) or isinstance(candidate, bool):
                 continue
             with self._moving:
@@ -387,11 +397,3 @@ class _Noise:
             what = "something" if self._lines == 1 else f"{self._lines} lines by now, each something"
             log.warning("%s wrote %s to standard output that is not a message (%d bytes)", self._name, what, size)
             self._next *= 10
-
-
-def _whole_number(number: Any) -> Any:
-    """An id as the number that was sent: some servers write it as text or with a decimal point."""
-    text = number.strip() if isinstance(number, str) else ""
-    if text.isascii() and text.isdecimal() and len(text) < 18:
-        return int(text)
-    return int(number) if isinstance(number, float) and number.is_integer() else None

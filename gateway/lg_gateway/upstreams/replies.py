@@ -30,6 +30,7 @@ MAX_REFERENCES = 5
 """References, and alternatives inside alternatives, that are followed to learn what a schema is for."""
 _BRANCHES = 20
 _REQUIRED = ("name", "inputSchema")
+_TEXT = {"type", "text"}
 Answer = t.CallToolResult | t.InputRequiredResult
 _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
 
@@ -258,6 +259,8 @@ def content_block(raw: object) -> Any:
     """Return a content block; what the SDK does not know becomes a text of its JSON."""
     if isinstance(raw, str):
         return _text(raw)
+    if isinstance(raw, dict) and raw.keys() == _TEXT and raw["type"] == "text" and isinstance(raw["text"], str):
+        return _text(raw["text"])  # almost all are so; choosing among all kinds takes ten times as long
     try:
         return _BLOCKS.validate_python(without_nulls(raw) if isinstance(raw, Mapping) else raw, by_name=False)
     except ValidationError:

@@ -301,6 +301,9 @@ class Upstream:
 
     async def _ready(self) -> Client:
         """Return the client. Wait while the server starts; start it if it waits after failures."""
+        client = self._client
+        if client is not None:
+            return client
         attempts = self._attempts
         self._wanted.set()
         with anyio.move_on_after(self.spec.connect_timeout_s):

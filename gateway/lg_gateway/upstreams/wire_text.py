@@ -7,11 +7,16 @@ string, `NaN` and `Infinity` (null), and numbers that no client could hold (thei
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
+
+log = logging.getLogger(__name__)
 
 MAX_DEPTH = 200
 """Levels of nesting. The JSON readers of clients give up soon after."""
@@ -34,8 +39,13 @@ class Unreadable(Exception):
 
 def read_values(data: bytes) -> list[Any]:
     """Return the JSON values of a line, mostly one. Raises `Unreadable` when it does not begin with one."""
-    text = data.decode("utf-8-sig", "replace")
     unusual = _LONG_NUMBER.search(data) is not None  # the reader's own way is quicker
+    if not unusual and data.startswith(b"{") and data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        try:
+            return [from_json(data, allow_inf_nan=False)]
+        except ValueError:
+            log.debug("a message is not plain JSON")
+    text = data.decode("utf-8-sig", "replace")
     decoder = json.JSONDecoder(
         strict=False,
         parse_constant=lambda _name: None,
@@ -88,6 +98,14 @@ def outline(data: bytes) -> Outline:
                 number = json.loads(value.group(1).decode("utf-8", "replace"))
     answers = b'"result"' in names or b'"error"' in names
     return Outline(number=number, answers=answers, asks=b'"method"' in names and not answers)
+
+
+def whole_number(number: Any) -> Any:
+    """Return an id as the number that was sent: some servers write it as text or with a decimal point."""
+    text = number.strip() if isinstance(number, str) else ""
+    if text.isascii() and text.isdecimal() and len(text) < 18:
+        return int(text)
+    return int(number) if isinstance(number, float) and number.is_integer() else None
 
 
 def looks_like_a_message(data: bytes) -> bool:

@@ -18,7 +18,7 @@ from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
 from mcp.server.connection import Connection
-from mcp.server.runner import modern_error_data, serve_one
+from mcp.server.runner import ServerRunner, aclose_shielded, modern_error_data
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import NoBackChannelError
 from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, InboundModernRoute, classify_inbound_request
@@ -32,6 +32,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lg_policy.wire.direct_requests import LINE_BYTES, plain_request, progress_said
 from lg_policy.wire.direct_sessions import SESSION, DirectSessions
 from lg_policy.wire.http_front import PATH, Addresses
+from lg_policy.wire.plain_calls import CallersPages, ListedFrom, ListPages, answer_of
 from lg_policy.wire.posted_answer import PING_S, PostedAnswer
 from lg_policy.wire.sdk_names import has_all
 
@@ -97,8 +98,9 @@ class DirectPosts:
         login: BearerAuthBackend | None,
         scopes: Iterable[str] = (),
         more: Headers = (),
+        listed_from: ListedFrom | None = None,
     ) -> None:
-        """Keep `more`: headers that the layers in between add to every answer."""
+        """Keep `more`: headers that the layers in between add to every answer. `listed_from`: see `ListPages`."""
         self._app = app
         self._server = server
         self._hosts = Addresses(hosts)
@@ -106,7 +108,8 @@ class DirectPosts:
         self._scopes = frozenset(scopes)
         self._marked = _MarkedTools(server)
         self._more = list(more)
-        self._sessions = DirectSessions(server, self._more)
+        self._pages = CallersPages(listed_from)
+        self._sessions = DirectSessions(server, self._more, self._pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, if it is one for here; pass on any other."""
@@ -178,33 +181,38 @@ class DirectPosts:
         )
         connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
         state = self._server.session_manager._lifespan_state
-        made: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
-        status = 200
+        runner = ServerRunner(self._server, connection, state)
+        place = self._pages.place(runner, context, message)
+        page = place.page if place is not None else None
+        if page is not None:
+            await self._whole(answer, 200, _answer(message["id"], b"result", page))
+            return True
+        status, member, made = 200, b"result", b""
         with anyio.CancelScope() as handling:
             async with answer.watched(receive, handling.cancel):
                 try:
-                    made["result"] = await serve_one(
-                        self._server,
-                        context,
-                        message["method"],
-                        message["params"],
-                        connection=connection,
-                        lifespan_state=state,
-                    )
+                    made = _json(await answer_of(runner, context, message["method"], message["params"]))
                 except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
                     found = modern_error_data(error)
-                    made["error"] = found.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    made, member = _json(found.model_dump(mode="json", by_alias=True, exclude_none=True)), b"error"
                     status = ERROR_CODE_HTTP_STATUS.get(found.code, 200)
+                finally:
+                    await aclose_shielded(connection)
         if handling.cancelled_caught:
             return True  # the client has gone
-        data = _json(made)
+        if place is not None and member == b"result":
+            ListPages.keep(place.pages, place.key, made)
+        data = _answer(message["id"], member, made)
         if answer.begun:
             await answer.last_event(data)
         else:
-            length = str(len(data)).encode()
-            kind = (b"content-type", b"application/json")
-            await answer.whole(status, [(b"content-length", length), kind, *self._more], data)
+            await self._whole(answer, status, data)
         return True
+
+    async def _whole(self, answer: PostedAnswer, status: int, data: bytes) -> None:
+        length = str(len(data)).encode()
+        kind = (b"content-type", b"application/json")
+        await answer.whole(status, [(b"content-length", length), kind, *self._more], data)
 
 
 class _MarkedTools:
@@ -281,6 +289,10 @@ def _takes_both(accept: str) -> bool:
     """Return whether a client takes JSON and events, as it must, in the usual words."""
     kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
     return {"application/json", "text/event-stream"} <= kinds
+
+
+def _answer(number: str | int, member: bytes, value: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (_json(number), member, value)
 
 
 def _json(value: Any) -> bytes:

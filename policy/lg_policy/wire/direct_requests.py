@@ -29,6 +29,7 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from lg_policy.wire.plain_calls import LIST, ListedFrom, ListPages, answer_of, says_nothing_else
 from lg_policy.wire.sdk_names import has_all
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,7 @@ LAST_WORD_S = 1.0
 _MEMBERS = {"jsonrpc", "id", "method", "params"}
 _PARAMS = {"name", "arguments", "cursor", "_meta"}
 _ENVELOPE = (t.PROTOCOL_VERSION_META_KEY, t.CLIENT_INFO_META_KEY, t.CLIENT_CAPABILITIES_META_KEY)
-PAGES = 100
-"""Pages of the list of tools that are kept."""
 Send = Callable[[bytes], Awaitable[None]]
-ListedFrom = Callable[[], tuple[object, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +104,7 @@ class DirectRequests:
 
     def __init__(self, server: Server[Any], listed_from: ListedFrom | None = None) -> None:
         self._server = server
-        self._listed_from = listed_from
-        self._pages: dict[str | None, bytes] = {}
-        self._pages_from: tuple[object, ...] = ()
+        self._pages = ListPages(listed_from)
         self._known: _Known | None = None
         self._in_flight: dict[str | int, _Context] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -192,37 +188,30 @@ class DirectRequests:
 
     def _page(self, request: Mapping[str, Any]) -> bytes | None:
         """Return a page of the list that was made before, if nothing has changed since."""
-        if request["method"] != "tools/list" or self._listed_from is None:
+        if request["method"] != LIST:
             return None
-        if not _says_nothing_else(request["params"].get("_meta", {}), self._known):
+        if not says_nothing_else(request["params"].get("_meta", {}), modern=_modern(self._known)):
             return None  # the handler checks it
-        now = self._listed_from()
-        if len(now) != len(self._pages_from) or any(a is not b for a, b in zip(now, self._pages_from, strict=True)):
-            self._pages, self._pages_from = {}, now
-        cursor = request["params"].get("cursor")
-        return self._pages.get(cursor) if cursor is None or isinstance(cursor, str) else None
-
-    def _keep_page(self, cursor: str | None, pages: dict[str | None, bytes], page: bytes) -> None:
-        if len(pages) < PAGES:
-            pages[cursor] = page  # if the list has changed meanwhile, nobody has these pages any more
+        pages, cursor = self._pages.now(), request["params"].get("cursor")
+        return pages.get(cursor) if pages is not None and (cursor is None or isinstance(cursor, str)) else None
 
     async def _answer(
         self, context: _Context, method: str, params: Mapping[str, Any], runner: ServerRunner[Any]
     ) -> None:
         """Handle one request and write its answer. A request that its client cancelled gets none."""
         answer: tuple[bytes, bytes] | None = None
-        pages = self._pages
+        pages = self._pages.now() if method == LIST else None
         try:
             with context.scope:
                 try:
-                    answer = b"result", to_wire(await runner.on_request(context, method, params))
+                    answer = b"result", to_wire(await answer_of(runner, context, method, params))
                 except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
                     answer = b"error", to_wire(wire_error(error, modern=context.modern))
                 finally:
                     context.over = True
                     self._in_flight.pop(coerce_request_id(context.request_id), None)
-                if method == "tools/list" and answer[0] == b"result":
-                    self._keep_page(params.get("cursor"), pages, answer[1])
+                if method == LIST and answer[0] == b"result":
+                    self._pages.keep(pages, params.get("cursor"), answer[1])
                 if not context.cancel_requested.is_set():
                     await self._write(context.request_id, *answer)
         except anyio.get_cancelled_exc_class():
@@ -264,12 +253,8 @@ def _same_client(params: Mapping[str, Any], known: _Known) -> bool:
     return tuple(meta.get(key) for key in _ENVELOPE) == known.envelope
 
 
-def _says_nothing_else(meta: Mapping[str, Any], known: _Known | None) -> bool:
-    """Return whether a request's `_meta` has nothing but what the SDK has checked before, and a progress token."""
-    checked = _ENVELOPE if known is not None and known.envelope is not None else ()
-    rest = {key: value for key, value in meta.items() if key not in checked}
-    token = rest.pop("progressToken", "")
-    return not rest and isinstance(token, str | int) and not isinstance(token, bool)
+def _modern(known: _Known | None) -> bool:
+    return known is not None and known.envelope is not None
 
 
 def progress_said(token: str | int, progress: float, total: float | None, message: str | None) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from lg_policy.wire.direct_requests import METHODS, plain_request, progress_said, to_wire, wire_error
+from lg_policy.wire.plain_calls import CallersPages, ListPages, answer_of
 from lg_policy.wire.posted_answer import WATCH_S, PostedAnswer
 from lg_policy.wire.sdk_names import CONNECTION, DISPATCHER, MANAGER, TRANSPORT, has_all
 
@@ -140,18 +141,24 @@ class _SessionContext:
         if self.progress_token is not None:
             await self.notify("notifications/progress", progress_said(self.progress_token, progress, total, message))
 
-    async def finish(self, member: str, value: Any) -> None:
-        """Send the answer, after what was said before it."""
+    async def finish(self, member: str, value: Any) -> bytes | None:
+        """Send the answer, after what was said before it; return it as JSON if it went alone."""
         if self.forwarding is None:
-            await self.answer.last_event(
-                b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (to_wire(self.request_id), member.encode(), to_wire(value))
-            )
-            return
+            data = to_wire(value)
+            await self.finish_with(member, data)
+            return data
         if member == "result":
             await self.session.dispatcher._write_result(self.request_id, value)
         else:
             await self.session.dispatcher._write_error(self.request_id, t.ErrorData.model_validate(value))
         await self.forwarding
+        return None
+
+    async def finish_with(self, member: str, data: bytes) -> None:
+        """Send the answer, which is JSON. Nothing was said before it."""
+        await self.answer.last_event(
+            b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (to_wire(self.request_id), member.encode(), data)
+        )
 
     def _open(self) -> None:
         """Let the session's transport route to this request's stream what belongs to it."""
@@ -179,9 +186,10 @@ class _SessionContext:
 class DirectSessions:
     """The open sessions of a server whose clients have been heard."""
 
-    def __init__(self, server: Server[Any], more: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, server: Server[Any], more: list[tuple[bytes, bytes]], pages: CallersPages) -> None:
         """Keep `more`: headers of every answer."""
         self._server = server
+        self._pages = pages
         self._more = more
         self._sessions: dict[str, _Session] = {}
         server.middleware.append(self._learn)
@@ -206,6 +214,10 @@ class DirectSessions:
         context = _SessionContext(message["id"], metadata, session, answer, token)
         session.begin(context)
         try:
+            place = self._pages.place(session.runner, context, message)
+            if place is not None and place.page is not None:
+                await context.finish_with("result", place.page)
+                return True
             async with answer.watched(receive, _goes_on):
                 made = await _handled(context, message["method"], message["params"])
             if made is None:  # the session has ended
@@ -213,7 +225,9 @@ class DirectSessions:
                     context.forwarding.cancel()
                 await answer.last_event(None)
             else:
-                await context.finish(*made)
+                data = await context.finish(*made)
+                if place is not None and made[0] == "result" and data is not None:
+                    ListPages.keep(place.pages, place.key, data)
         finally:
             session.end(context)
         return True
@@ -259,7 +273,7 @@ async def _handled(context: _SessionContext, method: str, params: Mapping[str, A
     made: tuple[str, Any] | None = None
     with context.scope:
         try:
-            made = "result", await context.session.runner.on_request(context, method, params)
+            made = "result", await answer_of(context.session.runner, context, method, params)
         except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
             made = "error", wire_error(error, modern=False)
         finally:

@@ -17,7 +17,8 @@ from mcp.server.lowlevel.server import Server
 from lg_policy.config.flags import ServeFlags
 from lg_policy.config.http import is_loopback
 from lg_policy.errors import ConfigError
-from lg_policy.wire.direct_requests import DirectRequests, ListedFrom
+from lg_policy.wire.direct_requests import DirectRequests
+from lg_policy.wire.plain_calls import ListedFrom
 from lg_policy.wire.standard_streams import check_standard_streams
 from lg_policy.wire.stdio import stdio_streams
 
@@ -85,7 +86,7 @@ async def serve_here(
 ) -> None:
     """Do what `serve` does in a running event loop, for a program that does more than serve.
 
-    `listed_from`: see `DirectRequests`. `sockets` listen already: whoever opened them checked and showed the address.
+    `listed_from`: see `ListPages`. `sockets` listen already: whoever opened them checked and showed the address.
     `outermost` gets each request over HTTP before anything else does.
     """
     if flags.transport == "stdio":
@@ -97,7 +98,7 @@ async def serve_here(
         shown = f"[{flags.host}]" if ":" in flags.host else flags.host
         print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
         sockets = [listener]
-    await _serve_http(server, sockets, flags.host, routes, on_exit, app_options, middleware, outermost)
+    await _serve_http(server, sockets, flags.host, routes, on_exit, app_options, middleware, outermost, listed_from)
 
 
 async def _serve_stdio(server: Server[Any], listed_from: ListedFrom | None) -> None:
@@ -155,6 +156,7 @@ async def _serve_http(
     app_options: dict[str, Any],
     middleware: Sequence[Middleware],
     outermost: Callable[[ASGIApp], ASGIApp] | None,
+    listed_from: ListedFrom | None,
 ) -> None:
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
@@ -187,7 +189,7 @@ async def _serve_http(
     except ImportError as error:  # another version of the SDK, which has other names
         logging.getLogger(__name__).warning("requests are handled the slower way: %s", error)
     else:
-        app = DirectPosts(usual, server, hosts=hosts, login=login, scopes=scopes, more=more)
+        app = DirectPosts(usual, server, hosts=hosts, login=login, scopes=scopes, more=more, listed_from=listed_from)
 
     class HttpServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -125,3 +125,48 @@ async def test_many_commits_without_the_disk_leave_a_log_of_bounded_size(tmp_pat
     size = place.path.with_name("store.sqlite-wal").stat().st_size
     store.close()
     assert size < 20_000_000, "of 40 MB that were written"
+
+
+async def test_what_comes_at_once_is_committed_together_and_a_refused_job_is_undone_alone(opened: Open) -> None:
+    guard = Watching()
+    store = opened(guard, flush_s=30)
+    names = [f"{n:02}" for n in range(20)]
+    outcomes: dict[str, str] = {}
+
+    def work(name: str, tx: Tx) -> str:
+        pin(tx, name)
+        if name == "07":
+            raise KeyError(name)
+        return name
+
+    async def write(name: str) -> None:
+        try:
+            outcomes[name] = await store.write(partial(work, name), durable=False)
+        except KeyError as error:
+            outcomes[name] = f"refused {error.args[0]}"
+
+    async with anyio.create_task_group() as tasks:
+        for name in names:
+            tasks.start_soon(write, name)
+    others = [name for name in names if name != "07"]
+    assert outcomes == {name: name for name in others} | {"07": "refused 07"}
+    assert store.read_now(pins) == others
+    assert guard.seen.count("before") < len(names)
+
+
+async def test_what_comes_at_once_waits_for_another_process_as_what_comes_alone(opened: Open) -> None:
+    store, holder = opened(flush_s=0.01), opened()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(_tx: Tx) -> None:
+        entered.set()
+        leave.wait(30)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(holder.write, hold)
+        await until(entered.is_set)
+        for n in range(9):
+            tasks.start_soon(partial(store.write, partial(pin, tool=f"{n}"), durable=False))
+        await anyio.wait_all_tasks_blocked()
+        leave.set()
+    assert store.read_now(pins) == [f"{n}" for n in range(9)]
