@@ -1,6 +1,7 @@
 """The reference: a server that passes every call on to one upstream and does nothing else. What the SDK itself costs.
 
 `python -m bench.gateway.bare [--port N] -- COMMAND …` serves over stdio, or over Streamable HTTP on a loopback port.
+A URL instead of a command is a server over HTTP.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def build(upstream: Client, tools: list[t.Tool]) -> Server[Any]:
 
 
 async def serve(command: list[str], port: int | None) -> None:
-    async with Client(StdioServerParameters(command=command[0], args=command[1:]), cache=None) as upstream:
+    program = StdioServerParameters(command=command[0], args=command[1:])
+    async with Client(command[0] if command[0].startswith("http") else program, cache=None) as upstream:
         tools = (await upstream.session.list_tools()).tools
         server = build(upstream, tools)
         if port is None:

@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 from jsonschema import Draft202012Validator
 
-from bench.gateway.targets import Reached, config, reached, targets
+from bench.gateway.targets import Reached, config, reached, targets, upstream_over_http
 from bench.machine import machine
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
@@ -30,6 +30,9 @@ from lg_policy.rules.rule_set import RuleBook, ToolFacts
 
 WARM_UP = 30
 AT_ONCE = (1, 32)
+WAYS = ("stdio", "http", "http-http")
+"""How the client is served, and how the server is reached if not over stdio."""
+PEERS = ("fastmcp", "mcp-proxy", "mcp-compressor", "aegis-sandbox")
 
 
 @dataclass
@@ -71,7 +74,7 @@ async def timed(call: Callable[[], Awaitable[Any]], calls: int, at_once: int) ->
 
 async def measure(one: Reached, calls: int, at_once: int, figures: Figures) -> None:
     async def call() -> None:
-        result = await one.client.call_tool(one.tool, {"text": "hello"})
+        result = await one.client.call_tool(one.tool, one.arguments("hello"))
         if result.is_error:
             raise RuntimeError(str(result))
 
@@ -83,11 +86,13 @@ async def measure(one: Reached, calls: int, at_once: int, figures: Figures) -> N
         figures.cpu_ms.append((cpu_ms(one.pid) - before) / len(took))
 
 
-async def calls_table(place: Path, front: str, peers: list[str], rounds: int, calls: int) -> None:
+async def calls_table(place: Path, ways: str, peers: list[str], rounds: int, calls: int) -> None:
+    front, _, server = ways.partition("-")
     seen: dict[tuple[str, int], Figures] = {}
     up: list[Reached] = []
     async with AsyncExitStack() as stack:
-        for target in targets(place, front, peers):
+        url = stack.enter_context(upstream_over_http()) if server == "http" else None
+        for target in targets(place, front, peers, url):
             up.append(await stack.enter_async_context(reached(target)))
             await measure(up[-1], WARM_UP, 1, Figures())
         for _ in range(rounds):
@@ -96,7 +101,7 @@ async def calls_table(place: Path, front: str, peers: list[str], rounds: int, ca
                     await measure(one, calls, at_once, seen.setdefault((one.target.name, at_once), Figures()))
         memory = {one.target.name: rss_mb(one.pid) for one in up if one.pid}
     print(f"\n{machine()}")
-    print(f"{front} to the client, stdio to the server, {rounds} rounds of {calls} calls\n")
+    print(f"{front} to the client, {server or 'stdio'} to the server, {rounds} rounds of {calls} calls\n")
     print("| path | at once | p50 ms | p95 ms | calls/s | CPU ms a call (median; rounds) | RSS MB | first list s |")
     print("|---|---|---|---|---|---|---|---|")
     for one in up:
@@ -160,16 +165,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=320, help="calls of each target in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("stdio", "http", "appends", "decisions"), action="append")
-    parser.add_argument("--peer", choices=("fastmcp", "mcp-proxy"), action="append", default=[])
+    parser.add_argument("--only", choices=(*WAYS, "appends", "decisions"), action="append")
+    parser.add_argument("--peer", choices=PEERS, action="append", default=[])
     parser.add_argument("--postgres", metavar="URL", help="measure appends on this empty database too")
     args = parser.parse_args()
-    chosen = args.only or ["stdio", "http", "appends", "decisions"]
+    chosen = args.only or [*WAYS, "appends", "decisions"]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        for front in ("stdio", "http"):
-            if front in chosen:
-                anyio.run(calls_table, place, front, args.peer, args.rounds, args.calls)
+        for ways in WAYS:
+            if ways in chosen:
+                anyio.run(calls_table, place, ways, args.peer, args.rounds, args.calls)
         if "appends" in chosen:
             for url in (None, args.postgres) if args.postgres else (None,):
                 anyio.run(appends_table, place, args.calls * 10, url)
