@@ -301,8 +301,7 @@ class Upstream:
 
     async def _ready(self) -> Client:
         """Return the client. Wait while the server starts; start it if it waits after failures."""
-        client = self._client
-        if client is not None:
+        if (client := self._client) is not None:
             return client
         attempts = self._attempts
         self._wanted.set()
