@@ -178,18 +178,17 @@ async def _serve_http(
         async with server.session_manager.run():
             yield
 
-    before = front(hosts, origins, browsers=given is None)
+    stack = [*front(hosts, origins, browsers=given is None), *middleware]
     login, scopes = _login(app_options)
-    usual = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=[*before, *middleware])
-    layers: set[object] = {entry.cls for entry in (*before, *middleware)}
-    more = [(b"vary", b"Origin")] if CORSMiddleware in layers else []
-    app: ASGIApp = usual
+    app: ASGIApp = Starlette(routes=[*routes, Mount("/", mcp_app)], lifespan=lifespan, middleware=stack)
+    layers: set[object] = {entry.cls for entry in stack}
     try:
         from lg_policy.wire.direct_posts import DirectPosts
     except ImportError as error:  # another version of the SDK, which has other names
         logging.getLogger(__name__).warning("requests are handled the slower way: %s", error)
     else:
-        app = DirectPosts(usual, server, hosts=hosts, login=login, scopes=scopes, more=more, listed_from=listed_from)
+        more = [(b"vary", b"Origin")] if CORSMiddleware in layers else []
+        app = DirectPosts(app, server, hosts=hosts, login=login, scopes=scopes, more=more, listed_from=listed_from)
 
     class HttpServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
