@@ -119,7 +119,7 @@ class Site(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
             access_token=access, refresh_token=refresh, expires_in=self.lifetime_s, scope=" ".join(scopes)
         )
 
-    def app(self) -> ASGIApp:
+    def app(self, *, sse: bool) -> ASGIApp:
         auth = AuthSettings(
             issuer_url=AnyHttpUrl(self.origin), resource_server_url=AnyHttpUrl(self.url), required_scopes=["read"],
             client_registration_options=ClientRegistrationOptions(
@@ -138,7 +138,7 @@ class Site(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         def admin() -> str:
             return "done"
 
-        return _Watched(self, server.streamable_http_app())
+        return _Watched(self, server.sse_app(sse_path="/mcp") if sse else server.streamable_http_app())
 
 
 class _Watched:
@@ -173,12 +173,12 @@ class _Watched:
 
 
 @asynccontextmanager
-async def protected_site() -> AsyncIterator[Site]:
+async def protected_site(*, sse: bool = False) -> AsyncIterator[Site]:
     """Serve both on one port of this machine for the length of the block."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         site = Site(listener.getsockname()[1])
-        config = uvicorn.Config(site.app(), log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(site.app(sse=sse), log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the test's own stay
         async with anyio.create_task_group() as tasks:

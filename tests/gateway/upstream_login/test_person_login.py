@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import pytest
 
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.upstream_login.login_errors import LoginFailed
-from lg_gateway.upstream_login.login_store import Login, LoginStore
+from lg_gateway.upstream_login.login_store import LoginStore
 from lg_gateway.upstream_login.person_login import begin_login
-from tests.gateway.rig import ALLOW_ALL, gateway_of, records, send, text_of, until
+from tests.gateway.rig import ALLOW_ALL, gateway_of, program_environment, records, send, text_of, until
 from tests.gateway.upstream_login.protected_site import browse, protected_site, query_of, settings
 from tests.gateway.upstream_login.support_logins import log_in, spec_of, whoami
 
@@ -115,22 +117,21 @@ async def test_a_call_that_is_given_up_during_a_renewal_does_not_lose_the_new_to
 
 
 @pytest.mark.parametrize("grace", [0, 1])
-async def test_a_renewal_whose_answer_was_lost_is_tried_again_and_the_message_says_why_it_is_over(
+async def test_a_gateway_that_is_killed_during_a_renewal_leaves_a_login_that_works_or_says_why_not(
     tmp_path: Path, grace: int
 ) -> None:
-    store = LoginStore(os.environ)
     async with protected_site() as site:
         site.grace = grace
         await log_in(tmp_path, site)
-        (key,) = store.ids()
-        before = store.read(key)
-        assert before is not None
-        async with gateway_of(tmp_path, settings(site), ALLOW_ALL) as gateway:
-            site.access.clear()
-            await whoami(gateway)
-        # As a kill between the answer and the disk leaves it: the mark, and the refresh token that is used up.
-        site.access.pop(before.access, None)
-        store.write(key, Login(**{**before.__dict__, "renewing": 1.0}))
+        site.access.clear()
+        site.hold = anyio.Event()
+        argv = [sys.executable, "-P", "-m", "lg_gateway", "tools", "--config", str(tmp_path / "gateway.toml")]
+        with subprocess.Popen(argv, env=program_environment(), stdout=subprocess.DEVNULL) as killed:
+            await site.refreshing.wait()  # the old refresh token is used up, and the answer is on its way
+            killed.kill()
+        site.hold.set()
+        for token in [token for token in site.refresh if token not in site.used]:
+            del site.refresh[token]  # nobody has it
         async with gateway_of(tmp_path, settings(site), ALLOW_ALL) as gateway:
             if grace:
                 assert text_of(await whoami(gateway)) == "ann"
@@ -158,3 +159,15 @@ async def test_a_login_that_nobody_makes_ends_after_its_deadline(tmp_path: Path)
             with pytest.raises(LoginFailed, match="nobody logged in within"):
                 await begun.finish(0.01)
         assert LoginStore(os.environ).ids() == []
+
+
+@pytest.mark.parametrize("transport", ["sse", "auto"])
+async def test_a_login_works_over_the_older_transport_too(tmp_path: Path, transport: str) -> None:
+    async with protected_site(sse=transport == "sse") as site:
+        more = f'transport = "{transport}"'
+        await log_in(tmp_path, site, more)
+        async with gateway_of(tmp_path, settings(site, more), ALLOW_ALL) as gateway:
+            assert text_of(await whoami(gateway)) == "ann"
+            site.access.clear()
+            assert text_of(await whoami(gateway)) == "ann"
+            assert site.refreshes == 1

@@ -135,8 +135,8 @@ def logins(entry: Raw, reading: Reading, keys: tuple[str, ...]) -> None:
     found = [key for key in keys if entry.pop(key, None) not in (None, False, [], {})]
     if found:
         reading.notes.append(
-            f"{', '.join(found)}: its login was not copied. If the server asks for one, give it a header, or client"
-            " credentials in its `oauth` table"
+            f"{', '.join(found)}: its login was not copied. If the server asks for one, log in with"
+            " `lg-gateway login`, or give it a header"
         )
 
 
