@@ -18,7 +18,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from lg_gateway.confinement.hosts import Address, HostRules, plain_name
+from lg_gateway.confinement.hosts import Address, HostRules, embedded, plain_name
 from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_gateway.confinement.requests import BadRequest, ProxyRequest, read_request
 
@@ -124,8 +124,9 @@ class EgressProxy:
                 addresses = await self._resolve(host, request.port)
                 allowed = [found for found in addresses if self._rules.allows_address(found, request.port)]
                 if not allowed:
-                    why = f"leads to {addresses[0]}, which is not a public address" if addresses else "has no address"
-                    await self._refuse(writer, request, why, add=str(addresses[0]) if addresses else "")
+                    first = str(embedded(addresses[0])) if addresses else ""
+                    why = f"leads to {first}, which is not a public address" if first else "has no address"
+                    await self._refuse(writer, request, why, add=first)
                     return
                 far_reader, far_writer = await _open(allowed, request.port)
         except TimeoutError:
