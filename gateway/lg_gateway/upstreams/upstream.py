@@ -194,7 +194,7 @@ class Upstream:
             await self._idle.wait()
 
     async def _call(self, call: UpstreamCall) -> Answer:
-        client = await self._ready()
+        client = self._client or await self._ready()
         try:
             return await self._send(client, call)
         except NotSent:
@@ -301,8 +301,6 @@ class Upstream:
 
     async def _ready(self) -> Client:
         """Return the client. Wait while the server starts; start it if it waits after failures."""
-        if (client := self._client) is not None:
-            return client
         attempts = self._attempts
         self._wanted.set()
         with anyio.move_on_after(self.spec.connect_timeout_s):
