@@ -36,6 +36,18 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 BOTH = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 
+class TextParams(t.CallToolRequestParams):
+    """Arguments as some clients send them: one JSON text."""
+
+    arguments: Any = None
+
+
+class TextCall(t.CallToolRequest):
+    """A call with such arguments."""
+
+    params: TextParams
+
+
 @asynccontextmanager
 async def client_over(transport: str, mode: str, config: Path, **options: Any) -> AsyncIterator[Client]:
     if transport == "stdio":
@@ -60,7 +72,10 @@ async def test_every_client_lists_calls_and_hears_progress(tmp_path: Path, trans
         listed = (await client.list_tools()).tools
         result = await client.call_tool("b__echo", {"text": "hi"})
         await client.call_tool("a__progress", {}, progress_callback=progress)
+        as_text = TextCall(params=TextParams(name="b__echo", arguments='{"text": "raw"}'))
+        from_text = await client.session.send_request(as_text, t.CallToolResult)
 
+    assert text_of(from_text) == "raw"
     names = [tool.name for tool in listed]
     assert names == sorted(names)
     assert {"a__echo", "b__echo"} <= set(names)
