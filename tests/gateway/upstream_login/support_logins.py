@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from lg_gateway.serving.gateway import Gateway
-from lg_gateway.upstream_login.login_store import Login, LoginStore
+from lg_gateway.upstream_login.login_store import Login, LoginStore, login_id
 from lg_gateway.upstream_login.person_login import begin_login
 from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.rig import ALLOW_ALL, make_setup, send
 from tests.gateway.upstream_login.protected_site import Site, browse, settings
 
 PER_CALLER = 'login = "per_caller"'
+LOGIN = Login(
+    server="notes", holder="", url="https://notes.example/mcp", resource="https://notes.example/mcp",
+    issuer="https://id.example", token_endpoint="https://id.example/token", client_id="gw", scopes=("a", "b"),
+    access="access-of-nobody", refresh="refresh-of-nobody", client_secret="secret-of-nobody", ends=5.0,
+)  # fmt: skip
+KEY = login_id(LOGIN.url, LOGIN.holder)
 
 
 def spec_of(tmp_path: Path, site: Site, *more: str) -> Any:
