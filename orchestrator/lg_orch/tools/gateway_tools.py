@@ -21,7 +21,7 @@ from lg_orch.tools.refusals import checked_id, problem_of
 from lg_orch.tools.repeat_call import persist
 from lg_orch.tools.sending import NoAnswerError
 from lg_orch.tools.tool_info import ToolInfo
-from lg_policy.errors import TooManyQuestions
+from lg_policy.errors import Halted, TooManyQuestions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -75,7 +75,8 @@ class GatewayTools:
 
         Without `may_ask` a call that needs a human comes back as `approval_required`. All of it, repetitions included,
         ends after `timeout_s`. Raises `GatewayGone` when the connection to the gateway ended: what became of the call
-        is known by its key to the next one; `TooManyQuestions` when the gateway takes no further question.
+        is known by its key to the next one; `TooManyQuestions` when the gateway takes no further question; `Halted`
+        when a human has stopped all calls.
         """
         call, begun = queued.call, time.monotonic()
         self._bus.emit("tool", call.tool, "begin", {
@@ -94,6 +95,8 @@ class GatewayTools:
         while True:
             envelope = await self._made(queued, step, deadline, may_ask)
             error = envelope.artifacts.error
+            if error is not None and error.code == Halted.code:
+                raise Halted(error.message, hint=error.hint)
             runs = error is not None and error.retry_after_s > 0
             # Said by the very first request of this process: what went on since is not what was lost.
             before = first and error is not None and error.begun_before and not envelope.artifacts.repeated

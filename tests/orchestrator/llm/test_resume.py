@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lg_orch.testing import Scripted, ScriptedModel, broken, calls, text
+from tests.gateway.commands.support_commands import run
+from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.orchestrator.llm.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
 from tests.orchestrator.programs import lg_orch
 
@@ -140,3 +142,25 @@ def test_a_limit_that_makes_no_sense_or_cannot_be_held_is_refused(project: Proje
     assert unpriced.returncode == 2
     assert "[models.prices] has no price for openai:scripted" in unpriced.stderr
     assert model.requests == []
+
+
+def test_a_run_stops_while_a_human_has_halted_all_calls_and_goes_on_afterwards(project: Project) -> None:
+    here = ("--root", str(project.root))
+    with ScriptedModel([calls(READ), calls(READ, READ), calls(patch()), text(ANSWER)]) as model:
+        project.configure(model)
+        assert run("halt", "--reason", "looking into it", *here).returncode == 0
+        halted = project.run("--yes")
+        assert halted.returncode == 1, halted.stdout + halted.stderr
+        assert "looking into it" in halted.stdout
+        assert "`lg-gateway continue`" in halted.stdout
+        assert "resume" in halted.stdout
+        assert len(model.requests) <= 1, "no model is paid for calls that are refused"
+        assert again(project, "--yes").returncode == 1
+        with gateway_on_terminal("continue", *here) as shown:
+            shown.wait("Type continue: ")
+            shown.type("continue\r")
+            assert shown.end() == 0
+        done = again(project, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert RIGHT in project.source()
+    assert len(project.trace()["patches"]) == 1
