@@ -76,6 +76,11 @@ class _Listeners:
 class Gateway:
     """One gateway process. Enter `running` first."""
 
+    session: str
+    """Names the one connection of a gateway on stdio."""
+    look_at_settings: Callable[[], Awaitable[None]] | None = None
+    """Reads the settings again if a file changed; called before a human is asked."""
+
     def __init__(self, setup: GatewaySetup, *, reaper: Reaper, started: Mapping[str, Child]) -> None:
         self.setup = setup
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
@@ -100,9 +105,6 @@ class Gateway:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._began = 0.0
         self.session = secrets.token_hex(8)
-        """Names the one connection of a gateway on stdio."""
-        self.look_at_settings: Callable[[], Awaitable[None]] | None = None
-        """Reads the settings again if a file changed; called before a human is asked."""
         self.upstream_set = self._servers(started)
         self.upstreams = self.upstream_set.upstreams
         self.pipeline = Pipeline(
