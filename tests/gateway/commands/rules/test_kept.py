@@ -106,6 +106,20 @@ async def test_an_always_by_a_clients_form_becomes_a_rule_once_it_is_confirmed(t
     assert "tool, exact" in other.stderr
 
 
+async def test_a_question_is_approved_with_a_rule_by_its_id_and_only_with_one_that_it_offers(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        await send(gateway, "a__echo", {"text": "x"})
+        (waiting,) = gateway.store.read_now(lambda tx: gateway.approvals.pending(tx, 0))
+        other = run("approvals", "approve", waiting.id, "--always", "pattern")
+        shown = await typed("approvals", "approve", waiting.id, "--always", "exact", keys="y\n")
+        done = await send(gateway, "a__echo", {"text": "x"})
+
+    assert "it offers tool, exact" in other.stderr
+    assert f"{waiting.id} approved" in shown
+    assert not done.is_error
+    assert [rule["name"] for rule in rules()] == [waiting.id]
+
+
 async def test_what_always_got_a_yes_is_proposed_and_no_more_than_was_seen_where_a_tool_changes_things(
     tmp_path: Path,
 ) -> None:
