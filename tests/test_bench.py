@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from bench.all import ratios
+from bench.gateway.run import Figures, measure
+from bench.gateway.targets import Target, reached, upstream_over_http
 
 OUTPUT = """
 2 cores, load 0.1
@@ -32,3 +35,13 @@ def test_every_figure_is_divided_by_the_reference_at_the_same_concurrency() -> N
         "| gateway | code | one by one, ms | 500 | 0.50 |",
         "| gateway | code | masked, ms | 6 | 1.50 |",
     ]
+
+
+@pytest.mark.anyio
+async def test_a_direct_call_to_a_server_over_http_is_measured() -> None:
+    figures = Figures()
+    with upstream_over_http() as url:
+        async with reached(Target(name="direct", front="http", command=None, environment={}, url=url)) as direct:
+            await measure(direct, 2, 1, figures)
+    assert len(figures.took_ms) == 2
+    assert figures.rates
