@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from bench.all import ratios
 from bench.gateway.run import Figures, measure
 from bench.gateway.targets import Target, reached, upstream_over_http
+from bench.growth.run import HEADS, grown
 
 OUTPUT = """
 2 cores, load 0.1
@@ -45,3 +48,10 @@ async def test_a_direct_call_to_a_server_over_http_is_measured() -> None:
             await measure(direct, 2, 1, figures)
     assert len(figures.took_ms) == 2
     assert figures.rates
+
+
+@pytest.mark.anyio
+async def test_a_growing_ledger_is_measured(tmp_path: Path) -> None:
+    figures = await grown(tmp_path, 1_200)
+    assert [len(HEADS), "1,200"] == [len(figures.cells()), figures.cells()[0]]
+    assert list((tmp_path / "segments").iterdir())

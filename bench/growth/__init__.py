@@ -1,0 +1,1 @@
+"""What hiding secrets in a text costs."""
