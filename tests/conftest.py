@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST = (
     "tests/test_conformance.py",
+    "tests/test_matrix.py",
     "tests/orchestrator/engine/test_power_cuts.py",
     "tests/e2e/test_tutorials.py",
     "tests/e2e/test_dev_script.py",

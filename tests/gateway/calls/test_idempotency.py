@@ -237,3 +237,18 @@ async def test_the_answer_to_a_question_goes_on_with_the_call_that_its_key_is_fo
 
     assert text_of(result) == text_of(again) == "accept red"
     assert again.meta["lg/replayed"] is True
+
+
+@pytest.mark.parametrize(("ago_s", "written"), [(1_000, False), (4_000, True)])
+async def test_the_time_of_a_runs_last_call_is_written_again_after_an_hour(
+    tmp_path: Path, ago_s: float, written: bool
+) -> None:
+    in_run: Any = {"lg/run": {"run_id": "r", "epoch": 1, "step": "s"}}
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
+        await send(gateway, "a__echo", {"text": "x"}, meta=in_run)
+        await gateway.store.write(lambda tx: tx.execute("UPDATE runs SET seen = seen - ?", (ago_s,)))
+        (before,) = gateway.store.read_now(lambda tx: tx.execute("SELECT seen FROM runs"))
+        await send(gateway, "a__echo", {"text": "x"}, meta=in_run)
+        (after,) = gateway.store.read_now(lambda tx: tx.execute("SELECT seen FROM runs"))
+
+    assert (after != before) is written
