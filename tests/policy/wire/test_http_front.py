@@ -105,7 +105,7 @@ async def test_a_client_that_accepts_json_alone_gets_json() -> None:
 
 @pytest.mark.parametrize("accept", ["", "text/event-stream", "*/*"])
 async def test_a_client_that_does_not_ask_for_json_gets_events(accept: str) -> None:
-    with http_server() as (_, url), anyio.fail_after(30):
+    with http_server() as (_, url), anyio.fail_after(60):
         async with httpx2.AsyncClient(headers={**JSON, "accept": accept}) as client:
             hello = await client.post(url, json=INITIALIZE)
     assert hello.status_code == 200
@@ -113,7 +113,7 @@ async def test_a_client_that_does_not_ask_for_json_gets_events(accept: str) -> N
 
 
 async def test_a_request_that_is_refused_begins_no_session() -> None:
-    with http_server() as (_, url), anyio.fail_after(30):
+    with http_server() as (_, url), anyio.fail_after(60):
         async with httpx2.AsyncClient(headers=JSON) as client:
             refused = [
                 await client.post(url, content=b"{bad"),
