@@ -21,7 +21,7 @@ def fixture_server(words: list[str]) -> Program | None:
 
     The fixture server may also serve HTTP by a fork. The others use more of the SDK for that, and start from nothing.
     """
-    if words[0] != sys.executable or "mcp.server" not in sys.modules:
+    if len(words) < 2 or words[0] != sys.executable or "mcp.server" not in sys.modules:
         return None
     if words[1] in SCRIPTS and (words[1] == str(FIXTURE) or "--http" not in words):
         return functools.partial(_script, words[1:])
