@@ -140,7 +140,8 @@ class Offering:
         self, ctx: Any, params: t.ReadResourceRequestParams
     ) -> t.ReadResourceResult | t.InputRequiredResult:
         uri = str(params.uri)
-        self.journal(read=uri)
+        if uri != "ui://app/view":  # a gateway reads the page of an app whenever it lists the tools
+            self.journal(read=uri)
         if uri == "test://asks":
             return self.contents(uri, answer) if isinstance(answer := await self.ask(ctx, params), str) else answer
         if uri == "test://big":
