@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lg_gateway.confinement.package_indexes import downloads, index_hosts
 from lg_policy.config.gateway import UpstreamSandboxSettings
 from lg_policy.config.settings import UpstreamSettings
 
-NPM = ("registry.npmjs.org",)
-PYPI = ("pypi.org", "files.pythonhosted.org")
-_REGISTRIES = {"npx": NPM, "npm": NPM, "pnpm": NPM, "bunx": NPM, "uvx": PYPI, "uv": PYPI, "pipx": PYPI}
 _CONTAINERS = ("docker", "podman", "nerdctl")
 _KNOWN_HOSTS = {
     "server-github": ("api.github.com",),
@@ -42,6 +40,12 @@ class SandboxProposal:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     why_not: str = ""
+    add: str = ""
+    """What a person has to add, in words."""
+
+    def text(self) -> str:
+        """Return the setting to write and what to add to it, or why there is none."""
+        return self.why_not or f"sandbox = {self.table()}" + (f" ({self.add})" if self.add else "")
 
     def table(self) -> str:
         """Return the table as TOML, on one line."""
@@ -50,18 +54,21 @@ class SandboxProposal:
         return f"{{ {shown} }}" if shown else "{}"
 
 
-def propose_sandbox(command: str, args: Sequence[str]) -> SandboxProposal:
-    """Return a proposal for a command line as the settings have it."""
+def propose_sandbox(command: str, args: Sequence[str], environ: Mapping[str, str] = os.environ) -> SandboxProposal:
+    """Return a proposal for a command line as the settings have it. `environ` tells where its user's packages are."""
     words = [os.path.basename(command).removesuffix(".exe").removesuffix(".cmd"), *args]
     if words[0] in _CONTAINERS:
         return SandboxProposal(why_not=f"{words[0]} confines it already; what it shows is up to that command line")
     if words[0] in ("sh", "bash", "zsh"):
         return SandboxProposal(why_not="its command is a shell's line; write down by hand what it needs")
     names = [_VERSION.sub("", word.rpartition("/")[2]) for word in args if not word.startswith("-")]
-    hosts = [*_REGISTRIES.get(words[0], ()), *(host for name in names for host in _KNOWN_HOSTS.get(name, ()))]
+    indexes = index_hosts(words[0], environ)
+    hosts = [*indexes, *(host for name in names for host in _KNOWN_HOSTS.get(name, ()))]
     paths = tuple(dict.fromkeys(_paths(args)))
     writes = any(name in _WRITERS for name in names)
+    add = "" if "*" in hosts or indexes or not downloads(words[0]) else "add the host of your package index"
     return SandboxProposal(
+        add=add,
         network=("*",) if "*" in hosts else tuple(dict.fromkeys(hosts)),
         read=() if writes else paths,
         write=paths if writes else (),

@@ -53,7 +53,7 @@ def _sandbox(settings: UpstreamSettings) -> None:
         say(f"      runs with all your rights: {one_line(proposal.why_not, WIDTH)}")
     else:
         say("      runs with all your rights; import it with --sandbox, or write this into its table:")
-        say(f"      sandbox = {one_line(proposal.table(), WIDTH)}")
+        say(f"      {one_line(proposal.text(), WIDTH)}")
 
 
 def reason(error: ConfigError) -> str:

@@ -122,8 +122,7 @@ def _sandboxes(servers: Mapping[str, Mapping[str, Any]]) -> None:
     for name, settings in servers.items():
         if settings.get("command") and settings.get("sandbox") is None:
             proposal = propose_sandbox(str(settings["command"]), [str(word) for word in settings.get("args") or ()])
-            text = proposal.why_not or f"sandbox = {proposal.table()}"
-            lines.append(f"  {word(name):<20} {text}")
+            lines.append(f"  {word(name):<20} {proposal.text()}")
     if lines and sys.platform.startswith("linux"):
         say("They run with all your rights. To confine one, add to its table in your settings:")
         for line in lines:

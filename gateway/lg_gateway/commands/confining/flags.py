@@ -39,7 +39,7 @@ COMMANDS = (
         description=CONFINE,
         run="lg_gateway.commands.confining.confine:run",
         flags=_confine,
-        example="confine --root . --network registry.npmjs.org -- claude",
+        example="confine --root . --network api.example.com -- claude",
     ),
     Command(
         name="connect",

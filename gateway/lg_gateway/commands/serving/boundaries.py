@@ -34,7 +34,7 @@ def server_boundary(spec: ServerSpec) -> Iterator[tuple[str, bool]]:
         if proposal.why_not:
             yield f"runs with all your rights ({proposal.why_not})", False
         else:
-            yield f"runs with all your rights; to confine it: sandbox = {proposal.table()}", False
+            yield f"runs with all your rights; to confine it: {proposal.text()}", False
         return
     reached = ", ".join(confinement.network) if confinement.network else "no network"
     shown = len(confinement.read) + len(confinement.write)

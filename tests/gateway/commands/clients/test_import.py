@@ -59,14 +59,17 @@ def test_a_dry_run_shows_everything_and_changes_nothing(file: Path, settings: Pa
     assert not settings.exists()
 
 
-def test_a_sandbox_is_proposed_for_each_server_and_written_when_it_is_asked_for(file: Path, settings: Path) -> None:
+def test_a_sandbox_is_proposed_for_each_server_and_written_when_it_is_asked_for(
+    file: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://packages.test/npm")
     npx = FILE["mcpServers"] | {"other": {"command": "npx", "args": ["-y", "some-server"]}}
     file.write_text(json.dumps({"mcpServers": npx}))
     shown = run(str(file), "--dry-run").stdout
     assert "runs with all your rights; import it with --sandbox" in shown
     assert run(str(file), "--sandbox", "--yes").returncode == 0
     servers = tomllib.loads(settings.read_text())["gateway"]["servers"]
-    assert servers["other"]["sandbox"] == {"network": ["registry.npmjs.org"]}
+    assert servers["other"]["sandbox"] == {"network": ["packages.test"]}
     assert servers["files"]["sandbox"] == {"read": ["/a b"]}
     assert prepare(flags(config=settings), mcp_json=None).settings.gateway.servers["other"].sandbox is not None
 

@@ -72,4 +72,4 @@ async def test_every_example_decides_as_its_table_says(tmp_path: Path) -> None:
 
 def test_every_recipe_has_a_table() -> None:
     without = [heading for heading, _, table in examples() if not table]
-    assert without == ["How a call is decided", "How much, not only what"]
+    assert without == ["How a call is decided", "Profiles", "How much, not only what"]
