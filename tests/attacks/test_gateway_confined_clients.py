@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.confinement.confined_client import copy_for_client
 from lg_gateway.confinement.confined_process import sandbox_binary
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import program_environment
@@ -115,6 +116,24 @@ def test_check_tries_the_boundary_and_the_gateway(root: Path) -> None:
     assert all(line.startswith("ok  ") for line in lines[:-1])
     assert f"ok  read {root}/.env: refused" in lines
     assert "ok  reach the gateway: works" in lines
+
+
+@pytest.mark.attack("Confined programs", "puts a link where a copy of its configuration is put at the next start")
+def test_a_copy_for_the_client_goes_into_its_own_home_and_through_no_link(tmp_path: Path) -> None:
+    home, own, precious = tmp_path / "home", tmp_path / "own", tmp_path / "home" / ".bashrc"
+    for folder in (home, own):
+        folder.mkdir()
+    precious.write_text("mine")
+    os.utime(precious, (1, 1))
+    (home / ".claude.json").write_text("{}")
+    (own / ".claude.json").symlink_to(precious)
+    copy_for_client(str(home / ".claude.json"), str(own), "~/.claude.json")
+    assert precious.read_text() == "mine"
+    assert not (own / ".claude.json").is_symlink()
+    assert (own / ".claude.json").read_text() == "{}"
+    (own / ".claude.json").write_text("changed by the client")
+    copy_for_client(str(home / ".claude.json"), str(own), "~/.claude.json")
+    assert (own / ".claude.json").read_text() == "changed by the client"
 
 
 @pytest.mark.attack("Confined programs", "types into the terminal of the person who started it")

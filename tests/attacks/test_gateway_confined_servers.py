@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lg_policy.errors import SandboxUnavailable
-from tests.gateway.confinement.boxes import confinement, leftovers, run_confined, tried
+from tests.gateway.confinement.boxes import confinement, leftovers, run_command, run_confined, tried
 from tests.gateway.rig import alive, until
 
 pytestmark = pytest.mark.anyio
@@ -155,6 +155,52 @@ async def test_a_link_that_it_has_planted_is_not_followed_at_the_next_start(tmp_
         assert shown == ""
         with pytest.raises(SandboxUnavailable, match=r"link|leads to"):
             await run_confined(second, "print('started')")
+
+
+@pytest.mark.attack("Confined programs", "renames the directory above a denied name, to find it under another later")
+async def test_a_denied_name_does_not_come_free_by_renaming_what_is_above_it(tmp_path: Path, root: Path) -> None:
+    for name in ("config/keys/prod", "deploy/run.sh", "sub/.env"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text(SECRET)
+    rules = {"masked_root": str(root), "hide": ("config/keys/prod", ".env"), "protect": ("deploy/run.sh",)}
+    renames = [f"os.rename({str(root / name)!r}, {str(root / name)!r} + '2')" for name in ("config/keys", "config")]
+    renames += [f"os.rename({str(root / name)!r}, {str(root / name)!r} + '2')" for name in ("deploy", "sub")]
+    shown, _ = await run_confined(confinement(tmp_path, write=(str(root),), **rules), tried(*renames))
+    assert shown.splitlines() == ["failed OSError"] * 3 + ["reached None"]
+    assert (root / "config" / "keys" / "prod").read_text() == SECRET
+    # `.env` is denied everywhere, so what is above it may go anywhere.
+    shown, _ = await run_confined(
+        confinement(tmp_path, write=(str(root),), **rules), tried(f"open({str(root / 'sub2' / '.env')!r}).read()")
+    )
+    assert SECRET not in shown
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    root = root.rename(parent / "root")
+    rules["masked_root"] = str(root)
+    above = f"os.rename({str(root)!r}, {str(root)!r} + '2')"
+    shown, _ = await run_confined(confinement(tmp_path, write=(str(parent),), **rules), tried(above))
+    assert shown.splitlines() == ["failed OSError"]
+
+
+@pytest.mark.attack("Confined programs", "replaces its own command, so that the next start shows what it leads to")
+async def test_a_command_that_a_program_may_change_does_not_show_what_it_leads_to(tmp_path: Path, root: Path) -> None:
+    key = tmp_path / "home" / ".ssh" / "id"
+    key.parent.mkdir()
+    key.write_text(SECRET)
+    command = root / "bin" / "server"
+    command.parent.mkdir()
+    command.write_text(
+        f"#!/bin/sh\ncd {root}\nmv bin old\nmkdir bin\nprintf '#!/bin/sh\\ncat {key}\\n' > bin/npx\nchmod 755 bin/npx\n"
+        "ln -s npx bin/server\nln -s ../../home/.ssh/id bin/node\necho planted\n"
+    )
+    command.chmod(0o755)
+    box = confinement(tmp_path, write=(str(root),))
+    assert await run_command(box, str(command)) == "planted\n"
+    with pytest.raises(SandboxUnavailable, match=r"bin/node leads to .*/\.ssh/id"):
+        await run_command(box, str(command))
+    # A virtual environment that the program may change works: its links lead to an installation of Python.
+    (root / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    assert await run_command(box, str(root / "bin" / "python"), "-c", "print(1)") == "1\n"
 
 
 @pytest.mark.attack("Confined programs", "takes all memory, or starts processes without end")

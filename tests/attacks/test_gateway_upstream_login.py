@@ -14,6 +14,7 @@ import anyio
 import httpx2
 import pytest
 
+from lg_gateway.upstream_login.address_check import Network, network_of
 from lg_gateway.upstream_login.authorization_code import check_server
 from lg_gateway.upstream_login.challenges import bearer_challenge
 from lg_gateway.upstream_login.checked_http import ANSWER_BYTES, CheckedHttp
@@ -23,8 +24,9 @@ from lg_gateway.upstream_login.login_errors import LoginFailed
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import LoginStore, login_id
 from lg_gateway.upstream_login.person_login import BegunLogin, begin_login
+from lg_gateway.upstream_login.token_endpoint import LIFETIME_S, Client, ask_for_tokens
 from lg_policy.errors import ConfigError
-from tests.attacks.programmed_site import ProgrammedSite, dripping, endless, programmed_site, redirect
+from tests.attacks.programmed_site import ProgrammedSite, answer, dripping, endless, programmed_site, redirect
 from tests.gateway.rig import ALLOW_ALL, gateway_of, make_setup, records, text_of
 from tests.gateway.upstream_login.protected_site import browse, protected_site, query_of, settings
 from tests.gateway.upstream_login.support_logins import PER_CALLER, log_in, spec_of, whoami
@@ -279,3 +281,24 @@ async def test_no_token_is_in_a_log_a_record_or_a_file(
 def test_a_hostile_challenge_says_nothing(text: str) -> None:
     assert bearer_challenge(text).scopes == ()
     assert bearer_challenge(f"{text}, Bearer scope=x").resource_metadata == ""
+
+
+@pytest.mark.attack("Upstream login", "a client id that no encoding has; a lifetime of hundreds of digits")
+async def test_odd_values_of_an_authorization_server_end_a_login_or_are_read() -> None:
+    async with programmed_site() as site:
+        site.pages["/register"] = lambda _request: answer({"client_id": "half a pair: \ud800"}, status=201)
+        with pytest.raises(LoginFailed, match="did not register the gateway"):
+            async with begin_login(spec(site), "", LoginStore(os.environ)):
+                pass
+        given = {"access_token": "a", "token_type": "Bearer", "expires_in": 10**400}
+        site.pages["/token"] = lambda _request: answer(given)
+        client = Client(client_id="gateway")
+        http = CheckedHttp((site.url,))
+        tokens = await ask_for_tokens(http, f"{site.origin}/token", client, {"grant_type": "refresh_token"})
+        assert tokens.lifetime_s == LIFETIME_S
+
+
+@pytest.mark.attack("Upstream login", "addresses that stand for this machine or a local network in an odd form")
+@pytest.mark.parametrize("address", ["::127.0.0.1", "64:ff9b:1::7f00:1", "64:ff9b::a00:1", "fec0::1", "2002:a00:1::"])
+def test_an_address_in_an_odd_form_is_not_on_the_public_network(address: str) -> None:
+    assert network_of(address) is not Network.PUBLIC

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 from anyio.abc import Process
@@ -26,6 +27,7 @@ from lg_gateway.confinement.gateway_socket import GatewaySocket
 from lg_gateway.confinement.known_clients import KnownClient
 from lg_gateway.confinement.programs import in_system, own_interpreter
 from lg_policy.errors import NotFound, SandboxUnavailable
+from lg_policy.state import replace_file
 
 BRIDGE = f"{INSIDE}/bin/lg-gateway"
 
@@ -106,7 +108,7 @@ async def place_ours(launch: ClientLaunch, confined: Confined, outside: GatewayS
     confined.paths.append(path)
     await outside.start(path)
     for written in launch.client.copied if confinement.private_home is not None else ():
-        _copy(f"{confinement.home}/{written.removeprefix('~/')}", f"{confinement.private_home}", written)
+        copy_for_client(f"{confinement.home}/{written.removeprefix('~/')}", f"{confinement.private_home}", written)
     program = _bridge_program(confinement.state)
     places = [BRIDGE, *_where_gateway_is(launch)]
     return [(path, bridge.SOCKET), *((program, place) for place in dict.fromkeys(places))]
@@ -138,17 +140,23 @@ def _where_gateway_is(launch: ClientLaunch) -> Iterator[str]:
             yield path
 
 
-def _copy(source: str, private_home: str, written: str) -> None:
-    """Copy a file into the private home where it is missing or older there."""
+def copy_for_client(source: str, private_home: str, written: str) -> None:
+    """Copy a file into the private home where it is missing or older there.
+
+    The client may have put a link in its place. It is replaced, and none on the way to it is followed.
+    """
     target = f"{private_home}/{written.removeprefix('~/')}"
     with contextlib.suppress(OSError):
         status = os.stat(source, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
             return
-        if not os.path.exists(target) or os.stat(target).st_mtime_ns < status.st_mtime_ns:
-            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-            shutil.copyfile(source, target)
-            os.chmod(target, 0o600)
+        os.makedirs(private_home, mode=0o700, exist_ok=True)
+        there = os.lstat(target) if os.path.lexists(target) else None
+        if there is not None and stat.S_ISREG(there.st_mode) and there.st_mtime_ns >= status.st_mtime_ns:
+            return
+        if os.path.realpath(os.path.dirname(target)) == os.path.realpath(private_home):
+            with open(source, "rb") as file:
+                replace_file(Path(target), file.read())
 
 
 def _program(launch: ClientLaunch) -> list[str]:

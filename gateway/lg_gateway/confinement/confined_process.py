@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -23,12 +23,13 @@ import anyio.to_thread
 from anyio.abc import Process
 
 from lg_gateway.confinement import inside
-from lg_gateway.confinement.confinement import INSIDE, PROXY_SOCKET, TMP, Confinement, View
+from lg_gateway.confinement.confinement import INSIDE, PROXY_SOCKET, TMP, Confinement, View, within
 from lg_gateway.confinement.hosts import read_patterns
+from lg_gateway.confinement.pinned_paths import pinned_paths
 from lg_gateway.confinement.programs import needs_of, own_interpreter
 from lg_gateway.confinement.proxy import EgressProxy
 from lg_gateway.confinement.refused_hosts import RefusedHosts
-from lg_gateway.confinement.swapped_paths import refuse_swapped, refuse_too_many
+from lg_gateway.confinement.swapped_paths import refuse_planted, refuse_swapped, refuse_too_many
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import process_tree, seccomp
 from lg_policy.sandbox.bubblewrap import NAMESPACES, NEWER, Binary, binaries, memory_file, nul_separated
@@ -193,7 +194,8 @@ async def prepare(
         raise SandboxUnavailable(f"{binary.label} has no overlays", hint=NEWER)
     accounts = _furnish(confinement)
     needs = needs_of(command.argv[0], confinement.home)
-    paths, argv, shown = list(needs.paths), list(command.argv), list(placed)
+    refuse_planted(confinement, command.argv[0], needs.paths)
+    paths, argv, shown = _to_mount(confinement, needs.paths), list(command.argv), list(placed)
     if confinement.network or placed:
         interpreter, own_paths = own_interpreter()
         paths += own_paths
@@ -202,13 +204,15 @@ async def prepare(
             shown.append((await _start_proxy(confinement, confined), PROXY_SOCKET))
         argv = [interpreter, "-I", "-S", FORWARDER, PROXY_SOCKET if confinement.network else "", *argv]
     masks = await anyio.to_thread.run_sync(_masks, confinement) if confinement.shows_root else NO_MASKS
-    refuse_too_many(confinement, masks)
+    pinned = pinned_paths(confinement, masks, confinement.modes(paths))
+    refuse_too_many(confinement, masks, len(pinned))
     refuse_swapped(confinement, [*paths, *confinement.read, *confinement.write, *(place for _, place in shown)])
     view = View(
         confinement=confinement,
         accounts=accounts,
         needs=paths,
         masks=masks,
+        pinned=pinned,
         placed=shown,
         overlay=overlay,
         directory=command.directory,
@@ -226,6 +230,12 @@ async def prepare(
         ends.append(memory_file("seccomp", filter_program))
         flags += ["--seccomp", str(ends[-1])]
     return PreparedLaunch(argv=[binary.path, *flags, "--", *argv], child_ends=ends, status=status, block=block)
+
+
+def _to_mount(confinement: Confinement, needed: Iterable[str]) -> list[str]:
+    """Leave out links in named directories: those show them, and nothing can be mounted over one that leads out."""
+    named = (*confinement.read, *confinement.write)
+    return [path for path in needed if not (os.path.islink(path) and any(within(path, place) for place in named))]
 
 
 async def release(launch: PreparedLaunch, confinement: Confinement, confined: Confined) -> None:

@@ -7,10 +7,10 @@ program, or storage in memory. What is named of the real home is shown in it, at
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lg_gateway.confinement.programs import in_system
+from lg_gateway.confinement.programs import in_system, user_home
 from lg_policy.errors import ConfigError
 from lg_policy.sandbox.hidden_paths import NO_MASKS, Masks
 from lg_policy.sandbox.system_view import EMPTY, NOTHING, kernel_mounts, system_mounts
@@ -54,6 +54,10 @@ class Confinement:
         """Return the file of the hosts that were refused."""
         return f"{self.state}/{self.name}/refused-hosts"
 
+    def modes(self, needs: Iterable[str]) -> dict[str, str]:
+        """Return how each path is mounted: what the program needs and reads, and what it may change."""
+        return dict.fromkeys((*needs, *self.read), "--ro-bind") | dict.fromkeys(self.write, "--bind")
+
     @property
     def shows_root(self) -> bool:
         """Return whether any of the masked root is shown."""
@@ -69,6 +73,8 @@ class View:
     accounts: str
     needs: Sequence[str] = ()
     masks: Masks = NO_MASKS
+    pinned: Sequence[str] = ()
+    """Directories that are mounted onto themselves, so that they cannot be renamed."""
     placed: Sequence[tuple[str, str]] = ()
     """Sockets and files of ours: where each is, and where it is shown."""
     overlay: str | None = None
@@ -97,10 +103,7 @@ class View:
 
     def _named(self) -> Iterator[str]:
         """Yield what is shown of the machine, parents before what lies in them, so that each has its own mode."""
-        confinement = self.confinement
-        modes = dict.fromkeys((*self.needs, *confinement.read), "--ro-bind") | dict.fromkeys(
-            confinement.write, "--bind"
-        )
+        modes = self.confinement.modes(self.needs)
         for path in sorted(modes):
             if path == self.overlay:
                 yield from ("--overlay-src", path, "--tmp-overlay", path)
@@ -111,6 +114,8 @@ class View:
         root = self.confinement.masked_root
         if root is None:
             return
+        for path in self.pinned:
+            yield from ("--bind", path, path)
         for rel in self.masks.protected:
             path = f"{root}/{rel}"
             if any(within(path, shown) for shown in self.confinement.write):
@@ -134,7 +139,8 @@ def named_path(written: str, where: str) -> str:
     if not os.path.isabs(path):
         raise ConfigError(f"{where}: {written!r} is not an absolute path", hint="begin it with / or ~/")
     real = os.path.realpath(path)
-    if real in _NEVER or real == os.path.realpath(os.path.expanduser("~")):
+    homes = (os.path.realpath(os.path.expanduser("~")), user_home())
+    if real in _NEVER or any(within(home, real) for home in homes):
         raise ConfigError(f"{where}: {written!r} would show too much", hint="name the directories below it one by one")
     return real
 

@@ -16,7 +16,8 @@ class KnownClient:
     read: tuple[str, ...] = ()
     """What it reads; also what lies below `write` and must not change: it would run at its next start."""
     copied: tuple[str, ...] = ()
-    """Files that it replaces as a whole, which a mounted file cannot be: it gets a copy in a home of its own."""
+    """Files that it replaces as a whole, which a mounted file cannot be: it gets a copy in a home of its own.
+    They lie in the home directory itself."""
     network: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     """Variables that it gets if they are set: its login."""

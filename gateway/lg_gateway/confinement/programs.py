@@ -42,13 +42,13 @@ def needs_of(program: str, home: str) -> ProgramNeeds:
         return ProgramNeeds(paths=(), search=SYSTEM_PATH)
     found: list[str] = []
     search: list[str] = []
-    for place in _chain(program):
+    for place in links_of(program):
         directory = os.path.dirname(place)
         search.append(directory)
         for name in _BESIDE.get(os.path.basename(place), ()):
             beside = f"{directory}/{name}"
             if os.path.isfile(beside):
-                found += [needed for link in _chain(beside) for needed in _installation(link, home)]
+                found += [needed for link in links_of(beside) for needed in _installation(link, home)]
         found += _installation(place, home)
     if os.path.basename(program) in ("uv", "uvx", "pipx"):
         found += [place for place in (f"{home}/.local/share/uv/python",) if os.path.isdir(place)]
@@ -69,7 +69,7 @@ def in_system(path: str) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in SYSTEM_PREFIXES)
 
 
-def _chain(path: str) -> Iterator[str]:
+def links_of(path: str) -> Iterator[str]:
     """Yield a path, and the places that its symlinks lead through and to."""
     seen = []
     for _ in range(_LINKS):
@@ -93,13 +93,14 @@ def _installation(path: str, home: str) -> Iterator[str]:
         return
     yield from dict.fromkeys((install, real))
     if os.path.isfile(f"{install}/pyvenv.cfg"):
-        for link in _chain(f"{install}/bin/python"):
+        for link in links_of(f"{install}/bin/python"):
             base = os.path.dirname(os.path.dirname(link))
-            if base != install and _is_python(base, home):
+            if base != install and is_python(base, home):
                 yield from dict.fromkeys((base, os.path.realpath(base)))
 
 
-def _is_python(prefix: str, home: str) -> bool:
+def is_python(prefix: str, home: str) -> bool:
+    """Return whether a directory is an installation of Python, and shows nothing of the home directory beside."""
     real = os.path.realpath(prefix)
     if f"{home}/".startswith((f"{prefix}/", f"{real}/")) or os.path.dirname(real) == home:
         return False

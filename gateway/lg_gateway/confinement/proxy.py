@@ -28,6 +28,8 @@ HEAD_BYTES = 16_384
 HEAD_S = 30.0
 CONNECT_S = 20.0
 IDLE_S = 600.0
+END_S = 1.0
+"""For the connections to end when the proxy does, before they are told again."""
 CONNECTIONS = 128
 CHUNK = 65_536
 
@@ -80,10 +82,10 @@ class EgressProxy:
         """Stop listening and end all connections."""
         if self._server is not None:
             self._server.close()
-        for task in self._connections:
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(set(self._connections))
+        while self._connections:  # each end of a connection waits for its peer, and is told of its own
+            for task in self._connections:
+                task.cancel()
+            await asyncio.wait(set(self._connections), timeout=END_S)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._served(reader, writer))
@@ -206,6 +208,11 @@ async def _answer(writer: asyncio.StreamWriter, status: int, text: str) -> None:
 
 
 async def _end(writer: asyncio.StreamWriter) -> None:
+    """Close a connection. What its peer does not take in time, or before this is cancelled, is lost."""
     writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    try:
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(IDLE_S):
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOP = frozenset(b"connection proxy-connection proxy-authorization keep-alive te upgrade host".split())
 """Headers that end here."""
-_AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:@/?#\s]+))(?::(?P<port>[0-9]{1,5}))?")
+_AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[0-9A-Za-z._-]+))(?::(?P<port>[0-9]{1,5}))?")
 HTTP_PORT = 80
+_TARGET = re.compile(rb"[^\x00-\x20\x7f]+")
+"""A line feed alone would end the line for some servers."""
 
 
 class BadRequest(Exception):
@@ -41,6 +43,8 @@ def read_request(head: bytes) -> ProxyRequest:
     words = first.split(b" ")
     if len(words) != 3 or not words[2].startswith(b"HTTP/1.") or not _TOKEN.fullmatch(words[0]):
         raise BadRequest("this is not a request to an HTTP proxy")
+    if not _TARGET.fullmatch(words[1]):
+        raise BadRequest("the address has a control character in it")
     method, target = words[0], words[1].decode("latin-1")
     if method == b"CONNECT":
         host, port = _authority(target, None)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 
 from lg_gateway.confinement.confinement import Confinement, within
+from lg_gateway.confinement.programs import in_system, is_python, links_of
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox.hidden_paths import Masks
 
@@ -38,9 +39,35 @@ def refuse_swapped(confinement: Confinement, shown: Iterable[str]) -> None:
                 )
 
 
-def refuse_too_many(confinement: Confinement, masks: Masks) -> None:
+def refuse_planted(confinement: Confinement, program: str, needed: Iterable[str]) -> None:
+    """Raise `SandboxUnavailable` where a program that may change its own command has it lead to anything private.
+
+    What a command leads to is shown without being named. A link out of a writable directory is followed to the system,
+    to named paths and to installations of Python only.
+    """
+    if not os.path.isabs(program) or not any(
+        within(place, path) for place in links_of(program) for path in confinement.write
+    ):
+        return
+    named = (*confinement.read, *confinement.write)
+    for path in needed:
+        real = os.path.realpath(path)
+        install = os.path.dirname(os.path.dirname(real))
+        if not (
+            in_system(real)
+            or any(within(real, place) for place in named)
+            or is_python(real, confinement.home)
+            or is_python(install, confinement.home)
+        ):
+            raise SandboxUnavailable(
+                f"{confinement.name} was not started: its command lies where it may write, and {path} leads to {real}",
+                hint="name that path in `read`, or remove the link if the program has put it there",
+            )
+
+
+def refuse_too_many(confinement: Confinement, masks: Masks, pinned: int) -> None:
     """Raise `SandboxUnavailable` if there are more names to mask or protect than can be."""
-    count = len(masks.hidden_files) + len(masks.hidden_dirs) + len(masks.protected)
+    count = len(masks.hidden_files) + len(masks.hidden_dirs) + len(masks.protected) + pinned
     if count > MOUNTS:
         raise SandboxUnavailable(
             f"{confinement.name} was not started: {count} names below {confinement.masked_root} are to be masked or"

@@ -40,18 +40,22 @@ class HaltSwitch:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._seen = 0
         self.current: Halt | None = None
 
     def read(self, tx: Tx) -> Halt | None:
         """Look into the store."""
-        self._ledger.others_wrote = False
-        self.current = halt_of(self._ledger.newest_note(tx, HALT))
-        return self.current
+        seen = self._ledger.writes_of_others  # before the look: what is noticed meanwhile, by a call, is not seen yet
+        halt = halt_of(self._ledger.newest_note(tx, HALT))
+        self.current, self._seen = halt, seen
+        return halt
 
     def check(self, tx: Tx) -> None:
         """Raise `Halted` in the transaction that begins a call."""
-        if (self._ledger.others_wrote or self.current is not None) and self.read(tx) is not None:
-            raise self.current.error() if self.current is not None else Halted("all calls are stopped")
+        if self._ledger.writes_of_others != self._seen or self.current is not None:
+            halt = self.read(tx)
+            if halt is not None:
+                raise halt.error()
 
 
 def halt_of(note: dict[str, Any] | None) -> Halt | None:

@@ -86,15 +86,15 @@ class Ledger:
         self._next: Head | None = None
         self._known: Head | None = None
         self._end_hash = ""
-        self.others_wrote = True
-        """Whether another process has written since somebody took notice and set this to false."""
+        self.writes_of_others = 1
+        """Goes up when this process notices, as it appends, that another one has written."""
 
     def append(self, tx: Tx, entry: LedgerEntry) -> int:
         """Add one record at the end of the chain and return its number. Durable when the transaction is."""
         last = tx.execute(LAST_RECORD) or last_sealed(tx)
         seq, prev_hash = (last[0][0] + 1, last[0][1]) if last else (1, FIRST)
         if prev_hash != self._end_hash:
-            self.others_wrote = True
+            self.writes_of_others += 1
         body = {name: getattr(entry, name) for name in _FIELDS} | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
         record = canonical(body).decode("ascii")
         digest = record_hash(record)

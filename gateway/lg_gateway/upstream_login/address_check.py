@@ -36,7 +36,9 @@ def network_of(text: str) -> Network | None:
         return Network.LOOPBACK
     if address.is_link_local:
         return Network.LINK_LOCAL
-    return Network.PUBLIC if address.is_global else Network.PRIVATE
+    # Some addresses count as global that no host on the Internet has: `::127.0.0.1`, `64:ff9b:1::/48`, `fec0::/10`.
+    odd = address.is_reserved or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
+    return Network.PUBLIC if address.is_global and not odd else Network.PRIVATE
 
 
 def _inner(address: Address) -> Address:

@@ -64,7 +64,7 @@ async def _registered(
     answer = await http.post(server.registration_endpoint, body, {"Content-Type": "application/json"})
     given = answer.body or {}
     client_id, secret = given.get("client_id"), given.get("client_secret") or ""
-    if answer.status not in _CREATED or not isinstance(client_id, str) or not 0 < len(client_id) <= ID_CHARACTERS:
+    if answer.status not in _CREATED or not _is_sendable(client_id):
         error = given.get("error_description") or given.get("error") or ""
         words = f": {visible(str(error)[:200])}" if error else ""
         raise LoginFailed(
@@ -72,9 +72,14 @@ async def _registered(
         )
     assumed = "none" if not secret else wanted if wanted != "none" else "client_secret_basic"
     method = given.get("token_endpoint_auth_method") or assumed
-    if method not in _METHODS or not isinstance(secret, str) or (method != "none" and not secret):
+    if method not in _METHODS or (secret and not _is_sendable(secret)) or (method != "none" and not secret):
         raise LoginFailed(
             f"{shown(server.registration_endpoint)} registered the gateway for the login method"
             f" {visible(str(method)[:100])!r}, which it does not know"
         )
-    return Client(client_id=client_id, secret=secret if method != "none" else "", method=str(method))
+    return Client(client_id=str(client_id), secret=str(secret) if method != "none" else "", method=str(method))
+
+
+def _is_sendable(text: object) -> bool:
+    """Return whether an id or a secret can be sent back: JSON has texts that no encoding has, such as half a pair."""
+    return isinstance(text, str) and 0 < len(text) <= ID_CHARACTERS and text.isprintable()

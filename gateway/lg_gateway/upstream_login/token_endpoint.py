@@ -94,7 +94,7 @@ def _sendable(token: str) -> bool:
 def _lifetime(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else LIFETIME_S
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a whole number of hundreds of digits
         return LIFETIME_S
     return min(max(seconds, 0.0), LONGEST_S) if seconds == seconds else LIFETIME_S
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import anyio
 import pytest
 
-from lg_gateway.ledger.halt import write_continue, write_halt
+from lg_gateway.ledger.halt import HaltSwitch, write_continue, write_halt
+from lg_gateway.ledger.ledger import LedgerEntry
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.serving.store_access import StoreAccess
+from lg_gateway.store.interface import Tx
+from lg_policy.errors import Halted
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve
 from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
@@ -69,6 +72,35 @@ async def test_a_halt_outlives_the_gateway_and_is_known_from_the_first_call_on(t
         await halt(gateway)
     async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway:
         assert code_of(await call(gateway, "a__echo", text="x")) == "halted"
+
+
+class _Meanwhile:
+    """A transaction of the store in which something else happens before its first statement."""
+
+    def __init__(self, tx: Tx, action: Callable[[], None]) -> None:
+        self._tx = tx
+        self._action = action
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        action, self._action = self._action, lambda: None
+        action()
+        return list(self._tx.execute(sql, params))
+
+
+def test_a_call_that_begins_while_the_gateway_looks_for_halts_is_stopped_by_one(tmp_path: Path) -> None:
+    setup = make_setup(tmp_path, server("a"), ALLOW_ALL)
+    with closing(StoreAccess(setup)) as ours, closing(StoreAccess(setup)) as others:
+        switch = HaltSwitch(ours.ledger)
+        begun = LedgerEntry(phase="begun", request_id="r")
+        assert ours.write(switch.read) is None
+        others.write(lambda tx: write_halt(others.ledger, tx, by="ada", reason=""))
+
+        def begin_call(tx: Tx) -> None:
+            ours.ledger.append(tx, begun)
+            with pytest.raises(Halted):
+                switch.read(_Meanwhile(tx, lambda: switch.check(tx)))
+
+        ours.write(begin_call)
 
 
 async def test_an_approval_is_not_spent_while_calls_are_halted(tmp_path: Path) -> None:

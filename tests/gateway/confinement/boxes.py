@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ def confinement(tmp_path: Path, **more: Any) -> Confinement:
 
 async def run_confined(box: Confinement, code: str, *args: str, **env: str) -> tuple[str, Confined]:
     """Run Python code in a sandbox and return what it printed, also as errors."""
-    command = ConfinedCommand(argv=[sys.executable, "-c", code, *args], env=env)
+    return await _run(box, [sys.executable, "-c", code, *args], env)
+
+
+async def run_command(box: Confinement, *argv: str) -> str:
+    """Run a command in a sandbox and return what it printed, also as errors."""
+    return (await _run(box, argv, {}))[0]
+
+
+async def _run(box: Confinement, argv: Sequence[str], env: Mapping[str, str]) -> tuple[str, Confined]:
+    command = ConfinedCommand(argv=argv, env=env)
     process, confined = await start_confined(box, command, mark={})
     text = {"stdout": b"", "stderr": b""}
 

@@ -60,6 +60,7 @@ async def test_a_program_that_the_sandbox_does_not_show_is_named_in_the_reason(t
         ({"read": ["relative/path"]}, "is not an absolute path"),
         ({"write": ["/"]}, "would show too much"),
         ({"read": ["~"]}, "would show too much"),
+        ({"read": ["${ABOVE_HOME}"]}, "would show too much"),
         ({"write": ["${STATE}"]}, "files of the gateway itself"),
     ],
 )
@@ -67,6 +68,8 @@ def test_a_sandbox_that_would_be_none_is_refused(
     tmp_path: Path, sandbox: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE", os.environ["XDG_CONFIG_HOME"])
+    monkeypatch.setenv("ABOVE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with pytest.raises(ConfigError, match=said):
         make_setup(tmp_path, confined_server(**sandbox), ALLOW_ALL)
 

@@ -134,6 +134,9 @@ async def test_a_named_host_that_leads_to_a_private_address_is_refused(tmp_path:
         b"GET http://name.example/ HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET http://name.example/ HTTP/1.1\r\nBad Name: 1\r\n\r\n",
         b"\x05\x01\x00\r\n\r\n",
+        b"GET http://name.example/\nHost:other.example HTTP/1.1\r\n\r\n",
+        b'CONNECT other","*:443 HTTP/1.1\r\n\r\n',
+        b"CONNECT other\x1b:443 HTTP/1.1\r\n\r\n",
     ],
 )
 async def test_what_is_no_request_to_a_proxy_is_refused(tmp_path: Path, request_: bytes) -> None:
@@ -153,3 +156,26 @@ async def test_a_body_is_passed_on_to_its_length_and_no_further(tmp_path: Path) 
         head = f"POST http://name.example:{there.port}/ HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"
         assert (await ask(path, head.encode() + b"GET / HTTP/1.1\r\nHost: other.example\r\n\r\n")).endswith(b"seen")
     assert len(there.got) == 1
+
+
+async def test_the_proxy_ends_although_a_host_takes_nothing_of_what_it_was_sent(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # that of a socket has it
+        await held.wait()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(hold, "127.0.0.1", 0, limit=1024) as server:
+        port = server.sockets[0].getsockname()[1]
+        proxy = EgressProxy(read_patterns([f"127.0.0.1:{port}"]), owner="box", add_with="")
+        await proxy.start(str(tmp_path / "proxy.sock"))
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "proxy.sock"))
+        writer.write(connect(port, "127.0.0.1"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"x" * 30_000_000)
+        with pytest.raises(TimeoutError):  # as much as all buffers take, and no more
+            await asyncio.wait_for(writer.drain(), 2)
+        writer.transport.abort()
+        await asyncio.wait_for(proxy.close(), 60)
+        held.set()
