@@ -16,7 +16,9 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from lg_gateway.confinement.hosts import Address, HostRules, embedded, plain_name
 from lg_gateway.confinement.refused_hosts import RefusedHosts
@@ -38,12 +40,16 @@ _PHRASES = {
     431: "Head too long", 502: "Cannot connect", 503: "Too many connections", 504: "No answer in time",
 }  # fmt: skip
 
+_LOOK_UPS = ThreadPoolExecutor(4, thread_name_prefix="lg-confined-names")
+"""Threads for names that confined programs ask for. A name server of theirs that never answers holds up no others."""
+
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 
 async def look_up(host: str, port: int) -> list[Address]:
     """Return the addresses of a name. Raises `OSError`."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    find = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, find)
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0])) for entry in found))
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from lg_gateway.confinement.hosts import Address, read_patterns
-from lg_gateway.confinement.proxy import HEAD_BYTES, EgressProxy
+from lg_gateway.confinement.proxy import HEAD_BYTES, EgressProxy, look_up
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +181,14 @@ async def test_the_proxy_ends_although_a_host_takes_nothing_of_what_it_was_sent(
         writer.transport.abort()
         await asyncio.wait_for(proxy.close(), 60)
         held.set()
+
+
+async def test_names_are_looked_up_apart_from_what_else_the_gateway_does_in_threads() -> None:
+    loop, go_on = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    busy = loop.run_in_executor(None, go_on.wait)
+    try:
+        assert ipaddress.ip_address("127.0.0.1") in await asyncio.wait_for(look_up("127.0.0.1", 80), 30)
+    finally:
+        go_on.set()
+        await busy
