@@ -302,3 +302,16 @@ async def test_odd_values_of_an_authorization_server_end_a_login_or_are_read() -
 @pytest.mark.parametrize("address", ["::127.0.0.1", "64:ff9b:1::7f00:1", "64:ff9b::a00:1", "fec0::1", "2002:a00:1::"])
 def test_an_address_in_an_odd_form_is_not_on_the_public_network(address: str) -> None:
     assert network_of(address) is not Network.PUBLIC
+
+
+@pytest.mark.attack("Upstream login", "a server's name that leads to this machine for a moment, to have it asked")
+async def test_a_host_that_changes_its_network_during_a_login_is_not_asked() -> None:
+    addresses = iter(["93.184.215.14", "127.0.0.1", "93.184.215.14"])
+
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return [next(addresses)]
+
+    http = CheckedHttp(("https://evil.example/mcp",), resolve=resolve)
+    for _ in range(2):
+        with pytest.raises(LoginFailed, match="leads to another network than before"):
+            await http.get("https://evil.example/metadata")

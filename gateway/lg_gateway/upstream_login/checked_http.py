@@ -11,7 +11,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +33,7 @@ REDIRECTS = 3
 URL_CHARACTERS = 2_000
 _PORTS = {"http": 80, "https": 443}
 _MOVED = (301, 302, 303, 307, 308)
+Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +46,18 @@ class Answered:
 
 
 class CheckedHttp:
-    """Requests for one login. `trusted` are the addresses from the settings: their networks may be asked."""
+    """Requests for one login. `trusted` are the addresses from the settings: their networks may be asked.
 
-    def __init__(self, trusted: Iterable[str], deadline_s: float = DEADLINE_S) -> None:
+    A host that has its network asked must stay there itself. Otherwise a server on the Internet could have this
+    machine asked by leading here for a moment.
+    """
+
+    def __init__(self, trusted: Iterable[str], deadline_s: float = DEADLINE_S, resolve: Resolve | None = None) -> None:
         self._trusted = tuple(trusted)
         self._deadline_s = deadline_s
-        self._networks: frozenset[Network] | None = None
+        self._resolve = resolve or _addresses
+        self._networks: dict[str, frozenset[Network]] = {}
+        """Of each trusted host that was looked up."""
         self._tls: ssl.SSLContext | None = None
 
     async def get(self, url: str) -> Answered:
@@ -120,10 +127,16 @@ class CheckedHttp:
 
     async def _allowed(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host. Raises `LoginFailed` if none of them may be asked."""
-        found = await _addresses(host, port)
-        if self._networks is None:
-            self._networks = await self._known_networks()
-        allowed = [address for address in found if network_of(address) in self._networks]
+        found = await self._resolve(host, port)
+        await self._look_up_trusted()
+        own = self._networks.get(host.lower())
+        networks = own or frozenset((Network.PUBLIC,)).union(*self._networks.values())
+        allowed = [address for address in found if network_of(address) in networks]
+        if found and not allowed and own:
+            raise LoginFailed(
+                f"the host {visible(host)} leads to another network than before, to {found[0]}; "
+                "restart the gateway if that is right"
+            )
         if found and not allowed:
             raise LoginFailed(
                 f"the host {visible(host)} has the address {found[0]}, which is not on the public network; the server"
@@ -131,16 +144,19 @@ class CheckedHttp:
             )
         return allowed
 
-    async def _known_networks(self) -> frozenset[Network]:
-        networks = {Network.PUBLIC}
+    async def _look_up_trusted(self) -> None:
+        """Find out on which networks the trusted hosts are. One that has no address now is looked up again later."""
         for url in self._trusted:
             parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+            if host in self._networks:
+                continue
             with anyio.move_on_after(self._deadline_s):
-                found = await _addresses(parts.hostname or "", parts.port or _PORTS[parts.scheme])
-                own = {network for address in found if (network := network_of(address)) is not None}
-                # A name with a public address as well is on the Internet, whatever its owner writes beside it.
-                networks |= set() if Network.PUBLIC in own else own
-        return frozenset(networks)
+                found = await self._resolve(host, parts.port or _PORTS[parts.scheme])
+                own = frozenset(network for address in found if (network := network_of(address)) is not None)
+                if own:
+                    # A name with a public address as well is on the Internet, whatever its owner writes beside it.
+                    self._networks[host] = frozenset((Network.PUBLIC,)) if Network.PUBLIC in own else own
 
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
