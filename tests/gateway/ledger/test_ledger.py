@@ -7,15 +7,20 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import Head, HeadFile
 from lg_gateway.ledger.ledger import LedgerEntry
 from lg_gateway.ledger.verification import verify_export
 from lg_gateway.store.interface import StoreError, Tx
+from lg_policy.errors import Halted
 from tests.gateway.ledger.support_ledger import SEED, append, open_ledger
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, server
 
@@ -133,3 +138,49 @@ async def test_an_export_is_verified_without_the_store(tmp_path: Path) -> None:
     assert "only compared with itself" in verdict.remarks[0]
     verdict = verify_export([*lines[:2], lines[2].replace("event", "evnt"), *lines[3:]])
     assert verdict.problems[0].seq == 3
+
+
+class _Held:
+    """A transaction whose answers arrive only when they may."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.asked = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        rows = self._tx.execute(sql, params)
+        self.asked.set()
+        assert self.may_go_on.wait(60)
+        return rows
+
+
+async def test_a_look_from_before_a_halt_does_not_let_calls_begin_again(tmp_path: Path) -> None:
+    store, ledger = open_ledger(tmp_path)
+    await append(store, ledger, 1)
+    other, others = open_ledger(tmp_path)
+    switch = HaltSwitch(ledger)
+    held: list[_Held] = []
+    looking = threading.Event()
+
+    def begin(tx: Tx) -> None:
+        ledger.append(tx, LedgerEntry(phase="begun"))
+        switch.check(tx)
+
+    def look(tx: Tx) -> None:
+        held.append(_Held(tx))
+        looking.set()
+        switch.read(held[0])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, store.read_now, look)
+        await anyio.to_thread.run_sync(looking.wait, 60)
+        await anyio.to_thread.run_sync(held[0].asked.wait, 60)
+        await other.write(lambda tx: write_halt(others, tx, by="ada", reason="enough"))
+        await append(store, ledger, 1)
+        assert store.read_now(switch.read) is not None
+        held[0].may_go_on.set()
+    with pytest.raises(Halted):
+        await store.write(begin)
+    other.close()
+    store.close()
