@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from lg_gateway.kept_rules.rule_text import rule_text
 from lg_policy.config.settings import GatewaySettings, RuleSettings, Settings
 from lg_policy.printing import quote
 from lg_policy.rules.conditions import PATH_FORMAT, normalised_paths
@@ -71,7 +72,9 @@ def choices(
         found += _with_arguments(facts, base, arguments)
     found += _reading(facts, base, siblings)
     return [
-        replace(choice, reads=facts.read_only) for choice in found if allows(choice.rule, facts, identity, arguments)
+        replace(choice, reads=facts.read_only)
+        for choice in found
+        if _can_be_written(choice.rule) and allows(choice.rule, facts, identity, arguments)
     ]
 
 
@@ -80,6 +83,15 @@ def allows(rule: Mapping[str, Any], facts: ToolFacts, identity: str, arguments: 
     settings = Settings(gateway=GatewaySettings(rules=(RuleSettings.model_validate(rule),)))
     decision = RuleBook(settings).decide(identity=identity, facts=facts, arguments=arguments)
     return decision.effect is Effect.ALLOW and not decision.rule.startswith("default:")
+
+
+def _can_be_written(rule: Mapping[str, Any]) -> bool:
+    """Return whether a settings file can hold a rule: half a character and an endless number it cannot."""
+    try:
+        rule_text(rule)
+    except ValueError:
+        return False
+    return True
 
 
 def _base(facts: ToolFacts, identity: str) -> dict[str, Any]:
@@ -177,7 +189,7 @@ def _below(facts: ToolFacts, name: str, value: Any) -> tuple[str, str] | None:
         return None
     if name in _URLS:
         return _same_host(name, value)
-    schema = ((facts.input_schema or {}).get("properties") or {}).get(name)
+    schema = _properties(facts).get(name)
     marked = isinstance(schema, Mapping) and schema.get("format") == PATH_FORMAT
     if not (name in _PATHS or (facts.trusted and marked)) or "\\" in value or "%" in value:
         return None
@@ -202,7 +214,7 @@ def _same_host(name: str, value: str) -> tuple[str, str] | None:
 
 def _kept(facts: ToolFacts, arguments: Mapping[str, Any], open_name: str) -> dict[str, Any]:
     """Return the arguments that choose what the tool does, such as a mode: a pattern leaves them as they are."""
-    properties = (facts.input_schema or {}).get("properties") or {}
+    properties = _properties(facts)
     kept = {}
     for name, value in arguments.items():
         schema = properties.get(name)
@@ -210,3 +222,9 @@ def _kept(facts: ToolFacts, arguments: Mapping[str, Any], open_name: str) -> dic
         if name != open_name and chooses and not _has_null(value, EXACT_DEPTH):
             kept[name] = {"const": value}
     return kept
+
+
+def _properties(facts: ToolFacts) -> Mapping[str, Any]:
+    """Return the schemas of a tool's arguments. What a server sends need be no schema at all."""
+    found = (facts.input_schema or {}).get("properties")
+    return found if isinstance(found, Mapping) else {}

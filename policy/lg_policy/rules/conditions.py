@@ -40,7 +40,10 @@ class Condition:
         """Say why no valid call can satisfy this condition, or return `None` if that is not certain."""
         if input_schema is None or not isinstance(self._schema, Mapping):
             return None
-        return never(self._schema, input_schema, _compiled)
+        try:
+            return never(self._schema, input_schema, _compiled)
+        except (TypeError, ValueError, AttributeError, RecursionError):
+            return None  # the server sent something that is no schema
 
     def unmet(self, arguments: Mapping[str, Any]) -> str:
         """Say which part of the arguments does not satisfy the condition; empty if all do."""
@@ -148,17 +151,27 @@ def _check(schema: Any, where: str) -> None:
         _compiled(pattern, where)
 
 
+_VALUES = frozenset(("const", "enum", "default", "examples"))
+"""Keywords that hold values and no schemas."""
+_BY_NAME = frozenset(("properties", "patternProperties", "dependentSchemas", "$defs", "definitions"))
+"""Keywords that hold schemas by any names."""
+
+
 def _patterns(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if isinstance(schema.get("pattern"), str):
-            yield schema["pattern"]
-        if isinstance(schema.get("patternProperties"), Mapping):
-            yield from schema["patternProperties"]
-        for inner in schema.values():
-            yield from _patterns(inner)
-    elif isinstance(schema, list):
+    if isinstance(schema, list):
         for inner in schema:
             yield from _patterns(inner)
+    if not isinstance(schema, Mapping):
+        return
+    for keyword, value in schema.items():
+        if keyword == "pattern" and isinstance(value, str):
+            yield value
+        if keyword == "patternProperties" and isinstance(value, Mapping):
+            yield from value
+        if keyword in _BY_NAME and isinstance(value, Mapping):
+            yield from _patterns(list(value.values()))
+        elif keyword not in _VALUES:
+            yield from _patterns(value)
 
 
 class _Pattern:

@@ -153,3 +153,39 @@ def test_nothing_is_offered_for_a_name_that_a_rule_would_read_as_many() -> None:
     assert choices(replace(FOREIGN, tool="s__*"), ME, {}, secrets=False) == []
     assert choices(FOREIGN, "local:*", {}, secrets=False) == []
     assert choices(replace(FOREIGN, input_schema=None), ME, {}, secrets=False) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"pattern": "(?=x)"},
+        [{"patternProperties": {"(": 1}}],
+        {"properties": {"pattern": "("}, "$ref": "#/nowhere", "type": 7},
+    ],
+)
+def test_arguments_that_look_like_a_schema_are_kept_as_they_are(value: Any) -> None:
+    rule = offered(FOREIGN, {"deep": value})[EXACT].rule
+    assert allows(rule, FOREIGN, ME, {"deep": value})
+    assert not allows(rule, FOREIGN, ME, {"deep": "x"})
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, [float("inf")], float("-inf"), float("nan")])
+def test_arguments_that_no_settings_file_can_hold_are_in_no_rule(value: Any) -> None:
+    assert list(offered(FOREIGN, {"deep": value})) == [TOOL]
+    assert choices(replace(FOREIGN, tool="s__\ud800"), ME, {}, secrets=False) == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": [1]},
+        {"properties": "path"},
+        {"type": [["string"]], "properties": 5},
+        {"properties": {"path": {"enum": 5, "minLength": "x"}, "flag": {"const": {}, "type": {"a": 1}}}},
+        {"required": 5, "allOf": 3, "enum": 5},
+        {"properties": {"path": {"minLength": "x"}}},
+    ],
+)
+def test_a_tool_whose_schema_is_none_is_offered_like_any_other(schema: dict[str, Any]) -> None:
+    found = offered(replace(FOREIGN, input_schema=schema), {"path": "docs/guide/a.md", "flag": True})
+    assert TOOL in found

@@ -81,3 +81,7 @@ def test_a_malformed_schema_of_a_server_says_nothing() -> None:
     condition = Condition(about(a={"const": 1}), where="rule", require=True)
     assert condition.can_never_match({"properties": {"a": {"type": 7, "minimum": "x"}}}) is None
     assert condition.can_never_match({"properties": {"a": "odd"}}) is None
+    for known in ({"type": [["a"]]}, {"enum": 5}, {"minLength": "x"}, {"type": {"a": 1}}, {"properties": 5}):
+        wanted = Condition(about(a={"const": "y"}), where="rule", require=True)
+        assert wanted.can_never_match({"properties": {"a": known}}) is None
+    assert condition.can_never_match({"type": [["a"]], "properties": [1]}) is None

@@ -210,3 +210,17 @@ def test_half_characters_neither_break_nor_hide_from_a_pattern(text: str, expect
     assert (
         effect(book({"tools": ["*"], "identities": ["a*"], "effect": "deny"}), PATCH, identity="a\ud800") is Effect.DENY
     )
+
+
+def test_a_pattern_in_a_value_is_no_pattern_and_one_below_a_property_of_any_name_is() -> None:
+    value = {"pattern": "(?=x)", "patternProperties": {"(": 1}}
+    patterns: list[dict[str, Any]] = [
+        {"pattern": "(?=x)"},
+        {"items": {"anyOf": [{"patternProperties": {"(?=x)": {}}}]}},
+    ]
+    for literal in ({"const": value}, {"enum": [value]}, {"default": value}):
+        book({"tools": ["*"], "effect": "deny", "when": {"properties": {"path": literal}}})
+    for name in ("const", "enum", "default", "examples", "pattern", "properties"):
+        for bad in patterns:
+            with pytest.raises(ConfigError, match="does not run on RE2"):
+                book({"tools": ["*"], "effect": "deny", "when": {"properties": {name: bad}}})

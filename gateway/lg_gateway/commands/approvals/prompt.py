@@ -13,13 +13,13 @@ from lg_gateway.approvals.layout import WIDTH, laid_out, relaid
 from lg_gateway.approvals.question import ONCE, RUN, SESSION, TYPED
 from lg_gateway.approvals.records import Approval, ApprovalState
 from lg_gateway.commands.terminal.terminal import Terminal
-from lg_gateway.kept_rules.records import ADDED, RuleChange, comment_of
+from lg_gateway.kept_rules.records import ADDED, NOT_WRITTEN, RuleChange, comment_of
 from lg_gateway.kept_rules.rule_text import rule_text
 from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
 from lg_gateway.serving.setup import user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import Tx
-from lg_policy.errors import Conflict
+from lg_policy.errors import ConfigError, Conflict
 from lg_policy.printing import quote, visible
 from lg_policy.state import find_states
 
@@ -79,7 +79,19 @@ def decide(
     rule, file = approval.rule(keep), own_rules()
     decided = pending.access.write(work)
     if rule is not None:
-        file.add(rule, comment_of(decided))
+        try:
+            file.add(rule, comment_of(decided))
+        except ConfigError as error:
+            change = RuleChange(
+                outcome=NOT_WRITTEN,
+                rule=rule,
+                path=file.path,
+                by=decided.decided_by,
+                approval=decided,
+                detail=error.message,
+            )
+            pending.access.write(lambda tx: change.record(pending.access.ledger, tx))
+            raise
     return decided
 
 

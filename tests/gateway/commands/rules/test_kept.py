@@ -14,7 +14,7 @@ import pytest
 from tests.gateway.approvals.support_approvals import approve, asked_client
 from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
-from tests.gateway.rig import gateway_of, make_setup, send, server
+from tests.gateway.rig import gateway_of, make_setup, records, send, server
 
 pytestmark = pytest.mark.anyio
 NO_HOLD = "[approval]\nhold_s = 0\n"
@@ -118,6 +118,19 @@ async def test_a_question_is_approved_with_a_rule_by_its_id_and_only_with_one_th
     assert f"{waiting.id} approved" in shown
     assert not done.is_error
     assert [rule["name"] for rule in rules()] == [waiting.id]
+
+
+async def test_a_rule_that_cannot_be_written_at_a_terminal_is_on_record(tmp_path: Path) -> None:
+    write("[gateway]\nrules = [ ]\n")
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        await send(gateway, "a__echo", {"text": "x"})
+        (asked,) = gateway.store.read_now(lambda tx: gateway.approvals.recent(tx, 5, 0))
+        shown = await typed("approvals", "approve", asked.id, "--always", "tool", keys="y\n")
+        outcomes = [str(record["outcome"]) for record in records(gateway, notes=True)]
+
+    assert "no rule was written" in shown
+    assert [outcome for outcome in outcomes if outcome.startswith("rule")] == ["rule added", "rule not written"]
+    assert user_file().read_text() == "[gateway]\nrules = [ ]\n"
 
 
 async def test_what_always_got_a_yes_is_proposed_and_no_more_than_was_seen_where_a_tool_changes_things(
