@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,28 @@ def table(rows: list[CallRow], width: int | None = None) -> Iterator[str]:
     names = [name for name in _HEADS if name not in left_out]
     today = max(row.time for row in rows)[:10]
     cells = [[_HEADS[name] for name in names], *([_cell(row, name, today) for name in names] for row in rows)]
-    widths = [max(display_width(row[column]) for row in cells) for column in range(len(names))]
-    widest = names.index("about")
-    spare = width - sum(widths) - 2 * (len(widths) - 1)
-    widths[widest] = max(widths[widest] + min(spare, 0), _NARROWEST)
+    wanted = {name: max(display_width(row[column]) for row in cells) for column, name in enumerate(names)}
+    widths = _fitting(wanted, width - 2 * (len(names) - 1))
     for row in cells:
-        row[widest] = one_line(row[widest], widths[widest])
+        shown = [one_line(cell, room) for cell, room in zip(row, widths, strict=True)]
         yield "  ".join(
-            f"{cell}{' ' * (room - display_width(cell))}" for cell, room in zip(row, widths, strict=True)
+            f"{cell}{' ' * (room - display_width(cell))}" for cell, room in zip(shown, widths, strict=True)
         ).rstrip()
+
+
+def _fitting(wanted: Mapping[str, int], room: int) -> list[int]:
+    """Return the width of each column: first what a call was about gets narrower, then whatever is widest.
+
+    A caller can choose long names. They must not push all other rows over the edge of the terminal.
+    """
+    widths = dict(wanted)
+    for names in (("about",), tuple(name for name in wanted if name not in ("id", "time"))):
+        while sum(widths.values()) > room:
+            widest = max(names, key=widths.__getitem__)
+            if widths[widest] <= _NARROWEST:
+                break
+            widths[widest] -= 1
+    return list(widths.values())
 
 
 def _cell(row: CallRow, name: str, today: str) -> str:

@@ -55,3 +55,13 @@ def test_a_table_fits_the_terminal_by_cutting_what_the_calls_were_about() -> Non
     assert "23:44:50" in wide[1]
     assert "11-28 09:00" in wide[3]
     assert long in "\n".join(table(rows))
+
+
+@pytest.mark.parametrize("name", ["n" * 500, "\u6587" * 200, "\x1b[2J" * 50, "[bold]" * 60, "a\u0301" * 100])
+def test_long_names_of_a_caller_do_not_push_other_rows_over_the_edge(name: str) -> None:
+    rows = [row(), row(tool=name, caller=name, decision=name, outcome=name)]
+    for width in (80, 120, 200):
+        shown = list(table(rows, width))
+        assert max(map(display_width, shown)) <= width
+        assert "66db4e72  23:44:50  " in shown[1]
+        assert "ok 12 ms" in shown[1] or width == 80
