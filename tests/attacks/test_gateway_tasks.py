@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from conformance.programs import fixture_url
 
+from lg_gateway.upstreams.offers.server_tasks import MESSAGE_CHARACTERS, read_task
+from lg_policy.secrets.masking import Masker
 from tests.gateway.offers_rig import refused
 from tests.gateway.rig import gateway_of
 from tests.gateway.tasks.tasks_rig import about, called, stands, taking_tasks, tasks_server
@@ -70,3 +72,14 @@ async def test_a_task_that_was_changed_in_the_store_is_not_believed(tmp_path: Pa
         assert (await refused(about(other, "tasks/get", moved))).code == -32603
         assert (await refused(about(owner, "tasks/get", moved))).code == -32602
         assert (await refused(about(owner, "tasks/get", edited))).code == -32603
+
+
+@pytest.mark.attack("Tasks", "a state whose words are cut in the middle of a secret")
+@pytest.mark.parametrize("before", ["x " * 240, "x" * 480 + "/", "\u6587 " * 240])
+def test_no_half_of_a_secret_is_left_of_what_a_server_says_about_a_task(before: str) -> None:
+    secret = "hunter2-" * 5
+    masker = Masker(b"k" * 32, [secret])
+    said = read_task({"taskId": "1", "status": "working", "statusMessage": before + secret + " " + "y" * 600})
+
+    assert "hunter2" not in masker.mask(said.message)
+    assert len(said.message) <= MESSAGE_CHARACTERS + 1

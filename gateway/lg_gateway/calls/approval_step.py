@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -300,7 +300,7 @@ class ApprovalStep:
         write = partial(compose, frame, arguments, text, partial(secret_lines, self._masker))
         small = context.bytes_in + len(text or "") <= ON_LOOP_BYTES
         shown = write() if small else await anyio.to_thread.run_sync(write)
-        marked = not small or bool(secret_lines(self._masker, json.dumps(arguments, ensure_ascii=False, indent=0)))
+        marked = not small or _hold_secrets(self._masker, arguments)
         question = NewApproval(
             binding=binding,
             approver=approver,
@@ -326,6 +326,12 @@ def secret_lines(masker: Masker, text: str) -> dict[int, frozenset[str]]:
         number, at = number + text.count("\n", at, span.start), span.start
         found[number] = found.get(number, frozenset()) | {span.kind}
     return found
+
+
+def _hold_secrets(masker: Masker, arguments: Mapping[str, object]) -> bool:
+    """Whether arguments hold what looks like a secret, as they are or as JSON writes them."""
+    written = json.dumps(arguments, ensure_ascii=False, indent=0)
+    return bool(secret_lines(masker, written)) or masker.mask_json(arguments) != arguments
 
 
 def _answerable(context: CallContext, question: Approval | NewApproval) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import AsyncIterator
@@ -170,3 +171,19 @@ async def test_one_answer_allows_all_tools_of_a_server_that_say_they_only_read_a
     assert f"the {len(reading)} tools of this server that it says only read" in words
     assert len(forms) == 2
     assert "reads" not in forms[1]["enum"]
+
+
+@pytest.mark.parametrize(
+    "secret", ['pa"ss-word-of-the-database', "back\\slash-of-the-database", "plain-of-the-database"]
+)
+async def test_a_secret_of_the_settings_is_in_no_rule_however_json_writes_it(tmp_path: Path, secret: str) -> None:
+    forms: list[dict[str, Any]] = []
+    given = f"[gateway.servers.a.env]\nDATABASE_PASSWORD = {json.dumps(secret)}\n"
+    async with (
+        gateway_of(tmp_path, server("a"), given) as gateway,
+        client_of(gateway, "deny", forms) as client,
+    ):
+        for text in (secret, f"to {secret}", "anything else"):
+            await client.call_tool("a__echo", {"text": text})
+
+    assert ["exact" in form["enum"] for form in forms] == [False, False, True]

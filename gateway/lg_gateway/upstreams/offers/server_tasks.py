@@ -18,6 +18,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict
 
 from lg_gateway.upstreams.replies import RelayedResult, read_call_result, read_error
+from lg_policy.limits import cut_at_word
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 MISSING = t.MISSING_REQUIRED_CLIENT_CAPABILITY
@@ -124,7 +125,7 @@ def read_task(raw: Mapping[str, Any]) -> ServerTask:
     return ServerTask(
         id=task_id,
         status=status,
-        message=message[:MESSAGE_CHARACTERS] if isinstance(message, str) else "",
+        message=cut_at_word(message, MESSAGE_CHARACTERS) if isinstance(message, str) else "",
         ttl_ms=_whole(raw.get("ttlMs", raw.get("ttl"))),
         poll_ms=_whole(raw.get("pollIntervalMs", raw.get("pollInterval"))) or None,
         result=read_call_result(result) if status is TaskStatus.COMPLETED and result is not None else None,
