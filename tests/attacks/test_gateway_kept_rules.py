@@ -101,7 +101,7 @@ def test_a_kept_rule_says_what_it_was_made_for_whatever_names_and_arguments_hold
         assert load_settings(config=path).settings.gateway.rules[1].tools == (facts.tool,)
 
 
-@pytest.mark.attack("Approvals", "a settings file that is a link into the repository, a pipe, or open to everybody")
+@pytest.mark.attack("Approvals", "a settings file that links into the repository, is a pipe, read-only or open to all")
 async def test_a_rule_is_written_into_no_file_that_others_can_change(tmp_path: Path) -> None:
     root, own = tmp_path / "repository", tmp_path / "lg"
     root.mkdir()
@@ -120,6 +120,14 @@ async def test_a_rule_is_written_into_no_file_that_others_can_change(tmp_path: P
         RulesFile(path=own / "config.toml").add(rule)
 
     (own / "config.toml").unlink()
+    for mode, why in ((0o666, "everybody"), (0o444, "read-only")):
+        (own / "config.toml").write_text("# mine\n")
+        (own / "config.toml").chmod(mode)
+        with pytest.raises(ConfigError, match=why):
+            RulesFile(path=own / "config.toml").add(rule)
+        assert (own / "config.toml").read_text() == "# mine\n"
+        (own / "config.toml").unlink()
+
     own.chmod(0o777)
     with pytest.raises(ConfigError, match="everybody"):
         RulesFile(path=own / "config.toml").add(rule)

@@ -1,8 +1,8 @@
 """Changes the rules in the user's settings file, under a lock and as a whole. Everything else stays, byte for byte.
 
 A link to another file is followed, as people who keep their settings in a repository of their own have it. Refused is
-a file that lies below a root that the gateway works on, one that is not the user's, and one in a folder that everybody
-can write to: then somebody else would say what the rules are.
+a file that lies below a root that the gateway works on, one that is not the user's, and one that everybody can write
+to, or whose folder: then somebody else would say what the rules are. A read-only file is left as it is.
 """
 
 from __future__ import annotations
@@ -91,6 +91,10 @@ class RulesFile:
             status = os.lstat(real)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                 raise ConfigError(f"{self.path} is no file of yours", hint="no rule was written")
+            if not status.st_mode & stat.S_IWUSR:
+                raise ConfigError(f"{self.path} is read-only", hint="no rule was written; run `chmod u+w` on it")
+            if status.st_mode & stat.S_IWOTH:
+                raise ConfigError(f"everybody can write to {self.path}", hint="no rule was written; `chmod o-w` it")
         if os.path.isdir(folder) and os.stat(folder).st_mode & stat.S_IWOTH:
             raise ConfigError(f"everybody can write to {folder}", hint="no rule was written; run `chmod o-w` on it")
 
