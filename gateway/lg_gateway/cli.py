@@ -36,15 +36,18 @@ DESCRIPTION = (
 EPILOG = "Without a command: serve. `lg-gateway COMMAND --help` shows the options of a command and an example."
 
 WELCOME = """\
-lg-gateway puts your tools behind one MCP server: it checks every call against your policy, asks you where a person
-must decide, and records it. An MCP client starts it; at a terminal you look at it and answer its questions.
+lg-gateway puts your tools behind one MCP server: it checks every call against
+your policy, asks you where a person must decide, and records it. An MCP client
+starts it; at a terminal you look at it and answer its questions.
 
+  lg-gateway init                      put it into the clients that you have
+  lg-gateway install CLIENT            put it into one, such as claude-code
   lg-gateway tools                     what a client of this directory sees
   lg-gateway call fs__list_files       call a tool as a client does
-  lg-gateway doctor                    check settings, servers and the ledger
-  lg-gateway install CLIENT            put the gateway into a client, such as cursor or claude-code
   lg-gateway approvals watch           answer questions of callers that wait
-  lg-gateway audit                     the newest calls, who approved them, how they ended
+  lg-gateway audit                     the newest calls, and how they ended
+  lg-gateway doctor                    check settings, servers and the ledger
+  lg-gateway halt                      stop all calls at once
   lg-gateway serve --transport http    serve clients over HTTP
 
 `lg-gateway --help` lists all commands. `lg-gateway serve` serves MCP here."""

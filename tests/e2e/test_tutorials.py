@@ -57,7 +57,7 @@ async def main():
 
 anyio.run(main)
 """
-"""Another client of the team's gateway: one that cannot ask and shows progress, so its call waits for the maintainer."""
+"""Another client of the team: it cannot ask but shows progress, so its call waits for the maintainer."""
 ASKED = """python3 ada.py "$URL" &
 until lg-gateway approvals list --root tidal | grep -q ap-; do sleep 0.1; done
 """

@@ -30,12 +30,13 @@ log = logging.getLogger(__name__)
 
 
 WELCOME = """\
-lg-exec is an MCP server: it runs build, test and lint commands by name, in an OS sandbox, and nothing else.
-An MCP client starts it, or lg-gateway, which asks you before a command and records every call.
+lg-exec is an MCP server: it runs build, test and lint commands by name, in an
+OS sandbox, and nothing else. An MCP client starts it, or lg-gateway, which asks
+you before a command and records every call.
 
-  lg-exec doctor                         try the sandbox and every limit on this machine
-  lg-gateway call exec__list_commands    which commands may run in this directory
-  lg-gateway install CLIENT              put it into a client, behind the gateway
+  lg-exec doctor                         try the sandbox and every limit
+  lg-gateway call exec__list_commands    which commands may run here
+  lg-gateway install CLIENT              put it into a client, behind a gateway
   lg-exec serve                          serve MCP here
 
 `lg-exec --help` lists all options."""

@@ -20,10 +20,11 @@ from lg_policy.printing import exit_text
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
 
 WELCOME = """\
-lg-fs is an MCP server: it reads and changes the files below the directories that you name, and nothing else.
-An MCP client starts it, or lg-gateway, which asks you before a change and records every call.
+lg-fs is an MCP server: it reads and changes the files below the directories
+that you name, and nothing else. An MCP client starts it, or lg-gateway, which
+asks you before a change and records every call.
 
-  lg-gateway tools                 its tools, as a client of this directory sees them
+  lg-gateway tools                 its tools, as a client here sees them
   lg-gateway call fs__list_files   try one
   lg-gateway install CLIENT        put it into a client, behind the gateway
   lg-fs --root DIR                 serve MCP here

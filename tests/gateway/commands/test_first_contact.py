@@ -36,11 +36,20 @@ def test_a_bare_name_typed_at_a_terminal_says_what_the_program_is_and_what_to_ty
     assert status == 0
     assert f"`{program} --help` lists all" in screen.shown
     assert "  lg-gateway call " in screen.shown
+    assert max(map(len, screen.shown.splitlines())) <= 80
 
 
 def test_a_server_that_a_client_starts_says_nothing(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)
     assert "waiting for a client" not in run("serve", "--config", str(config)).stderr
+
+
+@BY_FORK
+def test_init_without_any_client_says_in_short_lines_what_to_type(tmp_path: Path) -> None:
+    done = run("init", "--root", str(tmp_path), HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "config"))
+    assert done.returncode == 1
+    assert "lg-gateway install CLIENT " in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
 
 
 @BY_FORK

@@ -31,7 +31,9 @@ _NARROWEST = 10
 _SUBJECTS = ("path", "paths", "file", "files", "uri", "url", "query", "pattern", "name", "change_id", "cmd", "command")
 _PATCHED = re.compile(r"^(?:\+\+\+ (?:b/)?|\*\*\* (?:Update|Add|Delete) File: )([^\t\n]+)", re.MULTILINE)
 _QUESTION = re.compile(r"\bap-[a-z0-9]{1,20}\b")
-_USER = re.compile(r"by user (\S+) at a (?:terminal|command line)")
+_USER = re.compile(r"by (?:user |local:)(\S+) at a (?:terminal|command line)")
+NOTE = "#"
+"""Before the number of a record that belongs to no call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ def newest_calls(tx: Tx, wanted: Filter, limit: int) -> list[CallRow]:
                 seen.add(call)
                 rows += _call_rows(tx, call, used)
         elif not record.get("approval_id"):
-            rows.append(_note_row(record))
+            rows.append(note_row(record))
         elif record["approval_id"] not in used:  # else it stands in the row of its call, which came after it
             rows.append(_decision_row(record))
     return rows[::-1]
@@ -79,7 +81,7 @@ def table(rows: list[CallRow], width: int | None = None) -> Iterator[str]:
         return
     if not rows:
         return
-    callers = {row.caller for row in rows} - {GATEWAY}
+    callers = {row.caller for row in rows if not row.id.startswith(NOTE)}
     left_out = {"caller"} if width < _NARROW and len(callers) < 2 else set()
     names = [name for name in _HEADS if name not in left_out]
     today = max(row.time for row in rows)[:10]
@@ -217,14 +219,18 @@ def outcome_of(record: dict[str, Any]) -> str:
     return " ".join(filter(None, [outcome, code])) + times + (f" {shown}" if shown else "")
 
 
-def _note_row(record: dict[str, Any]) -> CallRow:
+def note_row(record: dict[str, Any]) -> CallRow:
+    """Return the row of a record that belongs to no call."""
+    words = noted(record)
+    who = str(record.get("identity") or GATEWAY)
+    by = words.startswith(f"by {who}")
     return CallRow(
-        id=f"#{record['seq']}",
+        id=f"{NOTE}{record['seq']}",
         time=moment_of(record),
-        caller=str(record.get("identity") or GATEWAY),
+        caller=who,
         tool=str(record.get("tool") or record.get("server") or "-"),
-        about=one_line(noted(record), LINE_WIDTH),
-        decision="",
+        about=one_line(words.removeprefix(f"by {who}").removeprefix(": ") if by else words, LINE_WIDTH),
+        decision=_USER.sub(r"by \1", f"by {who}") if by else "",
         outcome=str(record.get("outcome") or "noted"),
     )
 
@@ -232,7 +238,7 @@ def _note_row(record: dict[str, Any]) -> CallRow:
 def _decision_row(record: dict[str, Any]) -> CallRow:
     """Return the row of a decision whose call is not among those listed: it was not made again, or not yet."""
     return CallRow(
-        id=f"#{record['seq']}",
+        id=f"{NOTE}{record['seq']}",
         time=moment_of(record),
         caller=str(record.get("identity") or GATEWAY),
         tool=str(record.get("tool") or "-"),

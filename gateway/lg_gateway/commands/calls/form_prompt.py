@@ -24,7 +24,7 @@ _WATCHES = os.name == "posix"
 Ask = Callable[[str], str | None]
 _WORDS = {
     ONCE: "[o]nce", RUN: "for this [r]un", SESSION: "for this session [w]", TOOL: "always: this [t]ool",
-    EXACT: "e[x]actly these arguments", PATTERN: "this [p]attern", READS: "a[l]l its reading tools", DENY: "[d]eny",
+    EXACT: "e[x]act arguments", PATTERN: "this [p]attern", READS: "a[l]l its reading tools", DENY: "[d]eny",
 }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     plan = import_plan(found, path, values, replace=args.replace, confine=confine)
     title = CLIENTS[found.client].title if found.client in CLIENTS else "a client that is not known; see --from"
     say(f"{word(args.file)}: {title}")
-    report(plan)
+    report(plan, sandbox_option=True)
     if not plan.entries:
         complain("nothing can be imported" if plan.left_out else "the file names no server")
         return 1 if plan.left_out else 0

@@ -20,8 +20,11 @@ WIDTH = 200
 HIDDEN = "***"
 
 
-def report(plan: ImportPlan) -> None:
-    """Print each server, what is left out and why, and the rules that the client had."""
+def report(plan: ImportPlan, *, sandbox_option: bool = False) -> None:
+    """Print each server, what is left out and why, and the rules that the client had.
+
+    `sandbox_option`: the command has an option that writes the sandboxes proposed.
+    """
     for note in plan.found.notes:
         say(f"  note: {one_line(note, WIDTH)}")
     for name, entry in plan.entries.items():
@@ -35,7 +38,7 @@ def report(plan: ImportPlan) -> None:
         for note in entry.notes:
             say(f"      {one_line(note, WIDTH)}")
         if entry.settings.command is not None:
-            _sandbox(entry.settings)
+            _sandbox(entry.settings, option=sandbox_option)
     for name in plan.edit.added.keys() - plan.entries.keys():
         say(f"  + {name:<20} ours; it has to be named once the settings name a server")
     for written, error in plan.left_out.items():
@@ -43,7 +46,7 @@ def report(plan: ImportPlan) -> None:
     _rules(plan)
 
 
-def _sandbox(settings: UpstreamSettings) -> None:
+def _sandbox(settings: UpstreamSettings, *, option: bool) -> None:
     """Say which sandbox fits a server, or that it gets one."""
     if settings.sandbox is not None:
         say("      starts in a sandbox: see `sandbox` in its table")
@@ -52,7 +55,8 @@ def _sandbox(settings: UpstreamSettings) -> None:
     if proposal.why_not:
         say(f"      runs with all your rights: {one_line(proposal.why_not, WIDTH)}")
     else:
-        say("      runs with all your rights; import it with --sandbox, or write this into its table:")
+        how = "import it with --sandbox, or write" if option else "to confine it, write"
+        say(f"      runs with all your rights; {how} this into its table:")
         say(f"      {one_line(proposal.text(), WIDTH)}")
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 
@@ -24,18 +24,21 @@ from lg_gateway.commands.clients.import_file import agreed, ask_for, settings_pa
 from lg_gateway.commands.clients.import_report import described, report
 from lg_gateway.commands.clients.install import find_targets, launches_of
 from lg_gateway.commands.terminal.output import complain, fail, say, word
-from lg_gateway.confinement.proposals import propose_sandbox
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, UsageError
 
 NOT_MOVED = frozenset(("continue",))
 """Clients that keep each server in a file of its own: what they have stays with them."""
 TRIED = "fs__list_files"
+LINE_WIDTH = 78
+NO_CLIENT = """
+  lg-gateway install CLIENT            make the file of this client
+  lg-gateway install CLIENT --print    show what to paste into it yourself"""
 STEPS = """Next:
   restart {clients}, and ask it to list the files of your project
-  lg-gateway approvals watch    in a terminal beside it: answer what it asks, once or for good
-  lg-gateway rules suggest      in a week: rules for what you always said yes to
-  lg-gateway doctor             what runs, with which rights, and what to do next
+  lg-gateway approvals watch    in a terminal beside it: answer what it asks
+  lg-gateway rules suggest      in a week: rules for what you always approved
+  lg-gateway doctor             what runs, with which rights; what to do next
 To take it back: {back}"""
 
 
@@ -55,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     installer = Installer(os.environ, settings_path(args, os.environ))
     found = list(_clients(args))
     if not found:
-        complain(f"found no client's file; looked for those of {', '.join(sorted(USER))}")
-        complain("`lg-gateway install CLIENT` makes one, `lg-gateway install CLIENT --print` shows what to paste")
+        looked = textwrap.fill(f"Looked for those of {', '.join(sorted(USER))}.", LINE_WIDTH, break_on_hyphens=False)
+        complain(f"No client's file was found.\n{looked}\n{NO_CLIENT}")
         return 1
     changes = [_shown(installer, client, target) for client in found for target in client.targets]
     if not any(changes):
@@ -112,21 +115,7 @@ def _shown(installer: Installer, client: FoundClient, target: InstallTarget) -> 
     if plan.moved is not None and plan.moved.entries:
         say("moved behind the gateway, into your settings; --remove puts them back:")
         report(plan.moved)
-        _sandboxes({name: entry.settings.model_dump() for name, entry in plan.moved.entries.items()})
     return True
-
-
-def _sandboxes(servers: Mapping[str, Mapping[str, Any]]) -> None:
-    """Propose a sandbox for each server that would have all rights of the user. None is written."""
-    lines = []
-    for name, settings in servers.items():
-        if settings.get("command") and settings.get("sandbox") is None:
-            proposal = propose_sandbox(str(settings["command"]), [str(word) for word in settings.get("args") or ()])
-            lines.append(f"  {word(name):<20} {proposal.text()}")
-    if lines and sys.platform.startswith("linux"):
-        say("They run with all your rights. To confine one, add to its table in your settings:")
-        for line in lines:
-            say(line)
 
 
 def _install(installer: Installer, found: list[FoundClient]) -> None:
@@ -154,7 +143,7 @@ def _try(args: argparse.Namespace) -> int:
     from lg_gateway.serving.running import running_gateway
     from lg_gateway.serving.setup import prepare
 
-    start_logging(args.log_level)
+    start_logging(args.log_level, typed=True)
     flags = common_flags(args)
     setup = prepare(replace(flags, root=flags.root or Path.cwd()), mcp_json=None)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
 
 NAMED_HOSTS = 8
+CONTINUE = "run `lg-gateway continue` when calls may begin again"
 
 
 def halted(gateway: Gateway) -> str | None:
@@ -19,7 +20,7 @@ def halted(gateway: Gateway) -> str | None:
     halt = gateway.halts.current
     if halt is None:
         return None
-    return f"all calls are stopped since {halt.time} {halt.text}; `lg-gateway continue` lets them begin again"
+    return f"all calls are stopped since {halt.time} {halt.text}"
 
 
 def server_boundary(spec: ServerSpec) -> Iterator[tuple[str, bool]]:

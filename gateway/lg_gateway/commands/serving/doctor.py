@@ -60,10 +60,10 @@ def _places(setup: GatewaySetup) -> list[Finding]:
 
 
 def _boundaries(gateway: Gateway) -> list[Finding]:
-    from lg_gateway.commands.serving.boundaries import halted, server_boundary
+    from lg_gateway.commands.serving.boundaries import CONTINUE, halted, server_boundary
 
     halt = halted(gateway)
-    findings = [Finding(what="halted", text=halt, bad=True)] if halt is not None else []
+    findings = [Finding(what="halted", text=halt, bad=True, then=CONTINUE)] if halt is not None else []
     for name, upstream in sorted(gateway.upstreams.items()):
         findings += [Finding(what=name, text=text, bad=bad) for text, bad in server_boundary(upstream.spec)]
     return findings

@@ -107,12 +107,11 @@ def store(gateway: Gateway) -> Finding:
 
 def next_step(findings: Sequence[Finding]) -> str:
     """Return what to do first: about what is wrong, or else about what could be better."""
-    ordered = [finding for finding in findings if finding.bad] + [finding for finding in findings if not finding.bad]
-    for finding in ordered:
+    wrong = [finding for finding in findings if finding.bad]
+    for finding in wrong or findings:
         then = finding.then or finding.text.partition("; to ")[2]
         if then:
             return f"{finding.what}: {then if finding.then else f'to {then}'}"
-    wrong = next((finding for finding in findings if finding.bad), None)
-    if wrong is not None:
-        return f"{wrong.what}: mend what the line above says"
+    if wrong:
+        return f"{wrong[0].what}: mend what its line above says"
     return "nothing to do. `lg-gateway approvals watch` shows the questions of your clients"

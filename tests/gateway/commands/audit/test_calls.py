@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lg_gateway.commands.audit.calls import ABOUT_WIDTH, CallRow, about, table
+from lg_gateway.commands.audit.calls import ABOUT_WIDTH, CallRow, about, note_row, table
 from lg_policy.printing import display_width
 
 PATCH = "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n--- /dev/null\n+++ b/new.py\n"
@@ -65,3 +65,28 @@ def test_long_names_of_a_caller_do_not_push_other_rows_over_the_edge(name: str) 
         assert max(map(display_width, shown)) <= width
         assert "66db4e72  23:44:50  " in shown[1]
         assert "ok 12 ms" in shown[1] or width == 80
+
+
+@pytest.mark.parametrize(
+    ("detail", "about", "decision"),
+    [
+        ("by user ada at a command line: wrong files", "wrong files", "by ada"),
+        ("by user ada at a command line", "", "by ada"),
+        ("version 1.2", "version 1.2", ""),
+    ],
+)
+def test_the_row_of_a_note_says_once_who_made_it(detail: str, about: str, decision: str) -> None:
+    record = {"seq": 4, "identity": "user ada at a command line", "detail": detail, "outcome": "halted"}
+    shown = note_row(record)
+    assert (shown.about, shown.decision, shown.outcome) == (about, decision, "halted")
+
+
+def test_a_table_fits_the_terminal_however_long_decisions_and_callers_are() -> None:
+    rows = [
+        row(caller="local:ada", tool="fs__apply_patch", decision="approved by local:ada at a terminal"),
+        row(id="#16", caller="user ada at a command line", tool="-", decision="", outcome="halted now"),
+    ]
+    lines = list(table(rows, 80))
+    assert max(map(len, lines)) <= 80
+    assert "approved by" in lines[1]
+    assert "halted" in lines[2]

@@ -81,7 +81,7 @@ def test_a_rule_is_shown_before_it_is_chosen_and_a_no_goes_back_to_the_choices()
     prompts, action, content = filled(schema, "t", "", "x", "y")
 
     session = "for this session [w]"
-    assert prompts[0].startswith(f"[o]nce, {session}, always: this [t]ool, e[x]actly these arguments, or [d]eny")
+    assert prompts[0].startswith(f"[o]nce, {session}, always: this [t]ool, e[x]act arguments, or [d]eny")
     assert [prompt.startswith("Write it?") for prompt in prompts] == [False, True, False, True]
     assert (action, content) == ("accept", {"decision": "exact"})
     assert filled(schema, "w")[1:] == ("accept", {"decision": "session"})

@@ -1,0 +1,15 @@
+"""What `lg-gateway doctor` names as the next step."""
+
+from __future__ import annotations
+
+from lg_gateway.commands.serving.doctor_setup import Finding, next_step
+
+BETTER = Finding(what="github", text="runs with all your rights; to confine it: sandbox = {}")
+DOWN = Finding(what="time", text="restarting: exited with status 1", bad=True)
+HALTED = Finding(what="halted", text="all calls are stopped", bad=True, then="run `lg-gateway continue`")
+
+
+def test_what_is_wrong_comes_before_what_could_be_better() -> None:
+    assert next_step([BETTER, DOWN]).startswith("time: ")
+    assert next_step([BETTER, DOWN, HALTED]) == "halted: run `lg-gateway continue`"
+    assert next_step([BETTER]) == "github: to confine it: sandbox = {}"
