@@ -80,7 +80,7 @@ class LoopbackRedirect:
             raise LoginFailed("nothing listens for the response")
         with anyio.move_on_after(deadline_s):
             return await asyncio.shield(self._arrived)
-        raise LoginFailed(f"nobody logged in within {deadline_s:g} s")
+        raise LoginFailed(f"nobody logged in within {deadline_s:g} s; `--wait S` gives you longer")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1

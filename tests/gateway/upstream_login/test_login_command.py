@@ -34,6 +34,7 @@ async def test_a_person_logs_in_calls_a_tool_lists_the_login_and_logs_out(tmp_pa
         assert "log in with `lg-gateway login notes`" in tools.stderr
         doctor = await typed("doctor", *config)
         assert "log in with `lg-gateway login notes`" in doctor.stdout
+        assert doctor.stdout.splitlines()[-1] == "next: notes: run `lg-gateway login notes`"
 
         done = await typed("login", "notes", *config)
         assert done.returncode == 0, done.stderr
@@ -45,7 +46,7 @@ async def test_a_person_logs_in_calls_a_tool_lists_the_login_and_logs_out(tmp_pa
         called = await typed("call", "notes__whoami", *config, "--log-level", "debug")
         assert (called.returncode, called.stdout.strip()) == (0, "ann"), called.stderr
         listed = await typed("login", *config)
-        assert listed.stdout.split()[:3] == ["notes", '"all', 'callers"'], listed.stdout
+        assert listed.stdout.split()[:3] == ["notes", "all", "callers"], listed.stdout
         audit = await typed("audit", "export", *config)
         assert "logged in at a server" in audit.stdout
 

@@ -87,7 +87,8 @@ def _say_what_was_made(setup: GatewaySetup, login: Login, place: str) -> None:
 def _list(store: LoginStore) -> int:
     found = [login for key in store.ids() if (login := store.read(key)) is not None]
     for login in found:
-        say(f"{word(login.server):<20} {word(login.holder or 'all callers'):<30} {word(login.url):<50} {_state(login)}")
+        holder = word(login.holder) if login.holder else "all callers"
+        say(f"{word(login.server):<20}  {holder:<11}  {word(login.url)}  {_state(login)}")
     if not found:
         complain("no login; make one with `lg-gateway login SERVER`")
     return 0

@@ -34,7 +34,7 @@ from lg_policy.config.loading import Loaded, load_settings
 from lg_policy.config.settings import RuleSettings, Settings
 from lg_policy.config.trust import repository_layer
 from lg_policy.errors import ConfigError, LgError, NotFound, UsageError
-from lg_policy.printing import quote, visible
+from lg_policy.printing import one_line, visible
 from lg_policy.rules.rule_set import RuleBook
 
 HISTORY = 5_000
@@ -96,7 +96,7 @@ def _line(rule: ListedRule) -> str:
     )
     whose = [] if settings.identities == ("*",) else [f"for {', '.join(word(name) for name in settings.identities)}"]
     when = settings.when
-    only = [] if when is True else [f"when {quote(json.dumps(when, ensure_ascii=False), limit=WHEN_WIDTH)}"]
+    only = [] if when is True else [f"when {one_line(json.dumps(when, ensure_ascii=False), WHEN_WIDTH)}"]
     asks = [f"approver {settings.approver}"] if settings.effect == "approve" and settings.approver != "user" else []
     use = rule.use
     hits = f"{use.hits} hits, last {_local(use.last)}" if use.hits else "never matched"

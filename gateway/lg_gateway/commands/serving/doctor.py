@@ -75,7 +75,9 @@ def _servers(gateway: Gateway) -> list[Finding]:
     findings = []
     for name, upstream in sorted(gateway.upstreams.items()):
         if upstream.state is not UpstreamState.UP:
-            findings.append(Finding(what=name, text=f"{upstream.state}: {upstream.error}", bad=True))
+            login = f"`lg-gateway login {name}"  # of one caller, or of all
+            then = f"run {login}`" if login in str(upstream.error) else ""
+            findings.append(Finding(what=name, text=f"{upstream.state}: {upstream.error}", bad=True, then=then))
             continue
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
         words = f"up, {len(entries)} tools, protocol {upstream.protocol}"
