@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.contracts.agent_guides import guides_in, guides_named
+from lg_orch.contracts.agent_guides import guides_addressed, guides_in, guides_named
 from lg_orch.human.approvals import APPROVAL_KEY, SERVER_KEY, Question
 from lg_orch.human.forms import described
 
@@ -75,11 +75,15 @@ def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: 
 
 
 def _guides(queued: QueuedCall, message: str) -> tuple[str, ...]:
-    """The agent guides that a patch changes; where no dry run said which files it changes, all that are named."""
-    if queued.call.tool.rpartition("__")[2] not in ("apply_patch", "revert_patch"):
+    """The agent guides that a call changes; where no dry run said which files it changes, all that are named."""
+    tool = queued.call.tool.rpartition("__")[2]
+    if tool == "exec":
+        return guides_named(json.dumps(queued.call.input, ensure_ascii=False))
+    if tool not in ("apply_patch", "revert_patch"):
         return ()
     if queued.touches is not None:
-        return guides_in(queued.touches)
+        # A name in the patch may be a link to the file that changes.
+        return tuple(dict.fromkeys([*guides_in(queued.touches), *guides_addressed(queued.call.input)]))
     return guides_named(f"{message}\n{json.dumps(queued.call.input, ensure_ascii=False)}")
 
 

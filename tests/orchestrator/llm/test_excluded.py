@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import mcp.types as t
 import pytest
 
 from lg_orch.contracts.agent_guides import guides_in, guides_named
+from lg_orch.contracts.plans import PlannedCall
+from lg_orch.contracts.state import QueuedCall
+from lg_orch.human.answering import answers
 from lg_orch.human.approvals import Nobody, Question, YesToBuiltin
 from lg_orch.testing import text
 from tests.orchestrator.llm.workshop import READ, WRONG, patch, run
@@ -36,7 +40,12 @@ async def test_a_question_is_not_offered_a_tool_that_changes_files_and_a_call_of
     [
         ("AGENTS.md", True), ("docs/agents.MD", True), ("CLAUDE.local.md", True), (".cursor/rules/a.mdc", True),
         ("GEMINI.md", True), (".github/copilot-instructions.md", True), ("src/agents.py", False),
-        ("claude.md.txt", False), ("my-agents.md", False),
+        ("claude.md.txt", False), ("my-agents.md", False), (".github/instructions/py.style.instructions.md", True),
+        (".github/prompts/fix.prompt.md", True), (".github/agents/a.agent.md", True), (".junie/guidelines.md", True),
+        (".amazonq/rules/a.md", True), (".augment-guidelines", True), (".aider.conf.yml", True), ("CRUSH.md", True),
+        (".opencode/agent/a.md", True), (".trae/rules/a.md", True), (".mcp.json", True), (".vscode/mcp.json", True),
+        (".VSCode/settings.json", True), (".idx/airules.md", True), ("AGENTS.md/a", True), ("CLAUDE.md.", True),
+        (r"a\AGENTS.md", True), (".vscode/launch.json", False), ("docs/prompt.md", False), (".github/mail.md", False),
     ],
 )  # fmt: skip
 def test_files_that_instruct_agents_are_known_by_name(path: str, guide: bool) -> None:
@@ -46,6 +55,38 @@ def test_files_that_instruct_agents_are_known_by_name(path: str, guide: bool) ->
 def test_guides_are_found_in_a_patch_of_which_nobody_knows_the_files() -> None:
     assert guides_named('{"patch": "*** Update File: sub/AGENTS.md\\n@@\\n"}') == ("AGENTS.md",)
     assert guides_named("+++ b/calc.py\n+agents = 1") == ()
+
+
+ASKED = t.InputRequiredResult(
+    input_requests={
+        "approve.a": t.ElicitRequest(
+            params=t.ElicitRequestFormParams(message="may it?", requested_schema={"type": "object", "properties": {}})
+        )
+    },
+    request_state="sealed",
+)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "touches", "answered"),
+    [
+        ("fs__apply_patch", {"patch": "--- a/AGENTS.md\n+++ b/AGENTS.md\n@@\n-a\n+b\n"}, ("docs/ai.md",), False),
+        ("fs__apply_patch", {"patch": "*** Update File: .claude/a.md\n@@\n-a\n+b\n"}, ("docs/ai.md",), False),
+        ("fs__apply_patch", {"patch": "`GEMINI.md`\n<<<<<<< SEARCH\na\n=======\nb\n"}, ("docs/ai.md",), False),
+        ("fs__apply_patch", {"changes": [{"path": ".cursorrules", "content": "x"}]}, ("docs/ai.md",), False),
+        ("fs__apply_patch", {"patch": "a.py\n<<<<<<< SEARCH\na\n=======\nb\n"}, ("a.py", "sub/AGENTS.md"), False),
+        ("fs__apply_patch", {"patch": "a\n+This repository has its advice for agents in AGENTS.md\n"}, ("a",), True),
+        ("exec__exec", {"cmd": "mv", "args": ["notes.md", "sub/Agents.md"]}, None, False),
+        ("exec__exec", {"cmd": "cp", "args": ["-r", "mine", ".claude"]}, None, False),
+        ("exec__exec", {"cmd": "pytest", "args": ["tests/test_agents.py"]}, None, True),
+    ],
+)
+async def test_yes_does_not_answer_for_a_call_that_reaches_a_guide_by_a_link_or_a_command(
+    tool: str, arguments: dict[str, Any], touches: tuple[str, ...] | None, answered: bool
+) -> None:
+    queued = QueuedCall(call=PlannedCall(id="c1", tool=tool, input=arguments), key="k", touches=touches)
+    given = await answers(YesToBuiltin(Nobody()), queued, ASKED, builtin=True)
+    assert (given is not None) is answered
 
 
 async def test_yes_answers_for_a_patch_and_not_for_one_of_an_agent_guide() -> None:
