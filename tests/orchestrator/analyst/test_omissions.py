@@ -45,6 +45,9 @@ POM = "<project><artifactId>a</artifactId>{}</project>"
         ("setup.py", SETUP + "setup(name='a')\nsetup(name='b')\n", "called 2 times", 3),
         ("setup.py", SETUP + "setup(entry_points=points())\n", "`entry_points` is computed", 2),
         ("setup.py", SETUP + "setup(install_requires=['./local'])\n", "'./local' is no requirement", 2),
+        ("setup.py", SETUP + "R = ['a']\nload(R)\nsetup(install_requires=R)\n", "is computed", 4),
+        ("setup.py", SETUP + "R = ['a']\nS = R\nS.append('b')\nsetup(install_requires=R)\n", "is computed", 5),
+        ("setup.py", SETUP + "R = ['a']\nfrom more import R\nsetup(install_requires=R)\n", "is computed", 4),
         ("pyproject.toml", "[project]\nname = 'a'\ndynamic = ['dependencies']\n", "`dependencies` is dynamic", 3),
         ("pyproject.toml", "[project]\nname = 'a'\ndynamic = ['entry-points', 'scripts']\n", "`scripts` is", 3),
         ("pyproject.toml", "[project]\nname = 'a'\ndependencies = 'b'\n", "is no list", 3),
@@ -64,6 +67,15 @@ POM = "<project><artifactId>a</artifactId>{}</project>"
         ("build.gradle", "dependencies {\n  implementation(deps.retrofit)\n}\n", "`implementation(deps.retrofit)`", 2),
         ("build.gradle", "dependencies {\n  implementation files('libs/x.jar')\n}\n", "implementation files", 2),
         ("build.gradle.kts", "dependencies {\n  ksp(deps.x)\n}\n", "`ksp(deps.x)` could not", 2),
+        ("build.gradle", "dependencies { implementation 'a:b:1' }\n", "could not be read", 1),
+        ("build.gradle", "dependencies {\n  implementation(\n    'a:b:1'\n  )\n}\n", "could not be read", 2),
+        ("build.gradle", "dependencies {\n  deps.each { implementation it }\n}\n", "could not be read", 2),
+        ("build.gradle", "dependencies {\n  if (x) { implementation 'a:b:1' }\n}\n", "could not be read", 2),
+        ("build.gradle", "dependencies {\n  deps.each { d -> api d }\n}\n", "could not be read", 2),
+        ("build.gradle", "dependencies {\n  add('implementation', 'a:b:1')\n}\n", "could not be read", 2),
+        ("build.gradle.kts", 'dependencies {\n  "api"("a:b:1")\n}\n', "could not be read", 2),
+        ("build.gradle", "dependencies {\n  api 'a:b:1', 'c:d:2'\n}\n", "could not be read", 2),
+        ("build.gradle", "dependencies {\n  shadow 'a:b:1'\n}\n", "could not be read", 2),
         ("build.gradle", "apply from: 'deps.gradle'\n", "applies 'deps.gradle'", 1),
         ("settings.gradle", "include(names.collect { it })\n", "`include` names projects that the script", 1),
         ("settings.gradle", "rootDir.eachDir { include it.name }\n", "included inside of a statement", 1),
@@ -137,3 +149,20 @@ async def test_the_summary_says_what_it_could_not_read_and_reads_the_files_that_
     assert "attrs" in section, "a file that is named is read, whatever its name is"
     assert "`requirements.txt` names `gone.txt`, which is not there" in section
     assert "Variables that were not resolved: `g:a ${v}`" in section
+
+
+FOREIGN = {
+    "x.gemspec": "s.add_dependency 'rack'\n", "mix.exs": "{:rack, '1'}\n", "Package.swift": "let package = Package()\n",
+    "App.csproj": "<Project/>\n", "composer.json": "{}\n",
+}  # fmt: skip
+
+
+async def test_manifests_of_ecosystems_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for name, text in FOREIGN.items():
+        (tmp_path / name).write_text(text)
+    told = (await ask(tmp_path, "summarize repo")).answer.text_markdown
+    section = told.partition("## Dependencies")[2].partition("\n## ")[0]
+    assert [name for name in FOREIGN if f"Not read: `{name}`" not in section] == [], section
+    asked = await ask(tmp_path, "who depends on rack?")
+    assert asked.says("s.add_dependency 'rack'", at="x.gemspec:1"), asked.text
+    assert asked.says("{:rack, '1'}", at="mix.exs:1"), asked.text

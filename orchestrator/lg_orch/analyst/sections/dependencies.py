@@ -46,6 +46,10 @@ def dependencies(survey: Survey, report: MarkdownReport) -> None:
         report.lacks(f"details of {len(rest) - 40} further manifests with dependencies (only the first 48 are shown)")
     for manifest in survey.own_manifests:
         _not_included(manifest, survey, report)
+    for path in survey.foreign[:_UNREAD]:
+        report.say(f"Not read: {code(path)} is a manifest of a kind that is not read here", file=path, line=1)
+    if len(survey.foreign) > _UNREAD:
+        report.lacks(f"{len(survey.foreign) - _UNREAD} further manifests of kinds that are not read here")
     if not with_some:
         report.text("None declared in the manifests that were read.")
         report.lacks("declared dependencies")

@@ -35,7 +35,8 @@ _LARGEST = 10
 _MAX_INCLUDES = 20
 _HEAVY = 60
 _LOOK = (
-    *readers.GLOBS, *ci.GLOBS, "/README*", "/LICEN[SC]E*", "/COPYING*", "/UNLICENSE*", "/CHANGELOG*", "/CHANGES*",
+    *readers.GLOBS, *(f"/{glob}" for glob in readers.FOREIGN), *ci.GLOBS,
+    "/README*", "/LICEN[SC]E*", "/COPYING*", "/UNLICENSE*", "/CHANGELOG*", "/CHANGES*",
     "/HISTORY*", "/NEWS*", "/CONTRIBUTING*", "/SECURITY*", "mkdocs.yml", "docs/conf.py", "doc/conf.py",
     "docs/source/conf.py", "docusaurus.config.*", "book.toml", "/.readthedocs.y*ml", "__main__.py", "src/main.rs",
     "src/bin/*.rs", "/gradlew", "/mvnw", "/*/__init__.py", "/src/*/__init__.py", "/*/src/*/__init__.py",
@@ -281,6 +282,13 @@ class Survey:
         found += [path for path in self.looked if ci.service_of(path)][:12]
         rest = sorted(set(found) - set(first), key=_nearness)
         return [(path, self.looked[path]) for path in (*first, *rest)]
+
+    @property
+    def foreign(self) -> list[str]:
+        """Manifests of the project itself that no reader knows."""
+        return sorted(
+            (path for path in self.looked if readers.is_foreign(path) and role(path) == "code"), key=_nearness
+        )
 
     @property
     def unread(self) -> int:

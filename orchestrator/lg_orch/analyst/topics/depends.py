@@ -35,7 +35,7 @@ class DependsTopic(NoChecks):
         globs = [f"*{ending}" for endings in FAMILIES.values() for ending in endings]
         imports = calls.search(import_of(subject), globs=globs)
         word = rf"(?:^|[^\w.-]){_spellings(subject)}(?:[^\w.-]|$)"
-        declared = calls.search(word, globs=readers.GLOBS, ignore_case=True, limit=100)
+        declared = calls.search(word, globs=(*readers.GLOBS, *readers.FOREIGN), ignore_case=True, limit=100)
         return [
             PlanStep(id="import", description=f"Search for imports of {subject}", tools=(imports,)),
             PlanStep(id="declare", description=f"Search manifests for {subject}", tools=(declared,)),
@@ -44,7 +44,9 @@ class DependsTopic(NoChecks):
     def next_calls(self, case: Case) -> list[PlannedCall]:
         """Read the manifests that name it, so that a declaration is told from a mention."""
         hits = case.evidence.search("declare").hits
-        paths = sorted({hit.path for hit in hits if role(hit.path) != "vendored"})[: calls.READ_FILES]
+        paths = sorted({hit.path for hit in hits if role(hit.path) != "vendored" and readers.reader_of(hit.path)})[
+            : calls.READ_FILES
+        ]
         if not paths or case.evidence.answered(page_id("read")):
             return []
         return [calls.planned(page_id("read"), calls.read(paths), f"Read the manifests that name {case.ask.subject}")]
@@ -90,6 +92,13 @@ class DependsTopic(NoChecks):
         for manifest in read:
             for note in manifest.unread[:_NOTES] if manifest is not None else ():
                 report.lacks(f"a part of {note.file}, line {note.line}: {note.text}")
+        foreign = [hit for hit in case.evidence.search("declare").hits if readers.is_foreign(hit.path)]
+        if foreign:
+            report.section("Named in manifests of kinds that are not read here")
+        for hit in foreign[:_SHOWN]:
+            report.say(code(hit.text), file=hit.path, line=hit.line)
+        if len(foreign) > _SHOWN:
+            report.lacks(f"{len(foreign) - _SHOWN} further lines of manifests of kinds that are not read here")
         if not found:
             report.lacks(f"a manifest that declares {case.ask.subject} as a dependency")
 

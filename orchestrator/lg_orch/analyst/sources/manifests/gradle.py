@@ -26,7 +26,15 @@ _NAME = re.compile(r"""^\s*rootProject\.name\s*=\s*["']([^"']+)["']""")
 _SIMPLE = re.compile(r"""^(version|description)\b[\s=]*["']([^"']+)["']""")
 _JAVA = re.compile(r"(?:sourceCompatibility\s*=?\s*|JavaLanguageVersion\.of\(\s*|jvmToolchain\(\s*)[\"']?([\w.]+)")
 _TEST_FRAMEWORK = re.compile(r"\b(useJUnitPlatform|useJUnit|useTestNG)\b")
-_WORD = re.compile(rf"^\s*({_CONFIGURATIONS}|\w+(?:Implementation|Api|Only|Classpath|Processor)|ksp)\b[\s(](.*)$")
+_WORD = re.compile(
+    rf"^\s*({_CONFIGURATIONS}|\w+(?:Implementation|Api|Only|Classpath|Processor)|ksp|shadow|provided)\b[\s(](.*)$"
+)
+_INSIDE = re.compile(
+    rf"""^[^"'/]*(?:[{{;>]\s*(?:{_CONFIGURATIONS})\b[\s(]+[\w"'(]|^\s*["'](?:{_CONFIGURATIONS})["']\s*\()"""
+    rf"""|^\s*add\s*\(\s*["'](?:{_CONFIGURATIONS})["']|^\s*(?:{_CONFIGURATIONS})\s*\(\s*$"""
+)
+"""A declaration in a form that is not read: inside of a statement, by a name in quotes, or on several lines."""
+_FURTHER = re.compile(r"""["']\s*,\s*["'][^"':]+:[^"':]+""")
 _APPLIED = re.compile(r"^\s*apply[\s(]*from\s*[:=](.*)$")
 _INCLUDE = re.compile(r"""["'](:?[\w./:-]+)["']""")
 
@@ -42,6 +50,8 @@ def read(file: str, text: str) -> Manifest:
         found = _dependency(line, file, number)
         if found is not None:
             dependencies.append(found)
+            if _FURTHER.search(line):
+                unread.append(FoundValue(text=_unread(line), file=file, line=number))
         elif (note := _not_read(line)) is not None:
             unread.append(FoundValue(text=note, file=file, line=number))
         elif main := _MAIN.match(line):
@@ -77,9 +87,12 @@ def _not_read(line: str) -> str | None:
         return f"applies {applied[1].strip().rstrip(')').strip()[:80]}, which was not read"
     declared = _WORD.match(line)
     said = declared[2].strip() if declared is not None else ""
-    if said and not said.startswith(("=", "{", ".", ")", "extendsFrom")):
-        return f"`{' '.join(line.split())[:100]}` could not be read"
-    return None
+    declares = said and not said.startswith(("=", "{", ".", ")", "extendsFrom"))
+    return _unread(line) if declares or _INSIDE.search(line) else None
+
+
+def _unread(line: str) -> str:
+    return f"`{' '.join(line.split())[:100]}` could not be read"
 
 
 def _dependency(line: str, file: str, number: int) -> Dependency | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lg_orch.analyst.sources.manifests import (
@@ -47,6 +48,19 @@ _READERS: dict[str, Callable[[str, str], Manifest | None]] = {
 
 GLOBS: tuple[str, ...] = (*_READERS, "requirements*.txt", "**/requirements/*.txt")
 """What to list in order to find every manifest, at any depth."""
+
+FOREIGN: tuple[str, ...] = (
+    "*.gemspec", "Gemfile", "mix.exs", "Package.swift", "*.sln", "*.csproj", "*.fsproj", "*.vbproj", "packages.config",
+    "composer.json", "pubspec.yaml", "Pipfile", "environment.yml", "conanfile.txt", "conanfile.py", "vcpkg.json",
+    "CMakeLists.txt", "meson.build", "build.sbt", "project.clj", "deps.edn", "rebar.config", "*.cabal",
+    "build.zig.zon", "deno.json", "deno.jsonc", "Podfile", "MODULE.bazel",
+)  # fmt: skip
+"""Manifests of other ecosystems. Those at the root are listed, so that a report can say that they were not read."""
+
+
+def is_foreign(path: str) -> bool:
+    """Whether it is a manifest for which there is no reader."""
+    return any(fnmatchcase(path.rpartition("/")[2], glob) for glob in FOREIGN)
 
 
 def reader_of(path: str) -> Callable[[str, str], Manifest | None] | None:

@@ -18,6 +18,7 @@ _NO_CALL = "calls no `setup(…)` that could be found, so nothing of it was read
 _BUILDERS = ("setuptools", "distutils")
 """What a setup script imports, directly or by way of its own helpers, and names."""
 _COMPUTED = ("name", "version")
+_READING = ("print", "len", "sorted", "list", "tuple", "set", "str", "format", "join")
 _CHANGING = ("append", "extend", "insert", "update", "remove", "pop", "setdefault", "clear")
 
 
@@ -111,6 +112,8 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
             unsure |= {node.value.id} if changed else set()
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             unsure.add(node.target.id)
+        else:
+            unsure |= _handed_on(node)
     values = {
         target.id: node.value
         for node in tree.body
@@ -119,6 +122,17 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
         if isinstance(target, ast.Name)
     }
     return {name: value for name, value in values.items() if name not in unsure}
+
+
+def _handed_on(node: ast.AST) -> set[str]:
+    """Names whose value something else may change: given to a function, given a second name, or imported again."""
+    if isinstance(node, ast.Call) and _called(node) not in ("setup", *_READING):
+        return {item.id for item in node.args if isinstance(item, ast.Name)}
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+        return {node.value.id}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {item.asname or item.name for item in node.names}
+    return set()
 
 
 def _text(setup: _Setup, name: str) -> FoundValue | None:
