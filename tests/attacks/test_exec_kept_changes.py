@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -63,6 +66,30 @@ async def test_a_record_that_cannot_be_right_stops_changes_and_says_which_file_i
         (state / "begun.json").unlink()
         assert (await ran(executor, "open('third', 'w')")).changed_paths == ("third",)
     assert (tmp_path / "outside").read_text() == "outside"
+
+
+@pytest.mark.attack("Writable root", "several names of one file, all removed or all replaced by one command")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nos.unlink('a'); os.unlink('b')",
+        "import os\nfor n in 'ab':\n    os.unlink(n); open(n, 'w').write('new')",
+        "import os, shutil\nshutil.rmtree('d'); os.unlink('a')",
+        "import os\nos.unlink('a'); os.symlink('nowhere', 'b2'); os.replace('b2', 'b'); open('d/c', 'w').write('x')",
+    ],
+)
+async def test_a_command_may_change_several_names_of_one_file(root: Path, tmp_path: Path, code: str) -> None:
+    (root / "d").mkdir()
+    (root / "a").write_text("old")
+    for name in ("b", "d/c"):
+        (root / name).hardlink_to(root / "a")
+    expected = tmp_path / "expected"
+    shutil.copytree(root, expected)
+    subprocess.run([sys.executable, "-c", code], cwd=expected, check=True)
+    with writing(root, tmp_path) as executor:
+        outcome = await ran(executor, code)
+    assert outcome.finished.not_kept is None
+    assert tree(root) == tree(expected)
 
 
 @pytest.mark.attack("Writable root", "directories that are swapped for links to the outside while changes are kept")

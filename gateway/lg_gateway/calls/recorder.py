@@ -97,7 +97,10 @@ class LedgerRecorder:
         try:
             await self._store.write(begin, durable=not context.entry.read_only)
         except StoreError as error:
-            raise Internal("the call was not made, because the ledger cannot be written") from error
+            raise Internal(
+                "the call was not made, because the ledger cannot be written",
+                hint="the gateway's log says why, and so does `lg-gateway audit verify`",
+            ) from error
 
     async def ended(
         self,
@@ -213,8 +216,9 @@ class LedgerRecorder:
 
         try:
             await self._store.write(write, durable=durable)
-        except StoreError:
-            log.exception("a ledger record could not be written: %s %s %s", entry.phase, entry.tool, entry.outcome)
+        except StoreError as error:
+            what = f"{entry.phase} {entry.tool} {entry.outcome}"
+            log.error("a ledger record could not be written: %s: %s", what, error)  # noqa: TRY400  the message has the cause; a traceback hides it
             return False
         return True
 

@@ -84,8 +84,8 @@ class Pinning:
         basis = f"version {__version__}, configuration {self._settings().policy_digest()}"
         try:
             await self._store.write(lambda tx: self._pins.renew(tx, spec.name, tools, basis))
-        except StoreError:
-            log.exception("%s: cannot pin its definitions", spec.name)
+        except StoreError as error:
+            log.error("%s: cannot pin its definitions: %s", spec.name, error)  # noqa: TRY400  it has the cause
 
     def _sift(
         self, tx: Tx, *, spec: ServerSpec, items: list[Definition], digests: Mapping[str, Mapping[str, str]]

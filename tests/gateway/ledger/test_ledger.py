@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import MCPError
 
 from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import Head, HeadFile
@@ -101,7 +102,29 @@ async def test_a_call_does_not_happen_when_the_ledger_cannot_be_written(tmp_path
 
     assert answers[-1].structured_content["error"]["code"] == "internal"
     assert "the ledger cannot be written" in answers[-1].content[0].text
+    assert "lg-gateway audit verify" in answers[-1].content[0].text
     assert arrived == begun
+
+
+async def test_a_chain_that_lost_its_end_is_named_in_one_line_and_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "journal"
+    async with gateway_of(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL) as gateway:
+        await call(gateway, "a__echo", text="first")
+        store = gateway.store.path
+    arrived = len(journal(log))
+    adversary = sqlite3.connect(store)
+    adversary.execute("DELETE FROM ledger WHERE seq = (SELECT max(seq) FROM ledger)")
+    adversary.commit()
+    adversary.close()
+    async with gateway_of(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL) as gateway:
+        with pytest.raises(MCPError, match="Unknown tool"):
+            await call(gateway, "a__echo", text="second")
+
+    assert len(journal(log)) == arrived
+    assert "the ledger does not contain record" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_the_store_and_its_companions_are_private_files(tmp_path: Path) -> None:

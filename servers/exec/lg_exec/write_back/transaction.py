@@ -100,19 +100,22 @@ class Transaction:
         """
         removed = {step.rel for step in steps if step.kind in ("unlink", "rmdir")}
         checked = [step.kind in ("unlink", "rmdir") or step.rel not in removed for step in steps]
-        for step, check in zip(steps, checked, strict=True):
+        seen = ["" for _ in steps]
+        for number, step in enumerate(steps):
             work.check()
-            if check:
-                self._expect(step, before)
+            if checked[number]:
+                seen[number] = self._expect(step, before)
         made = {n: Place(self._staging, f"{NEW}{n}").content() for n, step in enumerate(steps) if step.kind == "put"}
         changes = self._remember(steps, before, work)
+        touched: set[str] = set()
         try:
             Begun(staging=self._name, steps=steps, made=made, change_id=changes.change_id).write(self._ground.state)
             for number, step in enumerate(steps):
                 work.check()
                 there = checked[number] and before.get(step.rel) is not None
                 if there and step.kind in ("unlink", "put"):
-                    self._expect(step, before)
+                    self._expect(step, before, linked=seen[number] if seen[number] in touched else "")
+                    touched.add(seen[number])
                 with _named(step), place(self._root_fd, step.rel) as at:
                     self._do(number, step, at, there)
             self._sync(steps)
@@ -164,19 +167,25 @@ class Transaction:
             if not self._keep_old:
                 remove_tree(f"{self._root}/{self._name}")
 
-    def _expect(self, step: Step, before: Snapshot) -> None:
-        """Raise `Conflict` unless what is to change is as it was when the command began."""
+    def _expect(self, step: Step, before: Snapshot, linked: str = "") -> str:
+        """Return what is to change (`Place.content`). Raises `Conflict` unless it is as it was when the command began.
+
+        `linked`: a step before this one changed another name of the same file, so its change time is a new one.
+        """
+        content = ""
         try:
             with place(self._root_fd, step.rel) as at:
-                now = at.stamp()
+                now, content = at.stamp(), at.content()
         except (FileNotFoundError, NotADirectoryError):
             now = None  # the directory that it was in is gone
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
             now = None  # a link stands where that directory was
-        if now != before.get(step.rel) and not (step.kind == "mkdir" and now == DIRECTORY):
+        same = content == linked if linked else now == before.get(step.rel)
+        if not same and not (step.kind == "mkdir" and now == DIRECTORY):
             raise Conflict(f"{shown(step.rel)!r} was changed by another program while the command ran")
+        return content
 
     def _do(self, number: int, step: Step, at: Place, there: bool) -> None:
         old = f"{OLD}{number}"
