@@ -14,13 +14,14 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import MCPError
+from mcp.shared.exceptions import MCPError
 
 from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import Head, HeadFile
 from lg_gateway.ledger.ledger import LedgerEntry
 from lg_gateway.ledger.verification import verify_export
 from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.sqlite import SqliteStore
 from lg_policy.errors import Halted
 from tests.gateway.ledger.support_ledger import SEED, append, open_ledger
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, server
@@ -112,6 +113,7 @@ async def test_a_chain_that_lost_its_end_is_named_in_one_line_and_without_a_trac
     log = tmp_path / "journal"
     async with gateway_of(tmp_path, server("a", "--journal", str(log)), ALLOW_ALL) as gateway:
         await call(gateway, "a__echo", text="first")
+        assert isinstance(gateway.store, SqliteStore)
         store = gateway.store.path
     arrived = len(journal(log))
     adversary = sqlite3.connect(store)
