@@ -203,9 +203,12 @@ def _record(stores: Stores, outcome: str, rule: Mapping[str, Any], approval: App
 
 def _remove(stores: Stores, args: argparse.Namespace) -> int:
     rules = listed(stores, _loaded(args))
-    found = [rule for rule in rules if args.rule in (str(rule.number), rule.settings.name)]
+    found = [rule for rule in rules if args.rule == str(rule.number)]
+    found = found or [rule for rule in rules if args.rule == rule.settings.name]
     if not found or not args.rule:
         raise NotFound(f"there is no rule {word(args.rule or '')}", hint="`lg-gateway rules list` shows their numbers")
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} rules have the name {word(args.rule)}", hint="take the number of one")
     rule, file = found[0], own_rules()
     if rule.index is None:
         raise ConfigError(

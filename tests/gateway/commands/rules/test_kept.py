@@ -90,6 +90,21 @@ async def test_a_rule_that_permits_is_written_only_at_a_terminal_and_is_taken_ba
     assert user_file().read_text() == "# mine\n"
 
 
+def test_a_number_is_no_name_and_a_name_that_several_rules_have_removes_none() -> None:
+    text = "".join(
+        f'[[gateway.rules]]\nname = "{name}"\ntools = ["{tool}__x"]\neffect = "allow"\n'
+        for name, tool in (("1", "a"), ("b", "b"), ("twice", "c"), ("twice", "d"))
+    )
+    write(text)
+    several = run("rules", "remove", "twice")
+    assert several.returncode == 2
+    assert "2 rules have the name twice" in several.stderr
+    assert user_file().read_text() == text
+
+    assert run("rules", "remove", "1").returncode == 0
+    assert [rule["tools"] for rule in rules()] == [["a__x"], ["c__x"], ["d__x"]]
+
+
 async def test_an_always_by_a_clients_form_becomes_a_rule_once_it_is_confirmed(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
         async with asked_client(gateway, "legacy", lambda _message: {"decision": "exact"}, []) as client:
