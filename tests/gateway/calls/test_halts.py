@@ -166,3 +166,17 @@ def test_the_commands_halt_for_everybody_and_continue_only_for_a_person_at_a_ter
         assert shown.end() == 0
     again = run("continue", "--config", config)
     assert (again.returncode, again.stderr.strip()) == (0, "nothing is halted")
+
+
+def test_settings_with_a_mistake_do_not_keep_a_person_from_halting(tmp_path: Path, clean_environment: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    assert run("halt", "--root", str(root)).returncode == 0
+    settings = clean_environment / "config" / "lg" / "config.toml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("broken = [")
+    refused = run("halt", "--root", str(root))
+    assert refused.returncode == 2
+    assert "`lg-gateway halt` without --root" in refused.stderr
+    done = run("halt")
+    assert (done.returncode, done.stdout.startswith(f"halted {root}")) == (0, True)

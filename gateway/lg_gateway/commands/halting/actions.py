@@ -42,8 +42,11 @@ def _each(args: argparse.Namespace, act: Callable[[Stores], int]) -> int:
             if not stores.stores:
                 raise UnknownName(f"there is no gateway; looked at {stores.looked_at}", hint="name it with --root DIR")
             return act(stores)
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        every = (
+            f"`lg-gateway {args.command}` without --root and --config takes all your gateways, and needs no settings"
+        )
+        raise ConfigError(error.message, hint=f"{error.hint}, or: {every}" if error.hint else every) from error
     except (StoreError, LgError) as error:
         fail(error)
         return 1
