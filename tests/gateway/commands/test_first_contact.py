@@ -53,6 +53,24 @@ def test_init_without_any_client_says_in_short_lines_what_to_type(tmp_path: Path
 
 
 @BY_FORK
+@pytest.mark.parametrize("bad", ["[]", '[{"a": 1}]', '{"mcpServers": ["a"]}', "{", '{"mcpServers": 3}'])
+def test_init_leaves_out_a_file_that_cannot_be_changed_and_goes_on_with_the_others(tmp_path: Path, bad: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (tmp_path / ".cursor").mkdir()
+    (tmp_path / ".cursor" / "mcp.json").write_text(bad)
+    (tmp_path / ".claude.json").write_text("{}")
+    done = run(
+        "init", "--dry-run", "--root", str(project), HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / "config")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Cursor is left out: invalid_config: cannot change" in done.stderr
+    assert "has no attribute" not in done.stderr
+    assert "Claude Code: " in done.stdout
+    assert (tmp_path / ".cursor" / "mcp.json").read_text() == bad
+
+
+@BY_FORK
 @pytest.mark.anyio
 async def test_tools_lists_what_a_client_sees(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)

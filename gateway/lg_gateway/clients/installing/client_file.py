@@ -54,8 +54,8 @@ class ClientText:
             self._text = text.removeprefix(_MARK)
             if row.strict and self._text.strip():
                 json.loads(self._text)
-            self._content()
-        except (ValueError, RecursionError) as error:
+            _refuse_other_shapes(parsed(row.format, self._text) if self._text.strip() else {}, row.table)
+        except (ValueError, TypeError, RecursionError) as error:
             hint = f"{row.title} cannot read it either" if row.strict else "add the entry by hand: see --print"
             raise ConfigError(f"cannot change {path}: {error}", hint=hint) from error
 
@@ -98,6 +98,16 @@ class ClientText:
 
     def _content(self) -> Any:
         return parsed(self._row.format, self._text) or {}
+
+
+def _refuse_other_shapes(content: Any, table: tuple[str, ...]) -> None:
+    """Raise `TypeError` if the way to the table of servers leads through anything but objects."""
+    for step, name in zip(("", *table), ("the file", *map(repr, table)), strict=True):
+        content = content if not step else content.get(step)
+        if content is None:
+            return
+        if not isinstance(content, Mapping):
+            raise TypeError(f"{name} holds a {type(content).__name__}, where servers by name belong")
 
 
 def _put_toml(text: str, table: tuple[str, ...], name: str, value: Any) -> str:

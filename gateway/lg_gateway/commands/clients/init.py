@@ -26,6 +26,7 @@ from lg_gateway.commands.clients.install import find_targets, launches_of
 from lg_gateway.commands.terminal.output import complain, fail, say, word
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, UsageError
+from lg_policy.printing import exit_text
 
 NOT_MOVED = frozenset(("continue",))
 """Clients that keep each server in a file of its own: what they have stays with them."""
@@ -61,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
         looked = textwrap.fill(f"Looked for those of {', '.join(sorted(USER))}.", LINE_WIDTH, break_on_hyphens=False)
         complain(f"No client's file was found.\n{looked}\n{NO_CLIENT}")
         return 1
+    found = [client for client in (_readable(installer, client) for client in found) if client.targets]
     changes = [_shown(installer, client, target) for client in found for target in client.targets]
+    if not found:
+        return 1
     if not any(changes):
         say("\nnothing to change: every client that was found has the gateway")
         if args.dry_run:
@@ -97,6 +101,19 @@ def _clients(args: argparse.Namespace) -> Iterator[FoundClient]:
             yield FoundClient(name=name, row=row, targets=there or tuple(targets), launches=launches)
         elif os.path.isdir(os.path.dirname(USER[name](machine).first)) and args.log_level == "debug":
             complain(f"{row.title}: it has a folder here, and no file yet")
+
+
+def _readable(installer: Installer, client: FoundClient) -> FoundClient:
+    """Return a client without the files that cannot be changed, and say why those are left out."""
+    kept = []
+    for target in client.targets:
+        try:
+            _plan(installer, client, target)
+        except ConfigError as error:
+            complain(f"{client.row.title} is left out: {exit_text(error)}")
+        else:
+            kept.append(target)
+    return replace(client, targets=tuple(kept))
 
 
 def _plan(installer: Installer, client: FoundClient, target: InstallTarget) -> InstallPlan:
