@@ -39,7 +39,7 @@ class SettingsEdit:
         """Write the file, readable for its owner only: it may hold what the client's file held."""
         if self.after == (self.before or b""):
             return
-        if _read(self.path)[0] != self.before:
+        if read_settings_text(self.path)[0] != self.before:
             raise ConfigError(f"{self.path} was changed by another program meanwhile", hint="run the command again")
         if not self.path.parent.exists():
             make_private(self.path.parent)
@@ -48,7 +48,7 @@ class SettingsEdit:
 
 def with_servers(path: Path, servers: Mapping[str, UpstreamSettings], *, replace: bool = False) -> SettingsEdit:
     """Return the change that adds servers to a settings file. Raises `ConfigError` where that cannot be done."""
-    before, text = _read(path)
+    before, text = read_settings_text(path)
     known = _servers(path, text)
     wanted = {name: table_of(settings) for name, settings in servers.items()}
     unchanged = tuple(name for name in wanted if known.get(name) == wanted[name])
@@ -71,7 +71,7 @@ def with_servers(path: Path, servers: Mapping[str, UpstreamSettings], *, replace
 
 def without_servers(path: Path, servers: Mapping[str, Mapping[str, Any]]) -> SettingsEdit:
     """Return the change that takes servers out again which have the same settings as when they were added."""
-    before, text = _read(path)
+    before, text = read_settings_text(path)
     known = _servers(path, text)
     gone = tuple(name for name, values in servers.items() if known.get(name) == values)
     kept = tuple(name for name in servers if name in known and name not in gone)
@@ -85,7 +85,7 @@ def without_servers(path: Path, servers: Mapping[str, Mapping[str, Any]]) -> Set
 
 def reserved_names(path: Path) -> tuple[str, ...]:
     """Return the names of our own servers in a settings file, or those they have where it names no server."""
-    known = _servers(path, _read(path)[1])
+    known = _servers(path, read_settings_text(path)[1])
     return tuple(name for name, table in known.items() if "builtin" in table) if known else BUILTINS
 
 
@@ -107,7 +107,8 @@ def _words(command: str) -> list[str]:
         return [command]
 
 
-def _read(path: Path) -> tuple[bytes | None, str]:
+def read_settings_text(path: Path) -> tuple[bytes | None, str]:
+    """Return the bytes of a settings file, `None` where there is none, and its text. Raises `ConfigError`."""
     try:
         before = path.read_bytes()
         text = before.decode("utf-8")
@@ -116,7 +117,7 @@ def _read(path: Path) -> tuple[bytes | None, str]:
         return None, ""
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct that line") from error
     return before, text
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import Mapping, Sequence
+
+from lg_gateway.confinement.private_socket import listening_socket
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +30,12 @@ class GatewaySocket:
 
     async def start(self, path: str) -> None:
         """Listen on a Unix socket at `path`, which may be long. Raises `OSError`."""
-        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = listening_socket(path)
         try:
-            listener.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-            os.chmod(path, 0o600)
             self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=CHUNK)
         except BaseException:
             listener.close()
             raise
-        finally:
-            os.close(directory)
 
     async def close(self) -> None:
         """End all connections, and with each its gateway."""

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import os
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 
 from lg_gateway.confinement.hosts import Address, HostRules, embedded, plain_name
+from lg_gateway.confinement.private_socket import listening_socket
 from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_gateway.confinement.requests import BadRequest, ProxyRequest, read_request
 
@@ -72,17 +72,12 @@ class EgressProxy:
 
     async def start(self, path: str) -> None:
         """Listen on a Unix socket at `path`, which may be long. Raises `OSError`."""
-        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = listening_socket(path)
         try:
-            listener.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-            os.chmod(path, 0o600)
             self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=HEAD_BYTES)
         except BaseException:
             listener.close()
             raise
-        finally:
-            os.close(directory)
 
     async def close(self) -> None:
         """Stop listening and end all connections."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lg_gateway.clients.formats.toml_text import parse_toml
+from lg_gateway.clients.settings_file import read_settings_text
 from lg_gateway.kept_rules.rule_text import rule_text, with_rule, without_rule
 from lg_gateway.store.locking import ProcessLock
 from lg_policy.config.settings import RuleSettings
@@ -35,7 +36,7 @@ class RulesFile:
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules as they are written. Raises `ConfigError`."""
-        return _rules(self._read()[1])
+        return _rules(read_settings_text(self.path)[1])
 
     def add(self, rule: Mapping[str, Any], comment: str = "") -> str:
         """Write a rule at the end of the file; return its text. Raises `ConfigError`, and nothing is changed then."""
@@ -43,7 +44,7 @@ class RulesFile:
         try:
             block = rule_text(rule, comment)
             with self._locked():
-                before, text = self._read()
+                before, text = read_settings_text(self.path)
                 self._write(before, with_rule(text, block))
         except ValueError as error:
             raise self._by_hand(error) from error
@@ -52,7 +53,7 @@ class RulesFile:
     def remove(self, index: int, rule: Mapping[str, Any]) -> None:
         """Take a rule out. Raises `ConfigError` unless it still stands there."""
         with self._locked():
-            before, text = self._read()
+            before, text = read_settings_text(self.path)
             found = _rules(text)
             if index >= len(found) or found[index] != rule:
                 raise ConfigError(f"the rules in {self.path} have changed meanwhile", hint="list them again")
@@ -97,19 +98,6 @@ class RulesFile:
                 raise ConfigError(f"everybody can write to {self.path}", hint="no rule was written; `chmod o-w` it")
         if os.path.isdir(folder) and os.stat(folder).st_mode & stat.S_IWOTH:
             raise ConfigError(f"everybody can write to {folder}", hint="no rule was written; run `chmod o-w` on it")
-
-    def _read(self) -> tuple[bytes | None, str]:
-        try:
-            before = self.path.read_bytes()
-            text = before.decode("utf-8")
-            parse_toml(text)
-        except FileNotFoundError:
-            return None, ""
-        except OSError as error:
-            raise ConfigError(f"cannot read {self.path}: {error}") from error
-        except ValueError as error:
-            raise ConfigError(f"{self.path} is not valid TOML: {error}", hint="correct that line") from error
-        return before, text
 
     def _write(self, before: bytes | None, text: str) -> None:
         real = Path(os.path.realpath(self.path))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.clients.settings_file import read_settings_text
 from lg_gateway.kept_rules.rules_file import RulesFile
 from lg_policy.errors import ConfigError
 
@@ -74,3 +75,10 @@ def test_two_writers_lose_nothing_of_each_other(tmp_path: Path) -> None:
     written = tomllib.loads(path.read_text())
     assert {entry["name"] for entry in written["gateway"]["rules"]} == {f"{n}-{i}" for n in "ab" for i in range(20)}
     assert path.read_text().startswith("# mine\n[approval]\nhold_s = 3\n")
+
+
+def test_settings_that_are_nested_too_deep_to_be_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("a = " + "[" * 5_000)
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        read_settings_text(path)

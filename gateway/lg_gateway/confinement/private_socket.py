@@ -1,0 +1,21 @@
+"""Makes a Unix socket that only this user can connect to."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def listening_socket(path: str) -> socket.socket:
+    """Return a socket bound to `path`, which may be longer than an address of a socket. Raises `OSError`."""
+    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        os.chmod(path, 0o600)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.close(directory)
+    return listener
