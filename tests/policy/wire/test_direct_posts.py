@@ -109,15 +109,35 @@ class Posting:
 
 
 @contextmanager
-def posting(era: str) -> Iterator[Posting]:
+def serving() -> Iterator[int]:
+    """Start the server, and give its port."""
     command = [sys.executable, "-P", str(DIRECT_SERVER), "http"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            with closing(Posting(int(process.stderr.readline().split(":")[-1].removesuffix("/mcp\n")), era)) as client:
-                yield client
+            yield int(process.stderr.readline().split(":")[-1].removesuffix("/mcp\n"))
         finally:
             process.kill()
+
+
+@contextmanager
+def posting(era: str) -> Iterator[Posting]:
+    """Give a client of a server of its own, for a test that counts the calls that wait there."""
+    with serving() as port, closing(Posting(port, era)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture(params=["2025-11-25", "2026-07-28"])
+def client(port: int, request: pytest.FixtureRequest) -> Iterator[Posting]:
+    """Give a client of the server that all tests of this file share."""
+    with closing(Posting(port, request.param)) as found:
+        yield found
 
 
 def told(answer: Answered) -> Any:
@@ -126,12 +146,10 @@ def told(answer: Answered) -> Any:
     return json.loads(data)["result"]["structuredContent"]
 
 
-@ERAS
-def test_every_request_is_answered_as_the_usual_layers_answer_it(era: str) -> None:
-    with posting(era) as client:
-        for what, request in REQUESTS.items():
-            usual, direct = client.both(request)
-            assert direct == usual, what
+def test_every_request_is_answered_as_the_usual_layers_answer_it(client: Posting) -> None:
+    for what, request in REQUESTS.items():
+        usual, direct = client.both(request)
+        assert direct == usual, what
 
 
 HEADERS: dict[str, dict[str, str | None]] = {
@@ -162,14 +180,12 @@ HEADERS: dict[str, dict[str, str | None]] = {
 }
 
 
-@ERAS
-def test_every_head_of_a_request_is_taken_as_the_usual_layers_take_it(era: str) -> None:
-    with posting(era) as client:
-        for what, headers in HEADERS.items():
-            usual, direct = client.both(call("echo", text="x"), headers)
-            assert direct == usual, what
-            again, listed = client.both({"method": "tools/list"}, headers)
-            assert listed == again, what
+def test_every_head_of_a_request_is_taken_as_the_usual_layers_take_it(client: Posting) -> None:
+    for what, headers in HEADERS.items():
+        usual, direct = client.both(call("echo", text="x"), headers)
+        assert direct == usual, what
+        again, listed = client.both({"method": "tools/list"}, headers)
+        assert listed == again, what
 
 
 NUMBERS: list[Any] = ["x", "", "7", "\u00e9\ud83d\ude00", -1, 0, 10**30, 1.0, 1.5, True, None, [1], {"a": 1}]
@@ -178,31 +194,25 @@ NUMBERS: list[Any] = ["x", "", "7", "\u00e9\ud83d\ude00", -1, 0, 10**30, 1.0, 1.
 SPOILED: list[dict[str, Any]] = [{}, {"jsonrpc": "1.0"}, {"jsonrpc": None}, {"method": "tools/call "}, {"result": {}}]
 
 
-@ERAS
-def test_every_number_and_version_of_a_request_is_taken_alike(era: str) -> None:
-    with posting(era) as client:
-        for number, spoiled in itertools.product(NUMBERS, SPOILED):
-            usual, direct = client.both({**call("echo", text="x"), "id": number, **spoiled})
-            assert direct == usual, (number, spoiled)
+def test_every_number_and_version_of_a_request_is_taken_alike(client: Posting) -> None:
+    for number, spoiled in itertools.product(NUMBERS, SPOILED):
+        usual, direct = client.both({**call("echo", text="x"), "id": number, **spoiled})
+        assert direct == usual, (number, spoiled)
 
 
 BODIES = [b"", b"{", b"[]", b"null", b'{"method": "tools/call"', b"\xff\xfe", b'"tools/' + b"[" * 90_000, b"1" * 5000]
 
 
-@ERAS
-def test_a_body_that_is_no_request_is_refused_alike(era: str) -> None:
-    with posting(era) as client:
-        for body in BODIES:
-            direct, usual = (client.post_bytes(body, {"mcp-method": "tools/call"}, path) for path in ("/mcp", "/mcp?x"))
-            assert direct == usual, body[:20]
-            assert direct[0] >= 400, body[:20]
+def test_a_body_that_is_no_request_is_refused_alike(client: Posting) -> None:
+    for body in BODIES:
+        direct, usual = (client.post_bytes(body, {"mcp-method": "tools/call"}, path) for path in ("/mcp", "/mcp?x"))
+        assert direct == usual, body[:20]
+        assert direct[0] >= 400, body[:20]
 
 
-@ERAS
-def test_only_a_plain_request_goes_past_the_usual_layers(era: str) -> None:
-    with posting(era) as client:
-        tasks = [told(client.post({**call("way"), **more})) for more in ({}, {"x-unknown": 0})]
-        report = client.post(meta("progress", progressToken="p"))[2]
+def test_only_a_plain_request_goes_past_the_usual_layers(client: Posting) -> None:
+    tasks = [told(client.post({**call("way"), **more})) for more in ({}, {"x-unknown": 0})]
+    report = client.post(meta("progress", progressToken="p"))[2]
 
     assert ["DirectPosts" in task["stack"] for task in tasks] == [True, False]
     assert report.count(b"notifications/progress") == 2
