@@ -1,7 +1,8 @@
 """Starts published servers and clients with the gateway between: `python -m conformance.third_parties --folder DIR`.
 
-Servers are listed and called directly and through the gateway; a row says what differs. Clients list and call a tool
-of the gateway. Everything is installed below the folder, with npm and uv. `--only NAME` tries one. Not part of CI.
+Servers are listed and called directly and through the gateway; a row says what differs. Clients list the gateway's
+tools, read, and ask for a change, over stdio and over HTTP. Everything is installed below the folder, with npm and uv.
+`--only NAME` tries one. Not part of CI.
 """
 
 from __future__ import annotations
@@ -26,35 +27,10 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 
-from conformance.programs import Program, gateway
+from conformance.client_programs import NODE, NPM_CLIENTS, PYTHON_CLIENTS
+from conformance.programs import Program, gateway, gateway_url
 
 INSTALL_S, ANSWER_S = 300, 90
-CLIENT = """\
-import asyncio, json, sys
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
-async def main():
-    argv, env = json.loads(sys.argv[1])
-    async with stdio_client(StdioServerParameters(command=argv[0], args=argv[1:], env=env)) as (read, write):
-        async with ClientSession(read, write) as session:
-            await session.initialize()
-            names = [tool.name for tool in (await session.list_tools()).tools]
-            result = await session.call_tool("fs__list_files", {})
-            print(len(names), "tools,", "error" if result.isError else "called")
-asyncio.run(main())
-"""
-"""What a client of the first SDK does, with an interpreter of its own."""
-FASTMCP = """\
-import asyncio, json, sys
-from fastmcp import Client
-async def main():
-    argv, env = json.loads(sys.argv[1])
-    async with Client({"mcpServers": {"g": {"command": argv[0], "args": argv[1:], "env": env}}}) as client:
-        names = [tool.name for tool in await client.list_tools()]
-        result = await client.call_tool("fs__list_files", {})
-        print(len(names), "tools,", "error" if result.is_error else "called")
-asyncio.run(main())
-"""
 
 
 @dataclass(frozen=True)
@@ -116,10 +92,8 @@ def main() -> None:
         if args.only is None or args.only in server.package:
             with tempfile.TemporaryDirectory() as folder:
                 print(anyio.run(_server_row, server, args.folder, Path(folder)), flush=True)
-    for name, row in (("mcp<2", _older_sdk), ("fastmcp", _fastmcp), ("@modelcontextprotocol/inspector", _inspector)):
-        if args.only is None or args.only in name:
-            with tempfile.TemporaryDirectory() as folder:
-                print(row(args.folder, Path(folder)), flush=True)
+    for row in _client_rows(args.folder, args.only or ""):
+        print(row, flush=True)
 
 
 async def _server_row(server: Server, packages: Path, folder: Path) -> str:
@@ -231,37 +205,61 @@ def _front(folder: Path) -> Iterator[Program]:
     text.write_text(
         text.read_text("utf-8")
         .replace("servers.back", "servers.fs")
-        .replace('sampling = "client"\nroots = "client"\n', ""),
+        .replace('sampling = "client"\nroots = "client"\n', "")
+        .partition("[[gateway.rules]]")[0],  # so that a change is asked about
         "utf-8",
     )
     yield made
 
 
-def _older_sdk(packages: Path, folder: Path) -> str:
-    python = _installed("mcp<2", packages, npm=False) / "python"
-    return _client_row("`mcp` 1.x", [str(python), "-c", CLIENT], folder)
+def _client_rows(packages: Path, only: str) -> Iterator[str]:
+    for package, text in PYTHON_CLIENTS.items():
+        if only in package:
+            python = _installed(package, packages, npm=False) / "python"
+            yield _client_row(package, [str(python), "-c", text])
+    for package, choices in NPM_CLIENTS.items():
+        if only in package:
+            # A program finds packages from where it lies.
+            program = _installed(package, packages, npm=True).parent.parent / "client.mjs"
+            program.write_text(NODE, "utf-8")
+            for choice in choices:
+                yield _client_row(f"{package} {choice[1]}".strip(), ["node", str(program), *choice])
+    if only in "@modelcontextprotocol/inspector":
+        yield _inspector(packages)
 
 
-def _fastmcp(_packages: Path, folder: Path) -> str:
-    return _client_row("`fastmcp` client", [sys.executable, "-c", FASTMCP], folder)
-
-
-def _inspector(packages: Path, folder: Path) -> str:
+def _inspector(packages: Path) -> str:
     program = _installed("@modelcontextprotocol/inspector", packages, npm=True) / "mcp-inspector"
-    with _front(folder) as front:
+    with tempfile.TemporaryDirectory() as folder, _front(Path(folder, "gateway")) as front:
         command = [str(program), "--cli", "--method", "tools/list", "--", *front.argv]
         done = subprocess.run(command, env=front.env, capture_output=True, text=True, timeout=ANSWER_S, check=False)
     tools = done.stdout.count('"name": "fs__')
     said = f"{tools} tools, listed" if tools else f"failed: {(done.stderr or done.stdout)[-120:]!r}"
-    return f"| `@modelcontextprotocol/inspector --cli` | client | - | {said} |"
+    return f"| `@modelcontextprotocol/inspector --cli` | client | stdio: {said} | - |"
 
 
-def _client_row(what: str, command: list[str], folder: Path) -> str:
-    with _front(folder) as front:
-        given = json.dumps([list(front.argv), front.env])
-        done = subprocess.run([*command, given], capture_output=True, text=True, timeout=ANSWER_S, check=False)
-    said = done.stdout.strip() or f"failed: {done.stderr[-150:]!r}"
-    return f"| {what} | client | - | {said} |"
+def _client_row(what: str, command: list[str]) -> str:
+    """Return what a client says over stdio and over HTTP: it lists, reads, and asks for a change."""
+    said = []
+    for transport in ("stdio", "HTTP"):
+        with tempfile.TemporaryDirectory() as folder, _front(Path(folder, "gateway")) as front:
+            if transport == "stdio":
+                said.append(_client_said(command, {"argv": front.argv, "env": front.env, "url": ""}))
+                continue
+            program = Program((*front.argv, "--transport", "http", "--no-login"), front.env)
+            with gateway_url(program) as url:
+                said.append(_client_said(command, {"argv": [], "env": {}, "url": url}))
+    return f"| `{what}` | client | {said[0]} | {said[1]} |"
+
+
+def _client_said(command: list[str], given: dict[str, Any]) -> str:
+    environment = {**os.environ, "MCP_USE_ANONYMIZED_TELEMETRY": "false"}
+    given = {**given, "env": dict(given["env"]), "argv": list(given["argv"])}
+    done = subprocess.run(
+        [*command, json.dumps(given)], capture_output=True, text=True, timeout=ANSWER_S, check=False, env=environment
+    )
+    lines = done.stdout.strip().splitlines()
+    return lines[-1] if lines and done.returncode == 0 else f"failed: {done.stderr[-150:]!r}"
 
 
 if __name__ == "__main__":
