@@ -52,6 +52,19 @@ def test_the_servers_and_the_gateway_work_without_the_orchestrators_extra(
     assert again.returncode == 0, f"after {line}: {again.stderr}"
 
 
+def assert_the_hint_of_a_provider_installs_it(orch: str, project: Path) -> None:
+    """The command that is printed is run as it stands; what is missing then is no package any more."""
+    asking = ("run", "fix it", "--model", "anthropic:claude-opus-5")
+    refused = run(orch, *asking, cwd=project)
+    assert refused.returncode == 2
+    (line,) = re.findall(r"\((\S.* install .*)\)$", refused.stderr.strip())
+    environ = dict(os.environ) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    hinted = subprocess.run(line, shell=True, cwd=project, capture_output=True, text=True, timeout=150, env=environ)
+    assert hinted.returncode == 0, f"{line}: {hinted.stderr}"
+    again = run(orch, *asking, cwd=project)
+    assert "there is no API key for anthropic:claude-opus-5" in again.stderr, f"after {line}: {again.stderr}"
+
+
 def test_the_main_job_works_with_the_extra(
     source: Path, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -59,6 +72,7 @@ def test_the_main_job_works_with_the_extra(
     done = run(orch, "run", "summarize repo", cwd=project)
     assert done.returncode == 0, done.stderr
     assert "tidal.cli:main" in done.stdout
+    assert_the_hint_of_a_provider_installs_it(orch, project)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +99,7 @@ def test_the_wheel_is_a_tool_of_uv_and_what_it_installs_into_a_client_stays_vali
     wheel: Path, tmp_path: Path, project: Path
 ) -> None:
     places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
-    installed([uv(), "tool", "install", "--no-config", "-q", "-p", sys.executable, str(wheel)], places)
+    installed([uv(), "tool", "install", "--no-config", "-q", "-p", sys.executable, f"{wheel}[orch]"], places)
     gateway = str(tmp_path / "bin" / "lg-gateway")
     environ = dict(os.environ) | {"HOME": str(tmp_path / "home")}
     done = subprocess.run(
@@ -96,6 +110,7 @@ def test_the_wheel_is_a_tool_of_uv_and_what_it_installs_into_a_client_stays_vali
     entry = json.loads((tmp_path / "home" / ".cursor" / "mcp.json").read_text())["mcpServers"]["lg"]
     listed = run(entry["command"], "tools", *entry["args"], cwd=tmp_path)
     assert "fs__apply_patch" in listed.stdout, listed.stderr
+    assert_the_hint_of_a_provider_installs_it(str(tmp_path / "bin" / "lg-orch"), project)
 
 
 def test_the_wheel_runs_by_uvx_which_warns_before_its_path_goes_into_a_client(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from lg_orch.llm.candidates import Candidate
     from lg_orch.settings.setup import CommandSetup
     from lg_orch.tools.connection import Connection
     from lg_policy.config.settings import ModelsSettings
@@ -77,7 +78,24 @@ def models_usable(models: ModelsSettings) -> Iterator[Finding]:
         except LgError as error:
             yield False, f"model: {error.message} ({error.hint})"
         else:
-            yield True, f"model: {candidate.name}"
+            yield True, f"model: {candidate.name}{_price(models, candidate)}"
+
+
+def _price(models: ModelsSettings, candidate: Candidate) -> str:
+    """The price that its tokens are counted by, and where it comes from."""
+    from lg_orch.llm.cost.prices import list_price
+    from lg_orch.llm.providers import PROVIDERS
+
+    if (own := models.prices.get(candidate.name)) is not None:
+        return f" (${own.input:g} and ${own.output:g} per million tokens, by [models.prices])"
+    found = list_price(candidate)
+    if found is None:
+        known = PROVIDERS.get(candidate.provider)
+        if known is not None and not known.key_needed:
+            return ""  # a model of one's own costs nothing that is counted here
+        return " (no price is known; set one in [models.prices] to count its cost)"
+    price = found.price
+    return f" (${price.input:g} and ${price.output:g} per million tokens, list price of {found.checked})"
 
 
 def _gateway(args: argparse.Namespace, setup: CommandSetup) -> list[Finding]:

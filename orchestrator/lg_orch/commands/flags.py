@@ -125,6 +125,9 @@ def _add_driving(parser: Parser) -> None:
         "--model", metavar="PROVIDER:NAME", help="use this language model for all roles (or set LG_MODEL)"
     )
     parser.add_argument(
+        "--base-url", metavar="URL", help="ask the model at this address (instead of base_url in [models.default])"
+    )
+    parser.add_argument(
         "--trace", action="store_true", help="write the trace to artifacts/runs/run-<id>.json under the root"
     )
     for flag, kind, metavar, words in (
@@ -133,7 +136,7 @@ def _add_driving(parser: Parser) -> None:
             "--max-cost-usd",
             float,
             "X",
-            "stop at X US dollars (instead of budgets.max_cost_usd); needs [models.prices]",
+            "stop at X US dollars (instead of budgets.max_cost_usd)",
         ),
         ("--max-wall-s", float, "S", "stop after S seconds (instead of budgets.max_wall_s)"),
     ):

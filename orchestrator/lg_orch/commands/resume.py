@@ -75,7 +75,7 @@ def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Fill in what the run was driven with where no flag says otherwise."""
     from lg_orch.settings.setup import LIMITS
 
-    for name in ("profile", "model", "gateway", *LIMITS):
+    for name in ("profile", "model", "base_url", "gateway", *LIMITS):
         if getattr(args, name, None) is None:
             setattr(args, name, options.get(name))
     for name in ("config", "root"):

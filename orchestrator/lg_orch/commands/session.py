@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lg_orch.commands.report_view import print_report
 from lg_orch.contracts.errors import EXTRA_MODULES
+from lg_orch.llm.model_names import check_flags
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.install_hints import extra_command
 
@@ -50,10 +51,12 @@ class Past:
 
 
 def get_ready(args: argparse.Namespace) -> None:
-    """Check what is installed, and fork what becomes the gateway and its servers, before any setting is read.
+    """Check flags and packages, and fork what becomes the gateway and its servers, before any setting is read.
 
     Raises `ConfigError`.
     """
+    if hasattr(args, "model"):
+        check_flags(args.model, args.base_url)
     require_extra()
     if not args.gateway:
         from lg_policy.prefork.start import fork_servers
@@ -95,7 +98,7 @@ class Session:
         from lg_orch.engine.render import choose_renderer
         from lg_orch.human.approvals import Nobody, by_flags
         from lg_orch.human.terminal import Terminal, is_attended
-        from lg_orch.llm.choice import choose_backend, require_keys
+        from lg_orch.llm.choice import choose_backend, require_usable
         from lg_orch.llm.providers import api_keys
         from lg_orch.recording.event_bus import EventBus
         from lg_orch.recording.journal import Journal, read_journal
@@ -112,7 +115,7 @@ class Session:
         url, token = _gateway(args)
         _check_flags(args, settings)
         chosen = choose_backend(settings.models, cache_dir=setup.state.path / "model-cache")
-        require_keys(settings.models)
+        require_usable(settings.models)
         self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         _keepable(masker, past)
@@ -143,7 +146,7 @@ class Session:
             allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen, bus=bus, store_url=store_url,
             environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,
             flags=by_flags(yes=args.yes, deny_all=args.deny_all),
-            person=Terminal(self.renderer, run.drafts) if is_attended() else Nobody(),
+            person=Terminal(self.renderer, run.drafts, notify=settings.approval.notify) if is_attended() else Nobody(),
             begun=begun, record=_record(args, setup) | ({"forked_from": origin} if origin else {}),
             resumed=past is not None and origin is None, prior=prior_of(events, origin),
             accepted_guide=accepted_guide(setup.root), if_lost=_if_lost(past),
@@ -223,6 +226,7 @@ def _record(args: argparse.Namespace, setup: CommandSetup) -> dict[str, Any]:
             "config": str(config) if config is not None else None,
             "profile": setup.loaded.settings.profile,
             "model": args.model or os.environ.get("LG_MODEL"),
+            "base_url": args.base_url,
             "gateway": args.gateway,
             "root": str(setup.root),
             "trace": traced(args, setup),

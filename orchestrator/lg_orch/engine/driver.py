@@ -158,6 +158,7 @@ class Driver:
         from lg_orch.agent.services import Services
         from lg_orch.engine.model_ports import ports_of
         from lg_orch.human.approvals import YesToBuiltin
+        from lg_orch.llm.cost.prices import prices_of
         from lg_orch.llm.cost.spending import Spending
         from lg_orch.llm.ports import AsksModels
         from lg_orch.llm.providers import model_hint
@@ -173,7 +174,7 @@ class Driver:
             epoch=job.prior.epoch,
             approver=inquiry,
         )
-        spending = Spending(job.settings.budgets, job.settings.models.prices, job.prior.traffic)
+        spending = Spending(job.settings.budgets, prices_of(job.settings.models, job.environ), job.prior.traffic)
         services = Services(
             run_id=job.run.run_id,
             root_name=job.root.name,

@@ -20,7 +20,7 @@ from lg_orch.human.forms import check, typed
 from lg_policy.errors import InvalidArguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -30,6 +30,7 @@ APPROVAL_ANSWERS: Mapping[str, Decision] = {
 }  # fmt: skip
 """The words of every terminal of ours, and `edit`. A plain yes is the smallest one."""
 APPROVAL_PROMPT = "[o]nce, for this [r]un, [e]dit, or [d]eny (Enter denies)? "
+NOTICE = "lg-orch: a question waits for you"
 REASON_PROMPT = "Denied. Reason (the run reads it; Enter for none): "
 _OUTCOME: Mapping[str, Decision] = {
     "d": "done", "done": "done", "n": "not_done", "not done": "not_done", "s": "stop", "stop": "stop", "": "stop",
@@ -54,17 +55,20 @@ class Terminal:
         *,
         read: Callable[[], Awaitable[str]] | None = None,
         target: TextIO = sys.stderr,
+        notify: Collection[str] = (),
     ) -> None:
         self._view = view
         self._drafts = drafts
         self._line = read or typed_line
         self._forget = drop_typed_ahead if read is None else lambda: None
         self._target = target
+        self._notify = notify
 
     async def ask(self, question: Question) -> HumanAnswer | None:
         """Show the question and read the answer; the end of input is a no."""
         with self._view.paused():
             self._forget()
+            announce(self._target, self._notify)
             self._say(f"\n{visible(question.message)}\n")
             if question.kind == "outcome":
                 return await self._ask_outcome()
@@ -164,6 +168,17 @@ class Terminal:
 
     def _say(self, text: str) -> None:
         print(text, file=self._target, flush=True)
+
+
+def announce(target: TextIO, how: Collection[str]) -> None:
+    """Tell a person who looks elsewhere that a question waits: `bell`, `desktop`, both or neither (`approval.notify`).
+
+    The notification is the terminal's own (OSC 9); one that does not know it shows nothing. All of the text is ours.
+    """
+    told = f"\x1b]9;{NOTICE}\x1b\\" if "desktop" in how and os.environ.get("TERM") != "dumb" else ""
+    told += "\a" if "bell" in how else ""
+    if told and target.isatty():
+        print(told, end="", file=target, flush=True)
 
 
 def drop_typed_ahead() -> None:

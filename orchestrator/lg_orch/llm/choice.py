@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_orch.contracts.errors import ModelGone
+from lg_orch.llm.model_names import provider_and_model, require_model
 from lg_orch.llm.providers import LOCAL, ROLES
 from lg_policy.config.settings import ModelSettings, ModelsSettings
 from lg_policy.errors import ConfigError
@@ -31,46 +32,43 @@ class ChosenBackend:
 
 
 def models_asked_for(
-    configured: ModelsSettings, flag: str | None, environ: Mapping[str, str] = os.environ
+    configured: ModelsSettings, flag: str | None, environ: Mapping[str, str] = os.environ, base_url: str | None = None
 ) -> ModelsSettings:
-    """Apply `--model PROVIDER:NAME`, or `LG_MODEL`: that model serves every role.
+    """Apply `--model PROVIDER:NAME`, or `LG_MODEL`: that model serves every role. `--base-url` is its address.
 
     `base_url` and `fallbacks` of `[models.default]` are kept only for the same provider: another one's key must not be
     sent to an address that was configured for the first. Raises `ConfigError` when the name is not of that form.
     """
     given, source = (flag, "--model") if flag else (environ.get("LG_MODEL"), "LG_MODEL")
-    if not given:
+    if given:
+        provider, name = provider_and_model(given, source)
+        same = configured.default if configured.default.provider == provider else ModelSettings()
+        only = {"default": same.model_copy(update={"provider": provider, "model": name})}
+        configured = configured.model_copy(update=only | dict.fromkeys(ROLES))
+    if base_url is None:
         return configured
-    if given == LOCAL:
-        given = f"{LOCAL}:deterministic"
-    provider, colon, name = given.partition(":")
-    if not colon or not provider or not name:
-        raise ConfigError(
-            f"{source} {given!r} is not PROVIDER:NAME", hint="for example openai:gpt-5, ollama:qwen3, or local"
-        )
-    same = configured.default if configured.default.provider == provider else ModelSettings()
-    only = {"default": same.model_copy(update={"provider": provider, "model": name})}
-    return configured.model_copy(update=only | dict.fromkeys(ROLES))
+    if configured.default.provider == LOCAL:
+        raise ConfigError("--base-url needs a model to ask there", hint="add --model, for example --model openai:NAME")
+    moved = configured.default.model_copy(update={"base_url": base_url})
+    return configured.model_copy(update={"default": moved})
 
 
-def require_prices(models: ModelsSettings) -> None:
+def require_prices(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
     """Raise `ConfigError` for a model without a price, when a limit in money was asked for."""
-    names = {
-        f"{settings.provider}:{settings.model}" for settings in map(models.role, ROLES) if settings.provider != LOCAL
-    }
-    names |= {name for settings in map(models.role, ROLES) if settings.provider != LOCAL for name in settings.fallbacks}
-    if missing := sorted(names - models.prices.keys()):
+    from lg_orch.llm.cost.prices import asked, prices_of
+
+    if missing := sorted({candidate.name for candidate in asked(models)} - prices_of(models, environ).keys()):
         raise ConfigError(
-            f"--max-cost-usd cannot be enforced: [models.prices] has no price for {', '.join(missing)}",
+            f"--max-cost-usd cannot be enforced: there is no price for {', '.join(missing)}",
             hint=f'for example: [models.prices."{missing[0]}"] input = 1.25, output = 10 (US dollars per million '
             "tokens; 0 for one that costs nothing)",
         )
 
 
-def require_keys(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
-    """Raise `ConfigError` when the first model of a role needs an API key and has none.
+def require_usable(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise `ConfigError` when the first model of a role needs an API key and has none, or when there is no such model.
 
-    A run checks that before it does anything. A fallback without a key is told when it is needed.
+    A run checks that before it does anything. What a fallback lacks is told when it is needed.
     """
     if models.role("planner").provider == LOCAL:
         return
@@ -83,6 +81,7 @@ def require_keys(models: ModelsSettings, environ: Mapping[str, str] = os.environ
             clients.require_key(candidate)
         except ModelGone as error:
             raise ConfigError(error.message, hint=error.hint) from error
+        require_model(candidate, environ)
 
 
 def choose_backend(

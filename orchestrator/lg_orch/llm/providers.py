@@ -40,6 +40,10 @@ class Provider:
     extra: str
     key_names: tuple[str, ...]
     """Environment variables that hold its API key; its package uses the first that is set."""
+    address_names: tuple[str, ...] = ()
+    """Environment variables by which its package asks another address than the provider's own."""
+    names_address: str = ""
+    """Where the provider lists the names of its models."""
     key_needed: bool = True
     """Whether it cannot be asked without one."""
     write_factor: float = 1.0
@@ -65,6 +69,8 @@ PROVIDERS: Mapping[str, Provider] = {
         module="langchain_openai",
         extra="openai",
         key_names=("OPENAI_API_KEY",),
+        address_names=("OPENAI_API_BASE", "OPENAI_BASE_URL"),
+        names_address="https://api.openai.com/v1/models",
         options={"stream_usage": True},
         address_options={"use_responses_api": False},
         direct_client=True,
@@ -73,6 +79,8 @@ PROVIDERS: Mapping[str, Provider] = {
         module="langchain_anthropic",
         extra="anthropic",
         key_names=("ANTHROPIC_API_KEY",),
+        address_names=("ANTHROPIC_API_URL", "ANTHROPIC_BASE_URL"),
+        names_address="https://api.anthropic.com/v1/models?limit=1000",
         write_factor=1.25,
         open_schemas=False,
         marked_cache=True,
@@ -81,12 +89,16 @@ PROVIDERS: Mapping[str, Provider] = {
         module="langchain_google_genai",
         extra="google-genai",
         key_names=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+        address_names=("GOOGLE_GEMINI_BASE_URL",),
+        names_address="https://generativelanguage.googleapis.com/v1beta/models?pageSize=1000",
         plain_schemas=True,
     ),
     "ollama": Provider(
         module="langchain_ollama",
         extra="ollama",
         key_names=("OLLAMA_API_KEY",),
+        address_names=("OLLAMA_HOST",),
+        names_address="http://127.0.0.1:11434/api/tags",
         key_needed=False,
         limits=ollama_limits,
         plain_schemas=True,

@@ -71,7 +71,9 @@ def prepare(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -
         environ=environ,
     )
     loaded = closed_to_changes(loaded, root, (flags.config,))
-    models = models_asked_for(loaded.settings.models, getattr(args, "model", None), environ)
+    models = models_asked_for(
+        loaded.settings.models, getattr(args, "model", None), environ, getattr(args, "base_url", None)
+    )
     loaded = replace(loaded, settings=loaded.settings.model_copy(update={"models": models}))
     return CommandSetup(root=root, root_id=root_id(root), flags=flags, loaded=loaded, state=state)
 

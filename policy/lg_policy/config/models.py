@@ -82,7 +82,8 @@ class ModelsSettings(Section):
     verifier: ModelSettings | None = None
     """Compares the change with the plan's acceptance criteria, after the checks passed."""
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
-    """Prices by `provider:model`. A model without one is not counted in `budgets.max_cost_usd`; the report says so."""
+    """Prices by `provider:model`. Unset: the list price that ships with the program, if the provider's own address is
+    asked. A model without any price is not counted in `budgets.max_cost_usd`; the report says so."""
     cache: bool = True
     """Whether replies at temperature 0 are cached in the state directory and reused for an identical request."""
     cache_max_mb: PositiveInt = 64

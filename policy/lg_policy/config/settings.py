@@ -271,7 +271,8 @@ class ApprovalSettings(Section):
     `write` writes the rule into your settings at once. `off` does not offer it. Your own terminals always offer it."""
     notify: tuple[Literal["bell", "desktop"], ...] = ()
     """How you are told that a call waits for you: `bell` rings the terminal of the gateway, `desktop` shows a
-    notification with `notify-send`, or `osascript` on macOS, where it is installed."""
+    notification with `notify-send`, or `osascript` on macOS, where it is installed. A question of `lg-orch` rings its
+    own terminal, and the notification is the terminal's own."""
 
 
 class TraceSettings(Section):

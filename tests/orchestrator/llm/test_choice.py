@@ -50,7 +50,10 @@ def test_doctor_says_of_each_model_whether_its_package_and_its_key_are_there(mon
     keyless = ModelsSettings.model_validate({"default": {"provider": "openai", "model": "a"}})
     assert list(models_usable(keyless)) == [(False, "model: there is no API key for openai:a (set OPENAI_API_KEY)")]
     own = CONFIGURED.model_copy(update={"planner": None})
-    assert list(models_usable(own)) == [(True, "model: openai:a"), (True, "model: openai:b")]
+    assert list(models_usable(own)) == [
+        (True, f"model: openai:{name} (no price is known; set one in [models.prices] to count its cost)")
+        for name in "ab"
+    ]
     unknown = ModelsSettings.model_validate({"default": {"provider": "openai"}})
     [(fine, text)] = models_usable(unknown)
     assert (fine, "none of its models" in text) == (False, True)

@@ -140,7 +140,7 @@ def test_a_limit_that_makes_no_sense_or_cannot_be_held_is_refused(project: Proje
     assert "max_tokens" in nonsense.stderr
     assert "command line" in nonsense.stderr
     assert unpriced.returncode == 2
-    assert "[models.prices] has no price for openai:scripted" in unpriced.stderr
+    assert "there is no price for openai:scripted" in unpriced.stderr
     assert model.requests == []
 
 

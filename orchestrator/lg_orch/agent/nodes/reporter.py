@@ -222,7 +222,9 @@ def _doubts(state: RunState, services: Services) -> list[str]:
     wanted = "max_cost_usd" in services.settings.budgets.model_fields_set
     if wanted and services.spending is not None and services.spending.unpriced:
         models = ", ".join(sorted(services.spending.unpriced))
-        doubts.append(f"`budgets.max_cost_usd` could not be enforced: `[models.prices]` has no price for {models}")
+        doubts.append(
+            f"`budgets.max_cost_usd` could not be enforced: there is no price for {models} (`[models.prices]`)"
+        )
     return doubts
 
 
