@@ -154,6 +154,28 @@ def _add_driving(parser: Parser) -> None:
     _add_gateway(parser)
 
 
+def _serve(parser: Parser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="N", help="port to listen on (default: the system chooses one)"
+    )
+    parser.add_argument("--no-worker", action="store_true", help="only serve the API; `lg-orch worker` drives the runs")
+    parser.add_argument("--model", metavar="PROVIDER:NAME", help="the language model of runs that name none")
+    _add_gateway(parser)
+
+
+def _tokens_create(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="who it is for; runs and journals show it")
+    parser.add_argument(
+        "--role", choices=("viewer", "approver", "operator"), default="viewer", help="what it may do (default: viewer)"
+    )
+    parser.add_argument("--days", type=positive, default=90, metavar="N", help="days that it is valid (default: 90)")
+
+
+def _tokens_revoke(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a token's id, or a name for all tokens of it")
+
+
 def _add_gateway(parser: Parser) -> None:
     parser.add_argument("--gateway", metavar="URL", help="use a running gateway; set its token in LG_GATEWAY_TOKEN")
 
@@ -250,6 +272,42 @@ COMMANDS = (
         run="lg_orch.commands.doctor:command",
         flags=_add_gateway,
         example="doctor",
+    ),
+    Command(
+        name="serve",
+        help="serve runs over HTTP, and drive them",
+        run="lg_orch.commands.serve:command",
+        flags=_serve,
+        example="serve --port 8750",
+        starts_servers=True,
+    ),
+    Command(
+        name="tokens",
+        help="make, list and revoke tokens of the run API",
+        default="list",
+        actions=(
+            Command(
+                name="create",
+                help="make a token and print it once",
+                run="lg_orch.commands.tokens:command",
+                flags=_tokens_create,
+                example="tokens create ann --role approver",
+            ),
+            Command(
+                name="list",
+                help="list the tokens",
+                run="lg_orch.commands.tokens:command",
+                flags=_json_lines,
+                example="tokens list",
+            ),
+            Command(
+                name="revoke",
+                help="end a token",
+                run="lg_orch.commands.tokens:command",
+                flags=_tokens_revoke,
+                example="tokens revoke ann",
+            ),
+        ),
     ),
     Command(
         name="trust",

@@ -7,6 +7,7 @@
     ├── GatewayGone       upstream_unavailable   the gateway could not be started, reached, or is not ours
     ├── StoreGone         upstream_unavailable   the database that holds the run's checkpoints was lost
     ├── RunBusy           conflict               another process drives this run
+    ├── RunLost           conflict               another worker has taken this run over
     ├── ThinkingFailed    upstream_unavailable   the language model's answers cannot be used
     ├── ModelGone         upstream_unavailable   no language model could be asked
     │   └── ContextExceeded                      the request has more tokens than the model takes
@@ -44,6 +45,12 @@ class StoreGone(LgError):
 
 class RunBusy(LgError):
     """Another living process drives this run."""
+
+    code = "conflict"
+
+
+class RunLost(LgError):
+    """Another worker has taken the run over: this one writes nothing more for it."""
 
     code = "conflict"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from lg_orch.agent.tree_check import CHANGED, tree_now
-from lg_orch.contracts.errors import Interrupted
+from lg_orch.contracts.errors import Interrupted, RunLost
 from lg_orch.contracts.state import Final, RunState
 from lg_orch.engine.early_refusal import refused_at_once
 from lg_orch.engine.job import RunJob
@@ -49,15 +49,21 @@ class Driver:
         """Digest of the tree when this process stops; another one may continue."""
         self.reached: dict[str, Any] = {}
         """The limit that ended the run."""
+        self.cause: LgError | None = None
+        """What broke the run off."""
 
     async def run(self) -> Final:
-        """Drive the job to its end, whatever that is; only cancellation of the caller is raised."""
+        """Drive the job to its end, whatever that is; only cancellation of the caller is raised, and `RunLost`."""
         try:
-            final = await stoppable(self._steps, self._ask_to_stop)
+            final = await stoppable(self._steps, self._ask_to_stop, self.job.stop)
+        except RunLost:
+            # Another worker drives it now: what is written here would be no part of the run any more.
+            raise
         except Interrupted as error:
             resume = f"`lg-orch resume {self.job.run.run_id}` continues it" if self.services else "nothing was started"
             final = self._ended("interrupted", f"{error.message}; {resume}")
         except LgError as error:
+            self.cause = error
             self.job.bus.emit("error", "run", "note", {"text": error.text()})
             limits, events = self.job.settings.budgets, read_journal(self.job.run.journal)
             final = report(self.job.run.run_id, error, self.last, events, limits)
@@ -124,7 +130,7 @@ class Driver:
             kept=job.prior.kept, if_lost=job.if_lost,
             texts=QuestionTexts(job.run.questions),
         )  # fmt: skip
-        async with open_saver(job.store_url, job.run.checkpoints) as saver:
+        async with open_saver(job.store_url, job.run.checkpoints, job.fence) as saver:
             self.services = self._services(connection, inquiry)
             graph = build_graph(saver)
             mermaid = graph.get_graph().draw_mermaid()
@@ -183,7 +189,7 @@ class Driver:
             backend=job.chosen.backend,
             backend_name=job.chosen.name,
             tools=tools,
-            results=ResultStore(job.run.results),
+            results=ResultStore(job.run.results, job.keep),
             bus=job.bus,
             budgets=Budgets(job.settings.budgets),
             spending=spending,

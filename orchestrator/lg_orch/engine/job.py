@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from lg_orch.engine.signals import StopRequests
     from lg_orch.human.approvals import Approver, HumanAnswer
     from lg_orch.llm.choice import ChosenBackend
     from lg_orch.recording.event_bus import EventBus
+    from lg_orch.runs.checkpoint import SaverFence
     from lg_orch.runs.run_directory import RunDir
     from lg_policy.config.settings import Settings
 
@@ -50,6 +52,12 @@ class RunJob:
     """A call, and what the user says of it should its outcome have been lost."""
     accepted_guide: str | None = None
     """SHA-256 of the `AGENTS.md` that the user accepted."""
+    stop: StopRequests | None = None
+    """Who may stop it, where that is not signals."""
+    fence: SaverFence | None = None
+    """Checks that the run is still this process's before each checkpoint, where others may take it over."""
+    keep: Callable[[str, bytes], None] | None = None
+    """Keeps each result in a place that other workers reach too."""
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)

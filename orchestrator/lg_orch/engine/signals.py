@@ -1,4 +1,7 @@
-"""Stops a run: the first Ctrl-C lets the current call finish; the second, or SIGTERM, ends the run at once."""
+"""Stops a run: the first Ctrl-C lets the current call finish; the second, or SIGTERM, ends the run at once.
+
+A worker drives several runs in one process, and asks each on its own (`StopRequests`).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,48 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def stoppable(work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], bool]) -> T:
+class StopRequests:
+    """What a run in a worker is asked to do, in the place of signals. Used in the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._soon = anyio.Event()
+        self._now = anyio.Event()
+
+    def soon(self) -> None:
+        """Have the current call finish, and stop then."""
+        self._soon.set()
+
+    def now(self) -> None:
+        """End the run at once."""
+        self._now.set()
+        self._soon.set()
+
+    async def watch(self, ask_to_stop: Callable[[], bool], cancel: Callable[[], None]) -> None:
+        """Do what is asked for."""
+        await self._soon.wait()
+        if self._now.is_set() or not ask_to_stop():
+            cancel()
+            return
+        await self._now.wait()
+        cancel()
+
+
+async def stoppable(
+    work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], bool], requests: StopRequests | None = None
+) -> T:
     """Run `work`; on a first SIGINT call `ask_to_stop`, and unless it returns true, or on SIGTERM, cancel the work.
 
-    Raises `Interrupted` for cancelled work, and what the work raises.
+    With `requests` these count, and signals do not. Raises `Interrupted` for cancelled work, and what the work raises.
     """
     failure: LgError | None = None
     done: list[T] = []
     async with anyio.create_task_group() as group:
 
         async def watch(*, task_status: TaskStatus[None]) -> None:
+            if requests is not None:
+                task_status.started()
+                await requests.watch(ask_to_stop, group.cancel_scope.cancel)
+                return
             asked = False
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
                 task_status.started()
@@ -51,7 +86,7 @@ async def stoppable(work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], 
     if failure is not None:
         raise failure
     if not done:
-        raise Interrupted("the run was stopped by a signal")
+        raise Interrupted("the run was stopped" if requests is not None else "the run was stopped by a signal")
     return done[0]
 
 

@@ -34,12 +34,23 @@ class QuestionTexts:
     def whole(self, question: Question) -> Question:
         """Return a question with its text and arguments as they are; unchanged where nothing was hidden."""
         try:
-            kept: Any = json.loads(self._path(question.key).read_bytes())
+            kept = self._path(question.key).read_bytes()
         except FileNotFoundError:
             return question
+        return self.restored(question, kept)
+
+    @staticmethod
+    def restored(question: Question, data: bytes) -> Question:
+        """Return a question with what a file of it holds."""
+        kept: Any = json.loads(data)
         if kept["key"] != question.key:
             return question
         return replace(question, message=str(kept["message"]), arguments=dict(kept["arguments"]))
 
+    @staticmethod
+    def name_of(key: str) -> str:
+        """Return the name of a question's file."""
+        return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+
     def _path(self, key: str) -> Path:
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+        return self._folder / self.name_of(key)

@@ -10,7 +10,6 @@ from lg_orch.contracts.events import Event, Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lg_orch.recording.journal import Journal
     from lg_policy.secrets.masking import Masker
 
 
@@ -22,10 +21,20 @@ class Listener(Protocol):
         ...
 
 
+class EventLog(Protocol):
+    """Keeps events."""
+
+    def append(self, event: Event) -> None:
+        """Keep one event. Raises `OSError` when that is impossible."""
+        ...
+
+
 class EventBus:
     """Gives each event its number and time, hides secrets in it, keeps it, shows it. Numbers continue from `after`."""
 
-    def __init__(self, journal: Journal, masker: Masker, listeners: Sequence[Listener] = (), *, after: int = 0) -> None:
+    def __init__(
+        self, journal: EventLog, masker: Masker, listeners: Sequence[Listener] = (), *, after: int = 0
+    ) -> None:
         self._journal = journal
         self._masker = masker
         self._listeners = tuple(listeners)

@@ -13,7 +13,7 @@ from lg_policy.limits import cut_text
 from lg_policy.state import make_private, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 BRIEF_BYTES = 600
@@ -23,8 +23,10 @@ Model = TypeVar("Model", bound=BaseModel)
 class ResultStore:
     """One run's results below its directory; what this process stored or read stays in memory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keep: Callable[[str, bytes], None] | None = None) -> None:
+        """`keep` gets each result before anything names it: digest and bytes."""
         self._directory = directory
+        self._keep = keep
         self._known: dict[str, BaseModel] = {}
         make_private(directory)
 
@@ -34,6 +36,8 @@ class ResultStore:
         digest = hashlib.sha256(data).hexdigest()
         path = self._directory / f"{digest}.json"
         if not path.exists():
+            if self._keep is not None:
+                self._keep(digest, data)
             replace_file(path, data)
         self._known[digest] = value
         return digest, len(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lg_orch.contracts.errors import StoreGone
 from lg_policy.errors import ConfigError
@@ -24,6 +24,14 @@ SQLITE = "sqlite"
 POSTGRES = ("postgresql://", "postgres://")
 
 
+class SaverFence(Protocol):
+    """Refuses the writes of a worker whose run another one has taken over."""
+
+    async def check(self, connection: Any) -> None:
+        """Raise `RunLost`, or hold the run until the transaction of `connection` ends."""
+        ...
+
+
 def is_postgres(url: str) -> bool:
     """Tell whether checkpoints live in PostgreSQL. Raises `ConfigError` for an address of any other kind."""
     if url == SQLITE:
@@ -34,13 +42,15 @@ def is_postgres(url: str) -> bool:
 
 
 @asynccontextmanager
-async def open_saver(url: str, path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def open_saver(url: str, path: Path, fence: SaverFence | None = None) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """Open the store that `url` (`store.url`) names; `path` is the run's own file where it is SQLite.
+
+    With `fence`, which needs PostgreSQL, each write is checked in its own transaction.
 
     Raises `ConfigError` when PostgreSQL is named and cannot be used, `StoreGone` when it is lost within the block.
     """
     if is_postgres(url):
-        async with _postgres(url) as saver:
+        async with _postgres(url, fence) as saver:
             yield saver
         return
     import aiosqlite
@@ -70,7 +80,7 @@ def forget(url: str, run_ids: Sequence[str]) -> None:
 
 
 @asynccontextmanager
-async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _postgres(url: str, fence: SaverFence | None = None) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         import psycopg
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -85,7 +95,7 @@ async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         raise ConfigError(f"store.url: PostgreSQL cannot be used: {str(error).strip()}") from error
     try:
         await saver.setup()
-        yield saver
+        yield _fenced(saver, fence) if fence is not None else saver
     except psycopg.Error as error:
         raise StoreGone(
             f"store.url: the connection to PostgreSQL was lost during the run: {str(error).strip()}",
@@ -93,6 +103,27 @@ async def _postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         ) from error
     finally:
         await opening.__aexit__(None, None, None)
+
+
+def _fenced(saver: Any, fence: SaverFence) -> Any:
+    """The saver with a check before each write, in the transaction of the write."""
+    import asyncio
+
+    turn = asyncio.Lock()
+    put, put_writes = saver.aput, saver.aput_writes
+
+    async def aput(*args: Any, **named: Any) -> Any:
+        async with turn, saver.conn.transaction():
+            await fence.check(saver.conn)
+            return await put(*args, **named)
+
+    async def aput_writes(*args: Any, **named: Any) -> Any:
+        async with turn, saver.conn.transaction():
+            await fence.check(saver.conn)
+            return await put_writes(*args, **named)
+
+    saver.aput, saver.aput_writes = aput, aput_writes
+    return saver
 
 
 def _serializer() -> Any:

@@ -126,9 +126,7 @@ def new_run(state: Path, now: datetime | None = None) -> RunDir:
     """Make the directory of a new run; ids sort by time, to a quarter of a millisecond. `now` is UTC."""
     make_private(state / "runs")
     while True:
-        moment = now or datetime.now(UTC)
-        fraction = moment.microsecond * _FRACTIONS // 1_000_000
-        run_id = f"{moment:%Y%m%dT%H%M%S}-{fraction:03x}{secrets.randbelow(_FRACTIONS):03x}"
+        run_id = fresh_run_id(now)
         path = state / "runs" / run_id
         try:
             path.mkdir(mode=0o700)
@@ -137,6 +135,13 @@ def new_run(state: Path, now: datetime | None = None) -> RunDir:
         except OSError as error:
             raise ConfigError(f"cannot create {path}: {error}") from error
         return RunDir(path=path, run_id=run_id)
+
+
+def fresh_run_id(now: datetime | None = None) -> str:
+    """Return an id for a new run. `now` is UTC."""
+    moment = now or datetime.now(UTC)
+    fraction = moment.microsecond * _FRACTIONS // 1_000_000
+    return f"{moment:%Y%m%dT%H%M%S}-{fraction:03x}{secrets.randbelow(_FRACTIONS):03x}"
 
 
 def all_runs(state: Path) -> Iterator[RunDir]:

@@ -16,11 +16,13 @@ from lg_policy.config.gateway import GatewaySettings, RuleSettings, UpstreamSett
 from lg_policy.config.ledger import LedgerSettings
 from lg_policy.config.models import ModelSettings, ModelsSettings, PriceSettings
 from lg_policy.config.section import Duration, PositiveFloat, PositiveInt, Section
+from lg_policy.config.service import ServiceSettings
 
 __all__ = [
     "ApprovalSettings", "BudgetSettings", "CommandLimits", "CommandTemplate", "ExecLimits", "ExecSettings",
     "FsSettings", "GatewaySettings", "LedgerSettings", "ModelSettings", "ModelsSettings", "PolicySettings",
-    "PriceSettings", "RuleSettings", "Section", "Settings", "StoreSettings", "TraceSettings", "UpstreamSettings",
+    "PriceSettings", "RuleSettings", "Section", "ServiceSettings", "Settings", "StoreSettings", "TraceSettings",
+    "UpstreamSettings",
 ]  # fmt: skip
 
 
@@ -324,6 +326,8 @@ class Settings(Section):
     """Run traces."""
     store: StoreSettings = StoreSettings()
     """Storage."""
+    service: ServiceSettings = ServiceSettings()
+    """The run service."""
     ledger: LedgerSettings = LedgerSettings()
     """The record of every call."""
 

@@ -1,0 +1,1 @@
+"""The HTTP API of runs: `/v1/runs` and what belongs to it."""

@@ -1,0 +1,200 @@
+"""What changes runs: create, answer, say, resume, fork, undo, cancel. A worker does the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from starlette.responses import JSONResponse, Response
+
+from lg_orch.human.approvals import HumanAnswer
+from lg_orch.human.forms import check
+from lg_orch.human.inquiry import fits
+from lg_orch.runs.run_directory import fresh_run_id
+from lg_orch.runs.timeline import steps_of
+from lg_orch.service.api.bodies import UndoPreview
+from lg_orch.service.api.service import questions_of, view_of
+from lg_orch.service.records.rows import NewRun, RunPhase
+from lg_orch.service.run_patch import diff_text
+from lg_orch.undo.diffs import reversed_diff
+from lg_orch.undo.plan import plan_undo
+from lg_policy.errors import Conflict, InvalidArguments
+
+if TYPE_CHECKING:
+    from lg_orch.human.approvals import Decision, Question
+    from lg_orch.service.api.bodies import AnswerRun, CreateRun, ForkRun, SayToRun, UndoRun
+    from lg_orch.service.api.endpoints import Call
+    from lg_orch.service.api.service import RunService
+    from lg_orch.service.records.rows import RunRow
+
+KEY = "idempotency-key"
+MAX_KEY = 200
+GO_ON: tuple[RunPhase, ...] = ("queued", "running", "waiting", "interrupted")
+"""States in which guidance still reaches a run."""
+RESUMABLE: tuple[RunPhase, ...] = ("waiting", "interrupted", "failed", "cancelled", "refused")
+
+
+async def create_run(call: Call) -> Response:
+    """Create a run; the same idempotency key with the same body answers with the run that it made."""
+    row, new = await anyio.to_thread.run_sync(_create, call)
+    call.service.wake()
+    return JSONResponse(view_of(row), 201 if new else 200, headers={"location": f"/v1/runs/{row.run_id}"})
+
+
+def _create(call: Call) -> tuple[RunRow, bool]:
+    body: CreateRun = call.body
+    named, root, root_id = call.service.repositories.resolve(body.repository)
+    options = body.model_dump(include={"model", "approvals", "max_tokens", "max_cost_usd", "max_wall_s"})
+    call.service.repositories.refuse_raised(options, root)
+    new = NewRun(
+        run_id=fresh_run_id(), request=call.service.masker.mask(body.request), repository=named, root=root,
+        root_id=root_id, options=options, created_by=call.caller.name, priority=body.priority, **_key(call),
+    )  # fmt: skip
+    return call.service.runs.create(new, max_queued=call.service.settings.max_queued)
+
+
+def _key(call: Call) -> dict[str, Any]:
+    """The caller's idempotency key, and what it was sent with."""
+    key = call.request.headers.get(KEY)
+    if key is None:
+        return {"key": None}
+    if not key.strip() or len(key) > MAX_KEY:
+        raise InvalidArguments(f"the header Idempotency-Key has 1 to {MAX_KEY} characters", hint="a UUID is one")
+    said = json.dumps([call.request.url.path, call.body.model_dump(mode="json")], sort_keys=True)
+    return {"key": key, "digest": hashlib.sha256(said.encode()).hexdigest()}
+
+
+async def answer_run(call: Call) -> Response:
+    """Answer a question of a run, which then goes on."""
+    row = await anyio.to_thread.run_sync(_answer, call)
+    call.service.wake()
+    return JSONResponse(view_of(row), 202)
+
+
+def _answer(call: Call) -> RunRow:
+    body: AnswerRun = call.body
+    row = call.service.runs.get(call.run_id)
+    asked = {question.key: question for question in questions_of(call.service, row, call.service.events.all(row))}
+    question = asked.get(body.question)
+    if question is None:
+        raise Conflict(
+            f"run {row.run_id} does not ask this, or it is answered already", hint="GET the run for its questions"
+        )
+    decision: Decision = (
+        "once" if body.decision == "approve" else "run" if body.decision == "approve_for_run" else body.decision
+    )
+    _check_answer(call, question, HumanAnswer(decision=decision, by="", arguments=body.arguments))
+    said = {
+        "key": question.key, "decision": decision, "reason": body.reason, "arguments": body.arguments,
+        "if_lost": body.if_lost,
+    }  # fmt: skip
+    return call.service.runs.say(row.run_id, "answer", said, call.caller.name, expected=("waiting",))
+
+
+def _check_answer(call: Call, question: Question, verdict: HumanAnswer) -> None:
+    """Raise `InvalidArguments` for an answer that does not fit the question."""
+    if not fits(question, verdict):
+        raise InvalidArguments(
+            f"{call.body.decision!r} does not answer a question of kind {question.kind!r}",
+            hint="its `decisions` lists what does",
+        )
+    if verdict.decision == "answer":
+        check(question.form, verdict.arguments)
+    needs = verdict.decision in ("answer", "edit")
+    if needs != (verdict.arguments is not None):
+        raise InvalidArguments(f"`arguments` {'is missing' if needs else 'goes with edit and answer only'}")
+    if verdict.arguments is not None and call.service.masker.mask_json(dict(verdict.arguments)) != verdict.arguments:
+        raise InvalidArguments(
+            "the answer seems to contain a secret, and a run's journal does not store secrets",
+            hint="decline, and set the secret in the server's own configuration",
+        )
+
+
+async def say_to_run(call: Call) -> Response:
+    """Add guidance to a run that has not ended."""
+    body: SayToRun = call.body
+    row = await anyio.to_thread.run_sync(call.service.runs.get, call.run_id)
+    said = {"text": call.service.masker.mask(body.text), "denies": row.state == "waiting"}
+    row = await anyio.to_thread.run_sync(
+        lambda: call.service.runs.say(call.run_id, "say", said, call.caller.name, expected=GO_ON)
+    )
+    call.service.wake()
+    return JSONResponse(view_of(row), 202)
+
+
+async def resume_run(call: Call) -> Response:
+    """Have a run go on that stopped before its end."""
+    row = await anyio.to_thread.run_sync(_resume, call)
+    call.service.wake()
+    return JSONResponse(view_of(row), 202)
+
+
+def _resume(call: Call) -> RunRow:
+    row = call.service.runs.get(call.run_id)
+    if row.report is not None and row.report.get("finished"):
+        raise Conflict(f"run {row.run_id} came to its end", hint="fork it to start anew from one of its steps")
+    limits = {name: value for name, value in call.body.model_dump().items() if value is not None}
+    call.service.repositories.refuse_raised(limits, row.root)
+    return call.service.runs.say(row.run_id, "resume", limits, call.caller.name, expected=RESUMABLE)
+
+
+async def fork_run(call: Call) -> Response:
+    """Create a run that begins after a step of another one."""
+    row, new = await anyio.to_thread.run_sync(_fork, call)
+    call.service.wake()
+    return JSONResponse(view_of(row), 201 if new else 200, headers={"location": f"/v1/runs/{row.run_id}"})
+
+
+def _fork(call: Call) -> tuple[RunRow, bool]:
+    body: ForkRun = call.body
+    source = call.service.runs.get(call.run_id)
+    done = {step.number for step in steps_of(call.service.events.all(source)) if step.done}
+    if body.step not in done:
+        raise InvalidArguments(
+            f"run {source.run_id} has no step {body.step} that came to its end",
+            hint=f"its last step is {max(done)}" if done else "it has none yet",
+        )
+    new = NewRun(
+        run_id=fresh_run_id(), request=source.request, repository=source.repository, root=source.root,
+        root_id=source.root_id, options=source.options, created_by=call.caller.name, priority=source.priority,
+        forked_from=f"{source.run_id}:{body.step}", **_key(call),
+    )  # fmt: skip
+    made, fresh = call.service.runs.create(new, max_queued=call.service.settings.max_queued)
+    if fresh and body.say is not None:
+        said = {"text": call.service.masker.mask(body.say), "denies": False}
+        made = call.service.runs.say(made.run_id, "say", said, call.caller.name)
+    return made, fresh
+
+
+async def undo_run(call: Call) -> Response:
+    """Take back what a run changed, or show what that would be."""
+    body: UndoRun = call.body
+    if body.preview:
+        shown = await anyio.to_thread.run_sync(_preview, call.service, call.run_id, body.to)
+        return JSONResponse(shown.model_dump(mode="json"))
+    row = await anyio.to_thread.run_sync(call.service.runs.undo, call.run_id, {"to": body.to}, call.caller.name)
+    call.service.wake()
+    return JSONResponse(view_of(row), 202)
+
+
+def _preview(service: RunService, run_id: str, after: int) -> UndoPreview:
+    row = service.runs.get(run_id)
+    undoing = plan_undo(service.events.all(row), after=after)
+
+    def read(digest: str) -> bytes | None:
+        return service.events.file_or_none(row, f"results/{digest}.json")
+
+    return UndoPreview(
+        diff="".join(reversed_diff(diff_text(patch, read)) for patch in undoing.patches),
+        change_sets=tuple(patch.change_id for patch in undoing.patches),
+        uncovered=undoing.uncovered,
+    )
+
+
+async def cancel_run(call: Call) -> Response:
+    """End a run: at once, or as soon as its worker hears of it."""
+    row = await anyio.to_thread.run_sync(call.service.runs.cancel, call.run_id)
+    call.service.wake()
+    return JSONResponse(view_of(row), 202 if row.owner is not None else 200)

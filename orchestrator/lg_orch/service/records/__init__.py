@@ -1,0 +1,1 @@
+"""The runs that the service knows: rows in SQLite or PostgreSQL, events and files."""

@@ -1,0 +1,168 @@
+"""The workers' side of the rows: who has a run, for how long, and what is left of it afterwards.
+
+A claim counts the run's epoch up. Whatever an earlier worker writes afterwards is refused: by `LeaseTable`, by the
+journal and by the checkpoints, each in the transaction of the write itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lg_orch.contracts.errors import RunLost
+from lg_orch.service.records.rows import ENDED
+from lg_orch.service.records.run_table import NEXT_RUN, RunTable
+from lg_orch.service.records.schema import ONE_CLAIM_AT_A_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lg_orch.service.records.interface import Database, Transaction
+    from lg_orch.service.records.rows import RunPhase, RunRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """One worker's hold on one run."""
+
+    run_id: str
+    owner: str
+    epoch: int
+
+
+class LeaseTable:
+    """Claims, renews and ends leases. Every method is one transaction."""
+
+    def __init__(self, database: Database, *, lease_s: float, max_attempts: int) -> None:
+        self.database = database
+        self.runs = RunTable(database)
+        self._lease_s = lease_s
+        self._max_attempts = max_attempts
+
+    def claim(self, owner: str, run_id: str | None = None) -> tuple[Lease, RunRow] | None:
+        """Take the next run that may begin, or a certain one if it may; `None` if there is none."""
+        with self.database.transaction() as tx:
+            tx.execute(ONE_CLAIM_AT_A_TIME)
+            now = tx.now()
+            found = tx.execute(NEXT_RUN, (now, run_id or "", run_id or ""))
+            if not found:
+                return None
+            taken = tx.execute(
+                "UPDATE lg_runs SET owner = ?, lease_until = ?, epoch = epoch + 1, attempts = attempts + 1, stop = '', "
+                "state = CASE WHEN work = 'drive' THEN 'running' ELSE state END, updated = ? "
+                "WHERE run_id = ? AND owner IS NULL RETURNING epoch",
+                (owner, now + self._lease_s, now, found[0][0]),
+            )
+        if not taken:
+            return None
+        lease = Lease(run_id=str(found[0][0]), owner=owner, epoch=int(taken[0][0]))
+        return lease, self.runs.get(lease.run_id)
+
+    def renew(self, lease: Lease) -> str:
+        """Show a sign of life; returns what the worker is asked to do. Raises `RunLost`."""
+        with self.database.transaction() as tx:
+            held = tx.execute(
+                "UPDATE lg_runs SET lease_until = ? WHERE run_id = ? AND owner = ? AND epoch = ? RETURNING stop",
+                (tx.now() + self._lease_s, lease.run_id, lease.owner, lease.epoch),
+            )
+        if not held:
+            raise RunLost(f"run {lease.run_id} was taken over by another worker")
+        return str(held[0][0])
+
+    def asked(self, lease: Lease) -> str:
+        """Return what the worker is asked to do, without a sign of life."""
+        with self.database.transaction() as tx:
+            rows = tx.execute("SELECT stop FROM lg_runs WHERE run_id = ? AND epoch = ?", (lease.run_id, lease.epoch))
+        return str(rows[0][0]) if rows else ""
+
+    def place(self, lease: Lease, root: str, root_id: str) -> None:
+        """Keep where the run's repository is now. Raises `RunLost`."""
+        with self.database.transaction() as tx:
+            require(tx, lease)
+            tx.execute("UPDATE lg_runs SET root = ?, root_id = ? WHERE run_id = ?", (root, root_id, lease.run_id))
+
+    def report(self, lease: Lease, state: RunPhase, report: Mapping[str, Any]) -> RunPhase:
+        """Give a run back with what came of it; returns its state. Raises `RunLost`.
+
+        It is queued again where a human said something meanwhile that it shall go on with.
+        """
+        with self.database.transaction() as tx:
+            require(tx, lease)
+            stop = str(tx.execute("SELECT stop FROM lg_runs WHERE run_id = ?", (lease.run_id,))[0][0])
+            said = tx.execute("SELECT count(*) FROM lg_run_said WHERE run_id = ?", (lease.run_id,))[0][0]
+            after: RunPhase = "cancelled" if stop == "cancel" and state not in ENDED - {"interrupted"} else state
+            again = (bool(said) and after in ("interrupted", "waiting")) or (stop == "soon" and after == "interrupted")
+            tx.execute(
+                "UPDATE lg_runs SET state = ?, work = ?, owner = NULL, lease_until = 0, attempts = 0, stop = '', "
+                "report = ?, updated = ? WHERE run_id = ?",
+                ("queued" if again else after, "drive" if again else None, json.dumps(dict(report)), tx.now(),
+                 lease.run_id),
+            )  # fmt: skip
+            if not again:
+                tx.execute("DELETE FROM lg_run_said WHERE run_id = ?", (lease.run_id,))
+        return "queued" if again else after
+
+    def undone(self, lease: Lease, undo: Mapping[str, Any]) -> None:
+        """Give a run back after an undo. Raises `RunLost`."""
+        with self.database.transaction() as tx:
+            require(tx, lease)
+            tx.execute(
+                "UPDATE lg_runs SET undo = ?, work = NULL, owner = NULL, lease_until = 0, attempts = 0, stop = '', "
+                "updated = ? WHERE run_id = ?",
+                (json.dumps(dict(undo)), tx.now(), lease.run_id),
+            )
+
+    def put_back(self, lease: Lease, *, delay_s: float, counted: bool = False) -> None:
+        """Give a run back undone, to be claimed again after a while."""
+        with self.database.transaction() as tx:
+            tx.execute(
+                "UPDATE lg_runs SET owner = NULL, lease_until = 0, not_before = ?, "
+                "state = CASE WHEN work = 'drive' THEN 'queued' ELSE state END, attempts = attempts - ? "
+                "WHERE run_id = ? AND owner = ? AND epoch = ?",
+                (tx.now() + delay_s, 0 if counted else 1, lease.run_id, lease.owner, lease.epoch),
+            )
+
+    def take_from_lost(self) -> list[str]:
+        """Queue the runs again whose worker showed no sign of life; returns them. One lost too often has failed."""
+        with self.database.transaction() as tx:
+            now = tx.now()
+            rows = tx.execute(
+                "SELECT run_id, owner, epoch FROM lg_runs WHERE owner IS NOT NULL AND lease_until < ?", (now,)
+            )
+            for run_id, owner, epoch in rows:
+                self._free(tx, Lease(run_id=run_id, owner=owner, epoch=epoch), now)
+        return [str(row[0]) for row in rows]
+
+    def _free(self, tx: Transaction, lost: Lease, now: float) -> None:
+        row = tx.execute("SELECT attempts, work, undo FROM lg_runs WHERE run_id = ?", (lost.run_id,))[0]
+        if int(row[0]) < self._max_attempts:
+            # The epoch counts up here already: nothing that the lost worker writes from now on counts.
+            tx.execute(
+                "UPDATE lg_runs SET owner = NULL, lease_until = 0, epoch = epoch + 1, "
+                "state = CASE WHEN work = 'drive' THEN 'queued' ELSE state END WHERE run_id = ? AND epoch = ?",
+                (lost.run_id, lost.epoch),
+            )
+            return
+        text = f"{row[0]} workers were lost while they had this run; it is not begun again by itself"
+        report = json.dumps({"status": "failed", "text": text})
+        if row[1] == "undo":
+            undo = json.dumps({**json.loads(row[2] or "{}"), "state": "failed", "error": text})
+            tx.execute("UPDATE lg_runs SET undo = ? WHERE run_id = ?", (undo, lost.run_id))
+        else:
+            tx.execute("UPDATE lg_runs SET state = 'failed', report = ? WHERE run_id = ?", (report, lost.run_id))
+        tx.execute(
+            "UPDATE lg_runs SET owner = NULL, work = NULL, lease_until = 0, epoch = epoch + 1, updated = ? "
+            "WHERE run_id = ?",
+            (now, lost.run_id),
+        )
+
+
+def require(tx: Transaction, lease: Lease) -> None:
+    """Raise `RunLost` unless the run is still this worker's; it stays so until the transaction ends."""
+    held = tx.execute(
+        "UPDATE lg_runs SET lease_until = lease_until WHERE run_id = ? AND owner = ? AND epoch = ? RETURNING run_id",
+        (lease.run_id, lease.owner, lease.epoch),
+    )
+    if not held:
+        raise RunLost(f"run {lease.run_id} was taken over by another worker")

@@ -1,0 +1,95 @@
+"""Which repositories runs may work on, and under which settings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lg_policy.errors import ConfigError, InvalidArguments, PolicyDenied
+from lg_policy.state import open_state, root_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lg_orch.settings.setup import CommandSetup
+
+ADDRESSES = ("https://", "ssh://", "file://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repositories:
+    """What the service was started with, for all of its runs."""
+
+    home: Path
+    """The repository of runs that name none."""
+    allowed: tuple[str, ...]
+    """`service.repositories`."""
+    flags: argparse.Namespace
+    """Of the command that started the service: settings file, profile, state directory, gateway."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def resolve(self, named: str | None) -> tuple[str, str, str]:
+        """Return a repository's name, its directory ("" for an address) and the id that runs of it share.
+
+        Raises `InvalidArguments` for what is no repository, `PolicyDenied` for one that is not allowed.
+        """
+        if named is None:
+            return str(self.home), str(self.home), root_id(self.home)
+        if named.startswith(ADDRESSES):
+            self._require(named)
+            return named, "", root_id(Path(f"/{named}"))
+        if not named.startswith("/"):
+            raise InvalidArguments(
+                f"repository {named!r} is neither an absolute path nor an address",
+                hint="for example /srv/repos/api or https://git.example.com/api.git",
+            )
+        real = os.path.realpath(named)
+        if real != str(self.home):
+            self._require(real)
+        if not os.path.isdir(real):
+            raise InvalidArguments(f"repository {named!r} is not a directory of this machine")
+        return real, real, root_id(Path(real))
+
+    def _require(self, name: str) -> None:
+        if not any(_allows(pattern, name) for pattern in self.allowed):
+            raise PolicyDenied(
+                f"repository {name!r} is not one that runs may work on",
+                hint="an operator adds it to service.repositories",
+            )
+
+    def state(self, root: str) -> Path:
+        """Return the state directory of a repository. Raises `ConfigError`."""
+        return open_state(root=Path(root), explicit=self.flags.state_dir, environ=self.environ).path
+
+    def setup(self, root: str, options: Mapping[str, Any]) -> CommandSetup:
+        """Return the settings of a run. Raises `ConfigError`."""
+        from lg_orch.settings.setup import LIMITS, prepare
+
+        limits = {name: options.get(name) for name in LIMITS}
+        given = {**vars(self.flags), "root": Path(root), "model": options.get("model"), **limits}
+        return prepare(argparse.Namespace(**given), self.environ)
+
+    def refuse_raised(self, options: Mapping[str, Any], root: str) -> None:
+        """Raise `InvalidArguments` for limits over those of the service's settings, and for an unknown model's name."""
+        try:
+            ours = self.setup(root or str(self.home), {}).loaded.settings.budgets
+            self.setup(root or str(self.home), {"model": options.get("model")})
+        except ConfigError as error:
+            raise InvalidArguments(error.message, hint=error.hint) from error
+        for name in ("max_tokens", "max_cost_usd", "max_wall_s"):
+            asked = options.get(name)
+            if asked is not None and asked > getattr(ours, name):
+                raise InvalidArguments(
+                    f"{name} is {asked:g}, and the service allows {getattr(ours, name):g}",
+                    hint=f"ask for less, or have an operator raise budgets.{name}",
+                )
+
+
+def _allows(pattern: str, name: str) -> bool:
+    if not pattern.endswith("*"):
+        return name == pattern or name == os.path.realpath(pattern)
+    # No climbing out of what the beginning names.
+    return name.startswith(pattern[:-1]) and ".." not in name.split("/")

@@ -1,0 +1,161 @@
+"""`lg-orch serve`: the API on a socket, and a worker beside it in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.from_thread
+
+from lg_orch.service.api.app import run_api
+from lg_orch.service.api.bearer import BearerLogin
+from lg_orch.service.api.service import RunService, nobody
+from lg_orch.service.assembly import TOKEN, TOKEN_DAYS
+from lg_orch.service.work.driving import WorkerTools
+from lg_orch.service.work.worker import Worker
+from lg_policy.config.flags import ServeFlags
+from lg_policy.config.http import is_loopback
+from lg_policy.secrets.masking import Masker
+from lg_policy.state import load_key, replace_file
+
+if TYPE_CHECKING:
+    import argparse
+    import asyncio
+    import socket
+    from pathlib import Path
+
+    import uvicorn
+
+    from lg_orch.service.assembly import Parts
+
+log = logging.getLogger(__name__)
+DAY_S = 86_400.0
+SHUTDOWN_S = 5
+"""Seconds that requests get to finish after a signal."""
+
+
+class WorkerThread:
+    """A worker in a thread with an event loop of its own, so that the API answers while runs are driven."""
+
+    def __init__(self, parts: Parts, tools: WorkerTools) -> None:
+        self._parts = parts
+        self._tools = tools
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker: Worker | None = None
+        self._thread = threading.Thread(target=self._run, name="worker")
+
+    def start(self) -> None:
+        """Begin; returns when the worker looks for runs."""
+        self._thread.start()
+        self._ready.wait()
+
+    def wake(self) -> None:
+        """Have the worker look for a run now."""
+        if self._loop is not None and self._worker is not None:
+            self._loop.call_soon_threadsafe(self._worker.wake)
+
+    def stop(self) -> None:
+        """Have the runs stop between two calls, and wait for that."""
+        if self._loop is not None and self._worker is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._worker.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._work)
+        finally:
+            self._loop = None
+            self._ready.set()
+
+    async def _work(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._worker = Worker(self._tools, self._parts.settings)
+        self._ready.set()
+        await self._worker.run()
+
+
+def tools_of(parts: Parts, args: argparse.Namespace) -> WorkerTools:
+    """Return what workers drive runs with. Raises `ConfigError` for a gateway's address that no token may go to."""
+    token = os.environ.get("LG_GATEWAY_TOKEN") or None
+    if args.gateway is not None:
+        from lg_orch.tools.gateway import check_url
+
+        check_url(args.gateway, token)
+    return WorkerTools(
+        leases=parts.leases,
+        repositories=parts.repositories,
+        places=parts.places,
+        gateway_url=args.gateway,
+        gateway_token=token if args.gateway is not None else None,
+    )
+
+
+def first_token(parts: Parts) -> Path:
+    """Return the file of a token for this machine's user, which is made where it is not there."""
+    path = parts.state / TOKEN
+    try:
+        known = path.read_text("ascii").strip()
+    except (FileNotFoundError, ValueError):
+        known = ""
+    if parts.tokens.check(known) is None:
+        replace_file(path, parts.tokens.create("local", "operator", TOKEN_DAYS * DAY_S).encode() + b"\n")
+    return path
+
+
+def serve_runs(args: argparse.Namespace, parts: Parts) -> int:
+    """Serve until a signal arrives. Raises `ConfigError` for an address that is taken or may not be served."""
+    from lg_policy.wire.serving import listen
+
+    open_to_others = bool(parts.settings.allowed_hosts)
+    flags = ServeFlags(transport="http", host=args.host, port=args.port)
+    listener = listen(flags, authenticated=open_to_others)
+    thread = WorkerThread(parts, tools_of(parts, args)) if not args.no_worker else None
+    service = service_of(parts, thread)
+    shown = f"[{args.host}]" if ":" in args.host else args.host
+    if is_loopback(args.host):
+        print(f"lg-orch: the operator's token is in {first_token(parts)}", file=sys.stderr)
+    print(f"listening on http://{shown}:{listener.getsockname()[1]}/v1/runs", file=sys.stderr, flush=True)
+    if thread is not None:
+        thread.start()
+    try:
+        anyio.run(partial(server_of(service).serve, sockets=[listener]))
+    finally:
+        if thread is not None:
+            thread.stop()
+    return 0
+
+
+def service_of(parts: Parts, thread: WorkerThread | None) -> RunService:
+    """Return what the API works with."""
+    return RunService(
+        runs=parts.runs, events=parts.events, repositories=parts.repositories, settings=parts.settings,
+        masker=Masker(load_key("mask"), []), logins=(BearerLogin(parts.tokens),),
+        wake=thread.wake if thread is not None else nobody,
+    )  # fmt: skip
+
+
+def server_of(service: RunService) -> uvicorn.Server:
+    """Return the server of the API. When it is told to exit, event streams end at once."""
+    import uvicorn
+
+    from lg_policy.wire.http_limits import limited_protocol, quiet_logs
+
+    class RunServer(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            service.closing.set()
+            await super().shutdown(sockets)
+
+    config = uvicorn.Config(
+        run_api(service), http=limited_protocol(), ws="none", log_level="warning", access_log=False, lifespan="off",
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )  # fmt: skip
+    quiet_logs()
+    return RunServer(config)

@@ -1,0 +1,1 @@
+"""Workers: they claim runs, drive them, and give them back."""

@@ -1,0 +1,72 @@
+"""Where a worker keeps what it writes for a run: its directory, journal and lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from lg_orch.recording.journal import Journal
+from lg_orch.runs.run_directory import RunDir, RunLock
+from lg_policy.state import make_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lg_orch.recording.event_bus import EventLog
+    from lg_orch.runs.checkpoint import SaverFence
+    from lg_orch.service.records.lease_table import Lease
+
+
+class Place(Protocol):
+    """What a worker holds of a run while it has it."""
+
+    run: RunDir
+    journal: EventLog
+    fence: SaverFence | None
+    keep: Callable[[str, bytes], None] | None
+
+    def close(self) -> None:
+        """Give it up."""
+        ...
+
+
+class Places(Protocol):
+    """Opens the places of runs."""
+
+    def open(self, lease: Lease, state: Path, store_url: str) -> Place:
+        """Open one. `state` is the state directory of its repository. Raises `RunBusy`, `RunLost`."""
+        ...
+
+    def source(self, run_id: str, state: Path) -> RunDir:
+        """Return the directory of a run, to be read alone."""
+        ...
+
+
+class LocalPlaces:
+    """Runs in the state directory of their repository, as `lg-orch run` keeps them."""
+
+    def open(self, lease: Lease, state: Path, store_url: str) -> Place:
+        """Open one. Raises `RunBusy`."""
+        run = RunDir(path=state / "runs" / lease.run_id, run_id=lease.run_id)
+        make_private(run.path)
+        return _LocalPlace(run, store_url)
+
+    def source(self, run_id: str, state: Path) -> RunDir:
+        """Return the directory of a run."""
+        return RunDir(path=state / "runs" / run_id, run_id=run_id)
+
+
+class _LocalPlace:
+    fence: SaverFence | None = None
+    keep: Callable[[str, bytes], None] | None = None
+
+    def __init__(self, run: RunDir, store_url: str) -> None:
+        self.run = run
+        self._lock = RunLock(run, store_url)
+        self._journal = Journal(run.journal)
+        self.journal: EventLog = self._journal
+
+    def close(self) -> None:
+        """Close the journal and let another process have the run."""
+        self._journal.close()
+        self._lock.release()

@@ -1,0 +1,87 @@
+"""Takes back what a run changed, as `lg-orch undo` does, for a human who asked over the API."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from lg_orch.contracts.errors import RunBusy, RunLost, StoreGone
+from lg_orch.contracts.text import many
+from lg_orch.engine.driver import import_heavy
+from lg_orch.recording.event_bus import EventBus
+from lg_orch.recording.result_store import ResultStore
+from lg_orch.runs.history import next_epoch
+from lg_orch.service.work.driving import journalled
+from lg_orch.settings.gateway_access import opened
+from lg_orch.tools.gateway import check_root
+from lg_orch.undo.plan import plan_undo
+from lg_policy.config.loading import expand_env
+from lg_policy.errors import Conflict, LgError
+from lg_policy.secrets.masking import Masker
+from lg_policy.state import load_key
+
+if TYPE_CHECKING:
+    from lg_orch.engine.signals import StopRequests
+    from lg_orch.service.records.lease_table import Lease
+    from lg_orch.service.records.rows import RunRow
+    from lg_orch.service.work.driving import WorkerTools
+    from lg_orch.service.work.places import Place
+    from lg_orch.settings.setup import CommandSetup
+
+
+async def take_back(tools: WorkerTools, lease: Lease, row: RunRow, _stop: StopRequests) -> dict[str, Any]:
+    """Revert the run's change sets; returns how that ended. Raises `RunLost`, `RunBusy`, `StoreGone`."""
+    wanted = {name: value for name, value in (row.undo or {}).items() if name in ("by", "to")}
+    try:
+        setup = await anyio.to_thread.run_sync(tools.repositories.setup, row.root, row.options)
+        store_url = expand_env(setup.loaded.settings.store.url, tools.repositories.environ, "store.url")
+        place = await anyio.to_thread.run_sync(tools.places.open, lease, setup.state.path, store_url)
+        try:
+            said = await _reverted(tools, setup, place, int(wanted.get("to") or 0))
+        finally:
+            await anyio.to_thread.run_sync(place.close)
+    except (RunLost, RunBusy, StoreGone):
+        raise
+    except LgError as error:
+        return {**wanted, "state": "failed", "error": error.message, "details": list(error.details), "hint": error.hint}
+    return {**wanted, "state": "done", "text": said}
+
+
+async def _reverted(tools: WorkerTools, setup: CommandSetup, place: Place, after: int) -> str:
+    """Revert what the steps after that one changed; returns what was done, in words. Raises `Conflict`."""
+    await anyio.to_thread.run_sync(import_heavy)
+    from lg_orch.tools.gateway_tools import GatewayTools
+    from lg_orch.undo.apply import Assent, Undoer
+
+    events, run = journalled(place), place.run
+    undoing = plan_undo(events, after=after)
+    if not undoing.patches:
+        return "nothing to undo: the run has no change set left to revert"
+    bus = EventBus(place.journal, Masker(load_key("mask"), []), after=events[-1].seq if events else 0)
+    async with AsyncExitStack() as stack:
+        environ = {**tools.repositories.environ}
+        if tools.gateway_token:
+            environ["LG_GATEWAY_TOKEN"] = tools.gateway_token
+        connection = await opened(stack, tools.gateway_url, setup, environ, run.gateway_log)
+        check_root(connection.tools, setup.root_id)
+        reach = GatewayTools(
+            connection.tools, connection.send, bus=bus, run_id=run.run_id, epoch=next_epoch(events),
+            approver=Assent(bus),
+        )  # fmt: skip
+        timeout_s = setup.loaded.settings.budgets.tool_timeout_s
+        undoer = Undoer(reach, bus, ResultStore(run.results, place.keep), run.run_id, timeout_s)
+        undoing, obstacles = await undoer.look(undoing)
+        if obstacles:
+            raise Conflict(
+                "nothing was undone, and no file was touched", details=obstacles,
+                hint="take the later edits out of these files first; `to` undoes only what came after a step",
+            )  # fmt: skip
+        for number, patch in enumerate(undoing.patches):
+            try:
+                await undoer.take_back(patch)
+            except Conflict as error:
+                rest = len(undoing.patches) - number
+                raise Conflict(f"{error.message}; {number} change sets were reverted, {rest} were not") from error
+    return f"reverted {many(len(undoing.patches), 'change set')} in {many(len(undoing.paths), 'file')}"

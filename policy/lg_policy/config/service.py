@@ -1,0 +1,49 @@
+"""Settings: the run service, `lg-orch serve` and `lg-orch worker`. Part of the tree in `config`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from lg_policy.config.section import PositiveFloat, PositiveInt, Section
+
+
+def repository(text: str) -> str:
+    """Return a repository that runs may name: an absolute path, or an address for `git clone`. Raises `ValueError`."""
+    address = re.fullmatch(r"(https|ssh|file)://[^\s\x00-\x1f]{1,2000}", text) is not None
+    if not address and not text.startswith("/"):
+        raise ValueError(f"{text!r} must be an absolute path, or an https, ssh or file address")
+    return text
+
+
+Repository = Annotated[str, AfterValidator(repository)]
+
+
+class ServiceSettings(Section):
+    """The run service."""
+
+    repositories: tuple[Repository, ...] = ()
+    """Repositories that runs may name, besides the one that the service was started in: absolute paths, or addresses
+    for `git clone` (`https`, `ssh`, `file`). A `*` at the end stands for anything that follows."""
+    concurrency: PositiveInt = 2
+    """Runs that one worker drives at the same time. A repository has one run at a time, whatever this is."""
+    max_body_kb: PositiveInt = 256
+    """Kibibytes of one request to the API."""
+    allowed_hosts: tuple[str, ...] = ()
+    """`Host` values that are accepted besides loopback ones. Set it to listen on any other address."""
+    allowed_origins: tuple[str, ...] = ()
+    """`Origin` values of web pages that may call with a token, such as `https://app.example.com`."""
+    max_streams: PositiveInt = 100
+    """Event streams that may be open at once."""
+    max_queued: PositiveInt = 10_000
+    """Runs that may wait for a worker. One more is refused."""
+    heartbeat_s: PositiveFloat = 5
+    """Seconds between two signs of life of a worker."""
+    lease_s: PositiveFloat = 20
+    """Seconds without a sign of life until another worker takes a run over."""
+    max_attempts: PositiveInt = 5
+    """How often a run is begun by workers that are lost while they drive it. After that it has failed."""
+    langgraph_api: bool = False
+    """Whether `/lg` speaks the protocol of LangGraph Server, for user interfaces that know it."""

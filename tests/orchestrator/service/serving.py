@@ -1,0 +1,127 @@
+"""A run service in this process: its API on a port, its worker in a thread; and a client of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lg_orch.cli import arguments
+from lg_orch.service.assembly import Parts, assemble
+from lg_orch.service.serving import WorkerThread, first_token, server_of, service_of, tools_of
+from lg_orch.settings.setup import prepare
+from lg_policy.config.flags import ServeFlags
+from lg_policy.wire.serving import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WAIT_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    status: int
+    headers: dict[str, str]
+    data: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+
+@dataclass(kw_only=True)
+class Api:
+    """A client that logs in with a token."""
+
+    port: int
+    token: str
+    parts: Parts
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Answered:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+        sent = {"authorization": f"Bearer {self.token}", **(headers or {})}
+        if body is not None:
+            sent, data = {"content-type": "application/json", **sent}, json.dumps(body).encode()
+        connection.request(method, path, data, {name: text for name, text in sent.items() if text})
+        try:
+            response = connection.getresponse()
+            found = {name.lower(): text for name, text in response.getheaders()}
+            return Answered(status=response.status, headers=found, data=response.read())
+        finally:
+            connection.close()
+
+    def create(self, request: str, **fields: Any) -> str:
+        made = self("POST", "/v1/runs", {"request": request, **fields})
+        assert made.status == 201, made.data
+        return str(made.json["run_id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self("GET", f"/v1/runs/{run_id}").json
+        return found
+
+    def until(self, run_id: str, *states: str) -> dict[str, Any]:
+        """The run once it is in one of these states."""
+        deadline = time.monotonic() + WAIT_S
+        while (found := self.run(run_id))["state"] not in states:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+        return found
+
+    def events(self, run_id: str, after: int = 0) -> list[tuple[str, str, Any]]:
+        """Name, id and data of everything that the stream brings until it ends."""
+        answered = self("GET", f"/v1/runs/{run_id}/events", headers={"last-event-id": str(after) if after else ""})
+        assert answered.status == 200, answered.data
+        return parsed(answered.data.decode())
+
+
+def parsed(stream: str) -> list[tuple[str, str, Any]]:
+    found = []
+    for block in stream.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "event" in fields:
+            found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
+    return found
+
+
+@contextmanager
+def serving(root: Path, *flags: str, worker: bool = True) -> Iterator[Api]:
+    """The service of a repository, for the length of the block."""
+    args = arguments(["serve", "--repo-root", str(root), *flags])
+    parts = assemble(args, prepare(args))
+    thread = WorkerThread(parts, tools_of(parts, args)) if worker else None
+    server = server_of(service_of(parts, thread))
+    listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
+
+    async def serve() -> None:
+        await server.serve(sockets=[listener])
+
+    api = threading.Thread(target=lambda: anyio.run(serve))
+    api.start()
+    if thread is not None:
+        thread.start()
+    try:
+        token = first_token(parts).read_text("ascii").strip()
+        yield Api(port=listener.getsockname()[1], token=token, parts=parts)
+    finally:
+        server.should_exit = True
+        api.join()
+        if thread is not None:
+            thread.stop()
+        listener.close()
+        parts.close()
