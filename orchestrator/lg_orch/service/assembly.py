@@ -14,6 +14,7 @@ from lg_orch.service.records.sqlite import SqliteDatabase
 from lg_orch.service.records.token_table import TokenRows
 from lg_orch.service.repositories import Repositories
 from lg_policy.config.loading import expand_env
+from lg_policy.errors import ConfigError
 from lg_policy.state import load_key
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _store(url: str, state: Path, repositories: Repositories) -> tuple[Database,
 
     if not is_postgres(url):
         return SqliteDatabase(state / DATABASE), RunFiles(repositories.state), LocalPlaces()
-    raise NotImplementedError
+    raise ConfigError("the run service keeps its runs in SQLite only", hint='set store.url = "sqlite" for it')
 
 
 def _flags(args: argparse.Namespace) -> argparse.Namespace:
