@@ -81,6 +81,30 @@ async def test_tools_lists_what_a_client_sees(tmp_path: Path) -> None:
 
 
 @BY_FORK
+def test_tools_says_what_becomes_of_a_call(tmp_path: Path) -> None:
+    rules = """
+[[gateway.rules]]
+tools = ["a__echo"]
+effect = "allow"
+[[gateway.rules]]
+tools = ["a__fail"]
+effect = "deny"
+[[gateway.rules]]
+tools = ["a__slow"]
+effect = "allow"
+when = { seconds = ["1"] }
+"""
+    config = write_config(tmp_path, server("a"), rules)
+    rows = [line.split()[:2] for line in run("tools", "--config", str(config)).stdout.splitlines()]
+    decided = {row[0]: row[1] for row in rows}
+    assert decided["a__echo"] == "allowed"
+    assert decided["a__slow"] == "depends"
+    assert decided["mcp_result"] == "allowed"
+    assert "asks" in decided.values()
+    assert "a__fail" not in decided
+
+
+@BY_FORK
 def test_an_unknown_tool_is_not_found_and_the_likely_one_is_named(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a"), ALLOW_ALL)
     short = run("call", "echo", "{}", "--config", str(config))

@@ -12,12 +12,15 @@ from lg_gateway.commands.terminal.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.printing import one_line
 from lg_policy.rules.decisions import Kind
+from lg_policy.wire.call_metadata import EFFECT
 
 if TYPE_CHECKING:
     import mcp_types as t
 
     from lg_gateway.serving.gateway import Gateway
 
+DECIDED, DECIDED_WIDTH = {"allow": "allowed", "approve": "asks"}, 8
+"""What a call of a tool becomes: allowed, a question, or `depends` on its arguments. Denied tools are hidden."""
 NAME_WIDTH, DESCRIPTION_WIDTH, LEAST_WIDTH = 40, 100, 80
 """Columns of a name, of a description where no terminal says how wide it is, and of a whole line at least."""
 
@@ -44,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
                 room = max(LEAST_WIDTH, shutil.get_terminal_size((DESCRIPTION_WIDTH + NAME_WIDTH + 1, 0)).columns)
                 for item in [item for items in lists.values() for item in items]:
                     text = item.description or (item.title if _address(item) != item.name else "") or ""
-                    say(f"{word(_address(item)):<{NAME_WIDTH}} {_first_line(text, room - NAME_WIDTH - 1)}")
+                    head = f"{word(_address(item)):<{NAME_WIDTH}} {_decided(args.command, item)}"
+                    say(f"{head}{_first_line(text, room - len(head))}")
             return _report_down(gateway)
 
     return anyio.run(tools)
@@ -71,6 +75,14 @@ def _lists(gateway: Gateway, command: str, identity: str) -> dict[str, list[Any]
     if command == "prompts":
         return {"prompts": decisions.offered(identity, offers.prompts())}
     return {"tools": _listed(gateway, identity)}
+
+
+def _decided(command: str, item: Any) -> str:
+    """Return the column that says what becomes of a call of a tool; empty for what is no tool."""
+    if command != "tools":
+        return ""
+    effect = str((item.meta or {}).get(EFFECT, "allow"))  # nothing is decided about the gateway's own
+    return f"{DECIDED.get(effect, effect):<{DECIDED_WIDTH}}"
 
 
 def _address(item: Any) -> str:
