@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from lg_fs.changes.service import Changes, PatchRequest, RevertRequest
-from lg_fs.job import Job
 from lg_fs.patch.parse import parse_changes, parse_patch
 from lg_fs.search.search import Search
 from lg_fs.tree.listing import ListRequest, list_entries
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import Conflict, LgError
+from lg_policy.jobs import Job
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
+from lg_policy.tree.workspace import Workspace
 from tests.attacks.fs_fortress import TOKEN, Fortress
 from tests.fs.helpers import read_tree, search_request, write_tree
 from tests.fs.programs import WAIT_S

@@ -18,7 +18,7 @@ import anyio
 import pytest
 from mcp import Client, stdio_client
 
-from lg_fs.job import Job, StoppedError, Workers
+from lg_policy.jobs import Job, StoppedError, Workers
 from tests.fs.helpers import write_tree
 from tests.fs.programs import PROGRAM, WAIT_S, called, stdio
 

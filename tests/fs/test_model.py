@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lg_fs.changes.service import Changes, PatchRequest, RevertRequest
-from lg_fs.job import Job
 from lg_fs.patch.diff import file_diff
 from lg_fs.patch.document import load
 from lg_fs.patch.match import apply_hunks
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_fs.patch.parse import parse_patch
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import LgError
+from lg_policy.jobs import Job
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
+from lg_policy.tree.workspace import Workspace
 from tests.fs.helpers import read_tree
 
 NAMES = ["a", "b", "d/a", "d/e/b", "f"]

@@ -16,10 +16,10 @@ from lg_exec.server.executor import Executor, Outcome
 from lg_exec.write_back.snapshot import Snapshot
 from lg_exec.write_back.transaction import Ground, Transaction
 from lg_fs.changes.service import RevertRequest
-from lg_fs.job import Job
 from lg_policy.changes.interrupted import Step
 from lg_policy.changes.journal import Journal
 from lg_policy.config.settings import FsSettings
+from lg_policy.jobs import Job
 from lg_policy.paths.root import Root
 from lg_policy.state import open_state
 from tests.exec.helpers import py, sandboxed, settings

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from lg_fs.changes.service import Changes, PatchRequest, RevertRequest
-from lg_fs.job import Job
 from lg_fs.patch.parse import parse_patch
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
+from lg_policy.jobs import Job
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
+from lg_policy.tree.workspace import Workspace
 
 OLD = {"a": "1\n" * 5_000, "b": "2\n", "c": "3\n" * 5_000, "d": "4\n", "sub/k": "5\n"}
 NEW = {"a": "1\n" * 4_999 + "one\n", "new/deep/e": "6\n", "moved/b": "two\n", "d2": "4\n", "sub/k": "five\n"}

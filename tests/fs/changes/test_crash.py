@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lg_fs.changes.service import RevertRequest
-from lg_fs.job import Job
+from lg_policy.jobs import Job
 from lg_policy.paths.root import Root
 from tests.fs.changes.crasher import NEW, OLD, Bomb, apply_and_die, apply_for_ever, changes, killed, request, started
 from tests.fs.helpers import read_tree, write_tree

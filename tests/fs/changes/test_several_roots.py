@@ -11,13 +11,13 @@ import anyio
 import pytest
 
 from lg_fs.changes.service import Changes
-from lg_fs.job import Job
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import Conflict, LgError
+from lg_policy.jobs import Job
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from lg_policy.state import root_lock
+from lg_policy.tree.workspace import Workspace
 from tests.fs.changes import crasher
 from tests.fs.helpers import fs_client, read_tree, write_tree
 

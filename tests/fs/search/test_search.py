@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lg_fs.job import Job
 from lg_fs.search.matches import Excerpts
 from lg_fs.search.regex import compile_regex
 from lg_fs.search.search import Search
 from lg_fs.server import schemas
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings, PolicySettings
 from lg_policy.errors import InvalidArguments
+from lg_policy.jobs import Job
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
+from lg_policy.tree.workspace import Workspace
 from tests.fs.helpers import FsClient, detailed, fs_client, search_request, text_of, write_tree
 
 pytestmark = pytest.mark.anyio

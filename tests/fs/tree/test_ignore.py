@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lg_fs.tree.ignore import IgnoreFile, ignored, translate
+from lg_policy.tree.ignore import IgnoreFile, ignored, translate
 from tests.fs.helpers import fs_client, write_tree
 from tests.support import require
 from tests.third_party import python_program

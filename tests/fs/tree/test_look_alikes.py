@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lg_fs.tree.look_alikes import invisible, look_alike, skeleton
+from lg_policy.tree.look_alikes import invisible, look_alike, skeleton
 from tests.fs.helpers import fs_client, read_tree, write_tree
 
 pytestmark = pytest.mark.anyio

@@ -19,14 +19,14 @@ from lg_fs.changes.directories import blocked, staged_in
 from lg_fs.changes.rename import rename_new
 from lg_fs.changes.rollback import Undo
 from lg_fs.changes.staging import Staging, temporary_name
-from lg_fs.job import Job
 from lg_fs.patch.plan import FileIdentity, PlannedFile
-from lg_fs.tree.workspace import ServedRoot
 from lg_policy.changes.durable import sync_all
 from lg_policy.changes.journal import Journal
 from lg_policy.changes.records import ChangeRecord
 from lg_policy.errors import Conflict, Internal, LgError, NotFound
+from lg_policy.jobs import Job
 from lg_policy.paths.root import Opened, as_error
+from lg_policy.tree.workspace import ServedRoot
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
-from lg_fs.job import Job
-from lg_fs.tree.workspace import ServedRoot
 from lg_policy.changes.journal import Journal, wait_for_lock
+from lg_policy.jobs import Job
 from lg_policy.paths.root import Root
 from lg_policy.state import root_lock
+from lg_policy.tree.workspace import ServedRoot
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lg_fs.changes.links import link_at
-from lg_fs.job import Job
 from lg_fs.patch.diff import file_diff
 from lg_fs.patch.plan import FileIdentity, PlannedFile, sha256
-from lg_fs.tree.workspace import ServedRoot
 from lg_policy.changes.journal import Journal
 from lg_policy.changes.records import ChangeRecord, FileRecord
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, NotFound, PolicyDenied
+from lg_policy.jobs import Job
+from lg_policy.tree.workspace import ServedRoot
 
 _CHUNK = 1 << 20
 _LINK_MODE = 0o777

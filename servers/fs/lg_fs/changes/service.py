@@ -17,16 +17,16 @@ from lg_fs.changes.directories import missing_directories, with_directories
 from lg_fs.changes.locks import holding
 from lg_fs.changes.revert_plan import Reverter, plan_inverse
 from lg_fs.changes.rollback import Undo
-from lg_fs.job import Job
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.plan import Expected, PlannedFile, Planner
 from lg_fs.patch.targets import Targets
-from lg_fs.tree.workspace import ServedRoot, Workspace
 from lg_policy.changes.interrupted import Begun, recover
 from lg_policy.changes.journal import Item, Journal, load_record
 from lg_policy.changes.records import ChangeRecord, FileRecord, result, summary
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, NotFound
+from lg_policy.jobs import Job
+from lg_policy.tree.workspace import ServedRoot, Workspace
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from lg_fs.patch.corrections import is_escaped, pieces_of, stands_for_lines
 from lg_fs.patch.levels import EXACT, LEADING, TRAILING, WorkingLines, normalised, plain_form
 from lg_fs.patch.line_runs import Step, find_runs
 from lg_fs.patch.model import ADD, DROP, Hunk
-from lg_fs.reading.similarity import similarity
-from lg_fs.tree.look_alikes import skeleton
+from lg_policy.tree.look_alikes import skeleton
+from lg_policy.tree.similarity import similarity
 
 _MAX_WANTED = 2_000
 _MAX_INDEXED = 100_000

@@ -8,7 +8,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lg_fs.job import Job
 from lg_fs.patch.diff import FileDiff, file_diff
 from lg_fs.patch.document import MAX_LINES, load, replaced
 from lg_fs.patch.levels import EXACT
@@ -16,10 +15,11 @@ from lg_fs.patch.match import apply_hunks
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.targets import Target, Targets
 from lg_fs.reading.encoding import binary_kind, evident, is_binary
-from lg_fs.tree.look_alikes import skeleton
-from lg_fs.tree.workspace import ServedRoot
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
+from lg_policy.jobs import Job
+from lg_policy.tree.look_alikes import skeleton
+from lg_policy.tree.workspace import ServedRoot
 
 _CHUNK = 1 << 20
 _MAX_TOTAL_BYTES = 64_000_000  # of all files of a patch, before and after: they are in memory together

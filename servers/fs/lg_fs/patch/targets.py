@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lg_fs.patch.model import FileChange
-from lg_fs.tree.look_alikes import invisible, look_alike, quoted, skeleton
-from lg_fs.tree.nearby import deepest_directory, visible_names
-from lg_fs.tree.walk import MAX_DEPTH
-from lg_fs.tree.workspace import ServedRoot, Workspace, refuse_unreadable
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.globs import fold
 from lg_policy.paths.root import Opened, Root, as_error
+from lg_policy.tree.look_alikes import invisible, look_alike, quoted, skeleton
+from lg_policy.tree.nearby import deepest_directory, visible_names
+from lg_policy.tree.walk import MAX_DEPTH
+from lg_policy.tree.workspace import ServedRoot, Workspace, refuse_unreadable
 
 _JOINERS = {0x200C: None, 0x200D: None}
 _SHORT_NAME = re.compile(r"git~\d", re.IGNORECASE)

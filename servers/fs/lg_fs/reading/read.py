@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lg_fs.job import Job
 from lg_fs.reading.encoding import (
     DAMAGE_MARK,
     SNIFF,
@@ -24,6 +23,7 @@ from lg_fs.reading.encoding import (
     uses_c1,
 )
 from lg_policy.errors import InvalidArguments
+from lg_policy.jobs import Job
 from lg_policy.paths.root import Opened
 
 _CHUNK = 1 << 20

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from lg_fs.job import Job
 from lg_policy.errors import TooLarge
+from lg_policy.jobs import Job
 from lg_policy.limits import cut_text
 
 MAX_LINE = 500

@@ -8,16 +8,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from lg_fs.job import Job
 from lg_fs.reading.encoding import MARK_BEGINS, SNIFF, detect, is_binary, is_utf8
 from lg_fs.search.matches import Excerpts, FileHits, Values, window_size
 from lg_fs.search.regex import names_returns
 from lg_fs.tree.cursor import WHOLE, CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
-from lg_fs.tree.walk import open_regular
-from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, refuse_unreadable, walking
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import CallTimeout, InvalidArguments, LgError, NotFound, TooLarge
+from lg_policy.jobs import Job
+from lg_policy.tree.walk import open_regular
+from lg_policy.tree.workspace import Located, WalkArgs, Workspace, from_place, refuse_unreadable, walking
 
 _CHUNK = 1 << 18
 

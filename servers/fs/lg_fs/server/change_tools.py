@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lg_fs.changes.service import Changes, PatchRequest, RevertRequest
-from lg_fs.job import Job, Workers
 from lg_fs.patch.parse import parse_changes, parse_patch
 from lg_fs.patch.plan import Expected
 from lg_fs.server import render
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import InvalidArguments, TooLarge
+from lg_policy.jobs import Job, Workers
 from lg_policy.wire.tool_server import CallContext, Reply
 
 Arguments = dict[str, Any]

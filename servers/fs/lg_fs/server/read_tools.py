@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from lg_fs.job import Job, Workers
 from lg_fs.reading.read import FileText, Window, read_text, with_numbers
 from lg_fs.search.regex import compile_regex, is_joinable, unmatched_hint
 from lg_fs.search.search import Search, SearchRequest, SearchResult
 from lg_fs.server import render
 from lg_fs.tree.listing import Listing, ListRequest, count_totals, list_entries
-from lg_fs.tree.names import shown
 from lg_fs.tree.totals import Totals
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import CallTimeout, InvalidArguments, LgError
+from lg_policy.jobs import Job, Workers
+from lg_policy.tree.names import shown
+from lg_policy.tree.workspace import Workspace
 from lg_policy.wire.tool_server import CallContext, Reply
 
 Arguments = dict[str, Any]

@@ -10,15 +10,15 @@ from typing import Any
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
-from lg_fs.job import Job, Workers
 from lg_fs.reading.encoding import SNIFF, is_binary
 from lg_fs.reading.read import Window, read_text
-from lg_fs.tree.names import shown
-from lg_fs.tree.workspace import WalkArgs, Workspace, walking
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import InvalidArguments, LgError, TooLarge
+from lg_policy.jobs import Job, Workers
 from lg_policy.paths.root import Opened
 from lg_policy.paths.spellings import without_scheme
+from lg_policy.tree.names import shown
+from lg_policy.tree.workspace import WalkArgs, Workspace, walking
 
 TEMPLATE = "file:///{+path}"
 _MAX_COMPLETIONS = 100

@@ -10,13 +10,13 @@ from mcp.server.lowlevel.server import Server
 from mcp_types import ToolAnnotations
 
 from lg_fs.changes.service import Changes
-from lg_fs.job import Workers
 from lg_fs.server import schemas
 from lg_fs.server.change_tools import Editing
 from lg_fs.server.read_tools import Lookups
 from lg_fs.server.resources import Resources
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.settings import FsSettings
+from lg_policy.jobs import Workers
+from lg_policy.tree.workspace import Workspace
 from lg_policy.wire.call_metadata import PREVIEW
 from lg_policy.wire.tool_server import Lifespan, ToolDef, build_server
 

@@ -9,16 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lg_fs.changes.service import Changes
-from lg_fs.job import Workers
 from lg_fs.server.server import Service, make_server
-from lg_fs.tree.workspace import Workspace
 from lg_policy.config.flags import CommonFlags, ServeFlags
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError, LgError
+from lg_policy.jobs import Workers
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
 from lg_policy.state import open_state, refuse_around_settings, refuse_inside, state_home
+from lg_policy.tree.workspace import Workspace
 from lg_policy.wire.serving import serve, start_logging
 
 _GIT_OBJECTS = (".git/objects/", ".git/modules/**/objects/")

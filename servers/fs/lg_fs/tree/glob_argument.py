@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from lg_fs.job import Job
-from lg_fs.tree.walk import DirEntry
 from lg_policy.errors import ConfigError, InvalidArguments
+from lg_policy.jobs import Job
 from lg_policy.paths.globs import GlobSet
+from lg_policy.tree.walk import DirEntry
 
 _MAX_PATTERNS = 100
 _MAX_LENGTH = 1_000

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from lg_fs.job import Job
 from lg_fs.tree.cursor import CursorPosition, pack, unpack
 from lg_fs.tree.glob_argument import GlobArg
-from lg_fs.tree.names import nameable, shown
 from lg_fs.tree.totals import Totals, TotalsJob
-from lg_fs.tree.walk import DirEntry, Walk
-from lg_fs.tree.workspace import Located, WalkArgs, Workspace, from_place, walking
 from lg_policy.errors import InvalidArguments
+from lg_policy.jobs import Job
+from lg_policy.tree.names import nameable, shown
+from lg_policy.tree.walk import DirEntry, Walk
+from lg_policy.tree.workspace import Located, WalkArgs, Workspace, from_place, walking
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from lg_fs.job import Job
 from lg_fs.reading.encoding import SNIFF, Encoding, evident, is_sparse
 from lg_fs.reading.line_count import LineCount, count_lines
 from lg_fs.tree.glob_argument import GlobArg
-from lg_fs.tree.names import shown
 from lg_fs.tree.tree_digest import TreeDigest
-from lg_fs.tree.walk import Folder, Walk, open_regular
 from lg_policy.config.settings import FsSettings
+from lg_policy.jobs import Job
+from lg_policy.tree.names import shown
+from lg_policy.tree.walk import Folder, Walk, open_regular
 
 _CHUNK = 1 << 18
 _MAX_EXTENSION = 16

@@ -8,7 +8,7 @@ It is made of the entries that are counted, in any order:
 * the digest of the tree: SHA-256 of `lg-tree-1`, NUL, and for each directory with a record, sorted by path, its path
   (as in results; "" for the top), NUL and its digest.
 
-Not covered: what ignore files or the settings' rules hide, what tools made (`lg_fs.tree.walk`), empty directories,
+Not covered: what ignore files or the settings' rules hide, what tools made (`lg_policy.tree.walk`), empty directories,
 other permission bits, owners and times, and whatever could not be read, which the totals count as skipped.
 """
 

@@ -85,7 +85,7 @@ class Workers:
     """A bounded pool of threads. Cancelling a call stops its work and waits until the thread has ended."""
 
     def __init__(self, threads: int, seconds: float) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lg-fs")
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lg-call")
         self._seconds = seconds
 
     def close(self) -> None:

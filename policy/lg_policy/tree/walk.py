@@ -15,11 +15,11 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from lg_fs.job import Job
-from lg_fs.tree.ignore import MAX_IGNORE_BYTES, IgnoreFile, ignored
-from lg_fs.tree.names import nameable
+from lg_policy.jobs import Job
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Opened
+from lg_policy.tree.ignore import MAX_IGNORE_BYTES, IgnoreFile, ignored
+from lg_policy.tree.names import nameable
 
 MAX_DEPTH = 100  # a walk keeps one descriptor for each level
 _IGNORE_FILES = (".gitignore", ".ignore")

@@ -13,7 +13,7 @@ import json
 import unicodedata
 from collections.abc import Iterable
 
-from lg_fs.reading.similarity import closest
+from lg_policy.tree.similarity import closest
 
 _LIKE_LATIN = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u0432\u043a\u043c\u043d\u0442"

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from lg_fs.tree.look_alikes import quoted, suggestion
-from lg_fs.tree.names import nameable, shown
 from lg_policy.errors import InvalidArguments, LgError, NotFound
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Opened, Root
+from lg_policy.tree.look_alikes import quoted, suggestion
+from lg_policy.tree.names import nameable, shown
 
 _MAX_NAMES = 20_000
 _MAX_SHORTER = 10

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from lg_fs.job import Job
-from lg_fs.tree.names import shown
-from lg_fs.tree.nearby import blocking_link, deepest_directory, hint_for, link_target, names_below, shorter_path
-from lg_fs.tree.walk import Walk, WalkPlan
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import ConfigError, Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
+from lg_policy.jobs import Job
 from lg_policy.paths.component_walk import MAX_LINKS
 from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Opened, Root
 from lg_policy.paths.spellings import may_be_respelled, spelled_on_disk, without_scheme
+from lg_policy.tree.names import shown
+from lg_policy.tree.nearby import blocking_link, deepest_directory, hint_for, link_target, names_below, shorter_path
+from lg_policy.tree.walk import Walk, WalkPlan
 
 
 @dataclass(frozen=True, kw_only=True)
