@@ -17,6 +17,7 @@ PACKAGES = (
     "policy/lg_policy",
     "servers/fs/lg_fs",
     "servers/exec/lg_exec",
+    "servers/code/lg_code",
     "gateway/lg_gateway",
     "orchestrator/lg_orch",
 )

@@ -15,8 +15,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = ("policy/lg_policy", "servers/fs/lg_fs", "servers/exec/lg_exec", "gateway/lg_gateway", "orchestrator/lg_orch")
-PROGRAMS = ("lg_fs", "lg_exec", "lg_gateway", "lg_orch")
+PRODUCT = (
+    "policy/lg_policy",
+    "servers/fs/lg_fs",
+    "servers/exec/lg_exec",
+    "servers/code/lg_code",
+    "gateway/lg_gateway",
+    "orchestrator/lg_orch",
+)
+PROGRAMS = ("lg_fs", "lg_exec", "lg_code", "lg_gateway", "lg_orch")
 HEAVY = {
     "mcp",
     "mcp_types",
@@ -29,6 +36,7 @@ HEAVY = {
     "pathspec",
     "pydantic",
     "psycopg",
+    "tree_sitter",
 }
 MODULE_LINES = 400
 FUNCTION_LINES = 60
@@ -214,6 +222,7 @@ TEST_FOLDERS = {
     "tests/policy": "policy/lg_policy",
     "tests/fs": "servers/fs/lg_fs",
     "tests/exec": "servers/exec/lg_exec",
+    "tests/code": "servers/code/lg_code",
     "tests/gateway": "gateway/lg_gateway",
     "tests/orchestrator": "orchestrator/lg_orch",
 }

@@ -146,6 +146,41 @@ class FsSettings(Section):
     """Calls that work on files at the same time. Further calls wait."""
 
 
+class CodeSettings(Section):
+    """Limits of `lg-code`. Which files it reads is up to `[policy]` and `[fs]`."""
+
+    call_timeout_s: PositiveFloat = 60
+    """Seconds for one call. A partial answer says so."""
+    index_wait_s: PositiveFloat = 20
+    """Seconds that a call waits for the index. After that it answers with what is indexed, and says what is missing."""
+    index_max_files: PositiveInt = 300_000
+    """Files in the index. Further files are not found."""
+    index_max_mb: PositiveInt = 2_048
+    """Megabytes of the index on the disk. When it is full, no file is added."""
+    parse_max_bytes: PositiveInt = 1_000_000
+    """Bytes of the largest file that is parsed. Larger ones are read line by line."""
+    file_max_bytes: PositiveInt = 16_000_000
+    """Bytes of the largest file that is read at all."""
+    data_max_bytes: PositiveInt = 100_000
+    """Bytes of the largest data file (JSON, CSV, SVG, lock files and the like) that is read."""
+    parser_processes: PositiveInt = 2
+    """Processes that parse at the same time."""
+    parser_memory_mb: PositiveInt = 1_024
+    """Megabytes of address space of one parser process. A file that needs more is read line by line."""
+    parser_cpu_s: PositiveFloat = 5
+    """Seconds of CPU time for one file. A file that needs more is read line by line."""
+    parser_idle_s: PositiveFloat = 60
+    """Seconds after which a parser process without work ends."""
+    map_max_tokens: PositiveInt = 32_000
+    """Tokens of the largest `repo_map`."""
+    max_results: PositiveInt = 200
+    """Results in one answer."""
+    max_reply_bytes: PositiveInt = 200_000
+    """Bytes of text in one answer."""
+    threads: PositiveInt = 4
+    """Calls that are answered at the same time. Further calls wait."""
+
+
 class CommandLimits(Section):
     """Limits of one command call; in a template, `None` keeps the value of `[exec.limits]`."""
 
@@ -316,6 +351,8 @@ class Settings(Section):
     """File policy."""
     fs: FsSettings = FsSettings()
     """The file server."""
+    code: CodeSettings = CodeSettings()
+    """The server that knows the code."""
     exec: ExecSettings = Field(default_factory=ExecSettings)
     """The command server."""
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)

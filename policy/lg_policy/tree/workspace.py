@@ -179,6 +179,11 @@ class Workspace:
             return [Located(place=place, rel="") for place in self.places]
         return [self.locate(path)]
 
+    def top(self, place: ServedRoot) -> Located:
+        """Return the top of a root."""
+        place.check_identity()
+        return Located(place=place, rel="")
+
     def open_file(self, path: str) -> tuple[Opened, ServedRoot]:
         """Open a file that may be read. Raises `PolicyDenied` when a rule forbids it, and as `Root.open_file`."""
         located = self.locate(path)

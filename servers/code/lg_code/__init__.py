@@ -1,0 +1,1 @@
+"""A restricted MCP server that knows the code below one root: symbols, references, a map, a search."""

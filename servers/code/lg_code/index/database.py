@@ -1,0 +1,168 @@
+"""The SQLite file of the index: its tables, its connections, and when it is made anew."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import queue
+import sqlite3
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lg_code.index.parts import IndexPart
+from lg_code.parsing.languages import LANGUAGES
+from lg_policy.errors import Internal
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Counts up when the tables or what is read out of files change: older indexes are then made anew."""
+KEPT = 3
+"""Indexes that are kept in one state directory: one for each set of roots and rules."""
+_BUSY_S = 30
+_CACHE_KB = 16_384
+_READERS = 8
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files(
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, digest BLOB NOT NULL, stamp TEXT NOT NULL, size INTEGER NOT NULL,
+    language TEXT NOT NULL, reader TEXT NOT NULL, lines INTEGER NOT NULL, problem TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS names(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS symbols(
+    id INTEGER PRIMARY KEY, file INTEGER NOT NULL, name INTEGER NOT NULL, kind TEXT NOT NULL, parent TEXT NOT NULL,
+    start_line INTEGER NOT NULL, end_line INTEGER NOT NULL, start_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS symbols_by_file ON symbols(file);
+CREATE INDEX IF NOT EXISTS symbols_by_name ON symbols(name);
+CREATE TABLE IF NOT EXISTS file_uses(file INTEGER PRIMARY KEY, names BLOB NOT NULL, kinds BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS imports(
+    file INTEGER NOT NULL, module TEXT NOT NULL, PRIMARY KEY(file, module)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failed(digest BLOB PRIMARY KEY, problem TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """One index file. Readers get connections of their own; the one writer is the indexer."""
+
+    def __init__(self, path: Path, parts: Sequence[IndexPart] = ()) -> None:
+        self.path = path
+        self.parts = tuple(parts)
+        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._open_readers = 0
+        self._make()
+
+    def _make(self) -> None:
+        try:
+            self.writer().close()
+        except sqlite3.DatabaseError as error:
+            log.warning("the index %s cannot be used and is made anew: %s", self.path, error)
+            self.remove_files()
+            self.writer().close()
+
+    def remove_files(self) -> None:
+        """Remove the index from the disk. Who has it open keeps what it has."""
+        for end in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+        while True:
+            try:
+                self._readers.get_nowait().close()
+            except queue.Empty:
+                return
+
+    def writer(self) -> sqlite3.Connection:
+        """Return a connection that may write. Raises `sqlite3.DatabaseError` for a file that is no index."""
+        db = self._connect()
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.executescript(_TABLES)
+            for part in self.parts:
+                part.create(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        db.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+        return db
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that reads one state of the index, whatever is written meanwhile.
+
+        Raises `Internal` when the file is damaged; it is then made anew by the next pass.
+        """
+        try:
+            db = self._readers.get_nowait()
+        except queue.Empty:
+            db = self._connect()
+        try:
+            db.execute("PRAGMA query_only=1")
+            db.execute("BEGIN")
+            yield db
+            db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            db.close()
+            raise Internal(f"the index cannot be read: {error}", hint="call again; it is made anew") from error
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            self._give_back(db)
+            raise
+        self._give_back(db)
+
+    def _give_back(self, db: sqlite3.Connection) -> None:
+        if self._readers.qsize() < _READERS and not db.in_transaction:
+            self._readers.put(db)
+        else:
+            db.close()
+
+    def size(self, db: sqlite3.Connection) -> int:
+        """Return the bytes that the index takes."""
+        pages, page = db.execute("PRAGMA page_count").fetchone()[0], db.execute("PRAGMA page_size").fetchone()[0]
+        return int(pages) * int(page)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while True:
+            try:
+                self._readers.get_nowait().close()
+            except queue.Empty:
+                return
+
+
+def index_path(directory: Path, what: Sequence[str], parts: Sequence[IndexPart]) -> Path:
+    """Return the file of the index for roots and rules, `what` in words, and remove all but the newest others.
+
+    Another rule makes another index, so that a name that is hidden now is in none that is read.
+    """
+    grammars = sorted({language.module.replace("_", "-") for language in LANGUAGES})
+    told = [FORMAT, list(what), [(part.name, part.version) for part in parts], [_version(name) for name in grammars]]
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+    path = directory / f"index-{digest}.sqlite3"
+    others = [found for found in directory.glob("index-*.sqlite3") if found != path]
+    for old in sorted(others, key=_age, reverse=True)[KEPT - 1 :]:
+        for end in ("", "-wal", "-shm"):
+            old.with_name(old.name + end).unlink(missing_ok=True)
+    return path
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,160 @@
+"""Keeps the index up to date: a pass over the tree finds what changed, parsers read it, a transaction stores it.
+
+A thread makes the passes. A call asks for one and waits for it, as long as it may; the pass goes on after that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lg_code.index.coverage import Coverage
+from lg_code.index.database import Database
+from lg_code.index.passes import IndexPass, PassResult
+from lg_code.parsing.pool import Parsers
+from lg_policy.config.settings import CodeSettings
+from lg_policy.errors import LgError
+from lg_policy.jobs import Job, StoppedError
+from lg_policy.state import try_file_lock
+from lg_policy.tree.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+_QUICK_S = 0.5
+"""A pass that takes no longer than this is made for every call."""
+_PAUSE = 10
+"""After a slower one, this many times its length pass before the next."""
+_FEW = 50
+_POLL_S = 0.05
+_PASS_S = 3_600
+
+
+class Indexer:
+    """Owns the thread that writes the index."""
+
+    def __init__(self, workspace: Workspace, database: Database, parsers: Parsers, settings: CodeSettings) -> None:
+        self._workspace = workspace
+        self._database = database
+        self._parsers = parsers
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._job = Job(_PASS_S)
+        self._begun = self._done = 0
+        self._wanted = 0
+        self._ended_at = 0.0
+        self._took = 0.0
+        self._result = PassResult()
+        self._running: IndexPass | None = None
+        self._closed = False
+
+    def refresh(self, job: Job, *, wait_s: float | None = None) -> Coverage:
+        """Bring the index up to date, as far as the time allows. Raises `StoppedError` if the caller left."""
+        wait_s = self._settings.index_wait_s if wait_s is None else wait_s
+        end = time.monotonic() + min(wait_s, (job.deadline.remaining() or wait_s) * 0.7)
+        with self._changed:
+            age = time.monotonic() - self._ended_at
+            if self._done and self._result.complete and self._took > _QUICK_S and age < self._took * _PAUSE:
+                return self._coverage(seconds_old=age)
+            self._wanted = self._begun + 1
+            wanted = self._wanted
+            self._start()
+            self._changed.notify_all()
+            while self._done < wanted:
+                left = end - time.monotonic()
+                if left <= 0 or self._closed:
+                    break
+                self._changed.wait(min(left, _POLL_S))
+                job.check()
+            return self._coverage(seconds_old=0.0, whole=self._done >= wanted)
+
+    def _coverage(self, *, seconds_old: float, whole: bool = True) -> Coverage:
+        result = self._result
+        running = self._running
+        stopped, pending = result.stopped, 0
+        if not whole:
+            stopped = "the index is still being made; call again later for the rest"
+            pending = running.pending() if running is not None else 0
+        with self._database.read() as db:
+            count = db.execute("SELECT count(*) FROM files").fetchone()[0]
+            broken = "FROM files WHERE problem <> '' AND reader = 'lines'"
+            by_lines = db.execute(f"SELECT count(*) {broken}").fetchone()[0]
+            named = [row[0] for row in db.execute(f"SELECT path {broken} ORDER BY path LIMIT 5")]
+        return Coverage(
+            files=count,
+            pending=pending,
+            complete=whole and result.complete,
+            stopped=stopped,
+            seconds_old=seconds_old,
+            hidden=result.hidden,
+            by_lines=by_lines,
+            failed=named,
+        )
+
+    def _start(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, name="lg-code-index", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._wanted <= self._begun and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                self._begun += 1
+                number = self._begun
+            began = time.monotonic()
+            result = self._pass()
+            with self._changed:
+                self._result, self._done, self._running = result, number, None
+                self._ended_at = time.monotonic()
+                if result.changed < _FEW:  # how long it takes to find that nothing changed
+                    self._took = self._ended_at - began
+                self._changed.notify_all()
+
+    def _pass(self) -> PassResult:
+        self._job = Job(_PASS_S)
+        try:
+            with hold(self._database.path.with_suffix(".lock"), self._job.check_time):
+                self._running = IndexPass(self._workspace, self._database, self._parsers, self._settings, self._job)
+                return self._running.run()
+        except StoppedError:
+            return PassResult(complete=False, stopped="the server is ending")
+        except LgError as error:
+            return PassResult(complete=False, stopped=error.text())
+        except sqlite3.OperationalError as error:  # no room, or locked for too long: what is there stays
+            log.warning("the index cannot be written: %s", error)
+            return PassResult(complete=False, stopped=f"the index cannot be written: {error}")
+        except sqlite3.DatabaseError as error:
+            log.warning("the index is damaged and is made anew: %s", error)
+            self._database.remove_files()
+            return PassResult(complete=False, stopped=f"the index was damaged ({error}) and is made anew; call again")
+        except OSError as error:
+            log.warning("the tree cannot be read: %s", error)
+            return PassResult(complete=False, stopped=f"the tree cannot be read: {error.strerror or error}")
+
+    def close(self) -> None:
+        """End the thread. What was not committed is read again next time."""
+        with self._changed:
+            self._closed = True
+            self._job.stop()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(10)
+
+
+def hold(path: Path, check: Callable[[], None]) -> contextlib.ExitStack:
+    """Take the lock of the index between processes; `check` is called while another one has it."""
+    while True:
+        held = try_file_lock(path)
+        if held is not None:
+            return held
+        check()
+        time.sleep(_POLL_S)

@@ -1,0 +1,224 @@
+"""One pass over the tree: what is new, changed or gone since the index was written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from lg_code.index.database import Database
+from lg_code.index.rows import NewFile, RowWriter
+from lg_code.index.sources import Source, source_of, stamp_of
+from lg_code.parsing.facts import Facts
+from lg_code.parsing.pool import ParserDied, Parsers
+from lg_policy.config.settings import CodeSettings
+from lg_policy.errors import LgError
+from lg_policy.jobs import Job
+from lg_policy.paths.root import Opened
+from lg_policy.tree.walk import DirEntry, Folder, Walk, open_regular
+from lg_policy.tree.workspace import ServedRoot, WalkArgs, Workspace, walking
+
+_BATCH = 200
+"""Files in one transaction."""
+_BATCH_BYTES = 8_000_000
+_AHEAD = 8
+"""Files that are read for each parser before it is free."""
+
+
+@dataclass(kw_only=True)
+class PassResult:
+    """What a pass found."""
+
+    complete: bool = True
+    stopped: str = ""
+    hidden: int = 0
+    changed: int = 0
+    seen: int = 0
+
+
+class Known(NamedTuple):
+    """What the index has of a file."""
+
+    id: int
+    stamp: str
+    digest: bytes
+
+
+class IndexPass:
+    """Walks, compares, has files parsed, and stores what is new."""
+
+    def __init__(
+        self, workspace: Workspace, database: Database, parsers: Parsers, settings: CodeSettings, job: Job
+    ) -> None:
+        self._workspace = workspace
+        self._database = database
+        self._parsers = parsers
+        self._settings = settings
+        self._job = job
+        self._waiting: deque[tuple[Source, Future[NewFile]]] = deque()
+        self._bytes = 0
+        self._stored = 0
+        self._total = 0
+        self._result = PassResult()
+
+    def pending(self) -> int:
+        """Return how many files were read and wait for a parser."""
+        return len(self._waiting)
+
+    def run(self) -> PassResult:
+        """Make the pass. Raises `StoppedError`, `LgError`, `sqlite3.Error` and `OSError`; what is committed stays."""
+        with contextlib.closing(self._database.writer()) as db:
+            self._db = db
+            self._rows = RowWriter(db, self._database.parts)
+            self._known = {
+                path: Known(number, stamp, digest)
+                for path, number, stamp, digest in db.execute("SELECT path, id, stamp, digest FROM files")
+            }
+            self._failed: dict[bytes, str] = dict(db.execute("SELECT digest, problem FROM failed"))
+            self._total = len(self._known)
+            self._pool = ThreadPoolExecutor(self._parsers.limits.processes, thread_name_prefix="lg-code-parse")
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                self._everything()
+                self._store_until(0)
+                self._commit()
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            finally:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+        return self._result
+
+    def _everything(self) -> None:
+        seen: set[str] = set()
+        for place in self._workspace.places:
+            place.check_identity()
+            walk = self._place(place, seen)
+            self._result.hidden += walk.result.hidden
+            stopped = walk.result.stopped
+            if stopped is not None and not self._result.stopped:
+                self._result.stopped, self._result.complete = stopped, False
+        if self._result.complete:
+            for path in self._known.keys() - seen:
+                self._job.step()
+                self._rows.remove(self._known[path].id)
+                self._note_change()
+
+    def _place(self, place: ServedRoot, seen: set[str]) -> Walk:
+        located = self._workspace.top(place)
+        with walking(located, WalkArgs(), self._workspace.settings, self._job) as walk:
+            for folder in walk:
+                for entry in folder.entries:
+                    if entry.kind == "file":
+                        path = place.prefix + entry.path
+                        seen.add(path)
+                        self._look(path, entry, folder)
+                if self._is_full():
+                    break
+        return walk
+
+    def _is_full(self) -> bool:
+        settings = self._settings
+        if self._total > settings.index_max_files:
+            why = f"the index is full: index_max_files is {settings.index_max_files}"
+        elif self._stored and self._database.size(self._db) > settings.index_max_mb << 20:
+            why = f"the index is full: index_max_mb is {settings.index_max_mb}"
+        else:
+            return False
+        self._result.stopped, self._result.complete = why, False
+        return True
+
+    def _look(self, path: str, entry: DirEntry, folder: Folder) -> None:
+        """Read a file if it may have changed."""
+        self._result.seen += 1
+        self._job.step()
+        known = self._known.get(path)
+        try:
+            stamp = stamp_of(entry.dirent.stat(follow_symlinks=False))
+            if known is not None and stamp and stamp == known.stamp:
+                return
+            source = self._read(entry, folder.fd, path)
+        except (OSError, LgError):
+            source = None  # gone, closed to us, or with names outside of the root
+        if source is None:
+            if known is not None:
+                self._rows.remove(known.id)
+                self._note_change()
+            return
+        if known is not None and source.digest == known.digest:
+            if source.stamp:
+                self._rows.touch(path, source.stamp)
+            return
+        if known is None:
+            self._total += 1
+        self._parse(source)
+
+    def _read(self, entry: DirEntry, folder_fd: int, path: str) -> Source | None:
+        fd = open_regular(entry.name, folder_fd)
+        opened = Opened(fd=fd, rel=entry.path, stat=os.fstat(fd))
+        with opened:
+            if not stat.S_ISREG(opened.stat.st_mode):
+                return None
+            self._workspace.refuse_hard_link(opened)
+            return source_of(path, fd, self._settings, self._job)
+
+    def _parse(self, source: Source) -> None:
+        self._waiting.append((source, self._pool.submit(self._facts, source)))
+        self._bytes += len(source.text)
+        ahead = _AHEAD * self._parsers.limits.processes
+        while len(self._waiting) > ahead or (self._bytes > _BATCH_BYTES and len(self._waiting) > 1):
+            self._store_until(len(self._waiting) - 1)
+
+    def _facts(self, source: Source) -> NewFile:
+        """Have a text parsed. Runs in a thread of the pool."""
+        request = source.request
+        facts = Facts(language="", reader="none", lines=0, problem=source.problem)
+        prepared: Mapping[str, Any] = {}
+        if request is not None:
+            failed = self._failed.get(source.digest)
+            if failed is not None and request.reader == "grammar":
+                request = replace(request, reader="lines", problem=failed)
+            try:
+                facts, prepared = self._parsers.facts(request)
+            except ParserDied as error:
+                facts = Facts(language=request.language, reader="none", lines=0, problem=str(error)[:300])
+        return NewFile(
+            path=source.path, digest=source.digest, stamp=source.stamp, size=source.size, facts=facts, prepared=prepared
+        )
+
+    def _store_until(self, left: int) -> None:
+        """Store what the parsers answered, in order, until so many files wait."""
+        while len(self._waiting) > left:
+            source, future = self._waiting.popleft()
+            while True:
+                self._job.check()
+                try:
+                    new = future.result(0.2)
+                    break
+                except TimeoutError:
+                    continue
+            self._bytes -= len(source.text)
+            self._rows.store(new)
+            died = new.facts.problem and source.request is not None and source.request.reader == "grammar"
+            if died and new.facts.reader != "grammar":
+                self._rows.failed(source.digest, new.facts.problem)
+            self._note_change()
+
+    def _note_change(self) -> None:
+        self._stored += 1
+        if self._stored % _BATCH == 0:
+            self._commit()
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def _commit(self) -> None:
+        if self._stored > self._result.changed:
+            self._result.changed = self._stored
+            self._rows.changed()
+        self._db.execute("COMMIT")

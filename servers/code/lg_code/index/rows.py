@@ -1,0 +1,206 @@
+"""Writes the rows of files, and reads them back as facts."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lg_code.index.parts import IndexPart
+from lg_code.parsing.facts import Facts, Reader, Symbol
+
+_MAX_CACHED_NAMES = 400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRow:
+    """A file of the index, without its symbols."""
+
+    id: int
+    path: str
+    digest: bytes
+    size: int
+    language: str
+    reader: Reader
+    lines: int
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFile:
+    """A file as it was read: what it holds, and by what it is known to be unchanged."""
+
+    path: str
+    digest: bytes
+    stamp: str
+    size: int
+    facts: Facts
+    prepared: Mapping[str, Any]
+
+
+class RowWriter:
+    """Writes into one connection. The caller begins and ends the transactions."""
+
+    def __init__(self, db: sqlite3.Connection, parts: Sequence[IndexPart]) -> None:
+        self._db = db
+        self._parts = parts
+        self._names: dict[str, int] = {}
+
+    def store(self, new: NewFile) -> int:
+        """Store a file instead of what was there under its path; return its id."""
+        facts = new.facts
+        row = (new.digest, new.stamp, new.size, facts.language, facts.reader, facts.lines, facts.problem, new.path)
+        known = self._db.execute("SELECT id FROM files WHERE path = ?", (new.path,)).fetchone()
+        if known is None:
+            cursor = self._db.execute(
+                "INSERT INTO files(digest, stamp, size, language, reader, lines, problem, path) "
+                "VALUES(?,?,?,?,?,?,?,?)",
+                row,
+            )
+            file = int(cursor.lastrowid or 0)
+        else:
+            file = int(known[0])
+            self._remove_rows(file)
+            self._db.execute(
+                "UPDATE files SET digest=?, stamp=?, size=?, language=?, reader=?, lines=?, problem=? WHERE path=?", row
+            )
+        self._insert(file, facts)
+        for part in self._parts:
+            if part.name in new.prepared:
+                part.store(self._db, file, new.path, new.prepared[part.name])
+            else:
+                part.remove(self._db, file)
+        return file
+
+    def _insert(self, file: int, facts: Facts) -> None:
+        symbols = [(file, self._name(symbol.name), symbol.kind, symbol.parent, *symbol[3:]) for symbol in facts.symbols]
+        self._db.executemany(
+            "INSERT INTO symbols(file, name, kind, parent, start_line, end_line, start_byte, end_byte) "
+            "VALUES(?,?,?,?,?,?,?,?)",
+            symbols,
+        )
+        names, kinds = array("I"), array("H")
+        for name, use in facts.uses.items():
+            names.append(self._name(name))
+            kinds.append(use)
+        self._db.execute("INSERT INTO file_uses VALUES(?,?,?)", (file, names.tobytes(), kinds.tobytes()))
+        self._db.executemany("INSERT OR IGNORE INTO imports VALUES(?,?)", [(file, name) for name in facts.imports])
+
+    def _name(self, text: str) -> int:
+        known = self._names.get(text)
+        if known is not None:
+            return known
+        if len(self._names) > _MAX_CACHED_NAMES:
+            self._names.clear()
+        row = self._db.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()
+        if row is None:
+            number = int(self._db.execute("INSERT INTO names(text) VALUES(?)", (text,)).lastrowid or 0)
+        else:
+            number = int(row[0])
+        self._names[text] = number
+        return number
+
+    def touch(self, path: str, stamp: str) -> None:
+        """Note that a file is the same as before, with another stamp."""
+        self._db.execute("UPDATE files SET stamp = ? WHERE path = ?", (stamp, path))
+
+    def remove(self, file: int) -> None:
+        """Remove a file."""
+        self._remove_rows(file)
+        for part in self._parts:
+            part.remove(self._db, file)
+        self._db.execute("DELETE FROM files WHERE id = ?", (file,))
+
+    def _remove_rows(self, file: int) -> None:
+        for table in ("symbols", "file_uses", "imports"):
+            self._db.execute(f"DELETE FROM {table} WHERE file = ?", (file,))  # noqa: S608 - the names are those above
+
+    def failed(self, digest: bytes, problem: str) -> None:
+        """Note that a text ends the parser: it is not given to one again."""
+        self._db.execute("INSERT OR REPLACE INTO failed VALUES(?,?)", (digest, problem))
+
+    def changed(self) -> None:
+        """Count up the generation: what was computed from the index is out of date."""
+        self._db.execute("INSERT INTO meta VALUES('generation', 1) ON CONFLICT(key) DO UPDATE SET value = value + 1")
+
+    def forget(self) -> None:
+        """Forget the ids of names: a transaction was rolled back."""
+        self._names.clear()
+
+
+_FILE = "SELECT id, path, digest, size, language, reader, lines, problem FROM files"
+
+
+def _row(row: tuple[Any, ...]) -> FileRow:
+    number, path, digest, size, language, reader, lines, problem = row
+    return FileRow(
+        id=number,
+        path=path,
+        digest=digest,
+        size=size,
+        language=language,
+        reader=reader,
+        lines=lines,
+        problem=problem,
+    )
+
+
+def file_by_path(db: sqlite3.Connection, path: str) -> FileRow | None:
+    """Return a file of the index."""
+    row = db.execute(f"{_FILE} WHERE path = ?", (path,)).fetchone()
+    return None if row is None else _row(row)
+
+
+def files(db: sqlite3.Connection) -> Iterable[FileRow]:
+    """Return all files of the index."""
+    return (_row(row) for row in db.execute(_FILE))
+
+
+def symbols_of(db: sqlite3.Connection, file: int) -> list[Symbol]:
+    """Return the symbols of a file, in order."""
+    rows = db.execute(
+        "SELECT names.text, kind, parent, start_line, end_line, start_byte, end_byte FROM symbols "
+        "JOIN names ON names.id = symbols.name WHERE file = ? ORDER BY symbols.id",
+        (file,),
+    )
+    return [Symbol(*row) for row in rows]
+
+
+def uses_of(db: sqlite3.Connection, file: int) -> tuple[array[int], array[int]]:
+    """Return the ids of the names that a file uses, and how."""
+    names, kinds = array("I"), array("H")
+    row = db.execute("SELECT names, kinds FROM file_uses WHERE file = ?", (file,)).fetchone()
+    if row is not None:
+        names.frombytes(row[0])
+        kinds.frombytes(row[1])
+    return names, kinds
+
+
+def name_id(db: sqlite3.Connection, text: str) -> int | None:
+    """Return the id of a name; `None` for one that no file uses."""
+    row = db.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def files_using(db: sqlite3.Connection, name: int) -> list[tuple[int, int]]:
+    """Return the files that use a name, and how (kinds and count)."""
+    wanted = array("I", [name]).tobytes()
+    found: list[tuple[int, int]] = []
+    for file, names, kinds in db.execute("SELECT file, names, kinds FROM file_uses WHERE instr(names, ?)", (wanted,)):
+        place = names.find(wanted)
+        while place >= 0 and place % 4:  # the end of one id and the beginning of the next
+            place = names.find(wanted, place + 1)
+        if place >= 0:
+            found.append((file, int.from_bytes(kinds[place // 2 : place // 2 + 2], _ORDER)))
+    return found
+
+
+_ORDER: Any = "little" if array("H", [1]).tobytes()[0] else "big"
+
+
+def generation(db: sqlite3.Connection) -> int:
+    """Return a number that counts up when the index changes."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+    return 0 if row is None else int(row[0])

@@ -1,0 +1,151 @@
+"""Reads a file with its grammar: definitions, calls and imports by a query, every other name a mention."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from lg_code.parsing.facts import CALL, DEF, IMPORT, MAX_NAME, MAX_NAMES, MAX_SYMBOLS, MENTION, Facts, Symbol, packed
+from lg_code.parsing.imports import modules_of
+from lg_code.parsing.languages import Grammar
+from lg_code.parsing.tokens import COMMON, names_in
+
+_HOLDERS = frozenset({"class", "interface", "struct", "trait", "impl", "enum"})
+"""A function in one of these is a method."""
+_AROUND = frozenset(
+    {"decorated_definition", "export_statement", "lexical_declaration", "variable_declaration", "template_declaration"}
+)
+"""Nodes around a definition that belong to it: decorators, `export const`, `template <...>`."""
+_WEAK = frozenset({"variable", "field", "declaration", "type"})
+_MAX_IMPORTS = 2_000
+_MAX_STATEMENT = 20_000
+_MAX_DEPTH = 50
+
+
+class Definition(NamedTuple):
+    """A definition as the query found it, before it is known what it lies in."""
+
+    start: int
+    end: int
+    first_row: int
+    last_row: int
+    name: str
+    name_end: int
+    kind: str
+
+
+class Found:
+    """What the query captured in one file."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.definitions: dict[int, Definition] = {}
+        """By the byte where the name begins: two patterns may match the same definition."""
+        self.calls: dict[int, int] = {}
+        """Byte where the name begins to where it ends."""
+        self.imports: list[tuple[int, int]] = []
+
+    def take(self, captures: dict[str, list[Any]]) -> None:
+        """Take one match of the query."""
+        names = captures.get("name")
+        for kind, nodes in captures.items():
+            if kind == "call":
+                self.calls.update((node.start_byte, node.end_byte) for node in nodes)
+            elif kind == "import":
+                self.imports += [(node.start_byte, node.end_byte) for node in nodes]
+            elif kind != "name" and not kind.startswith("_") and names:
+                for name, node in zip(names, nodes * len(names), strict=False):
+                    self._define(kind, name, node)
+
+    def _define(self, kind: str, name: Any, node: Any) -> None:
+        known = self.definitions.get(name.start_byte)
+        if known is not None and (kind in _WEAK or known.kind not in _WEAK):
+            return
+        around = node.parent
+        while around is not None and around.type in _AROUND and len(around.named_children) <= 3:
+            node, around = around, around.parent
+        text = self.text[name.start_byte : name.end_byte].decode("utf-8", "replace")
+        written = " ".join(text.split())
+        if not written or len(written) > MAX_NAME or len(self.definitions) >= MAX_SYMBOLS:
+            return
+        end = node.end_point
+        # A node that ends with a line break ends on the line before.
+        last = end.row - 1 if end.column == 0 and end.row > node.start_point.row else end.row
+        self.definitions[name.start_byte] = Definition(
+            node.start_byte, node.end_byte, node.start_point.row, last, written, name.end_byte, kind
+        )
+
+
+def captured(grammar: Grammar, text: bytes) -> tuple[Found, Any]:
+    """Return what the grammar finds in a text, and the root of its tree."""
+    root = grammar.parser.parse(text).root_node
+    found = Found(text)
+    for _, captures in grammar.cursor(grammar.query).matches(root):
+        found.take(captures)
+    return found, root
+
+
+def read_with_grammar(grammar: Grammar, text: bytes, language: str) -> Facts:
+    """Return the facts of a file."""
+    found, root = captured(grammar, text)
+    symbols = symbols_of(found)
+    uses, modules = _uses(found, symbols, language)
+    return Facts(
+        language=language,
+        reader="grammar",
+        lines=text.count(b"\n") + (1 if text and not text.endswith(b"\n") else 0),
+        symbols=symbols,
+        uses=uses,
+        imports=modules,
+        problem="" if not root.has_error else "parts of it do not fit the grammar",
+    )
+
+
+def symbols_of(found: Found) -> list[Symbol]:
+    """Return the definitions in order, each with what it lies in."""
+    symbols: list[Symbol] = []
+    around: list[tuple[int, str, str]] = []  # end, qualified name, kind
+    for item in sorted(found.definitions.values(), key=lambda item: (item.start, -item.end)):
+        while around and around[-1][0] <= item.start:
+            around.pop()
+        parent, holder = (around[-1][1], around[-1][2]) if around else ("", "")
+        name, kind = item.name, item.kind
+        for separator in ("::", "\\"):
+            if separator in name:  # `Class::method` outside of the class, a namespace of several parts
+                outer, _, name = name.rpartition(separator)
+                parent = f"{parent}.{outer.replace(separator, '.')}".strip(".")
+        name = name.strip() or item.name
+        if kind == "function" and holder in _HOLDERS:
+            kind = "method"
+        symbol = Symbol(name, kind, parent[: 4 * MAX_NAME], item.first_row + 1, item.last_row + 1, item.start, item.end)
+        symbols.append(symbol)
+        if kind not in _WEAK and len(around) < _MAX_DEPTH:
+            around.append((item.end, symbol.qualified, kind))
+    return symbols
+
+
+def _uses(found: Found, symbols: list[Symbol], language: str) -> tuple[dict[str, int], list[str]]:
+    text = found.text
+    total = names_in(text, language)
+    calls = Counter([text[start:end] for start, end in found.calls.items()])
+    imported: Counter[bytes] = Counter()
+    modules: dict[str, None] = {}
+    for start, end in found.imports[:_MAX_IMPORTS]:
+        statement = text[start : min(end, start + _MAX_STATEMENT)]
+        imported.update(names_in(statement, language))
+        modules.update(dict.fromkeys(modules_of(statement.decode("utf-8", "replace"), language)))
+    defined = Counter(symbol.name.encode() for symbol in symbols)
+    uses: dict[str, int] = {}
+    for name, count in total.items():
+        calling, importing, defining = calls.get(name, 0), imported.get(name, 0), defined.get(name, 0)
+        kinds = (DEF if defining else 0) | (CALL if calling else 0) | (IMPORT if importing else 0)
+        if count > calling + importing + defining:
+            kinds |= MENTION
+        if len(name) <= MAX_NAME and len(uses) < MAX_NAMES and kinds:
+            written = name.decode("utf-8", "replace")
+            if written not in COMMON or kinds & (DEF | CALL):
+                uses[written] = packed(kinds, max(0, count - defining))
+    for name in defined.keys() - total.keys():  # `operator==`, `[]`, `~Name`
+        if len(uses) < MAX_NAMES:
+            uses[name.decode("utf-8", "replace")] = packed(DEF, 0)
+    return uses, list(modules)[:_MAX_IMPORTS]

@@ -1,0 +1,1 @@
+"""Which files matter most: page rank over who uses whose names."""
