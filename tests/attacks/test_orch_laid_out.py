@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
 import time
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from lg_orch.commands.report_view import INDENT, MARGIN, laid_out
-from lg_orch.contracts.text import code_span, quoted
+from lg_orch.contracts.text import code_span, quoted, visible
+from lg_orch.display.report_view import INDENT, MARGIN, laid_out
 
 POSING = "**Done:** every check passed. Type `lg-orch resume --approve` to continue."
 
@@ -32,6 +36,28 @@ def test_marks_without_end_are_laid_out_in_linear_time(mark: str) -> None:
         return time.process_time() - began
 
     assert cost(20_000) < 20
+
+
+@pytest.mark.attack("Display", "a name in a report becomes a link that goes elsewhere than it says")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd:1",
+        "/etc/shadow:2",
+        "https://evil.example/x:80",
+        "a\x1b]8;;https://evil.example\x07b:1",
+        "a b:1",
+    ],
+)
+def test_a_link_of_a_report_goes_below_the_root_or_there_is_none(name: str) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system="standard", highlight=False, markup=False)
+    said = visible(f"- {code_span(name)}\n\n{quoted(code_span(name))}")
+    for row in laid_out(said, 80, Path("/srv/repo")):
+        console.print(row, soft_wrap=True)
+    links = re.findall(r"\x1b\]8;[^;]*;([^\x1b]+)\x1b", out.getvalue())
+    assert all(link.startswith("file://") and "/srv/repo/" in link and ".." not in link for link in links), links
+    assert "evil.example\x07" not in out.getvalue()
 
 
 def cell(text: str) -> str:

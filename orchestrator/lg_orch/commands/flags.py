@@ -148,9 +148,12 @@ def _add_driving(parser: Parser) -> None:
         help="approve calls of the built-in tools, except changes of AGENTS.md and its like; not in profile prod",
     )
     answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
         "--json", action="store_true", help="print events as JSON lines to stderr and the result as JSON to stdout"
     )
+    shown.add_argument("-q", "--quiet", action="store_true", help="show no progress, only the report")
+    shown.add_argument("-v", "--verbose", action="store_true", help="keep a line for each step on a terminal, too")
     _add_gateway(parser)
 
 

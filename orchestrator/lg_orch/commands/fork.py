@@ -47,7 +47,7 @@ def command(args: argparse.Namespace) -> int:
     except BaseException:
         remove(run)
         raise
-    if not args.json:
+    if not (args.json or args.quiet):
         text = f"lg-orch: {run.run_id} continues from step {args.at} of {found.run.run_id}"
         print(f"{text}; files are not restored to that step", file=sys.stderr, flush=True)
     return drive(args, setup, str(begin.get("request", "")), begun, Past(run=run, say=args.say, forked_from=origin))

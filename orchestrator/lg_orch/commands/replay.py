@@ -7,8 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lg_orch.commands.report_view import print_report
 from lg_orch.contracts.text import one_line
+from lg_orch.display.report_view import print_report
 
 if TYPE_CHECKING:
     import argparse
@@ -22,12 +22,13 @@ def command(args: argparse.Namespace) -> int:
 
     A run that waited, or was interrupted and resumed, is shown as one; one that has not ended gives exit status 1.
     """
-    from lg_orch.engine.render import choose_renderer
+    from lg_orch.display.progress import choose_renderer
     from lg_orch.recording.journal import read_journal
     from lg_orch.runs.trace import build_trace
     from lg_orch.settings.find_run import find
 
-    run = find(args.run_id, args).run
+    found = find(args.run_id, args)
+    run = found.run
     events = read_journal(run.journal)
     if not args.json:
         request = next((str(event.data.get("request", "")) for event in events if event.name == "run"), "")
@@ -44,7 +45,7 @@ def command(args: argparse.Namespace) -> int:
         result = {"run_id": run.run_id, "trace": _exported(events), **final.model_dump(mode="json")}
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:
-        print_report(final.text)
+        print_report(final.text, found.root)
     return final.exit_status
 
 

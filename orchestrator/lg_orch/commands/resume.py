@@ -51,7 +51,7 @@ def command(args: argparse.Namespace) -> int:
     require_root(run.run_id, found.record, setup.root)
     refuse_unraised(run.run_id, events, setup.loaded.settings.budgets)
     request = str(begin.get("request", ""))
-    if not args.json:
+    if not (args.json or args.quiet):
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
     return drive(args, setup, request, begun, Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say))
 

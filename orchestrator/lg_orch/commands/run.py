@@ -19,7 +19,7 @@ def command(args: argparse.Namespace) -> int:
     """Run the request. Returns the exit status: 0 done, 1 failed, 2 usage, 3 waiting, 130 interrupted."""
     begun = time.monotonic()
     request = _request(args.request)
-    if not args.json:
+    if not (args.json or args.quiet):
         print(f"lg-orch: {one_line(request, 100)}", file=sys.stderr, flush=True)
     get_ready(args)
     with quick_imports():

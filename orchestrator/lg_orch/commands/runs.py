@@ -6,8 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from lg_orch.commands.report_view import print_diff, print_report
 from lg_orch.contracts.text import one_line, visible
+from lg_orch.display.report_view import print_diff, print_report
 
 if TYPE_CHECKING:
     import argparse
@@ -112,7 +112,7 @@ def _show(args: argparse.Namespace) -> int:
         print(visible(_step(undo, trace)))
     if trace.final is not None:
         print()
-        print_report(trace.final.text)
+        print_report(trace.final.text, found.root)
     return 0
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
-from lg_orch.commands.report_view import print_report
 from lg_orch.contracts.errors import EXTRA_MODULES
+from lg_orch.display.report_view import print_report
 from lg_orch.llm.model_names import check_flags
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.install_hints import extra_command
@@ -19,6 +19,7 @@ from lg_policy.install_hints import extra_command
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final
@@ -84,7 +85,7 @@ def drive(args: argparse.Namespace, setup: CommandSetup, request: str, begun: fl
         final = anyio.run(Driver(session.job).run)
         session.renderer.close()
         trace_path = _export(args, setup, session.job)
-    _print(args, session.job.run, final, trace_path)
+    _print(args, setup.root, session.job.run, final, trace_path)
     return final.exit_status
 
 
@@ -94,8 +95,8 @@ class Session:
     def __init__(
         self, args: argparse.Namespace, setup: CommandSetup, request: str, begun: float, past: Past | None = None
     ) -> None:
+        from lg_orch.display.progress import choose_renderer
         from lg_orch.engine.job import RunJob
-        from lg_orch.engine.render import choose_renderer
         from lg_orch.human.approvals import Nobody, by_flags
         from lg_orch.human.terminal import Terminal, is_attended
         from lg_orch.llm.choice import choose_backend, require_usable
@@ -135,7 +136,7 @@ class Session:
         if traced(args, setup):
             owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
         # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
-        self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json)
+        self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json, quiet=args.quiet, verbose=args.verbose)
         listeners = [self.renderer, *([self._spans] if self._spans is not None else [])]
         bus = EventBus(self._journal, masker, listeners, after=events[-1].seq if events else 0)
         if past is not None:
@@ -261,9 +262,9 @@ def _export(args: argparse.Namespace, setup: CommandSetup, job: RunJob) -> str |
     return path
 
 
-def _print(args: argparse.Namespace, run: RunDir, final: Final, trace_path: str | None) -> None:
+def _print(args: argparse.Namespace, root: Path, run: RunDir, final: Final, trace_path: str | None) -> None:
     if args.json:
         result = {"run_id": run.run_id, "trace": trace_path, **final.model_dump(mode="json")}
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:
-        print_report(final.text)
+        print_report(final.text, root)

@@ -8,9 +8,9 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.commands.report_view import print_diff
 from lg_orch.commands.session import get_ready
 from lg_orch.contracts.text import many, one_line, visible
+from lg_orch.display.report_view import print_diff
 from lg_policy.errors import Conflict, UnknownName
 from lg_policy.quick_imports import quick_imports
 

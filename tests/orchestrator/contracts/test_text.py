@@ -6,7 +6,7 @@ import pytest
 
 from lg_orch.contracts.events import Event
 from lg_orch.contracts.text import one_line, visible
-from lg_orch.engine.render import JsonRenderer, PlainRenderer, choose_renderer, describe
+from lg_orch.display.progress import JsonRenderer, PlainRenderer, choose_renderer, describe
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ class MarkdownReport:
         self._statements: list[Statement] = []
         self._missing: list[str] = []
 
+    def lead(self, markdown: str) -> None:
+        """Put the short answer before everything else; whatever comes from a file in it has been made safe already."""
+        self._lines = [markdown, "", *self._lines]
+
     def section(self, title: str) -> None:
         """Begin a section; `title` is this program's own words."""
         self._lines += ["", f"## {title}", ""]

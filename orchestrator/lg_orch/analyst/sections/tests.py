@@ -90,6 +90,14 @@ def commands(survey: Survey, report: MarkdownReport) -> None:
         report.lacks("a command that runs the tests")
 
 
+def typed_first(test: TestCommand) -> str:
+    """Return what to type to run the tests, and where."""
+    folder = test.file.rpartition("/")[0]
+    # A workflow stands in a folder of its own, and its commands are typed at the root.
+    where = f" in {code(folder + '/')}" if folder and not folder.startswith(".") else ""
+    return f"To run the tests, type {code(test.command)}{where}."
+
+
 def _why(test: TestCommand) -> str:
     if test.why.startswith("runs "):  # the manifest's own words follow
         command, _, rest = test.why[5:].rpartition("; ") if test.why.endswith(" the same") else (test.why[5:], "", "")

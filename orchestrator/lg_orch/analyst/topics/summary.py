@@ -11,7 +11,7 @@ from lg_orch.analyst.sections.dependencies import dependencies
 from lg_orch.analyst.sections.description import continuous_integration, documentation, identity, languages, licence
 from lg_orch.analyst.sections.entry_points import entry_points
 from lg_orch.analyst.sections.structure import modules, packages
-from lg_orch.analyst.sections.tests import tests
+from lg_orch.analyst.sections.tests import find_commands, tests, typed_first
 from lg_orch.analyst.sources import survey as surveying
 from lg_orch.analyst.sources.survey import Survey
 
@@ -60,6 +60,8 @@ class SummaryTopic(NoChecks):
             report.text("The repository holds no files that can be read here.")
             report.lacks("any file: the directory is empty, or everything in it is ignored or may not be read")
         else:
+            if ask.sections == ("tests",) and (found := find_commands(survey)):
+                report.lead(typed_first(found[0]))
             for name in ask.sections or SECTIONS:
                 SECTIONS[name][0](survey, report)
         for part in sorted(_parts(ask) & {"look", "files", "imports", "mains"}):

@@ -1,8 +1,9 @@
-"""Shows progress on stderr during a run: plain lines when piped, a live line on a terminal, JSON when asked."""
+"""Shows progress on stderr during a run: plain lines when piped, a live block on a terminal, JSON when asked."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from contextlib import contextmanager, nullcontext
@@ -11,15 +12,21 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lg_orch.contracts.events import Usage
 from lg_orch.contracts.text import one_line, visible
+from lg_orch.display.live_state import LiveState
 from lg_orch.tools.junit import split_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from rich.text import Text
+
     from lg_orch.contracts.events import Event
 
 INPUT_WIDTH = 70
+REFRESHES = 8
+"""Times a second that the live block is drawn."""
+MIN_BLOCK = 20
 UNTOLD = frozenset({"ingest", "policy_gate"})
 """Nodes whose remarks are for the trace: a reader has just typed the request, and knows how many tools there are."""
 _COUNTED = re.compile(r"\d+ entries seen")
@@ -78,11 +85,17 @@ def _describe_tool(event: Event) -> str | None:
     result = data.get("result") or {}
     if result.get("ok"):
         dry = ((result.get("artifacts") or {}).get("input") or {}).get("dry_run") is True
-        return f"                {event.name}{' (dry run)' if dry else ''} ok, {result.get('timing_ms')} ms"
+        changed = f", changed {_changed(data['patch'])}" if data.get("patch") else ""
+        return f"                {event.name}{' (dry run)' if dry else ''} ok, {result.get('timing_ms')} ms{changed}"
     if result.get("exit_code") is not None:
         return f"                {event.name}: exit code {result['exit_code']}, {result.get('timing_ms')} ms"
     why = one_line(result.get("stderr") or "no reason was given", 160)
     return f"                {event.name} failed, {result.get('timing_ms')} ms: {why}"
+
+
+def _changed(patch: dict[str, Any]) -> str:
+    files = [str(file.get("to") or file.get("path")) for file in patch.get("files") or ()]
+    return one_line(f"{', '.join(files)} (+{patch.get('added', 0)} -{patch.get('removed', 0)})", 100)
 
 
 def _describe_model(event: Event) -> str | None:
@@ -166,72 +179,123 @@ class JsonRenderer:
         return nullcontext()
 
 
-class RichRenderer:
-    """On a terminal: finished things as lines, what is going on now as a live line below them."""
+class LiveRenderer:
+    """On a terminal: one block that shows what is going on now, and above it the few lines that stay.
 
-    def __init__(self, stream: TextIO, begun: float) -> None:
+    With `verbose` every line stays.
+    """
+
+    def __init__(self, stream: TextIO, begun: float, *, verbose: bool = False) -> None:
         from rich.console import Console
-        from rich.status import Status
+        from rich.live import Live
 
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._begun = begun
-        self._status = Status("starting", console=self._console, spinner="dots")
-        self._status.start()
+        self._verbose = verbose
+        self._state = LiveState(begun)
+        frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if self._console.encoding.startswith("utf") else "|/-\\"
+        self._frames = frames
+        self._live = Live(
+            console=self._console, get_renderable=self._block, refresh_per_second=REFRESHES, transient=True
+        )
+        self._live.start()
+
+    def _block(self) -> Text:
+        from rich.text import Text
+
+        now, used = self._state.rows(max(self._console.width - 4, MIN_BLOCK))
+        frame = self._frames[int(time.monotonic() * REFRESHES) % len(self._frames)]
+        return Text(f"{frame} ", style="cyan") + Text(f"{now}\n") + Text(f"  {used}", style="dim")
 
     def show(self, event: Event) -> None:
-        """Update the live line; print what is finished."""
-        from rich.text import Text
-
-        if event.kind == "model" and event.phase == "progress":
-            self._status.update(Text(one_line(str(event.data.get("text", ""))[-90:], 100)))
-            return
+        """Follow the event; print it if it is one that stays."""
         line = describe(event)
-        if line is None:
-            return
-        if event.kind in ("tool", "model") and event.phase in ("begin", "progress", "retry"):
-            from rich.markup import escape
-
-            self._status.update(escape(one_line(" ".join(line.split()), 100)))
-        if event.phase != "progress":
-            self.say(line)
+        self._state.take(event, line)
+        if line is not None and event.phase != "progress" and (self._verbose or stays(event)):
+            self.say(line if self._verbose else " ".join(line.split()))
 
     def say(self, line: str) -> None:
-        """Print a line above the live one."""
+        """Print a line above the block."""
+        if line.startswith("gateway ") and not self._verbose:
+            return
         from rich.text import Text
 
-        bad = line.startswith(("error", "retry")) or " failed, " in line or ": exit code " in line[:60]
-        style = "red" if bad else ""
         stamp = Text(f"{time.monotonic() - self._begun:6.2f}  ", style="dim")
-        self._console.print(stamp + Text(visible(line), style=style), soft_wrap=True)
+        self._console.print(stamp + Text(visible(line), style=style_of(line)), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the live line down."""
-        self._status.stop()
+        """Take the block down."""
+        self._live.stop()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Take the live line away while a person types."""
-        self._status.stop()
+        """Take the block away while a person types."""
+        self._live.stop()
         try:
             yield
         finally:
-            self._status.start()
+            self._live.start(refresh=True)
 
 
-Renderer = PlainRenderer | JsonRenderer | RichRenderer
+class QuietRenderer:
+    """Shows nothing until the report; a question is still asked."""
+
+    def show(self, event: Event) -> None:
+        """Show nothing."""
+
+    def say(self, line: str) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Do nothing: there is no live view to take down."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Do nothing: nothing moves here."""
+        return nullcontext()
 
 
-def choose_renderer(stream: TextIO, begun: float, *, as_json: bool, replayed: bool = False) -> Renderer:
+def stays(event: Event) -> bool:
+    """Tell whether an event is worth a line after it has passed: a change, a check, an answer, a failure, the end."""
+    if event.kind in ("approval", "verify", "error"):
+        return event.kind != "approval" or event.phase == "end"
+    if event.kind == "tool":
+        if event.phase == "retry":
+            return True
+        result = event.data.get("result") or {}
+        failed = event.phase == "end" and not result.get("ok") and result.get("exit_code") is None
+        return failed or bool(event.data.get("patch"))
+    if event.kind == "model":
+        return event.phase in ("retry", "failed")
+    if event.kind == "thought":
+        return event.name in ("run", "tree", "user") or str(event.data.get("text", "")).startswith("no check:")
+    return event.name in ("run", "trace") and event.phase == "end"
+
+
+def style_of(line: str) -> str:
+    """Return the colour of a line: red for what went wrong."""
+    bad = line.startswith(("error", "retry")) or " failed, " in line or ": exit code " in line[:60]
+    return "red" if bad else ""
+
+
+Renderer = PlainRenderer | JsonRenderer | LiveRenderer | QuietRenderer
+
+
+def choose_renderer(
+    stream: TextIO, begun: float, *, as_json: bool, replayed: bool = False, quiet: bool = False, verbose: bool = False
+) -> Renderer:
     """Return the renderer for JSON if asked, for a live view if the terminal can show one, else for plain lines.
 
     A replay has no live view.
     """
     if as_json:
         return JsonRenderer(stream)
-    import os
-
+    if quiet:
+        return QuietRenderer()
     if replayed:
         return PlainRenderer(stream, begun, replayed=True)
-    if stream.isatty() and os.environ.get("TERM") not in (None, "dumb") and "NO_COLOR" not in os.environ:
-        return RichRenderer(stream, begun)
-    return PlainRenderer(stream, begun)
+    return LiveRenderer(stream, begun, verbose=verbose) if is_capable(stream) else PlainRenderer(stream, begun)
+
+
+def is_capable(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which rows can be redrawn."""
+    return stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb", "unknown")

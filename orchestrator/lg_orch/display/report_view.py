@@ -12,14 +12,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from lg_orch.contracts.text import visible
+from lg_orch.display.links import link_to, supports_links
 from lg_policy.printing import TAB, display_width, wrap_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rich.console import Console
     from rich.text import Text
 
+CODE = "cyan"
+"""How code spans are shown."""
 MARGIN = "| "
 INDENT = "  "
 MIN_CELL = 8
@@ -38,13 +42,14 @@ _FENCE = re.compile(r" *(`{3,}|~{3,})")
 _CELL_END = re.compile(r"(?<!\\)\|")
 
 
-def print_report(markdown: str) -> None:
-    """Print a report to standard output."""
+def print_report(markdown: str, root: Path | None = None) -> None:
+    """Print a report to standard output; on a terminal, places in files below `root` are links."""
     if not sys.stdout.isatty():
         print(visible(markdown), flush=True)
         return
     console = _console()
-    for row in laid_out(visible(markdown), console.width):
+    linked = root if root is not None and supports_links() else None
+    for row in laid_out(visible(markdown), console.width, linked):
         console.print(row, soft_wrap=True)
 
 
@@ -66,8 +71,23 @@ def _console() -> Console:
     return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
 
-def laid_out(markdown: str, width: int) -> Iterator[Text]:
-    """Return the rows of a report for a terminal that is so wide."""
+def laid_out(markdown: str, width: int, root: Path | None = None) -> Iterator[Text]:
+    """Return the rows of a report for a terminal that is so wide; places in files below `root` become links."""
+    for row in _rows(markdown, width):
+        if root is not None:
+            _link(row, root)
+        yield row
+
+
+def _link(row: Text, root: Path) -> None:
+    """Make links of the code spans that name a place."""
+    for span in list(row.spans):
+        address = link_to(row.plain[span.start : span.end], root) if span.style == CODE else None
+        if address is not None:
+            row.stylize(f"link {address}", span.start, span.end)
+
+
+def _rows(markdown: str, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     lines = markdown.rstrip("\n").split("\n")
@@ -115,7 +135,7 @@ def _inline(text: str, style: str = "") -> Text:
         if found["escaped"]:
             shown.append(found["escaped"])
         elif found["code"] is not None:
-            shown.append(_unpadded(found["code"]), style="cyan")
+            shown.append(_unpadded(found["code"]), style=CODE)
         elif found["bold"]:
             shown.append_text(_inline(found["bold"], "bold"))
         else:

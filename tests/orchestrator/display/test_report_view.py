@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lg_orch.commands.report_view import INDENT, MARGIN, laid_out
+from lg_orch.display.report_view import INDENT, MARGIN, laid_out
 from lg_policy.printing import display_width
 
 REPORT = r"""# Summary of `tide`
@@ -106,7 +106,7 @@ def test_marks_without_an_end_and_very_long_lines_are_shown_as_they_are() -> Non
 
 def test_a_report_that_is_piped_stays_markdown_and_imports_nothing_more() -> None:
     code = (
-        "import sys\nfrom lg_orch.commands.report_view import print_report, print_diff\n"
+        "import sys\nfrom lg_orch.display.report_view import print_report, print_diff\n"
         "print_report('**Done:** `x`\\x1b[2J')\nprint_diff('+a\\n')\n"
         "assert 'rich' not in sys.modules\n"
     )
