@@ -205,7 +205,7 @@ class LiveRenderer:
 
         now, used = self._state.rows(max(self._console.width - 4, MIN_BLOCK))
         frame = self._frames[int(time.monotonic() * REFRESHES) % len(self._frames)]
-        return Text(f"{frame} ", style="cyan") + Text(f"{now}\n") + Text(f"  {used}", style="dim")
+        return Text.assemble((f"{frame} ", "cyan"), f"{now}\n", (f"  {used}", "dim"))
 
     def show(self, event: Event) -> None:
         """Follow the event; print it if it is one that stays."""
@@ -220,8 +220,8 @@ class LiveRenderer:
             return
         from rich.text import Text
 
-        stamp = Text(f"{time.monotonic() - self._begun:6.2f}  ", style="dim")
-        self._console.print(stamp + Text(visible(line), style=style_of(line)), soft_wrap=True)
+        stamp = f"{time.monotonic() - self._begun:6.2f}  "
+        self._console.print(Text.assemble((stamp, "dim"), (visible(line), style_of(line))), soft_wrap=True)
 
     def close(self) -> None:
         """Take the block down."""

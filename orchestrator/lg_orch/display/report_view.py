@@ -155,7 +155,7 @@ def _quotation(line: str, width: int) -> Iterator[Text]:
 
     shown = _inline(line.replace("\t", TAB)) if len(line) <= STYLED_CHARACTERS else Text(line)
     if display_width(shown.plain) + len(MARGIN) <= width and "\t" not in shown.plain:
-        yield Text(MARGIN, style="dim") + shown
+        yield Text.assemble((MARGIN, "dim"), shown)
     else:
         yield from (Text(row) for row in wrap_foreign(shown.plain, width=width, margin=MARGIN))
 
@@ -167,7 +167,7 @@ def _code_block(lines: list[str], width: int) -> Iterator[Text]:
     for line in lines:
         style = _diff_style(line) if is_diff else ""
         for row in wrap_foreign(line, width=width, margin=MARGIN):
-            yield Text(row[: len(MARGIN)], style="dim") + Text(row[len(MARGIN) :], style=style)
+            yield Text.assemble((row[: len(MARGIN)], "dim"), (row[len(MARGIN) :], style))
 
 
 def _diff_style(line: str) -> str:
