@@ -99,7 +99,7 @@ class Session:
         from lg_orch.engine.job import RunJob
         from lg_orch.human.approvals import Nobody, by_flags
         from lg_orch.human.terminal import Terminal, is_attended
-        from lg_orch.llm.choice import choose_backend, require_usable
+        from lg_orch.llm.choice import choose_backend, require_keys
         from lg_orch.llm.providers import api_keys
         from lg_orch.recording.event_bus import EventBus
         from lg_orch.recording.journal import Journal, read_journal
@@ -116,7 +116,7 @@ class Session:
         url, token = _gateway(args)
         _check_flags(args, settings)
         chosen = choose_backend(settings.models, cache_dir=setup.state.path / "model-cache")
-        require_usable(settings.models)
+        require_keys(settings.models)
         self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         _keepable(masker, past)

@@ -65,7 +65,7 @@ def require_prices(models: ModelsSettings, environ: Mapping[str, str] = os.envir
         )
 
 
-def require_usable(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
+def require_keys(models: ModelsSettings, environ: Mapping[str, str] = os.environ) -> None:
     """Raise `ConfigError` when the first model of a role needs an API key and has none, or when there is no such model.
 
     A run checks that before it does anything. What a fallback lacks is told when it is needed.
