@@ -12,7 +12,7 @@ from lg_orch.contracts.errors import StoreGone
 from lg_orch.engine.driver import Driver
 from lg_orch.engine.job import RunJob
 from lg_orch.human.approvals import DenyAll, Nobody
-from lg_orch.llm.choice import choose_backend, require_usable
+from lg_orch.llm.choice import choose_backend, require_keys
 from lg_orch.llm.providers import api_keys
 from lg_orch.recording.event_bus import EventBus
 from lg_orch.recording.journal import whole_journal
@@ -72,7 +72,7 @@ async def _job(
 ) -> RunJob:
     settings, environ = setup.loaded.settings, tools.repositories.environ
     chosen = choose_backend(settings.models, environ, cache_dir=setup.state.path / "model-cache")
-    await anyio.to_thread.run_sync(require_usable, settings.models, environ)
+    await anyio.to_thread.run_sync(require_keys, settings.models, environ)
     masker = Masker(load_key("mask"), [*api_keys(environ), *([tools.gateway_token] if tools.gateway_token else [])])
     events = journalled(place)
     bus = EventBus(place.journal, masker, after=events[-1].seq if events else 0)
