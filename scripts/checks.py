@@ -30,6 +30,7 @@ PACKAGES = {
     "servers/exec": "exec",
     "gateway": "gateway",
     "orchestrator": "orchestrator",
+    "console": "console",
 }
 """Folders with code, and the folder below `tests` that mirrors each."""
 ALWAYS = ("tests/test_structure.py", "tests/test_docs.py")

@@ -34,7 +34,18 @@ STAMP = VENV / "lg-stamp"
 UNFINISHED = VENV / "lg-unfinished"
 WINDOWS = os.name == "nt"
 PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
-PACKAGES = ("policy", "servers", "gateway", "orchestrator", "scripts", "tests", "eval", "bench", "conformance")
+PACKAGES = (
+    "policy",
+    "servers",
+    "gateway",
+    "orchestrator",
+    "console",
+    "scripts",
+    "tests",
+    "eval",
+    "bench",
+    "conformance",
+)
 DISTRIBUTION = "lg-orchestration-platform"
 OLDEST_PYTHON = (3, 11)
 OLDEST_UV = (0, 5)

@@ -20,6 +20,7 @@ PACKAGES = (
     "servers/code/lg_code",
     "gateway/lg_gateway",
     "orchestrator/lg_orch",
+    "console/lg_console",
 )
 
 

@@ -15,29 +15,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = (
-    "policy/lg_policy",
-    "servers/fs/lg_fs",
-    "servers/exec/lg_exec",
-    "servers/code/lg_code",
-    "gateway/lg_gateway",
-    "orchestrator/lg_orch",
-)
+SERVERS = ("servers/fs/lg_fs", "servers/exec/lg_exec", "servers/code/lg_code")
+PRODUCT = (*SERVERS, "policy/lg_policy", "gateway/lg_gateway", "orchestrator/lg_orch", "console/lg_console")
 PROGRAMS = ("lg_fs", "lg_exec", "lg_code", "lg_gateway", "lg_orch")
 HEAVY = {
-    "mcp",
-    "mcp_types",
-    "langgraph",
-    "langchain",
-    "langchain_core",
-    "rich",
-    "jsonschema",
-    "re2",
-    "pathspec",
-    "pydantic",
-    "psycopg",
-    "tree_sitter",
-}
+    "mcp", "mcp_types", "langgraph", "langchain", "langchain_core", "rich", "jsonschema", "re2",
+    "pathspec", "pydantic", "psycopg", "tree_sitter",
+}  # fmt: skip
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 FOLDER_MODULES = 20
@@ -219,11 +203,10 @@ def test_every_package_has_its_layers() -> None:
 
 
 TEST_FOLDERS = {
-    "tests/policy": "policy/lg_policy",
     "tests/fs": "servers/fs/lg_fs",
     "tests/exec": "servers/exec/lg_exec",
     "tests/code": "servers/code/lg_code",
-    "tests/gateway": "gateway/lg_gateway",
+    **{f"tests/{name}": f"{name}/lg_{name}" for name in ("policy", "gateway", "console")},
     "tests/orchestrator": "orchestrator/lg_orch",
 }
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.commands.audit.integrity import export_lines
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.verification import verify_export
+from lg_gateway.views.export import export_lines
 from tests.gateway.ledger.support_ledger import LATER, Place, append
 from tests.gateway.rig import ALLOW_ALL, code_of, gateway_of, journal, records, send, server
 

@@ -44,6 +44,7 @@ def forget(tx: Tx, tokens: TokenTable, settings: Settings, now: float) -> bool:
         _remove(tx, "grants", "id", "expires < ?", ended),
         _remove(tx, "dialogues", "id", "expires < ?", ended),
         _remove(tx, "tasks", "id", "waiting = 0 AND expires < ?", now),
+        _remove(tx, "console_rows", "id", "expires < ?", now),
         _remove(tx, "runs", "scope", "seen < ? AND scope NOT IN (SELECT scope FROM effects)", active),
         _remove(tx, "budgets", "scope", "seen < ? AND scope NOT IN (SELECT scope FROM effects)", active),
     ]

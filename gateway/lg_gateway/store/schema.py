@@ -277,9 +277,20 @@ CREATE INDEX tasks_request ON tasks (request_id);
 CREATE INDEX tasks_waiting ON tasks (waiting, expires);
 """)
 
+# Sessions and one-time links of the console, found by the digest of a secret that only a browser has.
+CONSOLE = both("""
+CREATE TABLE console_rows (
+    id TEXT PRIMARY KEY,
+    expires {real} NOT NULL,
+    body TEXT NOT NULL,
+    mac TEXT NOT NULL
+);
+CREATE INDEX console_rows_expires ON console_rows (expires);
+""")
+
 MIGRATIONS: tuple[Migration, ...] = (
     LEDGER, APPROVALS, EFFECTS, PINS, RESULTS, LEDGER_COLUMNS, KEPT_PIECES, DIALOGUES, TOKENS, BUDGETS, SEGMENTS,
-    OUTCOMES, AGES, RESULT_CODES, TASKS,
+    OUTCOMES, AGES, RESULT_CODES, TASKS, CONSOLE,
 )  # fmt: skip
 
 

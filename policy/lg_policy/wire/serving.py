@@ -95,10 +95,15 @@ async def serve_here(
         return
     if not sockets:
         listener = listen(flags, authenticated=authenticated)
-        shown = f"[{flags.host}]" if ":" in flags.host else flags.host
-        print(f"listening on http://{shown}:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)
+        print(f"listening on {shown_address(flags.host, listener)}/mcp", file=sys.stderr, flush=True)
         sockets = [listener]
     await _serve_http(server, sockets, flags.host, routes, on_exit, app_options, middleware, outermost, listed_from)
+
+
+def shown_address(host: str, listener: socket.socket) -> str:
+    """Return the address that a socket listens on, as a browser takes it."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
 
 
 async def _serve_stdio(server: Server[Any], listed_from: ListedFrom | None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from lg_gateway.commands.audit.integrity import export_lines
 from lg_gateway.ledger.chain import line_of
 from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import HeadFile
@@ -16,6 +15,7 @@ from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.segments import BATCH, Archive, SealingError, clear_some
 from lg_gateway.ledger.verification import VerificationResult, verify_export
 from lg_gateway.store.factory import StorePlace, open_store
+from lg_gateway.views.export import export_lines
 from lg_policy.errors import ConfigError
 from tests.gateway.ledger.support_ledger import KEY, LATER, SEED, Place, append
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_gateway.approvals.layout import WIDTH, laid_out, relaid
-from lg_gateway.approvals.question import ONCE, RUN, SESSION, TYPED
+from lg_gateway.approvals.question import ONCE, RUN, TYPED
 from lg_gateway.approvals.records import Approval, ApprovalState
 from lg_gateway.commands.terminal.terminal import Terminal
-from lg_gateway.kept_rules.records import ADDED, NOT_WRITTEN, RuleChange, comment_of
+from lg_gateway.kept_rules.records import comment_of
 from lg_gateway.kept_rules.rule_text import rule_text
 from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
 from lg_gateway.serving.setup import user_name
 from lg_gateway.serving.store_access import StoreAccess
-from lg_gateway.store.interface import Tx
-from lg_policy.errors import ConfigError, Conflict
+from lg_gateway.views.answers import Answer, Answering
+from lg_policy.errors import ConfigError
 from lg_policy.printing import quote, visible
 from lg_policy.state import find_states
 
@@ -58,39 +58,17 @@ def decide(
 
     Raises `Conflict` when somebody else was faster or the question has expired.
     """
-    approval, book = pending.approval, pending.access.approvals
-
-    def work(tx: Tx) -> Approval:
-        now = time.time()
-        current = book.get(tx, approval.id, now)
-        if current is not None and current.state is ApprovalState.EXPIRED:
-            raise Conflict(
-                f"question {approval.id} has expired; nothing was done",
-                hint="the caller is asked again when it repeats the call",
-            )
-        moved = book.move(tx, approval, how, by=by or _by(approval, how), reason=reason, kept=keep)
-        if for_run or keep == SESSION:
-            book.grant(tx, moved, now, session=keep == SESSION)
-        if rule is not None:
-            change = RuleChange(outcome=ADDED, rule=rule, path=file.path, by=moved.decided_by, approval=moved)
-            change.record(pending.access.ledger, tx)
-        return moved
-
-    rule, file = approval.rule(keep), own_rules()
-    decided = pending.access.write(work)
-    if rule is not None:
+    approval, access = pending.approval, pending.access
+    approve = how == "approve"
+    answer = Answer(approve=approve, by=by or _by(approval, how), reason=reason, for_run=for_run, keep=keep)
+    file = own_rules()
+    answering = Answering(approvals=access.approvals, ledger=access.ledger, approval=approval, answer=answer, file=file)
+    decided = access.write(answering.write)
+    if answering.rule is not None:
         try:
-            file.add(rule, comment_of(decided))
+            file.add(answering.rule, comment_of(decided))
         except ConfigError as error:
-            change = RuleChange(
-                outcome=NOT_WRITTEN,
-                rule=rule,
-                path=file.path,
-                by=decided.decided_by,
-                approval=decided,
-                detail=error.message,
-            )
-            pending.access.write(lambda tx: change.record(pending.access.ledger, tx))
+            access.write(answering.not_written(decided, error.message))
             raise
     return decided
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.catalog.pin_table import PinTable
-from lg_gateway.commands.audit.records import Filter, filter_of, moment, onwards
 from lg_gateway.commands.terminal.output import complain, fail, say, word
 from lg_gateway.identity.tokens import TokenTable
-from lg_gateway.ledger.chain import ChainProblem, line_of, read_line
+from lg_gateway.ledger.chain import ChainProblem
 from lg_gateway.ledger.head import Head
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry, stamp
-from lg_gateway.ledger.seals import Seal, Segment, read_segments
-from lg_gateway.ledger.segment_files import SEGMENTS, lines_of
+from lg_gateway.ledger.seals import Seal
 from lg_gateway.ledger.segments import Archive, SealingError
 from lg_gateway.ledger.verification import VerificationResult, head_line, read_head_line, verify_export
 from lg_gateway.serving.setup import GatewayLocation, user_name
 from lg_gateway.store.factory import open_store
 from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.views.export import export_lines
+from lg_gateway.views.records import filter_of, moment
 from lg_policy.errors import ConfigError, UsageError
 from lg_policy.printing import visible
 
@@ -84,7 +83,7 @@ def export(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
 
     With a filter only the chosen records are printed, as they are: no chain, so nothing that `verify` could check.
     """
-    for text in export_lines(tx, located.ledger(), filter_of(args, datetime.now(UTC))):
+    for text in export_lines(tx, located.ledger(), filter_of(args, datetime.now(UTC)), fail):
         say(text)  # a record as it was written is plain ASCII
     return 0
 
@@ -189,42 +188,6 @@ def _report(verdict: VerificationResult, summary: str) -> int:
         say(visible(problem.text()))
     say(f"{'NOT intact' if verdict.problems else 'intact'}: {summary}")
     return 1 if verdict.problems else 0
-
-
-def export_lines(tx: Tx, ledger: Ledger, wanted: Filter | None = None) -> Iterator[str]:
-    """Return the lines of an export: what is sealed, what is in the store up to the signed head, and that head."""
-    wanted = wanted if wanted is not None else Filter()
-    end = ledger.head.read()
-    rows = tx.execute(SEGMENTS)
-    segments, problem = read_segments(rows, ledger.head.public_key())
-    if problem is not None:
-        fail(problem.text())
-    for segment, (_, _, _, text, removal) in zip(segments, rows, strict=False):
-        yield from _segment_lines(segment, (text, removal), ledger, wanted)
-    after = segments[-1].seal.last if segments else 0
-    for seq, digest, record in onwards(tx, wanted, after):
-        if end is None or seq > end.seq:
-            break  # written after the head was read: nothing in this export would vouch for it
-        if wanted.everything():
-            yield line_of(digest, record)
-        elif wanted.wants(json.loads(record)):
-            yield record
-    if wanted.everything() and end is not None:
-        yield json.dumps({"head": json.loads(head_line(end, ledger.head))})
-
-
-def _segment_lines(segment: Segment, row: tuple[str, str | None], ledger: Ledger, wanted: Filter) -> Iterator[str]:
-    path = ledger.segments / segment.seal.file if ledger.segments is not None else None
-    if segment.removal is None and path is not None and path.exists():
-        for text in lines_of(path):
-            if wanted.everything():
-                yield text
-                continue
-            _, _, record = read_line(text)
-            if wanted.wants(json.loads(record)):
-                yield record
-    elif wanted.everything():
-        yield json.dumps({"seal": row[0], "removal": row[1], "public_key": ledger.head.public_key()})
 
 
 def _with_archive(located: GatewayLocation, work: Callable[[Archive], Coroutine[Any, Any, list[Seal]]]) -> list[Seal]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import time
@@ -16,20 +15,19 @@ from typing import Any
 from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import SHOWN, ApprovalTable
 from lg_gateway.commands.audit import integrity as audit_integrity
-from lg_gateway.commands.audit.calls import OF_CALL, newest_calls, table
-from lg_gateway.commands.audit.description import described
-from lg_gateway.commands.audit.records import CALL_DIGITS, Filter, backwards, filter_of, line, onwards
 from lg_gateway.commands.terminal.output import complain, fail, print_json, say, word
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.serving.setup import GatewayLocation, locate
 from lg_gateway.store.factory import read_store
-from lg_gateway.store.interface import Row, StoreError, Tx
+from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.views.calls import newest_calls, table
+from lg_gateway.views.description import described
+from lg_gateway.views.found import QUESTION, found_records, rows_of_call
+from lg_gateway.views.records import Filter, backwards, filter_of, line, onwards
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import UnknownName, UsageError
 
 TAIL_POLL_S = 0.3
-_CALL_START = re.compile(rf"[0-9a-f]{{{CALL_DIGITS},24}}")
-_QUESTION = re.compile(r"ap-[a-z0-9]{1,20}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,7 +89,7 @@ def _tell_sealed(tx: Tx, *, missing: bool) -> None:
 def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
     if not args.id:
         raise UsageError("audit show needs the number of a record, the id of a call or the id of a question")
-    records = _records(tx, str(args.id))
+    records = found_records(tx, str(args.id))
     if not records:
         fail(UnknownName(f"the store has no record {word(args.id)}", hint="`lg-gateway audit list` shows the newest"))
         return 1
@@ -102,31 +100,12 @@ def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
             print_json(record, indent=2, sort_keys=True)
     else:
         say("\n".join(described(tx, records)))
-    if _QUESTION.fullmatch(str(args.id)):
+    if QUESTION.fullmatch(str(args.id)):
         return _show_question(tx, records, ApprovalTable(located.key("approvals"), located.ledger()))
     for approval_id in sorted({str(record.get("approval_id")) for record in records}):
-        if _QUESTION.fullmatch(approval_id):
+        if QUESTION.fullmatch(approval_id):
             complain(f"`lg-gateway audit show {approval_id}` shows what was approved")
     return 0
-
-
-def _records(tx: Tx, named: str) -> list[dict[str, Any]]:
-    """Return the records with a number, of a call, or about a question."""
-    if _QUESTION.fullmatch(named):
-        about = (f'%"approval_id":"{named}"%',)
-        rows = tx.execute("SELECT record FROM ledger WHERE record LIKE ? ORDER BY seq", about)
-    else:
-        number = int(named) if named.isdecimal() and len(named) < 18 else -1
-        rows = tx.execute("SELECT record FROM ledger WHERE seq = ?", (number,)) or _of_named_call(tx, named)
-    return [json.loads(text) for (text,) in rows]
-
-
-def _of_named_call(tx: Tx, named: str) -> list[Row]:
-    """Return the records of a call by its whole id or by the digits that `audit list` shows."""
-    if not _CALL_START.fullmatch(named):
-        return _of_call(tx, named)
-    ends = (named, f"{named}g")  # "g" follows every digit of an id
-    return tx.execute("SELECT record FROM ledger WHERE request_id >= ? AND request_id < ? ORDER BY seq", ends)
 
 
 def _show_question(tx: Tx, records: list[dict[str, Any]], approvals: ApprovalTable) -> int:
@@ -157,16 +136,12 @@ def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) 
     if text is None:
         fail(f"no result of call {word(request_id)} is kept")
         return 1
-    digests = [json.loads(row[0]).get("result_digest") for row in _of_call(tx, request_id)]
+    digests = [json.loads(row[0]).get("result_digest") for row in rows_of_call(tx, request_id)]
     if Outcome(text=text, size=0).digest() not in digests:
         fail(f"the kept result of call {word(request_id)} is not the one in the ledger")
         return 1
     print_json(json.loads(text), indent=2)
     return 0
-
-
-def _of_call(tx: Tx, request_id: str) -> list[Row]:
-    return tx.execute(OF_CALL, (request_id,))
 
 
 def _tail(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:

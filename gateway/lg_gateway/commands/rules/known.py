@@ -6,36 +6,19 @@ Our own servers start: they take moments, and only they know whether the sandbox
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_gateway.catalog.pin_table import Pin
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import StoreError
+from lg_gateway.views.explanation import Known
 
 if TYPE_CHECKING:
-    from lg_gateway.calls.decision_step import DecisionStep, Policy
-    from lg_gateway.catalog.catalog import Catalog
     from lg_gateway.processes.server_specs import ServerSpec
-    from lg_gateway.serving.gateway import Gateway
 
 _ADDRESSES = ("__", "+")
 """What stands between a server and its tool or prompt, and between a server and a resource."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """Tools, rules, and the step that decides by both."""
-
-    catalog: Catalog
-    policy: Policy
-    decisions: DecisionStep
-
-    @classmethod
-    def of(cls, gateway: Gateway) -> Known:
-        """Return what a running gateway knows."""
-        return cls(catalog=gateway.catalog, policy=gateway.policy, decisions=gateway.pipeline.decisions)
 
 
 def owner(setup: GatewaySetup, subject: str) -> ServerSpec | None:

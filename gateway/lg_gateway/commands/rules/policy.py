@@ -9,25 +9,24 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lg_gateway.commands.rules.known import Known, from_pins, owner
+from lg_gateway.commands.rules.known import from_pins, owner
 from lg_gateway.commands.terminal.output import complain, print_json, say, word
 from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.running import running_gateway
 from lg_gateway.serving.setup import GatewaySetup, prepare
+from lg_gateway.views.explanation import Known, explanation, named, seen_arguments
 from lg_policy.config.flags import common_flags
-from lg_policy.errors import ConfigError, InvalidArguments, UnknownName, UsageError
+from lg_policy.errors import ConfigError, UnknownName, UsageError
 from lg_policy.printing import visible
 
 if TYPE_CHECKING:
-    from lg_gateway.catalog.catalog import Catalog
-    from lg_gateway.catalog.entry import Entry
     from lg_gateway.serving.gateway import Gateway
 
 
@@ -115,7 +114,7 @@ def explain(known: Known, tool: str, arguments: dict[str, Any], identity: str, *
             f"there is no tool, prompt or resource {tool!r}",
             hint="`lg-gateway tools`, `lg-gateway prompts` and `lg-gateway resources` list them",
         )
-    told = _explanation(known, entry, seen_arguments(entry, arguments), identity)
+    told = explanation(known, entry, seen_arguments(entry, arguments), identity)
     if as_json:
         print_json(told, indent=2)
         return 0
@@ -139,47 +138,6 @@ def explain(known: Known, tool: str, arguments: dict[str, Any], identity: str, *
     lines += [f"problem: {problem}" for problem in told["problems"]]
     say("\n".join(map(visible, lines)))
     return 0
-
-
-def named(catalog: Catalog, name: str) -> Entry | None:
-    """Return the tool, the prompt or the resource of that name or address."""
-    offers = catalog.offers
-    return catalog.find(name) or offers.prompt(name) or offers.resource(name)
-
-
-def seen_arguments(entry: Entry, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call as rules see them."""
-    if entry.kind == "tool":
-        return arguments
-    return {"uri": entry.tool} if entry.kind == "resource" else {"name": entry.tool, "arguments": arguments}
-
-
-def _explanation(known: Known, entry: Entry, arguments: dict[str, Any], identity: str) -> dict[str, Any]:
-    rules, facts, decisions = known.policy.rules, entry.facts, known.decisions
-    decision = decisions.decide(identity, entry, arguments)
-    refused = ""
-    try:
-        entry.check.check(arguments)
-    except InvalidArguments as error:
-        refused = error.text()
-    return {
-        "tool": facts.tool,
-        "kind": str(entry.kind),
-        "identity": identity,
-        "effect": str(decision.effect),
-        "reason": decision.reason,
-        "rule": decision.rule,
-        "place": rules.place(decision.rule),
-        "approver": decision.approver,
-        "visible": decisions.visible(identity, facts),
-        "rules": [asdict(view) for view in rules.views(identity=identity, facts=facts, arguments=arguments)],
-        "server": facts.server,
-        "trusted": facts.trusted,
-        "read_only": entry.read_only,
-        "app": _app(known, entry, identity),
-        "arguments_refused": refused,
-        "problems": rules.problems(facts),
-    }
 
 
 def mistakes(gateway: Gateway) -> list[str]:
@@ -212,25 +170,3 @@ def _arguments(text: str) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise UsageError("--args must be a JSON object")
     return arguments
-
-
-def _app(known: Known, entry: Entry, identity: str) -> dict[str, Any] | None:
-    """Return the page of a tool's app, what the rules say about reading it, and the hosts that it may use."""
-    from lg_gateway.catalog.catalog import CatalogEntry
-    from lg_gateway.catalog.definitions import page_of_tool
-
-    page = page_of_tool(entry.source) if isinstance(entry, CatalogEntry) else None
-    if page is None:
-        return None
-    offers, hosts = known.catalog.offers, dict[str, list[str]]()
-    address = offers.addresses.public(entry.server.name, page)
-    listed = next((offered for offered in offers.resources() if offered.item.uri == address), None)
-    ui = (listed.item.meta or {}).get("ui") if listed is not None else None
-    csp = ui.get("csp") if isinstance(ui, dict) else None
-    for name, given in (csp if isinstance(csp, dict) else {}).items():
-        hosts[str(name)[:40]] = [str(host) for host in given][:20] if isinstance(given, list) else [str(given)]
-    found = offers.resource(address)
-    if found is None:
-        return {"page": address, "effect": "not offered", "rule": "it waits to be accepted", "hosts": hosts}
-    decision = known.decisions.decide(identity, found, {"uri": found.tool})
-    return {"page": address, "effect": str(decision.effect), "rule": decision.rule, "hosts": hosts}

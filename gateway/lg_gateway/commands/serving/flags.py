@@ -25,6 +25,11 @@ def _serve(parser: Parser) -> None:
         metavar="N",
         help="with --transport http: serve with N processes, so that more than one core is used (default: 1)",
     )
+    parser.add_argument(
+        "--console",
+        action="store_true",
+        help="with --transport http: also serve the console, where a person sees calls and answers questions",
+    )
 
 
 COMMANDS = (
@@ -35,6 +40,14 @@ COMMANDS = (
         flags=_serve,
         example="serve --transport http --port 8765 --root .",
         starts_servers=True,
+    ),
+    Command(
+        name="console",
+        help="show a link that logs you in to the console of a running gateway",
+        description="Show a link that logs you in to the console of a running gateway of this directory. It works once,"
+        " and for a minute. Only a terminal shows it.",
+        run="lg_gateway.commands.serving.console:run",
+        example="console --root .",
     ),
     Command(
         name="doctor",

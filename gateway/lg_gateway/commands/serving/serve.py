@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +17,10 @@ from lg_policy.config.flags import ServeFlags, serve_flags, tell_terminal
 from lg_policy.errors import ConfigError
 
 if TYPE_CHECKING:
+    import socket
+
+    from starlette.routing import BaseRoute
+
     from lg_gateway.identity.authentication import Authentication
     from lg_gateway.serving.gateway import Gateway
 
@@ -35,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         check_login(setup, flags.host, login=login)
         if not login and place is None:
             complain(f"no login: every program on this machine can call tools as {word(setup.identity)}")
+    if args.console and (flags.transport != "http" or args.workers != 1 or place is not None):
+        raise ConfigError("--console needs --transport http, and one worker")
     if args.workers != 1 and place is None:
         return _with_workers(args.workers, flags, login=login)
 
@@ -54,21 +63,58 @@ def run(args: argparse.Namespace) -> int:
                 subject=front.subject,
                 session=gateway.session if flags.transport == "stdio" else "",
             )
-            await serve_here(
-                frontend.build(),
-                flags,
-                routes=[health_route(gateway, front.verify)],
-                on_exit=frontend.listen.close,
-                authenticated=front.authenticated,
-                middleware=front.middleware,
-                sockets=place.sockets() if place is not None else (),
-                outermost=place.routing if place is not None else None,
-                listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
-                **front.app_options,
-            )
+            sockets = place.sockets() if place is not None else []
+
+            def close() -> None:
+                console.close()
+                frontend.listen.close()
+
+            async with _console(gateway, flags, wanted=args.console, authenticated=front.authenticated) as console:
+                await serve_here(
+                    frontend.build(),
+                    flags,
+                    routes=[health_route(gateway, front.verify), *console.routes],
+                    on_exit=close,
+                    authenticated=front.authenticated,
+                    middleware=front.middleware,
+                    sockets=[*sockets, *console.sockets],
+                    outermost=place.routing if place is not None else None,
+                    listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
+                    **front.app_options,
+                )
 
     anyio.run(serve)
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Beside:
+    """What is served beside `/mcp`, on which sockets, and what ends it; nothing where the console is off."""
+
+    routes: Sequence[BaseRoute] = ()
+    sockets: Sequence[socket.socket] = ()
+    close: Callable[[], None] = lambda: None
+
+
+@asynccontextmanager
+async def _console(gateway: Gateway, flags: ServeFlags, *, wanted: bool, authenticated: bool) -> AsyncIterator[_Beside]:
+    """Open the console for as long as the block lasts, and show the link that logs in, at a terminal only."""
+    if not wanted:
+        yield _Beside()
+        return
+    from lg_gateway.console.mounting import address_known, mounted
+    from lg_policy.wire.serving import listen, shown_address
+
+    listener = listen(flags, authenticated=authenticated)
+    address = shown_address(flags.host, listener)
+    print(f"listening on {address}/mcp", file=sys.stderr, flush=True)
+    found = mounted(gateway)
+    with address_known(gateway.setup.state.path, address):
+        if sys.stderr.isatty():
+            complain(f"console, open within a minute: {await found.console.link(address)}")
+        else:
+            complain(f"console: {address}/ (`lg-gateway console` shows a link that logs you in)")
+        yield _Beside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
 
 
 def _with_workers(count: int, flags: ServeFlags, *, login: bool) -> int:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lg_gateway.commands.audit.calls import ABOUT_WIDTH, CallRow, about, note_row, table
+from lg_gateway.views.calls import ABOUT_WIDTH, CallRow, about, note_row, table
 from lg_policy.printing import display_width
 
 PATCH = "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n--- /dev/null\n+++ b/new.py\n"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from lg_gateway.approvals.layout import WIDTH
-from lg_gateway.commands.audit.calls import decision_of, outcome_of
-from lg_gateway.commands.audit.records import CALL
 from lg_gateway.store.interface import Tx
+from lg_gateway.views.calls import decision_of, outcome_of
+from lg_gateway.views.records import CALL
 from lg_policy.printing import visible, wrap_foreign
 
 _LABELS = {
@@ -24,8 +24,9 @@ _LABELS = {
 _COLUMN = max(map(len, _LABELS.values())) + 2
 
 
-def described(tx: Tx, records: list[dict[str, Any]]) -> Iterator[str]:
-    """Return the lines about the records of a call, or about a question."""
+def described(tx: Tx, records: list[dict[str, Any]], width: int | None = None) -> Iterator[str]:
+    """Return the lines about the records of a call, or about a question: for so many columns, or the terminal's."""
+    columns = width if width is not None else shutil.get_terminal_size((WIDTH, 0)).columns
     call = str(records[0].get("request_id") or "")
     if CALL.fullmatch(call):
         yield f"call {call}"
@@ -34,11 +35,11 @@ def described(tx: Tx, records: list[dict[str, Any]]) -> Iterator[str]:
         yield ""
     before: dict[str, Any] = {}
     for record in records:
-        yield from _record(record, before)
+        yield from _record(record, before, columns)
         before = record if record.get("request_id") == call else {}
 
 
-def _record(record: dict[str, Any], before: dict[str, Any]) -> Iterator[str]:
+def _record(record: dict[str, Any], before: dict[str, Any], width: int) -> Iterator[str]:
     yield f"record {record['seq']}"
     for name, label in _LABELS.items():
         value = record.get(name)
@@ -46,9 +47,8 @@ def _record(record: dict[str, Any], before: dict[str, Any]) -> Iterator[str]:
             yield _fact(label, f"{value:.0f} ms" if name == "duration_ms" else str(value))
     arguments = str(record.get("arguments") or "")
     if arguments:
-        width = shutil.get_terminal_size((WIDTH, 0)).columns - 2
         yield "  arguments"
-        yield from (f"  {row}" for row in wrap_foreign(arguments, width=width))
+        yield from (f"  {row}" for row in wrap_foreign(arguments, width=width - 2))
 
 
 def _fact(label: str, value: str) -> str:

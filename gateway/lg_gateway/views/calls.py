@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lg_gateway.commands.audit.records import CALL, GATEWAY, Filter, backwards, noted, short_id
-from lg_gateway.commands.terminal.output import WORD_WIDTH
 from lg_gateway.store.interface import Tx
+from lg_gateway.views.records import CALL, GATEWAY, Filter, backwards, noted, short_id
 from lg_policy.printing import display_width, one_line, visible
 
 OF_CALL = "SELECT record FROM ledger WHERE request_id = ? ORDER BY seq"
 PREVIEW = "preview"
 """How the dry run ends that is made before a question is asked: it is part of another call."""
 ABOUT_WIDTH = 60
+CELL_WIDTH = 120
+"""Columns of a cell of the table."""
 LINE_WIDTH = 400
 """Columns of what a note says."""
 PARSED_CHARACTERS = 100_000
@@ -31,7 +32,7 @@ _NARROWEST = 10
 _SUBJECTS = ("path", "paths", "file", "files", "uri", "url", "query", "pattern", "name", "change_id", "cmd", "command")
 _PATCHED = re.compile(r"^(?:\+\+\+ (?:b/)?|\*\*\* (?:Update|Add|Delete) File: )([^\t\n]+)", re.MULTILINE)
 _QUESTION = re.compile(r"\bap-[a-z0-9]{1,20}\b")
-_USER = re.compile(r"by (?:user |local:)(\S+) at a (?:terminal|command line)")
+_USER = re.compile(r"by (?:user |local:)(\S+) at (?:a terminal|a command line|the console)")
 NOTE = "#"
 """Before the number of a record that belongs to no call."""
 
@@ -114,7 +115,7 @@ def _cell(row: CallRow, name: str, today: str) -> str:
     text = str(getattr(row, name))
     if name == "time":
         return text[11:19] if text[:10] == today else text[5:16]
-    return one_line(text, WORD_WIDTH)
+    return one_line(text, CELL_WIDTH)
 
 
 def about(arguments: str) -> str:

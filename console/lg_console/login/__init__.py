@@ -1,0 +1,1 @@
+"""Logging in to the console: one-time links, operators' tokens, sessions, and what each request must show."""

@@ -1,0 +1,72 @@
+r"""Builds HTML. Every text that is put in is escaped, and shown as it is: what hides or turns text becomes `\u{…}`.
+
+A page is a tree of `tag(…)`. There is no way to put in markup as text. Addresses lead to this site alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from lg_policy.printing import visible
+
+EMPTY = frozenset({"meta", "link", "input", "br", "hr", "rect", "path", "line", "circle"})
+"""Elements without an end."""
+ADDRESSES = frozenset({"href", "src", "action", "formaction"})
+
+
+class Markup(str):
+    """Finished HTML. Only this module makes it."""
+
+    __slots__ = ()
+
+
+Child = str | int | float | None | Iterable["Child"]
+Value = str | int | float | bool | None
+
+
+def tag(name: str, /, *children: Child, **attributes: Value) -> Markup:
+    """Return an element. `class_="x"` is `class="x"`, `data_id="1"` is `data-id="1"`, `hidden=True` is `hidden`."""
+    opened = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
+    return Markup(opened if name in EMPTY else f"{opened}{markup(*children)}</{name}>")
+
+
+def markup(*children: Child) -> Markup:
+    """Return children one after another."""
+    return Markup("".join(_parts(children)))
+
+
+def document(*children: Child, lang: str = "en", **attributes: Value) -> str:
+    """Return a whole page."""
+    return f"<!doctype html>\n{tag('html', *children, lang=lang, **attributes)}\n"
+
+
+def shown(text: object) -> str:
+    r"""Return a foreign text as it is shown: line ends and tabs stay, the rest that cannot be seen is spelled out."""
+    return visible(str(text), keep="\n\t")
+
+
+def _parts(children: Iterable[Child]) -> Iterable[str]:
+    for child in children:
+        if child is None:
+            continue
+        if isinstance(child, Markup):
+            yield child
+        elif isinstance(child, str | int | float):
+            yield escape(shown(child), quote=False)
+        else:
+            yield from _parts(child)
+
+
+def _attribute(key: str, value: Value) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return f" {name}"
+    text = shown(value)
+    if name.startswith("on") or name in ("style", "srcdoc"):
+        raise ValueError(f"the attribute {name} would hold code")
+    if name in ADDRESSES and (not text.startswith(("/", "#", "?")) or text.startswith("//")):
+        raise ValueError(f"the address {text[:80]!r} leads to another site")
+    return f' {name}="{escape(text, quote=True)}"'

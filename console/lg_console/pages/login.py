@@ -1,0 +1,35 @@
+"""The page of the login. Its script takes the secret out of the address before anything else."""
+
+from __future__ import annotations
+
+from lg_console.markup.elements import tag
+from lg_console.web.console import Console
+from lg_console.web.layout import bare_page
+
+
+def login_page(console: Console, following: str) -> str:
+    """Return the page. `following` is where to go afterwards; only a path of this console counts."""
+    safe = following if following.startswith("/") and not following.startswith(("//", "/\\")) else "/"
+    return bare_page(
+        f"Log in · {console.name}",
+        "login.js",
+        tag("h1", console.name),
+        tag("p", "", id="message", role="status"),
+        tag(
+            "form",
+            tag("label", "Operator's token", for_="token"),
+            tag("input", id="token", name="token", type="password", autocomplete="off", required=True),
+            tag("button", "Log in", type="submit", class_="primary"),
+            tag(
+                "p",
+                "At this machine, run ",
+                tag("code", "lg-gateway console"),
+                " in a terminal: it shows a link that logs you in. Elsewhere, make a token with ",
+                tag("code", "lg-gateway tokens create NAME --role operator"),
+                ". An agent's token cannot log in.",
+                class_="note",
+            ),
+            id="login",
+            data_next=safe,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Puts pages, interface, login and static files together into the routes that a program serves."""

@@ -1,0 +1,85 @@
+"""Who has logged in to the console, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from lg_policy.errors import PolicyDenied
+
+
+class Role(StrEnum):
+    """What a person may do: look; answer questions that a user may answer; do everything."""
+
+    VIEWER = "viewer"
+    APPROVER = "approver"
+    OPERATOR = "operator"
+
+
+_RANK = {Role.VIEWER: 0, Role.APPROVER: 1, Role.OPERATOR: 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """A person, never an agent. `local`: logged in with a link that this machine's terminal showed."""
+
+    name: str
+    """As the ledger names them."""
+    role: Role
+    local: bool = False
+
+    def has(self, role: Role) -> bool:
+        """Whether this person may do what the role may."""
+        return _RANK[self.role] >= _RANK[role]
+
+    def need(self, role: Role) -> None:
+        """Raise `PolicyDenied` unless this person may do what the role may."""
+        if not self.has(role):
+            raise PolicyDenied(
+                f"{self.name} is {self.role}; this needs the role {role}", hint="log in as somebody who has it"
+            )
+
+    @property
+    def manages(self) -> bool:
+        """Whether the settings are this person's to change: at their own machine, or as an operator."""
+        return self.local or self.has(Role.OPERATOR)
+
+    def need_to_manage(self) -> None:
+        """Raise `PolicyDenied` unless this person may change settings."""
+        if not self.manages:
+            raise PolicyDenied(
+                f"{self.name} may not change settings here", hint="an operator may, and who logged in on this machine"
+            )
+
+
+class People(Protocol):
+    """Who may log in, and where that is recorded."""
+
+    async def operator(self, token: str) -> Person | None:
+        """Return whom an operator's token names. Every other token, above all an agent's, is nobody's."""
+        ...
+
+    async def note(self, what: str, person: str, detail: str = "") -> None:
+        """Record a login, or a login that failed."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Where sessions and one-time links are kept: rows that nobody can make or change without the program's key."""
+
+    async def read(self, key: str) -> str | None:
+        """Return a row."""
+        ...
+
+    async def write(self, key: str, body: str, expires: float) -> None:
+        """Write a row, which may be removed after `expires`."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove a row."""
+        ...
+
+    async def take(self, key: str) -> str | None:
+        """Return a row and remove it: of two that take it at once, one gets it."""
+        ...

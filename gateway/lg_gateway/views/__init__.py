@@ -1,0 +1,1 @@
+"""What people ask of a gateway, for commands and the console: calls of the ledger, decisions and why, their answers."""
