@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -18,23 +19,23 @@ from tests.gateway.rig import http_gateway, server, write_config
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.attack("Login", "asking for the health of a gateway to learn what it serves")
-async def test_a_stranger_is_told_no_server_names_and_a_caller_is(tmp_path: Path) -> None:
+@pytest.mark.attack("Login", "asking for health and readiness of a gateway to learn what it serves")
+async def test_health_and_readiness_name_no_server_to_anybody(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("payroll"))
     token = run("tokens", "create", "me", "--config", str(config)).stdout.strip()
     with http_gateway("--config", str(config), login=True) as (url, _process):
 
-        def health(**headers: str) -> httpx2.Response:
-            return httpx2.get(f"{url}/healthz", headers=headers, timeout=60)
+        def told(path: str, **headers: str) -> httpx2.Response:
+            return httpx2.get(f"{url}{path}", headers=headers, timeout=60)
 
-        stranger = await anyio.to_thread.run_sync(health)
-        liar = await anyio.to_thread.run_sync(lambda: health(Authorization=f"Bearer {token[:-1]}?"))
-        caller = await anyio.to_thread.run_sync(lambda: health(Authorization=f"Bearer {token}"))
-        elsewhere = await anyio.to_thread.run_sync(lambda: health(Host="127.0.0.1.evil.example"))
+        pages = [await anyio.to_thread.run_sync(told, path) for path in ("/healthz", "/readyz")]
+        as_caller = partial(told, Authorization=f"Bearer {token}")
+        caller = [await anyio.to_thread.run_sync(as_caller, path) for path in ("/healthz", "/readyz")]
+        elsewhere = await anyio.to_thread.run_sync(lambda: told("/readyz", Host="127.0.0.1.evil.example"))
 
-    assert stranger.json().keys() == liar.json().keys() == {"status"}
-    assert caller.json()["servers"].keys() == {"payroll"}
-    assert "payroll" not in elsewhere.text
+    assert [page.json().keys() for page in pages] == [{"status"}, {"status", "store", "servers"}]
+    assert "payroll" not in "".join(page.text for page in (*pages, *caller, elsewhere))
+    assert elsewhere.status_code == 421
 
 
 @pytest.mark.attack("Login", "a request after the other that makes the gateway write to its log")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ log = once_per_kind(logging.getLogger(__name__))
 Context = ServerRequestContext[Any, Any]
 MCP_HEADERS = ("Mcp-Session-Id", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name")
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
+unknown_caller: ContextVar[list[Exception] | None] = ContextVar("unknown caller", default=None)
+"""Where a request notes that its token could not be looked up. Its caller may be one that is known."""
 EXPIRES = "lg-expires"
 """Our claim in an `AccessToken`: when it ends, as a float. The SDK's own field is a whole number."""
 
@@ -77,6 +80,9 @@ class Verifier:
             token = await self._store.read(lambda tx: self._tokens.check(tx, text, self._clock()))
         except StoreError as error:
             log.error("cannot look up a token, so its caller is refused: %s", error)  # noqa: TRY400  no traceback: it says all
+            noted = unknown_caller.get()
+            if noted is not None:
+                noted.append(error)
             return None
         if token is None or token.role != "client":
             return None

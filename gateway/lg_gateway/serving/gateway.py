@@ -38,10 +38,12 @@ from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
 from lg_gateway.ledger.halting import HaltStep
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.ledger.segments import Archive
+from lg_gateway.observability.store_health import StoreHealth, WatchedStore
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.serving.setup import GatewaySetup
 from lg_gateway.store.factory import open_store
+from lg_gateway.store.interface import Store
 from lg_gateway.tasks.task_keeper import TaskKeeper
 from lg_gateway.tasks.task_progress import Progressing
 from lg_gateway.tasks.task_table import TaskTable
@@ -86,7 +88,10 @@ class Gateway:
         self.policy = Policy(settings=setup.settings, rules=RuleBook(setup.settings, setup.loaded.rule_places))
         self.catalog = Catalog(setup.settings.gateway.name_max, setup.specs)
         self.ledger = setup.ledger()
-        self.store = open_store(setup.store_place, guard=self.ledger, flush_s=setup.settings.ledger.flush_s)
+        self.store: Store = open_store(setup.store_place, guard=self.ledger, flush_s=setup.settings.ledger.flush_s)
+        self.store_health = StoreHealth(self.store)
+        if setup.store_url is not None:
+            self.store = WatchedStore(self.store, self.store_health)
         self.masker = masker = Masker(setup.key("mask"), _secrets(setup), setup.settings.gateway.secret_patterns)
         self.approvals = ApprovalTable(setup.key("approvals"), self.ledger)
         self.pins = PinTable(setup.key("pins"), self.ledger)
@@ -219,6 +224,8 @@ class Gateway:
                 self._sending_step.tasks = self.task_keeper.tasks = tasks
                 tasks.start_soon(self.task_keeper.run)
                 tasks.start_soon(self.halts.watch)
+                if self.setup.store_url is not None:
+                    tasks.start_soon(self.store_health.watch)
                 try:
                     yield
                 finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lg_policy.printing import visible
 
 if TYPE_CHECKING:
+    from lg_gateway.observability.store_health import StoreHealth
     from lg_policy.secrets.masking import Masker
 
 FULL, BRIEF = "%(asctime)s %(levelname)s %(name)s: %(message)s", "%(levelname)s: %(message)s"
@@ -43,6 +44,15 @@ def start_logging(level: str, *, typed: bool = False) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+
+
+def one_line_per_outage(health: StoreHealth) -> None:
+    """Leave out what is logged about a store that is down, except for the line of its health."""
+    from lg_gateway.observability.store_health import OneLinePerOutage
+
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, MaskingFormatter):
+            handler.addFilter(OneLinePerOutage(health))
 
 
 def mask_logs(masker: Masker) -> None:

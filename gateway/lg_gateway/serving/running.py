@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lg_gateway.processes.child_process import Reaper
-from lg_gateway.serving.logs import mask_logs, start_logging
+from lg_gateway.serving.logs import mask_logs, one_line_per_outage, start_logging
 from lg_gateway.serving.setup import GatewaySetup, prepare, start_children
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
@@ -40,6 +40,8 @@ async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
         reaper.close()
         raise
     mask_logs(gateway.masker)
+    if setup.store_url is not None:
+        one_line_per_outage(gateway.store_health)
     async with gateway.running():
         yield gateway
 

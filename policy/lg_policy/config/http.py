@@ -74,6 +74,10 @@ class HttpSettings(Section):
     port accepts any port."""
     allowed_origins: tuple[str, ...] = ()
     """`Origin` values of web pages that may call with a token, such as `https://app.example.com`."""
+    ready_needs: Literal["servers", "builtin", "store"] = "servers"
+    """What must be up for `/readyz` to answer 200, besides the store. `servers`: every server of the settings.
+    `builtin`: the built-in ones. `store`: nothing else. By default one server that is down takes the gateway out of a
+    load balancer."""
     oauth: OAuthSettings | None = None
     """Accept access tokens of an authorization server."""
 

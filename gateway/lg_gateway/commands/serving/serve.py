@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import socket
 
     from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
 
     from lg_gateway.identity.authentication import Authentication
     from lg_gateway.serving.gateway import Gateway
+    from lg_gateway.serving.worker import WorkerPlace
 
 MAX_WORKERS = 64
 
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
-            from lg_gateway.serving.health import health_route
+            from lg_gateway.serving.health import health_routes
             from lg_gateway.serving.reload import Reloader
             from lg_gateway.serving.server import Frontend
             from lg_policy.wire.serving import serve_here
@@ -73,12 +75,12 @@ def run(args: argparse.Namespace) -> int:
                 await serve_here(
                     frontend.build(),
                     flags,
-                    routes=[health_route(gateway, front.verify), *console.routes],
+                    routes=[*health_routes(gateway), *console.routes],
                     on_exit=close,
                     authenticated=front.authenticated,
                     middleware=front.middleware,
                     sockets=[*sockets, *console.sockets],
-                    outermost=place.routing if place is not None else None,
+                    outermost=lambda app: _before_login(app, gateway, place),
                     listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
                     **front.app_options,
                 )
@@ -115,6 +117,14 @@ async def _console(gateway: Gateway, flags: ServeFlags, *, wanted: bool, authent
         else:
             complain(f"console: {address}/ (`lg-gateway console` shows a link that logs you in)")
         yield _Beside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
+
+
+def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> ASGIApp:
+    """Return what gets each request over HTTP first."""
+    from lg_gateway.observability.store_gate import StoreGate
+
+    gate = StoreGate(app, gateway.store_health)
+    return place.routing(gate) if place is not None else gate
 
 
 def _with_workers(count: int, flags: ServeFlags, *, login: bool) -> int:

@@ -1,0 +1,1 @@
+"""Tests of what an operator watches: health, readiness, status, metrics, traces and logs."""
