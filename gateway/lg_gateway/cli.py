@@ -18,6 +18,7 @@ import lg_gateway.commands.confining.flags as confining
 import lg_gateway.commands.halting.flags as halting
 import lg_gateway.commands.identity.flags as identity
 import lg_gateway.commands.logins.flags as logins
+import lg_gateway.commands.operating.flags as operating
 import lg_gateway.commands.rules.flags as rules
 import lg_gateway.commands.serving.flags as serving
 from lg_policy.command_line.commands import CommandSet
@@ -47,6 +48,7 @@ starts it; at a terminal you look at it and answer its questions.
   lg-gateway approvals watch           answer questions of callers that wait
   lg-gateway audit                     the newest calls, and how they ended
   lg-gateway doctor                    check settings, servers and the ledger
+  lg-gateway status                    the gateways that run, and their servers
   lg-gateway halt                      stop all calls at once
   lg-gateway serve --transport http    serve clients over HTTP
 
@@ -77,7 +79,7 @@ def _shared(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--mcp-json", type=Path, metavar="FILE", help="also serve the servers of an mcpServers file")
 
 
-FOLDERS = (serving, calls, approvals, halting, confining, audit, rules, identity, logins, clients)
+FOLDERS = (serving, operating, calls, approvals, halting, confining, audit, rules, identity, logins, clients)
 COMMANDS = CommandSet(
     program="lg-gateway",
     version=__version__,

@@ -33,6 +33,10 @@ Also = Callable[[Tx, t.CallToolResult | None], None]
 """Writes along with the end of a call."""
 
 
+Observe = Callable[[CallContext | None, LedgerEntry], None]
+"""Hears of each call that has ended, with its last record. Without a context its tool was not found."""
+
+
 def no_more(_tx: Tx, _result: t.CallToolResult | None) -> None:
     """Write nothing more."""
 
@@ -57,6 +61,7 @@ class LedgerRecorder:
         self._key = key
         self._settings = settings
         self._flood_summary = FloodSummary()
+        self.observe: Observe | None = None
 
     def describe(self, context: CallContext) -> CallContext:
         """Digest and mask the arguments. Raises `InvalidArguments` for what JSON cannot say."""
@@ -126,6 +131,8 @@ class LedgerRecorder:
             result_digest=kept.digest() if kept is not None else None,
             detail=self._detail(detail),
         )
+        if self.observe is not None:
+            self.observe(context, entry)
 
         def besides(tx: Tx) -> None:
             if along is not None:
@@ -145,7 +152,7 @@ class LedgerRecorder:
             duration_ms=context.elapsed_ms(),
             detail=self._detail(error.message),
         )
-        await self._counted(entry)
+        await self._counted(entry, context)
 
     async def unknown_tool(self, call: Call) -> None:
         """Record a call of a tool that does not exist, or that this caller cannot see."""
@@ -171,7 +178,7 @@ class LedgerRecorder:
             duration_ms=context.elapsed_ms(),
             detail=self._detail(detail),
         )
-        await self._counted(entry)
+        await self._counted(entry, context)
 
     def begun_as(self, tx: Tx, context: CallContext, request_id: str) -> dict[str, Any] | None:
         """Return the `begun` record of an earlier call; `None` when the ledger does not have it (any more).
@@ -196,7 +203,9 @@ class LedgerRecorder:
         for entry in self._flood_summary.drain(time.monotonic(), everything=everything):
             await self._try(entry)
 
-    async def _counted(self, entry: LedgerEntry) -> None:
+    async def _counted(self, entry: LedgerEntry, context: CallContext | None = None) -> None:
+        if self.observe is not None:
+            self.observe(context, entry)
         if self._flood_summary.admit(entry, limit=self._settings().refusals_a_minute, now=time.monotonic()):
             await self._try(entry, durable=entry.outcome != "refused")
 

@@ -38,6 +38,8 @@ from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
 from lg_gateway.ledger.halting import HaltStep
 from lg_gateway.ledger.outcomes import OutcomeTable
 from lg_gateway.ledger.segments import Archive
+from lg_gateway.observability.call_counts import CallCounts
+from lg_gateway.observability.observed import Observed
 from lg_gateway.observability.store_health import StoreHealth, WatchedStore
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
@@ -97,7 +99,9 @@ class Gateway:
         self.pins = PinTable(setup.key("pins"), self.ledger)
         self.tokens = TokenTable(setup.key("tokens"), self.ledger)
         self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
+        self.counts = CallCounts()
         self.recorder = self._recorder()
+        self.recorder.observe = self.counts.ended
         approval_step = self._approval_step()
         sending_step = self._sending_step = self._sender()
         self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
@@ -238,6 +242,23 @@ class Gateway:
             await self._housekeeping.close()
             self._reaper.close()
             self.store.close()
+
+    def observed(self, **about: object) -> Observed:
+        """Return what an operator may watch. `about` says more about this process."""
+        setup = self.setup
+        where = {"root": str(setup.root) if setup.root is not None else None, "identity": setup.identity}
+        return Observed(
+            upstreams=self.upstreams,
+            catalog=self.catalog,
+            counts=self.counts,
+            store=self.store,
+            store_health=self.store_health,
+            store_kind="sqlite" if setup.store_url is None else "postgresql",
+            approvals=self.approvals,
+            halts=self.halts,
+            held=lambda: {name: len(held) for name, held in self.pinning.held.items()},
+            about=where | about,
+        )
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a task for as long as the gateway runs. Raises `RuntimeError` if it does not run yet."""

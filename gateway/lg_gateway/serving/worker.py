@@ -61,6 +61,10 @@ class WorkerPlace:
         """Return where a worker listens for the others."""
         return str(Path(self.folder) / f"{number}.sock")
 
+    def socket_name(self) -> str:
+        """Return a name for this worker that those of no other gateway have: it stays when the worker is restarted."""
+        return f"{os.path.basename(self.folder)}.{self.number}"
+
     def sockets(self) -> list[socket.socket]:
         """Return this worker's sockets: that of all clients, which is its standard input, and that of the others."""
         public = socket.socket(fileno=os.dup(0))

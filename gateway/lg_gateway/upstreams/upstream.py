@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import StrEnum
@@ -81,10 +82,10 @@ class Upstream:
         self.spec = spec
         self.name = spec.name
         self.state = UpstreamState.STARTING
-        self.error = ""
+        self.error = self.last_error = ""
+        self.last_error_at = 0.0
         self.restarts = 0
-        self.protocol = ""
-        self.version = ""
+        self.protocol = self.version = ""
         self.left_out: dict[str, str] = {}
         self.log_level: str | None = None
         self.settled = anyio.Event()
@@ -104,11 +105,9 @@ class Upstream:
         self._apps = AppPages(spec.name, self._changes.heard)
         self._wanted = anyio.Event()
         self._news = anyio.Event()
-        self._attempts = 0
-        self._failures = 0
+        self._attempts = self._failures = 0
         self._up_since = math.inf
-        self._in_flight = 0
-        self._exchanges = 0
+        self._in_flight = self._exchanges = 0
         self._renewing = False
         self._idle = anyio.Event()
         self._relay = Relay(spec.name)
@@ -370,6 +369,7 @@ class Upstream:
     async def _pause(self, plan: Restart) -> None:
         """Wait before the next start. A call ends the wait early."""
         log.warning("%s is down: %s", self.name, self.error)
+        self.last_error, self.last_error_at = self.error, time.time()
         self._failures = plan.failures
         self.state = UpstreamState.FAILED if plan.given_up else UpstreamState.RESTARTING
         if self._up_since == math.inf:  # it did not come up; a server that was up is waited for

@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +24,8 @@ from lg_policy.config.settings import PolicySettings, Settings
 from lg_policy.errors import ConfigError
 from lg_policy.state import config_home, replace_file
 
+BUILT_IN = "built in"
+"""The origin of a value that no source names."""
 _POLICY_LISTS = ("read_allow", "read_deny", "write_allow", "write_deny")
 _RULE_HEADER = re.compile(r"\s*\[\[\s*gateway\s*\.\s*rules\s*\]\]")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -51,6 +53,8 @@ class Loaded:
     """Where each of `gateway.rules` is written: file and line."""
     files: tuple[Path, ...] = ()
     """The files among the sources."""
+    origins: Mapping[tuple[str, ...], str] = field(default_factory=dict, compare=False)
+    """Which source a key's value is from, for tables and single keys. What is not here is built in."""
 
 
 def load_settings(
@@ -69,8 +73,10 @@ def load_settings(
     """
     if effective is not None:
         layer = Layer(name=str(effective), values=_read_json(effective))
+        settings, origins = _validate([layer])
         return Loaded(
-            settings=_validate([layer]),
+            settings=settings,
+            origins=origins,
             sources=(str(effective),),
             rule_places=tuple(_rule_places(layer)),
             files=(effective.absolute(),),
@@ -87,8 +93,10 @@ def load_settings(
     )
     layers += [_profile_layer(named), *chosen, *extra]
     layers.append(Layer(name="command line", values={**(overrides or {}), "profile": named}))
+    settings, origins = _validate(layers)
     return Loaded(
-        settings=_validate(layers),
+        settings=settings,
+        origins=origins,
         sources=tuple(layer.name for layer in layers if layer.values),
         rule_places=tuple(place for layer in layers for place in _rule_places(layer)),
         files=tuple(layer.path for layer in layers if layer.path is not None),
@@ -200,7 +208,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return {**values, "policy": {**policy, **{f"{key}_replace": True for key in _POLICY_LISTS if key in policy}}}
 
 
-def _validate(layers: Sequence[Layer]) -> Settings:
+def _validate(layers: Sequence[Layer]) -> tuple[Settings, dict[tuple[str, ...], str]]:
     merged: dict[str, Any] = {
         "policy": {name: list(PolicySettings.model_fields[name].default) for name in _POLICY_LISTS}
     }
@@ -209,7 +217,7 @@ def _validate(layers: Sequence[Layer]) -> Settings:
     for layer in layers:
         _merge(merged, _prepared(layer), layer.name, (), origin)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(merged), origin
     except ValidationError as error:
         raise _explain(error, origin) from error
 
@@ -228,6 +236,10 @@ def _merge(
     origin: dict[tuple[str, ...], str],
 ) -> None:
     if at == ("policy",):
+        for key in _POLICY_LISTS:
+            if key in source:
+                whole = source.get(f"{key}_replace") is True
+                origin[*at, key] = name if whole else f"{origin.get((*at, key), BUILT_IN)}; {name}"
         source = _merge_policy_lists(target, source, name)
     for key, value in source.items():
         here = (*at, str(key))

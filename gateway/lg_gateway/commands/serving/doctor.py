@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from lg_gateway.commands.serving.doctor_setup import Finding, clients, history, next_step, store
-from lg_gateway.commands.terminal.output import say, word
+from lg_gateway.commands.terminal.output import print_json, say, word
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.config.http import is_loopback
@@ -39,11 +40,17 @@ def run(args: argparse.Namespace) -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
             findings = [*_places(setup), *_servers(gateway), *_boundaries(gateway), *_rules(gateway), *_pins(gateway)]
-            findings += [*clients(), *await history(gateway), store(gateway)]
+            findings += [*clients(), *await history(gateway), await store(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
-        for finding in findings:
+        if args.json:
+            told = [asdict(finding) for finding in findings]
+            print_json(
+                {"ok": not any(finding.bad for finding in findings), "findings": told, "next": next_step(findings)}
+            )
+        for finding in () if args.json else findings:
             say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")
-        say(f"\nnext: {visible(next_step(findings))}")
+        if not args.json:
+            say(f"\nnext: {visible(next_step(findings))}")
         return 1 if any(finding.bad for finding in findings) else 0
 
     return anyio.run(examine)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,13 +97,25 @@ async def history(gateway: Gateway) -> list[Finding]:
     return await gateway.store.read(look)
 
 
-def store(gateway: Gateway) -> Finding:
-    """Say where the store is, and how large."""
+async def store(gateway: Gateway) -> Finding:
+    """Say where the store is, how large, and whether it takes a transaction."""
     place = gateway.setup.store_place
+    if not await gateway.store_health.usable():
+        why = gateway.store_health.error or "it did not answer in time"
+        return Finding(what="store", text=f"{word(place.shown)} cannot be used: {why}", bad=True)
     if place.url is None and place.path.exists():
         size = place.path.stat().st_size / 1e6
         return Finding(what="store", text=f"{word(place.path)}, {size:.1f} MB")
-    return Finding(what="store", text=word(place.shown))
+    return await gateway.store.read(partial(_server, word(place.shown)))
+
+
+def _server(shown: str, tx: Tx) -> Finding:
+    asked = "SELECT current_setting('server_version'), pg_database_size(current_database()), current_setting('fsync')"
+    version, size, fsync = tx.execute(asked)[0]
+    text = f"{shown}, PostgreSQL {word(version)}, {size / 1e6:.1f} MB"
+    if fsync != "on":
+        return Finding(what="store", text=f"{text}; fsync is off: a power cut may lose records", then="set fsync = on")
+    return Finding(what="store", text=text)
 
 
 def next_step(findings: Sequence[Finding]) -> str:

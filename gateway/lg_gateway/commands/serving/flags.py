@@ -32,6 +32,10 @@ def _serve(parser: Parser) -> None:
     )
 
 
+def _doctor(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
 COMMANDS = (
     Command(
         name="serve",
@@ -53,6 +57,7 @@ COMMANDS = (
         name="doctor",
         help="check settings, servers, rules, logins and the ledger",
         run="lg_gateway.commands.serving.doctor:run",
+        flags=_doctor,
         example="doctor --root .",
         starts_servers=True,
     ),

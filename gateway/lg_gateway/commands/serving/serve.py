@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             from lg_policy.wire.serving import serve_here
 
             gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
+            gateway.start_soon(partial(_watched, gateway, args, flags, place))
             front = _front(gateway, flags, login=login)
             frontend = Frontend(
                 gateway,
@@ -117,6 +120,22 @@ async def _console(gateway: Gateway, flags: ServeFlags, *, wanted: bool, authent
         else:
             complain(f"console: {address}/ (`lg-gateway console` shows a link that logs you in)")
         yield _Beside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
+
+
+async def _watched(gateway: Gateway, args: argparse.Namespace, flags: ServeFlags, place: WorkerPlace | None) -> None:
+    """Let an operator look at this process for as long as it serves."""
+    if sys.platform == "win32":
+        return
+    from lg_gateway.observability.status_socket import status_socket
+
+    name = str(os.getpid()) if place is None else place.socket_name()
+    observed = gateway.observed(
+        transport=flags.transport,
+        worker=None if place is None else place.number,
+        config=str(args.config) if args.config is not None else None,
+    )
+    async with status_socket(observed, gateway.setup.state.path, name, {}):
+        await anyio.sleep_forever()
 
 
 def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> ASGIApp:
