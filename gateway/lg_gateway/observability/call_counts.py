@@ -20,6 +20,9 @@ MOST_TOOLS = 2_000
 OTHER = "other"
 """A tool that is not in the catalogue, or its server."""
 NO_DECISION = "none"
+FAILED = ("error", "unknown")
+TOOL_ERROR = "tool_error"
+"""The code of a failure that the tool itself reported, as OpenTelemetry calls it."""
 
 
 @dataclass(slots=True)
@@ -74,12 +77,11 @@ class CallCounts:
         outcome = entry.outcome or OTHER
         key = (server, tool, outcome, entry.effect or NO_DECISION)
         self.calls[key] = self.calls.get(key, 0) + 1
-        if entry.error_code is not None:
-            if outcome == "refused":
-                refusal = (server, entry.error_code)
-                self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
-            else:
-                self.failures[server] = Failure(tool=tool, code=entry.error_code, at=time.time())
+        if outcome == "refused":
+            refusal = (server, entry.error_code or OTHER)
+            self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
+        elif outcome in FAILED:
+            self.failures[server] = Failure(tool=tool, code=entry.error_code or TOOL_ERROR, at=time.time())
         if context is not None and context.sent is not None and outcome != "asked":
             self.durations[server, tool].add(time.monotonic() - context.sent)
 

@@ -32,7 +32,7 @@ def test_a_server_is_shown_with_its_calls_its_latency_and_why_it_is_down(tmp_pat
     config = write_config(tmp_path, server("a"), server("gone", "--exit", "3"), ALLOW_ALL)
     with logged_gateway(tmp_path / "log", "--no-login", "--config", str(config)) as (url, process):
         assert "hi" in post(url, tool_call("a__echo", {"text": "hi"})).text
-        assert "boom" in post(url, tool_call("a__fail", {})).text
+        assert "fail" in post(url, tool_call("a__fail", {})).text
         eventually(lambda: told()[0]["servers"][1]["restarts"] > 0)
         (status,), text = told(), run("status", "--config", str(config))
         mode = stat.S_IMODE(sockets()[0].stat().st_mode)
@@ -47,10 +47,10 @@ def test_a_server_is_shown_with_its_calls_its_latency_and_why_it_is_down(tmp_pat
     assert a["tools"] > 3
     assert a["calls"] == {"ok": 1, "error": 1}
     assert a["p95_ms"] > 0
-    assert a["last_failed_call"]["tool"] == "a__fail"
+    assert a["last_failed_call"].items() >= {"tool": "a__fail", "code": "tool_error"}.items()
     assert "status 3" in gone["last_error"]
     assert text.returncode == 1
-    assert "a     up " in text.stdout
+    assert ["a", "up"] in [line.split()[:2] for line in text.stdout.splitlines()]
     assert "status 3" in text.stdout
     assert mode == 0o600
     assert (after.returncode, sockets()) == (1, [])
