@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lg_gateway.calls.call import CallContext
 from lg_gateway.ledger.ledger import LedgerEntry
+from lg_policy.errors import PolicyDenied
 
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 """Upper bounds of the histogram's buckets, in seconds: those of OpenTelemetry for MCP, and three finer ones."""
@@ -75,7 +76,8 @@ class CallCounts:
             if (server, tool) not in self.durations:
                 server, tool = self._new(server, tool)
         outcome = entry.outcome or OTHER
-        key = (server, tool, outcome, entry.effect or NO_DECISION)
+        decision = entry.effect or ("deny" if entry.error_code == PolicyDenied.code else NO_DECISION)
+        key = (server, tool, outcome, decision)
         self.calls[key] = self.calls.get(key, 0) + 1
         if outcome == "refused":
             refusal = (server, entry.error_code or OTHER)

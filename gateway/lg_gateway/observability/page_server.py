@@ -21,8 +21,8 @@ AT_ONCE = 32
 """Connections that are served at the same time. Further ones are closed."""
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 421: "Misdirected Request"}
 
-Page = Callable[[], Awaitable[tuple[str, bytes]]]
-"""Returns the type of a page and its text."""
+Page = Callable[[Mapping[str, str]], Awaitable[tuple[str, bytes]]]
+"""Takes the headers of a request; returns the type of a page and its text."""
 
 
 class PageServer:
@@ -67,24 +67,22 @@ class PageServer:
             return _response(400)
         method, _, rest = head[0].partition(" ")
         page = self._pages.get(rest.partition(" ")[0].partition("?")[0])
+        pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in head[1:])]
         if not rest.endswith(("HTTP/1.1", "HTTP/1.0")):
             return _response(400)
-        if not self._may_ask(head[1:]):
+        if not self._may_ask([value for name, value in pairs if name == "host"]):
             return _response(421)
         if method not in ("GET", "HEAD"):
             return _response(405)
         if page is None:
             return _response(404)
-        kind, body = await page()
+        kind, body = await page(dict(pairs))
         return _response(200, kind, body, bodiless=method == "HEAD")
 
-    def _may_ask(self, fields: list[str]) -> bool:
+    def _may_ask(self, given: list[str]) -> bool:
         """Return whether the request names a host of ours: a web page of another's reaches us under another's name."""
         if self._hosts is None:
             return True
-        given = [
-            value.strip() for name, _, value in (field.partition(":") for field in fields) if name.lower() == "host"
-        ]
         return len(given) == 1 and (is_address(given[0]) or _name(given[0]) in self._hosts)
 
 

@@ -30,7 +30,7 @@ ANSWER_BYTES = 8_000_000
 async def status_socket(observed: Observed, state: Path, name: str, more: Mapping[str, Page]) -> AsyncIterator[None]:
     """Answer for the length of the block. A gateway that cannot have its socket works without one, and says so."""
 
-    async def status() -> tuple[str, bytes]:
+    async def status(_headers: Mapping[str, str]) -> tuple[str, bytes]:
         return "application/json", json.dumps(await observed.status()).encode()
 
     path = state / FOLDER / f"{name}{SUFFIX}"

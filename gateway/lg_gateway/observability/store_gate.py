@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lg_gateway.identity.authentication import unknown_caller
+from lg_gateway.observability.call_counts import CallCounts
 from lg_gateway.observability.store_health import StoreHealth
 
 RETRY_AFTER_S = 5
@@ -18,12 +19,12 @@ OPEN_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class StoreGate:
-    """ASGI middleware before the login. It counts logins that failed."""
+    """ASGI middleware before the login. `counts` hears of logins that failed."""
 
-    def __init__(self, app: ASGIApp, health: StoreHealth) -> None:
+    def __init__(self, app: ASGIApp, health: StoreHealth, counts: CallCounts) -> None:
         self._app = app
         self._health = health
-        self.failed_logins = 0
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or answer that it may be made again later."""
@@ -43,7 +44,7 @@ class StoreGate:
                     replaced = True
                     await unavailable()(scope, receive, send)
                 elif any(name == b"authorization" for name, _ in scope["headers"]):
-                    self.failed_logins += 1
+                    self._counts.failed_logins += 1
             if not replaced:
                 await send(message)
 

@@ -193,6 +193,17 @@ class ConfineSettings(Section):
     """Size of each of its temporary directories, which are in memory, in mebibytes."""
 
 
+class MetricsSettings(Section):
+    """Metrics for Prometheus. They name servers and tools, and no caller, run or path."""
+
+    enabled: bool = False
+    """Whether there are metrics. They are at `/metrics` of the gateway's own HTTP address, for tokens of operators,
+    unless `listen` names another address."""
+    listen: str = ""
+    """Serve them at this `HOST:PORT` instead, such as `127.0.0.1:9464`, to whoever can reach it: without a login.
+    Of several gateways with the same address, one serves it."""
+
+
 class RuleSettings(Section):
     """One policy rule. deny beats approve beats allow, in any order. It needs `tools`, `resources` or `prompts`."""
 
@@ -262,6 +273,8 @@ class GatewaySettings(Section):
     """Name of this client on stdio. The caller is `local:<user>/<identity>`, or `local:<user>` without a name."""
     http: HttpSettings = HttpSettings()
     """Who may call over HTTP."""
+    metrics: MetricsSettings = MetricsSettings()
+    """Metrics for Prometheus."""
     expose: Literal["all", "search"] = "all"
     """`all`: clients list every permitted tool. `search`: only the meta tools."""
     result_max_bytes: PositiveInt = 1_500_000

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -53,13 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
     async def serve() -> None:
         async with running_gateway(setup) as gateway:
+            from lg_gateway.commands.serving.watching import Watching
             from lg_gateway.serving.health import health_routes
             from lg_gateway.serving.reload import Reloader
             from lg_gateway.serving.server import Frontend
             from lg_policy.wire.serving import serve_here
 
             gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
-            gateway.start_soon(partial(_watched, gateway, args, flags, place))
+            watching = Watching(gateway, flags, place, args.config)
+            gateway.start_soon(watching.run)
             front = _front(gateway, flags, login=login)
             frontend = Frontend(
                 gateway,
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
                 await serve_here(
                     frontend.build(),
                     flags,
-                    routes=[*health_routes(gateway), *console.routes],
+                    routes=[*health_routes(gateway), *watching.routes(), *console.routes],
                     on_exit=close,
                     authenticated=front.authenticated,
                     middleware=front.middleware,
@@ -122,27 +122,11 @@ async def _console(gateway: Gateway, flags: ServeFlags, *, wanted: bool, authent
         yield _Beside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
 
 
-async def _watched(gateway: Gateway, args: argparse.Namespace, flags: ServeFlags, place: WorkerPlace | None) -> None:
-    """Let an operator look at this process for as long as it serves."""
-    if sys.platform == "win32":
-        return
-    from lg_gateway.observability.status_socket import status_socket
-
-    name = str(os.getpid()) if place is None else place.socket_name()
-    observed = gateway.observed(
-        transport=flags.transport,
-        worker=None if place is None else place.number,
-        config=str(args.config) if args.config is not None else None,
-    )
-    async with status_socket(observed, gateway.setup.state.path, name, {}):
-        await anyio.sleep_forever()
-
-
 def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> ASGIApp:
     """Return what gets each request over HTTP first."""
     from lg_gateway.observability.store_gate import StoreGate
 
-    gate = StoreGate(app, gateway.store_health)
+    gate = StoreGate(app, gateway.store_health, gateway.counts)
     return place.routing(gate) if place is not None else gate
 
 
