@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lg_gateway.identity.authentication import Authentication
     from lg_gateway.serving.gateway import Gateway
+    from lg_gateway.serving.setup import GatewaySetup
     from lg_gateway.serving.worker import WorkerPlace
 
 MAX_WORKERS = 64
@@ -49,47 +50,51 @@ def run(args: argparse.Namespace) -> int:
     if args.workers != 1 and place is None:
         return _with_workers(args.workers, flags, login=login)
 
-    async def serve() -> None:
-        async with running_gateway(setup) as gateway:
-            from lg_gateway.commands.serving.watching import Watching
-            from lg_gateway.serving.health import health_routes
-            from lg_gateway.serving.reload import Reloader
-            from lg_gateway.serving.server import Frontend
-            from lg_policy.wire.serving import serve_here
-
-            gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
-            watching = Watching(gateway, flags, place, args.config)
-            gateway.start_soon(watching.run)
-            front = _front(gateway, flags, login=login)
-            frontend = Frontend(
-                gateway,
-                identify=front.identify,
-                standing=front.standing,
-                subject=front.subject,
-                session=gateway.session if flags.transport == "stdio" else "",
-            )
-            sockets = place.sockets() if place is not None else []
-
-            def close() -> None:
-                console.close()
-                frontend.listen.close()
-
-            async with _console(gateway, flags, wanted=args.console, authenticated=front.authenticated) as console:
-                await serve_here(
-                    frontend.build(),
-                    flags,
-                    routes=[*health_routes(gateway), *watching.routes(), *console.routes],
-                    on_exit=close,
-                    authenticated=front.authenticated,
-                    middleware=front.middleware,
-                    sockets=[*sockets, *console.sockets],
-                    outermost=lambda app: _before_login(app, gateway, place),
-                    listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
-                    **front.app_options,
-                )
-
-    anyio.run(serve)
+    anyio.run(_serve, args, setup, flags, place, login)
     return 0
+
+
+async def _serve(
+    args: argparse.Namespace, setup: GatewaySetup, flags: ServeFlags, place: WorkerPlace | None, login: bool
+) -> None:
+    """Serve until the client, or a signal, ends it."""
+    async with running_gateway(setup) as gateway:
+        from lg_gateway.commands.serving.watching import Watching
+        from lg_gateway.serving.health import health_routes
+        from lg_gateway.serving.reload import Reloader
+        from lg_gateway.serving.server import Frontend
+        from lg_policy.wire.serving import serve_here
+
+        gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
+        watching = Watching(gateway, flags, place, args.config)
+        gateway.start_soon(watching.run)
+        front = _front(gateway, flags, login=login)
+        frontend = Frontend(
+            gateway,
+            identify=front.identify,
+            standing=front.standing,
+            subject=front.subject,
+            session=gateway.session if flags.transport == "stdio" else "",
+        )
+        sockets = place.sockets() if place is not None else []
+
+        def close() -> None:
+            console.close()
+            frontend.listen.close()
+
+        async with _console(gateway, flags, wanted=args.console, authenticated=front.authenticated) as console:
+            await serve_here(
+                frontend.build(),
+                flags,
+                routes=[*health_routes(gateway), *watching.routes(), *console.routes],
+                on_exit=close,
+                authenticated=front.authenticated,
+                middleware=front.middleware,
+                sockets=[*sockets, *console.sockets],
+                outermost=lambda app: _before_login(app, gateway, place),
+                listed_from=lambda: (gateway.catalog.entries(), gateway.policy),
+                **front.app_options,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
