@@ -36,7 +36,7 @@ class Coverage:
             waiting = f"; {self.pending} files wait" if self.pending else ""
             said.append(f"not complete: {self.files} files are indexed{waiting}; {why}")
         if self.seconds_old >= 1:
-            said.append(f"files that were added less than {self.seconds_old:.0f} s ago may be missing")
+            said.append(f"what was added to files less than {self.seconds_old:.0f} s ago may be missing")
         if self.failed:
             more = f" and {self.by_lines - len(self.failed)} more" if self.by_lines > len(self.failed) else ""
             said.append(f"read line by line, without a grammar: {', '.join(self.failed[:_NAMED])}{more}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lg_code.answers.references import KINDS as USES
+from lg_code.answers.repo_map import DEFAULT_TOKENS
 from lg_policy.config.settings import CodeSettings
 
 Schema = dict[str, Any]
@@ -77,3 +79,103 @@ def outline_input(limits: CodeSettings) -> Schema:
 OUTLINE_OUTPUT = result(
     {"path": TEXT, "language": TEXT, "reader": TEXT, "lines": WHOLE, "symbols": SYMBOLS, "total": WHOLE}
 )
+
+
+def map_input(limits: CodeSettings) -> Schema:
+    """Return the schema of arguments of `repo_map`."""
+    most = limits.map_max_tokens
+    budget: Schema = {
+        "type": "integer",
+        "minimum": 100,
+        "maximum": most,
+        "description": f"Tokens of the answer (default {min(DEFAULT_TOKENS, most)})",
+    }
+    focus: Schema = {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": 4096},
+        "maxItems": 20,
+        "description": "Files, directories or names that you work on",
+    }
+    return _object({"budget_tokens": budget, "focus": focus, "paths": paths()})
+
+
+MAP_OUTPUT = result(
+    {
+        "files": many("path, language, symbols (each: name, kind, line)"),
+        "tokens": WHOLE,
+        "budget_tokens": WHOLE,
+        "left_out": {"type": "object", "description": "files, definitions"},
+    }
+)
+
+
+def _kind() -> Schema:
+    return {"type": "string", "enum": list(KINDS), "description": "Only definitions of this kind"}
+
+
+def find_input(limits: CodeSettings) -> Schema:
+    """Return the schema of arguments of `find_symbol`."""
+    properties = {"name": name("Name, Class.method, or a part of a name"), "kind": _kind(), "paths": paths()}
+    return _object({**properties, "limit": limit(limits, 20)}, ["name"])
+
+
+FIND_OUTPUT = result(
+    {
+        "symbols": SYMBOLS,
+        "match": {"type": "string", "description": "exact, ignoring case, or part"},
+        "total": WHOLE,
+    }
+)
+
+
+def read_input() -> Schema:
+    """Return the schema of arguments of `read_symbol`."""
+    properties = {
+        "name": name("Name, or Class.method"),
+        "path": path("File or directory, where several define the name"),
+        "kind": _kind(),
+    }
+    return _object(properties, ["name"])
+
+
+READ_OUTPUT = result(
+    {
+        "symbols": many("name, kind, parent, path, start_line, end_line, signature, text, truncated"),
+        "total": WHOLE,
+    }
+)
+
+
+def references_input(limits: CodeSettings) -> Schema:
+    """Return the schema of arguments of `references`."""
+    kinds: Schema = {
+        "type": "array",
+        "items": {"type": "string", "enum": list(USES)},
+        "maxItems": len(USES),
+        "description": "Only these kinds of use (default all)",
+    }
+    properties = {"name": name("Name; of Class.method, the last part counts"), "kinds": kinds, "paths": paths()}
+    return _object({**properties, "limit": limit(limits, 100)}, ["name"])
+
+
+REFERENCES_OUTPUT = result(
+    {
+        "references": many("path, line, kind, scope, text"),
+        "files": {"type": "object", "description": "Number of files that define, call, import and mention the name"},
+        "total_files": WHOLE,
+        "more_files": {"type": "array", "items": TEXT, "description": "Some of the files that are not listed by line"},
+    }
+)
+
+
+def tests_input(limits: CodeSettings) -> Schema:
+    """Return the schema of arguments of `tests_for`: a path or a symbol."""
+    properties = {
+        "path": path("File whose tests are wanted"),
+        "symbol": name("Or a name, or Class.method"),
+        "limit": limit(limits, 30),
+    }
+    return _object(properties)
+
+
+TESTS_OUTPUT = result({"tests": many("path, reasons, functions"), "total": WHOLE})

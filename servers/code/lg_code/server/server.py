@@ -10,6 +10,10 @@ from mcp_types import ToolAnnotations
 
 from lg_code.answers.answer import Answer
 from lg_code.answers.outline import outline
+from lg_code.answers.references import references
+from lg_code.answers.repo_map import repo_map
+from lg_code.answers.symbols import find_symbol, read_symbol
+from lg_code.answers.tests_for import tests_for
 from lg_code.index.index import Index
 from lg_code.server import schemas
 from lg_code.server.service import Service
@@ -61,11 +65,53 @@ def tools(service: Service) -> list[ToolDef]:
 
     return [
         tool(
+            "repo_map",
+            "Map of the code",
+            "Show the files and definitions that matter most, ranked by who uses them, within budget_tokens. "
+            "focus moves the rank to what is near the files or names that you work on.",
+            schemas.map_input(limits),
+            schemas.MAP_OUTPUT,
+            lambda index, arguments, job: repo_map(index, service.ranks, arguments, job),
+        ),
+        tool(
+            "find_symbol",
+            "Find a definition",
+            "Find where a class, function or other name is defined. Takes Name, Class.method or a part of a name.",
+            schemas.find_input(limits),
+            schemas.FIND_OUTPUT,
+            find_symbol,
+        ),
+        tool(
+            "read_symbol",
+            "Read a definition",
+            "Return the whole text of a definition with its lines and the comment above it. No line range is needed.",
+            schemas.read_input(),
+            schemas.READ_OUTPUT,
+            read_symbol,
+        ),
+        tool(
             "outline",
             "Outline of a file",
             "List what one file defines: classes, functions, methods, constants, with their lines.",
             schemas.outline_input(limits),
             schemas.OUTLINE_OUTPUT,
             outline,
+        ),
+        tool(
+            "references",
+            "Uses of a name",
+            "List who uses a name, in code, templates and other text: definitions, calls, imports and mentions told "
+            "apart, each with its line and the definition that it stands in.",
+            schemas.references_input(limits),
+            schemas.REFERENCES_OUTPUT,
+            references,
+        ),
+        tool(
+            "tests_for",
+            "Tests of a file or a name",
+            "List the tests that belong to a file or to a symbol, with the reason for each.",
+            schemas.tests_input(limits),
+            schemas.TESTS_OUTPUT,
+            tests_for,
         ),
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lg_code.index.index import Index, what_is_indexed
+from lg_code.ranking.ranks import Ranks
 from lg_policy.config.settings import Settings
 from lg_policy.jobs import Workers
 from lg_policy.tree.workspace import Workspace
@@ -30,6 +31,7 @@ class Service:
         self.workers = workers
         self.settings = settings
         self.meta = dict(meta)
+        self.ranks = Ranks()
         self._directory = directory
         self._closed = tuple(closed)
         self._index: Index | None = None

@@ -1,0 +1,48 @@
+"""Ranks of the files of an index, kept until the index changes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lg_code.index.rows import generation
+from lg_code.ranking.graph import Graph, build_graph
+from lg_code.ranking.page_rank import page_rank
+from lg_policy.jobs import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """The graph of one state of the index, with the plain ranks by position."""
+
+    generation: int
+    graph: Graph
+    ranks: list[float]
+
+
+class Ranks:
+    """Computes ranks once for each state of the index."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: Ranked | None = None
+
+    def of(self, db: sqlite3.Connection, job: Job) -> Ranked:
+        """Return the ranks of what a connection reads. Raises `CallTimeout`."""
+        wanted = generation(db)
+        with self._lock:
+            last = self._last
+        if last is not None and last.generation == wanted:
+            return last
+        graph = build_graph(db, job)
+        made = Ranked(generation=wanted, graph=graph, ranks=page_rank(graph, job))
+        with self._lock:
+            self._last = made
+        return made
+
+    def file_ranks(self, db: sqlite3.Connection, job: Job) -> Mapping[int, float]:
+        """Return the rank of each file by its id."""
+        ranked = self.of(db, job)
+        return dict(zip(ranked.graph.files, ranked.ranks, strict=True))
