@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _OPERATORS = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"))
 
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
-BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec"}
+BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec", "code": "lg_code"}
 PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 

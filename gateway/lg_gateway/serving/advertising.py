@@ -32,7 +32,7 @@ INSTRUCTIONS = (
 )
 INSTRUCTIONS_CHARACTERS = 16_000
 """Of what all servers say together; the rest is cut."""
-_BUILTIN = {"fs": Offer(has_resources=True, completes=True), "exec": Offer()}
+_BUILTIN = {"fs": Offer(has_resources=True, completes=True), "exec": Offer(), "code": Offer()}
 Context = ServerRequestContext[Any, Any]
 
 

@@ -94,7 +94,7 @@ class UpstreamSettings(Section):
     `${NAME:-default}`; `${secret:NAME}` with what `lg-gateway secrets set NAME` keeps; `${file:PATH}` with a file's
     content; `${workspaceFolder}` with the gateway's root."""
 
-    builtin: Literal["fs", "exec"] | None = None
+    builtin: Literal["fs", "exec", "code"] | None = None
     """Start our own server by module, with the gateway's effective configuration."""
     root: str | None = None
     """Directory that a built-in server works on, relative to the settings file; by default the gateway's root.

@@ -31,7 +31,7 @@ _TRAILER = 60
 _MAPPED = ("class", "function", "method", "type", "interface", "struct", "enum", "trait", "module", "macro", "constant")
 _ASIDE = frozenset(("test", "tests", "testing", "spec", "specs", "__tests__", "fixtures", "vendor", "third_party"))
 _ASIDE_FACTOR = 0.1
-_INNER, _PRIVATE = 0.5, 0.2
+_INNER, _PRIVATE, _FOCUSED = 0.5, 0.2, 100.0
 
 
 class Candidate(NamedTuple):
@@ -57,10 +57,11 @@ def repo_map(index: Index, ranks: Ranks, arguments: dict[str, Any], job: Job) ->
     notes = index.refresh(job).notes()
     budget = min(int(arguments.get("budget_tokens") or DEFAULT_TOKENS), index.settings.map_max_tokens)
     wanted = below(index, arguments.get("paths"))
+    focus: Sequence[str] = arguments.get("focus") or ()
     with index.read() as db:
         ranked = ranks.of(db, job)
-        order, unknown = _order(db, ranked, wanted, arguments.get("focus") or (), job)
-        candidates, total = _candidates(db, ranked, order, job)
+        order, unknown = _order(db, ranked, wanted, focus, job)
+        candidates, total = _candidates(db, ranked, order, frozenset(word.rpartition(".")[2] for word in focus), job)
     if unknown:
         notes.append(f"nothing indexed is called {', '.join(unknown)}")
     room = budget - _TRAILER - sum(map(tokens_of, notes))
@@ -109,7 +110,10 @@ def _order(
             unknown.append(word)
     ranks = page_rank(graph, job, start) if start else ranked.ranks
     scored = [
-        (ranks[place] * (_ASIDE_FACTOR if _is_aside(path) and place not in start else 1.0), place)
+        (
+            (ranks[place] + start.get(place, 0.0)) * (_ASIDE_FACTOR if _is_aside(path) and place not in start else 1.0),
+            place,
+        )
         for place, path in enumerate(graph.paths)
         if lies_below(path, wanted)
     ]
@@ -137,7 +141,7 @@ def _is_aside(path: str) -> bool:
 
 
 def _candidates(
-    db: sqlite3.Connection, ranked: Ranked, order: list[tuple[float, int]], job: Job
+    db: sqlite3.Connection, ranked: Ranked, order: list[tuple[float, int]], focus: frozenset[str], job: Job
 ) -> tuple[list[Candidate], int]:
     """Return the definitions of the best files, best first, and how many definitions all the files have."""
     marks = ",".join("?" * len(_MAPPED))
@@ -153,7 +157,7 @@ def _candidates(
         weights = [_weight(ranked, *row[:3]) for row in rows]
         total = sum(weights) or 1.0
         found += [
-            Candidate(rank * weight / total, place, row[0], row[2], row[3])
+            Candidate(rank * weight / total * (_FOCUSED if row[0] in focus else 1.0), place, row[0], row[2], row[3])
             for row, weight in zip(rows, weights, strict=True)
         ]
     found.sort(key=lambda item: (-item.score, item.place, item.line))

@@ -42,7 +42,7 @@ def build_graph(db: sqlite3.Connection, job: Job) -> Graph:
         paths.append(path)
     place = {number: index for index, number in enumerate(files)}
     definers = _definers(db, place, job)
-    weights, telling = _name_weights(db, definers, job)
+    weights, telling, outer = _name_weights(db, definers, job)
     known = weights.keys()
     used: dict[int, float] = dict.fromkeys(weights, 0.0)
     targets: list[list[tuple[int, float]]] = [[] for _ in files]
@@ -60,7 +60,10 @@ def build_graph(db: sqlite3.Connection, job: Job) -> Graph:
             use = uses[name]
             if use & DEF:
                 continue
-            kind = _IMPORTED if use & IMPORT else _CALLED if use & CALL else _MENTIONED if name in telling else 0.0
+            if use & IMPORT and name in outer:
+                kind = _IMPORTED
+            else:
+                kind = _CALLED if use & CALL else _MENTIONED if name in telling else 0.0
             if kind:
                 used[name] += kind
                 each = weights[name] * kind * _ROOTS[use >> COUNT_SHIFT] / len(definers[name])
@@ -89,13 +92,14 @@ def _definers(db: sqlite3.Connection, place: dict[int, int], job: Job) -> dict[i
 
 def _name_weights(
     db: sqlite3.Connection, definers: dict[int, list[int]], job: Job
-) -> tuple[dict[int, float], set[int]]:
-    """Return how much a use of a name tells, and the names of which even a mention tells something.
+) -> tuple[dict[int, float], set[int], set[int]]:
+    """Return how much a use of a name tells, names of which even a mention tells something, and those of the top level.
 
     Compound names tell much, private and short ones little; a simple word in small letters may be anything.
     """
     weights: dict[int, float] = {}
     telling: set[int] = set()
+    outer: set[int] = set()
     rows = db.execute(
         "SELECT names.id, names.text, min(symbols.parent) FROM symbols JOIN names ON names.id = symbols.name "
         "GROUP BY symbols.name"
@@ -108,8 +112,10 @@ def _name_weights(
         compound = mixed or "_" in text.strip("_")
         if compound or text[:1].isupper():
             telling.add(number)
+        if not parent:
+            outer.add(number)
         weight = _COMPOUND if compound else 1.0
         weight *= _PRIVATE if text.startswith("_") else 1.0
         weight *= _INNER if parent else 1.0
         weights[number] = weight * (_SHORT if len(text) < _SHORT_NAME else 1.0)
-    return weights, telling
+    return weights, telling, outer

@@ -1,0 +1,188 @@
+"""What the tools answer about a small project in several languages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.code.helpers import CodeClient, code_client
+from tests.fs.helpers import write_tree
+
+SHOP = {
+    "shop/__init__.py": "",
+    "shop/urls.py": (
+        "def url_for(endpoint, **values):\n    return build(endpoint)\n\n\ndef build(endpoint):\n    return endpoint\n"
+    ),
+    "shop/views.py": (
+        "from shop.urls import url_for\n\n\nclass Cart:\n    # What the page shows.\n    def total(self):\n"
+        "        return url_for('cart')  # url_for again\n\n    def clear(self):\n        return 'url_for'\n"
+    ),
+    "shop/templates/cart.html": "<a href=\"{{ url_for('cart') }}\">{{ total }}</a>\n",
+    "shop/price.py": "class Price:\n    def total(self):\n        return 1\n\n\ndef rounded(price):\n    return price\n",
+    "tests/test_urls.py": "import shop.urls\n\n\ndef test_build():\n    assert shop.urls.build('a') == 'a'\n",
+    "tests/test_pages.py": "from shop.views import Cart\n\n\ndef test_cart_is_cleared():\n    Cart().clear()\n",
+    "tests/other_test.py": "def test_nothing():\n    assert True\n",
+    "web/app.ts": "import { cart } from './cart'\nexport const page = () => cart()\n",
+    "web/cart.ts": "export function cart(): number { return 1 }\n",
+    "web/cart.test.ts": "import { cart } from './cart'\ntest('cart', () => { cart() })\n",
+    "core/lib.rs": (
+        "pub fn parse(a: u8) -> u8 { a }\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n    #[test]\n"
+        "    fn parses() { parse(1); }\n}\n"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shop") / "tree"
+    write_tree(root, SHOP)
+    return root
+
+
+def ask(root: Path, story: Callable[[CodeClient], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with code_client(root) as client:
+            await story(client)
+
+    anyio.run(run)
+
+
+def test_references_are_told_apart_and_templates_are_among_them(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        answer = await client.ok("references", name="url_for")
+        found = [(entry["path"], entry["line"], entry["kind"], entry["scope"]) for entry in answer["references"]]
+        assert found == [
+            ("shop/urls.py", 1, "definition", "url_for"),
+            ("shop/views.py", 1, "import", ""),
+            ("shop/views.py", 7, "call", "Cart.total"),
+            ("shop/views.py", 7, "mention in a comment", "Cart.total"),
+            ("shop/views.py", 10, "mention in a string", "Cart.clear"),
+            ("shop/templates/cart.html", 1, "mention", ""),
+        ]
+        assert answer["files"] == {"definition": 1, "call": 1, "import": 1, "mention": 2}
+        only = await client.ok("references", name="url_for", kinds=["import"], paths=["shop"])
+        assert [entry["line"] for entry in only["references"]] == [1]
+
+    ask(shop, story)
+
+
+def test_more_references_than_the_limit_are_counted_and_named(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        answer = await client.ok("references", name="url_for", limit=1)
+        assert len(answer["references"]) == 1
+        assert answer["more_files"] == ["shop/views.py", "shop/templates/cart.html"]
+        assert any("2 more files use the name" in note for note in answer["notes"])
+
+    ask(shop, story)
+
+
+def test_a_definition_is_found_by_name_by_its_class_and_by_a_part(shop: Path) -> None:
+    async def names(client: CodeClient, name: str, **more: Any) -> list[str]:
+        answer = await client.ok("find_symbol", name=name, **more)
+        return [f"{entry['path']}:{entry['start_line']}" for entry in answer["symbols"]]
+
+    async def story(client: CodeClient) -> None:
+        assert await names(client, "Cart") == ["shop/views.py:4"]
+        assert await names(client, "total") == ["shop/price.py:2", "shop/views.py:6"]
+        assert await names(client, "Price.total") == ["shop/price.py:2"]
+        assert await names(client, "shop.price.Price.total") == ["shop/price.py:2"]
+        assert await names(client, "total", paths=["shop/views.py"]) == ["shop/views.py:6"]
+        assert await names(client, "cart", kind="function") == ["web/cart.ts:1"]
+        assert await names(client, "roun") == ["shop/price.py:6"]
+        assert "nothing is called exactly" in await client.text("find_symbol", name="roun")
+
+    ask(shop, story)
+
+
+def test_a_name_that_nothing_defines_says_what_is_near(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        answer = await client.ok("find_symbol", name="endpoint_builder")
+        assert answer["symbols"] == []
+        assert "nothing indexed defines 'endpoint_builder'" in answer["notes"][0]
+        assert "1 files use the name" in " ".join((await client.ok("find_symbol", name="href"))["notes"])
+        error = await client.refused("read_symbol", name="bild")
+        assert error["code"] == "not_found"
+        assert "similar: build" in error["message"]
+
+    ask(shop, story)
+
+
+def test_a_definition_is_read_whole_with_the_comment_above_it(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        answer = await client.ok("read_symbol", name="Cart.total")
+        (entry,) = answer["symbols"]
+        assert (entry["start_line"], entry["end_line"]) == (5, 7)
+        assert (
+            entry["text"]
+            == SHOP["shop/views.py"][SHOP["shop/views.py"].index("    # What") :].partition("\n\n")[0] + "\n"
+        )
+        several = await client.ok("read_symbol", name="total")
+        assert [entry["parent"] for entry in several["symbols"]] == ["Price", "Cart"]
+
+    ask(shop, story)
+
+
+def test_tests_of_a_file_and_of_a_name_are_found_with_the_reason(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        async def tests(**given: Any) -> dict[str, Any]:
+            answer = await client.ok("tests_for", **given)
+            return {entry["path"]: entry for entry in answer["tests"]}
+
+        assert set(await tests(path="shop/urls.py")) == {"tests/test_urls.py"}
+        assert set(await tests(path="shop/views.py")) == {"tests/test_pages.py"}
+        assert set(await tests(path="web/cart.ts")) == {"web/cart.test.ts"}
+        assert (await tests(path="core/lib.rs"))["core/lib.rs"]["functions"] == ["parses"]
+        found = await tests(symbol="Cart.clear")
+        assert found["tests/test_pages.py"]["functions"] == ["test_cart_is_cleared"]
+        assert (await tests(symbol="parse"))["core/lib.rs"]["functions"] == ["tests.parses"]
+        none = await client.ok("tests_for", path="shop/price.py")
+        assert none["tests"] == []
+        assert "no tests are known for shop/price.py" in none["notes"][0]
+
+    ask(shop, story)
+
+
+def test_a_map_shows_what_others_use_within_its_budget_and_says_what_is_left_out(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        whole = await client.text("repo_map")
+        assert "shop/urls.py\n 1: def url_for(endpoint, **values)" in whole
+        assert "tests/test_urls.py" in whole
+        for budget in (100, 150, 200):
+            answer = await client.ok("repo_map", budget_tokens=budget)
+            assert answer["tokens"] <= budget
+            assert answer["left_out"]["definitions"] > 0
+            assert "left out" in answer["notes"][-1]
+        focused = await client.ok("repo_map", budget_tokens=150, focus=["web/cart.ts"])
+        assert focused["files"][0]["path"] == "web/cart.ts"
+        below = await client.ok("repo_map", paths=["core"])
+        assert [file["path"] for file in below["files"]] == ["core/lib.rs"]
+        assert "nothing indexed is called nowhere" in await client.text("repo_map", focus=["nowhere"])
+
+    ask(shop, story)
+
+
+def test_paths_without_code_are_refused_and_not_answered_with_nothing(shop: Path) -> None:
+    async def story(client: CodeClient) -> None:
+        for tool, given in (("find_symbol", {"name": "x"}), ("references", {"name": "x"}), ("repo_map", {})):
+            error = await client.refused(tool, paths=["no/such"], **given)
+            assert "no file is indexed below no/such" in error["message"]
+
+    ask(shop, story)
+
+
+def test_an_answer_after_an_edit_is_of_the_edited_files(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"a.py": "def one(): pass\n", "b.py": "one()\n"})
+
+    async def story(client: CodeClient) -> None:
+        assert len((await client.ok("references", name="one"))["references"]) == 2
+        write_tree(tmp_path / "tree", {"a.py": "\n\ndef two(): pass\n", "c.py": "two()\n"})
+        found = (await client.ok("references", name="two"))["references"]
+        assert [(entry["path"], entry["line"]) for entry in found] == [("a.py", 3), ("c.py", 1)]
+        assert [entry["path"] for entry in (await client.ok("references", name="one"))["references"]] == ["b.py"]
+        assert (await client.ok("find_symbol", name="one"))["symbols"] == []
+
+    ask(tmp_path / "tree", story)
