@@ -1,0 +1,119 @@
+"""The search's part of the index: an FTS5 table without content, one row for each piece of a file.
+
+A word that stands often in a piece is stored again with a level behind it, and once more with a mark where a definition
+has it in its name, so that the table needs no positions and no columns. Rows are never deleted: a changed file gets a
+new document number, and what belongs to no live document is left out when it is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from lg_code.parsing.facts import Facts
+from lg_code.search.chunks import CHUNK_BITS, MOST_CHUNKS, cut
+from lg_code.search.words import identifiers, path_words, words
+
+LEVELS = ((2, 1), (3, 1), (5, 2), (9, 4))
+"""How often a word stands in a piece, at least, and how much that adds to its weight of 1."""
+IN_PATH = 2
+"""A word of the file's name counts as if it stood this often in each of its pieces."""
+MOST_TERMS = 2_000
+"""Different words of one piece."""
+_TABLES = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS search_terms USING fts5(terms, content='', detail=none, columnsize=0,"
+    " tokenize=\"ascii tokenchars '_'\")",
+    "CREATE TABLE IF NOT EXISTS search_docs(doc INTEGER PRIMARY KEY, file INTEGER NOT NULL, mark BLOB NOT NULL,"
+    " chunks INTEGER NOT NULL, live INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS search_docs_by_file ON search_docs(file, mark)",
+    "CREATE TABLE IF NOT EXISTS search_size(id INTEGER PRIMARY KEY CHECK(id = 1), chunks INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO search_size VALUES(1, 0)",
+)
+
+
+def level(word: str, least: int) -> str:
+    """Return the term of a word that stands at least so often in a piece."""
+    return f"{word}_{least}"
+
+
+def defined(word: str) -> str:
+    """Return the term of a word in the name of a definition."""
+    return f"{word}_d"
+
+
+def prepare(path: str, text: bytes, facts: Facts) -> list[str]:
+    """Return the terms of each piece of a file, separated by spaces. Runs in the parser's process."""
+    stems, _ = path_words(path)
+    names: dict[int, set[str]] = {}
+    for symbol in facts.symbols:
+        names.setdefault(symbol.start_byte, set()).update(words(symbol.name))
+    starts = sorted(names)
+    prepared: list[str] = []
+    place = 0
+    for chunk in cut(text, facts.symbols):
+        counted = _counted(text[chunk.start : chunk.end])
+        for stem in stems:
+            counted[stem] += IN_PATH
+        defines: set[str] = set()
+        while place < len(starts) and starts[place] < chunk.end:
+            defines |= names[starts[place]]
+            place += 1
+        prepared.append(" ".join(_terms(counted, defines)))
+    return prepared
+
+
+def _counted(text: bytes) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for name, count in Counter(identifiers(text)).items():
+        for word in words(name.decode("utf-8", "replace")):
+            counted[word] += count
+    return counted
+
+
+def _terms(counted: Counter[str], defines: Iterable[str]) -> list[str]:
+    terms: list[str] = []
+    for word, count in counted.most_common(MOST_TERMS) if len(counted) > MOST_TERMS else counted.items():
+        terms.append(word)
+        if count > 1:
+            terms.extend(level(word, least) for least, _ in LEVELS if count >= least)
+    terms.extend(defined(word) for word in defines)
+    return terms
+
+
+class SearchTerms:
+    """An `IndexPart`: it changes with the file's own rows."""
+
+    name = "search"
+    version = 1
+    prepare = "lg_code.search.terms:prepare"
+
+    def create(self, db: sqlite3.Connection) -> None:
+        """Make the tables, where they are missing."""
+        for statement in _TABLES:
+            db.execute(statement)
+
+    def store(self, db: sqlite3.Connection, file_id: int, path: str, prepared: Any) -> None:
+        """Store the pieces of a file. A text that the file had before is found again, not stored twice."""
+        if not isinstance(prepared, list) or not all(isinstance(terms, str) for terms in prepared):
+            raise ValueError("malformed terms")
+        pieces = prepared[:MOST_CHUNKS]
+        mark = hashlib.blake2b("\n".join(pieces).encode("utf-8", "replace"), digest_size=12).digest()
+        self.remove(db, file_id)
+        again = db.execute("UPDATE search_docs SET live = 1 WHERE file = ? AND mark = ?", (file_id, mark))
+        if again.rowcount:
+            return
+        doc = db.execute(
+            "INSERT INTO search_docs(file, mark, chunks, live) VALUES(?, ?, ?, 1)", (file_id, mark, len(pieces))
+        ).lastrowid
+        if doc is None:
+            raise sqlite3.DatabaseError("no document number")
+        rows = [(doc << CHUNK_BITS | number, terms) for number, terms in enumerate(pieces)]
+        db.executemany("INSERT INTO search_terms(rowid, terms) VALUES(?, ?)", rows)
+        db.execute("UPDATE search_size SET chunks = chunks + ?", (len(pieces),))
+
+    def remove(self, db: sqlite3.Connection, file_id: int) -> None:
+        """Leave a file out of what is found."""
+        db.execute("UPDATE search_docs SET live = 0 WHERE file = ? AND live = 1", (file_id,))
