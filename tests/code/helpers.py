@@ -12,6 +12,7 @@ from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
 from lg_code.index.index import Index, what_is_indexed
+from lg_code.search.terms import SearchTerms
 from lg_code.server.server import make_server
 from lg_code.server.startup import make_service
 from lg_policy.config.settings import Settings
@@ -94,7 +95,7 @@ def index_of(root: Path, state: Path | None = None, settings: Settings | None = 
     with Root(root) as opened:
         workspace = Workspace([opened], FileRules.from_settings(settings.policy), settings.fs)
         what = what_is_indexed(workspace, settings.policy, ())
-        index = Index(workspace, state or root.parent / "code-state", settings.code, what, ())
+        index = Index(workspace, state or root.parent / "code-state", settings.code, what, (SearchTerms(),))
         try:
             yield index
         finally:

@@ -68,8 +68,8 @@ class RowWriter:
             )
         self._insert(file, facts)
         for part in self._parts:
-            if part.name in new.prepared:
-                part.store(self._db, file, new.path, new.prepared[part.name])
+            if part.prepare in new.prepared:
+                part.store(self._db, file, new.path, new.prepared[part.prepare])
             else:
                 part.remove(self._db, file)
         return file

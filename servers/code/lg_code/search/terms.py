@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lg_code.parsing.facts import Facts
 from lg_code.search.chunks import CHUNK_BITS, MOST_CHUNKS, cut
-from lg_code.search.words import identifiers, path_words, words
+from lg_code.search.words import WordCounter, path_words, words
 
 LEVELS = ((2, 1), (3, 1), (5, 2), (9, 4))
 """How often a word stands in a piece, at least, and how much that adds to its weight of 1."""
@@ -23,6 +22,9 @@ IN_PATH = 2
 """A word of the file's name counts as if it stood this often in each of its pieces."""
 MOST_TERMS = 2_000
 """Different words of one piece."""
+_TOP = LEVELS[-1][0]
+_ENDS = [tuple(f"_{least}" for least, _ in LEVELS if count >= least) for count in range(_TOP + 1)]
+_COUNTER = WordCounter()
 _TABLES = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS search_terms USING fts5(terms, content='', detail=none, columnsize=0,"
     " tokenize=\"ascii tokenchars '_'\")",
@@ -54,9 +56,9 @@ def prepare(path: str, text: bytes, facts: Facts) -> list[str]:
     prepared: list[str] = []
     place = 0
     for chunk in cut(text, facts.symbols):
-        counted = _counted(text[chunk.start : chunk.end])
+        counted = _COUNTER.count(text[chunk.start : chunk.end])
         for stem in stems:
-            counted[stem] += IN_PATH
+            counted[stem] = counted.get(stem, 0) + IN_PATH
         defines: set[str] = set()
         while place < len(starts) and starts[place] < chunk.end:
             defines |= names[starts[place]]
@@ -65,21 +67,13 @@ def prepare(path: str, text: bytes, facts: Facts) -> list[str]:
     return prepared
 
 
-def _counted(text: bytes) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    for name, count in Counter(identifiers(text)).items():
-        for word in words(name.decode("utf-8", "replace")):
-            counted[word] += count
-    return counted
-
-
-def _terms(counted: Counter[str], defines: Iterable[str]) -> list[str]:
-    terms: list[str] = []
-    for word, count in counted.most_common(MOST_TERMS) if len(counted) > MOST_TERMS else counted.items():
-        terms.append(word)
+def _terms(counted: Mapping[str, int], defines: Iterable[str]) -> list[str]:
+    terms = list(counted)[:MOST_TERMS]
+    for word in terms[:]:
+        count = counted[word]
         if count > 1:
-            terms.extend(level(word, least) for least, _ in LEVELS if count >= least)
-    terms.extend(defined(word) for word in defines)
+            terms += [word + end for end in _ENDS[min(count, _TOP)]]
+    terms += [defined(word) for word in defines]
     return terms
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import lru_cache
 
 LONGEST = 64
@@ -11,6 +12,8 @@ MOST_WORDS = 12
 """Words taken from one identifier."""
 CACHED = 60_000
 """Identifiers whose words a process remembers."""
+_MOST_DIGITS = 4
+_LONGEST_WORD = 32
 _SHORTEST = 2
 _SHORTEST_STEM = 4
 _IDEOGRAPHS = "\u2e80"
@@ -31,19 +34,44 @@ def identifiers(text: bytes) -> list[bytes]:
     return text.translate(_SPACED).split()
 
 
+class WordCounter:
+    """Counts words. It remembers the words of each identifier, which is what takes the time."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[str, ...]] = {}
+
+    def count(self, text: bytes) -> dict[str, int]:
+        """Return how often each word stands in a text."""
+        known = self._known
+        if len(known) > CACHED:
+            known.clear()
+        counted: dict[str, int] = {}
+        for identifier, times in Counter(identifiers(text)).items():
+            found = known.get(identifier)
+            if found is None:
+                found = known[identifier] = _split(identifier[: 4 * LONGEST].decode("utf-8", "replace"))
+            for word in found:
+                counted[word] = counted.get(word, 0) + times
+        return counted
+
+
 @lru_cache(maxsize=CACHED)
 def words(identifier: str) -> tuple[str, ...]:
     """Return the words of an identifier, each once: `HTTPExceptions` gives `http` and `except`."""
+    return _split(identifier)
+
+
+def _split(identifier: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in _PARTS.findall(identifier[:LONGEST])[:MOST_WORDS]:
         if part >= "\x80":
             found.extend(_beyond_ascii(part.lower()))
             continue
-        word = part.lower()
+        word = part.lower()[:_LONGEST_WORD]
         bare = word.rstrip(_DIGITS)
         if len(bare) >= _SHORTEST:
             found.append(stem(bare))
-        if bare != word and len(word) >= _SHORTEST:
+        if bare != word and _SHORTEST <= len(word) and (bare or len(word) <= _MOST_DIGITS):
             found.append(word)
     return tuple(dict.fromkeys(found))
 

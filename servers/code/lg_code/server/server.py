@@ -15,6 +15,8 @@ from lg_code.answers.repo_map import repo_map
 from lg_code.answers.symbols import find_symbol, read_symbol
 from lg_code.answers.tests_for import tests_for
 from lg_code.index.index import Index
+from lg_code.search import schema as search_schema
+from lg_code.search.tool import SearchAnswer, search_code
 from lg_code.server import schemas
 from lg_code.server.service import Service
 from lg_policy.jobs import Job
@@ -27,7 +29,7 @@ references tells who uses a name, outline what a file defines, tests_for which t
 Every answer is checked against the files as they are now. It says what it does not know."""
 
 _READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-Work = Callable[[Index, dict[str, Any], Job], Answer]
+Work = Callable[[Index, dict[str, Any], Job], Answer | SearchAnswer]
 
 
 def make_server(service: Service, *, lifespan: Lifespan | None = None) -> Server[Any]:
@@ -113,5 +115,13 @@ def tools(service: Service) -> list[ToolDef]:
             schemas.tests_input(limits),
             schemas.TESTS_OUTPUT,
             tests_for,
+        ),
+        tool(
+            "search_code",
+            search_schema.TITLE,
+            search_schema.DESCRIPTION,
+            search_schema.input_schema(schemas.KINDS),
+            search_schema.OUTPUT,
+            search_code,
         ),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from lg_code.index.index import Index, what_is_indexed
 from lg_code.ranking.ranks import Ranks
+from lg_code.search.terms import SearchTerms
 from lg_policy.config.settings import Settings
 from lg_policy.jobs import Workers
 from lg_policy.tree.workspace import Workspace
@@ -42,7 +43,7 @@ class Service:
         with self._lock:
             if self._index is None:
                 what = what_is_indexed(self.workspace, self.settings.policy, self._closed)
-                self._index = Index(self.workspace, self._directory, self.settings.code, what, ())
+                self._index = Index(self.workspace, self._directory, self.settings.code, what, (SearchTerms(),))
             return self._index
 
     def close(self) -> None:
