@@ -61,7 +61,7 @@ def pick(file: CurrentFile, query: Query, piece: int | None, kind: str) -> Picke
 
 
 def _importance(symbol: Symbol, query: Query) -> tuple[bool, bool, int]:
-    """Return what sorts the definitions of a wanted name: those inside a wanted name first, then types, then by place."""
+    """Return what sorts definitions of a wanted name: what is no part of others first, then by place."""
     inside = any(part in query.words for part in words(symbol.parent)) if symbol.parent else False
     return (symbol.kind in _PARTS_OF_OTHERS, not inside and bool(symbol.parent), symbol.start_line)
 

@@ -1,4 +1,4 @@
-"""Understands a query: its words, and the names in it that may be whole identifiers. No syntax of FTS5 is taken over."""
+"""Understands a query: its words, and the names in it that may be whole identifiers. Nothing in it is FTS5 syntax."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ _SYMBOL = re.compile(r"[A-Za-z_$][\w$]*(?:(?:::|\\|->|\.|#|/)[A-Za-z_$][\w$]*){0
 _LIKE_A_NAME = re.compile(r"[a-z0-9][A-Z]|[A-Z][a-z0-9]+[A-Z]|_", re.ASCII)
 _IN_BACKTICKS = re.compile(r"`([A-Za-z_$][^`\n]{0,100})`")
 _COMMON = frozenset(
-    "a about all an and any are as at be by can code do does file find for from function has have how i if in into is "
-    "it its me method my not of on or our should show that the their there these they this those to us use used using "
-    "was we what when where which while who why will with without you your class implemented implementation".split()
+    re.findall(
+        r"\w+",
+        "a about all an and any are as at be by can code do does file find for from function has have how i if in into "
+        "is it its me method my not of on or our should show that the their there these they this those to us use used "
+        "using was we what when where which while who why will with without you your class implemented implementation",
+    )
 )
 _ABOUT_TESTS = frozenset(stem(word) for word in ("test", "tests", "testing", "spec", "fixture", "mock"))
 _ABOUT_DOCS = frozenset(stem(word) for word in ("doc", "docs", "documentation", "readme", "changelog", "example"))
@@ -41,7 +44,7 @@ class Query:
 
 def understand(text: str) -> Query:
     """Return what a query asks for. Any text is a query; one without letters has no words and finds nothing."""
-    text = text[:LONGEST_QUERY].strip()
+    text = text[:LONGEST_QUERY].encode("utf-8", "replace").decode().strip()  # half of a pair is no text
     is_name = _SYMBOL.fullmatch(text) is not None
     tokens = _TOKEN.findall(text)
     telling = [token for token in tokens if token.lower() not in _COMMON]

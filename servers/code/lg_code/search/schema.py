@@ -10,8 +10,9 @@ from lg_code.search.tool import DEFAULT_RESULTS, MOST_RESULTS
 
 TITLE = "Search code"
 DESCRIPTION = (
-    "Find the code that a question, a bug report or a name is about: the files that fit best, each with the definition "
-    "in it that fits best. Words are found by their stem and inside identifiers. For every use of a name, call references."
+    "Find the code that a question, a bug report or a name is about: the files that fit best, each with the "
+    "definition in it that fits best. Words are found by their stem and inside identifiers. "
+    "For every use of a name, call references."
 )
 OUTPUT: dict[str, Any] = {
     "type": "object",

@@ -25,15 +25,16 @@ MOST_TERMS = 2_000
 _TOP = LEVELS[-1][0]
 _ENDS = [tuple(f"_{least}" for least, _ in LEVELS if count >= least) for count in range(_TOP + 1)]
 _COUNTER = WordCounter()
-_TABLES = (
-    "CREATE VIRTUAL TABLE IF NOT EXISTS search_terms USING fts5(terms, content='', detail=none, columnsize=0,"
-    " tokenize=\"ascii tokenchars '_'\")",
-    "CREATE TABLE IF NOT EXISTS search_docs(doc INTEGER PRIMARY KEY, file INTEGER NOT NULL, mark BLOB NOT NULL,"
-    " chunks INTEGER NOT NULL, live INTEGER NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS search_docs_by_file ON search_docs(file, mark)",
-    "CREATE TABLE IF NOT EXISTS search_size(id INTEGER PRIMARY KEY CHECK(id = 1), chunks INTEGER NOT NULL)",
-    "INSERT OR IGNORE INTO search_size VALUES(1, 0)",
-)
+_TABLES = """
+CREATE VIRTUAL TABLE IF NOT EXISTS search_terms
+    USING fts5(terms, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '_'");
+CREATE TABLE IF NOT EXISTS search_docs(
+    doc INTEGER PRIMARY KEY, file INTEGER NOT NULL, mark BLOB NOT NULL, chunks INTEGER NOT NULL, live INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS search_docs_by_file ON search_docs(file, mark);
+CREATE TABLE IF NOT EXISTS search_size(id INTEGER PRIMARY KEY CHECK(id = 1), chunks INTEGER NOT NULL);
+INSERT OR IGNORE INTO search_size VALUES(1, 0);
+"""
 
 
 def level(word: str, least: int) -> str:
@@ -86,10 +87,9 @@ class SearchTerms:
 
     def create(self, db: sqlite3.Connection) -> None:
         """Make the tables, where they are missing."""
-        for statement in _TABLES:
-            db.execute(statement)
+        db.executescript(_TABLES)
 
-    def store(self, db: sqlite3.Connection, file_id: int, path: str, prepared: Any) -> None:
+    def store(self, db: sqlite3.Connection, file_id: int, path: str, prepared: Any) -> None:  # noqa: ARG002 - the terms have its words
         """Store the pieces of a file. A text that the file had before is found again, not stored twice."""
         if not isinstance(prepared, list) or not all(isinstance(terms, str) for terms in prepared):
             raise ValueError("malformed terms")

@@ -71,7 +71,7 @@ def _split(identifier: str) -> tuple[str, ...]:
         bare = word.rstrip(_DIGITS)
         if len(bare) >= _SHORTEST:
             found.append(stem(bare))
-        if bare != word and _SHORTEST <= len(word) and (bare or len(word) <= _MOST_DIGITS):
+        if bare != word and len(word) >= _SHORTEST and (bare or len(word) <= _MOST_DIGITS):
             found.append(word)
     return tuple(dict.fromkeys(found))
 
