@@ -35,7 +35,7 @@ _MOST_DEFINITIONS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class RankedFile:
     """A file that the tables say fits, and its best piece."""
 
     path: str
@@ -62,7 +62,7 @@ class Lists:
         return rows
 
 
-def rank(db: sqlite3.Connection, query: Query, within: Sequence[str], job: Job) -> list[Candidate]:
+def rank(db: sqlite3.Connection, query: Query, within: Sequence[str], job: Job) -> list[RankedFile]:
     """Return the files that fit, the best first; `within` are directories or files, none of them means all."""
     lists = Lists(db, job)
     found = {word: lists.rows(word) for word in query.words}
@@ -135,7 +135,7 @@ def _files(
     definers: Mapping[int, str],
     shares: Mapping[int, float],
     rarity: Mapping[str, float],
-) -> list[Candidate]:
+) -> list[RankedFile]:
     best: dict[int, float] = {}
     where: dict[int, int] = {}
     for piece, score in scores.items():
@@ -148,14 +148,14 @@ def _files(
     top, most = max(best.values(), default=1.0), max(many.values(), default=1.0)
     fits = {doc: BEST * score / top + MANY * many.get(doc, 0.0) / most for doc, score in best.items()}
     docs = {*heapq.nlargest(RANKED_FILES, fits, key=lambda doc: fits[doc] + shares.get(doc, 0.0)), *definers}
-    candidates: list[Candidate] = []
+    candidates: list[RankedFile] = []
     for doc, path, digest in _live(db, docs):
         score = fits.get(doc, 0.0) + DEFINED * shares.get(doc, 0.0) + _path_score(path, query.words, rarity)
         if doc in definers:
             score += NAME * (SAME_AS_FILE if path_words(path)[0] == frozenset(words(definers[doc])) else 1.0)
         score *= weight(path, tests=query.about_tests, docs=query.about_docs)
         piece = where.get(doc, 0) & ((1 << CHUNK_BITS) - 1)
-        candidates.append(Candidate(path=path, digest=digest, score=score, piece=piece))
+        candidates.append(RankedFile(path=path, digest=digest, score=score, piece=piece))
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.path))
 
 

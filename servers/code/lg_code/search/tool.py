@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_code.index.index import Index
-from lg_code.search.candidates import Candidate, rank
+from lg_code.search.candidates import RankedFile, rank
 from lg_code.search.pick import Picked, pick
 from lg_code.search.query import Query, understand
 from lg_policy.jobs import Job
@@ -45,7 +45,7 @@ def search_code(index: Index, arguments: dict[str, Any], job: Job) -> SearchAnsw
 
 
 def tell(
-    index: Index, query: Query, candidates: Sequence[Candidate], limit: int, kind: str, job: Job
+    index: Index, query: Query, candidates: Sequence[RankedFile], limit: int, kind: str, job: Job
 ) -> tuple[list[dict[str, Any]], int]:
     """Return the results, read from the files as they are now, and how many files were not looked at."""
     results: list[dict[str, Any]] = []
