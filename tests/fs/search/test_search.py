@@ -63,6 +63,46 @@ async def test_matches_come_by_file_with_line_column_text_and_context(tmp_path: 
     detailed(schemas.SEARCH_MATCH, result["files"][0]["matches"])
 
 
+async def test_lines_between_near_matches_stand_once_and_a_rule_marks_lines_left_out(tmp_path: Path) -> None:
+    numbered = [f"{'hit' if number in (2, 4, 5, 12) else 'row'} {number}" for number in range(1, 16)]
+    write_tree(tmp_path, {"near.txt": "\n".join(numbered)})
+    with anyio.fail_after(60):
+        async with fs_client(tmp_path) as fs:
+            answer = await fs.call("search_files", regex="^hit", context_lines=2)
+            plain = text_of(await fs.call("search_files", regex="^hit"))
+    lines = text_of(answer).splitlines()[1:-1]
+    shown = [line.strip() for line in lines]
+    assert shown == [
+        "1- row 1", "2: hit 2", "3- row 3", "4: hit 4", "5: hit 5", "6- row 6", "7- row 7",
+        "--", "10- row 10", "11- row 11", "12: hit 12", "13- row 13", "14- row 14",
+    ]  # fmt: skip
+    assert "--" not in plain, "nothing is left out of what has no context"
+    assert answer.structured_content is not None
+    matches = answer.structured_content["files"][0]["matches"]
+    told = [text for match in matches for text in (*match["before"], match["text"], *match["after"])]
+    assert told == [line.partition(" ")[2] for line in shown if line != "--"]
+
+
+@given(
+    lines=st.lists(st.sampled_from(["hit", "row", ""]), max_size=30), context=st.integers(0, 4), seen=st.integers(0, 3)
+)
+@settings(max_examples=60, deadline=None)
+def test_any_context_is_told_once_and_in_order(lines: list[str], context: int, seen: int) -> None:
+    text = "\n".join(lines).encode()
+    excerpts = Excerpts(compile_regex("hit", case_sensitive=True, multiline=False), context=context, multiline=False)
+    found, _size, _more = excerpts.read("a", text, seen, 100, 1 << 20, Job(60.0))
+    told: list[int] = []
+    for match in found.matches:
+        first = match["line"] - len(match["before"])
+        told += range(first, match["line"] + len(match["after"]) + 1)
+        assert [*match["before"], match["text"], *match["after"]] == lines[first - 1 : match["line"] + len(match["after"])]
+    hits = [number for number, line in enumerate(lines, start=1) if line == "hit"][seen:]
+    # An empty last line is no line of a file.
+    near = {line for hit in hits for line in range(hit - context, hit + context + 1)}
+    end = len(text.decode().splitlines()) if text else 0
+    assert told == [number for number in range(1, end + 1) if number in near]
+
+
 async def test_anchors_hold_at_each_line_and_one_line_is_one_match(tmp_path: Path) -> None:
     write_tree(tmp_path, TREE)
     with anyio.fail_after(60):

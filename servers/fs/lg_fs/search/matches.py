@@ -85,7 +85,8 @@ class Excerpts:
             if len(found.matches) >= max_matches or size >= max_bytes:
                 return found, size, True
             quoted = self._quote(text, counter.line_at(line_start), start, end, line_start)
-            size += sum(len(line) for line in (*quoted["before"], quoted["text"], *quoted["after"])) + 40
+            size -= _join(found.matches[-1], quoted) if found.matches else 0
+            size += sum(map(len, (*quoted["before"], quoted["text"], *quoted["after"]))) + 40
             found.matches.append(quoted)
             found.count += 1
         return found, size, False
@@ -134,6 +135,24 @@ class Excerpts:
             lines.append(_shorten(text[start:end], 0))
             start = end + 1
         return lines
+
+
+def after_of(match: dict[str, Any]) -> int:
+    """Return the number of the line that follows a match's own text."""
+    return int(match["line"]) + str(match["text"]).count("\n") + 1
+
+
+def _join(above: dict[str, Any], match: dict[str, Any]) -> int:
+    """Cut the contexts of two neighbours, so that each line stands in one of them only; return what that saves above.
+
+    A line between them belongs to the upper one. A match is never a line of its neighbour's context.
+    """
+    room = max(0, match["line"] - after_of(above))
+    cut = above["after"][room:]
+    above["after"] = above["after"][:room]
+    free = max(0, room - len(above["after"]))
+    match["before"] = match["before"][max(0, len(match["before"]) - free) :]
+    return sum(map(len, cut))
 
 
 class _LineCounter:

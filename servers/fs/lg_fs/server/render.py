@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from lg_fs.search.matches import after_of
 from lg_fs.search.search import SearchResult
 from lg_fs.tree.listing import Listing
 from lg_fs.tree.totals import Totals
@@ -108,7 +110,7 @@ def search(found: SearchResult, output: str, unmatched: str = "") -> str:
     for hits in found.files:
         if output == "matches":
             lines.append(f"{hits.path}:")
-            lines += [line for match in hits.matches for line in _match(match)]
+            lines += _blocks(hits.matches)
         else:
             lines.append(hits.path if output == "files" else f"{hits.path}: {hits.count}")
     if not lines:
@@ -135,12 +137,21 @@ def search(found: SearchResult, output: str, unmatched: str = "") -> str:
     return "\n".join(lines)
 
 
-def _match(match: dict[str, Any]) -> list[str]:
-    line = match["line"]
-    before = [f"  {line - len(match['before']) + n}- {text}" for n, text in enumerate(match["before"])]
-    below = line + match["text"].count("\n") + 1
-    after = [f"  {below + n}- {text}" for n, text in enumerate(match["after"])]
-    return [*before, f"  {line}: {match['text']}", *after]
+def _blocks(matches: Sequence[dict[str, Any]]) -> list[str]:
+    """Render the matches of one file. As with grep, `--` stands where lines between two of them are left out."""
+    context = any(match["before"] or match["after"] for match in matches)
+    lines: list[str] = []
+    end = 0
+    for match in matches:
+        begin = match["line"] - len(match["before"])
+        if context and end and begin > end:
+            lines.append("  --")
+        lines += [f"  {begin + n}- {text}" for n, text in enumerate(match["before"])]
+        lines.append(f"  {match['line']}: {match['text']}")
+        below = after_of(match)
+        lines += [f"  {below + n}- {text}" for n, text in enumerate(match["after"])]
+        end = below + len(match["after"])
+    return lines
 
 
 def change(result: dict[str, Any]) -> str:

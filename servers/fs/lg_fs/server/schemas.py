@@ -216,7 +216,7 @@ def search_input(settings: FsSettings) -> Schema:
                 "type": "integer",
                 "minimum": 0,
                 "maximum": 20,
-                "description": "Lines before and after each match (default 0)",
+                "description": "Lines before and after each match, each line once (default 0)",
             },
             "case_sensitive": {"type": "boolean", "description": "Default true"},
             "multiline": {
