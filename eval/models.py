@@ -127,7 +127,7 @@ SCRIPTED = (
     ),
     ModelTask(
         id="scripted-denied", request="fix the failing test", files=CALC, flags=("--deny-all",),
-        script=(READ, FIX, text('{"reflection": "refused", "plan": {"steps": []}}'), text("Fixed.")),
+        script=(READ, FIX, text("Fixed.")),
         judge=not_fixed("no file was changed", "approval_denied"),
     ),
     ModelTask(

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,16 @@ def serialised(request: dict[str, Any]) -> str:
     return "\n".join([json.dumps(request.get("tools") or []), *map(serialised, request["messages"])])
 
 
+def shared(before: str, text: str) -> str:
+    """What two texts begin with."""
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False)))
+
+
 def cost(requests: list[dict[str, Any]], *, solved: bool) -> Cost:
     texts = [serialised(request) for request in requests]
     repeated = 0
-    for before, text in zip(texts, texts[1:], strict=False):
-        repeated += base_count(os.path.commonprefix([before, text]))
+    for before, text in pairwise(texts):
+        repeated += base_count(shared(before, text))
     return Cost(requests=len(texts), tokens=sum(map(base_count, texts)), repeated=repeated, solved=solved)
 
 
@@ -74,12 +80,17 @@ def play(scene: Scene, python: str, place: Path) -> Cost:
     files = {name: (root / name).read_text() for name in scene.files}
     solved = scene.done(files) and done.returncode == 0
     if not solved:
-        print(f"{scene.name!r} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}", file=sys.stderr)
+        print(
+            f"{scene.name!r} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}", file=sys.stderr
+        )
     return cost(model.requests, solved=solved)
 
 
 def row(name: str, costs: list[Cost]) -> str:
-    cells = [f"{found.requests}{'' if found.solved else ' NOT SOLVED'} | {found.tokens:,} | {found.repeated:,}" for found in costs]
+    cells = [
+        f"{found.requests}{'' if found.solved else ' NOT SOLVED'} | {found.tokens:,} | {found.repeated:,}"
+        for found in costs
+    ]
     change = f" | {costs[-1].tokens / costs[0].tokens - 1:+.0%}" if len(costs) > 1 else ""
     return f"| {name} | {' | '.join(cells)}{change} |"
 

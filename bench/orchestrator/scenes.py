@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bench.orchestrator.tasks import PYPROJECT, TASKS
@@ -29,7 +29,7 @@ class Scene:
     commands: Sequence[tuple[str, ...]]
     turns: Sequence[Scripted]
     settings: str = ""
-    done: Callable[[Mapping[str, str]], bool] = field(default=lambda files: True)
+    done: Callable[[Mapping[str, str]], bool]
     """Whether the files are right afterwards."""
 
 

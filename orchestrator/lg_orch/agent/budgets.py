@@ -43,7 +43,7 @@ class Budgets:
             return None
         if spent.room > 0:
             used = f"all {self.limits.max_loops} loops were used"
-            return f"{used}; each new plan and each denial takes one (budgets.max_loops)"
+            return f"{used}; each new plan takes one (budgets.max_loops)"
         return (
             f"all {self.limits.max_loops} loops of {self.limits.max_tool_calls_per_loop} tool calls were used "
             "(budgets.max_loops, budgets.max_tool_calls_per_loop)"

@@ -38,11 +38,16 @@ def commands_of(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
             approval=bool(command.get("approval")),
             reason="" if command.get("available") is True else str(command.get("reason") or "not available"),
             args_allow=tuple(str(entry) for entry in _list(command.get("args_allow"))),
+            timeout_s=_seconds(command.get("timeout_s")),
             root=str(command.get("root") or ""),
         )
         for command in _list(told.get("commands"))
         if isinstance(command, dict) and "name" in command
     )
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else 0.0
 
 
 def _list(value: object) -> list[Any]:

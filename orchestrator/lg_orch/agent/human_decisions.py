@@ -31,13 +31,10 @@ def called_instead(services: Services, queued: QueuedCall, envelope: ToolEnvelop
     return services.mint(call) if artifacts.decision == "not_done" else None
 
 
-def denial(results: Sequence[ToolEnvelope]) -> str:
-    """Return why the plan cannot be carried out: what a human refused, in their words; "" when nothing was."""
-    for result in results:
-        error = result.artifacts.error
-        if error is not None and error.code == DENIED and result.artifacts.decision is None:
-            return f"the user refused {result.tool}: {error.message}"
-    return ""
+def denied(results: Sequence[ToolEnvelope]) -> bool:
+    """Tell whether a human refused one of these calls; the result itself says why."""
+    errors = (result.artifacts.error for result in results if result.artifacts.decision is None)
+    return any(error is not None and error.code == DENIED for error in errors)
 
 
 def refused_before(state: RunState, queued: QueuedCall) -> ToolEnvelope | None:

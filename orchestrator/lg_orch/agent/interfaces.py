@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.plans import Plan, PlannedCall, Repair, Review, Route, Turn
+    from lg_orch.contracts.remarks import Remark
     from lg_orch.contracts.reports import Answer, VerifierReport
     from lg_orch.contracts.repository import RepoContext
 
@@ -89,6 +90,8 @@ class Work:
     verification: VerifierReport | None = None
     reflections: Sequence[str] = ()
     """What was learnt from attempts that did not work, oldest first."""
+    remarks: Sequence[Remark] = ()
+    """What was said and found since the request, oldest first; `request` does not have it."""
     contradiction: str = ""
     """Why the plan no longer fits what was found."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lg_orch.contracts.errors import Interrupted
+from lg_orch.contracts.remarks import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ class RunControl:
     """Seconds that this process waited for people; the run's wall clock does not count them."""
     notices: tuple[str, ...] = ()
     """What the program found when it resumed the run: for the backend, and for the report."""
+    remarks: tuple[Remark, ...] = ()
+    """What a model is told besides the request, oldest first; a new one is told with the next request."""
     broke_off: LgError | None = None
     """Why the backend could not be asked. The results of earlier calls are kept first; the next visit raises it."""
     stop_requested: bool = False

@@ -78,8 +78,6 @@ class Services:
     """Whether questions about our own tools are answered without a human (`--yes`)."""
     accepted_guide: str | None = None
     """SHA-256 of the `AGENTS.md` that the user accepted."""
-    guidance: Sequence[str] = ()
-    """What the user added with `resume --say`, oldest first."""
 
     def wall_s(self) -> float:
         """Return the age of the run in seconds, over all its processes, without the time spent waiting for people."""
@@ -102,9 +100,7 @@ class Services:
         """Return the request with what came up since, for backends that can follow words."""
         if not isinstance(self.backend, ActingBackend):
             return state.request
-        said = (f"Added by the user later: {text}" for text in self.guidance)
-        found = (f"Found by the program: {text}." for text in self.control.notices)
-        return "\n\n".join((state.request, *said, *found))
+        return "\n\n".join((state.request, *(remark.text for remark in self.control.remarks)))
 
     def context(self, state: RunState) -> RepoContext:
         """Return the whole repository context. Raises `NotFound` before the context builder ran."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Intent = Literal["code_change", "analysis", "research", "question", "refactor", "debug"]
+THE_REQUEST = "do what the request says"
+"""The one step of a plan that a small request is itself."""
 CHANGES: tuple[Intent, ...] = ("code_change", "refactor", "debug")
 """Requests that are done only when files were changed."""
 Lane = Literal["interactive", "deep"]

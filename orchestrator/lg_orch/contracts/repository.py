@@ -62,6 +62,8 @@ class Command(Strict):
     """Why it cannot be run here; empty when it can."""
     args_allow: tuple[str, ...] = ()
     """The arguments that its template allows; empty when nobody asked."""
+    timeout_s: float = 0.0
+    """Seconds after which it is ended; 0 when nobody asked."""
     root: str = ""
     """How it sees the root: `overlay`, `ro` or `rw`; empty when nobody asked."""
 

@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from lg_orch.agent.tree_check import CHANGED, tree_now
 from lg_orch.contracts.errors import Interrupted, RunLost
+from lg_orch.contracts.remarks import FOUND, Remark
 from lg_orch.contracts.state import Final, RunState
 from lg_orch.engine.early_refusal import refused_at_once
 from lg_orch.engine.job import RunJob
@@ -154,6 +155,7 @@ class Driver:
         if now not in (None, self.job.prior.left):
             self.job.bus.emit("thought", "tree", "note", {"text": CHANGED, "notice": True})
             services.control.notices = (*services.control.notices, CHANGED)
+            services.control.remarks = (*services.control.remarks, Remark(text=f"{FOUND}{CHANGED}."))
 
     def _remember(self, state: RunState) -> None:
         self.last = state
@@ -196,11 +198,11 @@ class Driver:
             model_hint=model_hint(),
             answers_itself=isinstance(job.flags, YesToBuiltin),
             accepted_guide=job.accepted_guide,
-            guidance=job.prior.guidance,
             control=RunControl(
                 started=job.begun,
                 prior_s=max(0.0, job.prior.driven_s - job.prior.waited_s),
                 notices=job.prior.notices,
+                remarks=job.prior.remarks,
             ),
         )
         if isinstance(job.chosen.backend, AsksModels):

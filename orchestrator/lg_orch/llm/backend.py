@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, ValidationError
 
+from lg_orch.agent.checks.check_commands import can_check
 from lg_orch.contracts.errors import ContextExceeded, ThinkingFailed
-from lg_orch.contracts.plans import CHANGES, Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
+from lg_orch.contracts.plans import CHANGES, THE_REQUEST, Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
 from lg_orch.contracts.reports import VerifierReport
 from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
 from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
+from lg_orch.llm.conversation.notes import Notes
 from lg_orch.llm.model_request import ModelRequest
 from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.structured import ask_json, bounded
@@ -40,7 +42,6 @@ Answer = TypeVar("Answer", bound=BaseModel)
 MAX_CALLS_A_TURN = 8
 MAX_FAILURE_CHARS = 4_000
 """Of one failing check's output, in a digest."""
-THE_REQUEST = "do what the request says"
 MAX_WORDS = 8_000
 MAX_WHY = 600
 """Characters of what a model says beside its calls that stay in the conversation."""
@@ -56,11 +57,11 @@ class ModelBackend:
         self._models = models
         self._at_once = tools_at_once
         self._given: RunPorts | None = None
-        self._rendered = Rendered()
+        self._rendered, self._notes = Rendered(), Notes()
 
     def attach(self, ports: RunPorts) -> None:
         """Take the run's interfaces."""
-        self._given, self._rendered = ports, Rendered()
+        self._given, self._rendered, self._notes = ports, Rendered(), Notes()
 
     @property
     def _ports(self) -> RunPorts:
@@ -81,7 +82,7 @@ class ModelBackend:
         """Return the plan: in the interactive lane the request itself, which costs nothing, else the planner's."""
         if work.route.lane == "interactive":
             return _request_as_plan(0)
-        message = task(work.request, work.context, f"Kind of request: {work.route.intent}", self._offer(work))
+        message = task(_whole_request(work), work.context, f"Kind of request: {work.route.intent}", self._offer(work))
         asked = ask_json(
             self._asking("planner", Plan), [system("plan"), message], Plan, what="plan", check=self._problem
         )
@@ -102,7 +103,7 @@ class ModelBackend:
         after = (*(f"Learnt before: {text}" for text in work.reflections), failure)
         found = self._asked_fitting("planner", Repair, lambda shorter: [
             system("replan"),
-            task(work.request, work.context, *before, self._transcript(work, shorter), *after),
+            task(_whole_request(work), work.context, *before, self._transcript(work, shorter), *after),
         ], what="plan", check=lambda repair: self._problem(repair.plan))  # fmt: skip
         plan = _numbered(found.plan, len(work.results))
         if not plan.verification and work.plan is not None:
@@ -156,35 +157,29 @@ class ModelBackend:
             return None
         before = (plan_text(work.plan), "What was done, with results:")
         return self._asked_fitting("verifier", Review, lambda shorter: [
-            system("review"), task(work.request, work.context, *before, self._transcript(work, shorter)),
+            system("review"), task(_whole_request(work), work.context, *before, self._transcript(work, shorter)),
         ], what="review")  # fmt: skip
 
     def _turn_of(self, work: Work, shorter: int) -> ModelRequest:
         """The request for the next turn, or a shorter one."""
-        messages, shortened = self._messages(work, shorter)
         deep = work.route.lane == "deep"
-        tools = offer(
-            self._ports.tools, work.context, self._at_once, replan=deep, results=shortened, changes=_changes(work)
-        )
-        return ModelRequest(role="coder", messages=messages, tools=tools)
+        # The same ones in every request of a run: a provider's cache begins with them.
+        tools = offer(self._ports.tools, work.context, self._at_once, replan=deep, changes=_changes(work))
+        messages = self._messages(work, shorter, tools)
+        return ModelRequest(role="coder", messages=messages, tools=tools, results=len(work.results))
 
-    def _messages(self, work: Work, shorter: int) -> tuple[list[BaseMessage], bool]:
+    def _messages(self, work: Work, shorter: int, tools: Sequence[dict[str, Any]]) -> list[BaseMessage]:
         counter = self._models.counter("coder")
-        parts = [self._baseline(work)]
-        notes: dict[int, str] = {}
-        if work.plan is not None and _says_more(work.plan):
-            learnt = (f"Learnt: {text}" for text in work.reflections)
-            notes[_made_before(work.plan) + 1] = "\n".join((*learnt, plan_text(work.plan)))
-        first = [system("act"), task(work.request, work.context, *parts)]
-        fixed = counter.count("\n".join(str(message.content) for message in first) + "\n".join(notes.values()))
-        tools = offer(self._ports.tools, work.context, self._at_once, replan=True, results=True, changes=_changes(work))
+        notes = self._notes.of(work)
+        first = [system(*_rules(work)), task(work.request, work.context, self._baseline(work))]
+        fixed = counter.count("\n".join([*(str(message.content) for message in first), *(text for _, text in notes)]))
         room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
         if room < 0:
             what = "request, rules, plan and tools alone need more tokens than a request may have"
             raise ThinkingFailed(f"{what} (models.*.context_tokens)")
         # Digests of what gave way need room as well.
         told = conversation(work.results, counter.count, room * 6 // 7, notes, self._rendered, shorter=shorter)
-        return [*first, *told.messages], told.shortened
+        return [*first, *told.messages]
 
     def _baseline(self, work: Work) -> str:
         """The checks that were run before the work began. Those just before the first change come later: the beginning
@@ -278,9 +273,17 @@ def _request_as_plan(made: int) -> Plan:
     return Plan(steps=(PlanStep(id=f"p{made}s1", description=THE_REQUEST),))
 
 
-def _says_more(plan: Plan) -> bool:
-    """Whether the plan says more than the request."""
-    return [step.description for step in plan.steps] != [THE_REQUEST]
+def _whole_request(work: Work) -> str:
+    """The request with what was said since, for a request that shows no conversation."""
+    return "\n\n".join((work.request, *(remark.text for remark in work.remarks)))
+
+
+def _rules(work: Work) -> tuple[str, ...]:
+    """The prompts of a turn: only what holds in this run."""
+    if not _changes(work):
+        return ("act",)
+    named = work.plan is not None and work.plan.verification
+    return ("act", "change", "checked" if named or can_check(work.context) else "unchecked")
 
 
 def _failure(work: Work) -> str:
@@ -304,13 +307,6 @@ def _outputs(report: VerifierReport, results: Sequence[ToolEnvelope]) -> dict[st
         for check, result in zip(report.checks, results, strict=True)
         if not check.ok
     }
-
-
-def _made_before(plan: Plan | None) -> int:
-    """How many results there were when a plan was written; its step ids say so."""
-    first = plan.steps[0].id if plan is not None and plan.steps else "p0s1"
-    made = first.removeprefix("p").partition("s")[0]
-    return int(made) if made.isdigit() else 0
 
 
 def _numbered(plan: Plan, made: int) -> Plan:

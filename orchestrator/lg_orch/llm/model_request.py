@@ -18,5 +18,7 @@ class ModelRequest:
     role: str
     messages: Sequence[BaseMessage]
     tools: Sequence[dict[str, Any]] = ()
+    results: int = 0
+    """Results of the run that the messages are about."""
     schema: dict[str, Any] | None = None
     """JSON Schema of the answer, for models whose server takes one."""

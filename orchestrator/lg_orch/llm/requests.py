@@ -143,7 +143,7 @@ class Models:
             # Rules and task are made anew for each request, of the same text.
             mask = lru_cache(maxsize=REMEMBERED)(ports.mask)
             self._masks = MessageMemo(lambda message: _masked(mask, message))
-        return ModelRequest(role=ask.role, tools=ask.tools, schema=ask.schema, messages=self._masks(ask.messages))
+        return dataclasses.replace(ask, messages=self._masks(ask.messages))
 
     def _texts(self, ask: ModelRequest, candidate: Candidate) -> list[str]:
         """All of a request that costs tokens: a text for each message, tool and schema."""

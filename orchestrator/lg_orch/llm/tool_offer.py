@@ -38,8 +38,23 @@ _FORMS: Mapping[str, _Form] = {
     "search_files": _Form(
         says="Search file contents.", shows={"regex": "RE2", "path": "", "glob": "*.py", "context_lines": ""}
     ),
-    "exec": _Form(says="Run a command at the root; what it writes is thrown away.", shows={"cmd": "", "args": ""}),
+    "exec": _Form(
+        says="Run a command at the root; what it writes is thrown away.",
+        shows={"cmd": "", "args": "", "timeout_s": ""},
+    ),
+    "repo_map": _Form(says="The repository's most important symbols.", shows={"budget_tokens": "", "focus": ""}),
+    "find_symbol": _Form(says="Where a name is defined.", shows={"name": ""}),
+    "outline": _Form(says="The definitions of a file, with lines.", shows={"path": ""}),
+    "read_symbol": _Form(says="Read a whole definition.", shows={"name": "", "path": ""}),
+    "references": _Form(says="Where a name is used.", shows={"name": ""}),
+    "search_code": _Form(says="Find code by words.", shows={"query": ""}),
+    "tests_for": _Form(says="Tests of a file or symbol.", shows={"path": "", "symbol": ""}),
 }
+TRY_OUT = "Throw-away code: python, args -c CODE."
+_LIMITS = ("maximum", "maxItems", "maxLength", "pattern")
+MAX_PATTERN = 80
+MAX_LIMIT = 10_000
+"""A number's limit above this is one that no sensible call reaches, and a text's above a tenth of it."""
 _TEXT = {"type": "string"}
 _LOCAL: Mapping[str, dict[str, Any]] = {
     REPLAN: {
@@ -47,10 +62,10 @@ _LOCAL: Mapping[str, dict[str, Any]] = {
         "parameters": {"type": "object", "properties": {"reason": _TEXT}, "required": ["reason"]},
     },
     RESULT: {
-        "description": "Read a result that was left out or cut, by its id.",
+        "description": "Read a result that was cut or left out.",
         "parameters": {
             "type": "object",
-            "properties": {"result_id": _TEXT, "offset": {"type": "integer"}, "limit": {"type": "integer"}},
+            "properties": {"result_id": _TEXT, "offset": {"type": "integer"}},
             "required": ["result_id"],
         },
     },
@@ -95,14 +110,13 @@ def offer(
     at_once: int,
     *,
     replan: bool = False,
-    results: bool = False,
     changes: bool = True,
 ) -> list[dict[str, Any]]:
     """Return the tools as a provider's tool calling wants them, in the same order for every request."""
     told, more = chosen(tools, context, at_once, changes=changes)
-    schemas = [_function(tool.name, _says(tool), parameters(tool, context)) for tool in told]
+    schemas = [_function(tool.name, _says(tool, context), parameters(tool, context)) for tool in told]
     names = [DISCOVER, EXECUTE] if more else []
-    names += [RESULT] if results else []
+    names += [RESULT]
     names += [REPLAN] if replan else []
     return schemas + [_function(name, _LOCAL[name]["description"], _LOCAL[name]["parameters"]) for name in names]
 
@@ -119,24 +133,45 @@ def parameters(tool: ToolInfo, context: RepoContext | None = None) -> dict[str, 
     if tool.original == "exec" and context is not None:
         if context.commands and "cmd" in properties:
             properties["cmd"] = {"type": "string", "enum": runnable(context)}
+        most = max((command.timeout_s for command in context.commands if not command.reason), default=0.0)
+        if most and "timeout_s" in properties:
+            properties["timeout_s"] = {"type": "number", "description": f"at most {most:g}"}
         if any(package.path for package in context.packages) and "cwd" in known:
             properties["cwd"] = _short(known["cwd"], "a package's directory, instead of the root")
     required = [name for name in tool.input_schema.get("required", ()) if name in properties]
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
-def _says(tool: ToolInfo) -> str:
+def _says(tool: ToolInfo, context: RepoContext) -> str:
     form = _FORMS.get(tool.original) if tool.builtin else None
-    return form.says if form is not None else tool.description[:MAX_DESCRIPTION]
+    if form is None:
+        return tool.description[:MAX_DESCRIPTION]
+    return f"{form.says} {TRY_OUT}" if tool.original == "exec" and _takes_code(context) else form.says
+
+
+def _takes_code(context: RepoContext) -> bool:
+    """Whether `python -c` may be run here."""
+    python = next((command for command in context.commands if command.name == "python"), None)
+    if python is None or "python" not in runnable(context):
+        return False
+    return any(allowed.startswith("-c=") for allowed in python.args_allow)
 
 
 def _short(schema: Mapping[str, Any], words: str) -> dict[str, Any]:
     """Type and words of one argument; of several types the first, which all of our tools take."""
     first = schema["anyOf"][0] if "anyOf" in schema else schema
     short = {key: first[key] for key in ("type", "enum") if key in first}
+    short |= {key: first[key] for key in _LIMITS if key in first and _tells(key, first[key])}
     if "items" in first:
         short["items"] = {"type": first["items"].get("type", "string")}
     return short | ({"description": words} if words else {})
+
+
+def _tells(key: str, limit: Any) -> bool:
+    """Whether a call could break this limit without knowing of it."""
+    if key == "pattern":
+        return isinstance(limit, str) and len(limit) < MAX_PATTERN
+    return isinstance(limit, int | float) and limit < (MAX_LIMIT if key == "maximum" else MAX_LIMIT // 10)
 
 
 def _function(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
-NAMES = ("rules", "act", "plan", "replan", "route", "review")
+NAMES = ("rules", "act", "change", "checked", "unchecked", "plan", "replan", "route", "review")
 
 
 @cache

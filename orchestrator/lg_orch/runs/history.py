@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.contracts.remarks import FOUND, SAID, Remark
 from lg_orch.human.inquiry import answers_of, kept_answers_of
 from lg_orch.human.kept_answers import KeptAnswers
 from lg_orch.llm.cost.spending import Traffic, traffic_so_far
@@ -41,6 +42,8 @@ class Prior:
     """What the user added to the request since, oldest first."""
     notices: tuple[str, ...] = ()
     """What the program found when it went on with the run, each text once."""
+    remarks: tuple[Remark, ...] = ()
+    """Guidance and notices as the model is told them, oldest first."""
     left: str | None = None
     """Digest of the tree as the last process left it."""
 
@@ -65,6 +68,7 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
         kept=kept_answers_of(events),
         guidance=guidance_of(events),
         notices=tuple(dict.fromkeys(str(event.data["text"]) for event in events if event.data.get("notice"))),
+        remarks=remarks_of(events),
         left=left_at(events),
     )
 
@@ -92,6 +96,23 @@ def waited_seconds(events: Sequence[Event]) -> float:
 def guidance_of(events: Sequence[Event]) -> tuple[str, ...]:
     """Return what the user added to the request since it was made, oldest first."""
     return tuple(str(event.data["text"]) for event in events if event.name == "user" and event.data.get("guidance"))
+
+
+def remarks_of(events: Sequence[Event]) -> tuple[Remark, ...]:
+    """Return guidance and notices in order, each with the place where the first request after it showed it.
+
+    A journal of an earlier version does not tell the place: then it was part of the first message.
+    """
+    found: list[Remark] = []
+    for event in events:
+        if event.data.get("guidance"):
+            found.append(Remark(text=f"{SAID}{event.data['text']}"))
+        elif event.data.get("notice"):
+            found.append(Remark(text=f"{FOUND}{event.data['text']}."))
+        elif event.kind == "model" and event.phase == "begin" and event.data.get("role") == "coder":
+            after = int(event.data.get("results") or 0)
+            found = [replace(remark, after=after) if remark.after is None else remark for remark in found]
+    return tuple(found)
 
 
 def next_epoch(events: Sequence[Event]) -> int:

@@ -229,6 +229,14 @@ def failure(queued: QueuedCall, problem: Problem) -> ToolEnvelope:
     )
 
 
+def _printed(structured: dict[str, Any] | None, *, builtin: bool) -> str:
+    """What a command printed before it reached a limit: often the only thing that says why."""
+    if structured is None or not builtin or not {"exit_code", "stdout", "stderr"} <= structured.keys():
+        return ""
+    out, errors = str(structured["stdout"]).rstrip(), str(structured["stderr"]).rstrip()
+    return f"{out}\n--- standard error ---\n{errors}" if errors else out
+
+
 def envelope_of(queued: QueuedCall, result: CallToolResult, *, builtin: bool) -> ToolEnvelope:
     """Turn a tool's answer into an envelope; `builtin`: the tool is one of our own servers'."""
     from mcp.types import TextContent
@@ -239,7 +247,11 @@ def envelope_of(queued: QueuedCall, result: CallToolResult, *, builtin: bool) ->
     known = {"ledger_id": checked_id(meta.get("lg/request")), "replayed": meta.get("lg/replayed") is True}
     if result.is_error:
         failed = failure(queued, problem_of(structured, text, meta, builtin=builtin))
-        return failed.model_copy(update={"artifacts": failed.artifacts.model_copy(update=known)})
+        update = {
+            "artifacts": failed.artifacts.model_copy(update=known),
+            "stdout": _printed(structured, builtin=builtin),
+        }
+        return failed.model_copy(update=update)
     call = queued.call
     artifacts = Artifacts(call_id=call.id, input=call.input, why=call.why, structured=structured)
     artifacts = artifacts.model_copy(update=known)

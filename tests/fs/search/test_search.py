@@ -95,7 +95,9 @@ def test_any_context_is_told_once_and_in_order(lines: list[str], context: int, s
     for match in found.matches:
         first = match["line"] - len(match["before"])
         told += range(first, match["line"] + len(match["after"]) + 1)
-        assert [*match["before"], match["text"], *match["after"]] == lines[first - 1 : match["line"] + len(match["after"])]
+        assert [*match["before"], match["text"], *match["after"]] == lines[
+            first - 1 : match["line"] + len(match["after"])
+        ]
     hits = [number for number, line in enumerate(lines, start=1) if line == "hit"][seen:]
     # An empty last line is no line of a file.
     near = {line for hit in hits for line in range(hit - context, hit + context + 1)}

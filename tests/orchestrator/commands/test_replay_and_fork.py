@@ -104,7 +104,9 @@ def test_guidance_reaches_the_model_and_denies_the_call_that_waited(place: Place
 def test_guidance_is_added_to_a_run_that_was_cut_off(place: Place) -> None:
     assert place.begin(seen=set()).killed
     place.assert_as_if_nothing_had_happened(place.resume("--say", "small letters please"))
-    assert "Added by the user later: small letters please" in json.loads(place.told())[1]["content"]
+    assert "Added by the user later: small letters please" in [
+        message["content"] for message in json.loads(place.told())
+    ]
 
 
 def test_an_edited_call_is_shown_and_approved_as_a_call_of_its_own(place: Place, tmp_path: Path) -> None:

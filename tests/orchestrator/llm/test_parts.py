@@ -21,11 +21,10 @@ from lg_orch.llm.candidates import Candidate, candidates
 from lg_orch.llm.conversation.conversation import Rendered, conversation, transcript
 from lg_orch.llm.conversation.messages import marked, system, task
 from lg_orch.llm.cost.tokens import Calibrated, estimate, is_exact, token_counter
-from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.provider_errors import Failure, failure_of
 from lg_orch.llm.retry import MAX_PAUSE_S, pause_s
 from lg_orch.llm.structured import ask_json
-from lg_orch.llm.tool_offer import offer, parameters
+from lg_orch.llm.tool_offer import offer
 from lg_orch.llm.wire.clients import Clients
 from lg_orch.llm.wire.dialects import plain
 from lg_orch.llm.wire.reply_cache import ReplyCache, cache_key
@@ -59,7 +58,7 @@ def test_a_result_cannot_close_the_tags_that_mark_it_as_data() -> None:
 
 
 def test_a_long_result_is_cut_in_the_middle_and_says_where_the_rest_is() -> None:
-    told = conversation([result("x" * 100_000)], length, 1_000_000, {})
+    told = conversation([result("x" * 100_000)], length, 1_000_000, [])
     assert told.shortened
     text = str(told.messages[-1].content)
     assert len(text) < MAX_RESULT_CHARS + 300
@@ -71,7 +70,7 @@ def test_old_results_give_way_to_digests_many_at_once_and_what_was_sent_stays_as
     results = [result(f"{number} " + "x" * 1_000, f"m{number}.1") for number in range(40)]
     sent: list[list[str]] = []
     for number in range(1, 41):
-        told = conversation(results[:number], length, 10_000, {})
+        told = conversation(results[:number], length, 10_000, [])
         texts = [str(message.content) for message in told.messages]
         assert sum(map(length, texts)) < 10_000 + 8_000
         sent.append(texts)
@@ -88,16 +87,16 @@ def test_what_was_found_of_earlier_turns_gives_the_same_requests_as_looking_at_a
     )]  # fmt: skip
     known = Rendered()
     for number in range(1, 121):
-        kept = conversation(results[:number], length, 10_000, {}, known)
-        anew = conversation(results[:number], length, 10_000, {})
+        kept = conversation(results[:number], length, 10_000, [], known)
+        anew = conversation(results[:number], length, 10_000, [])
         assert kept == anew
 
 
 def test_a_counter_that_turns_out_too_low_makes_what_was_counted_before_larger_too() -> None:
     results = [result("x" * 900, f"m{number}.1") for number in range(12)]
     known = Rendered()
-    assert not conversation(results[:10], length, 10_000, {}, known).shortened
-    told = conversation(results, lambda *texts: 2 * length(*texts), 10_000, {}, known)
+    assert not conversation(results[:10], length, 10_000, [], known).shortened
+    told = conversation(results, lambda *texts: 2 * length(*texts), 10_000, [], known)
     assert told.shortened
     assert sum(2 * length(str(message.content)) for message in told.messages) < 12_000
 
@@ -107,7 +106,7 @@ def test_calls_of_one_turn_stand_together_and_checks_of_ours_are_no_calls_of_the
         result("a", "m0.1"), result("b", "m0.2"), result("c", "m2.1"),
         result("d", "check.1", tool="exec__exec", exit_code=1, input={"cmd": "pytest"}),
     ]  # fmt: skip
-    kinds = [type(message) for message in conversation(results, length, 10_000, {3: "a note"}).messages]
+    kinds = [type(message) for message in conversation(results, length, 10_000, [(3, "a note")]).messages]
     assert kinds == [AIMessage, ToolMessage, ToolMessage, HumanMessage, AIMessage, ToolMessage, HumanMessage]
     assert "exit code 1" in transcript(results, length, 10_000)
 
@@ -137,33 +136,6 @@ def test_a_real_tokenizer_counts_where_it_is_installed() -> None:
     assert 190 < counter.count(words) / 1.15 < 210
 
 
-def test_what_providers_refuse_and_what_a_model_never_needs_is_left_out_of_the_offer() -> None:
-    schema = {
-        "type": "object", "oneOf": [{"required": ["patch"]}], "additionalProperties": False,
-        "properties": {"patch": {"type": "string", "minLength": 1}, "dry_run": {"type": "boolean"}},
-    }  # fmt: skip
-    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
-    own, other = tool_info("fs__apply_patch", "long", root, schema), tool_info("x__apply_patch", "", None, schema)
-    here = RepoContext(root_name="r")
-    assert parameters(own) == {"type": "object", "properties": {"patch": {"type": "string"}}}
-    assert parameters(other)["properties"] == schema["properties"]
-    assert "oneOf" not in parameters(other)
-    assert [one["function"]["name"] for one in offer([own, other], here, 2)] == ["fs__apply_patch", "x__apply_patch"]
-    names = [one["function"]["name"] for one in offer([own, other, other], here, 2, replan=True)]
-    assert names == ["fs__apply_patch", "mcp_discover", "mcp_execute", "replan"]
-
-
-def test_a_model_is_told_only_of_commands_that_are_of_use_here() -> None:
-    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
-    schema = {"type": "object", "properties": {"cmd": {"enum": ["cargo", "pytest"]}}}
-    here = RepoContext(
-        root_name="r", top_level=(DirectoryEntry(path="pyproject.toml", type="file"),),
-        commands=tuple(Command(name=name) for name in ("pytest", "cargo", "mine")),
-    )  # fmt: skip
-    [told] = offer([tool_info("exec__exec", "cargo, pytest", root, schema)], here, 9)
-    assert told["function"]["parameters"]["properties"]["cmd"]["enum"] == ["pytest", "mine"]
-
-
 def test_a_note_that_came_more_than_once_is_written_once() -> None:
     assert counted(["a", "b", "a", "a"]) == ["a (3 times)", "b"]
 
@@ -171,22 +143,6 @@ def test_a_note_that_came_more_than_once_is_written_once() -> None:
 def test_rules_that_test_programs_draw_cost_no_tokens() -> None:
     drawn = result("=" * 60 + " FAILURES " + "=" * 60 + "\n_ _ _ _ _ _ _ _ \na == b", exit_code=1)
     assert whole_text(drawn) == "exit code 1\n=== FAILURES ===\n_ _\na == b"
-
-
-@pytest.mark.parametrize(
-    ("request_text", "lane"),
-    [
-        ("fix the failing test", "interactive"),
-        ("Please rename `add` to `plus` in calc.py.", "interactive"),
-        ("refactor everything into packages", None),
-        ("Migrate the whole project to Python 3.13", None),
-        ("why does it fail, and is the design right?", None),
-        ("where is add defined?", "interactive"),
-    ],
-)
-def test_wording_that_says_enough_needs_no_model_to_route_it(request_text: str, lane: str | None) -> None:
-    found = route_by_rules(request_text)
-    assert (found.lane if found is not None else None) == lane
 
 
 def test_json_is_found_among_words_and_a_second_failure_ends_it() -> None:
@@ -343,9 +299,9 @@ def test_checks_that_cannot_be_run_here_are_named_with_the_reason_and_no_command
     told = str(task("fix it", here).content)
     assert "Cannot be run here: pytest: the project has no environment of its own with 'pytest'\n" in told
     runner = tool_info("exec__exec", "", {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}, {"properties": {}})
-    assert offer([runner], here, 9) == []
+    assert [tool["function"]["name"] for tool in offer([runner], here, 9)] == ["mcp_result"]
     able = here.model_copy(update={"commands": (*here.commands[1:], Command(name="pytest"))})
-    assert (missing_checks(able), len(offer([runner], able, 9))) == ({}, 1)
+    assert (missing_checks(able), len(offer([runner], able, 9))) == ({}, 2)
 
 
 def test_a_strangers_schema_is_told_plainly_in_bounded_time_whatever_it_holds() -> None:

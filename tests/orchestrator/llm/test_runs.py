@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lg_orch.llm.cost.tokens import base_count
 from lg_orch.testing import ScriptedModel, broken, calls, text
 from tests.orchestrator.llm.project import ANSWER, READ, RIGHT, WRONG, Project, make, patch
 from tests.orchestrator.programs import lg_orch
@@ -47,12 +48,12 @@ def test_a_failing_test_is_fixed_and_the_check_proves_it_also_when_another_model
     assert "assert -1 == 3" in model.requests[0]["messages"][-1]["content"], "the first request has the failing test"
 
 
+FIXED_TOKENS = 1_000
 PRICES = '"openai:scripted" = { input = 1, output = 2 }\n"openai:second" = { input = 1, output = 2 }\n'
 
 
 def test_a_denied_change_is_told_to_the_model_and_the_run_does_not_claim_it(project: Project) -> None:
-    again = '{"reflection": "It was refused.", "plan": {"steps": []}}'
-    with ScriptedModel([calls(READ), calls(patch()), text(again), text("I fixed it.")]) as model:
+    with ScriptedModel([calls(READ), calls(patch()), text("I fixed it.")]) as model:
         project.configure(model)
         ended = project.run("--deny-all")
     assert ended.returncode == 1
@@ -60,6 +61,12 @@ def test_a_denied_change_is_told_to_the_model_and_the_run_does_not_claim_it(proj
     assert ended.stdout.startswith("**Failed:** a change was asked for and no file was changed")
     assert "> I fixed it." in ended.stdout
     assert "approval_denied" in model.requests[2]["messages"][-1]["content"]
+    assert fixed_part(model.requests[0]) <= FIXED_TOKENS
+
+
+def fixed_part(request: dict[str, Any]) -> int:
+    """Tokens that every request of every run has: the rules and the tools."""
+    return base_count(str(request["messages"][0]["content"])) + base_count(json.dumps(request["tools"]))
 
 
 def test_an_injected_instruction_that_the_model_obeys_changes_nothing_that_policy_protects(project: Project) -> None:

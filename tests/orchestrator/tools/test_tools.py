@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING
 import anyio
 import mcp.types as t
 import pytest
+from mcp.types import CallToolResult
 
 from lg_orch.contracts.plans import PlannedCall
+from lg_orch.contracts.state import QueuedCall
 from lg_orch.human.approvals import HumanAnswer, Question
 from lg_orch.testing import ScriptedBackend
+from lg_orch.tools.gateway_tools import envelope_of
+from lg_orch.tools.result_text import whole_text
 from lg_orch.tools.tool_info import tool_info
 from lg_policy.errors import StillRunning
 from tests.orchestrator.fake_gateway import FakeGateway, error_result, text_result
@@ -155,3 +159,14 @@ async def test_secrets_in_arguments_do_not_reach_the_journal(tmp_path: Path) -> 
             await run.services.tools.call(queued, step="executor", timeout_s=20)
         assert token not in run.run.journal.read_text()
         assert "[secret:github_token:" in run.run.journal.read_text()
+
+
+def test_what_a_command_printed_before_its_time_was_over_is_told_to_the_model() -> None:
+    queued = QueuedCall(call=PlannedCall(id="m0.1", tool="exec__exec", input={"cmd": "pytest"}), key="k")
+    error = {"code": "timeout", "message": "pytest: limit_exceeded: time (5 s)", "hint": "select less"}
+    printed = {"exit_code": None, "stdout": "test_a.py ..", "stderr": "slow", "error": error}
+    answer = CallToolResult(content=[], structured_content=printed, is_error=True)
+    told = whole_text(envelope_of(queued, answer, builtin=True))
+    assert told.startswith("failed: timeout: pytest: limit_exceeded: time (5 s)")
+    assert told.endswith("test_a.py ..\n--- standard error ---\nslow")
+    assert "test_a.py" not in whole_text(envelope_of(queued, answer, builtin=False)), "a stranger's fields are not read"

@@ -75,6 +75,11 @@ def root_checks(context: RepoContext) -> list[ProjectCheck]:
     return _checks(context, _root(context))
 
 
+def can_check(context: RepoContext) -> bool:
+    """Tell whether the root's tests, or those of any package, can be run here."""
+    return bool(root_checks(context)) or any(_checks(context, package) for package in context.packages)
+
+
 def missing_checks(context: RepoContext) -> dict[str, str]:
     """Return the commands that would check the root but cannot be run here, each with the reason.
 

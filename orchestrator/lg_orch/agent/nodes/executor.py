@@ -15,7 +15,7 @@ import anyio
 from lg_orch.agent.budgets import executor_room, patch_bytes
 from lg_orch.agent.checks.planned_checks import baselines, changes, renewed
 from lg_orch.agent.finished_calls import finish
-from lg_orch.agent.human_decisions import STOPPED, called_instead, denial, is_result, refused_before
+from lg_orch.agent.human_decisions import STOPPED, called_instead, denied, is_result, refused_before
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
 from lg_orch.agent.nodes.planner import stopped, work_of
@@ -65,10 +65,10 @@ async def executor(state: RunState, services: Services) -> Update:
             {"call_id": result.artifacts.call_id, "tool": result.tool, "by": result.artifacts.approved_by}
             for result in answered
         ]
-    refused = denial(made.results) if isinstance(services.backend, ActingBackend) else ""
-    if refused:
-        # What was decided along with it is decided anew; the new plan costs a loop.
-        return update | {"queue": (), "replan": refused}
+    if isinstance(services.backend, ActingBackend) and denied(made.results):
+        # Who asked for it reads what the human said, and decides anew about what was to follow.
+        rest = []
+        update["queue"] = ()
     after = state.model_copy(
         update={"tool_results": [*state.tool_results, *made.results], "budgets": made.spent, "queue": tuple(rest)}
     )

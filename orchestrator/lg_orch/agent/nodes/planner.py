@@ -112,7 +112,8 @@ def work_of(state: RunState, services: Services) -> Work:
     if not contradiction and passed and state.review is not None and not state.review.ok:
         contradiction = f"the checks passed, but a review found: {'; '.join(state.review.problems)}"
     return Work(
-        request=services.request(state),
+        request=state.request,
+        remarks=services.control.remarks,
         route=state.intent,
         context=services.context(state),
         plan=state.plan,

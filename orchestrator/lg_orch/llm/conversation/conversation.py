@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lg_orch.contracts.envelopes import ToolEnvelope
+    from lg_orch.llm.conversation.notes import Note
 
 BASELINE_ID, CHECK_ID, AGAIN_ID = "base.", "check.", "again."
 MAX_ARGUMENTS = 120
@@ -114,31 +115,31 @@ def conversation(
     results: Sequence[ToolEnvelope],
     count: Callable[..., int],
     room: int,
-    notes: dict[int, str],
+    notes: Sequence[Note],
     rendered: Rendered | None = None,
     *,
     shorter: int = 1,
 ) -> Conversation:
     """Return the calls so far and their results, as a provider's tool calling writes them.
 
-    `room` is the tokens they may have. `notes` has texts of ours to stand before the result of that number. All is
-    made `shorter` times as short where the run's budgets leave no room for more.
+    `room` is the tokens they may have. `notes` are texts of ours, by place. All is made `shorter` times as short where
+    the run's budgets leave no room for more.
     """
     known, limit = rendered or Rendered(), MAX_RESULT_CHARS // shorter
     old = known.take_in(results, count, room // shorter, limit)
     turns = known.turns
     messages: list[BaseMessage] = [HumanMessage(_digests(turns[:old], shorter))] if old else []
     reached = turns[old - 1][-1].number if old else 0
-    messages += [HumanMessage(text) for number, text in notes.items() if number <= reached]
+    messages += [HumanMessage(text) for number, text in notes if number <= reached]
     for members in turns[old:]:
-        messages += [HumanMessage(text) for number, text in notes.items() if reached < number <= members[-1].number]
+        messages += [HumanMessage(text) for number, text in notes if reached < number <= members[-1].number]
         reached = members[-1].number
         key = (str(limit), *(item.id for item in members))
         if key not in known.messages:
             made = _checks(members, limit) if _turn(members[0]) == CHECK_ID else _calls(members, limit)
             known.messages[key] = list(made)
         messages += known.messages[key]
-    messages += [HumanMessage(text) for number, text in notes.items() if number > reached]
+    messages += [HumanMessage(text) for number, text in notes if number > reached]
     left = (item for members in turns[old:] for item in members)
     long = any(len(item.result.stdout) + len(item.result.stderr) > limit for item in left)
     return Conversation(messages=messages, shortened=bool(old) or long)

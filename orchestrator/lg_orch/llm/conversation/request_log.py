@@ -45,6 +45,7 @@ def record_begin(ports: RunPorts, asked: RequestAttempt) -> None:
     ports.journal.record(asked.candidate, "begin", {
         "role": asked.ask.role, "messages": len(messages), "prompt": _digest(str(messages[0].content)),
         "request": _digest("\0".join(str(message.content) for message in messages)), "tools": len(asked.ask.tools),
+        "results": asked.ask.results,
         "prompt_tokens_estimate": asked.prompt_tokens, "prompt_tokens_most": asked.most,
         "max_reply_tokens": asked.room,
         "cost_usd_most": ports.budget.at_most(asked.candidate, asked.most, asked.room),

@@ -210,6 +210,7 @@ class Executor:
             "root": template.root,
             "env": list(template.env),
             "approval": template.approval,
+            "timeout_s": effective_limits(self._settings.limits, template.limits).timeout_s,
             "rerun": template.rerun,
         }
 

@@ -89,6 +89,7 @@ _LIST_OUTPUT: dict[str, Any] = {
                     },
                     "network": {"type": "boolean"},
                     "approval": {"type": "boolean"},
+                    "timeout_s": {"type": "number", "description": "seconds after which the command is ended"},
                     "rerun": {"type": "boolean"},
                 },
                 "required": ["name", "description", "available", "reason", "args_allow"],

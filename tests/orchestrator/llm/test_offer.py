@@ -1,0 +1,120 @@
+"""What a model is offered, and which requests are plain enough to need no router."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lg_orch.contracts.repository import Command, DirectoryEntry, RepoContext
+from lg_orch.llm.plain_requests import route_by_rules
+from lg_orch.llm.tool_offer import offer, parameters
+from lg_orch.tools.tool_info import tool_info
+
+if TYPE_CHECKING:
+    from lg_orch.tools.tool_info import ToolInfo
+
+
+def test_what_providers_refuse_and_what_a_model_never_needs_is_left_out_of_the_offer() -> None:
+    schema = {
+        "type": "object", "oneOf": [{"required": ["patch"]}], "additionalProperties": False,
+        "properties": {"patch": {"type": "string", "minLength": 1}, "dry_run": {"type": "boolean"}},
+    }  # fmt: skip
+    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
+    own, other = tool_info("fs__apply_patch", "long", root, schema), tool_info("x__apply_patch", "", None, schema)
+    here = RepoContext(root_name="r")
+    assert parameters(own) == {"type": "object", "properties": {"patch": {"type": "string"}}}
+    assert parameters(other)["properties"] == schema["properties"]
+    assert "oneOf" not in parameters(other)
+    names = [one["function"]["name"] for one in offer([own, other], here, 2)]
+    assert names == ["fs__apply_patch", "x__apply_patch", "mcp_result"]
+    names = [one["function"]["name"] for one in offer([own, other, other], here, 2, replan=True)]
+    assert names == ["fs__apply_patch", "mcp_discover", "mcp_execute", "mcp_result", "replan"]
+
+
+def test_a_model_is_told_only_of_commands_that_are_of_use_here() -> None:
+    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
+    schema = {"type": "object", "properties": {"cmd": {"enum": ["cargo", "pytest"]}}}
+    here = RepoContext(
+        root_name="r", top_level=(DirectoryEntry(path="pyproject.toml", type="file"),),
+        commands=tuple(Command(name=name) for name in ("pytest", "cargo", "mine")),
+    )  # fmt: skip
+    told = function(tool_info("exec__exec", "cargo, pytest", root, schema), here)
+    assert told["parameters"]["properties"]["cmd"]["enum"] == ["pytest", "mine"]
+    assert "python" not in told["description"], "there is none to run throw-away code with"
+
+
+PYTHON = (DirectoryEntry(path="pyproject.toml", type="file"),)
+
+
+def test_a_model_is_told_how_to_run_throw_away_code_and_how_long_a_command_may_take() -> None:
+    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
+    schema = {"type": "object", "properties": {"cmd": {"enum": ["python"]}, "timeout_s": {"type": "number"}}}
+    commands = (Command(name="python", args_allow=("-c=*...",), timeout_s=90), Command(name="mine", timeout_s=40))
+    here = RepoContext(root_name="r", top_level=PYTHON, commands=commands)
+    told = function(tool_info("exec__exec", "", root, schema), here)
+    assert "args -c CODE" in told["description"]
+    assert told["parameters"]["properties"]["timeout_s"] == {"type": "number", "description": "at most 90"}
+    strict = here.model_copy(update={"commands": (Command(name="python", args_allow=("path:**",)),)})
+    assert "CODE" not in function(tool_info("exec__exec", "", root, schema), strict)["description"]
+
+
+def test_limits_that_a_call_could_break_unawares_are_told_and_others_cost_no_tokens() -> None:
+    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
+    properties = {
+        "regex": {"type": "string", "minLength": 1, "maxLength": 4_096},
+        "context_lines": {"type": "integer", "minimum": 0, "maximum": 20, "description": "long words"},
+        "glob": {"type": "string", "pattern": "^[a-z*.]+$"},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["regex"]}
+    assert parameters(tool_info("fs__search_files", "", root, schema))["properties"] == {
+        "regex": {"type": "string", "description": "RE2"},
+        "glob": {"type": "string", "pattern": "^[a-z*.]+$", "description": "*.py"},
+        "context_lines": {"type": "integer", "maximum": 20},
+    }
+
+
+def function(tool: ToolInfo, context: RepoContext) -> dict[str, Any]:
+    """How one tool is offered."""
+    told: list[dict[str, Any]] = [offered["function"] for offered in offer([tool], context, 9)]
+    return next(offered for offered in told if offered["name"] == tool.name)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "lane"),
+    [
+        ("fix the failing test", "interactive"),
+        ("Please rename `add` to `plus` in calc.py.", "interactive"),
+        ("refactor everything into packages", None),
+        ("Migrate the whole project to Python 3.13", None),
+        ("why does it fail, and is the design right?", "interactive"),
+        ("where is add defined?", "interactive"),
+        ("das Programm stürzt ab", None),
+        ("add(1, 2) gives -1, is that wrong?", "interactive"),
+    ],
+)
+def test_wording_that_says_enough_needs_no_model_to_route_it(request_text: str, lane: str | None) -> None:
+    found = route_by_rules(request_text)
+    assert (found.lane if found is not None else None) == lane
+
+
+@pytest.mark.parametrize(
+    ("request_text", "intent"),
+    [
+        ("calc.add returns -1 for add(1, 2), it should be 3", "debug"),
+        ("The parser crashes on an empty file.\n\n" + "  File x.py, line 1\n" * 400, "debug"),
+        ("`total` is wrong for negative amounts", "debug"),
+        ("Why is the cache so slow? Please make it faster.", "code_change"),
+        ("why does add return -1?", "question"),
+        ("Should this function not return a list?", "question"),
+        ("the parser is a recursive one, no?", "question"),
+        ("review the error handling", "question"),
+        ("It hangs on start. Is that still so?", None),
+        ("hello", None),
+    ],
+)
+def test_reports_of_faults_are_repaired_and_questions_answered_without_asking_a_router(
+    request_text: str, intent: str | None
+) -> None:
+    found = route_by_rules(request_text)
+    assert (found.intent if found is not None else None) == intent
