@@ -22,6 +22,7 @@ MARK = "pytest.mark.attack"
 AREAS = {
     "fs": "Files (`lg-fs`)",
     "exec": "Commands (`lg-exec`)",
+    "code": "Code (`lg-code`)",
     "gateway": "Gateway and ledger (`lg-gateway`)",
     "orch": "Orchestrator (`lg-orch`)",
 }

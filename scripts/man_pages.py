@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lg_code.cli import parser as code_parser
 from lg_exec.cli import build_parser as exec_parser
 from lg_fs.cli import parser as fs_parser
 from lg_gateway.cli import COMMANDS as GATEWAY
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
 def pages() -> dict[str, str]:
     """Return the text of each page, by its program."""
     made = {commands.program: _joined(_program(commands)) for commands in (GATEWAY, ORCH)}
-    return made | {parser.prog: _joined(_server(parser)) for parser in (fs_parser(), exec_parser())}
+    return made | {parser.prog: _joined(_server(parser)) for parser in (fs_parser(), exec_parser(), code_parser())}
 
 
 def _program(commands: CommandSet) -> Iterator[str]:

@@ -16,7 +16,7 @@ from lg_policy.config.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("docs", "servers", "bench", "eval")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
-PROGRAMS = ("lg-fs", "lg-exec", "lg-gateway", "lg-orch")
+PROGRAMS = ("lg-fs", "lg-exec", "lg-code", "lg-gateway", "lg-orch")
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\((?!https?:|mailto:)([^)\s]+)\)")
 _SPAN = re.compile(r"`((?:[^`\n]|\n(?!\s*\n))+)`")

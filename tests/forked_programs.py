@@ -62,7 +62,7 @@ EFFECTIVE = "--effective-config"
 """Only a gateway gives this to a server."""
 COMMANDS = {
     os.path.join(os.path.dirname(sys.executable), name): f"{name.replace('-', '_')}.cli"
-    for name in ("lg-orch", "lg-gateway", "lg-fs", "lg-exec")
+    for name in ("lg-orch", "lg-gateway", "lg-fs", "lg-exec", "lg-code")
 }
 
 
@@ -72,7 +72,11 @@ def our_programs(words: list[str]) -> Program | None:
         return None
     if words[0] in COMMANDS:
         return functools.partial(_command, words)
-    if words[0] == sys.executable and tuple(words[1:3]) == MODULE and words[3] in ("lg_gateway", "lg_fs", "lg_exec"):
+    if (
+        words[0] == sys.executable
+        and tuple(words[1:3]) == MODULE
+        and words[3] in ("lg_gateway", "lg_fs", "lg_exec", "lg_code")
+    ):
         return functools.partial(_module, words)
     return None
 
@@ -82,7 +86,7 @@ def built_in_server(words: list[str]) -> Program | None:
     if EFFECTIVE not in words or "mcp.server" not in sys.modules or words[:3] != [sys.executable, *MODULE]:
         return None
     preload(SERVER_MODULES)
-    return functools.partial(_module, words) if words[3] in ("lg_fs", "lg_exec") else None
+    return functools.partial(_module, words) if words[3] in ("lg_fs", "lg_exec", "lg_code") else None
 
 
 @functools.cache

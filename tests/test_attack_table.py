@@ -61,7 +61,7 @@ def test_a_page_that_is_out_of_date_is_reported(project: Path) -> None:
     [
         ("test_fs_more.py", "def test_x() -> None: ...\n", "test_x has no @pytest.mark.attack"),
         ("test_fs_more.py", '@pytest.mark.attack("Paths")\ndef test_x() -> None: ...\n', "two literal texts"),
-        ("test_other.py", "", "AREA one of fs, exec, gateway, orch"),
+        ("test_other.py", "", "AREA one of fs, exec, code, gateway, orch"),
     ],
 )
 def test_a_test_without_a_proper_mark_is_named(project: Path, name: str, text: str, words: str) -> None:

@@ -22,7 +22,7 @@ SHOP = {
         "        return url_for('cart')  # url_for again\n\n    def clear(self):\n        return 'url_for'\n"
     ),
     "shop/templates/cart.html": "<a href=\"{{ url_for('cart') }}\">{{ total }}</a>\n",
-    "shop/price.py": "class Price:\n    def total(self):\n        return 1\n\n\ndef rounded(price):\n    return price\n",
+    "shop/price.py": "class Price:\n    def total(self):\n        return 1\n\n\ndef rounded(n):\n    return n\n",
     "tests/test_urls.py": "import shop.urls\n\n\ndef test_build():\n    assert shop.urls.build('a') == 'a'\n",
     "tests/test_pages.py": "from shop.views import Cart\n\n\ndef test_cart_is_cleared():\n    Cart().clear()\n",
     "tests/other_test.py": "def test_nothing():\n    assert True\n",

@@ -91,6 +91,7 @@ def test_manual_pages_name_every_command_and_option_and_are_formatted_without_co
     )
     assert made.returncode == 0, made.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "lg-code.1",
         "lg-exec.1",
         "lg-fs.1",
         "lg-gateway.1",

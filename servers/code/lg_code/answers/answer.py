@@ -70,6 +70,6 @@ def reader_note(file: CurrentFile) -> list[str]:
     if file.reader == "none":
         return [f"{file.path} could not be read: {file.problem}"]
     if file.reader == "lines":
-        why = f" ({file.problem})" if file.problem else ""
-        return [f"{file.path} has no grammar here: read line by line{why}; definitions may be missing"]
+        why = f": {file.problem}" if file.problem else ", for want of a grammar"
+        return [f"{file.path} was read line by line{why}; definitions may be missing"]
     return [f"{file.path}: {file.problem}; definitions there may be missing"] if file.problem else []

@@ -12,6 +12,7 @@ from lg_code.index.current import CurrentFile
 from lg_code.index.index import Index
 from lg_code.index.rows import files_using, name_id
 from lg_code.parsing.facts import Symbol
+from lg_policy.errors import InvalidArguments
 from lg_policy.jobs import Job
 from lg_policy.tree.similarity import closest
 
@@ -47,10 +48,13 @@ class Lookup(NamedTuple):
 
 
 def asked(name: str) -> Asked:
-    """Split `Class.method`, `module::function` or `Class#method`."""
-    parts = [part for part in _SEPARATORS.split(name.strip().removesuffix("()")) if part]
+    """Split `Class.method`, `module::function` or `Class#method`. Raises `InvalidArguments` for what is no name."""
+    plain = name.strip().removesuffix("()")
+    if not plain.isprintable() or not any(character.isalnum() or character == "_" for character in plain):
+        raise InvalidArguments(f"{name[:80]!a} is no name", hint="give a name such as total, or Cart.total")
+    parts = [part for part in _SEPARATORS.split(plain) if part]
     if len(parts) < 2:
-        return Asked(name.strip().removesuffix("()"), ())
+        return Asked(plain, ())
     return Asked(parts[-1], tuple(parts[:-1]))
 
 

@@ -103,7 +103,7 @@ def _request(path: str, text: bytes, settings: CodeSettings) -> Request:
     elif language != TEXT and len(text) > 50_000 and len(text) / (text.count(b"\n") + 1) > MINIFIED:
         problem = "its lines are too long to be written by hand"
     if problem and language in BY_NAME:
-        return Request(path=path, text=text, language=language, reader="lines", problem=f"read line by line: {problem}")
+        return Request(path=path, text=text, language=language, reader="lines", problem=problem)
     reader = "grammar" if language in BY_NAME and not problem else "lines"
     return Request(path=path, text=text, language=language, reader=reader)
 

@@ -130,7 +130,7 @@ class ParserProcess:
         if status == -signal.SIGPROF:
             return f"parsing took more than {self._limits.cpu_s:g} s of CPU time"
         if status < 0:
-            return f"the parser was ended by signal {-status}"
+            return f"the parser crashed (signal {-status}); it may use {self._limits.memory_mb} MB of memory"
         return (
             f"the parser failed: it takes more than {self._limits.memory_mb} MB of memory, or its grammar has a fault"
         )
