@@ -25,7 +25,8 @@ async def test_a_client_of_the_gateway_finds_code_and_every_call_is_checked(tmp_
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
         ours = {name.removeprefix("code__") for name in listed if name.startswith("code__")}
         assert ours >= {"repo_map", "find_symbol", "read_symbol", "outline", "references", "tests_for"}
-        assert all(listed[f"code__{name}"].annotations.read_only_hint for name in ours)  # type: ignore[union-attr]
+        hints = [listed[f"code__{name}"].annotations for name in ours]
+        assert all(hint is not None and hint.read_only_hint for hint in hints)
         found = await client.call_tool("code__references", {"name": "one"})
         assert isinstance(found, CallToolResult)
         assert not found.is_error, found

@@ -32,7 +32,7 @@ class Asked(NamedTuple):
     around: tuple[str, ...]
 
 
-class Definition(NamedTuple):
+class FoundSymbol(NamedTuple):
     """A definition in a file as it is now."""
 
     file: CurrentFile
@@ -42,7 +42,7 @@ class Definition(NamedTuple):
 class Lookup(NamedTuple):
     """What was found. `match`: exact, ignoring case, or part of the name. `total` counts what is not looked at too."""
 
-    found: list[Definition]
+    found: list[FoundSymbol]
     match: str
     total: int
 
@@ -112,11 +112,11 @@ def _is_around(wanted: Asked, parent: str, path: str) -> bool:
 
 def _now(
     index: Index, rows: Sequence[tuple[str, str, str, str, int]], kind: str | None, limit: int, job: Job
-) -> list[Definition]:
+) -> list[FoundSymbol]:
     """Look up the definitions in the files as they are now; those that are gone are left out."""
     files: dict[str, CurrentFile | None] = {}
     taken: set[tuple[str, int]] = set()
-    found: list[Definition] = []
+    found: list[FoundSymbol] = []
     for path, name, parent, row_kind, line in rows:
         if len(found) >= limit or job.late():
             break
@@ -130,7 +130,7 @@ def _now(
         for symbol in same:
             if (path, symbol.start_byte) not in taken and kind in (None, symbol.kind):
                 taken.add((path, symbol.start_byte))
-                found.append(Definition(file, symbol))
+                found.append(FoundSymbol(file, symbol))
                 break
     return found
 

@@ -162,7 +162,7 @@ def _candidates(
         ]
     found.sort(key=lambda item: (-item.score, item.place, item.line))
     if len(order) == len(ranked.graph.files):
-        total = db.execute(f"SELECT count(*) FROM symbols WHERE kind IN ({marks})", _MAPPED).fetchone()[0]  # noqa: S608
+        total = db.execute(f"SELECT count(*) FROM symbols WHERE kind IN ({marks})", _MAPPED).fetchone()[0]  # noqa: S608 - only marks
         return found, int(total)
     return found, len(found)
 

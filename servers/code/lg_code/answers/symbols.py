@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lg_code.answers.answer import Answer, reader_note, symbol_entry, with_notes
-from lg_code.answers.lookup import Definition, asked, find, why_nothing
+from lg_code.answers.lookup import FoundSymbol, asked, find, why_nothing
 from lg_code.answers.places import below
 from lg_code.index.index import Index
 from lg_policy.errors import NotFound
@@ -69,7 +69,7 @@ def read_symbol(index: Index, arguments: dict[str, Any], job: Job) -> Answer:
     return Answer(text=with_notes(lines, notes), structured={"symbols": entries, "total": lookup.total, "notes": notes})
 
 
-def _whole(item: Definition, room: int) -> dict[str, Any]:
+def _whole(item: FoundSymbol, room: int) -> dict[str, Any]:
     file, symbol = item
     first = _with_comments(item)
     text = file.lines_text(first, symbol.end_line)
@@ -82,7 +82,7 @@ def _whole(item: Definition, room: int) -> dict[str, Any]:
     }
 
 
-def _with_comments(item: Definition) -> int:
+def _with_comments(item: FoundSymbol) -> int:
     """Return the line where the comment or the attributes right above a definition begin, else its own."""
     file, symbol = item
     first = symbol.start_line

@@ -49,11 +49,16 @@ def _handler(service: Service, work: Work) -> Handler:
     return handle
 
 
-def tools(service: Service) -> list[ToolDef]:
-    """Return the tools of the server."""
-    limits = service.settings.code
+class _Maker:
+    """Makes the definitions of the tools: all of them only read."""
 
-    def tool(name: str, title: str, description: str, given: Any, answered: Any, work: Work) -> ToolDef:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def __call__(
+        self, name: str, title: str, description: str, schemas_of: tuple[dict[str, Any], dict[str, Any]], work: Work
+    ) -> ToolDef:
+        given, answered = schemas_of
         return ToolDef(
             name=name,
             title=title,
@@ -61,59 +66,67 @@ def tools(service: Service) -> list[ToolDef]:
             input_schema=given,
             output_schema=answered,
             annotations=_READ_ONLY,
-            meta=dict(service.meta),
-            handler=_handler(service, work),
+            meta=dict(self._service.meta),
+            handler=_handler(self._service, work),
         )
 
+
+def tools(service: Service) -> list[ToolDef]:
+    """Return the tools of the server."""
+    return [*_symbol_tools(service), *_use_tools(service)]
+
+
+def _symbol_tools(service: Service) -> list[ToolDef]:
+    limits, tool = service.settings.code, _Maker(service)
     return [
-        tool(
-            "repo_map",
-            "Map of the code",
-            "Show the files and definitions that matter most, ranked by who uses them, within budget_tokens. "
-            "focus moves the rank to what is near the files or names that you work on.",
-            schemas.map_input(limits),
-            schemas.MAP_OUTPUT,
-            lambda index, arguments, job: repo_map(index, service.ranks, arguments, job),
-        ),
         tool(
             "find_symbol",
             "Find a definition",
             "Find where a class, function or other name is defined. Takes Name, Class.method or a part of a name.",
-            schemas.find_input(limits),
-            schemas.FIND_OUTPUT,
+            (schemas.find_input(limits), schemas.FIND_OUTPUT),
             find_symbol,
         ),
         tool(
             "read_symbol",
             "Read a definition",
             "Return the whole text of a definition with its lines and the comment above it. No line range is needed.",
-            schemas.read_input(),
-            schemas.READ_OUTPUT,
+            (schemas.read_input(), schemas.READ_OUTPUT),
             read_symbol,
         ),
         tool(
             "outline",
             "Outline of a file",
             "List what one file defines: classes, functions, methods, constants, with their lines.",
-            schemas.outline_input(limits),
-            schemas.OUTLINE_OUTPUT,
+            (schemas.outline_input(limits), schemas.OUTLINE_OUTPUT),
             outline,
+        ),
+    ]
+
+
+def _use_tools(service: Service) -> list[ToolDef]:
+    limits, tool = service.settings.code, _Maker(service)
+    return [
+        tool(
+            "repo_map",
+            "Map of the code",
+            "Show the files and definitions that matter most, ranked by who uses them, within budget_tokens. "
+            "focus moves the rank to what is near the files or names that you work on.",
+            (schemas.map_input(limits), schemas.MAP_OUTPUT),
+            lambda index, arguments, job: repo_map(index, service.ranks, arguments, job),
         ),
         tool(
             "references",
             "Uses of a name",
             "List who uses a name, in code, templates and other text: definitions, calls, imports and mentions told "
             "apart, each with its line and the definition that it stands in.",
-            schemas.references_input(limits),
-            schemas.REFERENCES_OUTPUT,
+            (schemas.references_input(limits), schemas.REFERENCES_OUTPUT),
             references,
         ),
         tool(
             "tests_for",
             "Tests of a file or a name",
             "List the tests that belong to a file or to a symbol, with the reason for each.",
-            schemas.tests_input(limits),
-            schemas.TESTS_OUTPUT,
+            (schemas.tests_input(limits), schemas.TESTS_OUTPUT),
             tests_for,
         ),
         tool(
