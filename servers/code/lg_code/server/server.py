@@ -24,7 +24,8 @@ from lg_policy.wire.tool_server import CallContext, Handler, Lifespan, Reply, To
 
 INSTRUCTIONS = """\
 Knows the code below {where}. It only reads.
-To see what a project is made of, use repo_map. To find a definition, use find_symbol; read_symbol returns it whole.
+To see what a project is made of, use repo_map. To find code by words, use search_code. To find a definition, use
+find_symbol; read_symbol returns it whole.
 references tells who uses a name, outline what a file defines, tests_for which tests belong to it.
 Every answer is checked against the files as they are now. It says what it does not know."""
 
@@ -133,8 +134,7 @@ def _use_tools(service: Service) -> list[ToolDef]:
             "search_code",
             search_schema.TITLE,
             search_schema.DESCRIPTION,
-            search_schema.input_schema(schemas.KINDS),
-            search_schema.OUTPUT,
+            (search_schema.input_schema(schemas.KINDS), search_schema.OUTPUT),
             search_code,
         ),
     ]
