@@ -10,6 +10,7 @@ from lg_orch.analyst.sources.evidence import Evidence
 from lg_orch.analyst.topics.changed import ChangedTopic
 from lg_orch.analyst.topics.check import CheckTopic
 from lg_orch.analyst.topics.depends import DependsTopic
+from lg_orch.analyst.topics.described import DescribedTopic
 from lg_orch.analyst.topics.summary import SummaryTopic
 from lg_orch.analyst.topics.tests_for import TestsForTopic
 from lg_orch.analyst.topics.uses import UsesTopic
@@ -42,6 +43,7 @@ _TOPICS: dict[str, Topic] = {
     "changed": ChangedTopic(),
     "check": CheckTopic(),
 }
+_DESCRIBED = DescribedTopic()
 NAMED = "NAME"
 _LOOKING_FOR: Mapping[str, str] = {
     "summary": "Answering from the summary",
@@ -83,7 +85,7 @@ class LocalAnalyst:
     def plan(self, request: str, route: Route, context: RepoContext, tools: Sequence[str]) -> Plan:
         """Return the first calls, each to a tool that is there; a check only when the request asks for one."""
         ask = understand(request)
-        topic = _TOPICS.get(ask.kind)
+        topic = _topic(ask)
         if topic is None or route.needs_model:
             return Plan(steps=(), acceptance=("A language model is set.",))
         case = Case(ask=ask, evidence=Evidence(results=(), context=context), tools=frozenset(tools))
@@ -104,7 +106,7 @@ class LocalAnalyst:
     ) -> Sequence[PlannedCall]:
         """Return what follows from the results; empty when nothing does."""
         ask = understand(request)
-        topic = _TOPICS.get(ask.kind)
+        topic = _topic(ask)
         if topic is None:
             return ()
         return tuple(topic.next_calls(_case(ask, plan, context, results, None)))
@@ -119,13 +121,17 @@ class LocalAnalyst:
     ) -> Answer:
         """Return the report; for a request that needs a model, that it does, and nothing else."""
         ask = understand(request)
-        topic = _TOPICS.get(ask.kind)
+        topic = _topic(ask)
         if topic is None:
             report = MarkdownReport("Not answered")
             report.text(f"This request needs a language model, and none is set. Without one the analyst can {CAN}.")
             report.lacks("a language model")
             return report.answer()
         return topic.answer(_case(ask, plan, context, results, verification))
+
+
+def _topic(ask: UnderstoodRequest) -> Topic | None:
+    return _DESCRIBED if ask.described else _TOPICS.get(ask.kind)
 
 
 def _case(

@@ -14,6 +14,9 @@ SEARCH = "fs__search_files"
 READ = "fs__read_file"
 EXEC = "exec__exec"
 COMMANDS = "exec__list_commands"
+SEARCH_CODE = "code__search_code"
+REFERENCES = "code__references"
+TESTS_FOR = "code__tests_for"
 
 PAGE = 1_000
 """Entries of one listing page: what the file server gives at most by default."""
@@ -60,6 +63,21 @@ def read(paths: Sequence[str], *, line_count: int | None = None) -> ToolUse:
     """Return the texts of these files; with `line_count` their beginnings, which also tells how many lines each has."""
     arguments: dict[str, Any] = {"paths": list(paths)}
     return ToolUse(tool=READ, input=arguments | ({"line_count": line_count} if line_count else {}))
+
+
+def search_code(query: str, *, limit: int) -> ToolUse:
+    """Return the definitions that fit words best."""
+    return ToolUse(tool=SEARCH_CODE, input={"query": query, "limit": limit})
+
+
+def references(name: str, *, limit: int) -> ToolUse:
+    """Return the uses of a name: calls, imports and mentions told apart by the grammar."""
+    return ToolUse(tool=REFERENCES, input={"name": name, "limit": limit})
+
+
+def tests_for(*, path: str = "", symbol: str = "") -> ToolUse:
+    """Return the tests of a file, or of a name."""
+    return ToolUse(tool=TESTS_FOR, input={"path": path} if path else {"symbol": symbol})
 
 
 def planned(call_id: str, use: ToolUse, why: str) -> PlannedCall:

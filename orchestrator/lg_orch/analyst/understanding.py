@@ -16,11 +16,24 @@ class UnderstoodRequest:
     kind: Kind
     subject: str = ""
     sections: tuple[str, ...] = ()
+    described: bool = False
+    """Whether the subject is several words that describe something, and not a name."""
 
 
 _IT = (
     r"(?:the |a |an )?(?:(?:class|function|method|variable|constant|type|struct|trait|interface|module|package|library"
     r"|file|symbol|enum|macro|dependency|crate) )?[`\"']?(?P<name>(?:\./)?[\w@][\w./:@#\-]*(?:\(\))?)[`\"']?"
+)
+_DESCRIBED = re.compile(
+    r"\bwhere (?:is|are|does|do)(?: we| the code (?:for|of|that))?(?: the| a| an| our)?"
+    r" (?P<words>[\w'\-]+(?: [\w'\-]+){1,7}?)(?: being)?"
+    r" (?:defined|declared|implemented|located|lives?|handled|done|computed|made|come from|coming from)\b",
+    re.IGNORECASE,
+)
+_KIND_WORDS = re.compile(
+    r"(?:class|function|method|variable|constant|type|struct|trait|interface|module|package|library|file|symbol|enum"
+    r"|macro)\b",
+    re.IGNORECASE,
 )
 _OUR = r"(?:all |any |the |of |unit |our |my )*"
 _PROJECT = r"(?:this|the) (?:repo\w*|project|code ?base|code|package|library)"
@@ -113,9 +126,23 @@ def understand(request: str) -> UnderstoodRequest:
         found = pattern.search(text)
         # "How do I run the tests" is a question of facts, although most questions with "how" are not.
         if found is not None and (not thinking or kind == "check" or section == "tests"):
+            if kind == "where" and (words := _description(text)):
+                return UnderstoodRequest(kind=kind, subject=words, described=True)
             subject = _clean(found.groupdict().get("name") or "")
             return UnderstoodRequest(kind=kind, subject=subject, sections=(section,) if section else ())
+    if not thinking and (words := _description(text)):
+        return UnderstoodRequest(kind="where", subject=words, described=True)
     return UnderstoodRequest(kind="model" if thinking else "unknown")
+
+
+def _description(text: str) -> str:
+    """Return what a question describes in several plain words, as `progress bar`; "" if it gives a name."""
+    found = _DESCRIBED.search(text)
+    if found is None:
+        return ""
+    words = found["words"].split()
+    named = any(re.search(r"[a-z][A-Z]|_", word) for word in words)
+    return "" if named or _KIND_WORDS.match(words[0]) else " ".join(words)
 
 
 def _clean(name: str) -> str:

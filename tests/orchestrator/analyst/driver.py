@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
 from lg_orch.contracts.plans import Plan, PlannedCall, Route
 from lg_orch.contracts.reports import Answer, VerifierReport
 from lg_orch.contracts.repository import DirectoryEntry, RepoContext, RepoTotals
+from tests.code.helpers import code_client
 from tests.fs.helpers import fs_client
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mcp import Client
 
 FS_TOOLS = ("fs__list_files", "fs__read_file", "fs__search_files")
+CODE_TOOLS = (*FS_TOOLS, "code__references", "code__search_code", "code__tests_for")
 ALL_TOOLS = (*FS_TOOLS, "exec__exec", "exec__list_commands")
 BUDGET = 12
 
@@ -61,10 +64,13 @@ async def ask(
     verification: VerifierReport | None = None,
     context: bool = True,
 ) -> Outcome:
-    """Route, plan, call, follow up and answer. `canned` answers calls by id (commands, say); others go to `lg-fs`."""
+    """Route, plan, call, follow up and answer. `canned` answers calls by id (commands, say); others go to a server."""
     backend = LocalAnalyst()
-    async with fs_client(root) as server:
-        client = server.client
+    async with AsyncExitStack() as stack:
+        client = (await stack.enter_async_context(fs_client(root))).client
+        clients = {"fs": client}
+        if any(tool.startswith("code__") for tool in tools):
+            clients["code"] = (await stack.enter_async_context(code_client(root))).client
         with anyio.fail_after(60):
             known = await _context(client, root.name) if context else RepoContext(root_name=root.name)
             route = backend.route(request)
@@ -73,7 +79,7 @@ async def ask(
             pending = list(plan.calls())
             while pending:
                 for call in pending:
-                    result = (canned or {}).get(call.id) or await perform(client, call)
+                    result = (canned or {}).get(call.id) or await perform(clients[call.tool.partition("__")[0]], call)
                     results.append(result)
                 answered = {result.artifacts.call_id for result in results}
                 follow = backend.next_calls(request, plan, known, results)
@@ -84,7 +90,7 @@ async def ask(
 
 async def perform(client: Client, call: PlannedCall) -> ToolEnvelope:
     """One call as the graph would report it."""
-    tool = call.tool.removeprefix("fs__")
+    tool = call.tool.partition("__")[2]
     result = await client.call_tool(tool, call.input)
     assert isinstance(result, CallToolResult)
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
