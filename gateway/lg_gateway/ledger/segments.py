@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +26,11 @@ from lg_gateway.ledger.segment_files import SEGMENTS, time_of
 from lg_gateway.store.interface import Store, Tx
 from lg_policy.state import make_private
 
-BATCH = 500
-"""Sealed records that one transaction removes from the store."""
+BATCH = 100
+"""Sealed records that one transaction removes from the store: calls wait for it."""
+SLICE = 20
+"""Records that are checked and written in one go. Then other threads have their turn: calls run in one of them."""
+SLICE_PAUSE_S = 0.001
 PAUSE_S = 0.01
 """Between two such transactions."""
 NEXT = "SELECT seq, hash, mac, record FROM ledger WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1000"
@@ -40,6 +44,8 @@ class SealingError(Exception):
 class _Draft:
     seal: Seal
     path: Path
+    leaving: dict[str, dict[str, Any]]
+    """The notes that leave the store with these records."""
 
 
 class Archive:
@@ -64,21 +70,26 @@ class Archive:
             if draft is None:
                 return done
             try:
-                await self._store.write(partial(self._move, seal=draft.seal, by=by))
+                await self._store.write(partial(self._move, draft=draft, by=by))
             except BaseException:
                 draft.path.unlink(missing_ok=True)
                 raise
             done.append(draft.seal)
             await self._clear()
 
+    def rest(self) -> None:
+        """Let other threads have their turn, of which one makes calls."""
+        time.sleep(SLICE_PAUSE_S)
+
     async def _clear(self) -> None:
         """Remove the records that a seal covers, a few at a time: calls wait for each transaction.
 
-        The newest seal says how far: whoever reads the chain begins behind it, so a killed process leaves no gap.
+        The newest seal says how far: whoever reads the chain begins behind it, so a killed process leaves no gap. Nor
+        does a power cut: what it brings back is removed once more. So none of these waits for the disk.
         """
         more = True
         while more:
-            more = await self._store.write(clear_some)
+            more = await self._store.write(clear_some, durable=False)
             await asyncio.sleep(PAUSE_S)
 
     async def prune(self, before: str, *, by: str, now: str) -> list[Seal]:
@@ -135,7 +146,8 @@ class Archive:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        return _Draft(seal=seal, path=path)
+        # A newer note that is written until the records are moved stays in the store, and counts there.
+        return _Draft(seal=seal, path=path, leaving=leaving_notes(tx, seal.last, self._ledger.records_of))
 
     def _good(self, tx: Tx, chain: Chain, before: str, newest: int) -> Iterator[tuple[int, str, str]]:
         """Yield records that are old enough, each checked, until a segment is full."""
@@ -152,14 +164,17 @@ class Archive:
                 if problem is not None:
                     raise SealingError(f"{problem.text()}; nothing from there on is moved")
                 count += 1
+                if count % SLICE == 0:
+                    self.rest()
                 yield seq, digest, record
 
-    def _move(self, tx: Tx, seal: Seal, by: str) -> None:
+    def _move(self, tx: Tx, draft: _Draft, by: str) -> None:
+        """Write the seal. Calls wait for this, so whatever grows with the records was found out before."""
+        seal, leaving = draft.seal, draft.leaving
         rows = tx.execute("SELECT coalesce(max(number), 0) FROM segments")
         found = tx.execute("SELECT hash FROM ledger WHERE seq = ?", (seal.last,))
         if rows[0][0] != seal.number - 1 or not found or found[0][0] != seal.last_hash:
             raise SealingError("another process moved these records meanwhile")
-        leaving = leaving_notes(tx, seal.last, self._ledger.records_of)
         sql = "INSERT INTO segments (number, first_seq, last_seq, seal) VALUES (?, ?, ?, ?)"
         tx.execute(sql, (seal.number, seal.first, seal.last, sign(seal, self._ledger.head)))
         detail = f"segment {seal.number}: records {seal.first} to {seal.last} are in {seal.file}, by {by}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,12 +15,14 @@ from lg_gateway.ledger.chain import line_of
 from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
-from lg_gateway.ledger.segments import BATCH, Archive, SealingError, clear_some
+from lg_gateway.ledger.segments import BATCH, SLICE, Archive, SealingError, clear_some
 from lg_gateway.ledger.verification import VerificationResult, verify_export
 from lg_gateway.store.factory import StorePlace, open_store
+from lg_gateway.store.interface import Row, Store, Tx
 from lg_gateway.views.export import export_lines
 from lg_policy.errors import ConfigError
 from tests.gateway.ledger.support_ledger import KEY, LATER, SEED, Place, append
+from tests.support import require
 
 pytestmark = pytest.mark.anyio
 
@@ -153,18 +158,74 @@ async def test_a_sealed_record_that_is_put_back_changed_is_found_and_an_old_note
 
 
 async def test_no_transaction_of_a_sealing_removes_many_records(place: Place) -> None:
-    await append(place.store, place.ledger, 1_300)
+    await append(place.store, place.ledger, 230)
     archive = Archive(place.store, place.ledger, place.segments, records=5_000)
     await archive.seal(LATER, by="me")
     removed: list[int] = []
-    await put_back(place, [(n, "", "", "", "", None) for n in range(1, 1_301)])
+    await put_back(place, [(n, "", "", "", "", None) for n in range(1, 231)])
     for _ in range(4):
         before = len(place.live())
         more = await place.store.write(clear_some)
         removed.append(before - len(place.live()))
         if not more:
             break
-    assert removed == [BATCH, BATCH, 1_300 - 2 * BATCH]
+    assert removed == [BATCH, BATCH, 230 - 2 * BATCH]
+
+
+@dataclass
+class Watched:
+    """A store that notes the statements of its write transactions."""
+
+    store: Store
+    statements: list[tuple[str, Sequence[Any], bool]] = field(default_factory=list)
+
+    async def write(self, work: Callable[[Tx], Any], *, durable: bool = True) -> Any:
+        def watched(tx: Tx) -> Any:
+            def execute(sql: str, params: Sequence[Any] = ()) -> list[Row]:
+                self.statements.append((sql, params, durable))
+                return tx.execute(sql, params)
+
+            return work(cast(Tx, SimpleNamespace(execute=execute)))
+
+        return await self.store.write(watched, durable=durable)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+class Counting(Archive):
+    """An archive that counts how often it lets other threads have their turn."""
+
+    rests = 0
+
+    def rest(self) -> None:
+        self.rests += 1
+        super().rest()
+
+
+async def test_no_call_waits_for_what_grows_with_the_records_that_are_sealed(place: Place) -> None:
+    require(place.url is None, "the plan of a statement is read as SQLite tells it")
+    watched = Watched(place.store)
+    archive = Counting(cast(Store, watched), place.ledger, place.segments, records=5_000)
+    await append(place.store, place.ledger, 3 * SLICE)
+    await place.store.write(lambda tx: place.ledger.append(tx, LedgerEntry(phase="note", request_id="tok-1")))
+    await append(place.store, place.ledger, 1)
+    await archive.seal(LATER, by="me")
+
+    def plans(tx: Tx) -> list[tuple[str, str]]:
+        return [
+            (sql, str(plan[3]))
+            for sql, params, _ in watched.statements
+            for plan in tx.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+        ]
+
+    read = place.store.read_now(plans)
+    scans = [sql for sql, plan in read if plan.startswith("SCAN ledger") and "LIMIT 1" not in sql]
+    assert any(sql.startswith("INSERT INTO segments") for sql, _, _ in watched.statements)
+    assert scans == [], "a transaction looks at every record"
+    assert archive.rests >= 3, "the thread that seals lets others run every few records"
+    assert {durable for sql, _, durable in watched.statements if sql.startswith("DELETE")} == {False}
+    assert place.examine().problems == []
 
 
 async def test_a_crash_after_the_file_and_before_the_commit_loses_and_doubles_nothing(place: Place) -> None:
@@ -183,7 +244,7 @@ async def test_two_gateways_that_seal_at_once_move_each_record_once(place: Place
     assert draft is not None
     await place.archive.seal(LATER, by="first")
     with pytest.raises(SealingError, match="another process"):
-        await place.store.write(lambda tx: second._move(tx, draft.seal, "second"))
+        await place.store.write(lambda tx: second._move(tx, draft, "second"))
 
     assert place.examine().problems == []
 
