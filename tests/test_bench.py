@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from bench.all import ratios
 from bench.gateway.run import Figures, measure
 from bench.gateway.targets import Target, reached, upstream_over_http
 from bench.growth.run import HEADS, grown
+from bench.soak.checks import against_ledger, against_servers
+from bench.soak.clients import Made, Seen
+from bench.soak.processes import Usage, leaks
 
 OUTPUT = """
 2 cores, load 0.1
@@ -55,3 +59,39 @@ async def test_a_growing_ledger_is_measured(tmp_path: Path) -> None:
     figures = await grown(tmp_path, 1_200)
     assert [len(HEADS), "1,200"] == [len(figures.cells()), figures.cells()[0]]
     assert list((tmp_path / "segments").iterdir())
+
+
+def made(name: str, outcome: str, *, keyed: bool = False) -> Made:
+    return Made(name=name, effect=True, keyed=keyed, outcome=outcome)
+
+
+def test_the_soak_notices_calls_that_were_lost_or_done_twice() -> None:
+    calls = [made("1-1", "ok"), made("1-2", "ok"), made("1-3", "ok", keyed=True), made("1-4", "upstream_unavailable")]
+    counts = {"1-1": 1, "1-3": 2, "1-4": 1}
+
+    assert against_servers(Seen(made=calls[:1]), counts) == []
+    problems = against_servers(Seen(made=calls, lost=["1-5: no answer"]), counts)
+    assert [problem.split(":")[0] for problem in problems] == ["1-5", "lost", "doubled", "wrong"]
+
+
+def test_the_soak_notices_a_ledger_that_says_otherwise_than_the_clients() -> None:
+    def record(phase: str, request: str, name: str, outcome: str | None = None) -> str:
+        body = {"phase": phase, "request_id": request, "arguments": f'{{"text": "{name}"}}' if name else ""}
+        return json.dumps({"record": json.dumps({**body, "outcome": outcome})})
+
+    whole = [record("begun", "a", "1-1"), record("ended", "a", "", "ok")]
+    seen = Seen(made=[made("1-1", "ok")])
+
+    assert against_ledger(seen, whole) == []
+    assert len(against_ledger(seen, whole[:1])) == 2, "no end, and no outcome"
+    assert len(against_ledger(seen, [*whole, whole[1]])) == 2, "two ends, and two outcomes"
+    assert len(against_ledger(seen, [whole[0], record("ended", "a", "", "error")])) == 1
+
+
+def test_the_soak_notices_what_grows() -> None:
+    def used(memory: float, descriptors: int) -> Usage:
+        return Usage(memory_mb=memory, descriptors=descriptors, threads=8, processes=3)
+
+    assert leaks("gateway", [used(100, 30)] * 4 + [used(110, 33)] * 4) == []
+    grown = leaks("gateway", [used(100, 30)] * 4 + [used(160, 90)] * 4)
+    assert [problem.split(" grew")[0] for problem in grown] == ["gateway: memory_mb", "gateway: descriptors"]

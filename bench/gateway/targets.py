@@ -228,9 +228,7 @@ async def reached(target: Target) -> AsyncIterator[Reached]:
             pid = child_of_this_process(command) if target.command is not None else None
             yield await _found(target, client, pid, began)
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         target.command(port) if target.command is not None else [],
         env=environment,
@@ -248,6 +246,14 @@ async def reached(target: Target) -> AsyncIterator[Reached]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _quiet(parameters: StdioServerParameters) -> Any:

@@ -1,0 +1,1 @@
+"""A long run of many clients while servers die: nothing may be lost, doubled or leaked."""
