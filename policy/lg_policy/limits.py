@@ -14,6 +14,7 @@ INLINE_CHARACTERS = 100_000
 EACH = 8
 """Characters that every part of a value counts besides its text."""
 ELLIPSIS = "…"
+_ATOMS = frozenset({int, float, bool, type(None)})
 # What no secret of a known shape contains (see `secrets.finder`) ends a word: quotation marks, brackets, spaces.
 _IN_WORDS = "".join(set(string.printable) - set(string.whitespace) - set("\"'`()[]{}<>;|&\\"))
 
@@ -117,15 +118,23 @@ class Deadline:
 def is_small(value: Any, limit: int = INLINE_CHARACTERS) -> bool:
     """Whether a JSON value, or an object of such values, holds at most `limit` characters. Reads no more than that."""
     waiting = [value]
-    while waiting:
+    while waiting and limit >= 0:
         item = waiting.pop()
-        limit -= EACH + (len(item) if isinstance(item, str | bytes) else 0)
-        if limit < 0:
+        limit -= EACH
+        if isinstance(item, str | bytes):
+            limit -= len(item)
+            continue
+        inner = item if isinstance(item, dict | list | tuple) else getattr(item, "__dict__", None)
+        if inner is None:
+            continue
+        if len(inner) * EACH > limit:
             return False
-        if hasattr(item, "__dict__"):
-            item = vars(item)
-        if isinstance(item, dict | list | tuple):
-            if len(item) * EACH > limit:
-                return False
-            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item
-    return True
+        for part in (*inner, *inner.values()) if isinstance(inner, dict) else inner:
+            kind = type(part)
+            if kind is str:
+                limit -= EACH + len(part)
+            elif kind in _ATOMS:
+                limit -= EACH
+            else:
+                waiting.append(part)
+    return limit >= 0

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 from lg_gateway.approvals.binding import Binding
 from lg_gateway.calls.caller_metadata import CallMetadata
@@ -17,6 +17,7 @@ from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.store.interface import Tx
 from lg_gateway.upstreams.client_side.log_messages import OnLog
 from lg_gateway.upstreams.progress import Progress
+from lg_gateway.upstreams.upstream_call import Copied
 from lg_policy.rules.rule_set import Decision, Kind
 
 
@@ -57,18 +58,8 @@ class CompletedArgument:
     context: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Copied:
-    """Copies of frozen data: `dataclasses.replace` takes ten times as long."""
-
-    def but(self, **changes: Any) -> Self:
-        """Return a copy with changes."""
-        made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, **changes)
-        return made
-
-
 @dataclass(frozen=True, kw_only=True)
-class Call(_Copied):
+class Call(Copied):
     """A `tools/call`, `resources/read` or `prompts/get` as it arrived.
 
     `identity` comes from the transport, never from an argument.
@@ -142,7 +133,7 @@ def new_request_id() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallContext(_Copied):
+class CallContext(Copied):
     """A call whose tool was found. Each step returns a copy with what it found out."""
 
     call: Call

@@ -15,7 +15,12 @@ Made = TypeVar("Made")
 
 async def in_thread_if_large(value: Any, work: Callable[..., Made], *args: Any) -> Made:
     """Return `work(*args)`, done in a worker thread where `value` is large."""
-    if is_small(value):
+    return await in_thread_if(not is_small(value), work, *args)
+
+
+async def in_thread_if(large: bool, work: Callable[..., Made], *args: Any) -> Made:
+    """Return `work(*args)`, done in a worker thread if the work is large."""
+    if not large:
         return work(*args)
     return await anyio.to_thread.run_sync(partial(work, *args))
 

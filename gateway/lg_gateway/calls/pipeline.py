@@ -23,7 +23,7 @@ from lg_gateway.calls.caller_metadata import forwarded_meta, read_metadata
 from lg_gateway.calls.caller_reports import logs_to_caller, progress_to_caller
 from lg_gateway.calls.decision_step import DecisionStep, Policy
 from lg_gateway.calls.idempotency_step import IdempotencyStep
-from lg_gateway.calls.in_thread import in_thread_if_large
+from lg_gateway.calls.in_thread import in_thread_if, in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
 from lg_gateway.calls.rate_limits import RateLimiter, subject_of
 from lg_gateway.calls.recorder import Also, LedgerRecorder, no_more
@@ -63,6 +63,7 @@ from lg_policy.errors import (
     TooLarge,
     UpstreamUnavailable,
 )
+from lg_policy.limits import INLINE_CHARACTERS
 from lg_policy.rules.rule_set import Effect
 from lg_policy.secrets.masking import Masker, find_marker
 
@@ -159,21 +160,21 @@ class Pipeline:
 
     async def _read(self, context: CallContext) -> CallContext:
         """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""
-        given = context.call.arguments
-        context = context.but(
-            call=context.call.but(arguments=await in_thread_if_large(given, context.entry.meant, given))
-        )
-        context = await in_thread_if_large(given, self._recorder.describe, context)
+        context = await in_thread_if_large(context.call.arguments, self._meant, context)
         context = context.but(metadata=read_metadata(context.call.meta))
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:
             raise TooLarge(f"the arguments have {context.bytes_in} bytes; the limit is {limit}")
         return context
 
+    def _meant(self, context: CallContext) -> CallContext:
+        arguments = context.entry.meant(context.call.arguments)
+        return self._recorder.describe(context.but(call=context.call.but(arguments=arguments)))
+
     async def _check(self, context: CallContext) -> CallContext:
         """Check that the arguments fit the tool and hold no mask. Callers who may not call were refused before."""
         await context.entry.check.checked(context.call.arguments)
-        marker = await in_thread_if_large(context.call.arguments, find_marker, context.call.arguments)
+        marker = await in_thread_if(context.bytes_in > INLINE_CHARACTERS, find_marker, context.call.arguments)
         if marker is not None:
             raise InvalidArguments(
                 f"the arguments contain {marker}, which stands for a value that was hidden",
@@ -266,15 +267,19 @@ class Pipeline:
 
     async def _carry_out(self, context: CallContext) -> Answer:
         """Send, shape, record. From here on the call may have had an effect."""
-        ended = self._in_flight[context.request_id] = anyio.Event()
+        # Only a call with a key is waited for: by its repeats.
+        ended = anyio.Event() if context.metadata.key is not None else None
+        if ended is not None:
+            self._in_flight[context.request_id] = ended
         try:
             with self._halts.running():
                 return await self._to_its_end(context)
         except Halted as error:  # its end is recorded
             return refusal(error, self._masker)
         finally:
-            del self._in_flight[context.request_id]
-            ended.set()
+            if ended is not None:
+                del self._in_flight[context.request_id]
+                ended.set()
 
     async def _to_its_end(self, context: CallContext) -> Answer:
         try:
@@ -367,7 +372,7 @@ class Pipeline:
         result = shaped.result
         if shaped.whole is not None:
             result = cut_note(result, limit, shaped.size, await self._keep(context, shaped.whole))
-        kept = await in_thread_if_large(result, self._kept, result, shaped.size, shaped.text)
+        kept = await in_thread_if(shaped.size > INLINE_CHARACTERS, self._kept, result, shaped.size, shaped.text)
 
         def along(tx: Tx) -> None:
             also(tx, result)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 ARGUMENT_BYTES = 8_000
 SECRET_CHARACTERS = 8_000
 DETAIL_BYTES = 500
+_SORTED = json.JSONEncoder(sort_keys=True)
 _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
 
 Also = Callable[[Tx, t.CallToolResult | None], None]
@@ -35,6 +36,10 @@ Also = Callable[[Tx, t.CallToolResult | None], None]
 
 Observe = Callable[[CallContext | None, LedgerEntry], None]
 """Hears of each call that has ended, with its last record. Without a context its tool was not found."""
+
+
+def _beginning(arguments: Any) -> Any:
+    return beginning(arguments, ARGUMENT_BYTES + SECRET_CHARACTERS)
 
 
 def no_more(_tx: Tx, _result: t.CallToolResult | None) -> None:
@@ -73,8 +78,8 @@ class LedgerRecorder:
         # Cut before it is masked: a caller whose call is refused must not make the gateway work on megabytes. A secret
         # that begins before the cut is seen whole.
         size, digest = len(plain), keyed_hex(self._key, plain)
-        seen = self._masker.mask_json(beginning(arguments, ARGUMENT_BYTES + SECRET_CHARACTERS))
-        masked, was_cut = cut_text(json.dumps(seen, sort_keys=True), ARGUMENT_BYTES)
+        seen = self._masker.mask_json(arguments if size <= ARGUMENT_BYTES else _beginning(arguments))
+        masked, was_cut = cut_text(_SORTED.encode(seen), ARGUMENT_BYTES)
         was_cut = was_cut or size > ARGUMENT_BYTES + SECRET_CHARACTERS
         return context.but(
             arguments_digest=digest,

@@ -143,7 +143,7 @@ class SendingStep:
         sends to the client's model. Raises what `Upstream.call` raises.
         """
         told = context.call.answers.towards(upstream.spec)
-        call = replace(call, capabilities={**told, **DECLARED} if call.as_task else told)
+        call = call.but(capabilities={**told, **DECLARED} if call.as_task else told)
         exchange = Exchange(context, upstream, call, left, mask, public)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())
@@ -204,7 +204,7 @@ class SendingStep:
 
     async def _in_turns(self, exchange: Exchange) -> Answer:
         """Call a server that answers with its questions, or a 2025 server that asks while this waits."""
-        call = replace(exchange.call, on_question=lambda request: self._answer_live(exchange, request))
+        call = exchange.call.but(on_question=lambda request: self._answer_live(exchange, request))
         pending = exchange.context.pending
         if pending is not None and not waits_for_login(pending):
             call = replace(call, input_responses=self._answers(exchange.context), request_state=pending.state)

@@ -6,8 +6,8 @@ A halt is a record in the ledger, so it holds for every process on the store and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 import anyio
 
@@ -20,6 +20,27 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 """Between two looks at the store of a process whose callers are idle, or whose calls run."""
+
+
+class _Running:
+    """A call that runs, among the others. A class: every call pays for this."""
+
+    def __init__(self, others: set[anyio.CancelScope], cut_off: Callable[[], Halted]) -> None:
+        self._others = others
+        self._cut_off = cut_off
+        self._scope = anyio.CancelScope()
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+        self._others.add(self._scope)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._others.discard(self._scope)
+        self._scope.__exit__(kind, error, trace)
+        if self._scope.cancelled_caught:
+            raise self._cut_off()
 
 
 class HaltStep:
@@ -50,21 +71,16 @@ class HaltStep:
         """Raise `Halted` in the transaction that begins a call: no halt was written before it."""
         self._switch.check(tx)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Hold a call that runs. Raises `Halted` where a halt has cut it off."""
-        with anyio.CancelScope() as scope:
-            self._running.add(scope)
-            try:
-                yield
-            finally:
-                self._running.discard(scope)
-        if scope.cancelled_caught:
-            why = self._switch.current
-            raise Halted(
-                f"the call was cut off {why.text if why else ''}; it may have taken effect",
-                hint="check whether it did before repeating it",
-            )
+    def running(self) -> _Running:
+        """Return a context manager for a call that runs. It raises `Halted` where a halt has cut the call off."""
+        return _Running(self._running, self._cut_off)
+
+    def _cut_off(self) -> Halted:
+        why = self._switch.current
+        return Halted(
+            f"the call was cut off {why.text if why else ''}; it may have taken effect",
+            hint="check whether it did before repeating it",
+        )
 
     async def watch(self) -> None:
         """Look for halts until cancelled, and cut off what runs when one says so."""

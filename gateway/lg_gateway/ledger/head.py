@@ -34,6 +34,15 @@ class Head:
     hash: str
 
 
+@dataclass(frozen=True)
+class _HeadBytes:
+    """The file as it was read or written last: what shows a change, its bytes, and the head in them."""
+
+    looks: tuple[int, ...]
+    data: bytes
+    head: Head | None
+
+
 class HeadFile:
     """Reads and replaces the head. Writers must hold the store's lock. `seed` is a secret of 32 bytes."""
 
@@ -41,25 +50,39 @@ class HeadFile:
         self.path = path
         self._seed = seed
         self._key: Ed25519PrivateKey | None = None
-        self._last: tuple[bytes, Head | None] | None = None
+        self._last: _HeadBytes | None = None
 
     def read(self) -> Head | None:
         """Return the newest head whose signature is good; `None` if there is no file.
 
-        Raises `ValueError` when there is a file and neither slot verifies.
+        A file that looks unchanged is not read again. If another process signs within the same tick of the file
+        system's clock, this may be the head before: never one that the store need not hold. Raises `ValueError` when
+        there is a file and neither slot verifies.
         """
+        last = self._last
+        try:
+            unchanged = last is not None and _looks(os.stat(self.path)) == last.looks
+        except FileNotFoundError:
+            self._last = None
+            return None
+        return last.head if last is not None and unchanged else self.read_anew()
+
+    def read_anew(self) -> Head | None:
+        """Do what `read` does, from the file's bytes in any case."""
         try:
             fd = os.open(self.path, os.O_RDONLY | _CLOEXEC)
         except FileNotFoundError:
             self._last = None
             return None
         try:
+            looks = _looks(os.fstat(fd))
             data = os.read(fd, 4 * SLOT)
         finally:
             os.close(fd)
-        if self._last is None or self._last[0] != data:
-            self._last = (data, self._newest(data))
-        return self._last[1]
+        last = self._last
+        head = last.head if last is not None and last.data == data else self._newest(data)
+        self._last = _HeadBytes(looks, data, head)
+        return head
 
     def write(self, head: Head) -> None:
         """Replace the older slot. Other writers are shut out, and this one has read the file since it was so."""
@@ -72,11 +95,12 @@ class HeadFile:
         try:
             os.lseek(fd, at, os.SEEK_SET)
             os.write(fd, slot)
+            looks = _looks(os.fstat(fd))
         finally:
             os.close(fd)
         # What this process has just signed itself need not be verified again before the next record.
-        before = self._last[0] if self._last is not None else b""
-        self._last = (before[:at].ljust(at, b"\0") + slot + before[at + SLOT :], head)
+        before = self._last.data if self._last is not None else b""
+        self._last = _HeadBytes(looks, before[:at].ljust(at, b"\0") + slot + before[at + SLOT :], head)
 
     def give_up(self, moment: str) -> Path | None:
         """Put the file aside under a name with `moment`, as evidence, so that a new head can begin."""
@@ -133,3 +157,8 @@ def signature_is_good(public_key: str, signature: str, data: bytes) -> bool:
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True
+
+
+def _looks(found: os.stat_result) -> tuple[int, ...]:
+    """Return what shows that a file has changed, at the precision of the file system's clock."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

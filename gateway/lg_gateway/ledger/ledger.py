@@ -10,7 +10,8 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -70,9 +71,6 @@ class LedgerEntry:
     upstream_login: str | None = None
 
 
-_FIELDS = tuple(sorted(field.name for field in fields(LedgerEntry)))
-
-
 class Ledger:
     """Appends to and checks the chain, inside transactions of the store that it guards.
 
@@ -95,7 +93,7 @@ class Ledger:
         seq, prev_hash = (last[0][0] + 1, last[0][1]) if last else (1, FIRST)
         if prev_hash != self._end_hash:
             self.writes_of_others += 1
-        body = {name: getattr(entry, name) for name in _FIELDS} | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
+        body = vars(entry) | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
         record = canonical(body).decode("ascii")
         digest = record_hash(record)
         sql = "INSERT INTO ledger (seq, hash, mac, record, request_id, run_id) VALUES (?, ?, ?, ?, ?, ?)"
@@ -118,18 +116,24 @@ class Ledger:
 
     def before(self, tx: Tx) -> None:
         """Refuse to go on from a store that is behind its signed head: going on would hide what is missing."""
-        try:
-            head = self.head.read()
-        except (ValueError, OSError) as error:
-            raise StoreDown(f"the ledger's head cannot be read: {error}") from error
-        self._known = head
-        if head is None:
-            return
-        if not self.holds(tx, head):
+        self._known = self._checked(tx)
+
+    def _checked(self, tx: Tx) -> Head | None:
+        """Return the signed head. Raises `StoreDown` if the store is behind it."""
+        head = self._read_head(self.head.read)
+        if head is not None and not self.holds(tx, head):
             raise StoreDown(
                 f"the ledger does not contain record {head.seq} as it was signed; see `lg-gateway audit verify`, and"
                 " `lg-gateway audit restart` if the store was removed or put back on purpose"
             )
+        return head
+
+    @staticmethod
+    def _read_head(read: Callable[[], Head | None]) -> Head | None:
+        try:
+            return read()
+        except (ValueError, OSError) as error:
+            raise StoreDown(f"the ledger's head cannot be read: {error}") from error
 
     def committing(self, tx: Tx) -> None:
         """Take note of what will be the end of the chain."""
@@ -137,7 +141,18 @@ class Ledger:
 
     def after(self) -> None:
         """Sign the end of the chain that is on the disk, if the head does not name it or a later record already."""
-        known, following = self._known, self._next
+        self._sign(self._known, self._next)
+
+    def flushing(self, tx: Tx) -> Head | None:
+        """Return the end of the chain that a flush will put on the disk. Refuses what `before` refuses."""
+        self._checked(tx)
+        return self._end(tx)
+
+    def flushed(self, seen: Head | None) -> None:
+        """Sign that end of the chain, unless another process has signed it or a later one meanwhile."""
+        self._sign(self._read_head(self.head.read_anew), seen)
+
+    def _sign(self, known: Head | None, following: Head | None) -> None:
         if following is None or (known is not None and known.ledger == following.ledger and known.seq >= following.seq):
             return
         try:
@@ -186,7 +201,7 @@ class Ledger:
 
 
 def _now() -> str:
-    return stamp(datetime.now(UTC))
+    return f"{datetime.now(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def stamp(moment: datetime) -> str:

@@ -195,11 +195,13 @@ class GroupCommit:
         """Put on the disk what was only written, and let the guard see how far that is."""
         self._flush_asked = False
         try:
-            if self._guard is not None:
-                self._writer.look(self._guard.committing)  # sees what the flush will cover
+            if self._guard is None:
+                self._writer.flush()
+                return
+            seen = self._writer.look(self._guard.flushing)  # sees what the flush will cover
             self._writer.flush()
-            with self._turn:
-                self._note()
+            with self._turn, self._writer.held():
+                self._guard.flushed(seen)
         except Exception as error:  # as below: this thread goes on, and the next flush tries again
             log.warning("the store cannot be flushed: %s", error, exc_info=not isinstance(error, StoreError))
 
@@ -208,16 +210,6 @@ class GroupCommit:
             self._writer.tidy(self._turn)
         except (StoreError, OSError) as error:
             log.warning("%s", error)
-
-    def _note(self) -> None:
-        """Let the guard note what is on the disk now, while no other process writes."""
-        try:
-            tx = self._writer.begin(durable=False)
-            if self._guard is not None and tx is not None:
-                self._guard.before(tx)
-                self._guard.after()
-        finally:
-            self._writer.end()
 
     def _commit(self, batch: list[_WriteJob]) -> None:
         try:

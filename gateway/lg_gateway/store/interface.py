@@ -91,6 +91,17 @@ class Guard(Protocol):
         """Everything up to what `committing` saw is durable; raise `StoreDown` to report it as failed all the same."""
         ...
 
+    def flushing(self, tx: Tx) -> Any:
+        """See what is committed, before it is flushed and while others write; raise `StoreDown` if it is not right.
+
+        Runs in another thread than the rest; returns what `flushed` needs.
+        """
+        ...
+
+    def flushed(self, seen: Any) -> None:
+        """Everything up to what `flushing` saw is durable. No other process writes meanwhile."""
+        ...
+
 
 class Writer(Protocol):
     """One connection for writing, one transaction at a time."""
@@ -119,6 +130,10 @@ class Writer(Protocol):
 
     def flush(self) -> None:
         """Put on the disk what was committed. Needs no turn. Raises `StoreDown`."""
+        ...
+
+    def held(self) -> AbstractContextManager[object]:
+        """Keep other processes of this machine from writing, without a transaction. Raises `TimeoutError`."""
         ...
 
     def tidy(self, turn: AbstractContextManager[object]) -> None:

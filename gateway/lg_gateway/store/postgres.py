@@ -185,6 +185,9 @@ class _PostgresWriter:
             _roll_back(self._connection)
         self._lock.release()
 
+    def held(self) -> AbstractContextManager[object]:
+        return self._lock.held()
+
     def look(self, work: Callable[[Tx], T]) -> T:
         self._connection = _begin(self._connection, self._connect, "READ COMMITTED")
         try:

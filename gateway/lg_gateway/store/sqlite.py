@@ -158,6 +158,9 @@ class _SqliteWriter:
         except OSError as error:
             raise StoreDown(f"cannot flush {self._log_path}: {error}") from error
 
+    def held(self) -> AbstractContextManager[object]:
+        return self._lock.held()
+
     def look(self, work: Callable[[Tx], T]) -> T:
         with _reading(self._second(), self._path) as tx:
             return work(tx)

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mcp_types as t
@@ -35,6 +35,19 @@ Answer = t.CallToolResult | t.InputRequiredResult
 _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Beside:
+    """What the gateway knows of a result. One private attribute of its model is made sooner than four."""
+
+    misfit: str = ""
+    frame: Mapping[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] | None = None
+    incarnation: str = ""
+
+
+NOTHING_BESIDE = _Beside()
+
+
 class RelayedResult(t.CallToolResult):
     """A server's result, with what the gateway found wrong with it. That note is never sent.
 
@@ -42,45 +55,50 @@ class RelayedResult(t.CallToolResult):
     to them. `frame` has what else they say: the roles of messages, or for how long contents may be kept.
     """
 
-    _misfit: str = PrivateAttr(default="")
-    _frame: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _task: dict[str, Any] | None = PrivateAttr(default=None)
-    _incarnation: str = PrivateAttr(default="")
+    _beside: _Beside | None = PrivateAttr(default=None)
+
+    @property
+    def beside(self) -> _Beside:
+        """What is known of the result and never sent."""
+        private = self.__pydantic_private__  # pydantic's own way to it costs ten times as much
+        return (private["_beside"] if private is not None else None) or NOTHING_BESIDE
 
     @property
     def task(self) -> dict[str, Any] | None:
         """The task that the call became, as its server describes it; the result is then empty."""
-        return self._task
+        return self.beside.task
 
     @property
     def incarnation(self) -> str:
         """Which process of the server a task belongs to; empty if it may be any."""
-        return self._incarnation
+        return self.beside.incarnation
 
     def of_process(self, incarnation: str) -> RelayedResult:
         """Return a task that belongs to a process of the server."""
-        made = self.model_copy()
-        made._incarnation = incarnation
-        return made
+        return self.with_beside(incarnation=incarnation)
 
     @property
-    def frame(self) -> dict[str, Any]:
+    def frame(self) -> Mapping[str, Any]:
         """What a resource or a prompt says besides its content."""
-        return self._frame
+        return self.beside.frame
 
     @property
     def misfit(self) -> str:
         """The reason why the structured part was left out; empty if it was not."""
-        return self._misfit
+        return self.beside.misfit
+
+    def with_beside(self, **changes: Any) -> RelayedResult:
+        """Return the same result, of which something else is known."""
+        made = self.model_copy()
+        made._beside = replace(self.beside, **changes)
+        return made
 
     def without_structure(self, misfit: str) -> RelayedResult:
         """Return it without its structured part.
 
         Clients insist on one where a schema is listed; the empty object fits every schema that is.
         """
-        made = self.model_copy(update={"structured_content": {}})
-        made._misfit = misfit
-        return made
+        return self.model_copy(update={"structured_content": {}}).with_beside(misfit=misfit)
 
 
 @dataclass(eq=False)
@@ -153,9 +171,7 @@ def read_called(raw: object) -> RelayedResult:
 
 def task_answer(task: Mapping[str, Any]) -> RelayedResult:
     """Return the result that stands for a task."""
-    made = RelayedResult(content=[])
-    made._task = dict(task)
-    return made
+    return RelayedResult(content=[]).with_beside(task=dict(task))
 
 
 def read_tools(raw: object, reply: Reply) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import anyio
 import mcp_types as t
@@ -24,8 +24,18 @@ from lg_gateway.upstreams.replies import Answer, Reply
 from lg_policy.rules.rule_set import Kind
 
 
+class Copied:
+    """Copies of frozen data: `dataclasses.replace` takes ten times as long."""
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with changes."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, **changes)
+        return made
+
+
 @dataclass(frozen=True, kw_only=True)
-class UpstreamCall:
+class UpstreamCall(Copied):
     """One call to send. `repeatable`: doing it twice does no harm, so it may simply be repeated if it is lost."""
 
     tool: str

@@ -45,9 +45,12 @@ class Finder:
 
     def find(self, text: str, data: bytes) -> list[Span]:
         """Return the places of secrets in `text`, in no order. `data` is the text as `encoded`."""
+        candidates = self.candidates(data)
+        if not candidates and b"PRIVATE KEY" not in data:
+            return []
         found = [
             (match.span(group), shape)
-            for shape in (self._shapes[number] for number in self.candidates(data))
+            for shape in (self._shapes[number] for number in candidates)
             for match in shape.compiled.finditer(data)
             if (group := _group(match, shape)) is not None
         ]

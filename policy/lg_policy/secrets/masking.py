@@ -27,6 +27,9 @@ __all__ = ["MARKER", "MIN_SECRET", "Masker", "Span", "find_marker"]
 
 MIN_LINE = 16
 """A line of a configured value in several lines is masked on its own from this length on."""
+KEY_CHARACTERS = 64
+KEYS = 4_000
+"""Keys of JSON objects that are known to hold no secret: so many, none longer than that."""
 VALUES_AT_ONCE = 200
 """Configured values that are looked for in one pass over a text."""
 # No shape of the library is shorter: texts without such a run need not wait for it to be loaded.
@@ -56,6 +59,7 @@ class Masker:
         self._patterns |= patterns or {}
         self._known |= {part for secret in secrets for part in _parts(secret)}
         self._own = Finder([*_configured(self._known), *shapes, *OWN], private_keys=True)
+        self._plain_keys: set[str] = set()  # another set than that of threads that mask meanwhile by older shapes
 
     def load(self) -> None:
         """Load the library's rules now, which takes a tenth of a second, rather than when first needed."""
@@ -82,6 +86,16 @@ class Masker:
             at = span.end
         return "".join([*parts, text[at:]]) if parts else text
 
+    def _masked_key(self, key: str) -> str:
+        """Mask a key of a JSON object. Objects have the same few keys: those without a secret are remembered."""
+        known, plain = self._plain_keys, len(key) <= KEY_CHARACTERS
+        if plain and key in known:
+            return key
+        masked = self.mask(key)
+        if plain and masked == key and len(known) < KEYS:
+            known.add(key)
+        return masked
+
     def marker(self, kind: str, secret: str) -> str:
         """Return the marker that stands for a secret."""
         digest = hmac.new(self._key, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
@@ -92,7 +106,7 @@ class Masker:
         if isinstance(value, str):
             return self.mask(value)
         if isinstance(value, Mapping):
-            return {self.mask(str(key)): self.mask_json(item) for key, item in value.items()}
+            return {self._masked_key(str(key)): self.mask_json(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.mask_json(item) for item in value]
         return value

@@ -144,6 +144,12 @@ class Watchful:
     def after(self) -> None:
         self.seen.append("durable")
 
+    def flushing(self, tx: Tx) -> list[str]:
+        return pins(tx)
+
+    def flushed(self, seen: list[str]) -> None:
+        self.seen.append(seen)
+
 
 async def test_a_guard_sees_each_commit_before_and_after_and_can_refuse_it(opened: Open) -> None:
     guard = Watchful()

@@ -174,6 +174,12 @@ class _Restart:
         """Take note of the new end."""
         self._ledger.committing(tx)
 
+    def flushing(self, tx: Tx) -> None:
+        """See nothing: this commit waits for the disk itself."""
+
+    def flushed(self, seen: None) -> None:
+        """Sign nothing."""
+
     def after(self) -> None:
         """Put the old head aside, then sign the new one."""
         if self._confirmed:

@@ -36,9 +36,8 @@ def read_contents(raw: object) -> RelayedResult:
     made = read_call_result({"_meta": result.get("_meta")})
     made.content = blocks
     time = result.get("ttlMs")
-    if isinstance(time, int) and not isinstance(time, bool) and time > 0:
-        made.frame["ttl_ms"] = time
-    return made
+    known = isinstance(time, int) and not isinstance(time, bool) and time > 0
+    return made.with_beside(frame={"ttl_ms": time}) if known else made
 
 
 def read_messages(raw: object) -> RelayedResult:
@@ -48,10 +47,9 @@ def read_messages(raw: object) -> RelayedResult:
     messages = [part for part in (given if isinstance(given, list) else []) if isinstance(part, Mapping)]
     made = read_call_result({"_meta": result.get("_meta")})
     made.content = [content_block(message.get("content")) for message in messages]
-    made.frame["roles"] = ["assistant" if message.get("role") == "assistant" else "user" for message in messages]
-    if isinstance(result.get("description"), str):
-        made.frame["description"] = result["description"]
-    return made
+    roles = ["assistant" if message.get("role") == "assistant" else "user" for message in messages]
+    said = {"description": result["description"]} if isinstance(result.get("description"), str) else {}
+    return made.with_beside(frame={"roles": roles, **said})
 
 
 def read_completion(raw: object) -> RelayedResult:
@@ -61,12 +59,13 @@ def read_completion(raw: object) -> RelayedResult:
     said = completion if isinstance(completion, Mapping) else {}
     values, total = said.get("values"), said.get("total")
     made = read_call_result({"_meta": result.get("_meta")})
-    made.frame["values"] = [
-        str(value)[:VALUE_CHARACTERS] for value in (values if isinstance(values, list) else [])[:COMPLETION_VALUES]
-    ]
-    made.frame["total"] = total if isinstance(total, int) and not isinstance(total, bool) else None
-    made.frame["has_more"] = said.get("hasMore") is True
-    return made
+    listed = (values if isinstance(values, list) else [])[:COMPLETION_VALUES]
+    frame = {
+        "values": [str(value)[:VALUE_CHARACTERS] for value in listed],
+        "total": total if isinstance(total, int) and not isinstance(total, bool) else None,
+        "has_more": said.get("hasMore") is True,
+    }
+    return made.with_beside(frame=frame)
 
 
 LISTS: Mapping[str, tuple[str, Any]] = {
