@@ -22,7 +22,6 @@ from lg_gateway.calls.decision_step import Policy
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.calls.kept_results import KeptResults
-from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.recorder import LedgerRecorder
 from lg_gateway.calls.sending_step import SendingStep
 from lg_gateway.catalog.catalog import Catalog
@@ -41,6 +40,7 @@ from lg_gateway.ledger.segments import Archive
 from lg_gateway.observability.call_counts import CallCounts
 from lg_gateway.observability.observed import Observed
 from lg_gateway.observability.store_health import StoreHealth, WatchedStore
+from lg_gateway.observability.turned_on import observer, pipeline_class, trace_calls, tracing_of
 from lg_gateway.processes.child_process import Child, Reaper
 from lg_gateway.serving.housekeeping import Housekeeping
 from lg_gateway.serving.setup import GatewaySetup
@@ -94,6 +94,7 @@ class Gateway:
         self.store_health = StoreHealth(self.store)
         if setup.store_url is not None:
             self.store = WatchedStore(self.store, self.store_health)
+        self.tracing, self.store = tracing_of(setup.settings, self.store)
         self.masker = masker = Masker(setup.key("mask"), _secrets(setup), setup.settings.gateway.secret_patterns)
         self.approvals = ApprovalTable(setup.key("approvals"), self.ledger)
         self.pins = PinTable(setup.key("pins"), self.ledger)
@@ -101,7 +102,7 @@ class Gateway:
         self.pinning = Pinning(self.store, self.pins, lambda: self.policy.settings)
         self.counts = CallCounts()
         self.recorder = self._recorder()
-        self.recorder.observe = self.counts.ended
+        self.recorder.observe = observer(setup.settings, self.counts)
         approval_step = self._approval_step()
         sending_step = self._sending_step = self._sender()
         self.archive = Archive(self.store, self.ledger, setup.segments_path, records=setup.segment_records)
@@ -116,7 +117,7 @@ class Gateway:
         self.session = secrets.token_hex(8)
         self.upstream_set = self._servers(started)
         self.upstreams = self.upstream_set.upstreams
-        self.pipeline = Pipeline(
+        self.pipeline = pipeline_class(setup.settings)(
             policy=lambda: self.policy,
             catalog=self.catalog,
             upstream_of=self._upstream_of,
@@ -131,6 +132,7 @@ class Gateway:
             workers=setup.workers,
             refresh=self._refresh,
         )
+        trace_calls(self.pipeline, self.tracing)
         self.task_keeper = self._keeper_of_tasks()
 
     def _keeper_of_tasks(self) -> TaskKeeper:
@@ -242,6 +244,9 @@ class Gateway:
             await self._housekeeping.close()
             self._reaper.close()
             self.store.close()
+            if self.tracing is not None:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self.tracing.close)
 
     def observed(self, **about: object) -> Observed:
         """Return what an operator may watch. `about` says more about this process."""

@@ -10,6 +10,7 @@ from lg_policy.printing import visible
 
 if TYPE_CHECKING:
     from lg_gateway.observability.store_health import StoreHealth
+    from lg_policy.config.observing import LogSettings
     from lg_policy.secrets.masking import Masker
 
 FULL, BRIEF = "%(asctime)s %(levelname)s %(name)s: %(message)s", "%(levelname)s: %(message)s"
@@ -46,17 +47,31 @@ def start_logging(level: str, *, typed: bool = False) -> None:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 
 
+def format_logs(settings: LogSettings) -> None:
+    """Write what is logged from now on as the settings say."""
+    if settings.access:
+        logging.getLogger("lg_gateway.access").setLevel(logging.INFO)
+    if settings.format == "json":
+        from lg_gateway.observability.json_log import JsonFormatter
+
+        for handler in _handlers():
+            handler.setFormatter(JsonFormatter())
+
+
+def _handlers() -> list[logging.Handler]:
+    """Return the handlers of `start_logging`."""
+    return [handler for handler in logging.getLogger().handlers if hasattr(handler.formatter, "masker")]
+
+
 def one_line_per_outage(health: StoreHealth) -> None:
     """Leave out what is logged about a store that is down, except for the line of its health."""
     from lg_gateway.observability.store_health import OneLinePerOutage
 
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, MaskingFormatter):
-            handler.addFilter(OneLinePerOutage(health))
+    for handler in _handlers():
+        handler.addFilter(OneLinePerOutage(health))
 
 
 def mask_logs(masker: Masker) -> None:
     """Mask secrets in everything that the handlers of `start_logging` write from now on."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, MaskingFormatter):
-            handler.formatter.masker = masker
+    for handler in _handlers():
+        setattr(handler.formatter, "masker", masker)  # noqa: B010  two classes of formatters have it

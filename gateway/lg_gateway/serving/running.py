@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lg_gateway.processes.child_process import Reaper
-from lg_gateway.serving.logs import mask_logs, one_line_per_outage, start_logging
+from lg_gateway.serving.logs import format_logs, mask_logs, one_line_per_outage, start_logging
 from lg_gateway.serving.setup import GatewaySetup, prepare, start_children
 from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
@@ -49,7 +49,9 @@ async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
 def prepare_from(args: argparse.Namespace, *, workers: int = 1) -> GatewaySetup:
     """Start the log and read the settings that the flags name, for one of several `workers`. Raises `ConfigError`."""
     start_logging(args.log_level, typed=args.command != "serve")
-    return replace(settings_from(args), workers=workers)
+    setup = replace(settings_from(args), workers=workers)
+    format_logs(setup.settings.log)
+    return setup
 
 
 def settings_from(args: argparse.Namespace) -> GatewaySetup:

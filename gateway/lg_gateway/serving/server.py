@@ -182,6 +182,8 @@ class Frontend:
         return _for_era(answer, ctx.protocol_version)
 
     def _call(self, ctx: Context, params: Any, kind: Kind, name: str, arguments: dict[str, Any]) -> Call:
+        if self._gateway.tracing is not None and ctx.request is not None:
+            self._gateway.tracing.note_request(ctx.request)
         level = self._log_levels.of(ctx)
         return Call(
             identity=self._identify(ctx),

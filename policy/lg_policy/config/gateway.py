@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from lg_policy.config.http import HttpSettings, SafeUrl
+from lg_policy.config.observing import TracingSettings
 from lg_policy.config.section import Duration, PositiveFloat, PositiveInt, Section
 from lg_policy.config.usage_limits import LimitSettings, RunBudgetSettings
 
@@ -275,6 +276,8 @@ class GatewaySettings(Section):
     """Who may call over HTTP."""
     metrics: MetricsSettings = MetricsSettings()
     """Metrics for Prometheus."""
+    tracing: TracingSettings = TracingSettings()
+    """Spans for OpenTelemetry."""
     expose: Literal["all", "search"] = "all"
     """`all`: clients list every permitted tool. `search`: only the meta tools."""
     result_max_bytes: PositiveInt = 1_500_000

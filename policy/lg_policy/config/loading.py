@@ -161,7 +161,7 @@ def write_effective(settings: Settings, path: Path) -> None:
 
 def effective_json(settings: Settings) -> bytes:
     """Return the settings for a built-in server: without the gateway's, which may hold others' secrets."""
-    left_out = {"gateway", "models", "approval", "store", "budgets"}
+    left_out = {"gateway", "models", "approval", "store", "budgets", "log"}
     values = settings.model_dump(mode="json", by_alias=True, exclude=left_out)
     return json.dumps(values, sort_keys=True).encode()
 

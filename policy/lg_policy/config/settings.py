@@ -15,6 +15,7 @@ from lg_policy.config.exec_templates import DEFAULT_COMMANDS
 from lg_policy.config.gateway import GatewaySettings, RuleSettings, UpstreamSettings
 from lg_policy.config.ledger import LedgerSettings
 from lg_policy.config.models import ModelSettings, ModelsSettings, PriceSettings
+from lg_policy.config.observing import LogSettings
 from lg_policy.config.section import Duration, PositiveFloat, PositiveInt, Section
 from lg_policy.config.service import ServiceSettings
 
@@ -367,6 +368,8 @@ class Settings(Section):
     """The run service."""
     ledger: LedgerSettings = LedgerSettings()
     """The record of every call."""
+    log: LogSettings = LogSettings()
+    """The gateway's log."""
 
     def policy_digest(self) -> str:
         """Return 16 hex digits over what built-in servers enforce: policy, fs, exec and trace.output_dir."""

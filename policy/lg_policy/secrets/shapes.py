@@ -66,7 +66,8 @@ OWN = tuple(
         ("npm", r":_(?:authToken|auth|password)[ \t]*=[ \t]*([A-Za-z0-9._~+/-]{16,}={0,2})"),
         ("pypi_token", r"\bpypi-[A-Za-z0-9_-]{50,}"),
         ("jwt", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
-        ("gateway_token", r"\blg[to]_[A-Za-z0-9]{4,40}_[A-Za-z0-9_-]{16,}"),
+        # Whole ones also where they are glued to a word, as in the name of a tool.
+        ("gateway_token", r"\blg[to]_[A-Za-z0-9]{4,40}_[A-Za-z0-9_-]{16,}|lg[to]_[0-9a-f]{12}_[A-Za-z0-9_-]{40,}"),
         ("url_password", rf"://([{_WORD}]*:[:{_WORD}]+)@"),
         ("bearer", r"(?i:\bbearer) ([A-Za-z0-9][A-Za-z0-9._~+/-]{15,}=*)"),
     )

@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
     if args.workers != 1 and place is None:
         return _with_workers(args.workers, flags, login=login)
 
-    anyio.run(_serve, args, setup, flags, place, login)
+    from lg_gateway.commands.serving.watching import ending_in_order
+
+    with ending_in_order(setup.settings.gateway.tracing.otlp_endpoint is not None):
+        anyio.run(_serve, args, setup, flags, place, login)
     return 0
 
 
