@@ -72,7 +72,7 @@ class Verifier:
             scopes=list(principal.scopes),
             expires_at=int(principal.expires),
             subject=principal.subject,
-            claims={"iss": principal.issuer, EXPIRES: principal.expires, "identity": f"oauth:{principal.name}"},
+            claims={"iss": principal.issuer, EXPIRES: principal.expires, "identity": principal.identity},
         )
 
     async def _own(self, text: str) -> AccessToken | None:

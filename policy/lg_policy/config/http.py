@@ -49,6 +49,12 @@ class OAuthSettings(Section):
     """Accepted signature algorithms. Symmetric ones and `none` cannot be named."""
     identity_claim: str = "sub"
     """The claim that names the caller; the identity in rules and ledger is `oauth:<its value>`."""
+    groups_claim: str = ""
+    """The claim that lists the caller's groups, such as `groups`."""
+    groups: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,99}$")], ...] = ()
+    """Groups that count, in this order. A caller belongs to the first that its token lists, and its identity is then
+    `oauth-group:<group>/<its name>`: rules, limits and profiles say `identities = ["oauth-group:platform/*"]`. A caller
+    in none of them stays `oauth:<its name>`."""
     clock_skew_s: Annotated[float, Field(ge=0, le=600)] = 30
     """Seconds that the clocks of the two machines may differ."""
     keys_ttl_s: PositiveFloat = 300
@@ -57,6 +63,12 @@ class OAuthSettings(Section):
     """Shortest time in seconds between two fetches for an unknown key. A new key may wait that long."""
     timeout_s: PositiveFloat = 5
     """Seconds for one request to the authorization server."""
+
+    @model_validator(mode="after")
+    def _groups_are_known(self) -> Self:
+        if bool(self.groups) != bool(self.groups_claim):
+            raise ValueError("groups and groups_claim need each other")
+        return self
 
 
 class HttpSettings(Section):

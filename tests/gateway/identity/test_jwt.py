@@ -38,6 +38,31 @@ async def test_a_token_says_who_its_caller_is_and_what_it_may() -> None:
         assert (named.name, named.scopes) == ("a@b.test", ("read",))
 
 
+@pytest.mark.attack("Login", "a name or a claim that makes a caller count for a group that it is not in")
+async def test_a_caller_counts_for_the_first_of_the_groups_that_count_and_no_name_imitates_one() -> None:
+    with authorization_server() as issuer:
+        teams = verifier(issuer, groups_claim="groups", groups=("platform", "readers"))
+
+        async def identity(**claims: object) -> str:
+            known = await teams.verify(issuer.token(sub="alice", **claims))
+            assert known is not None
+            return known.identity
+
+        assert await identity(groups=["readers", "platform", "other"]) == "oauth-group:platform/alice"
+        assert await identity(groups=["/readers"]) == "oauth-group:readers/alice"
+        assert await identity(groups="readers") == "oauth-group:readers/alice"
+        for claims in (
+            {"groups": ["admins"]},
+            {"groups": {"platform": 1}},
+            {"roles": ["platform"]},
+            {"groups": [["platform"]]},
+        ):
+            assert await identity(**claims) == "oauth:alice"
+        liar = await teams.verify(issuer.token(sub="oauth-group:platform/alice"))
+        assert liar is not None
+        assert liar.identity == "oauth:oauth-group:platform/alice"
+
+
 async def test_clocks_may_differ_by_the_skew_that_is_set_and_no_more() -> None:
     with authorization_server() as issuer:
         strict, lax = verifier(issuer, clock_skew_s=0), verifier(issuer, clock_skew_s=60)

@@ -1,0 +1,110 @@
+"""What `deploy/` ships: it names only metrics that exist, runs as nobody special, and names no registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lg_policy.config.loading import load_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy"
+METRICS = (ROOT / "gateway/lg_gateway/observability/gateway_metrics.py").read_text("utf-8")
+GIVEN = {"up"}
+"""Metrics of Prometheus itself."""
+SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_info")
+
+
+def metrics() -> set[str]:
+    """Return the families that the gateway has, from the calls that make them."""
+    return set(re.findall(r'\b(?:counter|gauge|histogram|info)\(\s*"([a-z_]+)"', METRICS))
+
+
+def named(expression: str) -> set[str]:
+    """Return the metrics that an expression asks for."""
+    without = re.sub(r"\{[^}]*\}|\[[^\]]*\]|by \([^)]*\)", " ", expression)
+    words = set(re.findall(r"\b(?:lg|process)_[a-z_]+\b|\bup\b", without))
+    return {next((word.removesuffix(end) for end in SUFFIXES if word.endswith(end)), word) for word in words} - GIVEN
+
+
+def expressions() -> list[str]:
+    alerts = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text("utf-8"))
+    board = json.loads((DEPLOY / "grafana/dashboard.json").read_text("utf-8"))
+    found = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    return found + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def documents() -> list[dict[str, Any]]:
+    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    return [document for file in files for document in yaml.safe_load_all(file.read_text("utf-8"))]
+
+
+def test_alerts_and_dashboard_ask_only_for_metrics_that_the_gateway_has() -> None:
+    asked = {metric for expression in expressions() for metric in named(expression)}
+
+    assert asked - metrics() == set()
+    assert len(metrics()) > 15
+    assert len(asked) > 15
+
+
+def test_each_alert_says_what_happened_and_what_to_do() -> None:
+    rules = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text("utf-8"))["groups"][0]["rules"]
+
+    assert len(rules) == 10
+    for rule in rules:
+        assert rule["annotations"].keys() == {"summary", "description"}, rule["alert"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_containers_run_as_nobody_special_on_a_root_that_they_cannot_write() -> None:
+    (deployment,) = (each for each in documents() if each["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    compose = yaml.safe_load((DEPLOY / "docker/compose.yaml").read_text("utf-8"))["services"]["gateway"]
+    dockerfile = (DEPLOY / "docker/Dockerfile").read_text("utf-8")
+
+    assert pod["securityContext"]["runAsUser"] == 10001
+    for container in (*pod["containers"], *pod["initContainers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+    assert (compose["read_only"], compose["cap_drop"]) == (True, ["ALL"])
+    assert dockerfile.rindex("USER 10001:10001") > dockerfile.rindex("\nFROM ")
+
+
+def test_no_image_names_a_registry() -> None:
+    texts = [file.read_text("utf-8") for file in sorted(DEPLOY.rglob("*")) if file.is_file()]
+    images = [
+        image for text in texts for image in re.findall(r"(?:image: |^ARG PYTHON=|^FROM )(\S+)", text, re.MULTILINE)
+    ]
+
+    assert len(images) > 3
+    assert [image for image in images if "/" in image] == []
+
+
+@pytest.mark.parametrize("name", ["docker", "kubernetes"])
+def test_the_settings_that_are_shipped_are_settings(name: str) -> None:
+    path = DEPLOY / name / "gateway.toml"
+
+    assert load_settings(config=path, environ={}).settings.gateway.metrics.enabled
+    assert "exec" not in tomllib.loads(path.read_text("utf-8"))["gateway"]["servers"]
+
+
+def test_the_unit_with_commands_leaves_bubblewrap_what_it_needs() -> None:
+    hard, soft = RawConfigParser(strict=False), RawConfigParser(strict=False)
+    hard.read(DEPLOY / "systemd/lg-gateway.service", "utf-8")
+    soft.read(DEPLOY / "systemd/lg-gateway-exec.service", "utf-8")
+    breaking = ("protectkerneltunables", "protectkernellogs", "protecthostname", "restrictnamespaces", "protectproc")
+
+    assert all(hard.has_option("Service", option) for option in breaking)
+    assert not any(soft.has_option("Service", option) for option in (*breaking, "procsubset", "privateusers"))
+    assert soft.get("Service", "Delegate") == "yes"
+    for unit in (hard, soft):
+        assert unit.get("Service", "NoNewPrivileges") == "yes"
+        assert unit.get("Service", "CapabilityBoundingSet") == ""
