@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -43,7 +44,7 @@ async def test_a_caller_counts_for_the_first_of_the_groups_that_count_and_no_nam
     with authorization_server() as issuer:
         teams = verifier(issuer, groups_claim="groups", groups=("platform", "readers"))
 
-        async def identity(**claims: object) -> str:
+        async def identity(**claims: Any) -> str:
             known = await teams.verify(issuer.token(sub="alice", **claims))
             assert known is not None
             return known.identity
