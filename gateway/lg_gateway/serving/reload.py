@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 FIXED = (
     "store", "approval.live_timeout_s", "gateway.identity", "gateway.http", "gateway.name_max",
-    "gateway.restart_backoff_s", "gateway.restart_backoff_max_s",
+    "gateway.restart_backoff_s", "gateway.restart_backoff_max_s", "gateway.metrics", "gateway.tracing", "log",
 )  # fmt: skip
 """Settings that a running gateway cannot change."""
 SHOWN = 80
