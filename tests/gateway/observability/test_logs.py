@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.gateway.commands.support_commands import run
-from tests.gateway.observability.support_observed import eventually, get, logged_gateway, post, tool_call
+from tests.gateway.observability.support_observed import get, logged_gateway, post, tool_call
 from tests.gateway.rig import ALLOW_ALL, server, write_config
 
 pytestmark = pytest.mark.usefixtures("programs_by_fork")
@@ -66,21 +63,3 @@ def test_no_secret_of_a_request_or_of_the_settings_is_logged(tmp_path: Path, for
     assert "a__echo" in logged
     assert [text for text in (shaped, "configured-s3cret-value", token) if text in logged] == []
     assert form == "text" or len(lines(log)) > 5
-
-
-def test_settings_that_need_a_restart_are_refused_while_the_gateway_runs(tmp_path: Path) -> None:
-    config = write_config(tmp_path, server("a"), ALLOW_ALL)
-    log = tmp_path / "log"
-    with logged_gateway(log, "--no-login", "--config", str(config)) as (_, process):
-        for part, name in (
-            ("[log]\naccess = true\n", "log.access"),
-            ("[gateway.metrics]\nenabled = true\n", "metrics"),
-        ):
-            write_config(tmp_path, server("a"), ALLOW_ALL, part)
-            process.send_signal(signal.SIGHUP)
-            refused = re.compile(rf"{name}\S* cannot change while the gateway runs")
-            eventually(partial(_has, log, refused))
-
-
-def _has(log: Path, wanted: re.Pattern[str]) -> bool:
-    return wanted.search(log.read_text()) is not None
