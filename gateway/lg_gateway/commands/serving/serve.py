@@ -101,7 +101,7 @@ async def _serve(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Beside:
+class _OpenConsole:
     """What is served beside `/mcp`, on which sockets, and what ends it; nothing where the console is off."""
 
     routes: Sequence[BaseRoute] = ()
@@ -110,10 +110,12 @@ class _Beside:
 
 
 @asynccontextmanager
-async def _console(gateway: Gateway, flags: ServeFlags, *, wanted: bool, authenticated: bool) -> AsyncIterator[_Beside]:
+async def _console(
+    gateway: Gateway, flags: ServeFlags, *, wanted: bool, authenticated: bool
+) -> AsyncIterator[_OpenConsole]:
     """Open the console for as long as the block lasts, and show the link that logs in, at a terminal only."""
     if not wanted:
-        yield _Beside()
+        yield _OpenConsole()
         return
     from lg_gateway.console.mounting import address_known, mounted
     from lg_policy.wire.serving import listen, shown_address
@@ -127,7 +129,7 @@ async def _console(gateway: Gateway, flags: ServeFlags, *, wanted: bool, authent
             complain(f"console, open within a minute: {await found.console.link(address)}")
         else:
             complain(f"console: {address}/ (`lg-gateway console` shows a link that logs you in)")
-        yield _Beside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
+        yield _OpenConsole(routes=found.routes, sockets=[listener], close=found.console.streams.close)
 
 
 def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> ASGIApp:
