@@ -186,3 +186,17 @@ def test_an_answer_after_an_edit_is_of_the_edited_files(tmp_path: Path) -> None:
         assert (await client.ok("find_symbol", name="one"))["symbols"] == []
 
     ask(tmp_path / "tree", story)
+
+
+def test_a_map_after_a_small_change_has_the_new_file_and_not_the_one_that_went(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {f"m{n}.py": f"def f{n}(): f{n + 1}()\n" for n in range(30)})
+
+    async def story(client: CodeClient) -> None:
+        assert "def f3" in await client.text("repo_map")
+        write_tree(tmp_path / "tree", {"new.py": "def fresh(): pass\n"})
+        (tmp_path / "tree/m3.py").unlink()
+        said = await client.text("repo_map", focus=["new.py"])
+        assert "def fresh" in said
+        assert "def f3" not in said
+
+    ask(tmp_path / "tree", story)

@@ -219,6 +219,6 @@ class IndexPass:
 
     def _commit(self) -> None:
         if self._stored > self._result.changed:
+            self._rows.changed(self._stored - self._result.changed)
             self._result.changed = self._stored
-            self._rows.changed()
         self._db.execute("COMMIT")

@@ -94,11 +94,11 @@ class RowWriter:
             return known
         if len(self._names) > _MAX_CACHED_NAMES:
             self._names.clear()
-        row = self._db.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()
-        if row is None:
-            number = int(self._db.execute("INSERT INTO names(text) VALUES(?)", (text,)).lastrowid or 0)
+        made = self._db.execute("INSERT OR IGNORE INTO names(text) VALUES(?)", (text,))
+        if made.rowcount == 1:
+            number = int(made.lastrowid or 0)
         else:
-            number = int(row[0])
+            number = int(self._db.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()[0])
         self._names[text] = number
         return number
 
@@ -121,13 +121,12 @@ class RowWriter:
         """Note that a text ends the parser: it is not given to one again."""
         self._db.execute("INSERT OR REPLACE INTO failed VALUES(?,?)", (digest, problem))
 
-    def changed(self) -> None:
-        """Count up the generation: what was computed from the index is out of date."""
-        self._db.execute("INSERT INTO meta VALUES('generation', 1) ON CONFLICT(key) DO UPDATE SET value = value + 1")
-
-    def forget(self) -> None:
-        """Forget the ids of names: a transaction was rolled back."""
-        self._names.clear()
+    def changed(self, files: int) -> None:
+        """Add to the generation how many files changed: what was computed from the index is out of date."""
+        self._db.execute(
+            "INSERT INTO meta VALUES('generation', ?) ON CONFLICT(key) DO UPDATE SET value = value + excluded.value",
+            (files,),
+        )
 
 
 _FILE = "SELECT id, path, digest, size, language, reader, lines, problem FROM files"
@@ -201,6 +200,6 @@ _ORDER: Any = "little" if array("H", [1]).tobytes()[0] else "big"
 
 
 def generation(db: sqlite3.Connection) -> int:
-    """Return a number that counts up when the index changes."""
+    """Return how many changes of files the index has seen: it differs when the index does."""
     row = db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
     return 0 if row is None else int(row[0])

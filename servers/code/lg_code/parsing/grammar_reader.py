@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lg_code.parsing.facts import CALL, DEF, IMPORT, MAX_NAME, MAX_NAMES, MAX_SYMBOLS, MENTION, Facts, Symbol, packed
 from lg_code.parsing.imports import modules_of
 from lg_code.parsing.languages import Grammar
-from lg_code.parsing.tokens import COMMON, names_in
+from lg_code.parsing.tokens import COMMON, mentions, names_in
 
 _HOLDERS = frozenset({"class", "interface", "struct", "trait", "impl", "enum"})
 """A function in one of these is a method."""
@@ -134,18 +134,16 @@ def _uses(found: Found, symbols: list[Symbol], language: str) -> tuple[dict[str,
         statement = text[start : min(end, start + _MAX_STATEMENT)]
         imported.update(names_in(statement, language))
         modules.update(dict.fromkeys(modules_of(statement.decode("utf-8", "replace"), language)))
-    defined = Counter(symbol.name.encode() for symbol in symbols)
-    uses: dict[str, int] = {}
-    for name, count in total.items():
+    defined = Counter([symbol.name.encode() for symbol in symbols])
+    uses = mentions(total)
+    for name in calls.keys() | imported.keys() | defined.keys():
         calling, importing, defining = calls.get(name, 0), imported.get(name, 0), defined.get(name, 0)
+        count = total.get(name, 0)
         kinds = (DEF if defining else 0) | (CALL if calling else 0) | (IMPORT if importing else 0)
         if count > calling + importing + defining:
             kinds |= MENTION
-        if len(name) <= MAX_NAME and len(uses) < MAX_NAMES and kinds:
-            written = name.decode("utf-8", "replace")
-            if written not in COMMON or kinds & (DEF | CALL):
-                uses[written] = packed(kinds, max(0, count - defining))
-    for name in defined.keys() - total.keys():  # `operator==`, `[]`, `~Name`
-        if len(uses) < MAX_NAMES:
-            uses[name.decode("utf-8", "replace")] = packed(DEF, 0)
+        written = name.decode("utf-8", "replace")
+        # A definition such as `operator==` or `[]` is no name in the text.
+        if len(name) <= MAX_NAME and len(uses) < MAX_NAMES and (written not in COMMON or kinds & (DEF | CALL)):
+            uses[written] = packed(kinds, max(0, count - defining))
     return uses, list(modules)[:_MAX_IMPORTS]

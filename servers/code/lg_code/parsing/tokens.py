@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
-from lg_code.parsing.facts import MAX_NAME, MAX_NAMES, MENTION, packed
+from lg_code.parsing.facts import COUNT_SHIFT, MAX_COUNT, MAX_NAME, MAX_NAMES, MENTION
 
 _NAME = rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*"
 _NAMES = re.compile(_NAME)
@@ -50,10 +51,12 @@ def _continues(pattern: re.Pattern[bytes], text: bytes, place: int) -> bool:
 
 def mentions(names: Counter[bytes]) -> dict[str, int]:
     """Return the uses of a file in which every name is a mention."""
-    uses: dict[str, int] = {}
-    for name, count in names.items():
-        if len(name) <= MAX_NAME and len(uses) < MAX_NAMES:
-            text = name.decode("utf-8", "replace")
-            if text not in COMMON:
-                uses[text] = packed(MENTION, count)
+    counted = names.items() if len(names) <= MAX_NAMES else islice(names.items(), MAX_NAMES)
+    uses = {
+        name.decode("utf-8", "replace"): MENTION | (count if count < MAX_COUNT else MAX_COUNT) << COUNT_SHIFT
+        for name, count in counted
+        if len(name) <= MAX_NAME
+    }
+    for word in COMMON & uses.keys():
+        del uses[word]
     return uses

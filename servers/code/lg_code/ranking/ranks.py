@@ -5,12 +5,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lg_code.index.rows import generation
 from lg_code.ranking.graph import Graph, build_graph
 from lg_code.ranking.page_rank import page_rank
 from lg_policy.jobs import Job
+
+_FEW = 20
+_PART = 0.01
+"""As long as no more of the files changed, the ranks of the others stay as they are."""
+_NEW = 0.15
+"""The rank of a file that came since, as a part of the average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,8 @@ class Ranks:
             last = self._last
         if last is not None and last.generation == wanted:
             return last
+        if last is not None and 0 < wanted - last.generation <= max(_FEW, len(last.ranks) * _PART):
+            return _with_new_files(last, db)
         graph = build_graph(db, job)
         made = Ranked(generation=wanted, graph=graph, ranks=page_rank(graph, job))
         with self._lock:
@@ -46,3 +54,19 @@ class Ranks:
         """Return the rank of each file by its id."""
         ranked = self.of(db, job)
         return dict(zip(ranked.graph.files, ranked.ranks, strict=True))
+
+
+def _with_new_files(last: Ranked, db: sqlite3.Connection) -> Ranked:
+    """Return the ranks of an older state, with the files that came since. Those that went are noticed when told."""
+    graph = last.graph
+    known = set(graph.files)
+    new = [row for row in db.execute("SELECT id, path FROM files") if row[0] not in known]
+    if not new:
+        return last
+    made = replace(
+        graph,
+        files=[*graph.files, *(row[0] for row in new)],
+        paths=[*graph.paths, *(row[1] for row in new)],
+        targets=[*graph.targets, *([] for _ in new)],
+    )
+    return replace(last, graph=made, ranks=[*last.ranks, *([_NEW / len(known)] * len(new))])
