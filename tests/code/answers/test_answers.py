@@ -9,7 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.code.helpers import CodeClient, code_client
+from lg_code.ranking.ranks import Ranks
+from lg_policy.jobs import Job
+from tests.code.helpers import CodeClient, code_client, index_of, job
 from tests.fs.helpers import write_tree
 
 SHOP = {
@@ -200,3 +202,13 @@ def test_a_map_after_a_small_change_has_the_new_file_and_not_the_one_that_went(t
         assert "def f3" not in said
 
     ask(tmp_path / "tree", story)
+
+
+def test_ranks_that_take_too_long_are_left_out_and_the_files_are_told_all_the_same(shop: Path) -> None:
+    with index_of(shop) as index:
+        index.refresh(job())
+        with index.read() as db:
+            late = Job(0)
+            ranked = Ranks().of(db, late)
+            assert "shop/urls.py" in ranked.graph.paths
+            assert len(ranked.ranks) == len(ranked.graph.files) > 5

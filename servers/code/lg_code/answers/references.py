@@ -22,6 +22,7 @@ _WORDS = {number: word for word, number in KINDS.items()}
 _DEFAULT = 100
 _MORE = 50
 _TEXT = 200
+_MANY = 1_000
 _IN_ONE_FILE = 20
 
 
@@ -63,9 +64,10 @@ def _using(index: Index, name: str, place: Below, kinds: int) -> list[Using]:
     with index.read() as db:
         number = name_id(db, name)
         rows = files_using(db, number) if number is not None else []
+        paths = dict(db.execute("SELECT id, path FROM files")) if len(rows) > _MANY else {}
         found = []
         for file, use in rows:
-            path = db.execute("SELECT path FROM files WHERE id = ?", (file,)).fetchone()[0]
+            path = paths.get(file) or db.execute("SELECT path FROM files WHERE id = ?", (file,)).fetchone()[0]
             how, count = unpacked(use)
             if how & kinds and lies_below(path, place):
                 found.append(Using(path, how, count))

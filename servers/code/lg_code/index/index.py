@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lg_code.index.coverage import Coverage
@@ -40,19 +41,20 @@ class Index:
         self.settings = settings
         self._stack = contextlib.ExitStack()
         directory = self._usable(directory)
-        self.parsers = Parsers(
-            ParserLimits(
-                processes=settings.parser_processes,
-                cpu_s=settings.parser_cpu_s,
-                memory_mb=settings.parser_memory_mb,
-                idle_s=settings.parser_idle_s,
-            ),
-            [part.prepare for part in parts],
+        limits = ParserLimits(
+            processes=settings.parser_processes,
+            cpu_s=settings.parser_cpu_s,
+            memory_mb=settings.parser_memory_mb,
+            idle_s=settings.parser_idle_s,
         )
+        # Answers have a process of their own: they do not wait behind the files of a pass.
+        self.parsers = Parsers(replace(limits, processes=1))
         self._stack.callback(self.parsers.close)
+        passing = Parsers(limits, [part.prepare for part in parts])
+        self._stack.callback(passing.close)
         self._database = Database(index_path(directory, what, parts), parts)
         self._stack.callback(self._database.close)
-        self._indexer = Indexer(workspace, self._database, self.parsers, settings)
+        self._indexer = Indexer(workspace, self._database, passing, settings)
         self._stack.callback(self._indexer.close)
         self._current = CurrentFiles(workspace, self._database, self.parsers, settings)
 

@@ -30,6 +30,8 @@ _QUICK_S = 1.0
 _PAUSE = 10
 """After a slower one, this many times its length pass before the next."""
 _FEW = 50
+_AGAIN_S = 2
+"""A call waits no longer for a pass that an earlier call waited for in vain."""
 _POLL_S = 0.05
 _PASS_S = 3_600
 
@@ -47,6 +49,7 @@ class Indexer:
         self._job = Job(_PASS_S)
         self._begun = self._done = 0
         self._wanted = 0
+        self._missed = -1
         self._ended_at = 0.0
         self._took = 0.0
         self._result = PassResult()
@@ -61,6 +64,8 @@ class Indexer:
             age = time.monotonic() - self._ended_at
             if self._done and self._result.complete and self._took > _QUICK_S and age < self._took * _PAUSE:
                 return self._coverage(seconds_old=age)
+            if self._begun > self._done and self._begun == self._missed:
+                end = min(end, time.monotonic() + _AGAIN_S)
             self._wanted = self._begun + 1
             wanted = self._wanted
             self._start()
@@ -68,6 +73,7 @@ class Indexer:
             while self._done < wanted:
                 left = end - time.monotonic()
                 if left <= 0 or self._closed:
+                    self._missed = self._begun
                     break
                 self._changed.wait(min(left, _POLL_S))
                 job.check()

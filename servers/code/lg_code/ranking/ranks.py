@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from lg_code.index.rows import generation
 from lg_code.ranking.graph import Graph, build_graph
 from lg_code.ranking.page_rank import page_rank
+from lg_policy.errors import CallTimeout
 from lg_policy.jobs import Job
 
 _FEW = 20
@@ -28,6 +29,9 @@ class Ranked:
     ranks: list[float]
 
 
+_NOTHING = Ranked(generation=0, graph=Graph(files=[], paths=[], targets=[], used={}), ranks=[])
+
+
 class Ranks:
     """Computes ranks once for each state of the index."""
 
@@ -36,7 +40,7 @@ class Ranks:
         self._last: Ranked | None = None
 
     def of(self, db: sqlite3.Connection, job: Job) -> Ranked:
-        """Return the ranks of what a connection reads. Raises `CallTimeout`."""
+        """Return the ranks of what a connection reads. Where the time does not allow it, older ones, or none."""
         wanted = generation(db)
         with self._lock:
             last = self._last
@@ -44,8 +48,14 @@ class Ranks:
             return last
         if last is not None and 0 < wanted - last.generation <= max(_FEW, len(last.ranks) * _PART):
             return _with_new_files(last, db)
-        graph = build_graph(db, job)
-        made = Ranked(generation=wanted, graph=graph, ranks=page_rank(graph, job))
+        left = job.deadline.remaining()
+        part = Job(None if left is None else left / 2)
+        try:
+            graph = build_graph(db, part)
+            made = Ranked(generation=wanted, graph=graph, ranks=page_rank(graph, part))
+        except CallTimeout:
+            job.check()
+            return _with_new_files(last or _NOTHING, db)
         with self._lock:
             self._last = made
         return made
@@ -69,4 +79,4 @@ def _with_new_files(last: Ranked, db: sqlite3.Connection) -> Ranked:
         paths=[*graph.paths, *(row[1] for row in new)],
         targets=[*graph.targets, *([] for _ in new)],
     )
-    return replace(last, graph=made, ranks=[*last.ranks, *([_NEW / len(known)] * len(new))])
+    return replace(last, graph=made, ranks=[*last.ranks, *([_NEW / (len(known) or 1)] * len(new))])
