@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from lg_code.parsing.facts import Symbol
@@ -27,16 +28,33 @@ class Chunk(NamedTuple):
 
 def cut(text: bytes, symbols: Sequence[Symbol]) -> list[Chunk]:
     """Return the pieces of a text. The same text and symbols give the same pieces."""
-    starts = sorted({symbol.start_byte for symbol in symbols})
     chunks: list[Chunk] = []
-    start, line = 0, 1
-    while start < len(text) and len(chunks) < MOST_CHUNKS:
-        end = _end(text, start, starts)
+    line = 1
+    for start, end in _bounds(text, symbols):
         lines = text.count(b"\n", start, end)
-        last = line + lines - (1 if text[end - 1 : end] == b"\n" else 0)
-        chunks.append(Chunk(start, end, line, max(line, last)))
-        start, line = end, line + lines
+        chunks.append(Chunk(start, end, line, max(line, line + lines - text.endswith(b"\n", start, end))))
+        line += lines
     return chunks
+
+
+def cut_one(text: bytes, symbols: Sequence[Symbol], number: int) -> Chunk | None:
+    """Return one of the pieces of a text, as `cut` does; `None` if there are fewer."""
+    found = next(islice(_bounds(text, symbols), number, None), None)
+    if found is None:
+        return None
+    start, end = found
+    line = 1 + text.count(b"\n", 0, start)
+    last = line + text.count(b"\n", start, end) - text.endswith(b"\n", start, end)
+    return Chunk(start, end, line, max(line, last))
+
+
+def _bounds(text: bytes, symbols: Sequence[Symbol]) -> Iterator[tuple[int, int]]:
+    starts = sorted({symbol.start_byte for symbol in symbols})
+    start = number = 0
+    while start < len(text) and number < MOST_CHUNKS:
+        end = _end(text, start, starts)
+        yield start, end
+        start, number = end, number + 1
 
 
 def _end(text: bytes, start: int, starts: Sequence[int]) -> int:

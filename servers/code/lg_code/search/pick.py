@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lg_code.index.current import CurrentFile
 from lg_code.parsing.facts import Symbol
-from lg_code.search.chunks import Chunk, cut
+from lg_code.search.chunks import Chunk, cut, cut_one
 from lg_code.search.query import Query
 from lg_code.search.words import identifiers, words
 
@@ -42,22 +44,25 @@ def pick(file: CurrentFile, query: Query, piece: int | None, kind: str) -> Picke
     named = [symbol for symbol in file.symbols if symbol.name in query.names and kind in ("", symbol.kind)]
     if named:
         return _of_symbol(file, query, min(named, key=lambda symbol: _importance(symbol, query)))
-    chunks = cut(file.text, file.symbols)
-    if not chunks:
+    place = _place(file, query, piece)
+    if place is None:
         return None
-    if piece is None or piece >= len(chunks):
-        found = [(number, _hits(file.text, chunk, query)) for number, chunk in enumerate(chunks)]
-        piece, hits = max(found, key=lambda numbered: sum(numbered[1].values()))
-        if not hits:
-            return None
-    else:
-        hits = _hits(file.text, chunks[piece], query)
-    chunk = chunks[piece]
+    chunk, hits = place
     fitting = [symbol for symbol in file.symbols if _overlaps(symbol, chunk) and kind in ("", symbol.kind)]
     symbol = _best(fitting[:_MOST_SYMBOLS], hits, query, any_kind=bool(kind))
     if symbol is None:
         return None if kind else _of_lines(file, chunk, hits)
     return _of_symbol(file, query, symbol, hits)
+
+
+def _place(file: CurrentFile, query: Query, piece: int | None) -> tuple[Chunk, dict[int, float]] | None:
+    """Return the piece that fits best and what fits on its lines; `None` for a changed file without such a piece."""
+    known = cut_one(file.text, file.symbols, piece) if piece is not None else None
+    if known is not None:
+        return known, _hits(file.text, known, query)
+    found = [(chunk, _hits(file.text, chunk, query)) for chunk in cut(file.text, file.symbols)]
+    best = max(found, key=lambda item: sum(item[1].values()), default=None)
+    return best if best is not None and best[1] else None
 
 
 def _importance(symbol: Symbol, query: Query) -> tuple[bool, bool, int]:
@@ -71,13 +76,24 @@ def _hits(text: bytes, chunk: Chunk, query: Query) -> dict[int, float]:
     wanted = set(query.words)
     times = dict.fromkeys(wanted, 0)
     found: dict[int, float] = {}
+    may_have = _beginnings(query.words)
     for number, line in enumerate(text[chunk.start : chunk.end].split(b"\n"), chunk.first_line):
+        if may_have.search(line) is None:
+            continue
         for name in identifiers(line):
             for word in wanted.intersection(words(name.decode("utf-8", "replace"))):
                 times[word] += 1
                 if times[word] <= _MOST_TIMES:
                     found[number] = found.get(number, 0.0) + 1.0
     return found
+
+
+@lru_cache(maxsize=64)
+def _beginnings(wanted: tuple[str, ...]) -> re.Pattern[bytes]:
+    """Return what every line with one of these words has: a word begins as its stem does, but for a last `y`."""
+    parts = [re.escape(word.removesuffix("y").encode("utf-8", "replace")) for word in wanted if word.isascii()]
+    beyond = [b"[\x80-\xff]"] if len(parts) < len(wanted) else []
+    return re.compile(b"|".join([*parts, *beyond]) or b"(?!)", re.IGNORECASE)
 
 
 def _overlaps(symbol: Symbol, chunk: Chunk) -> bool:
@@ -108,7 +124,7 @@ def _of_symbol(file: CurrentFile, query: Query, symbol: Symbol, hits: Mapping[in
         last_line=symbol.end_line,
         symbol=symbol,
         snippet_line=at,
-        snippet=_snippet(file, at, symbol.end_line),
+        snippet=_snippet(file.text, symbol.start_byte, at - symbol.start_line, symbol.end_line - at),
     )
 
 
@@ -119,7 +135,7 @@ def _of_lines(file: CurrentFile, chunk: Chunk, hits: Mapping[int, float]) -> Pic
         last_line=chunk.last_line,
         symbol=None,
         snippet_line=at,
-        snippet=_snippet(file, at, chunk.last_line),
+        snippet=_snippet(file.text, chunk.start, at - chunk.first_line, chunk.last_line - at),
     )
 
 
@@ -127,6 +143,17 @@ def _densest(hits: Mapping[int, float]) -> int:
     return min(hits, key=lambda line: (-sum(hits.get(line + more, 0.0) for more in range(_SNIPPET_LINES)), line))
 
 
-def _snippet(file: CurrentFile, first: int, last: int) -> str:
-    lines = range(first, min(last, first + _SNIPPET_LINES - 1, max(first, file.lines)) + 1)
-    return "\n".join(file.line_text(line, _LINE) for line in lines).rstrip()
+def _snippet(text: bytes, start: int, down: int, more: int) -> str:
+    """Return a few lines: the one `down` lines below that of byte `start`, and at most `more` after it."""
+    place = text.rfind(b"\n", 0, start) + 1
+    for _ in range(down):
+        place = text.find(b"\n", place) + 1
+    lines: list[str] = []
+    for _ in range(min(more + 1, _SNIPPET_LINES)):
+        end = text.find(b"\n", place)
+        end = len(text) if end < 0 else end
+        lines.append(text[place : min(end, place + _LINE)].decode("utf-8", "replace").rstrip("\r"))
+        place = end + 1
+        if place >= len(text):
+            break
+    return "\n".join(lines).rstrip()

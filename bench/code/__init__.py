@@ -1,0 +1,1 @@
+"""Benches of the code server against its peers."""
