@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bench.all import ratios
+from bench.code import questions
 from bench.gateway.run import Figures, measure
 from bench.gateway.targets import Target, reached, upstream_over_http
 from bench.growth.run import HEADS, grown
@@ -95,3 +96,17 @@ def test_the_soak_notices_what_grows() -> None:
     assert leaks("gateway", [used(100, 30)] * 4 + [used(110, 33)] * 4) == []
     grown = leaks("gateway", [used(100, 30)] * 4 + [used(160, 90)] * 4)
     assert [problem.split(" grew")[0] for problem in grown] == ["gateway: memory_mb", "gateway: descriptors"]
+
+
+def test_a_ranking_is_scored_by_the_places_of_the_answers() -> None:
+    question = questions.Question(
+        text="why", category="semantic", targets=(questions.Target("a/x.py"), questions.Target("a/y.py", 10, 20))
+    )
+    files = ["a/x.py", "a/y.py", "a/z.py"]
+    whole, other = questions.Hit("a/x.py", 1, 5), questions.Hit("a/y.py", 30, 40)
+    assert questions.ndcg([whole, questions.Hit("a/y.py", 20, 25)], question, files) == 1.0
+    assert questions.ndcg([other, questions.Hit("a/z.py", 1, 1)], question, files) == 0.0
+    assert 0.6 < (questions.ndcg([whole, other], question, files) or 0) < 0.7
+    assert questions.ndcg([whole], question, ["b/x.py"]) is None
+    assert questions.first_five([*["a/z.py"] * 9, "a/x.py"], question)
+    assert not questions.first_five([f"{number}.py" for number in range(5)] + ["a/x.py"], question)
