@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -38,6 +39,44 @@ def quick_imports() -> Iterator[None]:
         if collecting:
             gc.freeze()
             gc.enable()
+
+
+@contextmanager
+def put_off(name: str, **given: object) -> Iterator[None]:
+    """Within the block, a package that was not imported is imported by its first use, and not by being named.
+
+    `given` is what the block's modules take from it without using it, such as classes in annotations. A thread that
+    imports the package meanwhile gets one that works.
+    """
+    spec = find_spec(name) if name not in sys.modules else None
+    if spec is None:
+        yield
+        return
+    later = _Later(name)
+    later.__spec__ = spec
+    vars(later).update(given)
+    sys.modules[name] = later
+    try:
+        yield
+    finally:
+        for taken in given:
+            delattr(later, taken)
+        later.leave()
+
+
+class _Later(ModuleType):
+    """Stands for a package until somebody uses it."""
+
+    def leave(self) -> None:
+        """Let the next import find the package itself."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":  # which is asked for by who imports a module of the package
+            raise AttributeError(name)
+        self.leave()
+        return getattr(import_module(self.__name__), name)
 
 
 @contextmanager

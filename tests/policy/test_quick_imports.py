@@ -69,3 +69,28 @@ def test_models_defined_meanwhile_are_built_at_their_first_use_by_many_threads()
         "    assert list(pool.map(tool, range(64))) == [str(n) for n in range(64)]\n"
         "from pydantic import BaseModel\nassert 'defer_build' not in BaseModel.model_config"
     )
+
+
+def test_the_http_client_of_a_library_is_imported_only_once_it_is_used() -> None:
+    run(
+        "import sys\nfrom lg_policy.secrets.shapes import library_shapes\n"
+        "assert library_shapes()\n"
+        "assert not {'requests', 'urllib3'} & set(sys.modules)\n"
+        "from detect_secrets.plugins import stripe\n"
+        "assert stripe.requests.Session and stripe.requests.Response is not object\n"
+        "import requests\nassert stripe.requests.Session is requests.Session"
+    )
+
+
+def test_a_package_that_is_put_off_works_for_who_imports_it_meanwhile() -> None:
+    run(
+        "import sys\nfrom lg_policy.quick_imports import put_off\n"
+        "with put_off('requests', Response=object):\n"
+        "    import requests\n    from requests.adapters import HTTPAdapter\n"
+        "    assert requests.Session and HTTPAdapter\n"
+        "first = requests\nimport requests\n"
+        "assert requests is not first and requests.Session is first.Session\n"
+        "assert requests.adapters.HTTPAdapter is HTTPAdapter\n"
+        "with put_off('requests'):\n    assert sys.modules['requests'] is requests\n"
+        "with put_off('no_such_package'):\n    assert 'no_such_package' not in sys.modules"
+    )

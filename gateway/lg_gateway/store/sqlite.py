@@ -28,7 +28,9 @@ T = TypeVar("T")
 COPY_AFTER = 100
 """Commits after which the log is copied into the database file. A commit of a call writes about ten pages."""
 LONG_LOG_PAGES = 2_000
-"""With more pages in the log, writers wait until the rest is copied, so that it starts anew."""
+"""With more pages in the log, it is copied again, so that it starts anew. With twice as many, writers wait for that."""
+COPIES = 4
+"""Copies of a long log that are tried before writers wait: a copy waits for the disk."""
 
 # What a statement did wrong by itself; everything else that SQLite raises is about the file.
 _OWN_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -169,18 +171,22 @@ class _SqliteWriter:
         if self._commits < COPY_AFTER:
             return
         self._commits = 0
-        if self._copy() > LONG_LOG_PAGES:
-            # The log starts anew only if nobody has written since all of it was copied.
+        # The log starts anew only if nobody has written since all of it was copied. Mostly there is such a moment.
+        for _ in range(COPIES):
+            pages, copied = self._copy()
+            if pages <= LONG_LOG_PAGES or copied >= pages:
+                return
+        if pages > 2 * LONG_LOG_PAGES:
             with turn, self._lock.held():
                 self._copy()
 
-    def _copy(self) -> int:
-        """Copy the log into the database file, beside those who write; return the pages in it."""
+    def _copy(self) -> tuple[int, int]:
+        """Copy the log into the database file, beside those who write; return the pages in it, and those copied."""
         try:
             rows = self._second().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error as error:
             raise StoreDown(f"cannot copy the log into {self._path}: {error}") from error
-        return int(rows[0][1])
+        return int(rows[0][1]), int(rows[0][2])
 
     def _second(self) -> sqlite3.Connection:
         """Return a connection beside the one that writes: what it does holds up no writer."""

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from lg_policy.errors import ConfigError
+from lg_policy.quick_imports import put_off
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +104,14 @@ def own_shapes(patterns: Mapping[str, str]) -> list[Shape]:
 def library_shapes() -> list[Shape]:
     """Return the expressions of detect-secrets. The import takes a tenth of a second; it reads no network."""
     import re2
-    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-    from detect_secrets.plugins.base import RegexBasedDetector
 
+    # The library can ask issuers whether a secret is valid. That is never done here, and its HTTP client takes 9 MB.
+    with put_off("requests", Response=object):
+        from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+        from detect_secrets.plugins.base import RegexBasedDetector
+
+        plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
     shapes = []
-    plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
     for plugin in plugins.values():
         kind = plugin.__module__.rpartition(".")[2]
         if not issubclass(plugin, RegexBasedDetector) or kind in _NOT_USED:
