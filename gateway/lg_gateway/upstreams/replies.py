@@ -36,7 +36,7 @@ _BLOCKS: TypeAdapter[Any] = TypeAdapter(t.ContentBlock)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Beside:
+class _Unsent:
     """What the gateway knows of a result. One private attribute of its model is made sooner than four."""
 
     misfit: str = ""
@@ -45,7 +45,7 @@ class _Beside:
     incarnation: str = ""
 
 
-NOTHING_BESIDE = _Beside()
+NOTHING_UNSENT = _Unsent()
 
 
 class RelayedResult(t.CallToolResult):
@@ -55,42 +55,42 @@ class RelayedResult(t.CallToolResult):
     to them. `frame` has what else they say: the roles of messages, or for how long contents may be kept.
     """
 
-    _beside: _Beside | None = PrivateAttr(default=None)
+    _unsent: _Unsent | None = PrivateAttr(default=None)
 
     @property
-    def beside(self) -> _Beside:
+    def unsent(self) -> _Unsent:
         """What is known of the result and never sent."""
         private = self.__pydantic_private__  # pydantic's own way to it costs ten times as much
-        return (private["_beside"] if private is not None else None) or NOTHING_BESIDE
+        return (private["_unsent"] if private is not None else None) or NOTHING_UNSENT
 
     @property
     def task(self) -> dict[str, Any] | None:
         """The task that the call became, as its server describes it; the result is then empty."""
-        return self.beside.task
+        return self.unsent.task
 
     @property
     def incarnation(self) -> str:
         """Which process of the server a task belongs to; empty if it may be any."""
-        return self.beside.incarnation
+        return self.unsent.incarnation
 
     def of_process(self, incarnation: str) -> RelayedResult:
         """Return a task that belongs to a process of the server."""
-        return self.with_beside(incarnation=incarnation)
+        return self.with_unsent(incarnation=incarnation)
 
     @property
     def frame(self) -> Mapping[str, Any]:
         """What a resource or a prompt says besides its content."""
-        return self.beside.frame
+        return self.unsent.frame
 
     @property
     def misfit(self) -> str:
         """The reason why the structured part was left out; empty if it was not."""
-        return self.beside.misfit
+        return self.unsent.misfit
 
-    def with_beside(self, **changes: Any) -> RelayedResult:
+    def with_unsent(self, **changes: Any) -> RelayedResult:
         """Return the same result, of which something else is known."""
         made = self.model_copy()
-        made._beside = replace(self.beside, **changes)
+        made._unsent = replace(self.unsent, **changes)
         return made
 
     def without_structure(self, misfit: str) -> RelayedResult:
@@ -98,7 +98,7 @@ class RelayedResult(t.CallToolResult):
 
         Clients insist on one where a schema is listed; the empty object fits every schema that is.
         """
-        return self.model_copy(update={"structured_content": {}}).with_beside(misfit=misfit)
+        return self.model_copy(update={"structured_content": {}}).with_unsent(misfit=misfit)
 
 
 @dataclass(eq=False)
@@ -171,7 +171,7 @@ def read_called(raw: object) -> RelayedResult:
 
 def task_answer(task: Mapping[str, Any]) -> RelayedResult:
     """Return the result that stands for a task."""
-    return RelayedResult(content=[]).with_beside(task=dict(task))
+    return RelayedResult(content=[]).with_unsent(task=dict(task))
 
 
 def read_tools(raw: object, reply: Reply) -> None:

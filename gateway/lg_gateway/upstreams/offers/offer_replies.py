@@ -37,7 +37,7 @@ def read_contents(raw: object) -> RelayedResult:
     made.content = blocks
     time = result.get("ttlMs")
     known = isinstance(time, int) and not isinstance(time, bool) and time > 0
-    return made.with_beside(frame={"ttl_ms": time}) if known else made
+    return made.with_unsent(frame={"ttl_ms": time}) if known else made
 
 
 def read_messages(raw: object) -> RelayedResult:
@@ -49,7 +49,7 @@ def read_messages(raw: object) -> RelayedResult:
     made.content = [content_block(message.get("content")) for message in messages]
     roles = ["assistant" if message.get("role") == "assistant" else "user" for message in messages]
     said = {"description": result["description"]} if isinstance(result.get("description"), str) else {}
-    return made.with_beside(frame={"roles": roles, **said})
+    return made.with_unsent(frame={"roles": roles, **said})
 
 
 def read_completion(raw: object) -> RelayedResult:
@@ -65,7 +65,7 @@ def read_completion(raw: object) -> RelayedResult:
         "total": total if isinstance(total, int) and not isinstance(total, bool) else None,
         "has_more": said.get("hasMore") is True,
     }
-    return made.with_beside(frame=frame)
+    return made.with_unsent(frame=frame)
 
 
 LISTS: Mapping[str, tuple[str, Any]] = {
