@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp.shared.exceptions import MCPError
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from lg_console.login.sessions import IDLE_S, LINK_S, SESSION_S, SessionTable
@@ -15,7 +16,7 @@ from lg_console.sources.people import Person, Role
 from lg_gateway.console.rows import ConsoleRows
 from tests.console.conftest import launched
 from tests.console.served import ServedConsole, served_console, visiting
-from tests.gateway.rig import records, server
+from tests.gateway.rig import records, send, server
 
 CODE = '<img src=x onerror="alert(1)"><script>alert(2)</script>"\'></pre></article><svg onload=alert(3)>'
 HIDDEN = "rm -rf \u202e/ \x1b[2J \u200b"
@@ -176,3 +177,25 @@ def test_foreign_text_is_text_in_the_browser(browser: Browser, shared: ServedCon
         assert visit.page.evaluate(
             "[document.images.length, document.querySelectorAll('script:not([src])').length]"
         ) == [0, 0]
+
+
+@pytest.mark.attack("shown text", "a server's name for a tool, its description, its errors or the ledger hold markup")
+def test_text_of_servers_is_text_on_every_page(browser: Browser, tmp_path: Path) -> None:
+    parts = (server("a", "--describe", CODE), server("gone", "--say", CODE, "--exit", "3"))
+    with served_console(tmp_path, *parts) as served, visiting(browser, served) as visit:
+        served.run(send, served.gateway, "a__echo", {CODE: CODE}, identity=f"token:{CODE}", client=CODE)
+        with pytest.raises(MCPError):
+            served.run(send, served.gateway, f"a__{CODE}", {})
+        for path in (
+            "/tools",
+            "/tools?as=%3Csvg%20onload%3Dalert(4)%3E",
+            "/pins",
+            "/servers/gone",
+            "/audit",
+            "/policy",
+        ):
+            visit.page.goto(f"{served.address}{path}")
+            expect(visit.page.locator("h1")).to_be_visible()
+            assert visit.page.locator("img, main svg, script:not([src])").count() == 0, path
+        visit.page.goto(f"{served.address}/tools")
+        expect(visit.page.locator("tr", has_text="a__echo")).to_contain_text("<img src=x onerror=")

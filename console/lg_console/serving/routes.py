@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from lg_console.api.approvals import approvals_api
+from lg_console.api.gateway import gateway_api
 from lg_console.live.stream import STREAMS, TOPICS, EventStream
 from lg_console.login.guard import Visitor
 from lg_console.pages.routes import page_routes
@@ -49,6 +50,7 @@ def console_routes(console: Console, *, local_person: str) -> list[BaseRoute]:
         Route("/v1/events", endpoint(console.guard, events), methods=["GET"]),
         *login_routes(console, local_person),
         *approvals_api(console),
+        *gateway_api(console),
         *page_routes(console),
         *static_routes(),
     ]

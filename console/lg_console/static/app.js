@@ -55,7 +55,12 @@ export async function refresh() {
 function replaceParts(page) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = page.getElementById(part.id);
-    if (next && next.outerHTML !== part.outerHTML && !part.contains(document.activeElement)) part.replaceWith(next);
+    const active = document.activeElement;
+    const typing = part.contains(active) && active.matches("input, select, textarea");
+    if (!next || typing || next.outerHTML === part.outerHTML) continue;
+    const at = part.contains(active) ? active.id : "";
+    part.replaceWith(document.importNode(next, true));
+    if (at) document.getElementById(at)?.focus();
   }
 }
 

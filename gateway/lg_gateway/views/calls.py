@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lg_gateway.store.interface import Tx
@@ -18,6 +18,8 @@ PREVIEW = "preview"
 ABOUT_WIDTH = 60
 CELL_WIDTH = 120
 """Columns of a cell of the table."""
+NEXT = 500
+"""Records after a decision among which its call is looked for."""
 LINE_WIDTH = 400
 """Columns of what a note says."""
 PARSED_CHARACTERS = 100_000
@@ -48,6 +50,8 @@ class CallRow:
     about: str
     decision: str
     outcome: str
+    seq: int = 0
+    """The number of its newest record that was looked for."""
 
     def cells(self) -> list[str]:
         """Return the cells, safe to print."""
@@ -55,24 +59,37 @@ class CallRow:
         return [one_line(cell, LINE_WIDTH) for cell in cells]
 
 
-def newest_calls(tx: Tx, wanted: Filter, limit: int) -> list[CallRow]:
-    """Return the newest calls of which a record is wanted, and the notes between them, oldest first."""
+def newest_calls(tx: Tx, wanted: Filter, limit: int, before: int = 2**62) -> list[CallRow]:
+    """Return the newest calls of which a record is wanted, and the notes between them, oldest first.
+
+    With `before`, only what has no record from that number on: what stands on an earlier page.
+    """
     rows: list[CallRow] = []
     seen: set[str] = set()
     used: set[str] = set()
-    for record in backwards(tx, wanted):
+    for record in backwards(tx, wanted, before):
         if len(rows) >= limit:
             break
         call = str(record.get("request_id") or "")
         if record.get("phase") != "note" and CALL.fullmatch(call):
             if call not in seen:
                 seen.add(call)
-                rows += _call_rows(tx, call, used)
+                found = _call_rows(tx, call, used, before)
+                rows += [replace(row, seq=int(record["seq"])) for row in found]
         elif not record.get("approval_id"):
             rows.append(note_row(record))
         elif record["approval_id"] not in used:  # else it stands in the row of its call, which came after it
-            rows.append(_decision_row(record))
+            rows += [_decision_row(record)] if not _called_later(tx, record, before) else []
     return rows[::-1]
+
+
+def _called_later(tx: Tx, note: dict[str, Any], before: int) -> bool:
+    """Whether the call of a decision stands on an earlier page; it is looked for among the next records only."""
+    if before > int(note["seq"]) + NEXT:
+        return False
+    sql = "SELECT 1 FROM ledger WHERE seq >= ? AND seq < ? AND record LIKE ? AND record LIKE ? LIMIT 1"
+    about = (before, before + NEXT, f'%"approval_id":"{note["approval_id"]}"%', '%"phase":"begun"%')
+    return bool(tx.execute(sql, about))
 
 
 def table(rows: list[CallRow], width: int | None = None) -> Iterator[str]:
@@ -149,13 +166,15 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _call_rows(tx: Tx, call: str, used: set[str]) -> list[CallRow]:
+def _call_rows(tx: Tx, call: str, used: set[str], before: int) -> list[CallRow]:
     """Return the row of a call, none of one that only tried another out; note which question it was about."""
     records = [json.loads(text) for (text,) in tx.execute(OF_CALL, (call,))]
     if not records or any(record.get("outcome") == PREVIEW for record in records):
         return []
     first, last = records[0], records[-1]
     used.add(question_of(records))
+    if int(last["seq"]) >= before:
+        return []
     arguments = str(first.get("arguments") or "") or _asked_arguments(tx, first)
     return [
         CallRow(
@@ -233,6 +252,7 @@ def note_row(record: dict[str, Any]) -> CallRow:
         about=one_line(words.removeprefix(f"by {who}").removeprefix(": ") if by else words, LINE_WIDTH),
         decision=_USER.sub(r"by \1", f"by {who}") if by else "",
         outcome=str(record.get("outcome") or "noted"),
+        seq=int(record["seq"]),
     )
 
 
@@ -246,6 +266,7 @@ def _decision_row(record: dict[str, Any]) -> CallRow:
         about=str(record["approval_id"]),
         decision=f"{record.get('outcome')} {by_whom(record)}",
         outcome="no call since",
+        seq=int(record["seq"]),
     )
 
 

@@ -58,8 +58,8 @@ class Filter:
 def filter_of(args: argparse.Namespace, now: datetime) -> Filter:
     """Read the filter flags. Raises `ConfigError` for a time that is none."""
     return Filter(
-        identity=_pattern(args.identity),
-        tool=_pattern(args.tool),
+        identity=glob(args.identity),
+        tool=glob(args.tool),
         outcome=args.outcome,
         run=args.run,
         since=moment(args.since, "--since", now) if args.since else None,
@@ -81,10 +81,12 @@ def moment(text: str, flag: str, now: datetime) -> str:
     return stamp(given if given.tzinfo is not None else given.replace(tzinfo=UTC))
 
 
-def backwards(tx: Tx, wanted: Filter) -> Iterator[dict[str, Any]]:
-    """Records of the store from the newest to the oldest, read in pages; a run's are found by their index."""
+def backwards(tx: Tx, wanted: Filter, before: int = 2**62) -> Iterator[dict[str, Any]]:
+    """Records of the store from the newest to the oldest, read in pages; a run's are found by their index.
+
+    Only those with a smaller number than `before`.
+    """
     where, params = _where(wanted)
-    before = 2**62
     while rows := tx.execute(
         f"SELECT seq, record FROM ledger WHERE seq < ?{where} ORDER BY seq DESC LIMIT ?",  # noqa: S608  constants
         (before, *params, PAGE),
@@ -146,5 +148,6 @@ def _where(wanted: Filter) -> tuple[str, tuple[str, ...]]:
     return (" AND run_id = ?", (wanted.run,)) if wanted.run is not None else ("", ())
 
 
-def _pattern(glob: str | None) -> re.Pattern[str] | None:
-    return re.compile(".*".join(re.escape(part) for part in glob.split("*"))) if glob else None
+def glob(text: str | None) -> re.Pattern[str] | None:
+    """Return what a text with `*` for anything matches; `None` for no text."""
+    return re.compile(".*".join(re.escape(part) for part in text.split("*"))) if text else None

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import json
-import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from lg_gateway.catalog.lint import lint, lookalikes
 from lg_gateway.catalog.pin_table import Pin
@@ -17,12 +13,10 @@ from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError
+from lg_gateway.views.pin_diff import definition_diff
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, UsageError
 from lg_policy.printing import visible
-
-LONG_LINE = 100
-_SENTENCE = re.compile(r"(?<=[.;!?]) ")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,7 +57,7 @@ def _diff(_access: StoreAccess, pins: list[Pin], _args: argparse.Namespace) -> i
     waiting = [pin for pin in pins if pin.waiting is not None]
     for pin in waiting:
         say(f"{word(pin.server)}: {word(pin.tool)}" + ("" if pin.accepted else " (new)"))
-        for line in difflib.unified_diff(_text(pin.accepted), _text(pin.waiting), "accepted", "now", lineterm=""):
+        for line in definition_diff(pin):
             say(f"  {visible(line)}")
         _warn(pin)
     return 1 if waiting else 0
@@ -92,15 +86,6 @@ def _warn(pin: Pin) -> None:
         return
     for what in lint(pin.waiting or pin.accepted or {}):
         say(f"  !! {what}")
-
-
-def _text(definition: dict[str, Any] | None) -> list[str]:
-    """Lines of a definition for comparing: long texts by line, long lines by sentence, so that a change shows alone."""
-    if definition is None:
-        return []
-    shown = json.dumps(definition, indent=2, sort_keys=True, ensure_ascii=False)
-    lines = [part for line in shown.split("\n") for part in line.split("\\n")]
-    return [part for line in lines for part in (_SENTENCE.split(line) if len(line) > LONG_LINE else [line])]
 
 
 _ACTIONS: dict[str, Callable[[StoreAccess, list[Pin], argparse.Namespace], int]] = {

@@ -7,7 +7,7 @@ import asyncio
 
 from lg_console.login.sessions import SessionTable
 from lg_gateway.commands.terminal.terminal import Terminal
-from lg_gateway.console.mounting import known_address
+from lg_gateway.console.address import known_address
 from lg_gateway.console.rows import ConsoleRows
 from lg_gateway.serving.setup import locate
 from lg_gateway.store.factory import open_store

@@ -117,7 +117,8 @@ async def _console(
     if not wanted:
         yield _OpenConsole()
         return
-    from lg_gateway.console.mounting import address_known, mounted
+    from lg_gateway.console.address import address_known
+    from lg_gateway.console.mounting import mounted
     from lg_policy.wire.serving import listen, shown_address
 
     listener = listen(flags, authenticated=authenticated)
