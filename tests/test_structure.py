@@ -203,9 +203,7 @@ def test_every_package_has_its_layers() -> None:
 
 
 TEST_FOLDERS = {
-    "tests/fs": "servers/fs/lg_fs",
-    "tests/exec": "servers/exec/lg_exec",
-    "tests/code": "servers/code/lg_code",
+    **{f"tests/{name}": f"servers/{name}/lg_{name}" for name in ("fs", "exec", "code")},
     **{f"tests/{name}": f"{name}/lg_{name}" for name in ("policy", "gateway", "console")},
     "tests/orchestrator": "orchestrator/lg_orch",
 }
