@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,8 @@ def row(**cells: str) -> CallRow:
         "id": "66db4e72", "time": "2026-11-29 23:44:50Z", "caller": "local:root", "tool": "fs__read_file",
         "about": "a.py", "decision": "allowed", "outcome": "ok 12 ms",
     }  # fmt: skip
-    return CallRow(**(usual | cells))
+    made: dict[str, Any] = usual | cells
+    return CallRow(**made)
 
 
 def test_a_table_fits_the_terminal_by_cutting_what_the_calls_were_about() -> None:
