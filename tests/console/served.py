@@ -166,18 +166,25 @@ class Visit:
 
 @contextmanager
 def visiting(browser: Browser, served: ServedConsole, *, link: bool = True, **options: Any) -> Iterator[Visit]:
-    """Open a browser window, logged in by a link. An error on the console or a request elsewhere fails the test."""
+    """Open a browser window, logged in by a link."""
+    with opened_page(browser, served.address, **options) as visit:
+        if link:
+            visit.page.goto(served.link())
+            visit.page.wait_for_url(f"{served.address}/approvals")
+        yield visit
+
+
+@contextmanager
+def opened_page(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
+    """Open a browser window. An error on its console or a request elsewhere fails the test."""
     context = browser.new_context(reduced_motion="reduce", **options)
     context.set_default_timeout(LONG_MS)
     page, wrong = context.new_page(), list[str]()
     page.on("console", partial(_heard, wrong))
     page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    context.on("request", partial(_requested, wrong, served.address))
+    context.on("request", partial(_requested, wrong, address))
     page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
     try:
-        if link:
-            page.goto(served.link())
-            page.wait_for_url(f"{served.address}/approvals")
         yield Visit(page=page, context=context, wrong=wrong)
         assert not wrong
     finally:

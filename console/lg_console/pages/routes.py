@@ -11,6 +11,7 @@ from starlette.routing import Route
 from lg_console.login.guard import Visitor
 from lg_console.pages.approvals import DECIDED, approval_page, approvals_page
 from lg_console.pages.audit import audit_page, call_page
+from lg_console.pages.run_routes import run_routes
 from lg_console.pages.servers import server_page, servers_page
 from lg_console.pages.tools import Explained, pins_page, policy_page, tools_page
 from lg_console.sources.ledger import AuditSource
@@ -31,6 +32,8 @@ ARGUMENTS = 4_000
 def page_routes(console: Console) -> list[Route]:
     """Return the routes of all sections that there are."""
     found: list[Route] = []
+    if console.sources.runs is not None:
+        found += run_routes(console, console.sources.runs)
     if console.sources.approvals is not None:
         found += _approvals(console, console.sources.approvals)
     if console.sources.audit is not None:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from lg_console.login.guard import Visitor, check_origin, check_site, set_cookie
 from lg_console.login.sessions import NewLogin
 from lg_console.pages.login import login_page
-from lg_console.sources.people import Person, Role
+from lg_console.sources.people import Person
 from lg_console.web.answers import as_json, endpoint, fields_of, opened, page, text_of
 from lg_console.web.console import Console
 from lg_policy.errors import LimitExceeded, PolicyDenied
@@ -42,8 +42,8 @@ class Failures:
         return len(self._times) == 1
 
 
-def login_routes(console: Console, local_person: str) -> list[Route]:
-    """Return the routes. `local_person` is who a link logs in: the user of this machine."""
+def login_routes(console: Console, local: Person) -> list[Route]:
+    """Return the routes. `local` is who a link logs in: the user of this machine."""
     failures = Failures()
 
     async def show(request: Request) -> Response:
@@ -55,8 +55,7 @@ def login_routes(console: Console, local_person: str) -> list[Route]:
         if not await console.sessions.redeem(text_of(fields, "link", 100)):
             await _failed(console, failures, "a link that is used, too old or wrong")
             raise PolicyDenied("this link was used already, or is older than a minute", hint="ask for a new one")
-        person = Person(name=local_person, role=Role.APPROVER, local=True)
-        return await _logged_in(console, request, person, "by a link")
+        return await _logged_in(console, request, local, "by a link")
 
     async def by_token(request: Request) -> Response:
         fields = await _checked(request, failures)

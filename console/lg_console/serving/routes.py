@@ -14,6 +14,7 @@ from lg_console.login.guard import Visitor
 from lg_console.pages.routes import page_routes
 from lg_console.serving.login_routes import login_routes
 from lg_console.serving.static_files import static_routes
+from lg_console.sources.people import Person
 from lg_console.web.answers import HEADERS, endpoint
 from lg_console.web.console import Console
 from lg_policy.errors import InvalidArguments, LimitExceeded
@@ -31,8 +32,8 @@ class StreamResponse(Response):
         await self._stream(scope, receive, send)
 
 
-def console_routes(console: Console, *, local_person: str) -> list[BaseRoute]:
-    """Return what a program serves beside its own routes."""
+def console_routes(console: Console, *, local: Person) -> list[BaseRoute]:
+    """Return what a program serves beside its own routes. `local` is who a one-time link logs in."""
 
     async def events(request: Request, visitor: Visitor) -> Response:
         topics = [topic for topic in request.query_params.get("topics", "").split(",") if topic]
@@ -48,7 +49,7 @@ def console_routes(console: Console, *, local_person: str) -> list[BaseRoute]:
     return [
         Route("/", endpoint(console.guard, home), methods=["GET"]),
         Route("/v1/events", endpoint(console.guard, events), methods=["GET"]),
-        *login_routes(console, local_person),
+        *login_routes(console, local),
         *approvals_api(console),
         *gateway_api(console),
         *page_routes(console),

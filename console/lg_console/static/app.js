@@ -17,7 +17,8 @@ export async function send(path, fields) {
   const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(fields), redirect: "error" });
   const found = await answer.json().catch(() => ({}));
   if (answer.ok) return found;
-  const error = new Error(found.error ? [found.error.message, found.error.hint].filter(Boolean).join(". ") : `status ${answer.status}`);
+  const told = found.error ?? { message: found.detail ?? found.title, hint: found.hint };
+  const error = new Error([told.message ?? `status ${answer.status}`, told.hint].filter(Boolean).join(". "));
   error.status = answer.status;
   throw error;
 }

@@ -13,6 +13,7 @@ from lg_console.login.sessions import SessionTable
 from lg_console.sources.ledger import AuditSource
 from lg_console.sources.people import People, SessionStore
 from lg_console.sources.questions import ApprovalsSource
+from lg_console.sources.runs import RunsSource
 from lg_console.sources.servers import ServersSource
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Sources:
     approvals: ApprovalsSource | None = None
     audit: AuditSource | None = None
     servers: ServersSource | None = None
+    runs: RunsSource | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,8 @@ class Console:
     def sections(self) -> list[Section]:
         """Return the sections that there are."""
         found = []
+        if self.sources.runs is not None:
+            found.append(Section(path="/runs", title="Runs", key="r"))
         if self.sources.approvals is not None:
             found.append(Section(path="/approvals", title="Approvals", key="a"))
         if self.sources.audit is not None:
@@ -78,6 +82,10 @@ def _topics(sources: Sources) -> Mapping[str, Callable[[str], Awaitable[str]]]:
     if sources.approvals is not None:
         approvals = sources.approvals
         found["approvals"] = lambda _rest: approvals.mark()
+    if sources.runs is not None:
+        runs = sources.runs
+        found["runs"] = lambda _rest: runs.mark()
+        found["run"] = runs.run_mark
     if sources.servers is not None:
         servers = sources.servers
         found["servers"] = lambda _rest: servers.mark()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_console.serving.routes import console_routes
+from lg_console.sources.people import Person, Role
 from lg_console.web.console import Console, Sources
 from lg_gateway.console.approvals import GatewayApprovals
 from lg_gateway.console.audit import GatewayAudit
@@ -56,4 +57,6 @@ def mounted(gateway: Gateway) -> MountedConsole:
         store=ConsoleRows(gateway.store, setup.key("console")),
         name=NAME,
     )
-    return MountedConsole(console=console, routes=console_routes(console, local_person=f"user {user_name()}"))
+    # Not an operator: what only an operator may approve takes a token, or a code that a terminal shows.
+    local = Person(name=f"user {user_name()}", role=Role.APPROVER, local=True)
+    return MountedConsole(console=console, routes=console_routes(console, local=local))

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     import argparse
     import asyncio
     import socket
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import uvicorn
+    from starlette.routing import BaseRoute
 
     from lg_orch.service.assembly import Parts
+    from lg_orch.service.console.mounting import ServedRuns
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
@@ -112,25 +115,35 @@ def first_token(parts: Parts) -> Path:
 
 def serve_runs(args: argparse.Namespace, parts: Parts) -> int:
     """Serve until a signal arrives. Raises `ConfigError` for an address that is taken or may not be served."""
-    from lg_policy.wire.serving import listen
+    from lg_orch.service.console.mounting import with_console
+    from lg_policy.wire.serving import listen, shown_address
 
     open_to_others = bool(parts.settings.allowed_hosts)
     flags = ServeFlags(transport="http", host=args.host, port=args.port)
     listener = listen(flags, authenticated=open_to_others)
     thread = WorkerThread(parts, tools_of(parts, args)) if not args.no_worker else None
-    service = service_of(parts, thread)
-    shown = f"[{args.host}]" if ":" in args.host else args.host
+    served = with_console(service_of(parts, thread), parts.tokens)
+    address = shown_address(args.host, listener)
     if is_loopback(args.host):
         print(f"lg-orch: the operator's token is in {first_token(parts)}", file=sys.stderr)
-    print(f"listening on http://{shown}:{listener.getsockname()[1]}/v1/runs", file=sys.stderr, flush=True)
+    print(f"listening on {address}/v1/runs", file=sys.stderr, flush=True)
     if thread is not None:
         thread.start()
     try:
-        anyio.run(partial(server_of(service).serve, sockets=[listener]))
+        anyio.run(partial(_serve_with_console, served, address, listener))
     finally:
         if thread is not None:
             thread.stop()
     return 0
+
+
+async def _serve_with_console(served: ServedRuns, address: str, listener: socket.socket) -> None:
+    """Serve. At a terminal a link is shown that logs in to the console; elsewhere a token does."""
+    if sys.stderr.isatty():
+        print(f"lg-orch: console, open within a minute: {await served.console.link(address)}", file=sys.stderr)
+    else:
+        print(f"lg-orch: console: {address}/ (log in with a token)", file=sys.stderr, flush=True)
+    await server_of(served.service, served.routes, served.console.streams.close).serve(sockets=[listener])
 
 
 def service_of(parts: Parts, thread: WorkerThread | None) -> RunService:
@@ -142,8 +155,10 @@ def service_of(parts: Parts, thread: WorkerThread | None) -> RunService:
     )  # fmt: skip
 
 
-def server_of(service: RunService) -> uvicorn.Server:
-    """Return the server of the API. When it is told to exit, event streams end at once."""
+def server_of(
+    service: RunService, routes: Sequence[BaseRoute] = (), on_exit: Callable[[], None] = nobody
+) -> uvicorn.Server:
+    """Return the server of the API, and of `routes` beside it. When it is told to exit, event streams end at once."""
     import uvicorn
 
     from lg_policy.wire.http_limits import limited_protocol, quiet_logs
@@ -151,11 +166,12 @@ def server_of(service: RunService) -> uvicorn.Server:
     class RunServer(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             service.closing.set()
+            on_exit()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
-        run_api(service), http=limited_protocol(), ws="none", log_level="warning", access_log=False, lifespan="off",
-        timeout_graceful_shutdown=SHUTDOWN_S,
+        run_api(service, routes), http=limited_protocol(), ws="none", log_level="warning", access_log=False,
+        lifespan="off", timeout_graceful_shutdown=SHUTDOWN_S,
     )  # fmt: skip
     quiet_logs()
     return RunServer(config)

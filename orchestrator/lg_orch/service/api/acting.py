@@ -172,14 +172,15 @@ async def undo_run(call: Call) -> Response:
     """Take back what a run changed, or show what that would be."""
     body: UndoRun = call.body
     if body.preview:
-        shown = await anyio.to_thread.run_sync(_preview, call.service, call.run_id, body.to)
+        shown = await anyio.to_thread.run_sync(undo_preview, call.service, call.run_id, body.to)
         return JSONResponse(shown.model_dump(mode="json"))
     row = await anyio.to_thread.run_sync(call.service.runs.undo, call.run_id, {"to": body.to}, call.caller.name)
     call.service.wake()
     return JSONResponse(view_of(row), 202)
 
 
-def _preview(service: RunService, run_id: str, after: int) -> UndoPreview:
+def undo_preview(service: RunService, run_id: str, after: int) -> UndoPreview:
+    """Return what an undo would revert."""
     row = service.runs.get(run_id)
     undoing = plan_undo(service.events.all(row), after=after)
 

@@ -50,11 +50,11 @@ async def list_runs(call: Call) -> Response:
         state=asked.state,
         repository=asked.repository,
         text=asked.text,
-        before=_position(asked.after) if asked.after is not None else None,
+        before=position_of(asked.after) if asked.after is not None else None,
     )
     rows = await anyio.to_thread.run_sync(call.service.runs.page, chosen, asked.limit + 1)
     shown = rows[: asked.limit]
-    following = _cursor(shown[-1]) if len(rows) > len(shown) else None
+    following = cursor_of(shown[-1]) if len(rows) > len(shown) else None
     return JSONResponse({"runs": [view_of(row) for row in shown], "next": following})
 
 
@@ -71,7 +71,7 @@ async def get_trace(call: Call) -> Response:
 
 async def list_artifacts(call: Call) -> Response:
     """Answer the names of the run's files."""
-    found = await anyio.to_thread.run_sync(_artifacts, call.service, call.run_id)
+    found = await anyio.to_thread.run_sync(artifacts_of, call.service, call.run_id)
     return JSONResponse({"artifacts": [entry.model_dump() for entry in found]})
 
 
@@ -91,7 +91,8 @@ def _trace(service: RunService, run_id: str) -> bytes:
     return trace.model_dump_json().encode()
 
 
-def _artifacts(service: RunService, run_id: str) -> list[ArtifactView]:
+def artifacts_of(service: RunService, run_id: str) -> list[ArtifactView]:
+    """Return the files of a run."""
     row = service.runs.get(run_id)
     events = service.events.all(row)
     found = []
@@ -126,11 +127,13 @@ def _patch(service: RunService, row: RunRow) -> bytes:
     return whole_diff(patches, lambda digest: service.events.file_or_none(row, f"{RESULT}{digest}.json")).encode()
 
 
-def _cursor(row: RunRow) -> str:
+def cursor_of(row: RunRow) -> str:
+    """Return where a page that ends with a run ends."""
     return base64.urlsafe_b64encode(json.dumps([row.created, row.run_id]).encode()).decode().rstrip("=")
 
 
-def _position(cursor: str) -> tuple[float, str]:
+def position_of(cursor: str) -> tuple[float, str]:
+    """Return where a page ended. Raises `InvalidArguments`."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         created, run_id = json.loads(base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True))

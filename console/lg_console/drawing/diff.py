@@ -1,0 +1,29 @@
+"""Draws a diff: lines that are added and removed, file by file."""
+
+from __future__ import annotations
+
+from lg_console.markup.elements import Child, Markup, tag
+
+LINES = 5_000
+
+
+def diff_picture(diff: str) -> Markup:
+    """Return a diff, cut after so many lines, which it says."""
+    lines = diff.split("\n")
+    shown: list[Child] = []
+    for line in lines[:LINES]:
+        kind = _kind(line)
+        shown += [tag("span", line, class_=kind) if kind else line, "\n"]
+    rest = len(lines) - LINES
+    return tag(
+        "div",
+        tag("p", f"{min(len(lines), LINES)} of {len(lines)} lines", class_="lines"),
+        tag("pre", *shown[:-1], tabindex="0", class_="diff", role="region", aria_label="Diff"),
+        tag("p", f"{rest} more lines: download changes.patch", class_="note") if rest > 0 else None,
+    )
+
+
+def _kind(line: str) -> str:
+    if line.startswith(("diff ", "--- ", "+++ ", "@@")):
+        return "hunk"
+    return {"+": "add", "-": "del"}.get(line[:1], "")

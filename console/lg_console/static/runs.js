@@ -1,0 +1,52 @@
+// Sends the forms of runs, and answers their questions.
+
+import { refresh, send, tell } from "./app.js";
+
+function fieldsOf(form) {
+  const fields = {};
+  for (const input of form.querySelectorAll("input, select, textarea")) {
+    if (!input.name || input.value.trim() === "") continue;
+    fields[input.name] = input.type === "number" ? Number(input.value) : input.value;
+  }
+  return fields;
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.matches(".answer")) event.preventDefault();
+  if (!form.dataset.send) return;
+  event.preventDefault();
+  const problem = form.querySelector(".problem");
+  const button = form.querySelector("button");
+  problem.textContent = "";
+  button.disabled = true;
+  try {
+    const found = await send(form.dataset.send, fieldsOf(form));
+    if (form.dataset.to) location.assign(form.dataset.to.endsWith("/") ? form.dataset.to + encodeURIComponent(found.run_id) : form.dataset.to);
+    else { form.reset(); tell("sent", "live"); await refresh(); }
+  } catch (error) {
+    problem.textContent = error.message;
+  }
+  button.disabled = false;
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-answer]");
+  if (!button) return;
+  const card = button.closest(".card");
+  const problem = card.querySelector(".problem");
+  const fields = JSON.parse(button.dataset.fields);
+  const reason = card.querySelector("input[name=reason]").value.trim();
+  if (reason) fields.reason = reason;
+  for (const each of card.querySelectorAll("button")) each.disabled = true;
+  try {
+    await send(button.dataset.answer, fields);
+    card.querySelector("input[name=reason]").blur();
+    tell("answered", "live");
+    await refresh();
+  } catch (error) {
+    problem.textContent = error.message;
+    for (const each of card.querySelectorAll("button")) each.disabled = false;
+    if (error.status === 409) await refresh();
+  }
+});

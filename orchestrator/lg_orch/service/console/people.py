@@ -1,0 +1,59 @@
+"""Who may log in to the console of the run service: whoever holds a token of it, in the token's role."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from lg_console.login.guard import NotLoggedIn
+from lg_console.sources.people import Person, Role
+from lg_orch.service.api.access import ROLES, Caller
+from lg_orch.service.api.problems import ApiError
+from lg_policy.errors import PolicyDenied
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from lg_console.login.guard import Guard
+    from lg_orch.service.records.token_table import TokenRows
+
+log = logging.getLogger(__name__)
+
+
+class ServicePeople:
+    """The holders of the service's tokens."""
+
+    def __init__(self, tokens: TokenRows) -> None:
+        self._tokens = tokens
+
+    async def operator(self, token: str) -> Person | None:
+        """Return whom a token names."""
+        found = await anyio.to_thread.run_sync(self._tokens.check, token)
+        if found is None or found.role not in ROLES:
+            return None
+        return Person(name=found.name, role=Role(found.role))
+
+    async def note(self, what: str, person: str, detail: str = "") -> None:
+        """Log a login: the service has no ledger. What people do to runs is in the runs' journals."""
+        log.info("%s: %s %s", what, person, detail)
+
+
+class CookieLogin:
+    """Takes the console's session as a login of the API: its pages send requests to the same addresses as programs."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def caller(self, request: Request) -> Caller | None:
+        """Return who is logged in. Raises `ApiError` for a request that another site or page sent."""
+        if "authorization" in request.headers:
+            return None
+        try:
+            person = (await self._guard.visitor(request)).person
+        except NotLoggedIn:
+            return None
+        except PolicyDenied as error:
+            raise ApiError(403, "foreign_origin", error.message, hint=error.hint) from error
+        return Caller(name=person.name, role=person.role.value)
