@@ -67,6 +67,9 @@ def _runs_show(parser: Parser) -> None:
     _optional_run(parser)
     parser.add_argument("--diff", action="store_true", help="what the run changed, as a diff, instead of its steps")
     parser.add_argument("--json", action="store_true", help="print the trace as JSON")
+    parser.add_argument(
+        "--html", action="store_true", help="print graph, timeline, changes, checks and thoughts as one HTML file"
+    )
 
 
 def _runs_prune(parser: Parser) -> None:

@@ -97,6 +97,11 @@ def _show(args: argparse.Namespace) -> int:
     if args.diff:
         print(f"# run {run.run_id}: {one_line(trace.request, 80)}")
         return _diff(run, trace.events)
+    if args.html:
+        from lg_orch.commands.run_html import run_html
+
+        print(run_html(run, trace), end="")
+        return 0
     if args.json:
         print(trace.model_dump_json(indent=1))
         return 0

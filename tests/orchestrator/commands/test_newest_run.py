@@ -61,4 +61,7 @@ def test_resume_and_runs_show_work_on_the_newest_run(project: Project) -> None:
     assert RIGHT in project.source()
     shown = lg_orch("runs", "show", cwd=project.root).stdout
     assert shown.startswith(f"run       {run_id(done.stdout)}\n")
+    html = lg_orch("runs", "show", "--html", cwd=project.root).stdout
+    assert "<svg" in html
+    assert not re.search(r"<script|(?:src|href)=.?(?:https?:|/)", html)
     assert lg_orch("runs", "show", "--diff", cwd=project.root).stdout.startswith(f"# run {run_id(done.stdout)}: fix")
