@@ -72,7 +72,8 @@ def test_a_run_is_begun_watched_to_its_end_exported_and_compared(browser: Browse
         first = page.url
         head = page.locator("#run-head")
         expect(head.locator(".state")).to_have_text("done", timeout=2 * LONG_MS)
-        expect(page.locator("#graph svg")).to_contain_text("planner")
+        expect(page.locator("#graph svg text", has_text="planner")).to_be_visible()
+        assert page.locator("#graph svg rect *, #timeline svg rect *").count() == 0
         expect(page.locator("#timeline svg")).to_contain_text("fs__list_files")
         page.goto(f"{first}?tab=report&show=calls")
         expect(page.locator("#tab pre")).to_contain_text("Thing")

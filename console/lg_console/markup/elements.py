@@ -10,8 +10,10 @@ from html import escape
 
 from lg_policy.printing import visible
 
-EMPTY = frozenset({"meta", "link", "input", "br", "hr", "rect", "path", "line", "circle"})
+EMPTY = frozenset({"meta", "link", "input", "br", "hr"})
 """Elements without an end."""
+DRAWN = frozenset({"rect", "path", "line", "circle"})
+"""Elements of a picture without children. They must end: what follows one that does not is taken for its child."""
 ADDRESSES = frozenset({"href", "src", "action", "formaction"})
 
 
@@ -27,8 +29,10 @@ Value = str | int | float | bool | None
 
 def tag(name: str, /, *children: Child, **attributes: Value) -> Markup:
     """Return an element. `class_="x"` is `class="x"`, `data_id="1"` is `data-id="1"`, `hidden=True` is `hidden`."""
-    opened = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
-    return Markup(opened if name in EMPTY else f"{opened}{markup(*children)}</{name}>")
+    opened = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}"
+    if name in EMPTY or name in DRAWN:
+        return Markup(f"{opened}{'/' if name in DRAWN else ''}>")
+    return Markup(f"{opened}>{markup(*children)}</{name}>")
 
 
 def markup(*children: Child) -> Markup:

@@ -107,7 +107,7 @@ def _head(run: WholeRun, story: Story) -> list[Child]:
         ("By", [summary.created_by, " ", moment(summary.created)]),
         ("Model", summary.model),
         ("Spent", spent),
-        ("Taken over", f"epoch {summary.epoch}" if summary.epoch > 1 else ""),
+        ("Taken up", f"{summary.epoch} times" if summary.epoch > 1 else ""),
         ("Forked from", summary.forked_from),
         ("Undo", summary.undo),
     ]

@@ -1,0 +1,48 @@
+"""What axe-core finds on the pages, and how heavy they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Response, expect
+
+from tests.console.served import served_console, visiting
+from tests.gateway.rig import send, server
+
+PAGES = ("approvals", "audit", "servers", "servers/a", "tools", "pins", "policy?tool=a__echo")
+MOST_BYTES = 150_000
+RUN = {"lg/run": {"run_id": "r1", "epoch": 1, "step": "1"}}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_of_access_or_is_heavy(browser: Browser, tmp_path: Path, theme: str) -> None:
+    peek = '[[gateway.rules]]\ntools = ["a__peek"]\neffect = "allow"\n'
+    with served_console(tmp_path, server("a"), server("gone", "--exit", "3"), peek) as served:
+        served.run(send, served.gateway, "a__peek", {"text": "x"})
+        for text in ("one", "two"):
+            served.begin_call("a__echo", {"text": text}, meta=RUN)
+        served.waiting(2)
+        found: dict[str, list[str]] = {}
+        with visiting(browser, served, color_scheme=theme, viewport={"width": 390, "height": 800}) as visit:
+            for path in PAGES:
+                sizes: list[int] = []
+                visit.page.on("response", lambda answer, sizes=sizes: sizes.append(size_of(answer)))
+                visit.page.goto(f"{served.address}/{path}")
+                expect(visit.page.locator("h1")).to_be_visible()
+                report = Axe().run(visit.page).response
+                assert report["passes"]
+                found[path] = [f"{fault['id']}: {fault['help']}" for fault in report["violations"] if serious(fault)]
+                assert sum(sizes) <= MOST_BYTES, path
+                wide = visit.page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= 390, f"{path} is {wide} wide on a phone"
+    assert not {path: faults for path, faults in found.items() if faults}
+
+
+def serious(fault: dict[str, str]) -> bool:
+    return fault["impact"] in ("serious", "critical")
+
+
+def size_of(answer: Response) -> int:
+    return int(answer.headers.get("content-length", "0"))
