@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
 from playwright.sync_api import Browser, Response, expect
 
 from tests.console.served import served_console, visiting
@@ -25,10 +26,11 @@ def test_no_page_has_a_serious_fault_of_access_or_is_heavy(browser: Browser, tmp
             served.begin_call("a__echo", {"text": text}, meta=RUN)
         served.waiting(2)
         found: dict[str, list[str]] = {}
+        sizes: list[int] = []
         with visiting(browser, served, color_scheme=theme, viewport={"width": 390, "height": 800}) as visit:
+            visit.page.on("response", partial(add_size, sizes))
             for path in PAGES:
-                sizes: list[int] = []
-                visit.page.on("response", lambda answer, sizes=sizes: sizes.append(size_of(answer)))
+                sizes.clear()
                 visit.page.goto(f"{served.address}/{path}")
                 expect(visit.page.locator("h1")).to_be_visible()
                 report = Axe().run(visit.page).response
@@ -44,5 +46,5 @@ def serious(fault: dict[str, str]) -> bool:
     return fault["impact"] in ("serious", "critical")
 
 
-def size_of(answer: Response) -> int:
-    return int(answer.headers.get("content-length", "0"))
+def add_size(sizes: list[int], answer: Response) -> None:
+    sizes.append(int(answer.headers.get("content-length", "0")))

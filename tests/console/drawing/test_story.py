@@ -49,7 +49,11 @@ def test_a_story_has_bars_spending_thoughts_and_what_goes_on() -> None:
 
 
 def test_events_of_any_shape_are_taken() -> None:
-    odd = [{}, {"kind": "tool", "data": None}, {"kind": "node", "name": 3, "phase": "begin", "time": "never"}]
+    odd: list[dict[str, Any]] = [
+        {},
+        {"kind": "tool", "data": None},
+        {"kind": "node", "name": 3, "phase": "begin", "time": "never"},
+    ]
     odd += [{"kind": "model", "phase": "end", "data": {"cost_usd": "much", "prompt_tokens": True}}]
     odd += [{"kind": "verify", "phase": "end", "data": {"name": ["x"], "ok": "yes"}}]
     odd += [{"kind": "thought", "data": {"plan": [], "text": {"a": 1}}}]
