@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def shared(tmp_path: Path) -> Iterator[ServedConsole]:
 
 def logged_in(served: ServedConsole, role: Role = Role.APPROVER) -> tuple[dict[str, str], str]:
     """Begin a session; return the headers of its browser and its action key."""
-    made = served.run(served.console.sessions.begin, Person(name="user ann", role=role, local=role is Role.APPROVER))
+    made = served.run(served.console.sessions.begin, Person(name="user ann", role=role, local=True))
     port = served.address.rpartition(":")[2]
     return {"cookie": f"lg-console-{port}={made.cookie}", "origin": served.address}, made.action_key
 
@@ -128,6 +130,23 @@ def test_links_work_once_and_sessions_end(shared: ServedConsole) -> None:
         return [found[0], all(found[1:]), *[await table.find(made.cookie) is not None for made in (idle, used)]]
 
     assert shared.run(lives) == [False, True, False, False]
+
+
+@pytest.mark.attack("login", "a session goes on after its operator's token was revoked; a login leads to another site")
+def test_a_revoked_operator_is_logged_out_and_no_login_leads_elsewhere(shared: ServedConsole) -> None:
+    token = shared.operator_token()
+    with shared.http(origin=shared.address) as client:
+        key = client.post("/login/token", json={"token": token}).json()["action_key"]
+        assert client.get("/v1/approvals").status_code == 200
+        revoke = partial(shared.gateway.tokens.revoke, named="ann", now=time.time(), by="test")
+        shared.run(shared.gateway.store.write, revoke)
+        assert client.get("/v1/approvals").status_code == 401
+        question = asked(shared, "six")
+        answered = client.post(f"/v1/approvals/{question}", json={"decision": "once"}, headers={"x-lg-action": key})
+        assert answered.status_code == 401
+        for following in ("//evil.example", "/%09/evil.example", "/%5Cevil.example", "https://evil.example", "%0A//x"):
+            assert 'data-next="/"' in client.get(f"/login?next={following}").text, following
+        assert 'data-next="/audit?tool=a"' in client.get("/login?next=/audit%3Ftool=a").text
 
 
 @pytest.mark.attack("login", "a viewer answers; somebody who is no operator answers a question for operators")

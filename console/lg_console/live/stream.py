@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from lg_console.live.marks import POLL_S, Marks
-from lg_console.login.guard import Visitor
-from lg_console.login.sessions import SessionTable
+from lg_console.login.guard import Guard, Visitor
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -30,9 +29,9 @@ STREAMS = 200
 class Streams:
     """The open streams of a program."""
 
-    def __init__(self, marks: Marks, sessions: SessionTable) -> None:
+    def __init__(self, marks: Marks, guard: Guard) -> None:
         self.marks = marks
-        self.sessions = sessions
+        self.guard = guard
         self.closing = False
         self.open = 0
 
@@ -81,8 +80,7 @@ class EventStream:
                     return
             elif anyio.current_time() - beat >= BEAT_S:
                 beat = anyio.current_time()
-                session = self._visitor.session
-                if session is not None and not await self._streams.sessions.lasts(session):
+                if not await self._streams.guard.lasts(self._visitor):
                     await _send(send, "event: over\ndata: {}\n\n")
                     return
                 if not await _send(send, ": still here\n\n"):

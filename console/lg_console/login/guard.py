@@ -54,13 +54,21 @@ class Guard:
                 raise NotLoggedIn
             return Visitor(person=person)
         session = await self._sessions.find(request.cookies.get(cookie_name(request), ""))
-        if session is None:
+        if session is None or not await self._stands(session.person):
             raise NotLoggedIn
         if request.method not in SAFE:
             check_origin(request)
             if not session.fits(request.headers.get(ACTION, "")):
                 raise PolicyDenied("this browser has no action key for the session", hint="log in again in this tab")
         return Visitor(person=session.person, session=session)
+
+    async def lasts(self, visitor: Visitor) -> bool:
+        """Whether who sent a request is still logged in."""
+        session = visitor.session
+        return (session is None or await self._sessions.lasts(session)) and await self._stands(visitor.person)
+
+    async def _stands(self, person: Person) -> bool:
+        return person.local or await self._people.stands(person)
 
 
 def check_site(request: Request) -> None:

@@ -5,6 +5,7 @@ A page is a tree of `tag(…)`. There is no way to put in markup as text. Addres
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -14,6 +15,7 @@ EMPTY = frozenset({"meta", "link", "input", "br", "hr"})
 """Elements without an end."""
 DRAWN = frozenset({"rect", "path", "line", "circle"})
 """Elements of a picture without children. They must end: what follows one that does not is taken for its child."""
+_OWN = re.compile(r"(?:/(?![/\\])|[#?])[^\x00-\x20\\]*|/")
 ADDRESSES = frozenset({"href", "src", "action", "formaction"})
 
 
@@ -50,6 +52,11 @@ def shown(text: object) -> str:
     return visible(str(text), keep="\n\t")
 
 
+def is_own_address(text: str) -> bool:
+    """Whether an address leads to this site. Browsers leave tabs and line ends out of one, and take `\\` for `/`."""
+    return _OWN.fullmatch(text) is not None
+
+
 def _parts(children: Iterable[Child]) -> Iterable[str]:
     for child in children:
         if child is None:
@@ -71,6 +78,6 @@ def _attribute(key: str, value: Value) -> str:
     text = shown(value)
     if name.startswith("on") or name in ("style", "srcdoc"):
         raise ValueError(f"the attribute {name} would hold code")
-    if name in ADDRESSES and (not text.startswith(("/", "#", "?")) or text.startswith("//")):
+    if name in ADDRESSES and not is_own_address(text):
         raise ValueError(f"the address {text[:80]!r} leads to another site")
     return f' {name}="{escape(text, quote=True)}"'

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lg_console.markup.elements import tag
+from lg_console.markup.elements import is_own_address, tag
 from lg_console.web.console import Console
 from lg_console.web.layout import bare_page
 
 
 def login_page(console: Console, following: str) -> str:
     """Return the page. `following` is where to go afterwards; only a path of this console counts."""
-    safe = following if following.startswith("/") and not following.startswith(("//", "/\\")) else "/"
+    safe = following if following.startswith("/") and is_own_address(following) else "/"
     return bare_page(
         f"Log in · {console.name}",
         "login.js",

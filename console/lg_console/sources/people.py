@@ -43,7 +43,7 @@ class Person:
     @property
     def manages(self) -> bool:
         """Whether the settings are this person's to change: at their own machine, or as an operator."""
-        return self.local or self.has(Role.OPERATOR)
+        return self.has(Role.OPERATOR) or (self.local and self.has(Role.APPROVER))
 
     def need_to_manage(self) -> None:
         """Raise `PolicyDenied` unless this person may change settings."""
@@ -58,6 +58,10 @@ class People(Protocol):
 
     async def operator(self, token: str) -> Person | None:
         """Return whom an operator's token names. Every other token, above all an agent's, is nobody's."""
+        ...
+
+    async def stands(self, person: Person) -> bool:
+        """Whether somebody who logged in with a token still has one that gives this role: it may have been revoked."""
         ...
 
     async def note(self, what: str, person: str, detail: str = "") -> None:

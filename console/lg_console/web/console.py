@@ -52,7 +52,7 @@ class Console:
         self.name = name
         self.sessions = SessionTable(store)
         self.guard = Guard(self.sessions, people)
-        self.streams = Streams(Marks(_topics(sources)), self.sessions)
+        self.streams = Streams(Marks(_topics(sources)), self.guard)
 
     def sections(self) -> list[Section]:
         """Return the sections that there are."""

@@ -74,6 +74,8 @@ class GatewayApprovals:
             )
         if word in ALWAYS:
             person.need_to_manage()
+            if file is None:
+                raise InvalidArguments("this gateway does not read the settings file that a rule would go to")
         answer = Answer(
             approve=word != DENY,
             by=f"{person.name} at the console",

@@ -7,7 +7,7 @@ import time
 from lg_console.sources.people import Person, Role
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
-from lg_gateway.store.interface import Store
+from lg_gateway.store.interface import Store, Tx
 from lg_policy.limits import cut_text
 
 DETAIL_BYTES = 500
@@ -27,6 +27,16 @@ class GatewayPeople:
         if found is None or found.role != "operator":
             return None
         return Person(name=found.identity, role=Role.OPERATOR)
+
+    async def stands(self, person: Person) -> bool:
+        """Whether an operator of that name has a token that counts."""
+        now = time.time()
+
+        def look(tx: Tx) -> bool:
+            own = (token for token in self._tokens.all(tx) if token.identity == person.name)
+            return any(token.state(now) == "active" and not self._tokens.put_back(tx, token) for token in own)
+
+        return await self._store.read(look)
 
     async def note(self, what: str, person: str, detail: str = "") -> None:
         """Record a login."""

@@ -23,6 +23,7 @@ def test_only_markup_passes_as_markup_however_it_is_nested() -> None:
     "attributes",
     [
         {"onclick": "x"}, {"style": "x"}, {"srcdoc": "x"}, {"href": "javascript:alert(1)"}, {"href": "//evil.example"},
+        {"href": "/\t/evil.example"}, {"href": "/\\evil.example"}, {"href": "\n//evil.example"},
         {"src": "https://evil.example/x.js"}, {"action": "data:text/html,x"},
     ],
 )  # fmt: skip

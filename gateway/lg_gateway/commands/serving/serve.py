@@ -101,7 +101,7 @@ async def _serve(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OpenConsole:
+class _ServedBeside:
     """What is served beside `/mcp`, on which sockets, and what ends it; nothing where the console is off."""
 
     routes: Sequence[BaseRoute] = ()
@@ -112,10 +112,10 @@ class _OpenConsole:
 @asynccontextmanager
 async def _console(
     gateway: Gateway, flags: ServeFlags, *, wanted: bool, authenticated: bool
-) -> AsyncIterator[_OpenConsole]:
+) -> AsyncIterator[_ServedBeside]:
     """Open the console for as long as the block lasts, and show the link that logs in, at a terminal only."""
     if not wanted:
-        yield _OpenConsole()
+        yield _ServedBeside()
         return
     from lg_gateway.console.address import address_known
     from lg_gateway.console.mounting import mounted
@@ -130,7 +130,7 @@ async def _console(
             complain(f"console, open within a minute: {await found.console.link(address)}")
         else:
             complain(f"console: {address}/ (`lg-gateway console` shows a link that logs you in)")
-        yield _OpenConsole(routes=found.routes, sockets=[listener], close=found.console.streams.close)
+        yield _ServedBeside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
 
 
 def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> ASGIApp:

@@ -35,6 +35,12 @@ class ServicePeople:
             return None
         return Person(name=found.name, role=Role(found.role))
 
+    async def stands(self, person: Person) -> bool:
+        """Whether somebody of that name has a token of that role that counts."""
+        tokens, now = await anyio.to_thread.run_sync(self._tokens.all)
+        named = [token for token in tokens if (token.name, token.role) == (person.name, person.role.value)]
+        return any(token.state(now) == "active" for token in named)
+
     async def note(self, what: str, person: str, detail: str = "") -> None:
         """Log a login: the service has no ledger. What people do to runs is in the runs' journals."""
         log.info("%s: %s %s", what, person, detail)
