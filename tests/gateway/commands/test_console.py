@@ -48,3 +48,11 @@ def gateway(*args: str) -> subprocess.CompletedProcess[str]:
         start_new_session=True,
         stdin=subprocess.DEVNULL,
     )
+
+
+def test_a_gateway_without_a_console_imports_none_of_it() -> None:
+    code = (
+        "import sys, lg_gateway.commands.serving.serve; print([name for name in sys.modules if 'lg_console' in name])"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=program_environment())
+    assert done.stdout.strip() == "[]"
