@@ -37,7 +37,11 @@ _OPERATORS = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>")
 
 BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec", "code": "lg_code"}
-PASSED_TO_BUILTINS = ("LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+PASSED_TO_BUILTINS = (
+    "LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+    # They name the environment of the shell that started the gateway, for `[exec] environment = "auto"`.
+    "VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

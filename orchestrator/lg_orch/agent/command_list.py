@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
 
 STEP = "planner"
+MAX_ENVIRONMENT = 1_000
 
 
 async def commands_now(services: Services) -> tuple[Command, ...]:
@@ -30,7 +31,12 @@ async def commands_now(services: Services) -> tuple[Command, ...]:
 
 def commands_of(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
     """Return what an answer of `list_commands` lists."""
-    told = (envelope.artifacts.structured or {}) if envelope is not None and envelope.ok else {}
+    return commands_in(envelope.artifacts.structured if envelope is not None and envelope.ok else None)
+
+
+def commands_in(told: Any) -> tuple[Command, ...]:
+    """Return the commands of a structured answer of `list_commands`."""
+    told = told if isinstance(told, dict) else {}
     return tuple(
         Command(
             name=str(command["name"]),
@@ -39,6 +45,7 @@ def commands_of(envelope: ToolEnvelope | None) -> tuple[Command, ...]:
             reason="" if command.get("available") is True else str(command.get("reason") or "not available"),
             args_allow=tuple(str(entry) for entry in _list(command.get("args_allow"))),
             timeout_s=_seconds(command.get("timeout_s")),
+            environment=str(command.get("environment") or "")[:MAX_ENVIRONMENT],
             root=str(command.get("root") or ""),
         )
         for command in _list(told.get("commands"))

@@ -12,6 +12,7 @@ from lg_policy.errors import LgError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lg_orch.llm.candidates import Candidate
     from lg_orch.settings.setup import CommandSetup
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from lg_policy.config.settings import ModelsSettings
 
 Finding = tuple[bool, str]
+LIST_TIMEOUT_S = 60.0
+MAX_NAMES = 2_000
+MAX_MANIFEST = 100_000
 
 
 def command(args: argparse.Namespace) -> int:
@@ -119,12 +123,44 @@ def _gateway(args: argparse.Namespace, setup: CommandSetup) -> list[Finding]:
             log_path = setup.state.path / "doctor-gateway.log"
             connection = await opened(stack, args.gateway, setup, os.environ, log_path)
             check_root(connection.tools, setup.root_id)
-            return list(_offered(connection, setup))
+            return [*_offered(connection, setup), *await _checks(connection, setup)]
 
     try:
         return anyio.run(look)
     except LgError as error:
         return [(False, f"gateway: {error.text()}")]
+
+
+async def _checks(connection: Connection, setup: CommandSetup) -> list[Finding]:
+    """What would prove a change of this repository, and from which environment it comes, or why nothing would."""
+    from lg_orch.agent.checks.check_commands import MANIFESTS, missing_checks, named_checks, scripts
+    from lg_orch.agent.command_list import commands_in
+    from lg_orch.contracts.repository import DirectoryEntry, RepoContext
+
+    lister = next((tool for tool in connection.tools if tool.original == "list_commands" and tool.builtin), None)
+    if lister is None:
+        return [(True, "checks: none, because the gateway offers no command server")]
+    answer = await connection.send(lister.name, {}, {}, LIST_TIMEOUT_S, None)
+    names = sorted(os.listdir(setup.root))
+    texts = {name: _beginning(setup.root / name) for name in MANIFESTS if name in names}
+    context = RepoContext(
+        root_name=setup.root.name,
+        top_level=tuple(DirectoryEntry(path=name, type="file") for name in names[:MAX_NAMES]),
+        commands=commands_in(getattr(answer, "structured_content", None)),
+        scripts=scripts(texts),
+    )
+    named = named_checks(context)
+    missing = [f"{name} cannot be run here: {why}" for name, why in missing_checks(context).items()]
+    told = ", ".join(named) or "; ".join(missing) or "none: no tests were recognised at the top of the repository"
+    return [(True, f"checks: {told}")]
+
+
+def _beginning(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_MANIFEST).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _differs(digests: set[str | None], expected: str) -> str:

@@ -64,6 +64,8 @@ class Command(Strict):
     """The arguments that its template allows; empty when nobody asked."""
     timeout_s: float = 0.0
     """Seconds after which it is ended; 0 when nobody asked."""
+    environment: str = ""
+    """The project's environment that it comes from, and what names it."""
     root: str = ""
     """How it sees the root: `overlay`, `ro` or `rw`; empty when nobody asked."""
 

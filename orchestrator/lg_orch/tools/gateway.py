@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 90.0
 LOG_TAIL_BYTES = 2_000
-_PASSED = ("LG_KEY_DIR", "LG_START", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
+_PASSED = ("LG_KEY_DIR", "LG_START", "LANG", "LC_ALL", "TMPDIR", "TZ")
+_ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
+"""Which environment the user's shell has active; checks run in it where the project has none of its own."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -65,7 +67,7 @@ def local_launch(
     offered = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"expose": "all"})})
     values = offered.model_dump_json(by_alias=True, exclude={"models"})
     replace_file(effective, values.encode())
-    names = {name for name in environ if name.startswith("XDG_")} | set(_PASSED)
+    names = {name for name in environ if name.startswith("XDG_")} | {*_PASSED, *_ENVIRONMENTS}
     names |= set(_VARIABLE.findall(settings.gateway.model_dump_json() + settings.store.url))
     argv = [sys.executable, "-P", "-m", "lg_gateway", "serve", "--root", str(root)]
     argv += ["--state-dir", str(state_dir), "--effective-config", str(effective)]

@@ -275,7 +275,12 @@ class ExecSettings(Section):
     With `off` every result, the tool's description and `doctor` say so.
     """
     environment: str = "auto"
-    """The project's own environment: `auto` (ROOT/.venv, ROOT/venv, ROOT/node_modules/.bin), a path, or `none`."""
+    """The project's own environment: `auto`, a path, or `none`.
+
+    `auto` takes ROOT/.venv, ROOT/venv and ROOT/node_modules/.bin. Without a Python environment there, it takes the one
+    that your shell has active (VIRTUAL_ENV, CONDA_PREFIX, UV_PROJECT_ENVIRONMENT), or that poetry, pdm, hatch, pyenv,
+    tox or nox keeps for the project. No program is run to find it.
+    """
     commands: dict[str, CommandTemplate] = Field(default_factory=_shipped_commands)
     """Command templates by name. A table in a settings file changes only the keys that it names."""
     limits: ExecLimits = ExecLimits()

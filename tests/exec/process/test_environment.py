@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from pathlib import Path
 
@@ -164,3 +166,68 @@ def test_pytest_is_never_run_by_the_machines_python(root: Path, home: Path) -> N
     for name, template in (("python-pytest", module), ("pytest", PROJECT)):
         with pytest.raises(NotFound):
             Programs(root, "auto", home=home).find(name, template)
+
+
+def tool_mark(root: Path) -> str:
+    """How poetry and hatch name the directory of a project's environments."""
+    return base64.urlsafe_b64encode(hashlib.sha256(os.path.realpath(root).encode()).digest()).decode()[:8]
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("{home}/somewhere", "VIRTUAL_ENV"),
+        ("{home}/.cache/pypoetry/virtualenvs/shop-{mark}-py3.11", "poetry"),
+        ("{home}/.local/share/pdm/venvs/shop-1234-3.11", "pdm"),
+        ("{home}/.local/share/hatch/env/virtual/shop/{mark}/shop", "hatch"),
+        ("{home}/.pyenv/versions/shop-env", "pyenv"),
+        ("{root}/.tox/py311", "tox"),
+        ("{root}/.nox/tests", "nox"),
+    ],
+)
+def test_the_environment_of_the_shell_or_of_a_tool_is_found_without_running_anything(
+    root: Path, home: Path, place: str, why: str
+) -> None:
+    venv = Path(place.format(root=root, home=home, mark=tool_mark(root)))
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    make_venv(venv)
+    pytest_there = program(venv / "bin" / "pytest")
+    (root / "pyproject.toml").touch()
+    (root / ".pdm-python").write_text(f"{venv}/bin/python\n" if why == "pdm" else "")
+    (root / ".python-version").write_text("shop-env\n" if why == "pyenv" else "")
+    programs = Programs(root, "auto", home=home, environ={why: str(venv)} if why.isupper() else {})
+    assert programs.find("pytest", PROJECT).path == str(pytest_there)
+    assert programs.environment_of(str(pytest_there)) == f"{venv} ({why})"
+    make_venv(root / ".venv")
+    with pytest.raises(NotFound):
+        programs.find("pytest", PROJECT)  # the project's own environment comes first, and alone
+
+
+@pytest.mark.parametrize("what", ["home", "root", "above", "no environment", "a link out", "pdm elsewhere", "a path"])
+def test_a_name_that_would_show_a_home_or_lead_out_of_the_root_is_not_believed(
+    root: Path, home: Path, what: str
+) -> None:
+    elsewhere = home.parent / "elsewhere"
+    make_venv(elsewhere)
+    program(elsewhere / "bin" / "pytest")
+    for holder in (home, root, home.parent):
+        (holder / "pyvenv.cfg").touch()
+        program(holder / "bin" / "python")
+        program(holder / "bin" / "pytest")
+    plain = program(home / "plain" / "bin" / "python").parents[1]
+    (root / ".tox").mkdir()
+    if what == "a link out":
+        (root / ".tox" / "py").symlink_to(elsewhere)
+    (root / ".pdm-python").write_text(f"{elsewhere}/bin/python" if what == "pdm elsewhere" else "")
+    (root / ".python-version").write_text("../../../elsewhere" if what == "a path" else "")
+    named = {"home": home, "root": root, "above": home.parent, "no environment": plain}.get(what)
+    environ = {"VIRTUAL_ENV": str(named)} if named else {}
+    assert Programs(root, "auto", home=home, environ=environ).projects() == []
+
+
+def test_the_node_that_the_project_names_is_found_before_newer_ones(root: Path, home: Path) -> None:
+    for version in ("v18.2.0", "v20.1.0", "v22.0.0"):
+        program(home / ".nvm" / "versions" / "node" / version / "bin" / "lg-node")
+    assert "v22" in Programs(root, "auto", home=home).find("lg-node", SYSTEM).path
+    (root / ".nvmrc").write_text("v20\n")
+    assert "v20.1.0" in Programs(root, "auto", home=home).find("lg-node", SYSTEM).path

@@ -94,6 +94,15 @@ def missing_checks(context: RepoContext) -> dict[str, str]:
     return {command: why[command] for command in wanted if why.get(command)}
 
 
+def named_checks(context: RepoContext) -> list[str]:
+    """Return the root's checks in words, each with the environment that it comes from."""
+    places = {command.name: command.environment for command in context.commands}
+    return [
+        f"{check.command} from {places[check.command]}" if places.get(check.command) else check.command
+        for check in root_checks(context)
+    ]
+
+
 def _root(context: RepoContext) -> Package:
     """The root as a package. A `package.json` counts only with a test script where its scripts were read."""
     names = {entry.path for entry in context.top_level}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks.check_commands import missing_checks
+from lg_orch.agent.checks.check_commands import missing_checks, named_checks
 from lg_orch.agent.checks.planned_checks import baselines, changes, check_calls, planned_checks
 from lg_orch.agent.interfaces import ActingBackend, Work
 from lg_orch.agent.services import problem_of, think
@@ -93,13 +93,17 @@ async def _plan(state: RunState, route: Route, services: Services) -> tuple[Plan
         return repair.plan, repair.reflection
     plan = await think(backend.draft, work)
     if not plan.verification and changes(state):
-        _say_what_is_missing(state, services)
+        _say_what_checks(state, services)
     return plan, ""
 
 
-def _say_what_is_missing(state: RunState, services: Services) -> None:
-    """Say at once that nothing will prove the change: a user may rather make a check runnable."""
-    for name, why in missing_checks(services.context(state)).items():
+def _say_what_checks(state: RunState, services: Services) -> None:
+    """Say at once what will prove the change, or that nothing will: a user may rather make a check runnable."""
+    context = services.context(state)
+    named = named_checks(context) if context.commands else []
+    if named:
+        services.bus.emit("thought", "planner", "note", {"text": f"checks: {', '.join(named)}"})
+    for name, why in missing_checks(context).items():
         services.bus.emit("thought", "planner", "note", {"text": f"no check: {name} cannot be run here: {why}"})
 
 

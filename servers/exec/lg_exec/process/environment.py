@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lg_exec.process.known_environments import Candidate, candidates, node_version
 from lg_policy.config.settings import CommandTemplate
 from lg_policy.errors import NotFound
 
@@ -35,6 +36,8 @@ class ProjectEnvironment:
     path: str
     bin: str
     kind: str
+    why: str = ""
+    """What says so, where it is none of the usual places below the root."""
     prefixes: tuple[str, ...] = ()
 
 
@@ -56,8 +59,11 @@ _OTHER_PROJECT = ("package.json", "Cargo.toml", "go.mod", "pom.xml", "build.grad
 class Programs:
     """Finds executables: on a fixed search path, in the project's environment, or beside this server's interpreter."""
 
-    def __init__(self, root: Path, environment: str, *, home: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, environment: str, *, home: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._root = str(root)
+        self._environ = environ or {}
         self._home = str(home or _home())
         self._setting = environment
         self._found: dict[str, str] = {}
@@ -154,7 +160,46 @@ class Programs:
         """Return the project's environments. They are looked up each time, because they may be made meanwhile."""
         if self._setting == "none":
             return []
-        return [found for place in self._places() if (found := self._environment_at(place)) is not None]
+        found = [found for place in self._places() if (found := self._environment_at(place)) is not None]
+        if self._setting != "auto" or any(project.kind == "venv" for project in found):
+            return found
+        return [*self._elsewhere(), *found]
+
+    def environment_of(self, path: str) -> str:
+        """Return the environment that a program belongs to, and what says so; "" for a program of none."""
+        for project in self.projects():
+            if os.path.dirname(path) == project.bin:
+                return f"{project.path} ({project.why})" if project.why else project.path
+        return ""
+
+    def _elsewhere(self) -> list[ProjectEnvironment]:
+        """The one Python environment that the shell or a tool names: the first with pytest, else the first."""
+        found: list[ProjectEnvironment] = []
+        for candidate in candidates(self._root, self._home, self._environ):
+            project = self._believed(candidate)
+            if project is not None and os.path.isfile(f"{project.bin}/pytest{_EXE}"):
+                return [project]
+            found += [project] if project is not None else []
+        return found[:1]
+
+    def _believed(self, candidate: Candidate) -> ProjectEnvironment | None:
+        """A directory that is a Python environment, and shows neither a home nor what holds the root."""
+        place, real = candidate.path, os.path.realpath(candidate.path)
+        below = _within(place, self._root)
+        if below != _within(real, self._root):
+            return None  # a link that leads out of the root, or into it
+        if any(_within(path, holder) for path in (self._home, self._root) for holder in (place, real)):
+            return None
+        if any(_within(real, kernel) for kernel in _KERNELS) or not os.path.isfile(f"{place}/{_BIN}/python{_EXE}"):
+            return None
+        is_venv = os.path.isfile(f"{place}/pyvenv.cfg")
+        if not is_venv and not os.path.isdir(f"{place}/conda-meta") and not (candidate.why == "pyenv" and not below):
+            return None
+        outside = () if below else _outside((place, real))
+        bases = self._bases(place) if is_venv else ()
+        return ProjectEnvironment(
+            path=place, bin=f"{place}/{_BIN}", kind="venv", why=candidate.why, prefixes=(*outside, *bases)
+        )
 
     def _places(self) -> list[str]:
         if self._setting != "auto":
@@ -227,7 +272,13 @@ class Programs:
             return
         yield from SYSTEM_PATH
         for pattern in (*(f"{glob.escape(self._home)}/{tool}" for tool in _HOME_TOOLS), *_OTHER_TOOLS):
-            yield from sorted(glob.glob(pattern), reverse=True)
+            yield from sorted(glob.glob(pattern), key=self._node_first, reverse=True)
+
+    def _node_first(self, place: str) -> tuple[bool, str]:
+        """The Node.js that the project asks for comes before others."""
+        wanted = node_version(self._root)
+        named = bool(wanted) and f"{place}/".replace("/bin/", ".").find(f"/node/v{wanted}.") >= 0
+        return named, place
 
 
 _OFFLINE = {"npm_config_offline": "true", "CARGO_NET_OFFLINE": "true", "GOPROXY": "off", "UV_OFFLINE": "1"}

@@ -36,7 +36,8 @@ def examine(assembly: Assembly, out: TextIO) -> int:
         if name not in limits:
             print(f"  {name:<32}{mechanism}", file=out)
     projects = assembly.programs.projects()
-    print(f"environment {', '.join(project.path for project in projects) or 'none found'}", file=out)
+    names = [f"{project.path} ({project.why})" if project.why else project.path for project in projects]
+    print(f"environment {', '.join(names) or 'none found'}", file=out)
     for entry in executor.catalogue():
         state = "available" if entry["available"] else f"not available: {entry['reason']}"
         print(f"command     {entry['name']:<14}{state}", file=out)

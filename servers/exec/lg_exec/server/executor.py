@@ -192,10 +192,10 @@ class Executor:
         return [self._entry(name, template) for name, template in commands if template.enabled]
 
     def _entry(self, name: str, template: CommandTemplate) -> dict[str, Any]:
-        reason = ""
+        reason = environment = ""
         try:
             self._check_backend(name, template)
-            self._programs.find(name, template)
+            environment = self._programs.environment_of(self._programs.find(name, template).path)
         except LgError as error:
             shown = error.hint if isinstance(error, NotFound) else ""
             reason = error.message + (f" ({shown})" if shown else "")
@@ -209,6 +209,7 @@ class Executor:
             "network": self._network_default if template.network is None else template.network,
             "root": template.root,
             "env": list(template.env),
+            "environment": environment,
             "approval": template.approval,
             "timeout_s": effective_limits(self._settings.limits, template.limits).timeout_s,
             "rerun": template.rerun,

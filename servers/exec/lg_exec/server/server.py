@@ -88,6 +88,7 @@ _LIST_OUTPUT: dict[str, Any] = {
                         "description": "overlay: changes are thrown away; ro: read-only; rw: changes are kept",
                     },
                     "network": {"type": "boolean"},
+                    "environment": {"type": "string", "description": "the project's environment that it comes from"},
                     "approval": {"type": "boolean"},
                     "timeout_s": {"type": "number", "description": "seconds after which the command is ended"},
                     "rerun": {"type": "boolean"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -93,7 +94,7 @@ def assemble(flags: CommonFlags, sandbox: str | None, *, default_root: Path) -> 
         orphans = Orphans()
         if lifeline.pid is not None:
             orphans.expect(lifeline.pid)
-        programs = Programs(root.path, loaded.settings.exec.environment)
+        programs = Programs(root.path, loaded.settings.exec.environment, environ=os.environ)
         backend = choose_backend(loaded.settings, root, scratch, orphans, lifeline.environment, flags.state_dir)
         assembly = Assembly(
             root=root,
