@@ -11,6 +11,7 @@ from lg_orch.agent.checks.check_commands import MANIFESTS, runtimes, scripts
 from lg_orch.agent.checks.packages import LOOK, packages
 from lg_orch.agent.command_list import commands_of
 from lg_orch.contracts.repository import RepoContext
+from lg_orch.tools.result_text import middle_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +24,15 @@ MAX_PATHS = 80
 MAX_GUIDE = 8_000
 """Characters of accepted advice that a model is shown."""
 
+MAP_TOKENS = 700
+MAX_MAP = MAP_TOKENS * 6
+"""Characters of a map that a model is shown, whatever the server says of its tokens."""
+
 LOOKS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("paths", "list_files", {"path": "", "recursive": True, "limit": MAX_PATHS}, "list the files"),
     ("manifests", "read_file", {"paths": [*MANIFESTS, GUIDE]}, "read how the project is checked"),
     ("commands", "list_commands", {}, "list the commands"),
+    ("map", "repo_map", {"budget_tokens": MAP_TOKENS}, "see the most important symbols"),
     ("packages", "search_files", LOOK, "find the packages and their tests"),
 )
 """Name, built-in tool, arguments and reason of each call."""
@@ -49,6 +55,7 @@ def with_model_context(
             "scripts": scripts(manifests),
             "runtimes": runtimes(manifests),
             "packages": packages(_told(found.get("packages")).get("files") or ()),
+            "code_map": _map(found.get("map")),
             "guide": guide,
         }
     )
@@ -83,6 +90,10 @@ def _guide(envelope: ToolEnvelope | None, accepted: str | None) -> tuple[str, st
         why = "was not accepted" if accepted is None else "was changed since it was accepted"
         return "", f"{GUIDE} of the repository {why} and was not used (`lg-orch trust --guide` shows and accepts it)"
     return str(file.get("text", ""))[:MAX_GUIDE], ""
+
+
+def _map(envelope: ToolEnvelope | None) -> str:
+    return middle_out(envelope.stdout.strip(), MAX_MAP) if envelope is not None and envelope.ok else ""
 
 
 def _paths(envelope: ToolEnvelope | None) -> tuple[str, ...]:

@@ -103,5 +103,7 @@ class RepoContext(Strict):
     """Languages and the versions that the manifests ask for."""
     packages: tuple[Package, ...] = ()
     """Packages below the root, and the root, as far as their manifests say how they are tested; sorted by path."""
+    code_map: str = ""
+    """The most important symbols by file, where a server knows the code; empty otherwise."""
     guide: str = ""
     """The repository's own advice (`AGENTS.md`), only if the user accepted this very text."""

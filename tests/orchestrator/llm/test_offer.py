@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mcp.types import CallToolResult, TextContent
 
+from lg_orch.agent.model_context import MAX_MAP, with_model_context
+from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.repository import Command, DirectoryEntry, RepoContext
+from lg_orch.contracts.state import QueuedCall
+from lg_orch.llm.conversation.messages import task
 from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.tool_offer import offer, parameters
+from lg_orch.tools.gateway_tools import envelope_of
 from lg_orch.tools.tool_info import tool_info
 
 if TYPE_CHECKING:
@@ -118,3 +124,19 @@ def test_reports_of_faults_are_repaired_and_questions_answered_without_asking_a_
 ) -> None:
     found = route_by_rules(request_text)
     assert (found.intent if found is not None else None) == intent
+
+
+def test_a_map_of_the_code_stands_in_place_of_a_listing_where_a_server_makes_one() -> None:
+    top = tuple(DirectoryEntry(path=f"part{number}", type="dir") for number in range(3))
+    large = RepoContext(root_name="r", top_level=top)
+    queued = QueuedCall(call=PlannedCall(id="context.map", tool="code__repo_map"), key="k")
+    answer = CallToolResult(content=[TextContent(type="text", text="a.py:\n  def add(a, b)\n" * 900)])
+    found, _notes = with_model_context(large, {"map": envelope_of(queued, answer, builtin=True)}, None)
+    told = str(task("fix it", found).content)
+    assert "def add(a, b)" in told
+    assert "Top level" not in told
+    assert len(told) < MAX_MAP + 500, "whatever the server says of its budget"
+    without, _notes = with_model_context(large, {}, None)
+    assert "Top level: part0/ part1/ part2/" in str(task("fix it", without).content)
+    small = found.model_copy(update={"paths": ("a.py",)})
+    assert "All files: a.py" in str(task("fix it", small).content)

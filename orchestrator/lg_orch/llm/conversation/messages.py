@@ -53,6 +53,8 @@ def _repository(context: RepoContext) -> str:
     lines = ["; ".join((*facts, *context.runtimes))]
     if context.paths:
         lines.append(f"All files: {' '.join(context.paths)}")
+    elif context.code_map:
+        lines.append(f"Most important symbols:\n{context.code_map}")
     else:
         names = [entry.path + ("/" if entry.type == "dir" else "") for entry in context.top_level[:MAX_ENTRIES]]
         lines.append(f"Top level: {' '.join(names)}")

@@ -1,0 +1,78 @@
+"""The evaluation's tasks of several files: their hidden checks tell right from wrong, whatever a run leaves behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from eval import work_tasks
+from eval.work_run import Row, reference, table
+from eval.work_tasks import judge, load, load_all, verify, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAST = ("flaky", "shared_cause", "split")
+"""Tried here; `python -m eval.work_run --verify` tries all."""
+CHEAT = """
+import pytest
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    report.outcome = "passed"
+"""
+
+
+def test_there_are_twelve_tasks_of_several_files_each_with_a_right_and_a_wrong_solution() -> None:
+    tasks = load_all()
+    assert len(tasks) >= 12
+    for task in tasks:
+        assert task.request, task.id
+        assert len(task.files["project"]) >= 5, task.id
+        changed = {path.removeprefix("!") for path in task.files["reference"]}
+        assert changed - task.files["hidden"].keys(), task.id
+        assert task.files["lazy"] != task.files["reference"], task.id
+    assert len({task.kind for task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("identity", FAST)
+def test_hidden_checks_fail_on_the_untouched_and_on_a_lazy_solution_and_pass_on_a_right_one(identity: str) -> None:
+    assert verify(load(identity)) == []
+
+
+def test_what_a_run_writes_for_the_test_runner_does_not_decide_how_it_is_judged(tmp_path: Path) -> None:
+    task = load("shared_cause")
+    write(task, tmp_path, "project")
+    (tmp_path / "conftest.py").write_text(CHEAT)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
+    (tmp_path / "test_hidden.py").write_text("")
+    assert judge(task, tmp_path) != []
+
+
+def test_a_task_whose_path_leaves_the_project_is_refused(tmp_path: Path) -> None:
+    text = "kind: x\nrequest: y\n" + "".join(f"-- {section}/a --\n" for section in work_tasks.SECTIONS)
+    evil = tmp_path / "evil.txt"
+    evil.write_text(text + "-- hidden/../../a --\n")
+    with pytest.raises(ValueError, match="leaves the project"):
+        work_tasks.read("evil", evil)
+
+
+def test_the_script_says_the_whole_reference_solution_also_where_it_removes_a_file() -> None:
+    *reads, change, end = reference(load("split"))
+    assert "bank/model.py" in reads[0].calls[0][1]
+    assert "+++ /dev/null" in change.calls[0][1]
+    assert change.calls[0][1].count("--- /dev/null") == 4
+    assert end.calls == ()
+
+
+def test_the_table_shows_earlier_results_beside_new_ones_and_what_is_wrong() -> None:
+    good = Row(task="a", solved=True, tokens=1_500, requests=3, cost=0.01, wall=2.0)
+    bad = Row(task="b", solved=False, tokens=500, requests=2, cost=None, wall=1.0, wrong=("FAILED x | y",))
+    stored = [{"name": "0.1", "rows": [{"task": "a", "tokens": 2_000, "requests": 4}]}]
+    lines = table([good, bad], stored).splitlines()
+    assert lines[2] == "| a | yes | 2,000 | 4 | 1,500 | 3 | $0.0100 | 2.0 |"
+    assert lines[3] == "| b | NO: FAILED x / y | - | - | 500 | 2 | - | 1.0 |"
+    assert lines[4] == "| all | 1 of 2 | 2,000 | 4 | 2,000 | 5 | $0.0100 | 3.0 |"
+    assert len({line.count("|") for line in lines}) == 1
