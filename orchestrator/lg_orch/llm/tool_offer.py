@@ -19,7 +19,8 @@ MAX_DESCRIPTION = 2_000
 REPLAN, DISCOVER, RESULT = "replan", "mcp_discover", "mcp_result"
 # Some providers refuse these at the top of a tool's schema; the gateway checks the arguments by the whole one.
 _DROPPED = ("oneOf", "anyOf", "allOf", "not", "enum", "$schema", "$id")
-_NEVER_NEEDED = frozenset(("revert_patch", "list_changes", "list_commands"))
+_NEVER_NEEDED = frozenset(("revert_patch", "list_changes", "list_commands", "repo_map", "find_symbol", "outline"))
+"""Each is of no use to a model, or another tool does it too: `read_symbol` finds a name and shows all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,7 @@ _FORMS: Mapping[str, _Form] = {
         says="Run a command at the root; what it writes is thrown away.",
         shows={"cmd": "", "args": "", "timeout_s": ""},
     ),
-    "repo_map": _Form(says="The repository's most important symbols.", shows={"budget_tokens": "", "focus": ""}),
-    "find_symbol": _Form(says="Where a name is defined.", shows={"name": ""}),
-    "outline": _Form(says="The definitions of a file, with lines.", shows={"path": ""}),
-    "read_symbol": _Form(says="Read a whole definition.", shows={"name": "", "path": ""}),
+    "read_symbol": _Form(says="Read a whole definition, with its place.", shows={"name": "Name or Class.method"}),
     "references": _Form(says="Where a name is used.", shows={"name": ""}),
     "search_code": _Form(says="Find code by words.", shows={"query": ""}),
     "tests_for": _Form(says="Tests of a file or symbol.", shows={"path": "", "symbol": ""}),

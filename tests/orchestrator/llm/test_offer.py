@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp.types import CallToolResult, TextContent
 
+from lg_code.server import schemas as code
+from lg_fs.server import schemas as fs
 from lg_orch.agent.model_context import MAX_MAP, with_model_context
 from lg_orch.contracts.plans import PlannedCall
-from lg_orch.contracts.repository import Command, DirectoryEntry, RepoContext
+from lg_orch.contracts.repository import Command, DirectoryEntry, Package, RepoContext
 from lg_orch.contracts.state import QueuedCall
-from lg_orch.llm.conversation.messages import task
+from lg_orch.llm.conversation.messages import system, task
+from lg_orch.llm.cost.tokens import base_count, is_exact
 from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.tool_offer import offer, parameters
 from lg_orch.tools.gateway_tools import envelope_of
 from lg_orch.tools.tool_info import tool_info
+from lg_policy.config.settings import Settings
+from tests.support import require
 
 if TYPE_CHECKING:
     from lg_orch.tools.tool_info import ToolInfo
@@ -140,3 +146,31 @@ def test_a_map_of_the_code_stands_in_place_of_a_listing_where_a_server_makes_one
     assert "Top level: part0/ part1/ part2/" in str(task("fix it", without).content)
     small = found.model_copy(update={"paths": ("a.py",)})
     assert "All files: a.py" in str(task("fix it", small).content)
+
+
+def test_rules_and_tools_stay_below_a_thousand_tokens_also_with_a_server_that_knows_the_code() -> None:
+    require(is_exact(), "the extra `tokens`")
+    limits = Settings()
+    schemas = {
+        "fs__read_file": fs.read_input(limits.fs), "fs__search_files": fs.search_input(limits.fs),
+        "fs__list_files": fs.list_input(limits.fs), "fs__apply_patch": fs.patch_input(limits.fs),
+        "exec__exec": {"properties": {"cmd": {}, "args": {"type": "array", "items": {"type": "string"}},
+                       "timeout_s": {}, "cwd": {}}, "required": ["cmd"]},
+        "code__repo_map": code.map_input(limits.code), "code__find_symbol": code.find_input(limits.code),
+        "code__outline": code.outline_input(limits.code), "code__read_symbol": code.read_input(),
+        "code__references": code.references_input(limits.code), "code__tests_for": code.tests_input(limits.code),
+        "code__search_code": {"properties": {"query": {"type": "string"}}, "required": ["query"]},
+    }  # fmt: skip
+    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
+    tools = [tool_info(name, "long words " * 40, root, schema) for name, schema in sorted(schemas.items())]
+    names = ("cargo", "git-diff", "git-log", "git-show", "git-status", "make", "mypy", "pytest", "python", "ruff")
+    commands = tuple(Command(name=name, args_allow=("-c=*...",), timeout_s=600) for name in names)
+    top = tuple(DirectoryEntry(path=name, type="file") for name in ("pyproject.toml", "Cargo.toml", "Makefile"))
+    here = RepoContext(root_name="r", top_level=top, commands=commands, packages=(Package(path="a"),))
+    offered = offer(tools, here, 40, replan=True)
+    told = [tool["function"]["name"] for tool in offered if tool["function"]["name"].startswith("code__")]
+    assert told == ["code__read_symbol", "code__references", "code__search_code", "code__tests_for"]
+    fixed = base_count(str(system("act", "change", "checked").content)) + base_count(
+        json.dumps(offered, separators=(",", ":"))
+    )
+    assert fixed <= 1_000, fixed
