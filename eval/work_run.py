@@ -27,6 +27,8 @@ from lg_policy.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
 TIMEOUT_S = 900
+ROUTE = {"intent": "code_change", "lane": "interactive", "rationale": "the solution is known"}
+PLAN = {"steps": [{"id": "s1", "description": "do it", "tools": []}], "acceptance": [], "verification": []}
 SCRIPT = "script"
 """The name of the model that says the reference solutions."""
 
@@ -109,7 +111,7 @@ def _served(task: WorkTask, args: argparse.Namespace) -> Iterator[str | None]:
     """The address of the model, where it is not the provider's own."""
     folder = args.record or args.replay
     if args.model is None:
-        with ScriptedModel(reference(task)) as model:
+        with ScriptedModel(KnowsTheSolution(task)) as model:
             yield model.base_url
     elif folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,19 @@ def _served(task: WorkTask, args: argparse.Namespace) -> Iterator[str | None]:
             yield cassette.base_url
     else:
         yield args.base_url
+
+
+class KnowsTheSolution:
+    """A model that says the reference solution, and sorts and plans as little as it may."""
+
+    def __init__(self, task: WorkTask) -> None:
+        self._turns = iter(reference(task))
+
+    def __call__(self, request: dict[str, Any]) -> Scripted:
+        if request.get("tools"):
+            return next(self._turns, text("Done."))
+        routed = '"lane"' in str(request["messages"][0]["content"])
+        return text(json.dumps(ROUTE if routed else PLAN))
 
 
 def reference(task: WorkTask) -> list[Scripted]:

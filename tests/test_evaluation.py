@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from eval import work_tasks
-from eval.work_run import Row, reference, table
+from eval.work_run import KnowsTheSolution, Row, reference, table
 from eval.work_tasks import judge, load, load_all, verify, write
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ def test_the_script_says_the_whole_reference_solution_also_where_it_removes_a_fi
     assert "+++ /dev/null" in change.calls[0][1]
     assert change.calls[0][1].count("--- /dev/null") == 4
     assert end.calls == ()
+
+
+def test_the_script_sorts_and_plans_where_no_tools_are_offered_and_says_its_solution_where_some_are() -> None:
+    model = KnowsTheSolution(load("flaky"))
+    asked = {"messages": [{"role": "system", "content": 'one of "lane"'}]}
+    assert json.loads(model(asked).content or "")["lane"] == "interactive"
+    assert model(asked | {"tools": [{}]}).calls
 
 
 def test_the_table_shows_earlier_results_beside_new_ones_and_what_is_wrong() -> None:
