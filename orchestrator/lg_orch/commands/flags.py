@@ -170,6 +170,11 @@ def _serve(parser: Parser) -> None:
     _add_gateway(parser)
 
 
+def _worker(parser: Parser) -> None:
+    parser.add_argument("--model", metavar="PROVIDER:NAME", help="the language model of runs that name none")
+    _add_gateway(parser)
+
+
 def _tokens_create(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="who it is for; runs and journals show it")
     parser.add_argument(
@@ -285,6 +290,14 @@ COMMANDS = (
         run="lg_orch.commands.serve:command",
         flags=_serve,
         example="serve --port 8750",
+        starts_servers=True,
+    ),
+    Command(
+        name="worker",
+        help="drive runs of `serve`, on this machine or another one",
+        run="lg_orch.commands.worker:command",
+        flags=_worker,
+        example="worker --config team.toml",
         starts_servers=True,
     ),
     Command(

@@ -15,13 +15,14 @@ from lg_orch.service.records.token_table import TokenRows
 from lg_orch.service.repositories import Repositories
 from lg_policy.config.loading import expand_env
 from lg_policy.errors import ConfigError
+from lg_policy.install_hints import extra_command
 from lg_policy.state import load_key
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from lg_orch.service.records.interface import Database
+    from lg_orch.service.records.interface import Database, WorkerPresence
     from lg_orch.service.records.run_events import RunEvents
     from lg_orch.service.work.places import Places
     from lg_orch.settings.setup import CommandSetup
@@ -47,6 +48,10 @@ class Parts:
     tokens: TokenRows
     repositories: Repositories
 
+    def presence(self, worker: str) -> WorkerPresence | None:
+        """Return what shows other machines that a worker's process lives; nothing where all are on this one."""
+        return presence_in(self.database, worker)
+
     def close(self) -> None:
         """Close the database."""
         self.database.close()
@@ -63,9 +68,7 @@ def assemble(args: argparse.Namespace, setup: CommandSetup, environ: Mapping[str
     database, events, places = _store(url, setup.state.path, repositories)
     return Parts(
         settings=settings.service, state=setup.state.path, database=database, runs=RunTable(database),
-        leases=LeaseTable(
-            database, lease_s=settings.service.lease_s, max_attempts=settings.service.max_attempts
-        ),
+        leases=_leases(database, settings.service),
         events=events, places=places, tokens=TokenRows(database, load_key("service-tokens")),
         repositories=repositories,
     )  # fmt: skip
@@ -77,7 +80,36 @@ def _store(url: str, state: Path, repositories: Repositories) -> tuple[Database,
 
     if not is_postgres(url):
         return SqliteDatabase(state / DATABASE), RunFiles(repositories.state), LocalPlaces()
-    raise ConfigError("the run service keeps its runs in SQLite only", hint='set store.url = "sqlite" for it')
+    try:
+        from lg_orch.service.records.postgres import PostgresDatabase
+        from lg_orch.service.records.stored_events import StoredEvents
+        from lg_orch.service.work.shared_places import SharedPlaces
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"store.url is PostgreSQL and {error.name} is not installed", hint=extra_command("orch-postgres")
+        ) from error
+    database = PostgresDatabase(url)
+    return database, StoredEvents(database), SharedPlaces(database, state)
+
+
+def presence_in(database: Database, worker: str) -> WorkerPresence | None:
+    """Return the lock of a worker. Raises `StoreGone`."""
+    if not database.shared:
+        return None
+    from lg_orch.service.records.postgres import PostgresDatabase, Presence
+
+    return Presence(database.url, worker) if isinstance(database, PostgresDatabase) else None
+
+
+def _leases(database: Database, settings: ServiceSettings) -> LeaseTable:
+    if database.shared:
+        from lg_orch.service.records.postgres import is_dead
+    else:
+        from lg_orch.service.records.sqlite import is_dead
+    return LeaseTable(
+        database, lease_s=settings.lease_s, max_attempts=settings.max_attempts, silent_s=1.5 * settings.heartbeat_s,
+        is_dead=is_dead,
+    )  # fmt: skip
 
 
 def _flags(args: argparse.Namespace) -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 from functools import partial
@@ -96,8 +97,10 @@ def tools_of(parts: Parts, args: argparse.Namespace) -> WorkerTools:
         leases=parts.leases,
         repositories=parts.repositories,
         places=parts.places,
+        presence=parts.presence,
         gateway_url=args.gateway,
-        gateway_token=token if args.gateway is not None else None,
+        gateway_token=token,
+        gateways=parts.settings.gateways,
     )
 
 
@@ -144,6 +147,29 @@ async def _serve_with_console(served: ServedRuns, address: str, listener: socket
     else:
         print(f"lg-orch: console: {address}/ (log in with a token)", file=sys.stderr, flush=True)
     await server_of(served.service, served.routes, served.console.streams.close).serve(sockets=[listener])
+
+
+def drive_runs(args: argparse.Namespace, parts: Parts) -> int:
+    """Drive runs until a signal arrives: the first lets them stop between two calls, a second one ends them at once."""
+    worker = Worker(tools_of(parts, args), parts.settings)
+    print(f"worker {worker.name} looks for runs", file=sys.stderr, flush=True)
+
+    async def work() -> None:
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+                    async for _ in received:
+                        if worker.stopping:
+                            group.cancel_scope.cancel()
+                        worker.stop()
+
+            group.start_soon(watch)
+            await worker.run()
+            group.cancel_scope.cancel()
+
+    anyio.run(work)
+    return 0
 
 
 def service_of(parts: Parts, thread: WorkerThread | None) -> RunService:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
+from lg_policy.config.http import SafeUrl
 from lg_policy.config.section import PositiveFloat, PositiveInt, Section
 
 
@@ -27,6 +28,10 @@ class ServiceSettings(Section):
     repositories: tuple[Repository, ...] = ()
     """Repositories that runs may name, besides the one that the service was started in: absolute paths, or addresses
     for `git clone` (`https`, `ssh`, `file`). A `*` at the end stands for anything that follows."""
+    gateways: dict[str, SafeUrl] = Field(default_factory=dict)
+    """Addresses of running gateways by the path of their repository, such as
+    `{ "/srv/api" = "https://gate.example.com/mcp" }`. Runs of other repositories start a gateway of their own, or use
+    that of `--gateway`."""
     concurrency: PositiveInt = 2
     """Runs that one worker drives at the same time. A repository has one run at a time, whatever this is."""
     max_body_kb: PositiveInt = 256

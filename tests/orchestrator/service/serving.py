@@ -89,6 +89,10 @@ class Api:
         assert answered.status == 200, answered.data
         return parsed(answered.data.decode())
 
+    def events_so_far(self, run_id: str) -> list[tuple[str, str, Any]]:
+        """The same of a run that may go on."""
+        return parsed(self("GET", f"/v1/runs/{run_id}/events?follow=false").data.decode())
+
 
 def parsed(stream: str) -> list[tuple[str, str, Any]]:
     found = []

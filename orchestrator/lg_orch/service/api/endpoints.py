@@ -33,6 +33,16 @@ class Call:
     query: Any
 
 
+SERVER_SENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "The event's number."},
+        "event": {"type": "string", "enum": ["run", "state", "reset", "end"]},
+        "data": {"type": "string", "description": "JSON."},
+    },
+    "required": ["event", "data"],
+}
+"""One event of a stream."""
 Handler = Callable[[Call], Awaitable[Response]]
 
 
@@ -144,7 +154,7 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _in_headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "header", "required": False, "schema": {"type": "string", "maxLength": 200},
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string", "minLength": 1},
          "description": words}
         for name, words in endpoint.headers.items()
     ]  # fmt: skip
@@ -152,7 +162,8 @@ def _in_headers(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 def _answer(words: str, what: type[BaseModel] | str, schemas: dict[str, Any]) -> dict[str, Any]:
     if isinstance(what, str):
-        return {"description": words, "content": {what: {"schema": {"type": "string"}}}}
+        schema = SERVER_SENT if what == "text/event-stream" else {"type": "string"}
+        return {"description": words, "content": {what: {"schema": schema}}}
     return {"description": words, "content": {"application/json": {"schema": _schema(what, schemas)}}}
 
 

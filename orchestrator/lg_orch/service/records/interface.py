@@ -23,11 +23,25 @@ class Transaction(Protocol):
         ...
 
 
+class WorkerPresence(Protocol):
+    """Shows other machines that a worker's process lives."""
+
+    def renew(self) -> None:
+        """Take it again where it was lost. Raises `StoreGone`."""
+        ...
+
+    def release(self) -> None:
+        """Give it up."""
+        ...
+
+
 class Database(Protocol):
     """Opens transactions. May be used from any thread."""
 
     shared: bool
     """Whether workers on other machines use it too."""
+    locking: str
+    """What ends a SELECT whose rows stay as they are until the transaction ends."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open one; committed at the end of the block, undone by an error."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.errors import RunLost
 from lg_orch.service.records.rows import ENDED
-from lg_orch.service.records.run_table import NEXT_RUN, RunTable
+from lg_orch.service.records.run_table import ANY_RUN, NEXT_RUN, RunTable
 from lg_orch.service.records.schema import ONE_CLAIM_AT_A_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lg_orch.service.records.interface import Database, Transaction
     from lg_orch.service.records.rows import RunPhase, RunRow
@@ -34,15 +34,28 @@ class Lease:
 class LeaseTable:
     """Claims, renews and ends leases. Every method is one transaction."""
 
-    def __init__(self, database: Database, *, lease_s: float, max_attempts: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lease_s: float,
+        max_attempts: int,
+        silent_s: float = 0.0,
+        is_dead: Callable[[Transaction, str], bool] = lambda _tx, _worker: False,
+    ) -> None:
+        """`is_dead` tells that a worker's process has ended; a worker silent for `silent_s` is asked about."""
         self.database = database
         self.runs = RunTable(database)
         self._lease_s = lease_s
         self._max_attempts = max_attempts
+        self._is_dead = is_dead
+        self._silent_s = silent_s
 
     def claim(self, owner: str, run_id: str | None = None) -> tuple[Lease, RunRow] | None:
         """Take the next run that may begin, or a certain one if it may; `None` if there is none."""
         with self.database.transaction() as tx:
+            if not tx.execute(ANY_RUN, (tx.now(), run_id or "", run_id or "")):
+                return None  # most looks find nothing, and need not wait for others
             tx.execute(ONE_CLAIM_AT_A_TIME)
             now = tx.now()
             found = tx.execute(NEXT_RUN, (now, run_id or "", run_id or ""))
@@ -79,7 +92,7 @@ class LeaseTable:
     def place(self, lease: Lease, root: str, root_id: str) -> None:
         """Keep where the run's repository is now. Raises `RunLost`."""
         with self.database.transaction() as tx:
-            require(tx, lease)
+            self._require(tx, lease)
             tx.execute("UPDATE lg_runs SET root = ?, root_id = ? WHERE run_id = ?", (root, root_id, lease.run_id))
 
     def report(self, lease: Lease, state: RunPhase, report: Mapping[str, Any]) -> RunPhase:
@@ -88,7 +101,7 @@ class LeaseTable:
         It is queued again where a human said something meanwhile that it shall go on with.
         """
         with self.database.transaction() as tx:
-            require(tx, lease)
+            self._require(tx, lease)
             stop = str(tx.execute("SELECT stop FROM lg_runs WHERE run_id = ?", (lease.run_id,))[0][0])
             said = tx.execute("SELECT count(*) FROM lg_run_said WHERE run_id = ?", (lease.run_id,))[0][0]
             after: RunPhase = "cancelled" if stop == "cancel" and state not in ENDED - {"interrupted"} else state
@@ -106,7 +119,7 @@ class LeaseTable:
     def undone(self, lease: Lease, undo: Mapping[str, Any]) -> None:
         """Give a run back after an undo. Raises `RunLost`."""
         with self.database.transaction() as tx:
-            require(tx, lease)
+            self._require(tx, lease)
             tx.execute(
                 "UPDATE lg_runs SET undo = ?, work = NULL, owner = NULL, lease_until = 0, attempts = 0, stop = '', "
                 "updated = ? WHERE run_id = ?",
@@ -127,12 +140,17 @@ class LeaseTable:
         """Queue the runs again whose worker showed no sign of life; returns them. One lost too often has failed."""
         with self.database.transaction() as tx:
             now = tx.now()
-            rows = tx.execute(
-                "SELECT run_id, owner, epoch FROM lg_runs WHERE owner IS NOT NULL AND lease_until < ?", (now,)
-            )
-            for run_id, owner, epoch in rows:
+            held = tx.execute("SELECT run_id, owner, epoch, lease_until FROM lg_runs WHERE owner IS NOT NULL")
+            silent = {row[1] for row in held if row[3] < now + self._lease_s - self._silent_s}
+            # A worker that lost its connection and shows signs of life is not dead.
+            dead = {owner for owner in silent if self._is_dead(tx, owner)}
+            lost = [row for row in held if row[3] < now or row[1] in dead]
+            for run_id, owner, epoch, _ in lost:
                 self._free(tx, Lease(run_id=run_id, owner=owner, epoch=epoch), now)
-        return [str(row[0]) for row in rows]
+        return [str(row[0]) for row in lost]
+
+    def _require(self, tx: Transaction, lease: Lease) -> None:
+        require(tx, lease, locking=self.database.locking.replace("SHARE", "UPDATE"))
 
     def _free(self, tx: Transaction, lost: Lease, now: float) -> None:
         row = tx.execute("SELECT attempts, work, undo FROM lg_runs WHERE run_id = ?", (lost.run_id,))[0]
@@ -158,10 +176,10 @@ class LeaseTable:
         )
 
 
-def require(tx: Transaction, lease: Lease) -> None:
+def require(tx: Transaction, lease: Lease, *, locking: str) -> None:
     """Raise `RunLost` unless the run is still this worker's; it stays so until the transaction ends."""
     held = tx.execute(
-        "UPDATE lg_runs SET lease_until = lease_until WHERE run_id = ? AND owner = ? AND epoch = ? RETURNING run_id",
+        f"SELECT run_id FROM lg_runs WHERE run_id = ? AND owner = ? AND epoch = ?{locking}",  # noqa: S608  own words
         (lease.run_id, lease.owner, lease.epoch),
     )
     if not held:

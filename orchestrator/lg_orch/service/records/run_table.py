@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 COLUMNS = tuple(field.name for field in fields(RunRow))
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM lg_runs"  # noqa: S608  names of our own
 _JSON = frozenset({"options", "report", "undo"})
+ANY_RUN = """
+SELECT run_id FROM lg_runs
+WHERE work IS NOT NULL AND owner IS NULL AND not_before <= ? AND (? = '' OR run_id = ?) LIMIT 1
+"""
 NEXT_RUN = """
 SELECT run_id FROM lg_runs
 WHERE work IS NOT NULL AND owner IS NULL AND not_before <= ? AND (? = '' OR run_id = ?)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ class SqliteDatabase:
     """One file. Transactions of this process take turns; those of others are waited for."""
 
     shared = False
+    locking = ""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -57,6 +59,21 @@ class SqliteDatabase:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+
+def is_dead(_tx: Transaction, worker: str, /) -> bool:
+    """Tell whether a worker's process has ended, by its name, which begins with the host and the process id."""
+    host, _, rest = worker.partition(":")
+    pid = rest.partition(":")[0]
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 class _SqliteTransaction:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -25,11 +25,12 @@ from lg_policy.secrets.masking import Masker
 from lg_policy.state import load_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final
     from lg_orch.engine.signals import StopRequests
+    from lg_orch.service.records.interface import WorkerPresence
     from lg_orch.service.records.lease_table import Lease, LeaseTable
     from lg_orch.service.records.rows import RunRow
     from lg_orch.service.repositories import Repositories
@@ -44,8 +45,17 @@ class WorkerTools:
     leases: LeaseTable
     repositories: Repositories
     places: Places
+    presence: Callable[[str], WorkerPresence | None]
+    """Shows others that a worker of that name lives."""
     gateway_url: str | None = None
+    """Of repositories that `gateways` does not name; `None` for one of the run's own."""
     gateway_token: str | None = None
+    gateways: Mapping[str, str] = field(default_factory=dict)
+
+    def gateway(self, root: str) -> tuple[str | None, str | None]:
+        """Return the address of a repository's gateway and the token for it."""
+        url = self.gateways.get(root, self.gateway_url)
+        return url, self.gateway_token if url is not None else None
 
 
 async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequests) -> dict[str, Any]:
@@ -62,6 +72,7 @@ async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequest
         final = await driver.run()
         if isinstance(driver.cause, StoreGone):
             raise driver.cause  # nothing is wrong with the run: it goes on when the store is back
+        await anyio.to_thread.run_sync(place.settle)
         return report_of(final, journalled(place))
     finally:
         await anyio.to_thread.run_sync(place.close)
@@ -73,7 +84,8 @@ async def _job(
     settings, environ = setup.loaded.settings, tools.repositories.environ
     chosen = choose_backend(settings.models, environ, cache_dir=setup.state.path / "model-cache")
     await anyio.to_thread.run_sync(require_keys, settings.models, environ)
-    masker = Masker(load_key("mask"), [*api_keys(environ), *([tools.gateway_token] if tools.gateway_token else [])])
+    gateway_url, gateway_token = tools.gateway(row.root)
+    masker = Masker(load_key("mask"), [*api_keys(environ), *([gateway_token] if gateway_token else [])])
     events = journalled(place)
     bus = EventBus(place.journal, masker, after=events[-1].seq if events else 0)
     said = tools.leases.runs.said(row.run_id)
@@ -84,12 +96,12 @@ async def _job(
     options = {name: value for name, value in row.options.items() if value is not None}
     record: dict[str, Any] = {
         "sources": list(setup.loaded.sources),
-        "options": {**options, "root": row.root, "gateway": tools.gateway_url, "profile": settings.profile},
+        "options": {**options, "root": row.root, "gateway": gateway_url, "profile": settings.profile},
     }
     return RunJob(
         request=masker.mask(row.request), run=place.run, root=setup.root, root_id=setup.root_id,
         allow_broad=setup.flags.allow_broad_root, state_dir=setup.state.path, settings=settings, chosen=chosen, bus=bus,
-        environ=environ, say=_nothing, gateway_url=tools.gateway_url, gateway_token=tools.gateway_token,
+        environ=environ, say=_nothing, gateway_url=gateway_url, gateway_token=gateway_token,
         flags=DenyAll() if row.options.get("approvals") == "deny" else Nobody(), person=Nobody(),
         record=record | ({"forked_from": origin} if origin else {}), store_url=store_url, resumed=resumed,
         prior=prior_of(events, origin), if_lost=lost, accepted_guide=accepted_guide(setup.root),
@@ -105,7 +117,7 @@ async def forked(tools: WorkerTools, row: RunRow, place: Place, store_url: str) 
 
     run_id, _, step = row.forked_from.partition(":")
     source_row = tools.leases.runs.get(run_id)
-    source = tools.places.source(run_id, tools.repositories.state(source_row.root))
+    source = tools.places.source(run_id, tools.repositories.state(source_row.root), row.run_id)
     return await fork(source, whole_journal(source.journal), place.run, int(step), store_url)
 
 

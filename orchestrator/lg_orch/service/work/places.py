@@ -25,6 +25,10 @@ class Place(Protocol):
     fence: SaverFence | None
     keep: Callable[[str, bytes], None] | None
 
+    def settle(self) -> None:
+        """Have everything that another worker needs where it finds it. Raises `RunLost`, `StoreGone`."""
+        ...
+
     def close(self) -> None:
         """Give it up."""
         ...
@@ -37,8 +41,8 @@ class Places(Protocol):
         """Open one. `state` is the state directory of its repository. Raises `RunBusy`, `RunLost`."""
         ...
 
-    def source(self, run_id: str, state: Path) -> RunDir:
-        """Return the directory of a run, to be read alone."""
+    def source(self, run_id: str, state: Path, fork: str) -> RunDir:
+        """Return the directory of a run, from which that fork of it is made."""
         ...
 
 
@@ -51,7 +55,7 @@ class LocalPlaces:
         make_private(run.path)
         return _LocalPlace(run, store_url)
 
-    def source(self, run_id: str, state: Path) -> RunDir:
+    def source(self, run_id: str, state: Path, _fork: str) -> RunDir:
         """Return the directory of a run."""
         return RunDir(path=state / "runs" / run_id, run_id=run_id)
 
@@ -65,6 +69,9 @@ class _LocalPlace:
         self._lock = RunLock(run, store_url)
         self._journal = Journal(run.journal)
         self.journal: EventLog = self._journal
+
+    def settle(self) -> None:
+        """Do nothing: it is there already."""
 
     def close(self) -> None:
         """Close the journal and let another process have the run."""

@@ -40,6 +40,7 @@ async def take_back(tools: WorkerTools, lease: Lease, row: RunRow, _stop: StopRe
         place = await anyio.to_thread.run_sync(tools.places.open, lease, setup.state.path, store_url)
         try:
             said = await _reverted(tools, setup, place, int(wanted.get("to") or 0))
+            await anyio.to_thread.run_sync(place.settle)
         finally:
             await anyio.to_thread.run_sync(place.close)
     except (RunLost, RunBusy, StoreGone):
@@ -61,10 +62,8 @@ async def _reverted(tools: WorkerTools, setup: CommandSetup, place: Place, after
         return "nothing to undo: the run has no change set left to revert"
     bus = EventBus(place.journal, Masker(load_key("mask"), []), after=events[-1].seq if events else 0)
     async with AsyncExitStack() as stack:
-        environ = {**tools.repositories.environ}
-        if tools.gateway_token:
-            environ["LG_GATEWAY_TOKEN"] = tools.gateway_token
-        connection = await opened(stack, tools.gateway_url, setup, environ, run.gateway_log)
+        url, _ = tools.gateway(str(setup.root))
+        connection = await opened(stack, url, setup, tools.repositories.environ, run.gateway_log)
         check_root(connection.tools, setup.root_id)
         reach = GatewayTools(
             connection.tools, connection.send, bus=bus, run_id=run.run_id, epoch=next_epoch(events),

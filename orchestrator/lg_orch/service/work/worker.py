@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from lg_orch.contracts.state import Status
+    from lg_orch.service.records.interface import WorkerPresence
     from lg_orch.service.records.lease_table import Lease
     from lg_orch.service.records.rows import RunRow
     from lg_policy.config.service import ServiceSettings
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 IDLE_S = 0.25
 """Seconds between two looks for a run to begin, and for what a driven run is asked to do."""
+SHARED_IDLE_S = 1.0
+"""The same where many workers share a store."""
 BUSY_S = 2.0
 """Seconds until a run is claimed again whose lock another process holds, or whose store was lost."""
 
@@ -52,25 +55,41 @@ class Worker:
         self._going: dict[str, StopRequests] = {}
         self._stopping = False
         self._wake = anyio.Event()
+        self._presence: WorkerPresence | None = None
+        self._there = False
+        self._next_look = 0.0
+        self._idle_s = SHARED_IDLE_S if tools.leases.database.shared else IDLE_S
 
     async def run(self) -> None:
         """Claim and drive runs until `stop`; those that are being driven then stop between two calls."""
         async with anyio.create_task_group() as group:
-            swept = 0.0
             while not self._stopping:
-                if anyio.current_time() - swept > self._settings.lease_s / 4:
-                    swept = anyio.current_time()
-                    await self._sweep()
-                if len(self._going) < self._settings.concurrency and await self._begin(group):
+                there = await self._present()
+                if there and len(self._going) < self._settings.concurrency and await self._begin(group):
                     continue
-                with anyio.move_on_after(IDLE_S):
+                with anyio.move_on_after(self._idle_s):
                     await self._wake.wait()
+        if self._presence is not None:
+            self._presence.release()
+
+    async def _present(self) -> bool:
+        """Now and then look for lost workers, and show that this one lives; false while the store is gone."""
+        if anyio.current_time() < self._next_look:
+            return self._there
+        self._next_look = anyio.current_time() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
+        self._there = await self._sweep()
+        return self._there
 
     def wake(self) -> None:
         """Have it look for a run now; to be called in its event loop."""
         self._wake.set()
         if not self._stopping:
             self._wake = anyio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stopping
 
     def stop(self) -> None:
         """Ask it to stop; to be called in its event loop."""
@@ -79,15 +98,20 @@ class Worker:
         for requests in self._going.values():
             requests.soon()
 
-    async def _sweep(self) -> None:
-        """Queue the runs of lost workers again."""
+    async def _sweep(self) -> bool:
+        """Renew the presence, and queue the runs of lost workers again; false while the store is gone."""
         try:
+            if self._presence is None:
+                self._presence = await anyio.to_thread.run_sync(self._tools.presence, self.name)
+            else:
+                await anyio.to_thread.run_sync(self._presence.renew)
             lost = await anyio.to_thread.run_sync(self._tools.leases.take_from_lost)
         except StoreGone as error:
             log.warning("%s", error.message)
-            return
+            return False
         for run_id in lost:
             log.warning("the worker of run %s shows no sign of life; the run is queued again", run_id)
+        return True
 
     async def _begin(self, group: TaskGroup) -> bool:
         try:
@@ -111,12 +135,13 @@ class Worker:
                 group.cancel_scope.cancel()
         finally:
             del self._going[lease.run_id]
+            self.wake()
 
     async def _live(self, lease: Lease, requests: StopRequests) -> None:
         """Renew the lease, and pass on what the run is asked to do."""
         renewed = anyio.current_time()
         while True:
-            await anyio.sleep(IDLE_S)
+            await anyio.sleep(self._idle_s)
             due = anyio.current_time() - renewed > self._settings.heartbeat_s
             try:
                 asked = await anyio.to_thread.run_sync(

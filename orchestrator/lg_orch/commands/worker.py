@@ -1,0 +1,34 @@
+"""`lg-orch worker`: drives runs of the service until a signal arrives."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lg_orch.commands.session import get_ready
+from lg_policy.quick_imports import quick_imports
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def command(args: argparse.Namespace) -> int:
+    """Drive runs. Returns the exit status."""
+    get_ready(args)
+    with quick_imports():
+        from lg_orch.engine.driver import import_heavy
+        from lg_orch.service.assembly import assemble
+        from lg_orch.service.serving import drive_runs
+        from lg_orch.settings.setup import prepare
+
+    setup = prepare(args)
+    logging.basicConfig(level=setup.flags.log_level.upper(), stream=sys.stderr, force=True)
+    parts = assemble(args, setup)
+    os.chdir(setup.state.path)  # see `commands.serve`
+    import_heavy()
+    try:
+        return drive_runs(args, parts)
+    finally:
+        parts.close()
