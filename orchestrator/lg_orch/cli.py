@@ -72,6 +72,10 @@ COMMANDS = CommandSet(
 
 
 def _run(args: argparse.Namespace, *, forking: bool) -> int:
+    if getattr(args, "server", None):
+        from lg_orch.commands.remote import command
+
+        return command(args)
     if forking and args.chosen.starts_servers and not args.gateway:
         from lg_policy.prefork.start import clean_start
 

@@ -20,11 +20,13 @@ OPTIONAL_RUN_ID_HELP = f"{RUN_ID_HELP}, which is also the default"
 
 
 def _run(parser: Parser) -> None:
+    _add_server(parser)
     parser.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
     _add_driving(parser)
 
 
 def _resume(parser: Parser) -> None:
+    _add_server(parser)
     _optional_run(parser)
     answer = parser.add_mutually_exclusive_group()
     answer.add_argument("--approve", action="store_true", help="approve the call that the run waits for")
@@ -58,12 +60,14 @@ def _json_lines(parser: Parser) -> None:
 
 
 def _runs_list(parser: Parser) -> None:
+    _add_server(parser)
     parser.add_argument("--limit", type=positive, default=20, metavar="N", help="show the newest N runs (default: 20)")
     parser.add_argument("--all", action="store_true", help="runs of every repository")
     _json_lines(parser)
 
 
 def _runs_show(parser: Parser) -> None:
+    _add_server(parser)
     _optional_run(parser)
     parser.add_argument("--diff", action="store_true", help="what the run changed, as a diff, instead of its steps")
     parser.add_argument("--json", action="store_true", help="print the trace as JSON")
@@ -97,6 +101,7 @@ def _fork(parser: Parser) -> None:
 
 
 def _undo(parser: Parser) -> None:
+    _add_server(parser)
     _optional_run(parser)
     parser.add_argument("--to", type=int, metavar="STEP", help="revert only what changed after that step")
     parser.add_argument("--yes", action="store_true", help="revert without asking")
@@ -158,6 +163,19 @@ def _add_driving(parser: Parser) -> None:
     shown.add_argument("-q", "--quiet", action="store_true", help="show no progress, only the report")
     shown.add_argument("-v", "--verbose", action="store_true", help="keep a line for each step on a terminal, too")
     _add_gateway(parser)
+
+
+def _add_server(parser: Parser) -> None:
+    parser.add_argument(
+        "--server", metavar="URL", help="have a run service do it (`lg-orch serve`); set its token in LG_SERVER_TOKEN"
+    )
+
+
+def _cancel(parser: Parser) -> None:
+    _optional_run(parser)
+    parser.add_argument(
+        "--server", metavar="URL", required=True, help="the run service; set its token in LG_SERVER_TOKEN"
+    )
 
 
 def _serve(parser: Parser) -> None:
@@ -283,6 +301,13 @@ COMMANDS = (
         run="lg_orch.commands.doctor:command",
         flags=_add_gateway,
         example="doctor",
+    ),
+    Command(
+        name="cancel",
+        help="end a run of a run service",
+        run="lg_orch.commands.remote:command",
+        flags=_cancel,
+        example="cancel last --server http://127.0.0.1:8750",
     ),
     Command(
         name="serve",
