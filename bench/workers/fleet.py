@@ -162,26 +162,10 @@ def fleet(
     with ExitStack() as stack:
         model = stack.enter_context(ScriptedModel(answer))
         config, of_gateways = folder / "settings.toml", folder / "gateways.toml"
-        shared = f"""
-[store]
-url = "{database_url}"
-[policy]
-require_approval_for_mutations = false
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model.base_url}"
-"""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        shared = _settings(database_url, model.base_url)
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ
+        }
         places = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("STATE", "CONFIG", "CACHE", "DATA")}
         environ = {**kept, **places, "OPENAI_API_KEY": "sk-scripted-0123456789"}
         of_gateways.write_text(shared)
@@ -201,6 +185,29 @@ gateways = {{ {", ".join(addresses)} }}
         made = Fleet(folder=folder, config=config, table=RunTable(database), repositories=roots, environ=environ)
         stack.callback(made.end)
         yield made
+
+
+def _settings(database_url: str, model_url: str) -> str:
+    """What gateways and workers have in common."""
+    return f"""
+[store]
+url = "{database_url}"
+[policy]
+require_approval_for_mutations = false
+[exec]
+sandbox = "off"
+[exec.commands.make]
+executable = "/bin/true"
+needs_sandbox = false
+[[gateway.rules]]
+tools = ["exec__exec"]
+effect = "allow"
+reason = "the only command does nothing"
+[models.default]
+provider = "openai"
+model = "scripted"
+base_url = "{model_url}"
+"""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """Serve. Returns the exit status."""
+    args.base_url = None  # a run's model is one of the settings, or named by the run
     get_ready(args)
     with quick_imports():
         from lg_orch.engine.driver import import_heavy

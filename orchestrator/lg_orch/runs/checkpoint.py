@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 SQLITE = "sqlite"
+SETUP_LOCK = 6_077_251_104
 POSTGRES = ("postgresql://", "postgres://")
 
 
@@ -94,7 +95,7 @@ async def _postgres(url: str, fence: SaverFence | None = None) -> AsyncIterator[
     except psycopg.Error as error:
         raise ConfigError(f"store.url: PostgreSQL cannot be used: {str(error).strip()}") from error
     try:
-        await saver.setup()
+        await _set_up(saver)
         yield _fenced(saver, fence) if fence is not None else saver
     except psycopg.Error as error:
         raise StoreGone(
@@ -103,6 +104,15 @@ async def _postgres(url: str, fence: SaverFence | None = None) -> AsyncIterator[
         ) from error
     finally:
         await opening.__aexit__(None, None, None)
+
+
+async def _set_up(saver: Any) -> None:
+    """Make the saver's tables where they are missing; two that do so at once would get into each other's way."""
+    await saver.conn.execute(f"SELECT pg_advisory_lock({SETUP_LOCK})")
+    try:
+        await saver.setup()
+    finally:
+        await saver.conn.execute(f"SELECT pg_advisory_unlock({SETUP_LOCK})")
 
 
 def _fenced(saver: Any, fence: SaverFence) -> Any:

@@ -107,6 +107,7 @@ def parsed(stream: str) -> list[tuple[str, str, Any]]:
 def serving(root: Path, *flags: str, worker: bool = True) -> Iterator[Api]:
     """The service of a repository, for the length of the block."""
     args = arguments(["serve", "--repo-root", str(root), *flags])
+    args.base_url = None
     parts = assemble(args, prepare(args))
     thread = WorkerThread(parts, tools_of(parts, args)) if worker else None
     server = server_of(service_of(parts, thread))

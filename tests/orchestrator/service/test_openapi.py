@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.orchestrator.service.serving import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_every_address_answers_as_the_description_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api_examples: int
-) -> None:
-    schemathesis = pytest.importorskip("schemathesis")
+def test_every_address_answers_as_the_description_says(tmp_path: Path, api_examples: int) -> None:
+    import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis.strategies import one_of
 
@@ -28,7 +24,7 @@ def test_every_address_answers_as_the_description_says(
         headers = {"Authorization": f"Bearer {api.token}"}
         tried: set[str] = set()
         for found in schema.get_all_operations():
-            operation = found.ok()
+            operation = found.ok()  # type: ignore[union-attr]  # a description that cannot be read fails here
             tried.add(operation.label)
 
             @settings(

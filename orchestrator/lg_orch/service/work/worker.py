@@ -191,6 +191,10 @@ class Worker:
             status: Status = "refused"
             text = sentence(error.message) + (f"\n\n{sentence(error.hint)}" if error.hint else "")
             return {"status": status, "text": text}
+        except Exception as error:
+            # The edge of a run: whatever breaks it, the other runs of this worker go on.
+            log.exception("run %s failed", lease.run_id)
+            return {"status": "failed", "text": f"Internal error: {type(error).__name__}; the worker's log says more."}
 
     async def _return_later(self, lease: Lease) -> None:
         """Give a run back whose store was lost. Where that fails too, its lease ends by itself."""
