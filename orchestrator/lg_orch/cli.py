@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     command = ""
     try:
-        args = arguments(sys.argv[1:] if argv is None else argv)
+        typed = sys.argv[1:] if argv is None else argv
+        # On a terminal the program alone opens a conversation; anywhere else it says what can be typed.
+        args = arguments(typed or (["chat"] if _attended() else []))
         command = args.command
         return _run(args, forking=argv is None)
     except LgError as error:
@@ -47,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         flush_output()
+
+
+def _attended() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:

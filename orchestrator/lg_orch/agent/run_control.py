@@ -29,6 +29,8 @@ class RunControl:
     """What the program found when it resumed the run: for the backend, and for the report."""
     remarks: tuple[Remark, ...] = ()
     """What a model is told besides the request, oldest first; a new one is told with the next request."""
+    heard: int = 0
+    """How many of these the backend was given."""
     broke_off: LgError | None = None
     """Why the backend could not be asked. The results of earlier calls are kept first; the next visit raises it."""
     stop_requested: bool = False

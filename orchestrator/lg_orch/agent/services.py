@@ -78,6 +78,10 @@ class Services:
     """Whether questions about our own tools are answered without a human (`--yes`)."""
     accepted_guide: str | None = None
     """SHA-256 of the `AGENTS.md` that the user accepted."""
+    plan_only: bool = False
+    """Whether the user wants to see a plan before anything is done, however small the request is."""
+    earlier_calls: int = 0
+    """Calls that earlier runs of the conversation made; the numbers of results go on from there."""
 
     def wall_s(self) -> float:
         """Return the age of the run in seconds, over all its processes, without the time spent waiting for people."""

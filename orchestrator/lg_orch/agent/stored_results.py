@@ -41,9 +41,12 @@ def _kept(state: RunState, services: Services, queued: QueuedCall) -> ToolEnvelo
     named = _OURS.fullmatch(str(arguments.get("result_id", "")))
     if named is None:
         return None
-    number = int(named[1])
+    number = int(named[1]) - services.earlier_calls
+    if number < 1:
+        told = f"{named[0]} is a result of an earlier request in this conversation"
+        return failure(queued, Problem(code="not_found", message=told, hint="make the call again"))
     if number > len(state.tool_results):
-        return failure(queued, Problem(code="not_found", message=f"this run has no result r{number}"))
+        return failure(queued, Problem(code="not_found", message=f"this run has no result {named[0]}"))
     text = whole_text(services.results.whole(state.tool_results[number - 1]))
     offset, limit = _count(arguments.get("offset"), 0), _count(arguments.get("limit"), MAX_READ)
     part = text[offset : offset + min(limit, MAX_READ)]

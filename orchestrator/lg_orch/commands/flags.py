@@ -22,7 +22,19 @@ OPTIONAL_RUN_ID_HELP = f"{RUN_ID_HELP}, which is also the default"
 def _run(parser: Parser) -> None:
     _add_server(parser)
     parser.add_argument("request", nargs="+", metavar="REQUEST", help='for example "summarize repo"')
+    parser.add_argument(
+        "--plan-only", action="store_true", help="show a plan and stop before anything is done; `resume` carries it out"
+    )
     _add_driving(parser)
+
+
+def _chat(parser: Parser) -> None:
+    parser.add_argument(
+        "--continue", dest="follows", nargs="?", const="last", metavar="RUN_ID", help=f"go on from {RUN_ID_HELP}"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="keep a line for each step")
+    _add_conditions(parser)
+    parser.set_defaults(json=False, quiet=False, plan_only=False)
 
 
 def _resume(parser: Parser) -> None:
@@ -52,6 +64,10 @@ def _resume(parser: Parser) -> None:
     )
     parser.add_argument("--reason", metavar="TEXT", help="with --deny: tell the run why")
     parser.add_argument("--say", metavar="TEXT", help="add guidance for the run; denies a call that waits for approval")
+    parser.add_argument(
+        "--plan", type=Path, metavar="FILE", help="carry out these steps, one a line, in the place of the plan"
+    )
+    parser.set_defaults(plan_only=False)
     _add_driving(parser)
 
 
@@ -97,6 +113,7 @@ def _fork(parser: Parser) -> None:
         "--at", type=int, required=True, metavar="STEP", help="number of the step, as `runs show` prints it"
     )
     parser.add_argument("--say", metavar="TEXT", help="add guidance for the new run")
+    parser.set_defaults(plan_only=False)
     _add_driving(parser)
 
 
@@ -129,6 +146,16 @@ def _optional_run(parser: Parser) -> None:
 
 
 def _add_driving(parser: Parser) -> None:
+    _add_conditions(parser)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--json", action="store_true", help="print events as JSON lines to stderr and the result as JSON to stdout"
+    )
+    shown.add_argument("-q", "--quiet", action="store_true", help="show no progress, only the report")
+    shown.add_argument("-v", "--verbose", action="store_true", help="keep a line for each step on a terminal, too")
+
+
+def _add_conditions(parser: Parser) -> None:
     parser.add_argument(
         "--model", metavar="PROVIDER:NAME", help="use this language model for all roles (or set LG_MODEL)"
     )
@@ -156,12 +183,6 @@ def _add_driving(parser: Parser) -> None:
         help="approve calls of the built-in tools, except changes of AGENTS.md and its like; not in profile prod",
     )
     answers.add_argument("--deny-all", action="store_true", help="deny every call that needs approval")
-    shown = parser.add_mutually_exclusive_group()
-    shown.add_argument(
-        "--json", action="store_true", help="print events as JSON lines to stderr and the result as JSON to stdout"
-    )
-    shown.add_argument("-q", "--quiet", action="store_true", help="show no progress, only the report")
-    shown.add_argument("-v", "--verbose", action="store_true", help="keep a line for each step on a terminal, too")
     _add_gateway(parser)
 
 
@@ -210,6 +231,14 @@ def _add_gateway(parser: Parser) -> None:
 
 
 COMMANDS = (
+    Command(
+        name="chat",
+        help="work in a conversation, at a terminal; `lg-orch` alone does the same",
+        run="lg_orch.commands.chat.command:command",
+        flags=_chat,
+        example="chat --continue",
+        starts_servers=True,
+    ),
     Command(
         name="run",
         help="work on one request",

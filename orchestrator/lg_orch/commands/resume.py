@@ -53,7 +53,21 @@ def command(args: argparse.Namespace) -> int:
     request = str(begin.get("request", ""))
     if not (args.json or args.quiet):
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
-    return drive(args, setup, request, begun, Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say))
+    past = Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say, plan=_steps(args.plan))
+    return drive(args, setup, request, begun, past)
+
+
+def _steps(path: Path | None) -> tuple[str, ...] | None:
+    """The steps of a plan that the user wrote. Raises `UsageError`."""
+    if path is None:
+        return None
+    from lg_orch.engine.plan_view import steps_in
+    from lg_orch.human.drafts import read_text
+
+    try:
+        return steps_in(read_text(path))
+    except InvalidArguments as error:
+        raise UsageError(f"--plan: {error.message}", hint=error.hint) from error
 
 
 def fork_hint(run_id: str) -> str:

@@ -96,7 +96,7 @@ def _show(args: argparse.Namespace) -> int:
         return 1
     if args.diff:
         print(f"# run {run.run_id}: {one_line(trace.request, 80)}")
-        return _diff(run, trace.events)
+        return print_changes(run, trace.events)
     if args.html:
         from lg_orch.commands.run_html import run_html
 
@@ -137,7 +137,8 @@ def _step(step: RunStep, trace: RunTrace) -> str:
     return "\n".join(lines)
 
 
-def _diff(run: RunDir, events: Sequence[Event]) -> int:
+def print_changes(run: RunDir, events: Sequence[Event]) -> int:
+    """Print what is left in the files of a run's changes, as a diff."""
     from lg_orch.recording.result_store import ResultStore
     from lg_orch.runs.timeline import patches_of, standing
     from lg_orch.undo.diffs import diff_of

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
     from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final
+    from lg_orch.display.progress import Renderer
     from lg_orch.engine.job import RunJob
-    from lg_orch.human.approvals import HumanAnswer, Question
-    from lg_orch.recording.event_bus import EventBus
+    from lg_orch.engine.signals import StopRequests
+    from lg_orch.human.approvals import Approver, HumanAnswer, Question
+    from lg_orch.llm.choice import ChosenBackend
+    from lg_orch.recording.event_bus import EventBus, Listener
     from lg_orch.runs.run_directory import RunDir
     from lg_orch.runs.spans import Spans
     from lg_orch.settings.setup import CommandSetup
+    from lg_orch.tools.connection import Connection
     from lg_policy.config.settings import Settings
     from lg_policy.secrets.masking import Masker
 
@@ -49,6 +53,21 @@ class Past:
     """What the user adds to the request now."""
     forked_from: dict[str, Any] | None = None
     """Where the run's state comes from, when the run itself is new."""
+    plan: tuple[str, ...] | None = None
+    """The steps of its plan, as the user changed them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What the runs of a conversation share."""
+
+    view: Renderer
+    person: Approver
+    connection: Connection
+    chosen: ChosenBackend
+    stop: StopRequests
+    follows: str | None = None
+    """The run before, whose conversation this one continues."""
 
 
 def get_ready(args: argparse.Namespace) -> None:
@@ -84,7 +103,7 @@ def drive(args: argparse.Namespace, setup: CommandSetup, request: str, begun: fl
     with Session(args, setup, request, begun, past) as session:
         final = anyio.run(Driver(session.job).run)
         session.renderer.close()
-        trace_path = _export(args, setup, session.job)
+        trace_path = export(args, setup, session.job)
     _print(args, setup.root, session.job.run, final, trace_path)
     return final.exit_status
 
@@ -93,13 +112,16 @@ class Session:
     """Lock, journal and live view of a run; `job` is what the driver needs. Raises `ConfigError`, `RunBusy`."""
 
     def __init__(
-        self, args: argparse.Namespace, setup: CommandSetup, request: str, begun: float, past: Past | None = None
+        self,
+        args: argparse.Namespace,
+        setup: CommandSetup,
+        request: str,
+        begun: float,
+        past: Past | None = None,
+        around: Around | None = None,
     ) -> None:
-        from lg_orch.display.progress import choose_renderer
         from lg_orch.engine.job import RunJob
-        from lg_orch.human.approvals import Nobody, by_flags
-        from lg_orch.human.terminal import Terminal, is_attended
-        from lg_orch.llm.choice import choose_backend, require_keys
+        from lg_orch.human.approvals import by_flags
         from lg_orch.llm.providers import api_keys
         from lg_orch.recording.event_bus import EventBus
         from lg_orch.recording.journal import Journal, read_journal
@@ -115,8 +137,7 @@ class Session:
         settings = setup.loaded.settings
         url, token = _gateway(args)
         _check_flags(args, settings)
-        chosen = choose_backend(settings.models, cache_dir=setup.state.path / "model-cache")
-        require_keys(settings.models)
+        chosen = around.chosen if around is not None else chosen_backend(setup)
         self._spans = _spans(settings.trace.otlp_endpoint)
         masker = Masker(load_key("mask"), [*api_keys(os.environ), *([token] if token else [])])
         _keepable(masker, past)
@@ -136,8 +157,8 @@ class Session:
         if traced(args, setup):
             owe_trace(run, root=setup.root, output_dir=settings.trace.output_dir)
         # Last of all: nothing that can fail may happen between a live view's start and the block that ends it.
-        self.renderer = choose_renderer(sys.stderr, begun, as_json=args.json, quiet=args.quiet, verbose=args.verbose)
-        listeners = [self.renderer, *([self._spans] if self._spans is not None else [])]
+        self.renderer, person = _shown_and_asked(args, settings, run, begun, around)
+        listeners: list[Listener] = [self.renderer, *([self._spans] if self._spans is not None else [])]
         bus = EventBus(self._journal, masker, listeners, after=events[-1].seq if events else 0)
         if past is not None:
             events = (*events, *_said_now(bus, past))
@@ -147,8 +168,10 @@ class Session:
             allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen, bus=bus, store_url=store_url,
             environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,
             flags=by_flags(yes=args.yes, deny_all=args.deny_all),
-            person=Terminal(self.renderer, run.drafts, notify=settings.approval.notify) if is_attended() else Nobody(),
-            begun=begun, record=_record(args, setup) | ({"forked_from": origin} if origin else {}),
+            person=person, connection=around.connection if around is not None else None,
+            stop=around.stop if around is not None else None, plan_only=args.plan_only,
+            edited_plan=past.plan if past is not None else None,
+            begun=begun, record=_record(args, setup, around) | ({"forked_from": origin} if origin else {}),
             resumed=past is not None and origin is None, prior=prior_of(events, origin),
             accepted_guide=accepted_guide(setup.root), if_lost=_if_lost(past),
         )  # fmt: skip
@@ -162,6 +185,30 @@ class Session:
         self._lock.release()
         if self._spans is not None:
             self._spans.close()
+
+
+def chosen_backend(setup: CommandSetup) -> ChosenBackend:
+    """Return the decision-maker of the settings. Raises `ConfigError` when it cannot be asked."""
+    from lg_orch.llm.choice import choose_backend, require_keys
+
+    models = setup.loaded.settings.models
+    chosen = choose_backend(models, cache_dir=setup.state.path / "model-cache")
+    require_keys(models)
+    return chosen
+
+
+def _shown_and_asked(
+    args: argparse.Namespace, settings: Settings, run: RunDir, begun: float, around: Around | None
+) -> tuple[Renderer, Approver]:
+    """Where progress is shown, and who answers questions."""
+    if around is not None:
+        return around.view, around.person
+    from lg_orch.display.progress import choose_renderer
+    from lg_orch.human.approvals import Nobody
+    from lg_orch.human.terminal import Terminal, is_attended
+
+    view = choose_renderer(sys.stderr, begun, as_json=args.json, quiet=args.quiet, verbose=args.verbose)
+    return view, Terminal(view, run.drafts, notify=settings.approval.notify) if is_attended() else Nobody()
 
 
 def _check_flags(args: argparse.Namespace, settings: Settings) -> None:
@@ -216,12 +263,13 @@ def traced(args: argparse.Namespace, setup: CommandSetup) -> bool:
     return bool(args.trace or setup.loaded.settings.trace.enabled)
 
 
-def _record(args: argparse.Namespace, setup: CommandSetup) -> dict[str, Any]:
+def _record(args: argparse.Namespace, setup: CommandSetup, around: Around | None) -> dict[str, Any]:
     """What a later `resume` needs to go on under the same conditions."""
     from lg_orch.settings.setup import LIMITS
 
     config = setup.flags.config
-    return {
+    follows = around.follows if around is not None else None
+    return ({"follows": follows} if follows else {}) | {
         "sources": list(setup.loaded.sources),
         "options": {
             "config": str(config) if config is not None else None,
@@ -246,7 +294,7 @@ def _gateway(args: argparse.Namespace) -> tuple[str | None, str | None]:
     return args.gateway, token
 
 
-def _export(args: argparse.Namespace, setup: CommandSetup, job: RunJob) -> str | None:
+def export(args: argparse.Namespace, setup: CommandSetup, job: RunJob) -> str | None:
     """Write the trace if one is wanted; a root that cannot be written is a warning."""
     if not traced(args, setup):
         return None

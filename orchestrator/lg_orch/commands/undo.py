@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lg_orch.commands.session import get_ready
 from lg_orch.contracts.text import many, one_line, visible
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lg_orch.contracts.events import Event
+    from lg_orch.recording.event_bus import EventBus
     from lg_orch.runs.run_directory import RunDir
     from lg_orch.settings.setup import CommandSetup
+    from lg_orch.tools.connection import Connection
     from lg_orch.undo.plan import Undoing
 
 WAITING = 3
@@ -57,7 +59,7 @@ def command(args: argparse.Namespace) -> int:
         setup = prepare(args)
         require_root(run.run_id, found.record, setup.root)
         print(f"lg-orch: undoing {run.run_id}: {_request(events)}", file=sys.stderr, flush=True)
-        _show(run, undoing)
+        show_undoing(run, undoing)
         if not undoing.patches:
             _nothing_to_undo(args, run)
             return 0
@@ -66,7 +68,8 @@ def command(args: argparse.Namespace) -> int:
         lock.release()
 
 
-def _show(run: RunDir, undoing: Undoing) -> None:
+def show_undoing(run: RunDir, undoing: Undoing) -> None:
+    """Print what would be reverted, as a diff, and what cannot be."""
     from lg_orch.recording.result_store import ResultStore
     from lg_orch.undo.diffs import diff_of, reversed_diff
 
@@ -127,57 +130,71 @@ def _undo(args: argparse.Namespace, setup: CommandSetup, run: RunDir, events: Se
 
 
 async def _through_gateway(
-    args: argparse.Namespace, setup: CommandSetup, run: RunDir, bus: Any, events: Sequence[Event], undoing: Undoing
+    args: argparse.Namespace, setup: CommandSetup, run: RunDir, bus: EventBus, events: Sequence[Event], undoing: Undoing
 ) -> int:
     from contextlib import AsyncExitStack
 
     from lg_orch.engine.driver import import_heavy
-    from lg_orch.human.terminal import drop_typed_ahead, typed_line
-    from lg_orch.recording.result_store import ResultStore
-    from lg_orch.runs.history import next_epoch
     from lg_orch.settings.gateway_access import opened
     from lg_orch.tools.gateway import check_root
-    from lg_orch.tools.gateway_tools import GatewayTools
-    from lg_orch.undo.apply import Assent, Undoer
 
     import_heavy()
     async with AsyncExitStack() as stack:
         connection = await opened(stack, args.gateway, setup, os.environ, run.gateway_log)
         check_root(connection.tools, setup.root_id)
-        tools = GatewayTools(
-            connection.tools,
-            connection.send,
-            bus=bus,
-            run_id=run.run_id,
-            epoch=next_epoch(events),
-            approver=Assent(bus),
+        return await revert(connection, setup, run, bus, events, undoing, asks=not args.yes)
+
+
+async def revert(
+    connection: Connection,
+    setup: CommandSetup,
+    run: RunDir,
+    bus: EventBus,
+    events: Sequence[Event],
+    undoing: Undoing,
+    *,
+    asks: bool,
+) -> int:
+    """Revert change sets through a gateway, once the person at the terminal said yes. Raises `Conflict`."""
+    from lg_orch.human.terminal import drop_typed_ahead, typed_line
+    from lg_orch.recording.result_store import ResultStore
+    from lg_orch.runs.history import next_epoch
+    from lg_orch.tools.gateway_tools import GatewayTools
+    from lg_orch.undo.apply import Assent, Undoer
+
+    tools = GatewayTools(
+        connection.tools,
+        connection.send,
+        bus=bus,
+        run_id=run.run_id,
+        epoch=next_epoch(events),
+        approver=Assent(bus),
+    )
+    undoer = Undoer(tools, bus, ResultStore(run.results), run.run_id, setup.loaded.settings.budgets.tool_timeout_s)
+    undoing, obstacles = await undoer.look(undoing)
+    if not undoing.patches:
+        print("nothing to undo: everything was already reverted")
+        return 0
+    if obstacles:
+        raise Conflict(
+            "nothing was undone, and no file was touched",
+            details=obstacles,
+            hint="take your own edits out of these files first, or undo by hand with the diff above; "
+            "--to STEP undoes only what came after a step",
         )
-        timeout_s = setup.loaded.settings.budgets.tool_timeout_s
-        undoer = Undoer(tools, bus, ResultStore(run.results), run.run_id, timeout_s)
-        undoing, obstacles = await undoer.look(undoing)
-        if not undoing.patches:
-            print("nothing to undo: everything was already reverted")
-            return 0
-        if obstacles:
-            raise Conflict(
-                "nothing was undone, and no file was touched",
-                details=obstacles,
-                hint="take your own edits out of these files first, or undo by hand with the diff above; "
-                "--to STEP undoes only what came after a step",
-            )
-        if not args.yes:
-            drop_typed_ahead()
-            print(f"Revert {many(len(undoing.patches), 'change set')}? [y/N] ", end="", file=sys.stderr, flush=True)
-            if (await typed_line()).strip().lower() not in ("y", "yes"):
-                print("lg-orch: nothing was undone", file=sys.stderr)
-                return 1
-        begun = time.monotonic()
-        for number, patch in enumerate(undoing.patches):
-            try:
-                await undoer.take_back(patch)
-            except Conflict as error:
-                rest = len(undoing.patches) - number
-                raise Conflict(f"{error.message}; {number} change sets were reverted, {rest} were not") from error
-        what = f"{many(len(undoing.patches), 'change set')} in {many(len(undoing.paths), 'file')}"
-        print(f"reverted {what}, {time.monotonic() - begun:.1f} s")
+    if asks:
+        drop_typed_ahead()
+        print(f"Revert {many(len(undoing.patches), 'change set')}? [y/N] ", end="", file=sys.stderr, flush=True)
+        if (await typed_line()).strip().lower() not in ("y", "yes"):
+            print("lg-orch: nothing was undone", file=sys.stderr)
+            return 1
+    begun = time.monotonic()
+    for number, patch in enumerate(undoing.patches):
+        try:
+            await undoer.take_back(patch)
+        except Conflict as error:
+            rest = len(undoing.patches) - number
+            raise Conflict(f"{error.message}; {number} change sets were reverted, {rest} were not") from error
+    what = f"{many(len(undoing.patches), 'change set')} in {many(len(undoing.paths), 'file')}"
+    print(f"reverted {what}, {time.monotonic() - begun:.1f} s")
     return 0

@@ -8,7 +8,7 @@ import re
 import time
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from lg_orch.contracts.events import Usage
 from lg_orch.contracts.text import one_line, visible
@@ -262,6 +262,8 @@ def stays(event: Event) -> bool:
         if event.phase == "retry":
             return True
         result = event.data.get("result") or {}
+        if str(event.data.get("call_id", "")).startswith("context."):
+            return False  # looks for what may not be there
         failed = event.phase == "end" and not result.get("ok") and result.get("exit_code") is None
         return failed or bool(event.data.get("patch"))
     if event.kind == "model":
@@ -277,7 +279,24 @@ def style_of(line: str) -> str:
     return "red" if bad else ""
 
 
-Renderer = PlainRenderer | JsonRenderer | LiveRenderer | QuietRenderer
+class Renderer(Protocol):
+    """Shows a run to somebody."""
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Show a line of ours."""
+        ...
+
+    def close(self) -> None:
+        """Take down what moves."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Hold still for the length of the block."""
+        ...
 
 
 def choose_renderer(

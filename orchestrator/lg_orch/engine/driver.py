@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from lg_orch.agent.tree_check import CHANGED, tree_now
 from lg_orch.contracts.errors import Interrupted, RunLost
-from lg_orch.contracts.remarks import FOUND, Remark
+from lg_orch.contracts.remarks import FOUND, SAID, Remark
 from lg_orch.contracts.state import Final, RunState
 from lg_orch.engine.early_refusal import refused_at_once
 from lg_orch.engine.job import RunJob
@@ -50,6 +50,8 @@ class Driver:
         """Digest of the tree when this process stops; another one may continue."""
         self.reached: dict[str, Any] = {}
         """The limit that ended the run."""
+        self._added: list[tuple[int, str]] = []
+        """What was said while the run goes on, each with its place among the remarks."""
         self.cause: LgError | None = None
         """What broke the run off."""
 
@@ -76,7 +78,27 @@ class Driver:
             why = f"internal error: {type(error).__name__}: {error} (traceback in the log above)"
             final = self._ended("failed", f"{why}; {how_to_go_on(self.job.run.run_id, {})}")
         self._end(final)
+        if self.services is not None and self.last.final is not None:
+            from lg_orch.engine.conversations import keep_conversation
+
+            keep_conversation(self.job, self.last.words or final.text)
         return final
+
+    def say(self, text: str) -> bool:
+        """Add to the request while the run goes on: it is told with the next step. False before there is a step."""
+        if self.services is None:
+            return False
+        self.job.bus.emit("thought", "user", "note", {"text": text, "guidance": True})
+        control = self.services.control
+        self._added.append((len(control.remarks), text))
+        control.remarks = (*control.remarks, Remark(text=f"{SAID}{text}"))
+        return True
+
+    @property
+    def unheard(self) -> tuple[str, ...]:
+        """What was added and came too late for any step."""
+        heard = self.services.control.heard if self.services is not None else 0
+        return tuple(text for place, text in self._added if place >= heard)
 
     def _ended(self, status: Status, why: str) -> Final:
         run = self.job.run
@@ -93,30 +115,35 @@ class Driver:
             data = {"run_id": job.run.run_id, "epoch": job.prior.epoch, "versions": versions()}
             job.bus.emit("node", "run", "resume", data | {"options": job.record.get("options", {})})
         async with AsyncExitStack() as stack:
-            streams = None
-            if job.gateway_url is None:
-                launch = local_launch(
-                    root=job.root,
-                    allow_broad=job.allow_broad,
-                    state_dir=job.state_dir,
-                    settings=job.settings,
-                    environ=job.environ,
-                    log_path=job.run.gateway_log,
-                )
-                with quick_imports():
-                    streams = await stack.enter_async_context(start(launch))
-                job.say("gateway         starting")
-            await anyio.to_thread.run_sync(import_heavy)
-            connection = await stack.enter_async_context(
-                connect(streams, url=job.gateway_url, token=job.gateway_token, log_path=job.run.gateway_log)
-                if streams is None
-                else connect(streams, log_path=job.run.gateway_log)
-            )
+            connection = job.connection or await self._connected(stack)
             check_root(connection.tools, job.root_id)
             job.bus.emit("node", "run", "connected", {
                 "tools": [tool.name for tool in connection.tools], "versions": {"gateway": connection.server},
             })  # fmt: skip
             return await self._graph(connection)
+
+    async def _connected(self, stack: AsyncExitStack) -> Connection:
+        """Connect to the gateway of the run, which is started here unless an address is given."""
+        job = self.job
+        streams = None
+        if job.gateway_url is None:
+            launch = local_launch(
+                root=job.root,
+                allow_broad=job.allow_broad,
+                state_dir=job.state_dir,
+                settings=job.settings,
+                environ=job.environ,
+                log_path=job.run.gateway_log,
+            )
+            with quick_imports():
+                streams = await stack.enter_async_context(start(launch))
+            job.say("gateway         starting")
+        await anyio.to_thread.run_sync(import_heavy)
+        return await stack.enter_async_context(
+            connect(streams, url=job.gateway_url, token=job.gateway_token, log_path=job.run.gateway_log)
+            if streams is None
+            else connect(streams, log_path=job.run.gateway_log)
+        )
 
     async def _graph(self, connection: Connection) -> Final:
         from lg_orch.agent.graph import build_graph
@@ -164,6 +191,7 @@ class Driver:
         from lg_orch.agent.budgets import Budgets
         from lg_orch.agent.run_control import RunControl
         from lg_orch.agent.services import Services
+        from lg_orch.engine.conversations import earlier_of
         from lg_orch.engine.model_ports import ports_of
         from lg_orch.human.approvals import YesToBuiltin
         from lg_orch.llm.cost.prices import prices_of
@@ -183,6 +211,7 @@ class Driver:
             approver=inquiry,
         )
         spending = Spending(job.settings.budgets, prices_of(job.settings.models, job.environ), job.prior.traffic)
+        earlier = earlier_of(job.run)
         services = Services(
             run_id=job.run.run_id,
             root_name=job.root.name,
@@ -198,6 +227,8 @@ class Driver:
             model_hint=model_hint(),
             answers_itself=isinstance(job.flags, YesToBuiltin),
             accepted_guide=job.accepted_guide,
+            earlier_calls=earlier.calls,
+            plan_only=job.plan_only,
             control=RunControl(
                 started=job.begun,
                 prior_s=max(0.0, job.prior.driven_s - job.prior.waited_s),
@@ -206,7 +237,7 @@ class Driver:
             ),
         )
         if isinstance(job.chosen.backend, AsksModels):
-            job.chosen.backend.attach(ports_of(services, spending, job.prior.bounds))
+            job.chosen.backend.attach(ports_of(services, spending, job.prior.bounds), earlier)
         return services
 
     def _ask_to_stop(self) -> bool:

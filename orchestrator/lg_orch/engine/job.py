@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lg_orch.recording.event_bus import EventBus
     from lg_orch.runs.checkpoint import SaverFence
     from lg_orch.runs.run_directory import RunDir
+    from lg_orch.tools.connection import Connection
     from lg_policy.config.settings import Settings
 
 
@@ -58,6 +59,12 @@ class RunJob:
     """Checks that the run is still this process's before each checkpoint, where others may take it over."""
     keep: Callable[[str, bytes], None] | None = None
     """Keeps each result in a place that other workers reach too."""
+    plan_only: bool = False
+    """Whether it stops once it has a plan."""
+    edited_plan: tuple[str, ...] | None = None
+    """The steps of its plan, as the user changed them."""
+    connection: Connection | None = None
+    """To a gateway that outlives the run; otherwise the run has its own."""
     gateway_url: str | None = None
     gateway_token: str | None = None
     begun: float = field(default_factory=time.monotonic)

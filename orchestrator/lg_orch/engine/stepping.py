@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Command
 from pydantic import ValidationError
 
-from lg_orch.contracts.state import Final, RunState
+from lg_orch.contracts.state import Final, RunState, checked_update
+from lg_orch.engine.plan_view import plan_shown, with_steps
 from lg_orch.engine.stop_reports import changed_so_far, ended
 from lg_orch.human.inquiry import how_to_answer, question_of
 from lg_orch.recording.journal import read_journal
@@ -56,6 +57,9 @@ class Stepper:
             remember(RunState.model_validate(snapshot.values))
             return _final(snapshot)
         entry: Any = None if snapshot.values else {"request": self._job.request}
+        if self._job.edited_plan is not None:
+            await self._graph.aupdate_state(self._config, self._edited(snapshot, self._job.edited_plan), "planner")
+            snapshot = await self._look()
         while True:
             if snapshot.interrupts:
                 if not await self._settled(snapshot):
@@ -67,6 +71,12 @@ class Stepper:
                 entry = Command(resume={asked.id: True for asked in snapshot.interrupts})
             await self._step(entry, remember)
             snapshot = await self._look()
+            if self._job.plan_only and snapshot.next and not snapshot.interrupts:
+                planned = plan_shown(self._job.run.run_id, RunState.model_validate(snapshot.values))
+                if planned is not None:
+                    return planned
+                entry = None
+                continue
             if not snapshot.interrupts:
                 return _final(snapshot)
 
@@ -84,13 +94,30 @@ class Stepper:
 
     async def _step(self, entry: Any, remember: Callable[[RunState], None]) -> None:
         steps = self._graph.astream(
-            entry, self._config, context=self._services, stream_mode="values", durability="sync"
-        )
+            entry, self._config, context=self._services, stream_mode="values", durability="sync",
+            interrupt_after=["planner"] if self._job.plan_only else None,
+        )  # fmt: skip
         async for values in steps:
             # The results are many, and nobody asks for them between two steps.
             known = {name: values[name] for name in values if name in RunState.model_fields and name != "tool_results"}
             if "request" in known:
                 remember(RunState.model_validate(known))
+
+    def _edited(self, snapshot: StateSnapshot, steps: tuple[str, ...]) -> dict[str, Any]:
+        """The state with the plan as the user changed it; the calls that the old one named are decided anew.
+
+        Raises `Conflict` for a run that has no plan yet or has begun to carry it out.
+        """
+        state = RunState.model_validate(snapshot.values) if snapshot.values else None
+        if state is None or state.plan is None or state.tool_results or state.verification is not None:
+            raise Conflict(
+                "the plan of this run can no longer be changed",
+                hint="say what should be different with `lg-orch resume --say TEXT`",
+            )
+        plan = with_steps(state.plan, steps)
+        data = {"text": "the user changed the plan", "plan": plan.model_dump(mode="json")}
+        self._job.bus.emit("thought", "planner", "end", data)
+        return checked_update("planner", {"plan": plan, "queue": ()})
 
     async def _settled(self, snapshot: StateSnapshot) -> bool:
         """Whether every question has an answer; the time a person takes is not the run's."""

@@ -49,14 +49,14 @@ def read_draft(directory: Path) -> dict[str, Any]:
     path = directory / ARGUMENTS
     found = read_arguments(path) if path.exists() else {}
     for text in sorted(directory.glob("*.txt")):
-        found[text.stem] = _text(text)
+        found[text.stem] = read_text(text)
     return found
 
 
 def read_arguments(path: Path) -> dict[str, Any]:
     """Return the JSON object of one file. Raises `InvalidArguments`."""
     try:
-        value = json.loads(_text(path))
+        value = json.loads(read_text(path))
     except ValueError as error:
         raise InvalidArguments(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -64,7 +64,8 @@ def read_arguments(path: Path) -> dict[str, Any]:
     return value
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return a file that a person wrote. Raises `InvalidArguments`."""
     try:
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import BaseModel, ValidationError
 
 from lg_orch.agent.checks.check_commands import can_check
@@ -15,6 +15,7 @@ from lg_orch.contracts.errors import ContextExceeded, ThinkingFailed
 from lg_orch.contracts.plans import CHANGES, THE_REQUEST, Plan, PlannedCall, PlanStep, Repair, Review, Route, Turn
 from lg_orch.contracts.reports import VerifierReport
 from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, conversation, transcript
+from lg_orch.llm.conversation.earlier import Earlier, continued
 from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.llm.conversation.notes import Notes
 from lg_orch.llm.model_request import ModelRequest
@@ -24,13 +25,12 @@ from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, c
 from lg_orch.llm.tool_names import tool_meant
 from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
 from lg_orch.llm.wire.call_arguments import too_deep
+from lg_orch.prompts.loading import prompt
 from lg_orch.tools.result_text import command_output, middle_out
 from lg_orch.tools.tool_info import EXECUTE, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from langchain_core.messages import BaseMessage
 
     from lg_orch.agent.interfaces import Work
     from lg_orch.contracts.envelopes import ToolEnvelope
@@ -58,10 +58,28 @@ class ModelBackend:
         self._at_once = tools_at_once
         self._given: RunPorts | None = None
         self._rendered, self._notes = Rendered(), Notes()
+        self._earlier, self._sent, self._made = Earlier(), list[BaseMessage](), 0
+        self._told: Earlier | None = None
+        self._rules, self._more = tuple[str, ...](), tuple[str, ...]()
 
-    def attach(self, ports: RunPorts) -> None:
-        """Take the run's interfaces."""
-        self._given, self._rendered, self._notes = ports, Rendered(), Notes()
+    def attach(self, ports: RunPorts, earlier: Earlier | None = None) -> None:
+        """Take the run's interfaces, and what the conversation said before it."""
+        self._earlier, self._told, self._sent = earlier or Earlier(), None, []
+        self._given, self._rendered, self._notes = ports, Rendered(self._earlier.calls), Notes()
+
+    def conversation(self, request: str, words: str) -> Earlier | None:
+        """Return the conversation with this run, for one that follows; `None` when no model worked on it here."""
+        if not self._sent:
+            return None
+        before = replace(self._earlier, rules=self._rules, told=self._more)
+        return continued(before, self._sent, request, words, self._made, self._ports.mask)
+
+    def _before(self, shorter: int) -> Earlier:
+        """What was said before, as it is told in this run: the same in each request, unless the budgets are short."""
+        count = self._models.counter("coder").count
+        if self._told is None:
+            self._told = self._earlier.within(count, self._models.context_tokens("coder") // 2)
+        return self._told if shorter == 1 else self._earlier.within(count, 0)
 
     @property
     def _ports(self) -> RunPorts:
@@ -74,7 +92,8 @@ class ModelBackend:
         known = route_by_rules(request)
         if known is not None:
             return known
-        messages = [system("route"), HumanMessage(f"<request>\n{request}\n</request>")]
+        before = [HumanMessage(self._earlier.summary())] if self._earlier.exchanges else []
+        messages = [system("route"), *before, HumanMessage(f"<request>\n{request}\n</request>")]
         found = ask_json(self._asking("router", Route), messages, Route, what="classification")
         return found.model_copy(update={"needs_model": False})
 
@@ -82,7 +101,8 @@ class ModelBackend:
         """Return the plan: in the interactive lane the request itself, which costs nothing, else the planner's."""
         if work.route.lane == "interactive":
             return _request_as_plan(0)
-        message = task(_whole_request(work), work.context, f"Kind of request: {work.route.intent}", self._offer(work))
+        parts = (self._earlier.summary(), f"Kind of request: {work.route.intent}", self._offer(work))
+        message = task(_whole_request(work), work.context, *parts)
         asked = ask_json(
             self._asking("planner", Plan), [system("plan"), message], Plan, what="plan", check=self._problem
         )
@@ -114,6 +134,7 @@ class ModelBackend:
         """Return the tool calls of the coder model's next turn; its closing words when it makes none."""
         asked, reply = self._models.ask_fitting(self._ports, lambda shorter: self._turn_of(work, shorter))
         messages, tools = asked.messages, asked.tools
+        self._sent, self._made = list(messages[1:]), len(work.results)
         notes = self._models.notes("coder")
         reply, in_words = self._out_of_words(reply)
         if in_words and not reply.calls:
@@ -164,14 +185,24 @@ class ModelBackend:
         """The request for the next turn, or a shorter one."""
         deep = work.route.lane == "deep"
         # The same ones in every request of a run: a provider's cache begins with them.
-        tools = offer(self._ports.tools, work.context, self._at_once, replan=deep, changes=_changes(work))
+        tools = offer(self._ports.tools, work.context, self._at_once, replan=deep, changes=self._changes(work))
         messages = self._messages(work, shorter, tools)
         return ModelRequest(role="coder", messages=messages, tools=tools, results=len(work.results))
 
+    def _changes(self, work: Work) -> bool:
+        """Whether tools that change files are offered: a conversation goes on with the same ones, for the cache."""
+        return _changes(work) or bool(self._earlier.exchanges)
+
     def _messages(self, work: Work, shorter: int, tools: Sequence[dict[str, Any]]) -> list[BaseMessage]:
         counter = self._models.counter("coder")
-        notes = self._notes.of(work)
-        first = [system(*_rules(work)), task(work.request, work.context, self._baseline(work))]
+        notes = [(self._earlier.calls + number, text) for number, text in self._notes.of(work)]
+        # The rules that a conversation began with stay in front; what else holds in this run is told with its request.
+        wanted, before = _rules(work), self._before(shorter)
+        rules = before.rules or wanted
+        more = tuple(name for name in wanted if name not in (*rules, *before.told))
+        self._rules, self._more = rules, (*before.told, *more)
+        asked = task(work.request, work.context, self._baseline(work), *map(prompt, more))
+        first = [system(*rules), *before.messages, asked]
         fixed = counter.count("\n".join([*(str(message.content) for message in first), *(text for _, text in notes)]))
         room = self._models.context_tokens("coder") - fixed - counter.count(json.dumps(tools))
         if room < 0:
@@ -232,7 +263,7 @@ class ModelBackend:
 
     def _offer(self, work: Work) -> str:
         """The tools in words, for a plan."""
-        told, _more = chosen(self._ports.tools, work.context, self._at_once, changes=_changes(work))
+        told, _more = chosen(self._ports.tools, work.context, self._at_once, changes=self._changes(work))
         lines = [f"- {tool.name}: {json.dumps(parameters(tool, work.context)['properties'])}" for tool in told]
         return wrapped("tools", "\n".join(lines))
 
@@ -263,11 +294,6 @@ class ModelBackend:
         return tool_meant(name, tools, OURS), arguments
 
 
-def _changes(work: Work) -> bool:
-    """Whether the request asks for a change."""
-    return work.route.intent in CHANGES
-
-
 def _request_as_plan(made: int) -> Plan:
     """A small request is its own plan."""
     return Plan(steps=(PlanStep(id=f"p{made}s1", description=THE_REQUEST),))
@@ -276,6 +302,11 @@ def _request_as_plan(made: int) -> Plan:
 def _whole_request(work: Work) -> str:
     """The request with what was said since, for a request that shows no conversation."""
     return "\n\n".join((work.request, *(remark.text for remark in work.remarks)))
+
+
+def _changes(work: Work) -> bool:
+    """Whether the request asks for a change."""
+    return work.route.intent in CHANGES
 
 
 def _rules(work: Work) -> tuple[str, ...]:

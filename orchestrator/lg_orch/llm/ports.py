@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from lg_orch.llm.conversation.earlier import Earlier
     from lg_orch.llm.cost.spending import Used
     from lg_orch.llm.cost.token_bounds import TokenBound
     from lg_orch.tools.tool_info import ToolInfo
@@ -81,6 +82,10 @@ class RunPorts:
 class AsksModels(Protocol):
     """A backend that asks language models and needs a run's ports for it."""
 
-    def attach(self, ports: RunPorts) -> None:
-        """Take the run's interfaces. Called once, before any other method."""
+    def attach(self, ports: RunPorts, earlier: Earlier | None = None) -> None:
+        """Take the run's interfaces, and the conversation before it. Called once, before any other method."""
+        ...
+
+    def conversation(self, request: str, words: str) -> Earlier | None:
+        """Return the conversation with this run, for one that follows; `None` when no model worked on it here."""
         ...

@@ -63,6 +63,16 @@ class RunDir:
         return self.path / "questions"
 
     @property
+    def earlier(self) -> Path:
+        """What the conversation said before this run."""
+        return self.path / "earlier.json"
+
+    @property
+    def conversation(self) -> Path:
+        """The conversation with this run, for one that follows."""
+        return self.path / "conversation.json"
+
+    @property
     def gateway_log(self) -> Path:
         """What our own gateway wrote to stderr."""
         return self.path / "gateway.log"

@@ -115,6 +115,7 @@ def work_of(state: RunState, services: Services) -> Work:
     passed = state.verification is not None and state.verification.ok
     if not contradiction and passed and state.review is not None and not state.review.ok:
         contradiction = f"the checks passed, but a review found: {'; '.join(state.review.problems)}"
+    services.control.heard = len(services.control.remarks)
     return Work(
         request=state.request,
         remarks=services.control.remarks,

@@ -19,6 +19,8 @@ async def router(state: RunState, services: Services) -> Update:
         route = await think(services.backend.route, services.request(state))
     except ThinkingFailed as error:
         return {"guards": state.guards.model_copy(update={"refused": problem_of(error)})}
+    if services.plan_only:
+        route = route.model_copy(update={"lane": "deep"})
     services.bus.emit("thought", "router", "note", {"text": route.rationale, "route": route.model_dump(mode="json")})
     if not route.needs_model:
         return {"intent": route}

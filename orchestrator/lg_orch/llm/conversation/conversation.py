@@ -75,7 +75,9 @@ class Rendered:
     Results are only ever added to a run, so what was found of the turns before the newest is not looked for again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        """`before` is how many calls earlier runs of the conversation made: numbers go on from there."""
+        self.before = before
         self.messages: dict[tuple[str, ...], list[BaseMessage]] = {}
         self.turns: list[list[NumberedResult]] = []
         self.window = _Window(sizes=[])
@@ -89,7 +91,7 @@ class Rendered:
         Sizes are kept as multiples of a text of ours: `count` corrects itself by what providers report.
         """
         unit = count(_MEASURE)
-        for number, result in enumerate(results[self._taken :], start=self._taken + 1):
+        for number, result in enumerate(results[self._taken :], start=self.before + self._taken + 1):
             if result.artifacts.call_id.startswith((BASELINE_ID, AGAIN_ID)):
                 continue
             item = NumberedResult(number=number, result=result)

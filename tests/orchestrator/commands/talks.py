@@ -1,0 +1,55 @@
+"""A conversation on a terminal of its own, with a model on the real wire."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tests.gateway.commands.terminals import WAIT_S, Screen, on_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.orchestrator.llm.project import Project
+
+OPENS, CLOSES = "\x1b[?2004h", "\x1b[?2004l"
+"""What the terminal is told when an input begins and ends."""
+ASKS_FOR_PLACE = "\x1b[6n"
+
+
+class Talk(Screen):
+    """The terminal also answers where its cursor is, as real ones do."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.__dict__ = screen.__dict__  # one terminal, seen through both
+
+    def say(self, text: str) -> None:
+        """Type a line once the conversation waits for one."""
+        self.wait_for_input()
+        self.type(f"{text}\r")
+
+    def wait_for_input(self) -> None:
+        """Wait until the conversation takes input."""
+        deadline = time.monotonic() + WAIT_S
+        while self.shown.rfind(OPENS) <= self.shown.rfind(CLOSES):
+            assert self._read(deadline), f"no input was opened:\n{self.shown}"
+
+    def _read(self, deadline: float) -> bool:
+        before = len(self.shown)
+        more = super()._read(deadline)
+        for _ in range(self.shown.count(ASKS_FOR_PLACE, max(0, before - len(ASKS_FOR_PLACE) + 1))):
+            self.type("\x1b[1;1R")
+        return more
+
+
+@contextmanager
+def talking(project: Project, *flags: str, chat: tuple[str, ...] = ("chat",)) -> Iterator[Talk]:
+    """`lg-orch chat` in the project."""
+    program = os.path.join(os.path.dirname(sys.executable), "lg-orch")
+    command = (program, *chat, *flags, "--config", str(project.settings), "--repo-root", str(project.root))
+    env = {**os.environ, "TERM": "xterm-256color", "LG_MODEL": ""}
+    with on_terminal(*command, env=env, size=(40, 110)) as screen:
+        yield Talk(screen)

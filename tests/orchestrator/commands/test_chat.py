@@ -1,0 +1,226 @@
+"""A conversation at a real terminal: real program, real gateway, a model that speaks the real wire."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lg_orch.testing import Scripted, ScriptedModel, calls, text
+from tests.orchestrator.commands.talks import talking
+from tests.orchestrator.llm.project import ANSWER, KEY, READ, RIGHT, WRONG, Project, make, patch
+from tests.orchestrator.programs import lg_orch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIX = "fix the failing sum in calc.py"
+QUESTION = "explain what add in calc.py does now"
+ROUTE = text('{"intent": "question", "lane": "interactive", "rationale": "A question."}')
+ASKED = "(Enter denies)? "
+
+
+@pytest.fixture
+def project(tmp_path: Path, clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = make(tmp_path)
+    for name in ("pyproject.toml", "tests/test_calc.py"):
+        (made.root / name).unlink()  # no checks: this is about the conversation
+    (made.root / "tests").rmdir()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    return made
+
+
+def state() -> Path:
+    """Where the program keeps what it knows."""
+    return Path(os.environ["XDG_STATE_HOME"])
+
+
+def work_requests(model: ScriptedModel) -> list[dict[str, Any]]:
+    """The requests that go on with the work; those that classify offer no tools."""
+    return [request for request in model.requests if request.get("tools")]
+
+
+def assert_each_begins_with_the_one_before(requests: list[dict[str, Any]]) -> None:
+    for before, after in itertools.pairwise(requests):
+        assert after["messages"][: len(before["messages"])] == before["messages"]
+
+
+def test_a_follow_up_goes_on_with_the_same_messages_tools_and_gateway(project: Project) -> None:
+    script = [calls(READ), calls(patch()), text(ANSWER), ROUTE, calls(READ), text("It adds two numbers.")]
+    with ScriptedModel(script) as model:
+        project.configure(model)
+        with talking(project) as talk:
+            talk.say(FIX)
+            talk.wait(ASKED)
+            talk.type("o\n")
+            talk.wait("Revert with")
+            talk.say(QUESTION)
+            talk.wait("It adds two numbers.")
+            talk.say("/cost")
+            talk.wait("2 runs: ")
+            talk.say("/diff")
+            talk.wait(f"+    {RIGHT}", times=2)
+            talk.say("/undo")
+            talk.wait("[y/N]")
+            talk.type("y\n")
+            talk.wait("reverted 1 change set")
+            talk.wait_for_input()
+            talk.type("\x04")
+            assert talk.end() == 0, talk.shown
+        worked = work_requests(model)
+        assert_each_begins_with_the_one_before(worked)
+        assert len(worked) == 5
+        assert worked[3]["tools"] == worked[2]["tools"]
+        ids = [call["id"] for message in worked[-1]["messages"] for call in message.get("tool_calls") or ()]
+        assert len(ids) == len(set(ids)) == 3
+    assert WRONG in project.source()
+    assert len(list(state().rglob("journal.jsonl"))) == 2
+    assert [path.name for path in state().rglob("*gateway.log")] == ["chat-gateway.log"]  # one gateway served them all
+
+
+def test_what_is_typed_is_kept_for_the_next_conversation_for_its_owner_alone(project: Project) -> None:
+    with ScriptedModel([]) as model:
+        project.configure(model)
+        with talking(project) as talk:
+            talk.say(f"/nonsense {KEY}")
+            talk.wait("there is no /nonsense")
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+    (history,) = state().rglob("chat-history")
+    assert history.stat().st_mode & 0o777 == 0o600
+    assert "/nonsense" in history.read_text()
+    assert KEY not in history.read_text()
+    assert project.root not in history.parents
+
+
+class Held:
+    """A model that waits with an answer until the test lets it go on."""
+
+    def __init__(self, script: list[Scripted], hold_at: int) -> None:
+        self._script, self._hold_at = iter(script), hold_at
+        self._count = 0
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, _request: dict[str, Any]) -> Scripted:
+        self._count += 1
+        if self._count == self._hold_at:
+            self.reached.set()
+            assert self.go_on.wait(60)
+        return next(self._script)
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    made = Held([calls(READ), calls(READ), text("No change is needed.")], hold_at=2)
+    yield made
+    made.go_on.set()
+
+
+def test_text_that_is_typed_while_it_works_is_told_with_the_next_step(project: Project, held: Held) -> None:
+    with ScriptedModel(held) as model:
+        project.configure(model)
+        with talking(project) as talk:
+            talk.say(FIX)
+            assert held.reached.wait(60)
+            talk.type("leave the tests alone\r")
+            talk.wait("you: leave the tests alone")
+            held.go_on.set()
+            talk.wait("No change is needed.")
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+        told = [str(request["messages"]).count("leave the tests alone") for request in work_requests(model)]
+    assert told == [0, 0, 1]
+
+
+def test_ctrl_c_stops_after_the_call_and_what_is_typed_then_goes_on_with_the_same_run(
+    project: Project, held: Held
+) -> None:
+    with ScriptedModel(held) as model:
+        project.configure(model)
+        with talking(project) as talk:
+            talk.say(FIX)
+            assert held.reached.wait(60)
+            talk.type("\x03")
+            talk.wait("stopping after the current call")
+            held.go_on.set()
+            talk.wait("Type what to do instead")
+            talk.say("only look")
+            talk.wait("No change is needed.")
+            talk.say("/runs")
+            talk.wait(FIX, times=3)
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+        last = work_requests(model)[-1]
+    assert "only look" in str(last["messages"])
+    listed = lg_orch("runs", "list", "--json", "--repo-root", str(project.root), cwd=project.root)
+    assert len(listed.stdout.splitlines()) == 1
+
+
+def test_another_process_goes_on_with_the_conversation(project: Project) -> None:
+    script = [calls(READ), text("It subtracts."), ROUTE, text("I said that it subtracts.")]
+    with ScriptedModel([ROUTE, *script]) as model:
+        project.configure(model)
+        assert lg_orch("run", QUESTION, *flags(project), cwd=project.root).returncode == 0
+        with talking(project, "--continue") as talk:
+            talk.say("what did you say before?")
+            talk.wait("I said that it subtracts.")
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+        assert_each_begins_with_the_one_before(work_requests(model))
+
+
+def test_a_plan_is_shown_changed_and_carried_out_before_anything_is_done(project: Project) -> None:
+    plan = text('{"steps": [{"id": "s1", "description": "Read calc.py"}, {"id": "s2", "description": "Change it"}]}')
+    with ScriptedModel([plan, calls(READ), text("Looked, as the plan says.")]) as model:
+        project.configure(model)
+        with talking(project) as talk:
+            talk.say(f"/plan {FIX}")
+            talk.wait("or type what should be different")
+            assert "Nothing was changed" in talk.shown
+            talk.say("/edit")
+            talk.wait("plan.txt")
+            (draft,) = state().rglob("plan.txt")
+            assert draft.read_text() == "1. Read calc.py\n2. Change it\n"
+            draft.write_text("1. Read calc.py and nothing else\n")
+            talk.wait("Enter carries it out")
+            talk.type("\r")
+            talk.wait("Looked, as the plan says.")
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+        told = str(work_requests(model)[0]["messages"])
+    assert "Read calc.py and nothing else" in told
+    assert "Change it" not in told
+    assert WRONG in project.source()
+
+
+def test_a_plan_alone_waits_for_resume(project: Project, tmp_path: Path) -> None:
+    plan = text('{"steps": [{"id": "s1", "description": "Read \\u001b]8;;x\\u0007calc.py"}]}')
+    steps = tmp_path / "steps.txt"
+    steps.write_text("- look at calc.py\n")
+    with ScriptedModel([plan, text("Looked.")]) as model:
+        project.configure(model)
+        planned = lg_orch("run", FIX, "--plan-only", *flags(project), cwd=project.root)
+        assert planned.returncode == 3, planned.stderr
+        assert "Nothing was changed" in planned.stdout
+        assert "\x1b" not in planned.stdout
+        bad = lg_orch("resume", "last", "--plan", str(project.root / "calc.py"), *flags(project), cwd=project.root)
+        assert bad.returncode == 2
+        done = lg_orch("resume", "last", "--plan", str(steps), *flags(project), cwd=project.root)
+    assert "Looked." in done.stdout, done.stderr
+    assert "look at calc.py" in str(work_requests(model)[0]["messages"])
+
+
+def test_without_a_terminal_the_program_says_what_can_be_typed(tmp_path: Path) -> None:
+    alone = lg_orch(cwd=tmp_path)
+    assert (alone.returncode, "commands:" in alone.stderr) == (2, True)
+    chat = lg_orch("chat", cwd=tmp_path)
+    assert chat.returncode == 2
+    assert "needs a terminal" in chat.stderr
+
+
+def flags(project: Project) -> tuple[str, ...]:
+    return "--config", str(project.settings), "--repo-root", os.fspath(project.root)
