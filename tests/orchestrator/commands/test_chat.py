@@ -16,7 +16,7 @@ from tests.orchestrator.llm.project import ANSWER, KEY, READ, RIGHT, WRONG, Proj
 from tests.orchestrator.programs import lg_orch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FIX = "fix the failing sum in calc.py"
 QUESTION = "explain what add in calc.py does now"
@@ -39,6 +39,12 @@ def state() -> Path:
     return Path(os.environ["XDG_STATE_HOME"])
 
 
+def working(script: list[Scripted]) -> Callable[[dict[str, Any]], Scripted]:
+    """A model that answers the requests of the work in turn, and one that only classifies as a question."""
+    answers = iter(script)
+    return lambda request: next(answers) if request.get("tools") else ROUTE
+
+
 def work_requests(model: ScriptedModel) -> list[dict[str, Any]]:
     """The requests that go on with the work; those that classify offer no tools."""
     return [request for request in model.requests if request.get("tools")]
@@ -50,8 +56,8 @@ def assert_each_begins_with_the_one_before(requests: list[dict[str, Any]]) -> No
 
 
 def test_a_follow_up_goes_on_with_the_same_messages_tools_and_gateway(project: Project) -> None:
-    script = [calls(READ), calls(patch()), text(ANSWER), ROUTE, calls(READ), text("It adds two numbers.")]
-    with ScriptedModel(script) as model:
+    script = [calls(READ), calls(patch()), text(ANSWER), calls(READ), text("It adds two numbers.")]
+    with ScriptedModel(working(script)) as model:
         project.configure(model)
         with talking(project) as talk:
             talk.say(FIX)
@@ -161,8 +167,8 @@ def test_ctrl_c_stops_after_the_call_and_what_is_typed_then_goes_on_with_the_sam
 
 
 def test_another_process_goes_on_with_the_conversation(project: Project) -> None:
-    script = [calls(READ), text("It subtracts."), ROUTE, text("I said that it subtracts.")]
-    with ScriptedModel([ROUTE, *script]) as model:
+    script = [calls(READ), text("It subtracts."), text("I said that it subtracts.")]
+    with ScriptedModel(working(script)) as model:
         project.configure(model)
         assert lg_orch("run", QUESTION, *flags(project), cwd=project.root).returncode == 0
         with talking(project, "--continue") as talk:
