@@ -112,14 +112,9 @@ class Session:
     """Lock, journal and live view of a run; `job` is what the driver needs. Raises `ConfigError`, `RunBusy`."""
 
     def __init__(
-        self,
-        args: argparse.Namespace,
-        setup: CommandSetup,
-        request: str,
-        begun: float,
-        past: Past | None = None,
+        self, args: argparse.Namespace, setup: CommandSetup, request: str, begun: float, past: Past | None = None,
         around: Around | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         from lg_orch.engine.job import RunJob
         from lg_orch.human.approvals import by_flags
         from lg_orch.llm.providers import api_keys
@@ -168,8 +163,7 @@ class Session:
             allow_broad=setup.flags.allow_broad_root, settings=settings, chosen=chosen, bus=bus, store_url=store_url,
             environ=dict(os.environ), say=self.renderer.say, gateway_url=url, gateway_token=token,
             flags=by_flags(yes=args.yes, deny_all=args.deny_all),
-            person=person, connection=around.connection if around is not None else None,
-            stop=around.stop if around is not None else None, plan_only=args.plan_only,
+            person=person, **_shared(around), plan_only=args.plan_only,
             edited_plan=past.plan if past is not None else None,
             begun=begun, record=_record(args, setup, around) | ({"forked_from": origin} if origin else {}),
             resumed=past is not None and origin is None, prior=prior_of(events, origin),
@@ -185,6 +179,11 @@ class Session:
         self._lock.release()
         if self._spans is not None:
             self._spans.close()
+
+
+def _shared(around: Around | None) -> dict[str, Any]:
+    """What a conversation gives to each of its runs."""
+    return {} if around is None else {"connection": around.connection, "stop": around.stop}
 
 
 def chosen_backend(setup: CommandSetup) -> ChosenBackend:

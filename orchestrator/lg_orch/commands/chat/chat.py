@@ -8,7 +8,6 @@ stops it after the current call.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -51,6 +50,14 @@ if TYPE_CHECKING:
 
 CONTINUES = ("interrupted", "waiting", "failed")
 STOPPED = "stopped. Type what to do instead, press Enter to go on, or /drop to leave it"
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal; 80 where it does not say."""
+    try:
+        return os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2).columns or 80
+    except OSError:
+        return 80
 
 
 class Person:
@@ -255,7 +262,7 @@ class Chat:
         return [f"{self.chosen.name}  {visible(self.setup.root.name)}{state}"]
 
     def _busy_rows(self) -> list[str]:
-        return self.view.rows(shutil.get_terminal_size().columns - 1)
+        return self.view.rows(terminal_width() - 1)
 
     def say(self, text: str) -> None:
         """Print a line of ours."""
