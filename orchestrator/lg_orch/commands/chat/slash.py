@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lg_orch.contracts.events import Usage
 from lg_orch.contracts.text import one_line
 from lg_policy.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Awaitable, Callable
 
-    from lg_orch.commands.chat.chat import Chat
+    from lg_orch.commands.chat.keyboards import Keyboard
+    from lg_orch.contracts.state import Final
+    from lg_orch.llm.choice import ChosenBackend
     from lg_orch.runs.run_directory import RunDir
+    from lg_orch.settings.setup import CommandSetup
+    from lg_orch.tools.connection import Connection
 
 SLASH = {
     "/help": "show what you can type",
@@ -39,10 +44,36 @@ KEYS = """\
 SHOWN_RUNS = 10
 
 
+class Talk(Protocol):
+    """The conversation, as its commands see it."""
+
+    args: argparse.Namespace
+    setup: CommandSetup
+    chosen: ChosenBackend
+    keyboard: Keyboard
+    connection: Connection | None
+    last: RunDir | None
+    runs: list[RunDir]
+    open: RunDir | None
+    ended: bool
+
+    async def request(self, text: str) -> Final | None:
+        """Drive a new run."""
+        ...
+
+    async def resume(self, run: RunDir, say: str | None = None, plan: tuple[str, ...] | None = None) -> Final | None:
+        """Go on with a run."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Print a line of ours."""
+        ...
+
+
 class SlashCommands:
     """Carries out the commands of one conversation."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Talk) -> None:
         self._chat = chat
         self._known: dict[str, Callable[[str], Awaitable[None]]] = {
             "/help": self._help, "/model": self._model, "/plan": self._plan, "/go": self._go, "/edit": self._edit,
