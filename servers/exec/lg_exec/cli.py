@@ -6,7 +6,6 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lg_policy.config.flags import (
@@ -18,8 +17,9 @@ from lg_policy.config.flags import (
     tell_terminal,
     typed_alone,
 )
-from lg_policy.errors import ConfigError, LgError
+from lg_policy.errors import LgError
 from lg_policy.printing import exit_text
+from lg_policy.wire.roots_server import current_directory
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
 
 if TYPE_CHECKING:
@@ -121,13 +121,4 @@ def _doctor(flags: CommonFlags, sandbox: str | None) -> int:
 def _assemble(flags: CommonFlags, sandbox: str | None) -> Assembly:
     from lg_exec.server.setup import assemble
 
-    return assemble(flags, sandbox, default_root=flags.root or _current_directory())
-
-
-def _current_directory() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise ConfigError(
-            "the current directory was removed", hint="change to another one, or pass --root DIR"
-        ) from error
+    return assemble(flags, sandbox, default_root=flags.root or current_directory())

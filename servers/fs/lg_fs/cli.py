@@ -1,23 +1,15 @@
-"""The command line of `lg-fs`. It parses first and imports heavy modules afterwards, so `--help` is instant."""
+"""The command line of `lg-fs`."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lg_policy.config.flags import (
-    add_common_flags,
-    add_serve_flags,
-    common_flags,
-    serve_flags,
-    tell_terminal,
-    typed_alone,
-)
-from lg_policy.errors import ConfigError
-from lg_policy.printing import exit_text
-from lg_policy.wire.standard_streams import check_standard_streams, flush_output
+from lg_policy.wire.roots_server import RootsServer
+
+if TYPE_CHECKING:
+    from lg_policy.wire.roots_server import Run
 
 WELCOME = """\
 lg-fs is an MCP server: it reads and changes the files below the directories
@@ -33,62 +25,25 @@ asks you before a change and records every call.
 """What a person sees who types the bare name."""
 
 
+def _load() -> Run:
+    from lg_fs.server.startup import run
+
+    return run
+
+
+_PROGRAM = RootsServer(
+    name="lg-fs",
+    description="MCP server that reads and changes files, only below the directories that you name.",
+    welcome=WELCOME,
+    load=_load,
+)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `lg-fs`."""
-    made = argparse.ArgumentParser(
-        prog="lg-fs",
-        description="MCP server that reads and changes files, only below the directories that you name.",
-    )
-    made.add_argument(
-        "--root",
-        dest="roots",
-        action="append",
-        type=Path,
-        metavar="DIR",
-        help="directory to serve (default: the current directory). Repeat it to serve several: "
-        "paths then begin with the name of a directory",
-    )
-    add_common_flags(made, root_flag=None)
-    add_serve_flags(made)
-    return made
+    return _PROGRAM.parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `lg-fs` and return its exit status: 0 after a clean end, 2 for a wrong command line or setting."""
-    try:
-        return _main(argv)
-    finally:
-        flush_output()
-
-
-def _main(argv: Sequence[str] | None) -> int:
-    if typed_alone(argv):
-        print(WELCOME)
-        return 0
-    args = parser().parse_args(argv)
-    flags = serve_flags(args)
-    try:
-        if flags.transport == "stdio":
-            check_standard_streams()
-            tell_terminal(
-                "lg-fs", flags, "`lg-fs --help`, or try its tools with `lg-gateway tools` and `lg-gateway call`"
-            )
-        roots: list[Path] = args.roots or [_current_directory()]
-        from lg_policy.quick_imports import quick_imports
-
-        with quick_imports():
-            from lg_fs.server.startup import run
-
-        return run(roots, common_flags(args), flags)
-    except ConfigError as error:
-        print(f"lg-fs: {exit_text(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-def _current_directory() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise ConfigError(f"the current directory is gone: {error.strerror}", hint="pass --root DIR") from error
+    return _PROGRAM.main(argv)

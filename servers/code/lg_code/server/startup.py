@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,15 +12,13 @@ from lg_policy.config.flags import CommonFlags, ServeFlags
 from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.config.settings import Settings
 from lg_policy.jobs import Workers
-from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
-from lg_policy.state import refuse_around_settings, refuse_inside, state_home
-from lg_policy.tree.workspace import Workspace
+from lg_policy.state import state_home
+from lg_policy.tree.served_roots import closed_directories, served_workspace, tools_meta
 from lg_policy.wire.serving import serve, start_logging
 
 FOLDER = "code"
 """The directory of the index in the state directory."""
-_GIT_OBJECTS = (".git/objects/", ".git/modules/**/objects/")
 
 
 def run(roots: Sequence[Path], common: CommonFlags, flags: ServeFlags) -> int:
@@ -43,33 +40,12 @@ def make_service(roots: Sequence[Root], settings: Settings, state: Path) -> Serv
 
     Nothing is made or read before the first call. Raises `ConfigError`.
     """
-    for root in roots:
-        refuse_inside(state, root.path, "the state directory")
-        refuse_around_settings(root.path)
-    closed = closed_directories(settings)
-    workspace = Workspace(roots, FileRules.from_settings(settings.policy, extra_deny=closed), settings.fs)
+    workspace = served_workspace(roots, settings, state)
     return Service(
         workspace=workspace,
         directory=state / FOLDER,
         workers=Workers(settings.code.threads, settings.code.call_timeout_s),
         settings=settings,
-        closed=closed,
-        meta={
-            "lg/root": {"id": joint_id(roots), "name": ", ".join(place.name for place in workspace.places)},
-            "lg/policy": settings.policy_digest(),
-        },
+        closed=closed_directories(settings),
+        meta=tools_meta(workspace, roots, settings),
     )
-
-
-def closed_directories(settings: Settings) -> tuple[str, ...]:
-    """Return patterns for the directories that are closed to every tool: traces, and git's objects."""
-    output = settings.trace.output_dir.strip("/")
-    traces = (f"/{output}/",) if output and not settings.trace.output_dir.startswith("/") else ()
-    return (*traces, *_GIT_OBJECTS)
-
-
-def joint_id(roots: Sequence[Root]) -> str:
-    """Return the id of one root, or an id for the set of several."""
-    if len(roots) == 1:
-        return roots[0].id
-    return hashlib.sha256("\0".join(root.id for root in roots).encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,13 +14,10 @@ from lg_policy.config.loading import closed_to_changes, load_settings
 from lg_policy.config.settings import Settings
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.jobs import Workers
-from lg_policy.paths.file_rules import FileRules
 from lg_policy.paths.root import Root
-from lg_policy.state import open_state, refuse_around_settings, refuse_inside, state_home
-from lg_policy.tree.workspace import Workspace
+from lg_policy.state import open_state, refuse_inside, state_home
+from lg_policy.tree.served_roots import served_workspace, tools_meta
 from lg_policy.wire.serving import serve, start_logging
-
-_GIT_OBJECTS = (".git/objects/", ".git/modules/**/objects/")
 
 log = logging.getLogger(__name__)
 
@@ -68,36 +64,11 @@ def make_service(
 
     `on_step` is called before each irreversible step of a change set. Raises `ConfigError`.
     """
-    for root in roots:
-        refuse_inside(state, root.path, "the state directory")
-        refuse_around_settings(root.path)
-    rules = FileRules.from_settings(settings.policy, extra_deny=closed_directories(settings))
-    workspace = Workspace(roots, rules, settings.fs)
+    workspace = served_workspace(roots, settings, state)
     return Service(
         workspace=workspace,
         changes=Changes(workspace, state, on_step=on_step or (lambda _name: None)),
         workers=Workers(settings.fs.threads, settings.fs.call_timeout_s),
         settings=settings.fs,
-        meta={
-            "lg/root": {"id": joint_id(roots), "name": ", ".join(place.name for place in workspace.places)},
-            "lg/policy": settings.policy_digest(),
-        },
+        meta=tools_meta(workspace, roots, settings),
     )
-
-
-def closed_directories(settings: Settings) -> tuple[str, ...]:
-    """Return patterns for the directories that are closed to every tool.
-
-    They hold what the system writes about itself, and git's objects, in which every committed file can be found again,
-    also one that the rules hide.
-    """
-    output = settings.trace.output_dir.strip("/")
-    traces = (f"/{output}/",) if output and not settings.trace.output_dir.startswith("/") else ()
-    return (*traces, *_GIT_OBJECTS)
-
-
-def joint_id(roots: Sequence[Root]) -> str:
-    """Return the id of one root, or an id for the set of several."""
-    if len(roots) == 1:
-        return roots[0].id
-    return hashlib.sha256("\0".join(root.id for root in roots).encode()).hexdigest()[:16]
