@@ -40,7 +40,7 @@ def provider_and_model(given: str, source: str) -> tuple[str, str]:
     provider, name = provider.strip(), name.strip()
     if provider not in PROVIDERS and provider != LOCAL and (meant := _provider_meant(provider)) is not None:
         raise ConfigError(
-            f"{source} names a provider {quote(provider, limit=MAX_SHOWN)}, which there is not",
+            f"{source}: there is no provider {quote(provider, limit=MAX_SHOWN)}",
             hint=f"did you mean {meant}:{_shown(name)}?",
         )
     return provider, name

@@ -60,7 +60,7 @@ INSIDE = (
 )
 KINDS, PHASES = ("tool", "approval"), ("begin", "end")
 TOOLS = ("fs__read_file", "fs__apply_patch", "exec__exec")
-AT_THE_END = before("lg_orch.commands.session:_export")
+AT_THE_END = before("lg_orch.commands.session:export")
 
 
 SHARED_SAVER = "langgraph.checkpoint.postgres.aio:AsyncPostgresSaver"

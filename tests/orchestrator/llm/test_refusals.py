@@ -48,7 +48,7 @@ def test_a_provider_that_does_not_exist_is_a_mistake_and_no_outage(project: Proj
     ended = lg_orch("run", "fix the failing test", "--model", f"{name}:some-model", cwd=project.root)
     assert ended.returncode == 2
     assert "there is no provider" in ended.stderr
-    assert "providers are openai, anthropic" in ended.stderr
+    assert "did you mean openai:some-model?" in ended.stderr or "providers are openai, anthropic" in ended.stderr
     assert "resume" not in ended.stderr
 
 
