@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ _WEAK = frozenset({"variable", "field", "declaration", "type"})
 _MAX_IMPORTS = 2_000
 _MAX_STATEMENT = 20_000
 _MAX_DEPTH = 50
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class Definition(NamedTuple):
@@ -50,7 +52,8 @@ class Found:
         names = captures.get("name")
         for kind, nodes in captures.items():
             if kind == "call":
-                self.calls.update((node.start_byte, node.end_byte) for node in nodes)
+                # A name that is missing, as in `self.()`, is a node of no length.
+                self.calls.update((node.start_byte, node.end_byte) for node in nodes if node.start_byte < node.end_byte)
             elif kind == "import":
                 self.imports += [(node.start_byte, node.end_byte) for node in nodes]
             elif kind != "name" and not kind.startswith("_") and names:
@@ -76,9 +79,18 @@ class Found:
         )
 
 
+def _as_utf8(text: bytes) -> bytes:
+    """Return the text with `_` for each byte that is no UTF-8: what compares names takes nothing else."""
+    try:
+        text.decode()
+        return text
+    except UnicodeDecodeError:
+        return _NO_UTF8.sub("_", text.decode("utf-8", "surrogateescape")).encode()
+
+
 def captured(grammar: Grammar, text: bytes) -> tuple[Found, Any]:
     """Return what the grammar finds in a text, and the root of its tree."""
-    root = grammar.parser.parse(text).root_node
+    root = grammar.parser.parse(_as_utf8(text)).root_node
     found = Found(text)
     for _, captures in grammar.cursor(grammar.query).matches(root):
         found.take(captures)
