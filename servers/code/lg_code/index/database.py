@@ -25,6 +25,8 @@ KEPT = 3
 _BUSY_S = 30
 _CACHE_KB = 16_384
 _READERS = 8
+_WASTE = 0.5
+_Identity = tuple[int, int] | None
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files(
@@ -52,13 +54,19 @@ class Database:
     def __init__(self, path: Path, parts: Sequence[IndexPart] = ()) -> None:
         self.path = path
         self.parts = tuple(parts)
-        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        self._open_readers = 0
+        self._readers: queue.SimpleQueue[tuple[sqlite3.Connection, _Identity]] = queue.SimpleQueue()
+        self.damaged = False
+        """Whether a reader found damage, which a pass need not meet."""
         self._make()
 
     def _make(self) -> None:
+        """Make the tables. Raises `sqlite3.Error` and `OSError` where no file can be written."""
         try:
             self.writer().close()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            log.info("another server writes the index: %s", error)
         except sqlite3.DatabaseError as error:
             log.warning("the index %s cannot be used and is made anew: %s", self.path, error)
             self.remove_files()
@@ -68,11 +76,8 @@ class Database:
         """Remove the index from the disk. Who has it open keeps what it has."""
         for end in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + end).unlink(missing_ok=True)
-        while True:
-            try:
-                self._readers.get_nowait().close()
-            except queue.Empty:
-                return
+        self.damaged = False
+        self.close()
 
     def writer(self) -> sqlite3.Connection:
         """Return a connection that may write. Raises `sqlite3.DatabaseError` for a file that is no index."""
@@ -99,10 +104,7 @@ class Database:
 
         Raises `Internal` when the file is damaged; it is then made anew by the next pass.
         """
-        try:
-            db = self._readers.get_nowait()
-        except queue.Empty:
-            db = self._connect()
+        db, identity = self._reader()
         try:
             db.execute("PRAGMA query_only=1")
             db.execute("BEGIN")
@@ -110,30 +112,58 @@ class Database:
             db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             db.close()
+            self.damaged = not isinstance(error, sqlite3.OperationalError) or "no such table" in str(error)
             raise Internal(f"the index cannot be read: {error}", hint="call again; it is made anew") from error
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
-            self._give_back(db)
+            self._give_back(db, identity)
             raise
-        self._give_back(db)
+        self._give_back(db, identity)
 
-    def _give_back(self, db: sqlite3.Connection) -> None:
+    def _reader(self) -> tuple[sqlite3.Connection, _Identity]:
+        """Return a connection to the file that is there now: a person or another server may have removed the last."""
+        now = self.identity()
+        while True:
+            try:
+                db, identity = self._readers.get_nowait()
+            except queue.Empty:
+                return self._connect(), now
+            if identity == now:
+                return db, identity
+            db.close()
+
+    def identity(self) -> _Identity:
+        """Return what tells the file from another one under its name; `None` if there is none."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _give_back(self, db: sqlite3.Connection, identity: _Identity) -> None:
         if self._readers.qsize() < _READERS and not db.in_transaction:
-            self._readers.put(db)
+            self._readers.put((db, identity))
         else:
             db.close()
 
     def size(self, db: sqlite3.Connection) -> int:
-        """Return the bytes that the index takes."""
-        pages, page = db.execute("PRAGMA page_count").fetchone()[0], db.execute("PRAGMA page_size").fetchone()[0]
-        return int(pages) * int(page)
+        """Return the bytes that the index takes, without what is free for new rows."""
+        pages, free, page = (
+            int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * page
+
+    def is_mostly_waste(self, most_bytes: int) -> bool:
+        """Return whether it has no room left, and half of a part's rows are of no file any more."""
+        with self.read() as db:
+            return self.size(db) > most_bytes and any(part.waste(db) > _WASTE for part in self.parts)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         while True:
             try:
-                self._readers.get_nowait().close()
+                self._readers.get_nowait()[0].close()
             except queue.Empty:
                 return
 

@@ -18,7 +18,7 @@ from lg_code.index.indexer import Indexer
 from lg_code.index.parts import IndexPart
 from lg_code.parsing.pool import ParserLimits, Parsers
 from lg_policy.config.settings import CodeSettings, PolicySettings
-from lg_policy.errors import ConfigError
+from lg_policy.errors import ConfigError, Internal
 from lg_policy.jobs import Job
 from lg_policy.state import make_private
 from lg_policy.tree.workspace import Workspace
@@ -40,7 +40,14 @@ class Index:
         self.workspace = workspace
         self.settings = settings
         self._stack = contextlib.ExitStack()
-        directory = self._usable(directory)
+        try:
+            self._open(self._usable(directory), what, parts)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self, directory: Path, what: Sequence[str], parts: Sequence[IndexPart]) -> None:
+        settings = self.settings
         limits = ParserLimits(
             processes=settings.parser_processes,
             cpu_s=settings.parser_cpu_s,
@@ -52,11 +59,11 @@ class Index:
         self._stack.callback(self.parsers.close)
         passing = Parsers(limits, [part.prepare for part in parts])
         self._stack.callback(passing.close)
-        self._database = Database(index_path(directory, what, parts), parts)
+        self._database = self._made(directory, what, parts)
         self._stack.callback(self._database.close)
-        self._indexer = Indexer(workspace, self._database, passing, settings)
+        self._indexer = Indexer(self.workspace, self._database, passing, settings)
         self._stack.callback(self._indexer.close)
-        self._current = CurrentFiles(workspace, self._database, self.parsers, settings)
+        self._current = CurrentFiles(self.workspace, self._database, self.parsers, settings)
 
     def _usable(self, directory: Path) -> Path:
         """Return the directory of the index; one for this process alone where the other cannot be written."""
@@ -65,7 +72,22 @@ class Index:
             return directory
         except ConfigError as error:
             log.warning("the index is not kept: %s", error.message)
-            return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lg-code-")))
+            return self._temporary()
+
+    def _temporary(self) -> Path:
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lg-code-")))
+
+    def _made(self, directory: Path, what: Sequence[str], parts: Sequence[IndexPart]) -> Database:
+        """Return the index in a directory, or one for this process alone where that cannot be written."""
+        try:
+            return Database(index_path(directory, what, parts), parts)
+        except (OSError, sqlite3.Error) as error:
+            log.warning("the index is not kept, as %s cannot be written: %s", directory, error)
+        try:
+            return Database(index_path(self._temporary(), what, parts), parts)
+        except (OSError, sqlite3.Error) as error:
+            hint = f"make room on the disk of {tempfile.gettempdir()}, or of {directory}"
+            raise Internal(f"the index cannot be written: {error}", hint=hint) from error
 
     def refresh(self, job: Job, *, wait_s: float | None = None) -> Coverage:
         """Bring the index up to date, as far as the time allows, and say what is missing."""

@@ -20,7 +20,7 @@ from lg_code.parsing.pool import Parsers
 from lg_policy.config.settings import CodeSettings
 from lg_policy.errors import LgError
 from lg_policy.jobs import Job, StoppedError
-from lg_policy.state import try_file_lock
+from lg_policy.state import make_private, try_file_lock
 from lg_policy.tree.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Indexer:
         self._database = database
         self._parsers = parsers
         self._settings = settings
+        self._most_bytes = settings.index_max_mb << 20
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._job = Job(_PASS_S)
@@ -62,7 +63,8 @@ class Indexer:
         end = time.monotonic() + min(wait_s, (job.deadline.remaining() or wait_s) * 0.7)
         with self._changed:
             age = time.monotonic() - self._ended_at
-            if self._done and self._result.complete and self._took > _QUICK_S and age < self._took * _PAUSE:
+            there = self._database.identity() is not None and not self._database.damaged
+            if there and self._done and self._result.complete and self._took > _QUICK_S and age < self._took * _PAUSE:
                 return self._coverage(seconds_old=age)
             if self._begun > self._done and self._begun == self._missed:
                 end = min(end, time.monotonic() + _AGAIN_S)
@@ -128,7 +130,9 @@ class Indexer:
     def _pass(self) -> PassResult:
         self._job = Job(_PASS_S)
         try:
+            make_private(self._database.path.parent)  # again, if somebody removed it
             with hold(self._database.path.with_suffix(".lock"), self._job.check_time):
+                self._renew()
                 self._running = IndexPass(self._workspace, self._database, self._parsers, self._settings, self._job)
                 return self._running.run()
         except StoppedError:
@@ -145,6 +149,18 @@ class Indexer:
         except OSError as error:
             log.warning("the tree cannot be read: %s", error)
             return PassResult(complete=False, stopped=f"the tree cannot be read: {error.strerror or error}")
+        except (ValueError, RuntimeError) as error:  # what no row can hold; the next call tries again
+            log.warning("the index cannot be brought up to date", exc_info=error)
+            return PassResult(complete=False, stopped=f"the index cannot be brought up to date: {error}"[:300])
+
+    def _renew(self) -> None:
+        """Remove an index that a reader found damaged, or that is full of what is gone: the pass makes it anew."""
+        whole = self._done and self._result.complete
+        if self._database.damaged:
+            log.warning("the index is damaged and is made anew")
+        elif whole or self._database.identity() is None or not self._database.is_mostly_waste(self._most_bytes):
+            return
+        self._database.remove_files()
 
     def close(self) -> None:
         """End the thread. What was not committed is read again next time."""

@@ -32,6 +32,10 @@ class IndexPart(Protocol):
         """Store what was prepared for a file, instead of what was there. It comes from hostile text."""
         ...
 
+    def waste(self, db: sqlite3.Connection) -> float:
+        """Return which share of its rows belongs to no file any more."""
+        ...
+
     def remove(self, db: sqlite3.Connection, file_id: int) -> None:
         """Remove the rows of a file."""
         ...

@@ -65,6 +65,7 @@ class IndexPass:
         self._bytes = 0
         self._stored = 0
         self._total = 0
+        self._too_large = False
         self._result = PassResult()
 
     def pending(self) -> int:
@@ -98,14 +99,16 @@ class IndexPass:
 
     def _everything(self) -> None:
         seen: set[str] = set()
+        whole = True
         for place in self._workspace.places:
             place.check_identity()
             walk = self._place(place, seen)
             self._result.hidden += walk.result.hidden
             stopped = walk.result.stopped
-            if stopped is not None and not self._result.stopped:
-                self._result.stopped, self._result.complete = stopped, False
-        if self._result.complete:
+            if stopped is not None:
+                whole = False
+                self._is_not_complete(stopped)
+        if whole:
             for path in self._known.keys() - seen:
                 self._job.step()
                 self._rows.remove(self._known[path].id)
@@ -120,26 +123,31 @@ class IndexPass:
                         path = place.prefix + entry.path
                         seen.add(path)
                         self._look(path, entry, folder)
-                if self._is_full():
-                    break
+                self._too_large = self._stored > 0 and self._database.size(self._db) > self._settings.index_max_mb << 20
         return walk
 
     def _is_full(self) -> bool:
+        """Return whether no file is added. Those in the index are kept up to date, so that what goes makes room."""
         settings = self._settings
-        if self._total > settings.index_max_files:
-            why = f"the index is full: index_max_files is {settings.index_max_files}"
-        elif self._stored and self._database.size(self._db) > settings.index_max_mb << 20:
-            why = f"the index is full: index_max_mb is {settings.index_max_mb}"
+        if self._total >= settings.index_max_files:
+            self._is_not_complete(f"the index is full: index_max_files is {settings.index_max_files}")
+        elif self._too_large:
+            self._is_not_complete(f"the index is full: index_max_mb is {settings.index_max_mb}")
         else:
             return False
-        self._result.stopped, self._result.complete = why, False
         return True
+
+    def _is_not_complete(self, why: str) -> None:
+        self._result.complete = False
+        self._result.stopped = self._result.stopped or why
 
     def _look(self, path: str, entry: DirEntry, folder: Folder) -> None:
         """Read a file if it may have changed."""
         self._result.seen += 1
         self._job.step()
         known = self._known.get(path)
+        if known is None and self._is_full():
+            return
         try:
             stamp = stamp_of(entry.dirent.stat(follow_symlinks=False))
             if known is not None and stamp and stamp == known.stamp:

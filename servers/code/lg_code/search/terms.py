@@ -87,7 +87,9 @@ class SearchTerms:
 
     def create(self, db: sqlite3.Connection) -> None:
         """Make the tables, where they are missing."""
-        db.executescript(_TABLES)
+        made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'search_size'").fetchone()
+        if made is None or db.execute("SELECT 1 FROM search_size").fetchone() is None:
+            db.executescript(_TABLES)  # which waits for whoever writes
 
     def store(self, db: sqlite3.Connection, file_id: int, path: str, prepared: Any) -> None:  # noqa: ARG002 - the terms have its words
         """Store the pieces of a file. A text that the file had before is found again, not stored twice."""
@@ -107,6 +109,11 @@ class SearchTerms:
         rows = [(doc << CHUNK_BITS | number, terms) for number, terms in enumerate(pieces)]
         db.executemany("INSERT INTO search_terms(rowid, terms) VALUES(?, ?)", rows)
         db.execute("UPDATE search_size SET chunks = chunks + ?", (len(pieces),))
+
+    def waste(self, db: sqlite3.Connection) -> float:
+        """Return which share of the pieces is of no live document."""
+        query = "SELECT total(chunks * (1 - live)) / max(1, total(chunks)) FROM search_docs"
+        return float(db.execute(query).fetchone()[0])
 
     def remove(self, db: sqlite3.Connection, file_id: int) -> None:
         """Leave a file out of what is found."""
