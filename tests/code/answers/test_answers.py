@@ -9,9 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
+from lg_code.answers.repo_map import repo_map
+from lg_code.answers.symbols import find_symbol, read_symbol
 from lg_code.ranking.ranks import Ranks
 from lg_policy.jobs import Job
-from tests.code.helpers import CodeClient, code_client, index_of, job
+from tests.code.helpers import CodeClient, code_client, index_of, job, settings_of
 from tests.fs.helpers import write_tree
 
 SHOP = {
@@ -212,3 +214,29 @@ def test_ranks_that_take_too_long_are_left_out_and_the_files_are_told_all_the_sa
             ranked = Ranks().of(db, late)
             assert "shop/urls.py" in ranked.graph.paths
             assert len(ranked.ranks) == len(ranked.graph.files) > 5
+
+
+def test_a_focus_that_is_no_name_is_told_in_few_printable_characters(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"a.py": "def f(): pass\n"})
+    with index_of(tmp_path / "tree") as index:
+        odd = ["\ud800", "x\n[evil]\x1b[31m", *("zz " * 1_300 for _ in range(18))]
+        answer = repo_map(index, Ranks(), {"budget_tokens": 100, "focus": odd}, job())
+        (note,) = [note for note in answer.structured["notes"] if note.startswith("nothing indexed")]
+        assert note.isprintable()
+        assert note.endswith("and 17 more")
+        assert len(note) < 300
+
+
+def test_a_definition_is_cut_by_bytes(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"a.py": "def f():\n    x = '" + "\u20ac" * 2_000 + "'\n"})
+    with index_of(tmp_path / "tree", settings=settings_of(code={"max_reply_bytes": 1_000})) as index:
+        (entry,) = read_symbol(index, {"name": "f"}, job()).structured["symbols"]
+        assert entry["truncated"]
+        assert len(entry["text"].encode()) <= 1_000
+
+
+def test_a_file_called_as_a_suffix_is_read(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"bin": "#!/bin/sh\nfoo() { :; }\n", "x.bin": "foo() { :; }\n"})
+    with index_of(tmp_path / "tree") as index:
+        found = find_symbol(index, {"name": "foo"}, job()).structured["symbols"]
+        assert [symbol["path"] for symbol in found] == ["bin"]

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import anyio
+import pytest
 
 from lg_code.index.index import Index
 from lg_code.search.candidates import rank
 from lg_code.search.query import LONGEST_QUERY, understand
 from lg_code.search.tool import search_code, tell
+from lg_policy.errors import InvalidArguments
 from tests.code.helpers import code_client, index_of, job, settings_of
 from tests.fs.helpers import write_tree
 
@@ -89,7 +91,10 @@ def test_results_stay_below_paths_and_of_a_kind_and_within_the_limit(tmp_path: P
         assert {result["path"] for result in found("checkout", paths=["tests"])} == {"tests/test_cart.py"}
         assert [result["symbol"] for result in found("progress", kind="class")] == ["DownloadMeter"]
         assert len(found("cart checkout progress bar", limit=2)) == 2
-        assert found("checkout", paths=["shop/progress.p"]) == []
+        with pytest.raises(InvalidArguments, match=r"no file is indexed below shop/progress\.p"):
+            found("checkout", paths=["shop/progress.p"])
+        for same in ("./tests", "tests//", str(tmp_path / "tree/tests")):
+            assert {result["path"] for result in found("checkout", paths=[same])} == {"tests/test_cart.py"}
 
 
 def test_a_query_without_end_is_refused_and_a_long_one_is_read(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lg_code.answers.places import Below, lies_below
 from lg_code.index.current import CurrentFile
 from lg_code.index.index import Index
+from lg_code.index.places import Below, lies_below
 from lg_code.index.rows import files_using, name_id
 from lg_code.parsing.facts import Symbol
 from lg_policy.errors import InvalidArguments

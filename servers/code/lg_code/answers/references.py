@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from lg_code.answers.answer import Answer, with_notes
 from lg_code.answers.lookup import asked, is_test_path, why_nothing
-from lg_code.answers.places import Below, below, lies_below
 from lg_code.index.current import CurrentFile
 from lg_code.index.index import Index
+from lg_code.index.places import Below, below, lies_below
 from lg_code.index.rows import files_using, name_id
 from lg_code.parsing.facts import CALL, DEF, IMPORT, MENTION, Symbol, unpacked
 from lg_code.parsing.pool import ParserDied, Request

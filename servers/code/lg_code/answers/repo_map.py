@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lg_code.answers.answer import Answer, signature, with_notes
-from lg_code.answers.places import Below, below, lies_below
 from lg_code.answers.tokens import tokens_of
 from lg_code.index.current import CurrentFile
 from lg_code.index.index import Index
+from lg_code.index.places import Below, below, lies_below
 from lg_code.index.rows import files_using, name_id
 from lg_code.parsing.facts import Symbol
 from lg_code.ranking.page_rank import page_rank
@@ -24,6 +24,8 @@ DEFAULT_TOKENS = 2_000
 _FILES = 600
 """Files whose definitions are weighed: those of the highest rank."""
 _FOCUS = 20
+_UNKNOWN = 3
+_WORD = 40
 _TRIES = 60
 """Definitions in a row that do not fit, before the map is taken to be full."""
 _TRAILER = 60
@@ -63,7 +65,11 @@ def repo_map(index: Index, ranks: Ranks, arguments: dict[str, Any], job: Job) ->
         order, unknown = _order(db, ranked, wanted, focus, job)
         candidates, total = _candidates(db, ranked, order, frozenset(word.rpartition(".")[2] for word in focus), job)
     if unknown:
-        notes.append(f"nothing indexed is called {', '.join(unknown)}")
+        more = f" and {len(unknown) - _UNKNOWN} more" if len(unknown) > _UNKNOWN else ""
+        named = ", ".join(
+            ascii(word[:_WORD]) if not word.isprintable() else word[:_WORD] for word in unknown[:_UNKNOWN]
+        )
+        notes.append(f"nothing indexed is called {named}{more}")
     room = budget - _TRAILER - sum(map(tokens_of, notes))
     mapped = _fill(index, ranked, candidates, room, job)
     lines = [line for item in mapped.values() for line in _lines(item)]
@@ -126,7 +132,7 @@ def _meant(db: sqlite3.Connection, ranked: Ranked, word: str) -> list[int]:
     graph = ranked.graph
     path = word.strip("/")
     found = [place for place, name in enumerate(graph.paths) if name == path or name.startswith(f"{path}/")]
-    number = None if found else name_id(db, word.rpartition(".")[2])
+    number = None if found or not word.isprintable() else name_id(db, word.rpartition(".")[2])
     if number is None:
         return found
     place_of = {file: place for place, file in enumerate(graph.files)}

@@ -6,8 +6,8 @@ from typing import Any
 
 from lg_code.answers.answer import Answer, reader_note, symbol_entry, with_notes
 from lg_code.answers.lookup import FoundSymbol, asked, find, why_nothing
-from lg_code.answers.places import below
 from lg_code.index.index import Index
+from lg_code.index.places import below
 from lg_policy.errors import NotFound
 from lg_policy.jobs import Job
 
@@ -60,7 +60,7 @@ def read_symbol(index: Index, arguments: dict[str, Any], job: Job) -> Answer:
     lines: list[str] = []
     for item in found:
         entry = _whole(item, room)
-        room = max(0, room - len(entry["text"]))
+        room = max(0, room - len(entry["text"].encode()))
         entries.append(entry)
         lines += [f"{entry['path']}:{entry['start_line']}-{entry['end_line']}", entry["text"].rstrip("\n")]
         if entry["truncated"]:
@@ -73,11 +73,12 @@ def _whole(item: FoundSymbol, room: int) -> dict[str, Any]:
     file, symbol = item
     first = _with_comments(item)
     text = file.lines_text(first, symbol.end_line)
-    cut = len(text) > room
+    data = text.encode()
+    cut = len(data) > room
     return {
         **symbol_entry(file, symbol),
         "start_line": first,
-        "text": text[:room] if cut else text,
+        "text": data[:room].decode("utf-8", "ignore") if cut else text,
         "truncated": cut,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import time
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def source_of(path: str, fd: int, settings: CodeSettings, job: Job) -> Source:
     """Read an open regular file. Raises `OSError`."""
     status = os.fstat(fd)
     stamp = stamp_of(status)
-    suffix = path.rpartition("/")[2].rpartition(".")[2].lower()
+    suffix = posixpath.splitext(path)[1].removeprefix(".").lower()
     problem = ""
     if suffix in _NOT_CODE:
         problem = "not text"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_code.index.index import Index
+from lg_code.index.places import below
 from lg_code.search.candidates import RankedFile, rank
 from lg_code.search.pick import Picked, pick
 from lg_code.search.query import Query, understand
@@ -36,8 +37,9 @@ def search_code(index: Index, arguments: dict[str, Any], job: Job) -> SearchAnsw
     notes = coverage.notes()
     if not query.words:
         return _answer([], [*notes, "the query has no word or name to search for"])
+    within = below(index, arguments.get("paths")) or ()
     with index.read() as db:
-        candidates = rank(db, query, tuple(arguments.get("paths") or ()), job)
+        candidates = rank(db, query, within, job)
     results, more = tell(index, query, candidates, limit, str(arguments.get("kind") or ""), job)
     if more:
         notes.append(f"{more} more files fit less; limit is {limit}")
