@@ -99,18 +99,3 @@ def test_a_full_index_has_room_again_when_files_go(tmp_path: Path) -> None:
         index.refresh(job())
         assert index.refresh(job()).complete
         assert defined(index, "fun8") == ["d8/f.py"]
-
-
-def test_an_index_that_is_full_of_what_is_gone_is_made_anew(tmp_path: Path) -> None:
-    root = tmp_path / "tree"
-    root.mkdir()
-    with index_of(root, settings=settings_of(code={"index_max_mb": 1})) as index:
-        for turn in range(5):
-            words = "\n".join(f"word{turn}x{number} = alpha{number}y{turn}" for number in range(4_000))
-            write_tree(root, {"a.py": words})
-            index.refresh(job())
-        write_tree(root, {"a.py": "def small(): pass\n", "new.py": "def fresh(): pass\n"})
-        for _ in range(3):
-            index.refresh(job())
-        assert index.refresh(job()).complete
-        assert defined(index, "fresh") == ["new.py"]
