@@ -14,6 +14,7 @@ import anyio
 
 from lg_console.live.marks import POLL_S, Marks
 from lg_console.login.guard import Guard, Visitor
+from lg_policy.errors import LgError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -29,8 +30,10 @@ STREAMS = 200
 class Streams:
     """The open streams of a program."""
 
-    def __init__(self, marks: Marks, guard: Guard) -> None:
+    def __init__(self, marks: Marks, guard: Guard, *, recheck_s: float = BEAT_S) -> None:
+        """`recheck_s`: after so many seconds a stream looks again whether its reader is still logged in."""
         self.marks = marks
+        self.recheck_s = recheck_s
         self.guard = guard
         self.closing = False
         self.open = 0
@@ -70,9 +73,19 @@ class EventStream:
 
     async def _run(self, send: Send) -> None:
         sent, beat = "", anyio.current_time()
+        checked = beat
         await _send(send, "retry: 2000\n\n")
         while not self._streams.closing:
-            marks = {topic: await self._streams.marks.of(topic) for topic in self._topics}
+            # However much changes: who was logged out hears no more.
+            if anyio.current_time() - checked >= self._streams.recheck_s:
+                checked = anyio.current_time()
+                if not await self._streams.guard.lasts(self._visitor):
+                    await _send(send, "event: over\ndata: {}\n\n")
+                    return
+            try:
+                marks = {topic: await self._streams.marks.of(topic) for topic in self._topics}
+            except LgError:
+                return  # its store is gone for now: the browser connects again
             text = json.dumps(marks)
             if text != sent:
                 sent, beat = text, anyio.current_time()
@@ -80,9 +93,6 @@ class EventStream:
                     return
             elif anyio.current_time() - beat >= BEAT_S:
                 beat = anyio.current_time()
-                if not await self._streams.guard.lasts(self._visitor):
-                    await _send(send, "event: over\ndata: {}\n\n")
-                    return
                 if not await _send(send, ": still here\n\n"):
                     return
             await anyio.sleep(POLL_S)

@@ -45,7 +45,7 @@ def new_run_page(console: Console, person: Person) -> str:
     """Return the form that begins a run."""
     frame = PageFrame(title="New run", path="/runs", person=person, script="runs.js")
     texts = (
-        ("repository", "Repository: a path or an address; empty is the service's own", "text"),
+        ("repository", "Repository: an absolute path; empty is the service's own", "text"),
         ("model", "Model: PROVIDER:NAME; empty is as configured", "text"),
         ("max_tokens", "At most so many tokens", "number"),
         ("max_cost_usd", "At most so many US dollars", "number"),

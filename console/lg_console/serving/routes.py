@@ -41,6 +41,8 @@ def console_routes(console: Console, *, local: Person) -> list[BaseRoute]:
             raise InvalidArguments("topics names nothing that changes")
         if console.streams.open >= STREAMS:
             raise LimitExceeded("too many pages listen at once", hint="close some")
+        for topic in topics:
+            await console.streams.marks.of(topic)  # a run that there is not is told now: a stream can tell nothing
         return StreamResponse(EventStream(console.streams, topics, visitor))
 
     async def home(_request: Request, _visitor: Visitor) -> Response:

@@ -59,7 +59,11 @@ def endpoint(guard: Guard, handle: Callable[[Request, Visitor], Awaitable[Respon
 
     async def answer(request: Request) -> Response:
         try:
-            return await handle(request, await guard.visitor(request))
+            visitor = await guard.visitor(request)
+            _require_storable(request.url.path)
+            for name, value in request.query_params.multi_items():
+                _require_storable(name + value)
+            return await handle(request, visitor)
         except NotLoggedIn:
             return _to_login(request)
         except LgError as error:
@@ -93,12 +97,26 @@ async def fields_of(request: Request) -> dict[str, Any]:
     except ClientDisconnect as error:
         raise InvalidArguments("the body ended early") from error
     try:
-        found = await run_in_threadpool(json.loads, bytes(body))
+        found = await run_in_threadpool(_read, bytes(body))
     except (ValueError, RecursionError) as error:
         raise InvalidArguments("the body is not JSON") from error
     if not isinstance(found, dict):
         raise InvalidArguments("the body is not a JSON object")
     return found
+
+
+def _read(body: bytes) -> Any:
+    """Return the value of a body. Raises `ValueError`, `RecursionError`, `InvalidArguments` for unstorable text."""
+    found = json.loads(body)
+    if b"\\u" in body:
+        _require_storable(json.dumps(found, ensure_ascii=False).replace("\\u0000", "\0"))
+    return found
+
+
+def _require_storable(text: str) -> None:
+    """Raise `InvalidArguments` for text that no database takes."""
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InvalidArguments("the request has text with U+0000, or that is not valid Unicode")
 
 
 def text_of(fields: dict[str, Any], name: str, limit: int = 500) -> str:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from lg_orch.contracts.state import EXIT_STATUS
 from lg_orch.contracts.text import one_line, visible
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 WAITING = 3
+LOCAL = ("plan_only", "plan", "base_url", "trace", "gateway", "html", "profile", "config", "allow_broad_root")
+"""Flags that mean something only where the run is driven."""
+LOCAL_IN_RESUME = ("model", "yes", "deny_all")
+"""More of them: the run has had these since it was created."""
 _OUTCOMES = {"cancelled": 130}
 
 
@@ -25,8 +30,20 @@ def command(args: argparse.Namespace) -> int:
     """Do what was typed on the server. Returns the command's exit status."""
     from lg_orch.service.client import connected
 
+    _refuse_local(args)
     with connected(args.server) as client:
         return _COMMANDS[args.command](client, args)
+
+
+def _refuse_local(args: argparse.Namespace) -> None:
+    """Raise `UsageError` for a flag that would be ignored: what was typed is done as it was typed, or not at all."""
+    names = LOCAL + (LOCAL_IN_RESUME if args.command == "resume" else ())
+    typed = [name for name in names if getattr(args, name, None)]
+    if typed:
+        raise UsageError(
+            f"--{typed[0].replace('_', '-')} does not go with --server",
+            hint="leave it out, or run the command without --server in the repository",
+        )
 
 
 def _run(client: RunClient, args: argparse.Namespace) -> int:
@@ -112,7 +129,9 @@ def _result(args: argparse.Namespace, run: dict[str, Any]) -> int:
         print(json.dumps({"run_id": run["run_id"], "status": state, "exit_status": status, **report}), flush=True)
         return status
     print_report(str(report.get("text") or f"The run is {state}."))
-    if state == "waiting":
+    if state == "waiting" and not run["questions"]:
+        print(f"\nIt goes on with `lg-orch resume {run['run_id']} --server {args.server}`.", flush=True)
+    elif state == "waiting":
         how = f"lg-orch resume {run['run_id']} --server {args.server}"
         print(f"\nAnswer with `{how} --approve` or `{how} --deny`.", flush=True)
     return status
@@ -177,9 +196,11 @@ def _undo(client: RunClient, args: argparse.Namespace) -> int:
     while (undo := _found(client, run_id)["undo"])["state"] == "queued":
         time.sleep(POLL_S)
     if undo["state"] == "done":
-        print(undo["text"])
+        print(visible(str(undo["text"])))
         return 0
-    print("\n".join([f"lg-orch: {undo['error']}", *map(visible, undo.get("details", ()))]), file=sys.stderr)
+    print(
+        "\n".join([f"lg-orch: {visible(str(undo['error']))}", *map(visible, undo.get("details", ()))]), file=sys.stderr
+    )
     return 1
 
 
@@ -196,7 +217,7 @@ def _found(client: RunClient, given: str | None) -> dict[str, Any]:
         if not newest:
             raise UsageError("the run service has no run yet")
         given = str(newest[0]["run_id"])
-    found: dict[str, Any] = client.send("GET", f"/v1/runs/{given}")
+    found: dict[str, Any] = client.send("GET", f"/v1/runs/{quote(given, safe='')}")
     return found
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lg_orch.settings.setup import CommandSetup
 
-ADDRESSES = ("https://", "ssh://", "file://")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Repositories:
@@ -32,19 +30,16 @@ class Repositories:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def resolve(self, named: str | None) -> tuple[str, str, str]:
-        """Return a repository's name, its directory ("" for an address) and the id that runs of it share.
+        """Return a repository's name, its directory and the id that runs of it share.
 
         Raises `InvalidArguments` for what is no repository, `PolicyDenied` for one that is not allowed.
         """
         if named is None:
             return str(self.home), str(self.home), root_id(self.home)
-        if named.startswith(ADDRESSES):
-            self._require(named)
-            return named, "", root_id(Path(f"/{named}"))
         if not named.startswith("/"):
             raise InvalidArguments(
-                f"repository {named!r} is neither an absolute path nor an address",
-                hint="for example /srv/repos/api or https://git.example.com/api.git",
+                f"repository {named!r} is not an absolute path",
+                hint="name a directory of the service's machine, such as /srv/repos/api; nothing is cloned",
             )
         real = os.path.realpath(named)
         if real != str(self.home):
@@ -62,11 +57,16 @@ class Repositories:
 
     def state(self, root: str) -> Path:
         """Return the state directory of a repository. Raises `ConfigError`."""
-        return open_state(root=Path(root), explicit=self.flags.state_dir, environ=self.environ).path
+        return open_state(root=Path(root or self.home), explicit=self.flags.state_dir, environ=self.environ).path
 
     def setup(self, root: str, options: Mapping[str, Any]) -> CommandSetup:
         """Return the settings of a run. Raises `ConfigError`."""
         from lg_orch.settings.setup import LIMITS, prepare
+
+        if not root.startswith("/"):
+            raise ConfigError(
+                "the run names no directory to work on", hint="begin a new run with the absolute path of its repository"
+            )
 
         limits = {name: options.get(name) for name in LIMITS}
         given = {**vars(self.flags), "root": Path(root), "model": options.get("model"), **limits}
@@ -75,8 +75,8 @@ class Repositories:
     def refuse_raised(self, options: Mapping[str, Any], root: str) -> None:
         """Raise `InvalidArguments` for limits over those of the service's settings, and for an unknown model's name."""
         try:
-            ours = self.setup(root or str(self.home), {}).loaded.settings.budgets
-            self.setup(root or str(self.home), {"model": options.get("model")})
+            ours = self.setup(root, {}).loaded.settings.budgets
+            self.setup(root, {"model": options.get("model")})
         except ConfigError as error:
             raise InvalidArguments(error.message, hint=error.hint) from error
         for name in ("max_tokens", "max_cost_usd", "max_wall_s"):
@@ -91,5 +91,6 @@ class Repositories:
 def _allows(pattern: str, name: str) -> bool:
     if not pattern.endswith("*"):
         return name == pattern or name == os.path.realpath(pattern)
-    # No climbing out of what the beginning names.
-    return name.startswith(pattern[:-1]) and ".." not in name.split("/")
+    # A directory above may be a symbolic link; names are resolved already.
+    above, _, begin = pattern[:-1].rpartition("/")
+    return name.startswith(f"{os.path.realpath(above or '/').rstrip('/')}/{begin}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -12,10 +11,9 @@ from lg_policy.config.section import PositiveFloat, PositiveInt, Section
 
 
 def repository(text: str) -> str:
-    """Return a repository that runs may name: an absolute path, or an address for `git clone`. Raises `ValueError`."""
-    address = re.fullmatch(r"(https|ssh|file)://[^\s\x00-\x1f]{1,2000}", text) is not None
-    if not address and not text.startswith("/"):
-        raise ValueError(f"{text!r} must be an absolute path, or an https, ssh or file address")
+    """Return a repository that runs may name: an absolute path without `..`. Raises `ValueError`."""
+    if not text.startswith("/") or ".." in text.split("/"):
+        raise ValueError(f"{text!r} must be an absolute path without `..`; a repository is not cloned from an address")
     return text
 
 
@@ -26,8 +24,8 @@ class ServiceSettings(Section):
     """The run service."""
 
     repositories: tuple[Repository, ...] = ()
-    """Repositories that runs may name, besides the one that the service was started in: absolute paths, or addresses
-    for `git clone` (`https`, `ssh`, `file`). A `*` at the end stands for anything that follows."""
+    """Repositories that runs may name, besides the one that the service was started in: absolute paths of directories
+    that are there. A `*` at the end stands for anything that follows."""
     gateways: dict[str, SafeUrl] = Field(default_factory=dict)
     """Addresses of running gateways by the path of their repository, such as
     `{ "/srv/api" = "https://gate.example.com/mcp" }`. Runs of other repositories start a gateway of their own, or use
@@ -50,5 +48,3 @@ class ServiceSettings(Section):
     """Seconds without a sign of life until another worker takes a run over."""
     max_attempts: PositiveInt = 5
     """How often a run is begun by workers that are lost while they drive it. After that it has failed."""
-    langgraph_api: bool = False
-    """Whether `/lg` speaks the protocol of LangGraph Server, for user interfaces that know it."""

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import anyio
 
 from lg_orch.cli import arguments
 from lg_orch.service.assembly import Parts, assemble
+from lg_orch.service.console.mounting import with_console
 from lg_orch.service.serving import WorkerThread, first_token, server_of, service_of, tools_of
 from lg_orch.settings.setup import prepare
 from lg_policy.config.flags import ServeFlags
@@ -104,13 +105,14 @@ def parsed(stream: str) -> list[tuple[str, str, Any]]:
 
 
 @contextmanager
-def serving(root: Path, *flags: str, worker: bool = True) -> Iterator[Api]:
-    """The service of a repository, for the length of the block."""
+def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.0) -> Iterator[Api]:
+    """The service of a repository with its console, for the length of the block."""
     args = arguments(["serve", "--repo-root", str(root), *flags])
     args.base_url = None
     parts = assemble(args, prepare(args))
     thread = WorkerThread(parts, tools_of(parts, args)) if worker else None
-    server = server_of(service_of(parts, thread))
+    served = with_console(replace(service_of(parts, thread), recheck_s=recheck_s), parts.tokens)
+    server = server_of(served.service, served.routes, served.console.streams.close)
     listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
 
     async def serve() -> None:

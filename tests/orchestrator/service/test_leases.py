@@ -201,3 +201,37 @@ def test_a_worker_whose_process_has_ended_is_noticed_before_its_lease_is_over(po
     presence.release()
     assert leases.take_from_lost() == [run_id]
     database.close()
+
+
+def test_a_worker_that_slept_keeps_its_own_runs(leases: LeaseTable) -> None:
+    run_id = create(leases)
+    lease, _ = claimed(over(leases))
+    assert leases.take_from_lost([lease]) == [], "whatever the clock says, this worker lives"
+    leases.renew(lease)
+    assert leases.runs.get(run_id).epoch == lease.epoch
+
+
+def test_a_lost_worker_is_found_after_the_clock_was_set_back(leases: LeaseTable) -> None:
+    run_id = create(leases)
+    claimed(LeaseTable(leases.database, lease_s=100_000, max_attempts=2))
+    now = LeaseTable(leases.database, lease_s=20, max_attempts=2, silent_s=5, is_dead=lambda _tx, _worker: True)
+    assert now.take_from_lost() == [run_id]
+
+
+def test_guidance_of_a_fork_is_there_as_soon_as_the_fork_is(leases: LeaseTable) -> None:
+    new = NewRun(
+        run_id=fresh_run_id(), request="x", repository="/a", root="/a", root_id="/a", created_by="ann",
+        guidance="use a dict",
+    )  # fmt: skip
+    row, _ = leases.runs.create(new, max_queued=100)
+    assert [said.body["text"] for said in leases.runs.said(row.run_id)] == ["use a dict"]
+
+
+def test_a_run_is_not_cancelled_while_its_changes_are_taken_back(leases: LeaseTable) -> None:
+    run_id = create(leases)
+    lease, _ = claimed(leases)
+    leases.report(lease, "waiting", {"status": "waiting"})
+    leases.runs.undo(run_id, {"to": 0}, "ann")
+    with pytest.raises(Conflict, match="taken back"):
+        leases.runs.cancel(run_id)
+    assert leases.runs.get(run_id).work == "undo", "the undo is not lost"

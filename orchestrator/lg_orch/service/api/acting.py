@@ -50,19 +50,19 @@ def _create(call: Call) -> tuple[RunRow, bool]:
     call.service.repositories.refuse_raised(options, root)
     new = NewRun(
         run_id=fresh_run_id(), request=call.service.masker.mask(body.request), repository=named, root=root,
-        root_id=root_id, options=options, created_by=call.caller.name, priority=body.priority, **_key(call),
+        root_id=root_id, options=options, created_by=call.caller.name, priority=body.priority, **_key(call, root),
     )  # fmt: skip
     return call.service.runs.create(new, max_queued=call.service.settings.max_queued)
 
 
-def _key(call: Call) -> dict[str, Any]:
-    """The caller's idempotency key, and what it was sent with."""
+def _key(call: Call, root: str) -> dict[str, Any]:
+    """The caller's idempotency key, and what it was sent with. Services that share a store have each their own root."""
     key = call.request.headers.get(KEY)
     if key is None:
         return {"key": None}
     if not key.strip() or len(key) > MAX_KEY:
         raise InvalidArguments(f"the header Idempotency-Key has 1 to {MAX_KEY} characters", hint="a UUID is one")
-    said = json.dumps([call.request.url.path, call.body.model_dump(mode="json")], sort_keys=True)
+    said = json.dumps([call.request.url.path, root, call.body.model_dump(mode="json")], sort_keys=True)
     return {"key": key, "digest": hashlib.sha256(said.encode()).hexdigest()}
 
 
@@ -159,13 +159,10 @@ def _fork(call: Call) -> tuple[RunRow, bool]:
     new = NewRun(
         run_id=fresh_run_id(), request=source.request, repository=source.repository, root=source.root,
         root_id=source.root_id, options=source.options, created_by=call.caller.name, priority=source.priority,
-        forked_from=f"{source.run_id}:{body.step}", **_key(call),
+        forked_from=f"{source.run_id}:{body.step}",
+        guidance=call.service.masker.mask(body.say) if body.say is not None else None, **_key(call, source.root),
     )  # fmt: skip
-    made, fresh = call.service.runs.create(new, max_queued=call.service.settings.max_queued)
-    if fresh and body.say is not None:
-        said = {"text": call.service.masker.mask(body.say), "denies": False}
-        made = call.service.runs.say(made.run_id, "say", said, call.caller.name)
-    return made, fresh
+    return call.service.runs.create(new, max_queued=call.service.settings.max_queued)
 
 
 async def undo_run(call: Call) -> Response:

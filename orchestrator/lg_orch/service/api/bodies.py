@@ -59,7 +59,7 @@ class CreateRun(Limits):
     request: Annotated[Clean, AfterValidator(_said), Field(min_length=1, max_length=MAX_REQUEST)]
     """What is to be done, in words."""
     repository: Annotated[Clean, Field(min_length=1, max_length=2_000)] | None = None
-    """An absolute path or an address that the service allows; by default the service's own repository."""
+    """An absolute path that the service allows; by default the service's own repository."""
     model: Annotated[Clean, Field(min_length=1, max_length=200)] | None = None
     """`PROVIDER:NAME`, for all roles; by default as the service is configured."""
     approvals: Literal["ask", "deny"] = "ask"
@@ -144,7 +144,7 @@ class RunView(View):
     request: str
     repository: str
     root: str
-    """The directory that it works on; empty until it has one."""
+    """The directory that it works on."""
     created_by: str
     created: str
     """UTC, ISO 8601."""

@@ -106,7 +106,14 @@ class EventStream(Response):
                     await self._call.service.closing.wait()
                     group.cancel_scope.cancel()
 
+                async def shut_out() -> None:
+                    while True:
+                        await anyio.sleep(self._call.service.recheck_s)
+                        if not await self._may_look():
+                            group.cancel_scope.cancel()
+
                 group.start_soon(gone)
+                group.start_soon(shut_out)
                 group.start_soon(stopped)
                 await self._stream(send)
                 group.cancel_scope.cancel()
@@ -136,7 +143,6 @@ class EventStream(Response):
             over = not events and (not self._follow or (row.state in ENDED and row.work is None))
             text += _event("end", {"state": row.state}) if over else ""
             if not text and anyio.current_time() - quiet > COMMENT_S:
-                await require_role(service.logins, self._call.request, "viewer")
                 text = ": still here\n\n"
             if text:
                 quiet = anyio.current_time()
@@ -147,6 +153,14 @@ class EventStream(Response):
             first = False
             if not events:
                 await anyio.sleep(LOOK_S)
+
+    async def _may_look(self) -> bool:
+        """Whether the caller may still read, however much the run writes: a token ends or is revoked."""
+        try:
+            await require_role(self._call.service.logins, self._call.request, "viewer")
+        except (ApiError, StoreGone):
+            return False
+        return True
 
     def _look(self, follower: Follower) -> tuple[RunRow, list[Event]]:
         # The row first: what a worker wrote before it gave the run back is then seen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
@@ -137,12 +138,18 @@ def position_of(cursor: str) -> tuple[float, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         created, run_id = json.loads(base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True))
-        return _number(created), str(run_id)
-    except (ValueError, TypeError) as error:
+        return _number(created), _run_id(run_id)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidArguments("`after` is not the `next` of a page", hint="leave it out for the first page") from error
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError
     return float(value)
+
+
+def _run_id(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise TypeError
+    return value

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lg_orch.service.api.endpoints import Endpoint
     from lg_orch.service.api.service import RunService
 
+MAX_DEPTH = 100
+"""Levels of a body. No tool takes as many."""
 Answer = Callable[[Request], Awaitable[Response]]
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -82,6 +84,8 @@ def answering(service: RunService, endpoint: Endpoint) -> Answer:
 
     async def answer(request: Request) -> Response:
         caller = await require_role(service.logins, request, endpoint.role)
+        if "\0" in request.url.path or "\0" in str(request.path_params):
+            raise ApiError(404, "not_found", "the address has a U+0000")
         query: Any = None
         if endpoint.query is not None:
             try:
@@ -130,8 +134,24 @@ async def _body(request: Request, model: type[BaseModel], limit: int, optional: 
         value = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "invalid_json", f"the body is not JSON: {error}") from error
+    _require_flat(value)
     _require_storable(data, value)
     return model.model_validate(value, strict=False)
+
+
+def _require_flat(value: Any) -> None:
+    """Raise `ApiError` for a value that is nested too deep to be worked on."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for part in level
+            if isinstance(part, dict | list)
+            for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return
+    raise ApiError(422, "invalid_arguments", f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
 def _no_constant(name: str) -> float:

@@ -46,6 +46,8 @@ class RunService:
     logins: Sequence[Login]
     wake: Callable[[], None] = nobody
     """Tells a worker that there may be something to do."""
+    recheck_s: float = 15.0
+    """Seconds after which a stream looks again whether its reader may still read."""
     streams: list[object] = field(default_factory=list)
     """The event streams that are open."""
     closing: anyio.Event = field(default_factory=anyio.Event)

@@ -16,7 +16,7 @@ from lg_orch.service.records.run_table import ANY_RUN, NEXT_RUN, RunTable
 from lg_orch.service.records.schema import ONE_CLAIM_AT_A_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lg_orch.service.records.interface import Database, Transaction
     from lg_orch.service.records.rows import RunPhase, RunRow
@@ -136,12 +136,23 @@ class LeaseTable:
                 (tx.now() + delay_s, 0 if counted else 1, lease.run_id, lease.owner, lease.epoch),
             )
 
-    def take_from_lost(self) -> list[str]:
-        """Queue the runs again whose worker showed no sign of life; returns them. One lost too often has failed."""
+    def take_from_lost(self, mine: Sequence[Lease] = ()) -> list[str]:
+        """Queue the runs again whose worker showed no sign of life; returns them. One lost too often has failed.
+
+        `mine` are the caller's own. They are renewed first: the machine may have slept, or its clock been set forward.
+        """
         with self.database.transaction() as tx:
             now = tx.now()
+            for lease in mine:
+                tx.execute(
+                    "UPDATE lg_runs SET lease_until = ? WHERE run_id = ? AND owner = ? AND epoch = ?",
+                    (now + self._lease_s, lease.run_id, lease.owner, lease.epoch),
+                )
             held = tx.execute("SELECT run_id, owner, epoch, lease_until FROM lg_runs WHERE owner IS NOT NULL")
-            silent = {row[1] for row in held if row[3] < now + self._lease_s - self._silent_s}
+            # A lease that ends too far ahead was given before the clock was set back.
+            silent = {
+                row[1] for row in held if not now + self._lease_s - self._silent_s <= row[3] <= now + self._lease_s
+            }
             # A worker that lost its connection and shows signs of life is not dead.
             dead = {owner for owner in silent if self._is_dead(tx, owner)}
             lost = [row for row in held if row[3] < now or row[1] in dead]

@@ -26,9 +26,9 @@ class RunRow:
     state: RunPhase
     request: str
     repository: str
-    """As the run's creator named it: a path or an address."""
+    """An absolute path."""
     root: str
-    """The directory that the run works on; empty until a worker has made one of an address."""
+    """The directory that the run works on."""
     root_id: str
     """What only one run at a time may work on."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +74,8 @@ class NewRun:
     """The caller's idempotency key."""
     digest: str = ""
     """SHA-256 of what was asked for under that key."""
+    guidance: str | None = None
+    """What a human says to it from the start."""
 
 
 @dataclass(frozen=True, kw_only=True)

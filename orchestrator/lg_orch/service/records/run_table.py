@@ -65,6 +65,9 @@ class RunTable:
             marks, names = ", ".join("?" * len(values)), ", ".join(values)
             statement = f"INSERT INTO lg_runs ({names}) VALUES ({marks})"  # noqa: S608  names of our own
             tx.execute(statement, tuple(values.values()))
+            if new.guidance is not None:
+                # In the same transaction: no worker begins the run without it.
+                _keep_said(tx, new.run_id, "say", {"text": new.guidance, "denies": False}, new.created_by)
             return _one(tx, new.run_id), True
 
     def reachable(self) -> None:
@@ -99,10 +102,7 @@ class RunTable:
                 )
             if row.work == "undo":
                 raise Conflict(f"the changes of run {run_id} are being taken back", hint="wait until that is done")
-            tx.execute(
-                "INSERT INTO lg_run_said (id, run_id, kind, body, by_whom, time) VALUES (?, ?, ?, ?, ?, ?)",
-                (secrets.token_hex(8), run_id, kind, json.dumps(dict(body)), by, tx.now()),
-            )
+            _keep_said(tx, run_id, kind, body, by)
             if kind == "resume" and body:
                 options = json.dumps({**row.options, **body})
                 tx.execute("UPDATE lg_runs SET options = ? WHERE run_id = ?", (options, run_id))
@@ -129,6 +129,8 @@ class RunTable:
             row = _one(tx, run_id)
             if row.state in ENDED:
                 raise Conflict(f"run {run_id} has ended: it is {row.state}")
+            if row.work == "undo":
+                raise Conflict(f"the changes of run {run_id} are being taken back", hint="wait until that is done")
             if row.owner is not None:
                 tx.execute("UPDATE lg_runs SET stop = 'cancel' WHERE run_id = ?", (run_id,))
             else:
@@ -154,6 +156,13 @@ class RunTable:
         with self.database.transaction() as tx:
             for each in ids:
                 tx.execute("DELETE FROM lg_run_said WHERE id = ?", (each,))
+
+
+def _keep_said(tx: Transaction, run_id: str, kind: str, body: Mapping[str, Any], by: str) -> None:
+    tx.execute(
+        "INSERT INTO lg_run_said (id, run_id, kind, body, by_whom, time) VALUES (?, ?, ?, ?, ?, ?)",
+        (secrets.token_hex(8), run_id, kind, json.dumps(dict(body)), by, tx.now()),
+    )
 
 
 def _made_before(tx: Transaction, new: NewRun, now: float) -> str | None:

@@ -53,6 +53,7 @@ class Worker:
         self._settings = settings
         self.name = name or worker_name()
         self._going: dict[str, StopRequests] = {}
+        self._leases: dict[str, Lease] = {}
         self._stopping = False
         self._wake = anyio.Event()
         self._presence: WorkerPresence | None = None
@@ -105,7 +106,8 @@ class Worker:
                 self._presence = await anyio.to_thread.run_sync(self._tools.presence, self.name)
             else:
                 await anyio.to_thread.run_sync(self._presence.renew)
-            lost = await anyio.to_thread.run_sync(self._tools.leases.take_from_lost)
+            mine = tuple(self._leases.values())
+            lost = await anyio.to_thread.run_sync(self._tools.leases.take_from_lost, mine)
         except StoreGone as error:
             log.warning("%s", error.message)
             return False
@@ -128,13 +130,14 @@ class Worker:
     async def hold(self, lease: Lease, row: RunRow) -> None:
         """Do a claimed run's work, with signs of life meanwhile, and give the run back."""
         requests = self._going.setdefault(lease.run_id, StopRequests())
+        self._leases[lease.run_id] = lease
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._live, lease, requests)
                 await self._work(lease, row, requests)
                 group.cancel_scope.cancel()
         finally:
-            del self._going[lease.run_id]
+            del self._going[lease.run_id], self._leases[lease.run_id]
             self.wake()
 
     async def _live(self, lease: Lease, requests: StopRequests) -> None:
@@ -165,7 +168,7 @@ class Worker:
         leases = self._tools.leases
         try:
             if row.work == "undo":
-                undone = await take_back(self._tools, lease, row, requests)
+                undone = await self._undo(lease, row, requests)
                 await anyio.to_thread.run_sync(leases.undone, lease, undone)
                 return
             report = await self._report(lease, row, requests)
@@ -195,6 +198,18 @@ class Worker:
             # The edge of a run: whatever breaks it, the other runs of this worker go on.
             log.exception("run %s failed", lease.run_id)
             return {"status": "failed", "text": f"Internal error: {type(error).__name__}; the worker's log says more."}
+
+    async def _undo(self, lease: Lease, row: RunRow, requests: StopRequests) -> dict[str, Any]:
+        """Take back what the run changed; what breaks that is its outcome."""
+        try:
+            return await take_back(self._tools, lease, row, requests)
+        except (RunLost, RunBusy, StoreGone):
+            raise
+        except Exception as error:
+            # The same edge: the other runs of this worker go on.
+            log.exception("the undo of run %s failed", lease.run_id)
+            said = f"Internal error: {type(error).__name__}; the worker's log says more."
+            return {**(row.undo or {}), "state": "failed", "error": said}
 
     async def _return_later(self, lease: Lease) -> None:
         """Give a run back whose store was lost. Where that fails too, its lease ends by itself."""
