@@ -42,8 +42,8 @@ class Screen:
             assert self._read(deadline), f"neither {text!r} nor {other!r} was shown:\n{self.shown}"
 
     def type(self, keys: str) -> None:
-        """Press keys."""
-        os.write(self._descriptor, keys.encode())
+        """Press keys. A lone surrogate is sent as the byte that it stands for."""
+        os.write(self._descriptor, keys.encode("utf-8", "surrogateescape"))
 
     def end(self) -> int:
         """Wait for the end of the process; return its exit status, negative for a signal."""

@@ -203,6 +203,45 @@ def test_a_plan_is_shown_changed_and_carried_out_before_anything_is_done(project
     assert WRONG in project.source()
 
 
+def test_ctrl_c_carries_nothing_out_and_ctrl_d_leaves_whatever_works_and_no_text_is_lost(project: Project) -> None:
+    plan = text('{"steps": [{"id": "s1", "description": "Read calc.py"}]}')
+    held = {2: threading.Event(), 3: threading.Event()}
+    reached = {2: threading.Event(), 3: threading.Event()}
+    count = itertools.count(1)
+
+    def answered(_request: dict[str, Any]) -> Scripted:
+        number = next(count)
+        if number in held:
+            reached[number].set()
+            assert held[number].wait(60)
+        return plan if number == 1 else text("Looked, as the plan says.")
+
+    with ScriptedModel(answered) as model:
+        project.configure(model)
+        with talking(project) as talk:
+            talk.say(f"/plan\x1b\r{FIX}")  # on two lines
+            talk.wait("or type what should be different")
+            talk.wait_for_input()
+            talk.type("\x03")
+            talk.say("/edit")
+            talk.wait("Enter carries it out")
+            talk.type("\x03")
+            talk.wait("the plan was not carried out")
+            assert len(model.requests) == 1
+            talk.say("/go")
+            assert reached[2].wait(60)
+            talk.type("and the caf\udce9 too\r")  # a byte that is no UTF-8
+            talk.wait("(told with the next step)")
+            held[2].set()
+            talk.wait("next: and the caf")
+            assert reached[3].wait(60)
+            talk.type("\x04")
+            talk.wait("stopping after the current call")
+            held[3].set()
+            assert talk.end() == 0, talk.shown
+    assert "and the caf\ufffd too" in str(model.requests[2]["messages"])
+
+
 def test_a_plan_alone_waits_for_resume(project: Project, tmp_path: Path) -> None:
     plan = text('{"steps": [{"id": "s1", "description": "Read \\u001b]8;;x\\u0007calc.py"}]}')
     steps = tmp_path / "steps.txt"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from lg_orch.commands.chat.completing import ChatCompleter
+from lg_orch.commands.chat.keyboards import LEAVE, InputDropped
 from lg_orch.commands.chat.slash import SLASH, SlashCommands
 from lg_orch.commands.chat.view import ChatView
 from lg_orch.commands.session import Around, Past, Session, chosen_backend, export
@@ -128,7 +129,10 @@ class Chat:
     async def _talk(self) -> None:
         """Take one input after the other, until the person leaves or the gateway is lost."""
         while not self.ended:
-            text = await self.keyboard.read(self._idle_rows)
+            try:
+                text = await self.keyboard.read(self._idle_rows)
+            except InputDropped:
+                continue
             if text is None:
                 self.ended = True
                 return
@@ -154,21 +158,24 @@ class Chat:
 
     async def request(self, text: str) -> Final | None:
         """Drive a new run, which follows the last one; then what was typed too late for it."""
+        return await self._and_what_came_late(await self._drive(text, None))
+
+    async def resume(self, run: RunDir, say: str | None = None, plan: tuple[str, ...] | None = None) -> Final | None:
+        """Go on with a run that stopped or waits; then with what was typed too late for it."""
+        from lg_orch.recording.journal import whole_journal
+
+        events = whole_journal(run.journal)
+        request = next((str(event.data.get("request", "")) for event in events if event.name == "run"), "")
+        return await self._and_what_came_late(await self._drive(request, Past(run=run, say=say, plan=plan)))
+
+    async def _and_what_came_late(self, final: Final | None) -> Final | None:
         while True:
-            final = await self._drive(text, None)
             late = self._driver.unheard if self._driver is not None else ()
             if not late or self.ended or self.open is not None:
                 return final
             text = "\n\n".join(late)
             self.say(f"next: {text}")
-
-    async def resume(self, run: RunDir, say: str | None = None, plan: tuple[str, ...] | None = None) -> Final | None:
-        """Go on with a run that stopped or waits."""
-        from lg_orch.recording.journal import whole_journal
-
-        events = whole_journal(run.journal)
-        request = next((str(event.data.get("request", "")) for event in events if event.name == "run"), "")
-        return await self._drive(request, Past(run=run, say=say, plan=plan))
+            final = await self._drive(text, None)
 
     async def _drive(self, request: str, past: Past | None) -> Final | None:
         connection = self.connection
@@ -224,7 +231,7 @@ class Chat:
 
     def _heard(self, text: str) -> None:
         """Pass on what is typed while a run works."""
-        if text == "/quit":
+        if text == LEAVE:
             self.ended = True
             self._interrupted()
         elif text.startswith("/"):

@@ -38,7 +38,7 @@ class PrivateHistory(FileHistory):
         """Keep an entry."""
         if self._usable:
             try:
-                super().store_string(self.mask(string))
+                super().store_string(self.mask(string.encode("utf-8", "replace").decode()))
             except OSError:
                 self._usable = False
 

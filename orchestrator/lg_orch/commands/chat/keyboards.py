@@ -25,16 +25,22 @@ if TYPE_CHECKING:
     from prompt_toolkit.shortcuts import PromptSession
 
 PROMPT = "> "
+LEAVE = "/quit"
+"""What Ctrl-D says while a run works."""
 POLL_S = 0.01
 REFRESH_S = 0.25
 """Seconds between two drawings of the toolbar."""
+
+
+class InputDropped(Exception):
+    """Ctrl-C at an input: what was typed is not meant, and Enter was not pressed."""
 
 
 class Keyboard(Protocol):
     """Where a person types."""
 
     async def read(self, toolbar: Callable[[], Sequence[str]]) -> str | None:
-        """Return what was typed, "" after Ctrl-C, `None` at the end of input."""
+        """Return what was typed, `None` at the end of input. Raises `InputDropped` on Ctrl-C."""
         ...
 
     async def listen(
@@ -122,9 +128,9 @@ class LineEditor:
         """Return what was typed."""
         draft, self._draft = self._draft, ""
         try:
-            return await self._session(toolbar).prompt_async(PROMPT, default=draft, handle_sigint=False)
+            return as_text(await self._session(toolbar).prompt_async(PROMPT, default=draft, handle_sigint=False))
         except KeyboardInterrupt:
-            return ""
+            raise InputDropped from None
         except EOFError:
             return None
 
@@ -149,11 +155,12 @@ class LineEditor:
             except KeyboardInterrupt:
                 interrupted()
             except EOFError:
-                continue
+                heard(LEAVE)
+                return
             finally:
                 self._listening = None
             if text is not None and text.strip():
-                heard(text.strip())
+                heard(as_text(text.strip()))
 
     async def stop(self) -> None:
         """Stop listening; what is half typed is kept for the next input."""
@@ -196,6 +203,11 @@ class LineEditor:
             enable_suspend=False,
             style=Style.from_dict({"bottom-toolbar": "noreverse", "bottom-toolbar.text": "noreverse ansibrightblack"}),
         )
+
+
+def as_text(typed: str) -> str:
+    """Return what was typed as text that can be written anywhere: bytes that are no UTF-8 come as lone surrogates."""
+    return typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _keys() -> KeyBindings:

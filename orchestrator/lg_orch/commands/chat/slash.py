@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
+from lg_orch.commands.chat.keyboards import InputDropped
 from lg_orch.contracts.events import Usage
 from lg_orch.contracts.text import one_line
 from lg_policy.errors import UnknownName, UsageError
@@ -83,7 +84,7 @@ class SlashCommands:
 
     async def run(self, text: str) -> None:
         """Carry out a command. Raises `LgError` for one that cannot be."""
-        name, _, rest = text.partition(" ")
+        name, rest = (*text.split(maxsplit=1), "")[:2]
         found = self._known.get(name)
         if found is None:
             from difflib import get_close_matches
@@ -140,9 +141,15 @@ class SlashCommands:
         path = run.path / "plan.txt"
         replace_file(path, plan_text(plans[-1]).encode())
         print(f"  {path}")
-        self._chat.say("change this file, one step a line, then press Enter; Ctrl-C goes back")
-        if await self._chat.keyboard.read(lambda: ["editing the plan: Enter carries it out"]) == "":
+        self._chat.say("change this file, one step a line, then press Enter; Ctrl-C, or [b], goes back")
+        try:
+            typed = await self._chat.keyboard.read(lambda: ["editing the plan: Enter carries it out"])
+        except InputDropped:
+            typed = None
+        if typed == "":
             await self._chat.resume(run, plan=steps_in(read_text(path)))
+        else:
+            self._chat.say("the plan was not carried out: /go carries it out as it was, /edit changes it")
 
     async def _drop(self, _rest: str) -> None:
         run = self._stopped()
