@@ -36,6 +36,8 @@ class Observed:
     """How many definitions of each server wait for a human."""
     about: Mapping[str, Any]
     """Who this process is: root, transport and the like."""
+    mask: Callable[[str], str] = str
+    """Hides known secrets in what others said about an error."""
 
     async def status(self) -> dict[str, Any]:
         """Return how the gateway stands now, for JSON."""
@@ -46,7 +48,7 @@ class Observed:
             "version": __version__,
             "started": timestamp(self.counts.began),
             **self.about,
-            "store": {"kind": self.store_kind, "ok": usable, "error": self.store_health.error or None},
+            "store": {"kind": self.store_kind, "ok": usable, "error": self.mask(self.store_health.error) or None},
             "halted": self.halts.current is not None,
             "servers": [
                 self._server(name, upstream, tools[name], held.get(name, 0))

@@ -25,7 +25,7 @@ from lg_policy.config.http import safe_url
 from lg_policy.config.loading import effective_json, write_effective
 from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
-from lg_policy.secrets.configured import secret_parts
+from lg_policy.secrets.configured import secret_parts, secrets_of_arguments
 
 if TYPE_CHECKING:
     from lg_gateway.clients.entry import ClientFile
@@ -286,6 +286,7 @@ def _hidden(upstream: UpstreamSettings, values: Values, where: str) -> tuple[str
             found += secret_parts(variable, value, referenced=True)
         whole = values.expand(written, where)
         found += secret_parts(name, whole, referenced=PLACEHOLDER.fullmatch(written) is not None)
+    found += secrets_of_arguments([values.expand(argument, where) for argument in upstream.args])
     if upstream.env_file is not None:
         for name, value in values.env_file(values.expand(upstream.env_file, where), where).items():
             found += secret_parts(name, value, referenced=True)

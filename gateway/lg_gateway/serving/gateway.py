@@ -263,6 +263,7 @@ class Gateway:
             halts=self.halts,
             held=lambda: {name: len(held) for name, held in self.pinning.held.items()},
             about=where | about,
+            mask=self.masker.mask,
         )
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -83,8 +83,7 @@ class Upstream:
         self.name = spec.name
         self.state = UpstreamState.STARTING
         self.error = self.last_error = ""
-        self.last_error_at = 0.0
-        self.restarts = 0
+        self.last_error_at, self.restarts = 0.0, 0
         self.protocol = self.version = ""
         self.left_out: dict[str, str] = {}
         self.log_level: str | None = None
@@ -141,7 +140,7 @@ class Upstream:
                 startable = startable and not self.login.needs_a_person
                 self.error = why_connection_ended(error, self.spec, self._running, self.login.last_said)
                 log.debug("%s: connection failed", self.name, exc_info=error)
-            self._client = None
+            self._client, self.error = None, self.error if self._mask is None else self._mask(self.error)
             if self._renewing:
                 self._renewing = False
                 self.restarts += 1

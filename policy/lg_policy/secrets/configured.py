@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 from lg_policy.secrets.finder import Finder, encoded
 from lg_policy.secrets.shapes import OWN
@@ -87,18 +88,16 @@ def is_secret_setting(name: str, value: str, *, referenced: bool = False) -> boo
 def secret_parts(name: str, value: str, *, referenced: bool = False) -> list[str]:
     """Return what must be hidden of a configured value: nothing, all of it, or the part that is secret.
 
-    That is the password of a URL, what follows the scheme of an `Authorization` header, and what has the name of a
-    secret in a connection string, in a header that is written out, or in a JSON object.
+    That is the password of a URL, and what has the name of a secret in its query, what follows the scheme of an
+    `Authorization` header, and what has such a name in a connection string, in a header that is written out, or in a
+    JSON object.
     """
     text = value.strip()
     within = None if names_a_secret(name) else _named_inside(text)
     if within is not None:
         return [part for key, inner in within for part in secret_parts(key, inner)]
-    password = _URL_PASSWORD.match(text)
-    if password is not None:
-        return [part for part in (password[1],) if _may_be_hidden(part, by_name=True)]
     if _URL.match(text):
-        return [text[span.start : span.end] for span in _FINDER.find(text, encoded(text))]
+        return _secrets_of_address(text)
     scheme = _SCHEMES.match(text)
     secret = text[scheme.end() :] if scheme is not None else text
     by_name = scheme is not None or names_a_secret(name)
@@ -109,6 +108,32 @@ def secret_parts(name: str, value: str, *, referenced: bool = False) -> list[str
     if _NUMBER.fullmatch(secret) and not _PASSWORDS.intersection(_parts(name)):
         return []
     return [secret] if _may_be_hidden(secret, by_name=by_name) else []
+
+
+def _secrets_of_address(url: str) -> list[str]:
+    """Return the password of an address, the values of its query that have the name of a secret, or else its shapes."""
+    password = _URL_PASSWORD.match(url)
+    found = [password[1]] if password is not None else []
+    for pair in url.partition("#")[0].partition("?")[2][:MAX_INSIDE].split("&"):
+        name, _, value = pair.partition("=")
+        if names_a_secret(unquote(name)):
+            found += dict.fromkeys((value, unquote_plus(value)))
+    if not found:
+        return [url[span.start : span.end] for span in _FINDER.find(url, encoded(url))]
+    return [part for part in found if _may_be_hidden(part, by_name=True)]
+
+
+def secrets_of_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the secrets among a program's arguments, which follow an option such as `--token`, or its `=`."""
+    found: list[str] = []
+    for before, text in zip(("", *arguments), arguments, strict=False):
+        option, equals, value = text.partition("=")
+        if before.startswith("-") and "=" not in before:
+            found += secret_parts(before.lstrip("-"), text)
+        if equals and option.startswith("-"):
+            found += secret_parts(option.lstrip("-"), value)
+        found += secret_parts("", text)
+    return found
 
 
 def _named_inside(text: str) -> list[tuple[str, str]] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.commands.support_commands import run
 from tests.gateway.observability.support_observed import eventually, get, logged_gateway, post, tool_call
 from tests.gateway.rig import ALLOW_ALL, program_environment, server, write_config
 from tests.postgres import own_server
@@ -34,6 +35,18 @@ def test_readiness_says_how_many_servers_are_up_and_names_none(tmp_path: Path) -
     assert unready.json() == {"status": "not ready", "store": "ok", "servers": {"configured": 2, "up": 1}}
     assert (alive.status_code, alive.json()) == (200, {"status": "degraded"})
     assert "payroll" not in unready.text + alive.text
+
+
+def test_the_status_of_a_server_that_is_down_names_no_secret_of_its_address(tmp_path: Path) -> None:
+    address = "http://u:Geheim-123x@127.0.0.1:1/mcp?api_key=query-s3cret-1"
+    down = f'[gateway.servers.gone]\nurl = "{address}"\n'
+    config, log = write_config(tmp_path, down, ALLOW_ALL), tmp_path / "log"
+    with logged_gateway(log, "--no-login", "--config", str(config)):
+        eventually(lambda: "gone is down" in log.read_text())
+        told = run("status", "--json", "--config", str(config)).stdout
+
+    assert "cannot reach http" in told
+    assert [secret for secret in ("Geheim-123x", "query-s3cret-1") if secret in told + log.read_text()] == []
 
 
 def test_a_gateway_may_be_ready_without_the_servers_of_others(tmp_path: Path) -> None:

@@ -93,6 +93,12 @@ BROKEN = {
     "pattern '!a' is a negation": '[policy]\nread_deny = ["!a"]\n',
     "gateway.http.login cannot change": '[gateway.http]\nlogin = "none"\n',
     "gateway.identity cannot change": '[gateway]\nidentity = "other"\n',
+    "log.access cannot change": "[log]\naccess = true\n",
+    "log.format cannot change": '[log]\nformat = "json"\n',
+    "gateway.metrics.enabled cannot change": "[gateway.metrics]\nenabled = true\n",
+    "gateway.tracing.otlp_endpoint cannot change": (
+        '[gateway.tracing]\notlp_endpoint = "http://127.0.0.1:4318/v1/traces"\n'
+    ),
 }
 
 

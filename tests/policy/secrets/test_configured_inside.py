@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lg_policy.secrets.configured import secret_parts
+from lg_policy.secrets.configured import secret_parts, secrets_of_arguments
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ from lg_policy.secrets.configured import secret_parts
         ("", "Authorization: Bearer abcdef123456", ["abcdef123456"]),
         ("HEADER", "X-Api-Key: abcdef123456", ["abcdef123456"]),
         ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=abcdef123456,x=y", ["abcdef123456"]),
+        ("url", "https://a.example/mcp?api_key=abc-def-123&x=y#z", ["abc-def-123"]),
+        ("url", "https://u:Geheim123x@a.example/mcp?token=a%2Bbcdef", ["Geheim123x", "a%2Bbcdef", "a+bcdef"]),
+        ("url", "https://a.example/mcp?keyword=abcdefgh&token_id=12345678", []),
     ],
 )
 def test_what_has_the_name_of_a_secret_inside_a_value_is_hidden(name: str, value: str, hidden: list[str]) -> None:
@@ -39,3 +42,16 @@ def test_what_has_the_name_of_a_secret_inside_a_value_is_hidden(name: str, value
 )
 def test_ordinary_values_with_names_inside_are_not_hidden(name: str, value: str) -> None:
     assert secret_parts(name, value) == []
+
+
+def test_secrets_among_arguments_follow_the_option_that_names_them() -> None:
+    arguments = [
+        "--token",
+        "abc-def-123",
+        "--password=Geheim123x",
+        "--root",
+        "/home/me/project",
+        "--port=8080",
+        "serve",
+    ]
+    assert secrets_of_arguments(arguments) == ["abc-def-123", "Geheim123x"]
