@@ -78,6 +78,14 @@ def test_containers_run_as_nobody_special_on_a_root_that_they_cannot_write() -> 
     assert dockerfile.rindex("USER 10001:10001") > dockerfile.rindex("\nFROM ")
 
 
+def test_the_image_is_built_from_every_package_of_the_project() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text("utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    copied = re.findall(r"^COPY (\S+) \1$", (DEPLOY / "docker/Dockerfile").read_text("utf-8"), re.MULTILINE)
+
+    assert {package.split("/")[0] for package in packages} <= set(copied)
+
+
 def test_no_image_names_a_registry() -> None:
     texts = [file.read_text("utf-8") for file in sorted(DEPLOY.rglob("*")) if file.is_file()]
     images = [
