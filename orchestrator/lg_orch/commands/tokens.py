@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from lg_orch.service.records.token_table import TokenRows
 
 DAY_S = 86_400.0
+_TOLD = """\
+a token for {name} ({role}), valid for {days:g} days; it is not shown again
+put it into LG_SERVER_TOKEN, or send it as `Authorization: Bearer …`"""
 
 
 def command(args: argparse.Namespace) -> int:
@@ -24,6 +28,7 @@ def command(args: argparse.Namespace) -> int:
     try:
         if args.action == "create":
             print(parts.tokens.create(args.name, args.role, args.days * DAY_S))
+            print(_TOLD.format(name=args.name, role=args.role, days=args.days), file=sys.stderr)
         elif args.action == "revoke":
             for token in parts.tokens.revoke(args.name):
                 print(f"revoked {token.id} ({token.name}, {token.role})")

@@ -175,7 +175,10 @@ def test_a_role_may_do_what_it_may_and_no_more(idle: Api, capsys: pytest.Capture
 def test_tokens_are_made_listed_and_revoked(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = ["--repo-root", str(repo)]
     assert main(["tokens", "create", "ann", "--role", "approver", *at]) == 0
-    token = capsys.readouterr().out.strip()
+    made = capsys.readouterr()
+    token = made.out.strip()
+    assert "for ann (approver), valid for 90 days; it is not shown again" in made.err
+    assert "LG_SERVER_TOKEN" in made.err
     with serving(repo, worker=False) as api:
         ann = replace(api, token=token)
         assert ann("GET", "/v1/runs").status == 200

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
             "no gateway with a console runs for this directory",
             hint="start one with `lg-gateway serve --transport http --console`, or name its --root or --config",
         )
-    with Terminal() as terminal:
+    with Terminal("showing the link to the console") as terminal:
         try:
             store = open_store(located.store_place, guard=located.ledger())
         except StoreError as error:

@@ -21,7 +21,13 @@ NO_SIZE = (10**9, 80)
 
 
 class Terminal:
-    """Enter it. Raises `ConfigError` without a terminal, or where single keys cannot be read (Windows)."""
+    """Enter it. Raises `ConfigError` without a terminal, or where single keys cannot be read (Windows).
+
+    `purpose` is the subject of that message: what needs a terminal.
+    """
+
+    def __init__(self, purpose: str = "approving") -> None:
+        self._purpose = purpose
 
     def __enter__(self) -> Self:
         if sys.platform == "win32":
@@ -32,7 +38,7 @@ class Terminal:
             self._fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
             raise ConfigError(
-                "approving needs a terminal with a human at it", hint="run this command in a terminal"
+                f"{self._purpose} needs a terminal with a human at it", hint="run this command in a terminal"
             ) from error
         return self
 
