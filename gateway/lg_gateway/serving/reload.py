@@ -51,6 +51,8 @@ class Reloader:
         self._load = load
         self._turn = anyio.Lock()
         self._tried: dict[Path, Stamp] | None = None
+        self.listens = anyio.Event()
+        """Set once a SIGHUP reloads. Before that it would end the process, so nothing is announced earlier."""
 
     async def run(self) -> None:
         """Reload on SIGHUP, when a file changes, and before a human is asked where one has; until cancelled."""
@@ -124,9 +126,11 @@ class Reloader:
     async def _on_signal(self) -> None:
         # A program that was started with the signal ignored (nohup) keeps it so: it is to outlive its terminal.
         if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            self.listens.set()
             return
         had_terminal = has_terminal()
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+            self.listens.set()
             async for _ in signals:
                 if had_terminal and not has_terminal():
                     # The terminal was closed: that is no request to reload, and staying would leave an orphan.

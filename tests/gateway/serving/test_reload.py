@@ -246,6 +246,14 @@ async def test_a_running_program_takes_over_changed_settings(tmp_path: Path, how
             assert "a__peek" in {tool.name for tool in (await client.list_tools(cache_mode="refresh")).tools}
 
 
+async def test_a_reload_may_be_asked_for_as_soon_as_the_address_is_told(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), ALLOW_ALL)
+    with http_gateway("--config", str(config)) as (url, process), anyio.fail_after(60):
+        os.kill(process.pid, signal.SIGHUP)
+        async with Client(f"{url}/mcp") as client:
+            assert not (await client.call_tool("a__echo", {"text": "x"})).is_error
+
+
 @pytest.mark.parametrize("started_with_nohup", [False, True])
 async def test_a_gateway_ends_with_its_terminal_unless_it_was_told_to_outlive_it(
     tmp_path: Path, started_with_nohup: bool

@@ -68,7 +68,9 @@ async def _serve(
         from lg_gateway.serving.server import Frontend
         from lg_policy.wire.serving import serve_here
 
-        gateway.start_soon(Reloader(gateway, lambda: settings_from(args)).run)
+        reloader = Reloader(gateway, lambda: settings_from(args))
+        gateway.start_soon(reloader.run)
+        await reloader.listens.wait()
         watching = Watching(gateway, flags, place, args.config)
         gateway.start_soon(watching.run)
         front = _front(gateway, flags, login=login)
