@@ -120,7 +120,7 @@ def test_a_current_directory_that_was_removed_is_the_cause_in_one_line(tmp_path:
         cwd=tmp_path / "gone", capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "current directory was removed" in done.stderr
+    assert "current directory is gone" in done.stderr
     assert one_line(done.stderr), done.stderr
 
 
