@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 
-from lg_gateway.confinement.private_socket import listening_socket
+from lg_gateway.confinement.private_socket import private_server
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,7 @@ class GatewaySocket:
 
     async def start(self, path: str) -> None:
         """Listen on a Unix socket at `path`, which may be long. Raises `OSError`."""
-        listener = listening_socket(path)
-        try:
-            self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=CHUNK)
-        except BaseException:
-            listener.close()
-            raise
+        self._server = await private_server(path, self._accept, limit=CHUNK)
 
     async def close(self) -> None:
         """End all connections, and with each its gateway."""

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def private_server(
+    path: str, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None], *, limit: int
+) -> asyncio.Server:
+    """Listen on a Unix socket at `path`, and call `accept` for each connection, whose reader holds `limit` bytes.
+
+    The path may be longer than an address of a socket. Raises `OSError`.
+    """
+    listener = listening_socket(path)
+    try:
+        return await asyncio.start_unix_server(accept, sock=listener, limit=limit)
+    except BaseException:
+        listener.close()
+        raise
 
 
 def listening_socket(path: str) -> socket.socket:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 
 from lg_gateway.confinement.hosts import Address, HostRules, embedded, plain_name
-from lg_gateway.confinement.private_socket import listening_socket
+from lg_gateway.confinement.private_socket import private_server
 from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_gateway.confinement.requests import BadRequest, ProxyRequest, read_request
 
@@ -72,12 +72,7 @@ class EgressProxy:
 
     async def start(self, path: str) -> None:
         """Listen on a Unix socket at `path`, which may be long. Raises `OSError`."""
-        listener = listening_socket(path)
-        try:
-            self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=HEAD_BYTES)
-        except BaseException:
-            listener.close()
-            raise
+        self._server = await private_server(path, self._accept, limit=HEAD_BYTES)
 
     async def close(self) -> None:
         """Stop listening and end all connections."""

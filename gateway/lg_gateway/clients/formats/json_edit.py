@@ -69,12 +69,10 @@ def with_member(text: str, steps: tuple[str, ...], key: str, value: Any) -> str:
 def without_member(text: str, steps: tuple[str, ...], key: str) -> str:
     """Return the text without `key` below `steps`. Raises `ValueError` where that cannot be done."""
     wanted = parse_json(text)
-    place, found = wanted, _object(text, _skip(text, 0))
-    for step in steps:
-        member = found.member(step)
-        if member is None:
-            return text
-        place, found = place[step], _object(text, member.value)
+    reached = _reached(text, wanted, steps)
+    if reached is None:
+        return text
+    place, found = reached
     member = found.member(key)
     if member is None:
         return text
@@ -89,16 +87,25 @@ def without_members(text: str, steps: tuple[str, ...], keys: Collection[str]) ->
             text = without_member(text, steps, key)
         return text
     wanted = parse_json(text)
-    place, found = wanted, _object(text, _skip(text, 0))
-    for step in steps:
-        member = found.member(step)
-        if member is None:
-            return text
-        place, found = place[step], _object(text, member.value)
+    reached = _reached(text, wanted, steps)
+    if reached is None:
+        return text
+    place, found = reached
     gone = [member for member in found.members if member.key in keys]
     for key in {member.key for member in gone}:
         del place[key]
     return _checked(_without_spans(text, _spans(text, found, gone)), wanted)
+
+
+def _reached(text: str, parsed: Any, steps: tuple[str, ...]) -> tuple[Any, _Object] | None:
+    """Return the object below `steps`, as parsed and as it lies in the text, or `None` where there is none."""
+    found = _object(text, _skip(text, 0))
+    for step in steps:
+        member = found.member(step)
+        if member is None:
+            return None
+        parsed, found = parsed[step], _object(text, member.value)
+    return parsed, found
 
 
 def _spans(text: str, found: _Object, gone: Sequence[_Member]) -> Iterator[tuple[int, int]]:
