@@ -26,6 +26,7 @@ SERVERS = {
     "lg-gateway": "Files, commands and other servers behind one policy, with approval and a record of every call",
     "lg-fs": "The files below one directory: read, search and patch, within a policy",
     "lg-exec": "Named commands in one directory, in a sandbox",
+    "lg-code": "What the code below one directory defines, who uses it, and what tests it",
 }
 # The client's root is a directory that the person chooses when the bundle is installed.
 CHOSEN = {

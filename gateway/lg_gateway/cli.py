@@ -21,6 +21,7 @@ import lg_gateway.commands.logins.flags as logins
 import lg_gateway.commands.operating.flags as operating
 import lg_gateway.commands.rules.flags as rules
 import lg_gateway.commands.serving.flags as serving
+from lg_policy.builtin_servers import BUILTINS
 from lg_policy.command_line.commands import CommandSet
 from lg_policy.command_line.completion import completion_command
 from lg_policy.command_line.reading import read_command_line, tell_actions
@@ -99,7 +100,7 @@ def _run(args: argparse.Namespace, *, forking: bool) -> int:
         from lg_policy.prefork.start import prepare
 
         workers = min(max(1, getattr(args, "workers", 1)), 64)
-        prepare("lg_gateway", (0, 0) if workers == 1 else (2,) * workers)
+        prepare("lg_gateway", (0,) * len(BUILTINS) if workers == 1 else (len(BUILTINS),) * workers)
     status: int = args.chosen.code()(args)
     tell_actions(COMMANDS, args)
     return status

@@ -147,7 +147,7 @@ def test_the_settings_example_loads_and_says_what_the_page_says(tmp_path: Path) 
     path = tmp_path / "config.toml"
     path.write_text(text)
     settings = load_settings(config=path, environ={"HOME": str(tmp_path)}).settings
-    assert set(settings.gateway.servers) == {"fs", "exec", "time"}
+    assert set(settings.gateway.servers) == {"fs", "exec", "code", "time"}
     assert not settings.gateway.servers["time"].trusted
     assert tomllib.loads(text)["gateway"]["rules"][0]["effect"] == "allow"
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lg_gateway.clients.formats.toml_text import parse_toml, with_tables, without_tables
+from lg_policy.builtin_servers import BUILTINS
 from lg_policy.config.settings import UpstreamSettings
 from lg_policy.errors import ConfigError
 from lg_policy.state import make_private, replace_file
 
 PARENTS = ("gateway", "servers")
-BUILTINS = ("fs", "exec")
-"""Served where the settings name no server: with the first one named, these have to be named too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ def with_servers(path: Path, servers: Mapping[str, UpstreamSettings], *, replace
     added = {name: table for name, table in wanted.items() if name not in unchanged}
     if not replace:
         added = {name: table for name, table in added.items() if name not in differing}
-    if added and not known:
+    if added and not known:  # with the first server that is named, our own have to be named too
         added = {name: {"builtin": name} for name in BUILTINS} | added
     try:
         if replace:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lg_gateway.clients.names import NAME
@@ -20,6 +20,7 @@ from lg_gateway.processes.builtin_roots import place_of
 from lg_gateway.processes.child_process import ServerLaunch
 from lg_gateway.processes.gateway_paths import GatewayPaths
 from lg_gateway.upstream_login.login_spec import LoginSpec
+from lg_policy.builtin_servers import BUILTINS
 from lg_policy.config.gateway import UpstreamOAuthSettings
 from lg_policy.config.http import safe_url
 from lg_policy.config.loading import effective_json, write_effective
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 _OPERATORS = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"))
 
-BUILTINS: tuple[Literal["fs", "exec"], ...] = ("fs", "exec")
 BUILTIN_MODULES = {"fs": "lg_fs", "exec": "lg_exec", "code": "lg_code"}
 PASSED_TO_BUILTINS = (
     "LG_KEY_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
@@ -113,7 +113,7 @@ def server_settings(
 ) -> dict[str, UpstreamSettings]:
     """Return the enabled servers: those of the settings and of the file.
 
-    If the settings name none, the gateway serves our two: always without a file, and with the file's servers if a
+    If the settings name none, the gateway serves our own: always without a file, and with the file's servers if a
     root was given. An entry of the file that cannot be used is left out with an error in the log. Raises `ConfigError`
     if nothing is left.
     """

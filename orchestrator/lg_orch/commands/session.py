@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lg_orch.contracts.errors import EXTRA_MODULES
 from lg_orch.display.report_view import print_report
 from lg_orch.llm.model_names import check_flags
+from lg_policy.builtin_servers import BUILTINS
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.install_hints import extra_command
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from lg_orch.tools.connection import Connection
     from lg_policy.config.settings import Settings
     from lg_policy.secrets.masking import Masker
-
-SERVERS_OF_OURS = 2
-"""How many servers of ours a gateway starts by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ def get_ready(args: argparse.Namespace) -> None:
     if not args.gateway:
         from lg_policy.prefork.start import fork_servers
 
-        fork_servers([SERVERS_OF_OURS])
+        fork_servers([len(BUILTINS)])
 
 
 def require_extra() -> None:

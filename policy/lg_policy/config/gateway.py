@@ -232,7 +232,7 @@ class RuleSettings(Section):
     """Only in allow rules: tool to the digest of its definition. For that tool the rule counts only while its
     definition is this one; after a change you are asked again."""
     roots: tuple[str, ...] = ()
-    """Only in allow rules: the roots on which it counts for tools of `lg-fs` and `lg-exec`. By default every root."""
+    """Only in allow rules: the roots on which it counts for tools of built-in servers. By default every root."""
 
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -263,7 +263,7 @@ class GatewaySettings(Section):
     """The gateway: its servers, rules and limits."""
 
     servers: dict[str, UpstreamSettings] = Field(default_factory=dict)
-    """MCP servers by name. By default `lg-fs` and `lg-exec` on the root."""
+    """MCP servers by name. By default `lg-fs`, `lg-exec` and `lg-code` on the root."""
     rules: tuple[RuleSettings, ...] = ()
     """Policy rules; every settings file adds its own."""
     profiles: dict[str, ToolProfileSettings] = Field(default_factory=dict)
@@ -295,7 +295,7 @@ class GatewaySettings(Section):
     list_wait_s: Annotated[float, Field(ge=0)] = 3
     """Seconds after the start that the first `tools/list` waits for slow servers; later tools come by `list_changed`.
 
-    `lg-fs` and `lg-exec` are always waited for."""
+    Built-in servers are always waited for."""
     name_max: Annotated[int, Field(ge=24, le=64)] = 40
     """Longest name of a tool, in characters. Clients add their own prefix and refuse more than 64 in total."""
     tools_page_size: PositiveInt = 500

@@ -253,13 +253,14 @@ async def test_every_tool_that_is_listed_keeps_to_the_profile(tmp_path: Path) ->
     tools = [{"name": f"t{n}", "inputSchema": schema} for n, schema in enumerate(HOSTILE.values())]
     tools.append({"name": "a_tool_with_a_very_long_name_" * 2, "inputSchema": {"type": "object"}})
     own = '[gateway.servers.fs]\nbuiltin = "fs"\n[gateway.servers.exec]\nbuiltin = "exec"\n'
+    own += '[gateway.servers.code]\nbuiltin = "code"\n'
     config = write_config(tmp_path, own, server("a"), misbehaving(tmp_path, tools=tools), ALLOW_ALL)
     root = tmp_path / "root"
     root.mkdir()
     async with client_of("--config", str(config), "--root", str(root)) as client:
         listed = (await client.list_tools()).tools
 
-    assert {tool.name.partition("__")[0] for tool in listed} == {"fs", "exec", "a", "odd", "mcp_result"}
+    assert {tool.name.partition("__")[0] for tool in listed} == {"fs", "exec", "code", "a", "odd", "mcp_result"}
     for tool in [*listed, *TOOLS]:
         assert problems(tool.input_schema) == [], tool.name
         assert tool.output_schema is None or problems(tool.output_schema) == [], tool.name

@@ -9,7 +9,7 @@ from typing import Any
 CALL_S = 900
 """Seconds for one call, where a client's file has a time-out: a person may have to answer first."""
 START_S = 60
-NAMES = {"gateway": "lg", "fs": "lgfs", "exec": "lgexec"}
+NAMES = {"gateway": "lg", "fs": "lgfs", "exec": "lgexec", "code": "lgcode"}
 """The name of each of our servers in a client's file: letters only, as the strictest client wants."""
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lg_gateway.clients.entry import ClientEntry
 from lg_gateway.clients.import_plan import ImportPlan, import_plan
@@ -18,8 +19,9 @@ from lg_gateway.clients.installing.client_file import ClientText, is_ours, read_
 from lg_gateway.clients.installing.entries import NAMES, InstallRow, Launch
 from lg_gateway.clients.installing.records import InstallRecord, Records, digest
 from lg_gateway.clients.reading import servers_of
-from lg_gateway.clients.settings_file import BUILTINS, reserved_names, without_servers
+from lg_gateway.clients.settings_file import reserved_names, without_servers
 from lg_gateway.clients.values import Values
+from lg_policy.builtin_servers import BUILTINS
 from lg_policy.errors import ConfigError
 
 
@@ -141,7 +143,9 @@ class Installer:
         ours = {name: values for name, values in record.added.items() if name not in BUILTINS and name not in others}
         edit = without_servers(path, ours)
         edit.write()
-        added = {name: values for name, values in record.added.items() if name in BUILTINS}
+        added: dict[str, Mapping[str, Any]] = {
+            name: values for name, values in record.added.items() if name in BUILTINS
+        }
         if set(edit.left) <= set(added):
             without_servers(path, added).write()
         if not record.settings_existed and path.exists() and not path.read_bytes().strip():

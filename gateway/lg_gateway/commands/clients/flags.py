@@ -49,7 +49,10 @@ def _install(parser: Parser) -> None:
     )
     parser.add_argument("--project", action="store_true", help="into the file in the project, not into the user's")
     parser.add_argument(
-        "--servers", default="gateway", metavar="NAMES", help="gateway (the default), or fs, exec, or both: fs,exec"
+        "--servers",
+        default="gateway",
+        metavar="NAMES",
+        help="gateway (the default), or some of fs, exec and code: fs,exec",
     )
 
 

@@ -162,7 +162,7 @@ def test_servers_move_behind_the_gateway_and_back(client: str, home: Path) -> No
     after = path.read_bytes()
     assert servers_in(client, after).keys() == {"lg"}
     moved = tomllib.loads(settings_of(home).read_text())["gateway"]["servers"]
-    assert moved.keys() == {"fs", "exec", "other"}
+    assert moved.keys() == {"fs", "exec", "code", "other"}
     assert (moved["other"]["command"], moved["other"]["args"]) == ("other-mcp", ["--stdio"])
     assert main(["install", client]) == 0
     assert path.read_bytes() == after, "what was moved stays moved"
