@@ -35,11 +35,11 @@ TYPED = {
 """What a human may type at every terminal of ours. A plain yes is the smallest one; Enter alone is a no."""
 _CHOICES = {
     ONCE: "Approve once", RUN: "Approve for this run", SESSION: "Approve for this session", DENY: "Deny",
-    TOOL: "Always allow this tool", EXACT: "Always allow exactly these arguments",
+    TOOL: "Always allow this {kind}", EXACT: "Always allow exactly these arguments",
 }  # fmt: skip
 _MEANS = {
-    ONCE: "this call only", RUN: "this tool for the rest of this run, for 8 hours at most",
-    SESSION: "this tool until this client ends, for 8 hours at most", DENY: "nothing is done",
+    ONCE: "this call only", RUN: "this {kind} for the rest of this run, for 8 hours at most",
+    SESSION: "this {kind} until this client ends, for 8 hours at most", DENY: "nothing is done",
 }  # fmt: skip
 CONFIRMED_LATER = "An answer for always counts for now, and for good once you confirm it at a terminal."
 
@@ -126,13 +126,20 @@ class ApprovalForm(dict[str, Any]):
 
 
 def form(
-    *, in_run: bool, in_session: bool = False, always: Mapping[str, str] | None = None, note: str = ""
+    *,
+    in_run: bool,
+    in_session: bool = False,
+    always: Mapping[str, str] | None = None,
+    note: str = "",
+    kind: Kind = Kind.TOOL,
 ) -> ApprovalForm:
     """Return the schema of the answer. `always` says what each rule would allow that the human may choose."""
     rules = {kind: words for kind, words in (always or {}).items() if kind in ALWAYS}
     choices = [ONCE, *([RUN] if in_run else []), *([SESSION] if in_session else []), *rules, DENY]
-    means = _MEANS | {kind: f"{words}, from now on" for kind, words in rules.items()}
-    names = [_CHOICES.get(choice) or f"Always allow: {rules[choice]}" for choice in choices]
+    means = {choice: words.format(kind=kind) for choice, words in _MEANS.items()}
+    means |= {choice: f"{words}, from now on" for choice, words in rules.items()}
+    titles = {choice: words.format(kind=kind) for choice, words in _CHOICES.items()}
+    names = [titles.get(choice) or f"Always allow: {rules[choice]}" for choice in choices]
     decision = {
         "type": "string",
         "title": "Decision",

@@ -21,7 +21,7 @@ from lg_gateway.approvals.layout import word
 from lg_gateway.approvals.notifying import Notifier
 from lg_gateway.approvals.question import Frame, HumanAnswer, compose, read_answer
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable, NewApproval, session_run
-from lg_gateway.calls.call import CallContext
+from lg_gateway.calls.call import CallContext, arguments_of_kind
 from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.elicitation.first_answer import LEASE_S, first_answer
 from lg_gateway.elicitation.pending_questions import round_of
@@ -189,10 +189,7 @@ class ApprovalStep:
         return answer
 
     def _round(self, context: CallContext, approval: Approval) -> t.InputRequiredResult:
-        message, schema = _shown(context, approval), self._kept.form(context, approval)
-        request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=message, requested_schema=schema))
-        state = json.dumps({"approval": approval.id})
-        return t.InputRequiredResult(input_requests={question_key(approval): request}, request_state=state)
+        return self._kept.round(context, approval, question_key(approval), _shown(context, approval))
 
     async def _ask_live(self, context: CallContext, approval: Approval) -> CallContext:
         """Ask through the client; an answer from another terminal counts as well, whichever comes first."""
@@ -300,7 +297,7 @@ class ApprovalStep:
         write = partial(compose, frame, arguments, text, partial(secret_lines, self._masker))
         small = context.bytes_in + len(text or "") <= ON_LOOP_BYTES
         shown = write() if small else await anyio.to_thread.run_sync(write)
-        marked = not small or _hold_secrets(self._masker, arguments)
+        marked = not small or _hold_secrets(self._masker, arguments_of_kind(context.call, entry))
         question = NewApproval(
             binding=binding,
             approver=approver,

@@ -10,6 +10,7 @@ Not covered: that a rule of a session is taken back before the session ends, or 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,11 +18,12 @@ from functools import partial
 from typing import Any
 
 import anyio.to_thread
+import mcp_types as t
 
 from lg_gateway.approvals.grants import GRANT_S
 from lg_gateway.approvals.question import ALWAYS, CONFIRMED_LATER, SESSION, ApprovalForm, HumanAnswer, form
 from lg_gateway.approvals.records import Approval, ApprovalTable
-from lg_gateway.calls.call import CallContext
+from lg_gateway.calls.call import CallContext, arguments_of_kind
 from lg_gateway.kept_rules.choices import allows, choices
 from lg_gateway.kept_rules.records import ADDED, NOT_WRITTEN, PROPOSED, RuleChange, comment_of
 from lg_gateway.kept_rules.rule_text import rule_text
@@ -31,6 +33,7 @@ from lg_gateway.store.interface import Store, Tx
 from lg_policy.config.settings import ApprovalSettings
 from lg_policy.errors import ConfigError
 from lg_policy.rules.rule_set import Kind, ToolFacts
+from lg_policy.wire.call_metadata import RULES
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class KeptAnswers:
     settings: Callable[[], ApprovalSettings]
     file: Callable[[], RulesFile | None] = field(default=lambda: None)
     """The user's settings file; `None` where this gateway does not read it."""
+    reloads: Callable[[], bool] = field(default=lambda: True)
+    """Whether this gateway takes over what the file says while it runs."""
     siblings: Callable[[CallContext], Sequence[ToolFacts]] = field(default=lambda _context: ())
     """The tools of the same server that the caller may see."""
     _of_session: list[_SessionRule] = field(default_factory=list)
@@ -64,9 +69,11 @@ class KeptAnswers:
     def offered(self, context: CallContext, *, secrets: bool) -> tuple[dict[str, Any], ...]:
         """Return the rules that would spare this question. None where a rule of the settings wants it asked."""
         facts, call = context.entry.facts, context.call
-        if not _by_default(context) or self.file() is None or context.entry.kind is not Kind.TOOL:
+        if not _by_default(context) or self.file() is None:
             return ()
-        found = choices(facts, call.identity, call.arguments, secrets=secrets, siblings=self.siblings(context))
+        siblings = self.siblings(context) if context.entry.kind is Kind.TOOL else ()
+        arguments = arguments_of_kind(call, context.entry)
+        found = choices(facts, call.identity, arguments, secrets=secrets, siblings=siblings)
         return tuple(asdict(choice) for choice in found)
 
     def covering(self, context: CallContext, now: float) -> str | None:
@@ -74,9 +81,10 @@ class KeptAnswers:
         call, facts = context.call, context.entry.facts
         if not call.session or not _by_default(context):
             return None
+        arguments = arguments_of_kind(call, context.entry)
         for kept in self._of_session:
             same = (kept.approval.session, kept.approval.identity) == (call.session, call.identity)
-            if same and now < kept.ends and allows(kept.rule, facts, call.identity, call.arguments):
+            if same and now < kept.ends and allows(kept.rule, facts, call.identity, arguments):
                 return f"sr-{kept.approval.id[3:]}"
         return None
 
@@ -89,10 +97,20 @@ class KeptAnswers:
             in_session=bool(context.call.session or approval.session),
             always=always,
             note=CONFIRMED_LATER if always and not writes else "",
+            kind=context.entry.kind,
         )
-        if context.call.at_terminal:
+        if context.call.at_terminal or (writes and context.metadata.shows_whole):
             made.rules = {kind: self._text(approval, kind) for kind in always}
         return made
+
+    def round(self, context: CallContext, approval: Approval, key: str, message: str) -> t.InputRequiredResult:
+        """Return the question as a round. A caller that shows it whole gets the words and the text of each rule."""
+        made, words = self.form(context, approval), approval.words()
+        rules = {kind: f"{words[kind]}\n{text}" for kind, text in made.rules.items()}
+        request = t.ElicitRequest(params=t.ElicitRequestFormParams(message=message, requested_schema=made))
+        meta: Any = {RULES: rules} if rules else None
+        state = json.dumps({"approval": approval.id})
+        return t.InputRequiredResult(input_requests={key: request}, request_state=state, _meta=meta)
 
     def _text(self, approval: Approval, kind: str) -> str:
         rule, file = approval.rule(kind), self.file()
@@ -117,12 +135,12 @@ class KeptAnswers:
         rule, file = approval.rule(keep), self.file()
         if keep not in ALWAYS or rule is None or file is None:
             return
-        if not self._writes(context):
-            session = context.call.session
-            if session:
-                kept = replace(approval, session=session)
-                self._of_session.append(_SessionRule(approval=kept, rule=rule, ends=now + GRANT_S))
-                del self._of_session[:-SESSION_RULES]
+        writes, session = self._writes(context), context.call.session
+        if session and not (writes and self.reloads()):
+            kept = replace(approval, session=session)
+            self._of_session.append(_SessionRule(approval=kept, rule=rule, ends=now + GRANT_S))
+            del self._of_session[:-SESSION_RULES]
+        if not writes:
             log.warning(
                 "%s: to allow this for good, run `lg-gateway rules add --from %s` at a terminal",
                 approval.id,

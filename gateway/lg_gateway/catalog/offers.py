@@ -225,7 +225,7 @@ def _prompt(
 ) -> tuple[Entry, Offered[t.Prompt]]:
     name = public_name(spec.name, prompt.name, name_max)
     definition = prompt.model_dump(mode="json", by_alias=True, exclude_none=True)
-    schema = _prompt_schema(prompt)
+    schema, definition_digest = _prompt_schema(prompt), digest([GET, definition])
     facts = ToolFacts(
         server=spec.name,
         tool=name,
@@ -235,6 +235,7 @@ def _prompt(
         builtin=spec.builtin,
         read_only=True,
         input_schema=schema,
+        pin=definition_digest,
     )
     entry = Entry(
         name=f"{spec.name}:{GET}",
@@ -242,7 +243,7 @@ def _prompt(
         tool=prompt.name,
         facts=facts,
         check=ArgumentCheck(schema),
-        definition_digest=digest([GET, definition]),
+        definition_digest=definition_digest,
     )
     given: dict[str, Any] = {"name": seen_name(spec, prompt.name, name, servers)}
     given["meta"] = cleaned_meta(spec, prompt.meta, lambda _server, uri: uri)

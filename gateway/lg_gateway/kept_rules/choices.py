@@ -1,7 +1,8 @@
 """Proposes the rules by which a call would not be asked about again. Pure.
 
-Each is tried on the very call before it is offered. A rule names one caller. It names the tool's definition, or the
-root where the server is our own: what changes is asked about again. A rule never holds what a human would not be shown.
+Each is tried on the very call before it is offered. A rule names one caller. It names the definition of a tool or a
+prompt, or the root where the server is our own: what changes is asked about again. A rule never holds what a human
+would not be shown. What a resource's rule allows is in `resource_choices`.
 
 Not covered: what a tool does with the arguments that a pattern leaves open. The words of the choice say so.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from lg_gateway.kept_rules.resource_choices import resource_rules
 from lg_gateway.kept_rules.rule_text import rule_text
 from lg_policy.config.settings import GatewaySettings, RuleSettings, Settings
 from lg_policy.printing import quote
@@ -60,17 +62,21 @@ def choices(
     secrets: bool,
     siblings: Sequence[ToolFacts] = (),
 ) -> list[RuleChoice]:
-    """Return the rules that would allow this call of a tool. With `secrets` none holds arguments.
+    """Return the rules that would allow this call. With `secrets` none holds arguments, or a resource's address.
 
-    `siblings` are the tools of the same server: where it says that some only read, one answer may allow all of those.
+    `arguments` are those that rules see: of a resource `{uri}`, of a prompt `{name, arguments}`. `siblings` are the
+    tools of the same server: where it says that some only read, one answer may allow all of those.
     """
-    if facts.kind is not Kind.TOOL or "*" in facts.tool or "*" in identity or facts.input_schema is None:
+    if "*" in facts.tool or "*" in identity or facts.input_schema is None:
         return []
     base = _base(facts, identity)
-    found = [RuleChoice(kind=TOOL, words=f"this tool, {quote(facts.tool, limit=WORDS_WIDTH)}", rule=base)]
-    if not secrets:
-        found += _with_arguments(facts, base, arguments)
-    found += _reading(facts, base, siblings)
+    if facts.kind is Kind.RESOURCE:
+        made = zip((TOOL, PATTERN), () if secrets else resource_rules(facts, base), strict=False)
+        found = [RuleChoice(kind=kind, words=words, rule=rule) for kind, (words, rule) in made]
+    else:
+        found = [RuleChoice(kind=TOOL, words=f"this {facts.kind}, {quote(facts.tool, limit=WORDS_WIDTH)}", rule=base)]
+        found += [] if secrets else _with_arguments(facts, base, arguments)
+        found += _reading(facts, base, siblings)
     return [
         replace(choice, reads=facts.read_only)
         for choice in found
@@ -95,15 +101,18 @@ def _can_be_written(rule: Mapping[str, Any]) -> bool:
 
 
 def _base(facts: ToolFacts, identity: str) -> dict[str, Any]:
-    rule: dict[str, Any] = {"tools": [facts.tool], "identities": [identity], "effect": "allow"}
-    if facts.builtin is None:
+    rule: dict[str, Any] = {f"{facts.kind}s": [facts.tool], "identities": [identity], "effect": "allow"}
+    if facts.kind is Kind.RESOURCE:
+        return rule
+    if facts.builtin is None or facts.kind is Kind.PROMPT:
         return rule | {"pins": {facts.tool: facts.pin}}
     return rule | ({"roots": [facts.root]} if facts.root is not None else {})
 
 
 def _reading(facts: ToolFacts, base: Mapping[str, Any], siblings: Sequence[ToolFacts]) -> Iterator[RuleChoice]:
     reading = {other.tool: other.pin for other in siblings if other.read_only and "*" not in other.tool}
-    if facts.builtin is not None or not facts.read_only or not 1 < len(reading) <= READ_TOOLS:
+    ours = facts.kind is not Kind.TOOL or facts.builtin is not None
+    if ours or not facts.read_only or not 1 < len(reading) <= READ_TOOLS:
         return
     names = quote(", ".join(sorted(reading)), limit=2 * WORDS_WIDTH)
     words = f"the {len(reading)} tools of this server that it says only read: {names}"

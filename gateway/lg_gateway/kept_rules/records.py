@@ -31,7 +31,7 @@ class RuleChange:
 
     def record(self, ledger: Ledger, tx: Tx) -> None:
         """Write the record. A rule that a human keeps names the question that it was an answer to."""
-        asked, tools = self.approval, self.rule.get("tools") or [""]
+        asked, tools = self.approval, next(filter(None, map(self.rule.get, ("tools", "resources", "prompts"))), [""])
         what = json.dumps({key: value for key, value in self.rule.items() if key != "name"}, ensure_ascii=True)
         words = [f"by {self.by}", f"in {self.path}", what, self.detail]
         ledger.append(

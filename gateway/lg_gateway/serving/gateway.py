@@ -183,9 +183,15 @@ class Gateway:
         def settings() -> ApprovalSettings:
             return self.policy.settings.approval
 
+        def user_file() -> RulesFile:
+            return rules_file(self.setup.environ, [self.setup.root] if self.setup.root is not None else [])
+
+        def reloads() -> bool:
+            return user_file().path.absolute() in self.setup.watched
+
         def file() -> RulesFile | None:
-            found = rules_file(self.setup.environ, [self.setup.root] if self.setup.root is not None else [])
-            return found if found.path.absolute() in self.setup.watched else None
+            # `lg-orch` starts its gateway with settings of its own, and asks at its terminal for the user's.
+            return user_file() if reloads() or settings().form_always == "write" else None
 
         def siblings(context: CallContext) -> list[ToolFacts]:
             seen = self.pipeline.decisions.tools(context.call.identity)
@@ -197,6 +203,7 @@ class Gateway:
             ledger=self.ledger,
             settings=settings,
             file=file,
+            reloads=reloads,
             siblings=siblings,
         )
         return ApprovalStep(self.store, self.approvals, self.masker, settings, kept)

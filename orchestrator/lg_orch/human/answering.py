@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lg_orch.contracts.agent_guides import guides_addressed, guides_in, guides_named
 from lg_orch.human.approvals import APPROVAL_KEY, SERVER_KEY, Question
 from lg_orch.human.forms import described
+from lg_policy.wire.call_metadata import RULES
 
 if TYPE_CHECKING:
     from mcp.types import ElicitRequest, ElicitResult, InputRequiredResult
@@ -37,11 +38,12 @@ async def answers(
 
     responses: dict[str, ElicitResult] = {}
     approval: HumanAnswer | None = None
+    rules = _rules(asked)
     for key, request in (asked.input_requests or {}).items():
         if not key.startswith((APPROVAL_KEY, SERVER_KEY)) or not isinstance(request, ElicitRequest):
             responses[key] = ElicitResult(action="decline")
             continue
-        question = _question(queued, key, request, builtin=builtin)
+        question = _question(queued, key, request, rules, builtin=builtin)
         verdict = await approver.ask(question)
         if verdict is None:
             return None
@@ -53,7 +55,9 @@ async def answers(
     return Answers(responses=responses, verdict=approval) if responses else None
 
 
-def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: bool) -> Question:
+def _question(
+    queued: QueuedCall, key: str, request: ElicitRequest, rules: dict[str, str], *, builtin: bool
+) -> Question:
     message = request.params.message
     call = queued.call
     if key.startswith(APPROVAL_KEY):
@@ -64,7 +68,8 @@ def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: 
             key=key,
             call_id=call.id,
             arguments=call.input,
-            guides=_guides(queued, message),
+            guides=(guides := _guides(queued, message)),
+            always={} if guides else rules,
         )
     form = dict(getattr(request.params, "requested_schema", None) or {})
     fields = described(form)
@@ -72,6 +77,12 @@ def _question(queued: QueuedCall, key: str, request: ElicitRequest, *, builtin: 
     return Question(
         kind="question", tool=call.tool, builtin=builtin, message=shown, key=key, call_id=call.id, form=form
     )
+
+
+def _rules(asked: InputRequiredResult) -> dict[str, str]:
+    """The rules that the gateway offers as an answer. One for a call that changes agent guides is not offered."""
+    found = (asked.meta or {}).get(RULES)
+    return {str(kind): str(text) for kind, text in found.items()} if isinstance(found, dict) else {}
 
 
 def _guides(queued: QueuedCall, message: str) -> tuple[str, ...]:
@@ -93,7 +104,8 @@ def _to_gateway(verdict: HumanAnswer) -> ElicitResult:
     yes = verdict.decision in ("once", "run")
     # The gateway keeps the reason with the approval: a yes by a flag must be told from one by a person.
     reason = verdict.reason or (f"by {verdict.by}" if yes else "")
-    return ElicitResult(action="accept", content={"decision": verdict.decision if yes else "deny", "reason": reason})
+    decision = (verdict.keep or verdict.decision) if yes else "deny"
+    return ElicitResult(action="accept", content={"decision": decision, "reason": reason})
 
 
 def _to_server(verdict: HumanAnswer) -> ElicitResult:

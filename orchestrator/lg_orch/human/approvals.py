@@ -48,6 +48,8 @@ class Question:
     """With `question`: JSON Schema of the answer, an object of plain fields."""
     guides: tuple[str, ...] = ()
     """Agent guides, such as `AGENTS.md`, that the call changes or may change: `--yes` does not answer for them."""
+    always: Mapping[str, str] = field(default_factory=dict)
+    """With `approval`: rules that a person may keep the answer as, by kind, each with the text that is written."""
     lost_before: bool = False
     """With `outcome`: the call was lost before it was made again now. Not kept, it is about this moment."""
 
@@ -61,6 +63,8 @@ class HumanAnswer:
     reason: str = ""
     arguments: Mapping[str, Any] | None = None
     """With `edit`: what to make the call with instead. With `answer`: the fields of the form."""
+    keep: str = ""
+    """With `once`: the kind of the rule that the answer is kept as. Only a person at a terminal says so."""
 
 
 class Approver(Protocol):

@@ -125,7 +125,7 @@ def record(bus: EventBus, tool: str, key: str, verdict: HumanAnswer) -> Event:
     return bus.emit("approval", tool, "end", {
         "key": key, "decision": verdict.decision, "by": verdict.by, "reason": verdict.reason,
         "arguments": dict(verdict.arguments) if verdict.arguments is not None else None,
-    })  # fmt: skip
+    } | ({"keep": verdict.keep} if verdict.keep else {}))  # fmt: skip
 
 
 def answers_of(events: Iterable[Event]) -> dict[str, HumanAnswer]:
@@ -136,6 +136,7 @@ def answers_of(events: Iterable[Event]) -> dict[str, HumanAnswer]:
             by=str(event.data["by"]),
             reason=str(event.data.get("reason") or ""),
             arguments=event.data.get("arguments"),
+            keep=str(event.data.get("keep") or ""),
         )
         for event in events
         if event.kind == "approval" and event.phase == "end" and event.data["decision"] != "again"
@@ -211,4 +212,6 @@ def _described(question: Question) -> dict[str, Any]:
     described = {name: getattr(question, name) for name in names}
     if question.guides:
         described["guides"] = list(question.guides)
+    if question.always:
+        described["always"] = dict(question.always)
     return described | ({"form": dict(question.form)} if question.form else {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, TypeVar
 
 import anyio
 
@@ -30,11 +30,17 @@ APPROVAL_ANSWERS: Mapping[str, Decision] = {
 }  # fmt: skip
 """The words of every terminal of ours, and `edit`. A plain yes is the smallest one."""
 APPROVAL_PROMPT = "[o]nce, for this [r]un, [e]dit, or [d]eny (Enter denies)? "
+ALWAYS_PROMPT = "[o]nce, for this [r]un, [a]lways, [e]dit, or [d]eny (Enter denies)? "
+ALWAYS = ("a", "always")
+WRITE_PROMPT = "Write it? [y]es; anything else goes back: "
 NOTICE = "lg-orch: a question waits for you"
 REASON_PROMPT = "Denied. Reason (the run reads it; Enter for none): "
 _OUTCOME: Mapping[str, Decision] = {
     "d": "done", "done": "done", "n": "not_done", "not done": "not_done", "s": "stop", "stop": "stop", "": "stop",
 }  # fmt: skip
+
+
+_Choice = TypeVar("_Choice")
 
 
 class Pausing(Protocol):
@@ -79,16 +85,34 @@ class Terminal:
             return await self._ask_approval(question)
 
     async def _ask_approval(self, question: Question) -> HumanAnswer:
+        answers: dict[str, Decision | Literal["always"]] = {**APPROVAL_ANSWERS}
+        answers |= dict.fromkeys(ALWAYS if question.always else (), "always")
+        prompt = ALWAYS_PROMPT if question.always else APPROVAL_PROMPT
         while True:
-            decision = await self._choice(APPROVAL_PROMPT, APPROVAL_ANSWERS)
-            if decision != "edit":
+            decision = await self._choice(prompt, answers)
+            if decision == "always":
+                keep = await self._rule(question)
+                if keep:
+                    return HumanAnswer(decision="once", by="terminal", keep=keep)
+            elif decision != "edit":
                 break
-            edited = await self._edit(question)
-            if edited is not None:
+            elif (edited := await self._edit(question)) is not None:
                 reason = "the user changed its arguments; the changed call follows"
                 return HumanAnswer(decision="edit", by="terminal", reason=reason, arguments=edited)
         reason = await self._prompt(REASON_PROMPT) if decision == "deny" else ""
         return HumanAnswer(decision=decision, by="terminal", reason=reason)
+
+    async def _rule(self, question: Question) -> str:
+        """The kind of the rule that the person keeps, once they have seen it; "" to ask again."""
+        rules = [(kind, *text.partition("\n")[::2]) for kind, text in question.always.items()]
+        for number, (_kind, words, _rule) in enumerate(rules, 1):
+            self._say(f"  [{number}] {visible(words)}")
+        number_typed = await self._prompt("Which? Enter goes back: ")
+        if number_typed not in map(str, range(1, len(rules) + 1)):
+            return ""
+        kind, _words, rule = rules[int(number_typed) - 1]
+        self._say(f"This would be added to your settings:\n\n{visible(rule)}\n")
+        return kind if (await self._prompt(WRITE_PROMPT)).lower() in ("y", "yes") else ""
 
     async def _ask_outcome(self) -> HumanAnswer:
         decision = await self._choice("[d]one, [n]ot done (make it again), or [s]top (Enter stops)? ", _OUTCOME)
@@ -154,7 +178,7 @@ class Terminal:
             return None
         return edited
 
-    async def _choice(self, text: str, choices: Mapping[str, Decision]) -> Decision:
+    async def _choice(self, text: str, choices: Mapping[str, _Choice]) -> _Choice:
         """One of the choices. A slip of the finger would be final: a denied call is not asked about again."""
         while True:
             answer = (await self._prompt(text)).lower()

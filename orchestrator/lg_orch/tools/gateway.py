@@ -64,7 +64,11 @@ def local_launch(
     """
     effective = state_dir / "effective-settings.json"
     # What a model is told of is chosen here; a gateway of our own lists everything.
-    offered = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"expose": "all"})})
+    changed: dict[str, Any] = {"gateway": settings.gateway.model_copy(update={"expose": "all"})}
+    if settings.approval.form_always == "confirm":
+        # The form is answered by a person at this program's terminal, who has seen the rule. No flag ever keeps one.
+        changed["approval"] = settings.approval.model_copy(update={"form_always": "write"})
+    offered = settings.model_copy(update=changed)
     values = offered.model_dump_json(by_alias=True, exclude={"models"})
     replace_file(effective, values.encode())
     names = {name for name in environ if name.startswith("XDG_")} | {*_PASSED, *_ENVIRONMENTS}

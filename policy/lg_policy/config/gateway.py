@@ -229,7 +229,7 @@ class RuleSettings(Section):
     name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")] = ""
     """What records and commands call the rule, however many stand before it. By default its number."""
     pins: dict[str, str] = Field(default_factory=dict)
-    """Only in allow rules: tool to the digest of its definition. For that tool the rule counts only while its
+    """Only in allow rules: tool or prompt to the digest of its definition. For that one the rule counts only while its
     definition is this one; after a change you are asked again."""
     roots: tuple[str, ...] = ()
     """Only in allow rules: the roots on which it counts for tools of built-in servers. By default every root."""

@@ -266,7 +266,7 @@ class RuleBook:
             root=facts.root,
             rules=rules,
             hopeless={},
-            lapsed={},
+            lapsed={rule.name: why for rule in rules if (why := rule.lapsed(facts))},
             judges_paths=False,
             spelled=facts.spellings,
         )
@@ -350,9 +350,9 @@ def _compile(name: str, rule: RuleSettings, place: str) -> _Rule:
             hint='use ["*"] for all',
         )
     effect = Effect(rule.effect)
-    if (rule.pins or rule.roots) and (effect is not Effect.ALLOW or rule.resources or rule.prompts):
+    if (rule.pins or rule.roots) and (effect is not Effect.ALLOW or rule.resources):
         raise ConfigError(
-            f"{where}: `pins` and `roots` are for allow rules about tools",
+            f"{where}: `pins` and `roots` are for allow rules about tools and prompts",
             hint="a rule that forbids or asks counts whatever has changed: take them out",
         )
     return _Rule(

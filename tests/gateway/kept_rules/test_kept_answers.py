@@ -19,6 +19,7 @@ from lg_gateway.serving.reload import Reloader
 from lg_gateway.serving.server import Frontend
 from lg_gateway.serving.setup import prepare
 from tests.gateway.approvals.support_approvals import APPROVE
+from tests.gateway.offers_rig import offers
 from tests.gateway.rig import flags, gateway_of, records, send, server, text_of, write_config
 
 pytestmark = pytest.mark.anyio
@@ -187,3 +188,40 @@ async def test_a_secret_of_the_settings_is_in_no_rule_however_json_writes_it(tmp
             await client.call_tool("a__echo", {"text": text})
 
     assert ["exact" in form["enum"] for form in forms] == [False, False, True]
+
+
+@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+async def test_always_for_a_resource_and_a_prompt_is_written_and_spares_the_next_question(
+    tmp_path: Path, mode: str
+) -> None:
+    forms: list[dict[str, Any]] = []
+    config = write_config(tmp_path, offers("fx"), WRITE)
+    async with gateway_of(tmp_path, offers("fx"), WRITE) as gateway, client_of(gateway, "tool", forms, mode) as client:
+        gateway.look_at_settings = Reloader(gateway, lambda: prepare(flags(config=config), mcp_json=None)).refresh
+        for _ in range(2):
+            await client.read_resource("fx+test://static")
+            await client.get_prompt("fx__greet", {"topic": "x"})
+        await client.read_resource("fx+test://watched")
+
+    rules = tomllib.loads(user_file().read_text())["gateway"]["rules"]
+    assert [form["enumNames"][2] for form in forms] == [
+        "Always allow this resource", "Always allow this prompt", "Always allow this resource",
+    ]  # fmt: skip
+    assert [rule.get("resources") or rule.get("prompts") for rule in rules] == [
+        ["fx+test://static"], ["fx__greet"], ["fx+test://watched"],
+    ]  # fmt: skip
+    assert [list(rule.get("pins", ())) for rule in rules] == [[], ["fx__greet"], []]
+
+
+async def test_a_resource_that_a_client_allows_for_good_counts_for_its_session_only(tmp_path: Path) -> None:
+    forms: list[dict[str, Any]] = []
+    async with gateway_of(tmp_path, offers("fx")) as gateway:
+        async with client_of(gateway, "pattern", forms) as client:
+            for uri in ("fx+test://static", "fx+test://watched"):
+                await client.read_resource(uri)
+        async with client_of(gateway, "pattern", forms, session="s2") as client:
+            await client.read_resource("fx+test://static")
+
+    assert len(forms) == 2
+    assert 'resources of this server below "test://**", from now on' in forms[0]["description"]
+    assert not user_file().exists()

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lg_gateway.kept_rules.rules_file import rules_file
 from lg_orch.testing import ScriptedModel, calls, text
+from tests.gateway.commands.support_commands import run as gateway
 from tests.gateway.commands.terminals import Screen, on_terminal
 from tests.orchestrator.llm.project import ANSWER, KEY, READ, RIGHT, WRONG, Project, make, patch
 from tests.orchestrator.programs import lg_orch
@@ -72,3 +74,36 @@ def test_ctrl_c_at_a_question_ends_the_run_at_once_and_the_question_can_be_answe
         done = lg_orch("resume", "last", "--approve", "--repo-root", str(project.root), cwd=project.root.parent)
     assert done.returncode == 4, done.stdout + done.stderr  # nothing there can check it
     assert RIGHT in project.source()
+
+
+def test_a_person_keeps_an_answer_as_a_rule_and_the_next_run_asks_about_it_no_more(project: Project) -> None:
+    with ScriptedModel([calls(READ), calls(patch()), text(ANSWER)]) as model:
+        project.configure(model)
+        with run_on_terminal(project) as screen:
+            screen.wait("[a]lways, [e]dit, or [d]eny (Enter denies)? ")
+            screen.type("a\n")
+            assert 'this tool, "fs__apply_patch"' in screen.wait("Which? Enter goes back: ")
+            screen.type("1\n")
+            shown = screen.wait("anything else goes back: ")
+            screen.type("\n")
+            screen.wait("(Enter denies)? ", times=2)
+            assert not rules_file(os.environ).path.exists(), "a rule was written before a person said yes to it"
+            screen.type("always\n1\ny\n")
+            screen.wait("ended  ")
+            assert screen.end() == 4, screen.shown  # nothing there can check it
+    (rule,) = rules_file(os.environ).rules()
+    assert 'tools = ["fs__apply_patch"]' in shown
+    assert str(rules_file(os.environ).path) in shown.replace("\n", "")
+    assert (rule["tools"], rule["effect"], rule["roots"]) == (["fs__apply_patch"], "allow", [str(project.root)])
+    assert RIGHT in project.source()
+
+    listed = gateway("rules", "list", "--root", str(project.root))
+    assert "fs__apply_patch" in listed.stdout
+    with ScriptedModel([calls(READ), calls(patch(old=RIGHT, new="return b + a")), text(ANSWER)]) as model:
+        project.configure(model)
+        with run_on_terminal(project) as screen:
+            screen.wait("ended  ")
+            assert screen.end() == 4, screen.shown
+    assert "return b + a" in project.source()
+    assert gateway("rules", "remove", rule["name"], "--root", str(project.root)).returncode == 0
+    assert rules_file(os.environ).rules() == []
