@@ -12,8 +12,8 @@ from lg_gateway.catalog.offers import uri_facts
 from lg_gateway.kept_rules.choices import EXACT, PATTERN, TOOL, allows, choices
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_policy.rules.rule_set import Kind, ToolFacts
-from tests.gateway.kept_rules.test_choices import ME
 
+ME = "local:me"
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}}}
 PROMPT = ToolFacts(
     server="s", tool="s__review", kind=Kind.PROMPT, name="review", read_only=True, input_schema=SCHEMA, pin="d1"
