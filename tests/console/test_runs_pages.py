@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import anyio
 from playwright.sync_api import Browser, expect
 
-from lg_orch.cli import arguments
-from lg_orch.service.assembly import assemble
-from lg_orch.service.console.mounting import with_console
-from lg_orch.service.serving import WorkerThread, server_of, service_of, tools_of
-from lg_orch.settings.setup import prepare
-from lg_policy.config.flags import ServeFlags
-from lg_policy.wire.serving import listen, shown_address
-from tests.console.served import LONG_MS, Visit, opened_page
-
-
-@contextmanager
-def served_runs(root: Path, *flags: str) -> Iterator[tuple[str, str]]:
-    """A run service with its console; yields its address and an operator's token."""
-    args = arguments(["serve", "--repo-root", str(root), *flags])
-    parts = assemble(args, prepare(args))
-    thread = WorkerThread(parts, tools_of(parts, args))
-    served = with_console(service_of(parts, thread), parts.tokens)
-    server = server_of(served.service, served.routes, served.console.streams.close)
-    listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
-
-    async def serve() -> None:
-        await server.serve(sockets=[listener])
-
-    api = threading.Thread(target=lambda: anyio.run(serve))
-    api.start()
-    thread.start()
-    try:
-        yield shown_address("127.0.0.1", listener), parts.tokens.create("ann", "operator", 3600)
-    finally:
-        server.should_exit = True
-        api.join()
-        thread.stop()
-        listener.close()
-        parts.close()
-
-
-@contextmanager
-def operator(browser: Browser, address: str, token: str) -> Iterator[Visit]:
-    """A browser of somebody who has logged in with a token."""
-    with opened_page(browser, address) as visit:
-        visit.page.goto(f"{address}/login")
-        visit.page.get_by_label("Operator's token").fill(token)
-        visit.page.get_by_role("button", name="Log in").click()
-        visit.page.wait_for_url("**/runs")
-        yield visit
+from tests.console.served import LONG_MS
+from tests.console.served_runs import operator, served_runs
 
 
 def test_a_run_is_begun_watched_to_its_end_exported_and_compared(browser: Browser, tmp_path: Path) -> None:
     root = tmp_path / "repo"
     root.mkdir()
     (root / "README.md").write_text("# Thing\n\nIt does a <script>alert(1)</script> thing.\n")
-    with served_runs(root) as (address, token), operator(browser, address, token) as visit:
+    with served_runs(root) as served, operator(browser, served.address, served.token) as visit:
+        address = served.address
         page = visit.page
         expect(page.get_by_text("There is no run yet.")).to_be_visible()
         page.goto(f"{address}/runs/new")

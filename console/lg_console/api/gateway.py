@@ -81,7 +81,7 @@ def _servers(console: Console, servers: ServersSource) -> list[Route]:
 
     async def retry(request: Request, visitor: Visitor) -> Response:
         fields = await fields_of(request)
-        await servers.retry(visitor.person, text_of(fields, "server", VALUE))
+        await servers.retry(visitor.person.at_gateway, text_of(fields, "server", VALUE))
         return as_json({})
 
     guard = console.guard
@@ -104,7 +104,7 @@ def _decisions(console: Console, servers: ServersSource) -> list[Route]:
     async def accept(request: Request, visitor: Visitor) -> Response:
         fields = await fields_of(request)
         named = [text_of(fields, name) for name in ("server", "tool", "digest")]
-        await servers.accept(visitor.person, *named)
+        await servers.accept(visitor.person.at_gateway, *named)
         return as_json({})
 
     async def rules(_request: Request, _visitor: Visitor) -> Response:

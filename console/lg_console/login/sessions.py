@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from lg_console.sources.people import Person, Role, SessionStore
+from lg_console.sources.people import LoggedInBy, Person, Role, SessionStore
 
 SESSION_S = 8 * 3600.0
 IDLE_S = 30 * 60.0
@@ -109,13 +109,15 @@ class SessionTable:
     async def _write(self, session: Session) -> None:
         person = session.person
         body = {"name": person.name, "role": str(person.role), "local": person.local, "action": session.action}
+        body |= {"by": str(person.by)}
         body |= {"ends": session.ends, "seen": session.seen}
         await self._store.write(session.key, json.dumps(body), min(session.ends, session.seen + IDLE_S))
 
 
 def _read(key: str, text: str) -> Session:
     body = json.loads(text)
-    person = Person(name=body["name"], role=Role(body["role"]), local=bool(body["local"]))
+    by = LoggedInBy(body.get("by", LoggedInBy.TOKEN))
+    person = Person(name=body["name"], role=Role(body["role"]), local=bool(body["local"]), by=by)
     return Session(key=key, person=person, action=body["action"], ends=body["ends"], seen=body["seen"])
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from lg_console.markup.elements import Child, Markup, tag
-from lg_console.sources.people import Person, Role
+from lg_console.sources.people import LoggedInBy, Person, Role
 from lg_console.sources.questions import Choice, Question
 from lg_console.web.console import Console
 from lg_console.web.layout import PageFrame, age, empty, framed, moment, state_word
@@ -133,10 +134,12 @@ def _facts(question: Question) -> list[Child]:
     left = question.expires - time.time()
     found: list[Child] = [f"asked by {question.identity}"]
     found += [f", client {question.client}"] if question.client else []
-    found += [f", run {question.run_id}"] if question.run_id else []
+    if question.run_id:
+        run = f"run {question.run_id}"
+        found += [", ", tag("a", run, href=f"/runs/{quote(question.run_id, safe='')}") if question.of_run else run]
     found += [f", {age(time.time() - question.created)} ago"]
     found += [f", {age(left)} left"] if question.waiting and left > 0 else []
-    return [*found, tag("br"), f"gateway of {question.where}"]
+    return [*found, tag("br"), f"in {question.where}"]
 
 
 def _text(lines: Sequence[str]) -> list[Child]:
@@ -151,13 +154,25 @@ def _text(lines: Sequence[str]) -> list[Child]:
 
 
 def _may_answer(question: Question, person: Person) -> bool:
-    return person.has(Role.OPERATOR if question.operator_only else Role.APPROVER)
+    needed = Role.OPERATOR if question.operator_only else Role.APPROVER
+    return not question.answer_at and question.rights(person).has(needed)
+
+
+def _refused(question: Question, person: Person) -> Markup:
+    """Return why somebody cannot answer here, and who can."""
+    if question.answer_at:
+        return tag("p", tag("a", "Answer it at its run", href=question.answer_at), ".", class_="note")
+    needed = Role.OPERATOR if question.operator_only else Role.APPROVER
+    if person.by is LoggedInBy.RUN_TOKEN:
+        why = "A token of the run service does not answer what other clients ask. Log in by the link at the terminal,"
+        return tag("p", f"{why} or with an operator's token of the gateway.", class_="note")
+    return tag("p", f"You are {question.rights(person).role}; only an {needed} may answer this.", class_="note")
 
 
 def _answers(question: Question, person: Person) -> Markup:
     if not _may_answer(question, person):
-        needed = Role.OPERATOR if question.operator_only else Role.APPROVER
-        return tag("p", f"You are {person.role}; only an {needed} may answer this.", class_="note")
+        return _refused(question, person)
+    person = question.rights(person)
     reason = f"reason-{question.id}"
     buttons: list[Child] = [
         tag("button", "Deny", type="button", data_decide="deny", class_="deny"),

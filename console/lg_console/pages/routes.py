@@ -66,13 +66,13 @@ def _approvals(console: Console, approvals: ApprovalsSource) -> list[Route]:
 def _audit(console: Console, audit: AuditSource) -> list[Route]:
     async def calls(request: Request, visitor: Visitor) -> Response:
         wanted = wanted_of(request)
-        return page(audit_page(console, visitor.person, wanted, await audit.calls(wanted)))
+        return page(audit_page(console, visitor.person.at_gateway, wanted, await audit.calls(wanted)))
 
     async def call(request: Request, visitor: Visitor) -> Response:
         found = await audit.call(request.path_params["id"])
         if found is None:
             raise NotFound("there is no such call or record", hint="it may have been sealed and removed")
-        return page(call_page(console, visitor.person, found))
+        return page(call_page(console, visitor.person.at_gateway, found))
 
     return [
         Route("/audit", endpoint(console.guard, calls), methods=["GET"]),
@@ -83,13 +83,13 @@ def _audit(console: Console, audit: AuditSource) -> list[Route]:
 def _servers(console: Console, servers: ServersSource) -> list[Route]:
     async def listed(_request: Request, visitor: Visitor) -> Response:
         mark = await servers.mark()
-        return page(servers_page(console, visitor.person, await servers.servers(), mark))
+        return page(servers_page(console, visitor.person.at_gateway, await servers.servers(), mark))
 
     async def one(request: Request, visitor: Visitor) -> Response:
         mark, found = await servers.mark(), await servers.server(request.path_params["name"])
         if found is None:
             raise NotFound("there is no such server", hint="the settings may have changed")
-        return page(server_page(console, visitor.person, found, mark))
+        return page(server_page(console, visitor.person.at_gateway, found, mark))
 
     return [
         Route("/servers", endpoint(console.guard, listed), methods=["GET"]),
@@ -101,14 +101,14 @@ def _decisions(console: Console, servers: ServersSource) -> list[Route]:
     async def tools(request: Request, visitor: Visitor) -> Response:
         known = await servers.identities()
         identity = request.query_params.get("as", "")[:VALUE] or known[0]
-        return page(tools_page(console, visitor.person, identity, known, await servers.tools(identity)))
+        return page(tools_page(console, visitor.person.at_gateway, identity, known, await servers.tools(identity)))
 
     async def pins(_request: Request, visitor: Visitor) -> Response:
-        return page(pins_page(console, visitor.person, await servers.pins()))
+        return page(pins_page(console, visitor.person.at_gateway, await servers.pins()))
 
     async def policy(request: Request, visitor: Visitor) -> Response:
         asked = await _explained(servers, request)
-        return page(policy_page(console, visitor.person, await servers.rules(), asked))
+        return page(policy_page(console, visitor.person.at_gateway, await servers.rules(), asked))
 
     return [
         Route("/tools", endpoint(console.guard, tools), methods=["GET"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -20,6 +20,17 @@ class Role(StrEnum):
 _RANK = {Role.VIEWER: 0, Role.APPROVER: 1, Role.OPERATOR: 2}
 
 
+class LoggedInBy(StrEnum):
+    """What somebody logged in with."""
+
+    LINK = "link"
+    TOKEN = "token"  # noqa: S105  a word
+    RUN_TOKEN = "run token"  # noqa: S105  a word
+    """A token of the run service. Programs hold such tokens too, so it answers for runs and nothing else."""
+    PROVIDER = "provider"
+    """An identity provider."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Person:
     """A person, never an agent. `local`: logged in with a link that this machine's terminal showed."""
@@ -28,6 +39,19 @@ class Person:
     """As the ledger names them."""
     role: Role
     local: bool = False
+    by: LoggedInBy = LoggedInBy.TOKEN
+
+    @property
+    def at_gateway(self) -> Person:
+        """This person with the rights for what is a gateway's.
+
+        A token of the run service only looks there. What only an operator may approve takes more than a link.
+        """
+        if self.by is LoggedInBy.RUN_TOKEN:
+            return replace(self, role=Role.VIEWER, local=False)
+        if self.by is LoggedInBy.LINK and self.has(Role.APPROVER):
+            return replace(self, role=Role.APPROVER)
+        return self
 
     def has(self, role: Role) -> bool:
         """Whether this person may do what the role may."""

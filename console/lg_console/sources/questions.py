@@ -43,6 +43,16 @@ class Question:
     decided_by: str = ""
     reason: str = ""
     kept: str = ""
+    key: str = ""
+    """What the client that made the call knows it by."""
+    of_run: bool = False
+    """Whether a run of this program asks it: then whoever may answer for runs may answer."""
+    answer_at: str = ""
+    """The page where it can be answered, of one that cannot be answered by a yes or no."""
+
+    def rights(self, person: Person) -> Person:
+        """Return a person with the rights that count for this question."""
+        return person if self.of_run else person.at_gateway
 
     @property
     def waiting(self) -> bool:

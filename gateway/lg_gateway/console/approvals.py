@@ -13,6 +13,7 @@ from lg_console.sources.questions import Choice, Decision, Question
 from lg_gateway.approvals.layout import relaid
 from lg_gateway.approvals.question import ALWAYS, DENY, ONCE, RUN, SESSION
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable
+from lg_gateway.calls.approval_step import question_key
 from lg_gateway.kept_rules.records import comment_of
 from lg_gateway.kept_rules.rule_text import rule_text
 from lg_gateway.kept_rules.rules_file import RulesFile
@@ -65,6 +66,7 @@ class GatewayApprovals:
         approval = await self._approval(question_id)
         if approval is None:
             raise NotFound(f"there is no question {question_id[:40]}")
+        person = person.at_gateway
         person.need(Role.OPERATOR if approval.approver == "operator" else Role.APPROVER)
         word, file = decision.word, self._file()
         if word not in _offered(approval):
@@ -137,6 +139,7 @@ class GatewayApprovals:
             decided_by=approval.decided_by,
             reason=approval.reason,
             kept=approval.kept,
+            key=question_key(approval),
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_console.serving.routes import console_routes
-from lg_console.sources.people import Person, Role
+from lg_console.sources.people import LoggedInBy, Person, Role
 from lg_console.web.console import Console, Sources
 from lg_gateway.console.approvals import GatewayApprovals
 from lg_gateway.console.audit import GatewayAudit
@@ -58,5 +58,5 @@ def mounted(gateway: Gateway) -> MountedConsole:
         name=NAME,
     )
     # Not an operator: what only an operator may approve takes a token, or a code that a terminal shows.
-    local = Person(name=f"user {user_name()}", role=Role.APPROVER, local=True)
+    local = Person(name=f"user {user_name()}", role=Role.APPROVER, local=True, by=LoggedInBy.LINK)
     return MountedConsole(console=console, routes=console_routes(console, local=local))

@@ -118,6 +118,7 @@ def first_token(parts: Parts) -> Path:
 
 def serve_runs(args: argparse.Namespace, parts: Parts) -> int:
     """Serve until a signal arrives. Raises `ConfigError` for an address that is taken or may not be served."""
+    from lg_orch.service.console.gateway_sections import gateway_sections
     from lg_orch.service.console.mounting import with_console
     from lg_policy.wire.serving import listen, shown_address
 
@@ -125,7 +126,8 @@ def serve_runs(args: argparse.Namespace, parts: Parts) -> int:
     flags = ServeFlags(transport="http", host=args.host, port=args.port)
     listener = listen(flags, authenticated=open_to_others)
     thread = WorkerThread(parts, tools_of(parts, args)) if not args.no_worker else None
-    served = with_console(service_of(parts, thread), parts.tokens)
+    gateway = gateway_sections(parts, args, os.environ)
+    served = with_console(service_of(parts, thread), parts.tokens, gateway)
     address = shown_address(args.host, listener)
     if is_loopback(args.host):
         print(f"lg-orch: the operator's token is in {first_token(parts)}", file=sys.stderr)
@@ -137,6 +139,7 @@ def serve_runs(args: argparse.Namespace, parts: Parts) -> int:
     finally:
         if thread is not None:
             thread.stop()
+        gateway.close()
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import anyio
 
 from lg_orch.cli import arguments
 from lg_orch.service.assembly import Parts, assemble
+from lg_orch.service.console.gateway_sections import gateway_sections
 from lg_orch.service.console.mounting import with_console
 from lg_orch.service.serving import WorkerThread, first_token, server_of, service_of, tools_of
 from lg_orch.settings.setup import prepare
@@ -23,6 +25,8 @@ from lg_policy.wire.serving import listen
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lg_console.sources.people import People
 
 WAIT_S = 120.0
 
@@ -45,6 +49,8 @@ class Api:
     port: int
     token: str
     parts: Parts
+    people: People
+    """Who may log in to its console."""
 
     def __call__(
         self,
@@ -111,7 +117,8 @@ def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.
     args.base_url = None
     parts = assemble(args, prepare(args))
     thread = WorkerThread(parts, tools_of(parts, args)) if worker else None
-    served = with_console(replace(service_of(parts, thread), recheck_s=recheck_s), parts.tokens)
+    gateway = gateway_sections(parts, args, os.environ)
+    served = with_console(replace(service_of(parts, thread), recheck_s=recheck_s), parts.tokens, gateway)
     server = server_of(served.service, served.routes, served.console.streams.close)
     listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
 
@@ -124,11 +131,12 @@ def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.
         thread.start()
     try:
         token = first_token(parts).read_text("ascii").strip()
-        yield Api(port=listener.getsockname()[1], token=token, parts=parts)
+        yield Api(port=listener.getsockname()[1], token=token, parts=parts, people=served.console.people)
     finally:
         server.should_exit = True
         api.join()
         if thread is not None:
             thread.stop()
         listener.close()
+        gateway.close()
         parts.close()

@@ -18,13 +18,12 @@ from lg_console.live.stream import EventStream, Streams
 from lg_console.login.guard import Guard, Visitor
 from lg_console.login.memory import MemoryRows
 from lg_console.login.sessions import SessionTable
-from lg_console.sources.people import Person, Role
+from lg_console.sources.people import LoggedInBy, Person, Role
 from lg_orch.cli import main
 from lg_orch.service.api.access import Caller
 from lg_orch.service.api.acting import create_run
 from lg_orch.service.api.bodies import CreateRun
 from lg_orch.service.api.endpoints import Call
-from lg_orch.service.console.people import ServicePeople
 from lg_orch.service.serving import service_of
 from lg_policy.config.service import ServiceSettings
 from lg_policy.errors import ConfigError, Conflict
@@ -104,11 +103,11 @@ def test_a_stream_ends_for_whoever_may_look_no_more(idle: Api) -> None:
         return str(next(looks))
 
     async def follow(role: Role) -> list[Message]:
-        guard = Guard(SessionTable(MemoryRows()), ServicePeople(idle.parts.tokens))
+        guard = Guard(SessionTable(MemoryRows()), idle.people)
         stream = EventStream(
             Streams(Marks({"busy": busy}), guard, recheck_s=0.0),
             ["busy"],
-            Visitor(person=Person(name="gone", role=role)),
+            Visitor(person=Person(name="gone", role=role, by=LoggedInBy.RUN_TOKEN)),
         )
         sent: list[Message] = []
 

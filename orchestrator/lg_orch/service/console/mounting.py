@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lg_console.login.memory import MemoryRows
 from lg_console.serving.routes import console_routes
-from lg_console.sources.people import Person, Role
-from lg_console.web.console import Console, Sources
+from lg_console.sources.people import LoggedInBy, Person, Role
+from lg_console.web.console import Console
+from lg_orch.service.console.approvals import AllApprovals
 from lg_orch.service.console.people import CookieLogin, ServicePeople
 from lg_orch.service.console.runs import ServiceRuns
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from lg_orch.service.api.service import RunService
+    from lg_orch.service.console.gateway_sections import GatewaySections
     from lg_orch.service.records.token_table import TokenRows
 
 NAME = "LG console"
-LOCAL = Person(name="local", role=Role.OPERATOR, local=True)
+LOCAL = Person(name="local", role=Role.OPERATOR, local=True, by=LoggedInBy.LINK)
 """Who a one-time link logs in: the user whose service this is."""
 
 
@@ -32,9 +33,17 @@ class ServedRuns:
     routes: list[BaseRoute]
 
 
-def with_console(service: RunService, tokens: TokenRows) -> ServedRuns:
-    """Return the service with a console."""
-    console = Console(Sources(runs=ServiceRuns(service)), people=ServicePeople(tokens), store=MemoryRows(), name=NAME)
+def with_console(service: RunService, tokens: TokenRows, gateway: GatewaySections) -> ServedRuns:
+    """Return the service with a console of its runs and of the gateway that they go through."""
+    sources = replace(gateway.sources, runs=ServiceRuns(service))
+    if sources.approvals is not None:
+        sources = replace(sources, approvals=AllApprovals(service, sources.approvals))
+    console = Console(
+        sources,
+        people=ServicePeople(tokens, gateway.people),
+        store=gateway.sessions,
+        name=NAME,
+    )
     logins = (*service.logins, CookieLogin(console.guard))
     return ServedRuns(
         service=replace(service, logins=logins), console=console, routes=console_routes(console, local=LOCAL)

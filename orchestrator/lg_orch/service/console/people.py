@@ -1,14 +1,13 @@
-"""Who may log in to the console of the run service: whoever holds a token of it, in the token's role."""
+"""Who may log in to the console of the run service: whoever holds a token of it, or is an operator of the gateway."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
 from lg_console.login.guard import NotLoggedIn
-from lg_console.sources.people import Person, Role
+from lg_console.sources.people import LoggedInBy, Person, Role
 from lg_orch.service.api.access import ROLES, Caller
 from lg_orch.service.api.problems import ApiError
 from lg_policy.errors import PolicyDenied
@@ -17,33 +16,37 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from lg_console.login.guard import Guard
+    from lg_console.sources.people import People
     from lg_orch.service.records.token_table import TokenRows
-
-log = logging.getLogger(__name__)
 
 
 class ServicePeople:
-    """The holders of the service's tokens."""
+    """The holders of the service's tokens, and the operators of the gateway. Logins are records of its ledger."""
 
-    def __init__(self, tokens: TokenRows) -> None:
+    def __init__(self, tokens: TokenRows, gateway: People) -> None:
         self._tokens = tokens
+        self._gateway = gateway
 
     async def operator(self, token: str) -> Person | None:
         """Return whom a token names."""
         found = await anyio.to_thread.run_sync(self._tokens.check, token)
-        if found is None or found.role not in ROLES:
+        if found is None:
+            return await self._gateway.operator(token)
+        if found.role not in ROLES:
             return None
-        return Person(name=found.name, role=Role(found.role))
+        return Person(name=found.name, role=Role(found.role), by=LoggedInBy.RUN_TOKEN)
 
     async def stands(self, person: Person) -> bool:
         """Whether somebody of that name has a token of that role that counts."""
+        if person.by is not LoggedInBy.RUN_TOKEN:
+            return await self._gateway.stands(person)
         tokens, now = await anyio.to_thread.run_sync(self._tokens.all)
         named = [token for token in tokens if (token.name, token.role) == (person.name, person.role.value)]
         return any(token.state(now) == "active" for token in named)
 
     async def note(self, what: str, person: str, detail: str = "") -> None:
-        """Log a login: the service has no ledger. What people do to runs is in the runs' journals."""
-        log.info("%s: %s %s", what, person, detail)
+        """Record a login."""
+        await self._gateway.note(what, person, detail)
 
 
 class CookieLogin:
